@@ -1,0 +1,75 @@
+/**
+ * What answers queries: the service that a connection asks once per request.
+ *
+ * The engine sees request and result bytes only; it knows neither socket nor frame. `init` either accepts,
+ * with the payload of the accept message and the result as a stream of chunks, or fails with
+ * {@link QueryRejected}, which is sent as the reject message.
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+
+/**
+ * The engine declined the request: nothing was run, so a retry is safe. `payload` is the body of the reject
+ * message (`J`).
+ */
+export class QueryRejected extends Schema.TaggedError<QueryRejected>()("QueryRejected", {
+  payload: Schema.Uint8Array
+}) {}
+
+/**
+ * An accepted query failed. `payload` is the body of the error message (`E`), which ends the response; what
+ * was streamed before it is incomplete by definition.
+ */
+export class QueryFailed extends Schema.TaggedError<QueryFailed>()("QueryFailed", {
+  payload: Schema.Uint8Array
+}) {}
+
+/**
+ * The engine could not even tell whether it accepts. The connection ends with reason `init`; the client
+ * sees it closed.
+ */
+export class QueryInitError extends Schema.TaggedError<QueryInitError>()("QueryInitError", {
+  message: Schema.String,
+  cause: Schema.optional(Schema.Defect())
+}) {}
+
+/**
+ * An accepted query.
+ *
+ * **Details**
+ *
+ * `payload` is the body of the accept message (`A`). `chunks` is the result: their concatenation is what the
+ * client receives, in frames of at most the connection's `chunkSize`. A chunk belongs to the connection once
+ * emitted and must not be changed afterwards. The stream is pulled ahead of the socket by a bounded number
+ * of bytes and no further, so a client that stops reading stops the engine.
+ *
+ * `timeout` limits this query, from the request to its end; the shorter of it and the server's
+ * `queryTimeout` counts. When it is over the query is interrupted and the response ends with an error.
+ */
+export interface AcceptedQuery {
+  readonly payload: Uint8Array
+  readonly chunks: Stream.Stream<Uint8Array, QueryFailed>
+  readonly timeout?: Duration.Duration | undefined
+}
+
+/**
+ * The service that answers queries.
+ *
+ * **Details**
+ *
+ * `init` is given the body of the request message. Interruption, of `init` as of `chunks`, is how a query is
+ * cancelled: by the client, by a closed connection or by a stopping server. The scope is the query's own:
+ * it closes when the query has ended in whichever way, before the client is told.
+ */
+export class QueryEngine extends Context.Service<
+  QueryEngine,
+  {
+    readonly init: (
+      request: Uint8Array
+    ) => Effect.Effect<AcceptedQuery, QueryRejected | QueryInitError, Scope.Scope>
+  }
+>()("dataconn/engine/QueryEngine") {}

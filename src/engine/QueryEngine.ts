@@ -53,7 +53,7 @@ export class QueryInitError extends Schema.TaggedError<QueryInitError>()("QueryI
 export interface AcceptedQuery {
   readonly payload: Uint8Array
   readonly chunks: Stream.Stream<Uint8Array, QueryFailed>
-  readonly timeout?: Duration.Duration | undefined
+  readonly timeout?: Duration.Input | undefined
 }
 
 /**

@@ -256,7 +256,7 @@ export const makeDecoder = (options: Options = defaultOptions): Decoder => {
  */
 export const header = (options: Options, type: Type, bodyLength: number): Uint8Array => {
   const bytes = new Uint8Array(headerSize)
-  writeHeader(options, bytes, type, bodyLength)
+  headerInto(options, bytes, 0, type, bodyLength)
   return bytes
 }
 
@@ -265,14 +265,23 @@ export const header = (options: Options, type: Type, bodyLength: number): Uint8A
  */
 export const encode = (frame: Frame, options: Options = defaultOptions): Uint8Array => {
   const bytes = new Uint8Array(size(frame))
-  writeHeader(options, bytes, frame.type, frame.body.length)
+  headerInto(options, bytes, 0, frame.type, frame.body.length)
   bytes.set(frame.body, headerSize)
   return bytes
 }
 
-const writeHeader = (options: Options, target: Uint8Array, type: Type, bodyLength: number): void => {
+/**
+ * Writes a header at `offset` of `target` and returns the offset behind it. Throws as {@link header} does.
+ */
+export const headerInto = (
+  options: Options,
+  target: Uint8Array,
+  offset: number,
+  type: Type,
+  bodyLength: number
+): number => {
   if (bodyLength > 0 && !hasBody(type)) {
     throw new RangeError(`${name(type)} (${letter(type)}) may have no body, not one of ${bodyLength} bytes`)
   }
-  LengthDelimited.encodeHeaderInto(layouts[options.lengthCounts], target, 0, type, bodyLength)
+  return LengthDelimited.encodeHeaderInto(layouts[options.lengthCounts], target, offset, type, bodyLength)
 }

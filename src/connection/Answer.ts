@@ -1,0 +1,26 @@
+/**
+ * The responses that the server gives on its own account, as frames.
+ */
+import * as QueryApi from "../engine/QueryApi.ts"
+import * as Frame from "../wire/Frame.ts"
+import type { Answer, ServerCode } from "./Control.ts"
+
+const errors: Record<ServerCode, { readonly message: string; readonly retryable: boolean }> = {
+  overloaded: {
+    message: "The server has as many connections or queries as it takes: try again later",
+    retryable: true
+  },
+  shutting_down: { message: "The server is shutting down", retryable: true },
+  timeout: { message: "The query took longer than its timeout (timeoutMs, queryTimeout)", retryable: false },
+  internal: { message: "The server failed to answer the query", retryable: false }
+}
+
+/** The body of a reject or error with this code. */
+export const body = (code: ServerCode): Uint8Array =>
+  QueryApi.encodeError(new QueryApi.QueryError({ code, ...errors[code] }))
+
+/** The frame of an answer. */
+export const frame = (answer: Answer): Frame.Frame =>
+  answer.type === "CancelAcknowledged"
+    ? Frame.make(Frame.Type.CancelAcknowledged)
+    : Frame.make(Frame.Type[answer.type], body(answer.code))

@@ -1,0 +1,64 @@
+/**
+ * What an embedder learns of its connections: one service that is told of each step.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type { ControlStatistics, HeartbeatStatistics, QueryDriverStatistics } from "./Statistics.ts"
+
+/** The two ends of a connection, as text. */
+export interface ConnectionInfo {
+  /** Counts the connections of a server, from 1. */
+  readonly id: number
+  readonly local: string
+  readonly remote: string
+}
+
+/**
+ * A step in a connection's life.
+ *
+ * - `Opened`: the socket was accepted.
+ * - `Request`: a request arrived; `body` is its body.
+ * - `Accepted`: the engine accepted; `payload` is the body of the accept.
+ * - `Rejected`: the request was declined; `payload` is the body of the reject.
+ * - `Completed`, `Cancelled`: the response ended with its final chunk, or with the acknowledged cancel.
+ * - `Failed`: the response ended with an error, the body of which is `payload`.
+ * - `Aborted`: the connection ended before the response did.
+ * - `Closed`: the connection ended; `control.reason` says why, `detail` says it in words.
+ */
+export type ConnectionEvent =
+  | { readonly _tag: "Opened"; readonly connection: ConnectionInfo }
+  | { readonly _tag: "Request"; readonly connection: ConnectionInfo; readonly body: Uint8Array }
+  | { readonly _tag: "Accepted"; readonly connection: ConnectionInfo; readonly payload: Uint8Array }
+  | { readonly _tag: "Rejected"; readonly connection: ConnectionInfo; readonly payload: Uint8Array }
+  | {
+      readonly _tag: "Completed" | "Cancelled" | "Aborted"
+      readonly connection: ConnectionInfo
+      readonly query: QueryDriverStatistics
+    }
+  | {
+      readonly _tag: "Failed"
+      readonly connection: ConnectionInfo
+      readonly payload: Uint8Array
+      readonly query: QueryDriverStatistics
+    }
+  | {
+      readonly _tag: "Closed"
+      readonly connection: ConnectionInfo
+      readonly control: ControlStatistics
+      readonly heartbeat: HeartbeatStatistics
+      readonly detail: string
+    }
+
+/**
+ * The service that is told. It does nothing unless one is provided.
+ *
+ * **Gotchas**
+ *
+ * `publish` runs in the connection's own fibers and holds that connection up: hand slow work to a bounded
+ * queue.
+ */
+export const ConnectionEvents = Context.Reference<{
+  readonly publish: (event: ConnectionEvent) => Effect.Effect<void>
+}>("dataconn/connection/ConnectionEvents", {
+  defaultValue: () => ({ publish: () => Effect.void })
+})

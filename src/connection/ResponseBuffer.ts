@@ -1,0 +1,148 @@
+/**
+ * The bounded buffer between the engine that fills a response and the writer that empties it.
+ *
+ * It holds the payload of the accept, chunks up to a number of bytes, and how the response ends, and hands
+ * them out as frames of at most `chunkSize`. The producer waits while the buffer is full, the consumer while
+ * there is nothing to send. There is one of each.
+ */
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import * as Frame from "../wire/Frame.ts"
+
+/** How a response ends. */
+export type End =
+  | { readonly _tag: "Complete" }
+  | { readonly _tag: "Failed"; readonly payload: Uint8Array }
+  | { readonly _tag: "Rejected"; readonly payload: Uint8Array }
+
+export interface Settings {
+  /** Largest body of a chunk message, in bytes. */
+  readonly chunkSize: number
+  /** How many bytes are taken from the engine ahead of the socket. */
+  readonly prefetchSize: number
+  /** How many bytes of chunks go into one write. */
+  readonly batchSize: number
+}
+
+const empty = new Uint8Array(0)
+
+export class ResponseBuffer {
+  private readonly settings: Settings
+  private accept: Uint8Array | undefined
+  private acceptedOnce = false
+  private chunks: Array<Uint8Array> = []
+  private next = 0
+  private bytes = 0
+  private ending: End | undefined
+  private finished = false
+  private readonly filled = Latch.makeUnsafe(false)
+  private readonly room = Latch.makeUnsafe(true)
+
+  constructor(settings: Settings) {
+    this.settings = settings
+  }
+
+  /** Whether the message that ends the response has been handed out. */
+  get done(): boolean {
+    return this.finished
+  }
+
+  /** Whether the engine has accepted. */
+  get isAccepted(): boolean {
+    return this.acceptedOnce
+  }
+
+  /** How the response ends, once the engine has said so. */
+  get end(): End | undefined {
+    return this.ending
+  }
+
+  /** Waits until there is something to send. */
+  get ready(): Effect.Effect<void> {
+    return this.filled.isOpen() ? Effect.void : this.filled.await
+  }
+
+  /** The engine accepted: the response begins with this payload. */
+  accepted(payload: Uint8Array): void {
+    this.accept = payload
+    this.acceptedOnce = true
+    this.filled.openUnsafe()
+  }
+
+  /** Adds chunks, and waits while more than `prefetchSize` bytes have not been sent. */
+  offer(chunks: ReadonlyArray<Uint8Array>): Effect.Effect<void> {
+    for (const chunk of chunks) {
+      if (chunk.length === 0) continue
+      this.chunks.push(chunk)
+      this.bytes += chunk.length
+    }
+    if (this.bytes === 0) return Effect.void
+    if (this.bytes >= this.settings.prefetchSize) this.room.closeUnsafe()
+    this.filled.openUnsafe()
+    return this.room.isOpen() ? Effect.void : this.room.await
+  }
+
+  /** Nothing follows what has been offered. */
+  ended(end: End): void {
+    this.ending = end
+    this.filled.openUnsafe()
+  }
+
+  /** The next frames to write: the accept, as many chunks as one write takes, and the terminal message. */
+  take(): Array<Frame.Frame> {
+    const frames: Array<Frame.Frame> = []
+    if (this.accept !== undefined) {
+      frames.push({ type: Frame.Type.Accept, body: this.accept })
+      this.accept = undefined
+    }
+    this.takeChunks(frames)
+    if (this.bytes === 0) {
+      if (this.ending === undefined) this.filled.closeUnsafe()
+      else this.finish(frames, this.ending)
+    }
+    if (this.bytes < this.settings.prefetchSize) this.room.openUnsafe()
+    return frames
+  }
+
+  private takeChunks(frames: Array<Frame.Frame>): void {
+    const { batchSize, chunkSize } = this.settings
+    let taken = 0
+    while (this.next < this.chunks.length && taken < batchSize) {
+      const chunk = this.chunks[this.next] ?? empty
+      if (chunk.length <= chunkSize) {
+        frames.push({ type: Frame.Type.Intermediate, body: chunk })
+        taken += chunk.length
+        this.next++
+      } else {
+        frames.push({ type: Frame.Type.Intermediate, body: chunk.subarray(0, chunkSize) })
+        taken += chunkSize
+        this.chunks[this.next] = chunk.subarray(chunkSize)
+      }
+    }
+    this.bytes -= taken
+    if (this.next === this.chunks.length) {
+      this.chunks = []
+      this.next = 0
+    }
+  }
+
+  private finish(frames: Array<Frame.Frame>, end: End): void {
+    this.finished = true
+    switch (end._tag) {
+      case "Complete": {
+        // The last chunk at hand is the final one; an empty message ends the response where all are gone.
+        const last = frames.at(-1)
+        const hasChunk = last?.type === Frame.Type.Intermediate
+        if (hasChunk) frames.pop()
+        frames.push({ type: Frame.Type.Final, body: hasChunk ? last.body : empty })
+        return
+      }
+      case "Failed":
+        frames.push({ type: Frame.Type.Error, body: end.payload })
+        return
+      case "Rejected":
+        frames.push({ type: Frame.Type.Reject, body: end.payload })
+        return
+    }
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * The limits of one connection.
+ */
+import * as Duration from "effect/Duration"
+import * as Frame from "../wire/Frame.ts"
+
+/** Sizes are in bytes. A duration may be infinite, which switches the limit off. */
+export interface Settings extends Frame.Options {
+  /** Silence after which the server writes a heartbeat. */
+  readonly heartbeatInterval: Duration.Input
+  /** Largest body of a chunk message. */
+  readonly chunkSize: number
+  /** How much of a result is taken from the engine ahead of the socket. */
+  readonly prefetchSize: number
+  /** How much of a result goes into one write. */
+  readonly batchSize: number
+  /** How long a query may take, from its request to the end of its response. */
+  readonly queryTimeout: Duration.Input
+  /** How long the peer may take no byte of what is being written. */
+  readonly writeTimeout: Duration.Input
+  /** How long a frame may take to arrive, from its first byte to its last. */
+  readonly requestTimeout: Duration.Input
+  /** How long the connection may stay open without a request. */
+  readonly idleTimeout: Duration.Input
+}
+
+export const defaults: Settings = {
+  ...Frame.defaultOptions,
+  heartbeatInterval: "5 seconds",
+  chunkSize: 64 * 1024,
+  prefetchSize: 256 * 1024,
+  batchSize: 512 * 1024,
+  queryTimeout: "1 hour",
+  writeTimeout: "30 seconds",
+  requestTimeout: "30 seconds",
+  idleTimeout: "1 hour"
+}
+
+/** A setting's duration in milliseconds. */
+export const millis = (duration: Duration.Input): number =>
+  Duration.toMillis(Duration.fromInputUnsafe(duration))

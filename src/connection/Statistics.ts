@@ -1,0 +1,47 @@
+/**
+ * Counters and reason codes of a connection's operations, after the talk "Deploying the Networking TS".
+ *
+ * Sizes are in bytes of the wire, headers included, unless the name says payload.
+ */
+
+/**
+ * Why the control operation ended: reading or writing failed (the peer's close included), a query could not
+ * be run or initialised, the peer violated the protocol, or the server drained the connection.
+ */
+export type ControlReason = "read" | "write" | "run" | "init" | "protocol" | "drain"
+
+export interface ControlStatistics {
+  readonly bytesRead: number
+  readonly bytesWritten: number
+  readonly messagesRead: number
+  readonly messagesWritten: number
+  readonly accepted: number
+  readonly rejected: number
+  readonly cancelled: number
+  readonly reason: ControlReason
+}
+
+/** Where the heartbeat operation was when it ended. */
+export type HeartbeatReason = "wait" | "write"
+
+export interface HeartbeatStatistics {
+  readonly bytesTransferred: number
+  readonly messages: number
+  readonly waits: number
+  readonly reason: HeartbeatReason
+}
+
+/**
+ * How a query ended: with an error of the engine or the server, cancelled by the client, completed, failed to
+ * be written, or aborted with its connection.
+ */
+export type QueryDriverReason = "error" | "cancel" | "complete" | "fail" | "abort"
+
+export interface QueryDriverStatistics {
+  readonly bytesTransferred: number
+  readonly payloadBytesTransferred: number
+  readonly messages: number
+  /** How often the engine was asked for more. */
+  readonly runs: number
+  readonly reason: QueryDriverReason
+}

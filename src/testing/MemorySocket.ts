@@ -1,0 +1,120 @@
+/**
+ * Two ends of a connection in memory, as Effect sockets: real back-pressure, no ports, no time of their own.
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import * as Socket from "effect/socket/Socket"
+
+export interface Options {
+  /** How many bytes a direction holds before its writer waits. Default 64 KiB. */
+  readonly capacity?: number | undefined
+}
+
+const encoder = new TextEncoder()
+
+const closed = (code: number) => new Socket.SocketError({ reason: new Socket.SocketCloseError({ code }) })
+
+const notWritable = () =>
+  new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause: new Error("socket closed") }) })
+
+/**
+ * One direction: bytes in flight, a writer that waits above the capacity, a reader that waits at zero. Who
+ * waits goes on in a later turn of the event loop, as with a network in between.
+ */
+class Pipe {
+  private readonly capacity: number
+  private chunks: Array<Uint8Array> = []
+  private bytes = 0
+  private readable: Socket.SocketError | undefined
+  private writable = true
+  private lost = false
+  private readonly arrived = Latch.makeUnsafe(false)
+  private readonly room = Latch.makeUnsafe(true)
+
+  constructor(capacity: number) {
+    this.capacity = capacity
+  }
+
+  readonly write = (chunks: ReadonlyArray<Uint8Array | string>): Effect.Effect<unknown, Socket.SocketError> =>
+    Effect.suspend(() => {
+      if (!this.writable) return Effect.fail(notWritable())
+      for (const chunk of chunks) {
+        const bytes = typeof chunk === "string" ? encoder.encode(chunk) : chunk
+        if (bytes.length === 0) continue
+        this.chunks.push(bytes)
+        this.bytes += bytes.length
+      }
+      if (this.bytes === 0) return Effect.void
+      if (this.bytes <= this.capacity) return this.arrived.open
+      this.room.closeUnsafe()
+      return Effect.andThen(this.arrived.open, this.taken)
+    })
+
+  private readonly taken = Effect.suspend(() =>
+    Effect.andThen(
+      this.room.await,
+      Effect.suspend(() =>
+        this.lost || this.bytes > this.capacity ? Effect.fail(notWritable()) : Effect.void
+      )
+    )
+  )
+
+  readonly pull: Effect.Effect<NonEmptyReadonlyArray<Uint8Array>, Socket.SocketError> = Effect.suspend(() => {
+    const [first, ...rest] = this.chunks
+    if (first !== undefined) {
+      this.chunks = []
+      this.bytes = 0
+      if (this.readable === undefined) this.arrived.closeUnsafe()
+      return Effect.as(this.room.open, [first, ...rest] as const)
+    }
+    return this.readable === undefined
+      ? Effect.andThen(this.arrived.await, this.pull)
+      : Effect.fail(this.readable)
+  })
+
+  /** The writer sends nothing more; the reader still gets what is in flight. */
+  end(code = 1000): void {
+    this.readable ??= closed(code)
+    this.writable = false
+    this.arrived.openUnsafe()
+    this.room.openUnsafe()
+  }
+
+  /** The reader is gone: what is in flight is lost. */
+  abort(code = 1000): void {
+    this.lost = true
+    this.chunks = []
+    this.bytes = 0
+    this.end(code)
+  }
+}
+
+const end = (incoming: Pipe, outgoing: Pipe): Socket.Socket => {
+  const close = Effect.sync(() => {
+    outgoing.end()
+    incoming.abort()
+  })
+  return Socket.make({
+    reader: Effect.as(
+      Effect.addFinalizer(() => close),
+      { pull: incoming.pull, upgrade: Socket.SocketUpgradeError.unsupported }
+    ),
+    writer: Effect.as(
+      Effect.addFinalizer(() => Effect.sync(() => outgoing.end())),
+      {
+        write: (chunk) => (Socket.isCloseEvent(chunk) ? close : outgoing.write([chunk])),
+        writeAll: outgoing.write
+      }
+    )
+  })
+}
+
+/** The two ends of a connection. What one writes, the other reads. */
+export const pair = (options?: Options): Effect.Effect<readonly [Socket.Socket, Socket.Socket]> =>
+  Effect.sync(() => {
+    const capacity = options?.capacity ?? 64 * 1024
+    const forth = new Pipe(capacity)
+    const back = new Pipe(capacity)
+    return [end(back, forth), end(forth, back)]
+  })

@@ -1,0 +1,202 @@
+/**
+ * The one way by which frames reach a socket.
+ *
+ * A write gathers its frames into one batch for the socket: small frames are copied into a contiguous
+ * buffer, large bodies go out as they are. One write is under way at a time, so a frame is never split by
+ * another, whichever fiber it comes from.
+ */
+import { Buffer } from "node:buffer"
+import * as Arr from "effect/Array"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Socket from "effect/socket/Socket"
+import * as Frame from "./Frame.ts"
+import { WriteBudget } from "./WriteBudget.ts"
+
+/** The peer took no byte for `writeTimeout`; the socket has been destroyed. */
+export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeout", {
+  writeTimeoutMillis: Schema.Finite
+}) {
+  override get message() {
+    return `Peer accepted no data for ${this.writeTimeoutMillis} ms (writeTimeout)`
+  }
+}
+
+/** Why a write fails. After it the connection is of no more use. */
+export type Failure = Socket.SocketError | WriteTimeout
+
+export interface Options extends Frame.Options {
+  /** How long the peer may take no byte while a write is under way, in milliseconds; may be `Infinity`. */
+  readonly writeTimeoutMillis: number
+  /**
+   * Bytes that the transport holds for the peer and has not passed on, where the transport can tell. A
+   * change counts as progress within a single large write.
+   */
+  readonly unsent?: (() => number) | undefined
+}
+
+export interface FrameWriter {
+  /**
+   * Writes frames in one batch and waits until the socket has taken them.
+   *
+   * **Details**
+   *
+   * `take` is called when the write has its turn, right before the first byte is handed over: the frames it
+   * returns precede all others from then on. Nothing is written if it returns none. Interruption before that
+   * writes nothing; after it, it only ends the wait.
+   */
+  readonly write: (take: () => ReadonlyArray<Frame.Frame>) => Effect.Effect<void, Failure>
+  /** Waits until no write is under way. */
+  readonly flushed: Effect.Effect<void>
+  /** Drops the connection at once, with whatever was not sent yet. */
+  readonly destroy: Effect.Effect<void>
+  /** Whether a write is under way. */
+  readonly isWriting: () => boolean
+  /** When a write last began or ended, in milliseconds of the Clock. */
+  readonly lastWriteAt: () => number
+  readonly bytesWritten: () => number
+  readonly messagesWritten: () => number
+}
+
+/** Bodies of up to this many bytes are copied beside their header rather than given to the socket apart. */
+const inlineBodySize = 2048
+
+const byteLength = (parts: Arr.NonEmptyReadonlyArray<Uint8Array>): number => {
+  let bytes = 0
+  for (const part of parts) bytes += part.length
+  return bytes
+}
+
+/** Lays frames out for one gather write. */
+export const gather = (
+  frames: Arr.NonEmptyReadonlyArray<Frame.Frame>,
+  options: Frame.Options
+): Arr.NonEmptyReadonlyArray<Uint8Array> => {
+  let inline = 0
+  for (const { body } of frames) {
+    inline += Frame.headerSize + (body.length <= inlineBodySize ? body.length : 0)
+  }
+  const staging = Buffer.allocUnsafe(inline)
+  const parts: Array<Uint8Array> = []
+  let start = 0
+  let end = 0
+  for (const { body, type } of frames) {
+    end = Frame.headerInto(options, staging, end, type, body.length)
+    if (body.length <= inlineBodySize) {
+      staging.set(body, end)
+      end += body.length
+    } else {
+      parts.push(staging.subarray(start, end), body)
+      start = end
+    }
+  }
+  if (start < end) parts.push(staging.subarray(start, end))
+  return parts as unknown as Arr.NonEmptyReadonlyArray<Uint8Array>
+}
+
+/**
+ * Makes the writer of a socket. The scope owns the socket's write side: closing it half-closes the socket.
+ */
+export const make = Effect.fnUntraced(function* (
+  socket: Socket.Socket,
+  options: Options
+): Effect.fn.Return<FrameWriter, never, Scope.Scope> {
+  const scope = yield* Effect.scope
+  const clock = yield* Clock.Clock
+  const budget = yield* WriteBudget
+  const sink = yield* socket.writer
+  const idle = Latch.makeUnsafe(true)
+
+  let writes = 0
+  let writing = false
+  let guarded = false
+  let lastWriteAt = clock.currentTimeMillisUnsafe()
+  let bytesWritten = 0
+  let messagesWritten = 0
+  let timeout: WriteTimeout | undefined
+
+  const begin = (frames: Arr.NonEmptyReadonlyArray<Frame.Frame>): Arr.NonEmptyReadonlyArray<Uint8Array> => {
+    const parts = gather(frames, options)
+    const bytes = byteLength(parts)
+    writes++
+    writing = true
+    idle.closeUnsafe()
+    lastWriteAt = clock.currentTimeMillisUnsafe()
+    bytesWritten += bytes
+    messagesWritten += frames.length
+    budget.spend(bytes)
+    return parts
+  }
+  const end = () => {
+    writing = false
+    lastWriteAt = clock.currentTimeMillisUnsafe()
+    idle.openUnsafe()
+  }
+
+  const destroy = Effect.ignore(sink.write(new Socket.CloseEvent(1000)))
+
+  // One sleeping fiber for as long as the peer keeps writes waiting, rather than a timer for each of them.
+  const guard = Effect.gen(function* () {
+    let write = -1
+    let unsent = 0
+    let deadline = 0
+    while (writing) {
+      const now = clock.currentTimeMillisUnsafe()
+      const pending = options.unsent?.() ?? 0
+      if (write !== writes) {
+        deadline = lastWriteAt + options.writeTimeoutMillis
+      } else if (pending !== unsent) {
+        deadline = now + options.writeTimeoutMillis
+      } else if (now >= deadline) {
+        timeout = new WriteTimeout({ writeTimeoutMillis: options.writeTimeoutMillis })
+        yield* destroy
+        break
+      }
+      write = writes
+      unsent = pending
+      yield* Effect.sleep(deadline - now)
+    }
+    guarded = false
+  })
+
+  const whenBlocked = Effect.suspend(() => {
+    if (guarded || options.writeTimeoutMillis === Number.POSITIVE_INFINITY) return Effect.void
+    guarded = true
+    return Effect.forkIn(guard, scope)
+  })
+
+  const write = (take: () => ReadonlyArray<Frame.Frame>): Effect.Effect<void, Failure> =>
+    Effect.suspend(() => {
+      if (timeout !== undefined) return Effect.fail(timeout)
+      if (writing) return Effect.andThen(idle.await, write(take))
+      if (budget.exhausted) return Effect.andThen(budget.nextTurn, write(take))
+      const frames = take()
+      if (!Arr.isReadonlyArrayNonEmpty(frames)) return Effect.void
+      // The scope's fiber and not the caller's waits for the socket: a caller that is interrupted leaves the
+      // write whole, and the next one waits for its end.
+      const started = Effect.forkIn(sink.writeAll(begin(frames)), scope, { startImmediately: true })
+      return Effect.flatMap(started, (fiber): Effect.Effect<void, Failure> => {
+        const exit = fiber.pollUnsafe()
+        if (exit !== undefined) {
+          end()
+          return exit
+        }
+        fiber.addObserver(end)
+        return Effect.mapError(Effect.andThen(whenBlocked, Fiber.join(fiber)), (error) => timeout ?? error)
+      })
+    })
+
+  return {
+    write,
+    flushed: idle.await,
+    destroy,
+    isWriting: () => writing,
+    lastWriteAt: () => lastWriteAt,
+    bytesWritten: () => bytesWritten,
+    messagesWritten: () => messagesWritten
+  }
+})

@@ -1,0 +1,77 @@
+/**
+ * An engine whose every step the test releases, and which records what became of its queries.
+ */
+
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Pull from "effect/Pull"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import { QueryEngine, QueryFailed, QueryInitError, QueryRejected } from "../../src/engine/QueryEngine.ts"
+
+type Step =
+  | { readonly _tag: "accept"; readonly payload: string; readonly timeout?: number }
+  | { readonly _tag: "reject"; readonly payload: string }
+  | { readonly _tag: "initFailure"; readonly message: string }
+  | { readonly _tag: "chunk"; readonly payload: string }
+  | { readonly _tag: "fail"; readonly payload: string }
+  | { readonly _tag: "die" }
+  | { readonly _tag: "end" }
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+export interface StepEngine {
+  readonly engine: QueryEngine["Service"]
+  readonly step: (...steps: ReadonlyArray<Step>) => Effect.Effect<void>
+  /** What happened: `init BODY`, `ended` when a query's scope has closed. */
+  readonly log: ReadonlyArray<string>
+}
+
+export const make: Effect.Effect<StepEngine> = Effect.gen(function* () {
+  const steps = yield* Queue.bounded<Step>(1024)
+  const log: Array<string> = []
+
+  const chunks: Stream.Stream<Uint8Array, QueryFailed> = Stream.fromPull(
+    Effect.succeed(
+      Effect.flatMap(Queue.take(steps), (step): Pull.Pull<readonly [Uint8Array], QueryFailed> => {
+        switch (step._tag) {
+          case "chunk":
+            return Effect.succeed([encoder.encode(step.payload)] as const)
+          case "fail":
+            return Effect.fail(new QueryFailed({ payload: encoder.encode(step.payload) }))
+          case "end":
+            return Cause.done()
+          default:
+            return Effect.die(new Error(`step ${step._tag} while streaming`))
+        }
+      })
+    )
+  )
+
+  return {
+    log,
+    step: (...all) => Effect.asVoid(Queue.offerAll(steps, all)),
+    engine: QueryEngine.of({
+      init: Effect.fnUntraced(function* (request) {
+        log.push(`init ${decoder.decode(request)}`)
+        yield* Effect.addFinalizer(() => Effect.sync(() => log.push("ended")))
+        const step = yield* Queue.take(steps)
+        switch (step._tag) {
+          case "accept":
+            return {
+              payload: encoder.encode(step.payload),
+              chunks,
+              timeout: step.timeout
+            }
+          case "reject":
+            return yield* new QueryRejected({ payload: encoder.encode(step.payload) })
+          case "initFailure":
+            return yield* new QueryInitError({ message: step.message })
+          default:
+            return yield* Effect.die(new Error(`step ${step._tag} while initialising`))
+        }
+      })
+    })
+  }
+})

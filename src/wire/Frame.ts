@@ -225,10 +225,10 @@ export const makeDecoder = (options: Options = defaultOptions): Decoder => {
     maxFrameSize: options.maxFrameSize,
     checkHeader
   })
-  let frames: Array<Frame> = []
+  let frames: Array<Frame> | undefined
   let failure: FrameError | undefined
   const emit = (tag: number, body: Uint8Array): void => {
-    frames.push({ type: tag as Type, body })
+    frames?.push({ type: tag as Type, body })
   }
   const wrap = (reason: FrameErrorReason | undefined): FrameError | undefined => {
     if (reason !== undefined) failure ??= new FrameError({ reason })
@@ -237,7 +237,10 @@ export const makeDecoder = (options: Options = defaultOptions): Decoder => {
   return {
     push(chunk, out) {
       frames = out
-      return wrap(decoder.push(chunk, emit))
+      const reason = decoder.push(chunk, emit)
+      // An idle connection must not keep the last bodies alive.
+      frames = undefined
+      return wrap(reason)
     },
     end: () => wrap(decoder.end()),
     get partial() {

@@ -302,7 +302,7 @@ class DecoderImpl<E> implements Decoder<E> {
   }
 
   end(): E | LengthDelimitedError | undefined {
-    if (this.failure !== undefined || !this.partial) return this.failure
+    if (!this.partial) return this.failure
     return this.fail(
       this.inBody
         ? new EndInsideFrame({
@@ -369,7 +369,6 @@ class DecoderImpl<E> implements Decoder<E> {
     return end
   }
 
-  // Copying bytes one by one below this size beats the view that `set` needs.
   private gather(chunk: Uint8Array, start: number, end: number): void {
     const needed = this.bodyFilled + end - start
     if (needed > this.body.length) {
@@ -377,11 +376,8 @@ class DecoderImpl<E> implements Decoder<E> {
       grown.set(this.body)
       this.body = grown
     }
-    if (end - start <= 32) {
-      for (let i = start, to = this.bodyFilled; i < end; i++, to++) this.body[to] = chunk[i] as number
-    } else {
-      this.body.set(start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end), this.bodyFilled)
-    }
+    // A chunk that is all body, as those of a long body are, needs no view to be copied.
+    this.body.set(start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end), this.bodyFilled)
     this.bodyFilled = needed
   }
 

@@ -1,0 +1,207 @@
+import * as Schema from "effect/Schema"
+import * as fc from "fast-check"
+import { describe, expect, it } from "vitest"
+import * as Frame from "../../src/wire/Frame.ts"
+import * as Reference from "./reference.ts"
+import * as Transcripts from "./transcripts.ts"
+
+const types = Object.values(Frame.Type)
+const withoutBody = "CKH"
+
+const optionsOf = (transcript: Partial<Frame.Options>): Frame.Options => ({
+  lengthCounts: transcript.lengthCounts ?? Frame.defaultOptions.lengthCounts,
+  maxFrameSize: transcript.maxFrameSize ?? Frame.defaultOptions.maxFrameSize
+})
+
+const decode = (options: Frame.Options, chunks: ReadonlyArray<Uint8Array>) => {
+  const decoder = Frame.makeDecoder(options)
+  const frames: Array<Frame.Frame> = []
+  let error: Frame.FrameError | undefined
+  for (const chunk of chunks) {
+    const next = decoder.push(chunk, frames)
+    if (error !== undefined) expect(next).toBe(error)
+    error = next
+  }
+  const partial = decoder.partial
+  const end = decoder.end()
+  if (error !== undefined) expect(end).toBe(error)
+  expect(partial).toBe(error === undefined && end !== undefined)
+  return { frames, error: end }
+}
+
+const text = (body: Uint8Array): string => Buffer.from(body).toString()
+
+/** A few cuts for long input, all of them for short input. */
+const splits = (input: Uint8Array): Array<Array<Uint8Array>> =>
+  input.length < 300
+    ? Reference.allSplits(input)
+    : [[], [1], [4], [5], [6], [200], [input.length - 1], [2, 5, 9, 300]].map((at) =>
+        Reference.split(input, at)
+      )
+
+describe("transcripts", () => {
+  it("cover every type, with and without a body", () => {
+    const seen = new Set(Transcripts.good.map(({ letter, body }) => letter + (body === "" ? "" : "+")))
+    const expected = types.map(Frame.letter).flatMap((l) => (withoutBody.includes(l) ? [l] : [l, `${l}+`]))
+    expect([...seen].sort()).toEqual(expected.sort())
+  })
+
+  it("cover every reason", () => {
+    const seen = new Set(Transcripts.bad.map(({ reason }) => reason._tag))
+    expect(seen.size).toBe(Frame.FrameErrorReason.members.length)
+  })
+
+  it.each(Transcripts.good)("decode and encode: $what", (good) => {
+    const input = Reference.bytes(good.hex)
+    for (const chunks of splits(input)) {
+      const { error, frames } = decode(optionsOf(good), chunks)
+      expect(error).toBeUndefined()
+      expect(frames.map(({ type, body }) => [Frame.letter(type), text(body)])).toEqual([
+        [good.letter, good.body]
+      ])
+    }
+    const frame = Frame.make(good.letter.charCodeAt(0) as Frame.Type, Buffer.from(good.body))
+    expect(Reference.hex(Frame.encode(frame, optionsOf(good)))).toBe(Reference.hex(input))
+    expect(Frame.size(frame)).toBe(input.length)
+    const header = Frame.header(optionsOf(good), frame.type, frame.body.length)
+    expect(header).toEqual(input.subarray(0, Frame.headerSize))
+  })
+
+  it.each(Transcripts.bad)("are refused: $what", (bad) => {
+    for (const chunks of splits(Reference.bytes(bad.hex))) {
+      const { error, frames } = decode(optionsOf(bad), chunks)
+      expect(frames.map(({ type }) => Frame.letter(type)).join("")).toBe(bad.frames)
+      expect(error).toBeInstanceOf(Frame.FrameError)
+      expect({ ...error?.reason }).toEqual(bad.reason)
+      expect(error?.message).toMatch(bad.names)
+      expect(error?.message).toBe(error?.reason.message)
+    }
+  })
+
+  it("decode and encode one after the other", () => {
+    const inOneWay = Transcripts.good.filter(({ lengthCounts }) => lengthCounts === undefined)
+    const input = Reference.concat(inOneWay.map(({ hex }) => Reference.bytes(hex)))
+    const { error, frames } = decode(Frame.defaultOptions, [input])
+    expect(error).toBeUndefined()
+    expect(frames.map(({ type }) => Frame.letter(type))).toEqual(inOneWay.map(({ letter }) => letter))
+    expect(Reference.hex(Reference.concat(frames.map((frame) => Frame.encode(frame))))).toBe(
+      Reference.hex(input)
+    )
+  })
+})
+
+describe("decoding", () => {
+  it("refuses every type but the nine", () => {
+    for (let type = 0; type < 256; type++) {
+      const { error } = decode(Frame.defaultOptions, [Uint8Array.of(0, 0, 0, 0, type)])
+      if (types.includes(type as Frame.Type)) expect(error).toBeUndefined()
+      else expect(error?.reason).toEqual(new Frame.UnknownType({ type }))
+    }
+  })
+
+  it("agrees with the reference on arbitrary input, arbitrarily split", () => {
+    const letters = types.map(Frame.letter).join("")
+    const checkHeader = (type: number, length: number) => {
+      if (!letters.includes(String.fromCharCode(type))) return { _tag: "UnknownType", type }
+      const refused = length > 0 && withoutBody.includes(String.fromCharCode(type))
+      return refused ? { _tag: "UnexpectedBody", type, length } : undefined
+    }
+    const part = fc.oneof(
+      { weight: 12, arbitrary: fc.tuple(fc.constantFrom(...types), fc.uint8Array({ maxLength: 300 })) },
+      { weight: 1, arbitrary: fc.uint8Array({ maxLength: 9 }) }
+    )
+    const input = fc.record({
+      lengthCounts: fc.constantFrom("body" as const, "typeAndBody" as const, "frame" as const),
+      maxFrameSize: fc.oneof(fc.nat(320), fc.constant(1024)),
+      parts: fc.array(part, { maxLength: 10 }),
+      cuts: fc.array(fc.nat(2000), { maxLength: 30 })
+    })
+    fc.assert(
+      fc.property(input, ({ cuts, lengthCounts, maxFrameSize, parts }) => {
+        const layout = { fieldWidth: 4, byteOrder: "little", tagBytes: 1, lengthCounts } as const
+        const stream = Reference.concat(
+          parts.map((p) =>
+            p instanceof Uint8Array
+              ? p
+              : Reference.encode(layout, p[0], Frame.hasBody(p[0]) ? p[1] : new Uint8Array(0))
+          )
+        )
+        const { error, frames } = decode({ lengthCounts, maxFrameSize }, Reference.split(stream, cuts))
+        const expected = Reference.decode({ ...layout, maxFrameSize, checkHeader }, stream)
+        expect(frames.map(({ type, body }) => ({ tag: type, body: Reference.hex(body) }))).toEqual(
+          expected.frames
+        )
+        expect(error && { ...error.reason }).toEqual(expected.ending)
+      }),
+      { numRuns: 2000 }
+    )
+  })
+
+  it("gives views of the chunk", () => {
+    const chunk = Frame.encode(Frame.make(Frame.Type.Intermediate, Buffer.from("[1,")))
+    const [frame] = decode(Frame.defaultOptions, [chunk]).frames
+    expect(frame?.body.buffer).toBe(chunk.buffer)
+  })
+
+  it("appends to the array given with each chunk", () => {
+    const decoder = Frame.makeDecoder()
+    const heartbeat = Frame.encode(Frame.make(Frame.Type.Heartbeat))
+    const first: Array<Frame.Frame> = []
+    const second: Array<Frame.Frame> = []
+    decoder.push(heartbeat, first)
+    decoder.push(heartbeat, second)
+    decoder.push(heartbeat, first)
+    expect([first.length, second.length]).toEqual([2, 1])
+  })
+})
+
+describe("encoding", () => {
+  it("throws when a type that may have no body is given one", () => {
+    for (const type of types) {
+      const frame = Frame.make(type, Uint8Array.of(1))
+      if (Frame.hasBody(type)) expect(Frame.encode(frame)).toHaveLength(6)
+      else expect(() => Frame.encode(frame)).toThrow(`(${Frame.letter(type)}) may have no body`)
+    }
+  })
+
+  it("throws when the length does not fit its field", () => {
+    const longest = 0xffffffff
+    expect(Reference.hex(Frame.header(Frame.defaultOptions, Frame.Type.Final, longest))).toBe("ffffffff46")
+    const counting = { ...Frame.defaultOptions, lengthCounts: "typeAndBody" as const }
+    expect(() => Frame.header(counting, Frame.Type.Final, longest)).toThrow(/fieldWidth of 4/)
+  })
+})
+
+describe("the types", () => {
+  it("are the table of PROTOCOL.md §1", () => {
+    const table = types.map((type) => [
+      Frame.letter(type),
+      Frame.name(type),
+      Frame.hasBody(type),
+      Frame.isTerminal(type)
+    ])
+    expect(table).toEqual([
+      ["R", "Request", true, false],
+      ["C", "Cancel", false, false],
+      ["A", "Acknowledge Request", true, false],
+      ["J", "Reject Request", true, true],
+      ["I", "Intermediate Chunk", true, false],
+      ["F", "Final Chunk", true, true],
+      ["E", "Error", true, true],
+      ["K", "Acknowledge Cancel", false, true],
+      ["H", "Heartbeat", false, false]
+    ])
+  })
+})
+
+describe("FrameError", () => {
+  it("survives encoding and decoding with its reason", () => {
+    for (const bad of Transcripts.bad) {
+      const { error } = decode(optionsOf(bad), [Reference.bytes(bad.hex)])
+      const json = JSON.stringify(Schema.encodeUnknownSync(Frame.FrameError)(error))
+      const again = Schema.decodeUnknownSync(Frame.FrameError)(JSON.parse(json))
+      expect(again).toBeInstanceOf(Frame.FrameError)
+      expect(again.message).toBe(error?.message)
+    }
+  })
+})

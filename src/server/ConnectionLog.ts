@@ -4,7 +4,12 @@
 import { Buffer } from "node:buffer"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { type ConnectionEvent, ConnectionEvents, type ConnectionInfo } from "../connection/ConnectionEvents.ts"
+import * as LogLevel from "effect/LogLevel"
+import {
+  type ConnectionEvent,
+  ConnectionEvents,
+  type ConnectionInfo
+} from "../connection/ConnectionEvents.ts"
 import type { ControlReason } from "../connection/Statistics.ts"
 
 export interface Options {
@@ -76,5 +81,8 @@ export const fields = (event: ConnectionEvent, options: Options): Record<string,
 /** Logs every event, at level Info: the line, and the fields beside it. */
 export const layer = (options: Options): Layer.Layer<never> =>
   Layer.succeed(ConnectionEvents, {
-    publish: (event) => Effect.logInfo(line(event, options), fields(event, options))
+    publish: (event) =>
+      Effect.flatMap(LogLevel.isEnabled("Info"), (enabled) =>
+        enabled ? Effect.logInfo(line(event, options), fields(event, options)) : Effect.void
+      )
   })

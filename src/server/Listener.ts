@@ -50,7 +50,10 @@ const listen = (server: Net.Server, address: Address.Address, backlog: number) =
     )
   })
 
-const hostAndPort = (address: Address.Address & { _tag: "Tcp" }) => ({ host: address.host, port: address.port })
+const hostAndPort = (address: Address.Address & { _tag: "Tcp" }) => ({
+  host: address.host,
+  port: address.port
+})
 
 /** Whether somebody answers on a Unix socket. */
 const isServed = (path: string): Effect.Effect<boolean> =>

@@ -43,7 +43,8 @@ export const parse = (text: string): Address | AddressError => {
       : { _tag: "Unix", path }
   }
   const match = tcpPattern.exec(text)
-  if (match === null) return fail(text.includes("::") ? "an IPv6 address stands in brackets" : "it has no host")
+  if (match === null)
+    return fail(text.includes("::") ? "an IPv6 address stands in brackets" : "it has no host")
   const [, v6, name, digits] = match
   const port = digits === undefined ? defaultPort : Number(digits)
   if (port > 65535) return fail("the port is above 65535")

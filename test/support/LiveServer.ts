@@ -24,7 +24,7 @@ export interface LiveServer {
   readonly event: <T extends ConnectionEvent["_tag"]>(
     tag: T,
     nth?: number
-  ) => Effect.Effect<Extract<ConnectionEvent, { _tag: T }>>
+  ) => Effect.Effect<ConnectionEvent & { readonly _tag: T }>
   /** Stops the server, as closing its scope does; ends when it has stopped. */
   readonly stop: Effect.Effect<void>
 }
@@ -48,7 +48,7 @@ export const start = Effect.fnUntraced(function* (
     Effect.orDie
   )
   const find = <T extends ConnectionEvent["_tag"]>(tag: T, nth: number) =>
-    events.filter((event): event is Extract<ConnectionEvent, { _tag: T }> => event._tag === tag)[nth]
+    events.filter((event) => event._tag === tag)[nth]
   const address = server.addresses[0]
   if (address === undefined) return yield* Effect.die(new Error("the server listens nowhere"))
   const live: LiveServer = {

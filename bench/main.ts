@@ -2,7 +2,7 @@
  * Runs a bench by name: `npm run bench -- NAME [--quick]`.
  */
 const benches: Record<string, (quick: boolean) => Promise<unknown>> = {
-  cancel: async (quick) => (await import("./cancel.ts")).run({ rounds: quick ? 20 : 1000 })
+  cancel: async (quick) => (await import("./cancel.ts")).run({ rounds: quick ? 20 : 300 })
 }
 
 const [name = "", ...flags] = process.argv.slice(2)

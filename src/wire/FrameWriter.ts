@@ -39,6 +39,16 @@ export interface Options extends Frame.Options {
   readonly unsent?: (() => number) | undefined
 }
 
+export interface WriteOptions {
+  /** Called once the socket has the frames, before the wait. */
+  readonly onStarted?: (() => void) | undefined
+  /**
+   * Whether to pass by those who wait for the thread's budget: for single small frames that somebody waits
+   * for, such as the acknowledgement of a cancel.
+   */
+  readonly urgent?: boolean | undefined
+}
+
 export interface FrameWriter {
   /**
    * Writes frames in one batch and waits until the socket has taken them.
@@ -47,8 +57,7 @@ export interface FrameWriter {
    *
    * `take` is called when the write has its turn, right before the first byte is handed over: the frames it
    * returns precede all others from then on. Nothing is written if it returns none. Interruption before that
-   * writes nothing; after it, it only ends the wait. `onStarted` is called once the socket has them, before
-   * the wait.
+   * writes nothing; after it, it only ends the wait.
    *
    * **Gotchas**
    *
@@ -56,7 +65,7 @@ export interface FrameWriter {
    */
   readonly write: (
     take: () => ReadonlyArray<Frame.Frame>,
-    onStarted?: (() => void) | undefined
+    options?: WriteOptions
   ) => Effect.Effect<void, Failure>
   /** Waits until no write is under way. */
   readonly flushed: Effect.Effect<void>
@@ -184,16 +193,16 @@ export const make = Effect.fnUntraced(function* (
     return fiber
   }
 
-  const write: FrameWriter["write"] = (take, onStarted) =>
+  const write: FrameWriter["write"] = (take, how) =>
     Effect.suspend((): Effect.Effect<void, Failure> => {
       if (timeout !== undefined) return Effect.fail(timeout)
-      if (writing) return Effect.andThen(idle.await, write(take, onStarted))
-      if (budget.exhausted) return Effect.andThen(budget.nextTurn, write(take, onStarted))
+      if (writing) return Effect.andThen(idle.await, write(take, how))
+      if (budget.exhausted && how?.urgent !== true) return Effect.andThen(budget.nextTurn, write(take, how))
       // No operation, and so no interruption, comes between what is taken and its way to the socket.
       const frames = take()
       if (!Arr.isReadonlyArrayNonEmpty(frames)) return Effect.void
       const fiber = start(frames)
-      onStarted?.()
+      how?.onStarted?.()
       return fiber.pollUnsafe() ?? Effect.mapError(Fiber.join(fiber), (error) => timeout ?? error)
     })
 

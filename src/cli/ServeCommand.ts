@@ -1,0 +1,158 @@
+/**
+ * `dataconn serve`: the standalone server on embedded DuckDB.
+ */
+import * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as ConnectionLog from "../server/ConnectionLog.ts"
+import * as Log from "../server/Log.ts"
+import * as Server from "../server/Server.ts"
+import * as ServerConfig from "../server/ServerConfig.ts"
+import type * as Setting from "../server/Setting.ts"
+import * as ServeConfig from "./ServeConfig.ts"
+import * as Signals from "./Signals.ts"
+
+const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+
+const describe = ({ doc, fallbackText }: Setting.Setting<unknown>): string =>
+  `${doc} Default: ${fallbackText}.`
+
+const flagOf = (name: string, setting: Setting.Setting<unknown>) =>
+  typeof setting.fallback === "boolean"
+    ? Flag.Boolean(kebab(name)).pipe(Flag.withDescription(setting.doc), Flag.map(String), Flag.optional)
+    : Flag.String(kebab(name)).pipe(
+        Flag.withMetavar(setting.form),
+        Flag.withDescription(describe(setting)),
+        Flag.optional
+      )
+
+const settingFlags = Object.fromEntries(
+  Object.entries(ServeConfig.all).map(([name, setting]) => [
+    name,
+    flagOf(name, setting as Setting.Setting<unknown>)
+  ])
+) as Record<keyof typeof ServeConfig.all, Flag.Flag<Option.Option<string>>>
+
+const flags = {
+  ...settingFlags,
+  listen: Flag.String("listen").pipe(
+    Flag.withMetavar("address"),
+    Flag.withDescription(
+      `Where to listen: HOST:PORT, [IPv6]:PORT or unix:PATH; may be given several times. Default: ${ServerConfig.defaultListen.join(", ")}.`
+    ),
+    Flag.atLeast(0)
+  ),
+  table: Flag.String("table").pipe(
+    Flag.withMetavar("name=file"),
+    Flag.withDescription(
+      "Serves a CSV, Parquet, JSON or DuckDB file under a name; may be given several times."
+    ),
+    Flag.atLeast(0)
+  ),
+  config: Flag.String("config").pipe(
+    Flag.withMetavar("file"),
+    Flag.withDescription("JSON file with settings by name. Flags come first, then the environment, then it."),
+    Flag.optional
+  )
+}
+
+type Given = {
+  readonly [K in keyof typeof settingFlags]: Option.Option<string>
+} & {
+  readonly listen: ReadonlyArray<string>
+  readonly table: ReadonlyArray<string>
+  readonly config: Option.Option<string>
+}
+
+/** A `--table` that is not NAME=FILE. */
+export class TableFlagError extends Schema.TaggedError<TableFlagError>()("TableFlagError", {
+  text: Schema.String
+}) {
+  override get message() {
+    return `--table ${this.text}: expected NAME=FILE`
+  }
+}
+
+const tables = (given: ReadonlyArray<string>): Effect.Effect<Record<string, string>, TableFlagError> =>
+  Effect.map(
+    Effect.forEach(given, (text) => {
+      const at = text.indexOf("=")
+      return at > 0 && at < text.length - 1
+        ? Effect.succeed([text.slice(0, at), text.slice(at + 1)] as const)
+        : Effect.fail(new TableFlagError({ text }))
+    }),
+    Object.fromEntries
+  )
+
+/** The settings in force: flags first, then the environment, then the file. */
+const resolve = Effect.fnUntraced(function* ({ config, listen, table, ...settings }: Given) {
+  const env = ServerConfig.fromEnv()
+  const path = Option.isSome(config) ? config : yield* Config.option(Config.String("config")).parse(env)
+  const set = Object.entries(settings).flatMap(([name, value]) =>
+    Option.isSome(value) ? [[name, value.value] as const] : []
+  )
+  const given = {
+    ...Object.fromEntries(set),
+    ...(listen.length > 0 ? { listen } : {}),
+    ...(table.length > 0 ? { tables: yield* tables(table) } : {})
+  }
+  const provider = ConfigProvider.fromUnknown(given).pipe(ConfigProvider.orElse(env))
+  return yield* ServeConfig.config.parse(
+    Option.isSome(path) ? ConfigProvider.orElse(provider, yield* ServeConfig.fromFile(path.value)) : provider
+  )
+})
+
+const logging = (config: ServeConfig.ServeConfig) =>
+  Layer.merge(Log.layer(config.logFormat), ConnectionLog.layer({ maxBodyLength: config.logBodyLength }))
+
+/** The engine, loaded only here: other commands do without it. */
+const engine = (config: ServeConfig.ServeConfig) =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const DuckDbEngine = yield* Effect.promise(() => import("../engine/duckdb/DuckDbEngine.ts"))
+      const { allowExternalAccess, database, memoryLimit, readWrite, tables } = config
+      return DuckDbEngine.layer({
+        database,
+        tables,
+        readWrite,
+        allowExternalAccess,
+        memoryLimit,
+        threads: config.threads === undefined ? undefined : Number(config.threads),
+        sample: database === undefined && Object.keys(tables).length === 0
+      })
+    })
+  )
+
+const serve = Effect.fnUntraced(function* (given: Given) {
+  const config = yield* resolve(given)
+  yield* Effect.scoped(
+    Effect.gen(function* () {
+      let stopNow: Effect.Effect<void> = Effect.void
+      // Before the server, so that the signals are still heard while it stops.
+      yield* Signals.onSecond(Effect.suspend(() => stopNow))
+      const server = yield* Server.make(config)
+      stopNow = server.stopNow
+      yield* Effect.logInfo("Started (send SIGINT or SIGTERM to exit)")
+      yield* Effect.onInterrupt(Effect.never, () => Effect.logInfo("Stopping..."))
+    })
+  ).pipe(Effect.provide(Layer.provideMerge(engine(config), logging(config))))
+})
+
+export const command = Command.make("serve", flags, (given) => Signals.stopping(serve(given as Given))).pipe(
+  Command.withDescription(
+    "Answer SQL over DuckDB. With nothing given to serve, an in-memory database with the sample tables trades and quotes."
+  ),
+  Command.withExamples([
+    { command: "dataconn serve", description: "Serve the sample on 127.0.0.1:11653" },
+    {
+      command:
+        "dataconn serve --table trades=trades.parquet --listen 0.0.0.0:11653 --listen unix:/run/dataconn.sock",
+      description: "Serve a file on all interfaces and on a Unix socket"
+    }
+  ])
+)

@@ -1,0 +1,37 @@
+/**
+ * What SIGINT and SIGTERM do to a command. The first interrupts it; that is done where the command is run.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+const signals = ["SIGINT", "SIGTERM"] as const
+
+/** Marks a command for which being interrupted is the way to end: its exit code is then 0. */
+export const stopping = <A, E, R>(command: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.onInterrupt(command, () =>
+    Effect.sync(() => {
+      process.exitCode = 0
+    })
+  )
+
+/** Runs the effect at the second signal, for as long as the scope is open. A third ends the process. */
+export const onSecond = Effect.fnUntraced(function* (
+  effect: Effect.Effect<void>
+): Effect.fn.Return<void, never, Scope.Scope> {
+  const context = yield* Effect.context<never>()
+  let count = 0
+  const onSignal = () => {
+    count++
+    if (count === 2) Effect.runForkWith(context)(effect)
+    if (count === 3) process.exit(1)
+  }
+  yield* Effect.acquireRelease(
+    Effect.sync(() => {
+      for (const signal of signals) process.on(signal, onSignal)
+    }),
+    () =>
+      Effect.sync(() => {
+        for (const signal of signals) process.off(signal, onSignal)
+      })
+  )
+})

@@ -1,0 +1,28 @@
+/**
+ * The `dataconn` command.
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Cause from "effect/Cause"
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Runtime from "effect/Runtime"
+import * as ServeCommand from "./ServeCommand.ts"
+import * as Version from "./Version.ts"
+
+const command = Command.make("dataconn").pipe(
+  Command.withDescription("Stream query results between services"),
+  Command.withSubcommands([ServeCommand.command])
+)
+
+// An interrupted command fails, unless being interrupted is the way to end it (see `Signals`).
+const teardown: Runtime.Teardown = (exit, onExit) =>
+  Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+    ? onExit(Number(process.exitCode ?? 130))
+    : Runtime.defaultTeardown(exit, onExit)
+
+Command.run(command, { version: Version.version }).pipe(
+  Effect.provide(NodeServices.layer),
+  NodeRuntime.runMain({ teardown })
+)

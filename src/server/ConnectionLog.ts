@@ -1,0 +1,88 @@
+/**
+ * A line in the log for each step of each connection.
+ */
+import { Buffer } from "node:buffer"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as LogLevel from "effect/LogLevel"
+import {
+  type ConnectionEvent,
+  ConnectionEvents,
+  type ConnectionInfo
+} from "../connection/ConnectionEvents.ts"
+import type { ControlReason } from "../connection/Statistics.ts"
+
+export interface Options {
+  /** How many bytes of a body a line shows. */
+  readonly maxBodyLength: number
+}
+
+const endpoints = ({ local, remote }: ConnectionInfo): string => `${remote} => ${local}`
+
+// Whatever a client sends must stay on its line.
+const controlCharacters = /[\p{Cc}\u2028\u2029]/gu
+
+const escape = (text: string): string =>
+  text.replace(controlCharacters, (character) => JSON.stringify(character).slice(1, -1))
+
+/** A body as it is logged: cut at `maxBodyLength` bytes, on one line. */
+export const show = (body: Uint8Array, maxBodyLength: number): string => {
+  const cut = Buffer.from(body.buffer, body.byteOffset, Math.min(body.length, maxBodyLength))
+  return escape(cut.toString("utf8")) + (body.length > maxBodyLength ? "…" : "")
+}
+
+const closings: Record<ControlReason, string> = {
+  read: "failure reading",
+  write: "failure writing",
+  run: "failure running a query",
+  init: "failure initializing a query",
+  protocol: "protocol violation",
+  drain: "drain"
+}
+
+/** The line of an event. */
+export const line = (event: ConnectionEvent, options: Options): string => {
+  const who = endpoints(event.connection)
+  const body = (bytes: Uint8Array) => show(bytes, options.maxBodyLength)
+  switch (event._tag) {
+    case "Opened":
+      return `Accepted connection ${who}`
+    case "Request":
+      return `${who} request: ${body(event.body)}`
+    case "Accepted":
+      return `${who} accept: ${body(event.payload)}`
+    case "Rejected":
+      return `${who} rejected: ${body(event.payload)}`
+    case "Completed":
+      return `${who} complete (${event.query.payloadBytesTransferred} bytes)`
+    case "Cancelled":
+      return `${who} cancelled (${event.query.payloadBytesTransferred} bytes)`
+    case "Aborted":
+      return `${who} aborted (${event.query.payloadBytesTransferred} bytes)`
+    case "Failed":
+      return `${who} error: ${body(event.payload)}`
+    case "Closed":
+      return `${who} disconnected due to ${closings[event.control.reason]}: ${escape(event.detail)}`
+  }
+}
+
+/** The same event as fields, for structured logs. */
+export const fields = (event: ConnectionEvent, options: Options): Record<string, unknown> => {
+  const { _tag, ...rest } = event
+  return Object.fromEntries([
+    ["event", _tag],
+    ...Object.entries(rest).map(([name, value]) => [
+      name,
+      value instanceof Uint8Array ? show(value, options.maxBodyLength) : value
+    ])
+  ])
+}
+
+/** Logs every event, at level Info: the line, and the fields beside it. */
+export const layer = (options: Options): Layer.Layer<never> =>
+  Layer.succeed(ConnectionEvents, {
+    publish: (event) =>
+      Effect.flatMap(LogLevel.isEnabled("Info"), (enabled) =>
+        enabled ? Effect.logInfo(line(event, options), fields(event, options)) : Effect.void
+      )
+  })

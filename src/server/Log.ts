@@ -1,0 +1,45 @@
+/**
+ * The loggers of the standalone server: lines as people read them, or one JSON object a line.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import type * as Fiber from "effect/Fiber"
+import type * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+
+export const formats = ["text", "json"] as const
+export type Format = (typeof formats)[number]
+
+const billion = 1_000_000_000n
+
+/** Nanoseconds since 1970 as UTC: `2021-10-06T04:01:26.490694105Z`. */
+export const timestamp = (nanos: bigint): string => {
+  const seconds = new Date(Number(nanos / billion) * 1000).toISOString().slice(0, 19)
+  return `${seconds}.${String(nanos % billion).padStart(9, "0")}Z`
+}
+
+const now = (fiber: Fiber.Fiber<unknown, unknown>): string =>
+  timestamp(fiber.getRef(Clock.Clock).currentTimeNanosUnsafe())
+
+/** The arguments of a log call: what is said, and what is told beside it. */
+const split = (message: unknown): readonly [text: string, fields: Record<string, unknown>] => {
+  const [first, ...rest] = Array.isArray(message) ? message : [message]
+  const fields = Object.assign({}, ...rest.filter((item) => typeof item === "object"))
+  return [typeof first === "string" ? first : String(first), fields]
+}
+
+const text = Logger.make(({ cause, fiber, logLevel, message }) => {
+  const level = logLevel === "Info" ? "" : `${logLevel}: `
+  const trace = Cause.isCause(cause) && cause.reasons.length > 0 ? `\n${Cause.pretty(cause)}` : ""
+  return `${now(fiber)} ${level}${split(message)[0]}${trace}`
+})
+
+const json = Logger.make(({ cause, fiber, logLevel, message }) => {
+  const [said, fields] = split(message)
+  const trace = cause.reasons.length > 0 ? { cause: Cause.pretty(cause) } : {}
+  return JSON.stringify({ timestamp: now(fiber), level: logLevel, message: said, ...fields, ...trace })
+})
+
+/** Writes the log to standard output in this format. */
+export const layer = (format: Format): Layer.Layer<never> =>
+  Logger.layer([Logger.withConsoleLog(format === "json" ? json : text)])

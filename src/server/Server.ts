@@ -1,0 +1,164 @@
+/**
+ * The server: listens on its addresses and serves each connection within the limits of its configuration.
+ */
+import type * as Net from "node:net"
+import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as Connection from "../connection/Connection.ts"
+import { QueryEngine } from "../engine/QueryEngine.ts"
+import * as Address from "../wire/Address.ts"
+import * as Listener from "./Listener.ts"
+import * as QueryLimit from "./QueryLimit.ts"
+import * as ServerConfig from "./ServerConfig.ts"
+import { Shutdown } from "./Shutdown.ts"
+
+/**
+ * A running server.
+ */
+export class Server extends Context.Service<
+  Server,
+  {
+    /** Where it listens, with the ports that the system chose, in the order of the configuration. */
+    readonly addresses: ReadonlyArray<Address.Address>
+    /** How many connections are open. */
+    readonly connections: Effect.Effect<number>
+    /** Stops waiting for responses, if the server is stopping or when it does. */
+    readonly stopNow: Effect.Effect<void>
+  }
+>()("dataconn/server/Server") {}
+
+/** Connections beyond `maxConnections` that are told so at a time; more are dropped unheard. */
+const maxRefusals = 64
+
+/**
+ * Starts a server in the scope. Closing the scope stops it: it accepts no connection, closes idle ones, lets
+ * running responses finish within `drainTimeout` and ends the rest with an error.
+ *
+ * **Details**
+ *
+ * Queries go to the `QueryEngine` of the context. `ConnectionEvents`, where provided, is told of everything
+ * that happens. Fails with a `ListenError` if it cannot listen on one of its addresses.
+ */
+export const make = Effect.fnUntraced(function* (
+  config: ServerConfig.ServerConfig
+): Effect.fn.Return<
+  Server["Service"],
+  Listener.ListenError | Address.AddressError,
+  QueryEngine | Scope.Scope
+> {
+  const engine = QueryLimit.make(yield* QueryEngine, config)
+  const context = Context.add(yield* Effect.context<never>(), QueryEngine, engine)
+  const fibers = yield* Scope.make()
+  const shutdown = new Shutdown()
+  let stopping = false
+  let count = 0
+  let served = 0
+  let refused = 0
+
+  const serve = (socket: Net.Socket, local: string): void => {
+    const refusing = served >= config.maxConnections
+    if (stopping || (refusing && refused >= maxRefusals)) {
+      socket.destroy()
+      return
+    }
+    const release = refusing ? () => refused-- : () => served--
+    if (refusing) refused++
+    else served++
+    const program = Effect.flatMap(open(socket), (duplex) => {
+      const connection = Connection.make(duplex, {
+        info: { id: ++count, ...endpoints(socket, local, count) },
+        settings: config,
+        refusing: refusing ? "overloaded" : undefined,
+        unsent: () => unsent(socket)
+      })
+      shutdown.add(connection)
+      return Effect.ensuring(
+        connection.run,
+        Effect.sync(() => {
+          release()
+          shutdown.delete(connection)
+        })
+      )
+    })
+    Fiber.runIn(Effect.runForkWith(context)(program), fibers)
+  }
+
+  yield* Effect.addFinalizer(() =>
+    Effect.gen(function* () {
+      stopping = true
+      yield* shutdown.drain(config.drainTimeout)
+      yield* Scope.close(fibers, Exit.void)
+    })
+  )
+
+  const addresses: Array<Address.Address> = []
+  for (const text of config.listen) {
+    const address = Address.parse(text)
+    if (address._tag === "AddressError") return yield* address
+    yield* Effect.logInfo(`Opening DataConn socket on ${Address.format(address)}...`)
+    const listener = yield* Listener.make({
+      address,
+      backlog: config.backlog,
+      keepAlive: config.keepAlive,
+      onConnection: (socket) => serve(socket, Address.format(address)),
+      onAcceptError: (error) =>
+        Effect.runForkWith(context)(
+          Effect.logError(`Error (${error.message}) accepting on ${Address.format(address)}`)
+        )
+    })
+    addresses.push(listener.address)
+  }
+
+  return Server.of({
+    addresses,
+    connections: Effect.sync(() => shutdown.size),
+    stopNow: shutdown.now
+  })
+})
+
+const open = (socket: Net.Socket) =>
+  NodeSocket.fromDuplex(
+    Effect.acquireRelease(Effect.succeed(socket), () =>
+      Effect.sync(() => {
+        if (!socket.closed) socket.destroySoon()
+      })
+    )
+  )
+
+const endpoints = (socket: Net.Socket, local: string, id: number) =>
+  socket.remoteAddress === undefined
+    ? { local, remote: `unix#${id}` }
+    : {
+        local: Address.formatTcp(socket.localAddress ?? "", socket.localPort ?? 0),
+        remote: Address.formatTcp(socket.remoteAddress, socket.remotePort ?? 0)
+      }
+
+/** What the kernel has not taken of the writes under way; Node's own timeouts look at the same number. */
+const unsent = (socket: Net.Socket): number => {
+  const handle = (socket as { _handle?: { writeQueueSize?: number } })._handle
+  return handle?.writeQueueSize ?? socket.writableLength
+}
+
+/** A server with these settings, on the `QueryEngine` of the context. */
+export const layer = (
+  config: Partial<ServerConfig.ServerConfig> = {}
+): Layer.Layer<Server, Listener.ListenError | Address.AddressError, QueryEngine> =>
+  Layer.effect(Server, make(ServerConfig.make(config)))
+
+/** A server with the settings of Effect's Config. */
+export const layerConfig: Layer.Layer<
+  Server,
+  Listener.ListenError | Address.AddressError | Config.ConfigError,
+  QueryEngine
+> = Layer.effect(
+  Server,
+  Effect.gen(function* () {
+    return yield* make(yield* ServerConfig.config)
+  })
+)

@@ -1,0 +1,113 @@
+/**
+ * Every limit of the server in one record. Default, form and documentation of each stand in one table, from
+ * which the configuration, the flags of the command and the settings table of the README follow.
+ */
+import * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Settings from "../connection/Settings.ts"
+import * as Address from "../wire/Address.ts"
+import { LengthCounts } from "../wire/LengthDelimited.ts"
+import * as Setting from "./Setting.ts"
+
+/**
+ * The settings by name. A name is spelt `heartbeatInterval` in a file, `DATACONN_HEARTBEAT_INTERVAL` in the
+ * environment and `--heartbeat-interval` as a flag.
+ */
+export const settings = {
+  maxConnections: Setting.count(
+    4096,
+    1,
+    "Connections at a time. Those beyond get one `overloaded` reject each; protects memory and file descriptors."
+  ),
+  maxConcurrentQueries: Setting.count(
+    32,
+    1,
+    "Queries that run at a time over all connections; protects the engine."
+  ),
+  maxQueuedQueries: Setting.count(
+    256,
+    0,
+    "Queries that wait for their turn. Those beyond are rejected as `overloaded`."
+  ),
+  queryTimeout: Setting.duration(
+    Settings.defaults.queryTimeout,
+    "How long a query may take, from its request to the end of its response."
+  ),
+  heartbeatInterval: Setting.duration(
+    Settings.defaults.heartbeatInterval,
+    "Silence of the server after which it writes a heartbeat."
+  ),
+  idleTimeout: Setting.duration(
+    Settings.defaults.idleTimeout,
+    "How long a connection may stay open without a request."
+  ),
+  requestTimeout: Setting.duration(
+    Settings.defaults.requestTimeout,
+    "How long a frame may take to arrive, from its first byte to its last; protects from clients that dribble."
+  ),
+  writeTimeout: Setting.duration(
+    Settings.defaults.writeTimeout,
+    "How long a client may take no byte of what is being written; protects from clients that stop reading."
+  ),
+  drainTimeout: Setting.duration(
+    "30 seconds",
+    "How long a stopping server lets running responses finish before it ends them with `shutting_down`."
+  ),
+  maxFrameSize: Setting.bytes(
+    "1 MiB",
+    5,
+    "Largest frame taken from a client, header included; protects from hostile lengths."
+  ),
+  lengthCounts: Setting.choice(
+    LengthCounts.literals,
+    Settings.defaults.lengthCounts,
+    "What the length field of a frame counts; both peers must agree."
+  ),
+  chunkSize: Setting.bytes("64 KiB", 1, "Largest body of a chunk message."),
+  prefetchSize: Setting.bytes(
+    "256 KiB",
+    1,
+    "How much of a result is taken from the engine ahead of the socket."
+  ),
+  batchSize: Setting.bytes("512 KiB", 1, "How much of a result goes into one write."),
+  backlog: Setting.count(
+    511,
+    1,
+    "Connections that the system holds until they are accepted, for each address."
+  ),
+  keepAlive: Setting.duration("1 minute", "Silence after which TCP probes whether the client is still there.")
+} as const
+
+/** The settings of a server. Sizes are in bytes. */
+export type ServerConfig = Setting.Values<typeof settings> & {
+  /** The addresses to listen on; see `Address.parse` for their form. */
+  readonly listen: ReadonlyArray<string>
+}
+
+/** Loopback only: whoever wants strangers in says so. */
+export const defaultListen: ReadonlyArray<string> = [`127.0.0.1:${Address.defaultPort}`]
+
+/** The defaults of all settings. */
+export const defaults: ServerConfig = { ...Setting.defaults(settings), listen: defaultListen }
+
+/** A configuration that differs from the defaults in what is given. */
+export const make = (given: Partial<ServerConfig> = {}): ServerConfig => ({ ...defaults, ...given })
+
+/**
+ * Reads the settings through Effect's Config, each under its own name; what is missing has its default. An
+ * error names the setting and what was expected.
+ */
+export const config: Config.Config<ServerConfig> = Config.map(
+  Config.all([
+    Setting.config(settings),
+    Config.Array(Address.AddressFromString, "listen").pipe(Config.withDefault(defaultListen))
+  ]),
+  ([values, listen]) => ({ ...values, listen })
+)
+
+/** The environment as a source of settings: `DATACONN_HEARTBEAT_INTERVAL` for `heartbeatInterval`. */
+export const fromEnv = (env?: Record<string, string>): ConfigProvider.ConfigProvider =>
+  (env === undefined ? ConfigProvider.fromEnv() : ConfigProvider.fromEnv({ env })).pipe(
+    ConfigProvider.constantCase,
+    ConfigProvider.nested("DATACONN")
+  )

@@ -1,0 +1,56 @@
+/**
+ * How a server stops: it tells its connections, waits for them with a limit, tells them that it waits no
+ * longer, and gives them a moment for their last words.
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+
+/** What is told of the stop, and has to end. */
+export interface Member {
+  readonly drain: Effect.Effect<void>
+  readonly drainExpired: Effect.Effect<void>
+}
+
+/** How long connections have for their last message after `drainTimeout`. */
+export const goodbye: Duration.Input = "2 seconds"
+
+export class Shutdown {
+  private readonly members = new Set<Member>()
+  private readonly empty = Latch.makeUnsafe(true)
+  private readonly hurry = Latch.makeUnsafe(false)
+
+  get size(): number {
+    return this.members.size
+  }
+
+  add(member: Member): void {
+    this.members.add(member)
+    this.empty.closeUnsafe()
+  }
+
+  delete(member: Member): void {
+    this.members.delete(member)
+    if (this.members.size === 0) this.empty.openUnsafe()
+  }
+
+  /** A drain under way, or the next one, waits for nothing any more. */
+  readonly now: Effect.Effect<void> = Effect.asVoid(this.hurry.open)
+
+  private within(duration: Duration.Input): Effect.Effect<unknown> {
+    return Effect.raceFirst(this.empty.await, Effect.raceFirst(this.hurry.await, Effect.sleep(duration)))
+  }
+
+  /** Returns when all members have ended, or have had their time. */
+  drain(drainTimeout: Duration.Input): Effect.Effect<void> {
+    const tell = (what: keyof Member) =>
+      Effect.forEach([...this.members], (member) => member[what], { discard: true })
+    return Effect.gen({ self: this }, function* () {
+      yield* tell("drain")
+      yield* this.within(drainTimeout)
+      if (this.size === 0) return
+      yield* tell("drainExpired")
+      yield* this.within(goodbye)
+    })
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * Where a server listens and a client dials: a TCP host and port, or the path of a Unix socket.
+ */
+import { Buffer } from "node:buffer"
+import * as Schema from "effect/Schema"
+
+/** The port of an address that names none. */
+export const defaultPort = 11653
+
+export type Address =
+  | { readonly _tag: "Tcp"; readonly host: string; readonly port: number }
+  | { readonly _tag: "Unix"; readonly path: string }
+
+/** The text is no address. */
+export class AddressError extends Schema.TaggedError<AddressError>()("AddressError", {
+  text: Schema.String,
+  problem: Schema.String
+}) {
+  override get message() {
+    return `"${this.text}" is no address: ${this.problem} (expected HOST:PORT, [IPv6]:PORT or unix:PATH)`
+  }
+}
+
+const tcpPattern = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^:[\]\s]+))(?::(\d+))?$/
+
+// What the kernel's sockaddr_un holds, less its terminator.
+const maxPathBytes = 107
+
+/**
+ * Reads `HOST:PORT`, `HOST`, `[IPv6]:PORT` or `unix:PATH`.
+ *
+ * **Details**
+ *
+ * Port 0 lets the system choose one to listen on. A host without a port has {@link defaultPort}.
+ */
+export const parse = (text: string): Address | AddressError => {
+  const fail = (problem: string) => new AddressError({ text, problem })
+  if (text.startsWith("unix:")) {
+    const path = text.slice("unix:".length)
+    if (path === "") return fail("the path is empty")
+    return Buffer.byteLength(path) > maxPathBytes
+      ? fail(`the path of a Unix socket may have at most ${maxPathBytes} bytes`)
+      : { _tag: "Unix", path }
+  }
+  const match = tcpPattern.exec(text)
+  if (match === null)
+    return fail(text.includes("::") ? "an IPv6 address stands in brackets" : "it has no host")
+  const [, v6, name, digits] = match
+  const port = digits === undefined ? defaultPort : Number(digits)
+  if (port > 65535) return fail("the port is above 65535")
+  return { _tag: "Tcp", host: v6 ?? name ?? "", port }
+}
+
+/** The text that {@link parse} reads back. */
+export const format = (address: Address): string =>
+  address._tag === "Unix" ? `unix:${address.path}` : formatTcp(address.host, address.port)
+
+/** `HOST:PORT`, with brackets around an IPv6 host. */
+export const formatTcp = (host: string, port: number): string =>
+  host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
+
+/** An address as text, for settings. */
+export const AddressFromString: Schema.Codec<string, string> = Schema.String.check(
+  Schema.makeFilter((text: string) => {
+    const parsed = parse(text)
+    return parsed._tag === "AddressError" ? parsed.message : undefined
+  })
+)

@@ -9,7 +9,8 @@ if (major < minimum[0] || (major === minimum[0] && minor < minimum[1])) {
 } else {
   // DuckDB holds one of libuv's threads for each result that is being fetched; the pool's size is read once,
   // when the first of them is used.
-  process.env["UV_THREADPOOL_SIZE"] ??= "64"
+  const size = "UV_THREADPOOL_SIZE"
+  process.env[size] ??= "64"
   await import("./cli/main.ts")
 }
 

@@ -1,13 +1,13 @@
 /**
  * `dataconn serve`: the standalone server on embedded DuckDB.
  */
-import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as ConnectionLog from "../server/ConnectionLog.ts"
 import * as Log from "../server/Log.ts"
@@ -89,22 +89,39 @@ const tables = (given: ReadonlyArray<string>): Effect.Effect<Record<string, stri
     Object.fromEntries
   )
 
+const constant = (name: string): string => `DATACONN_${kebab(name).toUpperCase().replaceAll("-", "_")}`
+
+const environment: ServeConfig.Source = {
+  provider: ServerConfig.fromEnv(),
+  has: (name) => process.env[constant(name)] !== undefined,
+  written: constant
+}
+
+const flagsGiven = (given: Readonly<Record<string, unknown>>): ServeConfig.Source => ({
+  provider: ConfigProvider.fromUnknown(given),
+  has: (name) => name in given,
+  written: (name) => `--${kebab(name)}`
+})
+
+const file = Effect.fnUntraced(function* (path: string) {
+  const contents = yield* ServeConfig.fromFile(path)
+  return {
+    provider: ConfigProvider.fromUnknown(contents),
+    has: (name: string) => name in contents,
+    written: (name: string) => `${name} in ${path}`
+  }
+})
+
 /** The settings in force: flags first, then the environment, then the file. */
 const resolve = Effect.fnUntraced(function* ({ config, listen, table, ...settings }: Given) {
-  const env = ServerConfig.fromEnv()
-  const path = Option.isSome(config) ? config : yield* Config.option(Config.String("config")).parse(env)
-  const set = Object.entries(settings).flatMap(([name, value]) =>
-    Option.isSome(value) ? [[name, value.value] as const] : []
-  )
   const given = {
-    ...Object.fromEntries(set),
+    ...Record.getSomes(settings),
     ...(listen.length > 0 ? { listen } : {}),
     ...(table.length > 0 ? { tables: yield* tables(table) } : {})
   }
-  const provider = ConfigProvider.fromUnknown(given).pipe(ConfigProvider.orElse(env))
-  return yield* ServeConfig.config.parse(
-    Option.isSome(path) ? ConfigProvider.orElse(provider, yield* ServeConfig.fromFile(path.value)) : provider
-  )
+  const path = Option.getOrElse(config, () => process.env[constant("config")])
+  const sources = [flagsGiven(given), environment] as const
+  return yield* ServeConfig.load(path === undefined ? sources : [...sources, yield* file(path)])
 })
 
 const logging = (config: ServeConfig.ServeConfig) =>
@@ -115,14 +132,14 @@ const engine = (config: ServeConfig.ServeConfig) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const DuckDbEngine = yield* Effect.promise(() => import("../engine/duckdb/DuckDbEngine.ts"))
-      const { allowExternalAccess, database, memoryLimit, readWrite, tables } = config
+      const { allowExternalAccess, database, memoryLimit, readWrite, tables, threads } = config
       return DuckDbEngine.layer({
         database,
         tables,
         readWrite,
         allowExternalAccess,
         memoryLimit,
-        threads: config.threads === undefined ? undefined : Number(config.threads),
+        threads,
         sample: database === undefined && Object.keys(tables).length === 0
       })
     })
@@ -130,7 +147,7 @@ const engine = (config: ServeConfig.ServeConfig) =>
 
 const serve = Effect.fnUntraced(function* (given: Given) {
   const config = yield* resolve(given)
-  yield* Effect.scoped(
+  return yield* Effect.scoped(
     Effect.gen(function* () {
       let stopNow: Effect.Effect<void> = Effect.void
       // Before the server, so that the signals are still heard while it stops.
@@ -138,7 +155,7 @@ const serve = Effect.fnUntraced(function* (given: Given) {
       const server = yield* Server.make(config)
       stopNow = server.stopNow
       yield* Effect.logInfo("Started (send SIGINT or SIGTERM to exit)")
-      yield* Effect.onInterrupt(Effect.never, () => Effect.logInfo("Stopping..."))
+      return yield* Effect.onInterrupt(Effect.never, () => Effect.logInfo("Stopping..."))
     })
   ).pipe(Effect.provide(Layer.provideMerge(engine(config), logging(config))))
 })

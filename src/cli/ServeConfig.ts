@@ -1,11 +1,14 @@
 /**
  * What the standalone server is told besides the server's own settings: what to serve, and how to log.
  */
+import type * as Arr from "effect/Array"
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
 import * as Log from "../server/Log.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
 import * as Setting from "../server/Setting.ts"
@@ -18,7 +21,7 @@ export const settings = {
     "Lets queries read and write any file, load extensions and reach the network, with the server's rights."
   ),
   memoryLimit: Setting.text("size", "80 % of memory", "DuckDB's `memory_limit`, such as `2GB`."),
-  threads: Setting.text("count", "one a core", "DuckDB's `threads`."),
+  threads: Setting.optionalCount(1, "one a core", "DuckDB's `threads`."),
   logFormat: Setting.choice(Log.formats, "text", "Log lines for people, or one JSON object a line."),
   logBodyLength: Setting.bytes("200 B", 0, "How much of a request or response body a log line shows.")
 } as const
@@ -51,19 +54,89 @@ export class ConfigFileError extends Schema.TaggedError<ConfigFileError>()("Conf
   }
 }
 
+const Scalar = Schema.Union([Schema.String, Schema.Finite, Schema.Boolean])
+
 const FileContents = Schema.fromJsonString(Schema.Record(Schema.String, Schema.Json))
 
+/** What a setting looks like in the file. */
+const shapes = {
+  listen: {
+    is: Schema.is(Schema.Union([Schema.String, Schema.NonEmptyArray(Schema.String)])),
+    form: "an address or a list of addresses"
+  },
+  tables: { is: Schema.is(Schema.Record(Schema.String, Schema.String)), form: "an object of files by name" },
+  other: { is: Schema.is(Scalar), form: "text, a number, true or false" }
+} as const
+
 const known = new Set([...Object.keys(all), "listen", "tables"])
+
+const problemOf = ([name, value]: [string, Schema.Json]): string | undefined => {
+  if (!known.has(name)) return `has no setting named ${name}`
+  const shape = shapes[name === "listen" || name === "tables" ? name : "other"]
+  return shape.is(value) ? undefined : `${name}: expected ${shape.form}`
+}
 
 /** Settings from a JSON file: an object with the settings by name. */
 export const fromFile = Effect.fnUntraced(function* (path: string) {
   const fail = (problem: string) => new ConfigFileError({ path, problem })
   const files = yield* FileSystem.FileSystem
-  const text = yield* Effect.mapError(files.readFileString(path), (error) => fail(error.message))
-  const contents = yield* Effect.mapError(Schema.decodeUnknownEffect(FileContents)(text), () =>
+  const text = yield* Effect.mapError(files.readFileString(path), ({ reason }) =>
+    fail(reason._tag === "NotFound" ? "there is no such file" : reason.message)
+  )
+  const contents = yield* Effect.mapError(Schema.decodeEffect(FileContents)(text), () =>
     fail("is not a JSON object")
   )
-  const unknown = Object.keys(contents).filter((name) => !known.has(name))
-  if (unknown.length > 0) return yield* fail(`has no setting named ${unknown.join(", ")}`)
-  return ConfigProvider.fromUnknown(contents)
+  const problem = Object.entries(contents).map(problemOf).find(Predicate.isNotUndefined)
+  if (problem !== undefined) return yield* fail(problem)
+  return contents
 })
+
+/** A setting has a value that it cannot have. */
+export class SettingError extends Schema.TaggedError<SettingError>()("SettingError", {
+  /** The setting as it was written: as a flag, a variable or a name in a file. */
+  written: Schema.String,
+  problem: Schema.String
+}) {
+  override get message() {
+    return `${this.written}: ${this.problem}`
+  }
+}
+
+/** Settings by name, and how their names were written. */
+export interface Source {
+  readonly provider: ConfigProvider.ConfigProvider
+  readonly has: (name: string) => boolean
+  readonly written: (name: string) => string
+}
+
+const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const keyOf = (key: PropertyKey | { readonly key: PropertyKey }): string =>
+  String(typeof key === "object" ? key.key : key)
+
+const settingError = (error: Config.ConfigError, sources: ReadonlyArray<Source>): SettingError => {
+  if (error.cause._tag !== "SchemaError") {
+    return new SettingError({ written: "configuration", problem: error.cause.message })
+  }
+  const issues = formatIssue(error.cause.issue).issues.map(({ message, path = [] }) => ({
+    path: path.map(keyOf),
+    message
+  }))
+  // Of the forms that a setting may have, the one that fits furthest is what was meant.
+  const issue = issues.reduce((deepest, one) => (one.path.length > deepest.path.length ? one : deepest))
+  const name = issue.path[0] ?? ""
+  const source = sources.find((source) => source.has(name))
+  return new SettingError({
+    written: source?.written(name) ?? name,
+    problem: issue.message.replace(/^Expected/, "expected")
+  })
+}
+
+/** Reads the settings; each comes from the first source that has it. */
+export const load = (sources: Arr.NonEmptyReadonlyArray<Source>): Effect.Effect<ServeConfig, SettingError> =>
+  Effect.mapError(
+    config.parse(
+      sources.map(({ provider }) => provider).reduce((first, next) => ConfigProvider.orElse(first, next))
+    ),
+    (error) => settingError(error, sources)
+  )

@@ -4,10 +4,12 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
+import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
+import * as Report from "./Report.ts"
 import * as ServeCommand from "./ServeCommand.ts"
 import * as Version from "./Version.ts"
 
@@ -23,6 +25,8 @@ const teardown: Runtime.Teardown = (exit, onExit) =>
     : Runtime.defaultTeardown(exit, onExit)
 
 Command.run(command, { version: Version.version }).pipe(
+  Effect.provideService(CliOutput.Presenter, Report.presenter),
+  Effect.tapCause(Report.failure),
   Effect.provide(NodeServices.layer),
-  NodeRuntime.runMain({ teardown })
+  NodeRuntime.runMain({ teardown, disableErrorReporting: true })
 )

@@ -1,7 +1,6 @@
 /**
  * A line in the log for each step of each connection.
  */
-import { Buffer } from "node:buffer"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
@@ -19,16 +18,24 @@ export interface Options {
 
 const endpoints = ({ local, remote }: ConnectionInfo): string => `${remote} => ${local}`
 
-// Whatever a client sends must stay on its line.
-const controlCharacters = /[\p{Cc}\u2028\u2029]/gu
+// Whatever a client sends must stay on its line, and be read in the order in which it stands.
+const unprintable = /[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
+
+const shortEscapes: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }
 
 const escape = (text: string): string =>
-  text.replace(controlCharacters, (character) => JSON.stringify(character).slice(1, -1))
+  text.replace(
+    unprintable,
+    (character) => shortEscapes[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
+  )
 
-/** A body as it is logged: cut at `maxBodyLength` bytes, on one line. */
+/** A body as it is logged: cut at `maxBodyLength` bytes, before a character that would be cut, on one line. */
 export const show = (body: Uint8Array, maxBodyLength: number): string => {
-  const cut = Buffer.from(body.buffer, body.byteOffset, Math.min(body.length, maxBodyLength))
-  return escape(cut.toString("utf8")) + (body.length > maxBodyLength ? "…" : "")
+  const isCut = body.length > maxBodyLength
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
+  // A stream may go on, so that the decoder keeps the beginning of a character to itself.
+  const text = decoder.decode(body.subarray(0, maxBodyLength), { stream: isCut })
+  return escape(text) + (isCut ? "…" : "")
 }
 
 const closings: Record<ControlReason, string> = {

@@ -37,43 +37,39 @@ export interface Listener {
   readonly stop: Effect.Effect<void>
 }
 
-const listen = (server: Net.Server, address: Address.Address, backlog: number) =>
-  Effect.callback<void, Error>((resume) => {
-    const onError = (error: Error) => resume(Effect.fail(error))
+const target = (address: Address.Address) =>
+  address._tag === "Unix" ? { path: address.path } : { host: address.host, port: address.port }
+
+const listen = (server: Net.Server, { address, backlog }: Options): Effect.Effect<void, ListenError> =>
+  Effect.callback((resume) => {
+    const onError = (cause: Error) =>
+      resume(Effect.fail(new ListenError({ address: Address.format(address), cause })))
     server.once("error", onError)
-    server.listen(
-      address._tag === "Unix" ? { path: address.path, backlog } : { ...hostAndPort(address), backlog },
-      () => {
-        server.off("error", onError)
-        resume(Effect.void)
-      }
-    )
+    server.listen({ ...target(address), backlog }, () => {
+      server.off("error", onError)
+      resume(Effect.void)
+    })
   })
 
-const hostAndPort = (address: Address.Address & { _tag: "Tcp" }) => ({
-  host: address.host,
-  port: address.port
-})
+const codeOf = (error: unknown): unknown => (error as NodeJS.ErrnoException).code
 
-/** Whether somebody answers on a Unix socket. */
-const isServed = (path: string): Effect.Effect<boolean> =>
+/** Whether nobody listens on a Unix socket any more. One that is only busy refuses in another way. */
+const isStale = (path: string): Effect.Effect<boolean> =>
   Effect.callback<boolean>((resume) => {
     const probe = Net.connect({ path })
     probe.once("connect", () => {
       probe.destroy()
-      resume(Effect.succeed(true))
+      resume(Effect.succeed(false))
     })
-    probe.once("error", () => resume(Effect.succeed(false)))
+    probe.once("error", (error) => resume(Effect.succeed(codeOf(error) === "ECONNREFUSED")))
   })
 
-const isAddressInUse = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === "EADDRINUSE"
-
 /** The path of a socket that its server left behind when it was killed is free again. */
-const removeStale = (path: string, error: Error): Effect.Effect<void, Error> =>
+const removeStale = (path: string, error: ListenError): Effect.Effect<void, ListenError> =>
   Effect.gen(function* () {
-    if (!isAddressInUse(error)) return yield* Effect.fail(error)
+    if (codeOf(error.cause) !== "EADDRINUSE") return yield* error
     const stat = yield* Effect.tryPromise({ try: () => NodeFs.lstat(path), catch: () => error })
-    if (!stat.isSocket() || (yield* isServed(path))) return yield* Effect.fail(error)
+    if (!stat.isSocket() || !(yield* isStale(path))) return yield* error
     yield* Effect.tryPromise({ try: () => NodeFs.unlink(path), catch: () => error })
   })
 
@@ -81,7 +77,7 @@ const removeStale = (path: string, error: Error): Effect.Effect<void, Error> =>
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Listener, ListenError, Scope.Scope> {
-  const { address, backlog } = options
+  const { address } = options
   const server = Net.createServer({
     noDelay: true,
     keepAlive: Duration.isFinite(options.keepAlive),
@@ -97,12 +93,10 @@ export const make = Effect.fnUntraced(function* (
     if (server.listening) server.close()
   })
   yield* Effect.addFinalizer(() => stop)
-  const attempt = listen(server, address, backlog)
-  yield* (
-    address._tag === "Unix"
-      ? Effect.catch(attempt, (error) => Effect.andThen(removeStale(address.path, error), attempt))
-      : attempt
-  ).pipe(Effect.mapError((cause) => new ListenError({ address: Address.format(address), cause })))
+  const attempt = listen(server, options)
+  yield* address._tag === "Unix"
+    ? Effect.catch(attempt, (error) => Effect.andThen(removeStale(address.path, error), attempt))
+    : attempt
   server.on("error", options.onAcceptError)
   const bound = server.address()
   return {

@@ -30,7 +30,7 @@ const split = (message: unknown): readonly [text: string, fields: Record<string,
 
 const text = Logger.make(({ cause, fiber, logLevel, message }) => {
   const level = logLevel === "Info" ? "" : `${logLevel}: `
-  const trace = Cause.isCause(cause) && cause.reasons.length > 0 ? `\n${Cause.pretty(cause)}` : ""
+  const trace = cause.reasons.length > 0 ? `\n${Cause.pretty(cause)}` : ""
   return `${now(fiber)} ${level}${split(message)[0]}${trace}`
 })
 

@@ -61,7 +61,7 @@ export const make = Effect.fnUntraced(function* (
   let served = 0
   let refused = 0
 
-  const serve = (socket: Net.Socket, local: string): void => {
+  const serve = (socket: Net.Socket, address: Address.Address): void => {
     const refusing = served >= config.maxConnections
     if (stopping || (refusing && refused >= maxRefusals)) {
       socket.destroy()
@@ -70,10 +70,12 @@ export const make = Effect.fnUntraced(function* (
     const release = refusing ? () => refused-- : () => served--
     if (refusing) refused++
     else served++
+    const id = ++count
     const program = Effect.flatMap(open(socket), (duplex) => {
       const connection = Connection.make(duplex, {
-        info: { id: ++count, ...endpoints(socket, local, count) },
-        settings: config,
+        info: { id, ...endpoints(socket, address, id) },
+        // Whoever is only to be told that there is no place for him must not wait with his request.
+        settings: refusing ? { ...config, idleTimeout: config.requestTimeout } : config,
         refusing: refusing ? "overloaded" : undefined,
         unsent: () => unsent(socket)
       })
@@ -101,17 +103,18 @@ export const make = Effect.fnUntraced(function* (
   for (const text of config.listen) {
     const address = Address.parse(text)
     if (address._tag === "AddressError") return yield* address
-    yield* Effect.logInfo(`Opening DataConn socket on ${Address.format(address)}...`)
     const listener = yield* Listener.make({
       address,
       backlog: config.backlog,
       keepAlive: config.keepAlive,
-      onConnection: (socket) => serve(socket, Address.format(address)),
+      onConnection: (socket) => serve(socket, address),
       onAcceptError: (error) =>
         Effect.runForkWith(context)(
           Effect.logError(`Error (${error.message}) accepting on ${Address.format(address)}`)
         )
     })
+    // With the port that the system chose.
+    yield* Effect.logInfo(`Opening DataConn socket on ${Address.format(listener.address)}...`)
     addresses.push(listener.address)
   }
 
@@ -131,12 +134,16 @@ const open = (socket: Net.Socket) =>
     )
   )
 
-const endpoints = (socket: Net.Socket, local: string, id: number) =>
-  socket.remoteAddress === undefined
-    ? { local, remote: `unix#${id}` }
+const endpoints = (socket: Net.Socket, address: Address.Address, id: number) =>
+  address._tag === "Unix"
+    ? { local: Address.format(address), remote: `unix#${id}` }
     : {
-        local: Address.formatTcp(socket.localAddress ?? "", socket.localPort ?? 0),
-        remote: Address.formatTcp(socket.remoteAddress, socket.remotePort ?? 0)
+        // The kernel has forgotten a peer that is gone before it was looked at.
+        local: Address.formatTcp(socket.localAddress ?? address.host, socket.localPort ?? address.port),
+        remote:
+          socket.remoteAddress === undefined
+            ? "unknown"
+            : Address.formatTcp(socket.remoteAddress, socket.remotePort ?? 0)
       }
 
 /** What the kernel has not taken of the writes under way; Node's own timeouts look at the same number. */

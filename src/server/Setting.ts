@@ -20,44 +20,110 @@ export interface Setting<A> {
   readonly doc: string
 }
 
-const positive = Schema.makeFilter((duration: Duration.Duration) =>
-  Duration.isLessThanOrEqualTo(duration, Duration.zero) ? "longer than zero, or Infinity" : undefined
-)
+/** Reads text; `undefined` means that it is not what was expected. */
+const fromText = <A>(
+  target: Schema.Codec<A>,
+  expected: string,
+  read: (text: string) => A | undefined,
+  write: (value: A) => string
+): Schema.ConstraintCodec<A, unknown> =>
+  Schema.String.pipe(
+    Schema.decodeTo(
+      target,
+      SchemaTransformation.transformEffect({
+        decode: (text: string, options) => {
+          const value = read(text.trim())
+          return value === undefined
+            ? Effect.fail(new SchemaIssue.InvalidValue({ expected }, text, options))
+            : Effect.succeed(value)
+        },
+        encode: (value: A) => Effect.succeed(write(value))
+      })
+    )
+  )
 
-/** A duration such as `5 seconds`, longer than zero; `Infinity` switches the limit off. */
+const units: Readonly<Record<string, Duration.Unit>> = {
+  ms: "millis",
+  s: "seconds",
+  m: "minutes",
+  min: "minutes",
+  h: "hours",
+  d: "days"
+}
+
+/** `5 seconds` as Effect writes it, or `5s`. */
+const readDuration = (text: string): Duration.Duration | undefined => {
+  const [, number, symbol = ""] = /^(\d+(?:\.\d+)?)\s*([a-z]+)$/.exec(text) ?? []
+  const unit = units[symbol]
+  const duration = Option.getOrUndefined(
+    Duration.fromInput((unit === undefined ? text : `${number} ${unit}`) as Duration.Input)
+  )
+  return duration === undefined || Duration.isLessThanOrEqualTo(duration, Duration.zero)
+    ? undefined
+    : duration
+}
+
+/** A duration such as `5 seconds` or `5s`, longer than zero; `Infinity` switches the limit off. */
 export const duration = (fallback: Duration.Input, doc: string): Setting<Duration.Duration> => ({
-  schema: Schema.DurationFromString.check(positive),
+  schema: fromText(
+    Schema.Duration,
+    "a duration longer than zero, such as 5 seconds, 500ms or Infinity",
+    readDuration,
+    String
+  ),
   fallback: Duration.fromInputUnsafe(fallback),
   fallbackText: String(fallback),
   form: "duration",
   doc
 })
 
+const countSchema = (minimum: number): Schema.ConstraintCodec<number, unknown> =>
+  fromText(
+    Schema.Int,
+    `a whole number of at least ${minimum}`,
+    (text) => (/^\d+$/.test(text) && Number(text) >= minimum ? Number(text) : undefined),
+    String
+  )
+
 /** A whole number of at least `minimum`. */
 export const count = (fallback: number, minimum: number, doc: string): Setting<number> => ({
-  schema: Schema.Int.check(Schema.isGreaterThanOrEqualTo(minimum)),
+  schema: countSchema(minimum),
   fallback,
   fallbackText: String(fallback),
   form: "count",
   doc
 })
 
-const sizeFromText = SchemaTransformation.transformEffect<number, string>({
-  decode: (text, options) =>
-    Option.match(ByteSize.fromString(/^\s*\d+\s*$/.test(text) ? `${text} B` : text), {
-      onNone: () =>
-        Effect.fail(
-          new SchemaIssue.InvalidValue({ expected: "a size such as 64 KiB or 65536" }, text, options)
-        ),
-      onSome: (size) => Effect.succeed(Number(ByteSize.toBigInt(size)))
-    }),
-  encode: (size) => Effect.succeed(`${size} B`)
+/** A whole number of at least `minimum` that may be left out. */
+export const optionalCount = (
+  minimum: number,
+  whenAbsent: string,
+  doc: string
+): Setting<number | undefined> => ({
+  schema: countSchema(minimum),
+  fallback: undefined,
+  fallbackText: whenAbsent,
+  form: "count",
+  doc
 })
+
+const readSize = (text: string): number | undefined =>
+  Option.getOrUndefined(
+    Option.map(ByteSize.fromString(/^\d+$/.test(text) ? `${text} B` : text), (size) =>
+      Number(ByteSize.toBigInt(size))
+    )
+  )
 
 /** A size such as `64 KiB` or `65536`, as a number of bytes of at least `minimum`. */
 export const bytes = (fallback: string, minimum: number, doc: string): Setting<number> => ({
-  schema: Schema.String.pipe(
-    Schema.decodeTo(Schema.Int.check(Schema.isGreaterThanOrEqualTo(minimum)), sizeFromText)
+  schema: fromText(
+    Schema.Int,
+    `a size of at least ${minimum} B, such as 64 KiB or 65536`,
+    (text) => {
+      const size = readSize(text)
+      return size === undefined || size < minimum ? undefined : size
+    },
+    (size) => `${size} B`
   ),
   fallback: Number(ByteSize.toBigInt(ByteSize.fromStringUnsafe(fallback))),
   fallbackText: fallback,
@@ -78,17 +144,20 @@ export const choice = <const L extends string>(
   doc
 })
 
+const words: Readonly<Record<string, boolean>> = {
+  true: true,
+  yes: true,
+  on: true,
+  1: true,
+  false: false,
+  no: false,
+  off: false,
+  0: false
+}
+
 /** Something that is off unless it is switched on. */
 export const toggle = (doc: string): Setting<boolean> => ({
-  schema: Schema.Literals(["true", "false"]).pipe(
-    Schema.decodeTo(
-      Schema.Boolean,
-      SchemaTransformation.transform({
-        decode: (text) => text === "true",
-        encode: (on) => (on ? "true" : "false")
-      })
-    )
-  ),
+  schema: fromText(Schema.Boolean, "true or false", (text) => words[text.toLowerCase()], String),
   fallback: false,
   fallbackText: "false",
   form: "true|false",

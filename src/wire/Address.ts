@@ -2,6 +2,7 @@
  * Where a server listens and a client dials: a TCP host and port, or the path of a Unix socket.
  */
 import { Buffer } from "node:buffer"
+import { isIPv6 } from "node:net"
 import * as Schema from "effect/Schema"
 
 /** The port of an address that names none. */
@@ -21,7 +22,7 @@ export class AddressError extends Schema.TaggedError<AddressError>()("AddressErr
   }
 }
 
-const tcpPattern = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^:[\]\s]+))(?::(\d+))?$/
+const tcpPattern = /^(?:\[([^[\]\s]+)\]|([^:[\]\s]+))(?::(.*))?$/
 
 // What the kernel's sockaddr_un holds, less its terminator.
 const maxPathBytes = 107
@@ -43,9 +44,13 @@ export const parse = (text: string): Address | AddressError => {
       : { _tag: "Unix", path }
   }
   const match = tcpPattern.exec(text)
-  if (match === null)
-    return fail(text.includes("::") ? "an IPv6 address stands in brackets" : "it has no host")
+  if (match === null) {
+    const colons = text.split(":").length - 1
+    return fail(colons > 1 && !text.includes("[") ? "an IPv6 address stands in brackets" : "it has no host")
+  }
   const [, v6, name, digits] = match
+  if (v6 !== undefined && !isIPv6(v6)) return fail("only an IPv6 address stands in brackets")
+  if (digits !== undefined && !/^\d+$/.test(digits)) return fail("the port is not a number")
   const port = digits === undefined ? defaultPort : Number(digits)
   if (port > 65535) return fail("the port is above 65535")
   return { _tag: "Tcp", host: v6 ?? name ?? "", port }

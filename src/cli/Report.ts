@@ -1,0 +1,40 @@
+/**
+ * What a command says when it fails: one line on standard error where the user can do something about it, the
+ * whole trace where the program is at fault.
+ */
+import * as Cause from "effect/Cause"
+import * as Console from "effect/Console"
+import type * as CliError from "effect/cli/CliError"
+import * as CliOutput from "effect/cli/CliOutput"
+import * as Effect from "effect/Effect"
+import * as Runtime from "effect/Runtime"
+
+const oneLine = (text: string): string => text.trim().replace(/\s*\n\s*/g, " ")
+
+const describe = (error: CliError.NonShowHelpErrors): string => {
+  const suggestions = "suggestions" in error ? error.suggestions : []
+  const [problem = ""] = error.message.split("\n\n")
+  return suggestions.length === 0 ? problem : `${problem}; did you mean ${suggestions.join(" or ")}?`
+}
+
+/** Says what is wrong with the arguments, rather than all that could be right. */
+export const presenter: CliOutput.Presenter = {
+  present: (event) => {
+    const [error] = event._tag === "InvalidInvocation" ? event.errors : []
+    if (event._tag !== "InvalidInvocation" || error === undefined) {
+      return CliOutput.defaultPresenter.present(event)
+    }
+    const path = event.commandPath.join(" ")
+    return Console.error(`${path}: ${oneLine(describe(error))} (see ${path} --help)`)
+  }
+}
+
+const message = (error: unknown): string => oneLine(error instanceof Error ? error.message : String(error))
+
+/** Says why a command failed, unless it was interrupted or has said so itself. */
+export const failure = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
+  if (Cause.hasInterruptsOnly(cause)) return Effect.void
+  if (Cause.hasDies(cause)) return Console.error(Cause.pretty(cause))
+  const error = Cause.squash(cause)
+  return Runtime.getErrorReported(error) ? Console.error(`dataconn: ${message(error)}`) : Effect.void
+}

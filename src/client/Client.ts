@@ -16,7 +16,7 @@ import * as Stream from "effect/Stream"
 import * as Socket from "effect/socket/Socket"
 import * as QueryApi from "../engine/QueryApi.ts"
 import type { QueryFailed, QueryRejected } from "../engine/QueryEngine.ts"
-import * as Address from "./Address.ts"
+import * as Address from "../wire/Address.ts"
 import * as ClientConnection from "./ClientConnection.ts"
 import { ClientError, ConnectFailed } from "./ClientError.ts"
 import type { Exchange } from "./Exchange.ts"
@@ -136,7 +136,7 @@ export const connect = Effect.fnUntraced(function* (
   settings: Partial<Settings> = {}
 ): Effect.fn.Return<Client["Service"], ClientError, Scope.Scope> {
   const socket = yield* NodeSocket.makeNet({
-    ...address,
+    ...(address._tag === "Unix" ? { path: address.path } : { host: address.host, port: address.port }),
     // A cancel or a small request must not wait for the server to acknowledge what was sent before.
     noDelay: true,
     keepAlive: true,

@@ -119,7 +119,8 @@ export const step = (state: State, event: Event): Step => {
         ? close({ _tag: "Silent" })
         : [state, "None"]
     case "CancelExpired":
-      return state._tag === "Cancelling" ? close({ _tag: "CancelIgnored" }) : [state, "None"]
+      // The cancel may not even have had its turn, behind a request that the server does not take.
+      return state._tag === "Idle" ? [state, "None"] : close({ _tag: "CancelIgnored" })
     case "Close":
       return close({ _tag: "Closed" })
   }

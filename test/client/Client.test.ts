@@ -230,6 +230,41 @@ describe("cancel", () => {
   )
 })
 
+describe("a server that takes no request", () => {
+  it.effect("does not hold up a cancel for longer than cancelTimeout", () =>
+    Effect.gen(function* () {
+      const [near, far] = yield* MemorySocket.pair({ capacity: 16 })
+      const client = yield* Client.make(near, { cancelTimeout: "5 seconds" })
+      const fiber = yield* Effect.forkChild(Effect.scoped(client.request(new Uint8Array(1000))), {
+        startImmediately: true
+      })
+      const interrupting = yield* Effect.forkChild(Fiber.interrupt(fiber), { startImmediately: true })
+      yield* TestClock.adjust("4999 millis")
+      assert.isUndefined(interrupting.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.join(interrupting)
+      assert.isFalse(client.isOpen())
+      const server = yield* ServerPeer.make(far)
+      assert.match(yield* server.next, /^R /)
+      assert.strictEqual(yield* server.next, "closed")
+    })
+  )
+
+  it.effect("fails the request after writeTimeout", () =>
+    Effect.gen(function* () {
+      const [near] = yield* MemorySocket.pair({ capacity: 16 })
+      const client = yield* Client.make(near, { writeTimeout: "30 seconds" })
+      const fiber = yield* Effect.forkChild(Effect.exit(client.request(new Uint8Array(1000))), {
+        startImmediately: true
+      })
+      yield* TestClock.adjust("30 seconds")
+      const exit = yield* Fiber.join(fiber)
+      assert.strictEqual(failure(exit), "ClientError ConnectionLost")
+      assert.match(String(exit), /writeTimeout/)
+    })
+  )
+})
+
 describe("a lost connection", () => {
   it.effect("fails the stream after the chunks that came, and never ends it", () =>
     Effect.gen(function* () {

@@ -9,13 +9,14 @@ import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
+import * as QueryCommand from "./QueryCommand.ts"
 import * as Report from "./Report.ts"
 import * as ServeCommand from "./ServeCommand.ts"
 import * as Version from "./Version.ts"
 
 const command = Command.make("dataconn").pipe(
   Command.withDescription("Stream query results between services"),
-  Command.withSubcommands([ServeCommand.command])
+  Command.withSubcommands([ServeCommand.command, QueryCommand.command])
 )
 
 // An interrupted command fails, unless being interrupted is the way to end it (see `Signals`).

@@ -66,6 +66,8 @@ interface Open {
   readonly heartbeat: Heartbeat.Heartbeat
 }
 
+const urgent = { urgent: true } as const
+
 const noBody = new Uint8Array(0)
 
 class Session {
@@ -279,7 +281,7 @@ class Session {
       answered = this.answered(frame)
       afterwards = this.terminalBegun()
       return [frame]
-    })
+    }, urgent)
     return write.pipe(
       Effect.andThen(Effect.suspend(() => (answered === undefined ? Effect.void : open.publish(answered)))),
       Effect.andThen(Effect.suspend(() => afterwards)),

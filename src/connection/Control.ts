@@ -183,6 +183,7 @@ const ready = (state: Extract<State, { _tag: "Ready" }>, event: Rest): Step => {
     case "IdleExpired":
       return close("read", "No request came (idleTimeout)", flush)
     case "Drain":
+    case "DrainExpired":
       return drained("shutting_down")
     default:
       return [state, none]

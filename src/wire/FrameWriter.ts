@@ -39,6 +39,16 @@ export interface Options extends Frame.Options {
   readonly unsent?: (() => number) | undefined
 }
 
+export interface WriteOptions {
+  /** Called once the socket has the frames, before the wait. */
+  readonly onStarted?: (() => void) | undefined
+  /**
+   * Whether to pass by those who wait for the thread's budget: for single small frames that somebody waits
+   * for, such as the acknowledgement of a cancel.
+   */
+  readonly urgent?: boolean | undefined
+}
+
 export interface FrameWriter {
   /**
    * Writes frames in one batch and waits until the socket has taken them.
@@ -48,8 +58,15 @@ export interface FrameWriter {
    * `take` is called when the write has its turn, right before the first byte is handed over: the frames it
    * returns precede all others from then on. Nothing is written if it returns none. Interruption before that
    * writes nothing; after it, it only ends the wait.
+   *
+   * **Gotchas**
+   *
+   * `take` must not lead to another write on its own stack: this one has not begun yet.
    */
-  readonly write: (take: () => ReadonlyArray<Frame.Frame>) => Effect.Effect<void, Failure>
+  readonly write: (
+    take: () => ReadonlyArray<Frame.Frame>,
+    options?: WriteOptions
+  ) => Effect.Effect<void, Failure>
   /** Waits until no write is under way. */
   readonly flushed: Effect.Effect<void>
   /** Drops the connection at once, with whatever was not sent yet. */
@@ -110,6 +127,7 @@ export const make = Effect.fnUntraced(function* (
   const budget = yield* WriteBudget
   const sink = yield* socket.writer
   const idle = Latch.makeUnsafe(true)
+  const fork = Effect.runForkWith(yield* Effect.context<never>())
 
   let writes = 0
   let writing = false
@@ -119,18 +137,6 @@ export const make = Effect.fnUntraced(function* (
   let messagesWritten = 0
   let timeout: WriteTimeout | undefined
 
-  const begin = (frames: Arr.NonEmptyReadonlyArray<Frame.Frame>): Arr.NonEmptyReadonlyArray<Uint8Array> => {
-    const parts = gather(frames, options)
-    const bytes = byteLength(parts)
-    writes++
-    writing = true
-    idle.closeUnsafe()
-    lastWriteAt = clock.currentTimeMillisUnsafe()
-    bytesWritten += bytes
-    messagesWritten += frames.length
-    budget.spend(bytes)
-    return parts
-  }
   const end = () => {
     writing = false
     lastWriteAt = clock.currentTimeMillisUnsafe()
@@ -163,31 +169,41 @@ export const make = Effect.fnUntraced(function* (
     guarded = false
   })
 
-  const whenBlocked = Effect.suspend(() => {
-    if (guarded || options.writeTimeoutMillis === Number.POSITIVE_INFINITY) return Effect.void
+  const whenBlocked = () => {
+    if (guarded || options.writeTimeoutMillis === Number.POSITIVE_INFINITY) return
     guarded = true
-    return Effect.forkIn(guard, scope)
-  })
+    Fiber.runIn(fork(guard), scope)
+  }
 
-  const write = (take: () => ReadonlyArray<Frame.Frame>): Effect.Effect<void, Failure> =>
-    Effect.suspend(() => {
+  // The scope's fiber and not the caller's waits for the socket: a caller that is interrupted leaves the write
+  // whole, and the next one waits for its end.
+  const start = (frames: Arr.NonEmptyReadonlyArray<Frame.Frame>): Fiber.Fiber<void, Socket.SocketError> => {
+    const parts = gather(frames, options)
+    const bytes = byteLength(parts)
+    writes++
+    writing = true
+    idle.closeUnsafe()
+    lastWriteAt = clock.currentTimeMillisUnsafe()
+    bytesWritten += bytes
+    messagesWritten += frames.length
+    budget.spend(bytes)
+    const fiber = Fiber.runIn(fork(sink.writeAll(parts)), scope)
+    fiber.addObserver(end)
+    if (writing) whenBlocked()
+    return fiber
+  }
+
+  const write: FrameWriter["write"] = (take, how) =>
+    Effect.suspend((): Effect.Effect<void, Failure> => {
       if (timeout !== undefined) return Effect.fail(timeout)
-      if (writing) return Effect.andThen(idle.await, write(take))
-      if (budget.exhausted) return Effect.andThen(budget.nextTurn, write(take))
+      if (writing) return Effect.andThen(idle.await, write(take, how))
+      if (budget.exhausted && how?.urgent !== true) return Effect.andThen(budget.nextTurn, write(take, how))
+      // No operation, and so no interruption, comes between what is taken and its way to the socket.
       const frames = take()
       if (!Arr.isReadonlyArrayNonEmpty(frames)) return Effect.void
-      // The scope's fiber and not the caller's waits for the socket: a caller that is interrupted leaves the
-      // write whole, and the next one waits for its end.
-      const started = Effect.forkIn(sink.writeAll(begin(frames)), scope, { startImmediately: true })
-      return Effect.flatMap(started, (fiber): Effect.Effect<void, Failure> => {
-        const exit = fiber.pollUnsafe()
-        if (exit !== undefined) {
-          end()
-          return exit
-        }
-        fiber.addObserver(end)
-        return Effect.mapError(Effect.andThen(whenBlocked, Fiber.join(fiber)), (error) => timeout ?? error)
-      })
+      const fiber = start(frames)
+      how?.onStarted?.()
+      return fiber.pollUnsafe() ?? Effect.mapError(Fiber.join(fiber), (error) => timeout ?? error)
     })
 
   return {

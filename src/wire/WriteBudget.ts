@@ -8,12 +8,14 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type { SchedulerDispatcher } from "effect/Scheduler"
 
 /** A budget of bytes for each turn of the event loop. */
 export class Budget {
   readonly bytesPerTurn: number
   private spent = 0
-  private turn = 0
+  private scheduled = false
+  private readonly waiting: Array<(effect: Effect.Effect<void>) => void> = []
 
   constructor(bytesPerTurn: number) {
     this.bytesPerTurn = bytesPerTurn
@@ -29,15 +31,35 @@ export class Budget {
     this.spent += bytes
   }
 
-  /** Yields through the event loop. The first writer to come back in a new turn refills the budget. */
-  readonly nextTurn: Effect.Effect<void> = Effect.suspend(() => {
-    const turn = this.turn
-    return Effect.map(Effect.yieldNow, () => {
-      if (this.turn !== turn) return
-      this.turn++
-      this.spent = 0
+  /**
+   * Waits for a later turn of the event loop. Writers come in the order in which they began to wait, as many
+   * in a turn as the budget lasts for: whoever comes again waits behind those that have not had their turn.
+   */
+  readonly nextTurn: Effect.Effect<void> = Effect.withFiber((fiber) =>
+    Effect.callback<void>((resume) => {
+      this.waiting.push(resume)
+      this.schedule(fiber.currentDispatcher)
+      return Effect.sync(() => {
+        const at = this.waiting.indexOf(resume)
+        if (at >= 0) this.waiting.splice(at, 1)
+      })
     })
-  })
+  )
+
+  private schedule(dispatcher: SchedulerDispatcher): void {
+    if (this.scheduled) return
+    this.scheduled = true
+    dispatcher.scheduleTask(() => {
+      this.scheduled = false
+      this.spent = 0
+      while (!this.exhausted) {
+        const resume = this.waiting.shift()
+        if (resume === undefined) return
+        resume(Effect.void)
+      }
+      if (this.waiting.length > 0) this.schedule(dispatcher)
+    }, 0)
+  }
 }
 
 /**

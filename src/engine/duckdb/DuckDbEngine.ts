@@ -11,24 +11,16 @@ import * as QueryApi from "../QueryApi.ts"
 import { QueryEngine } from "../QueryEngine.ts"
 import * as Database from "./Database.ts"
 import * as Failure from "./Failure.ts"
-import * as NonFinite from "./NonFinite.ts"
-import * as ResultStream from "./ResultStream.ts"
+import * as ResultFormat from "./ResultFormat.ts"
 import * as Session from "./Session.ts"
+import * as Staging from "./Staging.ts"
 import * as Statement from "./Statement.ts"
-import * as TextSql from "./TextSql.ts"
-import * as TextStream from "./TextStream.ts"
-
-export const formats: ReadonlyArray<QueryApi.Format> = [
-  "application/json",
-  "application/x-ndjson",
-  "text/csv"
-]
-
-type Bytes = Stream.Stream<Uint8Array, QueryApi.QueryError>
+import * as Types from "./Types.ts"
 
 /** Runs one request in its own session, which closes with the request's scope. */
 const run = (
   instance: DuckDBInstance,
+  staging: Staging.Staging,
   permissions: Statement.Permissions
 ): ((
   request: QueryApi.ResolvedRequest
@@ -39,49 +31,27 @@ const run = (
       (failure) => Failure.toReject(failure, request.query)
     )
     const statement = yield* Statement.prepare(session, request.query, request.parameters, permissions)
-    return { columns: statement.columns, chunks: text(session, statement, request.format) }
+    return {
+      columns: statement.columns.map(({ name, type }) => ({ name, type: Types.name(type) })),
+      chunks: statement.wrappable
+        ? ResultFormat.encode(request.format, { session, source: statement, bound: statement.bound }, staging)
+        : Stream.unwrap(
+            Effect.map(Staging.runWhole(staging, session, statement), (rows) =>
+              ResultFormat.encode(request.format, rows, staging)
+            )
+          )
+    }
   })
 
-const text = (session: Session.Session, statement: Statement.Statement, format: QueryApi.Format): Bytes => {
-  const rows = (sql: string, suspicious?: NonFinite.Suspicion | undefined) =>
-    ResultStream.run(session, sql, statement.bound, TextStream.encoder(suspicious))
-  const suspicious = NonFinite.suspicion(statement.columns.map(({ type }) => type))
-  switch (format) {
-    case "text/csv":
-      return Stream.concat(
-        Stream.sync(() => Buffer.from(TextSql.csvHeader(statement.columns))),
-        rows(TextSql.csv(statement))
-      )
-    case "application/x-ndjson":
-      return rows(TextSql.ndjson(statement), suspicious)
-    default:
-      return asArray(rows(TextSql.json(statement), suspicious))
-  }
-}
-
-const openBracket = 0x5b
-
-/** Rows that each begin with a comma, as one array: its bracket takes the first comma's place. */
-const asArray = (rows: Bytes): Bytes =>
-  Stream.suspend(() => {
-    let empty = true
-    return Stream.concat(
-      Stream.map(rows, (bytes) => {
-        if (empty) bytes[0] = openBracket
-        empty = false
-        return bytes
-      }),
-      Stream.sync(() => Buffer.from(empty ? "[]" : "]"))
-    )
-  })
-
+/** As {@link layer}, as an effect. */
 export const make = Effect.fnUntraced(function* (
   options: Database.DuckDbOptions
 ): Effect.fn.Return<QueryEngine["Service"], Failure.DuckDbError, Scope.Scope> {
   const instance = yield* Database.open(options)
+  const staging = yield* Staging.open
   return QueryApi.makeEngine({
-    formats,
-    run: run(instance, {
+    formats: QueryApi.Format.literals,
+    run: run(instance, staging, {
       readWrite: options.readWrite === true,
       allowExternalAccess: options.allowExternalAccess === true
     })

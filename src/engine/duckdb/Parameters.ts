@@ -9,7 +9,10 @@ import {
   BIGINT,
   BOOLEAN,
   DOUBLE,
+  type DuckDBConnection,
+  type DuckDBMaterializedResult,
   type DuckDBPreparedStatement,
+  type DuckDBResult,
   type DuckDBType,
   type DuckDBValue,
   INTEGER,
@@ -72,6 +75,34 @@ export const bind = (prepared: DuckDBPreparedStatement, bound: ReadonlyArray<Bou
     const index = /^\d+$/.test(name) ? namesOf(prepared).indexOf(name) + 1 : prepared.parameterIndex(name)
     if (value === null) prepared.bindNull(index)
     else prepared.bindValue(index, value, type)
+  }
+}
+
+/** Prepares and binds a statement and runs it to its end. */
+export const run = async (
+  connection: DuckDBConnection,
+  statement: { readonly sql: string; readonly bound: ReadonlyArray<Bound> }
+): Promise<DuckDBMaterializedResult> => {
+  const prepared = await connection.prepare(statement.sql)
+  try {
+    bind(prepared, statement.bound)
+    return await prepared.run()
+  } finally {
+    prepared.destroySync()
+  }
+}
+
+/** As {@link run}, for reading while it runs. */
+export const stream = async (
+  connection: DuckDBConnection,
+  statement: { readonly sql: string; readonly bound: ReadonlyArray<Bound> }
+): Promise<DuckDBResult> => {
+  const prepared = await connection.prepare(statement.sql)
+  try {
+    bind(prepared, statement.bound)
+    return await prepared.stream()
+  } finally {
+    prepared.destroySync()
   }
 }
 

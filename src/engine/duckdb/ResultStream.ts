@@ -9,14 +9,23 @@ import { type QueryError, queryError } from "../QueryApi.ts"
 import * as Failure from "./Failure.ts"
 import * as Parameters from "./Parameters.ts"
 import type { Session } from "./Session.ts"
+import { columnsOf } from "./Statement.ts"
+import type { ResultColumn, Source } from "./TextSql.ts"
 
 /** Rows of a chunk as bytes, and whether the chunk ended with the sentinel of `TextSql`. */
 export interface Encoded {
   /** Read lazily, and before the next chunk is fetched. */
   readonly pieces: Iterator<Uint8Array<ArrayBuffer>>
-  readonly isLast: () => boolean
+  readonly isLast: boolean
   /** Gives the chunk's memory back; its pieces stay valid. */
   readonly release: () => void
+}
+
+/** Rows yet to be made: a source, the parameters in it, and the session to run it in. */
+export interface Rows {
+  readonly session: Session
+  readonly source: Source
+  readonly bound: ReadonlyArray<Parameters.Bound>
 }
 
 /** How long the search for a failed stream's error may take, in milliseconds. */
@@ -32,9 +41,8 @@ const diagnosisMs = 5_000
  * or a code more exact otherwise. Interruption interrupts DuckDB.
  */
 export const run = (
-  session: Session,
+  { session, bound }: Rows,
   sql: string,
-  bound: ReadonlyArray<Parameters.Bound>,
   encode: (chunk: DuckDBDataChunk) => Encoded
 ): Stream.Stream<Uint8Array<ArrayBuffer>, QueryError> =>
   Stream.fromPull(
@@ -47,7 +55,7 @@ export const run = (
         if (current === undefined) return undefined
         const next = current.pieces.next()
         if (!next.done) return next.value
-        ended = current.isLast()
+        ended = current.isLast
         current.release()
         current = undefined
         return undefined
@@ -58,25 +66,38 @@ export const run = (
           const piece = nextPiece()
           if (piece !== undefined) return [piece] as const
           if (ended) return yield* Cause.done()
-          result ??= yield* Effect.mapError(start(session, sql, bound), Failure.toError)
+          result ??= yield* Effect.mapError(
+            session.call((connection) => Parameters.stream(connection, { sql, bound })),
+            Failure.toError
+          )
           const chunk = yield* Effect.mapError(fetch(session, result), Failure.toError)
-          if (chunk === undefined) return yield* Effect.flatMap(diagnose(session, sql, bound), Effect.fail)
+          if (chunk === undefined)
+            return yield* Effect.flatMap(diagnose(session, { sql, bound }), Effect.fail)
           current = encode(chunk)
         }
       })
     })
   )
 
-const start = (session: Session, sql: string, bound: ReadonlyArray<Parameters.Bound>) =>
-  session.call(async (connection) => {
-    const prepared = await connection.prepare(sql)
-    try {
-      Parameters.bind(prepared, bound)
-      return await prepared.stream()
-    } finally {
-      prepared.destroySync()
-    }
-  })
+interface BoundSql {
+  readonly sql: string
+  readonly bound: ReadonlyArray<Parameters.Bound>
+}
+
+/** The columns that `sql` has, without running it. */
+export const columns = (
+  { session, bound }: Rows,
+  sql: string
+): Effect.Effect<ReadonlyArray<ResultColumn>, QueryError> =>
+  Effect.mapError(
+    Effect.map(
+      session.call((connection) =>
+        Parameters.stream(connection, { sql: `SELECT * FROM (${sql}) LIMIT 0`, bound })
+      ),
+      columnsOf
+    ),
+    Failure.toError
+  )
 
 const fetch = (session: Session, result: DuckDBResult) =>
   session.call(async () => {
@@ -88,20 +109,10 @@ const fetch = (session: Session, result: DuckDBResult) =>
  * Why a stream stopped early. The bindings keep that to themselves for a stream, but not for a statement
  * that runs in one go, so the query runs again as an aggregate of all its text.
  */
-const diagnose = (
-  session: Session,
-  sql: string,
-  bound: ReadonlyArray<Parameters.Bound>
-): Effect.Effect<QueryError> => {
-  const again = session.call(async (connection) => {
-    const prepared = await connection.prepare(`SELECT bit_xor(hash(r)) FROM (${sql}) AS r`)
-    try {
-      Parameters.bind(prepared, bound)
-      await prepared.run()
-    } finally {
-      prepared.destroySync()
-    }
-  })
+const diagnose = (session: Session, statement: BoundSql): Effect.Effect<QueryError> => {
+  const again = session.call((connection) =>
+    Parameters.run(connection, { ...statement, sql: `SELECT bit_xor(hash(r)) FROM (${statement.sql}) AS r` })
+  )
   const unknown = queryError("execution_failed", "The query failed while it ran; DuckDB did not say why")
   return Effect.match(Effect.timeoutOption(Effect.andThen(session.restart, again), diagnosisMs), {
     onSuccess: () => unknown,

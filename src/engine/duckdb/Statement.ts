@@ -2,13 +2,14 @@
  * From the text of a request to a statement that may run: one statement, of a kind that is allowed, with its
  * columns and its parameters.
  */
-import { type DuckDBPreparedStatement, DuckDBTypeId, StatementType } from "@duckdb/node-api"
+import { type DuckDBPreparedStatement, type DuckDBType, DuckDBTypeId, StatementType } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
-import { type Column, type Parameters as JsonParameters, type QueryError, queryError } from "../QueryApi.ts"
+import { type Parameters as JsonParameters, type QueryError, queryError } from "../QueryApi.ts"
 import * as Failure from "./Failure.ts"
 import * as Lexer from "./Lexer.ts"
 import * as Parameters from "./Parameters.ts"
 import type { Session } from "./Session.ts"
+import type { ResultColumn } from "./TextSql.ts"
 
 /** What a server lets its clients do beyond reading. */
 export interface Permissions {
@@ -22,7 +23,7 @@ export interface Statement {
   readonly sql: string
   readonly bound: ReadonlyArray<Parameters.Bound>
   /** Names as results carry them: names that occur twice have been told apart (`a`, `a_1`). */
-  readonly columns: ReadonlyArray<Column>
+  readonly columns: ReadonlyArray<ResultColumn>
   /**
    * Whether the statement can stand in a `FROM` clause, so that DuckDB formats and streams its rows. The
    * others (`EXPLAIN`, most `PRAGMA`s, everything that writes) have small results.
@@ -134,14 +135,15 @@ const notAllowed = (type: StatementType, permissions: Permissions): QueryError =
   return queryError("not_allowed", `${name} statements are not allowed${why}`)
 }
 
-const columnsOf = (prepared: {
+/** Of a prepared statement or a result. */
+export const columnsOf = (prepared: {
   readonly columnCount: number
   readonly columnName: (index: number) => string
-  readonly columnType: (index: number) => { readonly toString: () => string }
-}): ReadonlyArray<Column> =>
+  readonly columnType: (index: number) => DuckDBType
+}): ReadonlyArray<ResultColumn> =>
   Array.from({ length: prepared.columnCount }, (_, index) => ({
     name: prepared.columnName(index),
-    type: String(prepared.columnType(index))
+    type: prepared.columnType(index)
   }))
 
 /** The columns of the statement in a `FROM` clause, or `undefined` where it cannot stand in one. */
@@ -149,7 +151,7 @@ const columnsOfWrapped = Effect.fnUntraced(function* (
   session: Session,
   sql: string,
   bound: ReadonlyArray<Parameters.Bound>
-): Effect.fn.Return<ReadonlyArray<Column> | undefined, QueryError> {
+): Effect.fn.Return<ReadonlyArray<ResultColumn> | undefined, QueryError> {
   const prepared = yield* Effect.option(
     session.call((connection) => connection.prepare(`SELECT * FROM (\n${sql}\n) LIMIT 0`))
   )

@@ -6,12 +6,20 @@
  * a result is whole exactly when the sentinel came. It comes last because DuckDB preserves the order of
  * `UNION ALL` branches while `preserve_insertion_order` is on, its default, which the engine locks.
  */
-import type { Column } from "../QueryApi.ts"
+import type { DuckDBType } from "@duckdb/node-api"
+import * as Sql from "./Sql.ts"
+import * as Types from "./Types.ts"
+
+/** A column of a result. */
+export interface ResultColumn {
+  readonly name: string
+  readonly type: DuckDBType
+}
 
 /** Where rows come from: a statement that can stand in a `FROM` clause, and its columns. */
 export interface Source {
   readonly sql: string
-  readonly columns: ReadonlyArray<Column>
+  readonly columns: ReadonlyArray<ResultColumn>
 }
 
 /** One column: a JSON object with a line feed after it. The sentinel is NULL. */
@@ -22,11 +30,20 @@ export const json = (source: Source): string => objects(source, "concat(',', to_
 
 const objects = (source: Source, before: string, after: string): string => {
   const row = rowAlias(source.columns)
-  return `SELECT ${before}${row}${after} FROM (\n${source.sql}\n) AS ${row} UNION ALL SELECT NULL`
+  return `SELECT ${before}${row}${after} FROM (\n${named(source)}\n) AS ${row} UNION ALL SELECT NULL`
+}
+
+/** The source with a name for every field. */
+const named = (source: Source): string => {
+  if (!source.columns.some(({ type }) => Types.mayHaveUnnamed(type))) return source.sql
+  const columns = source.columns.map(
+    ({ name, type }, index) => `CAST(c${index} AS ${Types.name(type)}) AS ${Sql.identifier(name)}`
+  )
+  return `SELECT ${columns.join(", ")} ${fromRenamed(source)}`
 }
 
 /** `to_json(x)` means the column `x` before the row `x`, so the row is called as no column is. */
-const rowAlias = (columns: ReadonlyArray<Column>): string => {
+const rowAlias = (columns: ReadonlyArray<ResultColumn>): string => {
   const taken = new Set(columns.map(({ name }) => name.toLowerCase()))
   let alias = "r"
   while (taken.has(alias)) alias += "_"
@@ -35,18 +52,18 @@ const rowAlias = (columns: ReadonlyArray<Column>): string => {
 
 /** One column: a record of RFC 4180 with its CRLF. The sentinel is NULL. */
 export const csv = (source: Source): string => {
-  const fields = source.columns.map(({ type }, index) => csvField(`c${index}`, type))
+  const fields = source.columns.map(({ type }, index) => csvField(`c${index}`, Types.name(type)))
   return `SELECT concat(${fields.join(", ',', ")}, chr(13) || chr(10)) ${fromRenamed(source)} UNION ALL SELECT NULL`
 }
 
 /**
- * The columns as they are and one BOOLEAN after them, true in the sentinel, whose other columns are NULL.
- * `cast` gives the type to cast a column to, or `undefined` to leave it.
+ * The columns, cast to what `rename` makes of their types, and one BOOLEAN after them, which is true in the
+ * sentinel, whose other columns are NULL.
  */
-export const typed = (source: Source, cast: (type: string, index: number) => string | undefined): string => {
+export const typed = (source: Source, rename: Types.Rename): string => {
   const columns = source.columns.map(({ type }, index) => {
-    const target = cast(type, index)
-    return target === undefined ? `c${index}` : `CAST(c${index} AS ${target})`
+    const target = Types.name(type, rename)
+    return target === type.toString() ? `c${index}` : `CAST(c${index} AS ${target})`
   })
   const nulls = source.columns.map(() => "NULL")
   return `SELECT ${columns.join(", ")}, false ${fromRenamed(source)} UNION ALL SELECT ${nulls.join(", ")}, true`
@@ -69,7 +86,7 @@ const csvField = (column: string, type: string): string => {
 }
 
 /** The header record. */
-export const csvHeader = (columns: ReadonlyArray<Column>): string =>
+export const csvHeader = (columns: ReadonlyArray<ResultColumn>): string =>
   `${columns.map(({ name }) => quoteIfNeeded(name)).join(",")}\r\n`
 
 const quoteIfNeeded = (text: string): string =>

@@ -1,0 +1,58 @@
+/**
+ * The `--param` flags of `dataconn query` as the parameters of a request.
+ */
+import * as Schema from "effect/Schema"
+import type { Parameters } from "../engine/QueryApi.ts"
+
+type Scalar = string | number | boolean | null
+
+/** Some of the flags have a name and others have none, or two have the same. */
+export class ParameterError extends Schema.TaggedError<ParameterError>()("ParameterError", {
+  problem: Schema.String
+}) {
+  override get message() {
+    return this.problem
+  }
+}
+
+const named = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s
+
+/**
+ * A value as it is meant: a JSON scalar where the text is one, or else the text itself.
+ *
+ * **Details**
+ *
+ * A number that a double cannot hold exactly stays text, for the engine to convert. `"…"` with the quotes is a
+ * string whatever it looks like.
+ */
+export const value = (text: string): Scalar => {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text)
+  } catch {
+    return text
+  }
+  if (typeof parsed === "object" && parsed !== null) return text
+  if (typeof parsed !== "number") return parsed as Scalar
+  return Number.isInteger(parsed) && !Number.isSafeInteger(parsed) ? text : parsed
+}
+
+/** All flags in their order: a list where none has a name, a record where all have. */
+export const parse = (texts: ReadonlyArray<string>): Parameters | ParameterError => {
+  const matches = texts.map((text) => named.exec(text))
+  const pairs = matches.flatMap((match) =>
+    match === null ? [] : [[match[1] ?? "", match[2] ?? ""] as const]
+  )
+  if (pairs.length === 0) return texts.map(value)
+  if (pairs.length < texts.length) {
+    const nameless = texts[matches.indexOf(null)]
+    return new ParameterError({
+      problem: `every parameter NAME=VALUE, or none of them; ${JSON.stringify(nameless)} has no name`
+    })
+  }
+  const names = new Set(pairs.map(([name]) => name))
+  if (names.size < pairs.length) {
+    return new ParameterError({ problem: "every name once" })
+  }
+  return Object.fromEntries(pairs.map(([name, text]) => [name, value(text)]))
+}

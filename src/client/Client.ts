@@ -1,0 +1,159 @@
+/**
+ * A client of one DataConn server, over one connection.
+ *
+ * **When to use**
+ *
+ * To run queries from a service: `connect` or `layerConnect` for a server by its address, `make` or `layer`
+ * over any Effect `Socket`.
+ */
+import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Socket from "effect/socket/Socket"
+import * as QueryApi from "../engine/QueryApi.ts"
+import type { QueryFailed, QueryRejected } from "../engine/QueryEngine.ts"
+import * as Address from "../wire/Address.ts"
+import * as ClientConnection from "./ClientConnection.ts"
+import { ClientError, ConnectFailed } from "./ClientError.ts"
+import type { Exchange } from "./Exchange.ts"
+import { defaults, type Settings } from "./Settings.ts"
+
+/** An accepted request: the payload of the accept, and the result as it comes. */
+export interface Response {
+  readonly payload: Uint8Array
+  readonly chunks: Stream.Stream<Uint8Array, QueryFailed | ClientError>
+}
+
+/** An accepted query: what the server said about it, and the encoded result as it comes. */
+export interface QueryResponse {
+  readonly accepted: QueryApi.QueryAccepted
+  readonly chunks: Stream.Stream<Uint8Array, QueryApi.QueryError | ClientError>
+}
+
+/** A query of the v1 API: the fields of a request but for its version. */
+export type Query = Parameters<typeof QueryApi.encodeRequest>[0]
+
+/**
+ * The client's service.
+ *
+ * **Details**
+ *
+ * One request is in flight at a time; another waits for the end of its response. The response belongs to the
+ * scope: closing it before the end, like ending or interrupting the stream early, cancels the query and waits
+ * until the server has acknowledged, for at most `cancelTimeout`; then the connection is dropped.
+ *
+ * The stream is used once. Nothing is read from the socket but what its consumer waits for, so a slow consumer
+ * slows the query down. It ends only if the result is whole: a connection that ends sooner fails it.
+ *
+ * A {@link ClientError} ends the connection, and further requests fail. Make another client then; a reason of
+ * `ConnectionClosed` says that this request was not sent.
+ *
+ * **Gotchas**
+ *
+ * A request waits forever if its own scope holds an unfinished response. `Effect.scoped` around the use of
+ * each response avoids it.
+ */
+export class Client extends Context.Service<
+  Client,
+  {
+    /**
+     * Sends a request and waits for its accept. A rejected request fails with `QueryRejected`: the server has
+     * run nothing. A query that fails later fails the stream with `QueryFailed`.
+     */
+    readonly request: (body: Uint8Array) => Effect.Effect<Response, QueryRejected | ClientError, Scope.Scope>
+    /**
+     * The same by the v1 API. A `QueryError` of the effect was a reject, so nothing was run; one of the
+     * stream means that what came before it is incomplete.
+     */
+    readonly query: (
+      query: Query
+    ) => Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError, Scope.Scope>
+    /** Whether the connection can take a request, as far as is known here. */
+    readonly isOpen: () => boolean
+  }
+>()("dataconn/client/Client") {}
+
+const millis = (duration: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(duration))
+
+/**
+ * Makes a client over a socket and connects it. The scope owns the connection. `server` is what errors call
+ * the other end.
+ */
+export const make = Effect.fnUntraced(function* (
+  socket: Socket.Socket,
+  settings: Partial<Settings> = {},
+  server = "the server"
+): Effect.fn.Return<Client["Service"], ClientError, Scope.Scope> {
+  const all: Settings = { ...defaults, ...settings }
+  const connection = yield* ClientConnection.make(socket, {
+    lengthCounts: all.lengthCounts,
+    maxFrameSize: all.maxFrameSize,
+    writeTimeoutMillis: millis(all.writeTimeout),
+    heartbeatToleranceMillis: millis(all.heartbeatTolerance),
+    cancelTimeoutMillis: millis(all.cancelTimeout),
+    server
+  }).pipe(Effect.mapError((error) => connectFailed(server, error)))
+
+  const request = (body: Uint8Array) =>
+    Effect.map(connection.request(body), ({ exchange, payload }) => ({
+      payload,
+      chunks: chunks(connection, exchange)
+    }))
+
+  return Client.of({ request, query: (query) => runQuery(request, query), isOpen: connection.isOpen })
+})
+
+const connectFailed = (server: string, error: Socket.SocketError): ClientError =>
+  new ClientError({ reason: new ConnectFailed({ server, detail: ClientConnection.describe(error) }) })
+
+const chunks = (connection: ClientConnection.ClientConnection, exchange: Exchange): Response["chunks"] =>
+  Stream.ensuring(Stream.fromPull(Effect.succeed(exchange.pull)), connection.finish(exchange))
+
+const runQuery = Effect.fnUntraced(function* (
+  request: Client["Service"]["request"],
+  query: Query
+): Effect.fn.Return<QueryResponse, QueryApi.QueryError | ClientError, Scope.Scope> {
+  const response = yield* Effect.catchTag(
+    request(QueryApi.encodeRequest(query)),
+    "QueryRejected",
+    (rejected) => Effect.fail(QueryApi.decodeError(rejected.payload))
+  )
+  return {
+    accepted: yield* Effect.fromResult(QueryApi.decodeAccepted(response.payload)),
+    chunks: Stream.mapError(response.chunks, (error) =>
+      error._tag === "QueryFailed" ? QueryApi.decodeError(error.payload) : error
+    )
+  }
+})
+
+/** Connects to a server by its address. The scope owns the connection. */
+export const connect = Effect.fnUntraced(function* (
+  address: Address.Address,
+  settings: Partial<Settings> = {}
+): Effect.fn.Return<Client["Service"], ClientError, Scope.Scope> {
+  const socket = yield* NodeSocket.makeNet({
+    ...(address._tag === "Unix" ? { path: address.path } : { host: address.host, port: address.port }),
+    // A cancel or a small request must not wait for the server to acknowledge what was sent before.
+    noDelay: true,
+    keepAlive: true,
+    openTimeout: settings.connectTimeout ?? defaults.connectTimeout
+  })
+  return yield* make(socket, settings, Address.format(address))
+})
+
+/** Provides a client over the socket that is provided. */
+export const layer = (settings?: Partial<Settings>): Layer.Layer<Client, ClientError, Socket.Socket> =>
+  Layer.effect(
+    Client,
+    Effect.flatMap(Socket.Socket, (socket) => make(socket, settings))
+  )
+
+/** Provides a client of the server at an address. */
+export const layerConnect = (
+  address: Address.Address,
+  settings?: Partial<Settings>
+): Layer.Layer<Client, ClientError> => Layer.effect(Client, connect(address, settings))

@@ -1,0 +1,189 @@
+/**
+ * The client's side of one connection as a pure machine: what may arrive in which state, and what to do.
+ *
+ * The mirror of the server's `Control`. `step` takes the state and an event to the next state and one action;
+ * it knows no socket, clock or fiber, so the whole table can be enumerated. Whatever the protocol does not
+ * allow the server to send ends the connection.
+ */
+import * as Frame from "../wire/Frame.ts"
+
+/**
+ * Where a connection stands.
+ *
+ * - `Idle`: no request is in flight.
+ * - `Requested`: the request was sent, and no byte of the response has come.
+ * - `Responding`: the server accepted; chunks follow.
+ * - `Cancelling`: the cancel was sent, and the response has not ended. `accepted` says whether its accept came.
+ * - `Closed`: nothing follows.
+ */
+export type State =
+  | { readonly _tag: "Idle" }
+  | { readonly _tag: "Requested" }
+  | { readonly _tag: "Responding" }
+  | { readonly _tag: "Cancelling"; readonly accepted: boolean }
+  | { readonly _tag: "Closed"; readonly why: Why }
+
+/**
+ * Why a connection is of no more use.
+ *
+ * - `ServerClosed`: the server closed it.
+ * - `Lost`: reading or writing failed.
+ * - `Violation`: the server sent what it may not, or bytes that are no frame.
+ * - `Silent`: the server sent nothing for longer than the tolerance.
+ * - `CancelIgnored`: the server did not end the response that was cancelled.
+ * - `Closed`: the client's owner closed it.
+ */
+export type Why =
+  | { readonly _tag: "ServerClosed" }
+  | { readonly _tag: "Lost"; readonly detail: string }
+  | { readonly _tag: "Violation"; readonly detail: string }
+  | { readonly _tag: "Silent" }
+  | { readonly _tag: "CancelIgnored" }
+  | { readonly _tag: "Closed" }
+
+/**
+ * What can happen to a connection.
+ *
+ * - `Request`, `Cancel`: the client wants to send one; it has its turn to write.
+ * - `Received`: a frame of this type arrived. `Malformed`: bytes that are no frame.
+ * - `ServerClosed`, `ReadFailed`, `WriteFailed`: the socket.
+ * - `Silence`: nothing was received for longer than the tolerance.
+ * - `CancelExpired`: the response was not ended in time after the cancel.
+ * - `Close`: the client's owner is done.
+ */
+export type Event =
+  | { readonly _tag: "Request" }
+  | { readonly _tag: "Cancel" }
+  | { readonly _tag: "Received"; readonly type: Frame.Type }
+  | { readonly _tag: "Malformed"; readonly detail: string }
+  | { readonly _tag: "ServerClosed" }
+  | { readonly _tag: "ReadFailed"; readonly detail: string }
+  | { readonly _tag: "WriteFailed"; readonly detail: string }
+  | { readonly _tag: "Silence" }
+  | { readonly _tag: "CancelExpired" }
+  | { readonly _tag: "Close" }
+
+/**
+ * What to do about an event.
+ *
+ * - `SendRequest`, `SendCancel`: write it.
+ * - `Accept`, `Chunk`: the body belongs to the response. `Reject`, `Finish`, `Fail`: it ends the response.
+ * - `EndCancelled`: the response is over, and nobody wants to know how.
+ * - `Close`: drop the connection; a response in flight is broken off.
+ */
+export type Action =
+  | "None"
+  | "SendRequest"
+  | "SendCancel"
+  | "Accept"
+  | "Chunk"
+  | "Reject"
+  | "Finish"
+  | "Fail"
+  | "EndCancelled"
+  | "Close"
+
+export type Step = readonly [State, Action]
+
+const idle: State = { _tag: "Idle" }
+const requested: State = { _tag: "Requested" }
+const responding: State = { _tag: "Responding" }
+const cancelling: State = { _tag: "Cancelling", accepted: false }
+const cancellingAccepted: State = { _tag: "Cancelling", accepted: true }
+
+/** A connection that has just been opened. */
+export const initial: State = idle
+
+const close = (why: Why): Step => [{ _tag: "Closed", why }, "Close"]
+
+/** The state and action that follow from an event. */
+export const step = (state: State, event: Event): Step => {
+  if (state._tag === "Closed") return [state, "None"]
+  switch (event._tag) {
+    case "Request":
+      return state._tag === "Idle" ? [requested, "SendRequest"] : [state, "None"]
+    case "Cancel":
+      return cancel(state)
+    case "Received":
+      return received(state, event.type)
+    case "Malformed":
+      return close({ _tag: "Violation", detail: event.detail })
+    case "ServerClosed":
+      return close({ _tag: "ServerClosed" })
+    case "ReadFailed":
+    case "WriteFailed":
+      return close({ _tag: "Lost", detail: event.detail })
+    case "Silence":
+      // Between requests nobody waits, and after a cancel its own limit counts.
+      return state._tag === "Requested" || state._tag === "Responding"
+        ? close({ _tag: "Silent" })
+        : [state, "None"]
+    case "CancelExpired":
+      // The cancel may not even have had its turn, behind a request that the server does not take.
+      return state._tag === "Idle" ? [state, "None"] : close({ _tag: "CancelIgnored" })
+    case "Close":
+      return close({ _tag: "Closed" })
+  }
+}
+
+type Open = Exclude<State, { readonly _tag: "Closed" }>
+
+const cancel = (state: Open): Step => {
+  switch (state._tag) {
+    case "Requested":
+      return [cancelling, "SendCancel"]
+    case "Responding":
+      return [cancellingAccepted, "SendCancel"]
+    default:
+      return [state, "None"]
+  }
+}
+
+const received = (state: Open, type: Frame.Type): Step => {
+  if (type === Frame.Type.Heartbeat) return [state, "None"]
+  switch (state._tag) {
+    case "Idle":
+      return violation(type, "without a request")
+    case "Requested":
+      return beforeAccept(type) ?? violation(type, "before the request was accepted")
+    case "Responding":
+      return afterAccept(type) ?? violation(type, "after the request was accepted")
+    case "Cancelling":
+      return afterCancel(type, state.accepted) ?? violation(type, "in answer to a cancel")
+  }
+}
+
+const beforeAccept = (type: Frame.Type): Step | undefined => {
+  switch (type) {
+    case Frame.Type.Accept:
+      return [responding, "Accept"]
+    case Frame.Type.Reject:
+      return [idle, "Reject"]
+    default:
+      return undefined
+  }
+}
+
+const afterAccept = (type: Frame.Type): Step | undefined => {
+  switch (type) {
+    case Frame.Type.Intermediate:
+      return [responding, "Chunk"]
+    case Frame.Type.Final:
+      return [idle, "Finish"]
+    case Frame.Type.Error:
+      return [idle, "Fail"]
+    default:
+      return undefined
+  }
+}
+
+/** What was on its way when the cancel was sent may still come, and its terminal message stands. */
+const afterCancel = (type: Frame.Type, accepted: boolean): Step | undefined => {
+  if (type === Frame.Type.CancelAcknowledged) return [idle, "EndCancelled"]
+  const next = accepted ? afterAccept(type) : beforeAccept(type)
+  if (next === undefined) return undefined
+  return next[0]._tag === "Idle" ? [idle, "EndCancelled"] : [cancellingAccepted, "None"]
+}
+
+const violation = (type: Frame.Type, when: string): Step =>
+  close({ _tag: "Violation", detail: `${Frame.name(type)} (${Frame.letter(type)}) ${when}` })

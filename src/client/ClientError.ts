@@ -1,0 +1,120 @@
+/**
+ * Why a client could not connect, send a request or receive a whole response.
+ *
+ * What the server has to say about a query is none of these: that is a rejected or failed query.
+ */
+import * as Schema from "effect/Schema"
+import type { Why } from "./ClientControl.ts"
+
+/** There is no connection. Nothing was sent. */
+export class ConnectFailed extends Schema.TaggedError<ConnectFailed>()("ConnectFailed", {
+  server: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `Cannot connect to ${this.server}: ${this.detail}`
+  }
+}
+
+/**
+ * The connection ended before the request was sent, so a retry on a new connection is safe.
+ */
+export class ConnectionClosed extends Schema.TaggedError<ConnectionClosed>()("ConnectionClosed", {
+  server: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `The connection to ${this.server} is closed: ${this.detail}. Connect again; nothing was sent`
+  }
+}
+
+/** The connection ended before the response did. What has been received is incomplete. */
+export class ConnectionLost extends Schema.TaggedError<ConnectionLost>()("ConnectionLost", {
+  server: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `Lost the connection to ${this.server} before the response was complete: ${this.detail}`
+  }
+}
+
+/** Not even a heartbeat came while a response was awaited. The connection has been dropped. */
+export class ServerSilent extends Schema.TaggedError<ServerSilent>()("ServerSilent", {
+  server: Schema.String,
+  heartbeatToleranceMillis: Schema.Finite
+}) {
+  override get message() {
+    return (
+      `${this.server} is silent: not even a heartbeat came for ${this.heartbeatToleranceMillis} ms ` +
+      "(heartbeatTolerance; it must exceed the server's heartbeatInterval)"
+    )
+  }
+}
+
+/** The server sent what the protocol does not allow. The connection has been dropped. */
+export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>()("ProtocolViolation", {
+  server: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `${this.server} broke the protocol: ${this.detail}`
+  }
+}
+
+export const ClientErrorReason = Schema.Union([
+  ConnectFailed,
+  ConnectionClosed,
+  ConnectionLost,
+  ServerSilent,
+  ProtocolViolation
+])
+export type ClientErrorReason = typeof ClientErrorReason.Type
+
+/** The connection to the server failed; `reason` says how. */
+export class ClientError extends Schema.TaggedError<ClientError>()("ClientError", {
+  reason: ClientErrorReason
+}) {
+  override readonly message = this.reason.message
+}
+
+/** What the messages name: the server, and the limits that may have been too short. */
+export interface Names {
+  readonly server: string
+  readonly heartbeatToleranceMillis: number
+  readonly cancelTimeoutMillis: number
+}
+
+const describe = (names: Names, why: Why): string => {
+  switch (why._tag) {
+    case "ServerClosed":
+      return "the server closed it"
+    case "Lost":
+    case "Violation":
+      return why.detail
+    case "Silent":
+      return `the server was silent for ${names.heartbeatToleranceMillis} ms (heartbeatTolerance)`
+    case "CancelIgnored":
+      return `the server did not acknowledge a cancel within ${names.cancelTimeoutMillis} ms (cancelTimeout)`
+    case "Closed":
+      return "the client was closed"
+  }
+}
+
+/** The error of a request that was not sent, since the connection had ended. */
+export const beforeRequest = (names: Names, why: Why): ClientError =>
+  new ClientError({
+    reason: new ConnectionClosed({ server: names.server, detail: describe(names, why) })
+  })
+
+/** The error of a response that the end of the connection broke off. */
+export const duringResponse = (names: Names, why: Why): ClientError => {
+  const { heartbeatToleranceMillis, server } = names
+  switch (why._tag) {
+    case "Silent":
+      return new ClientError({ reason: new ServerSilent({ server, heartbeatToleranceMillis }) })
+    case "Violation":
+      return new ClientError({ reason: new ProtocolViolation({ server, detail: why.detail }) })
+    default:
+      return new ClientError({ reason: new ConnectionLost({ server, detail: describe(names, why) }) })
+  }
+}

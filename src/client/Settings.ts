@@ -1,0 +1,30 @@
+/**
+ * The limits of a client's connection.
+ */
+import type * as Duration from "effect/Duration"
+import * as Frame from "../wire/Frame.ts"
+
+/** Sizes are in bytes. A duration may be infinite, which switches the limit off. */
+export interface Settings extends Frame.Options {
+  /** How long connecting may take. */
+  readonly connectTimeout: Duration.Input
+  /**
+   * How long the server may send nothing, not even a heartbeat, while a response is awaited. It must exceed
+   * the server's `heartbeatInterval`; three of them leave room for a slow network.
+   */
+  readonly heartbeatTolerance: Duration.Input
+  /** How long the server may take to end a response that was cancelled. */
+  readonly cancelTimeout: Duration.Input
+  /** How long the server may take no byte of what is being written. */
+  readonly writeTimeout: Duration.Input
+}
+
+export const defaults: Settings = {
+  lengthCounts: Frame.defaultOptions.lengthCounts,
+  // The server decides how large its chunks are; memory is used only for what really arrives.
+  maxFrameSize: 16 * 1024 * 1024,
+  connectTimeout: "10 seconds",
+  heartbeatTolerance: "15 seconds",
+  cancelTimeout: "5 seconds",
+  writeTimeout: "30 seconds"
+}

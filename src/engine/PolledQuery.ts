@@ -1,0 +1,99 @@
+/**
+ * Engines that are polled: objects with `init`, `run`, `payload`, `toggle` and `end`, as in the talk "Deploying
+ * the Networking TS", made into a `QueryEngine`.
+ *
+ * Such a query has two buffers. `run` works on the back one and returns without blocking; `toggle` makes it the
+ * front one, whose content `payload` gives out.
+ */
+import * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Pull from "effect/Pull"
+import * as Stream from "effect/Stream"
+import { QueryEngine, QueryFailed, QueryInitError, QueryRejected } from "./QueryEngine.ts"
+
+/**
+ * What a step of a query came to.
+ *
+ * - `wait`: nothing yet; ask again after the poll interval.
+ * - `payload`: the back buffer holds a chunk.
+ * - `error`: the query failed; the back buffer holds the body of the error message.
+ * - `complete`: the query is done; the back buffer holds the last chunk, which may be empty.
+ */
+export type Status = "wait" | "payload" | "error" | "complete"
+
+/** Whether the query accepts its request, with the body of the message that says so. */
+export type InitResult =
+  | { readonly _tag: "Accept" | "Reject"; readonly payload: Uint8Array }
+  | { readonly _tag: "Error"; readonly message: string }
+
+/**
+ * One query of a polled engine.
+ *
+ * **Details**
+ *
+ * `init` is called once, before anything else. `run` is called until it says `error` or `complete`, and must
+ * not block. `toggle` follows every status but `wait`, and `payload` follows `toggle`. `end` is called exactly
+ * once and last, whether the query completed, failed, was rejected or was cancelled. What these throw is a
+ * defect: the response ends with an error, or the connection with reason `init`.
+ */
+export interface PolledQuery {
+  readonly init: (request: Uint8Array) => InitResult
+  readonly run: () => Status
+  readonly payload: () => Uint8Array
+  readonly toggle: () => void
+  readonly end: () => void
+}
+
+export interface Options {
+  /** How long to wait after `wait`, on the Clock. Default 10 milliseconds. */
+  readonly pollInterval?: Duration.Input | undefined
+  /**
+   * Whether `payload` gives out memory that the query never writes to again. By default a chunk is copied, so
+   * that the query can fill the back buffer while the front one is still being sent.
+   */
+  readonly ownsPayload?: boolean | undefined
+}
+
+/** The result of an initialised query. */
+const chunks = (query: PolledQuery, options: Options): Stream.Stream<Uint8Array, QueryFailed> => {
+  const { ownsPayload = false, pollInterval = "10 millis" } = options
+  let complete = false
+  const front = () => {
+    query.toggle()
+    const payload = query.payload()
+    return ownsPayload ? payload : payload.slice()
+  }
+  const pull: Pull.Pull<readonly [Uint8Array], QueryFailed> = Effect.suspend(() => {
+    if (complete) return Cause.done()
+    switch (query.run()) {
+      case "wait":
+        return Effect.andThen(Effect.sleep(pollInterval), pull)
+      case "payload":
+        return Effect.succeed([front()] as const)
+      case "error":
+        return Effect.fail(new QueryFailed({ payload: front() }))
+      case "complete":
+        complete = true
+        return Effect.succeed([front()] as const)
+    }
+  })
+  return Stream.fromPull(Effect.succeed(pull))
+}
+
+/** The engine that answers each request with a query of its own. */
+export const makeEngine = (make: () => PolledQuery, options: Options = {}): QueryEngine["Service"] =>
+  QueryEngine.of({
+    init: Effect.fnUntraced(function* (request) {
+      const query = yield* Effect.acquireRelease(Effect.sync(make), (query) => Effect.sync(() => query.end()))
+      const result = query.init(request)
+      switch (result._tag) {
+        case "Accept":
+          return { payload: result.payload, chunks: chunks(query, options) }
+        case "Reject":
+          return yield* new QueryRejected({ payload: result.payload })
+        case "Error":
+          return yield* new QueryInitError({ message: result.message })
+      }
+    })
+  })

@@ -1,0 +1,82 @@
+/**
+ * Rows in each of the formats of the v1 query API.
+ */
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type { Format, QueryError } from "../QueryApi.ts"
+import * as ArrowStream from "./ArrowStream.ts"
+import * as ArrowVectors from "./ArrowVectors.ts"
+import * as NonFinite from "./NonFinite.ts"
+import * as ParquetStream from "./ParquetStream.ts"
+import * as ResultStream from "./ResultStream.ts"
+import type { Staging } from "./Staging.ts"
+import * as TextSql from "./TextSql.ts"
+import * as TextStream from "./TextStream.ts"
+import * as Types from "./Types.ts"
+
+type Bytes = Stream.Stream<Uint8Array, QueryError>
+
+/**
+ * Runs the rows' query when the stream is first pulled, and prints what it gives.
+ *
+ * **Details**
+ *
+ * JSON and NDJSON have one object for each row, CSV is RFC 4180 with CRLF and a header: an empty field is
+ * NULL and a quoted empty one the empty string. Arrow and Parquet keep DuckDB's types where they have
+ * counterparts; the others travel as the text that DuckDB prints.
+ */
+export const encode = (format: Format, rows: ResultStream.Rows, staging: Staging): Bytes => {
+  switch (format) {
+    case "application/json":
+      return asArray(ResultStream.run(rows, TextSql.json(rows.source), objects(rows)))
+    case "application/x-ndjson":
+      return ResultStream.run(rows, TextSql.ndjson(rows.source), objects(rows))
+    case "text/csv":
+      return Stream.concat(
+        Stream.sync(() => Buffer.from(TextSql.csvHeader(rows.source.columns))),
+        ResultStream.run(rows, TextSql.csv(rows.source), TextStream.encoder(undefined))
+      )
+    case "application/vnd.apache.arrow.stream":
+      return arrow(rows)
+    case "application/vnd.apache.parquet":
+      return ParquetStream.run(rows, staging)
+  }
+}
+
+const objects = (rows: ResultStream.Rows) =>
+  TextStream.encoder(NonFinite.suspicion(rows.source.columns.map(({ type }) => Types.name(type))))
+
+const openBracket = 0x5b
+
+/** Rows that each begin with a comma, as one array: its bracket takes the first comma's place. */
+const asArray = (rows: Bytes): Bytes =>
+  Stream.suspend(() => {
+    let empty = true
+    return Stream.concat(
+      Stream.map(rows, (bytes) => {
+        if (empty) bytes[0] = openBracket
+        empty = false
+        return bytes
+      }),
+      Stream.sync(() => Buffer.from(empty ? "[]" : "]"))
+    )
+  })
+
+const arrow = (rows: ResultStream.Rows): Bytes =>
+  Stream.unwrap(
+    Effect.map(
+      Effect.promise(() => import("apache-arrow")),
+      (library) =>
+        Stream.concat(
+          ResultStream.run(
+            rows,
+            TextSql.typed(rows.source, ArrowVectors.rename),
+            ArrowStream.encoder(
+              library,
+              rows.source.columns.map(({ name }) => name)
+            )
+          ),
+          Stream.sync(() => ArrowStream.endOfStream.slice())
+        )
+    )
+  )

@@ -1,0 +1,109 @@
+/**
+ * A second, private DuckDB instance that holds results for a while: those that must be whole before they can
+ * be formatted.
+ *
+ * The served instance is sealed and stays so. This one may write files, but it never sees a client's SQL,
+ * only the rows that come out of it.
+ */
+import { type DuckDBDataChunk, DuckDBInstance } from "@duckdb/node-api"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { QueryError } from "../QueryApi.ts"
+import * as Database from "./Database.ts"
+import * as Failure from "./Failure.ts"
+import * as Parameters from "./Parameters.ts"
+import type { Rows } from "./ResultStream.ts"
+import * as Session from "./Session.ts"
+import * as Sql from "./Sql.ts"
+import { columnsOf, type Statement } from "./Statement.ts"
+import type { ResultColumn, Source } from "./TextSql.ts"
+import * as Types from "./Types.ts"
+
+/** See {@link open}. */
+export interface Staging {
+  readonly instance: DuckDBInstance
+  /** Where files are made, and where tables go that outgrow the memory. Nobody else can read it. */
+  readonly directory: string
+}
+
+/** Opens an empty instance in memory; it closes with the scope. */
+export const open: Effect.Effect<Staging, Failure.DuckDbError, Scope.Scope> = Effect.gen(function* () {
+  const directory = yield* Database.privateDirectory
+  const instance = yield* Effect.acquireRelease(
+    Effect.tryPromise({
+      try: () =>
+        DuckDBInstance.create(":memory:", {
+          errors_as_json: "true",
+          temp_directory: directory,
+          memory_limit: "512MB"
+        }),
+      catch: (cause) =>
+        new Failure.DuckDbError({ setting: "database", message: Failure.fromCause(cause).message, cause })
+    }),
+    (instance) => Effect.sync(() => instance.closeSync())
+  )
+  return { instance, directory }
+})
+
+/** A table that is being filled. It lasts as long as the scope it was made in. */
+export interface Table {
+  readonly session: Session.Session
+  readonly append: (chunk: DuckDBDataChunk) => void
+  /** What was appended, for reading in `session`. */
+  readonly finish: () => Source
+}
+
+/** Rows that are appended before they are moved to the table, which blocks the event loop for some ms. */
+const flushRows = 16 * 2048
+
+/** The column that `TextSql.typed` puts last, in a table of its rows. */
+export const sentinel = "sentinel"
+
+/** Makes a table for rows of these types; `withSentinel` for rows made by `TextSql.typed`. */
+export const table = Effect.fnUntraced(function* (
+  staging: Staging,
+  columns: ReadonlyArray<ResultColumn>,
+  withSentinel: boolean
+): Effect.fn.Return<Table, Failure.Failure, Scope.Scope> {
+  const session = yield* Session.open(staging.instance, { readOnly: false })
+  const definitions = columns.map(({ type }, index) => `c${index} ${Types.name(type)}`)
+  if (withSentinel) definitions.push(`${sentinel} BOOLEAN`)
+  yield* session.call((connection) => connection.run(`CREATE TEMP TABLE staged(${definitions.join(", ")})`))
+  const appender = yield* session.call((connection) => connection.createAppender("staged", undefined, "temp"))
+  let unflushed = 0
+  const names = columns.map(({ name }, index) => `c${index} AS ${Sql.identifier(name)}`)
+  return {
+    session,
+    append: (chunk) => {
+      appender.appendDataChunk(chunk)
+      unflushed += chunk.rowCount
+      if (unflushed < flushRows) return
+      appender.flushSync()
+      unflushed = 0
+    },
+    finish: () => {
+      appender.closeSync()
+      const where = withSentinel ? ` WHERE NOT ${sentinel}` : ""
+      return { columns, sql: `SELECT ${names.join(", ")} FROM staged${where}` }
+    }
+  }
+})
+
+/**
+ * Runs a statement that cannot stand in a `FROM` clause to its end, and gives its rows as ones that can.
+ * DuckDB keeps such a result in memory until it has been copied.
+ */
+export const runWhole = (
+  staging: Staging,
+  session: Session.Session,
+  statement: Statement
+): Effect.Effect<Rows, QueryError, Scope.Scope> =>
+  Effect.mapError(
+    Effect.gen(function* () {
+      const result = yield* session.call((connection) => Parameters.run(connection, statement))
+      const staged = yield* table(staging, columnsOf(result), false)
+      for (const chunk of yield* session.call(() => result.fetchAllChunks())) staged.append(chunk)
+      return { session: staged.session, source: staged.finish(), bound: [] }
+    }),
+    Failure.toError
+  )

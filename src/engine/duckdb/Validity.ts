@@ -1,0 +1,12 @@
+/** DuckDB's validity masks: one bit a row, absent where every row is valid. */
+import duckdb from "@duckdb/node-bindings"
+
+/** Tells whether a row of a vector is not NULL. */
+export type Validity = (row: number) => boolean
+
+const always: Validity = () => true
+
+export const make = (vector: duckdb.Vector, rows: number): Validity => {
+  const mask = rows === 0 ? undefined : duckdb.vector_get_validity(vector, Math.ceil(rows / 64) * 8)
+  return mask ? (row) => (((mask[row >> 3] as number) >> (row & 7)) & 1) === 1 : always
+}

@@ -1,0 +1,35 @@
+/**
+ * A server without a socket: one connection in memory, with a client at its other end.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Client from "../client/Client.ts"
+import type { ClientError } from "../client/ClientError.ts"
+import type { Settings as ClientSettings } from "../client/Settings.ts"
+import * as Connection from "../connection/Connection.ts"
+import * as Settings from "../connection/Settings.ts"
+import type { QueryEngine } from "../engine/QueryEngine.ts"
+import * as MemorySocket from "./MemorySocket.ts"
+
+export interface Options extends MemorySocket.Options {
+  /** Limits of the server's end that differ from the defaults. */
+  readonly server?: Partial<Settings.Settings> | undefined
+  /** Settings of the client's end that differ from the defaults. */
+  readonly client?: Partial<ClientSettings> | undefined
+}
+
+/**
+ * Serves one connection with the `QueryEngine` of the context, and connects a client to it. Both ends are the
+ * real ones; only what lies between them is not. All waiting is on the Clock. The scope owns both.
+ */
+export const connect = Effect.fnUntraced(function* (
+  options: Options = {}
+): Effect.fn.Return<Client.Client["Service"], ClientError, QueryEngine | Scope.Scope> {
+  const [near, far] = yield* MemorySocket.pair(options)
+  const connection = Connection.make(near, {
+    info: { id: 1, local: "server", remote: "client" },
+    settings: { ...Settings.defaults, ...options.server }
+  })
+  yield* Effect.forkScoped(connection.run)
+  return yield* Client.make(far, options.client)
+})

@@ -1,0 +1,89 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
+import * as Client from "../../src/client/Client.ts"
+import * as MemorySocket from "../../src/testing/MemorySocket.ts"
+import * as ServerPeer from "../support/ServerPeer.ts"
+
+const open = Effect.gen(function* () {
+  const [near, far] = yield* MemorySocket.pair()
+  const server = yield* ServerPeer.make(far)
+  const client = yield* Client.make(near)
+  return { client, server }
+})
+
+const acceptBody = '{"format":"text/csv","queryId":"q1","columns":[{"name":"a","type":"INTEGER"}]}'
+const errorBody = '{"code":"execution_failed","message":"Division by zero","retryable":false}'
+
+describe("query", () => {
+  it.effect("sends what was given and no more", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* open
+      const fiber = yield* client
+        .query({ query: "SELECT ?", parameters: [1, "it's"], format: "text/csv", timeoutMs: 5000 })
+        .pipe(Effect.flip, Effect.forkChild)
+      const sent = yield* server.next
+      assert.deepStrictEqual(JSON.parse(sent.slice(2)), {
+        version: "v1",
+        query: "SELECT ?",
+        parameters: [1, "it's"],
+        format: "text/csv",
+        timeoutMs: 5000
+      })
+      yield* server.send("J {}")
+      yield* Fiber.join(fiber)
+    })
+  )
+
+  it.effect("gives the accept with the columns, and the result", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* open
+      const fiber = yield* Effect.forkChild(client.query({ query: "SELECT 1" }))
+      yield* server.next
+      yield* server.send(`A ${acceptBody}`, "F a\n1")
+      const { accepted, chunks } = yield* Fiber.join(fiber)
+      assert.deepStrictEqual(accepted.columns, [{ name: "a", type: "INTEGER" }])
+      assert.strictEqual(accepted.queryId, "q1")
+      assert.strictEqual(yield* Stream.mkString(Stream.decodeText(chunks)), "a\n1")
+    })
+  )
+
+  it.effect("that is rejected fails at once with what the server says", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* open
+      const fiber = yield* Effect.forkChild(Effect.flip(client.query({ query: "SELEC" })))
+      yield* server.next
+      yield* server.send('J {"code":"syntax_error","message":"at SELEC","retryable":false,"position":1}')
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(error._tag, "QueryError")
+      if (error._tag === "QueryError")
+        assert.deepStrictEqual([error.code, error.position], ["syntax_error", 1])
+    })
+  )
+
+  it.effect("that fails after chunks fails the stream with what the server says", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* open
+      const fiber = yield* Effect.forkChild(client.query({ query: "SELECT 1/0" }))
+      yield* server.next
+      yield* server.send(`A ${acceptBody}`, "I a\n", `E ${errorBody}`)
+      const { chunks } = yield* Fiber.join(fiber)
+      const error = yield* Effect.flip(Stream.runDrain(chunks))
+      assert.strictEqual(error._tag, "QueryError")
+      assert.strictEqual(error.message, "Division by zero")
+    })
+  )
+
+  it.effect("whose accept cannot be read fails, and is cancelled with its scope", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* open
+      const fiber = yield* Effect.forkChild(Effect.flip(Effect.scoped(client.query({ query: "SELECT 1" }))))
+      yield* server.next
+      yield* server.send("A nonsense")
+      assert.strictEqual(yield* server.next, "C")
+      yield* server.send("K")
+      assert.match((yield* Fiber.join(fiber)).message, /undecodable accept/)
+    })
+  )
+})

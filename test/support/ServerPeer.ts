@@ -1,0 +1,56 @@
+/**
+ * A hand-driven server: takes what the client sends, one frame at a time, and sends frames as they are.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Socket from "effect/socket/Socket"
+import * as Frame from "../../src/wire/Frame.ts"
+import * as FrameSocket from "../../src/wire/FrameSocket.ts"
+import * as Peer from "./Peer.ts"
+
+const encoder = new TextEncoder()
+
+export interface ServerPeer {
+  /** Sends frames in one write, given as `Peer.show` has them: `"A yes"`, `"I abc"`, `"K"`. */
+  readonly send: (...frames: ReadonlyArray<string>) => Effect.Effect<void>
+  /** Sends bytes that need be no frames. */
+  readonly sendBytes: (bytes: Uint8Array) => Effect.Effect<void>
+  /** The next frame of the client as text; `"closed"` at the end. */
+  readonly next: Effect.Effect<string>
+  /** How many bytes the socket has taken from `send`. */
+  readonly bytesWritten: () => number
+  readonly close: Effect.Effect<void>
+}
+
+/** The frame that `Peer.show` shows so. */
+export const frame = (text: string): Frame.Frame =>
+  Frame.make(text.charCodeAt(0) as Frame.Type, encoder.encode(text.slice(2)))
+
+export const make = Effect.fnUntraced(function* (
+  socket: Socket.Socket
+): Effect.fn.Return<ServerPeer, Socket.SocketError, Scope.Scope> {
+  const frames = yield* FrameSocket.make(socket, {
+    ...Frame.defaultOptions,
+    writeTimeoutMillis: Number.POSITIVE_INFINITY
+  })
+  const raw = yield* socket.writer
+  const pending: Array<Frame.Frame> = []
+  const next: Effect.Effect<string> = Effect.suspend(() => {
+    const first = pending.shift()
+    if (first !== undefined) return Effect.succeed(Peer.show(first))
+    return Effect.matchEffect(frames.pull, {
+      onSuccess: (batch) => {
+        pending.push(...batch)
+        return next
+      },
+      onFailure: () => Effect.succeed("closed")
+    })
+  })
+  return {
+    send: (...texts) => Effect.orDie(frames.writer.write(() => texts.map(frame))),
+    sendBytes: (bytes) => Effect.orDie(raw.write(bytes)),
+    next,
+    bytesWritten: frames.writer.bytesWritten,
+    close: Effect.ignore(raw.write(new Socket.CloseEvent(1000)))
+  }
+})

@@ -1,0 +1,430 @@
+import { Buffer } from "node:buffer"
+import { assert, describe, it } from "@effect/vitest"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scheduler from "effect/Scheduler"
+import * as TestClock from "effect/testing/TestClock"
+import * as MemorySocket from "../../src/testing/MemorySocket.ts"
+import * as Frame from "../../src/wire/Frame.ts"
+import * as FrameWriter from "../../src/wire/FrameWriter.ts"
+import { Budget, WriteBudget } from "../../src/wire/WriteBudget.ts"
+import * as FakeSocket from "../support/FakeSocket.ts"
+import * as Peer from "../support/Peer.ts"
+
+const body = (size: number, fill = 0x61): Uint8Array => new Uint8Array(size).fill(fill)
+const chunk = (size: number, fill?: number): Frame.Frame =>
+  Frame.make(Frame.Type.Intermediate, body(size, fill))
+const text = (letters: string): Frame.Frame =>
+  Frame.make(Frame.Type.Intermediate, new TextEncoder().encode(letters))
+/** The lowest `MaxOpsBeforeYield` with which a fiber still gets on. */
+const yieldOften = 3
+const heartbeat = Frame.make(Frame.Type.Heartbeat)
+
+const concat = (parts: ReadonlyArray<Uint8Array>): string => Buffer.concat(parts).toString("hex")
+const encoded = (frames: ReadonlyArray<Frame.Frame>, options: Frame.Options = Frame.defaultOptions): string =>
+  concat(frames.map((frame) => Frame.encode(frame, options)))
+
+/** The bodies that were written, in order. */
+const written = (fake: FakeSocket.FakeSocket): Array<string> => {
+  const frames: Array<Frame.Frame> = []
+  const decoder = Frame.makeDecoder()
+  for (const batch of fake.batches) {
+    for (const part of batch) assert.isUndefined(decoder.push(part, frames))
+  }
+  assert.isFalse(decoder.partial)
+  return frames.map(Peer.show)
+}
+
+const open = Effect.fnUntraced(function* (options: Partial<FrameWriter.Options> = {}) {
+  const fake = FakeSocket.make()
+  const writer = yield* FrameWriter.make(fake.socket, {
+    ...Frame.defaultOptions,
+    writeTimeoutMillis: 30_000,
+    ...options
+  })
+  const write = (...frames: ReadonlyArray<Frame.Frame>) => writer.write(() => frames)
+  return { fake, writer, write }
+})
+
+describe("gather", () => {
+  const gather = (frames: ReadonlyArray<Frame.Frame>, options: Frame.Options = Frame.defaultOptions) =>
+    FrameWriter.gather(frames as unknown as NonEmptyReadonlyArray<Frame.Frame>, options)
+
+  const sizes: ReadonlyArray<ReadonlyArray<number>> = [
+    [0],
+    [1],
+    [2048],
+    [2049],
+    [0, 0, 0],
+    [10, 2049],
+    [2049, 10],
+    [2049, 70_000],
+    [1, 5000, 2, 3, 6000, 4]
+  ]
+  for (const list of sizes) {
+    it(`of bodies of ${list.join(", ")} bytes is the frames one after the other`, () => {
+      const frames = list.map((size, i) => chunk(size, i + 1))
+      assert.strictEqual(concat(gather(frames)), encoded(frames))
+    })
+  }
+
+  it("counts lengths as the peers have agreed", () => {
+    for (const lengthCounts of ["body", "typeAndBody", "frame"] as const) {
+      const options = { ...Frame.defaultOptions, lengthCounts }
+      const frames = [chunk(3), chunk(5000)]
+      assert.strictEqual(concat(gather(frames, options)), encoded(frames, options))
+    }
+  })
+
+  it("copies small bodies into one buffer", () => {
+    assert.lengthOf(gather([heartbeat, chunk(10), chunk(2048), heartbeat]), 1)
+  })
+
+  it("sends large bodies from where they lie", () => {
+    const large = [chunk(2049), chunk(4096)] as const
+    const parts = gather([chunk(1), large[0], large[1], chunk(1)])
+    assert.lengthOf(parts, 5)
+    assert.strictEqual(parts[1], large[0].body)
+    assert.strictEqual(parts[3], large[1].body)
+  })
+
+  it("leaves no empty part", () => {
+    for (const list of sizes) {
+      for (const part of gather(list.map((size) => chunk(size)))) assert.isAbove(part.length, 0)
+    }
+  })
+})
+
+describe("a write", () => {
+  it.effect("hands its frames to the socket at once", () =>
+    Effect.gen(function* () {
+      const { fake, writer, write } = yield* open()
+      yield* write(chunk(3), chunk(5000), heartbeat)
+      assert.lengthOf(fake.batches, 1)
+      assert.strictEqual(concat(fake.batches[0] ?? []), encoded([chunk(3), chunk(5000), heartbeat]))
+      assert.strictEqual(writer.bytesWritten(), 8 + 5005 + 5)
+      assert.strictEqual(writer.messagesWritten(), 3)
+      assert.isFalse(writer.isWriting())
+    })
+  )
+
+  it.effect("of no frames writes nothing", () =>
+    Effect.gen(function* () {
+      const { fake, writer, write } = yield* open()
+      const before = writer.lastWriteAt()
+      yield* TestClock.adjust(10)
+      yield* write()
+      assert.lengthOf(fake.batches, 0)
+      assert.strictEqual(writer.lastWriteAt(), before)
+      assert.strictEqual(writer.messagesWritten(), 0)
+    })
+  )
+
+  it.effect("waits until the socket has taken it", () =>
+    Effect.gen(function* () {
+      const { fake, writer, write } = yield* open()
+      fake.block()
+      const fiber = yield* Effect.forkChild(write(text("a")), { startImmediately: true })
+      const flushed = yield* Effect.forkChild(writer.flushed, { startImmediately: true })
+      assert.isTrue(writer.isWriting())
+      yield* TestClock.adjust(10)
+      assert.isUndefined(fiber.pollUnsafe())
+      assert.isUndefined(flushed.pollUnsafe())
+      fake.release()
+      yield* Fiber.join(fiber)
+      yield* Fiber.join(flushed)
+      assert.isFalse(writer.isWriting())
+    })
+  )
+
+  it.effect("is dated by its beginning, and then by its end", () =>
+    Effect.gen(function* () {
+      const { fake, writer, write } = yield* open()
+      yield* TestClock.setTime(100)
+      assert.strictEqual(writer.lastWriteAt(), 0)
+      fake.block()
+      yield* Effect.forkChild(write(text("a")), { startImmediately: true })
+      assert.strictEqual(writer.lastWriteAt(), 100)
+      yield* TestClock.setTime(250)
+      assert.strictEqual(writer.lastWriteAt(), 100)
+      fake.release()
+      assert.strictEqual(writer.lastWriteAt(), 250)
+    })
+  )
+
+  it.effect("takes its frames when it has its turn, not before", () =>
+    Effect.gen(function* () {
+      const { fake, writer, write } = yield* open()
+      fake.block()
+      yield* Effect.forkChild(write(text("a")), { startImmediately: true })
+      let taken = false
+      const take = () => {
+        taken = true
+        return [text("b")]
+      }
+      const second = yield* Effect.forkChild(writer.write(take), { startImmediately: true })
+      assert.isFalse(taken)
+      fake.release()
+      yield* Fiber.join(second)
+      assert.deepStrictEqual(written(fake), ["I a", "I b"])
+    })
+  )
+
+  it.effect("that fails, fails for whoever waits behind it too, and leaves the writer usable", () =>
+    Effect.gen(function* () {
+      const { fake, writer, write } = yield* open()
+      fake.block()
+      const first = yield* Effect.forkChild(write(text("a")), { startImmediately: true })
+      const second = yield* Effect.forkChild(write(text("b")), { startImmediately: true })
+      yield* writer.destroy
+      assert.strictEqual((yield* Effect.flip(Fiber.join(first)))._tag, "SocketError")
+      assert.strictEqual((yield* Effect.flip(Fiber.join(second)))._tag, "SocketError")
+      assert.isTrue(fake.destroyed())
+      assert.isFalse(writer.isWriting())
+      yield* writer.flushed
+    })
+  )
+
+  it.effect("whose frames are illegal dies and holds nobody up", () =>
+    Effect.gen(function* () {
+      const { fake, writer, write } = yield* open()
+      const illegal = Frame.make(Frame.Type.Heartbeat, body(1))
+      assert.isTrue(Exit.hasDies(yield* Effect.exit(write(illegal))))
+      assert.isFalse(writer.isWriting())
+      yield* write(text("a"))
+      assert.deepStrictEqual(written(fake), ["I a"])
+      assert.strictEqual(writer.messagesWritten(), 1)
+    })
+  )
+})
+
+describe("writers", () => {
+  it.effect("never split each other's frames", () =>
+    Effect.gen(function* () {
+      const [near, far] = yield* MemorySocket.pair({ capacity: 100 })
+      const writer = yield* FrameWriter.make(near, { ...Frame.defaultOptions, writeTimeoutMillis: 30_000 })
+      const peer = yield* Peer.make(far)
+      const one = (name: string) =>
+        Effect.forEach([0, 1, 2, 3, 4], (i) =>
+          writer.write(() => [text(`${name}${i}`), chunk(3000), heartbeat])
+        )
+      const names = ["a", "b", "c", "d"]
+      const fibers = yield* Effect.forEach(names, (name) => Effect.forkChild(one(name)))
+      const batches = yield* Effect.replicateEffect(peer.take(3), 20)
+      yield* Effect.forEach(fibers, Fiber.join)
+      for (const [, large, last] of batches) {
+        assert.strictEqual(large, `I ${"a".repeat(3000)}`)
+        assert.strictEqual(last, "H")
+      }
+      const firsts = batches.map(([first = ""]) => first)
+      for (const name of names) {
+        assert.deepStrictEqual(
+          firsts.filter((first) => first.startsWith(`I ${name}`)),
+          [0, 1, 2, 3, 4].map((i) => `I ${name}${i}`)
+        )
+      }
+    })
+  )
+
+  it.effect("that are interrupted before their turn write nothing", () =>
+    Effect.gen(function* () {
+      const { fake, writer, write } = yield* open()
+      fake.block()
+      const first = yield* Effect.forkChild(write(text("a")), { startImmediately: true })
+      const take = () => assert.fail("taken")
+      const second = yield* Effect.forkChild(writer.write(take), { startImmediately: true })
+      const third = yield* Effect.forkChild(write(text("c")), { startImmediately: true })
+      yield* Fiber.interrupt(second)
+      fake.release()
+      yield* Fiber.join(first)
+      yield* Fiber.join(third)
+      assert.deepStrictEqual(written(fake), ["I a", "I c"])
+    })
+  )
+
+  it.effect("that are interrupted while they write leave the write whole", () =>
+    Effect.gen(function* () {
+      const { fake, writer, write } = yield* open()
+      fake.block()
+      const first = yield* Effect.forkChild(write(text("a")), { startImmediately: true })
+      yield* Fiber.interrupt(first)
+      assert.isTrue(writer.isWriting())
+      const second = yield* Effect.forkChild(write(text("b")), { startImmediately: true })
+      assert.deepStrictEqual(written(fake), ["I a"])
+      fake.release()
+      yield* Fiber.join(second)
+      assert.deepStrictEqual(written(fake), ["I a", "I b"])
+    })
+  )
+
+  it.effect("can be interrupted at every step of a write", () =>
+    Effect.gen(function* () {
+      for (let steps = 0; steps < 40; steps++) {
+        const { fake, writer, write } = yield* open()
+        fake.block()
+        let taken = false
+        const take = () => {
+          taken = true
+          return [text("a")]
+        }
+        // With a yield before every operation or two, an interruption can come between any two of them.
+        const first = yield* writer
+          .write(take)
+          .pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, yieldOften), Effect.forkChild)
+        yield* Effect.replicateEffect(Effect.yieldNow, steps)
+        yield* Effect.forkChild(Fiber.interrupt(first), { startImmediately: true })
+        const second = yield* Effect.forkChild(write(text("b")))
+        yield* Effect.yieldNow
+        fake.release()
+        yield* Fiber.join(second)
+        assert.deepStrictEqual(written(fake), taken ? ["I a", "I b"] : ["I b"], `after ${steps} steps`)
+        assert.isFalse(writer.isWriting())
+      }
+    })
+  )
+})
+
+describe("the write budget", () => {
+  /** Logs a line for each turn of the event loop. */
+  const turns = (log: Array<string>) =>
+    Effect.forever(
+      Effect.andThen(
+        Effect.sync(() => log.push("turn")),
+        Effect.yieldNow
+      ),
+      { disableYield: true }
+    )
+
+  const run = Effect.fnUntraced(function* (bytesPerTurn: number, names: ReadonlyArray<string>) {
+    const log: Array<string> = []
+    const budget = new Budget(bytesPerTurn)
+    const writers = yield* Effect.forEach(names, () => Effect.provideService(open(), WriteBudget, budget))
+    const ticker = yield* Effect.forkChild(turns(log))
+    const fibers = yield* Effect.forEach(writers, ({ writer }, i) =>
+      Effect.forkChild(
+        Effect.forEach([1, 2, 3, 4], () =>
+          writer.write(() => {
+            log.push(`${names[i]}`)
+            return [chunk(5)]
+          })
+        )
+      )
+    )
+    yield* Effect.forEach(fibers, Fiber.join)
+    yield* Fiber.interrupt(ticker)
+    return log.join(" ")
+  })
+
+  it.effect("lets a writer go on while it lasts", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* run(1000, ["a"]), "turn a a a a")
+    })
+  )
+
+  it.effect("lets the event loop turn when it is spent", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* run(20, ["a"]), "turn a a turn a a")
+      assert.strictEqual(yield* run(1, ["a"]), "turn a turn a turn a turn a")
+    })
+  )
+
+  it.effect("is one for all writers of the thread, who take turns", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* run(20, ["a", "b"]), "turn a a turn a a turn b b turn b b")
+      assert.strictEqual(yield* run(5, ["a", "b"]), "turn a turn a turn b turn a turn b turn a turn b turn b")
+    })
+  )
+
+  it.effect("can be interrupted for", () =>
+    Effect.gen(function* () {
+      const budget = new Budget(1)
+      const { fake, write } = yield* Effect.provideService(open(), WriteBudget, budget)
+      yield* write(text("a"))
+      const waiting = yield* Effect.forkChild(write(text("b")), { startImmediately: true })
+      yield* Fiber.interrupt(waiting)
+      yield* write(text("c"))
+      assert.deepStrictEqual(written(fake), ["I a", "I c"])
+    })
+  )
+})
+
+describe("writeTimeout", () => {
+  const timedOut = (exit: Exit.Exit<void, FrameWriter.Failure> | undefined) =>
+    exit !== undefined && Exit.isFailure(exit) && String(exit.cause).includes("(writeTimeout)")
+
+  it.effect("drops a peer that takes no byte for so long", () =>
+    Effect.gen(function* () {
+      const { fake, writer, write } = yield* open({ writeTimeoutMillis: 1000 })
+      fake.block()
+      const fiber = yield* Effect.forkChild(write(text("a")), { startImmediately: true })
+      const behind = yield* Effect.forkChild(write(text("b")), { startImmediately: true })
+      yield* TestClock.adjust(999)
+      assert.isFalse(fake.destroyed())
+      yield* TestClock.adjust(1)
+      assert.isTrue(fake.destroyed())
+      const error = yield* Effect.flip(Fiber.join(fiber))
+      assert.strictEqual(error.message, "Peer accepted no data for 1000 ms (writeTimeout)")
+      assert.isTrue(timedOut(yield* Fiber.await(behind)))
+      assert.isTrue(timedOut(yield* Effect.exit(write(text("c")))))
+      assert.isFalse(writer.isWriting())
+    })
+  )
+
+  it.effect("counts from the beginning of each write", () =>
+    Effect.gen(function* () {
+      const { fake, write } = yield* open({ writeTimeoutMillis: 1000 })
+      for (let i = 0; i < 5; i++) {
+        fake.block()
+        const fiber = yield* Effect.forkChild(write(text("a")), { startImmediately: true })
+        yield* TestClock.adjust(700)
+        fake.release()
+        yield* Fiber.join(fiber)
+      }
+      fake.block()
+      yield* Effect.forkChild(write(text("a")), { startImmediately: true })
+      yield* TestClock.adjust(999)
+      assert.isFalse(fake.destroyed())
+      yield* TestClock.adjust(1)
+      assert.isTrue(fake.destroyed())
+    })
+  )
+
+  it.effect("also counts for a write that its caller has left", () =>
+    Effect.gen(function* () {
+      const { fake, write } = yield* open({ writeTimeoutMillis: 1000 })
+      fake.block()
+      const fiber = yield* Effect.forkChild(write(text("a")), { startImmediately: true })
+      yield* Fiber.interrupt(fiber)
+      yield* TestClock.adjust(1000)
+      assert.isTrue(fake.destroyed())
+    })
+  )
+
+  it.effect("starts again with every byte that the transport passes on", () =>
+    Effect.gen(function* () {
+      let unsent = 100
+      const { fake, write } = yield* open({ writeTimeoutMillis: 1000, unsent: () => unsent })
+      fake.block()
+      yield* Effect.forkChild(write(text("a")), { startImmediately: true })
+      for (let i = 0; i < 10; i++) {
+        yield* TestClock.adjust(600)
+        unsent--
+      }
+      assert.isFalse(fake.destroyed())
+      yield* TestClock.adjust(2000)
+      assert.isTrue(fake.destroyed())
+    })
+  )
+
+  it.effect("may be infinite", () =>
+    Effect.gen(function* () {
+      const { fake, write } = yield* open({ writeTimeoutMillis: Number.POSITIVE_INFINITY })
+      fake.block()
+      yield* Effect.forkChild(write(text("a")), { startImmediately: true })
+      yield* TestClock.adjust("1000 days")
+      assert.isFalse(fake.destroyed())
+    })
+  )
+})

@@ -145,8 +145,19 @@ const engine = (config: ServeConfig.ServeConfig) =>
     })
   )
 
+/** Whoever reads the log may leave, or its disk be full: that is no reason to stop serving. */
+const survivesItsLog = Effect.acquireRelease(
+  Effect.sync(() => {
+    const ignore = () => {}
+    process.stdout.on("error", ignore)
+    return ignore
+  }),
+  (ignore) => Effect.sync(() => process.stdout.off("error", ignore))
+)
+
 const serve = Effect.fnUntraced(function* (given: Given) {
   const config = yield* resolve(given)
+  yield* survivesItsLog
   return yield* Effect.scoped(
     Effect.gen(function* () {
       let stopNow: Effect.Effect<void> = Effect.void
@@ -160,7 +171,9 @@ const serve = Effect.fnUntraced(function* (given: Given) {
   ).pipe(Effect.provide(Layer.provideMerge(engine(config), logging(config))))
 })
 
-export const command = Command.make("serve", flags, (given) => Signals.stopping(serve(given as Given))).pipe(
+export const command = Command.make("serve", flags, (given) =>
+  Signals.stopping(Effect.scoped(serve(given as Given)))
+).pipe(
   Command.withDescription(
     "Answer SQL over DuckDB. With nothing given to serve, an in-memory database with the sample tables trades and quotes."
   ),

@@ -22,6 +22,8 @@ export interface Dataconn {
   readonly stderr: () => string
   /** The first line of its output that matches; waits for it. */
   readonly line: (pattern: RegExp) => Effect.Effect<string>
+  /** Nobody reads its output from now on. */
+  readonly closeOutput: Effect.Effect<void>
   readonly kill: (signal: NodeJS.Signals) => Effect.Effect<void>
   /** Waits until it has ended; its exit code, or the signal that killed it. */
   readonly exit: Effect.Effect<number | NodeJS.Signals>
@@ -85,6 +87,7 @@ const observe = (child: ChildProcessByStdio<null, Readable, Readable>): Dataconn
     lines,
     stderr: () => stderr,
     line,
+    closeOutput: Effect.sync(() => void child.stdout.destroy()),
     kill: (signal) => Effect.sync(() => void child.kill(signal)),
     exit: Effect.map(
       Poll.until("the command ends", () => ended !== undefined),

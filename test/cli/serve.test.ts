@@ -1,0 +1,419 @@
+import { writeFileSync } from "node:fs"
+import * as Net from "node:net"
+import { join } from "node:path"
+import { DuckDBInstance } from "@duckdb/node-api"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Dataconn from "../support/Dataconn.ts"
+import * as Folder from "../support/Folder.ts"
+import * as LiveServer from "../support/LiveServer.ts"
+import * as Response from "../support/Response.ts"
+
+const request = (query: string): string => JSON.stringify({ version: "v1", query })
+
+const silent = request("SELECT sum(a.range * b.range) FROM range(10000000) AS a, range(10000000) AS b")
+
+const connect = (server: Dataconn.Dataconn) => Effect.flatMap(server.address, LiveServer.connect)
+
+/** The rows that a server answers. */
+const rows = Effect.fnUntraced(function* (server: Dataconn.Dataconn, query: string) {
+  const peer = yield* connect(server)
+  return JSON.parse(yield* Response.result(peer, request(query))) as unknown
+}, Effect.scoped)
+
+/** A line of the structured log. */
+interface Entry {
+  readonly timestamp: string
+  readonly level: string
+  readonly message: string
+  readonly event?: string
+  readonly body?: string
+  readonly control?: object
+}
+
+describe("dataconn serve", () => {
+  it.live("answers from the sample with nothing given, and logs each step", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve()
+      const peer = yield* connect(server)
+      const answer = `[{"n":100000}]`
+      assert.strictEqual(yield* Response.result(peer, request("SELECT count(*) AS n FROM trades")), answer)
+      yield* peer.request(request("SELEKT"))
+      yield* peer.next
+      yield* peer.request(silent)
+      yield* peer.next
+      yield* peer.cancel
+      yield* peer.next
+      yield* peer.close
+      yield* server.line(/disconnected/)
+      yield* server.kill("SIGINT")
+      assert.strictEqual(yield* server.exit, 0)
+      assert.strictEqual(server.stderr(), "")
+
+      const timestamp = String.raw`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z `
+      const who = String.raw`127\.0\.0\.1:\d+ => 127\.0\.0\.1:\d+`
+      const expected = [
+        String.raw`Opening DataConn socket on 127\.0\.0\.1:[1-9]\d*\.\.\.$`,
+        String.raw`Started \(send SIGINT or SIGTERM to exit\)$`,
+        `Accepted connection ${who}$`,
+        `${who} request: \\{"version":"v1","query":"SELECT count\\(\\*\\) AS n FROM trades"\\}$`,
+        `${who} accept: \\{"format":"application/json",.*\\}$`,
+        String.raw`${who} complete \(\d+ bytes\)$`,
+        `${who} request: .*SELEKT"\\}$`,
+        `${who} rejected: \\{"code":"syntax_error",.*$`,
+        `${who} request: .*$`,
+        `${who} accept: .*$`,
+        String.raw`${who} cancelled \(\d+ bytes\)$`,
+        `${who} disconnected due to failure reading: End of file$`,
+        String.raw`Stopping\.\.\.$`
+      ]
+      const lines = server.lines().filter((line) => !line.includes("Warn: "))
+      assert.strictEqual(lines.length, expected.length, lines.join("\n"))
+      for (const [index, pattern] of expected.entries()) {
+        assert.match(lines[index] ?? "", new RegExp(timestamp + pattern.replace(/\$$/, "$")))
+      }
+    })
+  )
+
+  it.live("logs one JSON object a line with --log-format json, bodies cut at --log-body-length", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve(["--log-format", "json", "--log-body-length", "12"])
+      yield* rows(server, "SELECT 1 AS a")
+      yield* server.line(/"event":"Closed"/)
+      yield* server.kill("SIGTERM")
+      assert.strictEqual(yield* server.exit, 0)
+      const entries = server.lines().map((line) => JSON.parse(line) as Entry)
+      for (const { timestamp, level, message } of entries) {
+        assert.match(timestamp, /^\d{4}-.*\.\d{9}Z$/)
+        assert.include(["Info", "Warn"], level)
+        assert.isString(message)
+      }
+      const events = entries.map(({ event }) => event).filter((event) => event !== undefined)
+      assert.deepStrictEqual(events, ["Opened", "Request", "Accepted", "Completed", "Closed"])
+      const asked = entries.find(({ event }) => event === "Request")
+      assert.strictEqual(asked?.body, `{"version":"…`)
+      assert.deepInclude(entries.find(({ event }) => event === "Closed")?.control ?? {}, {
+        accepted: 1,
+        reason: "read"
+      })
+    })
+  )
+
+  it.live("logs no more than --log-level says", () =>
+    Effect.gen(function* () {
+      const path = join(yield* Folder.make, "socket")
+      const server = yield* Dataconn.run(["serve", "--listen", `unix:${path}`, "--log-level", "error"])
+      const socket = { _tag: "Unix", path } as const
+      let peer = yield* Effect.option(LiveServer.connect(socket))
+      while (peer._tag === "None") {
+        yield* Effect.sleep(20)
+        peer = yield* Effect.option(LiveServer.connect(socket))
+      }
+      assert.strictEqual(yield* Response.result(peer.value, request("SELECT 1 AS a")), `[{"a":1}]`)
+      yield* server.kill("SIGTERM")
+      assert.strictEqual(yield* server.exit, 0)
+      assert.deepStrictEqual([server.lines(), server.stderr()], [[], ""])
+    })
+  )
+})
+
+describe("a signal", () => {
+  it.live.each(["SIGINT", "SIGTERM"] as const)(
+    "%s lets running responses finish and ends with code 0",
+    (signal) =>
+      Effect.gen(function* () {
+        const server = yield* Dataconn.serve()
+        const idle = yield* connect(server)
+        const reader = yield* Effect.flatMap(server.address, (address) =>
+          LiveServer.dial(address, { paused: true })
+        )
+        // More than the buffers on the way hold, so that it runs for as long as nobody reads.
+        const body = request("SELECT repeat('x', 1000) AS a FROM range(50000)")
+        const header = Buffer.alloc(5)
+        header.writeUInt32LE(body.length)
+        header.write("R", 4)
+        reader.socket.write(Buffer.concat([header, Buffer.from(body)]))
+        yield* server.line(/ accept: /)
+        yield* server.kill(signal)
+        yield* server.line(/ Stopping\.\.\.$/)
+        assert.strictEqual(yield* idle.next, "closed")
+        let received = 0
+        reader.socket.on("data", (chunk) => {
+          received += chunk.length
+        })
+        reader.socket.resume()
+        assert.strictEqual(yield* server.exit, 0)
+        assert.isAbove(received, 50_000_000)
+        yield* server.line(/ complete \(\d+ bytes\)$/)
+      })
+  )
+
+  it.live("stops at once when it comes a second time", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve(["--drain-timeout", "1 hour"])
+      const peer = yield* connect(server)
+      yield* peer.request(silent)
+      assert.match(yield* peer.next, /^A /)
+      yield* server.kill("SIGTERM")
+      yield* server.line(/ Stopping\.\.\.$/)
+      yield* server.kill("SIGTERM")
+      assert.strictEqual(yield* server.exit, 0)
+    })
+  )
+
+  it.live("ends what runs after --drain-timeout with an error", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve(["--drain-timeout", "100ms"])
+      const peer = yield* connect(server)
+      yield* peer.request(silent)
+      assert.match(yield* peer.next, /^A /)
+      yield* server.kill("SIGTERM")
+      assert.match((yield* Response.take(peer)).end, /^E .*shutting_down/)
+      assert.strictEqual(yield* server.exit, 0)
+    })
+  )
+})
+
+describe("what is served", () => {
+  it.live("is a database file with --database, read-only unless --read-write", () =>
+    Effect.gen(function* () {
+      const path = join(yield* Folder.make, "shop.duckdb")
+      yield* Effect.promise(async () => {
+        const instance = await DuckDBInstance.create(path)
+        const connection = await instance.connect()
+        await connection.run("CREATE TABLE items AS SELECT 7 AS id, 'pen' AS name")
+        connection.closeSync()
+        instance.closeSync()
+      })
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const server = yield* Dataconn.serve(["--database", path])
+          assert.deepStrictEqual(yield* rows(server, "FROM items"), [{ id: 7, name: "pen" }])
+          const peer = yield* connect(server)
+          yield* peer.request(request("INSERT INTO items VALUES (8, 'ink')"))
+          assert.match((yield* Response.take(peer)).end, /^J .*not_allowed/)
+          yield* server.kill("SIGTERM")
+          assert.strictEqual(yield* server.exit, 0)
+        })
+      )
+      const server = yield* Dataconn.serve(["--database", path, "--read-write"])
+      yield* rows(server, "INSERT INTO items VALUES (8, 'ink')")
+      assert.deepStrictEqual(yield* rows(server, "SELECT count(*) AS n FROM items"), [{ n: 2 }])
+    })
+  )
+
+  it.live("are CSV, JSON and Parquet files by name with --table, and nothing else of the disk", () =>
+    Effect.gen(function* () {
+      const folder = yield* Folder.make
+      const file = (name: string) => join(folder, name)
+      writeFileSync(file("a.csv"), "id,name\n1,one\n2,two\n")
+      writeFileSync(file("b.json"), `[{"id":3,"name":"three"}]`)
+      yield* Effect.promise(async () => {
+        const instance = await DuckDBInstance.create()
+        const connection = await instance.connect()
+        await connection.run(`COPY (SELECT 4 AS id, 'four' AS name) TO '${file("c.parquet")}'`)
+        connection.closeSync()
+        instance.closeSync()
+      })
+      const tables = ["a=a.csv", "b=b.json", "c=c.parquet"].flatMap((table) => ["--table", table])
+      const server = yield* Dataconn.serve(tables, { cwd: folder })
+      assert.deepStrictEqual(
+        yield* rows(server, "SELECT id, name FROM a UNION ALL FROM b UNION ALL FROM c ORDER BY id"),
+        [
+          { id: 1, name: "one" },
+          { id: 2, name: "two" },
+          { id: 3, name: "three" },
+          { id: 4, name: "four" }
+        ]
+      )
+      const peer = yield* connect(server)
+      yield* peer.request(request("FROM read_text('/etc/hostname')"))
+      assert.match((yield* Response.take(peer)).end, /^J /)
+      yield* peer.request(request("FROM trades"))
+      assert.match((yield* Response.take(peer)).end, /^J .*not_found/)
+    })
+  )
+})
+
+describe("the settings", () => {
+  it.live("come from flags first, then the environment, then the file", () =>
+    Effect.gen(function* () {
+      const folder = yield* Folder.make
+      const config = join(folder, "dataconn.json")
+      const socket = join(folder, "socket")
+      writeFileSync(join(folder, "a.csv"), "id\n1\n")
+      writeFileSync(
+        config,
+        JSON.stringify({
+          listen: [`unix:${socket}`],
+          tables: { a: join(folder, "a.csv") },
+          logFormat: "json",
+          logBodyLength: 5,
+          maxConnections: 3
+        })
+      )
+      const server = yield* Dataconn.run(["serve", "--log-body-length", "7"], {
+        env: { DATACONN_CONFIG: config, DATACONN_LOG_FORMAT: "text", DATACONN_LOG_BODY_LENGTH: "6" }
+      })
+      yield* server.line(/^\S+ Started/)
+      const peer = yield* LiveServer.connect({ _tag: "Unix", path: socket })
+      assert.strictEqual(yield* Response.result(peer, request("FROM a")), `[{"id":1}]`)
+      yield* server.line(/ request: \{"versi…$/)
+    })
+  )
+
+  it.live("may be the environment's alone", () =>
+    Effect.gen(function* () {
+      const folder = yield* Folder.make
+      writeFileSync(join(folder, "a.csv"), "id\n1\n")
+      const server = yield* Dataconn.run(["serve"], {
+        cwd: folder,
+        env: { DATACONN_LISTEN: "127.0.0.1:0", DATACONN_TABLES: "a=a.csv", DATACONN_THREADS: "1" }
+      })
+      assert.deepStrictEqual(yield* rows(server, "FROM a"), [{ id: 1 }])
+    })
+  )
+})
+
+describe.concurrent("what is wrong is one line on standard error, and exit code 1", () => {
+  const complaint = Effect.fnUntraced(function* (args: ReadonlyArray<string>, options?: Dataconn.Options) {
+    const server = yield* Dataconn.run(args, options)
+    const exit = yield* server.exit
+    const stderr = server.stderr()
+    assert.strictEqual(exit, 1, stderr)
+    assert.deepStrictEqual(server.lines(), [])
+    assert.match(stderr, /^[^\n]+\n$/)
+    return stderr.trimEnd()
+  })
+
+  const listen = ["serve", "--listen", "127.0.0.1:0"]
+
+  it.live.each<[args: ReadonlyArray<string>, said: string]>([
+    [["--threads", "abc"], "dataconn: --threads: expected a whole number of at least 1"],
+    [["--max-connections", "0"], "dataconn: --max-connections: expected a whole number of at least 1"],
+    [["--drain-timeout", "soon"], "dataconn: --drain-timeout: expected a duration longer than zero"],
+    [["--chunk-size", "big"], "dataconn: --chunk-size: expected a size of at least 1 B"],
+    [["--log-format", "xml"], `dataconn: --log-format: expected "text" | "json"`],
+    [["--listen", "::1"], `dataconn: --listen: "::1" is no address: an IPv6 address stands in brackets`],
+    [["--table", "trades"], "dataconn: --table trades: expected NAME=FILE"],
+    [["--table", "a=nowhere.csv"], "dataconn: tables.a: there is no file nowhere.csv"],
+    [["--database", "/nonexistent/x.duckdb"], "dataconn: database: "],
+    [["--memory-limit", "much"], "dataconn: memoryLimit: "],
+    [
+      ["--config", "/nonexistent.json"],
+      "dataconn: Configuration file /nonexistent.json (--config): there is no such file"
+    ],
+    [["--conections", "3"], "dataconn serve: Unrecognized flag: --conections"],
+    [["--max-conections", "3"], "did you mean --max-connections? (see dataconn serve --help)"],
+    [["--max-connections"], "dataconn serve: Missing value for flag --max-connections"],
+    [["extra"], `dataconn serve: Unexpected positional argument: "extra"`]
+  ])("%j", ([args, said]) =>
+    Effect.gen(function* () {
+      assert.include(yield* complaint([...listen, ...args]), said)
+    })
+  )
+
+  it.live("an unknown command", () =>
+    Effect.gen(function* () {
+      assert.include(yield* complaint(["sevre"]), `dataconn: Unknown subcommand "sevre"`)
+    })
+  )
+
+  it.live("a variable", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(
+        yield* complaint(listen, { env: { DATACONN_MAX_CONNECTIONS: "many" } }),
+        "dataconn: DATACONN_MAX_CONNECTIONS: expected a whole number of at least 1"
+      )
+    })
+  )
+
+  it.live("a port that is taken", () =>
+    Effect.gen(function* () {
+      const { port } = yield* Effect.acquireRelease(
+        Effect.callback<Net.AddressInfo & { server: Net.Server }>((resume) => {
+          const server = Net.createServer()
+          server.listen(0, "127.0.0.1", () =>
+            resume(Effect.succeed({ ...(server.address() as Net.AddressInfo), server }))
+          )
+        }),
+        ({ server }) => Effect.sync(() => server.close())
+      )
+      const said = yield* complaint(["serve", "--listen", `127.0.0.1:${port}`])
+      assert.match(said, /^dataconn: Cannot listen on 127\.0\.0\.1:\d+ \(listen\): .*address already in use/)
+    })
+  )
+
+  it.live.each<[contents: string, said: string]>([
+    ["not JSON", "is not a JSON object"],
+    ["[]", "is not a JSON object"],
+    [`{"maxConections":1}`, "has no setting named maxConections"],
+    [`{"listen":[]}`, "listen: expected an address or a list of addresses"],
+    [`{"listen":{}}`, "listen: expected an address or a list of addresses"],
+    [`{"tables":["a.csv"]}`, "tables: expected an object of files by name"],
+    [`{"backlog":[1]}`, "backlog: expected text, a number, true or false"]
+  ])("a configuration file with %s", ([contents, said]) =>
+    Effect.gen(function* () {
+      const path = join(yield* Folder.make, "dataconn.json")
+      writeFileSync(path, contents)
+      assert.strictEqual(
+        yield* complaint([...listen, "--config", path]),
+        `dataconn: Configuration file ${path} (--config): ${said}`
+      )
+    })
+  )
+
+  it.live("a value in a configuration file", () =>
+    Effect.gen(function* () {
+      const path = join(yield* Folder.make, "dataconn.json")
+      writeFileSync(path, `{"readWrite":"perhaps"}`)
+      assert.strictEqual(
+        yield* complaint([...listen, "--config", path]),
+        `dataconn: readWrite in ${path}: expected true or false`
+      )
+    })
+  )
+})
+
+describe("an old Node", () => {
+  const withVersion = (version: string, ...args: ReadonlyArray<string>) => {
+    const fake = `Object.defineProperty(process, "versions", { value: { ...process.versions, node: "${version}" } });
+      Object.defineProperty(process, "version", { value: "v${version}" })`
+    const [node, bin] = Dataconn.source
+    return Dataconn.run(args, {
+      program: [node, "--import", `data:text/javascript,${encodeURIComponent(fake)}`, bin]
+    })
+  }
+
+  it.live.each(["20.20.2", "22.18.0", "18.0.0"])("%s is told which one is needed", (version) =>
+    Effect.gen(function* () {
+      const command = yield* withVersion(version, "serve")
+      assert.strictEqual(yield* command.exit, 1)
+      assert.strictEqual(command.stderr(), `dataconn needs Node 22.19 or newer; this is v${version}.\n`)
+    })
+  )
+
+  it.live.each(["22.19.0", "24.0.0"])("is none of %s", (version) =>
+    Effect.gen(function* () {
+      const command = yield* withVersion(version, "--version")
+      assert.strictEqual(yield* command.exit, 0)
+      assert.match(command.lines().join(), /^dataconn v\d/)
+    })
+  )
+})
+
+describe("the log's reader", () => {
+  it.live("may leave: the server goes on, and still stops when it is told to", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve()
+      const peer = yield* connect(server)
+      yield* server.closeOutput
+      for (let i = 0; i < 10; i++) {
+        assert.strictEqual(yield* Response.result(peer, request("SELECT 1 AS a")), `[{"a":1}]`)
+      }
+      yield* server.kill("SIGTERM")
+      assert.strictEqual(yield* server.exit, 0)
+      assert.strictEqual(server.stderr(), "")
+    })
+  )
+})

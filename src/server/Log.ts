@@ -4,6 +4,7 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Fiber from "effect/Fiber"
+import * as Formatter from "effect/Formatter"
 import type * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 
@@ -36,8 +37,9 @@ const text = Logger.make(({ cause, fiber, logLevel, message }) => {
 
 const json = Logger.make(({ cause, fiber, logLevel, message }) => {
   const [said, fields] = split(message)
+  const own = { timestamp: now(fiber), level: logLevel, message: said }
   const trace = cause.reasons.length > 0 ? { cause: Cause.pretty(cause) } : {}
-  return JSON.stringify({ timestamp: now(fiber), level: logLevel, message: said, ...fields, ...trace })
+  return Formatter.formatJson({ ...own, ...fields, ...trace, ...own })
 })
 
 /** Writes the log to standard output in this format. */

@@ -22,7 +22,7 @@ export class AddressError extends Schema.TaggedError<AddressError>()("AddressErr
   }
 }
 
-const tcpPattern = /^(?:\[([^[\]\s]+)\]|([^:[\]\s]+))(?::(.*))?$/
+const tcpPattern = /^(?:\[([^[\]\s]+)\]|([^:[\]\s]+))(?::([^:]*))?$/
 
 // What the kernel's sockaddr_un holds, less its terminator.
 const maxPathBytes = 107

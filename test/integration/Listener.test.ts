@@ -1,0 +1,165 @@
+import { spawn } from "node:child_process"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import * as Net from "node:net"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Listener from "../../src/server/Listener.ts"
+import * as Address from "../../src/wire/Address.ts"
+import * as Folder from "../support/Folder.ts"
+
+const address = (text: string): Address.Address => {
+  const parsed = Address.parse(text)
+  if (parsed._tag === "AddressError") throw parsed
+  return parsed
+}
+
+/** A listener that greets whoever comes. */
+const listen = (where: Address.Address) =>
+  Listener.make({
+    address: where,
+    backlog: 16,
+    keepAlive: Duration.minutes(1),
+    onConnection: (socket) => socket.end("hello"),
+    onAcceptError: () => {}
+  })
+
+const where = (to: Address.Address) =>
+  to._tag === "Unix" ? { path: to.path } : { host: to.host, port: to.port }
+
+/** What the peer at an address says until it closes, or the code of the error. */
+const greeting = (to: Address.Address): Effect.Effect<string> =>
+  Effect.callback((resume) => {
+    let text = ""
+    const socket = Net.connect(where(to))
+    socket.on("data", (chunk) => {
+      text += chunk
+    })
+    socket.on("end", () => resume(Effect.succeed(text)))
+    socket.on("error", (error) => resume(Effect.succeed((error as NodeJS.ErrnoException).code ?? "")))
+    return Effect.sync(() => socket.destroy())
+  })
+
+const failure = (where: Address.Address) => Effect.flip(Effect.scoped(listen(where)))
+
+describe("a listener on TCP", () => {
+  it.live("reports the port that the system chose, and accepts", () =>
+    Effect.gen(function* () {
+      const listener = yield* listen(address("127.0.0.1:0"))
+      assert.strictEqual(listener.address._tag, "Tcp")
+      assert.notStrictEqual(Address.format(listener.address), "127.0.0.1:0")
+      assert.strictEqual(yield* greeting(listener.address), "hello")
+    })
+  )
+
+  it.live("fails with the address, the setting and the reason if the port is taken", () =>
+    Effect.gen(function* () {
+      const listener = yield* listen(address("127.0.0.1:0"))
+      const error = yield* failure(listener.address)
+      assert.strictEqual(error._tag, "ListenError")
+      assert.match(error.message, /^Cannot listen on 127\.0\.0\.1:\d+ \(listen\): .*address already in use/)
+      assert.strictEqual(yield* greeting(listener.address), "hello")
+    })
+  )
+
+  it.live("refuses connections once it is stopped, and when its scope has closed", () =>
+    Effect.gen(function* () {
+      const listener = yield* listen(address("127.0.0.1:0"))
+      yield* listener.stop
+      assert.strictEqual(yield* greeting(listener.address), "ECONNREFUSED")
+      const other = yield* Effect.scoped(listen(address("127.0.0.1:0")))
+      assert.strictEqual(yield* greeting(other.address), "ECONNREFUSED")
+    })
+  )
+
+  it.live("hands over connections paused, with Nagle's algorithm off", () =>
+    Effect.gen(function* () {
+      const accepted = yield* Deferred.make<Net.Socket>()
+      const listener = yield* Listener.make({
+        address: address("127.0.0.1:0"),
+        backlog: 1,
+        keepAlive: Duration.infinity,
+        onConnection: (socket) => Deferred.doneUnsafe(accepted, Effect.succeed(socket)),
+        onAcceptError: () => {}
+      })
+      const client = yield* Effect.acquireRelease(
+        Effect.sync(() => Net.connect(where(listener.address)).setNoDelay(true)),
+        (socket) => Effect.sync(() => socket.destroy())
+      )
+      client.write("early")
+      const socket = yield* Deferred.await(accepted)
+      assert.isTrue(socket.isPaused())
+      assert.strictEqual(
+        yield* Effect.callback<string>((resume) => {
+          socket.once("data", (chunk) => resume(Effect.succeed(String(chunk))))
+          socket.resume()
+        }),
+        "early"
+      )
+      socket.destroy()
+    })
+  )
+})
+
+/** Leaves a socket at the path whose server was killed. */
+const leaveStale = (path: string): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    const script = `require("node:net").createServer().listen(process.argv[1], () => console.log("listening"))`
+    const child = spawn(process.execPath, ["-e", script, path], { stdio: ["ignore", "pipe", "inherit"] })
+    child.stdout.once("data", () => child.kill("SIGKILL"))
+    child.once("exit", () => resume(Effect.void))
+  })
+
+describe("a listener on a Unix socket", () => {
+  it.live("accepts, and leaves nothing behind", () =>
+    Effect.gen(function* () {
+      const path = join(yield* Folder.make, "socket")
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const listener = yield* listen({ _tag: "Unix", path })
+          assert.deepStrictEqual(listener.address, { _tag: "Unix", path })
+          assert.strictEqual(yield* greeting(listener.address), "hello")
+        })
+      )
+      assert.isFalse(existsSync(path))
+    })
+  )
+
+  it.live("takes the place of a socket that a killed server left behind", () =>
+    Effect.gen(function* () {
+      const path = join(yield* Folder.make, "socket")
+      yield* leaveStale(path)
+      assert.isTrue(existsSync(path))
+      const listener = yield* listen({ _tag: "Unix", path })
+      assert.strictEqual(yield* greeting(listener.address), "hello")
+    })
+  )
+
+  it.live("leaves a socket alone that somebody serves", () =>
+    Effect.gen(function* () {
+      const unix = { _tag: "Unix", path: join(yield* Folder.make, "socket") } as const
+      yield* listen(unix)
+      assert.match((yield* failure(unix)).message, /address already in use/)
+      assert.strictEqual(yield* greeting(unix), "hello")
+    })
+  )
+
+  it.live("never deletes a file that is no socket", () =>
+    Effect.gen(function* () {
+      const path = join(yield* Folder.make, "precious")
+      writeFileSync(path, "data")
+      const error = yield* failure({ _tag: "Unix", path })
+      assert.include(error.message, `Cannot listen on unix:${path}`)
+      assert.strictEqual(readFileSync(path, "utf8"), "data")
+    })
+  )
+
+  it.live("says what is wrong with a folder that is not there", () =>
+    Effect.gen(function* () {
+      const error = yield* failure({ _tag: "Unix", path: "/nonexistent/socket" })
+      assert.match(error.message, /^Cannot listen on unix:\/nonexistent\/socket \(listen\): /)
+    })
+  )
+})

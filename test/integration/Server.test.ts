@@ -1,0 +1,262 @@
+import { networkInterfaces } from "node:os"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as QueryApi from "../../src/engine/QueryApi.ts"
+import { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import * as Server from "../../src/server/Server.ts"
+import * as Address from "../../src/wire/Address.ts"
+import * as Folder from "../support/Folder.ts"
+import * as LiveServer from "../support/LiveServer.ts"
+import * as Peer from "../support/Peer.ts"
+import * as Poll from "../support/Poll.ts"
+import * as Response from "../support/Response.ts"
+import * as TinyEngine from "../support/TinyEngine.ts"
+
+const hasIPv6 = Object.values(networkInterfaces()).some((list) =>
+  list?.some(({ address }) => address === "::1")
+)
+
+/** The code of a reject or error, as `Peer` shows it. */
+const code = (shown: string): string =>
+  `${shown.slice(0, 1)} ${QueryApi.decodeError(Buffer.from(shown.slice(2))).code}`
+
+describe.each(["127.0.0.1:0", "unix"])("a server on %s", (where) => {
+  const start = Effect.fnUntraced(function* () {
+    const listen = where === "unix" ? `unix:${join(yield* Folder.make, "socket")}` : where
+    const tiny = TinyEngine.make()
+    const live = yield* LiveServer.start(tiny.engine, { listen: [listen] })
+    return { tiny, live, peer: yield* LiveServer.connect(live.address) }
+  })
+
+  it.live("answers one request after the other on a connection", () =>
+    Effect.gen(function* () {
+      const { peer, live } = yield* start()
+      for (const text of ["one", "two", "three"]) {
+        assert.strictEqual(yield* Response.result(peer, `echo ${text}`), text)
+      }
+      yield* peer.request("nonsense")
+      assert.strictEqual(yield* peer.next, "J rejected")
+      yield* peer.request("fail")
+      assert.deepStrictEqual(yield* Response.take(peer), { accept: "yes", result: "part", end: "E failed" })
+      assert.strictEqual(yield* Response.result(peer, "echo still here"), "still here")
+      yield* peer.close
+      const closed = yield* live.event("Closed")
+      assert.strictEqual(closed.control.reason, "read")
+      assert.strictEqual(closed.detail, "End of file")
+      assert.strictEqual(closed.control.accepted, 5)
+      assert.strictEqual(closed.control.rejected, 1)
+      assert.strictEqual(closed.control.messagesRead, 6)
+    })
+  )
+
+  it.live("cancels a query that computes in silence, and takes the next request", () =>
+    Effect.gen(function* () {
+      const { peer, tiny } = yield* start()
+      yield* peer.request("silent")
+      assert.strictEqual(yield* peer.next, "A yes")
+      yield* peer.cancel
+      assert.strictEqual(yield* peer.next, "K")
+      assert.strictEqual(tiny.ended(), 1)
+      yield* peer.request("stuck")
+      yield* peer.cancel
+      assert.strictEqual(yield* peer.next, "K")
+      assert.strictEqual(tiny.ended(), 2)
+      assert.strictEqual(yield* Response.result(peer, "echo on"), "on")
+    })
+  )
+
+  it.live("cancels a stream in full flow", () =>
+    Effect.gen(function* () {
+      const { peer, tiny } = yield* start()
+      yield* peer.request("endless")
+      assert.strictEqual(yield* peer.next, "A yes")
+      assert.strictEqual((yield* peer.next).slice(0, 3), "I x")
+      yield* peer.cancel
+      assert.strictEqual((yield* Response.take(peer)).end, "K")
+      assert.strictEqual(tiny.ended(), 1)
+      assert.strictEqual(yield* Response.result(peer, "echo on"), "on")
+    })
+  )
+
+  it.live("ignores the cancel that crosses the end of a response, and closes at a second one", () =>
+    Effect.gen(function* () {
+      const { peer, live } = yield* start()
+      assert.strictEqual(yield* Response.result(peer, "echo done"), "done")
+      yield* peer.cancel
+      assert.strictEqual(yield* Response.result(peer, "echo next"), "next")
+      yield* peer.cancel
+      yield* peer.cancel
+      assert.strictEqual(yield* peer.next, "closed")
+      assert.strictEqual((yield* live.event("Closed")).control.reason, "protocol")
+    })
+  )
+
+  it.live("closes on a second request while one is in flight, and interrupts the first", () =>
+    Effect.gen(function* () {
+      const { peer, live, tiny } = yield* start()
+      yield* peer.send(Peer.request("silent"), Peer.request("echo no"))
+      yield* live.event("Closed")
+      assert.strictEqual(tiny.ended(), tiny.begun())
+      assert.strictEqual((yield* live.event("Closed")).control.reason, "protocol")
+    })
+  )
+
+  it.live("closes without an answer if the engine cannot initialise", () =>
+    Effect.gen(function* () {
+      const { peer, live } = yield* start()
+      yield* peer.request("init")
+      assert.strictEqual(yield* peer.next, "closed")
+      const closed = yield* live.event("Closed")
+      assert.strictEqual(closed.control.reason, "init")
+      assert.strictEqual(closed.detail, "broken")
+    })
+  )
+
+  it.live("sends a large result whole", () =>
+    Effect.gen(function* () {
+      const { peer } = yield* start()
+      const result = yield* Response.result(peer, "large 16")
+      assert.strictEqual(result.length, 16 * 1024 * 1024)
+    })
+  )
+})
+
+describe("several addresses", () => {
+  it.live("are served at once, and reported in the order of the configuration", () =>
+    Effect.gen(function* () {
+      const path = join(yield* Folder.make, "socket")
+      const listen = ["127.0.0.1:0", `unix:${path}`, ...(hasIPv6 ? ["[::1]:0"] : [])]
+      const { server, event } = yield* LiveServer.start(TinyEngine.make().engine, { listen })
+      assert.strictEqual(server.addresses.length, listen.length)
+      for (const [index, address] of server.addresses.entries()) {
+        const peer = yield* LiveServer.connect(address)
+        assert.strictEqual(yield* Response.result(peer, `echo ${index}`), String(index))
+        const { connection } = yield* event("Opened", index)
+        assert.strictEqual(connection.id, index + 1)
+        assert.strictEqual(connection.local, Address.format(address))
+        assert.match(connection.remote, /^(127\.0\.0\.1:\d+|\[::1\]:\d+|unix#2)$/)
+      }
+      assert.strictEqual(yield* server.connections, listen.length)
+    })
+  )
+
+  it.live("are none of them open if one of them cannot be", () =>
+    Effect.gen(function* () {
+      const first = yield* LiveServer.start(TinyEngine.make().engine)
+      const path = join(yield* Folder.make, "socket")
+      const layer = Server.layer({ listen: [`unix:${path}`, Address.format(first.address)] }).pipe(
+        Layer.provide(Layer.succeed(QueryEngine, TinyEngine.make().engine)),
+        Layer.provide(Logger.layer([]))
+      )
+      const error = yield* Effect.flip(Effect.scoped(Layer.build(layer)))
+      assert.match(error.message, /address already in use/)
+      const refused = yield* Effect.flip(Effect.scoped(LiveServer.dial({ _tag: "Unix", path })))
+      assert.match(refused.message, /ENOENT/)
+    })
+  )
+})
+
+describe("maxConnections", () => {
+  it.live("gets those beyond it one reject as overloaded, and its places are used again", () =>
+    Effect.gen(function* () {
+      const tiny = TinyEngine.make()
+      const { address, event, server } = yield* LiveServer.start(tiny.engine, { maxConnections: 2 })
+      const first = yield* LiveServer.connect(address)
+      const second = yield* LiveServer.connect(address)
+      yield* event("Opened", 1)
+
+      const beyond = yield* LiveServer.connect(address)
+      yield* beyond.request("echo no")
+      assert.strictEqual(code(yield* beyond.next), "J overloaded")
+      assert.strictEqual(yield* beyond.next, "closed")
+      assert.strictEqual(tiny.begun(), 0)
+      assert.strictEqual((yield* event("Closed")).detail, "Too many connections")
+
+      yield* first.close
+      yield* event("Closed", 1)
+      const next = yield* LiveServer.connect(address)
+      for (const peer of [second, next]) {
+        assert.strictEqual(yield* Response.result(peer, "echo yes"), "yes")
+      }
+      assert.strictEqual(yield* server.connections, 2)
+    })
+  )
+
+  it.live("drops those far beyond it, and still serves when there is room again", () =>
+    Effect.gen(function* () {
+      const { address, event, server } = yield* LiveServer.start(TinyEngine.make().engine, {
+        maxConnections: 1
+      })
+      const first = yield* LiveServer.connect(address)
+      yield* event("Opened")
+      const crowd = yield* Effect.replicateEffect(LiveServer.dial(address), 100)
+      yield* Poll.until(
+        "some are dropped",
+        () => crowd.filter(({ socket }) => socket.readableEnded).length >= 36
+      )
+      assert.isAtMost(yield* server.connections, 65)
+      for (const { socket } of crowd) socket.destroy()
+      yield* first.close
+      while ((yield* server.connections) > 0) yield* Effect.sleep(5)
+      const next = yield* LiveServer.connect(address)
+      assert.strictEqual(yield* Response.result(next, "echo yes"), "yes")
+    })
+  )
+})
+
+describe("maxConcurrentQueries", () => {
+  it.live("makes queries of other connections wait, and rejects those beyond the queue", () =>
+    Effect.gen(function* () {
+      const tiny = TinyEngine.make()
+      const { address, event } = yield* LiveServer.start(tiny.engine, {
+        maxConcurrentQueries: 1,
+        maxQueuedQueries: 1
+      })
+      const running = yield* LiveServer.connect(address)
+      yield* running.request("held")
+      assert.deepStrictEqual(yield* running.take(2), ["A yes", "I begun"])
+      const waiting = yield* LiveServer.connect(address)
+      yield* waiting.request("echo waited")
+      yield* event("Request", 1)
+      const beyond = yield* LiveServer.connect(address)
+      yield* beyond.request("echo no")
+      assert.strictEqual(code(yield* beyond.next), "J overloaded")
+      assert.strictEqual(tiny.begun(), 1)
+      yield* tiny.release
+      assert.deepStrictEqual(yield* Response.take(running), {
+        accept: undefined,
+        result: "released",
+        end: "F"
+      })
+      assert.strictEqual((yield* Response.take(waiting)).result, "waited")
+      assert.strictEqual(yield* Response.result(beyond, "echo now"), "now")
+    })
+  )
+
+  it.live("frees the place of a client that leaves while its query waits", () =>
+    Effect.gen(function* () {
+      const tiny = TinyEngine.make()
+      const { address, event } = yield* LiveServer.start(tiny.engine, {
+        maxConcurrentQueries: 1,
+        maxQueuedQueries: 1
+      })
+      const running = yield* LiveServer.connect(address)
+      yield* running.request("held")
+      assert.deepStrictEqual(yield* running.take(2), ["A yes", "I begun"])
+      const waiting = yield* LiveServer.connect(address)
+      yield* waiting.request("echo never")
+      yield* event("Request", 1)
+      yield* waiting.close
+      yield* event("Closed")
+      const next = yield* LiveServer.connect(address)
+      yield* next.request("echo next")
+      yield* event("Request", 2)
+      yield* tiny.release
+      assert.strictEqual((yield* Response.take(next)).result, "next")
+      assert.strictEqual(tiny.begun(), 2)
+    })
+  )
+})

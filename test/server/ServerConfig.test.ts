@@ -1,0 +1,145 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Settings from "../../src/connection/Settings.ts"
+import * as ServerConfig from "../../src/server/ServerConfig.ts"
+
+const read = (settings: Record<string, unknown>) =>
+  ServerConfig.config.parse(ConfigProvider.fromUnknown(settings))
+
+const problem = (settings: Record<string, unknown>) =>
+  Effect.map(Effect.flip(read(settings)), (error) => error.message)
+
+const names = Object.keys(ServerConfig.settings) as Array<keyof typeof ServerConfig.settings>
+
+describe("the settings", () => {
+  it.effect("have their defaults where nothing is given", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* read({}), ServerConfig.defaults)
+      assert.deepStrictEqual(ServerConfig.defaults.listen, ["127.0.0.1:11653"])
+      assert.deepStrictEqual(ServerConfig.make(), ServerConfig.defaults)
+    })
+  )
+
+  it("do not differ from those of a connection on its own", () => {
+    const { lengthCounts, heartbeatInterval, ...rest } = Settings.defaults
+    assert.strictEqual(ServerConfig.defaults.lengthCounts, lengthCounts)
+    assert.strictEqual(
+      Duration.toMillis(ServerConfig.defaults.heartbeatInterval),
+      Settings.millis(heartbeatInterval)
+    )
+    for (const [name, value] of Object.entries(rest)) {
+      const own = ServerConfig.defaults[name as keyof typeof rest]
+      assert.strictEqual(
+        Duration.isDuration(own) ? Duration.toMillis(own) : own,
+        typeof value === "number" ? value : Settings.millis(value),
+        name
+      )
+    }
+  })
+
+  it.effect.each(names)("%s reads its default back from its documentation", (name) =>
+    Effect.gen(function* () {
+      const config = yield* read({ [name]: ServerConfig.settings[name].fallbackText })
+      assert.deepStrictEqual(config, ServerConfig.defaults)
+    })
+  )
+
+  it.effect.each([
+    ["drainTimeout", "5 seconds", 5000],
+    ["drainTimeout", "5s", 5000],
+    ["drainTimeout", "1.5 h", 5_400_000],
+    ["drainTimeout", "250ms", 250],
+    ["drainTimeout", "2 minutes", 120_000],
+    ["drainTimeout", "Infinity", Number.POSITIVE_INFINITY]
+  ] as const)("%s %s is a duration", ([name, text, millis]) =>
+    Effect.gen(function* () {
+      assert.strictEqual(Duration.toMillis((yield* read({ [name]: text }))[name]), millis)
+    })
+  )
+
+  it.effect.each([
+    ["maxFrameSize", "64 KiB", 65_536],
+    ["maxFrameSize", "64 kB", 64_000],
+    ["maxFrameSize", "65536", 65_536],
+    ["maxFrameSize", 65_536, 65_536],
+    ["maxFrameSize", "5", 5],
+    ["maxConnections", 7, 7],
+    ["maxConnections", "7", 7],
+    ["maxQueuedQueries", "0", 0],
+    ["lengthCounts", "frame", "frame"]
+  ] as const)("%s %s is read", ([name, given, value]) =>
+    Effect.gen(function* () {
+      assert.strictEqual((yield* read({ [name]: given }))[name], value)
+    })
+  )
+
+  it.effect.each([
+    ["maxConnections", "0", "a whole number of at least 1"],
+    ["maxConnections", "-1", "a whole number of at least 1"],
+    ["maxConnections", "1.5", "a whole number of at least 1"],
+    ["maxConcurrentQueries", "many", "a whole number of at least 1"],
+    ["maxQueuedQueries", "-1", "a whole number of at least 0"],
+    ["backlog", "0x10", "a whole number of at least 1"],
+    ["heartbeatInterval", "5", "a duration longer than zero"],
+    ["heartbeatInterval", "0 seconds", "a duration longer than zero"],
+    ["writeTimeout", "-1 seconds", "a duration longer than zero"],
+    ["idleTimeout", "soon", "a duration longer than zero"],
+    ["maxFrameSize", "4", "a size of at least 5 B"],
+    ["chunkSize", "0", "a size of at least 1 B"],
+    ["batchSize", "much", "a size of at least 1 B"],
+    ["lengthCounts", "bits", `"body" | "typeAndBody" | "frame"`]
+  ] as const)("%s %s is refused by name", ([name, text, expected]) =>
+    Effect.gen(function* () {
+      const message = yield* problem({ [name]: text })
+      assert.include(message, `["${name}"]`)
+      assert.include(message, `Expected ${expected}`)
+    })
+  )
+})
+
+describe("listen", () => {
+  it.effect("is a list, or text with commas", () =>
+    Effect.gen(function* () {
+      const listen = ["127.0.0.1:1", "unix:/x"]
+      assert.deepStrictEqual((yield* read({ listen })).listen, listen)
+      assert.deepStrictEqual((yield* read({ listen: listen.join(",") })).listen, listen)
+    })
+  )
+
+  it.effect("refuses what is no address", () =>
+    Effect.gen(function* () {
+      assert.include(
+        yield* problem({ listen: ["127.0.0.1:1", "127.0.0.1:99999"] }),
+        "the port is above 65535"
+      )
+    })
+  )
+})
+
+describe("the environment", () => {
+  it.effect("names settings in capitals after DATACONN", () =>
+    Effect.gen(function* () {
+      const config = yield* ServerConfig.config.parse(
+        ServerConfig.fromEnv({
+          DATACONN_HEARTBEAT_INTERVAL: "3 seconds",
+          DATACONN_MAX_CONNECTIONS: "9",
+          DATACONN_LISTEN: "[::1]:1,unix:/x",
+          MAX_CONNECTIONS: "10",
+          // What Kubernetes sets for a service named dataconn must not be taken for settings.
+          DATACONN_SERVICE_HOST: "10.0.0.1",
+          DATACONN_PORT: "tcp://10.0.0.1:11653"
+        })
+      )
+      assert.deepStrictEqual(
+        config,
+        ServerConfig.make({
+          heartbeatInterval: Duration.seconds(3),
+          maxConnections: 9,
+          listen: ["[::1]:1", "unix:/x"]
+        })
+      )
+    })
+  )
+})

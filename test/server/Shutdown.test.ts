@@ -1,0 +1,103 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/testing/TestClock"
+import { Shutdown } from "../../src/server/Shutdown.ts"
+
+/** A member that notes what it is told, and leaves when it has been told what it waits for. */
+const member = (shutdown: Shutdown, leavesAt?: "drain" | "drainExpired") => {
+  const told: Array<string> = []
+  const tell = (what: "drain" | "drainExpired") =>
+    Effect.sync(() => {
+      told.push(what)
+      if (what === leavesAt) shutdown.delete(self)
+    })
+  const self = { drain: tell("drain"), drainExpired: tell("drainExpired") }
+  shutdown.add(self)
+  return { told, leave: () => shutdown.delete(self) }
+}
+
+/** Drains in the background; `ended` says whether it has come to its end. */
+const drain = Effect.fnUntraced(function* (shutdown: Shutdown) {
+  const fiber = yield* Effect.forkChild(shutdown.drain("10 seconds"), { startImmediately: true })
+  return { ended: () => fiber.pollUnsafe() !== undefined, join: Fiber.join(fiber) }
+})
+
+describe("a drain", () => {
+  it.effect("ends at once without members", () =>
+    Effect.gen(function* () {
+      yield* (yield* drain(new Shutdown())).join
+    })
+  )
+
+  it.effect("ends at once where all members leave when they are told", () =>
+    Effect.gen(function* () {
+      const shutdown = new Shutdown()
+      const { told } = member(shutdown, "drain")
+      member(shutdown, "drain")
+      yield* (yield* drain(shutdown)).join
+      assert.deepStrictEqual(told, ["drain"])
+    })
+  )
+
+  it.effect("waits for the last member", () =>
+    Effect.gen(function* () {
+      const shutdown = new Shutdown()
+      const first = member(shutdown)
+      const second = member(shutdown)
+      const draining = yield* drain(shutdown)
+      first.leave()
+      yield* TestClock.adjust("9999 millis")
+      assert.isFalse(draining.ended())
+      second.leave()
+      yield* draining.join
+      assert.deepStrictEqual(second.told, ["drain"])
+    })
+  )
+
+  it.effect("tells the members that are left when its time is over, and ends when they have left", () =>
+    Effect.gen(function* () {
+      const shutdown = new Shutdown()
+      const { told } = member(shutdown, "drainExpired")
+      const draining = yield* drain(shutdown)
+      yield* TestClock.adjust("9999 millis")
+      assert.deepStrictEqual(told, ["drain"])
+      yield* TestClock.adjust("1 millis")
+      yield* draining.join
+      assert.deepStrictEqual(told, ["drain", "drainExpired"])
+    })
+  )
+
+  it.effect("gives up on members that do not leave even then", () =>
+    Effect.gen(function* () {
+      const shutdown = new Shutdown()
+      member(shutdown)
+      const draining = yield* drain(shutdown)
+      yield* TestClock.adjust("11999 millis")
+      assert.isFalse(draining.ended())
+      yield* TestClock.adjust("1 millis")
+      yield* draining.join
+    })
+  )
+
+  it.effect("waits for nothing from `now` on", () =>
+    Effect.gen(function* () {
+      const shutdown = new Shutdown()
+      const { told } = member(shutdown)
+      const draining = yield* drain(shutdown)
+      assert.isFalse(draining.ended())
+      yield* shutdown.now
+      yield* draining.join
+      assert.deepStrictEqual(told, ["drain", "drainExpired"])
+    })
+  )
+
+  it.effect("waits for nothing if `now` came first", () =>
+    Effect.gen(function* () {
+      const shutdown = new Shutdown()
+      member(shutdown)
+      yield* shutdown.now
+      yield* (yield* drain(shutdown)).join
+    })
+  )
+})

@@ -165,7 +165,7 @@ const columnsOfWrapped = Effect.fnUntraced(function* (
       Parameters.bind(statement, bound)
       return statement.stream()
     }),
-    (failure) => Failure.toReject({ ...failure, byteOffset: undefined }, sql)
+    (failure) => Failure.toReject({ ...failure, offset: undefined }, sql)
   )
   return columnsOf(result)
 })

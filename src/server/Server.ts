@@ -13,6 +13,7 @@ import * as Scope from "effect/Scope"
 import * as Connection from "../connection/Connection.ts"
 import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Address from "../wire/Address.ts"
+import * as FileLimit from "./FileLimit.ts"
 import * as Listener from "./Listener.ts"
 import * as QueryLimit from "./QueryLimit.ts"
 import * as ServerConfig from "./ServerConfig.ts"
@@ -99,6 +100,7 @@ export const make = Effect.fnUntraced(function* (
     })
   )
 
+  yield* FileLimit.check(config.maxConnections)
   const addresses: Array<Address.Address> = []
   for (const text of config.listen) {
     const address = Address.parse(text)

@@ -96,12 +96,22 @@ describe("a client that stops reading", () => {
       for (let i = 0; i < 50; i++) {
         assert.strictEqual(yield* Response.result(other, `echo ${i}`), String(i))
       }
-      const closed = yield* live.event("Closed")
-      console.log(closed)
+      yield* live.event("Closed")
       assert.strictEqual(live.tiny.ended(), live.tiny.begun())
       // The buffers of two kernels are in it, which are a few MiB on loopback.
       assert.isBelow(live.tiny.taken(), 64 * 1024 * 1024)
       assert.strictEqual(yield* Response.result(other, "echo still"), "still")
+    })
+  )
+
+  it.live.fails("is told apart from one that closes the connection", () =>
+    Effect.gen(function* () {
+      const live = yield* start({ writeTimeout: Duration.millis(100) })
+      const slow = yield* LiveServer.dial(live.address, { paused: true })
+      slow.socket.write(frame("R", "endless"))
+      const { control, detail } = yield* live.event("Closed")
+      assert.strictEqual(control.reason, "write")
+      assert.include(detail, "writeTimeout")
     })
   )
 

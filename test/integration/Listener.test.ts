@@ -74,6 +74,30 @@ describe("a listener on TCP", () => {
     })
   )
 
+  it.live("reports what goes wrong with accepting, and goes on", () =>
+    Effect.gen(function* () {
+      const errors: Array<Error> = []
+      const accepted: Array<Net.Socket> = []
+      const listener = yield* Listener.make({
+        address: address("127.0.0.1:0"),
+        backlog: 16,
+        keepAlive: Duration.minutes(1),
+        onConnection: (socket) => {
+          accepted.push(socket)
+          socket.end("hello")
+        },
+        onAcceptError: (error) => errors.push(error)
+      })
+      yield* greeting(listener.address)
+      // Node reports a failed accept in this way.
+      const error = new Error("accept EMFILE")
+      const { server } = accepted[0] as unknown as { readonly server: Net.Server }
+      server.emit("error", error)
+      assert.deepStrictEqual(errors, [error])
+      assert.strictEqual(yield* greeting(listener.address), "hello")
+    })
+  )
+
   it.live("hands over connections paused, with Nagle's algorithm off", () =>
     Effect.gen(function* () {
       const accepted = yield* Deferred.make<Net.Socket>()

@@ -1,0 +1,105 @@
+/**
+ * The `dataconn` command in a process of its own.
+ */
+import { type ChildProcessByStdio, spawn } from "node:child_process"
+import type { Readable } from "node:stream"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Address from "../../src/wire/Address.ts"
+import * as Poll from "./Poll.ts"
+
+export interface Options {
+  readonly env?: Readonly<Record<string, string>>
+  readonly cwd?: string
+  /** The program and its first arguments. Default: Node with the command's source. */
+  readonly program?: readonly [command: string, ...args: ReadonlyArray<string>]
+}
+
+export interface Dataconn {
+  readonly pid: number
+  /** The lines of its output so far. */
+  readonly lines: () => ReadonlyArray<string>
+  readonly stderr: () => string
+  /** The first line of its output that matches; waits for it. */
+  readonly line: (pattern: RegExp) => Effect.Effect<string>
+  readonly kill: (signal: NodeJS.Signals) => Effect.Effect<void>
+  /** Waits until it has ended; its exit code, or the signal that killed it. */
+  readonly exit: Effect.Effect<number | NodeJS.Signals>
+  /** Where it listens, once it has started; the port is the one that the system chose. */
+  readonly address: Effect.Effect<Address.Address>
+}
+
+const bin = new URL("../../src/bin.ts", import.meta.url).pathname
+
+// Settings of whoever runs the tests are not the tests'.
+const environment = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !/^(DATACONN_|NODE_OPTIONS|FORCE_COLOR)/.test(name))
+)
+
+/** The command that runs the source: node, with the command's own arguments to follow. */
+export const source = [process.execPath, bin] as const
+
+/** Starts the command; it is killed with the scope. */
+export const run = (
+  args: ReadonlyArray<string>,
+  options: Options = {}
+): Effect.Effect<Dataconn, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const [command, ...first] = options.program ?? source
+        return spawn(command, [...first, ...args], {
+          cwd: options.cwd,
+          env: { ...environment, NO_COLOR: "1", ...options.env },
+          stdio: ["ignore", "pipe", "pipe"]
+        })
+      }),
+      (child) => Effect.sync(() => child.kill("SIGKILL"))
+    ),
+    observe
+  )
+
+const observe = (child: ChildProcessByStdio<null, Readable, Readable>): Dataconn => {
+  let stdout = ""
+  let stderr = ""
+  let ended: number | NodeJS.Signals | undefined
+  child.stdout.setEncoding("utf8").on("data", (text) => {
+    stdout += text
+  })
+  child.stderr.setEncoding("utf8").on("data", (text) => {
+    stderr += text
+  })
+  child.once("close", (code, signal) => {
+    ended = signal ?? code ?? 0
+  })
+  const lines = () => stdout.split("\n").slice(0, -1)
+  const line = (pattern: RegExp): Effect.Effect<string> =>
+    Poll.until(`a line ${pattern}`, () => {
+      if (lines().some((line) => pattern.test(line))) return true
+      if (ended !== undefined)
+        throw new Error(`ended (${ended}) without a line ${pattern}: ${stdout}${stderr}`)
+      return false
+    }).pipe(Effect.map(() => lines().find((line) => pattern.test(line)) ?? ""))
+  return {
+    pid: child.pid ?? 0,
+    lines,
+    stderr: () => stderr,
+    line,
+    kill: (signal) => Effect.sync(() => void child.kill(signal)),
+    exit: Effect.map(
+      Poll.until("the command ends", () => ended !== undefined),
+      () => ended ?? 0
+    ),
+    address: Effect.gen(function* () {
+      const opening = yield* line(/Opening DataConn socket on /)
+      yield* line(/Started \(/)
+      const text = /Opening DataConn socket on (\S+?)\.\.\./.exec(opening)?.[1] ?? ""
+      const address = Address.parse(text)
+      return address._tag === "AddressError" ? yield* Effect.die(address) : address
+    })
+  }
+}
+
+/** Starts `dataconn serve` on a port of the system's choice. */
+export const serve = (args: ReadonlyArray<string> = [], options?: Options) =>
+  run(["serve", "--listen", "127.0.0.1:0", ...args], options)

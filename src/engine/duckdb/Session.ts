@@ -10,7 +10,6 @@ type Thunk<A> = (connection: DuckDBConnection) => Promise<A>
 
 /** See {@link open}. */
 export interface Session {
-  readonly connection: DuckDBConnection
   /**
    * Runs a native call. Interruption interrupts DuckDB and waits until the call has really ended; there is
    * never more than one call under way.
@@ -63,7 +62,7 @@ export const open = (
   })
 
 class Native implements Session {
-  readonly connection: DuckDBConnection
+  private readonly connection: DuckDBConnection
   /** The last call; settles when that call has ended. Never rejects. */
   private pending: Promise<void> = Promise.resolve()
   private running = false

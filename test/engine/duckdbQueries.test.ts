@@ -184,7 +184,8 @@ describe("rejects", () => {
     ["SELECT no_such_function(1)", "not_found", 8],
     ["SELECT 1; SELECT 2", "invalid_query", undefined],
     ["  -- nothing", "invalid_query", undefined],
-    [";", "invalid_query", undefined]
+    [";", "invalid_query", undefined],
+    ["SELECT 1 \0; SELECT 2", "syntax_error", undefined]
   ] as const) {
     it.effect(`${query} with ${code}${position === undefined ? "" : ` at character ${position}`}`, () =>
       withEngine({}, (engine) =>

@@ -22,7 +22,7 @@ const named = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s
  *
  * **Details**
  *
- * A number that a double cannot hold exactly stays text, for the engine to convert. `"…"` with the quotes is a
+ * An integer that a double cannot hold exactly stays text, for the engine to convert. `"…"` with the quotes is a
  * string whatever it looks like.
  */
 export const value = (text: string): Scalar => {
@@ -34,7 +34,8 @@ export const value = (text: string): Scalar => {
   }
   if (typeof parsed === "object" && parsed !== null) return text
   if (typeof parsed !== "number") return parsed as Scalar
-  return Number.isInteger(parsed) && !Number.isSafeInteger(parsed) ? text : parsed
+  const inexact = Number.isInteger(parsed) && !Number.isSafeInteger(parsed)
+  return inexact || !Number.isFinite(parsed) ? text : parsed
 }
 
 /** All flags in their order: a list where none has a name, a record where all have. */

@@ -10,7 +10,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Socket from "effect/socket/Socket"
 import type { QueryRejected } from "../engine/QueryEngine.ts"
@@ -46,15 +46,27 @@ export const make = Effect.fnUntraced(function* (
   socket: Socket.Socket,
   options: Options
 ): Effect.fn.Return<ClientConnection, Socket.SocketError, Scope.Scope> {
-  const scope = yield* Effect.scope
+  // A scope of its own: a response in the same scope as the connection is cancelled while that one closes, and
+  // nothing can be forked in a scope that does.
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  return yield* Effect.onError(open(socket, options, scope), (cause) =>
+    Scope.close(scope, Exit.failCause(cause))
+  )
+})
+
+const open = Effect.fnUntraced(function* (
+  socket: Socket.Socket,
+  options: Options,
+  scope: Scope.Closeable
+): Effect.fn.Return<ClientConnection, Socket.SocketError> {
   const clock = yield* Clock.Clock
   let lastReadAt = Number.NEGATIVE_INFINITY
   const reporting = onRead(socket, () => {
     lastReadAt = clock.currentTimeMillisUnsafe()
   })
-  const frames = yield* FrameSocket.make(reporting, options)
+  const frames = yield* Scope.provide(FrameSocket.make(reporting, options), scope)
   const session = new Session({ clock, frames, options, scope, lastReadAt: () => lastReadAt })
-  yield* Effect.addFinalizer(() => session.dispatch({ _tag: "Close" }))
+  yield* Scope.addFinalizer(scope, session.dispatch({ _tag: "Close" }))
   yield* Effect.forkIn(session.read, scope, { startImmediately: true })
   return {
     request: (body) => session.request(body),
@@ -106,10 +118,12 @@ class Session {
     return this.state._tag !== "Closed"
   }
 
-  /** Steps the machine at once; the effect does what follows. */
+  /** Steps the machine, and does what follows. */
   dispatch(event: Control.Event): Effect.Effect<void> {
-    this.step(event)
-    return this.settle
+    return Effect.suspend(() => {
+      this.step(event)
+      return this.settle
+    })
   }
 
   private step(event: Control.Event): Control.Action {

@@ -12,6 +12,12 @@ export type Address =
   | { readonly _tag: "Tcp"; readonly host: string; readonly port: number }
   | { readonly _tag: "Unix"; readonly path: string }
 
+/** A TCP address. */
+export const tcp = (host: string, port: number = defaultPort): Address => ({ _tag: "Tcp", host, port })
+
+/** The address of a Unix socket. */
+export const unix = (path: string): Address => ({ _tag: "Unix", path })
+
 /** The text is no address. */
 export class AddressError extends Schema.TaggedError<AddressError>()("AddressError", {
   text: Schema.String,

@@ -144,6 +144,21 @@ describe("cancel", () => {
     })
   )
 
+  it.effect("is sent when the client closes in the same scope, before the connection ends", () =>
+    Effect.gen(function* () {
+      const [near, far] = yield* MemorySocket.pair()
+      const server = yield* ServerPeer.make(far)
+      const scope = yield* Scope.make()
+      const client = yield* Scope.provide(Client.make(near), scope)
+      yield* Scope.provide(accepted({ client, server }), scope)
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
+      assert.strictEqual(yield* server.next, "C")
+      yield* server.send("K")
+      assert.strictEqual(yield* server.next, "closed")
+      yield* Fiber.join(closing)
+    })
+  )
+
   it.effect("is sent when the stream ends early", () =>
     Effect.gen(function* () {
       const opened = yield* open()

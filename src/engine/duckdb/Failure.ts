@@ -19,8 +19,8 @@ export interface Failure {
   /** DuckDB's exception type (`Parser`, `Catalog`, `Out of Memory`…), or `""` where it gave none. */
   readonly type: string
   readonly message: string
-  /** Offset in bytes of UTF-8 in the text that was prepared. */
-  readonly byteOffset: number | undefined
+  /** Where in the text that was prepared; {@link toReject} knows the unit. */
+  readonly offset: number | undefined
 }
 
 /** Reads DuckDB's error. Some calls put a plain prefix before the JSON, and some errors are plain text. */
@@ -35,14 +35,14 @@ export const fromCause = (cause: unknown): Failure => {
         return {
           type: body.exception_type,
           message: body.exception_message,
-          byteOffset: Number.isInteger(position) ? position : undefined
+          offset: Number.isInteger(position) ? position : undefined
         }
       }
     } catch {
       // Not the JSON form after all: the text itself is the message.
     }
   }
-  return { type: "", message: text, byteOffset: undefined }
+  return { type: "", message: text, offset: undefined }
 }
 
 const isErrorBody = (
@@ -68,7 +68,7 @@ export const toReject = (failure: Failure, query: string): QueryError =>
   queryError(
     isReadOnlyViolation(failure) ? "not_allowed" : (rejectCodes[failure.type] ?? "invalid_query"),
     failure.message,
-    { position: failure.byteOffset === undefined ? undefined : characterPosition(query, failure.byteOffset) }
+    { position: failure.offset === undefined ? undefined : position(failure.type, query, failure.offset) }
   )
 
 const failCodes: Readonly<Record<string, ErrorCode>> = {
@@ -84,6 +84,6 @@ export const toError = (failure: Failure): QueryError =>
 /** DuckDB refuses writes in read-only databases and transactions with two exception types. */
 const isReadOnlyViolation = (failure: Failure): boolean => /read-only mode/i.test(failure.message)
 
-/** The 1-based character at a byte offset: DuckDB counts bytes, clients count what they typed. */
-const characterPosition = (query: string, byteOffset: number): number =>
-  Array.from(new TextDecoder().decode(new TextEncoder().encode(query).subarray(0, byteOffset))).length + 1
+/** The 1-based character: the parser's offsets count characters, all others bytes of UTF-8. */
+const position = (type: string, query: string, offset: number): number =>
+  type === "Parser" ? offset + 1 : Array.from(Buffer.from(query).toString("utf8", 0, offset)).length + 1

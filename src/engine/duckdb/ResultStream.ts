@@ -17,7 +17,7 @@ export interface Encoded {
   /** Read lazily, and before the next chunk is fetched. */
   readonly pieces: Iterator<Uint8Array<ArrayBuffer>>
   readonly isLast: boolean
-  /** Gives the chunk's memory back; its pieces stay valid. */
+  /** Gives the chunk's memory back once its pieces have been read; they stay valid. */
   readonly release: () => void
 }
 
@@ -36,8 +36,8 @@ const diagnosisMs = 5_000
  *
  * **Details**
  *
- * Nothing is fetched before it is asked for, so a reader that stalls stalls the query too. The statement
- * starts with the first pull. The stream ends only if the sentinel came; it fails with `execution_failed`
+ * The statement starts with the first pull. One chunk is fetched ahead and no more, so a reader that stalls
+ * stalls the query too. The stream ends only if the sentinel came; it fails with `execution_failed`
  * or a code more exact otherwise. Interruption interrupts DuckDB.
  */
 export const run = (
@@ -47,36 +47,35 @@ export const run = (
 ): Stream.Stream<Uint8Array<ArrayBuffer>, QueryError> =>
   Stream.fromPull(
     Effect.sync(() => {
-      let result: DuckDBResult | undefined
       let current: Encoded | undefined
-      let ended = false
+      let next: Effect.Effect<DuckDBDataChunk | undefined, Failure.Failure> | undefined
+      let result: DuckDBResult | undefined
 
-      const nextPiece = (): Uint8Array<ArrayBuffer> | undefined => {
-        if (current === undefined) return undefined
-        const next = current.pieces.next()
-        if (!next.done) return next.value
-        ended = current.isLast
-        current.release()
-        current = undefined
-        return undefined
-      }
+      /** DuckDB computes only while a fetch is under way, so there always is one, of a single chunk. */
+      const fetchAhead = (result: DuckDBResult) => session.begin(() => fetch(result))
 
       return Effect.gen(function* () {
         while (true) {
-          const piece = nextPiece()
-          if (piece !== undefined) return [piece] as const
-          if (ended) return yield* Cause.done()
-          result ??= yield* Effect.mapError(
-            session.call((connection) => Parameters.stream(connection, { sql, bound })),
-            Failure.toError
-          )
-          const chunk = yield* Effect.mapError(fetch(session, result), Failure.toError)
+          const piece = current?.pieces.next()
+          if (piece?.done === false) return [piece.value] as const
+          current?.release()
+          if (current?.isLast) return yield* Cause.done()
+          result ??= yield* start(session, { sql, bound })
+          next ??= fetchAhead(result)
+          const chunk = yield* Effect.mapError(next, Failure.toError)
           if (chunk === undefined)
             return yield* Effect.flatMap(diagnose(session, { sql, bound }), Effect.fail)
           current = encode(chunk)
+          next = current.isLast ? undefined : fetchAhead(result)
         }
       })
     })
+  )
+
+const start = (session: Session, statement: BoundSql): Effect.Effect<DuckDBResult, QueryError> =>
+  Effect.mapError(
+    session.call((connection) => Parameters.stream(connection, statement)),
+    Failure.toError
   )
 
 interface BoundSql {
@@ -99,11 +98,10 @@ export const columns = (
     Failure.toError
   )
 
-const fetch = (session: Session, result: DuckDBResult) =>
-  session.call(async () => {
-    const chunk = await result.fetchChunk()
-    return chunk === null || chunk.rowCount === 0 ? undefined : chunk
-  })
+const fetch = async (result: DuckDBResult): Promise<DuckDBDataChunk | undefined> => {
+  const chunk = await result.fetchChunk()
+  return chunk === null || chunk.rowCount === 0 ? undefined : chunk
+}
 
 /**
  * Why a stream stopped early. The bindings keep that to themselves for a stream, but not for a statement

@@ -6,14 +6,20 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Failure from "./Failure.ts"
 
+type Thunk<A> = (connection: DuckDBConnection) => Promise<A>
+
 /** See {@link open}. */
 export interface Session {
-  readonly connection: DuckDBConnection
   /**
    * Runs a native call. Interruption interrupts DuckDB and waits until the call has really ended; there is
    * never more than one call under way.
    */
-  readonly call: <A>(thunk: (connection: DuckDBConnection) => Promise<A>) => Effect.Effect<A, Failure.Failure>
+  readonly call: <A>(thunk: Thunk<A>) => Effect.Effect<A, Failure.Failure>
+  /**
+   * Begins a native call at once and gives the effect that waits for it, which is interrupted as `call` is.
+   * Closing the session interrupts a call that nobody waits for.
+   */
+  readonly begin: <A>(thunk: Thunk<A>) => Effect.Effect<A, Failure.Failure>
   /** Ends what runs on the connection and begins again as when it was opened. */
   readonly restart: Effect.Effect<void, Failure.Failure>
 }
@@ -51,12 +57,12 @@ export const open = (
       }),
       (native) => native.close
     )
-    yield* native.begin
+    yield* native.beginTransaction
     return native
   })
 
 class Native implements Session {
-  readonly connection: DuckDBConnection
+  private readonly connection: DuckDBConnection
   /** The last call; settles when that call has ended. Never rejects. */
   private pending: Promise<void> = Promise.resolve()
   private running = false
@@ -67,7 +73,7 @@ class Native implements Session {
     this.readOnly = readOnly
   }
 
-  readonly begin: Effect.Effect<void, Failure.Failure> = Effect.suspend(() =>
+  readonly beginTransaction: Effect.Effect<void, Failure.Failure> = Effect.suspend(() =>
     this.readOnly
       ? Effect.asVoid(this.call((connection) => connection.run("BEGIN TRANSACTION READ ONLY")))
       : Effect.void
@@ -75,22 +81,25 @@ class Native implements Session {
 
   readonly restart: Effect.Effect<void, Failure.Failure> = Effect.andThen(
     Effect.ignore(this.call((connection) => connection.run("ROLLBACK"))),
-    this.begin
+    this.beginTransaction
   )
 
-  call<A>(thunk: (connection: DuckDBConnection) => Promise<A>): Effect.Effect<A, Failure.Failure> {
+  call<A>(thunk: Thunk<A>): Effect.Effect<A, Failure.Failure> {
+    return Effect.suspend(() => this.begin(thunk))
+  }
+
+  begin<A>(thunk: Thunk<A>): Effect.Effect<A, Failure.Failure> {
+    this.running = true
+    const outcome = thunk(this.connection).then(
+      (value) => Effect.succeed(value),
+      (cause) => Effect.fail(Failure.fromCause(cause))
+    )
+    this.pending = outcome.then(() => {
+      this.running = false
+    })
     return Effect.callback<A, Failure.Failure>((resume) => {
-      this.running = true
-      this.pending = thunk(this.connection).then(
-        (value) => {
-          this.running = false
-          resume(Effect.succeed(value))
-        },
-        (cause) => {
-          this.running = false
-          resume(Effect.fail(Failure.fromCause(cause)))
-        }
-      )
+      // After `pending`, so that the next call finds this one ended.
+      this.pending.then(() => outcome.then(resume))
       return this.stop
     })
   }
@@ -111,8 +120,14 @@ class Native implements Session {
 
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     if (!this.running) return Effect.promise(() => this.disconnect())
-    this.pending.then(() => this.disconnect())
-    return Effect.void
+    return Effect.andThen(
+      this.stop,
+      Effect.suspend(() => {
+        if (!this.running) return Effect.promise(() => this.disconnect())
+        this.pending.then(() => this.disconnect())
+        return Effect.void
+      })
+    )
   })
 
   /**

@@ -26,6 +26,9 @@ export interface Staging {
   readonly directory: string
 }
 
+/** What does not fit goes to the directory. */
+const memoryLimit = "256MB"
+
 /** Opens an empty instance in memory; it closes with the scope. */
 export const open: Effect.Effect<Staging, Failure.DuckDbError, Scope.Scope> = Effect.gen(function* () {
   const directory = yield* Database.privateDirectory
@@ -35,7 +38,7 @@ export const open: Effect.Effect<Staging, Failure.DuckDbError, Scope.Scope> = Ef
         DuckDBInstance.create(":memory:", {
           errors_as_json: "true",
           temp_directory: directory,
-          memory_limit: "512MB"
+          memory_limit: memoryLimit
         }),
       catch: (cause) =>
         new Failure.DuckDbError({ setting: "database", message: Failure.fromCause(cause).message, cause })

@@ -19,7 +19,7 @@ export interface Permissions {
 
 /** A statement that was found fit to run. */
 export interface Statement {
-  /** One statement, without a semicolon or comment at its end. */
+  /** One statement; where it is wrappable, without a semicolon or comment at its end. */
   readonly sql: string
   readonly bound: ReadonlyArray<Parameters.Bound>
   /** Names as results carry them: names that occur twice have been told apart (`a`, `a_1`). */
@@ -44,14 +44,12 @@ export const prepare = Effect.fnUntraced(function* (
   const sql = Lexer.trimEnd(query)
   yield* allow(session, prepared.statementType, sql, permissions)
   const bound = yield* Effect.fromResult(Parameters.match(prepared, parameters))
+  const columns = columnsOf(prepared)
   const wrapped =
     prepared.statementType === StatementType.SELECT ? yield* columnsOfWrapped(session, sql, bound) : undefined
-  return {
-    sql,
-    bound,
-    columns: wrapped ?? columnsOf(prepared),
-    wrappable: wrapped !== undefined
-  }
+  return wrapped?.length === columns.length
+    ? { sql, bound, columns: wrapped, wrappable: true }
+    : { sql: query, bound, columns, wrappable: false }
 })
 
 /** Prepares the text as it came, so that error positions are those of the client's own text. */
@@ -60,6 +58,8 @@ const prepareOnly = Effect.fnUntraced(function* (
   query: string
 ): Effect.fn.Return<DuckDBPreparedStatement, QueryError> {
   const rejected = (failure: Failure.Failure) => Failure.toReject(failure, query)
+  // DuckDB would take the text up to there for the whole.
+  if (query.includes("\0")) return yield* queryError("syntax_error", "The query holds a NUL character")
   if (Lexer.trimEnd(query) === "") return yield* queryError("invalid_query", "The query holds no statement")
   const extracted = yield* Effect.mapError(
     session.call((connection) => connection.extractStatements(query)),
@@ -165,7 +165,7 @@ const columnsOfWrapped = Effect.fnUntraced(function* (
       Parameters.bind(statement, bound)
       return statement.stream()
     }),
-    (failure) => Failure.toReject({ ...failure, byteOffset: undefined }, sql)
+    (failure) => Failure.toReject({ ...failure, offset: undefined }, sql)
   )
   return columnsOf(result)
 })

@@ -1,0 +1,332 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Command from "effect/cli/Command"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import { systemError } from "effect/PlatformError"
+import * as Runtime from "effect/Runtime"
+import * as Sink from "effect/Sink"
+import * as Stdio from "effect/Stdio"
+import * as Stream from "effect/Stream"
+import * as TestConsole from "effect/testing/TestConsole"
+import * as QueryCommand from "../../src/cli/QueryCommand.ts"
+import * as QueryServer from "../support/QueryServer.ts"
+import * as ServerPeer from "../support/ServerPeer.ts"
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+interface Terminal {
+  readonly stdin?: string
+  readonly isTerminal?: boolean
+  /** What standard output does with a chunk; the test keeps them unless told otherwise. */
+  readonly onChunk?: (text: string) => Effect.Effect<void, ReturnType<typeof brokenPipe>>
+}
+
+const brokenPipe = () =>
+  systemError({
+    module: "Stdio",
+    method: "stdout",
+    _tag: "Unknown",
+    cause: Object.assign(new Error("write EPIPE"), { code: "EPIPE" })
+  })
+
+/** Runs the command and gives what it wrote and its exit. */
+const run = Effect.fnUntraced(function* (args: ReadonlyArray<string>, terminal: Terminal = {}) {
+  let stdout = ""
+  const stdio = Stdio.layerTest({
+    stdin: Stream.succeed(encoder.encode(terminal.stdin ?? "")),
+    stdoutIsTerminal: Effect.succeed(terminal.isTerminal ?? false),
+    stdout: () =>
+      Sink.forEach(
+        Effect.fnUntraced(function* (chunk: string | Uint8Array) {
+          const text = typeof chunk === "string" ? chunk : decoder.decode(chunk)
+          stdout += text
+          if (terminal.onChunk !== undefined) yield* terminal.onChunk(text)
+        })
+      )
+  })
+  return yield* Effect.gen(function* () {
+    const exit = yield* Effect.exit(Command.runWith(QueryCommand.command, { version: "0" })(args))
+    return { exit, stdout, stderr: (yield* TestConsole.errorLines).join("\n"), code: exitCode(exit) }
+  }).pipe(Effect.provide(Layer.mergeAll(Layer.provideMerge(stdio, NodeServices.layer), TestConsole.layer)))
+})
+
+/** What the process ends with, as `Runtime.defaultTeardown` has it. */
+const exitCode = (exit: Exit.Exit<unknown, unknown>): number => {
+  let code = -1
+  Runtime.defaultTeardown(exit, (given) => {
+    code = given
+  })
+  return code
+}
+
+const query = (server: { readonly address: string }, ...args: ReadonlyArray<string>) => [
+  "--server",
+  server.address,
+  ...args
+]
+
+describe("dataconn query", () => {
+  it.live("writes the result's bytes and nothing else", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const { code, stderr, stdout } = yield* run(query(server, "echo"))
+      assert.deepStrictEqual(JSON.parse(stdout), {
+        query: "echo",
+        parameters: [],
+        format: "application/json"
+      })
+      assert.strictEqual(stdout.at(-1), "}")
+      assert.strictEqual(stderr, "")
+      assert.strictEqual(code, 0)
+    })
+  )
+
+  it.live("ends JSON with a line break on a terminal", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      assert.match((yield* run(query(server, "echo"), { isTerminal: true })).stdout, /\}\n$/)
+      const csv = yield* run(query(server, "echo", "--format", "csv"), { isTerminal: true })
+      assert.match(csv.stdout, /\}$/)
+    })
+  )
+
+  it.live("passes parameters, format and timeout on", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const args = ["echo", "--param", "a=1", "-p", "b=x=y", "--format", "arrow", "--timeout", "30 seconds"]
+      const { stdout } = yield* run(query(server, ...args))
+      assert.deepStrictEqual(JSON.parse(stdout), {
+        query: "echo",
+        parameters: { a: 1, b: "x=y" },
+        format: "application/vnd.apache.arrow.stream",
+        timeout: "30000 millis"
+      })
+    })
+  )
+
+  it.live("takes a media type for a format", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const { stdout } = yield* run(query(server, "echo", "--format", "text/csv"))
+      assert.strictEqual(JSON.parse(stdout).format, "text/csv")
+    })
+  )
+
+  for (const args of [[], ["-"]]) {
+    it.live(`reads the query from standard input, given ${args[0] ?? "nothing"}`, () =>
+      Effect.gen(function* () {
+        const server = yield* QueryServer.make
+        const { stdout } = yield* run(query(server, ...args), { stdin: "echo -- é\n" })
+        assert.strictEqual(JSON.parse(stdout).query, "echo -- é\n")
+      })
+    )
+  }
+})
+
+describe("a failure", () => {
+  it.live("of a rejected query shows where it is wrong, and exits with 1", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const { code, stderr, stdout } = yield* run(query(server, "reject 13\n\tSELEC 1"))
+      assert.deepStrictEqual(stderr.split("\n"), [
+        "syntax_error at line 2, column 3: syntax error at or near",
+        "  \tSELEC 1",
+        "  \t ^"
+      ])
+      assert.strictEqual(stdout, "")
+      assert.strictEqual(code, 1)
+    })
+  )
+
+  it.live("after a part of the result says that it is incomplete, and exits with 1", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const { code, stderr, stdout } = yield* run(query(server, "fail"))
+      assert.strictEqual(stderr, "execution_failed: Division by zero\nThe output is incomplete.")
+      assert.strictEqual(stdout.length, 100)
+      assert.strictEqual(code, 1)
+    })
+  )
+
+  it.live("to connect names the flag, and exits with 2", () =>
+    Effect.gen(function* () {
+      // The port of a server that is gone.
+      const server = yield* Effect.scoped(QueryServer.make)
+      const { code, stderr } = yield* run(query(server, "echo"))
+      assert.match(stderr, new RegExp(`^Cannot connect to ${server.address}: .*ECONNREFUSED.*--server\\)$`))
+      assert.strictEqual(code, 2)
+    })
+  )
+
+  it.live("of the connection while the result comes exits with 2", () =>
+    Effect.gen(function* () {
+      const net = yield* NodeSocketServer.make({ host: "127.0.0.1", port: 0 })
+      const breaking = net.run((socket) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const peer = yield* ServerPeer.make(socket)
+            yield* peer.next
+            yield* peer.send('A {"format":"text/csv","queryId":"q"}', "I abc")
+          })
+        ).pipe(Effect.ignore)
+      )
+      yield* Effect.forkScoped(breaking)
+      const address = `127.0.0.1:${"port" in net.address ? net.address.port : 0}`
+      const { code, stderr, stdout } = yield* run(query({ address }, "echo"))
+      assert.strictEqual(stdout, "abc")
+      assert.match(stderr, /^Lost the connection to .*--server\)\nThe output is incomplete\.$/)
+      assert.strictEqual(code, 2)
+    })
+  )
+
+  const usage: Record<string, readonly [ReadonlyArray<string>, RegExp]> = {
+    "a wrong address": [["echo", "--server", "nowhere:x"], /--server.*nowhere:x/],
+    "a wrong timeout": [["echo", "--timeout", "5 parsecs"], /--timeout.*30 seconds/],
+    "parameters of both kinds": [["echo", "-p", "a=1", "-p", "2"], /--param.*"2" has no name/],
+    "an unknown format": [["echo", "--format", "xml"], /--format.*xml/]
+  }
+  for (const [name, [args, expected]] of Object.entries(usage)) {
+    it.live(`of usage, ${name}, says what is expected`, () =>
+      Effect.gen(function* () {
+        const { code, stderr, stdout } = yield* run(args)
+        assert.match(stderr, expected)
+        assert.strictEqual(stdout, "")
+        assert.strictEqual(code, 1)
+      })
+    )
+  }
+})
+
+describe("an end before the result's", () => {
+  it.live("by interruption cancels the query on the wire, and exits with 130", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const started = yield* Deferred.make<void>()
+      const fiber = yield* Effect.forkChild(
+        run(query(server, "stuck"), { onChunk: () => Effect.asVoid(Deferred.succeed(started, undefined)) })
+      )
+      yield* Deferred.await(started)
+      const exit = yield* Effect.andThen(Fiber.interrupt(fiber), Fiber.await(fiber))
+      yield* server.happened("Cancelled")
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+      assert.strictEqual(exitCode(exit), 130)
+    })
+  )
+
+  it.live("by a closed pipe cancels the query, quietly", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const { code, stderr } = yield* run(query(server, "endless"), {
+        onChunk: () => Effect.fail(brokenPipe())
+      })
+      yield* server.happened("Cancelled")
+      assert.strictEqual(stderr, "")
+      assert.strictEqual(code, 0)
+    })
+  )
+
+  it.live("by a full disk cancels the query and says so", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const full = systemError({
+        module: "Stdio",
+        method: "stdout",
+        _tag: "Unknown",
+        cause: new Error("no space left on device")
+      })
+      const { code, stderr } = yield* run(query(server, "endless"), { onChunk: () => Effect.fail(full) })
+      yield* server.happened("Cancelled")
+      assert.match(stderr, /^Cannot write to standard output: no space left on device/)
+      assert.strictEqual(code, 1)
+    })
+  )
+})
+
+describe("--output", () => {
+  const inDirectory = Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const directory = yield* fs.makeTempDirectoryScoped()
+    return { fs, directory, file: `${directory}/result.csv` }
+  })
+
+  it.live("writes the result to the file, and nothing else stays beside it", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const { directory, file, fs } = yield* inDirectory
+      yield* fs.writeFileString(file, "old", { mode: 0o600 })
+      const { code, stdout } = yield* run(query(server, "echo", "--output", file))
+      assert.strictEqual(JSON.parse(yield* fs.readFileString(file)).query, "echo")
+      assert.strictEqual((yield* fs.stat(file)).mode & 0o777, 0o600)
+      assert.deepStrictEqual(yield* fs.readDirectory(directory), ["result.csv"])
+      assert.strictEqual(stdout, "")
+      assert.strictEqual(code, 0)
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("leaves the file as it was if the query fails", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const { directory, file, fs } = yield* inDirectory
+      yield* fs.writeFileString(file, "old")
+      const { code, stderr } = yield* run(query(server, "fail", "--output", file))
+      assert.strictEqual(yield* fs.readFileString(file), "old")
+      assert.deepStrictEqual(yield* fs.readDirectory(directory), ["result.csv"])
+      assert.strictEqual(stderr, "execution_failed: Division by zero")
+      assert.strictEqual(code, 1)
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("leaves nothing if it is interrupted", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const { directory, file, fs } = yield* inDirectory
+      const fiber = yield* Effect.forkChild(run(query(server, "stuck", "--output", file)))
+      yield* server.happened("Accepted")
+      yield* Fiber.interrupt(fiber)
+      yield* server.happened("Cancelled")
+      assert.deepStrictEqual(yield* fs.readDirectory(directory), [])
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("keeps a link and replaces the file that it leads to", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const { directory, file, fs } = yield* inDirectory
+      const link = `${directory}/link`
+      yield* fs.writeFileString(file, "old")
+      yield* fs.symlink(file, link)
+      yield* run(query(server, "echo", "--output", link))
+      assert.strictEqual(yield* fs.readLink(link), file)
+      assert.strictEqual(JSON.parse(yield* fs.readFileString(file)).query, "echo")
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("does not put a file in the place of a device", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const fs = yield* FileSystem.FileSystem
+      const { code } = yield* run(query(server, "echo", "--output", "/dev/null"))
+      assert.strictEqual(code, 0)
+      assert.strictEqual((yield* fs.stat("/dev/null")).type, "CharacterDevice")
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("that cannot be written is named, and the query cancelled", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const { directory } = yield* inDirectory
+      const { code, stderr } = yield* run(query(server, "endless", "--output", `${directory}/missing/file`))
+      yield* server.happened("Cancelled")
+      assert.match(stderr, /^Cannot write to .*missing\/file: ENOENT/)
+      assert.strictEqual(code, 1)
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+})

@@ -1,0 +1,68 @@
+/** Asks a DuckDB engine as a connection would. */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import { DuckDbEngine, type DuckDbError, type DuckDbOptions } from "../../src/engine/duckdb/index.ts"
+import * as QueryApi from "../../src/engine/QueryApi.ts"
+import type { QueryEngine } from "../../src/engine/QueryEngine.ts"
+
+export type Engine = QueryEngine["Service"]
+
+type Details = Omit<Parameters<typeof QueryApi.encodeRequest>[0], "query">
+
+/** Gives a test an engine of its own. */
+export const withEngine = <A, E, R>(
+  options: DuckDbOptions,
+  use: (engine: Engine) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | DuckDbError, Exclude<R, import("effect/Scope").Scope>> =>
+  Effect.scoped(Effect.flatMap(DuckDbEngine.make(options), use))
+
+/** A whole result. Fails with what the client is told. */
+export const ask = (
+  engine: Engine,
+  query: string,
+  details: Details = {}
+): Effect.Effect<Buffer, QueryApi.QueryError> =>
+  Effect.gen(function* () {
+    const accepted = yield* engine.init(QueryApi.encodeRequest({ query, ...details }))
+    return Buffer.concat(yield* Stream.runCollect(accepted.chunks))
+  }).pipe(
+    Effect.scoped,
+    Effect.catchTags({
+      QueryRejected: (error) => Effect.fail(QueryApi.decodeError(error.payload)),
+      QueryFailed: (error) => Effect.fail(QueryApi.decodeError(error.payload)),
+      QueryInitError: (error) => Effect.die(error)
+    })
+  )
+
+export const text = (engine: Engine, query: string, details: Details = {}) =>
+  Effect.map(ask(engine, query, details), String)
+
+/** A JSON result, parsed. */
+export const rows = (engine: Engine, query: string, details: Details = {}) =>
+  Effect.map(text(engine, query, details), (json): unknown => JSON.parse(json))
+
+/** The columns that the accept names. */
+export const columns = (engine: Engine, query: string, details: Details = {}) =>
+  Effect.scoped(
+    Effect.map(
+      engine.init(QueryApi.encodeRequest({ query, ...details })),
+      ({ payload }) => Result.getOrThrow(QueryApi.decodeAccepted(payload)).columns
+    )
+  )
+
+/** The rejects's or the error's body, and which of the two it was. */
+export const failure = (engine: Engine, query: string, details: Details = {}) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const accepted = yield* engine.init(QueryApi.encodeRequest({ query, ...details }))
+      return yield* Stream.runDrain(accepted.chunks)
+    })
+  ).pipe(
+    Effect.flip,
+    Effect.map((error) => {
+      if (error._tag === "QueryInitError") throw error
+      const { code, message, position } = QueryApi.decodeError(error.payload)
+      return { type: error._tag === "QueryRejected" ? "J" : "E", code, message, position }
+    })
+  )

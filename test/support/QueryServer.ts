@@ -1,0 +1,73 @@
+/**
+ * A server of the v1 API on a free port, whose engine does what its query's first word says.
+ *
+ * - `echo` gives the query, parameters and format it was asked with, as JSON.
+ * - `reject` is rejected with a syntax error at the position that follows, `fail` fails after a first chunk.
+ * - `endless` gives lines without an end, `stuck` a first chunk and nothing more.
+ */
+import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import * as Connection from "../../src/connection/Connection.ts"
+import { ConnectionEvents } from "../../src/connection/ConnectionEvents.ts"
+import * as Settings from "../../src/connection/Settings.ts"
+import * as QueryApi from "../../src/engine/QueryApi.ts"
+import { QueryEngine } from "../../src/engine/QueryEngine.ts"
+
+const encoder = new TextEncoder()
+const line = encoder.encode(`${"x".repeat(99)}\n`)
+
+const chunks = (request: QueryApi.ResolvedRequest): Stream.Stream<Uint8Array, QueryApi.QueryError> => {
+  const { format, parameters, query, timeout } = request
+  const first = Stream.succeed(line)
+  switch (query.split(" ")[0]) {
+    case "fail":
+      return Stream.concat(first, Stream.fail(QueryApi.queryError("execution_failed", "Division by zero")))
+    case "endless":
+      return Stream.forever(first)
+    case "stuck":
+      return Stream.concat(first, Stream.never)
+    default:
+      return Stream.succeed(
+        encoder.encode(JSON.stringify({ query, parameters, format, timeout: timeout && String(timeout) }))
+      )
+  }
+}
+
+const engine = QueryApi.makeEngine({
+  formats: QueryApi.Format.literals,
+  run: (request) => {
+    const [word, position] = request.query.split(/\s+/)
+    return word === "reject"
+      ? Effect.fail(
+          QueryApi.queryError("syntax_error", "syntax error at or near", { position: Number(position) })
+        )
+      : Effect.succeed({ chunks: chunks(request) })
+  }
+})
+
+/** Starts the server in the scope. */
+export const make = Effect.gen(function* () {
+  const events = yield* Queue.unbounded<string>()
+  const server = yield* NodeSocketServer.make({ host: "127.0.0.1", port: 0 })
+  const serve = server.run(
+    (socket) =>
+      Connection.make(socket, {
+        info: { id: 1, local: "server", remote: "client" },
+        settings: Settings.defaults
+      }).run
+  )
+  yield* serve.pipe(
+    Effect.provideService(QueryEngine, engine),
+    Effect.provideService(ConnectionEvents, {
+      publish: (event) => Effect.asVoid(Queue.offer(events, event._tag))
+    }),
+    Effect.forkScoped
+  )
+  const { address } = server
+  /** Waits until a connection has had this event. */
+  const happened = (tag: string): Effect.Effect<void> =>
+    Effect.flatMap(Queue.take(events), (event) => (event === tag ? Effect.void : happened(tag)))
+  return { address: `127.0.0.1:${"port" in address ? address.port : 0}`, happened }
+})

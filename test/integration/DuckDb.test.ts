@@ -122,10 +122,10 @@ describe("a query that computes in silence", () => {
     Effect.gen(function* () {
       const { peer, live } = yield* start({ heartbeatInterval: Duration.millis(50) })
       yield* peer.request(request(silent))
-      assert.match(yield* peer.next, /^A /)
       const other = yield* LiveServer.connect(live.address)
       assert.deepStrictEqual(yield* json(other, "SELECT 1 AS a"), [{ a: 1 }])
-      assert.deepStrictEqual(yield* peer.take(3), ["H", "H", "H"])
+      const letters = (yield* peer.take(5)).map((shown) => shown.slice(0, 1))
+      assert.deepStrictEqual(letters.sort(), ["A", "H", "H", "H", "H"])
       yield* peer.cancel
       assert.strictEqual((yield* Response.take(peer)).end, "K")
     })

@@ -1,16 +1,31 @@
 /**
- * Runs a bench by name: `npm run bench -- NAME [--quick]`.
+ * Runs a bench by name: `npm run bench -- NAME [--quick] [--only TEXT]`.
  */
-const benches: Record<string, (quick: boolean) => Promise<unknown>> = {
-  cancel: async (quick) => (await import("./cancel.ts")).run({ rounds: quick ? 20 : 300 })
+import { parseArgs } from "node:util"
+
+const { positionals, values: flags } = parseArgs({
+  allowPositionals: true,
+  options: { quick: { type: "boolean", default: false }, only: { type: "string", default: "" } }
+})
+
+const benches: Record<string, () => Promise<unknown>> = {
+  cancel: async () => (await import("./cancel.ts")).run({ rounds: flags.quick ? 20 : 300 }),
+  throughput: async () =>
+    (await import("./throughput.ts")).run({
+      scale: flags.quick ? 0.01 : 1,
+      repeats: flags.quick ? 1 : 3,
+      only: flags.only
+    })
 }
 
-const [name = "", ...flags] = process.argv.slice(2)
+const [name = ""] = positionals
 const bench = benches[name]
 if (bench === undefined) {
-  console.error(`npm run bench -- NAME [--quick], where NAME is one of: ${Object.keys(benches).join(", ")}`)
+  console.error(
+    `npm run bench -- NAME [--quick] [--only TEXT], where NAME is one of: ${Object.keys(benches).join(", ")}`
+  )
   process.exitCode = 1
 } else {
-  const result = await bench(flags.includes("--quick"))
+  const result = await bench()
   console.log(JSON.stringify({ bench: name, node: process.version, result }))
 }

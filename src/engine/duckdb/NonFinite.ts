@@ -62,10 +62,12 @@ const stringEnd = (bytes: Buffer, start: number): number => {
   return at + 1
 }
 
+const isExponent = (byte: number): boolean => (byte | 0x20) === 0x65
+
 /** Past the exponent's letter, which is no word. */
 const numberEnd = (bytes: Buffer, start: number): number => {
   let at = start
-  while (at < bytes.length && (isNumeric(bytes[at] as number) || (bytes[at] as number | 0x20) === 0x65)) at++
+  while (at < bytes.length && (isNumeric(bytes[at] as number) || isExponent(bytes[at] as number))) at++
   return at
 }
 

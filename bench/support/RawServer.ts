@@ -77,7 +77,7 @@ const respond = (socket: Net.Socket, { chunkSize, mode, total }: Workload.Worklo
 }
 
 const server = Net.createServer({ noDelay: true }, (socket) => {
-  let pending = Buffer.alloc(0)
+  let pending: Buffer = Buffer.alloc(0)
   socket.on("error", () => {})
   socket.on("data", (data) => {
     pending = pending.length === 0 ? (data as Buffer) : Buffer.concat([pending, data as Buffer])

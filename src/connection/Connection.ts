@@ -6,22 +6,20 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
-import { QueryEngine, type QueryInitError } from "../engine/QueryEngine.ts"
+import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Frame from "../wire/Frame.ts"
 import * as FrameSocket from "../wire/FrameSocket.ts"
-import type * as FrameWriter from "../wire/FrameWriter.ts"
-import * as Answer from "./Answer.ts"
+import * as FrameWriter from "../wire/FrameWriter.ts"
 import { type ConnectionEvent, ConnectionEvents, type ConnectionInfo } from "./ConnectionEvents.ts"
 import * as Control from "./Control.ts"
 import * as Heartbeat from "./Heartbeat.ts"
-import * as QueryDriver from "./QueryDriver.ts"
-import type { End } from "./ResponseBuffer.ts"
+import { Responses } from "./Responses.ts"
 import { millis, type Settings } from "./Settings.ts"
 import type { ControlStatistics, HeartbeatStatistics } from "./Statistics.ts"
 
@@ -51,80 +49,74 @@ export const make = (socket: Socket.Socket, options: Options): Connection => {
   const session = new Session(options)
   return {
     run: session.run(socket),
-    drain: Effect.suspend(() => session.dispatch({ _tag: "Drain" })),
-    drainExpired: Effect.suspend(() => session.dispatch({ _tag: "DrainExpired" }))
+    drain: Effect.sync(() => session.dispatch({ _tag: "Drain" })),
+    drainExpired: Effect.sync(() => session.dispatch({ _tag: "DrainExpired" }))
   }
 }
+
+type Publish = (event: ConnectionEvent) => Effect.Effect<void>
 
 /** What a session has while its socket is open. */
 interface Open {
-  readonly scope: Scope.Scope
-  readonly clock: Clock.Clock
-  readonly engine: QueryEngine["Service"]
-  readonly publish: (event: ConnectionEvent) => Effect.Effect<void>
+  readonly fork: (effect: Effect.Effect<unknown>) => void
   readonly frames: FrameSocket.FrameSocket
   readonly heartbeat: Heartbeat.Heartbeat
+  readonly responses: Responses
 }
-
-const urgent = { urgent: true } as const
-
-const noBody = new Uint8Array(0)
 
 class Session {
   private readonly options: Options
-  private readonly connection: ConnectionInfo
   private state: Control.State
   private open: Open | undefined
-  private query: QueryDriver.QueryDriver | undefined
-  private responding: Fiber.Fiber<unknown, unknown> | undefined
-  private accepted = 0
-  private rejected = 0
-  private cancelled = 0
+  private flush = false
+  private readonly over = Latch.makeUnsafe(false)
 
   constructor(options: Options) {
     this.options = options
-    this.connection = options.info
     this.state = options.refusing === undefined ? Control.initial : Control.refusing(options.refusing)
   }
 
-  /** Steps the machine at once; the effect performs the action that follows. */
-  dispatch(event: Control.Event, body: Uint8Array = noBody): Effect.Effect<void> {
-    return this.perform(this.step(event), body)
-  }
-
-  private step(event: Control.Event): Control.Action {
+  /**
+   * Steps the machine and performs the action that follows. All of it happens on the caller's stack, so that
+   * no other event can come between a step and its action.
+   */
+  dispatch(event: Control.Event, body?: Uint8Array): void {
     const [state, action] = Control.step(this.state, event)
     this.state = state
-    return action
-  }
-
-  private perform(action: Control.Action, body: Uint8Array): Effect.Effect<void> {
-    const open = this.open
-    if (open === undefined) return Effect.void
-    const { destroy, flushed } = open.frames.writer
     switch (action._tag) {
-      case "None":
-        return Effect.void
       case "StartQuery":
-        return this.startQuery(open, body)
+        this.open?.responses.startQuery(body ?? noBody)
+        break
       case "StopQuery":
-        return Effect.sync(() => this.responding?.interruptUnsafe())
+        this.open?.responses.stopQuery()
+        break
       case "Respond":
-        return this.forkResponse(open, (turn) => Effect.andThen(turn, this.respond(open)))
+        this.open?.responses.answer(body)
+        break
       case "Close":
-        return action.how === "abort"
-          ? destroy
-          : Effect.asVoid(Effect.forkIn(Effect.andThen(flushed, destroy), open.scope))
+        this.close(action.how)
     }
   }
 
+  private close(how: "flush" | "abort"): void {
+    this.flush = how === "flush"
+    if (!this.flush) this.drop()
+    this.over.openUnsafe()
+  }
+
+  private drop(): void {
+    this.open?.fork(this.open.frames.writer.destroy)
+  }
+
   run(socket: Socket.Socket): Effect.Effect<ControlStatistics, never, QueryEngine> {
-    const connection = this.connection
+    const { info: connection } = this.options
     return Effect.gen({ self: this }, function* () {
-      const { publish } = yield* ConnectionEvents
-      yield* publish({ _tag: "Opened", connection })
-      return yield* Effect.scoped(this.serve(socket)).pipe(
-        Effect.catch((error) => this.dispatch({ _tag: "ReadFailed", detail: describe(error) })),
+      const publish = safely((yield* ConnectionEvents).publish)
+      return yield* publish({ _tag: "Opened", connection }).pipe(
+        Effect.andThen(Effect.scoped(this.serve(socket, publish))),
+        Effect.catch((error) =>
+          Effect.sync(() => this.dispatch({ _tag: "ReadFailed", detail: FrameWriter.describe(error) }))
+        ),
         Effect.onInterrupt(() => Effect.sync(() => this.interrupted())),
         Effect.ensuring(Effect.suspend(() => publish(this.closed()))),
         Effect.andThen(Effect.sync(() => this.statistics()))
@@ -132,30 +124,66 @@ class Session {
     })
   }
 
-  private serve(socket: Socket.Socket): Effect.Effect<void, Socket.SocketError, QueryEngine | Scope.Scope> {
-    const { settings, unsent } = this.options
+  private serve(
+    socket: Socket.Socket,
+    publish: Publish
+  ): Effect.Effect<void, Socket.SocketError, QueryEngine | Scope.Scope> {
+    return Effect.gen({ self: this }, function* () {
+      const open = yield* this.start(socket, publish)
+      this.open = open
+      open.fork(this.loop(open.frames))
+      // On a stack of its own: what ends the connection may be in the middle of a write.
+      yield* Effect.andThen(this.over.await, Effect.yieldNow)
+      if (!this.flush) return
+      yield* open.responses.settled
+      yield* open.frames.writer.flushed
+    }).pipe(
+      // Before the scope closes: what that interrupts must find the connection closed.
+      Effect.onInterrupt(() => Effect.sync(() => this.interrupted()))
+    )
+  }
+
+  private start(
+    socket: Socket.Socket,
+    publish: Publish
+  ): Effect.Effect<Open, Socket.SocketError, QueryEngine | Scope.Scope> {
+    const { info: connection, settings, unsent } = this.options
     return Effect.gen({ self: this }, function* () {
       const scope = yield* Effect.scope
       const clock = yield* Clock.Clock
       const engine = yield* QueryEngine
-      const { publish } = yield* ConnectionEvents
+      const runFork = Effect.runForkWith(yield* Effect.context<never>())
       const frames = yield* FrameSocket.make(socket, {
         lengthCounts: settings.lengthCounts,
         maxFrameSize: settings.maxFrameSize,
         writeTimeoutMillis: millis(settings.writeTimeout),
         unsent,
-        onPartial: (partial) => this.setDeadline("request", partial ? settings.requestTimeout : undefined)
+        onPartial: (partial) => {
+          const after = partial ? millis(settings.requestTimeout) : Number.POSITIVE_INFINITY
+          heartbeat.setDeadline("request", clock.currentTimeMillisUnsafe() + after)
+        }
       })
       const heartbeat = yield* Heartbeat.make({
         intervalMillis: millis(settings.heartbeatInterval),
         writer: frames.writer,
         onExpired: (deadline) => this.dispatch(expired[deadline]),
-        onWriteFailed: (error) => this.dispatch({ _tag: "WriteFailed", detail: describe(error) })
+        onWriteFailed: (error) => this.dispatch({ _tag: "WriteFailed", detail: FrameWriter.describe(error) })
       })
-      this.open = { scope, clock, engine, publish, frames, heartbeat }
-      this.setDeadline("idle", settings.idleTimeout)
-      yield* this.loop(frames)
-      yield* frames.writer.flushed
+      heartbeat.setDeadline("idle", clock.currentTimeMillisUnsafe() + millis(settings.idleTimeout))
+      const fork: Open["fork"] = (effect) => void Fiber.runIn(runFork(effect), scope)
+      const responses = new Responses({
+        connection,
+        settings,
+        clock,
+        engine,
+        writer: frames.writer,
+        fork,
+        publish,
+        state: () => this.state,
+        dispatch: (event) => this.dispatch(event),
+        setDeadline: heartbeat.setDeadline
+      })
+      return { fork, frames, heartbeat, responses }
     })
   }
 
@@ -164,156 +192,22 @@ class Session {
       while (this.state._tag !== "Closed") {
         const exit = yield* Effect.exit(frames.pull)
         if (Exit.isFailure(exit)) {
-          yield* this.dispatch(readFailure(exit.cause))
+          this.dispatch(readFailure(exit.cause))
           continue
         }
-        for (const frame of exit.value) {
-          yield* this.dispatch(frameEvent(frame), frame.body)
-        }
+        for (const frame of exit.value) this.dispatch(frameEvent(frame), frame.body)
       }
-    })
-  }
-
-  private startQuery(open: Open, body: Uint8Array): Effect.Effect<void> {
-    const { connection, options } = this
-    const { settings } = options
-    const startedAt = open.clock.currentTimeMillisUnsafe()
-    let afterwards: Effect.Effect<void> = Effect.void
-    this.setDeadline("idle", undefined)
-    this.setDeadline("query", settings.queryTimeout)
-    const driver = QueryDriver.make({
-      engine: open.engine,
-      request: body,
-      writer: open.frames.writer,
-      settings,
-      internalError: () => Answer.body("internal"),
-      onAccepted: (payload, timeout) => {
-        if (timeout !== undefined && millis(timeout) < millis(settings.queryTimeout)) {
-          open.heartbeat.setDeadline("query", startedAt + millis(timeout))
-        }
-        return open.publish({ _tag: "Accepted", connection, payload })
-      },
-      onBegin: (what) => {
-        if (what === "terminal") {
-          afterwards = this.terminalBegun()
-        } else {
-          this.accepted++
-          this.step({ _tag: "AcceptBegun" })
-        }
-      }
-    })
-    this.query = driver
-    return this.forkResponse(open, (turn) =>
-      turn.pipe(
-        Effect.andThen(open.publish({ _tag: "Request", connection, body })),
-        Effect.andThen(driver.run),
-        Effect.onExit((exit) => this.queryEnded(open, driver, exit, () => afterwards)),
-        Effect.ignoreCause
+    }).pipe(
+      Effect.catchCause((cause) =>
+        Effect.sync(() => this.dispatch({ _tag: "RunFailed", detail: String(Cause.squash(cause)) }))
       )
     )
-  }
-
-  /**
-   * Runs a response in a fiber of its own. Its turn comes when the one before it has ended: that has begun
-   * to be written, but the socket may not have taken all of it yet.
-   */
-  private forkResponse(
-    open: Open,
-    response: (turn: Effect.Effect<unknown>) => Effect.Effect<void>
-  ): Effect.Effect<void> {
-    const before = this.responding
-    const turn = before === undefined || before.pollUnsafe() !== undefined ? Effect.void : Fiber.await(before)
-    const program = Effect.withFiber((fiber) => {
-      this.responding = fiber
-      return response(turn)
-    })
-    return Effect.forkIn(program, open.scope, { startImmediately: true })
-  }
-
-  private terminalBegun(): Effect.Effect<void> {
-    const afterwards = this.dispatch({ _tag: "TerminalBegun" })
-    this.setDeadline("query", undefined)
-    this.setDeadline("idle", this.options.settings.idleTimeout)
-    return afterwards
-  }
-
-  private queryEnded(
-    open: Open,
-    driver: QueryDriver.QueryDriver,
-    exit: Exit.Exit<End, QueryInitError | FrameWriter.Failure>,
-    afterwards: () => Effect.Effect<void>
-  ): Effect.Effect<void> {
-    const { connection } = this
-    if (Exit.isSuccess(exit)) {
-      return Effect.andThen(open.publish(this.responded(driver, exit.value)), Effect.suspend(afterwards))
-    }
-    const failure = queryFailure(exit.cause)
-    if (failure?._tag !== "WriteFailed" && this.state._tag === "Stopping" && this.query === driver) {
-      return this.dispatch({ _tag: "QueryStopped" })
-    }
-    const query = driver.statistics(failure?._tag === "WriteFailed" ? "fail" : "abort")
-    return Effect.andThen(
-      open.publish({ _tag: "Aborted", connection, query }),
-      failure === undefined ? Effect.void : this.dispatch(failure)
-    )
-  }
-
-  private responded(driver: QueryDriver.QueryDriver, end: End): ConnectionEvent {
-    const { connection } = this
-    switch (end._tag) {
-      case "Complete":
-        return { _tag: "Completed", connection, query: driver.statistics("complete") }
-      case "Failed":
-        return { _tag: "Failed", connection, payload: end.payload, query: driver.statistics("error") }
-      case "Rejected":
-        this.rejected++
-        return { _tag: "Rejected", connection, payload: end.payload }
-    }
-  }
-
-  /** Writes the answer that the machine has decided on by the time the write has its turn. */
-  private respond(open: Open): Effect.Effect<void> {
-    let afterwards: Effect.Effect<void> = Effect.void
-    let answered: ConnectionEvent | undefined
-    const write = open.frames.writer.write(() => {
-      if (this.state._tag !== "Stopping") return []
-      const frame = Answer.frame(this.state.answer)
-      answered = this.answered(frame)
-      afterwards = this.terminalBegun()
-      return [frame]
-    }, urgent)
-    return write.pipe(
-      Effect.andThen(Effect.suspend(() => (answered === undefined ? Effect.void : open.publish(answered)))),
-      Effect.andThen(Effect.suspend(() => afterwards)),
-      Effect.catch((error) => this.dispatch({ _tag: "WriteFailed", detail: describe(error) }))
-    )
-  }
-
-  private answered(frame: Frame.Frame): ConnectionEvent {
-    const { connection } = this
-    const driver = this.query
-    if (frame.type === Frame.Type.Reject || driver === undefined) {
-      this.rejected++
-      return { _tag: "Rejected", connection, payload: frame.body }
-    }
-    if (frame.type === Frame.Type.Error) {
-      return { _tag: "Failed", connection, payload: frame.body, query: driver.statistics("abort") }
-    }
-    this.cancelled++
-    return { _tag: "Cancelled", connection, query: driver.statistics("cancel") }
-  }
-
-  private setDeadline(deadline: Heartbeat.Deadline, after: Duration.Input | undefined): void {
-    if (this.open === undefined) return
-    const { clock, heartbeat } = this.open
-    const at =
-      after === undefined ? Number.POSITIVE_INFINITY : clock.currentTimeMillisUnsafe() + millis(after)
-    heartbeat.setDeadline(deadline, at)
   }
 
   private interrupted(): void {
     if (this.state._tag === "Closed") return
     this.state = { _tag: "Closed", reason: "drain", detail: "Server stopped" }
+    this.drop()
   }
 
   private statistics(): ControlStatistics {
@@ -323,9 +217,7 @@ class Session {
       bytesWritten: frames?.writer.bytesWritten() ?? 0,
       messagesRead: frames?.messagesRead() ?? 0,
       messagesWritten: frames?.writer.messagesWritten() ?? 0,
-      accepted: this.accepted,
-      rejected: this.rejected,
-      cancelled: this.cancelled,
+      ...(this.open?.responses.statistics() ?? noResponses),
       reason: this.state._tag === "Closed" ? this.state.reason : "run"
     }
   }
@@ -333,13 +225,26 @@ class Session {
   private closed(): ConnectionEvent {
     return {
       _tag: "Closed",
-      connection: this.connection,
+      connection: this.options.info,
       control: this.statistics(),
       heartbeat: this.open?.heartbeat.statistics() ?? noHeartbeat,
       detail: this.state._tag === "Closed" ? this.state.detail : "The connection broke"
     }
   }
 }
+
+const noBody = new Uint8Array(0)
+
+const noResponses = { accepted: 0, rejected: 0, cancelled: 0 }
+
+/** A connection does not depend on those who are told of it. */
+const safely =
+  (publish: Publish): Publish =>
+  (event) =>
+    Effect.catchCause(
+      Effect.suspend(() => publish(event)),
+      (cause) => Effect.logError(`ConnectionEvents failed to publish ${event._tag}`, cause)
+    )
 
 const noHeartbeat: HeartbeatStatistics = { bytesTransferred: 0, messages: 0, waits: 0, reason: "wait" }
 
@@ -369,28 +274,10 @@ const readFailure = (
     case "Done":
       return { _tag: "PeerClosed" }
     case "SocketError":
-      return { _tag: "ReadFailed", detail: describe(error.value) }
+      return { _tag: "ReadFailed", detail: FrameWriter.describe(error.value) }
     case "FrameError":
       return error.value.reason._tag === "EndInsideFrame"
         ? { _tag: "ReadFailed", detail: error.value.message }
         : { _tag: "Malformed", detail: error.value.message }
   }
-}
-
-/** What the failure of a query means for the connection: nothing if it was interrupted. */
-const queryFailure = (cause: Cause.Cause<QueryInitError | FrameWriter.Failure>) => {
-  if (Cause.hasInterruptsOnly(cause)) return undefined
-  const error = Cause.findErrorOption(cause)
-  if (error._tag === "None") return { _tag: "RunFailed", detail: String(Cause.squash(cause)) } as const
-  return error.value._tag === "QueryInitError"
-    ? ({ _tag: "InitFailed", detail: error.value.message } as const)
-    : ({ _tag: "WriteFailed", detail: describe(error.value) } as const)
-}
-
-const describe = (error: FrameWriter.Failure): string => {
-  if (error._tag === "WriteTimeout") return error.message
-  const { reason } = error
-  if (reason._tag === "SocketCloseError") return reason.code === 1000 ? "End of file" : "Connection closed"
-  const cause = "cause" in reason ? reason.cause : undefined
-  return cause instanceof Error ? cause.message : reason.message
 }

@@ -23,14 +23,15 @@ export interface Heartbeat {
 export interface Options {
   /** Silence after which a heartbeat is written, in milliseconds; may be `Infinity`. */
   readonly intervalMillis: number
-  readonly writer: FrameWriter.FrameWriter
-  /** Called once for each deadline that is over; what it returns is run. */
-  readonly onExpired: (deadline: Deadline) => Effect.Effect<void>
-  /** Called with the failure of a heartbeat's write. */
-  readonly onWriteFailed: (error: FrameWriter.Failure) => Effect.Effect<void>
+  readonly writer: Pick<FrameWriter.FrameWriter, "write" | "isWriting" | "lastWriteAt">
+  /** Called once for each deadline that is over. */
+  readonly onExpired: (deadline: Deadline) => void
+  /** Called with the failure of a heartbeat's write; no heartbeat follows. */
+  readonly onWriteFailed: (error: FrameWriter.Failure) => void
 }
 
 const heartbeat: ReadonlyArray<Frame.Frame> = [Frame.make(Frame.Type.Heartbeat)]
+const noHeartbeat: ReadonlyArray<Frame.Frame> = []
 
 /** When the next heartbeat is due. A connection that is writing needs none: it is looked at again later. */
 export const dueAt = (
@@ -45,60 +46,80 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Heartbeat, never, Scope.Scope> {
   const scope = yield* Effect.scope
   const clock = yield* Clock.Clock
-  const { intervalMillis, writer } = options
+  const fork = Effect.runForkWith(yield* Effect.context<never>())
+  const { writer } = options
+  // An interval of nothing would leave room for nothing else.
+  const intervalMillis = Math.max(1, options.intervalMillis)
   const at: Record<Deadline, number> = {
     idle: Number.POSITIVE_INFINITY,
     request: Number.POSITIVE_INFINITY,
     query: Number.POSITIVE_INFINITY
   }
-  let wakeAt = Number.POSITIVE_INFINITY
-  let writing = false
+  let wakeAt = Number.NEGATIVE_INFINITY
+  let beating = false
+  let failed = false
   let messages = 0
   let waits = 0
 
-  const expire = (now: number): Effect.Effect<void> =>
-    Effect.forEach(
-      deadlines.filter((deadline) => at[deadline] <= now),
-      (deadline) => {
-        at[deadline] = Number.POSITIVE_INFINITY
-        return options.onExpired(deadline)
-      },
-      { discard: true }
-    )
+  const due = (now: number): number => {
+    if (failed) return Number.POSITIVE_INFINITY
+    return beating ? now + intervalMillis : dueAt(now, intervalMillis, writer)
+  }
 
-  const beat = Effect.suspend(() => {
-    writing = true
+  const expire = (now: number): void => {
+    for (const deadline of deadlines) {
+      if (at[deadline] > now) continue
+      at[deadline] = Number.POSITIVE_INFINITY
+      options.onExpired(deadline)
+    }
+  }
+
+  // Another write may have come first while this one waited for its turn.
+  const take = () => {
+    const now = clock.currentTimeMillisUnsafe()
+    if (dueAt(now, intervalMillis, writer) > now) return noHeartbeat
     messages++
-    return writer.write(() => heartbeat)
-  }).pipe(
-    Effect.catch(options.onWriteFailed),
-    Effect.andThen(
+    return heartbeat
+  }
+
+  const beat = Effect.onExit(
+    Effect.catch(writer.write(take, { urgent: true }), (error) =>
       Effect.sync(() => {
-        writing = false
+        failed = true
+        options.onWriteFailed(error)
       })
-    )
+    ),
+    () =>
+      Effect.sync(() => {
+        beating = false
+      })
   )
 
+  // The loop does not wait for its heartbeats: a peer that reads none of them must not hold up the deadlines.
   const loop = Effect.gen(function* () {
     while (true) {
       const now = clock.currentTimeMillisUnsafe()
-      const due = dueAt(now, intervalMillis, writer)
-      wakeAt = Math.min(due, at.idle, at.request, at.query)
-      if (wakeAt === Number.POSITIVE_INFINITY) {
-        return yield* Effect.never
-      } else if (wakeAt > now) {
+      const dueNext = due(now)
+      wakeAt = Math.min(dueNext, at.idle, at.request, at.query)
+      if (wakeAt > now) {
+        if (wakeAt === Number.POSITIVE_INFINITY) return yield* Effect.never
         waits++
         yield* Effect.sleep(wakeAt - now)
-      } else if (due <= now) {
-        yield* beat
-      } else {
-        yield* expire(now)
+        continue
+      }
+      expire(now)
+      if (dueNext <= now) {
+        beating = true
+        Fiber.runIn(fork(beat), scope)
       }
     }
   })
 
-  const context = yield* Effect.context<never>()
-  const start = () => Fiber.runIn(Effect.runForkWith(context)(loop), scope)
+  // In a turn of its own: whoever sets a deadline may be in the middle of a write.
+  const start = () => {
+    wakeAt = Number.NEGATIVE_INFINITY
+    return Fiber.runIn(fork(Effect.andThen(Effect.yieldNow, loop)), scope)
+  }
   let fiber = start()
 
   return {
@@ -113,7 +134,7 @@ export const make = Effect.fnUntraced(function* (
       bytesTransferred: messages * Frame.headerSize,
       messages,
       waits,
-      reason: writing ? "write" : "wait"
+      reason: beating ? "write" : "wait"
     })
   }
 })

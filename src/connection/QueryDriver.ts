@@ -64,7 +64,7 @@ export const make = (options: Options): QueryDriver => {
   const stream = Effect.gen(function* () {
     const accepted = yield* options.engine.init(options.request)
     yield* options.onAccepted(accepted.payload, accepted.timeout)
-    buffer.accepted(accepted.payload)
+    yield* buffer.accepted(accepted.payload)
     yield* Stream.runForEachArray(accepted.chunks, (chunks) => {
       runs++
       return buffer.offer(chunks)
@@ -109,11 +109,14 @@ export const make = (options: Options): QueryDriver => {
     return frames
   }
 
+  // The socket has the frames by the time that the engine works on the next ones.
+  const release = () => buffer.release()
+
   const send: Effect.Effect<End, QueryInitError | FrameWriter.Failure> = Effect.gen(function* () {
     while (true) {
       yield* buffer.ready
       if (initFailure !== undefined) return yield* initFailure
-      yield* options.writer.write(take)
+      yield* options.writer.write(take, { onStarted: release })
       if (buffer.done) return buffer.end ?? complete
     }
   })

@@ -62,11 +62,14 @@ export class ResponseBuffer {
     return this.filled.isOpen() ? Effect.void : this.filled.await
   }
 
-  /** The engine accepted: the response begins with this payload. */
-  accepted(payload: Uint8Array): void {
+  /**
+   * The engine accepted: the response begins with this payload. A waiting consumer goes on in the next turn of
+   * the event loop, so that a result that is there at once goes out together with the accept.
+   */
+  accepted(payload: Uint8Array): Effect.Effect<void> {
     this.accept = payload
     this.acceptedOnce = true
-    this.filled.openUnsafe()
+    return Effect.asVoid(this.filled.open)
   }
 
   /** Adds chunks, and waits while more than `prefetchSize` bytes have not been sent. */
@@ -100,8 +103,12 @@ export class ResponseBuffer {
       if (this.ending === undefined) this.filled.closeUnsafe()
       else this.finish(frames, this.ending)
     }
-    if (this.bytes < this.settings.prefetchSize) this.room.openUnsafe()
     return frames
+  }
+
+  /** Lets the producer go on if there is room. Apart from `take`, because the producer runs on this stack. */
+  release(): void {
+    if (this.bytes < this.settings.prefetchSize) this.room.openUnsafe()
   }
 
   private takeChunks(frames: Array<Frame.Frame>): void {

@@ -1,5 +1,8 @@
 /**
  * Two ends of a connection in memory, as Effect sockets: real back-pressure, no ports, no time of their own.
+ *
+ * Closing a scope of the writer half-closes. A `CloseEvent` closes; one with a code above 1000 resets the
+ * connection: what is in flight is lost, and the other end fails to read.
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
@@ -17,6 +20,9 @@ const closed = (code: number) => new Socket.SocketError({ reason: new Socket.Soc
 
 const notWritable = () =>
   new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause: new Error("socket closed") }) })
+
+const reset = () =>
+  new Socket.SocketError({ reason: new Socket.SocketReadError({ cause: new Error("read ECONNRESET") }) })
 
 /**
  * One direction: bytes in flight, a writer that waits above the capacity, a reader that waits at zero. Who
@@ -74,25 +80,29 @@ class Pipe {
   })
 
   /** The writer sends nothing more; the reader still gets what is in flight. */
-  end(code = 1000): void {
-    this.readable ??= closed(code)
+  end(error = closed(1000)): void {
+    this.readable ??= error
     this.writable = false
     this.arrived.openUnsafe()
     this.room.openUnsafe()
   }
 
-  /** The reader is gone: what is in flight is lost. */
-  abort(code = 1000): void {
+  /** One of the two is gone: what is in flight is lost. */
+  abort(error = closed(1000)): void {
     this.lost = true
     this.chunks = []
     this.bytes = 0
-    this.end(code)
+    this.end(error)
   }
 }
 
 const end = (incoming: Pipe, outgoing: Pipe): Socket.Socket => {
   const close = Effect.sync(() => {
     outgoing.end()
+    incoming.abort()
+  })
+  const destroy = Effect.sync(() => {
+    outgoing.abort(reset())
     incoming.abort()
   })
   return Socket.make({
@@ -103,7 +113,10 @@ const end = (incoming: Pipe, outgoing: Pipe): Socket.Socket => {
     writer: Effect.as(
       Effect.addFinalizer(() => Effect.sync(() => outgoing.end())),
       {
-        write: (chunk) => (Socket.isCloseEvent(chunk) ? close : outgoing.write([chunk])),
+        write: (chunk) => {
+          if (!Socket.isCloseEvent(chunk)) return outgoing.write([chunk])
+          return chunk.code > 1000 ? destroy : close
+        },
         writeAll: outgoing.write
       }
     )

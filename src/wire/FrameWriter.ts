@@ -29,6 +29,15 @@ export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeo
 /** Why a write fails. After it the connection is of no more use. */
 export type Failure = Socket.SocketError | WriteTimeout
 
+/** A failure in the words of the system, where it has any. */
+export const describe = (error: Failure): string => {
+  if (error._tag === "WriteTimeout") return error.message
+  const { reason } = error
+  if (reason._tag === "SocketCloseError") return reason.code === 1000 ? "End of file" : "Connection closed"
+  const cause = "cause" in reason ? reason.cause : undefined
+  return cause instanceof Error ? cause.message : reason.message
+}
+
 export interface Options extends Frame.Options {
   /** How long the peer may take no byte while a write is under way, in milliseconds; may be `Infinity`. */
   readonly writeTimeoutMillis: number

@@ -18,7 +18,7 @@ const text = (payload: Uint8Array) => new TextDecoder().decode(payload)
 /** The client against the real server's connection, with an engine that the test drives. */
 const open = Effect.gen(function* () {
   const [near, far] = yield* MemorySocket.pair()
-  const steps = yield* StepEngine.make
+  const steps = yield* StepEngine.make()
   const info = { id: 1, local: "server", remote: "client" }
   const connection = Connection.make(far, { info, settings: Settings.defaults })
   const serving = yield* connection.run.pipe(

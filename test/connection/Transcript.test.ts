@@ -125,7 +125,7 @@ const hex = (data: Uint8Array): string =>
 
 const play = Effect.fnUntraced(function* (script: string) {
   const [near, far] = yield* MemorySocket.pair()
-  const steps = yield* StepEngine.make
+  const steps = yield* StepEngine.make()
   const connection = Connection.make(near, {
     info: { id: 1, local: "server", remote: "client" },
     settings: Settings.defaults

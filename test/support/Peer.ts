@@ -1,24 +1,30 @@
 /**
- * A hand-driven client: sends frames as they are and takes what comes, one frame at a time.
+ * A hand-driven client: sends frames or bytes as they are and takes what comes, one frame at a time.
  */
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
-import type * as Socket from "effect/socket/Socket"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as Socket from "effect/socket/Socket"
 import * as Frame from "../../src/wire/Frame.ts"
-import * as FrameSocket from "../../src/wire/FrameSocket.ts"
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
 export interface Peer {
   readonly send: (...frames: ReadonlyArray<Frame.Frame>) => Effect.Effect<void>
+  readonly sendBytes: (bytes: Uint8Array) => Effect.Effect<void>
   readonly request: (body: string) => Effect.Effect<void>
   readonly cancel: Effect.Effect<void>
-  /** The next frame as text: its letter, and its body where there is one. `"closed"` at the end. */
+  /** The next frame as text: its letter, and its body where there is one. `"closed"` or `"reset"` at the end. */
   readonly next: Effect.Effect<string>
   /** The next `n` of them. */
   readonly take: (n: number) => Effect.Effect<Array<string>>
+  /** All of them up to the end. */
+  readonly rest: Effect.Effect<Array<string>>
   readonly close: Effect.Effect<void>
+  /** Sends nothing more, but still reads. */
+  readonly halfClose: Effect.Effect<void>
+  readonly reset: Effect.Effect<void>
 }
 
 export const show = (frame: Frame.Frame): string =>
@@ -33,29 +39,46 @@ export const cancel: Frame.Frame = Frame.make(Frame.Type.Cancel)
 export const make = Effect.fnUntraced(function* (
   socket: Socket.Socket
 ): Effect.fn.Return<Peer, Socket.SocketError, Scope.Scope> {
-  const frames = yield* FrameSocket.make(socket, {
-    ...Frame.defaultOptions,
-    writeTimeoutMillis: Number.POSITIVE_INFINITY
-  })
+  const { pull } = yield* socket.reader
+  const writing = yield* Scope.fork(yield* Effect.scope)
+  const writer = yield* Scope.provide(socket.writer, writing)
+  const frames = Frame.makeDecoder({ ...Frame.defaultOptions, maxFrameSize: Number.POSITIVE_INFINITY })
   const pending: Array<Frame.Frame> = []
   const next: Effect.Effect<string> = Effect.suspend(() => {
     const frame = pending.shift()
     if (frame !== undefined) return Effect.succeed(show(frame))
-    return Effect.matchEffect(frames.pull, {
+    return Effect.matchEffect(pull, {
       onSuccess: (batch) => {
-        pending.push(...batch)
+        for (const bytes of batch) {
+          const error = frames.push(bytes as Uint8Array, pending)
+          if (error !== undefined) return Effect.die(error)
+        }
         return next
       },
-      onFailure: () => Effect.succeed("closed")
+      onFailure: ({ reason }) => Effect.succeed(reason._tag === "SocketCloseError" ? "closed" : "reset")
     })
   })
-  const send = (...batch: ReadonlyArray<Frame.Frame>) => Effect.orDie(frames.writer.write(() => batch))
+  const rest = Effect.gen(function* () {
+    const all: Array<string> = []
+    while (true) {
+      all.push(yield* next)
+      if (["closed", "reset"].includes(all.at(-1) ?? "")) return all
+    }
+  })
+  // A connection that the server has closed takes nothing more; what the server did shows in what comes back.
+  const sendBytes = (bytes: Uint8Array) => Effect.ignore(writer.write(bytes))
+  const send = (...batch: ReadonlyArray<Frame.Frame>) =>
+    Effect.ignore(writer.writeAll(batch.map((frame) => Frame.encode(frame)) as [Uint8Array]))
   return {
     send,
+    sendBytes,
     request: (body) => send(request(body)),
     cancel: send(cancel),
     next,
     take: (n) => Effect.replicateEffect(next, n),
-    close: frames.writer.destroy
+    rest,
+    close: Effect.orDie(writer.write(new Socket.CloseEvent(1000))),
+    halfClose: Scope.close(writing, Exit.void),
+    reset: Effect.orDie(writer.write(new Socket.CloseEvent(1006)))
   }
 })

@@ -9,12 +9,14 @@ import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import { QueryEngine, QueryFailed, QueryInitError, QueryRejected } from "../../src/engine/QueryEngine.ts"
 
-type Step =
+export type Step =
   | { readonly _tag: "accept"; readonly payload: string; readonly timeout?: number }
   | { readonly _tag: "reject"; readonly payload: string }
   | { readonly _tag: "initFailure"; readonly message: string }
   | { readonly _tag: "chunk"; readonly payload: string }
   | { readonly _tag: "fail"; readonly payload: string }
+  /** Ends in the engine's own interruption. */
+  | { readonly _tag: "interrupt" }
   | { readonly _tag: "die" }
   | { readonly _tag: "end" }
 
@@ -24,11 +26,22 @@ const decoder = new TextDecoder()
 export interface StepEngine {
   readonly engine: QueryEngine["Service"]
   readonly step: (...steps: ReadonlyArray<Step>) => Effect.Effect<void>
+  /** Takes back the steps that no query has got to. */
+  readonly drop: Effect.Effect<void>
   /** What happened: `init BODY`, `ended` when a query's scope has closed. */
   readonly log: ReadonlyArray<string>
 }
 
-export const make: Effect.Effect<StepEngine> = Effect.gen(function* () {
+export interface Options {
+  /** How long a query's finalizer takes. */
+  readonly finalizerMillis?: number | undefined
+}
+
+export const accept = { _tag: "accept", payload: "yes" } as const
+export const end = { _tag: "end" } as const
+export const chunk = (payload: string) => ({ _tag: "chunk", payload }) as const
+
+export const make = Effect.fnUntraced(function* (options: Options = {}): Effect.fn.Return<StepEngine> {
   const steps = yield* Queue.bounded<Step>(1024)
   const log: Array<string> = []
 
@@ -42,6 +55,8 @@ export const make: Effect.Effect<StepEngine> = Effect.gen(function* () {
             return Effect.fail(new QueryFailed({ payload: encoder.encode(step.payload) }))
           case "end":
             return Cause.done()
+          case "interrupt":
+            return Effect.interrupt
           default:
             return Effect.die(new Error(`step ${step._tag} while streaming`))
         }
@@ -52,10 +67,16 @@ export const make: Effect.Effect<StepEngine> = Effect.gen(function* () {
   return {
     log,
     step: (...all) => Effect.asVoid(Queue.offerAll(steps, all)),
+    drop: Effect.asVoid(Queue.clear(steps)),
     engine: QueryEngine.of({
       init: Effect.fnUntraced(function* (request) {
         log.push(`init ${decoder.decode(request)}`)
-        yield* Effect.addFinalizer(() => Effect.sync(() => log.push("ended")))
+        yield* Effect.addFinalizer(() =>
+          Effect.andThen(
+            Effect.sleep(options.finalizerMillis ?? 0),
+            Effect.sync(() => log.push("ended"))
+          )
+        )
         const step = yield* Queue.take(steps)
         switch (step._tag) {
           case "accept":
@@ -68,6 +89,8 @@ export const make: Effect.Effect<StepEngine> = Effect.gen(function* () {
             return yield* new QueryRejected({ payload: encoder.encode(step.payload) })
           case "initFailure":
             return yield* new QueryInitError({ message: step.message })
+          case "interrupt":
+            return yield* Effect.interrupt
           default:
             return yield* Effect.die(new Error(`step ${step._tag} while initialising`))
         }

@@ -1,0 +1,238 @@
+/**
+ * The responses of a connection, each in a fiber of its own, one after the other.
+ *
+ * A response begins when the one before it has ended. The order on the wire is that in which the messages
+ * begin to be written, so the machine hears of accepts and terminal messages right before their first byte.
+ */
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type { QueryEngine, QueryInitError } from "../engine/QueryEngine.ts"
+import * as Frame from "../wire/Frame.ts"
+import * as FrameWriter from "../wire/FrameWriter.ts"
+import * as Answer from "./Answer.ts"
+import type { ConnectionEvent, ConnectionInfo } from "./ConnectionEvents.ts"
+import type * as Control from "./Control.ts"
+import type { Deadline } from "./Heartbeat.ts"
+import * as QueryDriver from "./QueryDriver.ts"
+import type { End } from "./ResponseBuffer.ts"
+import { millis, type Settings } from "./Settings.ts"
+import type { ControlStatistics, QueryDriverReason, QueryDriverStatistics } from "./Statistics.ts"
+
+export interface Options {
+  readonly connection: ConnectionInfo
+  readonly settings: Settings
+  readonly clock: Clock.Clock
+  readonly engine: QueryEngine["Service"]
+  readonly writer: FrameWriter.FrameWriter
+  /** Runs an effect in a fiber of the connection; it starts at once. */
+  readonly fork: (effect: Effect.Effect<void>) => void
+  readonly state: () => Control.State
+  readonly dispatch: (event: Control.Event) => void
+  readonly publish: (event: ConnectionEvent) => Effect.Effect<void>
+  /** Sets when a deadline is over, in milliseconds of the Clock; `Infinity` takes it back. */
+  readonly setDeadline: (deadline: Deadline, at: number) => void
+}
+
+/** An event without the connection that it is about. */
+type Told = ConnectionEvent extends infer E ? (E extends unknown ? Omit<E, "connection"> : never) : never
+
+// The answer is one small frame, and the client waits for it.
+const urgent: FrameWriter.WriteOptions = { urgent: true }
+
+export class Responses {
+  private readonly options: Options
+  private query: QueryDriver.QueryDriver | undefined
+  private last: Fiber.Fiber<unknown, unknown> | undefined
+  private accepts = 0
+  private rejects = 0
+  private cancels = 0
+
+  constructor(options: Options) {
+    this.options = options
+  }
+
+  /** Gives a request to the engine, and writes the response. */
+  startQuery(body: Uint8Array): void {
+    const { clock, engine, settings, writer } = this.options
+    const startedAt = clock.currentTimeMillisUnsafe()
+    let timeout = millis(settings.queryTimeout)
+    this.options.setDeadline("idle", Number.POSITIVE_INFINITY)
+    this.options.setDeadline("query", startedAt + timeout)
+    const driver = QueryDriver.make({
+      engine,
+      request: body,
+      writer,
+      settings,
+      internalError: () => Answer.body("internal"),
+      onAccepted: (payload, own) => {
+        if (own !== undefined) timeout = Math.min(timeout, millis(own))
+        return this.publish({ _tag: "Accepted", payload })
+      },
+      onBegin: (what) => {
+        if (what === "terminal") {
+          this.terminalBegun()
+        } else {
+          this.accepts++
+          this.options.dispatch({ _tag: "AcceptBegun" })
+          // Not before: the response would be a reject, and that says that nothing was run.
+          this.options.setDeadline("query", startedAt + timeout)
+        }
+      }
+    })
+    this.query = driver
+    this.fork(body, driver.run, (exit) => this.queryEnded(driver, exit))
+  }
+
+  /** Interrupts the query. The machine hears of it when the query's finalizers have run. */
+  stopQuery(): void {
+    this.last?.interruptUnsafe()
+  }
+
+  /**
+   * Writes the answer that the machine has decided on by the time the write has its turn. `request` is the
+   * body of a request for which no query was started.
+   */
+  answer(request: Uint8Array | undefined): void {
+    const query = request === undefined ? this.query : undefined
+    let answered: Frame.Frame | undefined
+    const write = this.options.writer.write(() => {
+      const state = this.options.state()
+      if (state._tag !== "Stopping") return []
+      answered = Answer.frame(state.answer)
+      this.terminalBegun()
+      return [answered]
+    }, urgent)
+    this.fork(request, write, (exit) =>
+      Exit.isSuccess(exit) && answered !== undefined
+        ? this.answered(query, answered)
+        : this.failed(query, exit)
+    )
+  }
+
+  /** Waits for the end of the response under way. */
+  get settled(): Effect.Effect<void> {
+    return Effect.suspend(() => after(this.last))
+  }
+
+  statistics(): Pick<ControlStatistics, "accepted" | "rejected" | "cancelled"> {
+    return { accepted: this.accepts, rejected: this.rejects, cancelled: this.cancels }
+  }
+
+  /**
+   * Runs a response in a fiber of its own. Its turn comes when the one before it has ended: that has begun its
+   * last message, but the socket may not have taken all of it yet. The request is made known before that.
+   */
+  private fork<A, E>(
+    request: Uint8Array | undefined,
+    response: Effect.Effect<A, E>,
+    onExit: (exit: Exit.Exit<A, E>) => Effect.Effect<void>
+  ): void {
+    const before = this.last
+    const tell = request === undefined ? Effect.void : this.publish({ _tag: "Request", body: request })
+    this.options.fork(
+      Effect.withFiber((fiber) => {
+        this.last = fiber
+        return tell.pipe(
+          Effect.andThen(after(before)),
+          // The response before may have ended because the connection did.
+          Effect.andThen(Effect.suspend(() => (this.isClosed ? Effect.interrupt : response))),
+          Effect.onExit(onExit),
+          Effect.ignoreCause
+        )
+      })
+    )
+  }
+
+  private get isClosed(): boolean {
+    return this.options.state()._tag === "Closed"
+  }
+
+  private terminalBegun(): void {
+    const { clock, settings } = this.options
+    this.options.setDeadline("query", Number.POSITIVE_INFINITY)
+    this.options.setDeadline("idle", clock.currentTimeMillisUnsafe() + millis(settings.idleTimeout))
+    this.options.dispatch({ _tag: "TerminalBegun" })
+  }
+
+  private queryEnded(
+    driver: QueryDriver.QueryDriver,
+    exit: Exit.Exit<End, QueryInitError | FrameWriter.Failure>
+  ): Effect.Effect<void> {
+    if (Exit.isSuccess(exit)) return this.responded(driver, exit.value)
+    if (this.options.state()._tag === "Stopping" && this.query === driver) {
+      return Effect.sync(() => this.options.dispatch({ _tag: "QueryStopped" }))
+    }
+    return this.failed(driver, exit)
+  }
+
+  private responded(driver: QueryDriver.QueryDriver, end: End): Effect.Effect<void> {
+    switch (end._tag) {
+      case "Complete":
+        return this.publish({ _tag: "Completed", query: driver.statistics("complete") })
+      case "Failed":
+        return this.publish({ _tag: "Failed", payload: end.payload, query: driver.statistics("error") })
+      case "Rejected":
+        this.rejects++
+        return this.publish({ _tag: "Rejected", payload: end.payload })
+    }
+  }
+
+  private answered(query: QueryDriver.QueryDriver | undefined, frame: Frame.Frame): Effect.Effect<void> {
+    switch (frame.type) {
+      case Frame.Type.Reject:
+        this.rejects++
+        return this.publish({ _tag: "Rejected", payload: frame.body })
+      case Frame.Type.Error:
+        return this.publish({ _tag: "Failed", payload: frame.body, query: statistics(query, "error") })
+      default:
+        this.cancels++
+        return this.publish({ _tag: "Cancelled", query: statistics(query, "cancel") })
+    }
+  }
+
+  /** The response has not been written to its end, and the connection ends for it, or has ended already. */
+  private failed(
+    query: QueryDriver.QueryDriver | undefined,
+    exit: Exit.Exit<unknown, QueryInitError | FrameWriter.Failure>
+  ): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const event = Exit.isFailure(exit) ? failure(exit.cause) : undefined
+      if (event !== undefined) this.options.dispatch(event)
+      const state = this.options.state()
+      const reason = state._tag === "Closed" && state.reason === "write" ? "fail" : "abort"
+      return this.publish({ _tag: "Aborted", query: statistics(query, reason) })
+    })
+  }
+
+  private publish(event: Told): Effect.Effect<void> {
+    return this.options.publish({ ...event, connection: this.options.connection })
+  }
+}
+
+const after = (fiber: Fiber.Fiber<unknown, unknown> | undefined): Effect.Effect<void> =>
+  fiber === undefined || fiber.pollUnsafe() !== undefined ? Effect.void : Effect.asVoid(Fiber.await(fiber))
+
+const statistics = (
+  query: QueryDriver.QueryDriver | undefined,
+  reason: QueryDriverReason
+): QueryDriverStatistics =>
+  query?.statistics(reason) ?? {
+    bytesTransferred: 0,
+    payloadBytesTransferred: 0,
+    messages: 0,
+    runs: 0,
+    reason
+  }
+
+/** What the failure of a response means for the connection: nothing if it was interrupted. */
+const failure = (cause: Cause.Cause<QueryInitError | FrameWriter.Failure>): Control.Event | undefined => {
+  if (Cause.hasInterruptsOnly(cause)) return undefined
+  const error = Cause.findErrorOption(cause)
+  if (error._tag === "None") return { _tag: "RunFailed", detail: String(Cause.squash(cause)) }
+  return error.value._tag === "QueryInitError"
+    ? { _tag: "InitFailed", detail: error.value.message }
+    : { _tag: "WriteFailed", detail: FrameWriter.describe(error.value) }
+}

@@ -202,7 +202,11 @@ describe("with readWrite", () => {
             }),
             "a,b\r\n3,x\r\n"
           )
-          assert.deepStrictEqual(yield* rows(engine, "FROM t ORDER BY a"), [{ a: 1 }, { a: 3 }])
+          assert.deepStrictEqual(
+            yield* rows(engine, "UPDATE t SET a = ? WHERE a = 3 RETURNING a", { parameters: [4] }),
+            [{ a: 4 }]
+          )
+          assert.deepStrictEqual(yield* rows(engine, "FROM t ORDER BY a"), [{ a: 1 }, { a: 4 }])
           assert.deepInclude(yield* failure(engine, "INSERT INTO t VALUES ('x'::INTEGER)"), { type: "J" })
         })
       )

@@ -32,7 +32,7 @@ const run = (
     )
     const statement = yield* Statement.prepare(session, request.query, request.parameters, permissions)
     return {
-      columns: statement.columns.map(({ name, type }) => ({ name, type: Types.name(type) })),
+      columns: statement.columns?.map(({ name, type }) => ({ name, type: Types.name(type) })),
       chunks: statement.wrappable
         ? ResultFormat.encode(request.format, { session, source: statement, bound: statement.bound }, staging)
         : Stream.unwrap(
@@ -59,7 +59,25 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /**
- * A {@link QueryEngine} on an embedded DuckDB.
+ * A {@link QueryEngine} on a DuckDB in this process.
+ *
+ * **Details**
+ *
+ * Answers the v1 query API in all its formats, with positional and named parameters. By default it only
+ * reads, and only what `options` name. A query that cannot be prepared is rejected; one that fails later ends
+ * with an error, never as a whole result. Interruption stops DuckDB within milliseconds and waits for it.
+ *
+ * A database, file or limit that cannot be had fails the layer with a {@link Failure.DuckDbError} that names
+ * the setting.
+ *
+ * **Gotchas**
+ *
+ * Each running query holds one of libuv's threads. Set the environment variable `UV_THREADPOOL_SIZE` to more
+ * than the number of queries that may run at once, before anything uses the pool: where all threads are
+ * taken, a query waits for another to end, and so does its cancellation.
+ *
+ * A single call of a function on one huge value (`list_sort` of millions) cannot be interrupted. After 10 s
+ * the cancellation goes ahead without it, and its connection closes when it ends.
  */
 export const layer = (options: Database.DuckDbOptions): Layer.Layer<QueryEngine, Failure.DuckDbError> =>
   Layer.effect(QueryEngine, make(options))

@@ -66,6 +66,8 @@ class Native implements Session {
   /** The last call; settles when that call has ended. Never rejects. */
   private pending: Promise<void> = Promise.resolve()
   private running = false
+  /** Set when an interrupted call did not end in time: it has been waited for once, which is enough. */
+  private abandoned = false
   private readonly readOnly: boolean
 
   constructor(connection: DuckDBConnection, readOnly: boolean) {
@@ -108,7 +110,10 @@ class Native implements Session {
   private readonly stop: Effect.Effect<void> = Effect.callback<void>((resume) => {
     // Real timers on purpose: DuckDB's threads do not run on a test's virtual clock.
     const repeat = setInterval(() => this.connection.interrupt(), interruptRepeatMs)
-    const giveUp = setTimeout(() => done(), interruptWaitMs)
+    const giveUp = setTimeout(() => {
+      this.abandoned = true
+      done()
+    }, interruptWaitMs)
     const done = () => {
       clearInterval(repeat)
       clearTimeout(giveUp)
@@ -119,13 +124,12 @@ class Native implements Session {
   })
 
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
-    if (!this.running) return Effect.promise(() => this.disconnect())
+    const stopped = this.running && !this.abandoned ? this.stop : Effect.void
     return Effect.andThen(
-      this.stop,
-      Effect.suspend(() => {
-        if (!this.running) return Effect.promise(() => this.disconnect())
-        this.pending.then(() => this.disconnect())
-        return Effect.void
+      stopped,
+      Effect.promise(() => {
+        const disconnected = this.pending.then(() => this.disconnect())
+        return this.running ? Promise.resolve() : disconnected
       })
     )
   })

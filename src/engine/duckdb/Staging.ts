@@ -15,7 +15,7 @@ import * as Parameters from "./Parameters.ts"
 import type { Rows } from "./ResultStream.ts"
 import * as Session from "./Session.ts"
 import * as Sql from "./Sql.ts"
-import { columnsOf, type Statement } from "./Statement.ts"
+import { columnsOf, type Whole } from "./Statement.ts"
 import type { ResultColumn, Source } from "./TextSql.ts"
 import * as Types from "./Types.ts"
 
@@ -99,7 +99,7 @@ export const table = Effect.fnUntraced(function* (
 export const runWhole = (
   staging: Staging,
   session: Session.Session,
-  statement: Statement
+  statement: Whole
 ): Effect.Effect<Rows, QueryError, Scope.Scope> =>
   Effect.mapError(
     Effect.gen(function* () {

@@ -18,17 +18,26 @@ export interface Permissions {
 }
 
 /** A statement that was found fit to run. */
-export interface Statement {
-  /** One statement; where it is wrappable, without a semicolon or comment at its end. */
+export type Statement = Wrappable | Whole
+
+/** A statement that can stand in a `FROM` clause, so that DuckDB formats and streams its rows. */
+export interface Wrappable {
+  readonly wrappable: true
+  /** The statement without a semicolon or comment at its end. */
   readonly sql: string
   readonly bound: ReadonlyArray<Parameters.Bound>
   /** Names as results carry them: names that occur twice have been told apart (`a`, `a_1`). */
   readonly columns: ReadonlyArray<ResultColumn>
-  /**
-   * Whether the statement can stand in a `FROM` clause, so that DuckDB formats and streams its rows. The
-   * others (`EXPLAIN`, most `PRAGMA`s, everything that writes) have small results.
-   */
-  readonly wrappable: boolean
+}
+
+/** The others (`EXPLAIN`, most `PRAGMA`s, everything that writes), which have small results. */
+export interface Whole {
+  readonly wrappable: false
+  /** The statement as it came. */
+  readonly sql: string
+  readonly bound: ReadonlyArray<Parameters.Bound>
+  /** Absent where they depend on parameters. */
+  readonly columns: ReadonlyArray<ResultColumn> | undefined
 }
 
 /**
@@ -44,12 +53,13 @@ export const prepare = Effect.fnUntraced(function* (
   const sql = Lexer.trimEnd(query)
   yield* allow(session, prepared.statementType, sql, permissions)
   const bound = yield* Effect.fromResult(Parameters.match(prepared, parameters))
-  const columns = columnsOf(prepared)
+  const columns = hasUnknown(prepared) ? undefined : columnsOf(prepared)
   const wrapped =
     prepared.statementType === StatementType.SELECT ? yield* columnsOfWrapped(session, sql, bound) : undefined
-  return wrapped?.length === columns.length
-    ? { sql, bound, columns: wrapped, wrappable: true }
-    : { sql: query, bound, columns, wrappable: false }
+  // Other columns would mean that the text was cut where it should not have been.
+  return wrapped === undefined || (columns !== undefined && columns.length !== wrapped.length)
+    ? { wrappable: false, sql: query, bound, columns }
+    : { wrappable: true, sql, bound, columns: wrapped }
 })
 
 /** Prepares the text as it came, so that error positions are those of the client's own text. */

@@ -119,7 +119,7 @@ const resolve = Effect.fnUntraced(function* ({ config, listen, table, ...setting
     ...(listen.length > 0 ? { listen } : {}),
     ...(table.length > 0 ? { tables: yield* tables(table) } : {})
   }
-  const path = Option.getOrElse(config, () => process.env[constant("config")])
+  const path = Option.getOrElse(config, () => process.env[constant("config")] || undefined)
   const sources = [flagsGiven(given), environment] as const
   return yield* ServeConfig.load(path === undefined ? sources : [...sources, yield* file(path)])
 })

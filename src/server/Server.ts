@@ -156,7 +156,7 @@ const unsent = (socket: Net.Socket): number => {
 
 /** A server with these settings, on the `QueryEngine` of the context. */
 export const layer = (
-  config: Partial<ServerConfig.ServerConfig> = {}
+  config: ServerConfig.Options = {}
 ): Layer.Layer<Server, Listener.ListenError | Address.AddressError, QueryEngine> =>
   Layer.effect(Server, make(ServerConfig.make(config)))
 

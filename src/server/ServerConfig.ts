@@ -4,6 +4,7 @@
  */
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
+import * as Duration from "effect/Duration"
 import * as Settings from "../connection/Settings.ts"
 import * as Address from "../wire/Address.ts"
 import { LengthCounts } from "../wire/LengthDelimited.ts"
@@ -90,8 +91,25 @@ export const defaultListen: ReadonlyArray<string> = [`127.0.0.1:${Address.defaul
 /** The defaults of all settings. */
 export const defaults: ServerConfig = { ...Setting.defaults(settings), listen: defaultListen }
 
+/**
+ * Settings as code gives them: a duration is whatever Effect takes for one, such as `"5 seconds"`; sizes are in
+ * bytes. What is left out, or `undefined`, has its default.
+ */
+export type Options = {
+  readonly [K in keyof ServerConfig]?:
+    | (ServerConfig[K] extends Duration.Duration ? Duration.Input : ServerConfig[K])
+    | undefined
+}
+
 /** A configuration that differs from the defaults in what is given. */
-export const make = (given: Partial<ServerConfig> = {}): ServerConfig => ({ ...defaults, ...given })
+export const make = (given: Options = {}): ServerConfig => {
+  const values = Object.entries(given).flatMap(([name, value]) => {
+    if (value === undefined) return []
+    const isDuration = Duration.isDuration(defaults[name as keyof ServerConfig])
+    return [[name, isDuration ? Duration.fromInputUnsafe(value as Duration.Input) : value]]
+  })
+  return { ...defaults, ...Object.fromEntries(values) }
+}
 
 /**
  * Reads the settings through Effect's Config, each under its own name; what is missing has its default. An

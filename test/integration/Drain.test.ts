@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
@@ -10,9 +10,7 @@ import * as TinyEngine from "../support/TinyEngine.ts"
 
 const start = Effect.fnUntraced(function* (drainTimeout: Duration.Input = "30 seconds") {
   const tiny = TinyEngine.make()
-  const live = yield* LiveServer.start(tiny.engine, {
-    drainTimeout: Duration.fromInputUnsafe(drainTimeout)
-  })
+  const live = yield* LiveServer.start(tiny.engine, { drainTimeout })
   return { tiny, ...live }
 })
 

@@ -2,7 +2,6 @@
  * The server on the real engine, over real sockets.
  */
 import { assert, describe, it } from "@effect/vitest"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as DuckDbEngine from "../../src/engine/duckdb/DuckDbEngine.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
@@ -17,7 +16,7 @@ const silent = "SELECT sum(a.range * b.range) AS s FROM range(10000000) AS a, ra
 const request = (query: string, more: Record<string, unknown> = {}): string =>
   JSON.stringify({ version: "v1", query, ...more })
 
-const start = Effect.fnUntraced(function* (config: Partial<ServerConfig.ServerConfig> = {}) {
+const start = Effect.fnUntraced(function* (config: ServerConfig.Options = {}) {
   const engine = yield* DuckDbEngine.make({ sample: true, threads: 2 })
   const live = yield* LiveServer.start(engine, config)
   return { live, peer: yield* LiveServer.connect(live.address) }
@@ -120,7 +119,7 @@ describe("a query that computes in silence", () => {
 
   it.live("gets heartbeats in the meantime, and others are served", () =>
     Effect.gen(function* () {
-      const { peer, live } = yield* start({ heartbeatInterval: Duration.millis(50) })
+      const { peer, live } = yield* start({ heartbeatInterval: "50 millis" })
       yield* peer.request(request(silent))
       const other = yield* LiveServer.connect(live.address)
       assert.deepStrictEqual(yield* json(other, "SELECT 1 AS a"), [{ a: 1 }])
@@ -133,7 +132,7 @@ describe("a query that computes in silence", () => {
 
   it.live("ends with an error at its own timeoutMs, or the server's queryTimeout", () =>
     Effect.gen(function* () {
-      const { peer, live } = yield* start({ queryTimeout: Duration.millis(300) })
+      const { peer, live } = yield* start({ queryTimeout: "300 millis" })
       for (const more of [{ timeoutMs: 50 }, {}, { timeoutMs: 3_600_000 }]) {
         yield* peer.request(request(silent, more))
         const { end } = yield* Response.take(peer)

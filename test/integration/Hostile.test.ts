@@ -3,7 +3,6 @@
  */
 import { Buffer } from "node:buffer"
 import { assert, describe, it } from "@effect/vitest"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as fc from "fast-check"
 import * as ServerConfig from "../../src/server/ServerConfig.ts"
@@ -12,7 +11,7 @@ import * as Poll from "../support/Poll.ts"
 import * as Response from "../support/Response.ts"
 import * as TinyEngine from "../support/TinyEngine.ts"
 
-const start = Effect.fnUntraced(function* (config: Partial<ServerConfig.ServerConfig> = {}) {
+const start = Effect.fnUntraced(function* (config: ServerConfig.Options = {}) {
   const tiny = TinyEngine.make()
   return { tiny, ...(yield* LiveServer.start(tiny.engine, config)) }
 })
@@ -87,7 +86,7 @@ describe("a client that vanishes", () => {
 describe("a client that stops reading", () => {
   it.live("stops its query, holds a bounded amount of it, and is dropped after writeTimeout", () =>
     Effect.gen(function* () {
-      const live = yield* start({ writeTimeout: Duration.millis(300) })
+      const live = yield* start({ writeTimeout: "300 millis" })
       const slow = yield* LiveServer.dial(live.address, { paused: true })
       const other = yield* LiveServer.connect(live.address)
       slow.socket.write(frame("R", "endless"))
@@ -106,7 +105,7 @@ describe("a client that stops reading", () => {
 
   it.live.fails("is told apart from one that closes the connection", () =>
     Effect.gen(function* () {
-      const live = yield* start({ writeTimeout: Duration.millis(100) })
+      const live = yield* start({ writeTimeout: "100 millis" })
       const slow = yield* LiveServer.dial(live.address, { paused: true })
       slow.socket.write(frame("R", "endless"))
       const { control, detail } = yield* live.event("Closed")
@@ -143,7 +142,7 @@ describe("a client that stops reading", () => {
 describe("a client that dribbles", () => {
   it.live("is dropped when its frame takes longer than requestTimeout, however busy it is", () =>
     Effect.gen(function* () {
-      const live = yield* start({ requestTimeout: Duration.millis(200) })
+      const live = yield* start({ requestTimeout: "200 millis" })
       const client = yield* LiveServer.dial(live.address)
       const bytes = frame("R", `echo ${"x".repeat(1000)}`)
       yield* Effect.forkChild(
@@ -164,7 +163,7 @@ describe("a client that dribbles", () => {
 
   it.live("is dropped when it asks nothing for idleTimeout", () =>
     Effect.gen(function* () {
-      const live = yield* start({ idleTimeout: Duration.millis(100) })
+      const live = yield* start({ idleTimeout: "100 millis" })
       const client = yield* LiveServer.dial(live.address)
       yield* client.closed
       assert.include((yield* live.event("Closed")).detail, "idleTimeout")

@@ -1,6 +1,8 @@
 import { networkInterfaces } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
@@ -203,6 +205,54 @@ describe("maxConnections", () => {
       while ((yield* server.connections) > 0) yield* Effect.sleep(5)
       const next = yield* LiveServer.connect(address)
       assert.strictEqual(yield* Response.result(next, "echo yes"), "yes")
+    })
+  )
+})
+
+describe("a connection beyond maxConnections", () => {
+  it.live("does not keep its place by asking nothing: it has requestTimeout for that", () =>
+    Effect.gen(function* () {
+      const { address, event } = yield* LiveServer.start(TinyEngine.make().engine, {
+        maxConnections: 1,
+        requestTimeout: "50 millis"
+      })
+      const first = yield* LiveServer.connect(address)
+      yield* event("Opened")
+      const beyond = yield* LiveServer.dial(address)
+      yield* beyond.closed
+      assert.strictEqual((yield* event("Closed")).connection.id, 2)
+      assert.strictEqual(yield* Response.result(first, "echo on"), "on")
+    })
+  )
+})
+
+describe("layerConfig", () => {
+  const build = (settings: Record<string, unknown>) =>
+    Layer.build(
+      Server.layerConfig.pipe(
+        Layer.provide(Layer.succeed(QueryEngine, TinyEngine.make().engine)),
+        Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown(settings))),
+        Layer.provide(Logger.layer([]))
+      )
+    )
+
+  it.live("starts a server with the settings of Effect's Config", () =>
+    Effect.gen(function* () {
+      const context = yield* build({ listen: ["127.0.0.1:0"], maxFrameSize: "20 B" })
+      const [address] = Context.get(context, Server.Server).addresses
+      assert.isDefined(address)
+      const peer = yield* LiveServer.connect(address)
+      assert.strictEqual(yield* Response.result(peer, "echo short"), "short")
+      yield* peer.request("echo much too long")
+      assert.strictEqual(yield* peer.next, "closed")
+    })
+  )
+
+  it.live("fails with the setting that is wrong", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Effect.scoped(build({ maxFrameSize: "huge" })))
+      assert.strictEqual(error._tag, "ConfigError")
+      assert.include(error.message, "maxFrameSize")
     })
   )
 })

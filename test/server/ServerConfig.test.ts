@@ -99,6 +99,23 @@ describe("the settings", () => {
   )
 })
 
+describe("make", () => {
+  it("takes a duration in any of Effect's forms, and the default for what is left out", () => {
+    const given = {
+      drainTimeout: "5 seconds",
+      idleTimeout: 250,
+      maxConnections: 3,
+      backlog: undefined
+    } as const
+    assert.deepStrictEqual(ServerConfig.make(given), {
+      ...ServerConfig.defaults,
+      drainTimeout: Duration.seconds(5),
+      idleTimeout: Duration.millis(250),
+      maxConnections: 3
+    })
+  })
+})
+
 describe("listen", () => {
   it.effect("is a list, or text with commas", () =>
     Effect.gen(function* () {

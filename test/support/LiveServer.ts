@@ -33,7 +33,7 @@ const quiet = Logger.layer([])
 
 export const start = Effect.fnUntraced(function* (
   engine: QueryEngine["Service"],
-  config: Partial<ServerConfig.ServerConfig> = {}
+  config: ServerConfig.Options = {}
 ) {
   const events: Array<ConnectionEvent> = []
   const outer = yield* Effect.scope

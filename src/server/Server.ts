@@ -5,6 +5,7 @@ import type * as Net from "node:net"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -72,7 +73,7 @@ export const make = Effect.fnUntraced(function* (
     if (refusing) refused++
     else served++
     const id = ++count
-    const program = Effect.flatMap(open(socket), (duplex) => {
+    const program = Effect.flatMap(open(socket, config.writeTimeout), (duplex) => {
       const connection = Connection.make(duplex, {
         info: { id, ...endpoints(socket, address, id) },
         // Whoever is only to be told that there is no place for him must not wait with his request.
@@ -127,14 +128,24 @@ export const make = Effect.fnUntraced(function* (
   })
 })
 
-const open = (socket: Net.Socket) =>
+const open = (socket: Net.Socket, writeTimeout: Duration.Input) =>
   NodeSocket.fromDuplex(
     Effect.acquireRelease(Effect.succeed(socket), () =>
       Effect.sync(() => {
-        if (!socket.closed) socket.destroySoon()
+        if (socket.closed) return
+        // Node closes a socket once it has sent what it holds; a peer that takes nothing of that gets no more
+        // time than for any other write. The connection has ended, so this is between Node and the kernel.
+        socket.setTimeout(timerMillis(writeTimeout), () => socket.destroy())
+        socket.destroySoon()
       })
     )
   )
+
+/** A duration as Node's timers take it: none is 0. */
+const timerMillis = (input: Duration.Input): number => {
+  const duration = Duration.fromInputUnsafe(input)
+  return Duration.isFinite(duration) ? Math.min(Math.ceil(Duration.toMillis(duration)), 2 ** 31 - 1) : 0
+}
 
 const endpoints = (socket: Net.Socket, address: Address.Address, id: number) =>
   address._tag === "Unix"

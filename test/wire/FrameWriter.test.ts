@@ -337,6 +337,22 @@ describe("the write budget", () => {
     })
   )
 
+  it.effect("does not hold up what is urgent", () =>
+    Effect.gen(function* () {
+      const budget = new Budget(10)
+      const { fake, writer, write } = yield* Effect.provideService(open(), WriteBudget, budget)
+      yield* write(text("spends it"))
+      const bulk = yield* Effect.forkChild(write(text("bulk")), { startImmediately: true })
+      yield* Effect.forkChild(
+        writer.write(() => [heartbeat], { urgent: true }),
+        { startImmediately: true }
+      )
+      assert.deepStrictEqual(written(fake), ["I spends it", "H"])
+      yield* Fiber.join(bulk)
+      assert.deepStrictEqual(written(fake), ["I spends it", "H", "I bulk"])
+    })
+  )
+
   it.effect("can be interrupted for", () =>
     Effect.gen(function* () {
       const budget = new Budget(1)

@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
+import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as ConnectionLog from "../server/ConnectionLog.ts"
 import * as Log from "../server/Log.ts"
 import * as Server from "../server/Server.ts"
@@ -133,7 +134,7 @@ const engine = (config: ServeConfig.ServeConfig) =>
     Effect.gen(function* () {
       const DuckDbEngine = yield* Effect.promise(() => import("../engine/duckdb/DuckDbEngine.ts"))
       const { allowExternalAccess, database, memoryLimit, readWrite, tables, threads } = config
-      return DuckDbEngine.layer({
+      const opened = DuckDbEngine.make({
         database,
         tables,
         readWrite,
@@ -142,6 +143,8 @@ const engine = (config: ServeConfig.ServeConfig) =>
         threads,
         sample: database === undefined && Object.keys(tables).length === 0
       })
+      // A database that is closed while it is still being furnished never lets the process end.
+      return Layer.effect(QueryEngine, Effect.uninterruptible(opened))
     })
   )
 
@@ -157,18 +160,19 @@ const survivesItsLog = Effect.acquireRelease(
 
 const serve = Effect.fnUntraced(function* (given: Given) {
   const config = yield* resolve(given)
+  let stopNow: Effect.Effect<void> = Effect.void
   yield* survivesItsLog
-  return yield* Effect.scoped(
-    Effect.gen(function* () {
-      let stopNow: Effect.Effect<void> = Effect.void
-      // Before the server, so that the signals are still heard while it stops.
-      yield* Signals.onSecond(Effect.suspend(() => stopNow))
-      const server = yield* Server.make(config)
-      stopNow = server.stopNow
-      yield* Effect.logInfo("Started (send SIGINT or SIGTERM to exit)")
-      return yield* Effect.onInterrupt(Effect.never, () => Effect.logInfo("Stopping..."))
-    })
-  ).pipe(Effect.provide(Layer.provideMerge(engine(config), logging(config))))
+  // Before all else, so that signals are heard while the engine opens and while the server stops.
+  yield* Signals.onSecond(Effect.suspend(() => stopNow))
+  const running = Effect.gen(function* () {
+    const server = yield* Server.make(config)
+    stopNow = server.stopNow
+    yield* Effect.logInfo("Started (send SIGINT or SIGTERM to exit)")
+    return yield* Effect.onInterrupt(Effect.never, () => Effect.logInfo("Stopping..."))
+  })
+  return yield* Effect.scoped(running).pipe(
+    Effect.provide(Layer.provideMerge(engine(config), logging(config)))
+  )
 })
 
 export const command = Command.make("serve", flags, (given) =>

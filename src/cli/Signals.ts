@@ -23,7 +23,8 @@ export const onSecond = Effect.fnUntraced(function* (
   const onSignal = () => {
     count++
     if (count === 2) Effect.runForkWith(context)(effect)
-    if (count === 3) process.exit(1)
+    // An exit would wait for the engine's native calls, which may be what it is stuck in.
+    if (count === 3) process.kill(process.pid, "SIGKILL")
   }
   yield* Effect.acquireRelease(
     Effect.sync(() => {

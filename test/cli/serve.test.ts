@@ -1,4 +1,5 @@
-import { writeFileSync } from "node:fs"
+import { execFileSync } from "node:child_process"
+import { readdirSync, writeFileSync } from "node:fs"
 import * as Net from "node:net"
 import { join } from "node:path"
 import { DuckDBInstance } from "@duckdb/node-api"
@@ -7,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Dataconn from "../support/Dataconn.ts"
 import * as Folder from "../support/Folder.ts"
 import * as LiveServer from "../support/LiveServer.ts"
+import * as Poll from "../support/Poll.ts"
 import * as Response from "../support/Response.ts"
 
 const request = (query: string): string => JSON.stringify({ version: "v1", query })
@@ -146,6 +148,37 @@ describe("a signal", () => {
         assert.isAbove(received, 50_000_000)
         yield* server.line(/ complete \(\d+ bytes\)$/)
       })
+  )
+
+  it.live.each([0, 10, 20, 40, 80])(
+    "%i ms into the opening of the database ends it, and leaves nothing behind",
+    (moment) =>
+      Effect.gen(function* () {
+        const folder = yield* Folder.make
+        const server = yield* Dataconn.serve([], { env: { TMPDIR: folder } })
+        yield* Poll.until("the database is being opened", () => readdirSync(folder).length > 0)
+        yield* Effect.sleep(moment)
+        yield* server.kill("SIGTERM")
+        assert.strictEqual(yield* server.exit, 0)
+        assert.deepStrictEqual(readdirSync(folder), [])
+        assert.strictEqual(server.stderr(), "")
+      })
+  )
+
+  it.live("that comes a third time ends even an opening that is stuck", () =>
+    Effect.gen(function* () {
+      const folder = yield* Folder.make
+      // Nobody writes to the pipe, so that whoever opens it waits.
+      const pipe = join(folder, "stuck.csv")
+      execFileSync("mkfifo", [pipe])
+      const server = yield* Dataconn.serve(["--table", `a=${pipe}`], { env: { TMPDIR: folder } })
+      yield* Poll.until("the database is being opened", () => readdirSync(folder).length > 1)
+      while (server.running()) {
+        yield* server.kill("SIGTERM")
+        yield* Effect.sleep(50)
+      }
+      assert.strictEqual(yield* server.exit, "SIGKILL")
+    })
   )
 
   it.live("stops at once when it comes a second time", () =>

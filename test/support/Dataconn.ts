@@ -25,6 +25,7 @@ export interface Dataconn {
   /** Nobody reads its output from now on. */
   readonly closeOutput: Effect.Effect<void>
   readonly kill: (signal: NodeJS.Signals) => Effect.Effect<void>
+  readonly running: () => boolean
   /** Waits until it has ended; its exit code, or the signal that killed it. */
   readonly exit: Effect.Effect<number | NodeJS.Signals>
   /** Where it listens, once it has started; the port is the one that the system chose. */
@@ -89,6 +90,7 @@ const observe = (child: ChildProcessByStdio<null, Readable, Readable>): Dataconn
     line,
     closeOutput: Effect.sync(() => void child.stdout.destroy()),
     kill: (signal) => Effect.sync(() => void child.kill(signal)),
+    running: () => ended === undefined,
     exit: Effect.map(
       Poll.until("the command ends", () => ended !== undefined),
       () => ended ?? 0

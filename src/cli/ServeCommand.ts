@@ -9,7 +9,6 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
-import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as ConnectionLog from "../server/ConnectionLog.ts"
 import * as Log from "../server/Log.ts"
 import * as Server from "../server/Server.ts"
@@ -134,7 +133,7 @@ const engine = (config: ServeConfig.ServeConfig) =>
     Effect.gen(function* () {
       const DuckDbEngine = yield* Effect.promise(() => import("../engine/duckdb/DuckDbEngine.ts"))
       const { allowExternalAccess, database, memoryLimit, readWrite, tables, threads } = config
-      const opened = DuckDbEngine.make({
+      return DuckDbEngine.layer({
         database,
         tables,
         readWrite,
@@ -143,8 +142,6 @@ const engine = (config: ServeConfig.ServeConfig) =>
         threads,
         sample: database === undefined && Object.keys(tables).length === 0
       })
-      // A database that is closed while it is still being furnished never lets the process end.
-      return Layer.effect(QueryEngine, Effect.uninterruptible(opened))
     })
   )
 

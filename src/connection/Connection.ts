@@ -192,7 +192,12 @@ class Session {
       while (this.state._tag !== "Closed") {
         const exit = yield* Effect.exit(frames.pull)
         if (Exit.isFailure(exit)) {
-          this.dispatch(readFailure(exit.cause))
+          const timeout = frames.writer.timedOut()
+          this.dispatch(
+            timeout === undefined
+              ? readFailure(exit.cause)
+              : { _tag: "WriteFailed", detail: FrameWriter.describe(timeout) }
+          )
           continue
         }
         for (const frame of exit.value) this.dispatch(frameEvent(frame), frame.body)

@@ -47,6 +47,8 @@ export interface QueryDriver {
 
 const complete: End = { _tag: "Complete" }
 
+const isChunk = (type: Frame.Type): boolean => type === Frame.Type.Intermediate || type === Frame.Type.Final
+
 const initMessage = (cause: Cause.Cause<unknown>): string => {
   const error = Cause.squash(cause)
   return error instanceof Error ? error.message : String(error)
@@ -101,7 +103,7 @@ export const make = (options: Options): QueryDriver => {
     const frames = buffer.take()
     for (const frame of frames) {
       bytes += Frame.size(frame)
-      payloadBytes += frame.body.length
+      if (isChunk(frame.type)) payloadBytes += frame.body.length
       messages++
     }
     if (frames[0]?.type === Frame.Type.Accept) options.onBegin("accept")

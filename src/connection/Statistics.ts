@@ -39,6 +39,7 @@ export type QueryDriverReason = "error" | "cancel" | "complete" | "fail" | "abor
 
 export interface QueryDriverStatistics {
   readonly bytesTransferred: number
+  /** Bytes of the result: the bodies of its chunks. */
   readonly payloadBytesTransferred: number
   readonly messages: number
   /** How often the engine was asked for more. */

@@ -80,6 +80,8 @@ export interface FrameWriter {
   readonly flushed: Effect.Effect<void>
   /** Drops the connection at once, with whatever was not sent yet. */
   readonly destroy: Effect.Effect<void>
+  /** The timeout that ended the connection, if one did. The reader may hear of that end first. */
+  readonly timedOut: () => WriteTimeout | undefined
   /** Whether a write is under way. */
   readonly isWriting: () => boolean
   /** When a write last began or ended, in milliseconds of the Clock. */
@@ -219,6 +221,7 @@ export const make = Effect.fnUntraced(function* (
     write,
     flushed: idle.await,
     destroy,
+    timedOut: () => timeout,
     isWriting: () => writing,
     lastWriteAt: () => lastWriteAt,
     bytesWritten: () => bytesWritten,

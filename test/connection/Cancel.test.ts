@@ -61,7 +61,7 @@ describe("a cancel", () => {
           runs: 1,
           messages: 2,
           bytesTransferred: 14,
-          payloadBytesTransferred: 4
+          payloadBytesTransferred: 1
         }
       })
       yield* assertUsable(served)

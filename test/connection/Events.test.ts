@@ -49,7 +49,7 @@ describe("events", () => {
           connection,
           query: {
             bytesTransferred: 16,
-            payloadBytesTransferred: 6,
+            payloadBytesTransferred: 3,
             messages: 2,
             runs: 1,
             reason: "complete"
@@ -63,7 +63,7 @@ describe("events", () => {
           _tag: "Failed",
           connection,
           payload: "bad",
-          query: { bytesTransferred: 23, payloadBytesTransferred: 8, messages: 3, runs: 1, reason: "error" }
+          query: { bytesTransferred: 23, payloadBytesTransferred: 2, messages: 3, runs: 1, reason: "error" }
         },
         { _tag: "Request", connection, body: "four" },
         {
@@ -76,7 +76,7 @@ describe("events", () => {
         {
           _tag: "Aborted",
           connection,
-          query: { bytesTransferred: 8, payloadBytesTransferred: 3, messages: 1, runs: 0, reason: "abort" }
+          query: { bytesTransferred: 8, payloadBytesTransferred: 0, messages: 1, runs: 0, reason: "abort" }
         },
         {
           _tag: "Closed",

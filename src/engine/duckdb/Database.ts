@@ -99,10 +99,14 @@ const openInstance = (
   )
 
 const attempt = <A>(setting: string, thunk: () => Promise<A>): Effect.Effect<A, DuckDbError> =>
-  Effect.tryPromise({
-    try: thunk,
-    catch: (cause) => new DuckDbError({ setting, message: `${setting}: ${fromCause(cause).message}`, cause })
-  })
+  // A database that is closed while a call is still running in it never lets the process end.
+  Effect.uninterruptible(
+    Effect.tryPromise({
+      try: thunk,
+      catch: (cause) =>
+        new DuckDbError({ setting, message: `${setting}: ${fromCause(cause).message}`, cause })
+    })
+  )
 
 /** Runs SQL on behalf of a setting, which its failure names. */
 type Run = (setting: string, sql: string) => Effect.Effect<DuckDBMaterializedResult, DuckDbError>

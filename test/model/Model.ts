@@ -10,14 +10,16 @@ export interface Options {
   readonly machines: Machines
   readonly bounds: Bounds
   readonly client: "conforming" | "hostile"
+  /** Lets others have a turn between the decision to stop a query and its interruption. */
+  readonly stopsLate?: boolean
 }
 
 /** The system of a connection within the server's limit, and of one beyond it. */
 export const make = (options: Options): System<State> => {
-  const { bounds, client, machines } = options
+  const { bounds, client, machines, stopsLate = false } = options
   const addClient = client === "conforming" ? ClientSide.add : ClientSide.addHostile
   return {
-    initial: [initial(bounds, false), initial(bounds, true)],
+    initial: [false, true].map((beyondLimit) => initial(bounds, { beyondLimit, stopsLate })),
     successors: (state) => {
       const steps = new Steps(state, machines, bounds)
       addClient(steps)
@@ -43,6 +45,7 @@ const isQuiet = (state: State): boolean =>
   state.toClient === "" &&
   state.write === undefined &&
   !state.answerWaits &&
+  !state.stopDue &&
   state.socket === "open" &&
   !state.clientEnded &&
   !state.violated

@@ -92,10 +92,9 @@ const serverMutants: ReadonlyArray<Mutant> = [
     { _tag: "StartQuery" }
   ]),
   server("ignores a request while stopping", "Stopping", "Request", ignored),
-  server("takes the next request before K", "Stopping", "Request", () => [
-    { _tag: "Initialising", refusing: undefined },
-    { _tag: "StartQuery" }
-  ]),
+  server("takes the next request before K", "Stopping", "Request", ({ state }) =>
+    isCancelling(state) ? [{ _tag: "Initialising", refusing: undefined }, { _tag: "StartQuery" }] : undefined
+  ),
   server("refuses the request after a response", "Ready", "Request", ({ state }) =>
     stale(state) ? violation() : undefined
   ),
@@ -140,7 +139,8 @@ const serverMutants: ReadonlyArray<Mutant> = [
   server("drops its last words", "any", "TerminalBegun", ({ step }) =>
     step[1]._tag === "Close" ? [step[0], abort] : undefined
   ),
-  server("stays open when told to stop while idle", "Ready", ["Drain", "DrainExpired"], ignored),
+  server("stays open when told to stop while idle", "Ready", "Drain", ignored),
+  server("stays open when it is idle and drained", "Ready", "DrainExpired", ignored),
   server("drops an idle connection when told to stop", "Ready", "Drain", ({ step }) => [step[0], abort]),
   server("does not hear of the stop while responding", busy, "Drain", ignored),
   server("does not hear of the stop while stopping a query", "Stopping", ["Drain", "DrainExpired"], ignored),
@@ -340,7 +340,7 @@ const clientMutants: ReadonlyArray<Mutant> = [
   client("takes anything after its cancel", "Cancelling", ["A", "J", "I", "F", "E"], (given) =>
     tolerated([given.state, "None"])(given)
   ),
-  client("takes silence between requests for a dead server", "Idle", "Silence", ({ state: _ }) => [
+  client("takes silence between requests for a dead server", "Idle", "Silence", () => [
     { _tag: "Closed", why: { _tag: "Silent" } },
     "Close"
   ]),

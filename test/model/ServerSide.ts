@@ -1,11 +1,10 @@
 /**
- * The server's machine and what `Connection`, `QueryDriver` and `FrameWriter` do around it, with the rules that
- * an onlooker holds it to. The rules are those of `src/PROTOCOL.md`, section 2.
+ * What may happen on the server's side: what `Connection`, `QueryDriver` and `FrameWriter` do around the machine,
+ * and what the table of `src/PROTOCOL.md`, section 2, says about it.
  */
 import type * as Control from "../../src/connection/Control.ts"
+import { begin, destroy, dispatch, interrupt, type Step, terminalBegun } from "./ServerActions.ts"
 import { broken, check, type Draft, head, type Letter, length, type Query, type Steps } from "./State.ts"
-
-type Step = typeof Control.step
 
 /** What the table of the protocol says of a frame that arrives. */
 type Verdict = "run" | "cancel" | "ignore" | "violation"
@@ -17,121 +16,11 @@ const verdict = (draft: Draft, letter: Letter): Verdict => {
   return draft.stale ? "ignore" : "violation"
 }
 
-/** Steps the machine, and performs its action in the same moment. */
-const dispatch = (draft: Draft, step: Step, event: Control.Event): Control.Action => {
-  const [state, action] = step(draft.server, event)
-  draft.server = state
-  switch (action._tag) {
-    case "None":
-      break
-    case "StartQuery":
-      startQuery(draft)
-      break
-    case "StopQuery":
-      if (draft.query === undefined || draft.query.stopping)
-        broken(draft, "It stops a query that does not run")
-      else draft.query = { ...draft.query, stopping: true }
-      break
-    case "Respond":
-      check(draft, draft.query === undefined, "It answers before the query has ended")
-      check(draft, !draft.answerWaits, "It answers twice")
-      draft.answerWaits = true
-      break
-    case "Close":
-      close(draft, action.how)
-  }
-  check(draft, (state._tag === "Closed") === (draft.socket !== "open"), "Closed and the socket disagree")
-  return action
-}
-
-const startQuery = (draft: Draft): void => {
-  check(draft, draft.query === undefined, "It runs two queries")
-  check(draft, draft.drained === 0, "It runs a query after it was told to stop")
-  check(draft, !draft.beyondLimit, "It runs a query on a connection beyond the limit")
-  draft.query = {
-    waiting: draft.write === "terminal" || draft.write === "answer",
-    engine: "deciding",
-    accept: false,
-    chunks: 0,
-    left: 0,
-    stopping: false
-  }
-}
-
-const close = (draft: Draft, how: "flush" | "abort"): void => {
-  check(draft, draft.server._tag === "Closed", "It closes and goes on")
-  if (how === "abort") {
-    destroy(draft)
-    return
-  }
-  check(draft, draft.query === undefined && !draft.answerWaits, "It leaves a query running")
-  draft.socket = "flushing"
-}
-
-/** The socket goes, and with it the scope that owns the query. */
-const destroy = (draft: Draft): void => {
-  // What the kernel has for the peer is lost with a reset: after unread data, or if it was not all taken.
-  draft.lossy = draft.socket !== "flushing" || draft.toServer !== ""
-  draft.socket = "destroyed"
-  draft.toServer = ""
-  draft.write = undefined
-  draft.answerWaits = false
-  if (draft.query !== undefined) draft.query = abandoned
-  // Nobody asks for the rest any more: what differs in it only is the same from here on.
-  draft.heartbeats = 0
-  draft.expiries = 0
-  draft.answering = 0
-  draft.acceptSent = false
-  draft.cancelRead = false
-  draft.stale = false
-  draft.stopped = ""
-  draft.drained = 0
-}
-
-const abandoned: Query = {
-  waiting: false,
-  engine: "deciding",
-  accept: false,
-  chunks: 0,
-  left: 0,
-  stopping: true
-}
-
-/** A frame begins to be written. */
-const begin = (draft: Draft, letter: Letter): void => {
-  if (!draft.clientEnded) draft.toClient += `${letter}${letter === "H" ? 0 : draft.answering}`
-  if (letter === "H") return
-  check(draft, draft.answering !== 0, `${letter} without a request to answer`)
-  check(draft, !draft.violated, `${letter} in answer to a violation`)
-  if (letter === "A") {
-    check(draft, !draft.acceptSent, "A twice")
-    draft.acceptSent = true
-    return
-  }
-  const afterAccept = letter === "I" || letter === "F" || letter === "E"
-  if (afterAccept) check(draft, draft.acceptSent, `${letter} before A`)
-  if (letter === "J") check(draft, !draft.acceptSent, "J after A")
-  if (letter === "I") return
-  check(draft, draft.cancelRead === (letter === "K"), draft.cancelRead ? `${letter} after C` : "K without C")
-  draft.answering = 0
-  draft.acceptSent = false
-  draft.cancelRead = false
-  draft.stale = letter !== "K"
-  draft.stopped = ""
-}
-
-/** What happens in the turn in which the message that ends the response is handed to the socket. */
-const terminalBegun = (draft: Draft, step: Step): void => {
-  dispatch(draft, step, { _tag: "TerminalBegun" })
-  const last = draft.drained > 0 || draft.beyondLimit
-  if (last) check(draft, draft.socket === "flushing", "It goes on after its last response")
-  else check(draft, draft.socket === "open", "It closes after a response")
-}
-
 /** What may happen on the server's side. */
 export const add = (steps: Steps): void => {
   const { state } = steps
   if (state.query !== undefined) addQuery(steps, state.query)
+  if (state.stopDue) steps.add("progress", "server stops the query", (draft) => interrupt(draft))
   if (state.socket === "flushing" && state.write === undefined) {
     steps.add("progress", "server closes", (draft) => destroy(draft))
   }
@@ -362,6 +251,8 @@ const read = (draft: Draft, step: Step): void => {
   if (expected === "ignore") check(draft, action._tag === "None", "A stale cancel is not ignored")
 }
 
+const isStopped = (draft: Draft): boolean => draft.query?.stopping === true || draft.stopDue
+
 const addLimits = (steps: Steps): void => {
   const { machines, state } = steps
   const { answering, drained, expiries, query, server } = state
@@ -385,7 +276,7 @@ const addLimits = (steps: Steps): void => {
     told("query takes too long", { _tag: "QueryExpired" }, (draft, unchanged) => {
       draft.expiries--
       const stops = query !== undefined && !query.stopping
-      check(draft, stops ? draft.query?.stopping === true : unchanged, "The query's limit stops a query")
+      check(draft, stops ? isStopped(draft) : unchanged, "The query's limit stops a query")
       if (stops) draft.stopped = "timeout"
     })
   }
@@ -395,11 +286,13 @@ const addLimits = (steps: Steps): void => {
       check(draft, idle ? draft.socket === "flushing" : unchanged, "Draining closes what is idle, no more")
     })
   }
-  if (drained === 1) {
+  if (drained < 2) {
+    // Also without a word before it, for a connection that was not there to be told.
     told("drain takes too long", { _tag: "DrainExpired" }, (draft) => {
       draft.drained = 2
+      if (idle) check(draft, draft.socket === "flushing", "An idle connection stays open after drainTimeout")
       if (query === undefined || query.stopping) return
-      check(draft, draft.query?.stopping === true, "A query goes on after drainTimeout")
+      check(draft, isStopped(draft), "A query goes on after drainTimeout")
       draft.stopped = "drain"
     })
   }

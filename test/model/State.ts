@@ -60,6 +60,9 @@ export interface Draft {
   write: Write | undefined
   /** `Respond` was performed, and its write has not begun. */
   answerWaits: boolean
+  /** Whether something may come between a `StopQuery` and the interruption, and whether that is yet to come. */
+  readonly stopsLate: boolean
+  stopDue: boolean
   socket: "open" | "flushing" | "destroyed"
 
   // The wires: a letter and the number of the request it belongs to for each frame, the oldest first.
@@ -112,11 +115,18 @@ export const check = (draft: Draft, holds: boolean, rule: string): void => {
   if (!holds) broken(draft, rule)
 }
 
-export const initial = (bounds: Bounds, beyondLimit: boolean): State => ({
+export interface Start {
+  readonly beyondLimit: boolean
+  readonly stopsLate: boolean
+}
+
+export const initial = (bounds: Bounds, { beyondLimit, stopsLate }: Start): State => ({
   server: beyondLimit ? Control.refusing("overloaded") : Control.initial,
   query: undefined,
   write: undefined,
   answerWaits: false,
+  stopsLate,
+  stopDue: false,
   socket: "open",
   toServer: "",
   toClient: "",
@@ -194,7 +204,7 @@ const showQuery = (query: Query): string =>
 
 /** Two states with the same key have the same future. Why something was closed is of the past. */
 export const key = (s: State): string =>
-  `${showServer(s.server)}|${s.query === undefined ? "" : showQuery(s.query) + s.query.left}|${s.write ?? ""}|${s.socket}|${s.toServer}|${s.toClient}|${showClient(s.client)}|${s.requests}${s.heartbeats}${s.expiries}${s.hostile}${s.sent}${s.answering}${s.drained}${s.stopped}${flag(s.answerWaits)}${flag(s.lossy)}${flag(s.clientEnded)}${flag(s.inFlight)}${flag(s.accepted)}${flag(s.cancelled)}${flag(s.acceptSent)}${flag(s.cancelRead)}${flag(s.stale)}${flag(s.beyondLimit)}${flag(s.violated)}`
+  `${showServer(s.server)}|${s.query === undefined ? "" : showQuery(s.query) + s.query.left}|${s.write ?? ""}|${s.socket}|${s.toServer}|${s.toClient}|${showClient(s.client)}|${s.requests}${s.heartbeats}${s.expiries}${s.hostile}${s.sent}${s.answering}${s.drained}${s.stopped}${flag(s.answerWaits)}${flag(s.stopDue)}${flag(s.lossy)}${flag(s.clientEnded)}${flag(s.inFlight)}${flag(s.accepted)}${flag(s.cancelled)}${flag(s.acceptSent)}${flag(s.cancelRead)}${flag(s.stale)}${flag(s.beyondLimit)}${flag(s.violated)}`
 
 /** A line of a transcript. */
 export const show = (s: State): string => {
@@ -205,6 +215,7 @@ export const show = (s: State): string => {
     s.query === undefined ? "" : `query ${showQuery(s.query)}`,
     s.write === undefined ? "" : `writing ${s.write}`,
     s.answerWaits ? "answer waits" : "",
+    s.stopDue ? "interruption due" : "",
     s.socket === "open" ? "" : s.socket,
     `>[${s.toServer}] <[${s.toClient}]`,
     `client ${showClient(s.client)}${why}`

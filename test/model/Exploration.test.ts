@@ -1,0 +1,133 @@
+import { afterAll, assert, describe, it } from "@effect/vitest"
+import * as Explore from "./Explore.ts"
+import * as HostileServer from "./HostileServer.ts"
+import * as Model from "./Model.ts"
+import { mutants } from "./Mutants.ts"
+import { type Bounds, type Machines, machines } from "./State.ts"
+
+const conforming: Bounds = {
+  requests: 3,
+  chunks: 2,
+  heartbeats: 2,
+  expiries: 2,
+  toServer: 4,
+  toClient: 2,
+  hostile: 0,
+  alphabet: ""
+}
+
+/** Two requests suffice for every rule about what one leaves for the next. */
+const small: Bounds = {
+  ...conforming,
+  requests: 2,
+  chunks: 1,
+  heartbeats: 1,
+  expiries: 1,
+  toServer: 3,
+  toClient: 1
+}
+
+const hostile: Bounds = {
+  ...small,
+  requests: 0,
+  heartbeats: 0,
+  toServer: 2,
+  hostile: 3,
+  alphabet: "RCAJIFEKHX"
+}
+
+/** Longer conversations of what a client may send, at any time. */
+const impatient: Bounds = { ...hostile, hostile: 6, alphabet: "RC" }
+
+const explore = (given: Machines, bounds: Bounds): Explore.Outcome =>
+  Explore.run(Model.make({ machines: given, bounds, client: bounds.hostile > 0 ? "hostile" : "conforming" }))
+
+const exploreClient = (given: Machines): Explore.Outcome => Explore.run(HostileServer.make(given))
+
+const outcomes: Array<Explore.Outcome> = []
+
+/** An exploration that stops at once would find nothing: it has to see this many states and transitions. */
+interface Least {
+  readonly states: number
+  readonly transitions: number
+}
+
+const holds = (name: string, least: Least, search: () => Explore.Outcome): void => {
+  it(name, () => {
+    const outcome = search()
+    outcomes.push(outcome)
+    assert.isUndefined(outcome.violation, outcome.violation?.transcript)
+    assert.isAtLeast(outcome.states, least.states)
+    assert.isAtLeast(outcome.transitions, least.transitions)
+    assert.isAbove(outcome.ends, 0)
+  })
+}
+
+describe("the protocol holds", () => {
+  holds("between the two machines", { states: 150_000, transitions: 2_000_000 }, () =>
+    explore(machines, conforming)
+  )
+  holds("for a client that sends anything", { states: 100_000, transitions: 800_000 }, () =>
+    explore(machines, hostile)
+  )
+  holds("for a client that waits for nothing", { states: 80_000, transitions: 700_000 }, () =>
+    explore(machines, impatient)
+  )
+  // All that the client's machine can be in, with every message and wish.
+  holds("for a server that sends anything", { states: 6, transitions: 78 }, () => exploreClient(machines))
+
+  afterAll(() => {
+    const { states, transitions } = Explore.total(outcomes)
+    console.log(`The protocol's machines: ${states} states, ${transitions} transitions explored`)
+  })
+})
+
+/** What the first search that finds something finds. */
+const caught = (given: Machines): Explore.Violation | undefined =>
+  explore(given, small).violation ??
+  exploreClient(given).violation ??
+  explore(given, { ...hostile, alphabet: "RCHX" }).violation
+
+describe("the exploration", () => {
+  it("finds nothing in the real machines where it looks for mutants", () => {
+    assert.isUndefined(caught(machines)?.transcript)
+  })
+
+  it("tells of what it finds by a shortest transcript", () => {
+    const mutant = mutants.find(({ name }) => name === "server: forgets the stale cancel after a response")
+    const { broken, steps = 0, transcript = "" } = caught(mutant?.machines ?? machines) ?? {}
+    assert.strictEqual(broken, "C is cut off in Ready")
+    assert.deepStrictEqual(
+      transcript.split("\n").map((line) => line.split(" → ")[0]),
+      [
+        "at first",
+        "client sends R",
+        "client sends C",
+        "server reads R1",
+        "engine rejects",
+        "driver writes all there is",
+        "server reads C1",
+        "✗ C is cut off in Ready"
+      ]
+    )
+    assert.strictEqual(steps, 6)
+  })
+
+  it("needs a query to be interrupted in the moment in which that is decided", () => {
+    const late = Model.make({ machines, bounds: small, client: "conforming", stopsLate: true })
+    assert.strictEqual(Explore.run(late).violation?.broken, "J after C")
+  })
+})
+
+describe("the exploration catches the mutant", () => {
+  it("of every name", () => {
+    assert.strictEqual(new Set(mutants.map(({ name }) => name)).size, mutants.length)
+    assert.isAtLeast(mutants.length, 120)
+  })
+
+  for (const mutant of mutants) {
+    it(mutant.name, () => {
+      assert.isDefined(caught(mutant.machines))
+    })
+  }
+})

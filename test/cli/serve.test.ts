@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process"
-import { readdirSync, writeFileSync } from "node:fs"
+import { constants, openSync, readdirSync, writeFileSync } from "node:fs"
 import * as Net from "node:net"
 import { join } from "node:path"
 import { DuckDBInstance } from "@duckdb/node-api"
@@ -119,6 +119,16 @@ describe("dataconn serve", () => {
   )
 })
 
+/** Whether somebody has opened a pipe to read. If so it is opened to write as well, and kept open. */
+const hasReader = (pipe: string): boolean => {
+  try {
+    openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK)
+    return true
+  } catch {
+    return false
+  }
+}
+
 describe("a signal", () => {
   it.live.each(["SIGINT", "SIGTERM"] as const)(
     "%s lets running responses finish and ends with code 0",
@@ -168,11 +178,11 @@ describe("a signal", () => {
   it.live("that comes a third time ends even an opening that is stuck", () =>
     Effect.gen(function* () {
       const folder = yield* Folder.make
-      // Nobody writes to the pipe, so that whoever opens it waits.
+      // Nothing is ever written to the pipe, so that whoever reads it waits.
       const pipe = join(folder, "stuck.csv")
       execFileSync("mkfifo", [pipe])
       const server = yield* Dataconn.serve(["--table", `a=${pipe}`], { env: { TMPDIR: folder } })
-      yield* Poll.until("the database is being opened", () => readdirSync(folder).length > 1)
+      yield* Poll.until("the pipe is being read", () => hasReader(pipe))
       while (server.running()) {
         yield* server.kill("SIGTERM")
         yield* Effect.sleep(50)

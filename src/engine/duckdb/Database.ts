@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { DuckDbError, fromCause } from "./Failure.ts"
 import * as Sample from "./Sample.ts"
+import * as Sentinel from "./Sentinel.ts"
 import * as Sql from "./Sql.ts"
 
 /** What the engine serves and what it permits. Everything is optional; the default is an empty database. */
@@ -124,6 +125,9 @@ const furnish = Effect.fnUntraced(function* (
   )
   const run: Run = (setting, sql) => attempt(setting, () => connection.run(sql))
 
+  yield* Effect.forEach(Sentinel.statements, (sql) => run("database", sql), { discard: true })
+  // What DuckDB computes ahead of a reader. Its default of 1 MB starves its threads; the first bytes wait for it.
+  yield* run("streaming_buffer_size", "SET streaming_buffer_size = '2MB'")
   yield* run("temp_directory", `SET temp_directory = ${Sql.literal(spillDirectory)}`)
   // Timestamps with a zone are printed in the session's, which would otherwise be the machine's.
   yield* run("TimeZone", "SET GLOBAL TimeZone = 'UTC'")

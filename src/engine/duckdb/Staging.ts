@@ -13,6 +13,7 @@ import * as Database from "./Database.ts"
 import * as Failure from "./Failure.ts"
 import * as Parameters from "./Parameters.ts"
 import type { Rows } from "./ResultStream.ts"
+import * as Sentinel from "./Sentinel.ts"
 import * as Session from "./Session.ts"
 import * as Sql from "./Sql.ts"
 import { columnsOf, type Whole } from "./Statement.ts"
@@ -29,17 +30,24 @@ export interface Staging {
 /** What does not fit goes to the directory. */
 const memoryLimit = "256MB"
 
+const create = async (directory: string): Promise<DuckDBInstance> => {
+  const instance = await DuckDBInstance.create(":memory:", {
+    errors_as_json: "true",
+    temp_directory: directory,
+    memory_limit: memoryLimit
+  })
+  const connection = await instance.connect()
+  for (const sql of Sentinel.statements) await connection.run(sql)
+  connection.disconnectSync()
+  return instance
+}
+
 /** Opens an empty instance in memory; it closes with the scope. */
 export const open: Effect.Effect<Staging, Failure.DuckDbError, Scope.Scope> = Effect.gen(function* () {
   const directory = yield* Database.privateDirectory
   const instance = yield* Effect.acquireRelease(
     Effect.tryPromise({
-      try: () =>
-        DuckDBInstance.create(":memory:", {
-          errors_as_json: "true",
-          temp_directory: directory,
-          memory_limit: memoryLimit
-        }),
+      try: () => create(directory),
       catch: (cause) =>
         new Failure.DuckDbError({ setting: "database", message: Failure.fromCause(cause).message, cause })
     }),

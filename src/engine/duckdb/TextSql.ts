@@ -1,12 +1,10 @@
 /**
  * SQL that makes DuckDB itself print each row of a query as text.
  *
- * Every statement here ends with a **sentinel**: one more row, in the shape that its docs say. The bindings
- * do not tell a stream that failed from one that ended, but a failed stream never reaches the sentinel, so
- * a result is whole exactly when the sentinel came. It comes last because DuckDB preserves the order of
- * `UNION ALL` branches while `preserve_insertion_order` is on, its default, which the engine locks.
+ * Every statement here ends with the row of `Sentinel`, in the shape that its docs say.
  */
 import type { DuckDBType } from "@duckdb/node-api"
+import * as Sentinel from "./Sentinel.ts"
 import * as Sql from "./Sql.ts"
 import * as Types from "./Types.ts"
 
@@ -30,7 +28,7 @@ export const json = (source: Source): string => objects(source, "concat(',', to_
 
 const objects = (source: Source, before: string, after: string): string => {
   const row = rowAlias(source.columns)
-  return `SELECT ${before}${row}${after} FROM (\n${named(source)}\n) AS ${row} UNION ALL SELECT NULL`
+  return `SELECT ${before}${row}${after} FROM (\n${named(source)}\n) AS ${row} UNION ALL SELECT NULL FROM ${Sentinel.table}`
 }
 
 /** The source with a name for every field. */
@@ -53,7 +51,7 @@ const rowAlias = (columns: ReadonlyArray<ResultColumn>): string => {
 /** One column: a record of RFC 4180 with its CRLF. The sentinel is NULL. */
 export const csv = (source: Source): string => {
   const fields = source.columns.map(({ type }, index) => csvField(`c${index}`, Types.name(type)))
-  return `SELECT concat(${fields.join(", ',', ")}, chr(13) || chr(10)) ${fromRenamed(source)} UNION ALL SELECT NULL`
+  return `SELECT concat(${fields.join(", ',', ")}, chr(13) || chr(10)) ${fromRenamed(source)} UNION ALL SELECT NULL FROM ${Sentinel.table}`
 }
 
 /**
@@ -66,7 +64,7 @@ export const typed = (source: Source, rename: Types.Rename): string => {
     return target === type.toString() ? `c${index}` : `CAST(c${index} AS ${target})`
   })
   const nulls = source.columns.map(() => "NULL")
-  return `SELECT ${columns.join(", ")}, false ${fromRenamed(source)} UNION ALL SELECT ${nulls.join(", ")}, true`
+  return `SELECT ${columns.join(", ")}, false ${fromRenamed(source)} UNION ALL SELECT ${nulls.join(", ")}, true FROM ${Sentinel.table}`
 }
 
 /** Names of our own: the query's need quoting, and may occur twice. */

@@ -1,0 +1,19 @@
+/**
+ * The row that comes after the last one of every streamed result.
+ *
+ * The bindings do not tell a stream that failed from one that ended, but a failed stream never reaches the
+ * sentinel, so a result is whole exactly when the sentinel came. It comes last because DuckDB preserves the
+ * order of `UNION ALL` branches while `preserve_insertion_order` is on, its default, which the engine locks.
+ *
+ * The row is that of a real table: a `UNION ALL` with rows out of nothing (`SELECT NULL`, `VALUES`) has no
+ * batch index, and DuckDB would compute the whole result on one thread.
+ */
+
+/** Where the row is. */
+export const table = "__dataconn.main.sentinel"
+
+/** Makes the table in a database of its own, beside whatever the instance serves, before the instance is sealed. */
+export const statements: ReadonlyArray<string> = [
+  "ATTACH ':memory:' AS __dataconn (READ_WRITE)",
+  `CREATE TABLE ${table} AS SELECT true AS last`
+]

@@ -126,8 +126,6 @@ const furnish = Effect.fnUntraced(function* (
   const run: Run = (setting, sql) => attempt(setting, () => connection.run(sql))
 
   yield* Effect.forEach(Sentinel.statements, (sql) => run("database", sql), { discard: true })
-  // What DuckDB computes ahead of a reader. Its default of 1 MB starves its threads; the first bytes wait for it.
-  yield* run("streaming_buffer_size", "SET streaming_buffer_size = '2MB'")
   yield* run("temp_directory", `SET temp_directory = ${Sql.literal(spillDirectory)}`)
   // Timestamps with a zone are printed in the session's, which would otherwise be the machine's.
   yield* run("TimeZone", "SET GLOBAL TimeZone = 'UTC'")

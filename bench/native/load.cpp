@@ -29,6 +29,7 @@ struct connection {
   unsigned char header[header_size];
   std::size_t have = 0;      // bytes of the header received
   std::size_t body = 0;      // bytes of the body still to come
+  bool last = false;         // whether that body ends the response
 };
 
 struct totals {
@@ -109,7 +110,6 @@ int main(int argc, char** argv) {
       auto& c = *static_cast<connection*>(events[static_cast<std::size_t>(i)].data.ptr);
       auto got = ::recv(c.fd, buffer.data(), buffer.size(), 0);
       if (got <= 0) fail("recv");
-      bool last = false;
       for (std::size_t at = 0, end = static_cast<std::size_t>(got); at < end;) {
         if (c.body > 0) {
           auto skipped = std::min(c.body, end - at);
@@ -117,10 +117,10 @@ int main(int argc, char** argv) {
           at += skipped;
         } else {
           c.header[c.have++] = buffer[at++];
-          if (c.have == header_size) last = on_header(c, t);
+          if (c.have == header_size) c.last = on_header(c, t);
         }
-        if (last && c.body == 0 && c.have == 0) {
-          last = false;
+        if (c.last && c.body == 0 && c.have == 0) {
+          c.last = false;
           t.responses++;
           if (--c.remaining > 0) {
             send_all(c.fd, request);

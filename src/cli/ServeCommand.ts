@@ -155,6 +155,19 @@ const survivesItsLog = Effect.acquireRelease(
   (ignore) => Effect.sync(() => process.stdout.off("error", ignore))
 )
 
+/** DuckDB holds one of libuv's threads for each result that is being fetched, and a cancel needs one too. */
+const checkThreads = ({ maxConcurrentQueries }: ServeConfig.ServeConfig) => {
+  const size = Number(process.env[threadPoolSize])
+  return size > maxConcurrentQueries
+    ? Effect.void
+    : Effect.logWarning(
+        `${threadPoolSize} is ${size}, too few for ${maxConcurrentQueries} queries (maxConcurrentQueries): ` +
+          `queries and their cancels will wait for each other. Set it to at least ${maxConcurrentQueries + 8}`
+      )
+}
+
+const threadPoolSize = "UV_THREADPOOL_SIZE"
+
 const serve = Effect.fnUntraced(function* (given: Given) {
   const config = yield* resolve(given)
   let stopNow: Effect.Effect<void> = Effect.void
@@ -162,6 +175,7 @@ const serve = Effect.fnUntraced(function* (given: Given) {
   // Before all else, so that signals are heard while the engine opens and while the server stops.
   yield* Signals.onSecond(Effect.suspend(() => stopNow))
   const running = Effect.gen(function* () {
+    yield* checkThreads(config)
     const server = yield* Server.make(config)
     stopNow = server.stopNow
     yield* Effect.logInfo("Started (send SIGINT or SIGTERM to exit)")

@@ -228,7 +228,10 @@ describe("with readWrite", () => {
             `COPY (SELECT 1) TO '${join(path, "a.csv")}' (USE_TMP_FILE false)`,
             `ATTACH '${join(path, "base.duckdb")}'`,
             "SET threads = 1",
-            "BEGIN"
+            "BEGIN",
+            "INSERT INTO __dataconn.main.sentinel VALUES (true)",
+            'DELETE FROM "__DataConn".sentinel',
+            'DROP TABLE U&"\\005f_dataconn".sentinel'
           ]) {
             assert.deepInclude(yield* failure(engine, query), { type: "J", code: "not_allowed" }, query)
           }

@@ -9,11 +9,17 @@
  * batch index, and DuckDB would compute the whole result on one thread.
  */
 
-/** Where the row is. */
-export const table = "__dataconn.main.sentinel"
+/** A database in memory beside whatever the instance serves. */
+export const database = "__dataconn"
 
-/** Makes the table in a database of its own, beside whatever the instance serves, before the instance is sealed. */
+/** Where the row is. */
+export const table = `${database}.main.sentinel`
+
+/** Whether a text names that database, be it with escapes. A client that writes to it would break every result. */
+export const mentioned = (sql: string): boolean => /__dataconn|u&"/i.test(sql)
+
+/** Makes the table, before the instance is sealed. */
 export const statements: ReadonlyArray<string> = [
-  "ATTACH ':memory:' AS __dataconn (READ_WRITE)",
+  `ATTACH ':memory:' AS ${database} (READ_WRITE)`,
   `CREATE TABLE ${table} AS SELECT true AS last`
 ]

@@ -8,6 +8,7 @@ import { type Parameters as JsonParameters, type QueryError, queryError } from "
 import * as Failure from "./Failure.ts"
 import * as Lexer from "./Lexer.ts"
 import * as Parameters from "./Parameters.ts"
+import * as Sentinel from "./Sentinel.ts"
 import type { Session } from "./Session.ts"
 import type { ResultColumn } from "./TextSql.ts"
 
@@ -70,6 +71,10 @@ const prepareOnly = Effect.fnUntraced(function* (
   const rejected = (failure: Failure.Failure) => Failure.toReject(failure, query)
   // DuckDB would take the text up to there for the whole.
   if (query.includes("\0")) return yield* queryError("syntax_error", "The query holds a NUL character")
+  // The engine's own table: a result's end is told by its one row.
+  if (Sentinel.mentioned(query)) {
+    return yield* queryError("not_allowed", `${Sentinel.database} is the engine's own and not to be named`)
+  }
   if (Lexer.trimEnd(query) === "") return yield* queryError("invalid_query", "The query holds no statement")
   const extracted = yield* Effect.mapError(
     session.call((connection) => connection.extractStatements(query)),

@@ -1,7 +1,7 @@
 /**
  * How fast the DuckDB engine streams, against DuckDB's own `COPY … TO '/dev/null'`.
  *
- *     node bench/duckdb.ts [--rows 5000000] [--repeats 5] [--json]
+ *     npm run bench -- duckdb [--rows 5000000] [--repeats 5]
  *
  * Outputs are compared before anything is timed. Repeats are interleaved, so that a busy machine is unfair to
  * all alike; the table shows medians. `COPY` computes on all cores and hands its bytes to nobody.
@@ -13,7 +13,6 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { DuckDBInstance } from "@duckdb/node-api"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { DuckDbEngine } from "../src/engine/duckdb/index.ts"
@@ -21,14 +20,12 @@ import * as QueryApi from "../src/engine/QueryApi.ts"
 import type { QueryEngine } from "../src/engine/QueryEngine.ts"
 
 const { values: flags } = parseArgs({
-  options: {
-    rows: { type: "string", default: "5000000" },
-    repeats: { type: "string", default: "5" },
-    json: { type: "boolean", default: false }
-  }
+  allowPositionals: true,
+  strict: false,
+  options: { rows: { type: "string" }, repeats: { type: "string" }, quick: { type: "boolean" } }
 })
-const rows = Number(flags.rows)
-const repeats = Number(flags.repeats)
+const rows = Number(flags.rows ?? (flags.quick ? 100_000 : 5_000_000))
+const repeats = Number(flags.repeats ?? (flags.quick ? 1 : 5))
 
 const table = `CREATE TABLE measured AS SELECT
   i AS id,
@@ -192,8 +189,8 @@ const program = Effect.gen(function* () {
 
   yield* verify(engine, copy, directory)
   const results = yield* measure(engine, copy)
-  if (flags.json) yield* Effect.forEach(results, (result) => Console.log(JSON.stringify(result)))
-  else yield* Effect.sync(() => console.table(results))
+  console.table(results)
+  return results
 })
 
-await Effect.runPromise(Effect.scoped(program))
+export const run = () => Effect.runPromise(Effect.scoped(program))

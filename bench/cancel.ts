@@ -18,7 +18,7 @@ interface Row {
 }
 
 const measure = async (others: number, rounds: number): Promise<Row> => {
-  const server = Processes.start("EndlessServer")
+  const server = Processes.start("DataConnServer")
   const scripts = [server]
   try {
     const port = await server.line("port")

@@ -8,9 +8,10 @@
 import { strict as assert } from "node:assert"
 import * as Net from "node:net"
 import * as Frame from "../../src/wire/Frame.ts"
+import * as Workload from "./Workload.ts"
 
 const [port = 0, rounds = 0] = process.argv.slice(2).map(Number)
-const request = Frame.encode(Frame.make(Frame.Type.Request))
+const request = Frame.encode(Frame.make(Frame.Type.Request, Buffer.from(Workload.format(Workload.endless))))
 const cancel = Frame.encode(Frame.make(Frame.Type.Cancel))
 const warmup = 20
 const buffer = Buffer.alloc(1024 * 1024)

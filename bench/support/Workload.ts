@@ -21,6 +21,9 @@ export const parse = (body: Uint8Array): Workload => {
 
 export const format = ({ chunkSize, mode, total }: Workload): string => `${total} ${chunkSize} ${mode}`
 
+/** A result that never ends. */
+export const endless: Workload = { total: Number.POSITIVE_INFINITY, chunkSize: 64 * 1024, mode: "ready" }
+
 const chunks = new Map<number, Uint8Array>()
 
 /** A chunk of this size. The same one each time: what is measured is moving bytes, not making them. */

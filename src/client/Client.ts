@@ -17,6 +17,7 @@ import * as Socket from "effect/socket/Socket"
 import * as QueryApi from "../engine/QueryApi.ts"
 import type { QueryFailed, QueryRejected } from "../engine/QueryEngine.ts"
 import * as Address from "../wire/Address.ts"
+import * as FrameWriter from "../wire/FrameWriter.ts"
 import * as ClientConnection from "./ClientConnection.ts"
 import { ClientError, ConnectFailed } from "./ClientError.ts"
 import type { Exchange } from "./Exchange.ts"
@@ -108,7 +109,7 @@ export const make = Effect.fnUntraced(function* (
 })
 
 const connectFailed = (server: string, error: Socket.SocketError): ClientError =>
-  new ClientError({ reason: new ConnectFailed({ server, detail: ClientConnection.describe(error) }) })
+  new ClientError({ reason: new ConnectFailed({ server, detail: FrameWriter.describe(error) }) })
 
 const chunks = (connection: ClientConnection.ClientConnection, exchange: Exchange): Response["chunks"] =>
   Stream.ensuring(Stream.fromPull(Effect.succeed(exchange.pull)), connection.finish(exchange))

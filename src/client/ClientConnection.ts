@@ -5,7 +5,7 @@
  * During a response it reads only while the consumer waits. Between requests it reads on, so that heartbeats
  * do not pile up and a server that closes is noticed.
  */
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -16,7 +16,7 @@ import * as Socket from "effect/socket/Socket"
 import type { QueryRejected } from "../engine/QueryEngine.ts"
 import * as Frame from "../wire/Frame.ts"
 import * as FrameSocket from "../wire/FrameSocket.ts"
-import type * as FrameWriter from "../wire/FrameWriter.ts"
+import * as FrameWriter from "../wire/FrameWriter.ts"
 import * as Control from "./ClientControl.ts"
 import * as ClientError from "./ClientError.ts"
 import { Exchange } from "./Exchange.ts"
@@ -239,7 +239,7 @@ class Session {
   }
 
   private readonly writeFailed = (error: FrameWriter.Failure): Effect.Effect<void> =>
-    this.dispatch({ _tag: "WriteFailed", detail: describe(error) })
+    this.dispatch({ _tag: "WriteFailed", detail: FrameWriter.describe(error) })
 
   finish(exchange: Exchange): Effect.Effect<void> {
     return Effect.suspend(() => {
@@ -312,32 +312,6 @@ class Session {
 const readFailure = (
   cause: Cause.Cause<Frame.FrameError | Socket.SocketError | Cause.Done>
 ): Control.Event => {
-  const error = Cause.findErrorOption(cause)
-  if (error._tag === "None") return { _tag: "ReadFailed", detail: String(Cause.squash(cause)) }
-  switch (error.value._tag) {
-    case "Done":
-      return { _tag: "ServerClosed" }
-    case "SocketError":
-      return { _tag: "ReadFailed", detail: describe(error.value) }
-    case "FrameError":
-      return error.value.reason._tag === "EndInsideFrame"
-        ? { _tag: "ReadFailed", detail: error.value.message }
-        : { _tag: "Malformed", detail: error.value.message }
-  }
-}
-
-/** What a failed socket has to say, without its wrapping. */
-export const describe = (error: FrameWriter.Failure): string => {
-  if (error._tag === "WriteTimeout") return error.message
-  const { reason } = error
-  if (reason._tag === "SocketCloseError") return "the connection was closed"
-  const cause = "cause" in reason ? reason.cause : undefined
-  return cause instanceof Error ? firstMessage(cause) : reason.message
-}
-
-/** Connecting to a name with several addresses fails with an error for each and no message of its own. */
-const firstMessage = (error: Error): string => {
-  if (error.message !== "" || !(error instanceof AggregateError)) return error.message
-  const messages = error.errors.map((each) => (each instanceof Error ? each.message : String(each)))
-  return messages.join("; ")
+  const end = FrameSocket.inputEnd(cause)
+  return end._tag === "PeerClosed" ? { _tag: "ServerClosed" } : end
 }

@@ -195,7 +195,7 @@ class Session {
           const timeout = frames.writer.timedOut()
           this.dispatch(
             timeout === undefined
-              ? readFailure(exit.cause)
+              ? FrameSocket.inputEnd(exit.cause)
               : { _tag: "WriteFailed", detail: FrameWriter.describe(timeout) }
           )
           continue
@@ -267,22 +267,5 @@ const frameEvent = (frame: Frame.Frame): Control.Event => {
       return { _tag: "Cancel" }
     default:
       return { _tag: "Unexpected", detail: `${Frame.name(frame.type)} from a client` }
-  }
-}
-
-const readFailure = (
-  cause: Cause.Cause<Frame.FrameError | Socket.SocketError | Cause.Done>
-): Control.Event => {
-  const error = Cause.findErrorOption(cause)
-  if (error._tag === "None") return { _tag: "ReadFailed", detail: String(Cause.squash(cause)) }
-  switch (error.value._tag) {
-    case "Done":
-      return { _tag: "PeerClosed" }
-    case "SocketError":
-      return { _tag: "ReadFailed", detail: FrameWriter.describe(error.value) }
-    case "FrameError":
-      return error.value.reason._tag === "EndInsideFrame"
-        ? { _tag: "ReadFailed", detail: error.value.message }
-        : { _tag: "Malformed", detail: error.value.message }
   }
 }

@@ -33,6 +33,30 @@ export interface FrameSocket {
   readonly messagesRead: () => number
 }
 
+/** How the input of a connection ended. */
+export type InputEnd =
+  | { readonly _tag: "PeerClosed" }
+  | { readonly _tag: "ReadFailed"; readonly detail: string }
+  | { readonly _tag: "Malformed"; readonly detail: string }
+
+/** What the failure of a pull says of the connection. An end inside a frame is a failed read. */
+export const inputEnd = (
+  cause: Cause.Cause<Frame.FrameError | Socket.SocketError | Cause.Done>
+): InputEnd => {
+  const error = Cause.findErrorOption(cause)
+  if (error._tag === "None") return { _tag: "ReadFailed", detail: String(Cause.squash(cause)) }
+  switch (error.value._tag) {
+    case "Done":
+      return { _tag: "PeerClosed" }
+    case "SocketError":
+      return { _tag: "ReadFailed", detail: FrameWriter.describe(error.value) }
+    case "FrameError":
+      return error.value.reason._tag === "EndInsideFrame"
+        ? { _tag: "ReadFailed", detail: error.value.message }
+        : { _tag: "Malformed", detail: error.value.message }
+  }
+}
+
 const isCleanClose = (error: Socket.SocketError): boolean =>
   error.reason._tag === "SocketCloseError" && error.reason.code === 1000
 

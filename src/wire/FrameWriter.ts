@@ -35,7 +35,14 @@ export const describe = (error: Failure): string => {
   const { reason } = error
   if (reason._tag === "SocketCloseError") return reason.code === 1000 ? "End of file" : "Connection closed"
   const cause = "cause" in reason ? reason.cause : undefined
-  return cause instanceof Error ? cause.message : reason.message
+  return cause instanceof Error ? firstMessage(cause) : reason.message
+}
+
+/** Connecting to a name with several addresses fails with an error for each and no message of its own. */
+const firstMessage = (error: Error): string => {
+  if (error.message !== "" || !(error instanceof AggregateError)) return error.message
+  const messages = error.errors.map((each) => (each instanceof Error ? each.message : String(each)))
+  return messages.join("; ")
 }
 
 export interface Options extends Frame.Options {

@@ -3,4 +3,5 @@
  */
 export * as FaultySocket from "./FaultySocket.ts"
 export * as MemorySocket from "./MemorySocket.ts"
+export * as StepEngine from "./StepEngine.ts"
 export * as TestServer from "./TestServer.ts"

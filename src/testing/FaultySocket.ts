@@ -22,13 +22,13 @@ export interface Plan {
   readonly readSize?: number | undefined
   /** The most bytes that one write carries. A larger one becomes several, each of them an operation. */
   readonly writeSize?: number | undefined
-  /** How long each read waits on the Clock before it looks for bytes. */
+  /** How long each read waits on the Clock before it looks for bytes, or fails. */
   readonly readDelay?: Duration.Input | undefined
-  /** How long each write waits on the Clock before its bytes go out. */
+  /** How long each write waits on the Clock before its bytes go out, or it fails. A close does not wait. */
   readonly writeDelay?: Duration.Input | undefined
   /**
    * Which operation fails, from 1: opens, reads and writes are counted together, in the order in which they
-   * begin. It fails at once and moves no byte. The others go on as if nothing had been: it is for the owner of
+   * begin. It fails without moving a byte. The others go on as if nothing had been: it is for the owner of
    * the socket to give up, and to tell its peer by closing.
    */
   readonly failAt?: number | undefined
@@ -115,15 +115,18 @@ class Faults {
     this.plan = plan
   }
 
-  /** Counts the operation; fails if its number is up, or the connection is broken. */
-  private begin(operation: Operation): Effect.Effect<void, Socket.SocketError> {
+  /** Counts the operation and waits; fails if its number is up, or the connection is broken. */
+  private begin(operation: Operation, delay?: Duration.Input): Effect.Effect<void, Socket.SocketError> {
     return Effect.suspend(() => {
-      this.operations++
-      if (this.operations === this.plan.failAt) {
-        this.failed = operation
-        return Effect.fail(error(operation, `${operation} failed as operation ${this.operations}`))
-      }
-      return this.broken ? Effect.fail(this.resetError(operation)) : Effect.void
+      const number = ++this.operations
+      const ready = Effect.suspend(() => {
+        if (number === this.plan.failAt) {
+          this.failed = operation
+          return Effect.fail(error(operation, `${operation} failed as operation ${number}`))
+        }
+        return this.broken ? Effect.fail(this.resetError(operation)) : Effect.void
+      })
+      return delay === undefined ? ready : Effect.andThen(Effect.sleep(delay), ready)
     })
   }
 
@@ -141,8 +144,7 @@ class Faults {
   private read(reader: Socket.Reader): Socket.Reader["pull"] {
     const { readDelay, readSize } = this.plan
     return Effect.gen({ self: this }, function* () {
-      yield* this.begin("read")
-      if (readDelay !== undefined) yield* Effect.sleep(readDelay)
+      yield* this.begin("read", readDelay)
       const left = this.pieces.shift()
       if (left !== undefined) return [left] as const
       // The end beneath says that the socket was closed; here it is the connection that broke.
@@ -196,8 +198,7 @@ class Faults {
     send: () => Effect.Effect<void, Socket.SocketError>
   ): Effect.Effect<void, Socket.SocketError> {
     return Effect.gen({ self: this }, function* () {
-      yield* this.begin("write")
-      if (this.plan.writeDelay !== undefined) yield* Effect.sleep(this.plan.writeDelay)
+      yield* this.begin("write", this.plan.writeDelay)
       yield* this.room.await
       if (this.broken) return yield* this.resetError("write")
       if (this.ended) return yield* error("write", "write EPIPE")

@@ -24,7 +24,15 @@ import type { Conversation } from "./Conversations.ts"
 /** Whose socket fails. */
 export type Side = "server" | "client"
 
+/** What happens to the connection as a whole while the conversation goes on. */
+export interface Break {
+  readonly atMillis: number
+  readonly how: "reset" | "halfClose" | "block"
+}
+
 export interface Result {
+  /** How long both ends took, in milliseconds of the Clock. */
+  readonly elapsedMillis: number
   /** What the client's side came to. */
   readonly outcome: string
   /** The operation that failed, if the plan got to it. */
@@ -48,7 +56,7 @@ const clientSettings = { heartbeatTolerance: 3000, cancelTimeout: 2000, writeTim
 
 /** No limit of the two ends is longer. Who has not ended by then hangs. */
 const limitMillis = 60_000
-const tickMillis = 100
+export const tickMillis = 100
 
 const decoder = new TextDecoder()
 
@@ -107,7 +115,8 @@ const terminal = new Set<ConnectionEvent["_tag"]>(["Completed", "Cancelled", "Fa
 export const run = Effect.fnUntraced(function* (
   conversation: Conversation,
   side: Side,
-  plan: FaultySocket.Plan
+  plan: FaultySocket.Plan,
+  broken?: Break
 ): Effect.fn.Return<Result> {
   const [near, far] = yield* MemorySocket.pair()
   const faulty = FaultySocket.make(side === "server" ? near : far, plan)
@@ -133,11 +142,14 @@ export const run = Effect.fnUntraced(function* (
   )
 
   const ended = () => serving.pollUnsafe() !== undefined && using.pollUnsafe() !== undefined
-  for (let now = 0; now < limitMillis && !ended(); now += tickMillis) {
+  let elapsedMillis = 0
+  while (elapsedMillis < limitMillis) {
+    if (elapsedMillis === broken?.atMillis) yield* faulty[broken.how]
     yield* Served.settle
-    if (!ended()) yield* TestClock.adjust(tickMillis)
+    if (ended()) break
+    yield* TestClock.adjust(tickMillis)
+    elapsedMillis += tickMillis
   }
-  yield* Served.settle
 
   const problems: Array<string> = []
   const expect = (holds: boolean, problem: string) => {
@@ -155,11 +167,15 @@ export const run = Effect.fnUntraced(function* (
   expect(served === undefined || Exit.isSuccess(served), "the connection failed")
   expect(engine.log.length === 2 * began, `queries: ${engine.log.join(", ")}`)
   expect(
-    outcome === conversation.outcome || (failed !== undefined && /^ClientError \w+$/.test(outcome)),
+    outcome === conversation.outcome ||
+      ((failed ?? broken) !== undefined && /^ClientError \w+$/.test(outcome)),
     `the client's end: ${outcome}`
   )
-  // Only an end that never opened its socket cannot tell the other by closing it.
-  expect(failed === "open" || !outcome.endsWith("ServerSilent"), "the client was not told")
+  // Only an end that never opened its socket, or whose writes hang, cannot tell the other in time.
+  expect(
+    failed === "open" || broken?.how === "block" || !outcome.endsWith("ServerSilent"),
+    "the client was not told"
+  )
   expect(count((tag) => tag === "Opened") === 1 && events[0] === "Opened", "not one Opened, first")
   expect(count((tag) => tag === "Closed") === 1 && events.at(-1) === "Closed", "not one Closed, last")
   expect(
@@ -170,5 +186,5 @@ export const run = Effect.fnUntraced(function* (
   expect(living.sleeps === 0, `${living.sleeps} sleeps are left`)
 
   yield* Fiber.interruptAll([script, serving, using])
-  return { outcome, failed, events: events.join(" "), problems }
+  return { elapsedMillis, outcome, failed, events: events.join(" "), problems }
 })

@@ -27,15 +27,15 @@ export interface Plan {
   /** How long each write waits on the Clock before its bytes go out, or it fails. A close does not wait. */
   readonly writeDelay?: Duration.Input | undefined
   /**
-   * Which operation fails, from 1: opens, reads and writes are counted together, in the order in which they
-   * begin. It fails without moving a byte. The others go on as if nothing had been: it is for the owner of
+   * Which operation fails, from 1: opens, reads, writes and closes are counted together, in the order in which they
+   * begin; closing a scope is none. It fails without moving a byte. The others go on as if nothing had been: it is for the owner of
    * the socket to give up, and to tell its peer by closing.
    */
   readonly failAt?: number | undefined
 }
 
-/** What an operation is. To close, as a write of a `CloseEvent` does, is a write. */
-export type Operation = "open" | "read" | "write"
+/** What an operation is. The write of a `CloseEvent` is a close, be it clean or a reset. */
+export type Operation = "open" | "read" | "write" | "close"
 
 export interface FaultySocket {
   readonly socket: Socket.Socket
@@ -87,6 +87,7 @@ const error = (operation: Operation, detail: string): Socket.SocketError => {
     case "read":
       return new Socket.SocketError({ reason: new Socket.SocketReadError({ cause }) })
     case "write":
+    case "close":
       return new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause }) })
   }
 }
@@ -178,7 +179,7 @@ class Faults {
 
   private close(writer: Socket.Writer, event: Socket.CloseEvent): Effect.Effect<void, Socket.SocketError> {
     const closing = Effect.andThen(writer.write(event), this.room.open)
-    return Effect.ensuring(this.begin("write"), Effect.ignore(closing))
+    return Effect.ensuring(this.begin("close"), Effect.ignore(closing))
   }
 
   private writeAll(

@@ -19,6 +19,10 @@ export interface Conversation {
   readonly client: (client: Client["Service"]) => Effect.Effect<string, Failure>
   /** What comes of it while nothing fails: the text, or a failure as `failure` shows it. */
   readonly outcome: string
+  /** What the server says that it closes the connection for, where it is the one to close. */
+  readonly closing?: string
+  /** How long a query takes to end once it is told to. */
+  readonly finalizerMillis?: number
 }
 
 const decoder = new TextDecoder()
@@ -63,6 +67,32 @@ const paced = (engine: StepEngine, ...steps: ReadonlyArray<Step>): Effect.Effect
 
 const whole = [accept, chunk("abc"), chunk("defg"), end] as const
 
+const cancels: ReadonlyArray<Conversation> = [
+  {
+    name: "a cancel before the accept",
+    server: (engine) => Effect.andThen(Effect.sleep(500), engine.step(...whole)),
+    client: thenAsk(giveUp),
+    outcome: "cancelled, yes abcdefg"
+  },
+  {
+    name: "a cancel while streaming",
+    server: (engine) =>
+      Effect.andThen(
+        paced(engine, accept, chunk("abc")),
+        Effect.andThen(Effect.sleep(200), engine.step(...whole))
+      ),
+    client: thenAsk(begin),
+    outcome: "cancelled after abc, yes abcdefg"
+  }
+]
+
+/** The queries take their time to end, so that faults fall in the middle of that. */
+const slowly = (conversation: Conversation): Conversation => ({
+  ...conversation,
+  name: `${conversation.name}, of a query that is slow to end`,
+  finalizerMillis: 250
+})
+
 export const conversations: ReadonlyArray<Conversation> = [
   {
     name: "a complete response",
@@ -94,22 +124,8 @@ export const conversations: ReadonlyArray<Conversation> = [
     client: ask,
     outcome: "QueryFailed broken"
   },
-  {
-    name: "a cancel before the accept",
-    server: (engine) => Effect.andThen(Effect.sleep(500), engine.step(...whole)),
-    client: thenAsk(giveUp),
-    outcome: "cancelled, yes abcdefg"
-  },
-  {
-    name: "a cancel while streaming",
-    server: (engine) =>
-      Effect.andThen(
-        paced(engine, accept, chunk("abc")),
-        Effect.andThen(Effect.sleep(200), engine.step(...whole))
-      ),
-    client: thenAsk(begin),
-    outcome: "cancelled after abc, yes abcdefg"
-  },
+  ...cancels,
+  ...cancels.map(slowly),
   {
     name: "silence with heartbeats",
     server: (engine) =>
@@ -126,7 +142,8 @@ export const conversations: ReadonlyArray<Conversation> = [
         while (client.isOpen()) yield* Effect.sleep(1000)
         return `${result}, closed`
       }),
-    outcome: "yes abcdefg, closed"
+    outcome: "yes abcdefg, closed",
+    closing: "No request came (idleTimeout)"
   },
   {
     name: "a drain that lets the response end",
@@ -137,7 +154,8 @@ export const conversations: ReadonlyArray<Conversation> = [
         yield* paced(engine, chunk("defg"), end)
       }),
     client: ask,
-    outcome: "yes abcdefg"
+    outcome: "yes abcdefg",
+    closing: "Server is shutting down"
   },
   {
     name: "a drain that waits no longer",
@@ -149,6 +167,7 @@ export const conversations: ReadonlyArray<Conversation> = [
         yield* connection.drainExpired
       }),
     client: ask,
-    outcome: "QueryFailed shutting_down"
+    outcome: "QueryFailed shutting_down",
+    closing: "Server is shutting down"
   }
 ]

@@ -120,8 +120,9 @@ export const run = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Result> {
   const [near, far] = yield* MemorySocket.pair()
   const faulty = FaultySocket.make(side === "server" ? near : far, plan)
-  const engine = yield* StepEngine.make()
+  const engine = yield* StepEngine.make({ finalizerMillis: conversation.finalizerMillis })
   const events: Array<ConnectionEvent["_tag"]> = []
+  let detail = ""
   const living = new Living()
 
   const connection = Connection.make(side === "server" ? faulty.socket : near, {
@@ -131,14 +132,23 @@ export const run = Effect.fnUntraced(function* (
   const serving = yield* connection.run.pipe(
     Effect.provideService(QueryEngine, engine.engine),
     Effect.provideService(ConnectionEvents, {
-      publish: (event) => Effect.sync(() => void events.push(event._tag))
+      publish: (event) =>
+        Effect.sync(() => {
+          events.push(event._tag)
+          if (event._tag === "Closed") detail = event.detail
+        })
     }),
     (effect) => living.fork(effect)
   )
   const script = yield* Effect.forkChild(conversation.server(engine, connection))
   const socket = side === "client" ? faulty.socket : far
-  const using = yield* living.fork(
-    Effect.scoped(Effect.flatMap(Client.make(socket, clientSettings), conversation.client))
+  // A connection that failed ends for the server too, without waiting for the client to close its scope.
+  const andTheServer = (error: ClientError | QueryRejected | QueryFailed) =>
+    error._tag === "ClientError" ? Fiber.await(serving) : Effect.void
+  const using = yield* Client.make(socket, clientSettings).pipe(
+    Effect.flatMap((client) => Effect.tapError(conversation.client(client), andTheServer)),
+    Effect.scoped,
+    (effect) => living.fork(effect)
   )
 
   const ended = () => serving.pollUnsafe() !== undefined && using.pollUnsafe() !== undefined
@@ -175,6 +185,15 @@ export const run = Effect.fnUntraced(function* (
   expect(
     failed === "open" || broken?.how === "block" || !outcome.endsWith("ServerSilent"),
     "the client was not told"
+  )
+  // A close of the server's own that has begun by then is a reason too.
+  expect(
+    side === "client" ||
+      failed === undefined ||
+      failed === "close" ||
+      detail === conversation.closing ||
+      detail.startsWith(`${failed} failed`),
+    `the connection says that it ended for another reason: ${detail}`
   )
   expect(count((tag) => tag === "Opened") === 1 && events[0] === "Opened", "not one Opened, first")
   expect(count((tag) => tag === "Closed") === 1 && events.at(-1) === "Closed", "not one Closed, last")

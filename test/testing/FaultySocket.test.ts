@@ -112,9 +112,10 @@ describe("the operation that fails", () => {
 
   it.effect("may be the close, which closes all the same", () =>
     Effect.gen(function* () {
-      const { here, there } = yield* open({ failAt: 2 })
+      const { faulty, here, there } = yield* open({ failAt: 2 })
       const error = yield* Effect.flip(here.writer.write(new Socket.CloseEvent(1000)))
       assert.strictEqual(reason(error), "SocketWriteError")
+      assert.strictEqual(faulty.failed(), "close")
       assert.strictEqual(yield* there.read, "SocketCloseError")
     })
   )

@@ -2,9 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import * as Peer from "../support/Peer.ts"
 import * as Served from "../support/Served.ts"
-import { accept, chunk, end } from "../support/StepEngine.ts"
 
 const text = (letters: string) => new TextEncoder().encode(letters)
 

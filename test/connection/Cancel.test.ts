@@ -2,9 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Scheduler from "effect/Scheduler"
 import * as TestClock from "effect/testing/TestClock"
+import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import * as Peer from "../support/Peer.ts"
 import * as Served from "../support/Served.ts"
-import { accept, chunk, end } from "../support/StepEngine.ts"
 
 /** The connection takes the next request, and answers it. */
 const assertUsable = Effect.fnUntraced(function* ({ peer, steps }: Served.Served) {

@@ -2,9 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
+import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import * as Peer from "../support/Peer.ts"
 import * as Served from "../support/Served.ts"
-import { accept, chunk, end } from "../support/StepEngine.ts"
 
 const assertDrained = Effect.fnUntraced(function* ({ peer, ended }: Served.Served) {
   assert.strictEqual(yield* peer.next, "closed")

@@ -4,8 +4,8 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as TestClock from "effect/testing/TestClock"
 import * as Heartbeat from "../../src/connection/Heartbeat.ts"
+import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import * as Served from "../support/Served.ts"
-import { accept, chunk, end } from "../support/StepEngine.ts"
 
 const heartbeatInterval = 5000
 

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
+import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import * as Served from "../support/Served.ts"
-import { accept, chunk, end } from "../support/StepEngine.ts"
 
 describe("a response", () => {
   it.effect("is accept, chunks and a final chunk, and the connection takes the next request", () =>

@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
+import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import * as Frame from "../../src/wire/Frame.ts"
 import * as Peer from "../support/Peer.ts"
 import * as Served from "../support/Served.ts"
-import { accept, chunk, end } from "../support/StepEngine.ts"
 
 const quiet = { heartbeatInterval: "Infinity", idleTimeout: "Infinity" } as const
 

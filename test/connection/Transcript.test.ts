@@ -13,7 +13,7 @@ import * as Connection from "../../src/connection/Connection.ts"
 import * as Settings from "../../src/connection/Settings.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
-import * as StepEngine from "../support/StepEngine.ts"
+import * as StepEngine from "../../src/testing/StepEngine.ts"
 
 const conversations: Record<string, string> = {
   "R, A, I, F: a response": `

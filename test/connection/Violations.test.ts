@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import * as Frame from "../../src/wire/Frame.ts"
 import * as Peer from "../support/Peer.ts"
 import * as Served from "../support/Served.ts"
-import { accept, chunk, end } from "../support/StepEngine.ts"
 
 /** Ways to get a connection into each state; how the query then ended; what has been read. */
 const states: ReadonlyArray<

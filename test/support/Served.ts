@@ -10,8 +10,8 @@ import { type ConnectionEvent, ConnectionEvents } from "../../src/connection/Con
 import * as Settings from "../../src/connection/Settings.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
+import * as StepEngine from "../../src/testing/StepEngine.ts"
 import * as Peer from "./Peer.ts"
-import * as StepEngine from "./StepEngine.ts"
 
 export interface Options extends Partial<Settings.Settings>, StepEngine.Options, MemorySocket.Options {
   readonly refusing?: Connection.Options["refusing"]

@@ -1,14 +1,24 @@
 /**
  * An engine whose every step the test releases, and which records what became of its queries.
+ *
+ * **When to use**
+ *
+ * To decide in a test what the engine has done by the time that something else happens: nothing yet, half a
+ * result, a failure.
  */
-
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import { QueryEngine, QueryFailed, QueryInitError, QueryRejected } from "../../src/engine/QueryEngine.ts"
+import { QueryEngine, QueryFailed, QueryInitError, QueryRejected } from "../engine/QueryEngine.ts"
 
+/**
+ * What a query does next.
+ *
+ * The first step of a query is one of `accept`, `reject`, `initFailure` and `interrupt`; then come chunks, up
+ * to `end`, `fail` or `interrupt`. A step out of place is a defect of the engine, as `die` is.
+ */
 export type Step =
   | { readonly _tag: "accept"; readonly payload: string; readonly timeout?: number }
   | { readonly _tag: "reject"; readonly payload: string }
@@ -25,6 +35,7 @@ const decoder = new TextDecoder()
 
 export interface StepEngine {
   readonly engine: QueryEngine["Service"]
+  /** Releases steps, at most 1024 ahead of the queries. A query waits for each of its steps. */
   readonly step: (...steps: ReadonlyArray<Step>) => Effect.Effect<void>
   /** Takes back the steps that no query has got to. */
   readonly drop: Effect.Effect<void>
@@ -33,14 +44,18 @@ export interface StepEngine {
 }
 
 export interface Options {
-  /** How long a query's finalizer takes. */
+  /** How long a query's finalizer takes on the Clock, in milliseconds. Default 0. */
   readonly finalizerMillis?: number | undefined
 }
 
+/** Accepts with the payload `yes`. */
 export const accept = { _tag: "accept", payload: "yes" } as const
+/** The result is complete. */
 export const end = { _tag: "end" } as const
+/** A chunk of the result. */
 export const chunk = (payload: string) => ({ _tag: "chunk", payload }) as const
 
+/** Constructs an engine without steps. */
 export const make = Effect.fnUntraced(function* (options: Options = {}): Effect.fn.Return<StepEngine> {
   const steps = yield* Queue.bounded<Step>(1024)
   const log: Array<string> = []

@@ -1,0 +1,169 @@
+/**
+ * The other end of a connection as a script: what it expects, and what it sends.
+ *
+ * **When to use**
+ *
+ * To test one end by itself, a client against a scripted server or a server against a scripted client: what
+ * goes over the wire is written out, and what must not be sent by a real end can be.
+ *
+ * **Details**
+ *
+ * A message is text: its letter (`PROTOCOL.md` §1), and after a space its body if it has one, as in
+ * `"R SELECT 1"`, `"A yes"`, `"F"`.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Socket from "effect/socket/Socket"
+import * as Frame from "../wire/Frame.ts"
+
+/** Another message came than the script expects, or none. */
+export class Unexpected extends Schema.TaggedError<Unexpected>()("Unexpected", {
+  expected: Schema.String,
+  actual: Schema.String
+}) {
+  override get message() {
+    return `Expected ${this.expected}, but got ${this.actual}`
+  }
+}
+
+/** The socket did not take what the script sends. */
+export class NotSent extends Schema.TaggedError<NotSent>()("NotSent", {
+  what: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `Could not send ${this.what}: ${this.detail}`
+  }
+}
+
+/** The conversation left the script. `conversation` is how it went: the last messages of both directions. */
+export class ScriptedPeerError extends Schema.TaggedError<ScriptedPeerError>()("ScriptedPeerError", {
+  reason: Schema.Union([Unexpected, NotSent]),
+  conversation: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    const lines = this.conversation.length === 0 ? ["(nothing was said)"] : this.conversation
+    return [this.reason.message, ...lines.map((line) => `  ${line}`)].join("\n")
+  }
+}
+
+export interface ScriptedPeer {
+  /** The next messages must be these. `"closed"` and `"reset"` stand for the end of the connection. */
+  readonly expect: (...messages: ReadonlyArray<string>) => Effect.Effect<void, ScriptedPeerError>
+  /** Sends the messages in one write. */
+  readonly send: (...messages: ReadonlyArray<string>) => Effect.Effect<void, ScriptedPeerError>
+  /** Sends bytes that need be no message. */
+  readonly sendBytes: (bytes: Uint8Array) => Effect.Effect<void, ScriptedPeerError>
+  /** Closes the connection. */
+  readonly close: Effect.Effect<void, ScriptedPeerError>
+  /** Breaks it off: the other end fails to read. */
+  readonly reset: Effect.Effect<void, ScriptedPeerError>
+}
+
+export interface Options extends Partial<Frame.Options> {
+  /** How long an expected message may take on the Clock. Default infinite. */
+  readonly patience?: Duration.Input | undefined
+  /** How many messages an error shows. Default 10. */
+  readonly shown?: number | undefined
+}
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+/**
+ * The frame that a text stands for.
+ *
+ * **Gotchas**
+ *
+ * To send a body with a type that may have none throws, as a programming error; `sendBytes` sends anything.
+ */
+export const frame = (message: string): Frame.Frame =>
+  Frame.make(message.charCodeAt(0) as Frame.Type, encoder.encode(message.slice(2)))
+
+/** The text that stands for a frame. */
+export const show = ({ body, type }: Frame.Frame): string =>
+  body.length === 0 ? Frame.letter(type) : `${Frame.letter(type)} ${decoder.decode(body)}`
+
+const longest = 100
+
+const clip = (message: string): string =>
+  message.length <= longest ? message : `${message.slice(0, longest)}… (${message.length} characters)`
+
+/** Opens the socket. The scope owns it. */
+export const make = Effect.fnUntraced(function* (
+  socket: Socket.Socket,
+  options: Options = {}
+): Effect.fn.Return<ScriptedPeer, Socket.SocketError, Scope.Scope> {
+  const { patience = Duration.infinity, shown = 10, ...settings } = options
+  const wire: Frame.Options = { ...Frame.defaultOptions, maxFrameSize: Number.POSITIVE_INFINITY, ...settings }
+  const pull = yield* Socket.readerBytes(socket)
+  const writer = yield* socket.writer
+  const frames = Frame.makeDecoder(wire)
+  const pending: Array<Frame.Frame> = []
+  const conversation: Array<string> = []
+  let malformed: string | undefined
+
+  const note = (line: string) => {
+    conversation.push(clip(line))
+    if (conversation.length > shown) conversation.shift()
+  }
+  const leave = (reason: ScriptedPeerError["reason"]) =>
+    Effect.fail(new ScriptedPeerError({ reason, conversation: [...conversation] }))
+
+  const next: Effect.Effect<string> = Effect.suspend(() => {
+    const first = pending.shift()
+    if (first !== undefined) return Effect.succeed(show(first))
+    if (malformed !== undefined) return Effect.succeed(malformed)
+    return Effect.matchEffect(pull, {
+      onSuccess: (chunks) => {
+        for (const chunk of chunks) {
+          const error = frames.push(chunk, pending)
+          if (error !== undefined) malformed ??= `malformed bytes: ${error.message}`
+        }
+        return next
+      },
+      onFailure: ({ reason }) => Effect.succeed(reason._tag === "SocketCloseError" ? "closed" : "reset")
+    })
+  })
+
+  const nothing = `nothing for ${Duration.format(Duration.fromInputUnsafe(patience))}`
+
+  const expectOne = Effect.fnUntraced(function* (expected: string) {
+    const actual = yield* Effect.timeoutOrElse(next, {
+      duration: patience,
+      orElse: () => Effect.succeed(nothing)
+    })
+    note(`← ${actual}`)
+    if (actual === expected) return
+    return yield* leave(new Unexpected({ expected: clip(expected), actual: clip(actual) }))
+  })
+
+  const write = (what: string, sending: Effect.Effect<void, Socket.SocketError>) =>
+    Effect.catch(sending, ({ reason }) => leave(new NotSent({ what: clip(what), detail: reason.message })))
+
+  return {
+    expect: (...messages) => Effect.forEach(messages, expectOne, { discard: true }),
+    send: (...messages) =>
+      Effect.gen(function* () {
+        const [first, ...rest] = messages.map((message) => Frame.encode(frame(message), wire))
+        if (first === undefined) return
+        yield* write(messages.join(", "), writer.writeAll([first, ...rest]))
+        for (const message of messages) note(`→ ${message}`)
+      }),
+    sendBytes: (raw) =>
+      Effect.andThen(
+        write(`${raw.length} bytes`, writer.write(raw)),
+        Effect.sync(() => note(`→ ${raw.length} bytes`))
+      ),
+    close: Effect.andThen(
+      write("the close", writer.write(new Socket.CloseEvent(1000))),
+      Effect.sync(() => note("→ closed"))
+    ),
+    reset: Effect.andThen(
+      write("the reset", writer.write(new Socket.CloseEvent(1006))),
+      Effect.sync(() => note("→ reset"))
+    )
+  }
+})

@@ -72,7 +72,7 @@ for (const [name, plan] of Object.entries(plans)) {
   }
 }
 
-for (const how of ["reset", "halfClose", "block"] as const) {
+for (const how of ["reset", "halfClose", "block", "stop"] as const) {
   for (const side of sides) {
     describe(`at any moment a ${how} at the ${side}'s end`, () => {
       for (const conversation of conversations) {

@@ -24,10 +24,10 @@ import type { Conversation } from "./Conversations.ts"
 /** Whose socket fails. */
 export type Side = "server" | "client"
 
-/** What happens to the connection as a whole while the conversation goes on. */
+/** What happens to the connection as a whole while the conversation goes on; `stop` interrupts its end. */
 export interface Break {
   readonly atMillis: number
-  readonly how: "reset" | "halfClose" | "block"
+  readonly how: "reset" | "halfClose" | "block" | "stop"
 }
 
 export interface Result {
@@ -154,7 +154,10 @@ export const run = Effect.fnUntraced(function* (
   const ended = () => serving.pollUnsafe() !== undefined && using.pollUnsafe() !== undefined
   let elapsedMillis = 0
   while (elapsedMillis < limitMillis) {
-    if (elapsedMillis === broken?.atMillis) yield* faulty[broken.how]
+    if (elapsedMillis === broken?.atMillis) {
+      if (broken.how === "stop") (side === "server" ? serving : using).interruptUnsafe()
+      else yield* faulty[broken.how]
+    }
     yield* Served.settle
     if (ended()) break
     yield* TestClock.adjust(tickMillis)
@@ -174,10 +177,12 @@ export const run = Effect.fnUntraced(function* (
 
   expect(exit !== undefined, "the client hangs")
   expect(served !== undefined, "the connection hangs")
-  expect(served === undefined || Exit.isSuccess(served), "the connection failed")
+  const stopped = (of: Side) => side === of && broken?.how === "stop"
+  expect(stopped("server") || served === undefined || Exit.isSuccess(served), "the connection failed")
   expect(engine.log.length === 2 * began, `queries: ${engine.log.join(", ")}`)
   expect(
     outcome === conversation.outcome ||
+      stopped("client") ||
       ((failed ?? broken) !== undefined && /^ClientError \w+$/.test(outcome)),
     `the client's end: ${outcome}`
   )

@@ -99,7 +99,6 @@ export const run = Effect.fnUntraced(function* (
     elapsedMillis += tickMillis
   }
 
-  for (const fiber of [script, serving, using]) fiber.interruptUnsafe()
   const { outcome, problems } = Judge.judge({
     conversation,
     side,
@@ -112,5 +111,7 @@ export const run = Effect.fnUntraced(function* (
     detail,
     living
   })
+  // What hangs has been judged by now.
+  for (const fiber of [script, serving, using]) fiber.interruptUnsafe()
   return { elapsedMillis, outcome, failed: faulty.failed(), events: events.join(" "), problems }
 })

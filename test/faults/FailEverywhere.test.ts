@@ -1,12 +1,13 @@
 /**
  * Every conversation of the catalogue, with each operation of each end's socket failing once, and with the
- * connection breaking at any moment.
+ * connection breaking, and either end being stopped, at any moment.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as FaultySocket from "../../src/testing/FaultySocket.ts"
 import { type Conversation, conversations } from "./Conversations.ts"
-import { type Break, type Result, run, type Side, tickMillis } from "./Run.ts"
+import type { Break, Side } from "./Judge.ts"
+import { type Result, run, tickMillis } from "./Run.ts"
 
 const sides: ReadonlyArray<Side> = ["server", "client"]
 
@@ -72,7 +73,7 @@ for (const [name, plan] of Object.entries(plans)) {
   }
 }
 
-for (const how of ["reset", "halfClose", "block"] as const) {
+for (const how of ["reset", "halfClose", "block", "stop"] as const) {
   for (const side of sides) {
     describe(`at any moment a ${how} at the ${side}'s end`, () => {
       for (const conversation of conversations) {

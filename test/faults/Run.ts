@@ -1,13 +1,8 @@
 /**
- * One conversation between the real client and the real connection, over a socket that fails, and what is
- * left of it.
+ * One conversation between the real client and the real connection, over a socket that fails.
  */
-import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Metric from "effect/Metric"
 import * as TestClock from "effect/testing/TestClock"
 import * as Client from "../../src/client/Client.ts"
 import type { ClientError } from "../../src/client/ClientError.ts"
@@ -20,15 +15,8 @@ import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as StepEngine from "../../src/testing/StepEngine.ts"
 import * as Served from "../support/Served.ts"
 import type { Conversation } from "./Conversations.ts"
-
-/** Whose socket fails. */
-export type Side = "server" | "client"
-
-/** What happens to the connection as a whole while the conversation goes on. */
-export interface Break {
-  readonly atMillis: number
-  readonly how: "reset" | "halfClose" | "block"
-}
+import * as Judge from "./Judge.ts"
+import { Living } from "./Living.ts"
 
 export interface Result {
   /** How long both ends took, in milliseconds of the Clock. */
@@ -58,65 +46,12 @@ const clientSettings = { heartbeatTolerance: 3000, cancelTimeout: 2000, writeTim
 const limitMillis = 60_000
 export const tickMillis = 100
 
-const decoder = new TextDecoder()
-
-/** What a payload says: its code, if it is one of the server's own. */
-const said = (payload: Uint8Array): string => {
-  const text = decoder.decode(payload)
-  return text.startsWith("{") ? JSON.parse(text).code : text
-}
-
-/** A failure of the client's side: one of its typed errors, or the whole cause of what must not be. */
-const failure = (cause: Cause.Cause<ClientError | QueryRejected | QueryFailed>): string => {
-  const error = Cause.findErrorOption(cause)
-  if (error._tag === "None" || cause.reasons.length > 1) return Cause.pretty(cause)
-  const { value } = error
-  return value._tag === "ClientError"
-    ? `${value._tag} ${value.reason._tag}`
-    : `${value._tag} ${said(value.payload)}`
-}
-
-/** Counts what begins and ends: the fibers of a run, and its sleeps. */
-class Living {
-  fibers = 0
-  sleeps = 0
-
-  /** The effect, and whatever it forks, counted. */
-  fork<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Fiber.Fiber<A, E>, never, R> {
-    return Clock.clockWith((clock) =>
-      Effect.forkChild(effect, { startImmediately: true }).pipe(
-        Effect.provideService(Clock.Clock, this.clock(clock)),
-        Effect.provideService(Metric.FiberRuntimeMetrics, {
-          recordFiberStart: () => void this.fibers++,
-          recordFiberEnd: () => void this.fibers--
-        })
-      )
-    )
-  }
-
-  private clock(clock: Clock.Clock): Clock.Clock {
-    return Object.setPrototypeOf(
-      {
-        sleep: (duration: Parameters<Clock.Clock["sleep"]>[0]) =>
-          Effect.acquireUseRelease(
-            Effect.sync(() => void this.sleeps++),
-            () => clock.sleep(duration),
-            () => Effect.sync(() => void this.sleeps--)
-          )
-      },
-      clock
-    )
-  }
-}
-
-const terminal = new Set<ConnectionEvent["_tag"]>(["Completed", "Cancelled", "Failed", "Rejected", "Aborted"])
-
 /** Plays the conversation, with the Clock moved on until both ends are done. */
 export const run = Effect.fnUntraced(function* (
   conversation: Conversation,
-  side: Side,
+  side: Judge.Side,
   plan: FaultySocket.Plan,
-  broken?: Break
+  broken?: Judge.Break
 ): Effect.fn.Return<Result> {
   const [near, far] = yield* MemorySocket.pair()
   const faulty = FaultySocket.make(side === "server" ? near : far, plan)
@@ -154,56 +89,29 @@ export const run = Effect.fnUntraced(function* (
   const ended = () => serving.pollUnsafe() !== undefined && using.pollUnsafe() !== undefined
   let elapsedMillis = 0
   while (elapsedMillis < limitMillis) {
-    if (elapsedMillis === broken?.atMillis) yield* faulty[broken.how]
+    if (elapsedMillis === broken?.atMillis) {
+      if (broken.how === "stop") (side === "server" ? serving : using).interruptUnsafe()
+      else yield* faulty[broken.how]
+    }
     yield* Served.settle
     if (ended()) break
     yield* TestClock.adjust(tickMillis)
     elapsedMillis += tickMillis
   }
 
-  const problems: Array<string> = []
-  const expect = (holds: boolean, problem: string) => {
-    if (!holds) problems.push(problem)
-  }
-  const exit = using.pollUnsafe()
-  const served = serving.pollUnsafe()
-  const failed = faulty.failed()
-  const outcome = exit === undefined ? "hangs" : Exit.isSuccess(exit) ? exit.value : failure(exit.cause)
-  const count = (holds: (tag: ConnectionEvent["_tag"]) => boolean) => events.filter(holds).length
-  const began = engine.log.filter((line) => line !== "ended").length
-
-  expect(exit !== undefined, "the client hangs")
-  expect(served !== undefined, "the connection hangs")
-  expect(served === undefined || Exit.isSuccess(served), "the connection failed")
-  expect(engine.log.length === 2 * began, `queries: ${engine.log.join(", ")}`)
-  expect(
-    outcome === conversation.outcome ||
-      ((failed ?? broken) !== undefined && /^ClientError \w+$/.test(outcome)),
-    `the client's end: ${outcome}`
-  )
-  // Only an end that never opened its socket, or whose writes hang, cannot tell the other in time.
-  expect(
-    failed === "open" || broken?.how === "block" || !outcome.endsWith("ServerSilent"),
-    "the client was not told"
-  )
-  // A close of the server's own that has begun by then is a reason too.
-  expect(
-    side === "client" ||
-      failed === undefined ||
-      failed === "close" ||
-      detail === conversation.closing ||
-      detail.startsWith(`${failed} failed`),
-    `the connection says that it ended for another reason: ${detail}`
-  )
-  expect(count((tag) => tag === "Opened") === 1 && events[0] === "Opened", "not one Opened, first")
-  expect(count((tag) => tag === "Closed") === 1 && events.at(-1) === "Closed", "not one Closed, last")
-  expect(
-    count((tag) => tag === "Request") === count((tag) => terminal.has(tag)),
-    "not one end of each request"
-  )
-  expect(living.fibers === 0, `${living.fibers} fibers are left`)
-  expect(living.sleeps === 0, `${living.sleeps} sleeps are left`)
-
-  yield* Fiber.interruptAll([script, serving, using])
-  return { elapsedMillis, outcome, failed, events: events.join(" "), problems }
+  const { outcome, problems } = Judge.judge({
+    conversation,
+    side,
+    broken,
+    failed: faulty.failed(),
+    client: using.pollUnsafe(),
+    server: serving.pollUnsafe(),
+    queries: engine.log,
+    events,
+    detail,
+    living
+  })
+  // What hangs has been judged by now.
+  for (const fiber of [script, serving, using]) fiber.interruptUnsafe()
+  return { elapsedMillis, outcome, failed: faulty.failed(), events: events.join(" "), problems }
 })

@@ -202,7 +202,9 @@ export class Responses {
       const event = Exit.isFailure(exit) ? failure(exit.cause) : undefined
       if (event !== undefined) this.options.dispatch(event)
       const state = this.options.state()
-      const reason = state._tag === "Closed" && state.reason === "write" ? "fail" : "abort"
+      // The connection may have been closing anyway when the last write of its response failed.
+      const written = event?._tag !== "WriteFailed" && !(state._tag === "Closed" && state.reason === "write")
+      const reason = written ? "abort" : "fail"
       return this.publish({ _tag: "Aborted", query: statistics(query, reason) })
     })
   }

@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import type * as Socket from "effect/socket/Socket"
 import * as TestClock from "effect/testing/TestClock"
+import * as FaultySocket from "../../src/testing/FaultySocket.ts"
 import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import * as Peer from "../support/Peer.ts"
 import * as Served from "../support/Served.ts"
@@ -47,6 +49,23 @@ describe("drain", () => {
       assert.strictEqual(yield* peer.next, "F")
       yield* assertDrained(served)
       assert.strictEqual(tags(), "Opened Request Accepted Completed Closed")
+    })
+  )
+
+  it.effect("tells of a response whose last write failed", () =>
+    Effect.gen(function* () {
+      // Open, read, the write of the accept, the read that waits for a cancel, and the write of the final chunk.
+      const wrap = (socket: Socket.Socket) => FaultySocket.make(socket, { failAt: 5 }).socket
+      const { connection, ended, events, peer, steps } = yield* Served.open({ wrap })
+      yield* peer.request("one")
+      yield* Served.settle
+      yield* steps.step(accept)
+      assert.strictEqual(yield* peer.next, "A yes")
+      yield* connection.drain
+      yield* steps.step(end)
+      yield* ended
+      const reasons = events.flatMap((event) => (event._tag === "Aborted" ? [event.query.reason] : []))
+      assert.deepStrictEqual(reasons, ["fail"])
     })
   )
 

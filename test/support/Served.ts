@@ -16,6 +16,8 @@ import * as Peer from "./Peer.ts"
 export interface Options extends Partial<Settings.Settings>, StepEngine.Options, MemorySocket.Options {
   readonly refusing?: Connection.Options["refusing"]
   readonly unsent?: Connection.Options["unsent"]
+  /** Puts something between the connection and its socket. */
+  readonly wrap?: ((socket: Socket.Socket) => Socket.Socket) | undefined
   /** Instead of the engine of the test's steps. */
   readonly engine?: QueryEngine["Service"] | undefined
   /** Before an event is recorded. */
@@ -28,12 +30,12 @@ export const info = { id: 1, local: "server", remote: "client" }
 export const settle: Effect.Effect<void> = Effect.asVoid(Effect.replicateEffect(Effect.yieldNow, 50))
 
 export const open = Effect.fnUntraced(function* (options: Options = {}) {
-  const { capacity, engine, finalizerMillis, publish, refusing, unsent, ...settings } = options
+  const { capacity, engine, finalizerMillis, publish, refusing, unsent, wrap, ...settings } = options
   const [near, far] = yield* MemorySocket.pair({ capacity })
   const steps = yield* StepEngine.make({ finalizerMillis })
   const events: Array<ConnectionEvent> = []
   const writes: Array<number> = []
-  const connection = Connection.make(tap(near, writes), {
+  const connection = Connection.make(tap(wrap?.(near) ?? near, writes), {
     info,
     settings: { ...Settings.defaults, ...settings },
     refusing,

@@ -61,6 +61,8 @@ export class Reference {
   }
 
   received(message: Message): void {
+    // Whatever is left of a response to a client that breaks the protocol, it is nobody's promise.
+    if (this.violated) return void this.passBy(message)
     if (message.type === "H") return void this.expect(message.body.length === 0, "H has a body")
     const { current } = this
     if (current === undefined || current.terminal !== undefined) {
@@ -69,6 +71,10 @@ export class Reference {
     this.inOrder(current, message)
     this.content(current, message)
     if ("JFEK".includes(message.type)) this.ended(current, message)
+  }
+
+  private passBy({ type }: Message): void {
+    if (this.current !== undefined && "JFEK".includes(type)) this.current.terminal ??= type
   }
 
   /** The grammar: `J`, `A I* F`, `A I* E`, `A I* K` or `K`. */

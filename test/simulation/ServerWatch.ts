@@ -28,6 +28,7 @@ export class ServerWatch {
   private readonly interval: number
   private silentSince: number
   private writing = false
+  private dropped = false
   private terminals = 0
   private readonly events: Array<ConnectionEvent> = []
 
@@ -43,7 +44,11 @@ export class ServerWatch {
     return Socket.make({
       reader: socket.reader,
       writer: Effect.map(socket.writer, (writer) => ({
-        write: writer.write,
+        write: (chunk) =>
+          Effect.suspend(() => {
+            if (Socket.isCloseEvent(chunk)) this.dropped = true
+            return writer.write(chunk)
+          }),
         writeAll: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) =>
           Effect.suspend(() => {
             this.began(chunks as ReadonlyArray<Uint8Array>)
@@ -97,6 +102,8 @@ export class ServerWatch {
 
   private began(chunks: ReadonlyArray<Uint8Array>): void {
     const { run } = this.options
+    // What comes after the socket was dropped reaches nobody.
+    if (this.dropped) return
     const silence = run.now - this.silentSince
     this.expect(!this.writing, "two writes at once")
     this.expect(silence <= this.interval, `a write after ${silence} ms of silence`)
@@ -115,6 +122,7 @@ export class ServerWatch {
 
   private terminal({ type }: Wire.Message): void {
     const { fates, reference } = this.options
+    if (reference.violated) return
     const exchange = reference.exchanges[this.terminals++]
     if (exchange === undefined) return void this.expect(false, `${type} without a request`)
     const { id } = exchange.request.query

@@ -1,6 +1,6 @@
 /**
  * What one server's connection may do to its socket and tell its listener: heartbeats in silence and only
- * there, no terminal message before the query's scope has closed, one end with a reason that has a cause.
+ * there, no terminal message before the query's scope has closed, `K` after a cancel, one end with a reason that has a cause.
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
@@ -25,16 +25,21 @@ export interface Options {
 export class ServerWatch {
   private readonly options: Options
   private readonly reader: Wire.Reader
+  private readonly requests: Wire.Reader
   private readonly interval: number
   private silentSince: number
   private writing = false
   private dropped = false
   private terminals = 0
+  private asked = 0
+  /** When the server has read the cancel of a response that was not over. */
+  private cancelledAt: number | undefined
   private readonly events: Array<ConnectionEvent> = []
 
   constructor(options: Options) {
     this.options = options
     this.reader = new Wire.Reader(options.scenario.settings.lengthCounts)
+    this.requests = new Wire.Reader(options.scenario.settings.lengthCounts)
     this.interval = Number(options.scenario.settings.heartbeatInterval)
     this.silentSince = options.run.now
   }
@@ -42,7 +47,13 @@ export class ServerWatch {
   /** The socket, with every write looked at. */
   tap(socket: Socket.Socket): Socket.Socket {
     return Socket.make({
-      reader: socket.reader,
+      reader: Effect.map(socket.reader, (reader) => ({
+        ...reader,
+        pull: Effect.map(reader.pull, (chunks) => {
+          this.arrived(chunks as ReadonlyArray<Uint8Array>)
+          return chunks
+        })
+      })),
       writer: Effect.map(socket.writer, (writer) => ({
         write: (chunk) =>
           Effect.suspend(() => {
@@ -75,6 +86,12 @@ export class ServerWatch {
     this.expect(closed.length === 1 && this.events.at(-1) === last, `${closed.length} Closed events`)
     if (last?._tag === "Closed") this.reason(last)
     this.accounted()
+    const silence = this.options.run.now - this.silentSince
+    // A connection that ends in peace has not been silent for too long either.
+    this.expect(
+      this.dropped || this.writing || interrupted || silence <= this.interval,
+      `${silence} ms silent`
+    )
   }
 
   /** Every request that was told of has one end, and the statistics count what was seen. */
@@ -115,6 +132,17 @@ export class ServerWatch {
     this.expect(!this.reader.inside, "a write ends inside a frame")
   }
 
+  /** The server has read these bytes. */
+  private arrived(chunks: ReadonlyArray<Uint8Array>): void {
+    const { reference, run } = this.options
+    if (reference.violated) return
+    for (const { type } of chunks.flatMap((chunk) => this.requests.push(chunk))) {
+      // As many responses as requests have ended: the cancel is stale.
+      if (type === "R") this.asked++
+      else if (this.asked > this.terminals) this.cancelledAt = run.now
+    }
+  }
+
   private ended(): void {
     this.writing = false
     this.silentSince = this.options.run.now
@@ -124,6 +152,10 @@ export class ServerWatch {
     const { fates, reference } = this.options
     if (reference.violated) return
     const exchange = reference.exchanges[this.terminals++]
+    // Whatever else was under way when the cancel came has had its turn by the next moment.
+    const late = this.cancelledAt !== undefined && this.cancelledAt < this.options.run.now
+    this.expect(!late || type === "K", `${type} although the cancel came before it`)
+    this.cancelledAt = undefined
     if (exchange === undefined) return void this.expect(false, `${type} without a request`)
     const { id } = exchange.request.query
     this.expect(fates.get(id)?.open !== true, `${type} is written while query ${id} is open`)

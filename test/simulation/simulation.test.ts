@@ -87,6 +87,16 @@ const bugs: ReadonlyArray<Bug> = [
     found: /while query \d+ is open|has not ended/
   },
   {
+    name: "a cancel is passed over while a response streams",
+    plant: {
+      step: (step) => (state, event) =>
+        state._tag === "Responding" && event._tag === "Cancel"
+          ? [state, { _tag: "None" }]
+          : step(state, event)
+    },
+    found: /although the cancel came before it/
+  },
+  {
     name: "a heartbeat comes after two intervals",
     plant: { interval: 2 },
     found: /ms of silence/

@@ -1,0 +1,165 @@
+/**
+ * What happens in one run, all of it decided by the seed: what the engine does with each query, what the
+ * clients do, how bad the network is, and when the server stops. Times are in milliseconds.
+ */
+import * as Settings from "../../src/connection/Settings.ts"
+import type { Conditions } from "./Network.ts"
+import type { Random } from "./Random.ts"
+
+/** How the engine's `init` ends. */
+export type Init = "accept" | "reject" | "failure" | "defect" | "interrupt" | "silent"
+/** How an accepted query's result ends. */
+export type Ending = "complete" | "fail" | "defect" | "interrupt" | "silent"
+
+export interface Chunk {
+  readonly delay: number
+  readonly size: number
+}
+
+export interface Query {
+  readonly id: number
+  readonly initDelay: number
+  readonly init: Init
+  readonly chunks: ReadonlyArray<Chunk>
+  readonly ending: Ending
+  /** How long its finalizer takes. */
+  readonly finalizer: number
+  readonly timeout: number | undefined
+}
+
+/** What a client does that the protocol does not allow. */
+export type Violation = "second request" | "early cancel" | "second cancel" | "heartbeat" | "garbage"
+
+export interface Request {
+  readonly query: Query
+  readonly thinking: number
+  /** When it is cancelled, counted from its sending. */
+  readonly cancelAfter: number | undefined
+  /** The bytes of the frame after which the client rests, and for how long. */
+  readonly rest: { readonly after: number; readonly millis: number } | undefined
+  readonly violation: Violation | undefined
+}
+
+export type Leaving = "close" | "halfClose" | "reset"
+
+export interface Client {
+  readonly id: number
+  readonly startsAt: number
+  readonly requests: ReadonlyArray<Request>
+  /** How probable it is that the client rests before it reads on, and the longest that it does. */
+  readonly pause: number
+  readonly pauseMillis: number
+  /** How it goes when all is answered; otherwise it waits for the server to. */
+  readonly leaving: Leaving | undefined
+  /** How and when it goes whatever is under way. */
+  readonly leavesEarly: { readonly how: Leaving; readonly at: number } | undefined
+  readonly refused: boolean
+  readonly conditions: Conditions
+}
+
+export interface Stop {
+  readonly how: "drain" | "interrupt"
+  readonly at: number
+  /** How long after the drain the server waits no longer. */
+  readonly patience: number
+}
+
+export interface Scenario {
+  readonly settings: Settings.Settings
+  readonly clients: ReadonlyArray<Client>
+  readonly stop: Stop | undefined
+  readonly preemption: number
+  readonly bytesPerTurn: number
+}
+
+const query = (random: Random, id: number): Query => {
+  const slow = random.chance(0.4)
+  const large = random.chance(0.2)
+  const delay = () => (slow && random.chance(0.6) ? random.between(0, 400) : 0)
+  return {
+    id,
+    initDelay: random.chance(0.4) ? random.between(0, 300) : 0,
+    init: random.chance(0.8)
+      ? "accept"
+      : random.pick(["reject", "reject", "failure", "defect", "interrupt", "silent"]),
+    chunks: Array.from({ length: random.between(0, 8) }, () => ({
+      delay: delay(),
+      size: large ? random.between(0, 1500) : random.between(0, 60)
+    })),
+    ending: random.chance(0.7) ? "complete" : random.pick(["fail", "fail", "defect", "interrupt", "silent"]),
+    finalizer: random.chance(0.3) ? random.between(0, 100) : 0,
+    timeout: random.chance(0.1) ? random.between(0, 500) : undefined
+  }
+}
+
+const request = (random: Random, id: number): Request => ({
+  query: query(random, id),
+  thinking: random.chance(0.5) ? random.between(0, 300) : 0,
+  cancelAfter: random.chance(0.4) ? random.between(0, random.pick([2, 20, 400])) : undefined,
+  rest: random.chance(0.1) ? { after: random.between(1, 6), millis: random.between(1, 200) } : undefined,
+  violation: random.chance(0.03)
+    ? random.pick(["second request", "early cancel", "second cancel", "heartbeat", "garbage"])
+    : undefined
+})
+
+const conditions = (random: Random): Conditions => ({
+  latency: random.pick([0, 1, 5, 30]),
+  late: random.pick([0.1, 0.5]),
+  segment: random.pick([3, 50, 1500, 64 * 1024]),
+  sendBuffer: random.pick([1, 100, 4096, 64 * 1024]),
+  receiveBuffer: random.pick([16, 1000, 64 * 1024]),
+  stall: random.pick([0, 0, 0.02]),
+  stallMillis: random.pick([200, 3000])
+})
+
+const leavings = ["close", "halfClose", "reset"] as const
+
+const client = (random: Random, id: number): Client => ({
+  id,
+  startsAt: random.chance(0.5) ? 0 : random.between(0, 200),
+  requests: Array.from({ length: random.between(0, 5) }, (_, i) => request(random, id * 100 + i)),
+  pause: random.pick([0, 0, 0.2]),
+  pauseMillis: random.pick([50, 3000]),
+  leaving: random.chance(0.7) ? random.pick(leavings) : undefined,
+  leavesEarly: random.chance(0.15) ? { how: random.pick(leavings), at: random.between(0, 1500) } : undefined,
+  refused: random.chance(0.03),
+  conditions: conditions(random)
+})
+
+const settings = (random: Random): Settings.Settings => ({
+  ...Settings.defaults,
+  lengthCounts: random.pick(["body", "body", "typeAndBody", "frame"]),
+  heartbeatInterval: random.pick([20, 100, 500, 1000]),
+  chunkSize: random.pick([1, 16, 1000, 64 * 1024]),
+  prefetchSize: random.pick([1, 100, 4096, 256 * 1024]),
+  batchSize: random.pick([1, 100, 4096, 512 * 1024]),
+  queryTimeout: random.pick([300, 2000, 5000]),
+  writeTimeout: random.pick([300, 2000, 5000]),
+  requestTimeout: random.pick([100, 2000]),
+  idleTimeout: random.pick([300, 3000])
+})
+
+/** What the seed decides on. */
+export const make = (random: Random): Scenario => ({
+  settings: settings(random),
+  clients: Array.from({ length: random.pick([1, 1, 2, 3]) }, (_, i) => client(random, i + 1)),
+  stop: random.chance(0.3)
+    ? {
+        how: random.pick(["drain", "drain", "interrupt"]),
+        at: random.between(0, 1500),
+        patience: random.pick([0, 50, 500])
+      }
+    : undefined,
+  preemption: random.pick([0, 0.01, 0.1, 0.3]),
+  bytesPerTurn: random.pick([1, 1000, 1024 * 1024])
+})
+
+/** How many bytes the result of a query has, if all of it comes. */
+export const size = (query: Query): number => query.chunks.reduce((sum, chunk) => sum + chunk.size, 0)
+
+/** A result's byte at an offset: no two queries have the same, and no byte is like its neighbour. */
+export const byteAt = (query: Query, offset: number): number => (query.id * 37 + offset * 11) & 0xff
+
+export const accept = (query: Query): string => `accept ${query.id}`
+export const reject = (query: Query): string => `reject ${query.id}`
+export const error = (query: Query): string => `error ${query.id}`

@@ -1,0 +1,123 @@
+/**
+ * An engine that does with each query what the scenario says, and records what became of it.
+ */
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import {
+  type AcceptedQuery,
+  QueryEngine,
+  QueryFailed,
+  QueryInitError,
+  QueryRejected
+} from "../../src/engine/QueryEngine.ts"
+import type { Run } from "./Run.ts"
+import * as Scenario from "./Scenario.ts"
+
+/** What became of a query. */
+export interface Fate {
+  startedAt: number
+  /** How many bytes of its result the engine has given away. */
+  produced: number
+  open: boolean
+}
+
+export interface SimulatedEngine {
+  readonly engine: QueryEngine["Service"]
+  readonly fates: ReadonlyMap<number, Fate>
+}
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+export const make = (scenario: Scenario.Scenario, run: Run): SimulatedEngine => {
+  const queries = new Map<number, Scenario.Query>()
+  for (const { requests } of scenario.clients) {
+    for (const { query } of requests) queries.set(query.id, query)
+  }
+  const fates = new Map<number, Fate>()
+  const init: QueryEngine["Service"]["init"] = (body) =>
+    Effect.suspend(() => {
+      const query = queries.get(Number(decoder.decode(body)))
+      // A request that breaks the protocol becomes an ordinary one if the response before it has ended.
+      if (body.length === 0) return Effect.fail(new QueryRejected({ payload: encoder.encode("empty") }))
+      if (query === undefined || fates.has(query.id)) {
+        run.wrong("engine", `was asked for ${JSON.stringify(decoder.decode(body))}`)
+        return Effect.die(new Error("no such query"))
+      }
+      return Effect.andThen(opened(run, fates, query), initialise(fates, query))
+    })
+  return { engine: QueryEngine.of({ init }), fates }
+}
+
+const opened = (run: Run, fates: Map<number, Fate>, query: Scenario.Query) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const fate = { startedAt: run.now, produced: 0, open: true }
+      fates.set(query.id, fate)
+      run.tell("engine", `query ${query.id} begins`)
+      return fate
+    }),
+    (fate) =>
+      Effect.andThen(
+        pause(query.finalizer),
+        Effect.sync(() => {
+          fate.open = false
+          run.tell("engine", `query ${query.id} has ended after ${fate.produced} bytes`)
+        })
+      )
+  )
+
+const pause = (millis: number) => (millis === 0 ? Effect.void : Effect.sleep(millis))
+
+const initialise = (
+  fates: ReadonlyMap<number, Fate>,
+  query: Scenario.Query
+): Effect.Effect<AcceptedQuery, QueryRejected | QueryInitError> =>
+  Effect.andThen(
+    pause(query.initDelay),
+    Effect.suspend((): Effect.Effect<AcceptedQuery, QueryRejected | QueryInitError> => {
+      switch (query.init) {
+        case "accept":
+          return Effect.succeed({
+            payload: encoder.encode(Scenario.accept(query)),
+            chunks: Stream.concat(result(fates, query), ending(query)),
+            timeout: query.timeout
+          })
+        case "reject":
+          return Effect.fail(new QueryRejected({ payload: encoder.encode(Scenario.reject(query)) }))
+        case "failure":
+          return Effect.fail(new QueryInitError({ message: `no ${query.id}` }))
+        case "defect":
+          return Effect.die(new Error(`defect ${query.id}`))
+        case "interrupt":
+          return Effect.interrupt
+        case "silent":
+          return Effect.never
+      }
+    })
+  )
+
+const result = (fates: ReadonlyMap<number, Fate>, query: Scenario.Query) =>
+  Stream.mapEffect(Stream.fromIterable(query.chunks), (chunk) =>
+    Effect.map(pause(chunk.delay), () => {
+      const fate = fates.get(query.id) as Fate
+      const from = fate.produced
+      fate.produced += chunk.size
+      return Uint8Array.from({ length: chunk.size }, (_, i) => Scenario.byteAt(query, from + i))
+    })
+  )
+
+const ending = (query: Scenario.Query): Stream.Stream<Uint8Array, QueryFailed> => {
+  switch (query.ending) {
+    case "complete":
+      return Stream.empty
+    case "fail":
+      return Stream.fail(new QueryFailed({ payload: encoder.encode(Scenario.error(query)) }))
+    case "defect":
+      return Stream.die(new Error(`defect ${query.id}`))
+    case "interrupt":
+      return Stream.fromEffect(Effect.interrupt)
+    case "silent":
+      return Stream.never
+  }
+}

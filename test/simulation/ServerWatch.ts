@@ -151,9 +151,13 @@ export class ServerWatch {
 
   private chunk({ body }: Wire.Message): void {
     const { fates, reference } = this.options
-    const id = reference.exchanges[this.terminals]?.request.query.id
-    const fate = id === undefined ? undefined : fates.get(id)
-    if (fate !== undefined) fate.written += body.length
+    const current = reference.exchanges[this.terminals]
+    // Which request a response answers is not known any more once the client has broken the protocol.
+    const size = reference.violated ? Number.POSITIVE_INFINITY : body.length
+    for (const exchange of reference.violated ? reference.exchanges : [current]) {
+      const fate = exchange === undefined ? undefined : fates.get(exchange.request.query.id)
+      if (fate !== undefined) fate.written += size
+    }
   }
 
   private terminal({ type }: Wire.Message): void {

@@ -70,6 +70,8 @@ export interface Scenario {
   readonly stop: Stop | undefined
   readonly preemption: number
   readonly bytesPerTurn: number
+  /** The clients, by their number, that are the package's own: these break no rule. */
+  readonly packaged: ReadonlySet<number>
 }
 
 const query = (random: Random, id: number): Query => {
@@ -151,7 +153,8 @@ export const make = (random: Random): Scenario => ({
       }
     : undefined,
   preemption: random.pick([0, 0.01, 0.1, 0.3]),
-  bytesPerTurn: random.pick([1, 1000, 1024 * 1024])
+  bytesPerTurn: random.pick([1, 1000, 1024 * 1024]),
+  packaged: new Set([1, 2, 3].filter(() => random.chance(0.3)))
 })
 
 /** How many bytes the result of a query has, if all of it comes. */

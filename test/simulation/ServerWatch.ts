@@ -127,6 +127,7 @@ export class ServerWatch {
     this.writing = true
     for (const message of chunks.flatMap((chunk) => this.reader.push(chunk))) {
       if (message.type === "H") this.expect(silence >= this.interval, `H after ${silence} ms`)
+      if ("IF".includes(message.type)) this.chunk(message)
       if ("JFEK".includes(message.type)) this.terminal(message)
     }
     this.expect(!this.reader.inside, "a write ends inside a frame")
@@ -146,6 +147,17 @@ export class ServerWatch {
   private ended(): void {
     this.writing = false
     this.silentSince = this.options.run.now
+  }
+
+  private chunk({ body }: Wire.Message): void {
+    const { fates, reference } = this.options
+    const current = reference.exchanges[this.terminals]
+    // Which request a response answers is not known any more once the client has broken the protocol.
+    const size = reference.violated ? Number.POSITIVE_INFINITY : body.length
+    for (const exchange of reference.violated ? reference.exchanges : [current]) {
+      const fate = exchange === undefined ? undefined : fates.get(exchange.request.query.id)
+      if (fate !== undefined) fate.written += size
+    }
   }
 
   private terminal({ type }: Wire.Message): void {

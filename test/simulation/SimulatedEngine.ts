@@ -18,6 +18,8 @@ export interface Fate {
   startedAt: number
   /** How many bytes of its result the engine has given away. */
   produced: number
+  /** How many of them the server has handed to the socket. */
+  written: number
   open: boolean
 }
 
@@ -35,6 +37,8 @@ export const make = (scenario: Scenario.Scenario, run: Run): SimulatedEngine => 
     for (const { query } of requests) queries.set(query.id, query)
   }
   const fates = new Map<number, Fate>()
+  // A write that is preempted has taken its frames, but the socket has not seen them yet.
+  const limit = scenario.preemption === 0 ? scenario.settings.prefetchSize : Number.POSITIVE_INFINITY
   const init: QueryEngine["Service"]["init"] = (body) =>
     Effect.suspend(() => {
       const query = queries.get(Number(decoder.decode(body)))
@@ -44,15 +48,22 @@ export const make = (scenario: Scenario.Scenario, run: Run): SimulatedEngine => 
         run.wrong("engine", `was asked for ${JSON.stringify(decoder.decode(body))}`)
         return Effect.die(new Error("no such query"))
       }
-      return Effect.andThen(opened(run, fates, query), initialise(fates, query))
+      return Effect.andThen(opened(run, fates, query), initialise({ run, fates, limit }, query))
     })
   return { engine: QueryEngine.of({ init }), fates }
+}
+
+interface World {
+  readonly run: Run
+  readonly fates: ReadonlyMap<number, Fate>
+  /** How far ahead of the socket a result may be taken. */
+  readonly limit: number
 }
 
 const opened = (run: Run, fates: Map<number, Fate>, query: Scenario.Query) =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const fate = { startedAt: run.now, produced: 0, open: true }
+      const fate = { startedAt: run.now, produced: 0, written: 0, open: true }
       fates.set(query.id, fate)
       run.tell("engine", `query ${query.id} begins`)
       return fate
@@ -70,7 +81,7 @@ const opened = (run: Run, fates: Map<number, Fate>, query: Scenario.Query) =>
 const pause = (millis: number) => (millis === 0 ? Effect.void : Effect.sleep(millis))
 
 const initialise = (
-  fates: ReadonlyMap<number, Fate>,
+  world: World,
   query: Scenario.Query
 ): Effect.Effect<AcceptedQuery, QueryRejected | QueryInitError> =>
   Effect.andThen(
@@ -80,7 +91,7 @@ const initialise = (
         case "accept":
           return Effect.succeed({
             payload: encoder.encode(Scenario.accept(query)),
-            chunks: Stream.concat(result(fates, query), ending(query)),
+            chunks: Stream.concat(result(world, query), ending(query)),
             timeout: query.timeout
           })
         case "reject":
@@ -97,11 +108,17 @@ const initialise = (
     })
   )
 
-const result = (fates: ReadonlyMap<number, Fate>, query: Scenario.Query) =>
+const result = ({ fates, limit, run }: World, query: Scenario.Query) =>
   Stream.mapEffect(Stream.fromIterable(query.chunks), (chunk) =>
     Effect.map(pause(chunk.delay), () => {
       const fate = fates.get(query.id) as Fate
       const from = fate.produced
+      if (from - fate.written >= limit) {
+        run.wrong(
+          "engine",
+          `query ${query.id} is asked for more with ${from - fate.written} bytes ahead of the socket`
+        )
+      }
       fate.produced += chunk.size
       return Uint8Array.from({ length: chunk.size }, (_, i) => Scenario.byteAt(query, from + i))
     })

@@ -13,6 +13,7 @@ import { ConnectionEvents } from "../../src/connection/ConnectionEvents.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import { Budget, WriteBudget } from "../../src/wire/WriteBudget.ts"
 import * as Network from "./Network.ts"
+import * as PackageClient from "./PackageClient.ts"
 import { Random } from "./Random.ts"
 import { Reference } from "./Reference.ts"
 import { Run } from "./Run.ts"
@@ -125,15 +126,11 @@ const serve = Effect.fnUntraced(function* (world: World, client: Scenario.Client
   if (scenario.stop !== undefined) {
     yield* Effect.forkScoped(stop(world, { stop: scenario.stop, connection, server, reference }))
   }
-  const peer = new SimulatedClient(far, {
-    run,
-    who,
-    random: random.child(),
-    settings: scenario.settings,
-    client,
-    reference
-  })
-  const living = yield* Effect.forkScoped(Effect.scoped(peer.live))
+  const options = { run, who, random: random.child(), settings: scenario.settings, client, reference }
+  const peer = scenario.packaged.has(client.id)
+    ? PackageClient.live(far, options)
+    : new SimulatedClient(far, options).live
+  const living = yield* Effect.forkScoped(Effect.scoped(peer))
   const exit = yield* Fiber.await(server)
   watch.returned(exit)
   const lived = yield* Fiber.await(living)

@@ -4,6 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { vi } from "vitest"
+import type * as ClientControl from "../../src/client/ClientControl.ts"
 import type * as Control from "../../src/connection/Control.ts"
 import type * as Heartbeat from "../../src/connection/Heartbeat.ts"
 import type * as ResponseBuffer from "../../src/connection/ResponseBuffer.ts"
@@ -11,19 +12,29 @@ import type * as Frame from "../../src/wire/Frame.ts"
 import * as Simulation from "./Simulation.ts"
 
 type Step = typeof Control.step
+type ClientStep = typeof ClientControl.step
 
 /** The bug that is planted while a test runs. */
 interface Planted {
   step: ((step: Step) => Step) | undefined
+  client: ((step: ClientStep) => ClientStep) | undefined
   interval: number
   take: ((frames: Array<Frame.Frame>) => Array<Frame.Frame>) | undefined
 }
 
-const planted = vi.hoisted((): Planted => ({ step: undefined, interval: 1, take: undefined }))
+const planted = vi.hoisted(
+  (): Planted => ({ step: undefined, client: undefined, interval: 1, take: undefined })
+)
 
 vi.mock("../../src/connection/Control.ts", async (original) => {
   const real = await original<typeof Control>()
   const step: Step = (state, event) => (planted.step?.(real.step) ?? real.step)(state, event)
+  return { ...real, step }
+})
+
+vi.mock("../../src/client/ClientControl.ts", async (original) => {
+  const real = await original<typeof ClientControl>()
+  const step: ClientStep = (state, event) => (planted.client?.(real.step) ?? real.step)(state, event)
   return { ...real, step }
 })
 
@@ -97,6 +108,26 @@ const bugs: ReadonlyArray<Bug> = [
     found: /although the cancel came before it/
   },
   {
+    name: "the client passes over a chunk",
+    plant: {
+      client: (step) => (state, event) => {
+        const [next, action] = step(state, event)
+        return action === "Chunk" ? [next, "None"] : [next, action]
+      }
+    },
+    found: /a result of \d+ bytes/
+  },
+  {
+    name: "the client takes a failed result for a whole one",
+    plant: {
+      client: (step) => (state, event) => {
+        const [next, action] = step(state, event)
+        return action === "Fail" ? [next, "Finish"] : [next, action]
+      }
+    },
+    found: /the client has a whole result, but the wire had E/
+  },
+  {
     name: "a heartbeat comes after two intervals",
     plant: { interval: 2 },
     found: /ms of silence/
@@ -124,7 +155,7 @@ const mostSeeds = 300
 describe("simulated connections", () => {
   it("are as the protocol has them", () => {
     const wrong: Array<string> = []
-    for (let seed = 1; seed <= mostSeeds; seed++) {
+    for (let seed = 1; seed <= 1000; seed++) {
       const { failures } = Simulation.run(seed)
       wrong.push(...failures.map((failure) => `npm run simulate -- --seeds 1 --from ${seed}: ${failure}`))
     }
@@ -147,7 +178,7 @@ describe("simulated connections", () => {
         console.log(`${bug.name}: found with seed ${seed - 1} of at most ${mostSeeds}: ${failures[0]}`)
         assert.match(failures.join("\n"), bug.found)
       } finally {
-        Object.assign(planted, { step: undefined, interval: 1, take: undefined })
+        Object.assign(planted, { step: undefined, client: undefined, interval: 1, take: undefined })
       }
     })
   }

@@ -161,11 +161,14 @@ export class Responses {
     driver: QueryDriver.QueryDriver,
     exit: Exit.Exit<End, QueryInitError | FrameWriter.Failure>
   ): Effect.Effect<void> {
-    if (Exit.isSuccess(exit)) return this.responded(driver, exit.value)
-    if (this.options.state()._tag === "Stopping" && this.query === driver) {
-      return Effect.sync(() => this.options.dispatch({ _tag: "QueryStopped" }))
-    }
-    return this.failed(driver, exit)
+    // In one step: what comes between the look at the machine and the word to it would go untold.
+    return Effect.suspend(() => {
+      if (Exit.isSuccess(exit)) return this.responded(driver, exit.value)
+      const stopped = this.options.state()._tag === "Stopping" && this.query === driver
+      if (!stopped) return this.failed(driver, exit)
+      this.options.dispatch({ _tag: "QueryStopped" })
+      return Effect.void
+    })
   }
 
   private responded(driver: QueryDriver.QueryDriver, end: End): Effect.Effect<void> {

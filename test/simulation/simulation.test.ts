@@ -162,6 +162,14 @@ describe("simulated connections", () => {
     assert.deepStrictEqual(wrong, [])
   })
 
+  // What the search has found, each with its seed.
+  it.each([
+    [2929, "a query that is stopped while its connection breaks ends untold"],
+    [219093, "a query that is stopped while its connection breaks ends untold"]
+  ])("with seed %i no longer show that %s", (seed) => {
+    assert.deepStrictEqual(Simulation.run(seed).failures, [])
+  })
+
   it("live the same life for the same seed", () => {
     const hashes = (from: number) => Array.from({ length: 20 }, (_, i) => Simulation.run(from + i).hash)
     assert.deepStrictEqual(hashes(1000), hashes(1000))

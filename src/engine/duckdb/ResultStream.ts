@@ -12,7 +12,7 @@ import type { Session } from "./Session.ts"
 import { columnsOf } from "./Statement.ts"
 import type { ResultColumn, Source } from "./TextSql.ts"
 
-/** Rows of a chunk as bytes, and whether the chunk ended with the sentinel of `TextSql`. */
+/** Rows of a chunk as bytes, and whether the chunk ended with the row of `Sentinel`. */
 export interface Encoded {
   /** Read lazily, and before the next chunk is fetched. */
   readonly pieces: Iterator<Uint8Array<ArrayBuffer>>

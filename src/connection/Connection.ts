@@ -4,10 +4,9 @@
  * The loop pulls frames, steps the pure machine of `Control` and performs its actions. Closing the scope ends
  * all of it.
  */
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
@@ -16,7 +15,7 @@ import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Frame from "../wire/Frame.ts"
 import * as FrameSocket from "../wire/FrameSocket.ts"
 import * as FrameWriter from "../wire/FrameWriter.ts"
-import { type ConnectionEvent, ConnectionEvents, type ConnectionInfo } from "./ConnectionEvents.ts"
+import { type ConnectionEvent, ConnectionEvents, type ConnectionInfo, unheard } from "./ConnectionEvents.ts"
 import * as Control from "./Control.ts"
 import * as Heartbeat from "./Heartbeat.ts"
 import { Responses } from "./Responses.ts"
@@ -58,7 +57,7 @@ type Publish = (event: ConnectionEvent) => Effect.Effect<void>
 
 /** What a session has while its socket is open. */
 interface Open {
-  readonly fork: (effect: Effect.Effect<unknown>) => void
+  readonly fork: (effect: Effect.Effect<unknown, unknown>) => void
   readonly frames: FrameSocket.FrameSocket
   readonly heartbeat: Heartbeat.Heartbeat
   readonly responses: Responses
@@ -170,7 +169,10 @@ class Session {
         onWriteFailed: (error) => this.dispatch({ _tag: "WriteFailed", detail: FrameWriter.describe(error) })
       })
       heartbeat.setDeadline("idle", clock.currentTimeMillisUnsafe() + millis(settings.idleTimeout))
-      const fork: Open["fork"] = (effect) => void Fiber.runIn(runFork(effect), scope)
+      const fork: Open["fork"] = (effect) => {
+        const fiber = runFork(effect)
+        if (fiber.pollUnsafe() === undefined) Fiber.runIn(fiber, scope)
+      }
       const responses = new Responses({
         connection,
         settings,
@@ -188,24 +190,20 @@ class Session {
   }
 
   private loop(frames: FrameSocket.FrameSocket): Effect.Effect<void> {
-    return Effect.gen({ self: this }, function* () {
-      while (this.state._tag !== "Closed") {
-        const exit = yield* Effect.exit(frames.pull)
-        if (Exit.isFailure(exit)) {
-          const timeout = frames.writer.timedOut()
-          this.dispatch(
-            timeout === undefined
-              ? FrameSocket.inputEnd(exit.cause)
-              : { _tag: "WriteFailed", detail: FrameWriter.describe(timeout) }
-          )
-          continue
-        }
-        for (const frame of exit.value) this.dispatch(frameEvent(frame), frame.body)
-      }
-    }).pipe(
-      Effect.catchCause((cause) =>
-        Effect.sync(() => this.dispatch({ _tag: "RunFailed", detail: String(Cause.squash(cause)) }))
-      )
+    type Failure = Frame.FrameError | Socket.SocketError | Cause.Done
+    const next: Effect.Effect<void, Failure> = Effect.flatMap(frames.pull, (batch) => {
+      for (const frame of batch) this.dispatch(frameEvent(frame), frame.body)
+      return this.state._tag === "Closed" ? Effect.void : next
+    })
+    return Effect.catchCause(next, (cause) =>
+      Effect.sync(() => {
+        const timeout = frames.writer.timedOut()
+        this.dispatch(
+          timeout === undefined
+            ? FrameSocket.inputEnd(cause)
+            : { _tag: "WriteFailed", detail: FrameWriter.describe(timeout) }
+        )
+      })
     )
   }
 
@@ -246,10 +244,12 @@ const noResponses = { accepted: 0, rejected: 0, cancelled: 0 }
 const safely =
   (publish: Publish): Publish =>
   (event) =>
-    Effect.catchCause(
-      Effect.suspend(() => publish(event)),
-      (cause) => Effect.logError(`ConnectionEvents failed to publish ${event._tag}`, cause)
-    )
+    publish === unheard
+      ? Effect.void
+      : Effect.catchCause(
+          Effect.suspend(() => publish(event)),
+          (cause) => Effect.logError(`ConnectionEvents failed to publish ${event._tag}`, cause)
+        )
 
 const noHeartbeat: HeartbeatStatistics = { bytesTransferred: 0, messages: 0, waits: 0, reason: "wait" }
 

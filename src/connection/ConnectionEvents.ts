@@ -49,6 +49,9 @@ export type ConnectionEvent =
       readonly detail: string
     }
 
+/** What is published to nobody. */
+export const unheard = (_: ConnectionEvent): Effect.Effect<void> => Effect.void
+
 /**
  * The service that is told. It does nothing unless one is provided.
  *
@@ -60,5 +63,5 @@ export type ConnectionEvent =
 export const ConnectionEvents = Context.Reference<{
   readonly publish: (event: ConnectionEvent) => Effect.Effect<void>
 }>("dataconn/connection/ConnectionEvents", {
-  defaultValue: () => ({ publish: () => Effect.void })
+  defaultValue: () => ({ publish: unheard })
 })

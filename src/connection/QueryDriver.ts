@@ -2,17 +2,20 @@
  * Runs one query: asks the engine, takes its result ahead of the socket by a bounded number of bytes, and
  * writes the response.
  *
- * Two fibers share a {@link ResponseBuffer}: one fills it from the engine while the other sends what is there.
- * The one that fills owns the query's scope, so the query's finalizers have run before the message that ends
- * the response is written. Interruption is cancel: it ends both, and the driver writes nothing afterwards.
+ * One fiber runs the query and fills a {@link ResponseBuffer}; the writer empties it whenever the socket takes
+ * more, on the stack of whoever made that so. The query's finalizers have run before the message that ends the
+ * response is written. Interruption is cancel: the driver writes nothing afterwards.
  */
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
+import * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import {
+  type AcceptedQuery,
   type QueryEngine,
   type QueryFailed,
   QueryInitError,
@@ -26,7 +29,7 @@ import type { QueryDriverReason, QueryDriverStatistics } from "./Statistics.ts"
 export interface Options {
   readonly engine: QueryEngine["Service"]
   readonly request: Uint8Array
-  readonly writer: FrameWriter.FrameWriter
+  readonly writer: Pick<FrameWriter.FrameWriter, "submit" | "submitSoon" | "withdraw">
   readonly settings: Settings
   /** The body of the error for a defect of the engine, which says nothing of the cause to the client. */
   readonly internalError: () => Uint8Array
@@ -34,6 +37,8 @@ export interface Options {
   readonly onAccepted: (payload: Uint8Array, timeout: Duration.Input | undefined) => Effect.Effect<void>
   /** The accept, or the message that ends the response, is about to be written; nothing can precede it now. */
   readonly onBegin: (what: "accept" | "terminal") => void
+  /** A write failed; the connection is of no more use. */
+  readonly onWriteFailed: (error: FrameWriter.Failure) => void
 }
 
 export interface QueryDriver {
@@ -42,103 +47,177 @@ export interface QueryDriver {
    * Fails if the engine could not initialise it, or if the socket failed.
    */
   readonly run: Effect.Effect<End, QueryInitError | FrameWriter.Failure>
+  /** Writes nothing from now on; belongs to the interruption of `run`. */
+  readonly mute: () => void
   readonly statistics: (reason: QueryDriverReason) => QueryDriverStatistics
 }
 
+/** Constructs a driver; nothing happens before `run`. */
+export const make = (options: Options): QueryDriver => new Driver(options)
+
+type Failure = QueryInitError | FrameWriter.Failure
+type FillError = QueryRejected | QueryFailed | Failure
+
 const complete: End = { _tag: "Complete" }
+const noFrames: ReadonlyArray<Frame.Frame> = []
 
 const isChunk = (type: Frame.Type): boolean => type === Frame.Type.Intermediate || type === Frame.Type.Final
 
-const initMessage = (cause: Cause.Cause<unknown>): string => {
-  const error = Cause.squash(cause)
-  return error instanceof Error ? error.message : String(error)
-}
+class Driver implements QueryDriver, FrameWriter.Submission {
+  private readonly options: Options
+  private readonly buffer: ResponseBuffer
+  private muted = false
+  private written = false
+  private writeFailed: Exit.Exit<never, FrameWriter.Failure> | undefined
+  private wake: (() => void) | undefined
+  private bytes = 0
+  private payloadBytes = 0
+  private messages = 0
+  private runs = 0
 
-/** Constructs a driver; nothing happens before `run`. */
-export const make = (options: Options): QueryDriver => {
-  const buffer = new ResponseBuffer(options.settings)
-  let initFailure: QueryInitError | undefined
-  let bytes = 0
-  let payloadBytes = 0
-  let messages = 0
-  let runs = 0
-
-  const stream = Effect.gen(function* () {
-    const accepted = yield* options.engine.init(options.request)
-    yield* options.onAccepted(accepted.payload, accepted.timeout)
-    yield* buffer.accepted(accepted.payload)
-    yield* Stream.runForEachArray(accepted.chunks, (chunks) => {
-      runs++
-      return buffer.offer(chunks)
-    })
-  })
-
-  const fill = Effect.onExit(Effect.scoped(stream), (exit) => {
-    if (Exit.isFailure(exit)) return failed(exit.cause)
-    buffer.ended(complete)
-    return Effect.void
-  })
-
-  const failed = (cause: Cause.Cause<QueryRejected | QueryFailed | QueryInitError>): Effect.Effect<void> => {
-    const error = Cause.findErrorOption(cause)
-    if (error._tag === "Some" && error.value._tag === "QueryRejected") {
-      buffer.ended({ _tag: "Rejected", payload: error.value.payload })
-    } else if (error._tag === "Some" && error.value._tag === "QueryFailed") {
-      buffer.ended({ _tag: "Failed", payload: error.value.payload })
-    } else if (!buffer.isAccepted) {
-      initFailure = Cause.hasInterruptsOnly(cause)
-        ? new QueryInitError({ message: "The engine interrupted its own query" })
-        : new QueryInitError({ message: initMessage(cause), cause: Cause.squash(cause) })
-      buffer.ended(complete)
-    } else {
-      buffer.ended({ _tag: "Failed", payload: options.internalError() })
-      if (!Cause.hasInterruptsOnly(cause)) {
-        return Effect.logError("The engine died while streaming a result", cause)
-      }
-    }
-    return Effect.void
+  constructor(options: Options) {
+    this.options = options
+    this.buffer = new ResponseBuffer(options.settings)
   }
 
-  const take = (): ReadonlyArray<Frame.Frame> => {
-    const frames = buffer.take()
-    for (const frame of frames) {
-      bytes += Frame.size(frame)
-      if (isChunk(frame.type)) payloadBytes += frame.body.length
-      messages++
+  get run(): Effect.Effect<End, Failure> {
+    return Effect.matchCauseEffect(Effect.scoped(this.fill()), {
+      onSuccess: () => this.end(complete),
+      onFailure: (cause) => this.fail(cause)
+    })
+  }
+
+  mute(): void {
+    this.muted = true
+    this.options.writer.withdraw(this)
+  }
+
+  private fill(): Effect.Effect<void, FillError, Scope.Scope> {
+    const { engine, onAccepted, request } = this.options
+    return Effect.flatMap(engine.init(request), (accepted) =>
+      Effect.andThen(onAccepted(accepted.payload, accepted.timeout), this.stream(accepted))
+    )
+  }
+
+  private stream({ chunks, payload }: AcceptedQuery): Effect.Effect<void, FillError, Scope.Scope> {
+    return Effect.flatMap(Effect.scope, (scope) => {
+      this.buffer.accepted(payload)
+      // A result that is there at once goes out together with the accept.
+      this.options.writer.submitSoon(this)
+      return Effect.flatMap(Channel.toPullScoped(Stream.toChannel(chunks), scope), (pull) =>
+        Pull.catchDone(this.drain(pull), () => Effect.void)
+      )
+    })
+  }
+
+  private drain(pull: Pull.Pull<ReadonlyArray<Uint8Array>, QueryFailed>): Pull.Pull<never, FillError> {
+    const next: Pull.Pull<never, FillError> = Effect.flatMap(pull, (chunks) => {
+      this.runs++
+      this.buffer.offer(chunks)
+      if (!this.buffer.isFull) {
+        this.options.writer.submitSoon(this)
+        return next
+      }
+      this.options.writer.submit(this)
+      return this.buffer.isFull
+        ? Effect.andThen(
+            this.waitUntil(() => !this.buffer.isFull),
+            next
+          )
+        : next
+    })
+    return next
+  }
+
+  private end(end: End): Effect.Effect<End, FrameWriter.Failure> {
+    this.buffer.ended(end)
+    this.options.writer.submit(this)
+    return this.written
+      ? Effect.succeed(end)
+      : Effect.as(
+          this.waitUntil(() => this.written),
+          end
+        )
+  }
+
+  /** The query has ended, and its finalizers have run, without a complete result. */
+  private fail(cause: Cause.Cause<FillError>): Effect.Effect<End, Failure> {
+    const error = Cause.findErrorOption(cause)
+    if (error._tag === "Some") {
+      switch (error.value._tag) {
+        case "QueryRejected":
+          return this.end({ _tag: "Rejected", payload: error.value.payload })
+        case "QueryFailed":
+          return this.end({ _tag: "Failed", payload: error.value.payload })
+        case "QueryInitError":
+          break
+        default:
+          return Effect.fail(error.value)
+      }
     }
-    if (frames[0]?.type === Frame.Type.Accept) options.onBegin("accept")
-    if (buffer.done) options.onBegin("terminal")
+    if (!this.buffer.isAccepted) return Effect.fail(initError(cause))
+    const failed = Effect.suspend(() => this.end({ _tag: "Failed", payload: this.options.internalError() }))
+    return Cause.hasInterruptsOnly(cause)
+      ? failed
+      : Effect.andThen(Effect.logError("The engine died while streaming a result", cause), failed)
+  }
+
+  /** Waits for the writer to get on. There is one waiter, the query's fiber. */
+  private waitUntil(holds: () => boolean): Effect.Effect<void, FrameWriter.Failure> {
+    return Effect.callback((resume) => {
+      this.wake = () => {
+        if (this.writeFailed !== undefined) resume(this.writeFailed)
+        else if (holds()) resume(Effect.void)
+      }
+      this.wake()
+    })
+  }
+
+  take(): ReadonlyArray<Frame.Frame> {
+    if (this.muted) return noFrames
+    const frames = this.buffer.take()
+    for (const frame of frames) {
+      this.bytes += Frame.size(frame)
+      if (isChunk(frame.type)) this.payloadBytes += frame.body.length
+      this.messages++
+    }
+    if (frames[0]?.type === Frame.Type.Accept) this.options.onBegin("accept")
+    if (frames.length > 0 && this.buffer.done) this.options.onBegin("terminal")
     return frames
   }
 
-  // The socket has the frames by the time that the engine works on the next ones.
-  const release = () => buffer.release()
-
-  const send: Effect.Effect<End, QueryInitError | FrameWriter.Failure> = Effect.gen(function* () {
-    while (true) {
-      yield* buffer.ready
-      if (initFailure !== undefined) return yield* initFailure
-      yield* options.writer.write(take, { onStarted: release })
-      if (buffer.done) return buffer.end ?? complete
-    }
-  })
-
-  const run = Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(Effect.forkChild(fill, { startImmediately: true }), (filling) =>
-      Effect.onExit(restore(send), () =>
-        filling.pollUnsafe() === undefined ? Fiber.interrupt(filling) : Effect.void
-      )
-    )
-  )
-
-  return {
-    run,
-    statistics: (reason) => ({
-      bytesTransferred: bytes,
-      payloadBytesTransferred: payloadBytes,
-      messages,
-      runs,
-      reason
-    })
+  /** The socket has the frames: the engine works on the next ones meanwhile. */
+  started(): void {
+    this.wake?.()
   }
+
+  ended(exit: Exit.Exit<void, FrameWriter.Failure>): void {
+    if (Exit.isSuccess(exit)) {
+      this.written = this.buffer.done
+      if (this.buffer.hasMore && !this.muted) this.options.writer.submit(this)
+    } else {
+      this.writeFailed = Exit.failCause(exit.cause)
+      const error = Cause.findErrorOption(exit.cause)
+      if (error._tag === "Some") this.options.onWriteFailed(error.value)
+    }
+    this.wake?.()
+  }
+
+  statistics(reason: QueryDriverReason): QueryDriverStatistics {
+    return {
+      bytesTransferred: this.bytes,
+      payloadBytesTransferred: this.payloadBytes,
+      messages: this.messages,
+      runs: this.runs,
+      reason
+    }
+  }
+}
+
+const initError = (cause: Cause.Cause<FillError>): QueryInitError => {
+  if (Cause.hasInterruptsOnly(cause)) {
+    return new QueryInitError({ message: "The engine interrupted its own query" })
+  }
+  const error = Cause.squash(cause)
+  return new QueryInitError({ message: error instanceof Error ? error.message : String(error), cause: error })
 }

@@ -2,11 +2,8 @@
  * The bounded buffer between the engine that fills a response and the writer that empties it.
  *
  * It holds the payload of the accept, chunks up to a number of bytes, and how the response ends, and hands
- * them out as frames of at most `chunkSize`. The producer waits while the buffer is full, the consumer while
- * there is nothing to send. There is one of each.
+ * them out as frames of at most `chunkSize`. Who waits for whom is not known here.
  */
-import * as Effect from "effect/Effect"
-import * as Latch from "effect/Latch"
 import * as Frame from "../wire/Frame.ts"
 
 /** How a response ends. */
@@ -18,13 +15,16 @@ export type End =
 export interface Settings {
   /** Largest body of a chunk message, in bytes. */
   readonly chunkSize: number
-  /** How many bytes are taken from the engine ahead of the socket. */
+  /** How many bytes, headers included, are taken from the engine ahead of the socket. */
   readonly prefetchSize: number
-  /** How many bytes of chunks go into one write. */
+  /** How many bytes of chunks, headers included, go into one write. */
   readonly batchSize: number
 }
 
 const empty = new Uint8Array(0)
+
+// The header counts too: it is what many small chunks cost most.
+const size = (chunk: Uint8Array): number => Frame.headerSize + chunk.length
 
 export class ResponseBuffer {
   private readonly settings: Settings
@@ -35,8 +35,6 @@ export class ResponseBuffer {
   private bytes = 0
   private ending: End | undefined
   private finished = false
-  private readonly filled = Latch.makeUnsafe(false)
-  private readonly room = Latch.makeUnsafe(true)
 
   constructor(settings: Settings) {
     this.settings = settings
@@ -57,38 +55,34 @@ export class ResponseBuffer {
     return this.ending
   }
 
-  /** Waits until there is something to send. */
-  get ready(): Effect.Effect<void> {
-    return this.filled.isOpen() ? Effect.void : this.filled.await
+  /** Whether there is something to hand out. */
+  get hasMore(): boolean {
+    return this.chunks.length > 0 || (this.ending !== undefined && !this.finished)
   }
 
-  /**
-   * The engine accepted: the response begins with this payload. A waiting consumer goes on in the next turn of
-   * the event loop, so that a result that is there at once goes out together with the accept.
-   */
-  accepted(payload: Uint8Array): Effect.Effect<void> {
+  /** Whether as much is held as may be taken from the engine ahead of the socket. */
+  get isFull(): boolean {
+    return this.bytes >= this.settings.prefetchSize
+  }
+
+  /** The engine accepted: the response begins with this payload. */
+  accepted(payload: Uint8Array): void {
     this.accept = payload
     this.acceptedOnce = true
-    return Effect.asVoid(this.filled.open)
   }
 
-  /** Adds chunks, and waits while more than `prefetchSize` bytes have not been sent. */
-  offer(chunks: ReadonlyArray<Uint8Array>): Effect.Effect<void> {
+  /** Adds chunks. */
+  offer(chunks: ReadonlyArray<Uint8Array>): void {
     for (const chunk of chunks) {
       if (chunk.length === 0) continue
       this.chunks.push(chunk)
-      this.bytes += chunk.length
+      this.bytes += size(chunk)
     }
-    if (this.bytes === 0) return Effect.void
-    if (this.bytes >= this.settings.prefetchSize) this.room.closeUnsafe()
-    this.filled.openUnsafe()
-    return this.room.isOpen() ? Effect.void : this.room.await
   }
 
   /** Nothing follows what has been offered. */
   ended(end: End): void {
     this.ending = end
-    this.filled.openUnsafe()
   }
 
   /** The next frames to write: the accept, as many chunks as one write takes, and the terminal message. */
@@ -99,16 +93,10 @@ export class ResponseBuffer {
       this.accept = undefined
     }
     this.takeChunks(frames)
-    if (this.bytes === 0) {
-      if (this.ending === undefined) this.filled.closeUnsafe()
-      else this.finish(frames, this.ending)
+    if (this.chunks.length === 0 && this.ending !== undefined && !this.finished) {
+      this.finish(frames, this.ending)
     }
     return frames
-  }
-
-  /** Lets the producer go on if there is room. Apart from `take`, because the producer runs on this stack. */
-  release(): void {
-    if (this.bytes < this.settings.prefetchSize) this.room.openUnsafe()
   }
 
   private takeChunks(frames: Array<Frame.Frame>): void {
@@ -118,7 +106,7 @@ export class ResponseBuffer {
       const chunk = this.chunks[this.next] ?? empty
       if (chunk.length <= chunkSize) {
         frames.push({ type: Frame.Type.Intermediate, body: chunk })
-        taken += chunk.length
+        taken += size(chunk)
         this.next++
       } else {
         frames.push({ type: Frame.Type.Intermediate, body: chunk.subarray(0, chunkSize) })

@@ -28,7 +28,7 @@ export interface Options {
   readonly engine: QueryEngine["Service"]
   readonly writer: FrameWriter.FrameWriter
   /** Runs an effect in a fiber of the connection; it starts at once. */
-  readonly fork: (effect: Effect.Effect<void>) => void
+  readonly fork: (effect: Effect.Effect<unknown, unknown>) => void
   readonly state: () => Control.State
   readonly dispatch: (event: Control.Event) => void
   readonly publish: (event: ConnectionEvent) => Effect.Effect<void>
@@ -40,7 +40,7 @@ export interface Options {
 type Told = ConnectionEvent extends infer E ? (E extends unknown ? Omit<E, "connection"> : never) : never
 
 // The answer is one small frame, and the client waits for it.
-const urgent: FrameWriter.WriteOptions = { urgent: true }
+const urgent = { urgent: true }
 
 export class Responses {
   private readonly options: Options
@@ -49,16 +49,20 @@ export class Responses {
   private accepts = 0
   private rejects = 0
   private cancels = 0
+  private readonly queryTimeoutMillis: number
+  private readonly idleTimeoutMillis: number
 
   constructor(options: Options) {
     this.options = options
+    this.queryTimeoutMillis = millis(options.settings.queryTimeout)
+    this.idleTimeoutMillis = millis(options.settings.idleTimeout)
   }
 
   /** Gives a request to the engine, and writes the response. */
   startQuery(body: Uint8Array): void {
     const { clock, engine, settings, writer } = this.options
     const startedAt = clock.currentTimeMillisUnsafe()
-    let timeout = millis(settings.queryTimeout)
+    let timeout = this.queryTimeoutMillis
     this.options.setDeadline("idle", Number.POSITIVE_INFINITY)
     this.options.setDeadline("query", startedAt + timeout)
     const driver = QueryDriver.make({
@@ -80,7 +84,8 @@ export class Responses {
           // Not before: the response would be a reject, and that says that nothing was run.
           this.options.setDeadline("query", startedAt + timeout)
         }
-      }
+      },
+      onWriteFailed: (error) => this.options.dispatch(writeFailed(error))
     })
     this.query = driver
     this.fork(body, driver.run, (exit) => this.queryEnded(driver, exit))
@@ -88,6 +93,7 @@ export class Responses {
 
   /** Interrupts the query. The machine hears of it when the query's finalizers have run. */
   stopQuery(): void {
+    this.query?.mute()
     this.last?.interruptUnsafe()
   }
 
@@ -114,7 +120,7 @@ export class Responses {
 
   /** Waits for the end of the response under way. */
   get settled(): Effect.Effect<void> {
-    return Effect.suspend(() => after(this.last))
+    return Effect.suspend(() => (isOver(this.last) ? Effect.void : Effect.asVoid(Fiber.await(this.last))))
   }
 
   statistics(): Pick<ControlStatistics, "accepted" | "rejected" | "cancelled"> {
@@ -131,17 +137,21 @@ export class Responses {
     onExit: (exit: Exit.Exit<A, E>) => Effect.Effect<void>
   ): void {
     const before = this.last
-    const tell = request === undefined ? Effect.void : this.publish({ _tag: "Request", body: request })
+    const inTurn = isOver(before)
+      ? response
+      : // The response before may have ended because the connection did.
+        Effect.andThen(
+          Fiber.await(before),
+          Effect.suspend(() => (this.isClosed ? Effect.interrupt : response))
+        )
+    const told =
+      request === undefined
+        ? inTurn
+        : Effect.andThen(this.publish({ _tag: "Request", body: request }), inTurn)
     this.options.fork(
       Effect.withFiber((fiber) => {
         this.last = fiber
-        return tell.pipe(
-          Effect.andThen(after(before)),
-          // The response before may have ended because the connection did.
-          Effect.andThen(Effect.suspend(() => (this.isClosed ? Effect.interrupt : response))),
-          Effect.onExit(onExit),
-          Effect.ignoreCause
-        )
+        return Effect.onExit(told, onExit)
       })
     )
   }
@@ -151,9 +161,9 @@ export class Responses {
   }
 
   private terminalBegun(): void {
-    const { clock, settings } = this.options
+    const { clock } = this.options
     this.options.setDeadline("query", Number.POSITIVE_INFINITY)
-    this.options.setDeadline("idle", clock.currentTimeMillisUnsafe() + millis(settings.idleTimeout))
+    this.options.setDeadline("idle", clock.currentTimeMillisUnsafe() + this.idleTimeoutMillis)
     this.options.dispatch({ _tag: "TerminalBegun" })
   }
 
@@ -164,6 +174,7 @@ export class Responses {
     // In one step: what comes between the look at the machine and the word to it would go untold.
     return Effect.suspend(() => {
       if (Exit.isSuccess(exit)) return this.responded(driver, exit.value)
+      driver.mute()
       const stopped = this.options.state()._tag === "Stopping" && this.query === driver
       if (!stopped) return this.failed(driver, exit)
       this.options.dispatch({ _tag: "QueryStopped" })
@@ -217,8 +228,8 @@ export class Responses {
   }
 }
 
-const after = (fiber: Fiber.Fiber<unknown, unknown> | undefined): Effect.Effect<void> =>
-  fiber === undefined || fiber.pollUnsafe() !== undefined ? Effect.void : Effect.asVoid(Fiber.await(fiber))
+const isOver = (fiber: Fiber.Fiber<unknown, unknown> | undefined): fiber is undefined =>
+  fiber === undefined || fiber.pollUnsafe() !== undefined
 
 const statistics = (
   query: QueryDriver.QueryDriver | undefined,
@@ -239,5 +250,10 @@ const failure = (cause: Cause.Cause<QueryInitError | FrameWriter.Failure>): Cont
   if (error._tag === "None") return { _tag: "RunFailed", detail: String(Cause.squash(cause)) }
   return error.value._tag === "QueryInitError"
     ? { _tag: "InitFailed", detail: error.value.message }
-    : { _tag: "WriteFailed", detail: FrameWriter.describe(error.value) }
+    : writeFailed(error.value)
 }
+
+const writeFailed = (error: FrameWriter.Failure): Control.Event => ({
+  _tag: "WriteFailed",
+  detail: FrameWriter.describe(error)
+})

@@ -2,7 +2,6 @@
  * Limits how many queries run at a time: a bounded number waits for its turn, and what is beyond is rejected.
  */
 import * as Effect from "effect/Effect"
-import * as Semaphore from "effect/Semaphore"
 import * as QueryApi from "../engine/QueryApi.ts"
 import { QueryEngine, QueryRejected } from "../engine/QueryEngine.ts"
 
@@ -26,26 +25,53 @@ const overloaded = (options: Options): QueryRejected =>
     )
   })
 
-/** The same engine, within limits. A query has its permit until its scope closes. */
+/** The same engine, within limits. A query has its place until its scope closes; those who wait come in order. */
 export const make = (engine: QueryEngine["Service"], options: Options): QueryEngine["Service"] => {
-  const permits = Semaphore.makeUnsafe(options.maxConcurrentQueries)
-  let admitted = 0
+  const waiting = new Set<() => void>()
+  let running = 0
+
   const leave = Effect.sync(() => {
-    admitted--
+    const [next] = waiting
+    if (next === undefined) {
+      running--
+    } else {
+      waiting.delete(next)
+      next()
+    }
+  })
+  const entered = Effect.addFinalizer(() => leave)
+
+  // Whoever is interrupted when the place has been handed over already passes it on.
+  const turn = Effect.suspend(() => {
+    let called = false
+    return Effect.onInterrupt(
+      Effect.interruptible(
+        Effect.callback<void>((resume) => {
+          const call = () => {
+            called = true
+            resume(Effect.void)
+          }
+          waiting.add(call)
+          return Effect.sync(() => waiting.delete(call))
+        })
+      ),
+      () => (called ? leave : Effect.void)
+    )
   })
 
-  const acquire = Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
-      if (admitted >= options.maxConcurrentQueries + options.maxQueuedQueries) {
-        return yield* overloaded(options)
+  const enter = Effect.uninterruptible(
+    Effect.suspend(() => {
+      if (running < options.maxConcurrentQueries) {
+        running++
+        return entered
       }
-      admitted++
-      yield* Effect.onInterrupt(restore(permits.take(1)), () => leave)
-      yield* Effect.addFinalizer(() => Effect.andThen(leave, permits.release(1)))
+      return waiting.size < options.maxQueuedQueries
+        ? Effect.andThen(turn, entered)
+        : Effect.fail(overloaded(options))
     })
   )
 
   return QueryEngine.of({
-    init: (request) => Effect.andThen(acquire, engine.init(request))
+    init: (request) => Effect.andThen(enter, engine.init(request))
   })
 }

@@ -9,13 +9,15 @@ import { Buffer } from "node:buffer"
 import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
+import type { SchedulerDispatcher } from "effect/Scheduler"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as Frame from "./Frame.ts"
-import { WriteBudget } from "./WriteBudget.ts"
+import { type Budget, WriteBudget } from "./WriteBudget.ts"
 
 /** The peer took no byte for `writeTimeout`; the socket has been destroyed. */
 export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeout", {
@@ -55,34 +57,44 @@ export interface Options extends Frame.Options {
   readonly unsent?: (() => number) | undefined
 }
 
-export interface WriteOptions {
-  /** Called once the socket has the frames, before the wait. */
-  readonly onStarted?: (() => void) | undefined
-  /**
-   * Whether to pass by those who wait for the thread's budget: for single small frames that somebody waits
-   * for, such as the acknowledgement of a cancel.
-   */
+/**
+ * Something to be written: it waits in the writer's queue, at most once, until it has its turn.
+ *
+ * **Details**
+ *
+ * `take` is called when the turn has come, right before the first byte is handed over: the frames it returns
+ * precede all others from then on. Nothing is written if it returns none. `ended` is called once the socket has
+ * taken them, or has failed to, and `started` in between.
+ *
+ * `urgent` passes by those who wait for the thread's budget: for single small frames that somebody waits for,
+ * such as the acknowledgement of a cancel.
+ *
+ * **Gotchas**
+ *
+ * `take` must not lead to another write on its own stack: this one has not begun yet.
+ */
+export interface Submission {
+  readonly take: () => ReadonlyArray<Frame.Frame>
+  readonly started?: (() => void) | undefined
+  readonly ended: (exit: Exit.Exit<void, Failure>) => void
   readonly urgent?: boolean | undefined
 }
 
 export interface FrameWriter {
   /**
-   * Writes frames in one batch and waits until the socket has taken them.
-   *
-   * **Details**
-   *
-   * `take` is called when the write has its turn, right before the first byte is handed over: the frames it
-   * returns precede all others from then on. Nothing is written if it returns none. Interruption before that
-   * writes nothing; after it, it only ends the wait.
-   *
-   * **Gotchas**
-   *
-   * `take` must not lead to another write on its own stack: this one has not begun yet.
+   * Writes frames in one batch and waits until the socket has taken them; see {@link Submission}. Interruption
+   * before the turn writes nothing; after it, it only ends the wait.
    */
   readonly write: (
-    take: () => ReadonlyArray<Frame.Frame>,
-    options?: WriteOptions
+    take: Submission["take"],
+    options?: Pick<Submission, "urgent">
   ) => Effect.Effect<void, Failure>
+  /** Writes as soon as the socket and the budget allow: often before this returns. */
+  readonly submit: (submission: Submission) => void
+  /** The same in the next turn of the event loop, together with what comes until then. */
+  readonly submitSoon: (submission: Submission) => void
+  /** Takes back what has not had its turn. */
+  readonly withdraw: (submission: Submission) => void
   /** Waits until no write is under way. */
   readonly flushed: Effect.Effect<void>
   /** Drops the connection at once, with whatever was not sent yet. */
@@ -129,6 +141,7 @@ export const gather = (
       start = end
     }
   }
+  if (start === 0) return [staging]
   if (start < end) parts.push(staging.subarray(start, end))
   return parts as unknown as Arr.NonEmptyReadonlyArray<Uint8Array>
 }
@@ -140,98 +153,207 @@ export const make = Effect.fnUntraced(function* (
   socket: Socket.Socket,
   options: Options
 ): Effect.fn.Return<FrameWriter, never, Scope.Scope> {
-  const scope = yield* Effect.scope
-  const clock = yield* Clock.Clock
-  const budget = yield* WriteBudget
-  const sink = yield* socket.writer
-  const idle = Latch.makeUnsafe(true)
-  const fork = Effect.runForkWith(yield* Effect.context<never>())
+  return new Writer({
+    options,
+    sink: yield* socket.writer,
+    scope: yield* Effect.scope,
+    clock: yield* Clock.Clock,
+    budget: yield* WriteBudget,
+    dispatcher: yield* Effect.withFiber((fiber) => Effect.succeed(fiber.currentDispatcher)),
+    fork: Effect.runForkWith(yield* Effect.context<never>())
+  })
+})
 
-  let writes = 0
-  let writing = false
-  let guarded = false
-  let lastWriteAt = clock.currentTimeMillisUnsafe()
-  let bytesWritten = 0
-  let messagesWritten = 0
-  let timeout: WriteTimeout | undefined
+const nothing = Exit.succeed(undefined)
 
-  const end = () => {
-    writing = false
-    lastWriteAt = clock.currentTimeMillisUnsafe()
-    idle.openUnsafe()
+interface Parts {
+  readonly options: Options
+  readonly sink: Socket.Writer
+  readonly scope: Scope.Scope
+  readonly clock: Clock.Clock
+  readonly budget: Budget
+  readonly dispatcher: SchedulerDispatcher
+  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+}
+
+class Writer implements FrameWriter {
+  private readonly parts: Parts
+  private readonly queue: Array<Submission> = []
+  private readonly idle = Latch.makeUnsafe(true)
+  private pumping = false
+  private current: Submission | undefined
+  private guarded = false
+  private writes = 0
+  private lastAt: number
+  private bytes = 0
+  private messages = 0
+  private timeout: WriteTimeout | undefined
+
+  constructor(parts: Parts) {
+    this.parts = parts
+    this.lastAt = parts.clock.currentTimeMillisUnsafe()
   }
 
-  const destroy = Effect.ignore(sink.write(new Socket.CloseEvent(1000)))
+  isWriting(): boolean {
+    return this.current !== undefined
+  }
+  timedOut(): WriteTimeout | undefined {
+    return this.timeout
+  }
+  lastWriteAt(): number {
+    return this.lastAt
+  }
+  bytesWritten(): number {
+    return this.bytes
+  }
+  messagesWritten(): number {
+    return this.messages
+  }
+  get flushed(): Effect.Effect<void> {
+    return this.idle.await
+  }
+  get destroy(): Effect.Effect<void> {
+    return Effect.ignore(this.parts.sink.write(new Socket.CloseEvent(1000)))
+  }
+
+  write(take: Submission["take"], options?: Pick<Submission, "urgent">): Effect.Effect<void, Failure> {
+    return Effect.callback((resume) => {
+      const submission: Submission = { take, ended: resume, urgent: options?.urgent }
+      this.submit(submission)
+      return Effect.sync(() => this.withdraw(submission))
+    })
+  }
+
+  submit(submission: Submission): void {
+    this.enqueue(submission)
+    this.pump()
+  }
+
+  submitSoon(submission: Submission): void {
+    this.enqueue(submission)
+    this.parts.budget.nextTurn(this.pump, this.parts.dispatcher)
+  }
+
+  withdraw(submission: Submission): void {
+    const at = this.queue.indexOf(submission)
+    if (at >= 0) this.queue.splice(at, 1)
+  }
+
+  private enqueue(submission: Submission): void {
+    if (!this.queue.includes(submission)) this.queue.push(submission)
+  }
+
+  /** Writes what waits, for as long as the socket takes it and the budget lasts. */
+  private readonly pump = (): void => {
+    // Whoever submits from within a write is served by the loop that is under way.
+    if (this.pumping) return
+    this.pumping = true
+    while (this.current === undefined) {
+      const submission = this.next()
+      if (submission === undefined) break
+      this.begin(submission)
+    }
+    this.pumping = false
+  }
+
+  private next(): Submission | undefined {
+    if (this.queue.length === 0) return undefined
+    const { budget, dispatcher } = this.parts
+    if (!budget.exhausted) return this.queue.shift()
+    const urgent = this.queue.findIndex((submission) => submission.urgent === true)
+    if (urgent >= 0) return this.queue.splice(urgent, 1)[0]
+    budget.nextTurn(this.pump, dispatcher)
+    return undefined
+  }
+
+  private begin(submission: Submission): void {
+    const parts = this.layOut(submission)
+    if (Exit.isFailure(parts)) submission.ended(parts)
+    else if (parts.value === undefined) submission.ended(Exit.void)
+    else this.start(submission, parts.value)
+  }
+
+  /** What the submission has to send: its failure, nothing, or the parts of one gather write. */
+  private layOut(
+    submission: Submission
+  ): Exit.Exit<Arr.NonEmptyReadonlyArray<Uint8Array> | undefined, WriteTimeout> {
+    if (this.timeout !== undefined) return Exit.fail(this.timeout)
+    try {
+      const frames = submission.take()
+      if (!Arr.isReadonlyArrayNonEmpty(frames)) return nothing
+      const parts = gather(frames, this.parts.options)
+      this.messages += frames.length
+      return Exit.succeed(parts)
+    } catch (defect) {
+      return Exit.die(defect)
+    }
+  }
+
+  // The scope's fiber and not the submitter waits for the socket: whoever is interrupted leaves the write
+  // whole, and the next one waits for its end.
+  private start(submission: Submission, parts: Arr.NonEmptyReadonlyArray<Uint8Array>): void {
+    const { budget, clock, fork, scope, sink } = this.parts
+    const bytes = byteLength(parts)
+    this.writes++
+    this.current = submission
+    this.lastAt = clock.currentTimeMillisUnsafe()
+    this.bytes += bytes
+    budget.spend(bytes)
+    const fiber = fork(sink.writeAll(parts))
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) {
+      submission.started?.()
+      return this.end(exit)
+    }
+    this.idle.closeUnsafe()
+    Fiber.runIn(fiber, scope)
+    submission.started?.()
+    fiber.addObserver((exit) => {
+      this.end(exit)
+      this.pump()
+    })
+    this.whenBlocked()
+  }
+
+  private end(exit: Exit.Exit<void, Socket.SocketError>): void {
+    const submission = this.current
+    this.current = undefined
+    this.lastAt = this.parts.clock.currentTimeMillisUnsafe()
+    this.idle.openUnsafe()
+    submission?.ended(this.timeout !== undefined && Exit.isFailure(exit) ? Exit.fail(this.timeout) : exit)
+  }
+
+  private whenBlocked(): void {
+    const { fork, options, scope } = this.parts
+    if (this.guarded || options.writeTimeoutMillis === Number.POSITIVE_INFINITY) return
+    this.guarded = true
+    Fiber.runIn(fork(this.guard()), scope)
+  }
 
   // One sleeping fiber for as long as the peer keeps writes waiting, rather than a timer for each of them.
-  const guard = Effect.gen(function* () {
-    let write = -1
-    let unsent = 0
-    let deadline = 0
-    while (writing) {
-      const now = clock.currentTimeMillisUnsafe()
-      const pending = options.unsent?.() ?? 0
-      if (write !== writes) {
-        deadline = lastWriteAt + options.writeTimeoutMillis
-      } else if (pending !== unsent) {
-        deadline = now + options.writeTimeoutMillis
-      } else if (now >= deadline) {
-        timeout = new WriteTimeout({ writeTimeoutMillis: options.writeTimeoutMillis })
-        yield* destroy
-        break
+  private guard(): Effect.Effect<void> {
+    const { clock, options } = this.parts
+    return Effect.gen({ self: this }, function* () {
+      let write = -1
+      let unsent = 0
+      let deadline = 0
+      while (this.isWriting()) {
+        const now = clock.currentTimeMillisUnsafe()
+        const pending = options.unsent?.() ?? 0
+        if (write !== this.writes) {
+          deadline = this.lastAt + options.writeTimeoutMillis
+        } else if (pending !== unsent) {
+          deadline = now + options.writeTimeoutMillis
+        } else if (now >= deadline) {
+          this.timeout = new WriteTimeout({ writeTimeoutMillis: options.writeTimeoutMillis })
+          yield* this.destroy
+          break
+        }
+        write = this.writes
+        unsent = pending
+        yield* Effect.sleep(deadline - now)
       }
-      write = writes
-      unsent = pending
-      yield* Effect.sleep(deadline - now)
-    }
-    guarded = false
-  })
-
-  const whenBlocked = () => {
-    if (guarded || options.writeTimeoutMillis === Number.POSITIVE_INFINITY) return
-    guarded = true
-    Fiber.runIn(fork(guard), scope)
-  }
-
-  // The scope's fiber and not the caller's waits for the socket: a caller that is interrupted leaves the write
-  // whole, and the next one waits for its end.
-  const start = (frames: Arr.NonEmptyReadonlyArray<Frame.Frame>): Fiber.Fiber<void, Socket.SocketError> => {
-    const parts = gather(frames, options)
-    const bytes = byteLength(parts)
-    writes++
-    writing = true
-    idle.closeUnsafe()
-    lastWriteAt = clock.currentTimeMillisUnsafe()
-    bytesWritten += bytes
-    messagesWritten += frames.length
-    budget.spend(bytes)
-    const fiber = Fiber.runIn(fork(sink.writeAll(parts)), scope)
-    fiber.addObserver(end)
-    if (writing) whenBlocked()
-    return fiber
-  }
-
-  const write: FrameWriter["write"] = (take, how) =>
-    Effect.suspend((): Effect.Effect<void, Failure> => {
-      if (timeout !== undefined) return Effect.fail(timeout)
-      if (writing) return Effect.andThen(idle.await, write(take, how))
-      if (budget.exhausted && how?.urgent !== true) return Effect.andThen(budget.nextTurn, write(take, how))
-      // No operation, and so no interruption, comes between what is taken and its way to the socket.
-      const frames = take()
-      if (!Arr.isReadonlyArrayNonEmpty(frames)) return Effect.void
-      const fiber = start(frames)
-      how?.onStarted?.()
-      return fiber.pollUnsafe() ?? Effect.mapError(Fiber.join(fiber), (error) => timeout ?? error)
+      this.guarded = false
     })
-
-  return {
-    write,
-    flushed: idle.await,
-    destroy,
-    timedOut: () => timeout,
-    isWriting: () => writing,
-    lastWriteAt: () => lastWriteAt,
-    bytesWritten: () => bytesWritten,
-    messagesWritten: () => messagesWritten
   }
-})
+}

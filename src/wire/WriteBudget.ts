@@ -7,7 +7,6 @@
  * writer would not do: twenty streams would make a cancel twenty times as late.
  */
 import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
 import type { SchedulerDispatcher } from "effect/Scheduler"
 
 /** A budget of bytes for each turn of the event loop. */
@@ -15,7 +14,7 @@ export class Budget {
   readonly bytesPerTurn: number
   private spent = 0
   private scheduled = false
-  private readonly waiting: Array<(effect: Effect.Effect<void>) => void> = []
+  private readonly waiting = new Set<() => void>()
 
   constructor(bytesPerTurn: number) {
     this.bytesPerTurn = bytesPerTurn
@@ -32,19 +31,19 @@ export class Budget {
   }
 
   /**
-   * Waits for a later turn of the event loop. Writers come in the order in which they began to wait, as many
-   * in a turn as the budget lasts for: whoever comes again waits behind those that have not had their turn.
+   * Calls `resume` in a later turn of the event loop, unless it is taken back by then. Writers come in the
+   * order in which they began to wait, as many in a turn as the budget lasts for: whoever comes again waits
+   * behind those that have not had their turn.
    */
-  readonly nextTurn: Effect.Effect<void> = Effect.withFiber((fiber) =>
-    Effect.callback<void>((resume) => {
-      this.waiting.push(resume)
-      this.schedule(fiber.currentDispatcher)
-      return Effect.sync(() => {
-        const at = this.waiting.indexOf(resume)
-        if (at >= 0) this.waiting.splice(at, 1)
-      })
-    })
-  )
+  nextTurn(resume: () => void, dispatcher: SchedulerDispatcher): void {
+    this.waiting.add(resume)
+    this.schedule(dispatcher)
+  }
+
+  /** Takes back a {@link nextTurn} that has not come. */
+  leave(resume: () => void): void {
+    this.waiting.delete(resume)
+  }
 
   private schedule(dispatcher: SchedulerDispatcher): void {
     if (this.scheduled) return
@@ -52,12 +51,11 @@ export class Budget {
     dispatcher.scheduleTask(() => {
       this.scheduled = false
       this.spent = 0
-      while (!this.exhausted) {
-        const resume = this.waiting.shift()
-        if (resume === undefined) return
-        resume(Effect.void)
+      for (const resume of [...this.waiting]) {
+        if (this.exhausted) break
+        if (this.waiting.delete(resume)) resume()
       }
-      if (this.waiting.length > 0) this.schedule(dispatcher)
+      if (this.waiting.size > 0) this.schedule(dispatcher)
     }, 0)
   }
 }

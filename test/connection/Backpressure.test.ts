@@ -165,9 +165,10 @@ describe("a client that pipelines and reads nothing", () => {
       const { peer, ended, writes } = yield* Served.open({ engine, capacity: 10 })
       for (let i = 0; i < 10; i++) yield* peer.send(Peer.request("one"), Peer.cancel)
       assert.strictEqual((yield* ended).reason, "protocol")
-      assert.isAtMost(counts.started, 2)
+      // The peer's end has room for two acknowledgements, and the third is being written.
+      assert.isAtMost(counts.started, 3)
       assert.strictEqual(counts.ended, counts.started)
-      assert.isAtMost(writes.length, 2)
+      assert.isAtMost(writes.length, 3)
     })
   )
 })

@@ -50,7 +50,7 @@ export const make = Effect.fnUntraced(function* (
     send: (...texts) => Effect.orDie(frames.writer.write(() => texts.map(frame))),
     sendBytes: (bytes) => Effect.orDie(raw.write(bytes)),
     next,
-    bytesWritten: frames.writer.bytesWritten,
+    bytesWritten: () => frames.writer.bytesWritten(),
     close: Effect.ignore(raw.write(new Socket.CloseEvent(1000)))
   }
 })

@@ -6,7 +6,6 @@
  * To run queries from a service: `connect` or `layerConnect` for a server by its address, `make` or `layer`
  * over any Effect `Socket`.
  */
-import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -18,6 +17,7 @@ import * as QueryApi from "../engine/QueryApi.ts"
 import type { QueryFailed, QueryRejected } from "../engine/QueryEngine.ts"
 import * as Address from "../wire/Address.ts"
 import * as FrameWriter from "../wire/FrameWriter.ts"
+import * as NetSocket from "../wire/NetSocket.ts"
 import * as ClientConnection from "./ClientConnection.ts"
 import { ClientError, ConnectFailed } from "./ClientError.ts"
 import type { Exchange } from "./Exchange.ts"
@@ -136,14 +136,12 @@ export const connect = Effect.fnUntraced(function* (
   address: Address.Address,
   settings: Partial<Settings> = {}
 ): Effect.fn.Return<Client["Service"], ClientError, Scope.Scope> {
-  const socket = yield* NodeSocket.makeNet({
-    ...(address._tag === "Unix" ? { path: address.path } : { host: address.host, port: address.port }),
-    // A cancel or a small request must not wait for the server to acknowledge what was sent before.
-    noDelay: true,
-    keepAlive: true,
-    openTimeout: settings.connectTimeout ?? defaults.connectTimeout
-  })
-  return yield* make(socket, settings, Address.format(address))
+  const server = Address.format(address)
+  const socket = yield* NetSocket.connect({
+    address,
+    timeout: settings.connectTimeout ?? defaults.connectTimeout
+  }).pipe(Effect.mapError((error) => connectFailed(server, error)))
+  return yield* make(socket, settings, server)
 })
 
 /** Provides a client over the socket that is provided. */

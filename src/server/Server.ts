@@ -2,7 +2,6 @@
  * The server: listens on its addresses and serves each connection within the limits of its configuration.
  */
 import type * as Net from "node:net"
-import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -14,6 +13,7 @@ import * as Scope from "effect/Scope"
 import * as Connection from "../connection/Connection.ts"
 import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Address from "../wire/Address.ts"
+import * as NetSocket from "../wire/NetSocket.ts"
 import * as FileLimit from "./FileLimit.ts"
 import * as Listener from "./Listener.ts"
 import * as QueryLimit from "./QueryLimit.ts"
@@ -73,23 +73,21 @@ export const make = Effect.fnUntraced(function* (
     if (refusing) refused++
     else served++
     const id = ++count
-    const program = Effect.flatMap(open(socket, config.writeTimeout), (duplex) => {
-      const connection = Connection.make(duplex, {
-        info: { id, ...endpoints(socket, address, id) },
-        // Whoever is only to be told that there is no place for him must not wait with his request.
-        settings: refusing ? { ...config, idleTimeout: config.requestTimeout } : config,
-        refusing: refusing ? "overloaded" : undefined,
-        unsent: () => unsent(socket)
-      })
-      shutdown.add(connection)
-      return Effect.ensuring(
-        connection.run,
-        Effect.sync(() => {
-          release()
-          shutdown.delete(connection)
-        })
-      )
+    const connection = Connection.make(open(socket, config.writeTimeout), {
+      info: { id, ...endpoints(socket, address, id) },
+      // Whoever is only to be told that there is no place for him must not wait with his request.
+      settings: refusing ? { ...config, idleTimeout: config.requestTimeout } : config,
+      refusing: refusing ? "overloaded" : undefined,
+      unsent: () => unsent(socket)
     })
+    shutdown.add(connection)
+    const program = Effect.ensuring(
+      connection.run,
+      Effect.sync(() => {
+        release()
+        shutdown.delete(connection)
+      })
+    )
     Fiber.runIn(Effect.runForkWith(context)(program), fibers)
   }
 
@@ -129,16 +127,15 @@ export const make = Effect.fnUntraced(function* (
 })
 
 const open = (socket: Net.Socket, writeTimeout: Duration.Input) =>
-  NodeSocket.fromDuplex(
-    Effect.acquireRelease(Effect.succeed(socket), () =>
-      Effect.sync(() => {
-        if (socket.closed) return
-        // Node closes a socket once it has sent what it holds; a peer that takes nothing of that gets no more
-        // time than for any other write. The connection has ended, so this is between Node and the kernel.
-        socket.setTimeout(timerMillis(writeTimeout), () => socket.destroy())
-        socket.destroySoon()
-      })
-    )
+  NetSocket.make(
+    socket,
+    Effect.sync(() => {
+      if (socket.closed) return
+      // Node closes a socket once it has sent what it holds; a peer that takes nothing of that gets no more
+      // time than for any other write. The connection has ended, so this is between Node and the kernel.
+      socket.setTimeout(timerMillis(writeTimeout), () => socket.destroy())
+      socket.destroySoon()
+    })
   )
 
 /** A duration as Node's timers take it: none is 0. */

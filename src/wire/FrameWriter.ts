@@ -300,19 +300,19 @@ class Writer implements FrameWriter {
     this.bytes += bytes
     budget.spend(bytes)
     const fiber = fork(sink.writeAll(parts))
+    submission.started?.()
     const exit = fiber.pollUnsafe()
     if (exit !== undefined) {
-      submission.started?.()
-      return this.end(exit)
-    }
-    this.idle.closeUnsafe()
-    Fiber.runIn(fiber, scope)
-    submission.started?.()
-    fiber.addObserver((exit) => {
       this.end(exit)
-      this.pump()
-    })
-    this.whenBlocked()
+    } else {
+      this.idle.closeUnsafe()
+      Fiber.runIn(fiber, scope)
+      fiber.addObserver((exit) => {
+        this.end(exit)
+        this.pump()
+      })
+      this.whenBlocked()
+    }
   }
 
   private end(exit: Exit.Exit<void, Socket.SocketError>): void {

@@ -6,10 +6,11 @@
  */
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Frame from "../wire/Frame.ts"
@@ -57,7 +58,7 @@ type Publish = (event: ConnectionEvent) => Effect.Effect<void>
 
 /** What a session has while its socket is open. */
 interface Open {
-  readonly fork: (effect: Effect.Effect<unknown, unknown>) => void
+  readonly fork: (effect: Effect.Effect<unknown, unknown, Scope.Scope>, scope?: Scope.Scope) => void
   readonly frames: FrameSocket.FrameSocket
   readonly heartbeat: Heartbeat.Heartbeat
   readonly responses: Responses
@@ -151,7 +152,7 @@ class Session {
       const scope = yield* Effect.scope
       const clock = yield* Clock.Clock
       const engine = yield* QueryEngine
-      const runFork = Effect.runForkWith(yield* Effect.context<never>())
+      const context = yield* Effect.context<Scope.Scope>()
       const frames = yield* FrameSocket.make(socket, {
         lengthCounts: settings.lengthCounts,
         maxFrameSize: settings.maxFrameSize,
@@ -169,8 +170,9 @@ class Session {
         onWriteFailed: (error) => this.dispatch({ _tag: "WriteFailed", detail: FrameWriter.describe(error) })
       })
       heartbeat.setDeadline("idle", clock.currentTimeMillisUnsafe() + millis(settings.idleTimeout))
-      const fork: Open["fork"] = (effect) => {
-        const fiber = runFork(effect)
+      const fork: Open["fork"] = (effect, own) => {
+        const run = own === undefined ? context : Context.add(context, Scope.Scope, own)
+        const fiber = Effect.runForkWith(run)(effect)
         if (fiber.pollUnsafe() === undefined) Fiber.runIn(fiber, scope)
       }
       const responses = new Responses({

@@ -12,7 +12,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import {
   type AcceptedQuery,
@@ -29,6 +29,8 @@ import type { QueryDriverReason, QueryDriverStatistics } from "./Statistics.ts"
 export interface Options {
   readonly engine: QueryEngine["Service"]
   readonly request: Uint8Array
+  /** The query's own scope, which is that of the fiber that runs it. The driver closes it. */
+  readonly scope: Scope.Closeable
   readonly writer: Pick<FrameWriter.FrameWriter, "submit" | "submitSoon" | "withdraw">
   readonly settings: Settings
   /** The body of the error for a defect of the engine, which says nothing of the cause to the client. */
@@ -46,7 +48,7 @@ export interface QueryDriver {
    * Runs the query until the message that ends the response has been written, and says how it ended.
    * Fails if the engine could not initialise it, or if the socket failed.
    */
-  readonly run: Effect.Effect<End, QueryInitError | FrameWriter.Failure>
+  readonly run: Effect.Effect<End, QueryInitError | FrameWriter.Failure, Scope.Scope>
   /** Writes nothing from now on; belongs to the interruption of `run`. */
   readonly mute: () => void
   readonly statistics: (reason: QueryDriverReason) => QueryDriverStatistics
@@ -60,6 +62,12 @@ type FillError = QueryRejected | QueryFailed | Failure
 
 const complete: End = { _tag: "Complete" }
 const noFrames: ReadonlyArray<Frame.Frame> = []
+
+/** One after the other; what does nothing costs nothing. */
+export const first = <A, E, R, E2, R2>(
+  before: Effect.Effect<void, E2, R2>,
+  then: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | E2, R | R2> => (before === Effect.void ? then : Effect.andThen(before, then))
 
 const isChunk = (type: Frame.Type): boolean => type === Frame.Type.Intermediate || type === Frame.Type.Final
 
@@ -80,8 +88,10 @@ class Driver implements QueryDriver, FrameWriter.Submission {
     this.buffer = new ResponseBuffer(options.settings)
   }
 
-  get run(): Effect.Effect<End, Failure> {
-    return Effect.matchCauseEffect(Effect.scoped(this.fill()), {
+  get run(): Effect.Effect<End, Failure, Scope.Scope> {
+    const { scope } = this.options
+    const filled = Effect.onExit(this.fill(), (exit) => Scope.closeUnsafe(scope, exit) ?? Effect.void)
+    return Effect.matchCauseEffect(filled, {
       onSuccess: () => this.end(complete),
       onFailure: (cause) => this.fail(cause)
     })
@@ -95,19 +105,21 @@ class Driver implements QueryDriver, FrameWriter.Submission {
   private fill(): Effect.Effect<void, FillError, Scope.Scope> {
     const { engine, onAccepted, request } = this.options
     return Effect.flatMap(engine.init(request), (accepted) =>
-      Effect.andThen(onAccepted(accepted.payload, accepted.timeout), this.stream(accepted))
+      first(onAccepted(accepted.payload, accepted.timeout), this.stream(accepted))
     )
   }
 
-  private stream({ chunks, payload }: AcceptedQuery): Effect.Effect<void, FillError, Scope.Scope> {
-    return Effect.flatMap(Effect.scope, (scope) => {
-      this.buffer.accepted(payload)
-      // A result that is there at once goes out together with the accept.
-      this.options.writer.submitSoon(this)
-      return Effect.flatMap(Channel.toPullScoped(Stream.toChannel(chunks), scope), (pull) =>
-        Pull.catchDone(this.drain(pull), () => Effect.void)
-      )
-    })
+  private stream({ chunks, payload }: AcceptedQuery): Effect.Effect<void, FillError> {
+    const pulled = Effect.flatMap(
+      Channel.toPullScoped(Stream.toChannel(chunks), this.options.scope),
+      (pull) => {
+        this.buffer.accepted(payload)
+        // A result that is there at once goes out together with the accept.
+        this.options.writer.submitSoon(this)
+        return this.drain(pull)
+      }
+    )
+    return Pull.catchDone(pulled, () => Effect.void)
   }
 
   private drain(pull: Pull.Pull<ReadonlyArray<Uint8Array>, QueryFailed>): Pull.Pull<never, FillError> {

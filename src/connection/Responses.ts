@@ -9,6 +9,7 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 import type { QueryEngine, QueryInitError } from "../engine/QueryEngine.ts"
 import * as Frame from "../wire/Frame.ts"
 import * as FrameWriter from "../wire/FrameWriter.ts"
@@ -17,6 +18,7 @@ import type { ConnectionEvent, ConnectionInfo } from "./ConnectionEvents.ts"
 import type * as Control from "./Control.ts"
 import type { Deadline } from "./Heartbeat.ts"
 import * as QueryDriver from "./QueryDriver.ts"
+import { first } from "./QueryDriver.ts"
 import type { End } from "./ResponseBuffer.ts"
 import { millis, type Settings } from "./Settings.ts"
 import type { ControlStatistics, QueryDriverReason, QueryDriverStatistics } from "./Statistics.ts"
@@ -27,8 +29,8 @@ export interface Options {
   readonly clock: Clock.Clock
   readonly engine: QueryEngine["Service"]
   readonly writer: FrameWriter.FrameWriter
-  /** Runs an effect in a fiber of the connection; it starts at once. */
-  readonly fork: (effect: Effect.Effect<unknown, unknown>) => void
+  /** Runs an effect in a fiber of the connection, which starts at once. It sees this scope, or the connection's. */
+  readonly fork: (effect: Effect.Effect<unknown, unknown, Scope.Scope>, scope?: Scope.Scope) => void
   readonly state: () => Control.State
   readonly dispatch: (event: Control.Event) => void
   readonly publish: (event: ConnectionEvent) => Effect.Effect<void>
@@ -38,6 +40,14 @@ export interface Options {
 
 /** An event without the connection that it is about. */
 type Told = ConnectionEvent extends infer E ? (E extends unknown ? Omit<E, "connection"> : never) : never
+
+interface Turn<A, E> {
+  /** The body of a request that nobody has been told of yet. */
+  readonly request: Uint8Array | undefined
+  readonly response: Effect.Effect<A, E, Scope.Scope>
+  readonly scope?: Scope.Scope
+  readonly onExit: (exit: Exit.Exit<A, E>) => Effect.Effect<void>
+}
 
 // The answer is one small frame, and the client waits for it.
 const urgent = { urgent: true }
@@ -65,8 +75,10 @@ export class Responses {
     let timeout = this.queryTimeoutMillis
     this.options.setDeadline("idle", Number.POSITIVE_INFINITY)
     this.options.setDeadline("query", startedAt + timeout)
+    const scope = Scope.makeUnsafe()
     const driver = QueryDriver.make({
       engine,
+      scope,
       request: body,
       writer,
       settings,
@@ -88,7 +100,12 @@ export class Responses {
       onWriteFailed: (error) => this.options.dispatch(writeFailed(error))
     })
     this.query = driver
-    this.fork(body, driver.run, (exit) => this.queryEnded(driver, exit))
+    this.fork({
+      request: body,
+      response: driver.run,
+      scope,
+      onExit: (exit) => this.queryEnded(driver, exit)
+    })
   }
 
   /** Interrupts the query. The machine hears of it when the query's finalizers have run. */
@@ -111,11 +128,14 @@ export class Responses {
       this.terminalBegun()
       return [answered]
     }, urgent)
-    this.fork(request, write, (exit) =>
-      Exit.isSuccess(exit) && answered !== undefined
-        ? this.answered(query, answered)
-        : this.failed(query, exit)
-    )
+    this.fork({
+      request,
+      response: write,
+      onExit: (exit) =>
+        Exit.isSuccess(exit) && answered !== undefined
+          ? this.answered(query, answered)
+          : this.failed(query, exit)
+    })
   }
 
   /** Waits for the end of the response under way. */
@@ -131,11 +151,7 @@ export class Responses {
    * Runs a response in a fiber of its own. Its turn comes when the one before it has ended: that has begun its
    * last message, but the socket may not have taken all of it yet. The request is made known before that.
    */
-  private fork<A, E>(
-    request: Uint8Array | undefined,
-    response: Effect.Effect<A, E>,
-    onExit: (exit: Exit.Exit<A, E>) => Effect.Effect<void>
-  ): void {
+  private fork<A, E>({ onExit, request, response, scope }: Turn<A, E>): void {
     const before = this.last
     const inTurn = isOver(before)
       ? response
@@ -144,15 +160,13 @@ export class Responses {
           Fiber.await(before),
           Effect.suspend(() => (this.isClosed ? Effect.interrupt : response))
         )
-    const told =
-      request === undefined
-        ? inTurn
-        : Effect.andThen(this.publish({ _tag: "Request", body: request }), inTurn)
+    const told = request === undefined ? Effect.void : this.publish({ _tag: "Request", body: request })
     this.options.fork(
       Effect.withFiber((fiber) => {
         this.last = fiber
-        return Effect.onExit(told, onExit)
-      })
+        return Effect.onExit(first(told, inTurn), onExit)
+      }),
+      scope
     )
   }
 
@@ -171,15 +185,12 @@ export class Responses {
     driver: QueryDriver.QueryDriver,
     exit: Exit.Exit<End, QueryInitError | FrameWriter.Failure>
   ): Effect.Effect<void> {
-    // In one step: what comes between the look at the machine and the word to it would go untold.
-    return Effect.suspend(() => {
-      if (Exit.isSuccess(exit)) return this.responded(driver, exit.value)
-      driver.mute()
-      const stopped = this.options.state()._tag === "Stopping" && this.query === driver
-      if (!stopped) return this.failed(driver, exit)
-      this.options.dispatch({ _tag: "QueryStopped" })
-      return Effect.void
-    })
+    if (Exit.isSuccess(exit)) return this.responded(driver, exit.value)
+    driver.mute()
+    const stopped = this.options.state()._tag === "Stopping" && this.query === driver
+    if (!stopped) return this.failed(driver, exit)
+    this.options.dispatch({ _tag: "QueryStopped" })
+    return Effect.void
   }
 
   private responded(driver: QueryDriver.QueryDriver, end: End): Effect.Effect<void> {
@@ -212,15 +223,13 @@ export class Responses {
     query: QueryDriver.QueryDriver | undefined,
     exit: Exit.Exit<unknown, QueryInitError | FrameWriter.Failure>
   ): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const event = Exit.isFailure(exit) ? failure(exit.cause) : undefined
-      if (event !== undefined) this.options.dispatch(event)
-      const state = this.options.state()
-      // The connection may have been closing anyway when the last write of its response failed.
-      const written = event?._tag !== "WriteFailed" && !(state._tag === "Closed" && state.reason === "write")
-      const reason = written ? "abort" : "fail"
-      return this.publish({ _tag: "Aborted", query: statistics(query, reason) })
-    })
+    const event = Exit.isFailure(exit) ? failure(exit.cause) : undefined
+    if (event !== undefined) this.options.dispatch(event)
+    const state = this.options.state()
+    // The connection may have been closing anyway when the last write of its response failed.
+    const written = event?._tag !== "WriteFailed" && !(state._tag === "Closed" && state.reason === "write")
+    const reason = written ? "abort" : "fail"
+    return this.publish({ _tag: "Aborted", query: statistics(query, reason) })
   }
 
   private publish(event: Told): Effect.Effect<void> {

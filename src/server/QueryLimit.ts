@@ -30,46 +30,47 @@ export const make = (engine: QueryEngine["Service"], options: Options): QueryEng
   const waiting = new Set<() => void>()
   let running = 0
 
-  const leave = Effect.sync(() => {
+  const leave = () => {
     const [next] = waiting
     if (next === undefined) {
       running--
     } else {
+      // The place is handed on.
       waiting.delete(next)
       next()
     }
-  })
-  const entered = Effect.addFinalizer(() => leave)
+  }
 
-  // Whoever is interrupted when the place has been handed over already passes it on.
-  const turn = Effect.suspend(() => {
-    let called = false
-    return Effect.onInterrupt(
-      Effect.interruptible(
-        Effect.callback<void>((resume) => {
-          const call = () => {
-            called = true
-            resume(Effect.void)
-          }
-          waiting.add(call)
-          return Effect.sync(() => waiting.delete(call))
-        })
-      ),
-      () => (called ? leave : Effect.void)
+  const enter = Effect.suspend(() => {
+    let inside = false
+    let resume = () => {}
+    const call = () => {
+      inside = true
+      resume()
+    }
+    const turn = Effect.callback<void>((done) => {
+      resume = () => done(Effect.void)
+      if (inside) resume()
+    })
+    const exit = Effect.sync(() => {
+      if (inside) leave()
+      else waiting.delete(call)
+    })
+    return Effect.flatMap(
+      Effect.addFinalizer(() => exit),
+      () => {
+        // The place, or that in the queue, is taken in the step that looks for it: nobody comes in between.
+        if (running < options.maxConcurrentQueries) {
+          running++
+          inside = true
+          return Effect.void
+        }
+        if (waiting.size >= options.maxQueuedQueries) return Effect.fail(overloaded(options))
+        waiting.add(call)
+        return turn
+      }
     )
   })
-
-  const enter = Effect.uninterruptible(
-    Effect.suspend(() => {
-      if (running < options.maxConcurrentQueries) {
-        running++
-        return entered
-      }
-      return waiting.size < options.maxQueuedQueries
-        ? Effect.andThen(turn, entered)
-        : Effect.fail(overloaded(options))
-    })
-  )
 
   return QueryEngine.of({
     init: (request) => Effect.andThen(enter, engine.init(request))

@@ -1,0 +1,217 @@
+/**
+ * What a whole server may do: whom it lets in, how many queries run and wait and in which order, and how it
+ * stops. What happens within one moment of the clock has no order here, so a server that is between two steps
+ * has the benefit of the doubt until everything that can run has run.
+ */
+import { millis } from "../../src/connection/Settings.ts"
+import type { Place } from "../../src/server/Admission.ts"
+import * as Shutdown from "../../src/server/Shutdown.ts"
+import type { Reference } from "./Reference.ts"
+import type { Run } from "./Run.ts"
+import type * as Scenario from "./Scenario.ts"
+import type { ServerWatch } from "./ServerWatch.ts"
+import type { Fate } from "./SimulatedEngine.ts"
+
+export interface Options {
+  readonly run: Run
+  readonly scenario: Scenario.Scenario
+  readonly fates: ReadonlyMap<number, Fate>
+}
+
+/** A client that has come, and what may have become of it. */
+export interface Guest {
+  readonly client: Scenario.Client
+  readonly reference: Reference
+  readonly watch: ServerWatch
+  readonly may: Set<Place | "dropped">
+}
+
+/** A request that the server has read. */
+export interface Asked {
+  /** Its query; what breaks the protocol has none. */
+  readonly id: number | undefined
+  readonly at: number
+  cancelledAt: number | undefined
+  /** When the message that ends its response began to be written. */
+  answeredAt: number | undefined
+}
+
+const longestFinalizer = 100
+
+export class ServerReference {
+  private readonly options: Options
+  private readonly guests: Array<Guest> = []
+  private stopsAt = Number.POSITIVE_INFINITY
+  private hurriesAt = Number.POSITIVE_INFINITY
+  private stoppedAt: number | undefined
+
+  constructor(options: Options) {
+    this.options = options
+  }
+
+  /** A client comes, and the server is about to be told. */
+  arrives(client: Scenario.Client, reference: Reference, watch: ServerWatch): Guest {
+    const { now } = this.options.run
+    const { maxConnections, maxRefusals } = this.options.scenario.settings
+    const may: Guest["may"] = new Set()
+    const [served, refused] = [this.count("served"), this.count("refused")]
+    if (now <= this.stopsAt) {
+      if (served.least < maxConnections) may.add("served")
+      if (served.most >= maxConnections && refused.least < maxRefusals) may.add("refused")
+      if (served.most >= maxConnections && refused.most >= maxRefusals) may.add("dropped")
+    }
+    if (now >= this.stopsAt) may.add("dropped")
+    const guest = { client, reference, watch, may }
+    this.guests.push(guest)
+    return guest
+  }
+
+  /** What has become of a client turns out. */
+  is(guest: Guest, ...places: ReadonlyArray<Place | "dropped">): void {
+    const left = places.filter((place) => guest.may.has(place))
+    if (left.length === 0) {
+      this.wrong(`client ${guest.client.id} is ${places.join(" or ")}, not ${[...guest.may].join(" or ")}`)
+    }
+    guest.may.clear()
+    for (const place of left.length === 0 ? places : left) guest.may.add(place)
+  }
+
+  /** A client says that it was refused. */
+  refuses(client: Scenario.Client): boolean {
+    const guest = this.guests.find((other) => other.client === client)
+    if (guest?.may.has("refused") !== true) return false
+    this.is(guest, "refused")
+    return true
+  }
+
+  stops(): void {
+    this.stopsAt = this.options.run.now
+    this.options.run.tell("server", "stops")
+  }
+
+  hurries(): void {
+    this.hurriesAt = this.options.run.now
+    this.options.run.tell("server", "waits no longer")
+  }
+
+  stopped(): void {
+    this.stoppedAt = this.options.run.now
+    this.options.run.tell("server", "has stopped")
+    const open = [...this.options.fates].filter(([, fate]) => fate.endedAt === undefined)
+    if (open.length > 0) this.wrong(`has stopped with query ${open.map(([id]) => id).join(", ")} open`)
+    for (const { client, may, watch } of this.guests) {
+      const over = watch.closedAt !== undefined || may.has("dropped")
+      if (!over) this.wrong(`has stopped with client ${client.id} connected`)
+    }
+  }
+
+  /** Since when the server stops. */
+  get stoppingSince(): number {
+    return this.stopsAt
+  }
+
+  /** When it waits for responses no longer. */
+  get expiresAt(): number {
+    const timeout = this.stopsAt + Number(this.options.scenario.settings.drainTimeout)
+    return Math.min(timeout, Math.max(this.stopsAt, this.hurriesAt))
+  }
+
+  /** When it waits for nothing any more, not for last words either. */
+  get dropsAt(): number {
+    return Math.min(this.expiresAt + millis(Shutdown.goodbye), Math.max(this.stopsAt, this.hurriesAt))
+  }
+
+  /** Whether the limit of queries may have been reached when this one came. */
+  wasFull(id: number): boolean {
+    const { maxConcurrentQueries, maxQueuedQueries } = this.options.scenario.settings
+    const all = this.guests.flatMap((guest) => guest.watch.asked.map((asked) => ({ asked, guest })))
+    const at = all.find(({ asked }) => asked.id === id)?.asked.at
+    if (at === undefined) return false
+    const others = all.filter(
+      ({ asked, guest }) =>
+        asked.id !== id && guest.may.has("served") && asked.at <= at && this.leftAt(guest, asked) >= at
+    )
+    return others.length >= maxConcurrentQueries + maxQueuedQueries
+  }
+
+  /** Everything that can run has run: what must be by now, is. */
+  atRest(): void {
+    this.queries()
+    if (this.options.run.now >= this.stopsAt) this.stopping()
+  }
+
+  private queries(): void {
+    const { fates, scenario } = this.options
+    const { maxConcurrentQueries, maxQueuedQueries } = scenario.settings
+    const waiting = this.guests.filter((guest) => this.isWaiting(guest)).map(({ watch }) => watch.current)
+    let running = 0
+    let latest = 0
+    for (const guest of this.guests) {
+      for (const { at, id } of guest.watch.asked) {
+        const fate = id === undefined ? undefined : fates.get(id)
+        if (fate === undefined) continue
+        if (guest.may.size > 1 || !guest.may.has("served")) this.is(guest, "served")
+        if (fate.endedAt === undefined) running++
+        latest = Math.max(latest, at)
+      }
+    }
+    const expect = (condition: boolean, otherwise: string) => condition || this.wrong(otherwise)
+    expect(running <= maxConcurrentQueries, `${running} queries run`)
+    expect(waiting.length <= maxQueuedQueries, `${waiting.length} queries wait`)
+    for (const asked of waiting) {
+      expect(running >= maxConcurrentQueries, `query ${asked?.id} waits while only ${running} run`)
+      expect((asked?.at ?? 0) >= latest, `query ${asked?.id} was overtaken`)
+    }
+  }
+
+  /** Whether a request waits for its turn, for certain. */
+  private isWaiting({ may, reference, watch }: Guest): boolean {
+    const { current } = watch
+    const { fates, run, scenario } = this.options
+    if (current?.id === undefined || fates.has(current.id) || !may.has("served") || may.size > 1) return false
+    // A response that is not the engine's waits for the write before it.
+    if (watch.isOver || watch.isWriting || reference.violated) return false
+    if (current.cancelledAt !== undefined || current.answeredAt !== undefined) return false
+    return run.now < Math.min(current.at + Number(scenario.settings.queryTimeout), this.expiresAt)
+  }
+
+  private stopping(): void {
+    const { fates, run, scenario } = this.options
+    const open = this.guests.filter(({ may, watch }) => watch.closedAt === undefined && !may.has("dropped"))
+    for (const { client, reference, watch } of open) {
+      const idle = watch.current === undefined || watch.current.answeredAt !== undefined
+      if (idle && !watch.isWriting && !watch.isOver && !reference.violated) {
+        this.wrong(`client ${client.id} is kept although it is idle`)
+      }
+    }
+    for (const { query } of scenario.clients.flatMap(({ requests }) => requests)) {
+      const fate = fates.get(query.id)
+      const runs = fate !== undefined && fate.endedAt === undefined
+      if (runs && run.now > this.expiresAt + query.finalizer) this.wrong(`query ${query.id} runs on`)
+    }
+    if (this.stoppedAt !== undefined) return
+    if (open.length === 0) this.wrong("waits for nobody")
+    if (run.now > this.dropsAt + longestFinalizer) this.wrong("does not stop")
+  }
+
+  /** How many of those that have come have this place. Who left a moment ago may not have given it back. */
+  private count(place: Place): { readonly least: number; readonly most: number } {
+    const { now } = this.options.run
+    const all = this.guests.filter(({ may }) => may.has(place))
+    return {
+      least: all.filter(({ may, watch }) => may.size === 1 && watch.closedAt === undefined).length,
+      most: all.filter(({ watch }) => (watch.closedAt ?? now) >= now).length
+    }
+  }
+
+  private leftAt({ reference, watch }: Guest, { answeredAt, id }: Asked): number {
+    const fate = id === undefined ? undefined : this.options.fates.get(id)
+    if (fate !== undefined) return fate.endedAt ?? Number.POSITIVE_INFINITY
+    const gone = watch.closedAt ?? Number.POSITIVE_INFINITY
+    return reference.violated ? gone : Math.min(gone, answeredAt ?? gone)
+  }
+
+  private wrong(what: string): void {
+    this.options.run.wrong("server", what)
+  }
+}

@@ -186,6 +186,16 @@ const bugs: ReadonlyArray<Bug> = [
     found: /byte \d+ of query \d+ is wrong|more bytes/
   },
   {
+    name: "a query that takes too long is not ended",
+    plant: {
+      heartbeat: (all) => ({
+        ...all,
+        onExpired: (deadline) => (deadline === "query" ? undefined : all.onExpired(deadline))
+      })
+    },
+    found: /waits for an end/
+  },
+  {
     name: "one connection too many is served",
     plant: {
       admission: (Real) =>
@@ -257,7 +267,7 @@ const bugs: ReadonlyArray<Bug> = [
           }
         }
     },
-    found: /is kept although it is idle|runs on/
+    found: /is kept although it is idle|waits for an end/
   },
   {
     name: "a drain waits for those who have gone",
@@ -277,7 +287,7 @@ const bugs: ReadonlyArray<Bug> = [
           override readonly now = Effect.void
         }
     },
-    found: /runs on|does not stop/
+    found: /waits for an end|does not stop/
   },
   {
     name: "one query too many runs",

@@ -38,6 +38,8 @@ export interface Asked {
 
 const longestFinalizer = 100
 
+const isSurely = ({ may }: Guest, place: Place): boolean => may.size === 1 && may.has(place)
+
 export class ServerReference {
   private readonly options: Options
   private readonly guests: Array<Guest> = []
@@ -136,10 +138,25 @@ export class ServerReference {
 
   /** Everything that can run has run: what must be by now, is. */
   atRest(): void {
+    for (const guest of this.guests) this.response(guest)
     this.queries()
-    if (this.options.run.now >= this.stopsAt) this.stopping()
+    if (this.options.run.now >= this.stopsAt && this.stoppedAt === undefined) this.stopping()
   }
 
+  /** A response that must have ended, has. */
+  private response(guest: Guest): void {
+    const { run, scenario } = this.options
+    const { client, reference, watch } = guest
+    const { current } = watch
+    if (current === undefined || !this.isQuiet(guest) || reference.violated) return
+    const { answeredAt, at, cancelledAt = Number.POSITIVE_INFINITY } = current
+    const due = Math.min(at + Number(scenario.settings.queryTimeout), cancelledAt, this.expiresAt)
+    if (answeredAt === undefined && run.now > due + longestFinalizer) {
+      this.wrong(`client ${client.id} waits for an end`)
+    }
+  }
+
+  /** As many queries run as may, the others wait for their turn, and none is overtaken. */
   private queries(): void {
     const { fates, scenario } = this.options
     const { maxConcurrentQueries, maxQueuedQueries } = scenario.settings
@@ -147,51 +164,51 @@ export class ServerReference {
     let running = 0
     let latest = 0
     for (const guest of this.guests) {
-      for (const { at, id } of guest.watch.asked) {
-        const fate = id === undefined ? undefined : fates.get(id)
+      for (const { at, id = Number.NaN } of guest.watch.asked) {
+        const fate = fates.get(id)
         if (fate === undefined) continue
-        if (guest.may.size > 1 || !guest.may.has("served")) this.is(guest, "served")
-        if (fate.endedAt === undefined) running++
+        if (!isSurely(guest, "served")) this.is(guest, "served")
         latest = Math.max(latest, at)
+        if (fate.endedAt !== undefined) continue
+        running++
+        this.expect(guest.watch.closedAt === undefined, `query ${id} has outlived its connection`)
       }
     }
-    const expect = (condition: boolean, otherwise: string) => condition || this.wrong(otherwise)
-    expect(running <= maxConcurrentQueries, `${running} queries run`)
-    expect(waiting.length <= maxQueuedQueries, `${waiting.length} queries wait`)
+    this.expect(running <= maxConcurrentQueries, `${running} queries run`)
+    this.expect(waiting.length <= maxQueuedQueries, `${waiting.length} queries wait`)
     for (const asked of waiting) {
-      expect(running >= maxConcurrentQueries, `query ${asked?.id} waits while only ${running} run`)
-      expect((asked?.at ?? 0) >= latest, `query ${asked?.id} was overtaken`)
+      this.expect(running >= maxConcurrentQueries, `query ${asked?.id} waits while only ${running} run`)
+      this.expect((asked?.at ?? 0) >= latest, `query ${asked?.id} was overtaken`)
     }
   }
 
   /** Whether a request waits for its turn, for certain. */
-  private isWaiting({ may, reference, watch }: Guest): boolean {
-    const { current } = watch
+  private isWaiting(guest: Guest): boolean {
+    const { current } = guest.watch
     const { fates, run, scenario } = this.options
-    if (current?.id === undefined || fates.has(current.id) || !may.has("served") || may.size > 1) return false
-    // A response that is not the engine's waits for the write before it.
-    if (watch.isOver || watch.isWriting || reference.violated) return false
+    if (current?.id === undefined || fates.has(current.id)) return false
+    if (guest.reference.violated || !isSurely(guest, "served") || !this.isQuiet(guest)) return false
     if (current.cancelledAt !== undefined || current.answeredAt !== undefined) return false
     return run.now < Math.min(current.at + Number(scenario.settings.queryTimeout), this.expiresAt)
   }
 
+  /** Whether a connection is open and no write holds up what comes next on it. */
+  private isQuiet({ may, watch }: Guest): boolean {
+    return watch.closedAt === undefined && !may.has("dropped") && !watch.isOver && !watch.isWriting
+  }
+
+  /** Nothing is left but what responds, and that not for ever. */
   private stopping(): void {
-    const { fates, run, scenario } = this.options
-    const open = this.guests.filter(({ may, watch }) => watch.closedAt === undefined && !may.has("dropped"))
-    for (const { client, reference, watch } of open) {
+    const { now } = this.options.run
+    for (const guest of this.guests) {
+      const { client, reference, watch } = guest
       const idle = watch.current === undefined || watch.current.answeredAt !== undefined
-      if (idle && !watch.isWriting && !watch.isOver && !reference.violated) {
-        this.wrong(`client ${client.id} is kept although it is idle`)
-      }
+      const kept = idle && this.isQuiet(guest) && !reference.violated
+      this.expect(!kept, `client ${client.id} is kept although it is idle`)
     }
-    for (const { query } of scenario.clients.flatMap(({ requests }) => requests)) {
-      const fate = fates.get(query.id)
-      const runs = fate !== undefined && fate.endedAt === undefined
-      if (runs && run.now > this.expiresAt + query.finalizer) this.wrong(`query ${query.id} runs on`)
-    }
-    if (this.stoppedAt !== undefined) return
-    if (open.length === 0) this.wrong("waits for nobody")
-    if (run.now > this.dropsAt + longestFinalizer) this.wrong("does not stop")
+    const open = this.guests.filter(({ may, watch }) => watch.closedAt === undefined && !may.has("dropped"))
+    this.expect(open.length > 0, "waits for nobody")
+    this.expect(now <= this.dropsAt + longestFinalizer, "does not stop")
   }
 
   /** How many of those that have come have this place. Who left a moment ago may not have given it back. */
@@ -209,6 +226,10 @@ export class ServerReference {
     if (fate !== undefined) return fate.endedAt ?? Number.POSITIVE_INFINITY
     const gone = watch.closedAt ?? Number.POSITIVE_INFINITY
     return reference.violated ? gone : Math.min(gone, answeredAt ?? gone)
+  }
+
+  private expect(condition: boolean, otherwise: string): void {
+    if (!condition) this.wrong(otherwise)
   }
 
   private wrong(what: string): void {

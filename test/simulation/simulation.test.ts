@@ -7,7 +7,7 @@ import * as Simulation from "./Simulation.ts"
 describe("simulated servers", () => {
   it("are as the protocol has them", () => {
     const wrong: Array<string> = []
-    for (let seed = 1; seed <= 300; seed++) {
+    for (let seed = 1; seed <= 100; seed++) {
       const { failures } = Simulation.run(seed)
       wrong.push(...failures.map((failure) => `npm run simulate -- --seeds 1 --from ${seed}: ${failure}`))
     }
@@ -16,8 +16,8 @@ describe("simulated servers", () => {
 
   // What the search has found, each with its seed.
   it.each([
-    [2929, "a query that is stopped while its connection breaks ends untold"],
-    [219093, "a query that is stopped while its connection breaks ends untold"]
+    [1139, "a query that is stopped while its connection breaks ends untold"],
+    [55257, "a query that is stopped while its connection breaks ends untold"]
   ])("with seed %i no longer show that %s", (seed) => {
     assert.deepStrictEqual(Simulation.run(seed).failures, [])
   })

@@ -138,22 +138,24 @@ export class ServerReference {
 
   /** Everything that can run has run: what must be by now, is. */
   atRest(): void {
-    for (const guest of this.guests) this.response(guest)
+    for (const guest of this.guests) this.patience(guest)
     this.queries()
     if (this.options.run.now >= this.stopsAt && this.stoppedAt === undefined) this.stopping()
   }
 
-  /** A response that must have ended, has. */
-  private response(guest: Guest): void {
+  /** Neither a response nor the silence between two takes longer than it may. */
+  private patience(guest: Guest): void {
     const { run, scenario } = this.options
+    const { idleTimeout, queryTimeout, requestTimeout } = scenario.settings
     const { client, reference, watch } = guest
+    if (!this.isQuiet(guest) || reference.violated) return
     const { current } = watch
-    if (current === undefined || !this.isQuiet(guest) || reference.violated) return
-    const { answeredAt, at, cancelledAt = Number.POSITIVE_INFINITY } = current
-    const due = Math.min(at + Number(scenario.settings.queryTimeout), cancelledAt, this.expiresAt)
-    if (answeredAt === undefined && run.now > due + longestFinalizer) {
-      this.wrong(`client ${client.id} waits for an end`)
-    }
+    const since = current === undefined ? watch.openedAt : current.answeredAt
+    const idle = Number(isSurely(guest, "refused") ? requestTimeout : idleTimeout)
+    const { at = Infinity, cancelledAt = Infinity } = current ?? {}
+    const due = Math.min(at + Number(queryTimeout), cancelledAt, this.expiresAt) + longestFinalizer
+    if (since === undefined) this.expect(run.now <= due, `client ${client.id} waits for an end`)
+    else this.expect(run.now <= since + idle, `client ${client.id} is idle for too long`)
   }
 
   /** As many queries run as may, the others wait for their turn, and none is overtaken. */

@@ -27,6 +27,7 @@ export interface Options {
 const decoder = new TextDecoder()
 
 export class ServerWatch {
+  readonly openedAt: number
   /** The requests that the server has read. */
   readonly asked: Array<Asked> = []
   /** When the server told of the connection's end. */
@@ -37,7 +38,6 @@ export class ServerWatch {
   private readonly reader: Wire.Reader
   private readonly requests: Wire.Reader
   private readonly interval: number
-  private readonly openedAt: number
   private silentSince: number
   private writing = false
   private dropped = false

@@ -26,7 +26,7 @@ const { values: flags } = parseArgs({
 })
 
 const read = <A>(name: string, { schema }: Setting.Setting<A>, text: string): A => {
-  const value = Schema.decodeUnknownResult(schema)(text)
+  const value = Schema.decodeResult(schema)(text)
   if (Result.isSuccess(value)) return value.success
   console.error(`--${name} ${text}: ${value.failure.message}`)
   process.exit(2)

@@ -38,6 +38,10 @@ export interface Asked {
 
 const longestFinalizer = 100
 
+/** How long a client may be idle, for each of what it may be. */
+export const idleTimes = ({ may }: Guest, { settings }: Scenario.Scenario): ReadonlyArray<number> =>
+  [...may].map((place) => Number(place === "refused" ? settings.requestTimeout : settings.idleTimeout))
+
 const isSurely = ({ may }: Guest, place: Place): boolean => may.size === 1 && may.has(place)
 
 export class ServerReference {
@@ -146,15 +150,15 @@ export class ServerReference {
   /** Neither a response nor the silence between two takes longer than it may. */
   private patience(guest: Guest): void {
     const { run, scenario } = this.options
-    const { idleTimeout, queryTimeout, requestTimeout } = scenario.settings
     const { client, reference, watch } = guest
     if (!this.isQuiet(guest) || reference.violated) return
     const { current } = watch
     const since = current === undefined ? watch.openedAt : current.answeredAt
-    const idle = Number(isSurely(guest, "refused") ? requestTimeout : idleTimeout)
+    const idle = Math.max(...idleTimes(guest, scenario))
     const { at = Infinity, cancelledAt = Infinity } = current ?? {}
-    const due = Math.min(at + Number(queryTimeout), cancelledAt, this.expiresAt) + longestFinalizer
-    if (since === undefined) this.expect(run.now <= due, `client ${client.id} waits for an end`)
+    const late = Math.min(at + Number(scenario.settings.queryTimeout), cancelledAt, this.expiresAt)
+    if (since === undefined)
+      this.expect(run.now <= late + longestFinalizer, `client ${client.id} waits for an end`)
     else this.expect(run.now <= since + idle, `client ${client.id} is idle for too long`)
   }
 

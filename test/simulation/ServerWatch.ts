@@ -11,7 +11,7 @@ import type { ConnectionEvent } from "../../src/connection/ConnectionEvents.ts"
 import type { Reference } from "./Reference.ts"
 import type { Run } from "./Run.ts"
 import type * as Scenario from "./Scenario.ts"
-import type { Asked, Guest, ServerReference } from "./ServerReference.ts"
+import { type Asked, type Guest, idleTimes, type ServerReference } from "./ServerReference.ts"
 import type { Fate } from "./SimulatedEngine.ts"
 import * as Wire from "./Wire.ts"
 
@@ -158,10 +158,9 @@ export class ServerWatch {
   }
 
   /** Whether the connection was closed because no request had come for as long as it may. */
-  private wasIdle(detail: string, { may }: Guest): boolean {
+  private wasIdle(detail: string, guest: Guest): boolean {
     const { run, scenario } = this.options
-    const { idleTimeout, requestTimeout } = scenario.settings
-    const limit = Number(may.has("refused") ? requestTimeout : idleTimeout)
+    const limit = Math.min(...idleTimes(guest, scenario))
     // The last words of a connection may take their time, and the client may ask in the meantime.
     const began = [
       this.openedAt,

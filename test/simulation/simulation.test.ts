@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Simulation from "./Simulation.ts"
 
 describe("simulated servers", () => {
-  it("are as the protocol has them", () => {
+  it("are as the protocol has them", { timeout: 120_000 }, () => {
     const wrong: Array<string> = []
     for (let seed = 1; seed <= 100; seed++) {
       const { failures } = Simulation.run(seed)

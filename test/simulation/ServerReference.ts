@@ -47,7 +47,8 @@ const isSurely = ({ may }: Guest, place: Place): boolean => may.size === 1 && ma
 export class ServerReference {
   private readonly options: Options
   private readonly guests: Array<Guest> = []
-  private stopsAt = Number.POSITIVE_INFINITY
+  /** Since when the server stops. */
+  stopsAt = Number.POSITIVE_INFINITY
   private hurriesAt = Number.POSITIVE_INFINITY
   private stoppedAt: number | undefined
 
@@ -109,11 +110,6 @@ export class ServerReference {
       const over = watch.closedAt !== undefined || may.has("dropped")
       if (!over) this.wrong(`has stopped with client ${client.id} connected`)
     }
-  }
-
-  /** Since when the server stops. */
-  get stoppingSince(): number {
-    return this.stopsAt
   }
 
   /** When it waits for responses no longer. */

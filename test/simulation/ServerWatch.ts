@@ -148,7 +148,7 @@ export class ServerWatch {
       protocol: reference.violated,
       run: false,
       init: inits.some((init) => /failure|defect|interrupt/.test(init)),
-      drain: crowded || run.now >= server.stoppingSince,
+      drain: crowded || run.now >= server.stopsAt,
       write: reference.left || /writeTimeout/.test(closed.detail),
       read: reference.left || /requestTimeout/.test(closed.detail) || this.wasIdle(closed.detail, guest)
     }
@@ -175,7 +175,7 @@ export class ServerWatch {
     const { reference, server } = this.options
     const owed = this.asked[this.answers]
     if (owed === undefined || reference.violated || (crowded && this.answers > 0)) return
-    this.expect(owed.at >= server.stoppingSince, `query ${owed.id} is cut off`)
+    this.expect(owed.at >= server.stopsAt, `query ${owed.id} is cut off`)
   }
 
   private began(chunks: ReadonlyArray<Uint8Array>): void {

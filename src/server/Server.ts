@@ -6,19 +6,15 @@ import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Scope from "effect/Scope"
-import * as Connection from "../connection/Connection.ts"
-import { QueryEngine } from "../engine/QueryEngine.ts"
+import type * as Scope from "effect/Scope"
+import type { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Address from "../wire/Address.ts"
 import * as NetSocket from "../wire/NetSocket.ts"
+import * as Connections from "./Connections.ts"
 import * as FileLimit from "./FileLimit.ts"
 import * as Listener from "./Listener.ts"
-import * as QueryLimit from "./QueryLimit.ts"
 import * as ServerConfig from "./ServerConfig.ts"
-import { Shutdown } from "./Shutdown.ts"
 
 /**
  * A running server.
@@ -35,7 +31,7 @@ export class Server extends Context.Service<
   }
 >()("dataconn/server/Server") {}
 
-/** Connections beyond `maxConnections` that are told so at a time; more are dropped unheard. */
+/** See `Admission.Limits`. */
 const maxRefusals = 64
 
 /**
@@ -54,51 +50,8 @@ export const make = Effect.fnUntraced(function* (
   Listener.ListenError | Address.AddressError,
   QueryEngine | Scope.Scope
 > {
-  const engine = QueryLimit.make(yield* QueryEngine, config)
-  const context = Context.add(yield* Effect.context<never>(), QueryEngine, engine)
-  const fibers = yield* Scope.make()
-  const shutdown = new Shutdown()
-  let stopping = false
-  let count = 0
-  let served = 0
-  let refused = 0
-
-  const serve = (socket: Net.Socket, address: Address.Address): void => {
-    const refusing = served >= config.maxConnections
-    if (stopping || (refusing && refused >= maxRefusals)) {
-      socket.destroy()
-      return
-    }
-    const release = refusing ? () => refused-- : () => served--
-    if (refusing) refused++
-    else served++
-    const id = ++count
-    const connection = Connection.make(open(socket, config.writeTimeout), {
-      info: { id, ...endpoints(socket, address, id) },
-      // Whoever is only to be told that there is no place for him must not wait with his request.
-      settings: refusing ? { ...config, idleTimeout: config.requestTimeout } : config,
-      refusing: refusing ? "overloaded" : undefined,
-      unsent: () => unsent(socket)
-    })
-    shutdown.add(connection)
-    const program = Effect.ensuring(
-      connection.run,
-      Effect.sync(() => {
-        release()
-        shutdown.delete(connection)
-      })
-    )
-    Fiber.runIn(Effect.runForkWith(context)(program), fibers)
-  }
-
-  yield* Effect.addFinalizer(() =>
-    Effect.gen(function* () {
-      stopping = true
-      yield* shutdown.drain(config.drainTimeout)
-      yield* Scope.close(fibers, Exit.void)
-    })
-  )
-
+  const connections = yield* Connections.make({ ...config, maxRefusals })
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
   yield* FileLimit.check(config.maxConnections)
   const addresses: Array<Address.Address> = []
   for (const text of config.listen) {
@@ -108,22 +61,27 @@ export const make = Effect.fnUntraced(function* (
       address,
       backlog: config.backlog,
       keepAlive: config.keepAlive,
-      onConnection: (socket) => serve(socket, address),
+      onConnection: (socket) => connections.accept(arrival(socket, address, config.writeTimeout)),
       onAcceptError: (error) =>
-        Effect.runForkWith(context)(
-          Effect.logError(`Error (${error.message}) accepting on ${Address.format(address)}`)
-        )
+        runFork(Effect.logError(`Error (${error.message}) accepting on ${Address.format(address)}`))
     })
     // With the port that the system chose.
     yield* Effect.logInfo(`Opening DataConn socket on ${Address.format(listener.address)}...`)
     addresses.push(listener.address)
   }
 
-  return Server.of({
-    addresses,
-    connections: Effect.sync(() => shutdown.size),
-    stopNow: shutdown.now
-  })
+  return Server.of({ addresses, connections: connections.size, stopNow: connections.stopNow })
+})
+
+const arrival = (
+  socket: Net.Socket,
+  address: Address.Address,
+  writeTimeout: Duration.Input
+): Connections.Arrival => ({
+  socket: open(socket, writeTimeout),
+  endpoints: (id) => endpoints(socket, address, id),
+  unsent: () => unsent(socket),
+  drop: () => socket.destroy()
 })
 
 const open = (socket: Net.Socket, writeTimeout: Duration.Input) =>

@@ -48,7 +48,6 @@ export class Shutdown {
     return Effect.gen({ self: this }, function* () {
       yield* tell("drain")
       yield* this.within(drainTimeout)
-      if (this.size === 0) return
       yield* tell("drainExpired")
       yield* this.within(goodbye)
     })

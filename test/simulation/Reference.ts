@@ -2,9 +2,9 @@
  * What one client may see, after PROTOCOL.md §2 and the contracts of the engine: fed with what the client sends
  * and receives, it tells the run of everything that may not be.
  */
-
 import type { Run } from "./Run.ts"
 import * as Scenario from "./Scenario.ts"
+import type { ServerReference } from "./ServerReference.ts"
 import type { Fate } from "./SimulatedEngine.ts"
 import type { Message } from "./Wire.ts"
 
@@ -24,6 +24,7 @@ export interface Options {
   readonly who: string
   readonly scenario: Scenario.Scenario
   readonly client: Scenario.Client
+  readonly server: ServerReference
   readonly fates: ReadonlyMap<number, Fate>
 }
 
@@ -35,8 +36,8 @@ export class Reference {
   violated = false
   /** Whether the client has gone, has stopped sending, or has stopped in the middle of a frame. */
   left = false
-  drained = false
-  drainExpired = false
+  /** Whether the network has lost what was under way. */
+  lost = false
   private readonly options: Options
 
   constructor(options: Options) {
@@ -139,7 +140,7 @@ export class Reference {
     const { query } = exchange.request
     const text = decoder.decode(body)
     if (text === Scenario.reject(query)) return void this.expect(query.init === "reject", "J, but no reject")
-    this.own(exchange, text, this.options.client.refused)
+    this.own(exchange, text)
   }
 
   private error(exchange: Exchange, { body }: Message): void {
@@ -152,29 +153,35 @@ export class Reference {
     if (JSON.parse(text).code === "internal") {
       return void this.expect(whole && /defect|interrupt/.test(query.ending), `internal, but ${query.ending}`)
     }
-    this.own(exchange, text, false)
+    this.own(exchange, text)
   }
 
   /** A response that the server gives on its own account needs a reason. */
-  private own(exchange: Exchange, text: string, refused: boolean): void {
-    const { run, scenario } = this.options
-    const { code } = JSON.parse(text)
-    const { timeout = Number.POSITIVE_INFINITY } = exchange.request.query
+  private own(exchange: Exchange, text: string): void {
+    const { client, run, scenario, server } = this.options
+    const { query } = exchange.request
+    const { code, message } = JSON.parse(text)
+    const { timeout = Number.POSITIVE_INFINITY } = query
     const limit = Math.min(Number(scenario.settings.queryTimeout), exchange.accepted ? timeout : Infinity)
     const late = run.now - exchange.sentAt >= limit
-    if (code === "shutting_down")
-      return void this.expect(this.drainExpired, `${code} before the drain was over`)
-    this.expect(
-      code === "timeout" ? late && exchange.accepted : code === "overloaded" && (refused || late),
-      `${code} after ${run.now - exchange.sentAt} ms of ${limit} ms`
-    )
+    const allowed: Record<string, () => boolean> = {
+      shutting_down: () => run.now >= server.expiresAt,
+      timeout: () => late && exchange.accepted,
+      overloaded: () => {
+        if (exchange.accepted) return false
+        return /maxQueuedQueries/.test(message) ? server.wasFull(query.id) : late || server.refuses(client)
+      }
+    }
+    this.expect(allowed[code]?.() === true, `${code} after ${run.now - exchange.sentAt} ms of ${limit} ms`)
   }
 
   private ended(exchange: Exchange, { type }: Message): void {
     const { fates } = this.options
     const { query } = exchange.request
     exchange.terminal = type
-    this.expect(fates.get(query.id)?.open !== true, `${type} while query ${query.id} is open`)
+    const fate = fates.get(query.id)
+    const open = fate !== undefined && fate.endedAt === undefined
+    this.expect(!open, `${type} while query ${query.id} is open`)
   }
 
   expect(condition: boolean, otherwise: string): void {

@@ -21,6 +21,7 @@ export class Run {
   }
 
   wrong(who: string, what: string): void {
+    if (this.failures.includes(`${who}: ${what}`)) return
     this.failures.push(`${who}: ${what}`)
     this.tell(who, `WRONG: ${what}`)
   }

@@ -1,8 +1,10 @@
 /**
  * What happens in one run, all of it decided by the seed: what the engine does with each query, what the
- * clients do, how bad the network is, and when the server stops. Times are in milliseconds.
+ * clients do, how bad the network is, what the server's limits are and when it stops. Times are in
+ * milliseconds.
  */
 import * as Settings from "../../src/connection/Settings.ts"
+import type * as Connections from "../../src/server/Connections.ts"
 import type { Conditions } from "./Network.ts"
 import type { Random } from "./Random.ts"
 
@@ -53,25 +55,23 @@ export interface Client {
   readonly leaving: Leaving | undefined
   /** How and when it goes whatever is under way. */
   readonly leavesEarly: { readonly how: Leaving; readonly at: number } | undefined
-  readonly refused: boolean
   readonly conditions: Conditions
+  /** Whether it is the package's own, which breaks no rule. */
+  readonly packaged: boolean
 }
 
+/** When the server stops, and how long after that it is told to wait no longer, if it is. */
 export interface Stop {
-  readonly how: "drain" | "interrupt"
   readonly at: number
-  /** How long after the drain the server waits no longer. */
-  readonly patience: number
+  readonly patience: number | undefined
 }
 
 export interface Scenario {
-  readonly settings: Settings.Settings
+  readonly settings: Connections.Options
   readonly clients: ReadonlyArray<Client>
   readonly stop: Stop | undefined
   readonly preemption: number
   readonly bytesPerTurn: number
-  /** The clients, by their number, that are the package's own: these break no rule. */
-  readonly packaged: ReadonlySet<number>
 }
 
 const query = (random: Random, id: number): Query => {
@@ -118,17 +118,25 @@ const leavings = ["close", "halfClose", "reset"] as const
 
 const client = (random: Random, id: number): Client => ({
   id,
-  startsAt: random.chance(0.5) ? 0 : random.between(0, 200),
+  startsAt: random.chance(0.5) ? 0 : random.between(0, random.pick([5, 200, 2000])),
   requests: Array.from({ length: random.between(0, 5) }, (_, i) => request(random, id * 100 + i)),
   pause: random.pick([0, 0, 0.2]),
   pauseMillis: random.pick([50, 3000]),
   leaving: random.chance(0.7) ? random.pick(leavings) : undefined,
   leavesEarly: random.chance(0.15) ? { how: random.pick(leavings), at: random.between(0, 1500) } : undefined,
-  refused: random.chance(0.03),
-  conditions: conditions(random)
+  conditions: conditions(random),
+  packaged: random.chance(0.3)
 })
 
-const settings = (random: Random): Settings.Settings => ({
+const limits = (random: Random) => ({
+  maxConnections: random.pick([1, 2, 4, 4096]),
+  maxRefusals: random.pick([0, 1, 64]),
+  maxConcurrentQueries: random.pick([1, 2, 4, 32]),
+  maxQueuedQueries: random.pick([0, 1, 2, 256]),
+  drainTimeout: random.pick([20, 500, 3000])
+})
+
+const settings = (random: Random): Connections.Options => ({
   ...Settings.defaults,
   lengthCounts: random.pick(["body", "body", "typeAndBody", "frame"]),
   heartbeatInterval: random.pick([20, 100, 500, 1000]),
@@ -138,23 +146,25 @@ const settings = (random: Random): Settings.Settings => ({
   queryTimeout: random.pick([300, 2000, 5000]),
   writeTimeout: random.pick([300, 2000, 5000]),
   requestTimeout: random.pick([100, 2000]),
-  idleTimeout: random.pick([300, 3000])
+  idleTimeout: random.pick([300, 3000]),
+  ...limits(random)
 })
+
+/** Numbers of clients, from 1. */
+export const mostClients = 8
 
 /** What the seed decides on. */
 export const make = (random: Random): Scenario => ({
   settings: settings(random),
-  clients: Array.from({ length: random.pick([1, 1, 2, 3]) }, (_, i) => client(random, i + 1)),
-  stop: random.chance(0.3)
+  clients: Array.from({ length: random.pick([1, 2, 3, 5, mostClients]) }, (_, i) => client(random, i + 1)),
+  stop: random.chance(0.4)
     ? {
-        how: random.pick(["drain", "drain", "interrupt"]),
         at: random.between(0, 1500),
-        patience: random.pick([0, 50, 500])
+        patience: random.chance(0.5) ? random.between(0, random.pick([5, 500])) : undefined
       }
     : undefined,
   preemption: random.pick([0, 0.01, 0.1, 0.3]),
-  bytesPerTurn: random.pick([1, 1000, 1024 * 1024]),
-  packaged: new Set([1, 2, 3].filter(() => random.chance(0.3)))
+  bytesPerTurn: random.pick([1, 1000, 1024 * 1024])
 })
 
 /** How many bytes the result of a query has, if all of it comes. */

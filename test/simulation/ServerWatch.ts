@@ -1,15 +1,17 @@
 /**
- * What one server's connection may do to its socket and tell its listener: heartbeats in silence and only
- * there, no terminal message before the query's scope has closed, `K` after a cancel, one end with a reason that has a cause.
+ * What the server may do to one connection and tell its listener: heartbeats in silence and only there, no
+ * terminal message before the query's scope has closed, `K` after a cancel, one end with a reason that has a
+ * cause.
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
 import * as Socket from "effect/socket/Socket"
 import type { ConnectionEvent } from "../../src/connection/ConnectionEvents.ts"
 import type { Reference } from "./Reference.ts"
 import type { Run } from "./Run.ts"
 import type * as Scenario from "./Scenario.ts"
+import { type Asked, type Guest, idleTimes, type ServerReference } from "./ServerReference.ts"
 import type { Fate } from "./SimulatedEngine.ts"
 import * as Wire from "./Wire.ts"
 
@@ -17,12 +19,21 @@ export interface Options {
   readonly run: Run
   readonly who: string
   readonly scenario: Scenario.Scenario
-  readonly client: Scenario.Client
   readonly reference: Reference
+  readonly server: ServerReference
   readonly fates: ReadonlyMap<number, Fate>
 }
 
+const decoder = new TextDecoder()
+
 export class ServerWatch {
+  readonly openedAt: number
+  /** The requests that the server has read. */
+  readonly asked: Array<Asked> = []
+  /** When the server told of the connection's end. */
+  closedAt: number | undefined
+  /** Opens then, or when the connection is dropped unheard. */
+  readonly ended = Latch.makeUnsafe(false)
   private readonly options: Options
   private readonly reader: Wire.Reader
   private readonly requests: Wire.Reader
@@ -30,10 +41,8 @@ export class ServerWatch {
   private silentSince: number
   private writing = false
   private dropped = false
-  private terminals = 0
-  private asked = 0
-  /** When the server has read the cancel of a response that was not over. */
-  private cancelledAt: number | undefined
+  private released = false
+  private answers = 0
   private readonly events: Array<ConnectionEvent> = []
 
   constructor(options: Options) {
@@ -41,13 +50,32 @@ export class ServerWatch {
     this.reader = new Wire.Reader(options.scenario.settings.lengthCounts)
     this.requests = new Wire.Reader(options.scenario.settings.lengthCounts)
     this.interval = Number(options.scenario.settings.heartbeatInterval)
+    this.openedAt = options.run.now
     this.silentSince = options.run.now
+  }
+
+  /** The request that is being answered, or was the last. */
+  get current(): Asked | undefined {
+    return this.asked.at(-1)
+  }
+
+  get isWriting(): boolean {
+    return this.writing
+  }
+
+  /** Whether the server has begun to let go of the socket. */
+  get isOver(): boolean {
+    return this.dropped || this.released
   }
 
   /** The socket, with every write looked at. */
   tap(socket: Socket.Socket): Socket.Socket {
+    const release = () =>
+      Effect.sync(() => {
+        this.released = true
+      })
     return Socket.make({
-      reader: Effect.map(socket.reader, (reader) => ({
+      reader: Effect.map(Effect.tap(socket.reader, Effect.addFinalizer(release)), (reader) => ({
         ...reader,
         pull: Effect.map(reader.pull, (chunks) => {
           this.arrived(chunks as ReadonlyArray<Uint8Array>)
@@ -63,35 +91,44 @@ export class ServerWatch {
         writeAll: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) =>
           Effect.suspend(() => {
             this.began(chunks as ReadonlyArray<Uint8Array>)
-            return Effect.onExit(writer.writeAll(chunks), () => Effect.sync(() => this.ended()))
+            return Effect.onExit(writer.writeAll(chunks), () => Effect.sync(() => this.wrote()))
           })
       }))
     })
   }
 
-  publish(event: ConnectionEvent): Effect.Effect<void> {
+  publish(event: ConnectionEvent, guest: Guest): Effect.Effect<void> {
     return Effect.sync(() => {
+      const { run, server, who } = this.options
+      this.expect(this.closedAt === undefined, `${event._tag} after the end`)
       this.events.push(event)
       const why = event._tag === "Closed" ? ` (${event.control.reason}: ${event.detail})` : ""
-      this.options.run.tell(this.options.who, event._tag + why)
+      run.tell(who, event._tag + why)
+      if (event._tag === "Opened") server.is(guest, "served", "refused")
+      if (event._tag === "Closed") this.closed(event, guest)
     })
   }
 
-  /** `run` has returned. */
-  returned(exit: Exit.Exit<unknown>): void {
-    const interrupted = this.options.reference.drained && this.options.scenario.stop?.how === "interrupt"
-    this.expect(exit._tag === "Success" || interrupted, `run ended in ${exit}`)
-    const closed = this.events.filter((event) => event._tag === "Closed")
-    const [last] = closed
-    this.expect(closed.length === 1 && this.events.at(-1) === last, `${closed.length} Closed events`)
-    if (last?._tag === "Closed") this.reason(last)
+  private closed(event: Extract<ConnectionEvent, { readonly _tag: "Closed" }>, guest: Guest): void {
+    const { run, server } = this.options
+    this.closedAt = run.now
+    this.ended.openUnsafe()
+    this.reason(event, guest)
     this.accounted()
-    const silence = this.options.run.now - this.silentSince
+    const silence = run.now - this.silentSince
     // A connection that ends in peace has not been silent for too long either.
-    this.expect(
-      this.dropped || this.writing || interrupted || silence <= this.interval,
-      `${silence} ms silent`
-    )
+    const peaceful = !this.dropped && !this.writing && run.now < server.dropsAt
+    this.expect(!peaceful || silence <= this.interval, `${silence} ms silent`)
+  }
+
+  /** All is over: whatever was written has arrived, unless somebody broke the connection. */
+  settled(): void {
+    const { reference } = this.options
+    // A cancel that the server had no reason to read any more is one to the network.
+    const broken = this.dropped || reference.lost || reference.current?.cancelled
+    if (broken || reference.left || reference.violated) return
+    const arrived = reference.exchanges.filter(({ terminal }) => terminal !== undefined).length
+    this.expect(arrived === this.answers, `${this.answers} responses were written, ${arrived} arrived`)
   }
 
   /** Every request that was told of has one end, and the statistics count what was seen. */
@@ -102,32 +139,57 @@ export class ServerWatch {
     this.expect(ends === count("Request"), `${count("Request")} requests with ${ends} ends`)
   }
 
-  private reason(closed: Extract<ConnectionEvent, { readonly _tag: "Closed" }>): void {
-    const { client, reference } = this.options
+  private reason(closed: Extract<ConnectionEvent, { readonly _tag: "Closed" }>, guest: Guest): void {
+    const { reference, run, server } = this.options
     const { reason } = closed.control
     const inits = reference.exchanges.map(({ request }) => request.query.init)
+    const crowded = /Too many/.test(closed.detail)
     const allowed: Record<typeof reason, boolean> = {
       protocol: reference.violated,
       run: false,
       init: inits.some((init) => /failure|defect|interrupt/.test(init)),
-      drain: reference.drained || client.refused,
+      drain: crowded || run.now >= server.stopsAt,
       write: reference.left || /writeTimeout/.test(closed.detail),
-      read: reference.left || /Timeout/.test(closed.detail)
+      read: reference.left || /requestTimeout/.test(closed.detail) || this.wasIdle(closed.detail, guest)
     }
     this.expect(allowed[reason], `ended for no cause: ${reason} (${closed.detail})`)
+    if (crowded) server.is(guest, "refused")
+    if (reason === "drain" && run.now < server.dropsAt) this.cut(crowded)
+  }
+
+  /** Whether the connection was closed because no request had come for as long as it may. */
+  private wasIdle(detail: string, guest: Guest): boolean {
+    const { run, scenario } = this.options
+    const limit = Math.min(...idleTimes(guest, scenario))
+    // The last words of a connection may take their time, and the client may ask in the meantime.
+    const began = [
+      this.openedAt,
+      ...this.asked.map(({ answeredAt }) => answeredAt ?? Number.POSITIVE_INFINITY)
+    ]
+    const waits = began.map((at, i) => (this.asked[i]?.at ?? run.now) - at)
+    return /idleTimeout/.test(detail) && waits.some((wait) => wait >= limit)
+  }
+
+  /** A server that closes in peace owes a response to nobody who has asked in time. */
+  private cut(crowded: boolean): void {
+    const { reference, server } = this.options
+    const owed = this.asked[this.answers]
+    if (owed === undefined || reference.violated || (crowded && this.answers > 0)) return
+    this.expect(owed.at >= server.stopsAt, `query ${owed.id} is cut off`)
   }
 
   private began(chunks: ReadonlyArray<Uint8Array>): void {
     const { run } = this.options
+    const messages = chunks.flatMap((chunk) => this.reader.push(chunk))
+    for (const message of messages) if ("IF".includes(message.type)) this.chunk(message)
     // What comes after the socket was dropped reaches nobody.
     if (this.dropped) return
     const silence = run.now - this.silentSince
     this.expect(!this.writing, "two writes at once")
     this.expect(silence <= this.interval, `a write after ${silence} ms of silence`)
     this.writing = true
-    for (const message of chunks.flatMap((chunk) => this.reader.push(chunk))) {
+    for (const message of messages) {
       if (message.type === "H") this.expect(silence >= this.interval, `H after ${silence} ms`)
-      if ("IF".includes(message.type)) this.chunk(message)
       if ("JFEK".includes(message.type)) this.terminal(message)
     }
     this.expect(!this.reader.inside, "a write ends inside a frame")
@@ -135,23 +197,24 @@ export class ServerWatch {
 
   /** The server has read these bytes. */
   private arrived(chunks: ReadonlyArray<Uint8Array>): void {
-    const { reference, run } = this.options
-    if (reference.violated) return
-    for (const { type } of chunks.flatMap((chunk) => this.requests.push(chunk))) {
-      // As many responses as requests have ended: the cancel is stale.
-      if (type === "R") this.asked++
-      else if (this.asked > this.terminals) this.cancelledAt = run.now
+    const { now } = this.options.run
+    for (const { body, type } of chunks.flatMap((chunk) => this.requests.push(chunk))) {
+      const { current } = this
+      if (type === "R") {
+        const id = body.length === 0 ? undefined : Number(decoder.decode(body))
+        this.asked.push({ id, at: now, cancelledAt: undefined, answeredAt: undefined })
+      } else if (current !== undefined && current.answeredAt === undefined) current.cancelledAt = now
     }
   }
 
-  private ended(): void {
+  private wrote(): void {
     this.writing = false
     this.silentSince = this.options.run.now
   }
 
   private chunk({ body }: Wire.Message): void {
     const { fates, reference } = this.options
-    const current = reference.exchanges[this.terminals]
+    const current = reference.exchanges[this.answers]
     // Which request a response answers is not known any more once the client has broken the protocol.
     const size = reference.violated ? Number.POSITIVE_INFINITY : body.length
     for (const exchange of reference.violated ? reference.exchanges : [current]) {
@@ -161,16 +224,17 @@ export class ServerWatch {
   }
 
   private terminal({ type }: Wire.Message): void {
-    const { fates, reference } = this.options
+    const { fates, reference, run } = this.options
+    const asked = this.asked[this.answers++]
+    if (asked === undefined) return void this.expect(reference.violated, `${type} without a request`)
+    asked.answeredAt = run.now
     if (reference.violated) return
-    const exchange = reference.exchanges[this.terminals++]
     // Whatever else was under way when the cancel came has had its turn by the next moment.
-    const late = this.cancelledAt !== undefined && this.cancelledAt < this.options.run.now
+    const late = asked.cancelledAt !== undefined && asked.cancelledAt < run.now
     this.expect(!late || type === "K", `${type} although the cancel came before it`)
-    this.cancelledAt = undefined
-    if (exchange === undefined) return void this.expect(false, `${type} without a request`)
-    const { id } = exchange.request.query
-    this.expect(fates.get(id)?.open !== true, `${type} is written while query ${id} is open`)
+    const fate = fates.get(asked.id ?? Number.NaN)
+    const open = fate !== undefined && fate.endedAt === undefined
+    this.expect(!open, `${type} is written while query ${asked.id} is open`)
   }
 
   private expect(condition: boolean, otherwise: string): void {

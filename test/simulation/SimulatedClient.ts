@@ -77,6 +77,7 @@ export class SimulatedClient {
       Effect.catch((error) =>
         Effect.sync(() => {
           this.over = true
+          reference.lost = error.reason._tag !== "SocketCloseError"
           this.ended.openUnsafe()
           run.tell(who, `sees ${error.reason._tag}${reader.inside ? " inside a frame" : ""}`)
         })

@@ -15,12 +15,13 @@ import * as Scenario from "./Scenario.ts"
 
 /** What became of a query. */
 export interface Fate {
-  startedAt: number
+  readonly startedAt: number
   /** How many bytes of its result the engine has given away. */
   produced: number
   /** How many of them the server has handed to the socket. */
   written: number
-  open: boolean
+  /** When its scope had closed. */
+  endedAt: number | undefined
 }
 
 export interface SimulatedEngine {
@@ -63,7 +64,7 @@ interface World {
 const opened = (run: Run, fates: Map<number, Fate>, query: Scenario.Query) =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const fate = { startedAt: run.now, produced: 0, written: 0, open: true }
+      const fate: Fate = { startedAt: run.now, produced: 0, written: 0, endedAt: undefined }
       fates.set(query.id, fate)
       run.tell("engine", `query ${query.id} begins`)
       return fate
@@ -72,7 +73,7 @@ const opened = (run: Run, fates: Map<number, Fate>, query: Scenario.Query) =>
       Effect.andThen(
         pause(query.finalizer),
         Effect.sync(() => {
-          fate.open = false
+          fate.endedAt = run.now
           run.tell("engine", `query ${query.id} has ended after ${fate.produced} bytes`)
         })
       )

@@ -1,48 +1,53 @@
 /**
- * Simulates connections: `npm run simulate -- [--seeds N] [--from S]`. For a seed that fails it shows what
- * happened, and how to see it again; `--show` does so for every seed.
+ * Simulates servers: `npm run simulate -- [--seeds N] [--for 2m] [--from S]`. With `--for` and without `--from`
+ * the seeds are others each time.
+ *
+ * Of each way to fail, the first seed is shrunk for `--shrink` at most. `--show` shows every seed; `--without`
+ * and `--order` change it as the commands for small scenarios do.
  */
-import { performance } from "node:perf_hooks"
 import { parseArgs } from "node:util"
-import * as Simulation from "./Simulation.ts"
+import * as Duration from "effect/Duration"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Setting from "../../src/server/Setting.ts"
+import * as Search from "./Search.ts"
 
 const { values: flags } = parseArgs({
   options: {
-    seeds: { type: "string", default: "1000" },
-    from: { type: "string", default: "1" },
-    most: { type: "string", default: "3" },
-    show: { type: "boolean", default: false }
+    seeds: { type: "string" },
+    for: { type: "string", default: "Infinity" },
+    from: { type: "string" },
+    most: { type: "string" },
+    shrink: { type: "string", default: "20s" },
+    show: { type: "boolean", default: false },
+    without: { type: "string" },
+    order: { type: "string" }
   }
 })
 
-const from = Number(flags.from)
-const seeds = Number(flags.seeds)
-const startedAt = performance.now()
-const kinds = new Map<string, Array<number>>()
-let tasks = 0
-let millis = 0
-let failed = 0
-
-for (let seed = from; seed < from + seeds; seed++) {
-  const outcome = Simulation.run(seed)
-  tasks += outcome.tasks
-  millis += outcome.millis
-  const [failure] = outcome.failures
-  if (failure !== undefined) {
-    failed++
-    const kind = failure.replaceAll(/\d+/g, "N")
-    kinds.set(kind, [...(kinds.get(kind) ?? []), seed])
-  }
-  if (flags.show || (failure !== undefined && failed <= Number(flags.most))) {
-    console.log(`\nnpm run simulate -- --seeds 1 --from ${seed} --show   (${outcome.hash})`)
-    console.log(outcome.transcript.join("\n"))
-  }
+const read = <A>(name: string, { schema }: Setting.Setting<A>, text: string): A => {
+  const value = Schema.decodeResult(schema)(text)
+  if (Result.isSuccess(value)) return value.success
+  console.error(`--${name} ${text}: ${value.failure.message}`)
+  process.exit(2)
 }
 
-const seconds = (performance.now() - startedAt) / 1000
-console.log(
-  `\n${seeds} seeds from ${from}, ${failed} failed, ${Math.round(seeds / seconds)} seeds/s; ` +
-    `${tasks} tasks and ${Math.round(millis / 1000)} s of virtual time in ${seconds.toFixed(1)} s`
-)
-for (const [kind, of] of kinds) console.log(`${of.length} x ${kind}: ${of.slice(0, 5).join(", ")}`)
+const count = (name: "seeds" | "from" | "most" | "order", fallback: number): number =>
+  flags[name] === undefined ? fallback : read(name, Setting.count(0, 0, ""), flags[name])
+
+const millis = (name: "for" | "shrink"): number =>
+  Duration.toMillis(read(name, Setting.duration("1 second", ""), flags[name]))
+
+const isTimed = flags.for !== "Infinity"
+const { failed } = Search.run({
+  // No second has room for a thousand seeds, so that two searches have none in common.
+  from: count("from", isTimed ? Math.floor(Date.now() / 1000) * 1000 : 1),
+  seeds: count("seeds", isTimed ? Number.POSITIVE_INFINITY : 1000),
+  millis: millis("for"),
+  variation: { without: flags.without?.split(",") ?? [], order: count("order", 0) },
+  mostKinds: count("most", 3),
+  shrinkMillis: millis("shrink"),
+  show: flags.show,
+  print: (line) => console.log(line)
+})
 process.exitCode = failed === 0 ? 0 : 1

@@ -1,0 +1,88 @@
+/**
+ * The connections of a server, whatever their sockets are: lets them in within the limits, serves them, and
+ * ends them when the server stops.
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import type * as Socket from "effect/socket/Socket"
+import * as Connection from "../connection/Connection.ts"
+import type { ConnectionInfo } from "../connection/ConnectionEvents.ts"
+import type { Settings } from "../connection/Settings.ts"
+import { QueryEngine } from "../engine/QueryEngine.ts"
+import * as Admission from "./Admission.ts"
+import * as QueryLimit from "./QueryLimit.ts"
+import { Shutdown } from "./Shutdown.ts"
+
+export interface Options extends Settings, Admission.Limits, QueryLimit.Options {
+  /** How long running responses may take once the server stops. */
+  readonly drainTimeout: Duration.Input
+}
+
+/** A connection that has been accepted. */
+export interface Arrival {
+  readonly socket: Socket.Socket
+  /** Its two ends as text; `id` is the number that the connection gets. */
+  readonly endpoints: (id: number) => Omit<ConnectionInfo, "id">
+  /** Bytes that the transport holds for the peer; see `FrameWriter.Options`. */
+  readonly unsent?: (() => number) | undefined
+  /** Closes the socket of a connection that is not let in. */
+  readonly drop: () => void
+}
+
+export interface Connections {
+  /** Serves a connection, tells it that there is no place for it, or drops it. */
+  readonly accept: (arrival: Arrival) => void
+  /** How many are open. */
+  readonly size: Effect.Effect<number>
+  /** Stops waiting for responses, if the scope is closing or when it does. */
+  readonly stopNow: Effect.Effect<void>
+}
+
+/**
+ * Serves connections in the scope, with the `QueryEngine` of the context within its limits. Closing the scope
+ * ends them: idle ones at once, those that respond within `drainTimeout`. None is let in from then on.
+ */
+export const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<Connections, never, QueryEngine | Scope.Scope> {
+  const engine = QueryLimit.make(yield* QueryEngine, options)
+  const runFork = Effect.runForkWith(Context.add(yield* Effect.context<never>(), QueryEngine, engine))
+  const fibers = yield* Scope.make()
+  const admission = new Admission.Admission(options)
+  const shutdown = new Shutdown()
+  let count = 0
+
+  yield* Effect.addFinalizer(() =>
+    Effect.gen(function* () {
+      admission.close()
+      yield* shutdown.drain(options.drainTimeout)
+      yield* Scope.close(fibers, Exit.void)
+    })
+  )
+
+  const accept: Connections["accept"] = ({ drop, endpoints, socket, unsent }) => {
+    const place = admission.enter()
+    if (place === undefined) return drop()
+    const id = ++count
+    const refusing = place === "refused"
+    const connection = Connection.make(socket, {
+      info: { id, ...endpoints(id) },
+      // Whoever is only to be told that there is no place for him must not wait with his request.
+      settings: refusing ? { ...options, idleTimeout: options.requestTimeout } : options,
+      refusing: refusing ? "overloaded" : undefined,
+      unsent
+    })
+    shutdown.add(connection)
+    const leave = Effect.sync(() => {
+      admission.leave(place)
+      shutdown.delete(connection)
+    })
+    Fiber.runIn(runFork(Effect.ensuring(connection.run, leave)), fibers)
+  }
+
+  return { accept, size: Effect.sync(() => shutdown.size), stopNow: shutdown.now }
+})

@@ -1,0 +1,284 @@
+/**
+ * Bugs that are planted in the code, and what the simulation has to say about each.
+ */
+import * as Effect from "effect/Effect"
+import * as Scope from "effect/Scope"
+import type * as ClientControl from "../../src/client/ClientControl.ts"
+import type * as Control from "../../src/connection/Control.ts"
+import type * as Heartbeat from "../../src/connection/Heartbeat.ts"
+import type { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import type * as Admission from "../../src/server/Admission.ts"
+import type * as QueryLimit from "../../src/server/QueryLimit.ts"
+import type * as Shutdown from "../../src/server/Shutdown.ts"
+import type * as Frame from "../../src/wire/Frame.ts"
+
+type Engine = QueryEngine["Service"]
+export type Change<A> = (real: A) => A
+
+/** The bugs that can be planted: what becomes of the real code while a test runs. */
+export interface Planted {
+  readonly step: Change<typeof Control.step>
+  readonly client: Change<typeof ClientControl.step>
+  readonly heartbeat: Change<Heartbeat.Options>
+  readonly take: Change<Array<Frame.Frame>>
+  readonly admission: Change<typeof Admission.Admission>
+  readonly shutdown: Change<typeof Shutdown.Shutdown>
+  readonly limit: Change<typeof QueryLimit.make>
+}
+
+export interface Bug {
+  readonly name: string
+  readonly plant: Partial<Planted>
+  /** What the simulation has to say about it. */
+  readonly found: RegExp
+}
+
+/** Those of a connection and a client first, then those of a whole server. */
+export const bugs: ReadonlyArray<Bug> = [
+  {
+    name: "a cancel that crosses the end of its response is a violation",
+    plant: {
+      step: (step) => (state, event) =>
+        step(state._tag === "Ready" ? { ...state, staleCancel: false } : state, event)
+    },
+    found: /ended for no cause: protocol/
+  },
+  {
+    name: "a cancel that crosses the end of its response is acknowledged",
+    plant: {
+      step: (step) => (state, event) => {
+        if (state._tag !== "Ready" || !state.staleCancel || event._tag !== "Cancel") return step(state, event)
+        const answer = { type: "CancelAcknowledged" } as const
+        return [
+          { _tag: "Stopping", answer, refusing: state.refusing },
+          { _tag: "Respond", answer }
+        ]
+      }
+    },
+    found: /K without a request/
+  },
+  {
+    name: "a cancel is acknowledged before its query has ended",
+    plant: {
+      step: (step) => (state, event) => {
+        const [next, action] = step(state, event)
+        if (event._tag !== "Cancel" || next._tag !== "Stopping") return [next, action]
+        return [next, { _tag: "Respond", answer: next.answer }]
+      }
+    },
+    found: /while query \d+ is open|has not ended|although the cancel came before it/
+  },
+  {
+    name: "a cancel is passed over while a response streams",
+    plant: {
+      step: (step) => (state, event) =>
+        state._tag === "Responding" && event._tag === "Cancel"
+          ? [state, { _tag: "None" }]
+          : step(state, event)
+    },
+    found: /although the cancel came before it/
+  },
+  {
+    name: "the client passes over a chunk",
+    plant: {
+      client: (step) => (state, event) => {
+        const [next, action] = step(state, event)
+        return action === "Chunk" ? [next, "None"] : [next, action]
+      }
+    },
+    found: /a result of \d+ bytes/
+  },
+  {
+    name: "the client takes a failed result for a whole one",
+    plant: {
+      client: (step) => (state, event) => {
+        const [next, action] = step(state, event)
+        return action === "Fail" ? [next, "Finish"] : [next, action]
+      }
+    },
+    found: /the client has a whole result, but the wire had E/
+  },
+  {
+    name: "a heartbeat comes after two intervals",
+    plant: { heartbeat: (all) => ({ ...all, intervalMillis: all.intervalMillis * 2 }) },
+    found: /ms of silence/
+  },
+  {
+    name: "a heartbeat comes after half an interval",
+    plant: { heartbeat: (all) => ({ ...all, intervalMillis: all.intervalMillis / 2 }) },
+    found: /H after/
+  },
+  {
+    name: "chunks that go out together change places",
+    plant: {
+      take: (frames) => {
+        const [first, second, ...rest] = frames
+        const chunks = first?.type === 0x49 && second?.type === 0x49
+        return chunks ? [second, first, ...rest] : frames
+      }
+    },
+    found: /byte \d+ of query \d+ is wrong|more bytes/
+  },
+  {
+    name: "a query that takes too long is not ended",
+    plant: {
+      heartbeat: (all) => ({
+        ...all,
+        onExpired: (deadline) => (deadline === "query" ? undefined : all.onExpired(deadline))
+      })
+    },
+    found: /waits for an end/
+  },
+  {
+    name: "one connection too many is served",
+    plant: {
+      admission: (Real) =>
+        class extends Real {
+          constructor(limits: Admission.Limits) {
+            super({ ...limits, maxConnections: limits.maxConnections + 1 })
+          }
+        }
+    },
+    found: /is served, not/
+  },
+  {
+    name: "a refused connection counts as one that was served when it ends",
+    plant: {
+      admission: (Real) =>
+        class extends Real {
+          override leave(): void {
+            super.leave("served")
+          }
+        }
+    },
+    found: /is (served|dropped), not/
+  },
+  {
+    name: "a place is not given back",
+    plant: {
+      admission: (Real) =>
+        class extends Real {
+          override leave(): void {}
+        }
+    },
+    found: /is (refused|dropped), not|overloaded after/
+  },
+  {
+    name: "a server that stops lets connections in, and forgets them",
+    plant: {
+      admission: (Real) =>
+        class extends Real {
+          override close(): void {}
+        }
+    },
+    found: /is served or refused, not dropped/
+  },
+  {
+    name: "a drain does not wait for responses",
+    plant: {
+      shutdown: (Real) =>
+        class extends Real {
+          override drain(): Effect.Effect<void> {
+            return super.drain(0)
+          }
+        }
+    },
+    found: /shutting_down after|is cut off/
+  },
+  {
+    name: "a drain tells none but the first of its connections",
+    plant: {
+      shutdown: (Real) =>
+        class extends Real {
+          private readonly deaf = new Map<Shutdown.Member, Shutdown.Member>()
+          override add(member: Shutdown.Member): void {
+            const deaf = { drain: Effect.void, drainExpired: Effect.void }
+            this.deaf.set(member, this.size === 0 ? member : deaf)
+            super.add(this.deaf.get(member) ?? member)
+          }
+          override delete(member: Shutdown.Member): void {
+            super.delete(this.deaf.get(member) ?? member)
+          }
+        }
+    },
+    found: /is kept although it is idle|waits for an end/
+  },
+  {
+    name: "a drain waits for those who have gone",
+    plant: {
+      shutdown: (Real) =>
+        class extends Real {
+          override delete(): void {}
+        }
+    },
+    found: /waits for nobody|connections when all have ended/
+  },
+  {
+    name: "a second signal is not heard",
+    plant: {
+      shutdown: (Real) =>
+        class extends Real {
+          override readonly now = Effect.void
+        }
+    },
+    found: /waits for an end|does not stop/
+  },
+  {
+    name: "one query too many runs",
+    plant: {
+      limit: (make) => (engine, options) =>
+        make(engine, { ...options, maxConcurrentQueries: options.maxConcurrentQueries + 1 })
+    },
+    found: /queries run/
+  },
+  {
+    name: "one query too many waits",
+    plant: {
+      limit: (make) => (engine, options) =>
+        make(engine, { ...options, maxQueuedQueries: options.maxQueuedQueries + 1 })
+    },
+    found: /queries wait/
+  },
+  {
+    name: "a query is turned away although there is a place in the queue",
+    plant: {
+      limit: (make) => (engine, options) =>
+        make(engine, { ...options, maxQueuedQueries: Math.max(0, options.maxQueuedQueries - 1) })
+    },
+    found: /overloaded after/
+  },
+  {
+    name: "a query is held up on its way to the queue",
+    plant: {
+      limit: (make) => (engine, options) => {
+        const limited = make(engine, options)
+        return {
+          init: (request) =>
+            Effect.andThen(Effect.sleep((request.at(-1) ?? 0) % 2 === 0 ? 20 : 0), limited.init(request))
+        }
+      }
+    },
+    found: /queries wait|was overtaken|waits while/
+  },
+  {
+    name: "a permit is lost when a query is cancelled that waits for one",
+    plant: {
+      limit: (make) => (engine, options) => {
+        const begun = new Set<Uint8Array>()
+        const begin: Engine["init"] = (request) =>
+          Effect.suspend(() => engine.init(begun.add(request) && request))
+        const limited = make({ init: begin }, options)
+        const forever = Scope.makeUnsafe()
+        const lose = Effect.forkIn(
+          Effect.ignore(Scope.provide(limited.init(new Uint8Array(0)), forever)),
+          forever
+        )
+        return {
+          init: (request) =>
+            Effect.onInterrupt(limited.init(request), () => (begun.has(request) ? Effect.void : lose))
+        }
+      }
+    },
+    found: /waits while only|overloaded after/
+  }
+]

@@ -1,0 +1,142 @@
+/**
+ * The simulation finds bugs that are planted in the code, and makes their scenarios small.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { afterEach, vi } from "vitest"
+import type * as ClientControl from "../../src/client/ClientControl.ts"
+import type * as Control from "../../src/connection/Control.ts"
+import type * as Heartbeat from "../../src/connection/Heartbeat.ts"
+import type * as ResponseBuffer from "../../src/connection/ResponseBuffer.ts"
+import type * as Admission from "../../src/server/Admission.ts"
+import type * as QueryLimit from "../../src/server/QueryLimit.ts"
+import type * as Shutdown from "../../src/server/Shutdown.ts"
+import type * as Frame from "../../src/wire/Frame.ts"
+import { bugs, type Planted } from "./Bugs.ts"
+import * as Reduction from "./Reduction.ts"
+import * as Search from "./Search.ts"
+import * as Shrinking from "./Shrinking.ts"
+import * as Simulation from "./Simulation.ts"
+
+const { planted, sound } = vi.hoisted(() => {
+  const same = <A>(real: A): A => real
+  const sound: Planted = {
+    step: same,
+    client: same,
+    heartbeat: same,
+    take: same,
+    admission: same,
+    shutdown: same,
+    limit: same
+  }
+  return { planted: { ...sound }, sound }
+})
+
+vi.mock("../../src/connection/Control.ts", async (original) => {
+  const real = await original<typeof Control>()
+  const step: typeof real.step = (state, event) => planted.step(real.step)(state, event)
+  return { ...real, step }
+})
+
+vi.mock("../../src/client/ClientControl.ts", async (original) => {
+  const real = await original<typeof ClientControl>()
+  const step: typeof real.step = (state, event) => planted.client(real.step)(state, event)
+  return { ...real, step }
+})
+
+vi.mock("../../src/connection/Heartbeat.ts", async (original) => {
+  const real = await original<typeof Heartbeat>()
+  const make: typeof real.make = (options) => real.make(planted.heartbeat(options))
+  return { ...real, make }
+})
+
+vi.mock("../../src/connection/ResponseBuffer.ts", async (original) => {
+  const real = await original<typeof ResponseBuffer>()
+  class Buffer extends real.ResponseBuffer {
+    override take(): Array<Frame.Frame> {
+      return planted.take(super.take())
+    }
+  }
+  return { ...real, ResponseBuffer: Buffer }
+})
+
+vi.mock("../../src/server/Admission.ts", async (original) => {
+  const real = await original<typeof Admission>()
+  const construct = (Real: typeof real.Admission, [limits]: [Admission.Limits]) =>
+    new (planted.admission(Real))(limits)
+  return { ...real, Admission: new Proxy(real.Admission, { construct }) }
+})
+
+vi.mock("../../src/server/Shutdown.ts", async (original) => {
+  const real = await original<typeof Shutdown>()
+  const construct = (Real: typeof real.Shutdown) => new (planted.shutdown(Real))()
+  return { ...real, Shutdown: new Proxy(real.Shutdown, { construct }) }
+})
+
+vi.mock("../../src/server/QueryLimit.ts", async (original) => {
+  const real = await original<typeof QueryLimit>()
+  const make: typeof real.make = (engine, options) => planted.limit(real.make)(engine, options)
+  return { ...real, make }
+})
+
+const mostSeeds = 500
+const mostRuns = 200
+
+/** What comes of the first seed that fails. */
+const find = (): Simulation.Outcome => {
+  for (let seed = 1; seed <= mostSeeds; seed++) {
+    const outcome = Simulation.run(seed)
+    if (outcome.failures.length > 0) return outcome
+  }
+  return assert.fail(`not found with ${mostSeeds} seeds`)
+}
+
+const size = (seed: number, { without }: Simulation.Variation): number =>
+  JSON.stringify(Reduction.apply(Simulation.scenario(seed), without)).length
+
+describe("simulated servers", () => {
+  afterEach(() => {
+    Object.assign(planted, sound)
+  })
+
+  for (const { found, name, plant } of bugs) {
+    it(`show when ${name}`, () => {
+      Object.assign(planted, plant)
+      const outcome = find()
+      let runs = 0
+      const small = Shrinking.shrink({ variation: Simulation.asItIs, outcome }, () => ++runs > mostRuns)
+      const [failure = ""] = outcome.failures
+      const lines = `${outcome.transcript.length} lines, ${small.outcome.transcript.length} when shrunk`
+      console.log(`${name}: seed ${outcome.seed} of at most ${mostSeeds}, ${lines}: ${failure}`)
+
+      assert.match(failure, found)
+      assert.include(small.outcome.failures.map(Shrinking.kind), Shrinking.kind(failure))
+      assert.isBelow(size(outcome.seed, small.variation), size(outcome.seed, Simulation.asItIs))
+      assert.strictEqual(Simulation.run(outcome.seed, small.variation).hash, small.outcome.hash)
+    })
+  }
+
+  it("say how to see a failure again, and in how little it shows", () => {
+    Object.assign(planted, bugs.at(-1)?.plant)
+    const printed: Array<string> = []
+    const { failed, ran } = Search.run({
+      from: 1,
+      seeds: 20,
+      millis: Number.POSITIVE_INFINITY,
+      variation: Simulation.asItIs,
+      mostKinds: 1,
+      shrinkMillis: 1000,
+      show: false,
+      print: (line) => printed.push(line)
+    })
+    assert.strictEqual(ran, 20)
+    assert.isAbove(failed, 0)
+    const commands = printed.filter((line) => line.startsWith("npm run simulate"))
+    const [, seed, without = "", order = "0", hash] =
+      /--from (\d+) --show --without (\S+)(?: --order (\d+))? {3}\((\w+)\)/.exec(commands[1] ?? "") ?? []
+    assert.strictEqual(commands[0], `npm run simulate -- --seeds 1 --from ${seed} --show`)
+    const again = Simulation.run(Number(seed), { without: without.split(","), order: Number(order) })
+    assert.strictEqual(again.hash, hash)
+    assert.includeMembers(printed, [...Search.fold(again.transcript)])
+    assert.match(again.transcript.join("\n"), /WRONG/)
+  })
+})

@@ -1,0 +1,240 @@
+/**
+ * What a whole server may do: whom it lets in, how many queries run and wait and in which order, and how it
+ * stops. What happens within one moment of the clock has no order here, so a server that is between two steps
+ * has the benefit of the doubt until everything that can run has run.
+ */
+import { millis } from "../../src/connection/Settings.ts"
+import type { Place } from "../../src/server/Admission.ts"
+import * as Shutdown from "../../src/server/Shutdown.ts"
+import type { Reference } from "./Reference.ts"
+import type { Run } from "./Run.ts"
+import type * as Scenario from "./Scenario.ts"
+import type { ServerWatch } from "./ServerWatch.ts"
+import type { Fate } from "./SimulatedEngine.ts"
+
+export interface Options {
+  readonly run: Run
+  readonly scenario: Scenario.Scenario
+  readonly fates: ReadonlyMap<number, Fate>
+}
+
+/** A client that has come, and what may have become of it. */
+export interface Guest {
+  readonly client: Scenario.Client
+  readonly reference: Reference
+  readonly watch: ServerWatch
+  readonly may: Set<Place | "dropped">
+}
+
+/** A request that the server has read. */
+export interface Asked {
+  /** Its query; what breaks the protocol has none. */
+  readonly id: number | undefined
+  readonly at: number
+  cancelledAt: number | undefined
+  /** When the message that ends its response began to be written. */
+  answeredAt: number | undefined
+}
+
+const longestFinalizer = 100
+
+/** How long a client may be idle, for each of what it may be. */
+export const idleTimes = ({ may }: Guest, { settings }: Scenario.Scenario): ReadonlyArray<number> =>
+  [...may].map((place) => Number(place === "refused" ? settings.requestTimeout : settings.idleTimeout))
+
+const isSurely = ({ may }: Guest, place: Place): boolean => may.size === 1 && may.has(place)
+
+export class ServerReference {
+  private readonly options: Options
+  private readonly guests: Array<Guest> = []
+  /** Since when the server stops. */
+  stopsAt = Number.POSITIVE_INFINITY
+  private hurriesAt = Number.POSITIVE_INFINITY
+  private stoppedAt: number | undefined
+
+  constructor(options: Options) {
+    this.options = options
+  }
+
+  /** A client comes, and the server is about to be told. */
+  arrives(client: Scenario.Client, reference: Reference, watch: ServerWatch): Guest {
+    const { now } = this.options.run
+    const { maxConnections, maxRefusals } = this.options.scenario.settings
+    const may: Guest["may"] = new Set()
+    const [served, refused] = [this.count("served"), this.count("refused")]
+    if (now <= this.stopsAt) {
+      if (served.least < maxConnections) may.add("served")
+      if (served.most >= maxConnections && refused.least < maxRefusals) may.add("refused")
+      if (served.most >= maxConnections && refused.most >= maxRefusals) may.add("dropped")
+    }
+    if (now >= this.stopsAt) may.add("dropped")
+    const guest = { client, reference, watch, may }
+    this.guests.push(guest)
+    return guest
+  }
+
+  /** What has become of a client turns out. */
+  is(guest: Guest, ...places: ReadonlyArray<Place | "dropped">): void {
+    const left = places.filter((place) => guest.may.has(place))
+    if (left.length === 0) {
+      this.wrong(`client ${guest.client.id} is ${places.join(" or ")}, not ${[...guest.may].join(" or ")}`)
+    }
+    guest.may.clear()
+    for (const place of left.length === 0 ? places : left) guest.may.add(place)
+  }
+
+  /** A client says that it was refused. */
+  refuses(client: Scenario.Client): boolean {
+    const guest = this.guests.find((other) => other.client === client)
+    if (guest?.may.has("refused") !== true) return false
+    this.is(guest, "refused")
+    return true
+  }
+
+  stops(): void {
+    this.stopsAt = this.options.run.now
+    this.options.run.tell("server", "stops")
+  }
+
+  hurries(): void {
+    this.hurriesAt = this.options.run.now
+    this.options.run.tell("server", "waits no longer")
+  }
+
+  stopped(): void {
+    this.stoppedAt = this.options.run.now
+    this.options.run.tell("server", "has stopped")
+    const open = [...this.options.fates].filter(([, fate]) => fate.endedAt === undefined)
+    if (open.length > 0) this.wrong(`has stopped with query ${open.map(([id]) => id).join(", ")} open`)
+    for (const { client, may, watch } of this.guests) {
+      const over = watch.closedAt !== undefined || may.has("dropped")
+      if (!over) this.wrong(`has stopped with client ${client.id} connected`)
+    }
+  }
+
+  /** When it waits for responses no longer. */
+  get expiresAt(): number {
+    const timeout = this.stopsAt + Number(this.options.scenario.settings.drainTimeout)
+    return Math.min(timeout, Math.max(this.stopsAt, this.hurriesAt))
+  }
+
+  /** When it waits for nothing any more, not for last words either. */
+  get dropsAt(): number {
+    return Math.min(this.expiresAt + millis(Shutdown.goodbye), Math.max(this.stopsAt, this.hurriesAt))
+  }
+
+  /** Whether the limit of queries may have been reached when this one came. */
+  wasFull(id: number): boolean {
+    const { maxConcurrentQueries, maxQueuedQueries } = this.options.scenario.settings
+    const all = this.guests.flatMap((guest) => guest.watch.asked.map((asked) => ({ asked, guest })))
+    const at = all.find(({ asked }) => asked.id === id)?.asked.at
+    if (at === undefined) return false
+    const others = all.filter(
+      ({ asked, guest }) =>
+        asked.id !== id && guest.may.has("served") && asked.at <= at && this.leftAt(guest, asked) >= at
+    )
+    return others.length >= maxConcurrentQueries + maxQueuedQueries
+  }
+
+  /** Everything that can run has run: what must be by now, is. */
+  atRest(): void {
+    for (const guest of this.guests) this.patience(guest)
+    this.queries()
+    if (this.options.run.now >= this.stopsAt && this.stoppedAt === undefined) this.stopping()
+  }
+
+  /** Neither a response nor the silence between two takes longer than it may. */
+  private patience(guest: Guest): void {
+    const { run, scenario } = this.options
+    const { client, reference, watch } = guest
+    if (!this.isQuiet(guest) || reference.violated) return
+    const { current } = watch
+    const since = current === undefined ? watch.openedAt : current.answeredAt
+    const idle = Math.max(...idleTimes(guest, scenario))
+    const { at = Infinity, cancelledAt = Infinity } = current ?? {}
+    const late = Math.min(at + Number(scenario.settings.queryTimeout), cancelledAt, this.expiresAt)
+    if (since === undefined)
+      this.expect(run.now <= late + longestFinalizer, `client ${client.id} waits for an end`)
+    else this.expect(run.now <= since + idle, `client ${client.id} is idle for too long`)
+  }
+
+  /** As many queries run as may, the others wait for their turn, and none is overtaken. */
+  private queries(): void {
+    const { fates, scenario } = this.options
+    const { maxConcurrentQueries, maxQueuedQueries } = scenario.settings
+    const waiting = this.guests.filter((guest) => this.isWaiting(guest)).map(({ watch }) => watch.current)
+    let running = 0
+    let latest = 0
+    for (const guest of this.guests) {
+      for (const { at, id = Number.NaN } of guest.watch.asked) {
+        const fate = fates.get(id)
+        if (fate === undefined) continue
+        if (!isSurely(guest, "served")) this.is(guest, "served")
+        latest = Math.max(latest, at)
+        if (fate.endedAt !== undefined) continue
+        running++
+        this.expect(guest.watch.closedAt === undefined, `query ${id} has outlived its connection`)
+      }
+    }
+    this.expect(running <= maxConcurrentQueries, `${running} queries run`)
+    this.expect(waiting.length <= maxQueuedQueries, `${waiting.length} queries wait`)
+    for (const asked of waiting) {
+      this.expect(running >= maxConcurrentQueries, `query ${asked?.id} waits while only ${running} run`)
+      this.expect((asked?.at ?? 0) >= latest, `query ${asked?.id} was overtaken`)
+    }
+  }
+
+  /** Whether a request waits for its turn, for certain. */
+  private isWaiting(guest: Guest): boolean {
+    const { current } = guest.watch
+    const { fates, run, scenario } = this.options
+    if (current?.id === undefined || fates.has(current.id)) return false
+    if (guest.reference.violated || !isSurely(guest, "served") || !this.isQuiet(guest)) return false
+    if (current.cancelledAt !== undefined || current.answeredAt !== undefined) return false
+    return run.now < Math.min(current.at + Number(scenario.settings.queryTimeout), this.expiresAt)
+  }
+
+  /** Whether a connection is open and no write holds up what comes next on it. */
+  private isQuiet({ may, watch }: Guest): boolean {
+    return watch.closedAt === undefined && !may.has("dropped") && !watch.isOver && !watch.isWriting
+  }
+
+  /** Nothing is left but what responds, and that not for ever. */
+  private stopping(): void {
+    const { now } = this.options.run
+    for (const guest of this.guests) {
+      const { client, reference, watch } = guest
+      const idle = watch.current === undefined || watch.current.answeredAt !== undefined
+      const kept = idle && this.isQuiet(guest) && !reference.violated
+      this.expect(!kept, `client ${client.id} is kept although it is idle`)
+    }
+    const open = this.guests.filter(({ may, watch }) => watch.closedAt === undefined && !may.has("dropped"))
+    this.expect(open.length > 0, "waits for nobody")
+    this.expect(now <= this.dropsAt + longestFinalizer, "does not stop")
+  }
+
+  /** How many of those that have come have this place. Who left a moment ago may not have given it back. */
+  private count(place: Place): { readonly least: number; readonly most: number } {
+    const { now } = this.options.run
+    const all = this.guests.filter(({ may }) => may.has(place))
+    return {
+      least: all.filter(({ may, watch }) => may.size === 1 && watch.closedAt === undefined).length,
+      most: all.filter(({ watch }) => (watch.closedAt ?? now) >= now).length
+    }
+  }
+
+  private leftAt({ reference, watch }: Guest, { answeredAt, id }: Asked): number {
+    const fate = id === undefined ? undefined : this.options.fates.get(id)
+    if (fate !== undefined) return fate.endedAt ?? Number.POSITIVE_INFINITY
+    const gone = watch.closedAt ?? Number.POSITIVE_INFINITY
+    return reference.violated ? gone : Math.min(gone, answeredAt ?? gone)
+  }
+
+  private expect(condition: boolean, otherwise: string): void {
+    if (!condition) this.wrong(otherwise)
+  }
+
+  private wrong(what: string): void {
+    this.options.run.wrong("server", what)
+  }
+}

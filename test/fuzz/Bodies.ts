@@ -47,7 +47,8 @@ const failing = [
   "INSTALL httpfs",
   "SELECT CASE WHEN i = 150000 THEN error('late') ELSE i::VARCHAR END AS i FROM range(200000) t(i)",
   "SELECT CAST(symbol AS INTEGER) FROM trades",
-  "SELECT $1 + $2"
+  "SELECT $1 + $2",
+  "SELECT $2 AS x"
 ] as const
 
 /** SQL of which there is too much. */
@@ -59,6 +60,7 @@ const excessive = fc
       `SELECT ${"(".repeat(n)}1${")".repeat(n)} AS n`,
       `SELECT ${"[".repeat(n)}1${"]".repeat(n)} AS n`,
       `SELECT 1 IN (${"1,".repeat(n)}1) AS n`,
+      `SELECT 1 IN (${"?,".repeat(n)}1) AS n`,
       `SELECT ${"x".repeat(n)}`,
       `SELECT '${"é".repeat(n)}' AS n`,
       `${"SELECT 1;".repeat(n)}`,
@@ -182,11 +184,22 @@ export const rejection = (bytes: Uint8Array): QueryApi.ErrorCode | undefined => 
     typeof query === "string" &&
     query !== "" &&
     (format === undefined || typeof format === "string") &&
-    (parameters === undefined || (typeof parameters === "object" && parameters !== null)) &&
+    (parameters === undefined ||
+      (typeof parameters === "object" && parameters !== null && depth(parameters) <= 64)) &&
     (timeoutMs === undefined || (Number.isFinite(timeoutMs) && Number(timeoutMs) > 0)) &&
     (queryId === undefined || typeof queryId === "string") &&
     (traceparent === undefined || typeof traceparent === "string")
   return right ? undefined : "bad_request"
+}
+
+/** Levels of lists and objects, counted without recursion. */
+const depth = (value: unknown): number => {
+  let levels = 0
+  for (let level = [value]; ; levels++) {
+    const inner = level.filter((each) => typeof each === "object" && each !== null)
+    if (inner.length === 0) return levels
+    level = inner.flatMap((each) => Object.values(each as object))
+  }
 }
 
 const parse = (bytes: Uint8Array): unknown => {

@@ -77,7 +77,13 @@ class Run {
   readonly answers: Record<string, number> = {}
   played = 0
   /** The last reason for the end of the connection of each address. */
-  readonly closings = new Map<string, string>()
+  private readonly closings = new Map<string, string>()
+
+  /** Hears of the beginning and the end of connections. An address may be used again. */
+  connection(remote: string, reason: string | undefined): void {
+    if (reason === undefined) this.closings.delete(remote)
+    else this.closings.set(remote, reason)
+  }
 
   fault(texts: ReadonlyArray<string>, number?: number, script?: Script.Script): void {
     if (texts.length > 0) this.faults.push({ texts, number, script })
@@ -111,7 +117,6 @@ class Run {
       () => {
         const reason = this.closings.get(violator)
         if (reason !== "protocol") this.fault([`the log gives "${reason}" for a violation`], number, script)
-        this.closings.delete(violator)
       }
     )
   }
@@ -139,7 +144,7 @@ export const run = (options: Options): Effect.Effect<Outcome> =>
       const all = new Run()
       const server = yield* WatchedServer.start({
         args: settings,
-        onClosed: (remote, reason) => all.closings.set(remote, reason)
+        onConnection: (remote, reason) => all.connection(remote, reason)
       })
       const controls = [yield* Controls.start(server.tcp), yield* Controls.start(server.unix)]
       const scripts = options.scripts ?? Script.sample(Conversation.script, options.seed)
@@ -162,6 +167,11 @@ export const run = (options: Options): Effect.Effect<Outcome> =>
       all.fault(excess(after, before).map((text) => `did not come to rest within ${restMillis} ms: ${text}`))
       for (const { faults } of controls) all.fault(faults)
       const { closings } = server.counts()
+      // Neither an engine that cannot tell whether it takes a request nor a driver that breaks is a client's doing.
+      for (const reason of ["init", "run", "unknown"]) {
+        if (closings[reason] !== undefined)
+          all.fault([`${closings[reason]} connections ended by "${reason}"`])
+      }
       const exit = yield* server.stop
       if (exit !== 0) all.fault([`the server ended with ${exit}`])
       all.fault(server.complaints().map((line) => `the server complained: ${line}`))

@@ -35,8 +35,8 @@ export interface WatchedServer {
 
 export interface Options {
   readonly args?: ReadonlyArray<string>
-  /** Called with the client's address and the reason when a connection has ended. */
-  readonly onClosed?: (remote: string, reason: string) => void
+  /** Called with the client's address when a connection has begun, and with the reason when it has ended. */
+  readonly onConnection?: (remote: string, reason: string | undefined) => void
 }
 
 interface Entry {
@@ -60,14 +60,18 @@ export const start = Effect.fnUntraced(function* (
   const keeps = (line: string): boolean => {
     const entry = parse(line)
     if (entry?.event === undefined) return true
-    if (entry.event === "Opened") connections++
+    const remote = entry.connection?.remote ?? ""
+    if (entry.event === "Opened") {
+      connections++
+      options.onConnection?.(remote, undefined)
+    }
     if (entry.event === "Request") queries++
     if (endings.has(entry.event)) queries--
     if (entry.event === "Closed") {
       const reason = entry.control?.reason ?? "unknown"
       connections--
       closings[reason] = (closings[reason] ?? 0) + 1
-      options.onClosed?.(entry.connection?.remote ?? "", reason)
+      options.onConnection?.(remote, reason)
     }
     return entry.level !== "Info"
   }
@@ -75,14 +79,16 @@ export const start = Effect.fnUntraced(function* (
   const args = ["--listen", socket, "--log-format", "json", ...(options.args ?? [])]
   const server = yield* Dataconn.serve(args, { keeps, detached: true })
   const tcp = yield* server.address
-  const begun = server.lines().length
   return {
     pid: server.pid,
     tcp,
     unix: Address.parse(socket) as Address.Address,
     counts: () => ({ connections, queries, closings }),
     status: () => ProcessStatus.read(server.pid),
-    complaints: () => [...server.lines().slice(begun), ...(server.stderr() === "" ? [] : [server.stderr()])],
+    complaints: () => [
+      ...server.lines().filter((line) => parse(line)?.level !== "Info"),
+      ...(server.stderr() === "" ? [] : [server.stderr()])
+    ],
     running: server.running,
     stop: Effect.andThen(server.kill("SIGTERM"), server.exit)
   }

@@ -6,8 +6,9 @@ import { readFileSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { percentile } from "../support/Percentile.ts"
+import * as TimeFlag from "../support/TimeFlag.ts"
 import * as Fuzz from "./Fuzz.ts"
 import * as Script from "./Script.ts"
 
@@ -21,15 +22,6 @@ const { values: flags } = parseArgs({
 
 const repeats = 10
 const longest = 400
-
-/** `90s`, `20m`, or as Effect writes durations. */
-const millis = (text: string): number => {
-  const [, amount, unit] = /^(\d+)([smh])$/.exec(text) ?? []
-  const units = { s: 1_000, m: 60_000, h: 3_600_000 } as const
-  return amount !== undefined
-    ? Number(amount) * units[unit as keyof typeof units]
-    : Duration.toMillis(Duration.fromInputUnsafe(text as Duration.Input))
-}
 
 const seed = Number(flags.seed)
 const played = flags.play === undefined ? undefined : Script.parse(readFileSync(flags.play, "utf8"))
@@ -53,8 +45,7 @@ const counts = (of: Readonly<Record<string, number>>): string =>
 
 const report = (outcome: Fuzz.Outcome): void => {
   const { after, answers, before, closings, faults, latencies, seconds } = outcome
-  const sorted = [...latencies].sort((a, b) => a - b)
-  const at = (share: number) => (sorted[Math.floor((sorted.length - 1) * share)] ?? 0).toFixed(1)
+  const at = (share: number) => percentile(latencies, share).toFixed(1)
   const mebibytes = (bytes: number) => Math.round(bytes / 2 ** 20)
   for (const fault of faults.slice(0, 20)) show(fault)
   console.log(`\nseed ${seed}: ${outcome.played} conversations, the measured ones in ${seconds.toFixed(0)} s`)
@@ -79,7 +70,7 @@ const report = (outcome: Fuzz.Outcome): void => {
   process.exitCode = faults.length === 0 ? 0 : 1
 }
 
-const duration = millis(flags.for)
+const duration = TimeFlag.parse(flags.for)
 
 report(
   await Effect.runPromise(

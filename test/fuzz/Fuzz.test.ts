@@ -9,21 +9,24 @@ import * as Script from "./Script.ts"
 const conversations = 120
 
 describe("hostile conversations", () => {
-  it.live.skipIf(!ProcessStatus.isAvailable)("change nothing for others and leave nothing behind", () =>
-    Effect.gen(function* () {
-      const outcome = yield* Fuzz.run({ seed: 1, warmUp: 60, goesOn: (played) => played < conversations })
-      const faults = outcome.faults.map(({ number, script, texts }) => ({
-        texts,
-        number,
-        script: script && Script.format(script)
-      }))
-      assert.deepStrictEqual(faults, [])
-      assert.isAtLeast(outcome.played, conversations)
-      // That it was about something.
-      const expected = ["A", "F", "K", "J bad_request", "J unsupported_version", "J unsupported_format"]
-      for (const answer of expected) assert.property(outcome.answers, answer)
-      for (const reason of ["protocol", "read"]) assert.property(outcome.closings, reason)
-    })
+  it.live.skipIf(!ProcessStatus.isAvailable)(
+    "change nothing for others and leave nothing behind",
+    () =>
+      Effect.gen(function* () {
+        const outcome = yield* Fuzz.run({ seed: 1, warmUp: 60, goesOn: (played) => played < conversations })
+        const faults = outcome.faults.map(({ number, script, texts }) => ({
+          texts,
+          number,
+          script: script && Script.format(script)
+        }))
+        assert.deepStrictEqual(faults, [])
+        assert.isAtLeast(outcome.played, conversations)
+        // That it was about something.
+        const expected = ["A", "F", "K", "J bad_request", "J unsupported_version", "J unsupported_format"]
+        for (const answer of expected) assert.property(outcome.answers, answer)
+        for (const reason of ["protocol", "read"]) assert.property(outcome.closings, reason)
+      }),
+    120_000
   )
 
   it("can be written down and played again", () => {

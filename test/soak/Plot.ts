@@ -105,8 +105,9 @@ const draw = (chart: Chart, seconds: ReadonlyArray<number>, y: number): Readonly
     return `<path class="curve" stroke="${colours[i % colours.length]}" d="M${points.join("L")}"/>`
   })
   let legend = width - right
-  const names = chart.series.map(({ name }, i) => {
-    const drawn = label(legend, y - 8, "end", name, ` fill="${colours[i % colours.length]}"`)
+  // From the right, so that the first stands first.
+  const names = [...chart.series.entries()].reverse().map(([i, { name }]) => {
+    const drawn = label(legend, y - 8, "end", name, ` style="fill:${colours[i % colours.length]}"`)
     legend -= 7 * name.length + 18
     return drawn
   })

@@ -144,13 +144,13 @@ export const run = (options: Options): Effect.Effect<Outcome> =>
         samples.push(sample)
         options.onSample(sample)
       })
-      yield* Effect.forkScoped(
-        Effect.catchCause(probe(client, sampler.latencies), (cause) =>
-          Effect.sync(() => Tally.fail(sampler.total, `the probe failed: ${Cause.pretty(cause)}`))
-        )
-      )
       const restarts = yield* Effect.scoped(
         Effect.gen(function* () {
+          yield* Effect.forkScoped(
+            Effect.catchCause(probe(client, sampler.latencies), (cause) =>
+              Effect.sync(() => Tally.fail(sampler.total, `the probe failed: ${Cause.pretty(cause)}`))
+            )
+          )
           const load = yield* startLoad(options, server, fingerprints, sampler)
           yield* Effect.raceFirst(options.load, Effect.forever(sampling))
           return load.restarts()

@@ -70,14 +70,22 @@ const report = (outcome: Fuzz.Outcome): void => {
   process.exitCode = faults.length === 0 ? 0 : 1
 }
 
+// The server is in a group of its own, and has to be stopped from here.
+let stopped = false
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.on(signal, () => {
+    stopped = true
+  })
+}
+
 const duration = TimeFlag.parse(flags.for)
 
 report(
   await Effect.runPromise(
     Fuzz.run(
       played === undefined
-        ? { seed, warmUp: 300, goesOn: (_, elapsed) => elapsed < duration }
-        : { seed, warmUp: 0, goesOn: () => true, scripts: Array(repeats).fill(played).values() }
+        ? { seed, warmUp: 300, goesOn: (_, elapsed) => !stopped && elapsed < duration }
+        : { seed, warmUp: 0, goesOn: () => !stopped, scripts: Array(repeats).fill(played).values() }
     )
   )
 )

@@ -107,6 +107,9 @@ const slow = (options: Options) =>
     Effect.andThen(ask(options, client, "large", Effect.sleep(20)), pause(options, 500, 3000))
   )
 
+/** Of the queries that are broken off: those that compute in silence, which keeps every core busy. */
+const silentShare = 0.1
+
 /** Takes a result without looking at it. */
 const drain = (tally: Tally.Tally, client: Connected, query: Client.Query) =>
   Effect.scoped(
@@ -123,14 +126,14 @@ const drain = (tally: Tally.Tally, client: Connected, query: Client.Query) =>
 const cancelling = (options: Options) =>
   onConnections(options, [1, 30], (client) => {
     const { random, tally } = options
-    const query = random.chance(0.3) ? Catalogue.silent : Catalogue.endless
+    const query = random.chance(silentShare) ? Catalogue.silent : Catalogue.endless
     const millis = random.below(300)
     const response = drain(tally, client, query)
     return Effect.gen(function* () {
       yield* counted(options, "a query to cancel", Effect.timeoutOption(response, millis))
       tally.cancelled++
       yield* ask(options, client, "small")
-      yield* pause(options, 100, 1000)
+      yield* pause(options, 300, 2000)
     })
   })
 
@@ -165,14 +168,14 @@ const deserting = (options: Options) => {
       })
     )
     yield* Effect.forkScoped(leave)
-    const query = random.chance(0.3) ? Catalogue.silent : Catalogue.endless
+    const query = random.chance(silentShare) ? Catalogue.silent : Catalogue.endless
     const exit = yield* Effect.exit(drain(tally, client, query))
     if (Exit.isSuccess(exit)) Tally.fail(tally, "a result that was left in the middle is whole")
     else if (!isLost(exit.cause)) Tally.fail(tally, `a query to leave: ${describe(exit.cause)}`)
     tally.abandoned++
   })
   return Effect.forever(
-    Effect.andThen(counted(options, "a query to leave", Effect.scoped(round)), pause(options, 200, 2000))
+    Effect.andThen(counted(options, "a query to leave", Effect.scoped(round)), pause(options, 500, 3000))
   )
 }
 

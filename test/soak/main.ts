@@ -15,15 +15,13 @@ const { values: flags } = parseArgs({
     for: { type: "string", default: "20m" },
     every: { type: "string", default: "5s" },
     plot: { type: "string" },
-    processes: { type: "string", default: "3" },
+    processes: { type: "string", default: "2" },
     seed: { type: "string", default: String(Date.now() % 1_000_000) }
   }
 })
 
-const interrupted = Effect.callback<void>((resume) => {
-  const stop = () => resume(Effect.void)
-  process.once("SIGINT", stop)
-  process.once("SIGTERM", stop)
+const interrupted = new Promise<void>((resolve) => {
+  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => resolve())
 })
 
 const seed = Number(flags.seed)
@@ -35,7 +33,10 @@ const outcome = await Effect.runPromise(
     processes: Number(flags.processes),
     sampleMillis: TimeFlag.parse(flags.every),
     restartMillis: [10_000, 40_000],
-    load: Effect.raceFirst(Effect.sleep(TimeFlag.parse(flags.for)), interrupted),
+    load: Effect.raceFirst(
+      Effect.sleep(TimeFlag.parse(flags.for)),
+      Effect.promise(() => interrupted)
+    ),
     onSample: (sample) => console.log(Sample.format(sample))
   })
 )

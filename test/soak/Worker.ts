@@ -187,9 +187,8 @@ const idle = (options: Options) =>
 
 /** The clients of one process. */
 export const all = (options: Options): Effect.Effect<unknown> =>
-  Effect.all(
-    [small, small, large, slow, cancelling, deserting, idle, idle].map((worker) =>
-      worker({ ...options, random: options.random.child() })
-    ),
+  Effect.forEach(
+    [small, small, large, slow, cancelling, deserting, idle, idle],
+    (worker) => worker({ ...options, random: options.random.child() }),
     { concurrency: "unbounded", discard: true }
   )

@@ -37,6 +37,12 @@ export const Parameters = Schema.Union([Schema.Array(Schema.Json), Schema.Record
 export type Parameters = typeof Parameters.Type
 
 /**
+ * How many levels of lists and objects the parameters of a request may have, the outermost counted. Engines
+ * take them apart by recursion and make types of them, which for thousands of levels takes minutes.
+ */
+export const maxParameterDepth = 64
+
+/**
  * The body of a request (`R`).
  *
  * `timeoutMs` is in milliseconds from the request's arrival. `traceparent` is a W3C trace context.
@@ -260,8 +266,17 @@ const decodeRequest = (
     const supported = Array.from(formats).join(", ")
     return bad("unsupported_format", `format: "${body.format}" is not supported; use one of ${supported}`)
   }
+  if ("parameters" in body && isDeeper(body.parameters, maxParameterDepth)) {
+    return bad("bad_request", `parameters: more than ${maxParameterDepth} levels of lists and objects`)
+  }
   return Result.mapError(decodeQueryRequest(body), (error) => queryError("bad_request", describe(error)))
 }
+
+/** Whether a value has more levels of lists and objects than this. Looks no deeper than that. */
+const isDeeper = (value: unknown, levels: number): boolean =>
+  typeof value === "object" &&
+  value !== null &&
+  (levels === 0 || Object.values(value).some((item) => isDeeper(item, levels - 1)))
 
 const bad = (code: ErrorCode, message: string): Result.Result<never, QueryError> =>
   Result.fail(queryError(code, message))

@@ -29,6 +29,10 @@ const rejected = (body: string | Uint8Array, engine = empty) =>
     Effect.scoped
   )
 
+/** A request whose parameters are lists in lists, so many levels of them. */
+const nested = (depth: number): string =>
+  `{"version":"v1","query":"q","parameters":${"[".repeat(depth)}${"]".repeat(depth)}}`
+
 describe("requests", () => {
   for (const [what, body, code, mention] of [
     ["text that is no JSON", "SELECT 1", "bad_request", "JSON"],
@@ -53,6 +57,8 @@ describe("requests", () => {
       "application/json, text/csv"
     ],
     ["scalar parameters", '{"version":"v1","query":"q","parameters":5}', "bad_request", "parameters"],
+    ["parameters nested too deep", nested(QueryApi.maxParameterDepth + 1), "bad_request", "64"],
+    ["parameters nested beyond any stack", nested(200_000), "bad_request", "parameters"],
     ["a timeout of zero", '{"version":"v1","query":"q","timeoutMs":0}', "bad_request", "timeoutMs"],
     [
       "a timeout that is no number",
@@ -71,6 +77,10 @@ describe("requests", () => {
       })
     )
   }
+
+  it.effect("may have parameters nested as deep as the limit", () =>
+    Effect.scoped(empty.init(utf8(nested(QueryApi.maxParameterDepth))))
+  )
 
   it.effect("reach the engine with defaults filled in and unknown fields ignored", () =>
     Effect.gen(function* () {

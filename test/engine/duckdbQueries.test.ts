@@ -175,6 +175,19 @@ describe("parameters", () => {
   }
 })
 
+describe("many parameters", () => {
+  it.effect("take no longer than their number", () =>
+    withEngine({}, (engine) =>
+      Effect.gen(function* () {
+        const parameters = Array.from({ length: 20_000 }, (_, i) => i)
+        const names = parameters.map((i) => `$${i + 1}`)
+        const query = `SELECT 7 IN (${names.join(",")}) AS yes`
+        assert.deepStrictEqual(yield* rows(engine, query, { parameters }), [{ yes: true }])
+      })
+    )
+  )
+})
+
 describe("rejects", () => {
   for (const [query, code, position] of [
     ["SELEC 1", "syntax_error", 1],
@@ -183,6 +196,7 @@ describe("rejects", () => {
     ["SELECT 'é😀', nothing", "invalid_query", 14],
     ["SELECT no_such_function(1)", "not_found", 8],
     ["SELECT 1; SELECT 2", "invalid_query", undefined],
+    ["SELECT $2 AS x", "invalid_query", undefined],
     ["  -- nothing", "invalid_query", undefined],
     [";", "invalid_query", undefined],
     ["SELECT 1 \0; SELECT 2", "syntax_error", undefined]

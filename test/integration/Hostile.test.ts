@@ -2,6 +2,8 @@
  * Peers that the server has to survive: whatever one of them does, the others are served.
  */
 import { Buffer } from "node:buffer"
+import { subscribe, unsubscribe } from "node:diagnostics_channel"
+import type { Socket } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as fc from "fast-check"
@@ -135,6 +137,57 @@ describe("a client that stops reading", () => {
       const payload = 64 * 1024 * 1024
       yield* Poll.until("the result arrives", () => received >= payload)
       assert.strictEqual(live.tiny.taken(), payload)
+    })
+  )
+})
+
+/** The server's ends of the connections that are made from now on, as Node has them. */
+const serverSockets = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const sockets: Array<Socket> = []
+      const listener = (message: unknown) => {
+        sockets.push((message as { readonly socket: Socket }).socket)
+      }
+      subscribe("net.server.socket", listener)
+      return { sockets, listener }
+    }),
+    ({ listener }) => Effect.sync(() => unsubscribe("net.server.socket", listener))
+  ),
+  ({ sockets }) => sockets
+)
+
+describe("a client that never reads", () => {
+  it.live("and leaves when its last answer is on its way takes the socket with it after writeTimeout", () =>
+    Effect.gen(function* () {
+      const sockets = yield* serverSockets
+      const live = yield* start({ writeTimeout: "500 millis" })
+      const client = yield* LiveServer.dial(live.address, { paused: true })
+      yield* live.event("Opened")
+      const socket = sockets[0]
+      if (socket === undefined) return assert.fail("the server has no socket")
+      // Answers of which Node takes one whole when the system takes no more: no write waits for it.
+      const answer = "x".repeat(32 * 1024)
+      let answers = 0
+      let stuck = 0
+      while (stuck < 20) {
+        if (socket.writableLength === 0) {
+          stuck = 0
+          client.socket.write(frame("R", `echo ${answer}`))
+          yield* live.event("Completed", answers++)
+        } else {
+          stuck++
+          yield* Effect.sleep(5)
+        }
+      }
+      client.socket.end()
+      const { control, detail } = yield* live.event("Closed")
+      assert.deepStrictEqual([control.reason, detail], ["read", "End of file"])
+      assert.strictEqual(yield* live.server.connections, 0)
+      assert.isFalse(socket.destroyed)
+      assert.isAbove(socket.writableLength, 0)
+      yield* Poll.until("the socket is gone", () => socket.destroyed)
+      yield* isServed(live)
     })
   )
 })

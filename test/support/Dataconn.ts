@@ -13,11 +13,15 @@ export interface Options {
   readonly cwd?: string
   /** The program and its first arguments. Default: Node with the command's source. */
   readonly program?: readonly [command: string, ...args: ReadonlyArray<string>]
+  /** Whether a line of its output is kept; called with each of them. Default: all are. */
+  readonly keeps?: (line: string) => boolean
+  /** Whether it has a process group of its own, which a Ctrl-C at the terminal does not reach. */
+  readonly detached?: boolean
 }
 
 export interface Dataconn {
   readonly pid: number
-  /** The lines of its output so far. */
+  /** The lines of its output that were kept so far. */
   readonly lines: () => ReadonlyArray<string>
   readonly stderr: () => string
   /** The first line of its output that matches; waits for it. */
@@ -54,20 +58,27 @@ export const run = (
         return spawn(command, [...first, ...args], {
           cwd: options.cwd,
           env: { ...environment, NO_COLOR: "1", ...options.env },
+          detached: options.detached ?? false,
           stdio: ["ignore", "pipe", "pipe"]
         })
       }),
       (child) => Effect.sync(() => child.kill("SIGKILL"))
     ),
-    observe
+    (child) => observe(child, options.keeps ?? (() => true))
   )
 
-const observe = (child: ChildProcessByStdio<null, Readable, Readable>): Dataconn => {
-  let stdout = ""
+const observe = (
+  child: ChildProcessByStdio<null, Readable, Readable>,
+  keeps: (line: string) => boolean
+): Dataconn => {
+  const kept: Array<string> = []
+  let unfinished = ""
   let stderr = ""
   let ended: number | NodeJS.Signals | undefined
   child.stdout.setEncoding("utf8").on("data", (text) => {
-    stdout += text
+    const lines = (unfinished + text).split("\n")
+    unfinished = lines.pop() ?? ""
+    for (const line of lines) if (keeps(line)) kept.push(line)
   })
   child.stderr.setEncoding("utf8").on("data", (text) => {
     stderr += text
@@ -75,17 +86,16 @@ const observe = (child: ChildProcessByStdio<null, Readable, Readable>): Dataconn
   child.once("close", (code, signal) => {
     ended = signal ?? code ?? 0
   })
-  const lines = () => stdout.split("\n").slice(0, -1)
   const line = (pattern: RegExp): Effect.Effect<string> =>
     Poll.until(`a line ${pattern}`, () => {
-      if (lines().some((line) => pattern.test(line))) return true
+      if (kept.some((line) => pattern.test(line))) return true
       if (ended !== undefined)
-        throw new Error(`ended (${ended}) without a line ${pattern}: ${stdout}${stderr}`)
+        throw new Error(`ended (${ended}) without a line ${pattern}: ${kept.join("\n")}\n${stderr}`)
       return false
-    }).pipe(Effect.map(() => lines().find((line) => pattern.test(line)) ?? ""))
+    }).pipe(Effect.map(() => kept.find((line) => pattern.test(line)) ?? ""))
   return {
     pid: child.pid ?? 0,
-    lines,
+    lines: () => kept,
     stderr: () => stderr,
     line,
     closeOutput: Effect.sync(() => void child.stdout.destroy()),

@@ -34,9 +34,23 @@ export interface Bound {
   readonly value: DuckDBValue
 }
 
-/** The statement's parameter names in the order of their indexes. */
-const namesOf = (prepared: DuckDBPreparedStatement): ReadonlyArray<string> =>
-  Array.from({ length: prepared.parameterCount }, (_, index) => prepared.parameterName(index + 1))
+/**
+ * The statement's parameters by name, with their indexes. DuckDB names the parameter at an index at once and
+ * searches for the index of a name, which thousands of parameters would feel.
+ *
+ * `undefined` if the statement leaves a number out, as `SELECT $2` does: DuckDB has no names then.
+ */
+const indexesOf = (prepared: DuckDBPreparedStatement): ReadonlyMap<string, number> | undefined => {
+  const indexes = new Map<string, number>()
+  for (let index = 1; index <= prepared.parameterCount; index++) {
+    try {
+      indexes.set(prepared.parameterName(index), index)
+    } catch {
+      return undefined
+    }
+  }
+  return indexes
+}
 
 /**
  * Matches what the statement wants with what the request brought.
@@ -44,22 +58,25 @@ const namesOf = (prepared: DuckDBPreparedStatement): ReadonlyArray<string> =>
  * **Details**
  *
  * Fails with `bad_request` naming the parameter: one is missing, one is too many, or its value has no DuckDB
- * type (a list of mixed types).
+ * type (a list of mixed types). Fails with `invalid_query` if the query leaves out a number.
  */
 export const match = (
   prepared: DuckDBPreparedStatement,
   parameters: Parameters
 ): Result.Result<ReadonlyArray<Bound>, QueryError> => {
-  const wanted = namesOf(prepared)
+  const wanted = indexesOf(prepared)
+  if (wanted === undefined) {
+    return Result.fail(queryError("invalid_query", "The query leaves out a number among its parameters"))
+  }
   const given = new Map<string, Schema.Json>(
     isList(parameters)
       ? parameters.map((value, index) => [String(index + 1), value])
       : Object.entries(parameters)
   )
-  const excess = Array.from(given.keys()).find((name) => !wanted.includes(name))
+  const excess = Array.from(given.keys()).find((name) => !wanted.has(name))
   if (excess !== undefined) return bad(excess, "the query has no such parameter")
   const bound: Array<Bound> = []
-  for (const name of wanted) {
+  for (const name of wanted.keys()) {
     const value = given.get(name)
     if (value === undefined) return bad(name, "the query needs it and the request does not have it")
     const typed = fromJson(value)
@@ -71,8 +88,9 @@ export const match = (
 
 /** Binds to any statement that holds the matched one's text. */
 export const bind = (prepared: DuckDBPreparedStatement, bound: ReadonlyArray<Bound>): void => {
+  const indexes = indexesOf(prepared)
   for (const { name, type, value } of bound) {
-    const index = /^\d+$/.test(name) ? namesOf(prepared).indexOf(name) + 1 : prepared.parameterIndex(name)
+    const index = indexes?.get(name) ?? prepared.parameterIndex(name)
     if (value === null) prepared.bindNull(index)
     else prepared.bindValue(index, value, type)
   }

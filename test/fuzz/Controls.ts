@@ -1,0 +1,66 @@
+/**
+ * Clients that do nothing wrong, and must not notice the others: each asks one query after the other, and gets
+ * the very bytes that it got before, in time.
+ */
+import { strict as assert } from "node:assert"
+import { performance } from "node:perf_hooks"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Client from "../../src/client/Client.ts"
+import type * as Address from "../../src/wire/Address.ts"
+
+const queries: ReadonlyArray<Client.Query> = [
+  { query: "SELECT 42 AS answer" },
+  { query: "SELECT symbol, count(*) AS n FROM trades GROUP BY ALL ORDER BY ALL", format: "text/csv" },
+  { query: "SELECT * FROM trades LIMIT 2000", format: "application/x-ndjson" },
+  { query: "SELECT * FROM quotes LIMIT 2000", format: "application/vnd.apache.arrow.stream" },
+  { query: "SELECT $1 + 1 AS n", parameters: [41] }
+]
+
+/** The longest that an answer may take, whatever others do, in milliseconds. */
+export const limitMillis = 5_000
+
+const ask = (client: Client.Client["Service"], query: Client.Query) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { chunks } = yield* client.query(query)
+      return Buffer.concat(yield* Stream.runCollect(chunks))
+    })
+  )
+
+export interface Control {
+  readonly faults: ReadonlyArray<string>
+  /** How long each answer took, in milliseconds. */
+  readonly latencies: ReadonlyArray<number>
+}
+
+/** Begins in the scope, on a connection of its own, and goes on until the scope closes. */
+export const start = Effect.fnUntraced(function* (
+  address: Address.Address
+): Effect.fn.Return<Control, never, Scope.Scope> {
+  const faults: Array<string> = []
+  const latencies: Array<number> = []
+  const program = Effect.gen(function* () {
+    const client = yield* Client.connect(address)
+    const expected = yield* Effect.forEach(queries, (query) => ask(client, query))
+    assert.equal(expected[0]?.toString(), '[{"answer":42}]')
+    for (let round = 0; ; round = (round + 1) % queries.length) {
+      const query = queries[round] as Client.Query
+      const startedAt = performance.now()
+      const answer = yield* ask(client, query)
+      const millis = performance.now() - startedAt
+      latencies.push(millis)
+      if (millis > limitMillis) faults.push(`an answer to ${query.query} came after ${Math.round(millis)} ms`)
+      if (expected[round]?.equals(answer) !== true) faults.push(`another answer to ${query.query}: ${answer}`)
+      yield* Effect.sleep(20)
+    }
+  })
+  yield* Effect.forkScoped(
+    Effect.catchCause(Effect.scoped(program), (cause) =>
+      Effect.sync(() => void faults.push(`a control client failed: ${Cause.pretty(cause)}`))
+    )
+  )
+  return { faults, latencies }
+})

@@ -60,6 +60,7 @@ program.pipe(
     Server.layer({
       listen: [`${ServerProcess.listen.host}:${ServerProcess.listen.port}`],
       backlog: ServerProcess.listen.backlog,
+      heartbeatInterval: `${ServerProcess.heartbeatSeconds} seconds`,
       maxConnections: 20_000,
       maxConcurrentQueries: 20_000,
       chunkSize: 1024 * 1024

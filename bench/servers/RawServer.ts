@@ -12,7 +12,6 @@ const batchSize = 512 * 1024
 const bytesPerTurn = 1024 * 1024
 const inlineSize = 2048
 const headerSize = 5
-const heartbeatSeconds = 5
 const letters = { A: 0x41, C: 0x43, F: 0x46, H: 0x48, I: 0x49, K: 0x4b, R: 0x52 } as const
 const empty = new Uint8Array(0)
 
@@ -45,7 +44,10 @@ const connections = new Set<Connection>()
 
 class Connection {
   private readonly socket: Net.Socket
-  private pending: Buffer = Buffer.alloc(0)
+  /** What has arrived of a frame that is not whole, and how long it must at least be to be looked at again. */
+  private pending: Array<Buffer> = []
+  private pendingBytes = 0
+  private wanted = 0
   private response: Response | undefined
   private wroteAt = second
 
@@ -99,18 +101,26 @@ class Connection {
   }
 
   beat(): void {
-    if (second - this.wroteAt >= heartbeatSeconds && !this.socket.writableNeedDrain) this.write([heartbeat])
+    if (second - this.wroteAt >= ServerProcess.heartbeatSeconds && !this.socket.writableNeedDrain) this.write([heartbeat])
   }
 
   private receive(data: Buffer): void {
-    let bytes = this.pending.length === 0 ? data : Buffer.concat([this.pending, data])
+    this.pendingBytes += data.length
+    if (this.pendingBytes < this.wanted) {
+      this.pending.push(data)
+      return
+    }
+    let bytes = this.pending.length === 0 ? data : Buffer.concat([...this.pending, data])
     while (bytes.length >= headerSize) {
       const end = headerSize + bytes.readUInt32LE(0)
+      this.wanted = end
       if (bytes.length < end) break
       this.handle(bytes[4] ?? 0, bytes.subarray(headerSize, end))
       bytes = bytes.subarray(end)
+      this.wanted = headerSize
     }
-    this.pending = bytes
+    this.pending = bytes.length === 0 ? [] : [bytes]
+    this.pendingBytes = bytes.length
   }
 
   private handle(type: number, body: Buffer): void {

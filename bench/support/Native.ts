@@ -10,7 +10,8 @@ import { fileURLToPath } from "node:url"
 const cache = new URL("../../node_modules/.cache/dataconn-bench/", import.meta.url)
 const flags = ["-O2", "-std=c++20"]
 
-const succeeds = (command: string, ...args: ReadonlyArray<string>): boolean =>
+/** Whether a command ends well. */
+export const succeeds = (command: string, ...args: ReadonlyArray<string>): boolean =>
   spawnSync(command, args, { stdio: "ignore" }).status === 0
 
 /** Whether a compiler is there. */

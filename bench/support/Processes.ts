@@ -13,6 +13,8 @@ export interface Process {
   readonly pid: number
   /** The next line it prints that begins with this word, without the word. */
   readonly line: (word: string) => Promise<string>
+  /** What the pattern captures of the next line that matches. */
+  readonly match: (pattern: RegExp) => Promise<string>
   /** All that it prints until it ends. Fails unless it ends well. */
   readonly output: () => Promise<string>
   readonly signal: (signal: NodeJS.Signals) => void
@@ -40,16 +42,18 @@ export const start = (command: Command, ...more: ReadonlyArray<string>): Process
   const exited = once(child, "exit").finally(() => running.delete(child))
   exited.catch(() => {})
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const match = async (pattern: RegExp) => {
+    for (;;) {
+      const { done, value } = await lines.next()
+      if (done === true) throw new Error(`${name} ended before it printed ${pattern}`)
+      const found = pattern.exec(value)
+      if (found !== null) return found[1] ?? ""
+    }
+  }
   return {
     pid: child.pid ?? 0,
-    line: async (word) => {
-      for (;;) {
-        const { done, value } = await lines.next()
-        if (done === true) throw new Error(`${name} ended before it said "${word}"`)
-        if (value === word) return ""
-        if (value.startsWith(`${word} `)) return value.slice(word.length + 1)
-      }
-    },
+    match,
+    line: (word) => match(new RegExp(`^${word}(?: (.*))?$`)),
     output: async () => {
       let text = ""
       for (let next = await lines.next(); next.done !== true; next = await lines.next()) {

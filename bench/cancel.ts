@@ -18,7 +18,9 @@ const sample = (server: Processes.Command, others: number, rounds: number): Prom
     const port = await process.line("port")
     const cancel = async (load: number) => {
       const canceller = Processes.script("clients/Canceller")
-      const latencies = await Processes.using(canceller, [port, String(rounds)], ({ line }) => line("latencies"))
+      const latencies = await Processes.using(canceller, [port, String(rounds)], ({ line }) =>
+        line("latencies")
+      )
       return { latencies: JSON.parse(latencies), load }
     }
     if (others === 0) return await cancel(0)

@@ -46,7 +46,16 @@ const freePort = async (): Promise<number> => {
 /** Bytes a second that iperf3 moves from one process to another. */
 const iperf = async (seconds: number): Promise<number> => {
   const port = String(await freePort())
-  const server = ["iperf3", "--server", "--one-off", "--forceflush", "--bind", "127.0.0.1", "--port", port] as const
+  const server = [
+    "iperf3",
+    "--server",
+    "--one-off",
+    "--forceflush",
+    "--bind",
+    "127.0.0.1",
+    "--port",
+    port
+  ] as const
   return await Processes.using(server, [], async ({ match }) => {
     await match(/Server listening/)
     const client = ["iperf3", "--client", "127.0.0.1", "--port", port, "--length", "64K", "--json"] as const

@@ -10,7 +10,7 @@ import type { Options } from "./support/Options.ts"
 export const run = async ({ quick, repeats }: Options): Promise<ReadonlyArray<Row>> => {
   const count = quick ? 100_000 : 5_000_000
   const test = {
-    name: `${count} chunks of 100 B`,
+    name: `${count / 1e6} million chunks of 100 B`,
     connections: 1,
     requests: 1,
     workload: { total: 100 * count, chunkSize: 100, mode: "ready" }

@@ -19,12 +19,14 @@ const smallWorkload = { total: 120, chunkSize, mode: "ready" } as const
 /** The largest frame that a server takes unless it is told otherwise, without its header. */
 const largestRequest = KiB * KiB - 5
 
-const byConnections = (queries: number) => (connections: number): Growth => ({
-  name: `${connections} connection${connections === 1 ? "" : "s"}`,
-  connections,
-  requests: Math.ceil(queries / connections),
-  workload: smallWorkload
-})
+const byConnections =
+  (queries: number) =>
+  (connections: number): Growth => ({
+    name: `${connections} connection${connections === 1 ? "" : "s"}`,
+    connections,
+    requests: Math.ceil(queries / connections),
+    workload: smallWorkload
+  })
 
 /** On one connection, in as many requests as `limit` bytes make, within reason. */
 const sized = (size: number, limit: number) => {

@@ -17,9 +17,13 @@ const respond = async (call: ServerWritableStream<Uint8Array, Uint8Array>): Prom
 }
 
 const server = new Server(GrpcQuery.options)
-server.addService({ Query: GrpcQuery.Query }, {
-  Query: (call: ServerWritableStream<Uint8Array, Uint8Array>) => void respond(call).catch(() => call.destroy())
-})
+server.addService(
+  { Query: GrpcQuery.Query },
+  {
+    Query: (call: ServerWritableStream<Uint8Array, Uint8Array>) =>
+      void respond(call).catch(() => call.destroy())
+  }
+)
 const { host, port } = ServerProcess.listen
 server.bindAsync(`${host}:${port}`, ServerCredentials.createInsecure(), (error, bound) => {
   if (error !== null) throw error

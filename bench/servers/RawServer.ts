@@ -101,7 +101,8 @@ class Connection {
   }
 
   beat(): void {
-    if (second - this.wroteAt >= ServerProcess.heartbeatSeconds && !this.socket.writableNeedDrain) this.write([heartbeat])
+    if (second - this.wroteAt >= ServerProcess.heartbeatSeconds && !this.socket.writableNeedDrain)
+      this.write([heartbeat])
   }
 
   private receive(data: Buffer): void {
@@ -185,7 +186,10 @@ class Response {
   /** Sends batch after batch of a result that is there. */
   private readonly send = (): void => {
     while (this.connection.isCurrent(this)) {
-      if (spent >= bytesPerTurn) return inNextTurn(this.send)
+      if (spent >= bytesPerTurn) {
+        inNextTurn(this.send)
+        return
+      }
       let batch = 0
       do batch += this.add(this.next())
       while (this.held !== undefined && batch < batchSize)

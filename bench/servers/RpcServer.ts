@@ -20,7 +20,7 @@ const Handlers = RpcQuery.Queries.toLayer({
       yield Workload.accept
       for (let chunk = next(); chunk !== undefined; chunk = next()) yield chunk
     })()
-    return Stream.fromIterable(chunks, { chunkSize: 1 })
+    return Stream.fromIterable(chunks, { chunkSize: 16 })
   }
 })
 

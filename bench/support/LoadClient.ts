@@ -100,7 +100,9 @@ const share = (total: number, parts: number, i: number): number =>
 export const main = async (connect: (port: number) => Promise<Connection>): Promise<void> => {
   const [args, flags] = [process.argv.slice(2), /^--threads=(\d+)$/]
   const threads = Number(args.map((arg) => flags.exec(arg)?.[1]).find((count) => count !== undefined) ?? 1)
-  const [port = "", count = "", requests, text, padding = "0", verify] = args.filter((arg) => !flags.test(arg))
+  const [port = "", count = "", requests, text, padding = "0", verify] = args.filter(
+    (arg) => !flags.test(arg)
+  )
   const connections = Number(count)
   if (isMainThread && threads > 1) {
     const parts = Math.min(threads, connections)

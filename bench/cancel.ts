@@ -40,7 +40,7 @@ const servers = [
 ] as const
 
 export const run = async ({ quick, repeats }: Options): Promise<ReadonlyArray<Figures.Row>> => {
-  const rounds = quick ? 20 : 300
+  const rounds = quick ? 5 : 300
   const rows: Array<Figures.Row> = []
   for (const others of [0, 20]) {
     const samples = servers.map((): Array<Sample> => [])

@@ -16,7 +16,7 @@ const request = Frame.encode(Frame.make(Frame.Type.Request, Buffer.from(Workload
 const cancel = Frame.encode(Frame.make(Frame.Type.Cancel))
 /** The stream is at full speed once so much of a response has arrived. */
 const fullSpeed = 4 * 1024 * 1024
-const warmup = 20
+const warmup = Math.min(20, rounds)
 const buffer = Buffer.alloc(1024 * 1024)
 const latencies: Array<number> = []
 

@@ -33,19 +33,27 @@ process.on("exit", () => {
   for (const child of running) child.kill("SIGKILL")
 })
 
-/** Starts a program. Its errors are the bench's own. */
+/** Starts a program. What it says on its standard error is shown if it fails. */
 export const start = (command: Command, ...more: ReadonlyArray<string>): Process => {
   const [program, ...args] = command
   const name = [program, ...args].at(-1)?.split("/").at(-1)
-  const child = spawn(program, [...args, ...more], { stdio: ["ignore", "pipe", "inherit"] })
+  const child = spawn(program, [...args, ...more], { stdio: ["ignore", "pipe", "pipe"] })
   running.add(child)
-  const exited = once(child, "exit").finally(() => running.delete(child))
+  const exited = once(child, "close").finally(() => running.delete(child))
   exited.catch(() => {})
+  let errors = ""
+  child.stderr.on("data", (data) => {
+    errors = `${errors}${data}`.slice(-4000)
+  })
+  const failed = (how: string) => new Error(`${name} ${how}\n${errors}`)
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const match = async (pattern: RegExp) => {
     for (;;) {
       const { done, value } = await lines.next()
-      if (done === true) throw new Error(`${name} ended before it printed ${pattern}`)
+      if (done === true) {
+        await exited
+        throw failed(`ended before it printed ${pattern}`)
+      }
       const found = pattern.exec(value)
       if (found !== null) return found[1] ?? ""
     }
@@ -60,7 +68,7 @@ export const start = (command: Command, ...more: ReadonlyArray<string>): Process
         text += `${next.value}\n`
       }
       const [code] = await exited
-      if (code !== 0) throw new Error(`${name} ended with ${code}`)
+      if (code !== 0) throw failed(`ended with ${code}`)
       return text
     },
     signal: (signal) => {

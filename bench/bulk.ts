@@ -21,16 +21,12 @@ export const run = async ({ quick, repeats }: Options): Promise<ReadonlyArray<Ro
       workload: { total, chunkSize, mode: "ready" }
     } as const
     for (const measured of await Compare.measure(test, contenders, repeats)) {
-      rows.push({
-        case: test.name,
-        server: measured.server,
-        ratio: round(measured.ratio),
-        "CPU ratio": round(measured.cpuRatio),
-        "MB/s": round(total / measured.seconds / 1e6),
-        "CPU s/GiB": round(measured.cpu / (total / GiB)),
-        "peak MiB": Math.round(measured.peakMiB),
-        "client busy": round(measured.clientBusy)
-      })
+      rows.push(
+        Compare.row(measured, {
+          "MB/s": round(total / measured.seconds / 1e6),
+          "CPU s/GiB": round(measured.cpu / (total / GiB))
+        })
+      )
     }
   }
   return rows

@@ -28,7 +28,7 @@ interface Panel {
 const groups = (results: Results.Results, bench: string, prefix: string): ReadonlyArray<Group> => {
   const byCase = new Map<string, Array<Bar>>()
   for (const row of results[bench]?.rows ?? []) {
-    const name = String(row["server"] ?? row["peer"])
+    const name = String(row["server"])
     if (name === "raw") continue
     const title = `${prefix}${row["case"]}`
     byCase.set(title, [...(byCase.get(title) ?? []), { name, ratio: Number(row["ratio"]) }])

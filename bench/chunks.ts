@@ -18,15 +18,9 @@ export const run = async ({ quick, repeats }: Options): Promise<ReadonlyArray<Ro
   const contenders = [...Contenders.onNode(), ...Contenders.native()]
   return (await Compare.measure(test, contenders, repeats)).map((measured) => {
     assert(measured.frames > count, `${measured.server} sent ${measured.frames} frames`)
-    return {
-      case: test.name,
-      server: measured.server,
-      ratio: round(measured.ratio),
-      "CPU ratio": round(measured.cpuRatio),
+    return Compare.row(measured, {
       "million chunks/s": round(count / measured.seconds / 1e6),
-      "CPU µs each": round((measured.cpu / count) * 1e6),
-      "peak MiB": Math.round(measured.peakMiB),
-      "client busy": round(measured.clientBusy)
-    }
+      "CPU µs each": round((measured.cpu / count) * 1e6)
+    })
   })
 }

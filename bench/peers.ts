@@ -62,16 +62,12 @@ export const run = async ({ quick, repeats }: Options): Promise<ReadonlyArray<Ro
   for (const test of quick ? [quickCase] : cases) {
     const responses = test.connections * test.requests
     for (const measured of await Compare.measure(test, contenders, repeats)) {
-      rows.push({
-        case: test.name,
-        peer: measured.server,
-        ratio: round(measured.ratio),
-        "CPU ratio": round(measured.cpuRatio),
-        "MB/s": round((responses * test.workload.total) / measured.seconds / 1e6),
-        "responses/s": round(responses / measured.seconds),
-        "peak MiB": Math.round(measured.peakMiB),
-        "client busy": round(measured.clientBusy)
-      })
+      rows.push(
+        Compare.row(measured, {
+          "MB/s": round((responses * test.workload.total) / measured.seconds / 1e6),
+          "responses/s": round(responses / measured.seconds)
+        })
+      )
     }
   }
   return rows

@@ -26,16 +26,12 @@ export const run = async ({ quick, repeats }: Options): Promise<ReadonlyArray<Ro
     const contenders = [...Contenders.onNode(), ...(mode === "ready" ? native : [])]
     const responses = connections * test.requests
     for (const measured of await Compare.measure(test, contenders, repeats)) {
-      rows.push({
-        case: test.name,
-        server: measured.server,
-        ratio: round(measured.ratio),
-        "CPU ratio": round(measured.cpuRatio),
-        "responses/s": round(responses / measured.seconds),
-        "CPU µs each": round((measured.cpu / responses) * 1e6),
-        "peak MiB": Math.round(measured.peakMiB),
-        "client busy": round(measured.clientBusy)
-      })
+      rows.push(
+        Compare.row(measured, {
+          "responses/s": round(responses / measured.seconds),
+          "CPU µs each": round((measured.cpu / responses) * 1e6)
+        })
+      )
     }
   }
   return rows

@@ -93,3 +93,14 @@ export const measure = async (
     cpuRatio: baseline.cpu === 0 ? null : one.cpu / baseline.cpu
   }))
 }
+
+/** A row of a table: what all of them show, around a bench's own figures. */
+export const row = (measured: Measurement, own: Figures.Row): Figures.Row => ({
+  case: measured.case,
+  server: measured.server,
+  ratio: Figures.round(measured.ratio),
+  "CPU ratio": Figures.round(measured.cpuRatio),
+  ...own,
+  "peak MiB": Math.round(measured.peakMiB),
+  "client busy": Figures.round(measured.clientBusy)
+})

@@ -19,7 +19,7 @@ describe("the chart", () => {
         { case: "64 KiB", server: "DataConn", ratio: 1.25 },
         { case: "64 KiB", server: "C++", ratio: 0.5 }
       ],
-      peers: [{ case: "64 KiB", peer: "ws", ratio: 2 }]
+      peers: [{ case: "64 KiB", server: "ws", ratio: 2 }]
     })
   )
 

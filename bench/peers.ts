@@ -17,7 +17,7 @@ const peer = (name: string, kind: string): Compare.Contender => ({
 const contenders: ReadonlyArray<Compare.Contender> = [
   { name: "raw", server: Contenders.raw, client: Processes.script("clients/NodeClient") },
   {
-    name: "DataConn, raw client",
+    name: "DataConn, raw's client",
     server: Contenders.dataConn,
     client: Processes.script("clients/NodeClient")
   },
@@ -46,7 +46,7 @@ const cases: ReadonlyArray<Compare.Case> = [
   {
     name: "small, 64 connections",
     connections: 64,
-    requests: 1000,
+    requests: 500,
     workload: { total: 120, chunkSize, mode: "ready" }
   },
   {

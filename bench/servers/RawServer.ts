@@ -81,11 +81,16 @@ class Connection {
     let end = 0
     let corked = false
     for (const { body, type } of frames) {
-      end = staging.writeUInt32LE(body.length, end)
-      end = staging.writeUInt8(type, end)
-      if (body.length <= inlineSize) {
+      const { length } = body
+      staging[end] = length
+      staging[end + 1] = length >>> 8
+      staging[end + 2] = length >>> 16
+      staging[end + 3] = length >>> 24
+      staging[end + 4] = type
+      end += headerSize
+      if (length <= inlineSize) {
         staging.set(body, end)
-        end += body.length
+        end += length
       } else {
         if (!corked) socket.cork()
         corked = true

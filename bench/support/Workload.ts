@@ -46,18 +46,29 @@ export const bytesAt = (position: number, length: number): Uint8Array => {
 export const matches = (bytes: Uint8Array, position: number): boolean =>
   Buffer.compare(bytes, bytesAt(position, bytes.length)) === 0
 
+/** Chunks by their length, and by where in the period they begin. */
+const chunks = new Map<number, Array<Uint8Array>>()
+
+const chunkAt = (position: number, length: number): Uint8Array => {
+  let ofLength = chunks.get(length)
+  if (ofLength === undefined) {
+    ofLength = []
+    chunks.set(length, ofLength)
+  }
+  const start = position % period.length
+  const chunk = ofLength[start] ?? bytesAt(start, length)
+  ofLength[start] = chunk
+  return chunk
+}
+
 /** The chunks of a result, one a call, and then `undefined`. Chunks of one length and content are one object. */
 export const source = ({ chunkSize, total }: Workload): (() => Uint8Array | undefined) => {
-  const views: Array<Uint8Array> = []
   let position = 0
   return () => {
     const left = total - position
     if (left <= 0) return undefined
-    const start = position % period.length
+    const chunk = chunkAt(position, Math.min(left, chunkSize))
     position += chunkSize
-    if (left < chunkSize) return bytesAt(start, left)
-    const view = views[start] ?? bytesAt(start, chunkSize)
-    views[start] = view
-    return view
+    return chunk
   }
 }

@@ -146,8 +146,7 @@ export const fill = (readme: string, results: Results.Results): string =>
     const result = results[bench]
     if (result === undefined) return whole
     const { machine, node, repeats, rows } = result
-    const times = repeats === 1 ? "once" : `${repeats} times`
-    const how = `\`npm run bench -- ${bench}\`, ${times}; Node ${node.slice(1)}, ${machine}.`
+    const how = `\`npm run bench -- ${bench} --repeats ${repeats}\`; Node ${node.slice(1)}, ${machine}.`
     return `${open}${how}\n\n${table(rows)}\n${close}`
   })
 

@@ -8,7 +8,7 @@ import { type Row, round } from "./support/Figures.ts"
 import type { Options } from "./support/Options.ts"
 
 export const run = async ({ quick, repeats }: Options): Promise<ReadonlyArray<Row>> => {
-  const count = quick ? 100_000 : 5_000_000
+  const count = quick ? 100_000 : 2_000_000
   const test = {
     name: `${count / 1e6} million chunks of 100 B`,
     connections: 1,

@@ -81,15 +81,13 @@ export const run = async ({ quick, repeats }: Options): Promise<ReadonlyArray<Ro
   for (const growth of cases(quick)) {
     const queries = growth.connections * growth.requests
     for (const measured of await Compare.measure(growth, Contenders.onNode(), repeats)) {
-      rows.push({
-        case: growth.name,
-        server: measured.server,
-        ratio: round(measured.ratio),
-        "CPU µs/query": round((measured.cpu / queries) * 1e6),
-        "CPU ns/KB": growth.bytes === undefined ? null : round((measured.cpu / (growth.bytes / 1e3)) * 1e9),
-        "queries/s": round(queries / measured.seconds),
-        "peak MiB": Math.round(measured.peakMiB)
-      })
+      rows.push(
+        Compare.row(measured, {
+          "queries/s": round(queries / measured.seconds),
+          "CPU µs/query": round((measured.cpu / queries) * 1e6),
+          "CPU ns/KB": growth.bytes === undefined ? null : round((measured.cpu / (growth.bytes / 1e3)) * 1e9)
+        })
+      )
     }
   }
   return rows

@@ -37,7 +37,7 @@ const { positionals, values: flags } = parseArgs({
   options: { quick: { type: "boolean" }, repeats: { type: "string" }, output: { type: "string" } }
 })
 const quick = flags.quick === true
-const options: Options = { quick, repeats: Number(flags.repeats ?? (quick ? 1 : 3)) }
+const options: Options = { quick, repeats: Number(flags.repeats ?? (quick ? 1 : 5)) }
 const output = typeof flags.output === "string" ? flags.output : undefined
 
 /** Nothing that has run for a moment is still running after so long. */

@@ -29,8 +29,10 @@ export interface Measurement {
   readonly frames: number
   /** How much of the time the client was busy. At 1 of a single thread it is the bottleneck. */
   readonly clientBusy: number
-  /** Speed, as a share of the first contender's. */
+  /** Speed, as a share of the first contender's in the same repeat. */
   readonly ratio: number
+  /** The least and the greatest of those shares. */
+  readonly range: readonly [least: number, greatest: number]
   /** CPU seconds, as a share of the first contender's; `null` if those were too few for the system's clock. */
   readonly cpuRatio: number | null
 }
@@ -73,25 +75,26 @@ export const measure = async (
   for (let repeat = 0; repeat < repeats; repeat++) {
     for (const [i, contender] of contenders.entries()) samples[i]?.push(await sample(contender, test))
   }
-  const medians = samples.map((all): Sample => {
+  const [baseline = []] = samples
+  return samples.map((all, i) => {
     const of = (what: keyof Sample) => Figures.median(all.map((one) => one[what]))
+    const shares = (what: keyof Sample) =>
+      all.map((one, repeat) => one[what] / (baseline[repeat]?.[what] ?? Number.NaN))
+    const speeds = shares("seconds").map((share) => 1 / share)
+    const cpuRatio = Figures.median(shares("cpu"))
     return {
+      case: test.name,
+      server: contenders[i]?.name ?? "",
       seconds: of("seconds"),
       cpu: of("cpu"),
       peakMiB: of("peakMiB"),
       frames: of("frames"),
-      clientBusy: of("clientBusy")
+      clientBusy: of("clientBusy"),
+      ratio: Figures.median(speeds),
+      range: [Math.min(...speeds), Math.max(...speeds)],
+      cpuRatio: Number.isFinite(cpuRatio) ? cpuRatio : null
     }
   })
-  const [baseline] = medians
-  if (baseline === undefined) return []
-  return medians.map((one, i) => ({
-    case: test.name,
-    server: contenders[i]?.name ?? "",
-    ...one,
-    ratio: baseline.seconds / one.seconds,
-    cpuRatio: baseline.cpu === 0 ? null : one.cpu / baseline.cpu
-  }))
 }
 
 /** A row of a table: what all of them show, around a bench's own figures. */
@@ -99,6 +102,7 @@ export const row = (measured: Measurement, own: Figures.Row): Figures.Row => ({
   case: measured.case,
   server: measured.server,
   ratio: Figures.round(measured.ratio),
+  range: measured.range.map((ratio) => ratio.toFixed(2)).join(" – "),
   "CPU ratio": Figures.round(measured.cpuRatio),
   ...own,
   "peak MiB": Math.round(measured.peakMiB),

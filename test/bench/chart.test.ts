@@ -57,7 +57,7 @@ describe("the README of the benches", () => {
       ),
       `# A
 <!-- result bulk -->
-\`npm run bench -- bulk\`, 3 times; Node 26.1.0, 2 cores.
+\`npm run bench -- bulk --repeats 3\`; Node 26.1.0, 2 cores.
 
 | case | ratio | MB/s |
 |---|---|---|

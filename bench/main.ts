@@ -1,34 +1,88 @@
 /**
- * Runs a bench by name: `npm run bench -- NAME [--quick] [--only TEXT]`.
+ * Runs benches by name, or all of them; see README.md.
  */
+import { strict as assert } from "node:assert"
+import { availableParallelism, cpus } from "node:os"
 import { parseArgs } from "node:util"
+import type { Row } from "./support/Figures.ts"
+import type { Options } from "./support/Options.ts"
+import * as Results from "./support/Results.ts"
+
+type Bench = (options: Options) => Promise<ReadonlyArray<Row>>
+
+const benches: Record<string, () => Promise<{ readonly run: Bench }>> = {
+  bulk: () => import("./bulk.ts"),
+  small: () => import("./small.ts"),
+  "fan-out": () => import("./fan-out.ts"),
+  chunks: () => import("./chunks.ts"),
+  cancel: () => import("./cancel.ts"),
+  idle: () => import("./idle.ts"),
+  start: () => import("./start.ts"),
+  growth: () => import("./growth.ts"),
+  peers: () => import("./peers.ts"),
+  ceiling: () => import("./ceiling.ts"),
+  duckdb: () => import("./duckdb.ts")
+}
+
+const usage = `npm run bench -- NAME… [--quick] [--repeats N] [--output FILE]
+npm run bench -- chart [--output FILE]
+
+NAME is one of: all, ${Object.keys(benches).join(", ")}
+`
 
 const { positionals, values: flags } = parseArgs({
   allowPositionals: true,
   // A bench may have flags of its own.
   strict: false,
-  options: { quick: { type: "boolean", default: false }, only: { type: "string", default: "" } }
+  options: { quick: { type: "boolean" }, repeats: { type: "string" }, output: { type: "string" } }
 })
+const quick = flags.quick === true
+const options: Options = { quick, repeats: Number(flags.repeats ?? (quick ? 1 : 5)) }
+const output = typeof flags.output === "string" ? flags.output : undefined
 
-const benches: Record<string, () => Promise<unknown>> = {
-  cancel: async () => (await import("./cancel.ts")).run({ rounds: flags.quick ? 20 : 300 }),
-  duckdb: async () => (await import("./duckdb.ts")).run(),
-  throughput: async () =>
-    (await import("./throughput.ts")).run({
-      scale: flags.quick ? 0.01 : 1,
-      repeats: flags.quick ? 1 : 3,
-      only: String(flags.only)
-    })
+/** Nothing that has run for a moment is still running after so long. */
+const quickLimitSeconds = 120
+
+/** Fails unless a bench has measured something. */
+const check = (name: string, rows: ReadonlyArray<Row>): void => {
+  assert(rows.length > 0, `${name} measured nothing`)
+  for (const row of rows) {
+    for (const [what, figure] of Object.entries(row)) {
+      const isFigure = typeof figure !== "number" || (Number.isFinite(figure) && figure >= 0)
+      assert(isFigure && figure !== "", `${name}: ${what} is ${figure}`)
+    }
+  }
 }
 
-const [name = ""] = positionals
-const bench = benches[name]
-if (bench === undefined) {
-  console.error(
-    `npm run bench -- NAME [--quick] [--only TEXT], where NAME is one of: ${Object.keys(benches).join(", ")}`
-  )
+const machine = `${availableParallelism()} cores of ${cpus()[0]?.model ?? "an unknown CPU"}`
+
+const runBench = async (name: string, load: () => Promise<{ readonly run: Bench }>) => {
+  const limit = quick
+    ? setTimeout(() => {
+        console.error(`${name} does not end`)
+        process.exit(1)
+      }, quickLimitSeconds * 1000)
+    : undefined
+  const rows = await (await load()).run(options)
+  clearTimeout(limit)
+  check(name, rows)
+  console.log(`\n${name}`)
+  console.table(rows)
+  const result = { bench: name, node: process.version, machine, quick, repeats: options.repeats, rows }
+  console.log(JSON.stringify(result))
+  if (output !== undefined) Results.add(output, result)
+}
+
+const names = positionals.flatMap((name) => (name === "all" ? Object.keys(benches) : [name]))
+if (names[0] === "chart") {
+  const { draw } = await import("./chart.ts")
+  draw(output)
+} else if (names.length === 0 || names.some((name) => benches[name] === undefined)) {
+  console.error(usage)
   process.exitCode = 1
 } else {
-  const result = await bench()
-  console.log(JSON.stringify({ bench: name, node: process.version, result }))
+  for (const name of names) {
+    const bench = benches[name]
+    if (bench !== undefined) await runBench(name, bench)
+  }
 }

@@ -1,44 +1,54 @@
 /**
- * Load from a process that is no bottleneck: a small native client, compiled when it is first needed.
+ * Load from a process of its own: requests on many connections, whose results are counted, or compared byte by
+ * byte.
  */
-import { execFile, execFileSync } from "node:child_process"
-import { mkdtempSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { fileURLToPath } from "node:url"
-import { promisify } from "node:util"
+import { availableParallelism } from "node:os"
+import * as Native from "./Native.ts"
+import * as Processes from "./Processes.ts"
 import * as Workload from "./Workload.ts"
 
 export interface Result {
   readonly responses: number
+  /** Frames of the protocol, or messages of another one. */
   readonly frames: number
   readonly bytes: number
   readonly seconds: number
+  /** CPU seconds that the client itself used. */
+  readonly cpu: number
 }
 
-let compiled: string | undefined
-
-const binary = (): string => {
-  if (compiled === undefined) {
-    compiled = join(mkdtempSync(join(tmpdir(), "dataconn-bench-")), "load")
-    const source = fileURLToPath(new URL("../native/load.cpp", import.meta.url))
-    execFileSync("g++", ["-O2", "-std=c++17", "-o", compiled, source])
-  }
-  return compiled
+export interface Load {
+  readonly connections: number
+  /** Requests on each connection, one after the other. */
+  readonly requests: number
+  readonly workload: Workload.Workload
+  /** Bytes added to each request. */
+  readonly padding?: number
 }
 
-/** `requests` of a workload on each of `connections`. Fails unless every byte of every result came. */
+/**
+ * The client that is least in the way: a native one, or threads of Node where there is no compiler or
+ * `BENCH_CLIENT=node` asks for them.
+ */
+export const fastest = (): Processes.Command =>
+  Native.hasCompiler && process.env["BENCH_CLIENT"] !== "node"
+    ? [Native.binary("load")]
+    : [...Processes.script("clients/NodeClient"), `--threads=${Math.max(1, availableParallelism() - 1)}`]
+
+/** Applies a load. Fails unless every byte of every result came, and with `verify` unless it is the right one. */
 export const run = async (
+  client: Processes.Command,
   port: string,
-  options: { readonly connections: number; readonly requests: number; readonly workload: Workload.Workload }
+  load: Load,
+  { verify = false } = {}
 ): Promise<Result> => {
-  const { connections, requests, workload } = options
-  const args = [port, String(connections), String(requests), Workload.format(workload)]
-  const { stdout } = await promisify(execFile)(binary(), args)
-  const result: Result = JSON.parse(stdout)
+  const { connections, padding = 0, requests, workload } = load
+  const args = [port, connections, requests, Workload.format(workload), padding, verify ? "verify" : "count"]
+  const output = await Processes.using(client, args.map(String), (process) => process.output())
+  const result: Result = JSON.parse(output)
   const expected = { responses: connections * requests, bytes: connections * requests * workload.total }
   if (result.responses !== expected.responses || result.bytes !== expected.bytes) {
-    throw new Error(`expected ${JSON.stringify(expected)}, got ${stdout}`)
+    throw new Error(`expected ${JSON.stringify(expected)}, got ${output}`)
   }
   return result
 }

@@ -1,37 +1,96 @@
 /**
- * Child processes of a bench: each runs one script and reports in lines on its standard output.
+ * Child processes of a bench: each runs one program and reports in lines on its standard output.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 
-export interface Script {
-  readonly process: ChildProcess
+/** A program with its arguments. */
+export type Command = readonly [program: string, ...args: ReadonlyArray<string>]
+
+export interface Process {
+  readonly pid: number
   /** The next line it prints that begins with this word, without the word. */
   readonly line: (word: string) => Promise<string>
+  /** What the pattern captures of the next line that matches. */
+  readonly match: (pattern: RegExp) => Promise<string>
+  /** All that it prints until it ends. Fails unless it ends well. */
+  readonly output: () => Promise<string>
+  readonly signal: (signal: NodeJS.Signals) => void
   readonly stop: () => Promise<void>
 }
 
-/** Starts a script of this folder. Its errors are the bench's own. */
-export const start = (name: string, ...args: ReadonlyArray<string>): Script => {
-  const path = fileURLToPath(new URL(`./${name}.ts`, import.meta.url))
-  const child = spawn(process.execPath, [path, ...args], { stdio: ["ignore", "pipe", "inherit"] })
+/** A script under bench/, run by the Node that runs this one. */
+export const script = (path: string, nodeFlags: ReadonlyArray<string> = []): Command => [
+  process.execPath,
+  ...nodeFlags,
+  fileURLToPath(new URL(`../${path}.ts`, import.meta.url))
+]
+
+const running = new Set<ChildProcess>()
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL")
+})
+
+/** Starts a program. What it says on its standard error is shown if it fails. */
+export const start = (command: Command, ...more: ReadonlyArray<string>): Process => {
+  const [program, ...args] = command
+  const name = [program, ...args].at(-1)?.split("/").at(-1)
+  const child = spawn(program, [...args, ...more], { stdio: ["ignore", "pipe", "pipe"] })
+  running.add(child)
+  const exited = once(child, "close").finally(() => running.delete(child))
+  exited.catch(() => {})
+  let errors = ""
+  child.stderr.on("data", (data) => {
+    errors = `${errors}${data}`.slice(-4000)
+  })
+  const failed = (how: string) => new Error(`${name} ${how}\n${errors}`)
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  return {
-    process: child,
-    line: async (word) => {
-      for (;;) {
-        const { done, value } = await lines.next()
-        if (done === true) throw new Error(`${name} ended before it said "${word}"`)
-        if (value.startsWith(`${word} `)) return value.slice(word.length + 1)
+  const match = async (pattern: RegExp) => {
+    for (;;) {
+      const { done, value } = await lines.next()
+      if (done === true) {
+        await exited
+        throw failed(`ended before it printed ${pattern}`)
       }
+      const found = pattern.exec(value)
+      if (found !== null) return found[1] ?? ""
+    }
+  }
+  return {
+    pid: child.pid ?? 0,
+    match,
+    line: (word) => match(new RegExp(`^${word}(?: (.*))?$`)),
+    output: async () => {
+      let text = ""
+      for (let next = await lines.next(); next.done !== true; next = await lines.next()) {
+        text += `${next.value}\n`
+      }
+      const [code] = await exited
+      if (code !== 0) throw failed(`ended with ${code}`)
+      return text
+    },
+    signal: (signal) => {
+      child.kill(signal)
     },
     stop: async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return
-      const exited = once(child, "exit")
-      child.kill("SIGKILL")
+      if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL")
       await exited
     }
+  }
+}
+
+/** Starts a program, and stops it once `use` is done with it. */
+export const using = async <A>(
+  command: Command,
+  args: ReadonlyArray<string>,
+  use: (process: Process) => Promise<A>
+): Promise<A> => {
+  const started = start(command, ...args)
+  try {
+    return await use(started)
+  } finally {
+    await started.stop()
   }
 }

@@ -3,7 +3,7 @@
  */
 import * as Net from "node:net"
 import * as Frame from "../../src/wire/Frame.ts"
-import * as Workload from "./Workload.ts"
+import * as Workload from "../support/Workload.ts"
 
 const [port, count] = process.argv.slice(2).map(Number)
 const request = Frame.encode(Frame.make(Frame.Type.Request, Buffer.from(Workload.format(Workload.endless))))

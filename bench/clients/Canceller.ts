@@ -1,0 +1,65 @@
+/**
+ * A client that cancels its streaming response again and again: `Canceller.ts PORT ROUNDS`. Prints the
+ * milliseconds from each cancel to its acknowledgement.
+ *
+ * It looks at headers only and skips the bodies, so that it is faster than the server: otherwise the figure
+ * would be the time that it takes to work off what the kernel holds.
+ */
+import { strict as assert } from "node:assert"
+import * as Net from "node:net"
+import * as Frame from "../../src/wire/Frame.ts"
+import * as FrameReader from "../support/FrameReader.ts"
+import * as Workload from "../support/Workload.ts"
+
+const [port = 0, rounds = 0] = process.argv.slice(2).map(Number)
+const request = Frame.encode(Frame.make(Frame.Type.Request, Buffer.from(Workload.format(Workload.endless))))
+const cancel = Frame.encode(Frame.make(Frame.Type.Cancel))
+/** The stream is at full speed once so much of a response has arrived. */
+const fullSpeed = 4 * 1024 * 1024
+const warmup = Math.min(20, rounds)
+const buffer = Buffer.alloc(1024 * 1024)
+const latencies: Array<number> = []
+
+let sentAt: bigint | undefined
+let streamed = 0
+
+const nextRound = () => {
+  streamed = 0
+  sentAt = undefined
+  socket.write(request)
+}
+
+const read = FrameReader.make({
+  onHeader: (type, length) => {
+    if (type === Frame.Type.Intermediate) {
+      streamed += length
+      if (streamed <= fullSpeed || sentAt !== undefined) return
+      sentAt = process.hrtime.bigint()
+      socket.write(cancel)
+    } else if (type !== Frame.Type.CancelAcknowledged) {
+      assert.equal(type, Frame.Type.Accept)
+    }
+  },
+  onEnd: (type) => {
+    if (type !== Frame.Type.CancelAcknowledged) return
+    assert(sentAt !== undefined, "an acknowledgement without a cancel")
+    latencies.push(Number(process.hrtime.bigint() - sentAt) / 1e6)
+    if (latencies.length < rounds + warmup) return nextRound()
+    console.log(`latencies ${JSON.stringify(latencies.slice(warmup))}`)
+    socket.destroy()
+  }
+})
+
+const socket = Net.connect({
+  port,
+  host: "127.0.0.1",
+  noDelay: true,
+  onread: {
+    buffer,
+    callback: (length) => {
+      read(buffer.subarray(0, length))
+      return true
+    }
+  }
+})
+socket.on("connect", nextRound)

@@ -1,0 +1,74 @@
+/**
+ * DataConn beside others that stream results between services. Each server has a client of its own kind on
+ * Node; the baseline is the hand-written server with a hand-written client.
+ */
+import * as Compare from "./support/Compare.ts"
+import * as Contenders from "./support/Contenders.ts"
+import { type Row, round } from "./support/Figures.ts"
+import type { Options } from "./support/Options.ts"
+import * as Processes from "./support/Processes.ts"
+
+const peer = (name: string, kind: string): Compare.Contender => ({
+  name,
+  server: Processes.script(`servers/${kind}Server`),
+  client: Processes.script(`clients/${kind}Client`)
+})
+
+const contenders: ReadonlyArray<Compare.Contender> = [
+  { name: "raw", server: Contenders.raw, client: Processes.script("clients/NodeClient") },
+  {
+    name: "DataConn, raw's client",
+    server: Contenders.dataConn,
+    client: Processes.script("clients/NodeClient")
+  },
+  peer("DataConn", "DataConn"),
+  peer("ws", "Ws"),
+  peer("@grpc/grpc-js", "Grpc"),
+  peer("Effect RPC", "Rpc")
+]
+
+const chunkSize = 64 * 1024
+
+const quickCase: Compare.Case = {
+  name: "4 connections",
+  connections: 4,
+  requests: 3,
+  workload: { total: 500_000, chunkSize, mode: "ready" }
+}
+
+const cases: ReadonlyArray<Compare.Case> = [
+  {
+    name: "bulk, 64 KiB chunks",
+    connections: 1,
+    requests: 1,
+    workload: { total: 2 ** 30, chunkSize, mode: "ready" }
+  },
+  {
+    name: "small, 64 connections",
+    connections: 64,
+    requests: 500,
+    workload: { total: 120, chunkSize, mode: "ready" }
+  },
+  {
+    name: "fan-out, 100 clients",
+    connections: 100,
+    requests: 1,
+    workload: { total: 20e6, chunkSize, mode: "ready" }
+  }
+]
+
+export const run = async ({ quick, repeats }: Options): Promise<ReadonlyArray<Row>> => {
+  const rows: Array<Row> = []
+  for (const test of quick ? [quickCase] : cases) {
+    const responses = test.connections * test.requests
+    for (const measured of await Compare.measure(test, contenders, repeats)) {
+      rows.push(
+        Compare.row(measured, {
+          "MB/s": round((responses * test.workload.total) / measured.seconds / 1e6),
+          "responses/s": round(responses / measured.seconds)
+        })
+      )
+    }
+  }
+  return rows
+}

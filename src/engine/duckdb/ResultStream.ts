@@ -35,7 +35,10 @@ const diagnosisMs = 5_000
  * DuckDB goes on computing only once its own buffer has been emptied, so chunks are taken out of it as soon
  * as they are there, up to this many that wait to be encoded.
  */
-const aheadChunks = 32
+const aheadChunks = 64
+
+/** Turns of the event loop that a chunk takes to arrive if DuckDB has it ready: some 50 µs. */
+const patientTurns = 8
 
 /** Pieces of a chunk are emitted together up to this many bytes. */
 const batchBytes = 256 * 1024
@@ -109,7 +112,7 @@ class Ahead {
   readonly take: Effect.Effect<DuckDBDataChunk | undefined, Failure.Failure> = Effect.suspend(() => {
     if (!this.fetching && this.ended === undefined) this.session.begin(() => this.fetch())
     if (this.chunks.length > 0) {
-      return Effect.as(this.fetching ? turnOfTheEventLoop : Effect.void, this.chunks.shift())
+      return Effect.map(this.fetching ? this.drained : Effect.void, () => this.chunks.shift())
     }
     if (this.ended !== undefined) {
       const { failure } = this.ended
@@ -119,6 +122,20 @@ class Ahead {
       this.arrived = resolve
     })
     return Effect.andThen(this.session.wait(arrival), this.take)
+  })
+
+  /** Turns of the event loop, in which chunks arrive, for as long as they do so at once. */
+  private readonly drained: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    let seen = this.chunks.length
+    let patience = patientTurns
+    const look = () => {
+      patience = this.chunks.length > seen ? patientTurns : patience - 1
+      seen = this.chunks.length
+      if (this.fetching && patience > 0) turn = setImmediate(look)
+      else resume(Effect.void)
+    }
+    let turn = setImmediate(look)
+    return Effect.sync(() => clearImmediate(turn))
   })
 
   /** One call for the session, which ends when enough is there. */
@@ -137,12 +154,6 @@ class Ahead {
     this.fetching = false
   }
 }
-
-/** In which a fetched chunk arrives and the next fetch begins. */
-const turnOfTheEventLoop: Effect.Effect<void> = Effect.callback<void>((resume) => {
-  const turn = setImmediate(() => resume(Effect.void))
-  return Effect.sync(() => clearImmediate(turn))
-})
 
 const start = (session: Session, statement: BoundSql): Effect.Effect<DuckDBResult, QueryError> =>
   Effect.mapError(

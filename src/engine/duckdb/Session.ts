@@ -43,7 +43,7 @@ const interruptRepeatMs = 2
  * The first rows are handed over once 0.6 of it is full. That must be less than a row group (122 880 rows),
  * where DuckDB would wait for the second thread too.
  */
-const bufferBytes = 3_200_000
+const bufferBytes = 2_500_000
 
 /** Beside many others a query needs no second thread, and gets DuckDB's default, in bytes. */
 const minBufferBytes = 1_000_000

@@ -38,10 +38,9 @@ const interruptRepeatMs = 2
 
 /**
  * What DuckDB computes ahead of the reader, in the bytes of its own count: it takes a string for 16 bytes
- * whatever its length, so this is 200 000 rows of text. Rows come in order, so a second thread works only on
- * rows further on, and stops where the buffer is full: 3 times DuckDB's default is what keeps two cores busy.
- * The first rows are handed over once 0.6 of it is full. That must be less than a row group (122 880 rows),
- * where DuckDB would wait for the second thread too.
+ * whatever its length, so this is 156 000 rows of text. Rows come in order, so a second thread works only on
+ * rows further on and stops where the buffer is full; DuckDB's default of 1 MB leaves it idle most of the time.
+ * More would be faster still, but the first rows are handed over only once the buffer is full.
  */
 const bufferBytes = 2_500_000
 

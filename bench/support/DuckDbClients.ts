@@ -2,6 +2,7 @@
  * A DuckDB engine and its clients, in a process of its own: each message asks for one run, and the answer is
  * its measurement. The peak of memory is that of the process so far, so each kind of run gets a process.
  */
+import { once } from "node:events"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { DuckDbEngine } from "../../src/engine/duckdb/index.ts"
@@ -56,19 +57,15 @@ const measure = Effect.fnUntraced(function* (engine: QueryEngine["Service"], run
 
 const [, , database = ""] = process.argv
 
+const nextRun = Effect.promise(() => once(process, "message")).pipe(Effect.map(([run]) => run as Run))
+
 const program = Effect.gen(function* () {
   const engine = yield* DuckDbEngine.make({ database })
-  process.on("message", (run: Run) => {
-    Effect.runPromise(measure(engine, run)).then(
-      (measurement) => process.send?.(measurement),
-      (cause) => {
-        console.error(cause)
-        process.exit(1)
-      }
-    )
-  })
-  return yield* Effect.never
-})
+  while (true) process.send?.(yield* measure(engine, yield* nextRun))
+}).pipe(Effect.scoped)
 
 process.on("disconnect", () => process.exit())
-Effect.runFork(Effect.scoped(program))
+Effect.runPromise(program).catch((cause) => {
+  console.error(cause)
+  process.exit(1)
+})

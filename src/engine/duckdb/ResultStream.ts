@@ -33,12 +33,15 @@ const diagnosisMs = 5_000
 
 /**
  * DuckDB goes on computing only once its own buffer has been emptied, so chunks are taken out of it as soon
- * as they are there, up to this many that wait to be encoded.
+ * as they are there. This many bytes may wait to be encoded, by the length of the last chunk.
  */
-const aheadChunks = 64
+const aheadBytes = 8 * 1024 * 1024
 
 /** Turns of the event loop that a chunk takes to arrive if DuckDB has it ready: some 50 µs. */
 const patientTurns = 8
+
+/** A shorter chunk counts as one of this length, because DuckDB holds more for it than its text. */
+const minChunkBytes = 128 * 1024
 
 /** Pieces of a chunk are emitted together up to this many bytes. */
 const batchBytes = 256 * 1024
@@ -62,10 +65,12 @@ export const run = (
       const statement = { sql, bound: rows.bound }
       let current: Encoded | undefined
       let ahead: Ahead | undefined
+      let chunkBytes = aheadBytes
       return Effect.gen(function* () {
         while (true) {
           if (current !== undefined) {
             const pieces = batch(current.pieces)
+            for (const piece of pieces) chunkBytes += piece.length
             if (isNonEmpty(pieces)) return pieces
             current.release()
             if (current.isLast) return yield* Cause.done()
@@ -75,6 +80,8 @@ export const run = (
           if (chunk === undefined)
             return yield* Effect.flatMap(diagnose(rows.session, statement), Effect.fail)
           current = encode(chunk)
+          ahead.limit = Math.ceil(aheadBytes / Math.max(chunkBytes, minChunkBytes))
+          chunkBytes = 0
         }
       })
     })
@@ -98,6 +105,8 @@ class Ahead {
   private readonly session: Session
   private readonly result: DuckDBResult
   private readonly chunks: Array<DuckDBDataChunk> = []
+  /** How many chunks may wait. */
+  limit = 1
   private fetching = false
   /** DuckDB gives no more, for this reason if it gave one. */
   private ended: { readonly failure: unknown } | undefined
@@ -110,7 +119,8 @@ class Ahead {
 
   /** The next chunk, or `undefined` when there are no more. */
   readonly take: Effect.Effect<DuckDBDataChunk | undefined, Failure.Failure> = Effect.suspend(() => {
-    if (!this.fetching && this.ended === undefined) this.session.begin(() => this.fetch())
+    // Nobody waits for the call itself: each chunk tells when it has arrived.
+    if (!this.fetching && this.ended === undefined) void this.session.begin(() => this.fetch())
     if (this.chunks.length > 0) {
       return Effect.map(this.fetching ? this.drained : Effect.void, () => this.chunks.shift())
     }
@@ -141,7 +151,7 @@ class Ahead {
   /** One call for the session, which ends when enough is there. */
   private async fetch(): Promise<void> {
     this.fetching = true
-    while (this.ended === undefined && this.chunks.length < aheadChunks) {
+    while (this.ended === undefined && this.chunks.length < this.limit) {
       try {
         const chunk = await this.result.fetchChunk()
         if (chunk === null || chunk.rowCount === 0) this.ended = { failure: undefined }

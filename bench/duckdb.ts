@@ -1,16 +1,21 @@
 /**
- * How fast the DuckDB engine streams, against DuckDB's own `COPY … TO '/dev/null'`.
+ * How fast the DuckDB engine streams, to one client and to eight at once, against DuckDB's own
+ * `COPY … TO '/dev/null'`.
  *
  *     npm run bench -- duckdb [--rows 5000000] [--repeats 5]
  *
  * Outputs are compared before anything is timed. Repeats are interleaved, so that a busy machine is unfair to
- * all alike; the table shows medians. `COPY` computes on all cores and hands its bytes to nobody.
+ * all alike; the table shows medians. `COPY` computes on all cores and hands its bytes to nobody. The eight ask
+ * for an eighth of the rows each, so that a run moves as much as one client's.
  */
+import { type ChildProcess, fork } from "node:child_process"
 import { createHash } from "node:crypto"
+import { once } from "node:events"
 import { createReadStream } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { DuckDBInstance } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
@@ -18,6 +23,7 @@ import * as Stream from "effect/Stream"
 import { DuckDbEngine } from "../src/engine/duckdb/index.ts"
 import * as QueryApi from "../src/engine/QueryApi.ts"
 import type { QueryEngine } from "../src/engine/QueryEngine.ts"
+import type { Measurement, Run } from "./support/DuckDbClients.ts"
 
 const { values: flags } = parseArgs({
   allowPositionals: true,
@@ -43,38 +49,6 @@ const copies: Partial<Record<QueryApi.Format, string>> = {
   "application/vnd.apache.parquet": "FORMAT parquet"
 }
 
-interface Measurement {
-  readonly bytes: number
-  readonly milliseconds: number
-  readonly firstByteMs: number
-  readonly peakRssMb: number
-}
-
-const stream = (
-  engine: QueryEngine["Service"],
-  format: QueryApi.Format,
-  each: (bytes: Uint8Array) => void
-): Effect.Effect<Measurement, unknown> =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      const started = performance.now()
-      const accepted = yield* engine.init(QueryApi.encodeRequest({ query: "FROM measured", format }))
-      let bytes = 0
-      let firstByteMs = 0
-      let peakRssMb = 0
-      let count = 0
-      yield* Stream.runForEach(accepted.chunks, (chunk) =>
-        Effect.sync(() => {
-          if (bytes === 0) firstByteMs = performance.now() - started
-          bytes += chunk.length
-          if (count++ % 64 === 0) peakRssMb = Math.max(peakRssMb, process.memoryUsage.rss() / 1e6)
-          each(chunk)
-        })
-      )
-      return { bytes, milliseconds: performance.now() - started, firstByteMs, peakRssMb }
-    })
-  )
-
 /** The hash of a file, of what `edit` makes of each piece of it. */
 const hashFile = async (path: string, edit: (bytes: Buffer) => Buffer | string): Promise<string> => {
   const hash = createHash("sha256")
@@ -89,11 +63,14 @@ const hashStream = (
 ) =>
   Effect.gen(function* () {
     const hash = createHash("sha256")
-    yield* stream(engine, format, (bytes) => {
-      hash.update(edit(bytes))
-    })
+    const accepted = yield* engine.init(QueryApi.encodeRequest({ query: "FROM measured", format }))
+    yield* Stream.runForEach(accepted.chunks, (bytes) =>
+      Effect.sync(() => {
+        hash.update(edit(bytes))
+      })
+    )
     return hash.digest("hex")
-  })
+  }).pipe(Effect.scoped)
 
 const same = (bytes: Buffer): Buffer => bytes
 const withoutCr = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1").replaceAll("\r", "")
@@ -133,40 +110,83 @@ const verify = Effect.fnUntraced(function* (
 const median = (values: ReadonlyArray<number>): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 
+/** One kind of run, in a process of its own. */
+interface Case {
+  readonly run: Run
+  readonly server: ChildProcess
+  readonly measured: Array<Measurement>
+}
+
+const start = (run: Run, database: string) =>
+  Effect.acquireRelease(
+    Effect.sync((): Case => {
+      const script = fileURLToPath(new URL("./support/DuckDbClients.ts", import.meta.url))
+      // More than its clients: each holds a thread of this pool while DuckDB computes.
+      const env = { ...process.env, UV_THREADPOOL_SIZE: "16" }
+      return { run, server: fork(script, [database], { env }), measured: [] }
+    }),
+    ({ server }) => Effect.sync(() => server.kill())
+  )
+
+const runOnce = async ({ run, server }: Case): Promise<Measurement> => {
+  server.send(run)
+  const [answer] = await Promise.race([
+    once(server, "message"),
+    once(server, "exit").then(([code]) => {
+      throw new Error(`the engine's process ended with ${code}`)
+    })
+  ])
+  return answer as Measurement
+}
+
+const round = (value: number, digits = 0): number | null =>
+  Number.isNaN(value) ? null : Number(value.toFixed(digits))
+
+const row = ({ measured, run }: Case, copies: ReadonlyArray<number>) => {
+  const bytes = measured[0]?.bytes ?? 0
+  const speed = bytes / 1e3 / median(measured.map(({ milliseconds }) => milliseconds))
+  const copySpeed = bytes / 1e3 / median(copies)
+  return {
+    format: run.format,
+    clients: run.clients,
+    megabytes: round(bytes / 1e6),
+    mbPerSecond: round(speed),
+    copyMbPerSecond: round(copySpeed),
+    ratio: round(speed / copySpeed, 2),
+    firstByteMs: round(median(measured.map(({ firstByteMs }) => firstByteMs)), 1),
+    peakRssMb: round(Math.max(...measured.map(({ peakRssMb }) => peakRssMb)))
+  }
+}
+
 const measure = Effect.fnUntraced(function* (
-  engine: QueryEngine["Service"],
+  database: string,
   copy: (path: string, options: string) => Promise<unknown>
 ) {
-  const measured = new Map<QueryApi.Format, Array<Measurement>>()
-  const baselines = new Map<QueryApi.Format, Array<number>>()
-  for (let repeat = 0; repeat < repeats; repeat++) {
-    for (const format of QueryApi.Format.literals) {
-      const options = copies[format]
+  const runs = QueryApi.Format.literals.flatMap(
+    (format): ReadonlyArray<Run> => [
+      { clients: 1, format, query: "FROM measured" },
+      { clients: 8, format, query: "FROM eighth" }
+    ]
+  )
+  const results: Array<ReturnType<typeof row>> = []
+  for (const run of runs) {
+    const one = yield* start(run, database)
+    const options = copies[run.format]
+    const copied: Array<number> = []
+    // The first run also pays for a process that has just started.
+    yield* Effect.promise(() => runOnce(one))
+    for (let repeat = 0; repeat < repeats; repeat++) {
+      const started = performance.now()
       if (options !== undefined) {
-        const started = performance.now()
         yield* Effect.promise(() => copy("/dev/null", options))
-        baselines.set(format, [...(baselines.get(format) ?? []), performance.now() - started])
+        copied.push(performance.now() - started)
       }
-      const measurement = yield* stream(engine, format, () => {})
-      measured.set(format, [...(measured.get(format) ?? []), measurement])
+      one.measured.push(yield* Effect.promise(() => runOnce(one)))
     }
+    results.push(row(one, copied))
+    one.server.disconnect()
   }
-  return QueryApi.Format.literals.map((format) => {
-    const runs = measured.get(format) ?? []
-    const bytes = runs[0]?.bytes ?? 0
-    const speed = bytes / 1e3 / median(runs.map(({ milliseconds }) => milliseconds))
-    const copySpeed = bytes / 1e3 / median(baselines.get(format) ?? [])
-    return {
-      format,
-      rows,
-      megabytes: Math.round(bytes / 1e6),
-      mbPerSecond: Math.round(speed),
-      copyMbPerSecond: Number.isNaN(copySpeed) ? null : Math.round(copySpeed),
-      ratio: Number.isNaN(copySpeed) ? null : Number((speed / copySpeed).toFixed(2)),
-      firstByteMs: Number(median(runs.map(({ firstByteMs }) => firstByteMs)).toFixed(1)),
-      peakRssMb: Math.round(Math.max(...runs.map(({ peakRssMb }) => peakRssMb)))
-    }
-  })
+  return results
 })
 
 const program = Effect.gen(function* () {
@@ -179,16 +199,17 @@ const program = Effect.gen(function* () {
     const instance = await DuckDBInstance.create(database)
     const connection = await instance.connect()
     await connection.run(table)
+    await connection.run(`CREATE TABLE eighth AS FROM measured LIMIT ${Math.floor(rows / 8)}`)
     connection.disconnectSync()
     instance.closeSync()
   })
   const instance = yield* Effect.promise(() => DuckDBInstance.create(database, { access_mode: "READ_ONLY" }))
   const connection = yield* Effect.promise(() => instance.connect())
   const copy = (path: string, options: string) => connection.run(`COPY measured TO '${path}' (${options})`)
-  const engine = yield* DuckDbEngine.make({ database })
-
-  yield* verify(engine, copy, directory)
-  const results = yield* measure(engine, copy)
+  yield* Effect.scoped(
+    Effect.flatMap(DuckDbEngine.make({ database }), (engine) => verify(engine, copy, directory))
+  )
+  const results = yield* measure(database, copy)
   console.table(results)
   return results
 })

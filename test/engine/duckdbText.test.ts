@@ -48,6 +48,18 @@ describe("Lexer.trimEnd", () => {
   }
 })
 
+describe("Lexer.calls", () => {
+  for (const [sql, expected] of [
+    ["SELECT Abs(1), 'no(' FROM a.b -- c(\n(d)", ["abs", "b"]],
+    ['FROM "Range" /* x( */ (3)', ["range"]],
+    ["SELECT $$no()$$", []]
+  ] as const) {
+    it(`finds ${JSON.stringify(expected)} in ${JSON.stringify(sql)}`, () => {
+      assert.deepStrictEqual(Array.from(Lexer.calls(sql)), [...expected])
+    })
+  }
+})
+
 describe("Lexer.explained", () => {
   for (const [sql, expected] of [
     ["EXPLAIN SELECT 1", "SELECT 1"],

@@ -244,6 +244,31 @@ describe("every type", () => {
     )
   )
 
+  it.effect("in NDJSON as to_json prints it, whether or not a row has a NULL", () =>
+    withEngine({}, (engine) =>
+      Effect.gen(function* () {
+        const values = [
+          "7",
+          "'it''s \"x\" ' || chr(10)",
+          "TIMESTAMP '2024-01-02 03:04:05'",
+          "0.1::DOUBLE",
+          "[1, NULL]"
+        ]
+        const names = ['a"b', "back\\slash", "tab\t", "it's", "ü😀"]
+        const row = (skipped: number) =>
+          `SELECT ${values.map((sql, index) => `${index === skipped ? `nullif(${sql}, ${sql})` : sql} AS "${names[index]?.replaceAll('"', '""')}"`).join(", ")}`
+        const rows = [-1, 0, -1, 1, 2, 3, 4, -1].map(row).join(" UNION ALL ")
+        const format = "application/x-ndjson"
+        const printed = yield* text(engine, `SELECT to_json(t)::VARCHAR AS line FROM (${rows}) t`, { format })
+        const expected = printed
+          .trimEnd()
+          .split("\n")
+          .map((line) => JSON.parse(line).line)
+        assert.strictEqual(yield* text(engine, rows, { format }), `${expected.join("\n")}\n`)
+      })
+    )
+  )
+
   it.effect("in CSV", () =>
     withEngine({}, (engine) =>
       Effect.gen(function* () {

@@ -143,13 +143,16 @@ const furnish = Effect.fnUntraced(function* (
   if (options.allowExternalAccess !== true) yield* seal(run, files.flat())
 })
 
-/** From here on only `files` can be read, and no setting can be changed any more. */
+/** From here on only `files` can be read, and no setting of the instance can be changed any more. */
 const seal = Effect.fnUntraced(function* (
   run: Run,
   files: ReadonlyArray<string>
 ): Effect.fn.Return<void, DuckDbError> {
   if (files.length > 0) yield* run("tables", `SET allowed_paths = ${Sql.list(files)}`)
   yield* run("allowExternalAccess", "SET enable_external_access = false")
+  // `Session` sizes its buffer. It is a setting of a connection, and a client has neither SET nor a
+  // connection that outlives its query.
+  yield* run("allowExternalAccess", "SET allowed_configs = ['streaming_buffer_size']")
   yield* run("allowExternalAccess", "SET lock_configuration = true")
 })
 

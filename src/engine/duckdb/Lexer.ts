@@ -50,6 +50,18 @@ export const trimEnd = (sql: string): string => {
   return sql.slice(0, end)
 }
 
+/** The names that stand before a parenthesis, as functions do, in small letters. */
+export const calls = (sql: string): ReadonlySet<string> => {
+  const names = new Set<string>()
+  let last = ""
+  for (const { text, blank } of tokens(sql)) {
+    if (blank) continue
+    if (text === "(") names.add(last.replaceAll('"', "").toLowerCase())
+    last = text
+  }
+  return names
+}
+
 /**
  * The statement that an `EXPLAIN` explains, or `undefined` where the text is none that is understood.
  * Options in parentheses and the words `ANALYZE` and `VERBOSE` may stand between.

@@ -43,8 +43,11 @@ export const encode = (format: Format, rows: ResultStream.Rows, staging: Staging
   }
 }
 
-const objects = (rows: ResultStream.Rows) =>
-  TextStream.encoder(NonFinite.suspicion(rows.source.columns.map(({ type }) => Types.name(type))))
+/** `TextSql` sees to columns of floating-point numbers themselves. */
+const objects = (rows: ResultStream.Rows) => {
+  const types = rows.source.columns.map(({ type }) => Types.name(type))
+  return TextStream.encoder(NonFinite.suspicion(types.filter((name) => !Types.isFloat(name))))
+}
 
 const openBracket = 0x5b
 

@@ -75,6 +75,10 @@ const prepareOnly = Effect.fnUntraced(function* (
   if (Sentinel.mentioned(query)) {
     return yield* queryError("not_allowed", `${Sentinel.database} is the engine's own and not to be named`)
   }
+  const forbidden = Array.from(Lexer.calls(query)).find((name) => serverFunctions.has(name))
+  if (forbidden !== undefined) {
+    return yield* queryError("not_allowed", `The function ${forbidden} is not for clients`)
+  }
   if (Lexer.trimEnd(query) === "") return yield* queryError("invalid_query", "The query holds no statement")
   const extracted = yield* Effect.mapError(
     session.call((connection) => connection.extractStatements(query)),
@@ -94,6 +98,24 @@ const prepareOnly = Effect.fnUntraced(function* (
     rejected
   )
 })
+
+/**
+ * Functions that change the whole instance from within a SELECT, which DuckDB does not lock: with its log on,
+ * everyone's queries can be read. The last two run SQL that is only known when they are called.
+ */
+const serverFunctions: ReadonlySet<string> = new Set([
+  "enable_logging",
+  "disable_logging",
+  "truncate_duckdb_logs",
+  "enable_profiling",
+  "disable_profiling",
+  "enable_peg_parser",
+  "disable_peg_parser",
+  "checkpoint",
+  "force_checkpoint",
+  "query",
+  "json_execute_serialized_sql"
+])
 
 const reading: ReadonlySet<StatementType> = new Set([StatementType.SELECT])
 

@@ -21,31 +21,55 @@ export interface Source {
 }
 
 /** One column: a JSON object with a line feed after it. The sentinel is NULL. */
-export const ndjson = (source: Source): string => objects(source, "concat(to_json(", "), chr(10))")
+export const ndjson = (source: Source): string => objects(source, "{", "}\n")
 
 /** One column: a JSON object with a comma before it. The sentinel is NULL. */
-export const json = (source: Source): string => objects(source, "concat(',', to_json(", "))")
+export const json = (source: Source): string => objects(source, ",{", "}")
 
+/**
+ * Rows without NULL and non-finite numbers are joined from the texts of their columns, which takes DuckDB a
+ * sixth less time than `to_json` of the row; the others look at each column.
+ */
 const objects = (source: Source, before: string, after: string): string => {
-  const row = rowAlias(source.columns)
-  return `SELECT ${before}${row}${after} FROM (\n${named(source)}\n) AS ${row} UNION ALL SELECT NULL FROM ${Sentinel.table}`
+  const fields = source.columns.map(jsonField)
+  const plain = fields.flatMap(({ key, quote, text }, index) => [
+    Sql.literal(`${index === 0 ? before : `${fields[index - 1]?.quote},`}${key}${quote}`),
+    text
+  ])
+  const careful = fields.flatMap(({ key, quote, text, present }, index) => [
+    Sql.literal(`${index === 0 ? before : ","}${key}`),
+    `CASE WHEN ${present} THEN ${quote === "" ? text : `concat('"', ${text}, '"')`} ELSE 'null' END`
+  ])
+  const ofPlain = [...plain, Sql.literal(`${fields.at(-1)?.quote}${after}`)].join(", ")
+  const ofCareful = [...careful, Sql.literal(after)].join(", ")
+  const allPresent = fields.map(({ present }) => present).join(" AND ")
+  return `SELECT CASE WHEN ${allPresent} THEN concat(${ofPlain}) ELSE concat(${ofCareful}) END ${fromRenamed(source)} UNION ALL SELECT NULL FROM ${Sentinel.table}`
 }
 
-/** The source with a name for every field. */
-const named = (source: Source): string => {
-  if (!source.columns.some(({ type }) => Types.mayHaveUnnamed(type))) return source.sql
-  const columns = source.columns.map(
-    ({ name, type }, index) => `CAST(c${index} AS ${Types.name(type)}) AS ${Sql.identifier(name)}`
-  )
-  return `SELECT ${columns.join(", ")} ${fromRenamed(source)}`
+/** A column as a member of an object. */
+interface JsonField {
+  readonly key: string
+  /** SQL for whether there is a value; JSON has no word for a number that is not finite. */
+  readonly present: string
+  /** SQL for the value's text, which stands between two of `quote`. */
+  readonly text: string
+  readonly quote: '"' | ""
 }
 
-/** `to_json(x)` means the column `x` before the row `x`, so the row is called as no column is. */
-const rowAlias = (columns: ReadonlyArray<ResultColumn>): string => {
-  const taken = new Set(columns.map(({ name }) => name.toLowerCase()))
-  let alias = "r"
-  while (taken.has(alias)) alias += "_"
-  return alias
+/** Types whose text needs no escapes. A cast makes it faster than `to_json`, which numbers are best left to. */
+const quotedTypes = /^(DATE|TIME(STAMP)?(_S|_MS|_NS)?( WITH TIME ZONE)?|INTERVAL|UUID)$/
+
+const jsonField = ({ name, type }: ResultColumn, index: number): JsonField => {
+  const column = `c${index}`
+  const typeName = Types.name(type)
+  const quoted = quotedTypes.test(typeName)
+  const named = Types.mayHaveUnnamed(type) ? `CAST(${column} AS ${typeName})` : column
+  return {
+    key: `${JSON.stringify(name)}:`,
+    present: Types.isFloat(typeName) ? `isfinite(${column})` : `${column} IS NOT NULL`,
+    text: quoted ? `CAST(${column} AS VARCHAR)` : `to_json(${named})`,
+    quote: quoted ? '"' : ""
+  }
 }
 
 /** One column: a record of RFC 4180 with its CRLF. The sentinel is NULL. */

@@ -48,3 +48,6 @@ const members = (
  * so it is cast to {@link name}, which numbers them.
  */
 export const mayHaveUnnamed = (type: DuckDBType): boolean => type.toString().includes('"" ')
+
+/** Whether values of the type of this name may be NaN or infinite. Nested types are not looked into. */
+export const isFloat = (name: string): boolean => name === "FLOAT" || name === "DOUBLE"

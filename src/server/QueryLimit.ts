@@ -2,6 +2,7 @@
  * Limits how many queries run at a time: a bounded number waits for its turn, and what is beyond is rejected.
  */
 import * as Effect from "effect/Effect"
+import * as Scope from "effect/Scope"
 import * as QueryApi from "../engine/QueryApi.ts"
 import { QueryEngine, QueryRejected } from "../engine/QueryEngine.ts"
 
@@ -25,53 +26,87 @@ const overloaded = (options: Options): QueryRejected =>
     )
   })
 
-/** The same engine, within limits. A query has its place until its scope closes; those who wait come in order. */
-export const make = (engine: QueryEngine["Service"], options: Options): QueryEngine["Service"] => {
-  const waiting = new Set<() => void>()
-  let running = 0
+/** The places that queries take: a bounded number runs, and a bounded number waits in the order of arrival. */
+class Places {
+  private readonly options: Options
+  private readonly waiting = new Set<Place>()
+  private running = 0
 
-  const leave = () => {
-    const [next] = waiting
-    if (next === undefined) {
-      running--
-    } else {
-      // The place is handed on.
-      waiting.delete(next)
-      next()
-    }
+  constructor(options: Options) {
+    this.options = options
   }
 
-  const enter = Effect.suspend(() => {
-    let inside = false
-    let resume = () => {}
-    const call = () => {
-      inside = true
-      resume()
+  /** Takes a place to run, or else one in the queue, or none. */
+  enter(place: Place): "running" | "waiting" | "full" {
+    if (this.running < this.options.maxConcurrentQueries) {
+      this.running++
+      return "running"
     }
-    const turn = Effect.callback<void>((done) => {
-      resume = () => done(Effect.void)
-      if (inside) resume()
-    })
-    const exit = Effect.sync(() => {
-      if (inside) leave()
-      else waiting.delete(call)
-    })
-    return Effect.flatMap(
-      Effect.addFinalizer(() => exit),
-      () => {
-        // The place, or that in the queue, is taken in the step that looks for it: nobody comes in between.
-        if (running < options.maxConcurrentQueries) {
-          running++
-          inside = true
-          return Effect.void
-        }
-        if (waiting.size >= options.maxQueuedQueries) return Effect.fail(overloaded(options))
-        waiting.add(call)
-        return turn
-      }
-    )
+    if (this.waiting.size >= this.options.maxQueuedQueries) return "full"
+    this.waiting.add(place)
+    return "waiting"
+  }
+
+  /** Leaves the queue. */
+  giveUp(place: Place): void {
+    this.waiting.delete(place)
+  }
+
+  /** Gives a place to run to whoever has waited longest. */
+  leave(): void {
+    const [next] = this.waiting
+    if (next === undefined) {
+      this.running--
+    } else {
+      this.waiting.delete(next)
+      next.call()
+    }
+  }
+}
+
+/** One query's place. */
+class Place {
+  private readonly places: Places
+  private runs = false
+  private resume: ((effect: Effect.Effect<void>) => void) | undefined
+
+  constructor(places: Places) {
+    this.places = places
+  }
+
+  /** Takes the place in one step, in which nobody can come in between, and waits for its turn. */
+  take(options: Options): Effect.Effect<void, QueryRejected> {
+    const entered = this.places.enter(this)
+    if (entered === "full") return Effect.fail(overloaded(options))
+    this.runs = entered === "running"
+    return this.runs ? Effect.void : this.turn
+  }
+
+  call(): void {
+    this.runs = true
+    this.resume?.(Effect.void)
+  }
+
+  readonly leave = Effect.sync(() => {
+    if (this.runs) this.places.leave()
+    else this.places.giveUp(this)
   })
 
+  private get turn(): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      this.resume = resume
+      if (this.runs) resume(Effect.void)
+    })
+  }
+}
+
+/** The same engine, within limits. A query has its place until its scope closes. */
+export const make = (engine: QueryEngine["Service"], options: Options): QueryEngine["Service"] => {
+  const places = new Places(options)
+  const enter = Effect.flatMap(Effect.scope, (scope) => {
+    const place = new Place(places)
+    return Effect.flatMap(Scope.addFinalizer(scope, place.leave), () => place.take(options))
+  })
   return QueryEngine.of({
     init: (request) => Effect.andThen(enter, engine.init(request))
   })

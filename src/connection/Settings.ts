@@ -28,7 +28,7 @@ export const defaults: Settings = {
   ...Frame.defaultOptions,
   heartbeatInterval: "5 seconds",
   chunkSize: 64 * 1024,
-  prefetchSize: 256 * 1024,
+  prefetchSize: 512 * 1024,
   batchSize: 512 * 1024,
   queryTimeout: "1 hour",
   writeTimeout: "30 seconds",

@@ -66,7 +66,7 @@ export const settings = {
   ),
   chunkSize: Setting.bytes("64 KiB", 1, "Largest body of a chunk message."),
   prefetchSize: Setting.bytes(
-    "256 KiB",
+    "512 KiB",
     1,
     "How much of a result is taken from the engine ahead of the socket."
   ),

@@ -308,6 +308,7 @@ class Writer implements FrameWriter {
       this.idle.closeUnsafe()
       Fiber.runIn(fiber, scope)
       fiber.addObserver((exit) => {
+        this.lastAt = clock.currentTimeMillisUnsafe()
         this.end(exit)
         this.pump()
       })
@@ -318,7 +319,6 @@ class Writer implements FrameWriter {
   private end(exit: Exit.Exit<void, Socket.SocketError>): void {
     const submission = this.current
     this.current = undefined
-    this.lastAt = this.parts.clock.currentTimeMillisUnsafe()
     this.idle.openUnsafe()
     submission?.ended(this.timeout !== undefined && Exit.isFailure(exit) ? Exit.fail(this.timeout) : exit)
   }

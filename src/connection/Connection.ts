@@ -185,7 +185,7 @@ class Session {
         publish,
         state: () => this.state,
         dispatch: (event) => this.dispatch(event),
-        setDeadline: heartbeat.setDeadline
+        setDeadline: (deadline, at) => heartbeat.setDeadline(deadline, at)
       })
       return { fork, frames, heartbeat, responses }
     })

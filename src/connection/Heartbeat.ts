@@ -2,8 +2,10 @@
  * The one sleeping fiber of a connection: it writes a heartbeat whenever nothing has been written for the
  * interval, and reports the connection's deadlines when they are over.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Frame from "../wire/Frame.ts"
@@ -23,7 +25,7 @@ export interface Heartbeat {
 export interface Options {
   /** Silence after which a heartbeat is written, in milliseconds; may be `Infinity`. */
   readonly intervalMillis: number
-  readonly writer: Pick<FrameWriter.FrameWriter, "write" | "isWriting" | "lastWriteAt">
+  readonly writer: Pick<FrameWriter.FrameWriter, "submit" | "isWriting" | "lastWriteAt">
   /** Called once for each deadline that is over. */
   readonly onExpired: (deadline: Deadline) => void
   /** Called with the failure of a heartbeat's write; no heartbeat follows. */
@@ -44,97 +46,118 @@ export const dueAt = (
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Heartbeat, never, Scope.Scope> {
-  const scope = yield* Effect.scope
-  const clock = yield* Clock.Clock
-  const fork = Effect.runForkWith(yield* Effect.context<never>())
-  const { writer } = options
-  // An interval of nothing would leave room for nothing else.
-  const intervalMillis = Math.max(1, options.intervalMillis)
-  const at: Record<Deadline, number> = {
+  const pulse = new Pulse({
+    options,
+    scope: yield* Effect.scope,
+    clock: yield* Clock.Clock,
+    fork: Effect.runForkWith(yield* Effect.context<never>())
+  })
+  pulse.start()
+  return pulse
+})
+
+interface Parts {
+  readonly options: Options
+  readonly scope: Scope.Scope
+  readonly clock: Clock.Clock
+  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+}
+
+class Pulse implements Heartbeat, FrameWriter.Submission {
+  private readonly parts: Parts
+  private readonly intervalMillis: number
+  private readonly at: Record<Deadline, number> = {
     idle: Number.POSITIVE_INFINITY,
     request: Number.POSITIVE_INFINITY,
     query: Number.POSITIVE_INFINITY
   }
-  let wakeAt = Number.NEGATIVE_INFINITY
-  let beating = false
-  let failed = false
-  let messages = 0
-  let waits = 0
+  private fiber: Fiber.Fiber<void> | undefined
+  private wakeAt = Number.NEGATIVE_INFINITY
+  private beating = false
+  private failed = false
+  private messages = 0
+  private waits = 0
 
-  const due = (now: number): number => {
-    if (failed) return Number.POSITIVE_INFINITY
-    return beating ? now + intervalMillis : dueAt(now, intervalMillis, writer)
+  constructor(parts: Parts) {
+    this.parts = parts
+    // An interval of nothing would leave room for nothing else.
+    this.intervalMillis = Math.max(1, parts.options.intervalMillis)
   }
 
-  const expire = (now: number): void => {
-    for (const deadline of deadlines) {
-      if (at[deadline] > now) continue
-      at[deadline] = Number.POSITIVE_INFINITY
-      options.onExpired(deadline)
+  /** In a turn of its own: whoever sets a deadline may be in the middle of a write. */
+  start(): void {
+    const { fork, scope } = this.parts
+    this.wakeAt = Number.NEGATIVE_INFINITY
+    this.fiber = Fiber.runIn(fork(Effect.andThen(Effect.yieldNow, this.loop)), scope)
+  }
+
+  setDeadline(deadline: Deadline, time: number): void {
+    this.at[deadline] = time
+    // A deadline sooner than the fiber's next look wakes it; later ones cost nothing.
+    if (time >= this.wakeAt) return
+    this.fiber?.interruptUnsafe()
+    this.start()
+  }
+
+  statistics(): HeartbeatStatistics {
+    return {
+      bytesTransferred: this.messages * Frame.headerSize,
+      messages: this.messages,
+      waits: this.waits,
+      reason: this.beating ? "write" : "wait"
     }
   }
 
-  // Another write may have come first while this one waited for its turn.
-  const take = () => {
-    const now = clock.currentTimeMillisUnsafe()
-    if (dueAt(now, intervalMillis, writer) > now) return noHeartbeat
-    messages++
+  // The loop does not wait for its heartbeats: a peer that reads none of them must not hold up the deadlines.
+  private readonly loop: Effect.Effect<void> = Effect.suspend(() => {
+    const now = this.parts.clock.currentTimeMillisUnsafe()
+    const due = this.due(now)
+    this.wakeAt = Math.min(due, this.at.idle, this.at.request, this.at.query)
+    if (this.wakeAt > now) {
+      if (this.wakeAt === Number.POSITIVE_INFINITY) return Effect.never
+      this.waits++
+      return Effect.andThen(Effect.sleep(this.wakeAt - now), this.loop)
+    }
+    this.expire(now)
+    if (due <= now) this.beat()
+    return this.loop
+  })
+
+  private due(now: number): number {
+    if (this.failed) return Number.POSITIVE_INFINITY
+    return this.beating
+      ? now + this.intervalMillis
+      : dueAt(now, this.intervalMillis, this.parts.options.writer)
+  }
+
+  private expire(now: number): void {
+    for (const deadline of deadlines) {
+      if (this.at[deadline] > now) continue
+      this.at[deadline] = Number.POSITIVE_INFINITY
+      this.parts.options.onExpired(deadline)
+    }
+  }
+
+  private beat(): void {
+    this.beating = true
+    this.parts.options.writer.submit(this)
+  }
+
+  readonly urgent = true
+
+  /** Another write may have come first while this one waited for its turn. */
+  take(): ReadonlyArray<Frame.Frame> {
+    const now = this.parts.clock.currentTimeMillisUnsafe()
+    if (dueAt(now, this.intervalMillis, this.parts.options.writer) > now) return noHeartbeat
+    this.messages++
     return heartbeat
   }
 
-  const beat = Effect.onExit(
-    Effect.catch(writer.write(take, { urgent: true }), (error) =>
-      Effect.sync(() => {
-        failed = true
-        options.onWriteFailed(error)
-      })
-    ),
-    () =>
-      Effect.sync(() => {
-        beating = false
-      })
-  )
-
-  // The loop does not wait for its heartbeats: a peer that reads none of them must not hold up the deadlines.
-  const loop = Effect.gen(function* () {
-    while (true) {
-      const now = clock.currentTimeMillisUnsafe()
-      const dueNext = due(now)
-      wakeAt = Math.min(dueNext, at.idle, at.request, at.query)
-      if (wakeAt > now) {
-        if (wakeAt === Number.POSITIVE_INFINITY) return yield* Effect.never
-        waits++
-        yield* Effect.sleep(wakeAt - now)
-        continue
-      }
-      expire(now)
-      if (dueNext <= now) {
-        beating = true
-        Fiber.runIn(fork(beat), scope)
-      }
-    }
-  })
-
-  // In a turn of its own: whoever sets a deadline may be in the middle of a write.
-  const start = () => {
-    wakeAt = Number.NEGATIVE_INFINITY
-    return Fiber.runIn(fork(Effect.andThen(Effect.yieldNow, loop)), scope)
+  ended(exit: Exit.Exit<void, FrameWriter.Failure>): void {
+    this.beating = false
+    if (Exit.isSuccess(exit)) return
+    this.failed = true
+    const error = Cause.findErrorOption(exit.cause)
+    if (error._tag === "Some") this.parts.options.onWriteFailed(error.value)
   }
-  let fiber = start()
-
-  return {
-    setDeadline: (deadline, time) => {
-      at[deadline] = time
-      // A deadline sooner than the fiber's next look wakes it; later ones cost nothing.
-      if (time >= wakeAt) return
-      fiber.interruptUnsafe()
-      fiber = start()
-    },
-    statistics: () => ({
-      bytesTransferred: messages * Frame.headerSize,
-      messages,
-      waits,
-      reason: beating ? "write" : "wait"
-    })
-  }
-})
+}

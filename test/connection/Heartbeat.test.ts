@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Latch from "effect/Latch"
+import * as Exit from "effect/Exit"
 import * as TestClock from "effect/testing/TestClock"
 import * as Heartbeat from "../../src/connection/Heartbeat.ts"
 import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
+import type * as FrameWriter from "../../src/wire/FrameWriter.ts"
 import * as Served from "../support/Served.ts"
 
 const heartbeatInterval = 5000
@@ -106,20 +107,21 @@ describe("a heartbeat", () => {
 
   it.effect("is not written if something else was while it waited for its turn", () =>
     Effect.gen(function* () {
-      const turn = Latch.makeUnsafe(false)
+      const clock = yield* Clock.Clock
+      const waiting: Array<FrameWriter.Submission> = []
       const taken: Array<number> = []
       let lastWriteAt = 0
+      const turn = () => {
+        for (const submission of waiting.splice(0)) {
+          taken.push(submission.take().length)
+          if (taken.at(-1) === 1) lastWriteAt = clock.currentTimeMillisUnsafe()
+          submission.ended(Exit.void)
+        }
+      }
       const heartbeat = yield* Heartbeat.make({
         intervalMillis: heartbeatInterval,
         writer: {
-          write: (take) =>
-            Effect.andThen(
-              turn.await,
-              Effect.map(Clock.currentTimeMillis, (now) => {
-                taken.push(take().length)
-                if (taken.at(-1) === 1) lastWriteAt = now
-              })
-            ),
+          submit: (submission) => waiting.push(submission),
           isWriting: () => false,
           lastWriteAt: () => lastWriteAt
         },
@@ -129,10 +131,11 @@ describe("a heartbeat", () => {
       yield* TestClock.adjust(6000)
       assert.strictEqual(heartbeat.statistics().reason, "write")
       lastWriteAt = 6000
-      turn.openUnsafe()
+      turn()
       assert.deepStrictEqual(taken, [0])
       assert.deepInclude(heartbeat.statistics(), { messages: 0, bytesTransferred: 0, reason: "wait" })
       yield* TestClock.adjust(5000)
+      turn()
       assert.deepStrictEqual(taken, [0, 1])
     })
   )

@@ -4,7 +4,6 @@
 import type * as Net from "node:net"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
@@ -61,7 +60,7 @@ export const make = Effect.fnUntraced(function* (
       address,
       backlog: config.backlog,
       keepAlive: config.keepAlive,
-      onConnection: (socket) => connections.accept(arrival(socket, address, config.writeTimeout)),
+      onConnection: (socket) => connections.accept(arrival(socket, address)),
       onAcceptError: (error) =>
         runFork(Effect.logError(`Error (${error.message}) accepting on ${Address.format(address)}`))
     })
@@ -73,34 +72,12 @@ export const make = Effect.fnUntraced(function* (
   return Server.of({ addresses, connections: connections.size, stopNow: connections.stopNow })
 })
 
-const arrival = (
-  socket: Net.Socket,
-  address: Address.Address,
-  writeTimeout: Duration.Input
-): Connections.Arrival => ({
-  socket: open(socket, writeTimeout),
+const arrival = (socket: Net.Socket, address: Address.Address): Connections.Arrival => ({
+  socket: NetSocket.make(socket),
   endpoints: (id) => endpoints(socket, address, id),
   unsent: () => unsent(socket),
   drop: () => socket.destroy()
 })
-
-const open = (socket: Net.Socket, writeTimeout: Duration.Input) =>
-  NetSocket.make(
-    socket,
-    Effect.sync(() => {
-      if (socket.closed) return
-      // Node closes a socket once it has sent what it holds; a peer that takes nothing of that gets no more
-      // time than for any other write. The connection has ended, so this is between Node and the kernel.
-      socket.setTimeout(timerMillis(writeTimeout), () => socket.destroy())
-      socket.destroySoon()
-    })
-  )
-
-/** A duration as Node's timers take it: none is 0. */
-const timerMillis = (input: Duration.Input): number => {
-  const duration = Duration.fromInputUnsafe(input)
-  return Duration.isFinite(duration) ? Math.min(Math.ceil(Duration.toMillis(duration)), 2 ** 31 - 1) : 0
-}
 
 const endpoints = (socket: Net.Socket, address: Address.Address, id: number) =>
   address._tag === "Unix"

@@ -11,6 +11,7 @@
  * chunk; a body split over chunks is gathered in a buffer that grows with the bytes received, never with the
  * length claimed.
  */
+import { Buffer } from "node:buffer"
 import * as Schema from "effect/Schema"
 
 /**
@@ -243,6 +244,9 @@ export const makeDecoder = <E = never>(options: Options<E>): Decoder<E> => new D
 
 const empty = new Uint8Array(0)
 
+// A body is handed out only when all of it has been received, so clearing it first would be work for nothing.
+const uninitialised = (length: number) => new Uint8Array(Buffer.allocUnsafeSlow(length).buffer)
+
 class DecoderImpl<E> implements Decoder<E> {
   private readonly options: Options<E>
   private readonly maxFrameSize: number
@@ -372,7 +376,7 @@ class DecoderImpl<E> implements Decoder<E> {
   private gather(chunk: Uint8Array, start: number, end: number): void {
     const needed = this.bodyFilled + end - start
     if (needed > this.body.length) {
-      const grown = new Uint8Array(Math.min(this.bodyLength, Math.max(needed * 4, 256)))
+      const grown = uninitialised(Math.min(this.bodyLength, Math.max(needed * 4, 256)))
       grown.set(this.body)
       this.body = grown
     }

@@ -18,13 +18,17 @@ const failed = (reason: Socket.SocketError["reason"]) => new Socket.SocketError(
 const closed = (code: number) => failed(new Socket.SocketCloseError({ code }))
 const notWritable = (cause: unknown) => failed(new Socket.SocketWriteError({ cause }))
 
+/** How many bytes are read ahead of whoever pulls, besides what Node itself buffers. */
+const readAheadSize = 256 * 1024
+
 /**
- * Reads chunks as they arrive. Nothing is read ahead but what Node itself buffers: when a chunk arrives that
- * nobody waits for, the socket is paused until it has been taken.
+ * Reads chunks as they arrive. When more have arrived than are read ahead, the socket is paused until they have
+ * been taken, so that the peer is held back.
  */
 class Reading {
   private readonly socket: Net.Socket
   private chunks: Array<Uint8Array> = []
+  private bytes = 0
   private waiter: ((effect: Effect.Effect<Chunks, Socket.SocketError>) => void) | undefined
   private error: Socket.SocketError | undefined
 
@@ -39,11 +43,9 @@ class Reading {
 
   readonly pull: Effect.Effect<Chunks, Socket.SocketError> = Effect.callback((resume) => {
     this.waiter = resume
-    if (this.chunks.length > 0 || this.error !== undefined) {
-      this.hand()
-      return undefined
-    }
+    this.hand()
     if (this.socket.isPaused()) this.socket.resume()
+    if (this.waiter === undefined) return undefined
     return Effect.sync(() => {
       this.waiter = undefined
     })
@@ -59,22 +61,26 @@ class Reading {
     this.fail(closed(1006))
   })
 
+  /** Gives whoever waits what there is. */
   private hand(): void {
-    const { chunks, waiter } = this
+    const { chunks, error, waiter } = this
     if (waiter === undefined) return
-    this.waiter = undefined
     if (chunks.length > 0) {
+      this.waiter = undefined
       this.chunks = []
+      this.bytes = 0
       waiter(Effect.succeed(chunks as unknown as Chunks))
-    } else if (this.error !== undefined) {
-      waiter(Effect.fail(this.error))
+    } else if (error !== undefined) {
+      this.waiter = undefined
+      waiter(Effect.fail(error))
     }
   }
 
   private readonly onData = (chunk: Uint8Array): void => {
     this.chunks.push(chunk)
-    if (this.waiter === undefined) this.socket.pause()
-    else this.hand()
+    this.bytes += chunk.length
+    this.hand()
+    if (this.bytes >= readAheadSize) this.socket.pause()
   }
 
   /** The peer sends nothing more; what has arrived is still handed over. */
@@ -156,14 +162,19 @@ class Writing implements Socket.Writer {
 const socketClosed = () => new Error("socket closed")
 
 /**
- * The Effect socket of a connected one. `release` runs when the scope of its reader closes. It can be read once.
+ * The Effect socket of a connected one. It can be read once; the scope of the reader owns the socket, and closing
+ * it closes the socket after what was written.
  */
-export const make = (socket: Net.Socket, release: Effect.Effect<void>): Socket.Socket =>
+export const make = (socket: Net.Socket): Socket.Socket =>
   Socket.make({
     reader: Effect.map(
       Effect.acquireRelease(
         Effect.sync(() => new Reading(socket)),
-        (reading) => Effect.andThen(reading.close, release)
+        (reading) =>
+          Effect.andThen(
+            reading.close,
+            Effect.sync(() => socket.destroySoon())
+          )
       ),
       ({ pull }) => ({ pull, upgrade: Socket.SocketUpgradeError.unsupported })
     ),
@@ -193,7 +204,7 @@ export const connect = (
         orElse: () => Effect.fail(notOpen("Timeout", new Error("Connection timed out")))
       })
     ),
-    Effect.map((socket) => make(socket, Effect.void))
+    Effect.map(make)
   )
 
 const open = (address: Address.Address): Net.Socket =>

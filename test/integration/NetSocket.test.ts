@@ -30,11 +30,7 @@ const pair = Effect.gen(function* () {
   const near = yield* Fiber.join(accepted)
   near.on("error", () => {})
   yield* Effect.addFinalizer(() => Effect.sync(() => near.destroy()))
-  const socket = NetSocket.make(
-    near,
-    Effect.sync(() => near.destroySoon())
-  )
-  return { near, peer, socket }
+  return { near, peer, socket: NetSocket.make(near) }
 })
 
 const reason = (error: Socket.SocketError) => error.reason._tag

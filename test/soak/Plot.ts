@@ -134,6 +134,7 @@ export const svg = ({ charts, seconds, title }: Plot): string => {
   const drawn = charts.flatMap((chart, i) => draw(chart, seconds, top + 28 + i * (chartHeight + gap)))
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">`,
+    "<title>The server over the time of a soak</title>",
     `<style>${style}</style>`,
     `<rect width="${width}" height="${height}" fill="#fff"/>`,
     label(left, 24, "start", title, ' style="font-size:15px"'),

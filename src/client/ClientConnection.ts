@@ -64,7 +64,7 @@ const open = Effect.fnUntraced(function* (
   const reporting = onRead(socket, () => {
     lastReadAt = clock.currentTimeMillisUnsafe()
   })
-  const frames = yield* Scope.provide(FrameSocket.make(reporting, options), scope)
+  const frames = yield* Scope.provide(FrameSocket.make(reporting, { ...options, splitChunks: true }), scope)
   const session = new Session({ clock, frames, options, scope, lastReadAt: () => lastReadAt })
   yield* Scope.addFinalizer(scope, session.dispatch({ _tag: "Close" }))
   yield* Effect.forkIn(session.read, scope, { startImmediately: true })

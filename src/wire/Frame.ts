@@ -216,14 +216,24 @@ const checkHeader = (tag: number, bodyLength: number): UnknownType | UnexpectedB
   return undefined
 }
 
+/** A chunk that arrives in parts says the same as several chunks, of which the last has its type. */
+const partTag = (tag: number): Type | undefined =>
+  tag === Type.Intermediate || tag === Type.Final ? Type.Intermediate : undefined
+
+export interface DecoderOptions extends Options {
+  /** Whether a chunk message is handed out in parts as they arrive, each as a chunk: nothing is copied. */
+  readonly splitChunks?: boolean | undefined
+}
+
 /**
  * A decoder at the start of a connection's input.
  */
-export const makeDecoder = (options: Options = defaultOptions): Decoder => {
+export const makeDecoder = (options: DecoderOptions = defaultOptions): Decoder => {
   const decoder = LengthDelimited.makeDecoder({
     ...layouts[options.lengthCounts],
     maxFrameSize: options.maxFrameSize,
-    checkHeader
+    checkHeader,
+    partTag: options.splitChunks === true ? partTag : undefined
   })
   let frames: Array<Frame> | undefined
   let failure: FrameError | undefined

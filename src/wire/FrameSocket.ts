@@ -11,7 +11,7 @@ import * as Socket from "effect/socket/Socket"
 import * as Frame from "./Frame.ts"
 import * as FrameWriter from "./FrameWriter.ts"
 
-export interface Options extends FrameWriter.Options {
+export interface Options extends FrameWriter.Options, Frame.DecoderOptions {
   /** Called when a frame has begun to arrive and is not complete, and when nothing is left of it. */
   readonly onPartial?: ((partial: boolean) => void) | undefined
 }

@@ -11,7 +11,6 @@
  * chunk; a body split over chunks is gathered in a buffer that grows with the bytes received, never with the
  * length claimed.
  */
-import { Buffer } from "node:buffer"
 import * as Schema from "effect/Schema"
 
 /**
@@ -52,6 +51,11 @@ export interface Layout {
 export interface Options<E = never> extends Layout {
   readonly maxFrameSize: number
   readonly checkHeader?: ((tag: number, bodyLength: number) => E | undefined) | undefined
+  /**
+   * For tags whose bodies may be handed out in parts as they arrive, the tag of a part that is not the last. Such
+   * bodies are never copied.
+   */
+  readonly partTag?: ((tag: number) => number | undefined) | undefined
 }
 
 /**
@@ -244,9 +248,6 @@ export const makeDecoder = <E = never>(options: Options<E>): Decoder<E> => new D
 
 const empty = new Uint8Array(0)
 
-// A body is handed out only when all of it has been received, so clearing it first would be work for nothing.
-const uninitialised = (length: number) => new Uint8Array(Buffer.allocUnsafeSlow(length).buffer)
-
 class DecoderImpl<E> implements Decoder<E> {
   private readonly options: Options<E>
   private readonly maxFrameSize: number
@@ -364,6 +365,14 @@ class DecoderImpl<E> implements Decoder<E> {
       return at + length
     }
     const end = Math.min(chunk.length, at + length - this.bodyFilled)
+    const partTag = this.options.partTag?.(this.tag)
+    if (partTag !== undefined) {
+      this.bodyFilled += end - at
+      const isLast = this.bodyFilled === length
+      if (isLast) this.dropBody()
+      emit(isLast ? this.tag : partTag, new Uint8Array(chunk.buffer, chunk.byteOffset + at, end - at))
+      return end
+    }
     this.gather(chunk, at, end)
     if (this.bodyFilled === length) {
       const body = this.body
@@ -376,7 +385,7 @@ class DecoderImpl<E> implements Decoder<E> {
   private gather(chunk: Uint8Array, start: number, end: number): void {
     const needed = this.bodyFilled + end - start
     if (needed > this.body.length) {
-      const grown = uninitialised(Math.min(this.bodyLength, Math.max(needed * 4, 256)))
+      const grown = new Uint8Array(Math.min(this.bodyLength, Math.max(needed * 4, 256)))
       grown.set(this.body)
       this.body = grown
     }

@@ -155,6 +155,57 @@ describe("decoding", () => {
   })
 })
 
+describe("decoding with split chunks", () => {
+  const chunkTypes: ReadonlyArray<Frame.Type> = [Frame.Type.Intermediate, Frame.Type.Final]
+  const isChunk = (type: Frame.Type) => chunkTypes.includes(type)
+  const frame = fc.record({
+    type: fc.constantFrom(Frame.Type.Accept, Frame.Type.Intermediate, Frame.Type.Final, Frame.Type.Error),
+    body: fc.uint8Array({ maxLength: 40 })
+  })
+
+  /** Frames with the parts of a chunk put together again: those up to the one that has its type. */
+  const joined = (frames: ReadonlyArray<Frame.Frame>, sent: ReadonlyArray<Frame.Frame>) => {
+    const left = [...frames]
+    return sent.map(({ body, type }) => {
+      const parts: Array<number> = []
+      while (isChunk(type) && left[0] !== undefined && parts.length + left[0].body.length < body.length) {
+        expect(left[0].type).toBe(Frame.Type.Intermediate)
+        parts.push(...(left.shift()?.body ?? []))
+      }
+      const last = left.shift()
+      return { type: last?.type, body: Uint8Array.from([...parts, ...(last?.body ?? [])]) }
+    })
+  }
+
+  it("gives the same chunks in parts, as they arrive, and all other bodies whole", () => {
+    fc.assert(
+      fc.property(fc.array(frame, { maxLength: 6 }), fc.array(fc.nat(300)), (sent, cuts) => {
+        const bytes = Uint8Array.from(sent.flatMap((one) => [...Frame.encode(one)]))
+        const decoder = Frame.makeDecoder({ ...Frame.defaultOptions, splitChunks: true })
+        const frames: Array<Frame.Frame> = []
+        const ends = [...cuts.filter((cut) => cut < bytes.length).sort((a, b) => a - b), bytes.length]
+        let start = 0
+        for (const end of ends) {
+          expect(decoder.push(bytes.subarray(start, end), frames)).toBeUndefined()
+          start = end
+        }
+        expect(decoder.end()).toBeUndefined()
+        expect(joined(frames, sent)).toEqual(sent)
+      })
+    )
+  })
+
+  it("hands a part out before the rest has come, and still knows an end inside the frame", () => {
+    const decoder = Frame.makeDecoder({ ...Frame.defaultOptions, splitChunks: true })
+    const bytes = Frame.encode(Frame.make(Frame.Type.Final, Uint8Array.of(1, 2, 3)))
+    const frames: Array<Frame.Frame> = []
+    decoder.push(bytes.subarray(0, 7), frames)
+    expect(frames).toEqual([{ type: Frame.Type.Intermediate, body: Uint8Array.of(1, 2) }])
+    expect(decoder.partial).toBe(true)
+    expect(decoder.end()?.message).toBe("The input ended inside a frame, 7 of 8 bytes into it")
+  })
+})
+
 describe("encoding", () => {
   it("throws when a type that may have no body is given one", () => {
     for (const type of types) {

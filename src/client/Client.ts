@@ -47,8 +47,9 @@ export type Query = Parameters<typeof QueryApi.encodeRequest>[0]
  * scope: closing it before the end, like ending or interrupting the stream early, cancels the query and waits
  * until the server has acknowledged, for at most `cancelTimeout`; then the connection is dropped.
  *
- * The stream is used once. Nothing is read from the socket but what its consumer waits for, so a slow consumer
- * slows the query down. It ends only if the result is whole: a connection that ends sooner fails it.
+ * The stream is used once. Little is read from the socket ahead of its consumer, so a slow consumer slows the
+ * query down. It ends only if the result is whole: a connection that ends sooner fails it. Where the result is cut
+ * into chunks means nothing: a chunk of the server's may come in parts.
  *
  * A {@link ClientError} ends the connection, and further requests fail. Make another client then; a reason of
  * `ConnectionClosed` says that this request was not sent.

@@ -42,13 +42,13 @@ const ask = (client: Client["Service"]): Effect.Effect<string, Failure> =>
 const giveUp = (client: Client["Service"]): Effect.Effect<string, Failure> =>
   Effect.timeoutOrElse(ask(client), { duration: 300, orElse: () => Effect.succeed("cancelled") })
 
-/** Takes the first chunk, and no more. */
+/** Takes the first three bytes, and no more. */
 const begin = (client: Client["Service"]): Effect.Effect<string, Failure> =>
   Effect.scoped(
     Effect.gen(function* () {
       const { chunks } = yield* client.request(body)
-      const first = yield* Stream.mkString(Stream.decodeText(Stream.take(chunks, 1)))
-      return `cancelled after ${first}`
+      const first = yield* Stream.runCollect(Stream.take(Stream.flattenIterable(chunks), 3))
+      return `cancelled after ${String.fromCharCode(...first)}`
     })
   )
 

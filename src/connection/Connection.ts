@@ -4,7 +4,7 @@
  * The loop pulls frames, steps the pure machine of `Control` and performs its actions. Closing the scope ends
  * all of it.
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -200,11 +200,13 @@ class Session {
     return Effect.catchCause(next, (cause) =>
       Effect.sync(() => {
         const timeout = frames.writer.timedOut()
-        this.dispatch(
-          timeout === undefined
-            ? FrameSocket.inputEnd(cause)
-            : { _tag: "WriteFailed", detail: FrameWriter.describe(timeout) }
-        )
+        if (timeout !== undefined) {
+          this.dispatch({ _tag: "WriteFailed", detail: FrameWriter.describe(timeout) })
+        } else if (Cause.hasDies(cause)) {
+          this.dispatch({ _tag: "RunFailed", detail: String(Cause.squash(cause)) })
+        } else {
+          this.dispatch(FrameSocket.inputEnd(cause))
+        }
       })
     )
   }

@@ -17,7 +17,8 @@ import * as QueryApi from "../engine/QueryApi.ts"
 import type { QueryFailed, QueryRejected } from "../engine/QueryEngine.ts"
 import * as Address from "../wire/Address.ts"
 import * as FrameWriter from "../wire/FrameWriter.ts"
-import * as NetSocket from "../wire/NetSocket.ts"
+import * as NetTransport from "../wire/NetTransport.ts"
+import * as Transport from "../wire/Transport.ts"
 import * as ClientConnection from "./ClientConnection.ts"
 import { ClientError, ConnectFailed } from "./ClientError.ts"
 import type { Exchange } from "./Exchange.ts"
@@ -85,13 +86,20 @@ const millis = (duration: Duration.Input): number => Duration.toMillis(Duration.
  * Makes a client over a socket and connects it. The scope owns the connection. `server` is what errors call
  * the other end.
  */
-export const make = Effect.fnUntraced(function* (
+export const make = (
   socket: Socket.Socket,
   settings: Partial<Settings> = {},
   server = "the server"
+): Effect.Effect<Client["Service"], ClientError, Scope.Scope> =>
+  makeOver(Transport.fromSocket(socket), settings, server)
+
+const makeOver = Effect.fnUntraced(function* (
+  transport: Transport.Open,
+  settings: Partial<Settings>,
+  server: string
 ): Effect.fn.Return<Client["Service"], ClientError, Scope.Scope> {
   const all: Settings = { ...defaults, ...settings }
-  const connection = yield* ClientConnection.make(socket, {
+  const connection = yield* ClientConnection.make(transport, {
     lengthCounts: all.lengthCounts,
     maxFrameSize: all.maxFrameSize,
     writeTimeoutMillis: millis(all.writeTimeout),
@@ -137,12 +145,8 @@ export const connect = Effect.fnUntraced(function* (
   address: Address.Address,
   settings: Partial<Settings> = {}
 ): Effect.fn.Return<Client["Service"], ClientError, Scope.Scope> {
-  const server = Address.format(address)
-  const socket = yield* NetSocket.connect({
-    address,
-    timeout: settings.connectTimeout ?? defaults.connectTimeout
-  }).pipe(Effect.mapError((error) => connectFailed(server, error)))
-  return yield* make(socket, settings, server)
+  const timeout = settings.connectTimeout ?? defaults.connectTimeout
+  return yield* makeOver(NetTransport.connect({ address, timeout }), settings, Address.format(address))
 })
 
 /** Provides a client over the socket that is provided. */

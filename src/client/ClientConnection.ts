@@ -12,11 +12,12 @@ import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import * as Socket from "effect/socket/Socket"
+import type * as Socket from "effect/socket/Socket"
 import type { QueryRejected } from "../engine/QueryEngine.ts"
 import * as Frame from "../wire/Frame.ts"
 import * as FrameSocket from "../wire/FrameSocket.ts"
 import * as FrameWriter from "../wire/FrameWriter.ts"
+import type * as Transport from "../wire/Transport.ts"
 import * as Control from "./ClientControl.ts"
 import * as ClientError from "./ClientError.ts"
 import { Exchange } from "./Exchange.ts"
@@ -43,28 +44,35 @@ export interface ClientConnection {
 
 /** Opens the socket. Closing the scope drops the connection. */
 export const make = Effect.fnUntraced(function* (
-  socket: Socket.Socket,
+  transport: Transport.Open,
   options: Options
 ): Effect.fn.Return<ClientConnection, Socket.SocketError, Scope.Scope> {
   // A scope of its own: a response in the same scope as the connection is cancelled while that one closes, and
   // nothing can be forked in a scope that does.
   const scope = yield* Scope.fork(yield* Effect.scope)
-  return yield* Effect.onError(open(socket, options, scope), (cause) =>
+  return yield* Effect.onError(open(transport, options, scope), (cause) =>
     Scope.close(scope, Exit.failCause(cause))
   )
 })
 
 const open = Effect.fnUntraced(function* (
-  socket: Socket.Socket,
+  transport: Transport.Open,
   options: Options,
   scope: Scope.Closeable
 ): Effect.fn.Return<ClientConnection, Socket.SocketError> {
   const clock = yield* Clock.Clock
   let lastReadAt = Number.NEGATIVE_INFINITY
-  const reporting = onRead(socket, () => {
-    lastReadAt = clock.currentTimeMillisUnsafe()
-  })
-  const frames = yield* Scope.provide(FrameSocket.make(reporting, { ...options, splitChunks: true }), scope)
+  const frameOptions: FrameSocket.Options = {
+    ...options,
+    splitChunks: true,
+    // A part of a frame is a sign of life too.
+    onRead: () => {
+      lastReadAt = clock.currentTimeMillisUnsafe()
+    }
+  }
+  const frames = yield* Effect.flatMap(transport, (open) => FrameSocket.make(open, frameOptions)).pipe(
+    Scope.provide(scope)
+  )
   const session = new Session({ clock, frames, options, scope, lastReadAt: () => lastReadAt })
   yield* Scope.addFinalizer(scope, session.dispatch({ _tag: "Close" }))
   yield* Effect.forkIn(session.read, scope, { startImmediately: true })
@@ -74,19 +82,6 @@ const open = Effect.fnUntraced(function* (
     isOpen: () => session.isOpen
   }
 })
-
-/** The socket, with every read reported: a part of a frame is a sign of life too. */
-const onRead = (socket: Socket.Socket, report: () => void): Socket.Socket =>
-  Socket.make({
-    writer: socket.writer,
-    reader: Effect.map(socket.reader, (reader) => ({
-      ...reader,
-      pull: Effect.map(reader.pull, (chunks) => {
-        report()
-        return chunks
-      })
-    }))
-  })
 
 interface Parts {
   readonly clock: Clock.Clock

@@ -1,8 +1,8 @@
 /**
- * One connection: a scope that owns the socket, the control loop, the heartbeat and at most one query.
+ * One connection: a scope that owns the transport, the heartbeat and at most one query.
  *
- * The loop pulls frames, steps the pure machine of `Control` and performs its actions. Closing the scope ends
- * all of it.
+ * Each frame that arrives steps the pure machine of `Control`, whose action is performed at once. Closing the
+ * scope ends all of it.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -16,6 +16,7 @@ import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Frame from "../wire/Frame.ts"
 import * as FrameSocket from "../wire/FrameSocket.ts"
 import * as FrameWriter from "../wire/FrameWriter.ts"
+import type * as Transport from "../wire/Transport.ts"
 import { type ConnectionEvent, ConnectionEvents, type ConnectionInfo, unheard } from "./ConnectionEvents.ts"
 import * as Control from "./Control.ts"
 import * as Heartbeat from "./Heartbeat.ts"
@@ -28,8 +29,6 @@ export interface Options {
   readonly settings: Settings
   /** Answers the first request with a reject of this code, and closes. */
   readonly refusing?: Control.ServerCode | undefined
-  /** Bytes that the transport holds for the peer; see `FrameWriter.Options`. */
-  readonly unsent?: (() => number) | undefined
 }
 
 export interface Connection {
@@ -44,11 +43,11 @@ export interface Connection {
   readonly drainExpired: Effect.Effect<void>
 }
 
-/** Constructs the connection of a socket; nothing happens before `run`. */
-export const make = (socket: Socket.Socket, options: Options): Connection => {
+/** Constructs the connection over a transport; nothing happens before `run`. */
+export const make = (transport: Transport.Open, options: Options): Connection => {
   const session = new Session(options)
   return {
-    run: session.run(socket),
+    run: session.run(transport),
     drain: Effect.sync(() => session.dispatch({ _tag: "Drain" })),
     drainExpired: Effect.sync(() => session.dispatch({ _tag: "DrainExpired" }))
   }
@@ -56,15 +55,17 @@ export const make = (socket: Socket.Socket, options: Options): Connection => {
 
 type Publish = (event: ConnectionEvent) => Effect.Effect<void>
 
+type Fork = (effect: Effect.Effect<unknown, unknown, Scope.Scope>, scope?: Scope.Scope) => void
+
 /** What a session has while its socket is open. */
 interface Open {
-  readonly fork: (effect: Effect.Effect<unknown, unknown, Scope.Scope>, scope?: Scope.Scope) => void
+  readonly transport: Transport.Transport
   readonly frames: FrameSocket.FrameSocket
   readonly heartbeat: Heartbeat.Heartbeat
   readonly responses: Responses
 }
 
-class Session {
+class Session implements FrameSocket.Reader {
   private readonly options: Options
   private state: Control.State
   private open: Open | undefined
@@ -99,21 +100,18 @@ class Session {
   }
 
   private close(how: "flush" | "abort"): void {
+    this.open?.frames.stop()
     this.flush = how === "flush"
-    if (!this.flush) this.drop()
+    if (!this.flush) this.open?.transport.destroy()
     this.over.openUnsafe()
   }
 
-  private drop(): void {
-    this.open?.fork(this.open.frames.writer.destroy)
-  }
-
-  run(socket: Socket.Socket): Effect.Effect<ControlStatistics, never, QueryEngine> {
+  run(transport: Transport.Open): Effect.Effect<ControlStatistics, never, QueryEngine> {
     const { info: connection } = this.options
-    return Effect.gen({ self: this }, function* () {
-      const publish = safely((yield* ConnectionEvents).publish)
-      return yield* publish({ _tag: "Opened", connection }).pipe(
-        Effect.andThen(Effect.scoped(this.serve(socket, publish))),
+    return Effect.flatMap(ConnectionEvents, (events) => {
+      const publish = safely(events.publish)
+      return publish({ _tag: "Opened", connection }).pipe(
+        Effect.andThen(Effect.scoped(this.serve(transport, publish))),
         Effect.catch((error) =>
           Effect.sync(() => this.dispatch({ _tag: "ReadFailed", detail: FrameWriter.describe(error) }))
         ),
@@ -125,39 +123,39 @@ class Session {
   }
 
   private serve(
-    socket: Socket.Socket,
+    transport: Transport.Open,
     publish: Publish
   ): Effect.Effect<void, Socket.SocketError, QueryEngine | Scope.Scope> {
-    return Effect.gen({ self: this }, function* () {
-      const open = yield* this.start(socket, publish)
-      this.open = open
-      open.fork(this.loop(open.frames))
-      // On a stack of its own: what ends the connection may be in the middle of a write.
-      yield* Effect.andThen(this.over.await, Effect.yieldNow)
-      if (!this.flush) return
-      yield* open.responses.settled
-      yield* open.frames.writer.flushed
-    }).pipe(
+    return Effect.onInterrupt(Effect.andThen(this.start(transport, publish), this.ending), () =>
       // Before the scope closes: what that interrupts must find the connection closed.
-      Effect.onInterrupt(() => Effect.sync(() => this.interrupted()))
+      Effect.sync(() => this.interrupted())
     )
   }
 
+  private readonly ending: Effect.Effect<void> = Effect.suspend(() => {
+    // On a stack of its own: what ends the connection may be in the middle of a write.
+    const over = Effect.andThen(this.over.await, Effect.yieldNow)
+    return Effect.andThen(
+      over,
+      Effect.suspend(() => (this.flush && this.open !== undefined ? flushed(this.open) : Effect.void))
+    )
+  })
+
   private start(
-    socket: Socket.Socket,
+    open: Transport.Open,
     publish: Publish
-  ): Effect.Effect<Open, Socket.SocketError, QueryEngine | Scope.Scope> {
-    const { info: connection, settings, unsent } = this.options
+  ): Effect.Effect<void, Socket.SocketError, QueryEngine | Scope.Scope> {
+    const { info: connection, settings } = this.options
     return Effect.gen({ self: this }, function* () {
       const scope = yield* Effect.scope
       const clock = yield* Clock.Clock
       const engine = yield* QueryEngine
       const context = yield* Effect.context<Scope.Scope>()
-      const frames = yield* FrameSocket.make(socket, {
+      const transport = yield* open
+      const frames = yield* FrameSocket.make(transport, {
         lengthCounts: settings.lengthCounts,
         maxFrameSize: settings.maxFrameSize,
         writeTimeoutMillis: millis(settings.writeTimeout),
-        unsent,
         onPartial: (partial) => {
           const after = partial ? millis(settings.requestTimeout) : Number.POSITIVE_INFINITY
           heartbeat.setDeadline("request", clock.currentTimeMillisUnsafe() + after)
@@ -170,7 +168,7 @@ class Session {
         onWriteFailed: (error) => this.dispatch({ _tag: "WriteFailed", detail: FrameWriter.describe(error) })
       })
       heartbeat.setDeadline("idle", clock.currentTimeMillisUnsafe() + millis(settings.idleTimeout))
-      const fork: Open["fork"] = (effect, own) => {
+      const fork: Fork = (effect, own) => {
         const run = own === undefined ? context : Context.add(context, Scope.Scope, own)
         const fiber = Effect.runForkWith(run)(effect)
         if (fiber.pollUnsafe() === undefined) Fiber.runIn(fiber, scope)
@@ -187,34 +185,30 @@ class Session {
         dispatch: (event) => this.dispatch(event),
         setDeadline: (deadline, at) => heartbeat.setDeadline(deadline, at)
       })
-      return { fork, frames, heartbeat, responses }
+      this.open = { transport, frames, heartbeat, responses }
+      frames.read(this)
     })
   }
 
-  private loop(frames: FrameSocket.FrameSocket): Effect.Effect<void> {
-    type Failure = Frame.FrameError | Socket.SocketError | Cause.Done
-    const next: Effect.Effect<void, Failure> = Effect.flatMap(frames.pull, (batch) => {
-      for (const frame of batch) this.dispatch(frameEvent(frame), frame.body)
-      return this.state._tag === "Closed" ? Effect.void : next
-    })
-    return Effect.catchCause(next, (cause) =>
-      Effect.sync(() => {
-        const timeout = frames.writer.timedOut()
-        if (timeout !== undefined) {
-          this.dispatch({ _tag: "WriteFailed", detail: FrameWriter.describe(timeout) })
-        } else if (Cause.hasDies(cause)) {
-          this.dispatch({ _tag: "RunFailed", detail: String(Cause.squash(cause)) })
-        } else {
-          this.dispatch(FrameSocket.inputEnd(cause))
-        }
-      })
-    )
+  received(frames: FrameSocket.Frames): void {
+    for (const frame of frames) this.dispatch(frameEvent(frame), frame.body)
+  }
+
+  ended(cause: Cause.Cause<FrameSocket.ReadError>): void {
+    const timeout = this.open?.frames.writer.timedOut()
+    if (timeout !== undefined) {
+      this.dispatch({ _tag: "WriteFailed", detail: FrameWriter.describe(timeout) })
+    } else if (Cause.hasDies(cause)) {
+      this.dispatch({ _tag: "RunFailed", detail: String(Cause.squash(cause)) })
+    } else {
+      this.dispatch(FrameSocket.inputEnd(cause))
+    }
   }
 
   private interrupted(): void {
     if (this.state._tag === "Closed") return
     this.state = { _tag: "Closed", reason: "drain", detail: "Server stopped" }
-    this.drop()
+    this.open?.transport.destroy()
   }
 
   private statistics(): ControlStatistics {
@@ -239,6 +233,10 @@ class Session {
     }
   }
 }
+
+/** Waits until what has been answered is written. */
+const flushed = ({ frames, responses }: Open): Effect.Effect<void> =>
+  Effect.andThen(responses.settled, frames.writer.flushed)
 
 const noBody = new Uint8Array(0)
 

@@ -8,11 +8,11 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import type * as Socket from "effect/socket/Socket"
 import * as Connection from "../connection/Connection.ts"
 import type { ConnectionInfo } from "../connection/ConnectionEvents.ts"
 import type { Settings } from "../connection/Settings.ts"
 import { QueryEngine } from "../engine/QueryEngine.ts"
+import type * as Transport from "../wire/Transport.ts"
 import * as Admission from "./Admission.ts"
 import * as QueryLimit from "./QueryLimit.ts"
 import { Shutdown } from "./Shutdown.ts"
@@ -24,11 +24,9 @@ export interface Options extends Settings, Admission.Limits, QueryLimit.Options 
 
 /** A connection that has been accepted. */
 export interface Arrival {
-  readonly socket: Socket.Socket
+  readonly transport: Transport.Open
   /** Its two ends as text; `id` is the number that the connection gets. */
   readonly endpoints: (id: number) => Omit<ConnectionInfo, "id">
-  /** Bytes that the transport holds for the peer; see `FrameWriter.Options`. */
-  readonly unsent?: (() => number) | undefined
   /** Closes the socket of a connection that is not let in. */
   readonly drop: () => void
 }
@@ -64,17 +62,16 @@ export const make = Effect.fnUntraced(function* (
     })
   )
 
-  const accept: Connections["accept"] = ({ drop, endpoints, socket, unsent }) => {
+  const accept: Connections["accept"] = ({ drop, endpoints, transport }) => {
     const place = admission.enter()
     if (place === undefined) return drop()
     const id = ++count
     const refusing = place === "refused"
-    const connection = Connection.make(socket, {
+    const connection = Connection.make(transport, {
       info: { id, ...endpoints(id) },
       // Whoever is only to be told that there is no place for him must not wait with his request.
       settings: refusing ? { ...options, idleTimeout: options.requestTimeout } : options,
-      refusing: refusing ? "overloaded" : undefined,
-      unsent
+      refusing: refusing ? "overloaded" : undefined
     })
     shutdown.add(connection)
     const leave = Effect.sync(() => {

@@ -9,7 +9,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Address from "../wire/Address.ts"
-import * as NetSocket from "../wire/NetSocket.ts"
+import * as NetTransport from "../wire/NetTransport.ts"
 import * as Connections from "./Connections.ts"
 import * as FileLimit from "./FileLimit.ts"
 import * as Listener from "./Listener.ts"
@@ -73,9 +73,8 @@ export const make = Effect.fnUntraced(function* (
 })
 
 const arrival = (socket: Net.Socket, address: Address.Address): Connections.Arrival => ({
-  socket: NetSocket.make(socket),
+  transport: NetTransport.make(socket),
   endpoints: (id) => endpoints(socket, address, id),
-  unsent: () => unsent(socket),
   drop: () => socket.destroy()
 })
 
@@ -90,12 +89,6 @@ const endpoints = (socket: Net.Socket, address: Address.Address, id: number) =>
             ? "unknown"
             : Address.formatTcp(socket.remoteAddress, socket.remotePort ?? 0)
       }
-
-/** What the kernel has not taken of the writes under way; Node's own timeouts look at the same number. */
-const unsent = (socket: Net.Socket): number => {
-  const handle = (socket as { _handle?: { writeQueueSize?: number } })._handle
-  return handle?.writeQueueSize ?? socket.writableLength
-}
 
 /** A server with these settings, on the `QueryEngine` of the context. */
 export const layer = (

@@ -9,6 +9,7 @@ import type { Settings as ClientSettings } from "../client/Settings.ts"
 import * as Connection from "../connection/Connection.ts"
 import * as Settings from "../connection/Settings.ts"
 import type { QueryEngine } from "../engine/QueryEngine.ts"
+import * as Transport from "../wire/Transport.ts"
 import * as MemorySocket from "./MemorySocket.ts"
 
 export interface Options extends MemorySocket.Options {
@@ -26,7 +27,7 @@ export const connect = Effect.fnUntraced(function* (
   options: Options = {}
 ): Effect.fn.Return<Client.Client["Service"], ClientError, QueryEngine | Scope.Scope> {
   const [near, far] = yield* MemorySocket.pair(options)
-  const connection = Connection.make(near, {
+  const connection = Connection.make(Transport.fromSocket(near), {
     info: { id: 1, local: "server", remote: "client" },
     settings: { ...Settings.defaults, ...options.server }
   })

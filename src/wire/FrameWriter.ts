@@ -15,8 +15,9 @@ import * as Latch from "effect/Latch"
 import type { SchedulerDispatcher } from "effect/Scheduler"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as Socket from "effect/socket/Socket"
+import type * as Socket from "effect/socket/Socket"
 import * as Frame from "./Frame.ts"
+import type * as Transport from "./Transport.ts"
 import { type Budget, WriteBudget } from "./WriteBudget.ts"
 
 /** The peer took no byte for `writeTimeout`; the socket has been destroyed. */
@@ -50,11 +51,6 @@ const firstMessage = (error: Error): string => {
 export interface Options extends Frame.Options {
   /** How long the peer may take no byte while a write is under way, in milliseconds; may be `Infinity`. */
   readonly writeTimeoutMillis: number
-  /**
-   * Bytes that the transport holds for the peer and has not passed on, where the transport can tell. A
-   * change counts as progress within a single large write.
-   */
-  readonly unsent?: (() => number) | undefined
 }
 
 /**
@@ -112,7 +108,7 @@ export interface FrameWriter {
 /** Bodies of up to this many bytes are copied beside their header rather than given to the socket apart. */
 const inlineBodySize = 2048
 
-const byteLength = (parts: Arr.NonEmptyReadonlyArray<Uint8Array>): number => {
+const byteLength = (parts: Transport.Chunks): number => {
   let bytes = 0
   for (const part of parts) bytes += part.length
   return bytes
@@ -122,7 +118,7 @@ const byteLength = (parts: Arr.NonEmptyReadonlyArray<Uint8Array>): number => {
 export const gather = (
   frames: Arr.NonEmptyReadonlyArray<Frame.Frame>,
   options: Frame.Options
-): Arr.NonEmptyReadonlyArray<Uint8Array> => {
+): Transport.Chunks => {
   let inline = 0
   for (const { body } of frames) {
     inline += Frame.headerSize + (body.length <= inlineBodySize ? body.length : 0)
@@ -143,19 +139,17 @@ export const gather = (
   }
   if (start === 0) return [staging]
   if (start < end) parts.push(staging.subarray(start, end))
-  return parts as unknown as Arr.NonEmptyReadonlyArray<Uint8Array>
+  return parts as unknown as Transport.Chunks
 }
 
-/**
- * Makes the writer of a socket. The scope owns the socket's write side: closing it half-closes the socket.
- */
+/** Makes the writer of a transport. The scope owns what it starts. */
 export const make = Effect.fnUntraced(function* (
-  socket: Socket.Socket,
+  transport: Transport.Transport,
   options: Options
 ): Effect.fn.Return<FrameWriter, never, Scope.Scope> {
   return new Writer({
     options,
-    sink: yield* socket.writer,
+    transport,
     scope: yield* Effect.scope,
     clock: yield* Clock.Clock,
     budget: yield* WriteBudget,
@@ -168,12 +162,12 @@ const nothing = Exit.succeed(undefined)
 
 interface Parts {
   readonly options: Options
-  readonly sink: Socket.Writer
+  readonly transport: Transport.Transport
   readonly scope: Scope.Scope
   readonly clock: Clock.Clock
   readonly budget: Budget
   readonly dispatcher: SchedulerDispatcher
-  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
 }
 
 class Writer implements FrameWriter {
@@ -213,7 +207,7 @@ class Writer implements FrameWriter {
     return this.idle.await
   }
   get destroy(): Effect.Effect<void> {
-    return Effect.ignore(this.parts.sink.write(new Socket.CloseEvent(1000)))
+    return Effect.sync(() => this.parts.transport.destroy())
   }
 
   write(take: Submission["take"], options?: Pick<Submission, "urgent">): Effect.Effect<void, Failure> {
@@ -274,9 +268,7 @@ class Writer implements FrameWriter {
   }
 
   /** What the submission has to send: its failure, nothing, or the parts of one gather write. */
-  private layOut(
-    submission: Submission
-  ): Exit.Exit<Arr.NonEmptyReadonlyArray<Uint8Array> | undefined, WriteTimeout> {
+  private layOut(submission: Submission): Exit.Exit<Transport.Chunks | undefined, WriteTimeout> {
     if (this.timeout !== undefined) return Exit.fail(this.timeout)
     try {
       const frames = submission.take()
@@ -289,31 +281,28 @@ class Writer implements FrameWriter {
     }
   }
 
-  // The scope's fiber and not the submitter waits for the socket: whoever is interrupted leaves the write
-  // whole, and the next one waits for its end.
-  private start(submission: Submission, parts: Arr.NonEmptyReadonlyArray<Uint8Array>): void {
-    const { budget, clock, fork, scope, sink } = this.parts
+  private start(submission: Submission, parts: Transport.Chunks): void {
+    const { budget, clock, transport } = this.parts
     const bytes = byteLength(parts)
     this.writes++
     this.current = submission
     this.lastAt = clock.currentTimeMillisUnsafe()
     this.bytes += bytes
     budget.spend(bytes)
-    const fiber = fork(sink.writeAll(parts))
+    const exit = transport.write(parts, this.onWritten)
     submission.started?.()
-    const exit = fiber.pollUnsafe()
     if (exit !== undefined) {
       this.end(exit)
     } else {
       this.idle.closeUnsafe()
-      Fiber.runIn(fiber, scope)
-      fiber.addObserver((exit) => {
-        this.lastAt = clock.currentTimeMillisUnsafe()
-        this.end(exit)
-        this.pump()
-      })
       this.whenBlocked()
     }
+  }
+
+  private readonly onWritten = (exit: Exit.Exit<void, Socket.SocketError>): void => {
+    this.lastAt = this.parts.clock.currentTimeMillisUnsafe()
+    this.end(exit)
+    this.pump()
   }
 
   private end(exit: Exit.Exit<void, Socket.SocketError>): void {
@@ -332,21 +321,21 @@ class Writer implements FrameWriter {
 
   // One sleeping fiber for as long as the peer keeps writes waiting, rather than a timer for each of them.
   private guard(): Effect.Effect<void> {
-    const { clock, options } = this.parts
+    const { clock, options, transport } = this.parts
     return Effect.gen({ self: this }, function* () {
       let write = -1
       let unsent = 0
       let deadline = 0
       while (this.isWriting()) {
         const now = clock.currentTimeMillisUnsafe()
-        const pending = options.unsent?.() ?? 0
+        const pending = transport.unsent()
         if (write !== this.writes) {
           deadline = this.lastAt + options.writeTimeoutMillis
         } else if (pending !== unsent) {
           deadline = now + options.writeTimeoutMillis
         } else if (now >= deadline) {
           this.timeout = new WriteTimeout({ writeTimeoutMillis: options.writeTimeoutMillis })
-          yield* this.destroy
+          transport.destroy()
           break
         }
         write = this.writes

@@ -11,6 +11,7 @@ import * as Settings from "../../src/connection/Settings.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as StepEngine from "../../src/testing/StepEngine.ts"
+import * as Transport from "../../src/wire/Transport.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 const text = (payload: Uint8Array) => new TextDecoder().decode(payload)
@@ -20,7 +21,7 @@ const open = Effect.gen(function* () {
   const [near, far] = yield* MemorySocket.pair()
   const steps = yield* StepEngine.make()
   const info = { id: 1, local: "server", remote: "client" }
-  const connection = Connection.make(far, { info, settings: Settings.defaults })
+  const connection = Connection.make(Transport.fromSocket(far), { info, settings: Settings.defaults })
   const serving = yield* connection.run.pipe(
     Effect.provideService(QueryEngine, steps.engine),
     Effect.forkScoped

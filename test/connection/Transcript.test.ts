@@ -14,6 +14,7 @@ import * as Settings from "../../src/connection/Settings.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as StepEngine from "../../src/testing/StepEngine.ts"
+import * as Transport from "../../src/wire/Transport.ts"
 
 const conversations: Record<string, string> = {
   "R, A, I, F: a response": `
@@ -126,7 +127,7 @@ const hex = (data: Uint8Array): string =>
 const play = Effect.fnUntraced(function* (script: string) {
   const [near, far] = yield* MemorySocket.pair()
   const steps = yield* StepEngine.make()
-  const connection = Connection.make(near, {
+  const connection = Connection.make(Transport.fromSocket(near), {
     info: { id: 1, local: "server", remote: "client" },
     settings: Settings.defaults
   })

@@ -13,6 +13,7 @@ import { QueryEngine, type QueryFailed, type QueryRejected } from "../../src/eng
 import * as FaultySocket from "../../src/testing/FaultySocket.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as StepEngine from "../../src/testing/StepEngine.ts"
+import * as Transport from "../../src/wire/Transport.ts"
 import * as Served from "../support/Served.ts"
 import type { Conversation } from "./Conversations.ts"
 import * as Judge from "./Judge.ts"
@@ -60,7 +61,7 @@ export const run = Effect.fnUntraced(function* (
   let detail = ""
   const living = new Living()
 
-  const connection = Connection.make(side === "server" ? faulty.socket : near, {
+  const connection = Connection.make(Transport.fromSocket(side === "server" ? faulty.socket : near), {
     info: Served.info,
     settings
   })

@@ -13,6 +13,7 @@ import * as Scope from "effect/Scope"
 import { type ConnectionEvent, ConnectionEvents } from "../../src/connection/ConnectionEvents.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as Connections from "../../src/server/Connections.ts"
+import * as Transport from "../../src/wire/Transport.ts"
 import { Budget, WriteBudget } from "../../src/wire/WriteBudget.ts"
 import * as Network from "./Network.ts"
 import * as PackageClient from "./PackageClient.ts"
@@ -195,7 +196,7 @@ const visit = Effect.fnUntraced(function* (
   const [near, far] = Network.connect({ random: network, clock, conditions: client.conditions })
   const guest = server.arrives(client, reference, watch)
   connections.accept({
-    socket: watch.tap(near.socket),
+    transport: Transport.fromSocket(watch.tap(near.socket)),
     endpoints: (id) => {
       if (guests.has(id)) run.wrong("server", `has two connections ${id}`)
       guests.set(id, guest)

@@ -14,6 +14,7 @@ import { ConnectionEvents } from "../../src/connection/ConnectionEvents.ts"
 import * as Settings from "../../src/connection/Settings.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import * as Transport from "../../src/wire/Transport.ts"
 
 const encoder = new TextEncoder()
 const line = encoder.encode(`${"x".repeat(99)}\n`)
@@ -53,7 +54,7 @@ export const make = Effect.gen(function* () {
   const server = yield* NodeSocketServer.make({ host: "127.0.0.1", port: 0 })
   const serve = server.run(
     (socket) =>
-      Connection.make(socket, {
+      Connection.make(Transport.fromSocket(socket), {
         info: { id: 1, local: "server", remote: "client" },
         settings: Settings.defaults
       }).run

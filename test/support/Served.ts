@@ -11,11 +11,12 @@ import * as Settings from "../../src/connection/Settings.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as StepEngine from "../../src/testing/StepEngine.ts"
+import * as Transport from "../../src/wire/Transport.ts"
 import * as Peer from "./Peer.ts"
 
 export interface Options extends Partial<Settings.Settings>, StepEngine.Options, MemorySocket.Options {
   readonly refusing?: Connection.Options["refusing"]
-  readonly unsent?: Connection.Options["unsent"]
+  readonly unsent?: Transport.SocketOptions["unsent"]
   /** Puts something between the connection and its socket. */
   readonly wrap?: ((socket: Socket.Socket) => Socket.Socket) | undefined
   /** Instead of the engine of the test's steps. */
@@ -35,11 +36,10 @@ export const open = Effect.fnUntraced(function* (options: Options = {}) {
   const steps = yield* StepEngine.make({ finalizerMillis })
   const events: Array<ConnectionEvent> = []
   const writes: Array<number> = []
-  const connection = Connection.make(tap(wrap?.(near) ?? near, writes), {
+  const connection = Connection.make(Transport.fromSocket(tap(wrap?.(near) ?? near, writes), { unsent }), {
     info,
     settings: { ...Settings.defaults, ...settings },
-    refusing,
-    unsent
+    refusing
   })
   const record = (event: ConnectionEvent) => Effect.sync(() => void events.push(event))
   const fiber = yield* connection.run.pipe(

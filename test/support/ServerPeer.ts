@@ -6,6 +6,7 @@ import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as Frame from "../../src/wire/Frame.ts"
 import * as FrameSocket from "../../src/wire/FrameSocket.ts"
+import * as Transport from "../../src/wire/Transport.ts"
 import * as Peer from "./Peer.ts"
 
 const encoder = new TextEncoder()
@@ -29,7 +30,7 @@ export const frame = (text: string): Frame.Frame =>
 export const make = Effect.fnUntraced(function* (
   socket: Socket.Socket
 ): Effect.fn.Return<ServerPeer, Socket.SocketError, Scope.Scope> {
-  const frames = yield* FrameSocket.make(socket, {
+  const frames = yield* FrameSocket.make(yield* Transport.fromSocket(socket), {
     ...Frame.defaultOptions,
     writeTimeoutMillis: Number.POSITIVE_INFINITY
   })

@@ -6,6 +6,7 @@ import * as Stream from "effect/Stream"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as Frame from "../../src/wire/Frame.ts"
 import * as FrameSocket from "../../src/wire/FrameSocket.ts"
+import * as Transport from "../../src/wire/Transport.ts"
 import * as FakeSocket from "../support/FakeSocket.ts"
 import * as Peer from "../support/Peer.ts"
 
@@ -17,7 +18,7 @@ const join = (...parts: ReadonlyArray<Uint8Array>) => Uint8Array.from(parts.flat
 const open = Effect.fnUntraced(function* (options: Partial<FrameSocket.Options> = {}) {
   const fake = FakeSocket.make()
   const partials: Array<boolean> = []
-  const frames = yield* FrameSocket.make(fake.socket, {
+  const frames = yield* FrameSocket.make(yield* Transport.fromSocket(fake.socket), {
     ...Frame.defaultOptions,
     writeTimeoutMillis: Number.POSITIVE_INFINITY,
     onPartial: (partial) => partials.push(partial),
@@ -142,8 +143,8 @@ describe("a pull", () => {
     Effect.gen(function* () {
       const [near, far] = yield* MemorySocket.pair({ capacity: 10 })
       const options = { ...Frame.defaultOptions, writeTimeoutMillis: Number.POSITIVE_INFINITY }
-      const reading = yield* FrameSocket.make(near, options)
-      const writing = yield* FrameSocket.make(far, options)
+      const reading = yield* FrameSocket.make(yield* Transport.fromSocket(near), options)
+      const writing = yield* FrameSocket.make(yield* Transport.fromSocket(far), options)
       const write = yield* Effect.forkChild(writing.writer.write(() => [Peer.request("x".repeat(50))]))
       yield* Effect.replicateEffect(Effect.yieldNow, 10)
       assert.isUndefined(write.pollUnsafe())

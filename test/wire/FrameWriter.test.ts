@@ -9,6 +9,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as Frame from "../../src/wire/Frame.ts"
 import * as FrameWriter from "../../src/wire/FrameWriter.ts"
+import * as Transport from "../../src/wire/Transport.ts"
 import { Budget, WriteBudget } from "../../src/wire/WriteBudget.ts"
 import * as FakeSocket from "../support/FakeSocket.ts"
 import * as Peer from "../support/Peer.ts"
@@ -37,9 +38,11 @@ const written = (fake: FakeSocket.FakeSocket): Array<string> => {
   return frames.map(Peer.show)
 }
 
-const open = Effect.fnUntraced(function* (options: Partial<FrameWriter.Options> = {}) {
+interface Options extends Partial<FrameWriter.Options>, Transport.SocketOptions {}
+
+const open = Effect.fnUntraced(function* ({ unsent, ...options }: Options = {}) {
   const fake = FakeSocket.make()
-  const writer = yield* FrameWriter.make(fake.socket, {
+  const writer = yield* FrameWriter.make(yield* Transport.fromSocket(fake.socket, { unsent }), {
     ...Frame.defaultOptions,
     writeTimeoutMillis: 30_000,
     ...options
@@ -204,7 +207,10 @@ describe("writers", () => {
   it.effect("never split each other's frames", () =>
     Effect.gen(function* () {
       const [near, far] = yield* MemorySocket.pair({ capacity: 100 })
-      const writer = yield* FrameWriter.make(near, { ...Frame.defaultOptions, writeTimeoutMillis: 30_000 })
+      const writer = yield* FrameWriter.make(yield* Transport.fromSocket(near), {
+        ...Frame.defaultOptions,
+        writeTimeoutMillis: 30_000
+      })
       const peer = yield* Peer.make(far)
       const one = (name: string) =>
         Effect.forEach([0, 1, 2, 3, 4], (i) =>

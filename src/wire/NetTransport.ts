@@ -1,0 +1,196 @@
+/**
+ * The transport over a connected socket of `node:net`: a chunk is handed over as it arrives, and a write that the
+ * kernel takes whole is over at once.
+ */
+import * as Net from "node:net"
+import * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Socket from "effect/socket/Socket"
+import type * as Address from "./Address.ts"
+import type * as Transport from "./Transport.ts"
+
+const failed = (reason: Socket.SocketError["reason"]) => new Socket.SocketError({ reason })
+const closed = (code: number) => failed(new Socket.SocketCloseError({ code }))
+const notWritable = (cause: unknown) => failed(new Socket.SocketWriteError({ cause }))
+
+/** How many bytes are read ahead of a receiver that pauses, besides what Node itself buffers. */
+const readAheadSize = 256 * 1024
+
+/** The transport of a socket that is connected, and paused. */
+class NetTransport implements Transport.Transport {
+  private readonly socket: Net.Socket
+  private receiver: Transport.Receiver | undefined
+  private held: Array<Uint8Array> = []
+  private heldBytes = 0
+  private paused = false
+  private end: Socket.SocketError | undefined
+  private written: Written | undefined
+
+  constructor(socket: Net.Socket) {
+    this.socket = socket
+    socket.on("data", this.onData)
+    // That somebody listens for data does not make it flow before it is asked for.
+    socket.pause()
+    socket.on("end", this.onEnd)
+    socket.on("error", this.onError)
+    socket.on("close", this.onClose)
+  }
+
+  read(receiver: Transport.Receiver): void {
+    this.receiver = receiver
+    this.socket.resume()
+  }
+
+  pause(): void {
+    this.paused = true
+  }
+
+  resume(): void {
+    this.paused = false
+    if (this.socket.isPaused()) this.socket.resume()
+    this.hand()
+  }
+
+  /** Gives the receiver what was read ahead, and then the end if it has come. */
+  private hand(): void {
+    const { held } = this
+    if (held.length > 0) {
+      this.held = []
+      this.heldBytes = 0
+      this.receiver?.received(held as unknown as Transport.Chunks)
+    }
+    if (this.paused || this.end === undefined) return
+    const { receiver } = this
+    this.receiver = undefined
+    receiver?.ended(Cause.fail(this.end))
+  }
+
+  private readonly onData = (chunk: Uint8Array): void => {
+    if (!this.paused) {
+      this.receiver?.received([chunk])
+      return
+    }
+    this.held.push(chunk)
+    this.heldBytes += chunk.length
+    if (this.heldBytes >= readAheadSize) this.socket.pause()
+  }
+
+  /** The peer sends nothing more; what has arrived is still handed over. */
+  private readonly onEnd = (): void => this.finish(closed(1000))
+
+  private readonly onError = (cause: Error): void => {
+    this.held = []
+    this.finish(failed(new Socket.SocketReadError({ cause })))
+  }
+
+  private readonly onClose = (hadError: boolean): void => {
+    this.finish(closed(hadError ? 1006 : 1000))
+    this.settle(Exit.fail(notWritable(socketClosed())))
+  }
+
+  private finish(end: Socket.SocketError): void {
+    this.end ??= end
+    if (!this.paused) this.hand()
+  }
+
+  write(parts: Transport.Chunks, written: Written): Exit.Exit<void, Socket.SocketError> | undefined {
+    const { socket } = this
+    if (!socket.writable) return Exit.fail(notWritable(socketClosed()))
+    if (parts.length === 1) {
+      socket.write(parts[0], this.onWritten)
+    } else {
+      socket.cork()
+      for (const part of parts) socket.write(part, this.onWritten)
+      socket.uncork()
+    }
+    if (socket.writableLength === 0 && socket.errored === null) return Exit.void
+    this.written = written
+    return undefined
+  }
+
+  private readonly onWritten = (error?: Error | null): void => {
+    if (error) this.settle(Exit.fail(notWritable(error)))
+    else if (this.socket.writableLength === 0) this.settle(Exit.void)
+  }
+
+  private settle(exit: Exit.Exit<void, Socket.SocketError>): void {
+    const { written } = this
+    this.written = undefined
+    written?.(exit)
+  }
+
+  destroy(): void {
+    this.socket.destroy()
+  }
+
+  /** What the kernel has not taken of the writes under way; Node's own timeouts look at the same number. */
+  unsent(): number {
+    const handle = (this.socket as { _handle?: { writeQueueSize?: number } })._handle
+    return handle?.writeQueueSize ?? this.socket.writableLength
+  }
+
+  /** Reads no more, and closes after what was written. */
+  close(): void {
+    const { socket } = this
+    this.receiver = undefined
+    this.written = undefined
+    this.held = []
+    socket.off("data", this.onData)
+    socket.off("end", this.onEnd)
+    socket.off("error", this.onError)
+    socket.off("close", this.onClose)
+    socket.destroySoon()
+  }
+}
+
+type Written = (exit: Exit.Exit<void, Socket.SocketError>) => void
+
+const socketClosed = () => new Error("socket closed")
+
+/** The transport of a connected socket. */
+export const make = (socket: Net.Socket): Transport.Open =>
+  Effect.acquireRelease(
+    Effect.sync(() => new NetTransport(socket)),
+    (transport) => Effect.sync(() => transport.close())
+  )
+
+export interface ConnectOptions {
+  readonly address: Address.Address
+  /** How long connecting may take. */
+  readonly timeout: Duration.Input
+}
+
+/** Connects. The scope owns the connection. */
+export const connect = (options: ConnectOptions): Transport.Open =>
+  Effect.acquireRelease(
+    Effect.sync(() => open(options.address)),
+    (socket) => Effect.sync(() => (socket.connecting ? socket.destroy() : socket.destroySoon()))
+  ).pipe(
+    Effect.tap((socket) =>
+      Effect.timeoutOrElse(connected(socket), {
+        duration: options.timeout,
+        orElse: () => Effect.fail(notOpen("Timeout", new Error("Connection timed out")))
+      })
+    ),
+    Effect.flatMap(make)
+  )
+
+const open = (address: Address.Address): Net.Socket =>
+  Net.connect({
+    ...(address._tag === "Unix" ? { path: address.path } : { host: address.host, port: address.port }),
+    // A cancel or a small request must not wait for the peer to acknowledge what was sent before.
+    noDelay: true,
+    keepAlive: true
+  })
+
+const connected = (socket: Net.Socket): Effect.Effect<void, Socket.SocketError> =>
+  Effect.callback((resume) => {
+    socket.once("connect", () => resume(Effect.void))
+    // It stays: an error that comes when nobody reads any more is nobody's.
+    socket.on("error", (cause) => resume(Effect.fail(notOpen("Unknown", cause))))
+  })
+
+const notOpen = (kind: "Timeout" | "Unknown", cause: unknown) =>
+  failed(new Socket.SocketOpenError({ kind, cause }))

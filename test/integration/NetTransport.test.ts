@@ -1,0 +1,238 @@
+import { Buffer } from "node:buffer"
+import * as Net from "node:net"
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import type * as Socket from "effect/socket/Socket"
+import * as Address from "../../src/wire/Address.ts"
+import * as NetTransport from "../../src/wire/NetTransport.ts"
+import type * as Transport from "../../src/wire/Transport.ts"
+import * as Poll from "../support/Poll.ts"
+
+/** A connection over loopback: the end under test in a scope of its own, and the peer as Node has it. */
+const pair = Effect.gen(function* () {
+  const server = Net.createServer({ noDelay: true, pauseOnConnect: true })
+  yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
+  yield* Effect.callback<void>((resume) => {
+    server.listen(0, "127.0.0.1", () => resume(Effect.void))
+  })
+  const { port } = server.address() as Net.AddressInfo
+  const accepted = yield* Effect.forkChild(
+    Effect.callback<Net.Socket>((resume) => {
+      server.once("connection", (socket) => resume(Effect.succeed(socket)))
+    }),
+    { startImmediately: true }
+  )
+  const peer = Net.connect({ port, host: "127.0.0.1", allowHalfOpen: true })
+  peer.on("error", () => {})
+  yield* Effect.addFinalizer(() => Effect.sync(() => peer.destroy()))
+  const near = yield* Fiber.join(accepted)
+  near.on("error", () => {})
+  yield* Effect.addFinalizer(() => Effect.sync(() => near.destroy()))
+  const scope = yield* Scope.make()
+  const transport = yield* Scope.provide(NetTransport.make(near), scope)
+  return { near, peer, transport, close: Scope.close(scope, Exit.void) }
+})
+
+const megabytes = 1024 * 1024
+const large = Buffer.alloc(64 * megabytes, "abcdefg")
+
+/** Keeps what it is given. */
+class Keeper implements Transport.Receiver {
+  private readonly chunks: Array<Uint8Array> = []
+  private end: Socket.SocketError | undefined
+
+  received(chunks: Transport.Chunks): void {
+    assert.isUndefined(this.end)
+    this.chunks.push(...chunks)
+  }
+  ended(cause: Cause.Cause<Socket.SocketError>): void {
+    assert.isUndefined(this.end)
+    this.end = Cause.squash(cause) as Socket.SocketError
+  }
+  get hasEnded(): boolean {
+    return this.end !== undefined
+  }
+  get error(): Socket.SocketError | undefined {
+    return this.end
+  }
+  get bytes(): Buffer {
+    return Buffer.concat(this.chunks)
+  }
+  get text(): string {
+    return this.bytes.toString()
+  }
+}
+
+const read = (transport: Transport.Transport): Keeper => {
+  const keeper = new Keeper()
+  transport.read(keeper)
+  return keeper
+}
+
+const ended = (keeper: Keeper) => Poll.until("the input has ended", () => keeper.hasEnded)
+
+const write = (transport: Transport.Transport, ...parts: ReadonlyArray<Buffer>) =>
+  Effect.callback<void, Socket.SocketError>((resume) => {
+    const exit = transport.write(parts as unknown as Transport.Chunks, resume)
+    if (exit !== undefined) resume(exit)
+  })
+
+const reason = (error: Socket.SocketError | undefined) => error?.reason._tag
+
+describe("reading", () => {
+  it.live("brings what the peer sends, and then that it closed", () =>
+    Effect.gen(function* () {
+      const { peer, transport } = yield* pair
+      const keeper = read(transport)
+      peer.end("all of it")
+      yield* ended(keeper)
+      assert.strictEqual(keeper.text, "all of it")
+      assert.deepInclude(keeper.error?.reason, { _tag: "SocketCloseError", code: 1000 })
+    })
+  )
+
+  it.live("brings nothing before it begins, and loses nothing of what came until then", () =>
+    Effect.gen(function* () {
+      const { near, peer, transport } = yield* pair
+      peer.end("early")
+      yield* Poll.until("the peer has sent it", () => peer.writableFinished)
+      assert.strictEqual(near.bytesRead, 0)
+      const keeper = read(transport)
+      yield* ended(keeper)
+      assert.strictEqual(keeper.text, "early")
+    })
+  )
+
+  it.live("holds the peer back while it is paused, and loses nothing", () =>
+    Effect.gen(function* () {
+      const { near, peer, transport } = yield* pair
+      const keeper = read(transport)
+      transport.pause()
+      peer.end(large)
+      // Node reads on until its own buffer is full.
+      yield* Poll.until(
+        "Node's buffer is full",
+        () => near.isPaused() && near.readableLength >= near.readableHighWaterMark
+      )
+      assert.isBelow(near.bytesRead, megabytes)
+      assert.isAbove(peer.writableLength, 0)
+      assert.lengthOf(keeper.bytes, 0)
+      transport.resume()
+      yield* ended(keeper)
+      assert.strictEqual(Buffer.compare(keeper.bytes, large), 0)
+    })
+  )
+
+  it.live("keeps the end back while it is paused", () =>
+    Effect.gen(function* () {
+      const { near, peer, transport } = yield* pair
+      const keeper = read(transport)
+      transport.pause()
+      peer.end("last")
+      yield* Poll.until("the end has been read", () => near.readableEnded)
+      assert.isFalse(keeper.hasEnded)
+      transport.resume()
+      assert.strictEqual(keeper.text, "last")
+      assert.deepInclude(keeper.error?.reason, { _tag: "SocketCloseError", code: 1000 })
+    })
+  )
+
+  it.live("fails when the peer resets the connection", () =>
+    Effect.gen(function* () {
+      const { peer, transport } = yield* pair
+      const keeper = read(transport)
+      peer.resetAndDestroy()
+      yield* ended(keeper)
+      assert.strictEqual(reason(keeper.error), "SocketReadError")
+    })
+  )
+
+  it.live("is over when its scope closes, which closes the socket after what was written", () =>
+    Effect.gen(function* () {
+      const { close, near, peer, transport } = yield* pair
+      const keeper = read(transport)
+      let received = 0
+      transport.write([large], () => assert.fail("told of a write after its scope was closed"))
+      yield* close
+      peer.write("nobody listens")
+      peer.on("data", (chunk) => {
+        received += chunk.length
+      })
+      peer.end()
+      yield* Poll.until("both ends are closed", () => near.closed && peer.closed)
+      assert.strictEqual(received, large.length)
+      assert.isFalse(keeper.hasEnded)
+      assert.lengthOf(keeper.bytes, 0)
+    })
+  )
+})
+
+describe("writing", () => {
+  it.live("is over when the kernel has it all", () =>
+    Effect.gen(function* () {
+      const { near, peer, transport } = yield* pair
+      const small = transport.write([Buffer.from("a"), Buffer.from("b")], () => assert.fail("told twice"))
+      assert.deepStrictEqual(small, Exit.void)
+      assert.strictEqual(near.writableLength, 0)
+      const writing = yield* Effect.forkChild(write(transport, large, Buffer.from("!")), {
+        startImmediately: true
+      })
+      yield* Poll.until("the large write has begun", () => near.bytesWritten > 2)
+      assert.isUndefined(writing.pollUnsafe())
+      assert.isAbove(transport.unsent(), 0)
+      let received = 0
+      peer.on("data", (chunk) => {
+        received += chunk.length
+      })
+      yield* Fiber.join(writing)
+      assert.strictEqual(near.writableLength, 0)
+      yield* Poll.until("all has arrived", () => received === large.length + 3)
+    })
+  )
+
+  it.live("fails when the peer resets the connection, and ever after", () =>
+    Effect.gen(function* () {
+      const { near, peer, transport } = yield* pair
+      const writing = yield* Effect.forkChild(Effect.flip(write(transport, large)), {
+        startImmediately: true
+      })
+      peer.resetAndDestroy()
+      assert.strictEqual(reason(yield* Fiber.join(writing)), "SocketWriteError")
+      yield* Poll.until("the socket is closed", () => near.closed)
+      const more = yield* Effect.flip(write(transport, Buffer.from("more")))
+      assert.strictEqual(reason(more), "SocketWriteError")
+    })
+  )
+
+  it.live("fails when the connection is dropped", () =>
+    Effect.gen(function* () {
+      const { peer, transport } = yield* pair
+      const keeper = read(transport)
+      const writing = yield* Effect.forkChild(Effect.flip(write(transport, large)), {
+        startImmediately: true
+      })
+      transport.destroy()
+      assert.strictEqual(reason(yield* Fiber.join(writing)), "SocketWriteError")
+      yield* ended(keeper)
+      peer.resume()
+      yield* Poll.until("the peer knows", () => peer.readableEnded || peer.destroyed)
+    })
+  )
+})
+
+describe("connecting", () => {
+  it.live("fails where nobody listens, with the system's word for it", () =>
+    Effect.gen(function* () {
+      const { peer } = yield* pair
+      // A port that is taken by a client's end, so that nobody listens on it.
+      const address = Address.tcp("127.0.0.1", peer.localPort)
+      const error = yield* Effect.flip(NetTransport.connect({ address, timeout: "10 seconds" }))
+      assert.strictEqual(reason(error), "SocketOpenError")
+      assert.include(String("cause" in error.reason ? error.reason.cause : ""), "ECONNREFUSED")
+    })
+  )
+})

@@ -9,7 +9,8 @@ import type { Options } from "./support/Options.ts"
 const KiB = 1024
 const GiB = KiB ** 3
 
-export const run = async ({ quick, repeats }: Options): Promise<ReadonlyArray<Row>> => {
+export const run = async (options: Options): Promise<ReadonlyArray<Row>> => {
+  const { quick } = options
   const total = quick ? GiB / 64 : 2 * GiB
   const contenders = [...Contenders.onNode(), ...Contenders.native()]
   const rows: Array<Row> = []
@@ -20,7 +21,7 @@ export const run = async ({ quick, repeats }: Options): Promise<ReadonlyArray<Ro
       requests: 1,
       workload: { total, chunkSize, mode: "ready" }
     } as const
-    for (const measured of await Compare.measure(test, contenders, repeats)) {
+    for (const measured of await Compare.measure(test, contenders, options)) {
       rows.push(
         Compare.row(measured, {
           "MB/s": round(total / measured.seconds / 1e6),

@@ -71,7 +71,8 @@ const iperf = async (seconds: number): Promise<number> => {
   })
 }
 
-export const run = async ({ quick, repeats }: Options): Promise<ReadonlyArray<Row>> => {
+export const run = async (options: Options): Promise<ReadonlyArray<Row>> => {
+  const { quick } = options
   const rows: Array<Row> = []
   if (Native.succeeds("iperf3", "--version")) {
     const speed = await iperf(quick ? 1 : 5)
@@ -85,7 +86,7 @@ export const run = async ({ quick, repeats }: Options): Promise<ReadonlyArray<Ro
   for (const test of quick ? [quickCase] : cases) {
     const responses = test.connections * test.requests
     const bytes = responses * test.workload.total
-    for (const measured of await Compare.measure(test, sources, repeats)) {
+    for (const measured of await Compare.measure(test, sources, options)) {
       rows.push({
         case: test.name,
         source: measured.server,

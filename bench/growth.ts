@@ -76,11 +76,12 @@ const cases = (quick: boolean): ReadonlyArray<Growth> =>
         ...requests.map(byRequest(1e9))
       ]
 
-export const run = async ({ quick, repeats }: Options): Promise<ReadonlyArray<Row>> => {
+export const run = async (options: Options): Promise<ReadonlyArray<Row>> => {
+  const { quick } = options
   const rows: Array<Row> = []
   for (const growth of cases(quick)) {
     const queries = growth.connections * growth.requests
-    for (const measured of await Compare.measure(growth, Contenders.onNode(), repeats)) {
+    for (const measured of await Compare.measure(growth, Contenders.onNode(), options)) {
       rows.push(
         Compare.row(measured, {
           "queries/s": round(queries / measured.seconds),

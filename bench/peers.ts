@@ -57,11 +57,12 @@ const cases: ReadonlyArray<Compare.Case> = [
   }
 ]
 
-export const run = async ({ quick, repeats }: Options): Promise<ReadonlyArray<Row>> => {
+export const run = async (options: Options): Promise<ReadonlyArray<Row>> => {
+  const { quick } = options
   const rows: Array<Row> = []
   for (const test of quick ? [quickCase] : cases) {
     const responses = test.connections * test.requests
-    for (const measured of await Compare.measure(test, contenders, repeats)) {
+    for (const measured of await Compare.measure(test, contenders, options)) {
       rows.push(
         Compare.row(measured, {
           "MB/s": round((responses * test.workload.total) / measured.seconds / 1e6),

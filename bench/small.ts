@@ -12,7 +12,8 @@ const cases = [
   { connections: 64, requests: 2000, mode: "streamed" }
 ] as const
 
-export const run = async ({ quick, repeats }: Options): Promise<ReadonlyArray<Row>> => {
+export const run = async (options: Options): Promise<ReadonlyArray<Row>> => {
+  const { quick } = options
   const native = Contenders.native()
   const rows: Array<Row> = []
   for (const { connections, mode, requests } of cases) {
@@ -25,7 +26,7 @@ export const run = async ({ quick, repeats }: Options): Promise<ReadonlyArray<Ro
     // The native server has no asynchronous source.
     const contenders = [...Contenders.onNode(), ...(mode === "ready" ? native : [])]
     const responses = connections * test.requests
-    for (const measured of await Compare.measure(test, contenders, repeats)) {
+    for (const measured of await Compare.measure(test, contenders, options)) {
       rows.push(
         Compare.row(measured, {
           "responses/s": round(responses / measured.seconds),

@@ -3,6 +3,7 @@
  */
 import * as Figures from "./Figures.ts"
 import * as Load from "./Load.ts"
+import type { Options } from "./Options.ts"
 import * as Processes from "./Processes.ts"
 import * as Usage from "./Usage.ts"
 
@@ -37,14 +38,15 @@ export interface Measurement {
   readonly cpuRatio: number | null
 }
 
+const warmUpSeconds = 2
+
 type Sample = Pick<Measurement, "seconds" | "cpu" | "peakMiB" | "frames" | "clientBusy">
 
 /** A fresh server for each sample: its peak of memory is this load's. */
-const sample = ({ client, server }: Contender, load: Load.Load): Promise<Sample> =>
+const sample = ({ client, server }: Contender, load: Load.Load, quick: boolean): Promise<Sample> =>
   Processes.using(server, [], async (process) => {
     const port = await process.line("port")
-    // By a tenth of the load what comes is compared, code is compiled and buffers are grown.
-    await Load.run(client, port, tenth(load), { verify: true })
+    await warmUp(client, port, load, quick ? 0 : warmUpSeconds)
     const before = Usage.cpuSeconds(process.pid)
     const { cpu, frames, seconds } = await Load.run(client, port, load)
     return {
@@ -56,24 +58,25 @@ const sample = ({ client, server }: Contender, load: Load.Load): Promise<Sample>
     }
   })
 
-const tenth = (load: Load.Load): Load.Load =>
-  load.requests >= 10
-    ? { ...load, requests: Math.round(load.requests / 10) }
-    : {
-        ...load,
-        requests: 1,
-        workload: { ...load.workload, total: Math.ceil((load.workload.total * load.requests) / 10) }
-      }
+/**
+ * Compares what comes, and goes on until code is compiled and buffers are grown: what is measured is a server that
+ * has been up for a while.
+ */
+const warmUp = async (client: Processes.Command, port: string, load: Load.Load, seconds: number) => {
+  let spent = 0
+  do spent += (await Load.run(client, port, load, { verify: true })).seconds
+  while (spent < seconds)
+}
 
 /** Measures each contender; ratios are to the first. */
 export const measure = async (
   test: Case,
   contenders: ReadonlyArray<Contender>,
-  repeats: number
+  { quick, repeats }: Options
 ): Promise<ReadonlyArray<Measurement>> => {
   const samples = contenders.map((): Array<Sample> => [])
   for (let repeat = 0; repeat < repeats; repeat++) {
-    for (const [i, contender] of contenders.entries()) samples[i]?.push(await sample(contender, test))
+    for (const [i, contender] of contenders.entries()) samples[i]?.push(await sample(contender, test, quick))
   }
   const [baseline = []] = samples
   return samples.map((all, i) => {

@@ -53,7 +53,7 @@ export const make = (transport: Transport.Open, options: Options): Connection =>
   }
 }
 
-type Publish = (event: ConnectionEvent) => Effect.Effect<void>
+type Publish = ((event: ConnectionEvent) => Effect.Effect<void>) | undefined
 
 type Fork = (effect: Effect.Effect<unknown, unknown, Scope.Scope>, scope?: Scope.Scope) => void
 
@@ -110,13 +110,14 @@ class Session implements FrameSocket.Reader {
     const { info: connection } = this.options
     return Effect.flatMap(ConnectionEvents, (events) => {
       const publish = safely(events.publish)
-      return publish({ _tag: "Opened", connection }).pipe(
+      const opened = publish?.({ _tag: "Opened", connection }) ?? Effect.void
+      return opened.pipe(
         Effect.andThen(Effect.scoped(this.serve(transport, publish))),
         Effect.catch((error) =>
           Effect.sync(() => this.dispatch({ _tag: "ReadFailed", detail: FrameWriter.describe(error) }))
         ),
         Effect.onInterrupt(() => Effect.sync(() => this.interrupted())),
-        Effect.ensuring(Effect.suspend(() => publish(this.closed()))),
+        Effect.ensuring(Effect.suspend(() => publish?.(this.closed()) ?? Effect.void)),
         Effect.andThen(Effect.sync(() => this.statistics()))
       )
     })
@@ -243,12 +244,11 @@ const noBody = new Uint8Array(0)
 const noResponses = { accepted: 0, rejected: 0, cancelled: 0 }
 
 /** A connection does not depend on those who are told of it. */
-const safely =
-  (publish: Publish): Publish =>
-  (event) =>
-    publish === unheard
-      ? Effect.void
-      : Effect.catchCause(
+const safely = (publish: (event: ConnectionEvent) => Effect.Effect<void>): Publish =>
+  publish === unheard
+    ? undefined
+    : (event) =>
+        Effect.catchCause(
           Effect.suspend(() => publish(event)),
           (cause) => Effect.logError(`ConnectionEvents failed to publish ${event._tag}`, cause)
         )

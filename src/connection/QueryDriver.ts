@@ -26,21 +26,21 @@ import type * as FrameWriter from "../wire/FrameWriter.ts"
 import { type End, ResponseBuffer, type Settings } from "./ResponseBuffer.ts"
 import type { QueryDriverReason, QueryDriverStatistics } from "./Statistics.ts"
 
-export interface Options {
+/** What the drivers of a connection share: where a query goes, and who hears of it. */
+export interface Host {
   readonly engine: QueryEngine["Service"]
-  readonly request: Uint8Array
-  /** The query's own scope, which is that of the fiber that runs it. The driver closes it. */
-  readonly scope: Scope.Closeable
   readonly writer: Pick<FrameWriter.FrameWriter, "submit" | "submitSoon" | "withdraw">
   readonly settings: Settings
   /** The body of the error for a defect of the engine, which says nothing of the cause to the client. */
   readonly internalError: () => Uint8Array
   /** The engine accepted. Runs before the accept is written. */
-  readonly onAccepted: (payload: Uint8Array, timeout: Duration.Input | undefined) => Effect.Effect<void>
-  /** The accept, or the message that ends the response, is about to be written; nothing can precede it now. */
-  readonly onBegin: (what: "accept" | "terminal") => void
+  readonly accepted: (payload: Uint8Array, timeout: Duration.Input | undefined) => Effect.Effect<void>
+  /** The accept is about to be written; nothing can precede it now. */
+  readonly acceptBegun: () => void
+  /** The same of the message that ends the response. */
+  readonly terminalBegun: () => void
   /** A write failed; the connection is of no more use. */
-  readonly onWriteFailed: (error: FrameWriter.Failure) => void
+  readonly writeFailed: (error: FrameWriter.Failure) => void
 }
 
 export interface QueryDriver {
@@ -54,11 +54,15 @@ export interface QueryDriver {
   readonly statistics: (reason: QueryDriverReason) => QueryDriverStatistics
 }
 
-/** Constructs a driver; nothing happens before `run`. */
-export const make = (options: Options): QueryDriver => new Driver(options)
+/**
+ * Constructs a driver; nothing happens before `run`. The scope is the query's own, that of the fiber that runs
+ * it, and the driver closes it.
+ */
+export const make = (host: Host, request: Uint8Array, scope: Scope.Closeable): QueryDriver =>
+  new Driver(host, request, scope)
 
 type Failure = QueryInitError | FrameWriter.Failure
-type FillError = QueryRejected | QueryFailed | Failure
+type FillError = QueryRejected | QueryFailed | Failure | Cause.Done
 
 const complete: End = { _tag: "Complete" }
 const noFrames: ReadonlyArray<Frame.Frame> = []
@@ -72,7 +76,9 @@ export const first = <A, E, R, E2, R2>(
 const isChunk = (type: Frame.Type): boolean => type === Frame.Type.Intermediate || type === Frame.Type.Final
 
 class Driver implements QueryDriver, FrameWriter.Submission {
-  private readonly options: Options
+  private readonly host: Host
+  private readonly request: Uint8Array
+  private readonly scope: Scope.Closeable
   private readonly buffer: ResponseBuffer
   private muted = false
   private written = false
@@ -83,54 +89,55 @@ class Driver implements QueryDriver, FrameWriter.Submission {
   private messages = 0
   private runs = 0
 
-  constructor(options: Options) {
-    this.options = options
-    this.buffer = new ResponseBuffer(options.settings)
+  constructor(host: Host, request: Uint8Array, scope: Scope.Closeable) {
+    this.host = host
+    this.request = request
+    this.scope = scope
+    this.buffer = new ResponseBuffer(host.settings)
   }
 
   get run(): Effect.Effect<End, Failure, Scope.Scope> {
-    const { scope } = this.options
-    const filled = Effect.onExit(this.fill(), (exit) => Scope.closeUnsafe(scope, exit) ?? Effect.void)
-    return Effect.matchCauseEffect(filled, {
+    return Effect.matchCauseEffect(Effect.onExit(this.fill(), this.close), {
       onSuccess: () => this.end(complete),
-      onFailure: (cause) => this.fail(cause)
+      onFailure: (cause) => (Pull.isDoneCause(cause) ? this.end(complete) : this.fail(cause))
     })
   }
 
   mute(): void {
     this.muted = true
-    this.options.writer.withdraw(this)
+    this.host.writer.withdraw(this)
+  }
+
+  /** That a stream is done is not a failure to the query's finalizers. */
+  private readonly close = (exit: Exit.Exit<void, FillError>): Effect.Effect<void> => {
+    const done = Exit.isFailure(exit) && Pull.isDoneCause(exit.cause)
+    return Scope.closeUnsafe(this.scope, done ? Exit.void : exit) ?? Effect.void
   }
 
   private fill(): Effect.Effect<void, FillError, Scope.Scope> {
-    const { engine, onAccepted, request } = this.options
-    return Effect.flatMap(engine.init(request), (accepted) =>
-      first(onAccepted(accepted.payload, accepted.timeout), this.stream(accepted))
+    return Effect.flatMap(this.host.engine.init(this.request), (accepted) =>
+      first(this.host.accepted(accepted.payload, accepted.timeout), this.stream(accepted))
     )
   }
 
   private stream({ chunks, payload }: AcceptedQuery): Effect.Effect<void, FillError> {
-    const pulled = Effect.flatMap(
-      Channel.toPullScoped(Stream.toChannel(chunks), this.options.scope),
-      (pull) => {
-        this.buffer.accepted(payload)
-        // A result that is there at once goes out together with the accept.
-        this.options.writer.submitSoon(this)
-        return this.drain(pull)
-      }
-    )
-    return Pull.catchDone(pulled, () => Effect.void)
+    return Effect.flatMap(Channel.toPullScoped(Stream.toChannel(chunks), this.scope), (pull) => {
+      this.buffer.accepted(payload)
+      // A result that is there at once goes out together with the accept.
+      this.host.writer.submitSoon(this)
+      return this.drain(pull)
+    })
   }
 
-  private drain(pull: Pull.Pull<ReadonlyArray<Uint8Array>, QueryFailed>): Pull.Pull<never, FillError> {
-    const next: Pull.Pull<never, FillError> = Effect.flatMap(pull, (chunks) => {
+  private drain(pull: Pull.Pull<ReadonlyArray<Uint8Array>, QueryFailed>): Effect.Effect<never, FillError> {
+    const next: Effect.Effect<never, FillError> = Effect.flatMap(pull, (chunks) => {
       this.runs++
       this.buffer.offer(chunks)
       if (!this.buffer.isFull) {
-        this.options.writer.submitSoon(this)
+        this.host.writer.submitSoon(this)
         return next
       }
-      this.options.writer.submit(this)
+      this.host.writer.submit(this)
       return this.buffer.isFull
         ? Effect.andThen(
             this.waitUntil(() => !this.buffer.isFull),
@@ -143,7 +150,7 @@ class Driver implements QueryDriver, FrameWriter.Submission {
 
   private end(end: End): Effect.Effect<End, FrameWriter.Failure> {
     this.buffer.ended(end)
-    this.options.writer.submit(this)
+    this.host.writer.submit(this)
     return this.written
       ? Effect.succeed(end)
       : Effect.as(
@@ -162,13 +169,14 @@ class Driver implements QueryDriver, FrameWriter.Submission {
         case "QueryFailed":
           return this.end({ _tag: "Failed", payload: error.value.payload })
         case "QueryInitError":
+        case "Done":
           break
         default:
           return Effect.fail(error.value)
       }
     }
     if (!this.buffer.isAccepted) return Effect.fail(initError(cause))
-    const failed = Effect.suspend(() => this.end({ _tag: "Failed", payload: this.options.internalError() }))
+    const failed = Effect.suspend(() => this.end({ _tag: "Failed", payload: this.host.internalError() }))
     return Cause.hasInterruptsOnly(cause)
       ? failed
       : Effect.andThen(Effect.logError("The engine died while streaming a result", cause), failed)
@@ -193,8 +201,8 @@ class Driver implements QueryDriver, FrameWriter.Submission {
       if (isChunk(frame.type)) this.payloadBytes += frame.body.length
       this.messages++
     }
-    if (frames[0]?.type === Frame.Type.Accept) this.options.onBegin("accept")
-    if (frames.length > 0 && this.buffer.done) this.options.onBegin("terminal")
+    if (frames[0]?.type === Frame.Type.Accept) this.host.acceptBegun()
+    if (frames.length > 0 && this.buffer.done) this.host.terminalBegun()
     return frames
   }
 
@@ -206,11 +214,11 @@ class Driver implements QueryDriver, FrameWriter.Submission {
   ended(exit: Exit.Exit<void, FrameWriter.Failure>): void {
     if (Exit.isSuccess(exit)) {
       this.written = this.buffer.done
-      if (this.buffer.hasMore && !this.muted) this.options.writer.submit(this)
+      if (this.buffer.hasMore && !this.muted) this.host.writer.submit(this)
     } else {
       this.writeFailed = Exit.failCause(exit.cause)
       const error = Cause.findErrorOption(exit.cause)
-      if (error._tag === "Some") this.options.onWriteFailed(error.value)
+      if (error._tag === "Some") this.host.writeFailed(error.value)
     }
     this.wake?.()
   }

@@ -6,6 +6,7 @@
  */
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -33,7 +34,8 @@ export interface Options {
   readonly fork: (effect: Effect.Effect<unknown, unknown, Scope.Scope>, scope?: Scope.Scope) => void
   readonly state: () => Control.State
   readonly dispatch: (event: Control.Event) => void
-  readonly publish: (event: ConnectionEvent) => Effect.Effect<void>
+  /** Nothing if nobody listens. */
+  readonly publish: ((event: ConnectionEvent) => Effect.Effect<void>) | undefined
   /** Sets when a deadline is over, in milliseconds of the Clock; `Infinity` takes it back. */
   readonly setDeadline: (deadline: Deadline, at: number) => void
 }
@@ -52,53 +54,39 @@ interface Turn<A, E> {
 // The answer is one small frame, and the client waits for it.
 const urgent = { urgent: true }
 
-export class Responses {
+export class Responses implements QueryDriver.Host {
+  readonly engine: QueryDriver.Host["engine"]
+  readonly writer: FrameWriter.FrameWriter
+  readonly settings: Settings
   private readonly options: Options
   private query: QueryDriver.QueryDriver | undefined
   private last: Fiber.Fiber<unknown, unknown> | undefined
   private accepts = 0
   private rejects = 0
   private cancels = 0
+  // Of the query that started last: the one before it has begun the last message of its response.
+  private startedAt = 0
+  private timeoutMillis = 0
   private readonly queryTimeoutMillis: number
   private readonly idleTimeoutMillis: number
 
   constructor(options: Options) {
     this.options = options
+    this.engine = options.engine
+    this.writer = options.writer
+    this.settings = options.settings
     this.queryTimeoutMillis = millis(options.settings.queryTimeout)
     this.idleTimeoutMillis = millis(options.settings.idleTimeout)
   }
 
   /** Gives a request to the engine, and writes the response. */
   startQuery(body: Uint8Array): void {
-    const { clock, engine, settings, writer } = this.options
-    const startedAt = clock.currentTimeMillisUnsafe()
-    let timeout = this.queryTimeoutMillis
+    this.startedAt = this.options.clock.currentTimeMillisUnsafe()
+    this.timeoutMillis = this.queryTimeoutMillis
     this.options.setDeadline("idle", Number.POSITIVE_INFINITY)
-    this.options.setDeadline("query", startedAt + timeout)
+    this.options.setDeadline("query", this.startedAt + this.timeoutMillis)
     const scope = Scope.makeUnsafe()
-    const driver = QueryDriver.make({
-      engine,
-      scope,
-      request: body,
-      writer,
-      settings,
-      internalError: () => Answer.body("internal"),
-      onAccepted: (payload, own) => {
-        if (own !== undefined) timeout = Math.min(timeout, millis(own))
-        return this.publish({ _tag: "Accepted", payload })
-      },
-      onBegin: (what) => {
-        if (what === "terminal") {
-          this.terminalBegun()
-        } else {
-          this.accepts++
-          this.options.dispatch({ _tag: "AcceptBegun" })
-          // Not before: the response would be a reject, and that says that nothing was run.
-          this.options.setDeadline("query", startedAt + timeout)
-        }
-      },
-      onWriteFailed: (error) => this.options.dispatch(writeFailed(error))
-    })
+    const driver = QueryDriver.make(this, body, scope)
     this.query = driver
     this.fork({
       request: body,
@@ -106,6 +94,26 @@ export class Responses {
       scope,
       onExit: (exit) => this.queryEnded(driver, exit)
     })
+  }
+
+  accepted(payload: Uint8Array, timeout: Duration.Input | undefined): Effect.Effect<void> {
+    if (timeout !== undefined) this.timeoutMillis = Math.min(this.timeoutMillis, millis(timeout))
+    return this.publish({ _tag: "Accepted", payload })
+  }
+
+  acceptBegun(): void {
+    this.accepts++
+    this.options.dispatch({ _tag: "AcceptBegun" })
+    // Not before: the response would be a reject, and that says that nothing was run.
+    this.options.setDeadline("query", this.startedAt + this.timeoutMillis)
+  }
+
+  writeFailed(error: FrameWriter.Failure): void {
+    this.options.dispatch(writeFailed(error))
+  }
+
+  internalError(): Uint8Array {
+    return Answer.body("internal")
   }
 
   /** Interrupts the query. The machine hears of it when the query's finalizers have run. */
@@ -121,7 +129,7 @@ export class Responses {
   answer(request: Uint8Array | undefined): void {
     const query = request === undefined ? this.query : undefined
     let answered: Frame.Frame | undefined
-    const write = this.options.writer.write(() => {
+    const write = this.writer.write(() => {
       const state = this.options.state()
       if (state._tag !== "Stopping") return []
       answered = Answer.frame(state.answer)
@@ -174,7 +182,7 @@ export class Responses {
     return this.options.state()._tag === "Closed"
   }
 
-  private terminalBegun(): void {
+  terminalBegun(): void {
     const { clock } = this.options
     this.options.setDeadline("query", Number.POSITIVE_INFINITY)
     this.options.setDeadline("idle", clock.currentTimeMillisUnsafe() + this.idleTimeoutMillis)
@@ -233,7 +241,8 @@ export class Responses {
   }
 
   private publish(event: Told): Effect.Effect<void> {
-    return this.options.publish({ ...event, connection: this.options.connection })
+    const { connection, publish } = this.options
+    return publish === undefined ? Effect.void : publish({ ...event, connection })
   }
 }
 

@@ -74,12 +74,12 @@ class Place {
     this.places = places
   }
 
-  /** Takes the place in one step, in which nobody can come in between, and waits for its turn. */
-  take(options: Options): Effect.Effect<void, QueryRejected> {
+  /** Takes the place in one step, in which nobody can come in between, and runs the query when it has its turn. */
+  run<A, E, R>(query: Effect.Effect<A, E, R>, options: Options): Effect.Effect<A, E | QueryRejected, R> {
     const entered = this.places.enter(this)
     if (entered === "full") return Effect.fail(overloaded(options))
     this.runs = entered === "running"
-    return this.runs ? Effect.void : this.turn
+    return this.runs ? query : Effect.andThen(this.turn, query)
   }
 
   call(): void {
@@ -103,11 +103,13 @@ class Place {
 /** The same engine, within limits. A query has its place until its scope closes. */
 export const make = (engine: QueryEngine["Service"], options: Options): QueryEngine["Service"] => {
   const places = new Places(options)
-  const enter = Effect.flatMap(Effect.scope, (scope) => {
-    const place = new Place(places)
-    return Effect.flatMap(Scope.addFinalizer(scope, place.leave), () => place.take(options))
-  })
   return QueryEngine.of({
-    init: (request) => Effect.andThen(enter, engine.init(request))
+    init: (request) =>
+      Effect.flatMap(Effect.scope, (scope) => {
+        const place = new Place(places)
+        return Effect.flatMap(Scope.addFinalizer(scope, place.leave), () =>
+          place.run(engine.init(request), options)
+        )
+      })
   })
 }

@@ -8,8 +8,8 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Latch from "effect/Latch"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import { QueryEngine } from "../engine/QueryEngine.ts"
@@ -20,12 +20,13 @@ import type * as Transport from "../wire/Transport.ts"
 import { type ConnectionEvent, ConnectionEvents, type ConnectionInfo, unheard } from "./ConnectionEvents.ts"
 import * as Control from "./Control.ts"
 import * as Heartbeat from "./Heartbeat.ts"
-import { Responses } from "./Responses.ts"
+import { type Host, Responses, type Told } from "./Responses.ts"
 import { millis, type Settings } from "./Settings.ts"
 import type { ControlStatistics, HeartbeatStatistics } from "./Statistics.ts"
 
 export interface Options {
-  readonly info: ConnectionInfo
+  /** Asked for once, when somebody is told of the connection. */
+  readonly info: () => ConnectionInfo
   readonly settings: Settings
   /** Answers the first request with a reject of this code, and closes. */
   readonly refusing?: Control.ServerCode | undefined
@@ -44,37 +45,81 @@ export interface Connection {
 }
 
 /** Constructs the connection over a transport; nothing happens before `run`. */
-export const make = (transport: Transport.Open, options: Options): Connection => {
-  const session = new Session(options)
-  return {
-    run: session.run(transport),
-    drain: Effect.sync(() => session.dispatch({ _tag: "Drain" })),
-    drainExpired: Effect.sync(() => session.dispatch({ _tag: "DrainExpired" }))
-  }
-}
+export const make = (transport: Transport.Open, options: Options): Connection =>
+  new Session(transport, options)
 
-type Publish = ((event: ConnectionEvent) => Effect.Effect<void>) | undefined
-
-type Fork = (effect: Effect.Effect<unknown, unknown, Scope.Scope>, scope?: Scope.Scope) => void
-
-/** What a session has while its socket is open. */
+/** What a session has while its transport is open. */
 interface Open {
+  readonly scope: Scope.Scope
+  readonly context: Context.Context<Scope.Scope>
+  readonly clock: Clock.Clock
   readonly transport: Transport.Transport
   readonly frames: FrameSocket.FrameSocket
   readonly heartbeat: Heartbeat.Heartbeat
   readonly responses: Responses
 }
 
-class Session implements FrameSocket.Reader {
+class Session implements Connection, FrameSocket.Reader, Heartbeat.Listener, Host {
+  private readonly transport: Transport.Open
   private readonly options: Options
-  private state: Control.State
+  state: Control.State
   private open: Open | undefined
+  private publisher: ((event: ConnectionEvent) => Effect.Effect<void>) | undefined
+  private info: ConnectionInfo | undefined
   private flush = false
-  private readonly over = Latch.makeUnsafe(false)
+  private wake: (() => void) | undefined
 
-  constructor(options: Options) {
+  constructor(transport: Transport.Open, options: Options) {
+    this.transport = transport
     this.options = options
     this.state = options.refusing === undefined ? Control.initial : Control.refusing(options.refusing)
+  }
+
+  get drain(): Effect.Effect<void> {
+    return Effect.sync(() => this.dispatch({ _tag: "Drain" }))
+  }
+
+  get drainExpired(): Effect.Effect<void> {
+    return Effect.sync(() => this.dispatch({ _tag: "DrainExpired" }))
+  }
+
+  get run(): Effect.Effect<ControlStatistics, never, QueryEngine> {
+    return Effect.flatMap(ConnectionEvents, ({ publish }) => {
+      if (publish !== unheard) this.publisher = safely(publish)
+      const scope = Scope.makeUnsafe()
+      const served = Effect.andThen(this.publish({ _tag: "Opened" }), this.serve(scope))
+      const statistics = () => this.statistics()
+      return Effect.match(
+        Effect.onExit(served, (exit) => this.close(scope, exit)),
+        { onSuccess: statistics, onFailure: statistics }
+      )
+    })
+  }
+
+  private serve(scope: Scope.Scope): Effect.Effect<void, Socket.SocketError, QueryEngine> {
+    return Effect.andThen(
+      Scope.provide(this.start, scope),
+      // On a stack of its own: what ends the connection may be in the middle of a write.
+      Effect.andThen(Effect.andThen(this.over, Effect.yieldNow), this.flushed)
+    )
+  }
+
+  /** What the end of the scope interrupts must find the connection closed. */
+  private close(scope: Scope.Closeable, exit: Exit.Exit<void, Socket.SocketError>): Effect.Effect<void> {
+    if (Exit.isFailure(exit)) this.broken(exit.cause)
+    const closed = Effect.suspend(() => this.publish(this.closed()))
+    return Effect.andThen(Scope.closeUnsafe(scope, exit) ?? Effect.void, closed)
+  }
+
+  /** The transport could not be opened, or the connection was interrupted. */
+  private broken(cause: Cause.Cause<Socket.SocketError>): void {
+    const error = Cause.findErrorOption(cause)
+    if (error._tag === "Some") {
+      this.dispatch({ _tag: "ReadFailed", detail: FrameWriter.describe(error.value) })
+    } else if (this.state._tag !== "Closed") {
+      this.state = { _tag: "Closed", reason: "drain", detail: "Server stopped" }
+      this.open?.transport.destroy()
+    }
   }
 
   /**
@@ -95,98 +140,54 @@ class Session implements FrameSocket.Reader {
         this.open?.responses.answer(body)
         break
       case "Close":
-        this.close(action.how)
+        this.end(action.how)
     }
   }
 
-  private close(how: "flush" | "abort"): void {
+  private end(how: "flush" | "abort"): void {
     this.open?.frames.stop()
     this.flush = how === "flush"
     if (!this.flush) this.open?.transport.destroy()
-    this.over.openUnsafe()
+    this.wake?.()
   }
 
-  run(transport: Transport.Open): Effect.Effect<ControlStatistics, never, QueryEngine> {
-    const { info: connection } = this.options
-    return Effect.flatMap(ConnectionEvents, (events) => {
-      const publish = safely(events.publish)
-      const opened = publish?.({ _tag: "Opened", connection }) ?? Effect.void
-      return opened.pipe(
-        Effect.andThen(Effect.scoped(this.serve(transport, publish))),
-        Effect.catch((error) =>
-          Effect.sync(() => this.dispatch({ _tag: "ReadFailed", detail: FrameWriter.describe(error) }))
-        ),
-        Effect.onInterrupt(() => Effect.sync(() => this.interrupted())),
-        Effect.ensuring(Effect.suspend(() => publish?.(this.closed()) ?? Effect.void)),
-        Effect.andThen(Effect.sync(() => this.statistics()))
-      )
+  /** Waits until the machine has closed the connection. */
+  private get over(): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      this.wake = () => resume(Effect.void)
+      if (this.state._tag === "Closed") this.wake()
     })
   }
 
-  private serve(
-    transport: Transport.Open,
-    publish: Publish
-  ): Effect.Effect<void, Socket.SocketError, QueryEngine | Scope.Scope> {
-    return Effect.onInterrupt(Effect.andThen(this.start(transport, publish), this.ending), () =>
-      // Before the scope closes: what that interrupts must find the connection closed.
-      Effect.sync(() => this.interrupted())
-    )
+  /** Waits until what has been answered is written, if it is to be. */
+  private get flushed(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (!this.flush || this.open === undefined) return Effect.void
+      return Effect.andThen(this.open.responses.settled, this.open.frames.writer.flushed)
+    })
   }
 
-  private readonly ending: Effect.Effect<void> = Effect.suspend(() => {
-    // On a stack of its own: what ends the connection may be in the middle of a write.
-    const over = Effect.andThen(this.over.await, Effect.yieldNow)
-    return Effect.andThen(
-      over,
-      Effect.suspend(() => (this.flush && this.open !== undefined ? flushed(this.open) : Effect.void))
-    )
-  })
-
-  private start(
-    open: Transport.Open,
-    publish: Publish
-  ): Effect.Effect<void, Socket.SocketError, QueryEngine | Scope.Scope> {
-    const { info: connection, settings } = this.options
+  private get start(): Effect.Effect<void, Socket.SocketError, QueryEngine | Scope.Scope> {
+    const { settings } = this.options
     return Effect.gen({ self: this }, function* () {
       const scope = yield* Effect.scope
       const clock = yield* Clock.Clock
       const engine = yield* QueryEngine
       const context = yield* Effect.context<Scope.Scope>()
-      const transport = yield* open
+      const transport = yield* this.transport
       const frames = yield* FrameSocket.make(transport, {
         lengthCounts: settings.lengthCounts,
         maxFrameSize: settings.maxFrameSize,
-        writeTimeoutMillis: millis(settings.writeTimeout),
-        onPartial: (partial) => {
-          const after = partial ? millis(settings.requestTimeout) : Number.POSITIVE_INFINITY
-          heartbeat.setDeadline("request", clock.currentTimeMillisUnsafe() + after)
-        }
+        writeTimeoutMillis: millis(settings.writeTimeout)
       })
       const heartbeat = yield* Heartbeat.make({
         intervalMillis: millis(settings.heartbeatInterval),
         writer: frames.writer,
-        onExpired: (deadline) => this.dispatch(expired[deadline]),
-        onWriteFailed: (error) => this.dispatch({ _tag: "WriteFailed", detail: FrameWriter.describe(error) })
+        listener: this
       })
       heartbeat.setDeadline("idle", clock.currentTimeMillisUnsafe() + millis(settings.idleTimeout))
-      const fork: Fork = (effect, own) => {
-        const run = own === undefined ? context : Context.add(context, Scope.Scope, own)
-        const fiber = Effect.runForkWith(run)(effect)
-        if (fiber.pollUnsafe() === undefined) Fiber.runIn(fiber, scope)
-      }
-      const responses = new Responses({
-        connection,
-        settings,
-        clock,
-        engine,
-        writer: frames.writer,
-        fork,
-        publish,
-        state: () => this.state,
-        dispatch: (event) => this.dispatch(event),
-        setDeadline: (deadline, at) => heartbeat.setDeadline(deadline, at)
-      })
-      this.open = { transport, frames, heartbeat, responses }
+      const responses = new Responses(this, engine, frames.writer, settings)
+      this.open = { scope, context, clock, transport, frames, heartbeat, responses }
       frames.read(this)
     })
   }
@@ -195,10 +196,15 @@ class Session implements FrameSocket.Reader {
     for (const frame of frames) this.dispatch(frameEvent(frame), frame.body)
   }
 
+  partial(partial: boolean): void {
+    const after = partial ? millis(this.options.settings.requestTimeout) : Number.POSITIVE_INFINITY
+    this.setDeadline("request", this.now() + after)
+  }
+
   ended(cause: Cause.Cause<FrameSocket.ReadError>): void {
     const timeout = this.open?.frames.writer.timedOut()
     if (timeout !== undefined) {
-      this.dispatch({ _tag: "WriteFailed", detail: FrameWriter.describe(timeout) })
+      this.writeFailed(timeout)
     } else if (Cause.hasDies(cause)) {
       this.dispatch({ _tag: "RunFailed", detail: String(Cause.squash(cause)) })
     } else {
@@ -206,10 +212,34 @@ class Session implements FrameSocket.Reader {
     }
   }
 
-  private interrupted(): void {
-    if (this.state._tag === "Closed") return
-    this.state = { _tag: "Closed", reason: "drain", detail: "Server stopped" }
-    this.open?.transport.destroy()
+  expired(deadline: Heartbeat.Deadline): void {
+    this.dispatch(expired[deadline])
+  }
+
+  writeFailed(error: FrameWriter.Failure): void {
+    this.dispatch({ _tag: "WriteFailed", detail: FrameWriter.describe(error) })
+  }
+
+  now(): number {
+    return this.open?.clock.currentTimeMillisUnsafe() ?? 0
+  }
+
+  setDeadline(deadline: Heartbeat.Deadline, at: number): void {
+    this.open?.heartbeat.setDeadline(deadline, at)
+  }
+
+  fork(effect: Effect.Effect<unknown, unknown, Scope.Scope>, own?: Scope.Scope): void {
+    if (this.open === undefined) return
+    const { context, scope } = this.open
+    const run = own === undefined ? context : Context.add(context, Scope.Scope, own)
+    const fiber = Effect.runForkWith(run)(effect)
+    if (fiber.pollUnsafe() === undefined) Fiber.runIn(fiber, scope)
+  }
+
+  publish(event: Told): Effect.Effect<void> {
+    if (this.publisher === undefined) return Effect.void
+    this.info ??= this.options.info()
+    return this.publisher({ ...event, connection: this.info })
   }
 
   private statistics(): ControlStatistics {
@@ -224,10 +254,9 @@ class Session implements FrameSocket.Reader {
     }
   }
 
-  private closed(): ConnectionEvent {
+  private closed(): Told {
     return {
       _tag: "Closed",
-      connection: this.options.info,
       control: this.statistics(),
       heartbeat: this.open?.heartbeat.statistics() ?? noHeartbeat,
       detail: this.state._tag === "Closed" ? this.state.detail : "The connection broke"
@@ -235,23 +264,18 @@ class Session implements FrameSocket.Reader {
   }
 }
 
-/** Waits until what has been answered is written. */
-const flushed = ({ frames, responses }: Open): Effect.Effect<void> =>
-  Effect.andThen(responses.settled, frames.writer.flushed)
-
 const noBody = new Uint8Array(0)
 
 const noResponses = { accepted: 0, rejected: 0, cancelled: 0 }
 
 /** A connection does not depend on those who are told of it. */
-const safely = (publish: (event: ConnectionEvent) => Effect.Effect<void>): Publish =>
-  publish === unheard
-    ? undefined
-    : (event) =>
-        Effect.catchCause(
-          Effect.suspend(() => publish(event)),
-          (cause) => Effect.logError(`ConnectionEvents failed to publish ${event._tag}`, cause)
-        )
+const safely =
+  (publish: (event: ConnectionEvent) => Effect.Effect<void>) =>
+  (event: ConnectionEvent): Effect.Effect<void> =>
+    Effect.catchCause(
+      Effect.suspend(() => publish(event)),
+      (cause) => Effect.logError(`ConnectionEvents failed to publish ${event._tag}`, cause)
+    )
 
 const noHeartbeat: HeartbeatStatistics = { bytesTransferred: 0, messages: 0, waits: 0, reason: "wait" }
 

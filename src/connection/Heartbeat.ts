@@ -4,6 +4,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -22,14 +23,19 @@ export interface Heartbeat {
   readonly statistics: () => HeartbeatStatistics
 }
 
+/** Whoever is told of what the heartbeat finds. */
+export interface Listener {
+  /** Called once for each deadline that is over. */
+  readonly expired: (deadline: Deadline) => void
+  /** Called with the failure of a heartbeat's write; no heartbeat follows. */
+  readonly writeFailed: (error: FrameWriter.Failure) => void
+}
+
 export interface Options {
   /** Silence after which a heartbeat is written, in milliseconds; may be `Infinity`. */
   readonly intervalMillis: number
   readonly writer: Pick<FrameWriter.FrameWriter, "submit" | "isWriting" | "lastWriteAt">
-  /** Called once for each deadline that is over. */
-  readonly onExpired: (deadline: Deadline) => void
-  /** Called with the failure of a heartbeat's write; no heartbeat follows. */
-  readonly onWriteFailed: (error: FrameWriter.Failure) => void
+  readonly listener: Listener
 }
 
 const heartbeat: ReadonlyArray<Frame.Frame> = [Frame.make(Frame.Type.Heartbeat)]
@@ -46,21 +52,18 @@ export const dueAt = (
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Heartbeat, never, Scope.Scope> {
-  const pulse = new Pulse({
-    options,
-    scope: yield* Effect.scope,
-    clock: yield* Clock.Clock,
-    fork: Effect.runForkWith(yield* Effect.context<never>())
-  })
-  pulse.start()
+  const scope = yield* Effect.scope
+  const clock = yield* Clock.Clock
+  const context = yield* Effect.context<never>()
+  const pulse = new Pulse({ ...options, scope, clock, context })
+  pulse.start(pulse.loop)
   return pulse
 })
 
-interface Parts {
-  readonly options: Options
+interface Parts extends Options {
   readonly scope: Scope.Scope
   readonly clock: Clock.Clock
-  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+  readonly context: Context.Context<never>
 }
 
 class Pulse implements Heartbeat, FrameWriter.Submission {
@@ -81,14 +84,13 @@ class Pulse implements Heartbeat, FrameWriter.Submission {
   constructor(parts: Parts) {
     this.parts = parts
     // An interval of nothing would leave room for nothing else.
-    this.intervalMillis = Math.max(1, parts.options.intervalMillis)
+    this.intervalMillis = Math.max(1, parts.intervalMillis)
   }
 
-  /** In a turn of its own: whoever sets a deadline may be in the middle of a write. */
-  start(): void {
-    const { fork, scope } = this.parts
+  start(loop: Effect.Effect<void>): void {
+    const { context, scope } = this.parts
     this.wakeAt = Number.NEGATIVE_INFINITY
-    this.fiber = Fiber.runIn(fork(Effect.andThen(Effect.yieldNow, this.loop)), scope)
+    this.fiber = Fiber.runIn(Effect.runForkWith(context)(loop), scope)
   }
 
   setDeadline(deadline: Deadline, time: number): void {
@@ -96,7 +98,8 @@ class Pulse implements Heartbeat, FrameWriter.Submission {
     // A deadline sooner than the fiber's next look wakes it; later ones cost nothing.
     if (time >= this.wakeAt) return
     this.fiber?.interruptUnsafe()
-    this.start()
+    // In a turn of its own: whoever sets a deadline may be in the middle of a write.
+    this.start(Effect.andThen(Effect.yieldNow, this.loop))
   }
 
   statistics(): HeartbeatStatistics {
@@ -109,7 +112,7 @@ class Pulse implements Heartbeat, FrameWriter.Submission {
   }
 
   // The loop does not wait for its heartbeats: a peer that reads none of them must not hold up the deadlines.
-  private readonly loop: Effect.Effect<void> = Effect.suspend(() => {
+  readonly loop: Effect.Effect<void> = Effect.suspend(() => {
     const now = this.parts.clock.currentTimeMillisUnsafe()
     const due = this.due(now)
     this.wakeAt = Math.min(due, this.at.idle, this.at.request, this.at.query)
@@ -125,22 +128,20 @@ class Pulse implements Heartbeat, FrameWriter.Submission {
 
   private due(now: number): number {
     if (this.failed) return Number.POSITIVE_INFINITY
-    return this.beating
-      ? now + this.intervalMillis
-      : dueAt(now, this.intervalMillis, this.parts.options.writer)
+    return this.beating ? now + this.intervalMillis : dueAt(now, this.intervalMillis, this.parts.writer)
   }
 
   private expire(now: number): void {
     for (const deadline of deadlines) {
       if (this.at[deadline] > now) continue
       this.at[deadline] = Number.POSITIVE_INFINITY
-      this.parts.options.onExpired(deadline)
+      this.parts.listener.expired(deadline)
     }
   }
 
   private beat(): void {
     this.beating = true
-    this.parts.options.writer.submit(this)
+    this.parts.writer.submit(this)
   }
 
   readonly urgent = true
@@ -148,7 +149,7 @@ class Pulse implements Heartbeat, FrameWriter.Submission {
   /** Another write may have come first while this one waited for its turn. */
   take(): ReadonlyArray<Frame.Frame> {
     const now = this.parts.clock.currentTimeMillisUnsafe()
-    if (dueAt(now, this.intervalMillis, this.parts.options.writer) > now) return noHeartbeat
+    if (dueAt(now, this.intervalMillis, this.parts.writer) > now) return noHeartbeat
     this.messages++
     return heartbeat
   }
@@ -158,6 +159,6 @@ class Pulse implements Heartbeat, FrameWriter.Submission {
     if (Exit.isSuccess(exit)) return
     this.failed = true
     const error = Cause.findErrorOption(exit.cause)
-    if (error._tag === "Some") this.parts.options.onWriteFailed(error.value)
+    if (error._tag === "Some") this.parts.listener.writeFailed(error.value)
   }
 }

@@ -5,17 +5,16 @@
  * begin to be written, so the machine hears of accepts and terminal messages right before their first byte.
  */
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import type { QueryEngine, QueryInitError } from "../engine/QueryEngine.ts"
+import type { QueryInitError } from "../engine/QueryEngine.ts"
 import * as Frame from "../wire/Frame.ts"
 import * as FrameWriter from "../wire/FrameWriter.ts"
 import * as Answer from "./Answer.ts"
-import type { ConnectionEvent, ConnectionInfo } from "./ConnectionEvents.ts"
+import type { ConnectionEvent } from "./ConnectionEvents.ts"
 import type * as Control from "./Control.ts"
 import type { Deadline } from "./Heartbeat.ts"
 import * as QueryDriver from "./QueryDriver.ts"
@@ -24,24 +23,26 @@ import type { End } from "./ResponseBuffer.ts"
 import { millis, type Settings } from "./Settings.ts"
 import type { ControlStatistics, QueryDriverReason, QueryDriverStatistics } from "./Statistics.ts"
 
-export interface Options {
-  readonly connection: ConnectionInfo
-  readonly settings: Settings
-  readonly clock: Clock.Clock
-  readonly engine: QueryEngine["Service"]
-  readonly writer: FrameWriter.FrameWriter
+/** An event without the connection that it is about. */
+export type Told = ConnectionEvent extends infer E
+  ? E extends unknown
+    ? Omit<E, "connection">
+    : never
+  : never
+
+/** The connection that the responses belong to. */
+export interface Host {
+  readonly state: Control.State
+  readonly dispatch: (event: Control.Event) => void
   /** Runs an effect in a fiber of the connection, which starts at once. It sees this scope, or the connection's. */
   readonly fork: (effect: Effect.Effect<unknown, unknown, Scope.Scope>, scope?: Scope.Scope) => void
-  readonly state: () => Control.State
-  readonly dispatch: (event: Control.Event) => void
-  /** Nothing if nobody listens. */
-  readonly publish: ((event: ConnectionEvent) => Effect.Effect<void>) | undefined
+  readonly publish: (event: Told) => Effect.Effect<void>
+  /** Milliseconds of the Clock. */
+  readonly now: () => number
   /** Sets when a deadline is over, in milliseconds of the Clock; `Infinity` takes it back. */
   readonly setDeadline: (deadline: Deadline, at: number) => void
+  readonly writeFailed: (error: FrameWriter.Failure) => void
 }
-
-/** An event without the connection that it is about. */
-type Told = ConnectionEvent extends infer E ? (E extends unknown ? Omit<E, "connection"> : never) : never
 
 interface Turn<A, E> {
   /** The body of a request that nobody has been told of yet. */
@@ -58,7 +59,7 @@ export class Responses implements QueryDriver.Host {
   readonly engine: QueryDriver.Host["engine"]
   readonly writer: FrameWriter.FrameWriter
   readonly settings: Settings
-  private readonly options: Options
+  private readonly host: Host
   private query: QueryDriver.QueryDriver | undefined
   private last: Fiber.Fiber<unknown, unknown> | undefined
   private accepts = 0
@@ -67,24 +68,25 @@ export class Responses implements QueryDriver.Host {
   // Of the query that started last: the one before it has begun the last message of its response.
   private startedAt = 0
   private timeoutMillis = 0
-  private readonly queryTimeoutMillis: number
-  private readonly idleTimeoutMillis: number
 
-  constructor(options: Options) {
-    this.options = options
-    this.engine = options.engine
-    this.writer = options.writer
-    this.settings = options.settings
-    this.queryTimeoutMillis = millis(options.settings.queryTimeout)
-    this.idleTimeoutMillis = millis(options.settings.idleTimeout)
+  constructor(
+    host: Host,
+    engine: QueryDriver.Host["engine"],
+    writer: FrameWriter.FrameWriter,
+    settings: Settings
+  ) {
+    this.host = host
+    this.engine = engine
+    this.writer = writer
+    this.settings = settings
   }
 
   /** Gives a request to the engine, and writes the response. */
   startQuery(body: Uint8Array): void {
-    this.startedAt = this.options.clock.currentTimeMillisUnsafe()
-    this.timeoutMillis = this.queryTimeoutMillis
-    this.options.setDeadline("idle", Number.POSITIVE_INFINITY)
-    this.options.setDeadline("query", this.startedAt + this.timeoutMillis)
+    this.startedAt = this.host.now()
+    this.timeoutMillis = millis(this.settings.queryTimeout)
+    this.host.setDeadline("idle", Number.POSITIVE_INFINITY)
+    this.host.setDeadline("query", this.startedAt + this.timeoutMillis)
     const scope = Scope.makeUnsafe()
     const driver = QueryDriver.make(this, body, scope)
     this.query = driver
@@ -103,13 +105,13 @@ export class Responses implements QueryDriver.Host {
 
   acceptBegun(): void {
     this.accepts++
-    this.options.dispatch({ _tag: "AcceptBegun" })
+    this.host.dispatch({ _tag: "AcceptBegun" })
     // Not before: the response would be a reject, and that says that nothing was run.
-    this.options.setDeadline("query", this.startedAt + this.timeoutMillis)
+    this.host.setDeadline("query", this.startedAt + this.timeoutMillis)
   }
 
   writeFailed(error: FrameWriter.Failure): void {
-    this.options.dispatch(writeFailed(error))
+    this.host.writeFailed(error)
   }
 
   internalError(): Uint8Array {
@@ -130,7 +132,7 @@ export class Responses implements QueryDriver.Host {
     const query = request === undefined ? this.query : undefined
     let answered: Frame.Frame | undefined
     const write = this.writer.write(() => {
-      const state = this.options.state()
+      const state = this.host.state
       if (state._tag !== "Stopping") return []
       answered = Answer.frame(state.answer)
       this.terminalBegun()
@@ -169,7 +171,7 @@ export class Responses implements QueryDriver.Host {
           Effect.suspend(() => (this.isClosed ? Effect.interrupt : response))
         )
     const told = request === undefined ? Effect.void : this.publish({ _tag: "Request", body: request })
-    this.options.fork(
+    this.host.fork(
       Effect.withFiber((fiber) => {
         this.last = fiber
         return Effect.onExit(first(told, inTurn), onExit)
@@ -179,14 +181,13 @@ export class Responses implements QueryDriver.Host {
   }
 
   private get isClosed(): boolean {
-    return this.options.state()._tag === "Closed"
+    return this.host.state._tag === "Closed"
   }
 
   terminalBegun(): void {
-    const { clock } = this.options
-    this.options.setDeadline("query", Number.POSITIVE_INFINITY)
-    this.options.setDeadline("idle", clock.currentTimeMillisUnsafe() + this.idleTimeoutMillis)
-    this.options.dispatch({ _tag: "TerminalBegun" })
+    this.host.setDeadline("query", Number.POSITIVE_INFINITY)
+    this.host.setDeadline("idle", this.host.now() + millis(this.settings.idleTimeout))
+    this.host.dispatch({ _tag: "TerminalBegun" })
   }
 
   private queryEnded(
@@ -195,9 +196,9 @@ export class Responses implements QueryDriver.Host {
   ): Effect.Effect<void> {
     if (Exit.isSuccess(exit)) return this.responded(driver, exit.value)
     driver.mute()
-    const stopped = this.options.state()._tag === "Stopping" && this.query === driver
+    const stopped = this.host.state._tag === "Stopping" && this.query === driver
     if (!stopped) return this.failed(driver, exit)
-    this.options.dispatch({ _tag: "QueryStopped" })
+    this.host.dispatch({ _tag: "QueryStopped" })
     return Effect.void
   }
 
@@ -232,8 +233,8 @@ export class Responses implements QueryDriver.Host {
     exit: Exit.Exit<unknown, QueryInitError | FrameWriter.Failure>
   ): Effect.Effect<void> {
     const event = Exit.isFailure(exit) ? failure(exit.cause) : undefined
-    if (event !== undefined) this.options.dispatch(event)
-    const state = this.options.state()
+    if (event !== undefined) this.host.dispatch(event)
+    const state = this.host.state
     // The connection may have been closing anyway when the last write of its response failed.
     const written = event?._tag !== "WriteFailed" && !(state._tag === "Closed" && state.reason === "write")
     const reason = written ? "abort" : "fail"
@@ -241,8 +242,7 @@ export class Responses implements QueryDriver.Host {
   }
 
   private publish(event: Told): Effect.Effect<void> {
-    const { connection, publish } = this.options
-    return publish === undefined ? Effect.void : publish({ ...event, connection })
+    return this.host.publish(event)
   }
 }
 

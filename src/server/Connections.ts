@@ -68,7 +68,7 @@ export const make = Effect.fnUntraced(function* (
     const id = ++count
     const refusing = place === "refused"
     const connection = Connection.make(transport, {
-      info: { id, ...endpoints(id) },
+      info: () => ({ id, ...endpoints(id) }),
       // Whoever is only to be told that there is no place for him must not wait with his request.
       settings: refusing ? { ...options, idleTimeout: options.requestTimeout } : options,
       refusing: refusing ? "overloaded" : undefined

@@ -28,7 +28,7 @@ export const connect = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Client.Client["Service"], ClientError, QueryEngine | Scope.Scope> {
   const [near, far] = yield* MemorySocket.pair(options)
   const connection = Connection.make(Transport.fromSocket(near), {
-    info: { id: 1, local: "server", remote: "client" },
+    info: () => ({ id: 1, local: "server", remote: "client" }),
     settings: { ...Settings.defaults, ...options.server }
   })
   yield* Effect.forkScoped(connection.run)

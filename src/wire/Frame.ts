@@ -228,34 +228,45 @@ export interface DecoderOptions extends Options {
 /**
  * A decoder at the start of a connection's input.
  */
-export const makeDecoder = (options: DecoderOptions = defaultOptions): Decoder => {
-  const decoder = LengthDelimited.makeDecoder({
-    ...layouts[options.lengthCounts],
-    maxFrameSize: options.maxFrameSize,
-    checkHeader,
-    partTag: options.splitChunks === true ? partTag : undefined
-  })
-  let frames: Array<Frame> | undefined
-  let failure: FrameError | undefined
-  const emit = (tag: number, body: Uint8Array): void => {
-    frames?.push({ type: tag as Type, body })
+export const makeDecoder = (options: DecoderOptions = defaultOptions): Decoder => new FrameDecoder(options)
+
+class FrameDecoder implements Decoder {
+  private readonly decoder: LengthDelimited.Decoder<UnknownType | UnexpectedBody>
+  private frames: Array<Frame> | undefined
+  private failure: FrameError | undefined
+
+  constructor({ lengthCounts, maxFrameSize, splitChunks }: DecoderOptions) {
+    this.decoder = LengthDelimited.makeDecoder({
+      ...layouts[lengthCounts],
+      maxFrameSize,
+      checkHeader,
+      partTag: splitChunks === true ? partTag : undefined
+    })
   }
-  const wrap = (reason: FrameErrorReason | undefined): FrameError | undefined => {
-    if (reason !== undefined) failure ??= new FrameError({ reason })
-    return failure
+
+  push(chunk: Uint8Array, out: Array<Frame>): FrameError | undefined {
+    this.frames = out
+    const reason = this.decoder.push(chunk, this.emit)
+    // An idle connection must not keep the last bodies alive.
+    this.frames = undefined
+    return this.fail(reason)
   }
-  return {
-    push(chunk, out) {
-      frames = out
-      const reason = decoder.push(chunk, emit)
-      // An idle connection must not keep the last bodies alive.
-      frames = undefined
-      return wrap(reason)
-    },
-    end: () => wrap(decoder.end()),
-    get partial() {
-      return decoder.partial
-    }
+
+  end(): FrameError | undefined {
+    return this.fail(this.decoder.end())
+  }
+
+  get partial(): boolean {
+    return this.decoder.partial
+  }
+
+  private readonly emit = (tag: number, body: Uint8Array): void => {
+    this.frames?.push({ type: tag as Type, body })
+  }
+
+  private fail(reason: FrameErrorReason | undefined): FrameError | undefined {
+    if (reason !== undefined) this.failure ??= new FrameError({ reason })
+    return this.failure
   }
 }
 

@@ -16,8 +16,6 @@ import type * as Transport from "./Transport.ts"
 export interface Options extends FrameWriter.Options, Frame.DecoderOptions {
   /** Called when bytes have arrived, before their frames are given to anybody. */
   readonly onRead?: (() => void) | undefined
-  /** Called when a frame has begun to arrive and is not complete, and when nothing is left of it. */
-  readonly onPartial?: ((partial: boolean) => void) | undefined
 }
 
 export type Frames = Arr.NonEmptyReadonlyArray<Frame.Frame>
@@ -29,6 +27,8 @@ export type ReadError = Frame.FrameError | Socket.SocketError | Cause.Done
 export interface Reader {
   /** The frames that one read completed. */
   readonly received: (frames: Frames) => void
+  /** A frame has begun to arrive and is not complete, or nothing is left of one. */
+  readonly partial?: (partial: boolean) => void
   /** Nothing follows. What `received` throws ends the reading too. */
   readonly ended: (cause: Cause.Cause<ReadError>) => void
 }
@@ -125,7 +125,7 @@ class Decoding implements FrameSocket, Transport.Receiver {
     }
     this.messages += frames.length
     const { partial } = this.decoder
-    if (partial ? !before || frames.length > 0 : before) this.options.onPartial?.(partial)
+    if (partial ? !before || frames.length > 0 : before) this.reader?.partial?.(partial)
     if (Arr.isArrayNonEmpty(frames)) this.give(frames)
     // The frames before a malformed one are still good.
     if (failure !== undefined) this.end(Cause.fail(failure))

@@ -8,11 +8,11 @@
 import { Buffer } from "node:buffer"
 import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Latch from "effect/Latch"
-import type { SchedulerDispatcher } from "effect/Scheduler"
+import { Scheduler, type SchedulerDispatcher } from "effect/Scheduler"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
@@ -153,8 +153,7 @@ export const make = Effect.fnUntraced(function* (
     scope: yield* Effect.scope,
     clock: yield* Clock.Clock,
     budget: yield* WriteBudget,
-    dispatcher: yield* Effect.withFiber((fiber) => Effect.succeed(fiber.currentDispatcher)),
-    fork: Effect.runForkWith(yield* Effect.context<never>())
+    context: yield* Effect.context<never>()
   })
 })
 
@@ -166,14 +165,14 @@ interface Parts {
   readonly scope: Scope.Scope
   readonly clock: Clock.Clock
   readonly budget: Budget
-  readonly dispatcher: SchedulerDispatcher
-  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+  readonly context: Context.Context<never>
 }
 
 class Writer implements FrameWriter {
   private readonly parts: Parts
   private readonly queue: Array<Submission> = []
-  private readonly idle = Latch.makeUnsafe(true)
+  private flushes: Array<() => void> = []
+  private dispatched: SchedulerDispatcher | undefined
   private pumping = false
   private current: Submission | undefined
   private guarded = false
@@ -204,7 +203,14 @@ class Writer implements FrameWriter {
     return this.messages
   }
   get flushed(): Effect.Effect<void> {
-    return this.idle.await
+    return Effect.callback((resume) => {
+      if (!this.isWriting()) return resume(Effect.void)
+      const flushed = () => resume(Effect.void)
+      this.flushes.push(flushed)
+      return Effect.sync(() => {
+        this.flushes = this.flushes.filter((each) => each !== flushed)
+      })
+    })
   }
   get destroy(): Effect.Effect<void> {
     return Effect.sync(() => this.parts.transport.destroy())
@@ -225,12 +231,17 @@ class Writer implements FrameWriter {
 
   submitSoon(submission: Submission): void {
     this.enqueue(submission)
-    this.parts.budget.nextTurn(this.pump, this.parts.dispatcher)
+    this.parts.budget.nextTurn(this.pump, this.dispatcher)
   }
 
   withdraw(submission: Submission): void {
     const at = this.queue.indexOf(submission)
     if (at >= 0) this.queue.splice(at, 1)
+  }
+
+  private get dispatcher(): SchedulerDispatcher {
+    this.dispatched ??= Context.get(this.parts.context, Scheduler).makeDispatcher()
+    return this.dispatched
   }
 
   private enqueue(submission: Submission): void {
@@ -252,11 +263,11 @@ class Writer implements FrameWriter {
 
   private next(): Submission | undefined {
     if (this.queue.length === 0) return undefined
-    const { budget, dispatcher } = this.parts
+    const { budget } = this.parts
     if (!budget.exhausted) return this.queue.shift()
     const urgent = this.queue.findIndex((submission) => submission.urgent === true)
     if (urgent >= 0) return this.queue.splice(urgent, 1)[0]
-    budget.nextTurn(this.pump, dispatcher)
+    budget.nextTurn(this.pump, this.dispatcher)
     return undefined
   }
 
@@ -294,7 +305,6 @@ class Writer implements FrameWriter {
     if (exit !== undefined) {
       this.end(exit)
     } else {
-      this.idle.closeUnsafe()
       this.whenBlocked()
     }
   }
@@ -308,15 +318,15 @@ class Writer implements FrameWriter {
   private end(exit: Exit.Exit<void, Socket.SocketError>): void {
     const submission = this.current
     this.current = undefined
-    this.idle.openUnsafe()
+    if (this.flushes.length > 0) for (const flushed of this.flushes.splice(0)) flushed()
     submission?.ended(this.timeout !== undefined && Exit.isFailure(exit) ? Exit.fail(this.timeout) : exit)
   }
 
   private whenBlocked(): void {
-    const { fork, options, scope } = this.parts
+    const { context, options, scope } = this.parts
     if (this.guarded || options.writeTimeoutMillis === Number.POSITIVE_INFINITY) return
     this.guarded = true
-    Fiber.runIn(fork(this.guard()), scope)
+    Fiber.runIn(Effect.runForkWith(context)(this.guard()), scope)
   }
 
   // One sleeping fiber for as long as the peer keeps writes waiting, rather than a timer for each of them.

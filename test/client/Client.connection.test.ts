@@ -21,7 +21,10 @@ const open = Effect.gen(function* () {
   const [near, far] = yield* MemorySocket.pair()
   const steps = yield* StepEngine.make()
   const info = { id: 1, local: "server", remote: "client" }
-  const connection = Connection.make(Transport.fromSocket(far), { info, settings: Settings.defaults })
+  const connection = Connection.make(Transport.fromSocket(far), {
+    info: () => info,
+    settings: Settings.defaults
+  })
   const serving = yield* connection.run.pipe(
     Effect.provideService(QueryEngine, steps.engine),
     Effect.forkScoped

@@ -125,8 +125,7 @@ describe("a heartbeat", () => {
           isWriting: () => false,
           lastWriteAt: () => lastWriteAt
         },
-        onExpired: () => assert.fail(),
-        onWriteFailed: () => assert.fail()
+        listener: { expired: () => assert.fail(), writeFailed: () => assert.fail() }
       })
       yield* TestClock.adjust(6000)
       assert.strictEqual(heartbeat.statistics().reason, "write")

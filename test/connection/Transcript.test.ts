@@ -128,7 +128,7 @@ const play = Effect.fnUntraced(function* (script: string) {
   const [near, far] = yield* MemorySocket.pair()
   const steps = yield* StepEngine.make()
   const connection = Connection.make(Transport.fromSocket(near), {
-    info: { id: 1, local: "server", remote: "client" },
+    info: () => ({ id: 1, local: "server", remote: "client" }),
     settings: Settings.defaults
   })
   const fiber = yield* connection.run.pipe(

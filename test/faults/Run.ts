@@ -62,7 +62,7 @@ export const run = Effect.fnUntraced(function* (
   const living = new Living()
 
   const connection = Connection.make(Transport.fromSocket(side === "server" ? faulty.socket : near), {
-    info: Served.info,
+    info: () => Served.info,
     settings
   })
   const serving = yield* connection.run.pipe(

@@ -124,7 +124,10 @@ export const bugs: ReadonlyArray<Bug> = [
     plant: {
       heartbeat: (all) => ({
         ...all,
-        onExpired: (deadline) => (deadline === "query" ? undefined : all.onExpired(deadline))
+        listener: {
+          expired: (deadline) => (deadline === "query" ? undefined : all.listener.expired(deadline)),
+          writeFailed: (error) => all.listener.writeFailed(error)
+        }
       })
     },
     found: /waits for an end/

@@ -55,7 +55,7 @@ export const make = Effect.gen(function* () {
   const serve = server.run(
     (socket) =>
       Connection.make(Transport.fromSocket(socket), {
-        info: { id: 1, local: "server", remote: "client" },
+        info: () => ({ id: 1, local: "server", remote: "client" }),
         settings: Settings.defaults
       }).run
   )

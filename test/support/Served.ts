@@ -37,7 +37,7 @@ export const open = Effect.fnUntraced(function* (options: Options = {}) {
   const events: Array<ConnectionEvent> = []
   const writes: Array<number> = []
   const connection = Connection.make(Transport.fromSocket(tap(wrap?.(near) ?? near, writes), { unsent }), {
-    info,
+    info: () => info,
     settings: { ...Settings.defaults, ...settings },
     refusing
   })

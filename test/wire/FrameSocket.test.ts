@@ -17,15 +17,13 @@ const join = (...parts: ReadonlyArray<Uint8Array>) => Uint8Array.from(parts.flat
 
 const open = Effect.fnUntraced(function* (options: Partial<FrameSocket.Options> = {}) {
   const fake = FakeSocket.make()
-  const partials: Array<boolean> = []
   const frames = yield* FrameSocket.make(yield* Transport.fromSocket(fake.socket), {
     ...Frame.defaultOptions,
     writeTimeoutMillis: Number.POSITIVE_INFINITY,
-    onPartial: (partial) => partials.push(partial),
     ...options
   })
   const pull = Effect.map(frames.pull, (batch) => batch.map(Peer.show))
-  return { fake, frames, pull, partials }
+  return { fake, frames, pull }
 })
 
 /** What a pull fails with: `Done`, or the reason of the error. */
@@ -155,38 +153,74 @@ describe("a pull", () => {
   )
 })
 
-describe("onPartial", () => {
-  it.effect("says when a frame has begun, and when nothing is left of one", () =>
+describe("a reader", () => {
+  /** What a reader is told, in order. */
+  const told = Effect.fnUntraced(function* (...reads: ReadonlyArray<Uint8Array>) {
+    const { fake, frames } = yield* open()
+    const log: Array<string> = []
+    frames.read({
+      received: (batch) => void log.push(...batch.map(Peer.show)),
+      partial: (partial) => void log.push(partial ? "begun" : "whole"),
+      ended: (cause) => void log.push(FrameSocket.inputEnd(cause)._tag)
+    })
+    for (const bytes of reads) fake.feed(bytes)
+    yield* Effect.replicateEffect(Effect.yieldNow, 10)
+    return { fake, frames, log }
+  })
+
+  it.effect("is told when a frame has begun, and when nothing is left of one", () =>
     Effect.gen(function* () {
-      const { fake, pull, partials } = yield* open()
+      const { log } = yield* told(a, b.subarray(0, 1), b.subarray(1, 3), b.subarray(3))
+      assert.deepStrictEqual(log, ["R a", "begun", "whole", "R bb"])
+    })
+  )
+
+  it.effect("is told so again when one ends and the next begins in the same read", () =>
+    Effect.gen(function* () {
+      const { log } = yield* told(a.subarray(0, 3), join(a.subarray(3), b.subarray(0, 2)))
+      assert.deepStrictEqual(log, ["begun", "begun", "R a"])
+    })
+  )
+
+  it.effect("is told that nothing is left when a frame turns out malformed, and then of the end", () =>
+    Effect.gen(function* () {
+      const { log } = yield* told(Uint8Array.of(0, 0), Uint8Array.of(0, 0, 0), a)
+      assert.deepStrictEqual(log, ["begun", "whole", "Malformed"])
+    })
+  )
+
+  it.effect("is told of the end once, and of nothing after it has stopped", () =>
+    Effect.gen(function* () {
+      const { fake, log } = yield* told(a)
+      fake.fail(FakeSocket.closeError(1000))
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
+      assert.deepStrictEqual(log, ["R a", "PeerClosed"])
+      const stopped = yield* told(a)
+      stopped.frames.stop()
+      stopped.fake.feed(b)
+      stopped.fake.fail(FakeSocket.closeError(1000))
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
+      assert.deepStrictEqual(stopped.log, ["R a"])
+    })
+  )
+
+  it.effect("that throws has reached its end", () =>
+    Effect.gen(function* () {
+      const { fake, frames } = yield* open()
+      const causes: Array<Cause.Cause<unknown>> = []
+      frames.read({
+        received: () => {
+          throw new Error("broken")
+        },
+        ended: (cause) => void causes.push(cause)
+      })
       fake.feed(a)
-      yield* pull
-      assert.deepStrictEqual(partials, [])
-      fake.feed(b.subarray(0, 1))
-      fake.feed(b.subarray(1, 3))
-      fake.feed(b.subarray(3))
-      yield* pull
-      assert.deepStrictEqual(partials, [true, false])
-    })
-  )
-
-  it.effect("says so again when one ends and the next begins in the same read", () =>
-    Effect.gen(function* () {
-      const { fake, pull, partials } = yield* open()
-      fake.feed(a.subarray(0, 3))
-      fake.feed(join(a.subarray(3), b.subarray(0, 2)))
-      yield* pull
-      assert.deepStrictEqual(partials, [true, true])
-    })
-  )
-
-  it.effect("says that nothing is left when a frame turns out malformed", () =>
-    Effect.gen(function* () {
-      const { fake, pull, partials } = yield* open()
-      fake.feed(Uint8Array.of(0, 0))
-      fake.feed(Uint8Array.of(0, 0, 0))
-      assert.strictEqual(yield* failure(pull), "UnknownType")
-      assert.deepStrictEqual(partials, [true, false])
+      fake.feed(b)
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
+      assert.deepStrictEqual(
+        causes.map((cause) => String(Cause.squash(cause))),
+        ["Error: broken"]
+      )
     })
   )
 })

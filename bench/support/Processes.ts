@@ -1,7 +1,7 @@
 /**
  * Child processes of a bench: each runs one program and reports in lines on its standard output.
  */
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
@@ -21,12 +21,29 @@ export interface Process {
   readonly stop: () => Promise<void>
 }
 
+const relative = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+
+let compiled = false
+
+/**
+ * Compiles the programs under bench/, once in a run: that is how a package is used, and to strip types when a
+ * process starts would cost it 24 MiB.
+ */
+const compile = (): void => {
+  if (!compiled) execFileSync(process.execPath, [relative(tsc), "-p", relative("../tsconfig.json")])
+  compiled = true
+}
+const tsc = "../../node_modules/typescript/bin/tsc"
+
 /** A script under bench/, run by the Node that runs this one. */
-export const script = (path: string, nodeFlags: ReadonlyArray<string> = []): Command => [
-  process.execPath,
-  ...nodeFlags,
-  fileURLToPath(new URL(`../${path}.ts`, import.meta.url))
-]
+export const script = (path: string, nodeFlags: ReadonlyArray<string> = []): Command => {
+  compile()
+  return [
+    process.execPath,
+    ...nodeFlags,
+    relative(`../../node_modules/.cache/dataconn-bench/js/bench/${path}.js`)
+  ]
+}
 
 const running = new Set<ChildProcess>()
 process.on("exit", () => {

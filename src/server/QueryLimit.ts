@@ -1,10 +1,11 @@
 /**
  * Limits how many queries run at a time: a bounded number waits for its turn, and what is beyond is rejected.
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import * as QueryApi from "../engine/QueryApi.ts"
-import { QueryEngine, QueryRejected } from "../engine/QueryEngine.ts"
+import { type AcceptedQuery, QueryEngine, type QueryInitError, QueryRejected } from "../engine/QueryEngine.ts"
 
 export interface Options {
   /** How many queries run at a time. */
@@ -105,8 +106,9 @@ export const make = (engine: QueryEngine["Service"], options: Options): QueryEng
   const places = new Places(options)
   return QueryEngine.of({
     init: (request) =>
-      Effect.flatMap(Effect.scope, (scope) => {
+      Effect.withFiber<AcceptedQuery, QueryRejected | QueryInitError, Scope.Scope>((fiber) => {
         const place = new Place(places)
+        const scope = Context.getUnsafe(fiber.context, Scope.Scope)
         return Effect.flatMap(Scope.addFinalizer(scope, place.leave), () =>
           place.run(engine.init(request), options)
         )

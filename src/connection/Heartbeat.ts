@@ -121,9 +121,10 @@ class Pulse implements Heartbeat, FrameWriter.Submission {
       this.waits++
       return Effect.andThen(Effect.sleep(this.wakeAt - now), this.loop)
     }
-    this.expire(now)
     if (due <= now) this.beat()
-    return this.loop
+    const isOver = deadlines.some((deadline) => this.at[deadline] <= now)
+    // After a busy stretch timers run before sockets are read: what has arrived in the meantime counts.
+    return isOver ? Effect.andThen(Effect.yieldNow, this.expire()) : this.loop
   })
 
   private due(now: number): number {
@@ -131,12 +132,16 @@ class Pulse implements Heartbeat, FrameWriter.Submission {
     return this.beating ? now + this.intervalMillis : dueAt(now, this.intervalMillis, this.parts.writer)
   }
 
-  private expire(now: number): void {
-    for (const deadline of deadlines) {
-      if (this.at[deadline] > now) continue
-      this.at[deadline] = Number.POSITIVE_INFINITY
-      this.parts.listener.expired(deadline)
-    }
+  private expire(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const now = this.parts.clock.currentTimeMillisUnsafe()
+      for (const deadline of deadlines) {
+        if (this.at[deadline] > now) continue
+        this.at[deadline] = Number.POSITIVE_INFINITY
+        this.parts.listener.expired(deadline)
+      }
+      return this.loop
+    })
   }
 
   private beat(): void {

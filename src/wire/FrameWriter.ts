@@ -351,6 +351,8 @@ class Writer implements FrameWriter {
         write = this.writes
         unsent = pending
         yield* Effect.sleep(deadline - now)
+        // After a busy stretch timers run before sockets are written: what the peer has taken meanwhile counts.
+        yield* Effect.yieldNow
       }
       this.guarded = false
     })

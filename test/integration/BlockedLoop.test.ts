@@ -1,3 +1,5 @@
+import * as NodeFs from "node:fs"
+import type * as Net from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
@@ -16,13 +18,24 @@ const answer = ({ received, socket }: LiveServer.RawClient, text: string) =>
     () => received().toString("latin1")
   )
 
-/** How long a frame may take to arrive. */
+/** How long a frame may take to arrive, and a peer to take a byte. */
 const millis = 500
 
 /** Computes for longer than that. */
 const compute = (): void => {
   const end = performance.now() + 1.2 * millis
   while (performance.now() < end);
+}
+
+/** Takes what the kernel has for the socket, without the event loop. */
+const takeAll = (socket: Net.Socket): void => {
+  const { fd } = (socket as unknown as { readonly _handle: { readonly fd: number } })._handle
+  const into = new Uint8Array(2 ** 20)
+  try {
+    while (NodeFs.readSync(fd, into) > 0);
+  } catch (error) {
+    assert.strictEqual((error as NodeJS.ErrnoException).code, "EAGAIN")
+  }
 }
 
 /** A server whose engine does this before it answers `busy`. */
@@ -33,7 +46,7 @@ const start = (work: () => void): ReturnType<typeof LiveServer.start> => {
       if (Buffer.from(body).toString() === "echo busy") work()
       return engine.init(body)
     })
-  return LiveServer.start(QueryEngine.of({ init }), { requestTimeout: millis })
+  return LiveServer.start(QueryEngine.of({ init }), { requestTimeout: millis, writeTimeout: millis })
 }
 
 const late = request("echo late")
@@ -84,6 +97,26 @@ describe("a server that was busy for longer than it waits for its peers", () => 
       yield* answer(slow, "first")
       other.socket.write(request("echo busy"))
       assert.include((yield* event("Closed")).detail, "requestTimeout")
+    })
+  )
+
+  it.live("goes on writing to whoever has read in the meantime", () =>
+    Effect.gen(function* () {
+      let work = (): void => {}
+      const { address, event } = yield* start(() => work())
+      const reader = yield* LiveServer.dial(address, { paused: true })
+      const other = yield* LiveServer.dial(address)
+      work = () => {
+        compute()
+        takeAll(reader.socket)
+      }
+      reader.socket.write(request("large 16"))
+      yield* event("Accepted")
+      other.socket.write(request("echo busy"))
+      yield* answer(other, "busy")
+      const finished = Effect.raceFirst(event("Completed", 1), event("Closed"))
+      reader.socket.resume()
+      assert.strictEqual((yield* finished)._tag, "Completed")
     })
   )
 })

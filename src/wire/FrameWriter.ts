@@ -176,6 +176,8 @@ class Writer implements FrameWriter {
   private pumping = false
   private current: Submission | undefined
   private guarded = false
+  /** What the transport held of the write under way when that began to wait. */
+  private held = 0
   private writes = 0
   private lastAt: number
   private bytes = 0
@@ -323,7 +325,8 @@ class Writer implements FrameWriter {
   }
 
   private whenBlocked(): void {
-    const { context, options, scope } = this.parts
+    const { context, options, scope, transport } = this.parts
+    this.held = transport.unsent()
     if (this.guarded || options.writeTimeoutMillis === Number.POSITIVE_INFINITY) return
     this.guarded = true
     Fiber.runIn(Effect.runForkWith(context)(this.guard()), scope)
@@ -340,7 +343,8 @@ class Writer implements FrameWriter {
         const now = clock.currentTimeMillisUnsafe()
         const pending = transport.unsent()
         if (write !== this.writes) {
-          deadline = this.lastAt + options.writeTimeoutMillis
+          // Of a write that began since the last look it is not known when the peer took what it has taken.
+          deadline = (pending === this.held ? this.lastAt : now) + options.writeTimeoutMillis
         } else if (pending !== unsent) {
           deadline = now + options.writeTimeoutMillis
         } else if (now >= deadline) {

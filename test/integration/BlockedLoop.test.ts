@@ -1,5 +1,3 @@
-import * as NodeFs from "node:fs"
-import type * as Net from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
@@ -25,17 +23,6 @@ const millis = 500
 const compute = (): void => {
   const end = performance.now() + 1.2 * millis
   while (performance.now() < end);
-}
-
-/** Takes what the kernel has for the socket, without the event loop. */
-const takeAll = (socket: Net.Socket): void => {
-  const { fd } = (socket as unknown as { readonly _handle: { readonly fd: number } })._handle
-  const into = new Uint8Array(2 ** 20)
-  try {
-    while (NodeFs.readSync(fd, into) > 0);
-  } catch (error) {
-    assert.strictEqual((error as NodeJS.ErrnoException).code, "EAGAIN")
-  }
 }
 
 /** A server whose engine does this before it answers `busy`. */
@@ -108,7 +95,7 @@ describe("a server that was busy for longer than it waits for its peers", () => 
       const other = yield* LiveServer.dial(address)
       work = () => {
         compute()
-        takeAll(reader.socket)
+        LiveServer.take(reader)
       }
       reader.socket.write(request("large 16"))
       yield* event("Accepted")

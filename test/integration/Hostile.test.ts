@@ -116,6 +116,24 @@ describe("a client that stops reading", () => {
     })
   )
 
+  it.live("is told apart from one that is slow, however long a write takes", () =>
+    Effect.gen(function* () {
+      const size = 16 * 1024 * 1024
+      const live = yield* start({ writeTimeout: "500 millis", batchSize: size, prefetchSize: size })
+      const slow = yield* LiveServer.dial(live.address, { paused: true })
+      slow.socket.write(frame("R", "large 32"))
+      yield* live.event("Accepted")
+      // In this time one write could be given up three times.
+      for (let i = 0; i < 16; i++) {
+        LiveServer.take(slow, 1024 * 1024)
+        yield* Effect.sleep(100)
+      }
+      slow.socket.resume()
+      const end = yield* Effect.raceFirst(live.event("Completed"), live.event("Closed"))
+      assert.strictEqual(end._tag === "Closed" ? end.detail : "", "")
+    })
+  )
+
   it.live("for a while and goes on gets its result whole", () =>
     Effect.gen(function* () {
       const live = yield* start()

@@ -2,6 +2,7 @@
  * A real server on a real socket, and clients for it. Servers listen on loopback, on a port of the system's
  * choice.
  */
+import * as NodeFs from "node:fs"
 import * as Net from "node:net"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import * as Effect from "effect/Effect"
@@ -107,3 +108,20 @@ export const dial = (address: Address.Address, options: { readonly paused?: bool
     }),
     ({ socket }) => Effect.sync(() => socket.destroy())
   )
+
+/** Takes what the system has for a client that does not read, up to so many bytes, without the event loop. */
+export const take = ({ socket }: RawClient, most = Number.POSITIVE_INFINITY): number => {
+  const { fd } = (socket as unknown as { readonly _handle: { readonly fd: number } })._handle
+  const into = new Uint8Array(64 * 1024)
+  let taken = 0
+  try {
+    while (taken < most) {
+      const count = NodeFs.readSync(fd, into)
+      if (count === 0) return taken
+      taken += count
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error
+  }
+  return taken
+}

@@ -440,6 +440,26 @@ describe("writeTimeout", () => {
     })
   )
 
+  it.effect("starts again with what was passed on of a write before it is looked at for the first time", () =>
+    Effect.gen(function* () {
+      let unsent = 100
+      const { fake, write } = yield* open({ writeTimeoutMillis: 1000, unsent: () => unsent })
+      fake.block()
+      const first = yield* Effect.forkChild(write(text("a")), { startImmediately: true })
+      yield* TestClock.adjust(500)
+      fake.release()
+      yield* Fiber.join(first)
+      fake.block()
+      yield* Effect.forkChild(write(text("b")), { startImmediately: true })
+      yield* TestClock.adjust(400)
+      unsent--
+      yield* TestClock.adjust(999)
+      assert.isFalse(fake.destroyed())
+      yield* TestClock.adjust(2000)
+      assert.isTrue(fake.destroyed())
+    })
+  )
+
   it.effect("may be infinite", () =>
     Effect.gen(function* () {
       const { fake, write } = yield* open({ writeTimeoutMillis: Number.POSITIVE_INFINITY })

@@ -1,16 +1,15 @@
 /**
- * The one sleeping fiber of a connection: it writes a heartbeat whenever nothing has been written for the
- * interval, and reports the connection's deadlines when they are over.
+ * The pulse of a connection: writes a heartbeat whenever nothing has been written for the interval, and reports the
+ * connection's deadlines when they are over. `Alarms` wakes it for both.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Frame from "../wire/Frame.ts"
 import type * as FrameWriter from "../wire/FrameWriter.ts"
+import * as Alarms from "./Alarms.ts"
 import type { HeartbeatStatistics } from "./Statistics.ts"
 
 /** What a connection waits for with a limit. */
@@ -52,30 +51,31 @@ export const dueAt = (
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Heartbeat, never, Scope.Scope> {
-  const scope = yield* Effect.scope
-  const clock = yield* Clock.Clock
-  const context = yield* Effect.context<never>()
-  const pulse = new Pulse({ ...options, scope, clock, context })
-  pulse.start(pulse.loop)
+  const alarms = (yield* Alarms.Shared) ?? (yield* Alarms.make)
+  const pulse = new Pulse({ ...options, alarms, clock: yield* Clock.Clock })
+  yield* Scope.addFinalizer(
+    yield* Effect.scope,
+    Effect.sync(() => pulse.stop())
+  )
+  pulse.start()
   return pulse
 })
 
 interface Parts extends Options {
-  readonly scope: Scope.Scope
+  readonly alarms: Alarms.Alarms
   readonly clock: Clock.Clock
-  readonly context: Context.Context<never>
 }
 
-class Pulse implements Heartbeat, FrameWriter.Submission {
+class Pulse implements Heartbeat, FrameWriter.Submission, Alarms.Sleeper {
   private readonly parts: Parts
   private readonly intervalMillis: number
   private readonly at: Record<Deadline, number> = {
-    idle: Number.POSITIVE_INFINITY,
-    request: Number.POSITIVE_INFINITY,
-    query: Number.POSITIVE_INFINITY
+    idle: Alarms.never,
+    request: Alarms.never,
+    query: Alarms.never
   }
-  private fiber: Fiber.Fiber<void> | undefined
-  private wakeAt = Number.NEGATIVE_INFINITY
+  private wakeAt = Alarms.never
+  private stopped = false
   private beating = false
   private failed = false
   private messages = 0
@@ -87,19 +87,37 @@ class Pulse implements Heartbeat, FrameWriter.Submission {
     this.intervalMillis = Math.max(1, parts.intervalMillis)
   }
 
-  start(loop: Effect.Effect<void>): void {
-    const { context, scope } = this.parts
-    this.wakeAt = Number.NEGATIVE_INFINITY
-    this.fiber = Fiber.runIn(Effect.runForkWith(context)(loop), scope)
+  start(): void {
+    this.sleep(this.parts.clock.currentTimeMillisUnsafe())
+  }
+
+  stop(): void {
+    this.sleepUntil(Alarms.never)
+    this.stopped = true
   }
 
   setDeadline(deadline: Deadline, time: number): void {
     this.at[deadline] = time
-    // A deadline sooner than the fiber's next look wakes it; later ones cost nothing.
-    if (time >= this.wakeAt) return
-    this.fiber?.interruptUnsafe()
-    // In a turn of its own: whoever sets a deadline may be in the middle of a write.
-    this.start(Effect.andThen(Effect.yieldNow, this.loop))
+    if (time < this.wakeAt) this.sleepUntil(time)
+  }
+
+  private sleepUntil(time: number): void {
+    if (this.stopped) return
+    this.parts.alarms.move(this, this.wakeAt, time)
+    this.wakeAt = time
+  }
+
+  private sleep(now: number): void {
+    this.waits++
+    this.sleepUntil(Math.min(this.due(now), this.at.idle, this.at.request, this.at.query))
+  }
+
+  // It does not wait for its heartbeats: a peer that reads none of them must not hold up the deadlines.
+  wake(now: number): void {
+    this.wakeAt = Alarms.never
+    if (this.due(now) <= now) this.beat()
+    this.expire(now)
+    this.sleep(now)
   }
 
   statistics(): HeartbeatStatistics {
@@ -111,37 +129,17 @@ class Pulse implements Heartbeat, FrameWriter.Submission {
     }
   }
 
-  // The loop does not wait for its heartbeats: a peer that reads none of them must not hold up the deadlines.
-  readonly loop: Effect.Effect<void> = Effect.suspend(() => {
-    const now = this.parts.clock.currentTimeMillisUnsafe()
-    const due = this.due(now)
-    this.wakeAt = Math.min(due, this.at.idle, this.at.request, this.at.query)
-    if (this.wakeAt > now) {
-      if (this.wakeAt === Number.POSITIVE_INFINITY) return Effect.never
-      this.waits++
-      return Effect.andThen(Effect.sleep(this.wakeAt - now), this.loop)
-    }
-    if (due <= now) this.beat()
-    const isOver = deadlines.some((deadline) => this.at[deadline] <= now)
-    // After a busy stretch timers run before sockets are read: what has arrived in the meantime counts.
-    return isOver ? Effect.andThen(Effect.yieldNow, this.expire()) : this.loop
-  })
-
   private due(now: number): number {
-    if (this.failed) return Number.POSITIVE_INFINITY
+    if (this.failed) return Alarms.never
     return this.beating ? now + this.intervalMillis : dueAt(now, this.intervalMillis, this.parts.writer)
   }
 
-  private expire(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const now = this.parts.clock.currentTimeMillisUnsafe()
-      for (const deadline of deadlines) {
-        if (this.at[deadline] > now) continue
-        this.at[deadline] = Number.POSITIVE_INFINITY
-        this.parts.listener.expired(deadline)
-      }
-      return this.loop
-    })
+  private expire(now: number): void {
+    for (const deadline of deadlines) {
+      if (this.at[deadline] > now) continue
+      this.at[deadline] = Alarms.never
+      this.parts.listener.expired(deadline)
+    }
   }
 
   private beat(): void {

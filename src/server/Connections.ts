@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
+import * as Alarms from "../connection/Alarms.ts"
 import * as Connection from "../connection/Connection.ts"
 import type { ConnectionInfo } from "../connection/ConnectionEvents.ts"
 import type { Settings } from "../connection/Settings.ts"
@@ -48,8 +49,13 @@ export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Connections, never, QueryEngine | Scope.Scope> {
   const engine = QueryLimit.make(yield* QueryEngine, options)
-  const runFork = Effect.runForkWith(Context.add(yield* Effect.context<never>(), QueryEngine, engine))
+  // Closed after the drain, during which hearts still beat.
   const fibers = yield* Scope.make()
+  const context = (yield* Effect.context<never>()).pipe(
+    Context.add(QueryEngine, engine),
+    Context.add(Alarms.Shared, yield* Scope.provide(Alarms.make, fibers))
+  )
+  const runFork = Effect.runForkWith(context)
   const admission = new Admission.Admission(options)
   const shutdown = new Shutdown()
   let count = 0

@@ -1,0 +1,115 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Logger from "effect/Logger"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
+import * as Alarms from "../../src/connection/Alarms.ts"
+
+/** A sleeper that notes when it is woken, and then does something. */
+const sleeper = (name: string, log: Array<string>, then?: () => void): Alarms.Sleeper => ({
+  wake: (now) => {
+    log.push(`${name} ${now}`)
+    then?.()
+  }
+})
+
+const { never } = Alarms
+
+describe("alarms", () => {
+  it.effect("wake each sleeper at its time, and once", () =>
+    Effect.gen(function* () {
+      const alarms = yield* Alarms.make
+      const log: Array<string> = []
+      for (const [name, at] of [
+        ["a", 30],
+        ["b", 10],
+        ["c", 20],
+        ["d", 10]
+      ] as const) {
+        alarms.move(sleeper(name, log), never, at)
+      }
+      yield* TestClock.adjust(9)
+      assert.deepStrictEqual(log, [])
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(log, ["b 10", "d 10"])
+      yield* TestClock.adjust(1000)
+      assert.deepStrictEqual(log, ["b 10", "d 10", "c 20", "a 30"])
+    })
+  )
+
+  it.effect("wake a sleeper at the time it was moved to, sooner or later, or not at all", () =>
+    Effect.gen(function* () {
+      const alarms = yield* Alarms.make
+      const log: Array<string> = []
+      const [sooner, later, not] = ["sooner", "later", "not"].map((name) => sleeper(name, log))
+      for (const each of [sooner, later, not]) alarms.move(each as Alarms.Sleeper, never, 100)
+      yield* TestClock.adjust(10)
+      alarms.move(sooner as Alarms.Sleeper, 100, 50)
+      alarms.move(later as Alarms.Sleeper, 100, 150)
+      alarms.move(not as Alarms.Sleeper, 100, never)
+      yield* TestClock.adjust(1000)
+      assert.deepStrictEqual(log, ["sooner 50", "later 150"])
+    })
+  )
+
+  it.effect("wake a sleeper whose time has passed in a later turn, never on the stack that set it", () =>
+    Effect.gen(function* () {
+      const alarms = yield* Alarms.make
+      const log: Array<string> = []
+      yield* TestClock.adjust(10)
+      alarms.move(sleeper("late", log), never, 5)
+      assert.deepStrictEqual(log, [])
+      yield* Effect.replicateEffect(Effect.yieldNow, 3)
+      assert.deepStrictEqual(log, ["late 10"])
+    })
+  )
+
+  it.effect("take a next time from a sleeper that they wake", () =>
+    Effect.gen(function* () {
+      const alarms = yield* Alarms.make
+      const log: Array<string> = []
+      let at = 10
+      const again = sleeper("again", log, () => {
+        at += 10
+        alarms.move(again, never, at)
+      })
+      alarms.move(again, never, at)
+      for (let i = 0; i < 3; i++) yield* TestClock.adjust(10)
+      assert.deepStrictEqual(log, ["again 10", "again 20", "again 30"])
+    })
+  )
+
+  it.effect("log what a sleeper throws, and wake the others", () =>
+    Effect.gen(function* () {
+      const messages: Array<unknown> = []
+      const logger = Logger.make(({ message }) => void messages.push(message))
+      const log: Array<string> = []
+      yield* Effect.gen(function* () {
+        const alarms = yield* Alarms.make
+        const broken = sleeper("broken", log, () => {
+          throw new Error("broken")
+        })
+        alarms.move(broken, never, 10)
+        alarms.move(sleeper("next", log), never, 10)
+        alarms.move(sleeper("last", log), never, 20)
+        for (let i = 0; i < 2; i++) yield* TestClock.adjust(10)
+      }).pipe(Effect.provide(Logger.layer([logger])))
+      assert.deepStrictEqual(log, ["broken 10", "next 10", "last 20"])
+      assert.include(String(messages), "An alarm failed")
+    })
+  )
+
+  it.effect("wake nobody once their scope is closed", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const alarms = yield* Scope.provide(Alarms.make, scope)
+      const log: Array<string> = []
+      alarms.move(sleeper("a", log), never, 10)
+      yield* Scope.close(scope, Exit.void)
+      alarms.move(sleeper("b", log), never, 20)
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual(log, [])
+    })
+  )
+})

@@ -4,6 +4,7 @@
  */
 import { performance } from "node:perf_hooks"
 import * as Effect from "effect/Effect"
+import type { Live } from "../support/Gauge.ts"
 import type { ProcessStatus } from "../support/ProcessStatus.ts"
 import * as WatchedServer from "../support/WatchedServer.ts"
 import * as Controls from "./Controls.ts"
@@ -22,7 +23,8 @@ export interface Options {
 }
 
 /** What a server holds when nobody but the control clients is connected. */
-export interface Measure extends ProcessStatus {
+export interface Measure extends ProcessStatus, Live {
+  readonly fibers: number
   readonly connections: number
   readonly queries: number
 }
@@ -49,8 +51,15 @@ export interface Outcome {
 /** Hostile clients at a time: fewer than the queries that may run at once, so that none has to be refused. */
 const clients = 24
 
-/** What resident memory may have grown by: the collector and the allocators keep some of what they had. */
-export const memoryBound = 96 * 1024 * 1024
+/**
+ * By how much memory may have grown: what the server holds, by what it does for the first time; what is resident
+ * beside that, by what allocators keep for themselves.
+ */
+export const memoryBounds = {
+  heapBytes: 4 * 1024 * 1024,
+  externalBytes: 1024 * 1024,
+  residentBytes: 96 * 1024 * 1024
+} as const
 
 /** How long the server may take to come to rest, and a line of its log to come, in milliseconds. */
 const restMillis = 30_000
@@ -122,21 +131,37 @@ class Run {
   }
 }
 
-const measure = (server: WatchedServer.WatchedServer): Measure => {
+const measure = Effect.fnUntraced(function* (server: WatchedServer.WatchedServer): Effect.fn.Return<Measure> {
+  const fibers = yield* server.fibers
+  const live = yield* server.live
   const { connections, queries } = server.counts()
-  return { ...server.status(), connections, queries }
-}
+  return { ...server.status(), ...live, fibers, connections, queries }
+})
+
+/** What must be no more than before. What the control clients have under way is among it, now and then. */
+const counted = ["handles", "threads", "connections", "fibers", "sockets", "timers"] as const
+const bounded = ["heapBytes", "externalBytes", "residentBytes"] as const
 
 /** What of a measure is more than it was. */
 const excess = (after: Measure, before: Measure): ReadonlyArray<string> => {
-  const names = ["handles", "threads", "connections"] as const
-  const more = names.filter((name) => after[name] > before[name]).map((name) => `${name}: ${after[name]}`)
-  const grown = after.residentBytes - before.residentBytes
+  const more = counted.filter((name) => after[name] > before[name]).map((name) => `${name}: ${after[name]}`)
   // Each control client may have one under way.
   if (after.queries > 2) more.push(`queries: ${after.queries}`)
-  if (grown > memoryBound) more.push(`resident memory: ${Math.round(grown / 2 ** 20)} MiB more`)
+  for (const name of bounded) {
+    const grown = after[name] - before[name]
+    if (grown > memoryBounds[name]) more.push(`${name}: ${(grown / 2 ** 20).toFixed(1)} MiB more`)
+  }
   return more
 }
+
+/** Measures until nothing is more than before, for a while; the last measure. */
+const rest = Effect.fnUntraced(function* (server: WatchedServer.WatchedServer, before: Measure) {
+  const deadline = performance.now() + restMillis
+  while (true) {
+    const after = yield* measure(server)
+    if (excess(after, before).length === 0 || performance.now() > deadline) return after
+  }
+})
 
 export const run = (options: Options): Effect.Effect<Outcome> =>
   Effect.scoped(
@@ -153,17 +178,14 @@ export const run = (options: Options): Effect.Effect<Outcome> =>
       yield* all.play(server, scripts, () => server.running() && all.played < options.warmUp)
       if (!(yield* eventually(rested)))
         all.fault([`${server.counts().connections} connections after the warm-up`])
-      const before = measure(server)
+      const before = yield* measure(server)
 
       const startedAt = performance.now()
       const goesOn = () => options.goesOn(all.played - options.warmUp, performance.now() - startedAt)
       yield* all.play(server, scripts, () => server.running() && goesOn())
       const seconds = (performance.now() - startedAt) / 1000
 
-      yield* eventually(() => !server.running() || excess(measure(server), before).length === 0)
-      if (!server.running())
-        return yield* Effect.die(new Error(`the server has ended: ${server.complaints()}`))
-      const after = measure(server)
+      const after = yield* rest(server, before)
       all.fault(excess(after, before).map((text) => `did not come to rest within ${restMillis} ms: ${text}`))
       for (const { faults } of controls) all.fault(faults)
       const { closings } = server.counts()

@@ -7,8 +7,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import * as Effect from "effect/Effect"
+import * as Flag from "../support/Flag.ts"
 import { percentile } from "../support/Percentile.ts"
-import * as TimeFlag from "../support/TimeFlag.ts"
 import * as Fuzz from "./Fuzz.ts"
 import * as Script from "./Script.ts"
 
@@ -23,7 +23,7 @@ const { values: flags } = parseArgs({
 const repeats = 10
 const longest = 400
 
-const seed = Number(flags.seed)
+const seed = Flag.count("seed", flags.seed)
 const played = flags.play === undefined ? undefined : Script.parse(readFileSync(flags.play, "utf8"))
 
 const show = ({ number, script, texts }: Fuzz.Fault): void => {
@@ -46,7 +46,7 @@ const counts = (of: Readonly<Record<string, number>>): string =>
 const report = (outcome: Fuzz.Outcome): void => {
   const { after, answers, before, closings, faults, latencies, seconds } = outcome
   const at = (share: number) => percentile(latencies, share).toFixed(1)
-  const mebibytes = (bytes: number) => Math.round(bytes / 2 ** 20)
+  const mebibytes = (bytes: number) => Number((bytes / 2 ** 20).toFixed(1))
   for (const fault of faults.slice(0, 20)) show(fault)
   console.log(`\nseed ${seed}: ${outcome.played} conversations, the measured ones in ${seconds.toFixed(0)} s`)
   console.log(`answers: ${counts(answers)}`)
@@ -55,16 +55,22 @@ const report = (outcome: Fuzz.Outcome): void => {
     `control clients: ${latencies.length} answers, p50 ${at(0.5)}, p99 ${at(0.99)}, max ${at(1)} ms`
   )
   console.table(
-    [before, after].map(({ connections, handles, residentBytes, threads }, i) => ({
+    [before, after].map(({ externalBytes, heapBytes, residentBytes, ...counts }, i) => ({
       when: ["before", "after"][i],
+      "objects MiB": mebibytes(heapBytes),
+      "buffers MiB": mebibytes(externalBytes),
       "resident MiB": mebibytes(residentBytes),
-      handles,
-      threads,
-      connections
+      handles: counts.handles,
+      threads: counts.threads,
+      connections: counts.connections,
+      fibers: counts.fibers,
+      timers: counts.timers
     }))
   )
   console.log(
-    `bounds: handles, threads and connections as before, memory at most ${mebibytes(Fuzz.memoryBound)} MiB more`
+    `bounds: counts as before, ${Object.entries(Fuzz.memoryBounds)
+      .map(([name, bytes]) => `${name} ${mebibytes(bytes)} MiB more`)
+      .join(", ")}`
   )
   console.log(faults.length === 0 ? "no fault" : `${faults.length} faults`)
   process.exitCode = faults.length === 0 ? 0 : 1
@@ -78,7 +84,7 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
   })
 }
 
-const duration = TimeFlag.parse(flags.for)
+const duration = Flag.millis("for", flags.for)
 
 report(
   await Effect.runPromise(

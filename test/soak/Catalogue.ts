@@ -51,6 +51,15 @@ export const silent: Client.Query = {
   query: "SELECT count(*) AS n FROM range(1000000) a(i), range(1000000) b(j) WHERE i * j % 7 = 3"
 }
 
+/** How much memory DuckDB holds, for its data and for the queries under way. */
+export const engineBytes = Effect.fnUntraced(function* (client: Client.Client["Service"]) {
+  const { chunks } = yield* client.query({
+    query: "SELECT sum(memory_usage_bytes) FROM duckdb_memory()",
+    format: "text/csv"
+  })
+  return Number((yield* Stream.mkString(Stream.decodeText(chunks))).split("\n")[1])
+}, Effect.scoped)
+
 /** The size and hash of each entry's answer, in the order of the entries. */
 export type Fingerprints = ReadonlyArray<string>
 

@@ -13,6 +13,8 @@ const script = new URL("./Clients.ts", import.meta.url).pathname
 
 export interface Options {
   readonly address: Address.Address
+  /** How many times longer its clients pause than they would by themselves. */
+  readonly pace: number
   readonly fingerprints: Catalogue.Fingerprints
   /** A seed of its own for each process. */
   readonly seed: () => number
@@ -29,7 +31,7 @@ export interface ClientProcess {
 /** Starts one in the scope, with whose end it ends. */
 export const start = (options: Options): Effect.Effect<ClientProcess, never, Scope.Scope> => {
   const launch = () => {
-    const args = [script, Address.format(options.address), String(options.seed())]
+    const args = [script, Address.format(options.address), String(options.seed()), String(options.pace)]
     // In a group of its own, so that a Ctrl-C ends the load in its turn.
     const child = spawn(process.execPath, args, { stdio: ["pipe", "pipe", "pipe"], detached: true })
     let words = ""

@@ -1,5 +1,5 @@
 /**
- * A process of clients: `Clients.ts ADDRESS SEED`. Takes what the answers must be on its standard input, which
+ * A process of clients: `Clients.ts ADDRESS SEED PACE`. Takes what the answers must be on its standard input, which
  * stays open for as long as it is to run, and tells each second what it has done.
  */
 import { createInterface } from "node:readline"
@@ -9,7 +9,7 @@ import { Random } from "../simulation/Random.ts"
 import * as Tally from "./Tally.ts"
 import * as Worker from "./Worker.ts"
 
-const [where = "", seed = ""] = process.argv.slice(2)
+const [where = "", seed = "", pace = ""] = process.argv.slice(2)
 const address = Address.parse(where)
 if (address._tag !== "Tcp") throw new Error(`not the address of a server: ${where}`)
 
@@ -28,7 +28,7 @@ const tell = Effect.sync(() => {
 
 await Effect.runPromise(
   Effect.raceFirst(
-    Worker.all({ address, fingerprints, random: new Random(Number(seed)), tally }),
+    Worker.all({ address, fingerprints, random: new Random(Number(seed)), pace: Number(pace), tally }),
     Effect.forever(Effect.andThen(Effect.sleep(1000), tell))
   )
 )

@@ -4,7 +4,7 @@
 
 export interface Series {
   readonly name: string
-  readonly values: ReadonlyArray<number>
+  readonly points: ReadonlyArray<readonly [seconds: number, value: number]>
 }
 
 export interface Chart {
@@ -17,8 +17,6 @@ export interface Chart {
 
 export interface Plot {
   readonly title: string
-  /** When each value was taken, in seconds. */
-  readonly seconds: ReadonlyArray<number>
   readonly charts: ReadonlyArray<Chart>
 }
 
@@ -83,7 +81,7 @@ interface Axis {
 }
 
 const axis = ({ logarithmic, series }: Chart): Axis => {
-  const values = series.flatMap((each) => each.values)
+  const values = series.flatMap(({ points }) => points.map(([, value]) => value))
   const largest = Math.max(...values, 0)
   const positive = values.filter((value) => value > 0)
   if (logarithmic !== true || positive.length === 0) {
@@ -95,14 +93,13 @@ const axis = ({ logarithmic, series }: Chart): Axis => {
   return { marks, place: (value) => Math.max(0, (Math.log10(Math.max(value, 1e-9)) - low) / (high - low)) }
 }
 
-const draw = (chart: Chart, seconds: ReadonlyArray<number>, y: number): ReadonlyArray<string> => {
+const draw = (chart: Chart, span: number, y: number): ReadonlyArray<string> => {
   const { marks, place } = axis(chart)
-  const span = Math.max(seconds.at(-1) ?? 0, 1)
   const across = (at: number) => left + (at / span) * (width - left - right)
   const down = (value: number) => y + chartHeight * (1 - place(value))
-  const paths = chart.series.map(({ values }, i) => {
-    const points = values.map((value, n) => `${across(seconds[n] ?? 0).toFixed(1)} ${down(value).toFixed(1)}`)
-    return `<path class="curve" stroke="${colours[i % colours.length]}" d="M${points.join("L")}"/>`
+  const paths = chart.series.map(({ points }, i) => {
+    const places = points.map(([at, value]) => `${across(at).toFixed(1)} ${down(value).toFixed(1)}`)
+    return `<path class="curve" stroke="${colours[i % colours.length]}" d="M${places.join("L")}"/>`
   })
   let legend = width - right
   // From the right, so that the first stands first.
@@ -129,9 +126,11 @@ const draw = (chart: Chart, seconds: ReadonlyArray<number>, y: number): Readonly
 const style =
   "text{font:12px sans-serif;fill:#333}.grid{stroke:#ddd;fill:none}.curve{fill:none;stroke-width:1.5;stroke-linejoin:round}"
 
-export const svg = ({ charts, seconds, title }: Plot): string => {
+export const svg = ({ charts, title }: Plot): string => {
+  const times = charts.flatMap(({ series }) => series.flatMap(({ points }) => points.map(([at]) => at)))
+  const span = Math.max(...times, 1)
   const height = top + charts.length * (chartHeight + gap) + bottom
-  const drawn = charts.flatMap((chart, i) => draw(chart, seconds, top + 28 + i * (chartHeight + gap)))
+  const drawn = charts.flatMap((chart, i) => draw(chart, span, top + 28 + i * (chartHeight + gap)))
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">`,
     "<title>The server over the time of a soak</title>",

@@ -2,6 +2,7 @@
  * What a soak looks at every few seconds, and what it makes of it in the end.
  */
 import * as Plot from "./Plot.ts"
+import type { Held } from "./Soak.ts"
 
 export interface Sample {
   /** Since the start. */
@@ -22,6 +23,12 @@ export interface Sample {
   /** Of the probes since the sample before, in milliseconds. */
   readonly p50: number
   readonly p99: number
+}
+
+/** What the server holds on to at a moment of the load. */
+export interface Living extends Held {
+  /** Since the start. */
+  readonly seconds: number
 }
 
 const mebi = 2 ** 20
@@ -47,35 +54,41 @@ export const format = (sample: Sample): string =>
     String(sample.failed).padStart(7)
   ].join(" ")
 
-/** The line of least squares: by how much values grow in an hour, and how uncertain that is (one sigma). */
-export const slopePerHour = (
-  samples: ReadonlyArray<Sample>,
-  value: (sample: Sample) => number
-): { readonly slope: number; readonly error: number } => {
-  const mean = (of: (sample: Sample) => number) =>
-    samples.reduce((sum, sample) => sum + of(sample), 0) / Math.max(samples.length, 1)
-  const [seconds, height] = [mean((sample) => sample.seconds), mean(value)]
-  const spread = samples.reduce((sum, sample) => sum + (sample.seconds - seconds) ** 2, 0)
-  if (samples.length < 3 || spread === 0) return { slope: 0, error: Number.POSITIVE_INFINITY }
-  const slope =
-    samples.reduce((sum, sample) => sum + (sample.seconds - seconds) * (value(sample) - height), 0) / spread
-  const left = samples.reduce(
-    (sum, sample) => sum + (value(sample) - height - slope * (sample.seconds - seconds)) ** 2,
-    0
+export const formatLiving = ({ engineBytes, externalBytes, heapBytes, ...living }: Living): string => {
+  const mebibytes = (bytes: number) => `${(bytes / mebi).toFixed(2)} MiB`
+  return (
+    `${Math.round(living.seconds)} s`.padStart(7) +
+    ` live: heap ${mebibytes(heapBytes)}, buffers ${mebibytes(externalBytes)}, engine ${mebibytes(engineBytes)}, ` +
+    `${living.sockets} sockets, ${living.timers} timers`
   )
-  const error = Math.sqrt(left / (samples.length - 2) / spread)
-  return { slope: slope * 3600, error: error * 3600 }
 }
 
-export const plot = (title: string, samples: ReadonlyArray<Sample>): string => {
-  const series = (name: string, value: (sample: Sample) => number): Plot.Series => ({
+const over =
+  <A extends { readonly seconds: number }>(moments: ReadonlyArray<A>) =>
+  (name: string, value: (moment: A) => number): Plot.Series => ({
     name,
-    values: samples.map(value)
+    points: moments.map((moment) => [moment.seconds, value(moment)])
   })
+
+export const plot = (
+  title: string,
+  samples: ReadonlyArray<Sample>,
+  livings: ReadonlyArray<Living>
+): string => {
+  const series = over(samples)
+  const living = over(livings)
   return Plot.svg({
     title,
-    seconds: samples.map(({ seconds }) => seconds),
     charts: [
+      {
+        title: "What the server holds on to",
+        unit: "MiB",
+        series: [
+          living("objects", ({ heapBytes }) => heapBytes / mebi),
+          living("buffers", ({ externalBytes }) => externalBytes / mebi),
+          living("engine", ({ engineBytes }) => engineBytes / mebi)
+        ]
+      },
       {
         title: "Memory of the server",
         unit: "MiB",
@@ -90,7 +103,8 @@ export const plot = (title: string, samples: ReadonlyArray<Sample>): string => {
         series: [
           series("descriptors", ({ handles }) => handles),
           series("threads", ({ threads }) => threads),
-          series("connections", ({ connections }) => connections)
+          series("connections", ({ connections }) => connections),
+          living("timers", ({ timers }) => timers)
         ]
       },
       {

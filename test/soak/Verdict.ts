@@ -1,8 +1,9 @@
 /**
  * What is to be thought of a soak.
  */
-import { type Sample, slopePerHour } from "./Sample.ts"
-import type { Outcome } from "./Soak.ts"
+import type { Living, Sample } from "./Sample.ts"
+import * as Soak from "./Soak.ts"
+import * as Trend from "./Trend.ts"
 
 export interface Finding {
   readonly holds: boolean
@@ -11,36 +12,75 @@ export interface Finding {
 
 const mebi = 2 ** 20
 
-/** Growth of memory that is none of a leak's: the heap's own ups and downs over less than an hour. */
-export const slopeBound = 48 * mebi
+/** What the server holds: by how much it may grow during a load that stays the same, and from rest to rest. */
+const memories = [
+  { name: "objects", of: (held) => held.heapBytes, underLoad: mebi / 2, atRest: 4 * mebi },
+  { name: "buffers", of: (held) => held.externalBytes, underLoad: mebi / 2, atRest: mebi },
+  { name: "engine", of: (held) => held.engineBytes, underLoad: 2 * mebi, atRest: 2 * mebi }
+] as const satisfies ReadonlyArray<{
+  readonly name: string
+  readonly of: (held: Soak.Held) => number
+  readonly underLoad: number
+  readonly atRest: number
+}>
 
-/** What is shorter than this says nothing of growth. */
-const leastSeconds = 600
+/** What is resident at the most: beside what is held, what allocators keep for themselves. */
+export const residentBound = 512 * mebi
+
+/** Of fewer moments nothing is said. */
+export const leastMoments = 15
 
 /** Until then memory grows because the server has not yet done everything once. */
-const warmUp = (seconds: number): number => Math.max(120, seconds / 4)
+const warm = (livings: ReadonlyArray<Living>): ReadonlyArray<Living> =>
+  livings.slice(Math.floor(livings.length / 4))
 
-const memory = (samples: ReadonlyArray<Sample>): Finding => {
-  const seconds = samples.at(-1)?.seconds ?? 0
-  const warm = samples.filter((sample) => sample.seconds > warmUp(seconds))
-  const { error, slope } = slopePerHour(warm, ({ residentBytes }) => residentBytes)
-  if (seconds < leastSeconds)
-    return { holds: true, text: `memory: not judged in less than ${leastSeconds} s` }
-  const text = `${(slope / mebi).toFixed(1)} ± ${(error / mebi).toFixed(1)} MiB an hour after ${Math.round(warmUp(seconds))} s`
-  return { holds: slope - 2 * error <= slopeBound, text: `memory: ${text} (bound ${slopeBound / mebi})` }
+const mebibytes = (bytes: number): string => (bytes / mebi).toFixed(2)
+
+const held = ({ after, before, livings }: Soak.Outcome): ReadonlyArray<Finding> => {
+  const moments = warm(livings)
+  const span = (moments.at(-1)?.seconds ?? 0) - (moments[0]?.seconds ?? 0)
+  return memories.map(({ atRest, name, of, underLoad }) => {
+    const { highest, lowest, slope } = Trend.of(moments.map((living) => [living.seconds, of(living)]))
+    const left = of(after) - of(before)
+    const [growth, least, most] = [slope, lowest, highest].map((each) => mebibytes(each * span))
+    return {
+      holds: (moments.length < leastMoments || lowest * span <= underLoad) && left <= atRest,
+      text:
+        `${name}: ${mebibytes(of(before))} MiB at rest before, ${mebibytes(of(after))} after ` +
+        `(bound ${atRest / mebi} more); under load ` +
+        (moments.length < leastMoments
+          ? `not judged by ${moments.length} moments`
+          : `${growth} MiB more (${least} to ${most}) in ${Math.round(span)} s (bound ${underLoad / mebi})`)
+    }
+  })
 }
 
+const resident = (samples: ReadonlyArray<Sample>): Finding => {
+  const most = Math.max(0, ...samples.map(({ residentBytes }) => residentBytes))
+  return {
+    holds: most <= residentBound,
+    text: `resident: ${Math.round(most / mebi)} MiB at the most (bound ${residentBound / mebi})`
+  }
+}
+
+const left = ({ after, before, leftConnections }: Soak.Outcome): Finding => ({
+  holds: Soak.counts.every((name) => after[name] <= before[name]) && leftConnections === 0,
+  text:
+    Soak.counts.map((name) => `${name} ${before[name]} before, ${after[name]} after`).join("; ") +
+    `; connections left: ${leftConnections}`
+})
+
 /** Every finding on the outcome; the soak is good if all of them hold. */
-export const findings = (outcome: Outcome): ReadonlyArray<Finding> => {
-  const { after, before, closings, complaints, exit, leftConnections, total } = outcome
+export const findings = (outcome: Soak.Outcome): ReadonlyArray<Finding> => {
+  const { closings, complaints, exit, places, total } = outcome
   const odd = ["init", "run", "protocol", "unknown"].filter((reason) => closings[reason] !== undefined)
   return [
-    memory(outcome.samples),
+    ...held(outcome),
+    resident(outcome.samples),
+    left(outcome),
     {
-      holds: after.handles <= before.handles && after.threads <= before.threads && leftConnections === 0,
-      text:
-        `handles: ${before.handles} before, ${after.handles} after; ` +
-        `threads: ${before.threads}, ${after.threads}; connections left: ${leftConnections}`
+      holds: places === Soak.maxConcurrentQueries,
+      text: `places: ${places} of ${Soak.maxConcurrentQueries} queries can run at a time`
     },
     {
       holds: total.failed === 0 && total.completed > 0,

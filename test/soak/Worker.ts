@@ -19,14 +19,16 @@ import * as Tally from "./Tally.ts"
 export interface Options {
   readonly address: Address.Address & { readonly _tag: "Tcp" }
   readonly random: Random
+  /** What pauses are multiplied by. */
+  readonly pace: number
   readonly fingerprints: Catalogue.Fingerprints
   readonly tally: Tally.Tally
 }
 
 type Connected = Client.Client["Service"]
 
-const pause = ({ random }: Options, least: number, most: number): Effect.Effect<void> =>
-  Effect.suspend(() => Effect.sleep(random.between(least, most)))
+const pause = ({ pace, random }: Options, least: number, most: number): Effect.Effect<void> =>
+  Effect.suspend(() => Effect.sleep(pace * random.between(least, most)))
 
 const describe = (cause: Cause.Cause<unknown>): string => {
   const error = Cause.squash(cause)

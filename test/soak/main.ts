@@ -1,11 +1,11 @@
 /**
  * Mixed load on the real server for as long as asked: `npm run soak -- --for 20m [--plot FILE.svg] [--seed N]
- * [--processes N] [--every 5s]`. Ctrl-C ends it early, with the verdict and the plot all the same.
+ * [--processes N] [--pace N] [--every 5s] [--live-every 30s]`. Ctrl-C ends it early, with the verdict and the plot all the same.
  */
 import { writeFileSync } from "node:fs"
 import { parseArgs } from "node:util"
 import * as Effect from "effect/Effect"
-import * as TimeFlag from "../support/TimeFlag.ts"
+import * as Flag from "../support/Flag.ts"
 import * as Sample from "./Sample.ts"
 import * as Soak from "./Soak.ts"
 import * as Verdict from "./Verdict.ts"
@@ -14,6 +14,8 @@ const { values: flags } = parseArgs({
   options: {
     for: { type: "string", default: "20m" },
     every: { type: "string", default: "5s" },
+    "live-every": { type: "string", default: "30s" },
+    pace: { type: "string", default: "1" },
     plot: { type: "string" },
     processes: { type: "string", default: "2" },
     seed: { type: "string", default: String(Date.now() % 1_000_000) }
@@ -24,25 +26,29 @@ const interrupted = new Promise<void>((resolve) => {
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => resolve())
 })
 
-const seed = Number(flags.seed)
-console.log(`seed ${seed}, ${flags.processes} processes of clients, ${flags.for}\n${Sample.header}`)
+const seed = Flag.count("seed", flags.seed)
+const command = `npm run soak -- --for ${flags.for} --seed ${seed} --processes ${flags.processes} --pace ${flags.pace}`
+console.log(`${command}\n${Sample.header}`)
 
 const outcome = await Effect.runPromise(
   Soak.run({
     seed,
-    processes: Number(flags.processes),
-    sampleMillis: TimeFlag.parse(flags.every),
+    processes: Flag.count("processes", flags.processes, 1),
+    pace: Flag.count("pace", flags.pace, 1),
+    sampleMillis: Flag.millis("every", flags.every),
+    liveMillis: Flag.millis("live-every", flags["live-every"]),
     restartMillis: [10_000, 40_000],
     load: Effect.raceFirst(
-      Effect.sleep(TimeFlag.parse(flags.for)),
+      Effect.sleep(Flag.millis("for", flags.for)),
       Effect.promise(() => interrupted)
     ),
-    onSample: (sample) => console.log(Sample.format(sample))
+    onSample: (sample) => console.log(Sample.format(sample)),
+    onLiving: (living) => console.log(Sample.formatLiving(living))
   })
 )
 
 if (flags.plot !== undefined) {
-  writeFileSync(flags.plot, Sample.plot(`npm run soak -- --for ${flags.for} --seed ${seed}`, outcome.samples))
+  writeFileSync(flags.plot, Sample.plot(command, outcome.samples, outcome.livings))
 }
 
 const { cancelled, abandoned, bytes } = outcome.total

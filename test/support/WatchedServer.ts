@@ -1,6 +1,6 @@
 /**
  * `dataconn serve` in a process of its own on the sample data, watched through its log, which is counted and
- * not kept, and through what the system tells of its process.
+ * not kept, through what the system tells of its process, and through a gauge inside it.
  */
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
@@ -8,6 +8,8 @@ import type * as Scope from "effect/Scope"
 import * as Address from "../../src/wire/Address.ts"
 import * as Dataconn from "./Dataconn.ts"
 import * as Folder from "./Folder.ts"
+import type * as Gauge from "./Gauge.ts"
+import * as Poll from "./Poll.ts"
 import * as ProcessStatus from "./ProcessStatus.ts"
 
 /** What the log has told so far. */
@@ -26,6 +28,10 @@ export interface WatchedServer {
   readonly unix: Address.Address
   readonly counts: () => Counts
   readonly status: () => ProcessStatus.ProcessStatus
+  /** Has all garbage collected, and says what is left. */
+  readonly live: Effect.Effect<Gauge.Live>
+  /** Fibers that have not ended and can be reached. */
+  readonly fibers: Effect.Effect<number>
   /** Warnings, errors and whatever else the server should not have to say. */
   readonly complaints: () => ReadonlyArray<string>
   readonly running: () => boolean
@@ -35,6 +41,8 @@ export interface WatchedServer {
 
 export interface Options {
   readonly args?: ReadonlyArray<string>
+  /** Addresses of modules that its process loads before its own code. */
+  readonly preload?: ReadonlyArray<string>
   /** Called with the client's address when a connection has begun, and with the reason when it has ended. */
   readonly onConnection?: (remote: string, reason: string | undefined) => void
 }
@@ -44,6 +52,17 @@ interface Entry {
   readonly event?: string
   readonly connection?: { readonly remote: string }
   readonly control?: { readonly reason: string }
+  readonly gauge?: Gauge.Reading
+}
+
+const gauge = new URL("./Gauge.ts", import.meta.url).href
+
+/** The command that runs the source, with the gauge. */
+const program = (preload: ReadonlyArray<string>) => {
+  const [node, bin] = Dataconn.source
+  const imports = [gauge, ...preload].flatMap((module) => ["--import", module])
+  const options = ["--expose-gc", "--disable-warning=ExperimentalWarning"]
+  return [node, ...options, ...imports, bin] as const
 }
 
 /** Events that end a query which the server took. */
@@ -56,9 +75,14 @@ export const start = Effect.fnUntraced(function* (
   let connections = 0
   let queries = 0
   const closings: Record<string, number> = {}
+  let reading: Gauge.Reading | undefined
 
   const keeps = (line: string): boolean => {
     const entry = parse(line)
+    if (entry?.gauge !== undefined) {
+      reading = entry.gauge
+      return false
+    }
     if (entry?.event === undefined) return true
     const remote = entry.connection?.remote ?? ""
     if (entry.event === "Opened") {
@@ -77,14 +101,29 @@ export const start = Effect.fnUntraced(function* (
   }
 
   const args = ["--listen", socket, "--log-format", "json", ...(options.args ?? [])]
-  const server = yield* Dataconn.serve(args, { keeps, detached: true })
+  const server = yield* Dataconn.serve(args, {
+    program: program(options.preload ?? []),
+    // What is loaded before the command may use the pool before the command has set its size.
+    env: { UV_THREADPOOL_SIZE: "64" },
+    keeps,
+    detached: true
+  })
   const tcp = yield* server.address
+  const ask = <A>(signal: NodeJS.Signals, find: (reading: Gauge.Reading) => A | undefined) =>
+    Effect.gen(function* () {
+      reading = undefined
+      yield* server.kill(signal)
+      yield* Poll.until(`the gauge is read (${signal})`, () => reading !== undefined || !server.running())
+      return find(reading ?? {}) ?? (yield* Effect.die(new Error(`the server ended: ${server.stderr()}`)))
+    })
   return {
     pid: server.pid,
     tcp,
     unix: Address.parse(socket) as Address.Address,
     counts: () => ({ connections, queries, closings }),
     status: () => ProcessStatus.read(server.pid),
+    live: ask("SIGUSR2", ({ live }) => live),
+    fibers: ask("SIGALRM", ({ fibers }) => fibers),
     complaints: () => [
       ...server.lines().filter((line) => parse(line)?.level !== "Info"),
       ...(server.stderr() === "" ? [] : [server.stderr()])

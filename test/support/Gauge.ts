@@ -1,0 +1,50 @@
+/**
+ * Loaded into a server's process before its own code: `node --expose-gc --import Gauge.ts`. When asked by a
+ * signal it writes what it finds as a line of JSON among those of the log.
+ */
+import { setImmediate } from "node:timers/promises"
+import * as V8 from "node:v8"
+import * as Effect from "effect/Effect"
+
+/** What a process holds on to, however much memory its allocators keep. */
+export interface Live {
+  /** Objects of JavaScript. */
+  readonly heapBytes: number
+  /** What they hold outside the heap: buffers, and what native code says that it holds. */
+  readonly externalBytes: number
+  readonly sockets: number
+  readonly timers: number
+}
+
+export interface Reading {
+  /** After SIGUSR2. */
+  readonly live?: Live
+  /** After SIGALRM, which takes the best part of a second: fibers that have not ended. */
+  readonly fibers?: number
+}
+
+const tell = (reading: Reading) => console.log(JSON.stringify({ gauge: reading }))
+
+const live = async (): Promise<Live> => {
+  // What is held by what is finalized is garbage only after that.
+  for (let i = 0; i < 3; i++) {
+    globalThis.gc?.()
+    await setImmediate()
+  }
+  const { external, heapUsed } = process.memoryUsage()
+  const resources = process.getActiveResourcesInfo()
+  const count = (name: RegExp) => resources.filter((resource) => name.test(resource)).length
+  return {
+    heapBytes: heapUsed,
+    externalBytes: external,
+    sockets: count(/^(TCPSocket|Pipe)Wrap$/),
+    timers: count(/^Timeout$/)
+  }
+}
+
+const Fiber = Effect.runSync(Effect.withFiber(Effect.succeed)).constructor
+
+// Node opens it on first use: not a socket that was left.
+void process.stderr
+process.on("SIGUSR2", async () => tell({ live: await live() }))
+process.on("SIGALRM", () => tell({ fibers: V8.queryObjects(Fiber) as number }))

@@ -1,6 +1,7 @@
 /**
  * Bugs that are planted in the code, and what the simulation has to say about each.
  */
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type * as ClientControl from "../../src/client/ClientControl.ts"
@@ -205,6 +206,24 @@ export const bugs: ReadonlyArray<Bug> = [
         }
     },
     found: /is kept although it is idle|waits for an end/
+  },
+  {
+    name: "a drain forgets the connection that was accepted last",
+    plant: {
+      shutdown: (Real) =>
+        class extends Real {
+          private last: Shutdown.Member | undefined
+          override add(member: Shutdown.Member): void {
+            this.last = member
+            super.add(member)
+          }
+          override drain(drainTimeout: Duration.Input): Effect.Effect<void> {
+            if (this.last !== undefined) this.delete(this.last)
+            return super.drain(drainTimeout)
+          }
+        }
+    },
+    found: /is cut off|is kept although it is idle/
   },
   {
     name: "a drain waits for those who have gone",

@@ -1,8 +1,9 @@
 import { afterAll, assert, describe, it } from "@effect/vitest"
+import * as Frame from "../../src/wire/Frame.ts"
 import * as Explore from "./Explore.ts"
 import * as HostileServer from "./HostileServer.ts"
 import * as Model from "./Model.ts"
-import { mutants } from "./Mutants.ts"
+import { type Mutant, mutants } from "./Mutants.ts"
 import { type Bounds, type Machines, machines } from "./State.ts"
 
 const conforming: Bounds = {
@@ -119,10 +120,45 @@ describe("the exploration", () => {
   })
 })
 
+type Act = (given: Machines) => unknown
+
+/** What the machines are asked in the searches for mutants, by the rule that decides it. */
+const asked = (): ReadonlyMap<string, ReadonlyMap<string, Act>> => {
+  const rules = new Map<string, Map<string, Act>>()
+  const note = (rule: string, [state, event]: readonly [unknown, unknown], act: Act) => {
+    const acts = rules.get(rule) ?? new Map<string, Act>()
+    rules.set(rule, acts.set(JSON.stringify([state, event]), act))
+  }
+  caught({
+    server: (state, event) => {
+      note(`server: ${event._tag} in ${state._tag}`, [state, event], (given) => given.server(state, event))
+      return machines.server(state, event)
+    },
+    client: (state, event) => {
+      const what = event._tag === "Received" ? Frame.letter(event.type) : event._tag
+      note(`client: ${what} in ${state._tag}`, [state, event], (given) => given.client(state, event))
+      return machines.client(state, event)
+    }
+  })
+  return rules
+}
+
 describe("the exploration catches the mutant", () => {
   it("of every name", () => {
     assert.strictEqual(new Set(mutants.map(({ name }) => name)).size, mutants.length)
     assert.isAtLeast(mutants.length, 120)
+  })
+
+  it("of every rule that a search comes to", () => {
+    const differs = (act: Act) => (mutant: Mutant) =>
+      JSON.stringify(act(mutant.machines)) !== JSON.stringify(act(machines))
+    const rules = [...asked()]
+    assert.isAtLeast(rules.length, 140)
+    const without = rules.filter(([, acts]) => ![...acts.values()].some((act) => mutants.some(differs(act))))
+    assert.deepStrictEqual(
+      without.map(([rule]) => rule),
+      []
+    )
   })
 
   for (const mutant of mutants) {

@@ -15,13 +15,17 @@ export interface Mutant {
 
 type Server = { readonly state: Control.State; readonly event: Control.Event; readonly step: Control.Step }
 type Tag = Control.Event["_tag"]
-type Open = Exclude<Control.State["_tag"], "Closed">
+type Tags<A> = A | ReadonlyArray<A>
+
+/** Whether a rule for these states is meant for this one; `any` is each that is open. */
+const isIn = (states: Tags<string> | "any", tag: string): boolean =>
+  states === "any" ? tag !== "Closed" : [states].flat().includes(tag)
 
 /** A server's machine that answers some events in some states differently; `undefined` leaves them as they are. */
 const server = (
   name: string,
-  states: Open | ReadonlyArray<Open> | "any",
-  events: Tag | ReadonlyArray<Tag>,
+  states: Tags<Control.State["_tag"]> | "any",
+  events: Tags<Tag>,
   change: (given: Server) => Control.Step | undefined
 ): Mutant => ({
   name: `server: ${name}`,
@@ -29,10 +33,7 @@ const server = (
     ...machines,
     server: (state, event) => {
       const step = Control.step(state, event)
-      const meant =
-        state._tag !== "Closed" &&
-        (states === "any" || [states].flat().includes(state._tag)) &&
-        [events].flat().includes(event._tag)
+      const meant = isIn(states, state._tag) && [events].flat().includes(event._tag)
       return (meant ? change({ state, event, step }) : undefined) ?? step
     }
   }
@@ -210,9 +211,19 @@ const serverMutants: ReadonlyArray<Mutant> = [
   server("does not notice that an idle client is gone", "Ready", "PeerClosed", ignored),
   server("does not notice that the client of a query is gone", running, "PeerClosed", ignored),
   server("ignores a read that fails", "any", "ReadFailed", ignored),
-  server("ignores a write that fails", running, "WriteFailed", ignored),
+  server("ignores a write that fails", "any", "WriteFailed", ignored),
+  server("ignores a write that fails between requests", "Ready", "WriteFailed", ignored),
   server("ignores an engine that cannot initialise", "Initialising", "InitFailed", ignored),
   server("ignores a driver that breaks", "Responding", "RunFailed", ignored),
+  server("ignores a driver that breaks before the accept", "Initialising", "RunFailed", ignored),
+  server("closes for a query's limit between requests", "Ready", "QueryExpired", violation),
+  server("closes for an idle limit while stopping", "Stopping", "IdleExpired", violation),
+  server(
+    "is open again after its end",
+    "Closed",
+    ["Cancel", "Unexpected", "Malformed", "WriteFailed"],
+    () => [ready(false), none]
+  ),
   server("runs the request of a connection beyond the limit", "Ready", "Request", () => [
     { _tag: "Initialising", refusing: undefined },
     { _tag: "StartQuery" }
@@ -239,15 +250,15 @@ type Client = {
   readonly state: ClientControl.State
   readonly step: ClientControl.Step
 }
-type ClientOpen = Exclude<ClientControl.State["_tag"], "Closed">
 type ClientTag = Exclude<ClientControl.Event["_tag"], "Received">
-type Letter = "A" | "J" | "I" | "F" | "E" | "K" | "H" | "R" | "C"
+const letters = ["A", "J", "I", "F", "E", "K", "H", "R", "C"] as const
+type Letter = (typeof letters)[number]
 
 /** A client's machine that takes some messages or events in some states differently. */
 const client = (
   name: string,
-  states: ClientOpen | ReadonlyArray<ClientOpen> | "any",
-  events: Letter | ClientTag | ReadonlyArray<Letter | ClientTag>,
+  states: Tags<ClientControl.State["_tag"]> | "any",
+  events: Tags<Letter | ClientTag>,
   change: (given: Client) => ClientControl.Step | undefined
 ): Mutant => ({
   name: `client: ${name}`,
@@ -256,10 +267,7 @@ const client = (
     client: (state, event) => {
       const step = ClientControl.step(state, event)
       const what = event._tag === "Received" ? (Frame.letter(event.type) as Letter) : event._tag
-      const meant =
-        state._tag !== "Closed" &&
-        (states === "any" || [states].flat().includes(state._tag)) &&
-        [events].flat().includes(what)
+      const meant = isIn(states, state._tag) && [events].flat().includes(what)
       return (meant ? change({ state, step }) : undefined) ?? step
     }
   }
@@ -351,6 +359,9 @@ const clientMutants: ReadonlyArray<Mutant> = [
   client("waits for ever for a silent server", ["Requested", "Responding"], "Silence", unmoved),
   client("waits for ever after its cancel", "Cancelling", "CancelExpired", unmoved),
   client("waits for ever to send its cancel", "Requested", "CancelExpired", unmoved),
+  client("waits for ever to cancel a response", "Responding", "CancelExpired", unmoved),
+  client("is open again after its end", "Closed", [...letters, "Malformed"], () => [idle, "None"]),
+  client("goes on after its end", "Closed", ["Request", "Cancel", "Close"], ({ state }) => [state, "Close"]),
   client("closes for a cancel that has been answered", "Idle", "CancelExpired", () => [
     { _tag: "Closed", why: { _tag: "CancelIgnored" } },
     "Close"

@@ -175,6 +175,7 @@ const writeFails = (draft: Draft, step: Step): void => {
     draft.query = undefined
   }
   dispatch(draft, step, { _tag: "WriteFailed", detail: "the socket broke" })
+  check(draft, draft.server._tag === "Closed", "It goes on after WriteFailed")
 }
 
 const addReader = (steps: Steps): void => {

@@ -44,6 +44,24 @@ const greeting = (to: Address.Address): Effect.Effect<string> =>
 
 const failure = (where: Address.Address) => Effect.flip(Effect.scoped(listen(where)))
 
+/** What Node remembers of an option of the socket; the system does not tell. */
+const option = (socket: Net.Socket, name: string): unknown => {
+  const symbol = Object.getOwnPropertySymbols(socket).find(({ description }) => description === name)
+  return symbol && (socket as unknown as Record<symbol, unknown>)[symbol]
+}
+
+/** The kernel's timer of a connection, as `proc_net_tcp(5)` has it: what for, and after how many hundredths. */
+const timer = ({ localPort, remotePort }: Net.Socket): readonly [kind: number, hundredths: number] => {
+  const end = (port = 0) => `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`
+  const line = readFileSync("/proc/net/tcp", "utf8")
+    .split("\n")
+    .find((line) => line.includes(`${end(localPort)} ${end(remotePort)}`))
+  const [, kind = "", when = ""] = / (\w\w):(\w{8}) /.exec(line?.split(" 01 ")[1] ?? "") ?? []
+  return [Number.parseInt(kind, 16), Number.parseInt(when, 16)]
+}
+
+const keepAliveTimer = 2
+
 describe("a listener on TCP", () => {
   it.live("reports the port that the system chose, and accepts", () =>
     Effect.gen(function* () {
@@ -115,6 +133,7 @@ describe("a listener on TCP", () => {
       client.write("early")
       const socket = yield* Deferred.await(accepted)
       assert.isTrue(socket.isPaused())
+      assert.isTrue(option(socket, "kSetNoDelay"))
       assert.strictEqual(
         yield* Effect.callback<string>((resume) => {
           socket.once("data", (chunk) => resume(Effect.succeed(String(chunk))))
@@ -125,6 +144,37 @@ describe("a listener on TCP", () => {
       socket.destroy()
     })
   )
+})
+
+describe.skipIf(process.platform !== "linux")("keepAlive", () => {
+  const accept = Effect.fnUntraced(function* (keepAlive: Duration.Duration) {
+    const accepted = yield* Deferred.make<Net.Socket>()
+    const listener = yield* Listener.make({
+      address: address("127.0.0.1:0"),
+      backlog: 1,
+      keepAlive,
+      onConnection: (socket) => Deferred.doneUnsafe(accepted, Effect.succeed(socket)),
+      onAcceptError: () => {}
+    })
+    yield* Effect.acquireRelease(
+      Effect.sync(() => Net.connect(where(listener.address))),
+      (socket) => Effect.sync(() => socket.destroy())
+    )
+    const socket = yield* Deferred.await(accepted)
+    yield* Effect.addFinalizer(() => Effect.sync(() => socket.destroy()))
+    return timer(socket)
+  })
+
+  it.live("has the system look for a silent client after that time", () =>
+    Effect.gen(function* () {
+      const [kind, hundredths] = yield* accept(Duration.minutes(1))
+      assert.strictEqual(kind, keepAliveTimer)
+      assert.isAbove(hundredths, 0)
+      assert.isAtMost(hundredths, 6000)
+    })
+  )
+
+  it.live("may be off", () => Effect.map(accept(Duration.infinity), ([kind]) => assert.strictEqual(kind, 0)))
 })
 
 /** Leaves a socket at the path whose server was killed. */

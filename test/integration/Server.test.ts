@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
@@ -142,6 +143,42 @@ describe("several addresses", () => {
         assert.match(connection.remote, /^(127\.0\.0\.1:\d+|\[::1\]:\d+|unix#2)$/)
       }
       assert.strictEqual(yield* server.connections, listen.length)
+    })
+  )
+
+  it.live("share the limits, and stop together", () =>
+    Effect.gen(function* () {
+      const unix = { _tag: "Unix", path: join(yield* Folder.make, "socket") } as const
+      const tiny = TinyEngine.make()
+      const live = yield* LiveServer.start(tiny.engine, {
+        listen: ["127.0.0.1:0", Address.format(unix)],
+        maxConnections: 2,
+        maxConcurrentQueries: 1,
+        maxQueuedQueries: 0
+      })
+      const [first, second] = [yield* LiveServer.connect(live.address), yield* LiveServer.connect(unix)]
+      yield* first.request("held")
+      assert.deepStrictEqual(yield* first.take(2), ["A yes", "I begun"])
+      yield* second.request("echo beyond maxConcurrentQueries")
+      assert.strictEqual(code(yield* second.next), "J overloaded")
+      for (const address of live.server.addresses) {
+        const beyond = yield* LiveServer.connect(address)
+        yield* beyond.request("echo beyond maxConnections")
+        assert.strictEqual(code(yield* beyond.next), "J overloaded")
+      }
+      assert.strictEqual(tiny.begun(), 1)
+
+      const stop = yield* Effect.forkChild(live.stop, { startImmediately: true })
+      assert.strictEqual(yield* second.next, "closed")
+      for (const address of live.server.addresses) {
+        assert.match(
+          yield* Effect.flip(LiveServer.dial(address)).pipe(Effect.map(String)),
+          /ECONNREFUSED|ENOENT/
+        )
+      }
+      yield* tiny.release
+      assert.deepStrictEqual(yield* first.rest, ["F released", "closed"])
+      yield* Fiber.join(stop)
     })
   )
 

@@ -3,7 +3,7 @@
  */
 import { Buffer } from "node:buffer"
 import { subscribe, unsubscribe } from "node:diagnostics_channel"
-import type { Socket } from "node:net"
+import { type Server, Socket } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as fc from "fast-check"
@@ -31,7 +31,49 @@ const isServed = Effect.fnUntraced(function* (live: LiveServer.LiveServer) {
   yield* peer.close
 })
 
+type Accepted = Socket & { readonly server?: Server }
+
+/** The server's ends of the connections that are made from now on, as Node has them. */
+const serverSockets = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const sockets: Array<Accepted> = []
+      const listener = (message: unknown) => {
+        sockets.push((message as { readonly socket: Accepted }).socket)
+      }
+      subscribe("net.server.socket", listener)
+      return { sockets, listener }
+    }),
+    ({ listener }) => Effect.sync(() => unsubscribe("net.server.socket", listener))
+  ),
+  ({ sockets }) => sockets
+)
+
 describe("a client that vanishes", () => {
+  it.live("before it is looked at has no address, and harms nobody", () =>
+    Effect.gen(function* () {
+      const sockets = yield* serverSockets
+      const live = yield* start()
+      yield* isServed(live)
+      sockets[0]?.server?.emit("connection", new Socket().destroy())
+      assert.strictEqual((yield* live.event("Opened", 1)).connection.remote, "unknown")
+      yield* live.event("Closed", 1)
+      yield* isServed(live)
+    })
+  )
+
+  it.live("or comes while there are no descriptors is told in the log, and others are served", () =>
+    Effect.gen(function* () {
+      const sockets = yield* serverSockets
+      const live = yield* start()
+      yield* isServed(live)
+      // Node reports a failed accept in this way.
+      sockets[0]?.server?.emit("error", new Error("accept EMFILE"))
+      assert.match(live.log.at(-1) ?? "", /^Error: Error \(accept EMFILE\) accepting on 127\.0\.0\.1:/)
+      yield* isServed(live)
+    })
+  )
+
   it.live("by a reset in mid-stream ends its query, and the connection with it", () =>
     Effect.gen(function* () {
       const live = yield* start()
@@ -158,22 +200,6 @@ describe("a client that stops reading", () => {
     })
   )
 })
-
-/** The server's ends of the connections that are made from now on, as Node has them. */
-const serverSockets = Effect.map(
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const sockets: Array<Socket> = []
-      const listener = (message: unknown) => {
-        sockets.push((message as { readonly socket: Socket }).socket)
-      }
-      subscribe("net.server.socket", listener)
-      return { sockets, listener }
-    }),
-    ({ listener }) => Effect.sync(() => unsubscribe("net.server.socket", listener))
-  ),
-  ({ sockets }) => sockets
-)
 
 describe("a client that never reads", () => {
   it.live("and leaves when its last answer is on its way takes the socket with it after writeTimeout", () =>

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
@@ -34,6 +35,14 @@ describe.skipIf(process.platform !== "linux")("the check", () => {
       assert.deepStrictEqual(yield* warnings(1), [])
       const [warning = ""] = yield* warnings(Number.MAX_SAFE_INTEGER)
       assert.match(warning, /^Warn .*\(maxConnections\).*\(ulimit -n\)$/)
+    })
+  )
+
+  it.live("leaves some for what is no connection", () =>
+    Effect.gen(function* () {
+      const limit = FileLimit.parse(readFileSync("/proc/self/limits", "utf8")) ?? assert.fail("no limit")
+      assert.isEmpty(yield* warnings(limit - 64))
+      assert.isNotEmpty(yield* warnings(limit - 63))
     })
   )
 })

@@ -21,6 +21,8 @@ export interface LiveServer {
   readonly server: Server.Server["Service"]
   readonly address: Address.Address
   readonly events: ReadonlyArray<ConnectionEvent>
+  /** The server's log. */
+  readonly log: ReadonlyArray<string>
   /** The event of this kind that comes `nth`, from 0; waits for it. */
   readonly event: <T extends ConnectionEvent["_tag"]>(
     tag: T,
@@ -30,13 +32,13 @@ export interface LiveServer {
   readonly stop: Effect.Effect<void>
 }
 
-const quiet = Logger.layer([])
-
 export const start = Effect.fnUntraced(function* (
   engine: QueryEngine["Service"],
   config: ServerConfig.Options = {}
 ) {
   const events: Array<ConnectionEvent> = []
+  const log: Array<string> = []
+  const logger = Logger.make(({ logLevel, message }) => void log.push(`${logLevel}: ${message}`))
   const outer = yield* Effect.scope
   const scope = yield* Scope.fork(outer)
   const server = yield* Server.make(ServerConfig.make({ listen: ["127.0.0.1:0"], ...config })).pipe(
@@ -45,7 +47,7 @@ export const start = Effect.fnUntraced(function* (
     Effect.provideService(ConnectionEvents, {
       publish: (event) => Effect.sync(() => void events.push(event))
     }),
-    Effect.provide(quiet),
+    Effect.provide(Logger.layer([logger])),
     Effect.orDie
   )
   const find = <T extends ConnectionEvent["_tag"]>(tag: T, nth: number) =>
@@ -56,6 +58,7 @@ export const start = Effect.fnUntraced(function* (
     server,
     address,
     events,
+    log,
     event: (tag, nth = 0) =>
       Effect.map(
         Poll.until(`event ${nth} of kind ${tag}`, () => find(tag, nth) !== undefined),

@@ -30,6 +30,8 @@ export interface Played {
   readonly server: Exit.Exit<unknown> | undefined
   /** The log of the engine. */
   readonly queries: ReadonlyArray<string>
+  /** Whether another query could run, where one may at a time. */
+  readonly placeIsFree: boolean
   readonly events: ReadonlyArray<ConnectionEvent["_tag"]>
   /** Why the connection says that it ended. */
   readonly detail: string
@@ -108,6 +110,8 @@ export const judge = (played: Played): Verdict => {
   )
   expect(living.fibers === 0, `${living.fibers} fibers are left`)
   expect(living.sleeps === 0, `${living.sleeps} sleeps are left`)
+  expect(living.halves === 0, `${living.halves} halves of sockets are left open`)
+  expect(played.placeIsFree, "a query has kept its place")
 
   return { outcome, problems }
 }

@@ -10,6 +10,7 @@ import * as Connection from "../../src/connection/Connection.ts"
 import { type ConnectionEvent, ConnectionEvents } from "../../src/connection/ConnectionEvents.ts"
 import * as Settings from "../../src/connection/Settings.ts"
 import { QueryEngine, type QueryFailed, type QueryRejected } from "../../src/engine/QueryEngine.ts"
+import * as QueryLimit from "../../src/server/QueryLimit.ts"
 import * as FaultySocket from "../../src/testing/FaultySocket.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as StepEngine from "../../src/testing/StepEngine.ts"
@@ -43,6 +44,8 @@ const settings: Settings.Settings = {
 
 const clientSettings = { heartbeatTolerance: 3000, cancelTimeout: 2000, writeTimeout: 3000 }
 
+const body = new Uint8Array(0)
+
 /** No limit of the two ends is longer. Who has not ended by then hangs. */
 const limitMillis = 60_000
 export const tickMillis = 100
@@ -57,16 +60,15 @@ export const run = Effect.fnUntraced(function* (
   const [near, far] = yield* MemorySocket.pair()
   const faulty = FaultySocket.make(side === "server" ? near : far, plan)
   const engine = yield* StepEngine.make({ finalizerMillis: conversation.finalizerMillis })
+  const limited = QueryLimit.make(engine.engine, { maxConcurrentQueries: 1, maxQueuedQueries: 0 })
   const events: Array<ConnectionEvent["_tag"]> = []
   let detail = ""
   const living = new Living()
 
-  const connection = Connection.make(Transport.fromSocket(side === "server" ? faulty.socket : near), {
-    info: () => Served.info,
-    settings
-  })
+  const wired = living.socket(side === "server" ? faulty.socket : near)
+  const connection = Connection.make(Transport.fromSocket(wired), { info: () => Served.info, settings })
   const serving = yield* connection.run.pipe(
-    Effect.provideService(QueryEngine, engine.engine),
+    Effect.provideService(QueryEngine, limited),
     Effect.provideService(ConnectionEvents, {
       publish: (event) =>
         Effect.sync(() => {
@@ -77,7 +79,7 @@ export const run = Effect.fnUntraced(function* (
     (effect) => living.fork(effect)
   )
   const script = yield* Effect.forkChild(conversation.server(engine, connection))
-  const socket = side === "client" ? faulty.socket : far
+  const socket = living.socket(side === "client" ? faulty.socket : far)
   // A connection that failed ends for the server too, without waiting for the client to close its scope.
   const andTheServer = (error: ClientError | QueryRejected | QueryFailed) =>
     error._tag === "ClientError" ? Fiber.await(serving) : Effect.void
@@ -100,6 +102,9 @@ export const run = Effect.fnUntraced(function* (
     elapsedMillis += tickMillis
   }
 
+  const queries = [...engine.log]
+  // Detached: nobody moves the Clock on for the end of this one.
+  const next = yield* Effect.forkDetach(Effect.scoped(limited.init(body)), { startImmediately: true })
   const { outcome, problems } = Judge.judge({
     conversation,
     side,
@@ -107,12 +112,13 @@ export const run = Effect.fnUntraced(function* (
     failed: faulty.failed(),
     client: using.pollUnsafe(),
     server: serving.pollUnsafe(),
-    queries: engine.log,
+    queries,
+    placeIsFree: engine.log.length > queries.length,
     events,
     detail,
     living
   })
   // What hangs has been judged by now.
-  for (const fiber of [script, serving, using]) fiber.interruptUnsafe()
+  for (const fiber of [script, serving, using, next]) fiber.interruptUnsafe()
   return { elapsedMillis, outcome, failed: faulty.failed(), events: events.join(" "), problems }
 })

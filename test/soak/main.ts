@@ -38,9 +38,11 @@ const outcome = await Effect.runPromise(
     sampleMillis: Flag.millis("every", flags.every),
     liveMillis: Flag.millis("live-every", flags["live-every"]),
     restartMillis: [10_000, 40_000],
-    load: Effect.raceFirst(
-      Effect.sleep(Flag.millis("for", flags.for)),
-      Effect.promise(() => interrupted)
+    load: Effect.asVoid(
+      Effect.timeoutOption(
+        Effect.promise(() => interrupted),
+        Flag.millis("for", flags.for)
+      )
     ),
     onSample: (sample) => console.log(Sample.format(sample)),
     onLiving: (living) => console.log(Sample.formatLiving(living))

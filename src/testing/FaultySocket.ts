@@ -47,6 +47,10 @@ export interface FaultySocket {
   readonly block: Effect.Effect<void>
   /** Ends the wait of the writes. */
   readonly release: Effect.Effect<void>
+  /** From now on reads wait, whatever the peer sends. Closing ends their wait. */
+  readonly blockReads: Effect.Effect<void>
+  /** Ends the wait of the reads. */
+  readonly releaseReads: Effect.Effect<void>
   /** Nothing more is sent: writes fail, and the peer reads up to the end. */
   readonly halfClose: Effect.Effect<void>
   /** The connection breaks for both ends, and what is in flight is lost. The socket has to be open. */
@@ -69,6 +73,8 @@ export const make = (socket: Socket.Socket, plan: Plan = {}): FaultySocket => {
     failed: () => faults.failed,
     block: Effect.asVoid(faults.room.close),
     release: Effect.asVoid(faults.room.open),
+    blockReads: Effect.asVoid(faults.arrivals.close),
+    releaseReads: Effect.asVoid(faults.arrivals.open),
     halfClose: faults.halfClose,
     reset: faults.reset
   }
@@ -108,6 +114,7 @@ class Faults {
   private broken = false
   private ended = false
   readonly room = Latch.makeUnsafe(true)
+  readonly arrivals = Latch.makeUnsafe(true)
   operations = 0
   failed: Operation | undefined
 
@@ -146,12 +153,15 @@ class Faults {
     const { readDelay, readSize } = this.plan
     return Effect.gen({ self: this }, function* () {
       yield* this.begin("read", readDelay)
+      yield* this.arrivals.await
       const left = this.pieces.shift()
       if (left !== undefined) return [left] as const
       // The end beneath says that the socket was closed; here it is the connection that broke.
       const chunks = yield* Effect.mapError(reader.pull, (end) =>
         this.broken ? this.resetError("read") : end
       )
+      // A read that began to wait for the peer before reads were blocked waits on.
+      yield* this.arrivals.await
       if (readSize === undefined) return chunks
       const [first, ...rest] = split(chunks.map(toBytes), readSize)
       this.pieces = rest
@@ -178,7 +188,7 @@ class Faults {
   )
 
   private close(writer: Socket.Writer, event: Socket.CloseEvent): Effect.Effect<void, Socket.SocketError> {
-    const closing = Effect.andThen(writer.write(event), this.room.open)
+    const closing = Effect.andThen(writer.write(event), Effect.andThen(this.room.open, this.arrivals.open))
     return Effect.ensuring(this.begin("close"), Effect.ignore(closing))
   }
 
@@ -216,6 +226,7 @@ class Faults {
   readonly reset: Effect.Effect<void> = Effect.suspend(() => {
     this.broken = true
     this.room.openUnsafe()
+    this.arrivals.openUnsafe()
     const breaking = Effect.flatMap(this.socket.writer, (writer) => writer.write(new Socket.CloseEvent(1006)))
     return Effect.ignore(Effect.scoped(breaking))
   })

@@ -21,6 +21,8 @@ export interface Conversation {
   readonly outcome: string
   /** What the server says that it closes the connection for, where it is the one to close. */
   readonly closing?: string
+  /** Whether the client waits for the close without a request, when no silence tells it that nothing comes. */
+  readonly waitsForClose?: boolean
   /** How long a query takes to end once it is told to. */
   readonly finalizerMillis?: number
 }
@@ -143,7 +145,8 @@ export const conversations: ReadonlyArray<Conversation> = [
         return `${result}, closed`
       }),
     outcome: "yes abcdefg, closed",
-    closing: "No request came (idleTimeout)"
+    closing: "No request came (idleTimeout)",
+    waitsForClose: true
   },
   {
     name: "a drain that lets the response end",

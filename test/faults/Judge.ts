@@ -16,7 +16,7 @@ export type Side = "server" | "client"
 /** What happens to the connection as a whole while the conversation goes on; `stop` interrupts its end. */
 export interface Break {
   readonly atMillis: number
-  readonly how: "reset" | "halfClose" | "block" | "stop"
+  readonly how: "reset" | "halfClose" | "block" | "blockReads" | "stop"
 }
 
 /** What is left of a conversation. An exit is missing where the end hangs. */
@@ -88,9 +88,9 @@ export const judge = (played: Played): Verdict => {
       ((failed ?? broken) !== undefined && /^ClientError \w+$/.test(outcome)),
     `the client's end: ${outcome}`
   )
-  // Only an end that never opened its socket, or whose writes hang, cannot tell the other in time.
+  // Only an end that never opened its socket, or whose operations hang, cannot tell the other in time.
   expect(
-    failed === "open" || broken?.how === "block" || !outcome.endsWith("ServerSilent"),
+    failed === "open" || broken?.how.startsWith("block") || !outcome.endsWith("ServerSilent"),
     "the client was not told"
   )
   // A close of the server's own that has begun by then is a reason too.

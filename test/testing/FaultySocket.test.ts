@@ -135,6 +135,31 @@ describe("a block", () => {
     })
   )
 
+  it.effect("of reads holds what arrives until they are released", () =>
+    Effect.gen(function* () {
+      const { faulty, here, there } = yield* open()
+      const reading = yield* Effect.forkChild(here.read)
+      yield* settle
+      yield* faulty.blockReads
+      yield* there.write("a")
+      yield* settle
+      assert.strictEqual(reading.pollUnsafe(), undefined)
+      yield* faulty.releaseReads
+      assert.strictEqual(yield* Fiber.join(reading), "a")
+    })
+  )
+
+  it.effect("of reads ends with the connection", () =>
+    Effect.gen(function* () {
+      const { faulty, here } = yield* open()
+      yield* faulty.blockReads
+      const reading = yield* Effect.forkChild(here.read)
+      yield* settle
+      yield* faulty.reset
+      assert.strictEqual(yield* Fiber.join(reading), "SocketReadError")
+    })
+  )
+
   it.effect("ends with the socket", () =>
     Effect.gen(function* () {
       const { faulty, here } = yield* open()

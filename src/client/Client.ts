@@ -112,29 +112,25 @@ const makeOver = Effect.fnUntraced(function* (
 
   return Client.of({
     request: (body) =>
-      Effect.map(connection.request(body), ({ exchange, payload }) => ({
-        payload,
-        chunks: chunks(connection, exchange, (failure) => new QueryFailed({ payload: failure }))
-      })),
+      connection.request(body, (payload, exchange) => ({ payload, chunks: chunks(exchange, queryFailed) })),
     query: (query) => runQuery(connection, query),
     isOpen: connection.isOpen
   })
 })
 
+const queryFailed = (payload: Uint8Array): QueryFailed => new QueryFailed({ payload })
+
 const connectFailed = (server: string, error: Socket.SocketError): ClientError =>
   new ClientError({ reason: new ConnectFailed({ server, detail: FrameWriter.describe(error) }) })
 
 const chunks = <E>(
-  connection: ClientConnection.ClientConnection,
   exchange: Exchange,
   failed: (payload: Uint8Array) => E
 ): Stream.Stream<Uint8Array, E | ClientError> =>
   Stream.fromChannel(
     Channel.fromTransform((_, scope) =>
       Effect.suspend(() =>
-        exchange.claim()
-          ? Effect.as(Scope.addFinalizer(scope, connection.finish(exchange)), exchange.pull(failed))
-          : used
+        exchange.claim() ? Effect.as(Scope.addFinalizer(scope, exchange.finish), exchange.pull(failed)) : used
       )
     )
   )
@@ -144,19 +140,22 @@ const runQuery = (
   query: Query
 ): Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError, Scope.Scope> =>
   Effect.matchEffect(
-    Effect.suspend(() => connection.request(QueryApi.encodeRequest(query))),
+    Effect.suspend(() => connection.request(QueryApi.encodeRequest(query), respond)),
     {
-      onSuccess: ({ exchange, payload }) =>
-        Effect.fromResult(
-          Result.map(QueryApi.decodeAccepted(payload), (accepted) => ({
-            accepted,
-            chunks: chunks(connection, exchange, QueryApi.decodeError)
-          }))
-        ),
+      onSuccess: Effect.fromResult,
       onFailure: (error) =>
         Effect.fail(error._tag === "QueryRejected" ? QueryApi.decodeError(error.payload) : error)
     }
   )
+
+const respond = (
+  payload: Uint8Array,
+  exchange: Exchange
+): Result.Result<QueryResponse, QueryApi.QueryError> =>
+  Result.map(QueryApi.decodeAccepted(payload), (accepted) => ({
+    accepted,
+    chunks: chunks(exchange, QueryApi.decodeError)
+  }))
 
 /** Connects to a server by its address. The scope owns the connection. */
 export const connect = Effect.fnUntraced(function* (

@@ -19,7 +19,7 @@ import * as FrameWriter from "../wire/FrameWriter.ts"
 import type * as Transport from "../wire/Transport.ts"
 import * as Control from "./ClientControl.ts"
 import * as ClientError from "./ClientError.ts"
-import { type Accepted, Exchange } from "./Exchange.ts"
+import { Exchange, type Line } from "./Exchange.ts"
 import { Silence } from "./Silence.ts"
 
 export interface Options extends Frame.Options, ClientError.Names {
@@ -27,12 +27,14 @@ export interface Options extends Frame.Options, ClientError.Names {
 }
 
 export interface ClientConnection {
-  /** Sends the request when its turn has come, and waits for its accept. The scope ends the response. */
-  readonly request: (
-    body: Uint8Array
-  ) => Effect.Effect<Accepted, QueryRejected | ClientError.ClientError, Scope.Scope>
-  /** Wants nothing more of a response: cancels it unless it has ended, and waits until it has. */
-  readonly finish: (exchange: Exchange) => Effect.Effect<void>
+  /**
+   * Sends the request when its turn has come, and waits for its accept, of whose payload `respond` makes the
+   * response. The scope ends that.
+   */
+  readonly request: <A>(
+    body: Uint8Array,
+    respond: (payload: Uint8Array, exchange: Exchange) => A
+  ) => Effect.Effect<A, QueryRejected | ClientError.ClientError, Scope.Scope>
   readonly isOpen: () => boolean
 }
 
@@ -86,7 +88,7 @@ interface Parts {
 const cancelFrames: ReadonlyArray<Frame.Frame> = [Frame.make(Frame.Type.Cancel)]
 const noFrames: ReadonlyArray<Frame.Frame> = []
 
-class Session implements ClientConnection, FrameSocket.Reader {
+class Session implements ClientConnection, FrameSocket.Reader, Line {
   readonly silence: Silence
   private readonly parts: Parts
   private state: Control.State = Control.initial
@@ -204,15 +206,18 @@ class Session implements ClientConnection, FrameSocket.Reader {
     exchange.notify()
   }
 
-  request(body: Uint8Array): Effect.Effect<Accepted, QueryRejected | ClientError.ClientError, Scope.Scope> {
+  request<A>(
+    body: Uint8Array,
+    respond: (payload: Uint8Array, exchange: Exchange) => A
+  ): Effect.Effect<A, QueryRejected | ClientError.ClientError, Scope.Scope> {
     return Effect.flatMap(Effect.scope, (scope) => {
-      const exchange = new Exchange(body, this.onStarved)
-      const accepted = Effect.callback<Accepted, QueryRejected | ClientError.ClientError>((resume) => {
-        exchange.awaitAccept(resume)
+      const exchange = new Exchange(body, this)
+      const accepted = Effect.callback<A, QueryRejected | ClientError.ClientError>((resume) => {
+        exchange.awaitAccept(respond, resume)
         this.enter(exchange)
         return Effect.sync(() => this.leave(exchange))
       })
-      return Effect.andThen(Scope.addFinalizer(scope, this.finish(exchange)), accepted)
+      return Effect.andThen(Scope.addFinalizer(scope, exchange.finish), accepted)
     })
   }
 
@@ -252,7 +257,7 @@ class Session implements ClientConnection, FrameSocket.Reader {
     if (Exit.isFailure(exit)) this.dispatch({ _tag: "WriteFailed", detail: writeFailure(exit.cause) })
   }
 
-  private readonly onStarved = (): void => {
+  starved(): void {
     this.silence.expect()
     if (!this.isPaused) return
     this.isPaused = false
@@ -274,12 +279,10 @@ class Session implements ClientConnection, FrameSocket.Reader {
   }
 
   finish(exchange: Exchange): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const first = exchange.abandon()
-      if (!exchange.sent) this.leave(exchange)
-      if (exchange.ended) return Effect.void
-      return first ? this.cancel(exchange) : exchange.over
-    })
+    const first = exchange.abandon()
+    if (!exchange.sent) this.leave(exchange)
+    if (exchange.ended) return Effect.void
+    return first ? this.cancel(exchange) : exchange.over
   }
 
   private cancel(exchange: Exchange): Effect.Effect<void> {

@@ -18,10 +18,12 @@ export type End =
 
 export type ChunkBatch = readonly [Uint8Array, ...Array<Uint8Array>]
 
-/** An accepted request: the payload of the accept, and where its chunks come. */
-export interface Accepted {
-  readonly payload: Uint8Array
-  readonly exchange: Exchange
+/** What an exchange asks of its connection. */
+export interface Line {
+  /** The consumer begins to wait for chunks, or wants no more of them. */
+  readonly starved: () => void
+  /** Wants nothing more of the response: cancels it unless it has ended, and waits until it has. */
+  readonly finish: (exchange: Exchange) => Effect.Effect<void>
 }
 
 /**
@@ -31,7 +33,9 @@ export class Exchange {
   readonly body: Uint8Array
   /** Whether the request is on its way: from then on the server ends the response. */
   sent = false
-  private readonly onStarved: () => void
+  /** Wants nothing more of the response, and waits until it has ended. */
+  readonly finish: Effect.Effect<void> = Effect.suspend(() => this.line.finish(this))
+  private readonly line: Line
   private payload: Uint8Array | undefined
   private chunks: Array<Uint8Array> = []
   private ending: End | undefined
@@ -40,10 +44,9 @@ export class Exchange {
   private claimed = false
   private abandoned = false
 
-  /** `onStarved` is called when the consumer begins to wait for chunks, or wants no more of them. */
-  constructor(body: Uint8Array, onStarved: () => void) {
+  constructor(body: Uint8Array, line: Line) {
     this.body = body
-    this.onStarved = onStarved
+    this.line = line
   }
 
   get ended(): boolean {
@@ -79,7 +82,7 @@ export class Exchange {
     this.abandoned = true
     this.chunks = []
     this.waiter?.()
-    if (!this.ended) this.onStarved()
+    if (!this.ended) this.line.starved()
     return true
   }
 
@@ -92,9 +95,12 @@ export class Exchange {
     })
   }
 
-  /** Resumes with the accept, or fails if another end comes before it. */
-  awaitAccept(resume: (accepted: Effect.Effect<Accepted, QueryRejected | ClientError>) => void): void {
-    this.wait(() => this.accepted(), resume)
+  /** Resumes with what `respond` makes of the accept's payload, or fails if another end comes before it. */
+  awaitAccept<A>(
+    respond: (payload: Uint8Array, exchange: Exchange) => A,
+    resume: (accepted: Effect.Effect<A, QueryRejected | ClientError>) => void
+  ): void {
+    this.wait(() => this.accepted(respond), resume)
   }
 
   /** Nobody waits any more. */
@@ -102,8 +108,10 @@ export class Exchange {
     this.waiter = undefined
   }
 
-  private accepted(): Effect.Effect<Accepted, QueryRejected | ClientError> | undefined {
-    if (this.payload !== undefined) return Effect.succeed({ payload: this.payload, exchange: this })
+  private accepted<A>(
+    respond: (payload: Uint8Array, exchange: Exchange) => A
+  ): Effect.Effect<A, QueryRejected | ClientError> | undefined {
+    if (this.payload !== undefined) return Effect.succeed(respond(this.payload, this))
     if (this.abandoned) return used
     switch (this.ending?._tag) {
       case undefined:
@@ -129,7 +137,7 @@ export class Exchange {
     const next = () => this.next(failed)
     const wait = Effect.callback<ChunkBatch, E | ClientError | Cause.Done>((resume) => {
       this.wait(next, resume)
-      this.onStarved()
+      this.line.starved()
       return Effect.sync(() => this.leave())
     })
     return Effect.suspend(() => next() ?? wait)

@@ -6,22 +6,24 @@
  * To run queries from a service: `connect` or `layerConnect` for a server by its address, `make` or `layer`
  * over any Effect `Socket`.
  */
+import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Socket from "effect/socket/Socket"
 import * as QueryApi from "../engine/QueryApi.ts"
-import type { QueryFailed, QueryRejected } from "../engine/QueryEngine.ts"
+import { QueryFailed, type QueryRejected } from "../engine/QueryEngine.ts"
 import * as Address from "../wire/Address.ts"
 import * as FrameWriter from "../wire/FrameWriter.ts"
 import * as NetTransport from "../wire/NetTransport.ts"
 import * as Transport from "../wire/Transport.ts"
 import * as ClientConnection from "./ClientConnection.ts"
 import { ClientError, ConnectFailed } from "./ClientError.ts"
-import type { Exchange } from "./Exchange.ts"
+import { type Exchange, used } from "./Exchange.ts"
 import { defaults, type Settings } from "./Settings.ts"
 
 /** An accepted request: the payload of the accept, and the result as it comes. */
@@ -108,37 +110,52 @@ const makeOver = Effect.fnUntraced(function* (
     server
   }).pipe(Effect.mapError((error) => connectFailed(server, error)))
 
-  const request = (body: Uint8Array) =>
-    Effect.map(connection.request(body), ({ exchange, payload }) => ({
-      payload,
-      chunks: chunks(connection, exchange)
-    }))
-
-  return Client.of({ request, query: (query) => runQuery(request, query), isOpen: connection.isOpen })
+  return Client.of({
+    request: (body) =>
+      connection.request(body, (payload, exchange) => ({ payload, chunks: chunks(exchange, queryFailed) })),
+    query: (query) => runQuery(connection, query),
+    isOpen: connection.isOpen
+  })
 })
+
+const queryFailed = (payload: Uint8Array): QueryFailed => new QueryFailed({ payload })
 
 const connectFailed = (server: string, error: Socket.SocketError): ClientError =>
   new ClientError({ reason: new ConnectFailed({ server, detail: FrameWriter.describe(error) }) })
 
-const chunks = (connection: ClientConnection.ClientConnection, exchange: Exchange): Response["chunks"] =>
-  Stream.ensuring(Stream.fromPull(Effect.succeed(exchange.pull)), connection.finish(exchange))
-
-const runQuery = Effect.fnUntraced(function* (
-  request: Client["Service"]["request"],
-  query: Query
-): Effect.fn.Return<QueryResponse, QueryApi.QueryError | ClientError, Scope.Scope> {
-  const response = yield* Effect.catchTag(
-    request(QueryApi.encodeRequest(query)),
-    "QueryRejected",
-    (rejected) => Effect.fail(QueryApi.decodeError(rejected.payload))
-  )
-  return {
-    accepted: yield* Effect.fromResult(QueryApi.decodeAccepted(response.payload)),
-    chunks: Stream.mapError(response.chunks, (error) =>
-      error._tag === "QueryFailed" ? QueryApi.decodeError(error.payload) : error
+const chunks = <E>(
+  exchange: Exchange,
+  failed: (payload: Uint8Array) => E
+): Stream.Stream<Uint8Array, E | ClientError> =>
+  Stream.fromChannel(
+    Channel.fromTransform((_, scope) =>
+      Effect.suspend(() =>
+        exchange.claim() ? Effect.as(Scope.addFinalizer(scope, exchange.finish), exchange.pull(failed)) : used
+      )
     )
-  }
-})
+  )
+
+const runQuery = (
+  connection: ClientConnection.ClientConnection,
+  query: Query
+): Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError, Scope.Scope> =>
+  Effect.matchEffect(
+    Effect.suspend(() => connection.request(QueryApi.encodeRequest(query), respond)),
+    {
+      onSuccess: Effect.fromResult,
+      onFailure: (error) =>
+        Effect.fail(error._tag === "QueryRejected" ? QueryApi.decodeError(error.payload) : error)
+    }
+  )
+
+const respond = (
+  payload: Uint8Array,
+  exchange: Exchange
+): Result.Result<QueryResponse, QueryApi.QueryError> =>
+  Result.map(QueryApi.decodeAccepted(payload), (accepted) => ({
+    accepted,
+    chunks: chunks(exchange, QueryApi.decodeError)
+  }))
 
 /** Connects to a server by its address. The scope owns the connection. */
 export const connect = Effect.fnUntraced(function* (

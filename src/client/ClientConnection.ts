@@ -1,17 +1,16 @@
 /**
- * A client's connection: a scope that owns the socket, the one fiber that reads it, and the request in flight.
+ * A client's connection: a scope that owns the transport, the request in flight, and those that wait for it.
  *
- * The reader pulls frames, steps the pure machine of `ClientControl` and hands the response to its `Exchange`.
- * During a response it reads only while the consumer waits. Between requests it reads on, so that heartbeats
+ * Each frame that arrives steps the pure machine of `ClientControl` and belongs to the `Exchange` in flight. During
+ * a response the transport is paused unless the consumer waits. Between requests it reads on, so that heartbeats
  * do not pile up and a server that closes is noticed.
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Latch from "effect/Latch"
+import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import type * as Socket from "effect/socket/Socket"
 import type { QueryRejected } from "../engine/QueryEngine.ts"
 import * as Frame from "../wire/Frame.ts"
@@ -20,29 +19,26 @@ import * as FrameWriter from "../wire/FrameWriter.ts"
 import type * as Transport from "../wire/Transport.ts"
 import * as Control from "./ClientControl.ts"
 import * as ClientError from "./ClientError.ts"
-import { Exchange } from "./Exchange.ts"
+import { Exchange, type Line } from "./Exchange.ts"
+import { Silence } from "./Silence.ts"
 
 export interface Options extends Frame.Options, ClientError.Names {
   readonly writeTimeoutMillis: number
 }
 
-/** An accepted request: the payload of the accept, and where its chunks come. */
-export interface Accepted {
-  readonly payload: Uint8Array
-  readonly exchange: Exchange
-}
-
 export interface ClientConnection {
-  /** Sends the request when its turn has come, and waits for its accept. The scope ends the response. */
-  readonly request: (
-    body: Uint8Array
-  ) => Effect.Effect<Accepted, QueryRejected | ClientError.ClientError, Scope.Scope>
-  /** Wants nothing more of a response: cancels it unless it has ended, and waits until it has. */
-  readonly finish: (exchange: Exchange) => Effect.Effect<void>
+  /**
+   * Sends the request when its turn has come, and waits for its accept, of whose payload `respond` makes the
+   * response. The scope ends that.
+   */
+  readonly request: <A>(
+    body: Uint8Array,
+    respond: (payload: Uint8Array, exchange: Exchange) => A
+  ) => Effect.Effect<A, QueryRejected | ClientError.ClientError, Scope.Scope>
   readonly isOpen: () => boolean
 }
 
-/** Opens the socket. Closing the scope drops the connection. */
+/** Opens the transport. Closing the scope drops the connection. */
 export const make = Effect.fnUntraced(function* (
   transport: Transport.Open,
   options: Options
@@ -56,122 +52,93 @@ export const make = Effect.fnUntraced(function* (
 })
 
 const open = Effect.fnUntraced(function* (
-  transport: Transport.Open,
+  opening: Transport.Open,
   options: Options,
   scope: Scope.Closeable
 ): Effect.fn.Return<ClientConnection, Socket.SocketError> {
-  const clock = yield* Clock.Clock
-  let lastReadAt = Number.NEGATIVE_INFINITY
-  const frameOptions: FrameSocket.Options = {
+  const transport = yield* Scope.provide(opening, scope)
+  const fork = Effect.runForkWith(yield* Effect.context<never>())
+  let session: Session | undefined
+  const frames = yield* FrameSocket.make(transport, {
     ...options,
     splitChunks: true,
-    // A part of a frame is a sign of life too.
-    onRead: () => {
-      lastReadAt = clock.currentTimeMillisUnsafe()
-    }
-  }
-  const frames = yield* Effect.flatMap(transport, (open) => FrameSocket.make(open, frameOptions)).pipe(
-    Scope.provide(scope)
-  )
-  const session = new Session({ clock, frames, options, scope, lastReadAt: () => lastReadAt })
-  yield* Scope.addFinalizer(scope, session.dispatch({ _tag: "Close" }))
-  yield* Effect.forkIn(session.read, scope, { startImmediately: true })
-  return {
-    request: (body) => session.request(body),
-    finish: (exchange) => session.finish(exchange),
-    isOpen: () => session.isOpen
-  }
+    onRead: () => session?.silence.break()
+  }).pipe(Scope.provide(scope))
+  session = new Session({
+    clock: yield* Clock.Clock,
+    frames,
+    transport,
+    options,
+    fork: (effect) => void Fiber.runIn(fork(effect), scope)
+  })
+  frames.read(session)
+  yield* Scope.addFinalizer(scope, session.close)
+  return session
 })
 
 interface Parts {
   readonly clock: Clock.Clock
   readonly frames: FrameSocket.FrameSocket
+  readonly transport: Transport.Transport
   readonly options: Options
-  readonly scope: Scope.Scope
-  readonly lastReadAt: () => number
+  /** Runs an effect in the connection's scope. */
+  readonly fork: (effect: Effect.Effect<void>) => void
 }
 
 const cancelFrames: ReadonlyArray<Frame.Frame> = [Frame.make(Frame.Type.Cancel)]
 const noFrames: ReadonlyArray<Frame.Frame> = []
 
-class Session {
+class Session implements ClientConnection, FrameSocket.Reader, Line {
+  readonly silence: Silence
   private readonly parts: Parts
-  private readonly turn = Semaphore.makeUnsafe(1)
-  private readonly wanted = Latch.makeUnsafe(true)
   private state: Control.State = Control.initial
+  /** The request that has its turn until its response has ended, how it is written, and those behind it. */
   private current: Exchange | undefined
-  private turnOf: Exchange | undefined
-  private pulling = false
-  private waitingSince = 0
-  private watched = false
+  private submission: FrameWriter.Submission | undefined
+  private isWritten = false
+  private isPaused = false
+  private readonly queue: Array<Exchange> = []
 
   constructor(parts: Parts) {
     this.parts = parts
-  }
-
-  get isOpen(): boolean {
-    return this.state._tag !== "Closed"
-  }
-
-  /** Steps the machine, and does what follows. */
-  dispatch(event: Control.Event): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.step(event)
-      return this.settle
+    this.silence = new Silence({
+      clock: parts.clock,
+      toleranceMillis: parts.options.heartbeatToleranceMillis,
+      isAwaited: () => this.isAwaited,
+      onSilence: () => this.dispatch({ _tag: "Silence" }),
+      fork: parts.fork
     })
   }
 
-  private step(event: Control.Event): Control.Action {
-    const [state, action] = Control.step(this.state, event)
-    this.state = state
-    return action
-  }
+  readonly isOpen = (): boolean => this.state._tag !== "Closed"
 
-  /** Lets the consumer and the next request know what has become of the response in flight. */
-  private readonly settle: Effect.Effect<void> = Effect.suspend(() => {
-    const { frames, options } = this.parts
-    const { current: exchange, state } = this
-    let then: Effect.Effect<void> = Effect.void
-    if (state._tag === "Closed") {
-      exchange?.end({ _tag: "Broken", error: ClientError.duringResponse(options, state.why) })
-      // The owner's scope closes the socket in its own way, after what was written.
-      if (state.why._tag !== "Closed") then = frames.writer.destroy
-    }
-    if (exchange === undefined) return then
-    if (exchange.ended) {
-      this.current = undefined
-      then = Effect.andThen(then, this.yieldTurn(exchange))
-    }
-    exchange.notify()
-    return then
+  readonly close: Effect.Effect<void> = Effect.sync(() => {
+    this.parts.frames.stop()
+    this.dispatch({ _tag: "Close" })
   })
 
-  /** What the reader's fiber does until the connection ends. */
-  readonly read: Effect.Effect<void> = Effect.suspend(() => this.loop()).pipe(
-    Effect.catchDefect((defect) => this.dispatch({ _tag: "ReadFailed", detail: String(defect) }))
-  )
+  received(frames: FrameSocket.Frames): void {
+    for (const frame of frames) this.receive(frame)
+    this.settle()
+    if (this.state._tag !== "Responding" || this.isStarved || this.isPaused) return
+    this.isPaused = true
+    this.parts.transport.pause()
+  }
 
-  private loop(): Effect.Effect<void> {
-    const { frames } = this.parts
-    return Effect.gen({ self: this }, function* () {
-      while (this.state._tag !== "Closed") {
-        if (this.state._tag === "Responding" && this.current?.starved !== true) {
-          this.wanted.closeUnsafe()
-          yield* this.wanted.await
-          continue
-        }
-        this.pulling = true
-        yield* this.watch
-        const exit = yield* Effect.exit(frames.pull)
-        this.pulling = false
-        if (Exit.isFailure(exit)) {
-          yield* this.dispatch(readFailure(exit.cause))
-          continue
-        }
-        for (const frame of exit.value) this.receive(frame)
-        yield* this.settle
-      }
-    })
+  ended(cause: Cause.Cause<FrameSocket.ReadError>): void {
+    const end = FrameSocket.inputEnd(cause)
+    this.dispatch(end._tag === "PeerClosed" ? { _tag: "ServerClosed" } : end)
+  }
+
+  private get isStarved(): boolean {
+    return this.current?.starved === true
+  }
+
+  /** Whether the server has to send something: it need not answer a request that it has not taken yet. */
+  private get isAwaited(): boolean {
+    return this.state._tag === "Requested"
+      ? this.isWritten
+      : this.state._tag === "Responding" && this.isStarved
   }
 
   private receive(frame: Frame.Frame): void {
@@ -200,113 +167,139 @@ class Session {
     }
   }
 
-  request(body: Uint8Array): Effect.Effect<Accepted, QueryRejected | ClientError.ClientError, Scope.Scope> {
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.gen({ self: this }, function* () {
-        yield* restore(this.turn.take(1))
-        const exchange = new Exchange(() => this.wanted.openUnsafe())
-        this.turnOf = exchange
-        yield* Effect.addFinalizer(() => this.finish(exchange))
-        const payload = yield* restore(Effect.andThen(this.send(exchange, body), exchange.accepted))
-        return { exchange, payload }
+  /** Steps the machine, and does what follows. */
+  private dispatch(event: Control.Event): void {
+    this.step(event)
+    this.settle()
+  }
+
+  private step(event: Control.Event): Control.Action {
+    const [state, action] = Control.step(this.state, event)
+    this.state = state
+    if (action === "Close" && state._tag === "Closed") this.breakOff(state.why)
+    return action
+  }
+
+  /** The connection is of no more use: neither to the response in flight nor to those who wait for their turn. */
+  private breakOff(why: Control.Why): void {
+    const { options, transport } = this.parts
+    if (this.current?.sent === true) {
+      this.current.end({ _tag: "Broken", error: ClientError.duringResponse(options, why) })
+    } else if (this.current !== undefined) {
+      this.refuse(this.current, why)
+    }
+    for (const exchange of this.queue.splice(0)) this.refuse(exchange, why)
+    // The owner's scope closes the socket in its own way, after what was written.
+    if (why._tag !== "Closed") transport.destroy()
+  }
+
+  private refuse(exchange: Exchange, why: Control.Why): void {
+    exchange.end({ _tag: "Broken", error: ClientError.beforeRequest(this.parts.options, why) })
+    exchange.notify()
+  }
+
+  /** Lets the next request and the consumer know what has become of the response in flight. */
+  private settle(): void {
+    const exchange = this.current
+    if (exchange === undefined) return
+    if (exchange.ended) this.takeTurns()
+    exchange.notify()
+  }
+
+  request<A>(
+    body: Uint8Array,
+    respond: (payload: Uint8Array, exchange: Exchange) => A
+  ): Effect.Effect<A, QueryRejected | ClientError.ClientError, Scope.Scope> {
+    return Effect.flatMap(Effect.scope, (scope) => {
+      const exchange = new Exchange(body, this)
+      const accepted = Effect.callback<A, QueryRejected | ClientError.ClientError>((resume) => {
+        exchange.awaitAccept(respond, resume)
+        this.enter(exchange)
+        return Effect.sync(() => this.leave(exchange))
       })
-    )
+      return Effect.andThen(Scope.addFinalizer(scope, exchange.finish), accepted)
+    })
   }
 
-  private send(exchange: Exchange, body: Uint8Array): Effect.Effect<void, ClientError.ClientError> {
-    const { frames, options } = this.parts
-    const write = frames.writer.write(() => {
-      if (this.step({ _tag: "Request" }) !== "SendRequest") return noFrames
-      this.current = exchange
-      return [Frame.make(Frame.Type.Request, body)]
-    })
-    const sent = Effect.suspend(() => {
-      if (this.current === exchange) return this.watch
-      if (exchange.ended) return Effect.void
-      return this.state._tag === "Closed"
-        ? Effect.andThen(
-            this.yieldTurn(exchange),
-            Effect.fail(ClientError.beforeRequest(options, this.state.why))
-          )
-        : Effect.die(new Error(`A request had its turn while another was ${this.state._tag}`))
-    })
-    return Effect.andThen(Effect.catch(write, this.writeFailed), sent)
+  private enter(exchange: Exchange): void {
+    if (this.state._tag === "Closed") this.refuse(exchange, this.state.why)
+    else if (this.current === undefined) this.send(exchange)
+    else this.queue.push(exchange)
   }
 
-  private readonly writeFailed = (error: FrameWriter.Failure): Effect.Effect<void> =>
-    this.dispatch({ _tag: "WriteFailed", detail: FrameWriter.describe(error) })
+  /** The next request in the queue has its turn. */
+  private takeTurns(): void {
+    const next = this.queue.shift()
+    if (next !== undefined) this.send(next)
+    else this.current = undefined
+  }
+
+  private send(exchange: Exchange): void {
+    this.current = exchange
+    this.isWritten = false
+    this.submission = { take: () => this.take(exchange), ended: this.onRequestWritten }
+    this.parts.frames.writer.submit(this.submission)
+  }
+
+  private take(exchange: Exchange): ReadonlyArray<Frame.Frame> {
+    if (this.step({ _tag: "Request" }) !== "SendRequest") return noFrames
+    exchange.sent = true
+    return [Frame.make(Frame.Type.Request, exchange.body)]
+  }
+
+  private readonly onRequestWritten: FrameWriter.Submission["ended"] = (exit) => {
+    this.isWritten = true
+    if (this.isAwaited) this.silence.expect()
+    this.onWritten(exit)
+  }
+
+  private readonly onWritten: FrameWriter.Submission["ended"] = (exit) => {
+    if (Exit.isFailure(exit)) this.dispatch({ _tag: "WriteFailed", detail: writeFailure(exit.cause) })
+  }
+
+  starved(): void {
+    this.silence.expect()
+    if (!this.isPaused) return
+    this.isPaused = false
+    this.parts.transport.resume()
+  }
+
+  /** Nobody waits for the accept any more: a request that has not been sent stays unsent. */
+  private leave(exchange: Exchange): void {
+    exchange.leave()
+    if (exchange.sent || exchange.ended) return
+    exchange.end({ _tag: "Cancelled" })
+    if (this.current === exchange) {
+      if (this.submission !== undefined) this.parts.frames.writer.withdraw(this.submission)
+      this.takeTurns()
+    } else {
+      const at = this.queue.indexOf(exchange)
+      if (at >= 0) this.queue.splice(at, 1)
+    }
+  }
 
   finish(exchange: Exchange): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const first = !exchange.abandoned
-      exchange.abandon()
-      if (this.current !== exchange) return this.yieldTurn(exchange)
-      return first ? this.cancel(exchange) : exchange.over
-    })
+    const first = exchange.abandon()
+    if (!exchange.sent) this.leave(exchange)
+    if (exchange.ended) return Effect.void
+    return first ? this.cancel(exchange) : exchange.over
   }
 
   private cancel(exchange: Exchange): Effect.Effect<void> {
     const { frames, options } = this.parts
-    const write = frames.writer.write(() =>
-      this.current === exchange && this.step({ _tag: "Cancel" }) === "SendCancel" ? cancelFrames : noFrames
-    )
-    return Effect.catch(write, this.writeFailed).pipe(
-      Effect.andThen(exchange.over),
-      Effect.timeoutOrElse({
-        duration: options.cancelTimeoutMillis,
-        orElse: () => this.dispatch({ _tag: "CancelExpired" })
-      })
-    )
-  }
-
-  private yieldTurn(exchange: Exchange): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      if (this.turnOf !== exchange) return Effect.void
-      this.turnOf = undefined
-      return Effect.asVoid(this.turn.release(1))
+    frames.writer.submit({
+      take: () =>
+        this.current === exchange && this.step({ _tag: "Cancel" }) === "SendCancel" ? cancelFrames : noFrames,
+      ended: this.onWritten
     })
-  }
-
-  private get awaitsData(): boolean {
-    return this.state._tag === "Requested" || (this.state._tag === "Responding" && this.pulling)
-  }
-
-  /** Sees to it that silence is noticed from now on. One sleeping fiber serves all reads of its time. */
-  private readonly watch: Effect.Effect<void> = Effect.suspend(() => {
-    const { clock, options, scope } = this.parts
-    if (!this.awaitsData) return Effect.void
-    this.waitingSince = clock.currentTimeMillisUnsafe()
-    if (this.watched || options.heartbeatToleranceMillis === Number.POSITIVE_INFINITY) return Effect.void
-    this.watched = true
-    return Effect.asVoid(Effect.forkIn(this.watching(), scope))
-  })
-
-  private silentUntil(): number {
-    const { lastReadAt, options } = this.parts
-    return Math.max(lastReadAt(), this.waitingSince) + options.heartbeatToleranceMillis
-  }
-
-  private watching(): Effect.Effect<void> {
-    const { clock } = this.parts
-    const left = () => this.silentUntil() - clock.currentTimeMillisUnsafe()
-    return Effect.gen({ self: this }, function* () {
-      while (this.awaitsData) {
-        if (left() > 0) {
-          yield* Effect.sleep(left())
-          continue
-        }
-        // After a busy stretch timers run before the socket is read: what has arrived meanwhile counts.
-        yield* Effect.yieldNow
-        if (this.awaitsData && left() <= 0) yield* this.dispatch({ _tag: "Silence" })
-      }
-      this.watched = false
+    return Effect.timeoutOrElse(exchange.over, {
+      duration: options.cancelTimeoutMillis,
+      orElse: () => Effect.sync(() => this.dispatch({ _tag: "CancelExpired" }))
     })
   }
 }
 
-const readFailure = (
-  cause: Cause.Cause<Frame.FrameError | Socket.SocketError | Cause.Done>
-): Control.Event => {
-  const end = FrameSocket.inputEnd(cause)
-  return end._tag === "PeerClosed" ? { _tag: "ServerClosed" } : end
+const writeFailure = (cause: Cause.Cause<FrameWriter.Failure>): string => {
+  const error = Cause.findErrorOption(cause)
+  return error._tag === "Some" ? FrameWriter.describe(error.value) : String(Cause.squash(cause))
 }

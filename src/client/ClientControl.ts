@@ -153,12 +153,19 @@ const received = (state: Open, type: Frame.Type): Step => {
   }
 }
 
+// Made once: they are taken for each frame.
+const accept: Step = [responding, "Accept"]
+const reject: Step = [idle, "Reject"]
+const chunk: Step = [responding, "Chunk"]
+const finish: Step = [idle, "Finish"]
+const fail: Step = [idle, "Fail"]
+
 const beforeAccept = (type: Frame.Type): Step | undefined => {
   switch (type) {
     case Frame.Type.Accept:
-      return [responding, "Accept"]
+      return accept
     case Frame.Type.Reject:
-      return [idle, "Reject"]
+      return reject
     default:
       return undefined
   }
@@ -167,11 +174,11 @@ const beforeAccept = (type: Frame.Type): Step | undefined => {
 const afterAccept = (type: Frame.Type): Step | undefined => {
   switch (type) {
     case Frame.Type.Intermediate:
-      return [responding, "Chunk"]
+      return chunk
     case Frame.Type.Final:
-      return [idle, "Finish"]
+      return finish
     case Frame.Type.Error:
-      return [idle, "Fail"]
+      return fail
     default:
       return undefined
   }

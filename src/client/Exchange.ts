@@ -1,11 +1,11 @@
 /**
- * One request's response on its way from the reader of the connection to the consumer.
+ * One request's response on its way from the connection to the consumer.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type * as Pull from "effect/Pull"
-import { QueryFailed, QueryRejected } from "../engine/QueryEngine.ts"
+import { QueryRejected } from "../engine/QueryEngine.ts"
 import type { ClientError } from "./ClientError.ts"
 
 /** How a response ended. */
@@ -18,27 +18,35 @@ export type End =
 
 export type ChunkBatch = readonly [Uint8Array, ...Array<Uint8Array>]
 
+/** What an exchange asks of its connection. */
+export interface Line {
+  /** The consumer begins to wait for chunks, or wants no more of them. */
+  readonly starved: () => void
+  /** Wants nothing more of the response: cancels it unless it has ended, and waits until it has. */
+  readonly finish: (exchange: Exchange) => Effect.Effect<void>
+}
+
 /**
- * Holds what one read has brought until the consumer takes it. The reader reads on only while `starved`.
+ * Holds what has come until the consumer takes it. One consumer waits at a time: for the accept, then for chunks.
  */
 export class Exchange {
-  private readonly onStarved: () => void
-  private readonly changed = Latch.makeUnsafe(false)
-  private readonly overLatch = Latch.makeUnsafe(false)
+  readonly body: Uint8Array
+  /** Whether the request is on its way: from then on the server ends the response. */
+  sent = false
+  /** Wants nothing more of the response, and waits until it has ended. */
+  readonly finish: Effect.Effect<void> = Effect.suspend(() => this.line.finish(this))
+  private readonly line: Line
   private payload: Uint8Array | undefined
   private chunks: Array<Uint8Array> = []
   private ending: End | undefined
-  private waiting = false
-  private abandonedOnce = false
+  private waiter: (() => void) | undefined
+  private overLatch: Latch.Latch | undefined
+  private claimed = false
+  private abandoned = false
 
-  /** `onStarved` is called when the consumer begins to wait for chunks, or wants no more of them. */
-  constructor(onStarved: () => void) {
-    this.onStarved = onStarved
-  }
-
-  /** Whether nothing more is wanted: what still comes is dropped. */
-  get abandoned(): boolean {
-    return this.abandonedOnce
+  constructor(body: Uint8Array, line: Line) {
+    this.body = body
+    this.line = line
   }
 
   get ended(): boolean {
@@ -47,7 +55,7 @@ export class Exchange {
 
   /** Whether the accepted response has to be read on: somebody waits for chunks, or it is being dropped. */
   get starved(): boolean {
-    return this.abandonedOnce || (this.waiting && this.chunks.length === 0)
+    return this.abandoned || (this.waiter !== undefined && this.chunks.length === 0)
   }
 
   accept(payload: Uint8Array): void {
@@ -55,77 +63,116 @@ export class Exchange {
   }
 
   chunk(bytes: Uint8Array): void {
-    if (bytes.length > 0 && !this.abandonedOnce) this.chunks.push(bytes)
+    if (bytes.length > 0 && !this.abandoned) this.chunks.push(bytes)
   }
 
   end(end: End): void {
     this.ending ??= end
   }
 
-  /** Tells the consumer what came, once for all that one read brought. */
+  /** Tells whoever waits what came, once for all that one read brought. */
   notify(): void {
-    if (this.ending !== undefined) this.overLatch.openUnsafe()
-    if (this.ending !== undefined || this.payload !== undefined || this.chunks.length > 0) {
-      this.changed.openUnsafe()
-    }
+    if (this.ending !== undefined) this.overLatch?.openUnsafe()
+    this.waiter?.()
   }
 
-  abandon(): void {
-    if (this.abandonedOnce) return
-    this.abandonedOnce = true
+  /** Drops what still comes. Whether that is news. */
+  abandon(): boolean {
+    if (this.abandoned) return false
+    this.abandoned = true
     this.chunks = []
-    this.changed.openUnsafe()
-    this.onStarved()
+    this.waiter?.()
+    if (!this.ended) this.line.starved()
+    return true
   }
 
   /** Waits for the end of the response, whichever it is. */
   get over(): Effect.Effect<void> {
-    return this.overLatch.await
+    return Effect.suspend(() => {
+      if (this.ended) return Effect.void
+      this.overLatch ??= Latch.makeUnsafe(false)
+      return this.overLatch.await
+    })
   }
 
-  /** Waits for the payload of the accept, and fails if another end comes before it. */
-  readonly accepted: Effect.Effect<Uint8Array, QueryRejected | ClientError> = Effect.suspend(() => {
-    if (this.payload !== undefined) return Effect.succeed(this.payload)
-    if (this.abandonedOnce) return used
-    if (this.ending === undefined) return this.wait(this.accepted)
-    return this.ending._tag === "Rejected"
-      ? Effect.fail(new QueryRejected({ payload: this.ending.payload }))
-      : this.ending._tag === "Broken"
-        ? Effect.fail(this.ending.error)
-        : used
-  })
+  /** Resumes with what `respond` makes of the accept's payload, or fails if another end comes before it. */
+  awaitAccept<A>(
+    respond: (payload: Uint8Array, exchange: Exchange) => A,
+    resume: (accepted: Effect.Effect<A, QueryRejected | ClientError>) => void
+  ): void {
+    this.wait(() => this.accepted(respond), resume)
+  }
 
-  /** The chunks that have come, all of them; waits if there are none. */
-  readonly pull: Pull.Pull<ChunkBatch, QueryFailed | ClientError> = Effect.suspend(() => {
-    const batch = this.chunks
-    if (batch.length > 0) {
-      this.chunks = []
-      this.waiting = false
-      return Effect.succeed(batch as unknown as ChunkBatch)
-    }
-    if (this.abandonedOnce) return used
+  /** Nobody waits any more. */
+  leave(): void {
+    this.waiter = undefined
+  }
+
+  private accepted<A>(
+    respond: (payload: Uint8Array, exchange: Exchange) => A
+  ): Effect.Effect<A, QueryRejected | ClientError> | undefined {
+    if (this.payload !== undefined) return Effect.succeed(respond(this.payload, this))
+    if (this.abandoned) return used
     switch (this.ending?._tag) {
       case undefined:
-        this.waiting = true
-        this.onStarved()
-        return this.wait(this.pull)
-      case "Complete":
-        return Cause.done()
-      case "Failed":
-        return Effect.fail(new QueryFailed({ payload: this.ending.payload }))
+        return undefined
+      case "Rejected":
+        return Effect.fail(new QueryRejected({ payload: this.ending.payload }))
       case "Broken":
         return Effect.fail(this.ending.error)
       default:
         return used
     }
-  })
+  }
 
-  private wait<A, E>(again: Effect.Effect<A, E>): Effect.Effect<A, E> {
-    // What the reader brought while it was being woken is there already.
-    if (this.chunks.length === 0 && this.ending === undefined) this.changed.closeUnsafe()
-    return Effect.andThen(this.changed.await, again)
+  /** The one consumer of the chunks is there. Whether it is the first. */
+  claim(): boolean {
+    if (this.claimed) return false
+    this.claimed = true
+    return true
+  }
+
+  /** Pulls the chunks that have come, all of them, and waits if there are none. `failed` makes the error of a failed query. */
+  pull<E>(failed: (payload: Uint8Array) => E): Pull.Pull<ChunkBatch, E | ClientError> {
+    const next = () => this.next(failed)
+    const wait = Effect.callback<ChunkBatch, E | ClientError | Cause.Done>((resume) => {
+      this.wait(next, resume)
+      this.line.starved()
+      return Effect.sync(() => this.leave())
+    })
+    return Effect.suspend(() => next() ?? wait)
+  }
+
+  private next<E>(failed: (payload: Uint8Array) => E): Pull.Pull<ChunkBatch, E | ClientError> | undefined {
+    const batch = this.chunks
+    if (batch.length > 0) {
+      this.chunks = []
+      return Effect.succeed(batch as unknown as ChunkBatch)
+    }
+    if (this.abandoned) return used
+    switch (this.ending?._tag) {
+      case undefined:
+        return undefined
+      case "Complete":
+        return Cause.done()
+      case "Failed":
+        return Effect.fail(failed(this.ending.payload))
+      case "Broken":
+        return Effect.fail(this.ending.error)
+      default:
+        return used
+    }
+  }
+
+  private wait<A>(poll: () => A | undefined, resume: (result: A) => void): void {
+    this.waiter = () => {
+      const result = poll()
+      if (result === undefined) return
+      this.waiter = undefined
+      resume(result)
+    }
   }
 }
 
 // An empty result in its place would pass for a whole one.
-const used = Effect.die(new Error("The response is used once, and only while its scope is open"))
+export const used = Effect.die(new Error("The response is used once, and only while its scope is open"))

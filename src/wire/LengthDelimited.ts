@@ -11,6 +11,7 @@
  * chunk; a body split over chunks is gathered in a buffer that grows with the bytes received, never with the
  * length claimed.
  */
+import { Buffer } from "node:buffer"
 import * as Schema from "effect/Schema"
 
 /**
@@ -248,6 +249,10 @@ export const makeDecoder = <E = never>(options: Options<E>): Decoder<E> => new D
 
 const empty = new Uint8Array(0)
 
+/** Memory that is handed to nobody before every byte of it has been written. */
+const uncleared = (size: number): Uint8Array<ArrayBuffer> =>
+  new Uint8Array(Buffer.allocUnsafeSlow(size).buffer)
+
 class DecoderImpl<E> implements Decoder<E> {
   private readonly options: Options<E>
   private readonly maxFrameSize: number
@@ -385,8 +390,8 @@ class DecoderImpl<E> implements Decoder<E> {
   private gather(chunk: Uint8Array, start: number, end: number): void {
     const needed = this.bodyFilled + end - start
     if (needed > this.body.length) {
-      const grown = new Uint8Array(Math.min(this.bodyLength, Math.max(needed * 4, 256)))
-      grown.set(this.body)
+      const grown = uncleared(Math.min(this.bodyLength, Math.max(needed * 4, 256)))
+      grown.set(this.body.subarray(0, this.bodyFilled))
       this.body = grown
     }
     // A chunk that is all body, as those of a long body are, needs no view to be copied.

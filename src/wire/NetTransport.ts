@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Socket from "effect/socket/Socket"
 import type * as Address from "./Address.ts"
+import { ReadMemory } from "./ReadMemory.ts"
 import type * as Transport from "./Transport.ts"
 
 const failed = (reason: Socket.SocketError["reason"]) => new Socket.SocketError({ reason })
@@ -177,13 +178,23 @@ export const connect = (options: ConnectOptions): Transport.Open =>
     Effect.flatMap(make)
   )
 
-const open = (address: Address.Address): Net.Socket =>
-  Net.connect({
+const open = (address: Address.Address): Net.Socket => {
+  const memory = new ReadMemory()
+  const socket = Net.connect({
     ...(address._tag === "Unix" ? { path: address.path } : { host: address.host, port: address.port }),
     // A cancel or a small request must not wait for the peer to acknowledge what was sent before.
     noDelay: true,
-    keepAlive: true
+    keepAlive: true,
+    onread: {
+      buffer: memory.room,
+      callback: (length) => {
+        socket.emit("data", memory.take(length))
+        return true
+      }
+    }
   })
+  return socket.pause()
+}
 
 const connected = (socket: Net.Socket): Effect.Effect<void, Socket.SocketError> =>
   Effect.callback((resume) => {

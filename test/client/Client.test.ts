@@ -128,6 +128,19 @@ describe("a response", () => {
   )
 })
 
+describe("the chunks of a response", () => {
+  it.effect("have one consumer: a second one fails and leaves them to the first", () =>
+    Effect.gen(function* () {
+      const opened = yield* open()
+      const response = yield* accepted(opened)
+      const first = yield* Effect.forkChild(collect(response.chunks), { startImmediately: true })
+      assert.match(failure(yield* Effect.exit(collect(response.chunks))), /used once/)
+      yield* opened.server.send("I a", "F b")
+      assert.deepStrictEqual(yield* Fiber.join(first), ["a", "b"])
+    })
+  )
+})
+
 describe("cancel", () => {
   it.effect("by closing the scope is sent, and its acknowledgement awaited", () =>
     Effect.gen(function* () {
@@ -464,6 +477,38 @@ describe("a second request", () => {
       assert.deepStrictEqual(yield* Fiber.join(reading), ["a"])
       yield* opened.server.send("A yes", "F b")
       assert.deepStrictEqual(yield* Fiber.join(second), ["b"])
+    })
+  )
+
+  it.effect("that is given up while it waits, in a scope that stays open, gives up its turn", () =>
+    Effect.gen(function* () {
+      const opened = yield* open()
+      const first = yield* accepted(opened)
+      const second = yield* Effect.forkChild(opened.client.request(bytes("two")), { startImmediately: true })
+      const third = yield* Effect.forkChild(accepted(opened, "three"), { startImmediately: true })
+      yield* Fiber.interrupt(second)
+      yield* opened.server.send("F a")
+      assert.deepStrictEqual(yield* collect(first.chunks), ["a"])
+      const { chunks } = yield* Fiber.join(third)
+      yield* opened.server.send("F b")
+      assert.deepStrictEqual(yield* collect(chunks), ["b"])
+    })
+  )
+
+  it.effect("whose turn comes while the socket is full, and that is given up then, sends nothing", () =>
+    Effect.gen(function* () {
+      const opened = yield* open({}, { capacity: 16 })
+      const first = yield* Effect.forkChild(Effect.scoped(opened.client.request(new Uint8Array(100))), {
+        startImmediately: true
+      })
+      yield* opened.server.send("J no")
+      assert.strictEqual(failure(yield* Fiber.await(first)), "QueryRejected")
+      const second = yield* Effect.forkChild(Effect.scoped(opened.client.request(bytes("two"))), {
+        startImmediately: true
+      })
+      yield* Fiber.interrupt(second)
+      assert.strictEqual((yield* opened.server.next).slice(0, 1), "R")
+      yield* answered(opened, "three")
     })
   )
 

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer"
 import * as Net from "node:net"
+import { setImmediate } from "node:timers/promises"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -61,6 +62,9 @@ class Keeper implements Transport.Receiver {
   }
   get bytes(): Buffer {
     return Buffer.concat(this.chunks)
+  }
+  get size(): number {
+    return this.chunks.reduce((bytes, chunk) => bytes + chunk.length, 0)
   }
   get text(): string {
     return this.bytes.toString()
@@ -225,6 +229,40 @@ describe("writing", () => {
 })
 
 describe("connecting", () => {
+  it.live(
+    "gives a transport that brings all, little and much, and holds the peer back while it is paused",
+    () =>
+      Effect.gen(function* () {
+        const server = Net.createServer()
+        yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
+        yield* Effect.callback<void>((resume) => {
+          server.listen(0, "127.0.0.1", () => resume(Effect.void))
+        })
+        const { port } = server.address() as Net.AddressInfo
+        server.on("connection", (peer) => {
+          peer.write("a little")
+          peer.once("data", () => peer.end(large))
+        })
+        const transport = yield* NetTransport.connect({
+          address: Address.tcp("127.0.0.1", port),
+          timeout: "10 seconds"
+        })
+        const keeper = read(transport)
+        yield* Poll.until("a little has come", () => keeper.text === "a little")
+        let before = keeper.size
+        yield* write(transport, Buffer.from("much"))
+        while (!keeper.hasEnded) {
+          transport.pause()
+          yield* Effect.promise(() => setImmediate())
+          assert.strictEqual(keeper.size, before)
+          transport.resume()
+          assert.isBelow(keeper.size - before, megabytes)
+          before = keeper.size
+        }
+        assert.strictEqual(Buffer.compare(keeper.bytes, Buffer.concat([Buffer.from("a little"), large])), 0)
+      })
+  )
+
   it.live("fails where nobody listens, with the system's word for it", () =>
     Effect.gen(function* () {
       const { peer } = yield* pair

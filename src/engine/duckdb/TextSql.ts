@@ -20,10 +20,10 @@ export interface Source {
   readonly columns: ReadonlyArray<ResultColumn>
 }
 
-/** One column: a JSON object with a line feed after it. The sentinel is NULL. */
+/** A JSON object with a line feed after it. */
 export const ndjson = (source: Source): string => objects(source, "{", "}\n")
 
-/** One column: a JSON object with a comma before it. The sentinel is NULL. */
+/** A JSON object with a comma before it. */
 export const json = (source: Source): string => objects(source, ",{", "}")
 
 /**
@@ -43,7 +43,7 @@ const objects = (source: Source, before: string, after: string): string => {
   const ofPlain = [...plain, Sql.literal(`${fields.at(-1)?.quote}${after}`)].join(", ")
   const ofCareful = [...careful, Sql.literal(after)].join(", ")
   const allPresent = fields.map(({ present }) => present).join(" AND ")
-  return `SELECT CASE WHEN ${allPresent} THEN concat(${ofPlain}) ELSE concat(${ofCareful}) END ${fromRenamed(source)} UNION ALL SELECT NULL FROM ${Sentinel.table}`
+  return texts(source, `CASE WHEN ${allPresent} THEN concat(${ofPlain}) ELSE concat(${ofCareful}) END`)
 }
 
 /** A column as a member of an object. */
@@ -72,11 +72,24 @@ const jsonField = ({ name, type }: ResultColumn, index: number): JsonField => {
   }
 }
 
-/** One column: a record of RFC 4180 with its CRLF. The sentinel is NULL. */
+/** A record of RFC 4180 with its CRLF. */
 export const csv = (source: Source): string => {
   const fields = source.columns.map(({ type }, index) => csvField(`c${index}`, Types.name(type)))
-  return `SELECT concat(${fields.join(", ',', ")}, chr(13) || chr(10)) ${fromRenamed(source)} UNION ALL SELECT NULL FROM ${Sentinel.table}`
+  return texts(source, `concat(${fields.join(", ',', ")}, chr(13) || chr(10))`)
 }
+
+/** What a row of text may measure before DuckDB is told, in bytes; and how often it is told from there on. */
+const longText = 512
+const textStep = 64
+
+/**
+ * Two columns: the text of each row, which is NULL in the sentinel, and a weight that nobody reads.
+ *
+ * DuckDB counts a string in its buffer as 16 bytes whatever its length, but a list by its elements. So long
+ * texts have a list beside them, an eighth as long as themselves, and the buffer is full before the memory is.
+ */
+const texts = (source: Source, text: string): string =>
+  `SELECT t, CASE WHEN strlen(t) > ${longText} THEN range(0, strlen(t), ${textStep}) END FROM (SELECT ${text} AS t ${fromRenamed(source)}) UNION ALL SELECT NULL, NULL FROM ${Sentinel.table}`
 
 /**
  * The columns, cast to what `rename` makes of their types, and one BOOLEAN after them, which is true in the

@@ -18,8 +18,8 @@ const maxPieceBytes = 256 * 1024
 const everyRow = Int32Array.from({ length: duckdb.vector_size() }, (_, row) => row)
 
 /**
- * Encodes chunks of one VARCHAR column whose last row, the sentinel, is NULL. `suspicious` says which pieces
- * may hold numbers that JSON has no word for.
+ * Encodes chunks whose first column is text, NULL in the last row, the sentinel. `suspicious` says which
+ * pieces may hold numbers that JSON has no word for.
  */
 export const encoder =
   (suspicious: NonFinite.Suspicion | undefined) =>

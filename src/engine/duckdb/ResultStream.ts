@@ -33,9 +33,10 @@ const diagnosisMs = 5_000
 
 /**
  * DuckDB goes on computing only once its own buffer has been emptied, so chunks are taken out of it as soon
- * as they are there. This many bytes may wait to be encoded, by the length of the last chunk.
+ * as they are there. This many bytes may wait to be encoded, by the length of the last chunk: about what the
+ * buffer holds.
  */
-const aheadBytes = 8 * 1024 * 1024
+const aheadBytes = 16 * 1024 * 1024
 
 /** Turns of the event loop that a chunk takes to arrive if DuckDB has it ready: some 50 µs. */
 const patientTurns = 8
@@ -44,7 +45,7 @@ const patientTurns = 8
 const minChunkBytes = 128 * 1024
 
 /** Pieces of a chunk are emitted together up to this many bytes. */
-const batchBytes = 256 * 1024
+const batchBytes = 512 * 1024
 
 /**
  * Runs `sql` and encodes its chunks as they are pulled.

@@ -8,10 +8,10 @@ import type { Encoded } from "./ResultStream.ts"
 import * as Strings from "./Strings.ts"
 import * as Validity from "./Validity.ts"
 
-/** The size that pieces are cut to at the next row, in bytes. */
-const pieceBytes = 128 * 1024
+/** Rows are copied together up to this many bytes, mostly a whole chunk: each copy costs, whatever its size. */
+const copyBytes = 512 * 1024
 
-/** No piece is longer than this, in bytes; a longer row is cut. */
+/** No piece is longer than this, in bytes; longer rows are cut. */
 const maxPieceBytes = 256 * 1024
 
 /** The rows of a whole vector in order. DuckDB's vectors have at most this many. */
@@ -45,7 +45,7 @@ function* pieces(
   for (let from = 0; from < rows; ) {
     let to = from
     let total = 0
-    while (to < rows && total < pieceBytes) total += Strings.length(strings, to++)
+    while (to < rows && total < copyBytes) total += Strings.length(strings, to++)
     const copied = Strings.copy(strings, everyRow, { from, to, total })
     const bytes = suspicious?.(copied) ? NonFinite.mend(copied) : copied
     for (let at = 0; at < bytes.length; at += maxPieceBytes) yield bytes.subarray(at, at + maxPieceBytes)

@@ -21,25 +21,26 @@ const idle = Effect.promise(async () => {
 const peak = () => process.resourceUsage().maxRSS / 1e3
 
 describe("a reader that stalls", () => {
-  it.effect(
-    "holds a bounded number of bytes, however long the rows are",
-    () =>
-      withEngine({ readWrite: true, threads: 2 }, (engine) =>
-        Effect.gen(function* () {
-          // Several row groups, so that the second thread works on a later one.
-          yield* ask(engine, "CREATE TABLE numbers AS FROM range(400000) AS numbers(i)")
-          yield* idle
-          const before = peak()
-          // 4 GB in all. DuckDB alone would keep 100 000 rows, however long.
-          const query = "SELECT repeat(chr((65 + i % 26)::INTEGER), 10000) AS t FROM numbers"
-          const format = "application/x-ndjson"
-          const { chunks } = yield* engine.init(QueryApi.encodeRequest({ query, format }))
-          const pull = yield* Stream.toPull(chunks)
-          yield* pull
-          yield* idle
-          assert.isBelow(peak() - before, 500)
-        })
-      ),
-    60_000
-  )
+  for (const format of ["application/x-ndjson", "application/vnd.apache.arrow.stream"] as const) {
+    it.effect(
+      `holds a bounded number of bytes of ${format}, however long the rows are`,
+      () =>
+        withEngine({ readWrite: true, threads: 2 }, (engine) =>
+          Effect.gen(function* () {
+            // Several row groups, so that the second thread works on a later one.
+            yield* ask(engine, "CREATE TABLE numbers AS FROM range(400000) AS numbers(i)")
+            yield* idle
+            const before = peak()
+            // 4 GB in all. DuckDB alone would keep 100 000 rows, however long.
+            const query = "SELECT repeat(chr((65 + i % 26)::INTEGER), 10000) AS t FROM numbers"
+            const { chunks } = yield* engine.init(QueryApi.encodeRequest({ query, format }))
+            const pull = yield* Stream.toPull(chunks)
+            yield* pull
+            yield* idle
+            assert.isBelow(peak() - before, 500)
+          })
+        ),
+      60_000
+    )
+  }
 })

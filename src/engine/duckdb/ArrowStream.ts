@@ -13,7 +13,7 @@ export const endOfStream = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0)
 
 /**
  * Encodes chunks of columns with these names and one BOOLEAN column after them, which is true in the sentinel
- * row that ends the result. The stream is whole once {@link endOfStream} follows.
+ * row that ends the result. What follows that column is not looked at. The stream is whole once {@link endOfStream} follows.
  *
  * apache-arrow is loaded by those who call this, so that nobody else pays for it.
  */

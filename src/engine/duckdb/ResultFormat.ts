@@ -73,7 +73,7 @@ const arrow = (rows: ResultStream.Rows): Bytes =>
         Stream.concat(
           ResultStream.run(
             rows,
-            TextSql.typed(rows.source, ArrowVectors.rename),
+            TextSql.weighed(rows.source, ArrowVectors.rename),
             ArrowStream.encoder(
               library,
               rows.source.columns.map(({ name }) => name)

@@ -78,31 +78,50 @@ export const csv = (source: Source): string => {
   return texts(source, `concat(${fields.join(", ',', ")}, chr(13) || chr(10))`)
 }
 
-/** What a row of text may measure before DuckDB is told, in bytes; and how often it is told from there on. */
+/** What a row may measure before DuckDB is told, in bytes; and how often it is told from there on. */
 const longText = 512
 const textStep = 64
 
 /**
- * Two columns: the text of each row, which is NULL in the sentinel, and a weight that nobody reads.
+ * A column beside rows of this many bytes that nobody reads.
  *
  * DuckDB counts a string in its buffer as 16 bytes whatever its length, but a list by its elements. So long
- * texts have a list beside them, an eighth as long as themselves, and the buffer is full before the memory is.
+ * rows have a list beside them, an eighth as long as themselves, and the buffer is full before the memory is.
  */
+const weight = (bytes: string): string =>
+  `CASE WHEN ${bytes} > ${longText} THEN range(0, ${bytes}, ${textStep}) END`
+
+/** Two columns: the text of each row, which is NULL in the sentinel, and its weight. */
 const texts = (source: Source, text: string): string =>
-  `SELECT t, CASE WHEN strlen(t) > ${longText} THEN range(0, strlen(t), ${textStep}) END FROM (SELECT ${text} AS t ${fromRenamed(source)}) UNION ALL SELECT NULL, NULL FROM ${Sentinel.table}`
+  `SELECT t, ${weight("strlen(t)")} FROM (SELECT ${text} AS t ${fromRenamed(source)}) UNION ALL SELECT NULL, NULL FROM ${Sentinel.table}`
 
 /**
  * The columns, cast to what `rename` makes of their types, and one BOOLEAN after them, which is true in the
  * sentinel, whose other columns are NULL.
  */
-export const typed = (source: Source, rename: Types.Rename): string => {
-  const columns = source.columns.map(({ type }, index) => {
-    const target = Types.name(type, rename)
-    return target === type.toString() ? `c${index}` : `CAST(c${index} AS ${target})`
+export const typed = (source: Source, rename: Types.Rename): string =>
+  unionSentinel(source, `${casts(source, rename)}, false ${fromRenamed(source)}`, "true")
+
+/** The same, and the weight of the texts and blobs that are not inside other values. */
+export const weighed = (source: Source, rename: Types.Rename): string => {
+  const bytes = source.columns.flatMap(({ type }, index) => {
+    const length = Types.byteLength(type, `c${index}`)
+    return length === undefined ? [] : [`coalesce(${length}, 0)`]
   })
-  const nulls = source.columns.map(() => "NULL")
-  return `SELECT ${columns.join(", ")}, false ${fromRenamed(source)} UNION ALL SELECT ${nulls.join(", ")}, true FROM ${Sentinel.table}`
+  const from = `FROM (SELECT *, ${["0", ...bytes].join(" + ")} AS bytes ${fromRenamed(source)})`
+  return unionSentinel(source, `${casts(source, rename)}, false, ${weight("bytes")} ${from}`, "true, NULL")
 }
+
+const casts = (source: Source, rename: Types.Rename): string =>
+  source.columns
+    .map(({ type }, index) => {
+      const target = Types.name(type, rename)
+      return target === type.toString() ? `c${index}` : `CAST(c${index} AS ${target})`
+    })
+    .join(", ")
+
+const unionSentinel = (source: Source, rows: string, end: string): string =>
+  `SELECT ${rows} UNION ALL SELECT ${source.columns.map(() => "NULL").join(", ")}, ${end} FROM ${Sentinel.table}`
 
 /** Names of our own: the query's need quoting, and may occur twice. */
 const fromRenamed = (source: Source): string =>

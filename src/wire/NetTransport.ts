@@ -86,8 +86,9 @@ class NetTransport implements Transport.Transport {
     this.finish(failed(new Socket.SocketReadError({ cause })))
   }
 
-  private readonly onClose = (hadError: boolean): void => {
-    this.finish(closed(hadError ? 1006 : 1000))
+  /** Without an end or an error before it, for which there is a code already. */
+  private readonly onClose = (): void => {
+    this.finish(closed(1006))
     this.settle(Exit.fail(notWritable(socketClosed())))
   }
 

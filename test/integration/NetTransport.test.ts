@@ -139,6 +139,7 @@ describe("reading", () => {
       peer.end("last")
       yield* Poll.until("the end has been read", () => near.readableEnded)
       assert.isFalse(keeper.hasEnded)
+      assert.strictEqual(keeper.text, "")
       transport.resume()
       assert.strictEqual(keeper.text, "last")
       assert.deepInclude(keeper.error?.reason, { _tag: "SocketCloseError", code: 1000 })

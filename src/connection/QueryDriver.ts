@@ -115,9 +115,17 @@ class Driver implements QueryDriver, FrameWriter.Submission {
   }
 
   private fill(): Effect.Effect<void, FillError, Scope.Scope> {
-    return Effect.flatMap(this.host.engine.init(this.request), (accepted) =>
+    return Effect.flatMap(this.init(), (accepted) =>
       first(this.host.accepted(accepted.payload, accepted.timeout), this.stream(accepted))
     )
+  }
+
+  private init(): ReturnType<Host["engine"]["init"]> {
+    try {
+      return this.host.engine.init(this.request)
+    } catch (defect) {
+      return Effect.die(defect)
+    }
   }
 
   private stream({ chunks, payload }: AcceptedQuery): Effect.Effect<void, FillError> {

@@ -50,6 +50,19 @@ describe("a response", () => {
     })
   )
 
+  it.effect("ends the connection if the engine throws where it should answer", () =>
+    Effect.gen(function* () {
+      const init = () => {
+        throw new Error("no engine")
+      }
+      const { peer, tags, ended, closed } = yield* Served.open({ engine: { init } })
+      yield* peer.request("one")
+      assert.strictEqual((yield* ended).reason, "init")
+      assert.strictEqual(closed().detail, "no engine")
+      assert.strictEqual(tags(), "Opened Request Aborted Closed")
+    })
+  )
+
   it.effect("leaves out empty chunks", () =>
     Effect.gen(function* () {
       const { peer, steps } = yield* Served.open()

@@ -38,11 +38,7 @@ const tsc = "../../node_modules/typescript/bin/tsc"
 /** A script under bench/, run by the Node that runs this one. */
 export const script = (path: string, nodeFlags: ReadonlyArray<string> = []): Command => {
   compile()
-  return [
-    process.execPath,
-    ...nodeFlags,
-    relative(`../../node_modules/.cache/dataconn-bench/js/bench/${path}.js`)
-  ]
+  return [process.execPath, ...nodeFlags, relative(`../dist/bench/${path}.js`)]
 }
 
 const running = new Set<ChildProcess>()

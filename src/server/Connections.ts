@@ -49,11 +49,12 @@ export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Connections, never, QueryEngine | Scope.Scope> {
   const engine = QueryLimit.make(yield* QueryEngine, options)
-  // Closed after the drain, during which hearts still beat.
   const fibers = yield* Scope.make()
+  // Closed when the last connection has ended: until then hearts beat.
+  const waking = yield* Scope.make()
   const context = (yield* Effect.context<never>()).pipe(
     Context.add(QueryEngine, engine),
-    Context.add(Alarms.Shared, yield* Scope.provide(Alarms.make, fibers))
+    Context.add(Alarms.Shared, yield* Scope.provide(Alarms.make, waking))
   )
   const runFork = Effect.runForkWith(context)
   const admission = new Admission.Admission(options)
@@ -65,6 +66,7 @@ export const make = Effect.fnUntraced(function* (
       admission.close()
       yield* shutdown.drain(options.drainTimeout)
       yield* Scope.close(fibers, Exit.void)
+      yield* Scope.close(waking, Exit.void)
     })
   )
 

@@ -17,7 +17,8 @@ describe("simulated servers", () => {
   // What the search has found, each with its seed.
   it.each([
     [1139, "a query that is stopped while its connection breaks ends untold"],
-    [55257, "a query that is stopped while its connection breaks ends untold"]
+    [55257, "a query that is stopped while its connection breaks ends untold"],
+    [1795643385240, "hearts stop while the last queries of a stopping server end"]
   ])("with seed %i no longer show that %s", (seed) => {
     assert.deepStrictEqual(Simulation.run(seed).failures, [])
   })

@@ -34,7 +34,11 @@ const receive = Effect.fnUntraced(function* (engine: QueryEngine["Service"], { f
   yield* Stream.runForEachArray(accepted.chunks, (chunks) =>
     Effect.sync(() => {
       if (bytes === 0) firstByteMs = performance.now() - started
-      for (const chunk of chunks) bytes += chunk.length
+      for (const chunk of chunks) {
+        bytes += chunk.length
+        // As a connection does once it has written the chunk.
+        accepted.release?.(chunk)
+      }
     })
   )
   return { bytes, firstByteMs }

@@ -29,7 +29,7 @@ import type { QueryDriverReason, QueryDriverStatistics } from "./Statistics.ts"
 /** What the drivers of a connection share: where a query goes, and who hears of it. */
 export interface Host {
   readonly engine: QueryEngine["Service"]
-  readonly writer: Pick<FrameWriter.FrameWriter, "submit" | "submitSoon" | "withdraw">
+  readonly writer: Pick<FrameWriter.FrameWriter, "submit" | "submitSoon" | "withdraw" | "copies">
   readonly settings: Settings
   /** The body of the error for a defect of the engine, which says nothing of the cause to the client. */
   readonly internalError: () => Uint8Array
@@ -84,6 +84,7 @@ class Driver implements QueryDriver, FrameWriter.Submission {
   private written = false
   private writeFailed: Exit.Exit<never, FrameWriter.Failure> | undefined
   private wake: (() => void) | undefined
+  private release: AcceptedQuery["release"]
   private bytes = 0
   private payloadBytes = 0
   private messages = 0
@@ -128,7 +129,8 @@ class Driver implements QueryDriver, FrameWriter.Submission {
     }
   }
 
-  private stream({ chunks, payload }: AcceptedQuery): Effect.Effect<void, FillError> {
+  private stream({ chunks, payload, release }: AcceptedQuery): Effect.Effect<void, FillError> {
+    if (this.host.writer.copies) this.release = release
     return Effect.flatMap(Channel.toPullScoped(Stream.toChannel(chunks), this.scope), (pull) => {
       this.buffer.accepted(payload)
       // A result that is there at once goes out together with the accept.
@@ -221,7 +223,8 @@ class Driver implements QueryDriver, FrameWriter.Submission {
 
   ended(exit: Exit.Exit<void, FrameWriter.Failure>): void {
     if (Exit.isSuccess(exit)) {
-      this.written = this.buffer.done
+      this.sent()
+      this.written = this.buffer.done && this.writeFailed === undefined
       if (this.buffer.hasMore && !this.muted) this.host.writer.submit(this)
     } else {
       this.writeFailed = Exit.failCause(exit.cause)
@@ -229,6 +232,17 @@ class Driver implements QueryDriver, FrameWriter.Submission {
       if (error._tag === "Some") this.host.writeFailed(error.value)
     }
     this.wake?.()
+  }
+
+  private sent(): void {
+    const chunks = this.buffer.sent()
+    if (this.release === undefined) return
+    try {
+      for (const chunk of chunks) this.release(chunk)
+    } catch (defect) {
+      this.release = undefined
+      this.writeFailed = Exit.die(defect)
+    }
   }
 
   statistics(reason: QueryDriverReason): QueryDriverStatistics {

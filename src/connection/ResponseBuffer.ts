@@ -22,6 +22,7 @@ export interface Settings {
 }
 
 const empty = new Uint8Array(0)
+const none: ReadonlyArray<Uint8Array> = []
 
 // The header counts too: it is what many small chunks cost most.
 const size = (chunk: Uint8Array): number => Frame.headerSize + chunk.length
@@ -31,8 +32,10 @@ export class ResponseBuffer {
   private accept: Uint8Array | undefined
   private acceptedOnce = false
   private chunks: Array<Uint8Array> = []
-  private next = 0
+  /** How much of the first chunk has been handed out already. */
+  private offset = 0
   private bytes = 0
+  private spent: ReadonlyArray<Uint8Array> = none
   private ending: End | undefined
   private finished = false
 
@@ -80,6 +83,13 @@ export class ResponseBuffer {
     }
   }
 
+  /** What the last `take` handed out has been sent. Returns the chunks of which nothing is left. */
+  sent(): ReadonlyArray<Uint8Array> {
+    const { spent } = this
+    this.spent = none
+    return spent
+  }
+
   /** Nothing follows what has been offered. */
   ended(end: End): void {
     this.ending = end
@@ -101,23 +111,29 @@ export class ResponseBuffer {
 
   private takeChunks(frames: Array<Frame.Frame>): void {
     const { batchSize, chunkSize } = this.settings
+    let next = 0
     let taken = 0
-    while (this.next < this.chunks.length && taken < batchSize) {
-      const chunk = this.chunks[this.next] ?? empty
-      if (chunk.length <= chunkSize) {
-        frames.push({ type: Frame.Type.Intermediate, body: chunk })
-        taken += size(chunk)
-        this.next++
+    while (next < this.chunks.length && taken < batchSize) {
+      const chunk = this.chunks[next] ?? empty
+      const end = this.offset + chunkSize
+      if (chunk.length <= end) {
+        const body = this.offset === 0 ? chunk : chunk.subarray(this.offset)
+        frames.push({ type: Frame.Type.Intermediate, body })
+        taken += size(body)
+        next++
+        this.offset = 0
       } else {
-        frames.push({ type: Frame.Type.Intermediate, body: chunk.subarray(0, chunkSize) })
+        frames.push({ type: Frame.Type.Intermediate, body: chunk.subarray(this.offset, end) })
         taken += chunkSize
-        this.chunks[this.next] = chunk.subarray(chunkSize)
+        this.offset = end
       }
     }
     this.bytes -= taken
-    if (this.next === this.chunks.length) {
+    if (next < this.chunks.length) {
+      this.spent = this.chunks.splice(0, next)
+    } else {
+      this.spent = this.chunks
       this.chunks = []
-      this.next = 0
     }
   }
 

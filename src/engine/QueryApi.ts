@@ -135,6 +135,8 @@ export interface ResolvedRequest {
 export interface QueryResult {
   readonly columns?: ReadonlyArray<Column> | undefined
   readonly chunks: Stream.Stream<Uint8Array, QueryError>
+  /** See `AcceptedQuery`. */
+  readonly release?: ((chunk: Uint8Array) => void) | undefined
 }
 
 /**
@@ -180,6 +182,7 @@ export const makeEngine = (options: {
             })
           ),
           chunks: Stream.mapError(result.chunks, (error) => new QueryFailed({ payload: encodeError(error) })),
+          release: result.release,
           timeout: resolved.timeout
         }
       },

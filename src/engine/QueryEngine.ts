@@ -47,12 +47,18 @@ export class QueryInitError extends Schema.TaggedError<QueryInitError>()("QueryI
  * emitted and must not be changed afterwards. The stream is pulled ahead of the socket by a bounded number
  * of bytes and no further, so a client that stops reading stops the engine.
  *
+ * `release`, where there is one, is called with each chunk, as it was emitted, once its bytes have been sent
+ * and nothing refers to them any more, so that the engine may free or reuse its memory: of a large result the
+ * garbage collector would otherwise have to find all of it. Chunks that were not sent, and those of a
+ * connection whose socket does not tell, are not released.
+ *
  * `timeout` limits this query, from the request to its end; the shorter of it and the server's
  * `queryTimeout` counts. When it is over the query is interrupted and the response ends with an error.
  */
 export interface AcceptedQuery {
   readonly payload: Uint8Array
   readonly chunks: Stream.Stream<Uint8Array, QueryFailed>
+  readonly release?: ((chunk: Uint8Array) => void) | undefined
   readonly timeout?: Duration.Input | undefined
 }
 

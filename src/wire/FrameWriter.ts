@@ -97,6 +97,8 @@ export interface FrameWriter {
   readonly destroy: Effect.Effect<void>
   /** The timeout that ended the connection, if one did. The reader may hear of that end first. */
   readonly timedOut: () => WriteTimeout | undefined
+  /** Whether nothing refers to the bodies of written frames any more. */
+  readonly copies: boolean
   /** Whether a write is under way. */
   readonly isWriting: () => boolean
   /** When a write last began or ended, in milliseconds of the Clock. */
@@ -189,6 +191,9 @@ class Writer implements FrameWriter {
     this.lastAt = parts.clock.currentTimeMillisUnsafe()
   }
 
+  get copies(): boolean {
+    return this.parts.transport.copies
+  }
   isWriting(): boolean {
     return this.current !== undefined
   }

@@ -21,6 +21,8 @@ const readAheadSize = 256 * 1024
 
 /** The transport of a socket that is connected, and paused. */
 class NetTransport implements Transport.Transport {
+  // A write is over when the kernel has taken all of it.
+  readonly copies = true
   private readonly socket: Net.Socket
   private receiver: Transport.Receiver | undefined
   private held: Array<Uint8Array> = []

@@ -37,6 +37,8 @@ export interface Transport {
     parts: Chunks,
     written: (exit: Exit.Exit<void, Socket.SocketError>) => void
   ) => Exit.Exit<void, Socket.SocketError> | undefined
+  /** Whether nothing refers to the parts of a write any more once it has succeeded: the kernel has copied them. */
+  readonly copies: boolean
   /** Drops the connection at once, with whatever was not sent yet. */
   readonly destroy: () => void
   /**
@@ -52,6 +54,8 @@ export type Open = Effect.Effect<Transport, Socket.SocketError, Scope.Scope>
 export interface SocketOptions {
   /** See {@link Transport}; an Effect `Socket` does not tell. */
   readonly unsent?: (() => number) | undefined
+  /** See {@link Transport}. Default false: a socket may hold what it was given for as long as it likes. */
+  readonly copies?: boolean | undefined
 }
 
 /** The transport of any Effect `Socket`. */
@@ -65,7 +69,8 @@ export const fromSocket = (socket: Socket.Socket, options: SocketOptions = {}): 
       sink,
       scope,
       fork: Effect.runForkWith(yield* Effect.context<never>()),
-      unsent: options.unsent
+      unsent: options.unsent,
+      copies: options.copies === true
     })
   })
 
@@ -75,6 +80,7 @@ interface Parts {
   readonly scope: Scope.Scope
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
   readonly unsent: (() => number) | undefined
+  readonly copies: boolean
 }
 
 class SocketTransport implements Transport {
@@ -123,6 +129,10 @@ class SocketTransport implements Transport {
   destroy(): void {
     const { fork, scope, sink } = this.parts
     Fiber.runIn(fork(Effect.ignore(sink.write(new Socket.CloseEvent(1000)))), scope)
+  }
+
+  get copies(): boolean {
+    return this.parts.copies
   }
 
   unsent(): number {

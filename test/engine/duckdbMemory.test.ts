@@ -44,3 +44,32 @@ describe("a reader that stalls", () => {
     )
   }
 })
+
+describe("the chunks of a text", () => {
+  const query =
+    "SELECT i, repeat('x', CASE WHEN i % 3000 = 7 THEN 700000 ELSE i % 90 END) AS t FROM range(9000) AS r(i)"
+
+  for (const format of ["application/json", "application/x-ndjson", "text/csv"] as const) {
+    it.effect(`are freed once they are given back, and no others: ${format}`, () =>
+      withEngine({}, (engine) =>
+        Effect.gen(function* () {
+          const whole = yield* ask(engine, query, { format })
+          const { chunks, release } = yield* engine.init(QueryApi.encodeRequest({ query, format }))
+          const copies: Array<Buffer> = []
+          let freed = 0
+          yield* Stream.runForEach(chunks, (chunk) =>
+            Effect.sync(() => {
+              copies.push(Buffer.from(chunk))
+              const { length } = chunk
+              release?.(chunk)
+              // Rows that are cut share their memory with what has yet to be sent.
+              freed += length - chunk.length
+            })
+          )
+          assert.isTrue(Buffer.concat(copies).equals(whole))
+          assert.isAbove(freed, 300_000)
+        })
+      )
+    )
+  }
+})

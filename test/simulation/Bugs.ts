@@ -22,6 +22,8 @@ export interface Planted {
   readonly client: Change<typeof ClientControl.step>
   readonly heartbeat: Change<Heartbeat.Options>
   readonly take: Change<Array<Frame.Frame>>
+  /** The chunks that are given back, of all that were offered. */
+  readonly sent: (sent: ReadonlyArray<Uint8Array>, offered: ReadonlyArray<Uint8Array>) => typeof sent
   readonly admission: Change<typeof Admission.Admission>
   readonly shutdown: Change<typeof Shutdown.Shutdown>
   readonly limit: Change<typeof QueryLimit.make>
@@ -119,6 +121,16 @@ export const bugs: ReadonlyArray<Bug> = [
       }
     },
     found: /byte \d+ of query \d+ is wrong|more bytes/
+  },
+  {
+    name: "a chunk is given back while it waits to be written",
+    plant: { sent: (sent, offered) => (sent.length > 0 ? offered : sent) },
+    found: /given back|is wrong/
+  },
+  {
+    name: "a chunk is not given back",
+    plant: { sent: (sent) => sent.slice(1) },
+    found: /bytes are not given back/
   },
   {
     name: "a query that takes too long is not ended",

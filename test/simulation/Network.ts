@@ -71,8 +71,12 @@ class Direction {
       this.move()
       const check = () => {
         if (this.lost) return resume(Effect.fail(notWritable()))
-        if (this.outboxBytes <= this.options.conditions.sendBuffer) return resume(Effect.void)
-        this.writers.push(check)
+        if (this.outboxBytes > this.options.conditions.sendBuffer) return void this.writers.push(check)
+        // Whoever has been told that a write is over may do with its bytes what he likes.
+        this.outbox.forEach((bytes, index) => {
+          this.outbox[index] = bytes.slice()
+        })
+        resume(Effect.void)
       }
       check()
     })
@@ -207,7 +211,7 @@ class Direction {
     if (size === first.length) this.outbox.shift()
     else this.outbox[0] = first.subarray(size)
     this.outboxBytes -= size
-    // Copied now and not before: a sender that changes bytes after it has sent them is found out.
+    // Copied now and not before: a sender that changes bytes while it sends them is found out.
     return first.slice(0, size)
   }
 }

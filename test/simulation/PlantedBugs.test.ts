@@ -24,6 +24,7 @@ const { planted, sound } = vi.hoisted(() => {
     client: same,
     heartbeat: same,
     take: same,
+    sent: same,
     admission: same,
     shutdown: same,
     limit: same
@@ -52,8 +53,16 @@ vi.mock("../../src/connection/Heartbeat.ts", async (original) => {
 vi.mock("../../src/connection/ResponseBuffer.ts", async (original) => {
   const real = await original<typeof ResponseBuffer>()
   class Buffer extends real.ResponseBuffer {
+    private readonly offered: Array<Uint8Array> = []
+    override offer(chunks: ReadonlyArray<Uint8Array>): void {
+      this.offered.push(...chunks)
+      super.offer(chunks)
+    }
     override take(): Array<Frame.Frame> {
       return planted.take(super.take())
+    }
+    override sent(): ReadonlyArray<Uint8Array> {
+      return planted.sent(super.sent(), this.offered)
     }
   }
   return { ...real, ResponseBuffer: Buffer }

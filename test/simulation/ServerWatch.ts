@@ -104,6 +104,7 @@ export class ServerWatch {
       this.events.push(event)
       const why = event._tag === "Closed" ? ` (${event.control.reason}: ${event.detail})` : ""
       run.tell(who, event._tag + why)
+      if (event._tag === "Completed") this.givenBack()
       if (event._tag === "Opened") server.is(guest, "served", "refused")
       if (event._tag === "Closed") this.closed(event, guest)
     })
@@ -129,6 +130,15 @@ export class ServerWatch {
     if (broken || reference.left || reference.violated) return
     const arrived = reference.exchanges.filter(({ terminal }) => terminal !== undefined).length
     this.expect(arrived === this.answers, `${this.answers} responses were written, ${arrived} arrived`)
+  }
+
+  /** The engine has got back every chunk of the response that was written last. */
+  private givenBack(): void {
+    const { fates, reference } = this.options
+    const query = reference.exchanges[this.answers - 1]?.request.query.id
+    const fate = query === undefined || reference.violated ? undefined : fates.get(query)
+    if (fate === undefined) return
+    this.expect(fate.released === fate.written, `${fate.written - fate.released} bytes are not given back`)
   }
 
   /** Every request that was told of has one end, and the statistics count what was seen. */

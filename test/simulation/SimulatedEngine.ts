@@ -20,6 +20,8 @@ export interface Fate {
   produced: number
   /** How many of them the server has handed to the socket. */
   written: number
+  /** How many of them the server has released. */
+  released: number
   /** When its scope had closed. */
   endedAt: number | undefined
 }
@@ -64,7 +66,7 @@ interface World {
 const opened = (run: Run, fates: Map<number, Fate>, query: Scenario.Query) =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const fate: Fate = { startedAt: run.now, produced: 0, written: 0, endedAt: undefined }
+      const fate: Fate = { startedAt: run.now, produced: 0, written: 0, released: 0, endedAt: undefined }
       fates.set(query.id, fate)
       run.tell("engine", `query ${query.id} begins`)
       return fate
@@ -88,11 +90,13 @@ const initialise = (
   Effect.andThen(
     pause(query.initDelay),
     Effect.suspend((): Effect.Effect<AcceptedQuery, QueryRejected | QueryInitError> => {
+      const emitted = new Set<Uint8Array>()
       switch (query.init) {
         case "accept":
           return Effect.succeed({
             payload: encoder.encode(Scenario.accept(query)),
-            chunks: Stream.concat(result(world, query), ending(query)),
+            chunks: Stream.concat(result(world, query, emitted), ending(query)),
+            release: release(world, query, emitted),
             timeout: query.timeout
           })
         case "reject":
@@ -109,7 +113,7 @@ const initialise = (
     })
   )
 
-const result = ({ fates, limit, run }: World, query: Scenario.Query) =>
+const result = ({ fates, limit, run }: World, query: Scenario.Query, emitted: Set<Uint8Array>) =>
   Stream.mapEffect(Stream.fromIterable(query.chunks), (chunk) =>
     Effect.map(pause(chunk.delay), () => {
       const fate = fates.get(query.id) as Fate
@@ -121,9 +125,22 @@ const result = ({ fates, limit, run }: World, query: Scenario.Query) =>
         )
       }
       fate.produced += chunk.size
-      return Uint8Array.from({ length: chunk.size }, (_, i) => Scenario.byteAt(query, from + i))
+      const bytes = Uint8Array.from({ length: chunk.size }, (_, i) => Scenario.byteAt(query, from + i))
+      emitted.add(bytes)
+      return bytes
     })
   )
+
+/** Makes garbage of the chunk, which shows on the wire if the server still needed it. */
+const release = ({ fates, run }: World, query: Scenario.Query, emitted: Set<Uint8Array>) => {
+  const fate = fates.get(query.id) as Fate
+  return (chunk: Uint8Array): void => {
+    if (!emitted.delete(chunk)) run.wrong("engine", `query ${query.id} is given back what it did not emit`)
+    fate.released += chunk.length
+    if (fate.released > fate.written) run.wrong("engine", `query ${query.id} is given back too much`)
+    chunk.fill(0xff)
+  }
+}
 
 const ending = (query: Scenario.Query): Stream.Stream<Uint8Array, QueryFailed> => {
   switch (query.ending) {

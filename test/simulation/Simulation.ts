@@ -196,7 +196,7 @@ const visit = Effect.fnUntraced(function* (
   const [near, far] = Network.connect({ random: network, clock, conditions: client.conditions })
   const guest = server.arrives(client, reference, watch)
   connections.accept({
-    transport: Transport.fromSocket(watch.tap(near.socket)),
+    transport: Transport.fromSocket(watch.tap(near.socket), { copies: true }),
     endpoints: (id) => {
       if (guests.has(id)) run.wrong("server", `has two connections ${id}`)
       guests.set(id, guest)

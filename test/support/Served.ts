@@ -17,6 +17,7 @@ import * as Peer from "./Peer.ts"
 export interface Options extends Partial<Settings.Settings>, StepEngine.Options, MemorySocket.Options {
   readonly refusing?: Connection.Options["refusing"]
   readonly unsent?: Transport.SocketOptions["unsent"]
+  readonly copies?: Transport.SocketOptions["copies"]
   /** Puts something between the connection and its socket. */
   readonly wrap?: ((socket: Socket.Socket) => Socket.Socket) | undefined
   /** Instead of the engine of the test's steps. */
@@ -31,12 +32,13 @@ export const info = { id: 1, local: "server", remote: "client" }
 export const settle: Effect.Effect<void> = Effect.asVoid(Effect.replicateEffect(Effect.yieldNow, 50))
 
 export const open = Effect.fnUntraced(function* (options: Options = {}) {
-  const { capacity, engine, finalizerMillis, publish, refusing, unsent, wrap, ...settings } = options
+  const { capacity, copies, engine, finalizerMillis, publish, refusing, unsent, wrap, ...settings } = options
   const [near, far] = yield* MemorySocket.pair({ capacity })
   const steps = yield* StepEngine.make({ finalizerMillis })
   const events: Array<ConnectionEvent> = []
   const writes: Array<number> = []
-  const connection = Connection.make(Transport.fromSocket(tap(wrap?.(near) ?? near, writes), { unsent }), {
+  const transport = Transport.fromSocket(tap(wrap?.(near) ?? near, writes), { unsent, copies })
+  const connection = Connection.make(transport, {
     info: () => info,
     settings: { ...Settings.defaults, ...settings },
     refusing

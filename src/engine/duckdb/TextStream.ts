@@ -8,11 +8,11 @@ import type { Encoded } from "./ResultStream.ts"
 import * as Strings from "./Strings.ts"
 import * as Validity from "./Validity.ts"
 
-/** Rows are copied together up to this many bytes, mostly a whole chunk: each copy costs, whatever its size. */
-const copyBytes = 512 * 1024
-
-/** No piece is longer than this, in bytes; longer rows are cut. */
-const maxPieceBytes = 256 * 1024
+/**
+ * Rows are copied together up to this many bytes, mostly a whole chunk: each copy costs, whatever its size. A
+ * longer row is cut.
+ */
+const maxPieceBytes = 512 * 1024
 
 /** The rows of a whole vector in order. DuckDB's vectors have at most this many. */
 const everyRow = Int32Array.from({ length: duckdb.vector_size() }, (_, row) => row)
@@ -35,6 +35,15 @@ export const encoder =
     }
   }
 
+/**
+ * Gives the memory of a piece back before the garbage collector finds it, which would run for it alone every
+ * 64 MB. Pieces that share their memory are left to it.
+ */
+export const release = (piece: Uint8Array): void => {
+  const { buffer } = piece
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === piece.length) buffer.transfer(0)
+}
+
 function* pieces(
   vector: duckdb.Vector,
   rows: number,
@@ -43,9 +52,13 @@ function* pieces(
   if (rows === 0) return
   const strings = Strings.make(vector, rows)
   for (let from = 0; from < rows; ) {
-    let to = from
-    let total = 0
-    while (to < rows && total < copyBytes) total += Strings.length(strings, to++)
+    let to = from + 1
+    let total = Strings.length(strings, from)
+    for (; to < rows; to++) {
+      const size = Strings.length(strings, to)
+      if (total + size > maxPieceBytes) break
+      total += size
+    }
     const copied = Strings.copy(strings, everyRow, { from, to, total })
     const bytes = suspicious?.(copied) ? NonFinite.mend(copied) : copied
     for (let at = 0; at < bytes.length; at += maxPieceBytes) yield bytes.subarray(at, at + maxPieceBytes)

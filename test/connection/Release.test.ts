@@ -1,0 +1,105 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import * as Served from "../support/Served.ts"
+
+const text = (letters: string) => new TextEncoder().encode(letters)
+
+/** An engine with one result, which records what it gets back. */
+const recording = (chunks: ReadonlyArray<Uint8Array>, then: Stream.Stream<never> = Stream.empty) => {
+  const released: Array<Uint8Array> = []
+  const engine = QueryEngine.of({
+    init: () =>
+      Effect.succeed({
+        payload: text("yes"),
+        chunks: Stream.concat(Stream.fromIterable(chunks), then),
+        release: (chunk) => void released.push(chunk)
+      })
+  })
+  return { engine, released }
+}
+
+describe("the chunks of a response", () => {
+  it.effect("are given back as they were emitted when the response has been sent", () =>
+    Effect.gen(function* () {
+      const chunks = [text("one"), text("a chunk of several messages"), text("three")]
+      const { engine, released } = recording(chunks)
+      const { peer } = yield* Served.open({ engine, copies: true, chunkSize: 10, batchSize: 15 })
+      yield* peer.request("all")
+      const frames = yield* peer.take(6)
+      assert.deepStrictEqual(frames, [
+        "A yes",
+        "I one",
+        "I a chunk of",
+        "I  several m",
+        "I essages",
+        "F three"
+      ])
+      yield* Served.settle
+      assert.deepStrictEqual(released, chunks)
+      for (const [index, chunk] of chunks.entries()) assert.strictEqual(released[index], chunk)
+    })
+  )
+
+  it.effect("are kept while the socket holds them up", () =>
+    Effect.gen(function* () {
+      const { engine, released } = recording([text("0123456789"), text("0123456789")], Stream.never)
+      const { peer } = yield* Served.open({ engine, copies: true, capacity: 20 })
+      yield* peer.request("all")
+      yield* Served.settle
+      assert.deepStrictEqual(released, [])
+      assert.deepStrictEqual(yield* peer.take(3), ["A yes", "I 0123456789", "I 0123456789"])
+      yield* Served.settle
+      assert.strictEqual(released.length, 2)
+    })
+  )
+
+  it.effect("are not given back if they were never sent", () =>
+    Effect.gen(function* () {
+      const chunks = [text("0123456789"), text("0123456789"), text("0123456789")]
+      const { engine, released } = recording(chunks, Stream.never)
+      const { peer } = yield* Served.open({ engine, copies: true, capacity: 20, batchSize: 10 })
+      yield* peer.request("all")
+      yield* Served.settle
+      yield* peer.cancel
+      yield* Served.settle
+      let last = ""
+      while (last !== "K") last = yield* peer.next
+      yield* Served.settle
+      assert.isBelow(released.length, chunks.length)
+    })
+  )
+
+  it.effect("are left to a socket that does not tell when it has copied them", () =>
+    Effect.gen(function* () {
+      const { engine, released } = recording([text("one")])
+      const { peer } = yield* Served.open({ engine })
+      yield* peer.request("all")
+      assert.deepStrictEqual(yield* peer.take(2), ["A yes", "F one"])
+      yield* Served.settle
+      assert.deepStrictEqual(released, [])
+    })
+  )
+
+  it.effect("end the connection if the engine fails to take them back", () =>
+    Effect.gen(function* () {
+      const engine = QueryEngine.of({
+        init: () =>
+          Effect.succeed({
+            payload: text("yes"),
+            chunks: Stream.make(text("one")),
+            release: () => {
+              throw new Error("not mine")
+            }
+          })
+      })
+      const { closed, ended, peer } = yield* Served.open({ engine, copies: true })
+      yield* peer.request("all")
+      assert.deepStrictEqual(yield* peer.take(2), ["A yes", "F one"])
+      yield* ended
+      assert.strictEqual(closed().control.reason, "run")
+      assert.match(closed().detail, /not mine/)
+    })
+  )
+})

@@ -107,8 +107,12 @@ class Session implements Connection, FrameSocket.Reader, Heartbeat.Listener, Hos
   /** What the end of the scope interrupts must find the connection closed. */
   private close(scope: Scope.Closeable, exit: Exit.Exit<void, Socket.SocketError>): Effect.Effect<void> {
     if (Exit.isFailure(exit)) this.broken(exit.cause)
+    const settled = Effect.suspend(() => {
+      this.open?.responses.abandon()
+      return this.open?.responses.settled ?? Effect.void
+    })
     const closed = Effect.suspend(() => this.publish(this.closed()))
-    return Effect.andThen(Scope.closeUnsafe(scope, exit) ?? Effect.void, closed)
+    return Effect.andThen(Scope.closeUnsafe(scope, exit) ?? Effect.void, Effect.andThen(settled, closed))
   }
 
   /** The transport could not be opened, or the connection was interrupted. */
@@ -228,12 +232,15 @@ class Session implements Connection, FrameSocket.Reader, Heartbeat.Listener, Hos
     this.open?.heartbeat.setDeadline(deadline, at)
   }
 
-  fork(effect: Effect.Effect<unknown, unknown, Scope.Scope>, own?: Scope.Scope): void {
-    if (this.open === undefined) return
+  fork<E>(query: Effect.Effect<void, E, Scope.Scope>, own: Scope.Scope): Fiber.Fiber<void, E> | undefined {
+    if (this.open === undefined || this.state._tag === "Closed") return undefined
     const { context, scope } = this.open
-    const run = own === undefined ? context : Context.add(context, Scope.Scope, own)
-    const fiber = Effect.runForkWith(run)(effect)
-    if (fiber.pollUnsafe() === undefined) Fiber.runIn(fiber, scope)
+    const fiber = Effect.runForkWith(Context.add(context, Scope.Scope, own))(query)
+    return fiber.pollUnsafe() === undefined ? Fiber.runIn(fiber, scope) : fiber
+  }
+
+  finish(effect: Effect.Effect<void>): Fiber.Fiber<void> {
+    return Effect.runForkWith(this.open?.context ?? Context.empty())(effect, { uninterruptible: true })
   }
 
   publish(event: Told): Effect.Effect<void> {

@@ -17,7 +17,7 @@ export interface ConnectionInfo {
  * A step in a connection's life.
  *
  * - `Opened`: the socket was accepted.
- * - `Request`: a request arrived; `body` is its body.
+ * - `Request`: a request arrived, and the response before it is over; `body` is its body.
  * - `Accepted`: the engine accepted; `payload` is the body of the accept.
  * - `Rejected`: the request was declined; `payload` is the body of the reject.
  * - `Completed`, `Cancelled`: the response ended with its final chunk, or with the acknowledged cancel.

@@ -3,14 +3,16 @@
  * writes the response.
  *
  * One fiber runs the query and fills a {@link ResponseBuffer}; the writer empties it whenever the socket takes
- * more, on the stack of whoever made that so. The query's finalizers have run before the message that ends the
- * response is written. Interruption is cancel: the driver writes nothing afterwards.
+ * more, on the stack of whoever made that so. The fiber ends when the query's finalizers have run, and the
+ * message that ends the response is written after that, at the end of the event loop's turn: together with
+ * those of other connections, so that a client which waits for many of them is woken once.
  */
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -25,14 +27,29 @@ import * as Frame from "../wire/Frame.ts"
 import type * as FrameWriter from "../wire/FrameWriter.ts"
 import { type End, ResponseBuffer, type Settings } from "./ResponseBuffer.ts"
 import type { QueryDriverReason, QueryDriverStatistics } from "./Statistics.ts"
+import type { Turn } from "./Turns.ts"
+
+/** What became of a query. */
+export type Outcome =
+  | End
+  /** It was stopped, and its finalizers have run. */
+  | { readonly _tag: "Stopped" }
+  /** The response has not been written to its end: the engine could not initialise it, or the connection ends. */
+  | { readonly _tag: "Broken"; readonly cause: Cause.Cause<QueryInitError | FrameWriter.Failure> }
 
 /** What the drivers of a connection share: where a query goes, and who hears of it. */
 export interface Host {
   readonly engine: QueryEngine["Service"]
   readonly writer: Pick<FrameWriter.FrameWriter, "submit" | "submitSoon" | "withdraw" | "copies">
   readonly settings: Settings
-  /** The body of the error for a defect of the engine, which says nothing of the cause to the client. */
-  readonly internalError: () => Uint8Array
+  /** Makes a request known, and goes on when that is done. */
+  readonly announce: (request: Uint8Array, then: () => void) => void
+  /** Runs a query in a fiber of the connection, which starts at once; `undefined` if the connection has ended. */
+  readonly fork: <E>(
+    query: Effect.Effect<void, E, Scope.Scope>,
+    scope: Scope.Scope
+  ) => Fiber.Fiber<void, E> | undefined
+  readonly isOpen: boolean
   /** The engine accepted. Runs before the accept is written. */
   readonly accepted: (payload: Uint8Array, timeout: Duration.Input | undefined) => Effect.Effect<void>
   /** The accept is about to be written; nothing can precede it now. */
@@ -41,48 +58,42 @@ export interface Host {
   readonly terminalBegun: () => void
   /** A write failed; the connection is of no more use. */
   readonly writeFailed: (error: FrameWriter.Failure) => void
+  /** The engine had a defect. Returns the body of the error for it, which says nothing of the cause. */
+  readonly died: (cause: Cause.Cause<unknown>) => Uint8Array
+  /** The last word of a driver: the message that ends the response has been written, or none will be. */
+  readonly queryEnded: (driver: QueryDriver, outcome: Outcome) => void
 }
 
-export interface QueryDriver {
-  /**
-   * Runs the query until the message that ends the response has been written, and says how it ended.
-   * Fails if the engine could not initialise it, or if the socket failed.
-   */
-  readonly run: Effect.Effect<End, QueryInitError | FrameWriter.Failure, Scope.Scope>
-  /** Writes nothing from now on; belongs to the interruption of `run`. */
-  readonly mute: () => void
+export interface QueryDriver extends Turn {
+  /** Writes nothing from now on, and interrupts the query: its outcome is `Stopped`. */
+  readonly stop: () => void
   readonly statistics: (reason: QueryDriverReason) => QueryDriverStatistics
 }
 
-/**
- * Constructs a driver; nothing happens before `run`. The scope is the query's own, that of the fiber that runs
- * it, and the driver closes it.
- */
-export const make = (host: Host, request: Uint8Array, scope: Scope.Closeable): QueryDriver =>
-  new Driver(host, request, scope)
+/** Constructs a driver; nothing happens before it is started. */
+export const make = (host: Host, request: Uint8Array): QueryDriver => new Driver(host, request)
 
 type Failure = QueryInitError | FrameWriter.Failure
 type FillError = QueryRejected | QueryFailed | Failure | Cause.Done
 
 const complete: End = { _tag: "Complete" }
+const stopped: Outcome = { _tag: "Stopped" }
 const noFrames: ReadonlyArray<Frame.Frame> = []
-
-/** One after the other; what does nothing costs nothing. */
-export const first = <A, E, R, E2, R2>(
-  before: Effect.Effect<void, E2, R2>,
-  then: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | E2, R | R2> => (before === Effect.void ? then : Effect.andThen(before, then))
 
 const isChunk = (type: Frame.Type): boolean => type === Frame.Type.Intermediate || type === Frame.Type.Final
 
 class Driver implements QueryDriver, FrameWriter.Submission {
   private readonly host: Host
   private readonly request: Uint8Array
-  private readonly scope: Scope.Closeable
+  private readonly scope = Scope.makeUnsafe()
   private readonly buffer: ResponseBuffer
+  /** Set from the start of the query until it has ended. */
+  private fiber: Fiber.Fiber<void, FillError> | undefined
+  /** The query has ended, and what is left is to write the rest of the response. */
+  private filled = false
   private muted = false
-  private written = false
-  private writeFailed: Exit.Exit<never, FrameWriter.Failure> | undefined
+  private over = false
+  private failure: Exit.Exit<never, FrameWriter.Failure> | undefined
   private wake: (() => void) | undefined
   private release: AcceptedQuery["release"]
   private bytes = 0
@@ -90,50 +101,48 @@ class Driver implements QueryDriver, FrameWriter.Submission {
   private messages = 0
   private runs = 0
 
-  constructor(host: Host, request: Uint8Array, scope: Scope.Closeable) {
+  constructor(host: Host, request: Uint8Array) {
     this.host = host
     this.request = request
-    this.scope = scope
     this.buffer = new ResponseBuffer(host.settings)
   }
 
-  get run(): Effect.Effect<End, Failure, Scope.Scope> {
-    return Effect.matchCauseEffect(Effect.onExit(this.fill(), this.close), {
-      onSuccess: () => this.end(complete),
-      onFailure: (cause) => (Pull.isDoneCause(cause) ? this.end(complete) : this.fail(cause))
-    })
+  start(): void {
+    this.host.announce(this.request, this.begin)
   }
 
-  mute(): void {
+  stop(): void {
     this.muted = true
     this.host.writer.withdraw(this)
+    if (this.filled) this.end(stopped)
+    else this.fiber?.interruptUnsafe()
   }
 
-  /** That a stream is done is not a failure to the query's finalizers. */
-  private readonly close = (exit: Exit.Exit<void, FillError>): Effect.Effect<void> => {
-    const done = Exit.isFailure(exit) && Pull.isDoneCause(exit.cause)
-    return Scope.closeUnsafe(this.scope, done ? Exit.void : exit) ?? Effect.void
+  abandon(): void {
+    if (this.filled) this.end({ _tag: "Broken", cause: Cause.interrupt() })
   }
 
-  private fill(): Effect.Effect<void, FillError, Scope.Scope> {
-    return Effect.flatMap(this.init(), (accepted) =>
-      first(this.host.accepted(accepted.payload, accepted.timeout), this.stream(accepted))
-    )
-  }
-
-  private init(): ReturnType<Host["engine"]["init"]> {
-    try {
-      return this.host.engine.init(this.request)
-    } catch (defect) {
-      return Effect.die(defect)
+  private readonly begin = (): void => {
+    if (this.muted) {
+      this.end(stopped)
+      return
     }
+    const query = Effect.onExitPrimitive(Effect.suspend(this.fill), this.close)
+    this.fiber = this.host.fork(query, this.scope)
+    if (this.fiber === undefined) this.end({ _tag: "Broken", cause: Cause.interrupt() })
+    else this.fiber.addObserver(this.whenFilled)
   }
+
+  private readonly fill = (): Effect.Effect<void, FillError, Scope.Scope> =>
+    Effect.flatMap(this.host.engine.init(this.request), (accepted) => {
+      const told = this.host.accepted(accepted.payload, accepted.timeout)
+      return told === Effect.void ? this.stream(accepted) : Effect.andThen(told, this.stream(accepted))
+    })
 
   private stream({ chunks, payload, release }: AcceptedQuery): Effect.Effect<void, FillError> {
     if (this.host.writer.copies) this.release = release
     return Effect.flatMap(Channel.toPullScoped(Stream.toChannel(chunks), this.scope), (pull) => {
       this.buffer.accepted(payload)
-      // A result that is there at once goes out together with the accept.
       this.host.writer.submitSoon(this)
       return this.drain(pull)
     })
@@ -148,59 +157,68 @@ class Driver implements QueryDriver, FrameWriter.Submission {
         return next
       }
       this.host.writer.submit(this)
-      return this.buffer.isFull
-        ? Effect.andThen(
-            this.waitUntil(() => !this.buffer.isFull),
-            next
-          )
-        : next
+      return this.buffer.isFull ? Effect.andThen(this.room, next) : next
     })
     return next
   }
 
-  private end(end: End): Effect.Effect<End, FrameWriter.Failure> {
-    this.buffer.ended(end)
-    this.host.writer.submit(this)
-    return this.written
-      ? Effect.succeed(end)
-      : Effect.as(
-          this.waitUntil(() => this.written),
-          end
-        )
+  /** Waits for the writer to make room in the buffer. */
+  private get room(): Effect.Effect<void, FrameWriter.Failure> {
+    return Effect.callback((resume) => {
+      this.wake = () => {
+        if (this.failure !== undefined) resume(this.failure)
+        else if (!this.buffer.isFull) resume(Effect.void)
+      }
+      this.wake()
+    })
   }
 
-  /** The query has ended, and its finalizers have run, without a complete result. */
-  private fail(cause: Cause.Cause<FillError>): Effect.Effect<End, Failure> {
+  /** That a stream is done is not a failure to the query's finalizers. */
+  private readonly close = (exit: Exit.Exit<void, FillError>): Effect.Effect<void> | undefined => {
+    const done = Exit.isFailure(exit) && Pull.isDoneCause(exit.cause)
+    return Scope.closeUnsafe(this.scope, done ? Exit.void : exit)
+  }
+
+  private readonly whenFilled = (exit: Exit.Exit<void, FillError>): void => {
+    this.filled = true
+    const outcome = this.outcome(exit)
+    if (outcome._tag === "Broken" || outcome._tag === "Stopped") {
+      this.end(outcome)
+    } else {
+      this.buffer.ended(outcome)
+      this.host.writer.submitSoon(this)
+    }
+  }
+
+  /** How the response ends, or why it does not. */
+  private outcome(exit: Exit.Exit<void, FillError>): Outcome {
+    if (this.muted) return stopped
+    if (this.failure !== undefined) return broken(this.failure)
+    if (Exit.isSuccess(exit) || Pull.isDoneCause(exit.cause)) return complete
+    const { cause } = exit
     const error = Cause.findErrorOption(cause)
     if (error._tag === "Some") {
       switch (error.value._tag) {
         case "QueryRejected":
-          return this.end({ _tag: "Rejected", payload: error.value.payload })
+          return { _tag: "Rejected", payload: error.value.payload }
         case "QueryFailed":
-          return this.end({ _tag: "Failed", payload: error.value.payload })
-        case "QueryInitError":
+          return { _tag: "Failed", payload: error.value.payload }
         case "Done":
           break
         default:
-          return Effect.fail(error.value)
+          return { _tag: "Broken", cause: Cause.fail(error.value) }
       }
     }
-    if (!this.buffer.isAccepted) return Effect.fail(initError(cause))
-    const failed = Effect.suspend(() => this.end({ _tag: "Failed", payload: this.host.internalError() }))
-    return Cause.hasInterruptsOnly(cause)
-      ? failed
-      : Effect.andThen(Effect.logError("The engine died while streaming a result", cause), failed)
+    if (!this.host.isOpen) return { _tag: "Broken", cause: Cause.interrupt() }
+    if (!this.buffer.isAccepted) return { _tag: "Broken", cause: Cause.fail(initError(cause)) }
+    return { _tag: "Failed", payload: this.host.died(cause) }
   }
 
-  /** Waits for the writer to get on. There is one waiter, the query's fiber. */
-  private waitUntil(holds: () => boolean): Effect.Effect<void, FrameWriter.Failure> {
-    return Effect.callback((resume) => {
-      this.wake = () => {
-        if (this.writeFailed !== undefined) resume(this.writeFailed)
-        else if (holds()) resume(Effect.void)
-      }
-      this.wake()
-    })
+  private end(outcome: Outcome): void {
+    if (this.over) return
+    this.over = true
+    this.host.writer.withdraw(this)
+    this.host.queryEnded(this, outcome)
   }
 
   take(): ReadonlyArray<Frame.Frame> {
@@ -223,25 +241,31 @@ class Driver implements QueryDriver, FrameWriter.Submission {
 
   ended(exit: Exit.Exit<void, FrameWriter.Failure>): void {
     if (Exit.isSuccess(exit)) {
-      this.sent()
-      this.written = this.buffer.done && this.writeFailed === undefined
-      if (this.buffer.hasMore && !this.muted) this.host.writer.submit(this)
+      this.giveBack()
     } else {
-      this.writeFailed = Exit.failCause(exit.cause)
+      this.failure = Exit.failCause(exit.cause)
       const error = Cause.findErrorOption(exit.cause)
       if (error._tag === "Some") this.host.writeFailed(error.value)
     }
-    this.wake?.()
+    if (this.failure !== undefined) {
+      if (this.filled) this.end(broken(this.failure))
+      else this.wake?.()
+    } else if (this.buffer.done) {
+      this.end(this.buffer.end ?? complete)
+    } else {
+      if (this.buffer.hasMore && !this.muted) this.host.writer.submit(this)
+      this.wake?.()
+    }
   }
 
-  private sent(): void {
+  private giveBack(): void {
     const chunks = this.buffer.sent()
     if (this.release === undefined) return
     try {
       for (const chunk of chunks) this.release(chunk)
     } catch (defect) {
       this.release = undefined
-      this.writeFailed = Exit.die(defect)
+      this.failure = Exit.die(defect)
     }
   }
 
@@ -255,6 +279,11 @@ class Driver implements QueryDriver, FrameWriter.Submission {
     }
   }
 }
+
+const broken = (exit: Exit.Exit<never, FrameWriter.Failure>): Outcome => ({
+  _tag: "Broken",
+  cause: Exit.isFailure(exit) ? exit.cause : Cause.empty
+})
 
 const initError = (cause: Cause.Cause<FillError>): QueryInitError => {
   if (Cause.hasInterruptsOnly(cause)) {

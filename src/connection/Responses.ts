@@ -1,5 +1,5 @@
 /**
- * The responses of a connection, each in a fiber of its own, one after the other.
+ * The responses of a connection: the engine's, and those that the server gives on its own account.
  *
  * A response begins when the one before it has ended. The order on the wire is that in which the messages
  * begin to be written, so the machine hears of accepts and terminal messages right before their first byte.
@@ -7,9 +7,7 @@
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
-import * as Scope from "effect/Scope"
+import type * as Fiber from "effect/Fiber"
 import type { QueryInitError } from "../engine/QueryEngine.ts"
 import * as Frame from "../wire/Frame.ts"
 import * as FrameWriter from "../wire/FrameWriter.ts"
@@ -18,10 +16,10 @@ import type { ConnectionEvent } from "./ConnectionEvents.ts"
 import type * as Control from "./Control.ts"
 import type { Deadline } from "./Heartbeat.ts"
 import * as QueryDriver from "./QueryDriver.ts"
-import { first } from "./QueryDriver.ts"
-import type { End } from "./ResponseBuffer.ts"
+import * as ServerAnswer from "./ServerAnswer.ts"
 import { millis, type Settings } from "./Settings.ts"
 import type { ControlStatistics, QueryDriverReason, QueryDriverStatistics } from "./Statistics.ts"
+import { Turns } from "./Turns.ts"
 
 /** An event without the connection that it is about. */
 export type Told = ConnectionEvent extends infer E
@@ -34,8 +32,10 @@ export type Told = ConnectionEvent extends infer E
 export interface Host {
   readonly state: Control.State
   readonly dispatch: (event: Control.Event) => void
-  /** Runs an effect in a fiber of the connection, which starts at once. It sees this scope, or the connection's. */
-  readonly fork: (effect: Effect.Effect<unknown, unknown, Scope.Scope>, scope?: Scope.Scope) => void
+  /** Runs an effect in a fiber of the connection, which starts at once and sees this scope. */
+  readonly fork: QueryDriver.Host["fork"]
+  /** Runs an effect to its end, also while the connection ends. */
+  readonly finish: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
   readonly publish: (event: Told) => Effect.Effect<void>
   /** Milliseconds of the Clock. */
   readonly now: () => number
@@ -44,24 +44,15 @@ export interface Host {
   readonly writeFailed: (error: FrameWriter.Failure) => void
 }
 
-interface Turn<A, E> {
-  /** The body of a request that nobody has been told of yet. */
-  readonly request: Uint8Array | undefined
-  readonly response: Effect.Effect<A, E, Scope.Scope>
-  readonly scope?: Scope.Scope
-  readonly onExit: (exit: Exit.Exit<A, E>) => Effect.Effect<void>
-}
-
-// The answer is one small frame, and the client waits for it.
-const urgent = { urgent: true }
-
-export class Responses implements QueryDriver.Host {
+export class Responses implements QueryDriver.Host, ServerAnswer.Host {
   readonly engine: QueryDriver.Host["engine"]
   readonly writer: FrameWriter.FrameWriter
   readonly settings: Settings
+  readonly fork: Host["fork"]
+  readonly writeFailed: Host["writeFailed"]
   private readonly host: Host
+  private readonly turns = new Turns()
   private query: QueryDriver.QueryDriver | undefined
-  private last: Fiber.Fiber<unknown, unknown> | undefined
   private accepts = 0
   private rejects = 0
   private cancels = 0
@@ -79,6 +70,8 @@ export class Responses implements QueryDriver.Host {
     this.engine = engine
     this.writer = writer
     this.settings = settings
+    this.fork = (query, scope) => host.fork(query, scope)
+    this.writeFailed = (error) => host.writeFailed(error)
   }
 
   /** Gives a request to the engine, and writes the response. */
@@ -87,20 +80,48 @@ export class Responses implements QueryDriver.Host {
     this.timeoutMillis = millis(this.settings.queryTimeout)
     this.host.setDeadline("idle", Number.POSITIVE_INFINITY)
     this.host.setDeadline("query", this.startedAt + this.timeoutMillis)
-    const scope = Scope.makeUnsafe()
-    const driver = QueryDriver.make(this, body, scope)
-    this.query = driver
-    this.fork({
-      request: body,
-      response: driver.run,
-      scope,
-      onExit: (exit) => this.queryEnded(driver, exit)
-    })
+    this.query = QueryDriver.make(this, body)
+    this.turns.add(this.query)
+  }
+
+  /** Interrupts the query. The machine hears of it when the query's finalizers have run. */
+  stopQuery(): void {
+    this.query?.stop()
+  }
+
+  /**
+   * Writes the answer that the machine has decided on by the time the write has its turn. `request` is the
+   * body of a request for which no query was started.
+   */
+  answer(request: Uint8Array | undefined): void {
+    this.turns.add(ServerAnswer.make(this, request, request === undefined ? this.query : undefined))
+  }
+
+  /** The connection has ended: what has not been written will not be. */
+  abandon(): void {
+    this.turns.abandon()
+  }
+
+  /** Waits for the end of the responses under way. */
+  get settled(): Effect.Effect<void> {
+    return this.turns.settled
+  }
+
+  statistics(): Pick<ControlStatistics, "accepted" | "rejected" | "cancelled"> {
+    return { accepted: this.accepts, rejected: this.rejects, cancelled: this.cancels }
+  }
+
+  get isOpen(): boolean {
+    return this.host.state._tag !== "Closed"
+  }
+
+  announce(request: Uint8Array, then: () => void): void {
+    this.tell({ _tag: "Request", body: request }, then)
   }
 
   accepted(payload: Uint8Array, timeout: Duration.Input | undefined): Effect.Effect<void> {
     if (timeout !== undefined) this.timeoutMillis = Math.min(this.timeoutMillis, millis(timeout))
-    return this.publish({ _tag: "Accepted", payload })
+    return this.host.publish({ _tag: "Accepted", payload })
   }
 
   acceptBegun(): void {
@@ -110,144 +131,93 @@ export class Responses implements QueryDriver.Host {
     this.host.setDeadline("query", this.startedAt + this.timeoutMillis)
   }
 
-  writeFailed(error: FrameWriter.Failure): void {
-    this.host.writeFailed(error)
-  }
-
-  internalError(): Uint8Array {
-    return Answer.body("internal")
-  }
-
-  /** Interrupts the query. The machine hears of it when the query's finalizers have run. */
-  stopQuery(): void {
-    this.query?.mute()
-    this.last?.interruptUnsafe()
-  }
-
-  /**
-   * Writes the answer that the machine has decided on by the time the write has its turn. `request` is the
-   * body of a request for which no query was started.
-   */
-  answer(request: Uint8Array | undefined): void {
-    const query = request === undefined ? this.query : undefined
-    let answered: Frame.Frame | undefined
-    const write = this.writer.write(() => {
-      const state = this.host.state
-      if (state._tag !== "Stopping") return []
-      answered = Answer.frame(state.answer)
-      this.terminalBegun()
-      return [answered]
-    }, urgent)
-    this.fork({
-      request,
-      response: write,
-      onExit: (exit) =>
-        Exit.isSuccess(exit) && answered !== undefined
-          ? this.answered(query, answered)
-          : this.failed(query, exit)
-    })
-  }
-
-  /** Waits for the end of the response under way. */
-  get settled(): Effect.Effect<void> {
-    return Effect.suspend(() => (isOver(this.last) ? Effect.void : Effect.asVoid(Fiber.await(this.last))))
-  }
-
-  statistics(): Pick<ControlStatistics, "accepted" | "rejected" | "cancelled"> {
-    return { accepted: this.accepts, rejected: this.rejects, cancelled: this.cancels }
-  }
-
-  /**
-   * Runs a response in a fiber of its own. Its turn comes when the one before it has ended: that has begun its
-   * last message, but the socket may not have taken all of it yet. The request is made known before that.
-   */
-  private fork<A, E>({ onExit, request, response, scope }: Turn<A, E>): void {
-    const before = this.last
-    const inTurn = isOver(before)
-      ? response
-      : // The response before may have ended because the connection did.
-        Effect.andThen(
-          Fiber.await(before),
-          Effect.suspend(() => (this.isClosed ? Effect.interrupt : response))
-        )
-    const told = request === undefined ? Effect.void : this.publish({ _tag: "Request", body: request })
-    this.host.fork(
-      Effect.withFiber((fiber) => {
-        this.last = fiber
-        return Effect.onExit(first(told, inTurn), onExit)
-      }),
-      scope
-    )
-  }
-
-  private get isClosed(): boolean {
-    return this.host.state._tag === "Closed"
-  }
-
   terminalBegun(): void {
     this.host.setDeadline("query", Number.POSITIVE_INFINITY)
     this.host.setDeadline("idle", this.host.now() + millis(this.settings.idleTimeout))
     this.host.dispatch({ _tag: "TerminalBegun" })
   }
 
-  private queryEnded(
-    driver: QueryDriver.QueryDriver,
-    exit: Exit.Exit<End, QueryInitError | FrameWriter.Failure>
-  ): Effect.Effect<void> {
-    if (Exit.isSuccess(exit)) return this.responded(driver, exit.value)
-    driver.mute()
-    const stopped = this.host.state._tag === "Stopping" && this.query === driver
-    if (!stopped) return this.failed(driver, exit)
-    this.host.dispatch({ _tag: "QueryStopped" })
-    return Effect.void
+  died(cause: Cause.Cause<unknown>): Uint8Array {
+    if (!Cause.hasInterruptsOnly(cause)) {
+      this.host.finish(Effect.logError("The engine died while streaming a result", cause))
+    }
+    return Answer.body("internal")
   }
 
-  private responded(driver: QueryDriver.QueryDriver, end: End): Effect.Effect<void> {
-    switch (end._tag) {
+  queryEnded(driver: QueryDriver.QueryDriver, outcome: QueryDriver.Outcome): void {
+    switch (outcome._tag) {
       case "Complete":
-        return this.publish({ _tag: "Completed", query: driver.statistics("complete") })
-      case "Failed":
-        return this.publish({ _tag: "Failed", payload: end.payload, query: driver.statistics("error") })
+        this.tell({ _tag: "Completed", query: driver.statistics("complete") }, this.over)
+        break
+      case "Failed": {
+        const { payload } = outcome
+        this.tell({ _tag: "Failed", payload, query: driver.statistics("error") }, this.over)
+        break
+      }
       case "Rejected":
         this.rejects++
-        return this.publish({ _tag: "Rejected", payload: end.payload })
+        this.tell({ _tag: "Rejected", payload: outcome.payload }, this.over)
+        break
+      case "Stopped":
+        this.stopped(driver)
+        break
+      case "Broken":
+        this.failed(driver, outcome.cause)
     }
   }
 
-  private answered(query: QueryDriver.QueryDriver | undefined, frame: Frame.Frame): Effect.Effect<void> {
-    switch (frame.type) {
+  /** A query was stopped, for an answer of the server or because the connection ended at the same time. */
+  private stopped(driver: QueryDriver.QueryDriver): void {
+    if (this.host.state._tag === "Stopping") {
+      this.host.dispatch({ _tag: "QueryStopped" })
+      this.over()
+    } else {
+      this.failed(driver, Cause.interrupt())
+    }
+  }
+
+  get nextAnswer(): Frame.Frame | undefined {
+    const { state } = this.host
+    return state._tag === "Stopping" ? Answer.frame(state.answer) : undefined
+  }
+
+  answered(query: QueryDriver.QueryDriver | undefined, { body, type }: Frame.Frame): void {
+    switch (type) {
       case Frame.Type.Reject:
         this.rejects++
-        return this.publish({ _tag: "Rejected", payload: frame.body })
+        this.tell({ _tag: "Rejected", payload: body }, this.over)
+        break
       case Frame.Type.Error:
-        return this.publish({ _tag: "Failed", payload: frame.body, query: statistics(query, "error") })
+        this.tell({ _tag: "Failed", payload: body, query: statistics(query, "error") }, this.over)
+        break
       default:
         this.cancels++
-        return this.publish({ _tag: "Cancelled", query: statistics(query, "cancel") })
+        this.tell({ _tag: "Cancelled", query: statistics(query, "cancel") }, this.over)
     }
   }
 
   /** The response has not been written to its end, and the connection ends for it, or has ended already. */
-  private failed(
+  failed(
     query: QueryDriver.QueryDriver | undefined,
-    exit: Exit.Exit<unknown, QueryInitError | FrameWriter.Failure>
-  ): Effect.Effect<void> {
-    const event = Exit.isFailure(exit) ? failure(exit.cause) : undefined
+    cause: Cause.Cause<QueryInitError | FrameWriter.Failure>
+  ): void {
+    const event = failure(cause)
     if (event !== undefined) this.host.dispatch(event)
     const state = this.host.state
     // The connection may have been closing anyway when the last write of its response failed.
     const written = event?._tag !== "WriteFailed" && !(state._tag === "Closed" && state.reason === "write")
-    const reason = written ? "abort" : "fail"
-    return this.publish({ _tag: "Aborted", query: statistics(query, reason) })
+    this.tell({ _tag: "Aborted", query: statistics(query, written ? "abort" : "fail") }, this.over)
   }
 
-  private publish(event: Told): Effect.Effect<void> {
-    return this.host.publish(event)
+  private readonly over = (): void => this.turns.over()
+
+  /** Publishes an event, and goes on when that is done: at once if nobody listens. */
+  private tell(event: Told, then: () => void): void {
+    const published = this.host.publish(event)
+    if (published === Effect.void) then()
+    else this.host.finish(published).addObserver(then)
   }
 }
-
-const isOver = (fiber: Fiber.Fiber<unknown, unknown> | undefined): fiber is undefined =>
-  fiber === undefined || fiber.pollUnsafe() !== undefined
 
 const statistics = (
   query: QueryDriver.QueryDriver | undefined,

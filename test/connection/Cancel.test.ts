@@ -254,7 +254,7 @@ describe("a cancel while a write is blocked", () => {
       assert.deepStrictEqual(steps.log, ["init one", "ended"])
       assert.deepStrictEqual(yield* peer.take(3), ["A yes", "F a", "K"])
       yield* Served.settle
-      assert.strictEqual(tags(), "Opened Request Accepted Request Completed Cancelled")
+      assert.strictEqual(tags(), "Opened Request Accepted Completed Request Cancelled")
       yield* assertUsable(served)
     })
   )

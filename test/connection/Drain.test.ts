@@ -296,7 +296,7 @@ describe("interruption", () => {
       yield* served.peer.request("two")
       yield* Served.settle
       yield* Fiber.interrupt(served.fiber)
-      assert.strictEqual(served.tags(), "Opened Request Accepted Request Aborted Aborted Closed")
+      assert.strictEqual(served.tags(), "Opened Request Accepted Aborted Request Aborted Closed")
       assert.deepStrictEqual(served.steps.log, ["init one", "ended"])
     })
   )

@@ -1,0 +1,51 @@
+/**
+ * Whose turn it is to write: the responses of a connection, one after the other.
+ */
+import * as Effect from "effect/Effect"
+
+/** One response, which says when it is over. */
+export interface Turn {
+  /** Its turn has come, although the connection may have ended by then. */
+  readonly start: () => void
+  /** The connection has ended: whatever it waits for of the socket will not come. */
+  readonly abandon: () => void
+}
+
+export class Turns {
+  private readonly turns: Array<Turn> = []
+  private waiters: Array<() => void> = []
+
+  add(turn: Turn): void {
+    this.turns.push(turn)
+    if (this.turns.length === 1) turn.start()
+  }
+
+  /** The first response is over. */
+  over(): void {
+    this.turns.shift()
+    const [next] = this.turns
+    if (next === undefined) this.settle()
+    else next.start()
+  }
+
+  private settle(): void {
+    const { waiters } = this
+    this.waiters = []
+    for (const settled of waiters) settled()
+  }
+
+  /** The connection has ended. */
+  abandon(): void {
+    this.turns[0]?.abandon()
+  }
+
+  /** Waits until all are over. */
+  readonly settled: Effect.Effect<void> = Effect.callback((resume) => {
+    const settled = () => resume(Effect.void)
+    this.waiters.push(settled)
+    if (this.turns.length === 0) this.settle()
+    return Effect.sync(() => {
+      this.waiters = this.waiters.filter((each) => each !== settled)
+    })
+  })
+}

@@ -20,6 +20,7 @@ import type * as Transport from "../wire/Transport.ts"
 import { type ConnectionEvent, ConnectionEvents, type ConnectionInfo, unheard } from "./ConnectionEvents.ts"
 import * as Control from "./Control.ts"
 import * as Heartbeat from "./Heartbeat.ts"
+import { QueryLimit } from "./QueryLimit.ts"
 import { type Host, Responses, type Told } from "./Responses.ts"
 import { millis, type Settings } from "./Settings.ts"
 import type { ControlStatistics, HeartbeatStatistics } from "./Statistics.ts"
@@ -190,7 +191,12 @@ class Session implements Connection, FrameSocket.Reader, Heartbeat.Listener, Hos
         listener: this
       })
       heartbeat.setDeadline("idle", clock.currentTimeMillisUnsafe() + millis(settings.idleTimeout))
-      const responses = new Responses(this, engine, frames.writer, settings)
+      const responses = new Responses(this, {
+        engine,
+        limit: yield* QueryLimit,
+        writer: frames.writer,
+        settings
+      })
       this.open = { scope, context, clock, transport, frames, heartbeat, responses }
       frames.read(this)
     })

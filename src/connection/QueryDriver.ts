@@ -25,6 +25,7 @@ import {
 } from "../engine/QueryEngine.ts"
 import * as Frame from "../wire/Frame.ts"
 import type * as FrameWriter from "../wire/FrameWriter.ts"
+import type * as QueryLimit from "./QueryLimit.ts"
 import { type End, ResponseBuffer, type Settings } from "./ResponseBuffer.ts"
 import type { QueryDriverReason, QueryDriverStatistics } from "./Statistics.ts"
 import type { Turn } from "./Turns.ts"
@@ -40,6 +41,7 @@ export type Outcome =
 /** What the drivers of a connection share: where a query goes, and who hears of it. */
 export interface Host {
   readonly engine: QueryEngine["Service"]
+  readonly limit: Pick<QueryLimit.Limit, "enter" | "leave" | "overloaded">
   readonly writer: Pick<FrameWriter.FrameWriter, "submit" | "submitSoon" | "withdraw" | "copies">
   readonly settings: Settings
   /** Makes a request known, and goes on when that is done. */
@@ -82,7 +84,7 @@ const noFrames: ReadonlyArray<Frame.Frame> = []
 
 const isChunk = (type: Frame.Type): boolean => type === Frame.Type.Intermediate || type === Frame.Type.Final
 
-class Driver implements QueryDriver, FrameWriter.Submission {
+class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
   private readonly host: Host
   private readonly request: Uint8Array
   private readonly scope = Scope.makeUnsafe()
@@ -91,6 +93,7 @@ class Driver implements QueryDriver, FrameWriter.Submission {
   private fiber: Fiber.Fiber<void, FillError> | undefined
   /** The query has ended, and what is left is to write the rest of the response. */
   private filled = false
+  private place: "none" | "waiting" | "running" = "none"
   private muted = false
   private over = false
   private failure: Exit.Exit<never, FrameWriter.Failure> | undefined
@@ -133,7 +136,29 @@ class Driver implements QueryDriver, FrameWriter.Submission {
     else this.fiber.addObserver(this.whenFilled)
   }
 
-  private readonly fill = (): Effect.Effect<void, FillError, Scope.Scope> =>
+  /** Takes its place in one step, in which nobody can come in between. */
+  private readonly fill = (): Effect.Effect<void, FillError, Scope.Scope> => {
+    const place = this.host.limit.enter(this)
+    if (place === "full") return Effect.fail(this.host.limit.overloaded())
+    this.place = place
+    return place === "running" ? this.query() : Effect.andThen(this.called, Effect.suspend(this.query))
+  }
+
+  private get called(): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      this.wake = () => {
+        if (this.place === "running") resume(Effect.void)
+      }
+      this.wake()
+    })
+  }
+
+  call(): void {
+    this.place = "running"
+    this.wake?.()
+  }
+
+  private readonly query = (): Effect.Effect<void, FillError, Scope.Scope> =>
     Effect.flatMap(this.host.engine.init(this.request), (accepted) => {
       const told = this.host.accepted(accepted.payload, accepted.timeout)
       return told === Effect.void ? this.stream(accepted) : Effect.andThen(told, this.stream(accepted))
@@ -176,7 +201,14 @@ class Driver implements QueryDriver, FrameWriter.Submission {
   /** That a stream is done is not a failure to the query's finalizers. */
   private readonly close = (exit: Exit.Exit<void, FillError>): Effect.Effect<void> | undefined => {
     const done = Exit.isFailure(exit) && Pull.isDoneCause(exit.cause)
-    return Scope.closeUnsafe(this.scope, done ? Exit.void : exit)
+    const closed = Scope.closeUnsafe(this.scope, done ? Exit.void : exit)
+    if (closed !== undefined) return Effect.ensuring(closed, Effect.sync(this.leave))
+    this.leave()
+    return undefined
+  }
+
+  private readonly leave = (): void => {
+    if (this.place !== "none") this.host.limit.leave(this)
   }
 
   private readonly whenFilled = (exit: Exit.Exit<void, FillError>): void => {

@@ -44,8 +44,17 @@ export interface Host {
   readonly writeFailed: (error: FrameWriter.Failure) => void
 }
 
-export class Responses implements QueryDriver.Host, ServerAnswer.Host {
+/** What a connection's responses work with. */
+export interface Parts {
   readonly engine: QueryDriver.Host["engine"]
+  readonly limit: QueryDriver.Host["limit"]
+  readonly writer: FrameWriter.FrameWriter
+  readonly settings: Settings
+}
+
+export class Responses implements QueryDriver.Host, ServerAnswer.Host {
+  readonly engine: Parts["engine"]
+  readonly limit: Parts["limit"]
   readonly writer: FrameWriter.FrameWriter
   readonly settings: Settings
   readonly fork: Host["fork"]
@@ -60,14 +69,10 @@ export class Responses implements QueryDriver.Host, ServerAnswer.Host {
   private startedAt = 0
   private timeoutMillis = 0
 
-  constructor(
-    host: Host,
-    engine: QueryDriver.Host["engine"],
-    writer: FrameWriter.FrameWriter,
-    settings: Settings
-  ) {
+  constructor(host: Host, { engine, limit, settings, writer }: Parts) {
     this.host = host
     this.engine = engine
+    this.limit = limit
     this.writer = writer
     this.settings = settings
     this.fork = (query, scope) => host.fork(query, scope)

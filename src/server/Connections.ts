@@ -11,11 +11,11 @@ import * as Scope from "effect/Scope"
 import * as Alarms from "../connection/Alarms.ts"
 import * as Connection from "../connection/Connection.ts"
 import type { ConnectionInfo } from "../connection/ConnectionEvents.ts"
+import * as QueryLimit from "../connection/QueryLimit.ts"
 import type { Settings } from "../connection/Settings.ts"
 import { QueryEngine } from "../engine/QueryEngine.ts"
 import type * as Transport from "../wire/Transport.ts"
 import * as Admission from "./Admission.ts"
-import * as QueryLimit from "./QueryLimit.ts"
 import { Shutdown } from "./Shutdown.ts"
 
 export interface Options extends Settings, Admission.Limits, QueryLimit.Options {
@@ -48,12 +48,12 @@ export interface Connections {
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Connections, never, QueryEngine | Scope.Scope> {
-  const engine = QueryLimit.make(yield* QueryEngine, options)
   const fibers = yield* Scope.make()
   // Closed when the last connection has ended: until then hearts beat.
   const waking = yield* Scope.make()
   const context = (yield* Effect.context<never>()).pipe(
-    Context.add(QueryEngine, engine),
+    Context.add(QueryEngine, yield* QueryEngine),
+    Context.add(QueryLimit.QueryLimit, new QueryLimit.Limit(options)),
     Context.add(Alarms.Shared, yield* Scope.provide(Alarms.make, waking))
   )
   const runFork = Effect.runForkWith(context)

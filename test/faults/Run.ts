@@ -8,9 +8,9 @@ import * as Client from "../../src/client/Client.ts"
 import type { ClientError } from "../../src/client/ClientError.ts"
 import * as Connection from "../../src/connection/Connection.ts"
 import { type ConnectionEvent, ConnectionEvents } from "../../src/connection/ConnectionEvents.ts"
+import * as QueryLimit from "../../src/connection/QueryLimit.ts"
 import * as Settings from "../../src/connection/Settings.ts"
 import { QueryEngine, type QueryFailed, type QueryRejected } from "../../src/engine/QueryEngine.ts"
-import * as QueryLimit from "../../src/server/QueryLimit.ts"
 import * as FaultySocket from "../../src/testing/FaultySocket.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as StepEngine from "../../src/testing/StepEngine.ts"
@@ -44,8 +44,6 @@ const settings: Settings.Settings = {
 
 const clientSettings = { heartbeatTolerance: 3000, cancelTimeout: 2000, writeTimeout: 3000 }
 
-const body = new Uint8Array(0)
-
 /** No limit of the two ends is longer. Who has not ended by then hangs. */
 const limitMillis = 60_000
 export const tickMillis = 100
@@ -60,7 +58,7 @@ export const run = Effect.fnUntraced(function* (
   const [near, far] = yield* MemorySocket.pair()
   const faulty = FaultySocket.make(side === "server" ? near : far, plan)
   const engine = yield* StepEngine.make({ finalizerMillis: conversation.finalizerMillis })
-  const limited = QueryLimit.make(engine.engine, { maxConcurrentQueries: 1, maxQueuedQueries: 0 })
+  const limit = new QueryLimit.Limit({ maxConcurrentQueries: 1, maxQueuedQueries: 0 })
   const events: Array<ConnectionEvent["_tag"]> = []
   let detail = ""
   const living = new Living()
@@ -68,7 +66,8 @@ export const run = Effect.fnUntraced(function* (
   const wired = living.socket(side === "server" ? faulty.socket : near)
   const connection = Connection.make(Transport.fromSocket(wired), { info: () => Served.info, settings })
   const serving = yield* connection.run.pipe(
-    Effect.provideService(QueryEngine, limited),
+    Effect.provideService(QueryEngine, engine.engine),
+    Effect.provideService(QueryLimit.QueryLimit, limit),
     Effect.provideService(ConnectionEvents, {
       publish: (event) =>
         Effect.sync(() => {
@@ -102,9 +101,6 @@ export const run = Effect.fnUntraced(function* (
     elapsedMillis += tickMillis
   }
 
-  const queries = [...engine.log]
-  // Detached: nobody moves the Clock on for the end of this one.
-  const next = yield* Effect.forkDetach(Effect.scoped(limited.init(body)), { startImmediately: true })
   const { outcome, problems } = Judge.judge({
     conversation,
     side,
@@ -112,13 +108,13 @@ export const run = Effect.fnUntraced(function* (
     failed: faulty.failed(),
     client: using.pollUnsafe(),
     server: serving.pollUnsafe(),
-    queries,
-    placeIsFree: engine.log.length > queries.length,
+    queries: engine.log,
+    placeIsFree: limit.enter({ call: () => {} }) === "running",
     events,
     detail,
     living
   })
   // What hangs has been judged by now.
-  for (const fiber of [script, serving, using, next]) fiber.interruptUnsafe()
+  for (const fiber of [script, serving, using]) fiber.interruptUnsafe()
   return { elapsedMillis, outcome, failed: faulty.failed(), events: events.join(" "), problems }
 })

@@ -3,17 +3,14 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Scope from "effect/Scope"
 import type * as ClientControl from "../../src/client/ClientControl.ts"
 import type * as Control from "../../src/connection/Control.ts"
 import type * as Heartbeat from "../../src/connection/Heartbeat.ts"
-import type { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import type * as QueryLimit from "../../src/connection/QueryLimit.ts"
 import type * as Admission from "../../src/server/Admission.ts"
-import type * as QueryLimit from "../../src/server/QueryLimit.ts"
 import type * as Shutdown from "../../src/server/Shutdown.ts"
 import type * as Frame from "../../src/wire/Frame.ts"
 
-type Engine = QueryEngine["Service"]
 export type Change<A> = (real: A) => A
 
 /** The bugs that can be planted: what becomes of the real code while a test runs. */
@@ -26,7 +23,7 @@ export interface Planted {
   readonly sent: (sent: ReadonlyArray<Uint8Array>, offered: ReadonlyArray<Uint8Array>) => typeof sent
   readonly admission: Change<typeof Admission.Admission>
   readonly shutdown: Change<typeof Shutdown.Shutdown>
-  readonly limit: Change<typeof QueryLimit.make>
+  readonly limit: Change<typeof QueryLimit.Limit>
 }
 
 export interface Bug {
@@ -35,6 +32,19 @@ export interface Bug {
   /** What the simulation has to say about it. */
   readonly found: RegExp
 }
+
+/** Limits that are off by so many. */
+const changed =
+  (by: Partial<QueryLimit.Options>): Planted["limit"] =>
+  (Real) =>
+    class extends Real {
+      constructor({ maxConcurrentQueries, maxQueuedQueries }: QueryLimit.Options) {
+        super({
+          maxConcurrentQueries: maxConcurrentQueries + (by.maxConcurrentQueries ?? 0),
+          maxQueuedQueries: Math.max(0, maxQueuedQueries + (by.maxQueuedQueries ?? 0))
+        })
+      }
+    }
 
 /** Those of a connection and a client first, then those of a whole server. */
 export const bugs: ReadonlyArray<Bug> = [
@@ -259,60 +269,67 @@ export const bugs: ReadonlyArray<Bug> = [
   },
   {
     name: "one query too many runs",
-    plant: {
-      limit: (make) => (engine, options) =>
-        make(engine, { ...options, maxConcurrentQueries: options.maxConcurrentQueries + 1 })
-    },
+    plant: { limit: changed({ maxConcurrentQueries: 1 }) },
     found: /queries run/
   },
   {
     name: "one query too many waits",
-    plant: {
-      limit: (make) => (engine, options) =>
-        make(engine, { ...options, maxQueuedQueries: options.maxQueuedQueries + 1 })
-    },
+    plant: { limit: changed({ maxQueuedQueries: 1 }) },
     found: /queries wait/
   },
   {
     name: "a query is turned away although there is a place in the queue",
-    plant: {
-      limit: (make) => (engine, options) =>
-        make(engine, { ...options, maxQueuedQueries: Math.max(0, options.maxQueuedQueries - 1) })
-    },
+    plant: { limit: changed({ maxQueuedQueries: -1 }) },
     found: /overloaded after/
   },
   {
-    name: "a query is held up on its way to the queue",
+    name: "a query that waits is overtaken",
     plant: {
-      limit: (make) => (engine, options) => {
-        const limited = make(engine, options)
-        return {
-          init: (request) =>
-            Effect.andThen(Effect.sleep((request.at(-1) ?? 0) % 2 === 0 ? 20 : 0), limited.init(request))
+      limit: (Real) =>
+        class extends Real {
+          private readonly queue: Array<QueryLimit.Place> = []
+          override enter(place: QueryLimit.Place): ReturnType<QueryLimit.Limit["enter"]> {
+            const entered = super.enter(place)
+            if (entered === "waiting") this.queue.unshift(place)
+            return entered
+          }
+          override leave(place: QueryLimit.Place): void {
+            // Those who have waited longest go to the end of the queue.
+            for (const waiting of this.queue.splice(0)) {
+              const waits = waiting !== place && this.waits(waiting)
+              if (waits) super.enter(waiting)
+            }
+            super.leave(place)
+          }
+          private waits(place: QueryLimit.Place): boolean {
+            const { waiting } = this as unknown as { readonly waiting: Set<QueryLimit.Place> }
+            return waiting.delete(place)
+          }
         }
-      }
     },
     found: /queries wait|was overtaken|waits while/
   },
   {
     name: "a permit is lost when a query is cancelled that waits for one",
     plant: {
-      limit: (make) => (engine, options) => {
-        const begun = new Set<Uint8Array>()
-        const begin: Engine["init"] = (request) =>
-          Effect.suspend(() => engine.init(begun.add(request) && request))
-        const limited = make({ init: begin }, options)
-        const forever = Scope.makeUnsafe()
-        const lose = Effect.forkIn(
-          Effect.ignore(Scope.provide(limited.init(new Uint8Array(0)), forever)),
-          forever
-        )
-        return {
-          init: (request) =>
-            Effect.onInterrupt(limited.init(request), () => (begun.has(request) ? Effect.void : lose))
+      limit: (Real) =>
+        class extends Real {
+          private readonly waiters = new Set<QueryLimit.Place>()
+          override enter(place: QueryLimit.Place): ReturnType<QueryLimit.Limit["enter"]> {
+            const entered = super.enter({
+              call: () => {
+                this.waiters.delete(place)
+                place.call()
+              }
+            })
+            if (entered === "waiting") this.waiters.add(place)
+            return entered
+          }
+          override leave(place: QueryLimit.Place): void {
+            if (!this.waiters.delete(place)) super.leave(place)
+          }
         }
-      }
     },
-    found: /waits while only|overloaded after/
+    found: /waits while|overloaded after/
   }
 ]

@@ -6,9 +6,9 @@ import { afterEach, vi } from "vitest"
 import type * as ClientControl from "../../src/client/ClientControl.ts"
 import type * as Control from "../../src/connection/Control.ts"
 import type * as Heartbeat from "../../src/connection/Heartbeat.ts"
+import type * as QueryLimit from "../../src/connection/QueryLimit.ts"
 import type * as ResponseBuffer from "../../src/connection/ResponseBuffer.ts"
 import type * as Admission from "../../src/server/Admission.ts"
-import type * as QueryLimit from "../../src/server/QueryLimit.ts"
 import type * as Shutdown from "../../src/server/Shutdown.ts"
 import type * as Frame from "../../src/wire/Frame.ts"
 import { bugs, type Planted } from "./Bugs.ts"
@@ -81,10 +81,11 @@ vi.mock("../../src/server/Shutdown.ts", async (original) => {
   return { ...real, Shutdown: new Proxy(real.Shutdown, { construct }) }
 })
 
-vi.mock("../../src/server/QueryLimit.ts", async (original) => {
+vi.mock("../../src/connection/QueryLimit.ts", async (original) => {
   const real = await original<typeof QueryLimit>()
-  const make: typeof real.make = (engine, options) => planted.limit(real.make)(engine, options)
-  return { ...real, make }
+  const construct = (Real: typeof real.Limit, [options]: [QueryLimit.Options]) =>
+    new (planted.limit(Real))(options)
+  return { ...real, Limit: new Proxy(real.Limit, { construct }) }
 })
 
 const mostSeeds = 500

@@ -238,10 +238,11 @@ class Session implements Connection, FrameSocket.Reader, Heartbeat.Listener, Hos
     this.open?.heartbeat.setDeadline(deadline, at)
   }
 
-  fork<E>(query: Effect.Effect<void, E, Scope.Scope>, own: Scope.Scope): Fiber.Fiber<void, E> | undefined {
+  fork<E>(effect: Effect.Effect<void, E, Scope.Scope>, own?: Scope.Scope): Fiber.Fiber<void, E> | undefined {
     if (this.open === undefined || this.state._tag === "Closed") return undefined
     const { context, scope } = this.open
-    const fiber = Effect.runForkWith(Context.add(context, Scope.Scope, own))(query)
+    const run = own === undefined ? context : Context.add(context, Scope.Scope, own)
+    const fiber = Effect.runForkWith(run)(effect)
     return fiber.pollUnsafe() === undefined ? Fiber.runIn(fiber, scope) : fiber
   }
 

@@ -49,7 +49,7 @@ export interface Host {
   /** Runs a query in a fiber of the connection, which starts at once; `undefined` if the connection has ended. */
   readonly fork: <E>(
     query: Effect.Effect<void, E, Scope.Scope>,
-    scope: Scope.Scope
+    scope?: Scope.Scope
   ) => Fiber.Fiber<void, E> | undefined
   readonly isOpen: boolean
   /** The engine accepted. Runs before the accept is written. */

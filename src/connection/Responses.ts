@@ -32,7 +32,7 @@ export type Told = ConnectionEvent extends infer E
 export interface Host {
   readonly state: Control.State
   readonly dispatch: (event: Control.Event) => void
-  /** Runs an effect in a fiber of the connection, which starts at once and sees this scope. */
+  /** Runs an effect in a fiber of the connection, which starts at once and sees this scope, or the connection's. */
   readonly fork: QueryDriver.Host["fork"]
   /** Runs an effect to its end, also while the connection ends. */
   readonly finish: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
@@ -75,7 +75,7 @@ export class Responses implements QueryDriver.Host, ServerAnswer.Host {
     this.limit = limit
     this.writer = writer
     this.settings = settings
-    this.fork = (query, scope) => host.fork(query, scope)
+    this.fork = (effect, scope) => host.fork(effect, scope)
     this.writeFailed = (error) => host.writeFailed(error)
   }
 
@@ -121,7 +121,10 @@ export class Responses implements QueryDriver.Host, ServerAnswer.Host {
   }
 
   announce(request: Uint8Array, then: () => void): void {
-    this.tell({ _tag: "Request", body: request }, then)
+    const published = this.host.publish({ _tag: "Request", body: request })
+    if (published === Effect.void) then()
+    // The end of the connection waits for the events that it brings, but for no other.
+    else (this.host.fork(published) ?? this.host.finish(published)).addObserver(then)
   }
 
   accepted(payload: Uint8Array, timeout: Duration.Input | undefined): Effect.Effect<void> {

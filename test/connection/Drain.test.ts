@@ -310,4 +310,23 @@ describe("interruption", () => {
       assert.strictEqual(served.tags(), "Closed")
     })
   )
+
+  for (const tag of ["Request", "Accepted"] as const) {
+    it.effect(`while ${tag} is being made known still tells of the end`, () =>
+      Effect.gen(function* () {
+        const served = yield* Served.open({
+          publish: (event) => (event._tag === tag ? Effect.never : Effect.void)
+        })
+        yield* served.steps.step(accept)
+        yield* served.peer.request("one")
+        yield* Served.settle
+        yield* Fiber.interrupt(served.fiber)
+        assert.strictEqual(
+          served.tags(),
+          tag === "Request" ? "Opened Aborted Closed" : "Opened Request Aborted Closed"
+        )
+        assert.deepStrictEqual(served.steps.log, tag === "Request" ? [] : ["init one", "ended"])
+      })
+    )
+  }
 })

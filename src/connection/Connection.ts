@@ -299,12 +299,15 @@ const expired = {
   query: { _tag: "QueryExpired" }
 } as const satisfies Record<Heartbeat.Deadline, Control.Event>
 
+const request: Control.Event = { _tag: "Request" }
+const cancel: Control.Event = { _tag: "Cancel" }
+
 const frameEvent = (frame: Frame.Frame): Control.Event => {
   switch (frame.type) {
     case Frame.Type.Request:
-      return { _tag: "Request" }
+      return request
     case Frame.Type.Cancel:
-      return { _tag: "Cancel" }
+      return cancel
     default:
       return { _tag: "Unexpected", detail: `${Frame.name(frame.type)} from a client` }
   }

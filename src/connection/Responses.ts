@@ -44,6 +44,9 @@ export interface Host {
   readonly writeFailed: (error: FrameWriter.Failure) => void
 }
 
+const acceptBegun: Control.Event = { _tag: "AcceptBegun" }
+const terminalBegun: Control.Event = { _tag: "TerminalBegun" }
+
 /** What a connection's responses work with. */
 export interface Parts {
   readonly engine: QueryDriver.Host["engine"]
@@ -134,7 +137,7 @@ export class Responses implements QueryDriver.Host, ServerAnswer.Host {
 
   acceptBegun(): void {
     this.accepts++
-    this.host.dispatch({ _tag: "AcceptBegun" })
+    this.host.dispatch(acceptBegun)
     // Not before: the response would be a reject, and that says that nothing was run.
     this.host.setDeadline("query", this.startedAt + this.timeoutMillis)
   }
@@ -142,7 +145,7 @@ export class Responses implements QueryDriver.Host, ServerAnswer.Host {
   terminalBegun(): void {
     this.host.setDeadline("query", Number.POSITIVE_INFINITY)
     this.host.setDeadline("idle", this.host.now() + millis(this.settings.idleTimeout))
-    this.host.dispatch({ _tag: "TerminalBegun" })
+    this.host.dispatch(terminalBegun)
   }
 
   died(cause: Cause.Cause<unknown>): Uint8Array {

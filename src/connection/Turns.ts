@@ -24,14 +24,12 @@ export class Turns {
   over(): void {
     this.turns.shift()
     const [next] = this.turns
-    if (next === undefined) this.settle()
-    else next.start()
+    if (next !== undefined) next.start()
+    else if (this.waiters.length > 0) this.settle()
   }
 
   private settle(): void {
-    const { waiters } = this
-    this.waiters = []
-    for (const settled of waiters) settled()
+    for (const settled of this.waiters.splice(0)) settled()
   }
 
   /** The connection has ended. */

@@ -87,3 +87,6 @@ const fetch = ({ bytes }: Strings, row: number, size: number): Uint8Array =>
 const forget = ({ buffer }: Uint8Array): void => {
   ;(buffer as ArrayBuffer).transfer(0)
 }
+
+/** Gives up the entries, when all that is wanted has been copied. */
+export const close = ({ bytes }: Strings): void => forget(bytes)

@@ -64,4 +64,5 @@ function* pieces(
     for (let at = 0; at < bytes.length; at += maxPieceBytes) yield bytes.subarray(at, at + maxPieceBytes)
     from = to
   }
+  Strings.close(strings)
 }

@@ -238,7 +238,8 @@ class Session implements ClientConnection, FrameSocket.Reader, Line {
     this.current = exchange
     this.isWritten = false
     this.submission = { take: () => this.take(exchange), ended: this.onRequestWritten }
-    this.parts.frames.writer.submit(this.submission)
+    // Together with those of other connections: a server that is woken for one of them goes on with all.
+    this.parts.frames.writer.submitSoon(this.submission)
   }
 
   private take(exchange: Exchange): ReadonlyArray<Frame.Frame> {

@@ -10,6 +10,7 @@ import * as Client from "../../src/client/Client.ts"
 import type { Settings } from "../../src/client/Settings.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as Frame from "../../src/wire/Frame.ts"
+import * as Served from "../support/Served.ts"
 import * as ServerPeer from "../support/ServerPeer.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
@@ -266,6 +267,7 @@ describe("a server that takes no request", () => {
       const fiber = yield* Effect.forkChild(Effect.scoped(client.request(new Uint8Array(1000))), {
         startImmediately: true
       })
+      yield* Served.settle
       const interrupting = yield* Effect.forkChild(Fiber.interrupt(fiber), { startImmediately: true })
       yield* TestClock.adjust("4999 millis")
       assert.isUndefined(interrupting.pollUnsafe())

@@ -165,12 +165,14 @@ export class Exchange {
   }
 
   private wait<A>(poll: () => A | undefined, resume: (result: A) => void): void {
-    this.waiter = () => {
+    // A closure written straight into a property is of V8's old generation, and what it refers to follows it.
+    const waiter = () => {
       const result = poll()
       if (result === undefined) return
       this.waiter = undefined
       resume(result)
     }
+    this.waiter = waiter
   }
 }
 

@@ -190,11 +190,13 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
   /** Waits for the writer to make room in the buffer. */
   private get room(): Effect.Effect<void, FrameWriter.Failure> {
     return Effect.callback((resume) => {
-      this.wake = () => {
+      // A closure written straight into a property is of V8's old generation, and what it refers to follows it.
+      const wake = () => {
         if (this.failure !== undefined) resume(this.failure)
         else if (!this.buffer.isFull) resume(Effect.void)
       }
-      this.wake()
+      this.wake = wake
+      wake()
     })
   }
 

@@ -238,7 +238,8 @@ class Writer implements FrameWriter {
 
   submitSoon(submission: Submission): void {
     this.enqueue(submission)
-    this.parts.budget.nextTurn(this.pump, this.dispatcher)
+    // After a write that is under way the queue has its turn anyway.
+    if (this.current === undefined) this.parts.budget.nextTurn(this.pump, this.dispatcher)
   }
 
   withdraw(submission: Submission): void {

@@ -31,18 +31,13 @@ export class Budget {
   }
 
   /**
-   * Calls `resume` in a later turn of the event loop, unless it is taken back by then. Writers come in the
-   * order in which they began to wait, as many in a turn as the budget lasts for: whoever comes again waits
-   * behind those that have not had their turn.
+   * Calls `resume` in a later turn of the event loop, once however often that is asked for. Writers come in
+   * the order in which they began to wait, as many in a turn as the budget lasts for: whoever comes again
+   * waits behind those that have not had their turn.
    */
   nextTurn(resume: () => void, dispatcher: SchedulerDispatcher): void {
     this.waiting.add(resume)
     this.schedule(dispatcher)
-  }
-
-  /** Takes back a {@link nextTurn} that has not come. */
-  leave(resume: () => void): void {
-    this.waiting.delete(resume)
   }
 
   private schedule(dispatcher: SchedulerDispatcher): void {
@@ -51,9 +46,12 @@ export class Budget {
     dispatcher.scheduleTask(() => {
       this.scheduled = false
       this.spent = 0
-      for (const resume of [...this.waiting]) {
-        if (this.exhausted) break
-        if (this.waiting.delete(resume)) resume()
+      let turns = this.waiting.size
+      for (const resume of this.waiting) {
+        // Those that come again have gone to the end.
+        if (turns-- === 0 || this.exhausted) break
+        this.waiting.delete(resume)
+        resume()
       }
       if (this.waiting.size > 0) this.schedule(dispatcher)
     }, 0)

@@ -146,10 +146,9 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
 
   private get called(): Effect.Effect<void> {
     return Effect.callback((resume) => {
-      this.wake = () => {
+      this.wakeWith(() => {
         if (this.place === "running") resume(Effect.void)
-      }
-      this.wake()
+      })
     })
   }
 
@@ -190,14 +189,17 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
   /** Waits for the writer to make room in the buffer. */
   private get room(): Effect.Effect<void, FrameWriter.Failure> {
     return Effect.callback((resume) => {
-      // A closure written straight into a property is of V8's old generation, and what it refers to follows it.
-      const wake = () => {
+      this.wakeWith(() => {
         if (this.failure !== undefined) resume(this.failure)
         else if (!this.buffer.isFull) resume(Effect.void)
-      }
-      this.wake = wake
-      wake()
+      })
     })
+  }
+
+  // A closure written straight into a property is of V8's old generation, and what it refers to follows it.
+  private wakeWith(wake: () => void): void {
+    this.wake = wake
+    wake()
   }
 
   /** That a stream is done is not a failure to the query's finalizers. */

@@ -35,22 +35,31 @@ export class Alarms {
     this.parts = parts
   }
 
-  /** Sets for when a sleeper, which was to be woken at `before`, is woken: in milliseconds of the Clock, or never. */
-  move(sleeper: Sleeper, before: number, at: number): void {
+  /**
+   * Sets for when a sleeper, which was to be woken at `before`, is woken, and returns it: in milliseconds of the
+   * Clock, or never. Where somebody is woken not more than `early` before that time, it is woken with him.
+   */
+  move(sleeper: Sleeper, before: number, at: number, early = 0): number {
     this.sleepers.get(before)?.delete(sleeper)
-    if (at === never) return
-    const others = this.sleepers.get(at)
-    if (others === undefined) this.insert(at, sleeper)
-    else others.add(sleeper)
+    if (at === never) return never
+    const time = this.join(sleeper, at, early)
     // A time sooner than the fiber's next look wakes it; later ones cost nothing.
-    if (at < this.wakesAt) this.start()
+    if (time < this.wakesAt) this.start()
+    return time
   }
 
-  private insert(at: number, sleeper: Sleeper): void {
+  private join(sleeper: Sleeper, at: number, early: number): number {
+    const { times } = this
+    let place = times.length
+    while (place > 0 && (times[place - 1] ?? never) > at) place--
+    const near = times[place - 1]
+    if (near !== undefined && near >= at - early) {
+      this.sleepers.get(near)?.add(sleeper)
+      return near
+    }
     this.sleepers.set(at, new Set([sleeper]))
-    let place = this.times.length
-    while (place > 0 && (this.times[place - 1] ?? never) > at) place--
-    this.times.splice(place, 0, at)
+    times.splice(place, 0, at)
+    return at
   }
 
   private start(): void {

@@ -47,6 +47,12 @@ export const dueAt = (
   writer: Pick<FrameWriter.FrameWriter, "isWriting" | "lastWriteAt">
 ): number => (writer.isWriting() ? now : writer.lastWriteAt()) + intervalMillis
 
+/**
+ * How much too early a heartbeat may be, as a share of the interval. Hearts that are due at about the same time
+ * beat together: to wake the thread for each of thousands would cost more than their writes.
+ */
+const earlyShare = 0.01
+
 /** Starts the heartbeat of a connection in the scope. */
 export const make = Effect.fnUntraced(function* (
   options: Options
@@ -66,14 +72,22 @@ interface Parts extends Options {
   readonly clock: Clock.Clock
 }
 
+// What a beat looks at lies in the object itself: over thousands of idle connections each step to another one is
+// a miss of the processor's caches.
 class Pulse implements Heartbeat, FrameWriter.Submission, Alarms.Sleeper {
-  private readonly parts: Parts
+  private readonly alarms: Alarms.Alarms
+  private readonly clock: Clock.Clock
+  private readonly writer: Options["writer"]
+  private readonly listener: Listener
   private readonly intervalMillis: number
+  private readonly earlyMillis: number
   private readonly at: Record<Deadline, number> = {
     idle: Alarms.never,
     request: Alarms.never,
     query: Alarms.never
   }
+  /** The soonest of the deadlines. */
+  private soonest = Alarms.never
   private wakeAt = Alarms.never
   private stopped = false
   private beating = false
@@ -82,13 +96,17 @@ class Pulse implements Heartbeat, FrameWriter.Submission, Alarms.Sleeper {
   private waits = 0
 
   constructor(parts: Parts) {
-    this.parts = parts
+    this.alarms = parts.alarms
+    this.clock = parts.clock
+    this.writer = parts.writer
+    this.listener = parts.listener
     // An interval of nothing would leave room for nothing else.
     this.intervalMillis = Math.max(1, parts.intervalMillis)
+    this.earlyMillis = Math.floor(Math.min(this.intervalMillis * earlyShare, Number.MAX_SAFE_INTEGER))
   }
 
   start(): void {
-    this.sleep(this.parts.clock.currentTimeMillisUnsafe())
+    this.sleep(this.clock.currentTimeMillisUnsafe())
   }
 
   stop(): void {
@@ -98,25 +116,28 @@ class Pulse implements Heartbeat, FrameWriter.Submission, Alarms.Sleeper {
 
   setDeadline(deadline: Deadline, time: number): void {
     this.at[deadline] = time
+    this.soonest = Math.min(this.at.idle, this.at.request, this.at.query)
     if (time < this.wakeAt) this.sleepUntil(time)
   }
 
-  private sleepUntil(time: number): void {
+  private sleepUntil(time: number, early = 0): void {
     if (this.stopped) return
-    this.parts.alarms.move(this, this.wakeAt, time)
-    this.wakeAt = time
+    this.wakeAt = this.alarms.move(this, this.wakeAt, time, early)
   }
 
   private sleep(now: number): void {
     this.waits++
-    this.sleepUntil(Math.min(this.due(now), this.at.idle, this.at.request, this.at.query))
+    const due = this.due(now)
+    // Deadlines are over at their time and not before.
+    if (due < this.soonest) this.sleepUntil(due, this.earlyMillis)
+    else this.sleepUntil(this.soonest)
   }
 
   // It does not wait for its heartbeats: a peer that reads none of them must not hold up the deadlines.
   wake(now: number): void {
     this.wakeAt = Alarms.never
-    if (this.due(now) <= now) this.beat()
-    this.expire(now)
+    if (this.due(now) - this.earlyMillis <= now) this.beat()
+    if (this.soonest <= now) this.expire(now)
     this.sleep(now)
   }
 
@@ -131,28 +152,28 @@ class Pulse implements Heartbeat, FrameWriter.Submission, Alarms.Sleeper {
 
   private due(now: number): number {
     if (this.failed) return Alarms.never
-    return this.beating ? now + this.intervalMillis : dueAt(now, this.intervalMillis, this.parts.writer)
+    return this.beating ? now + this.intervalMillis : dueAt(now, this.intervalMillis, this.writer)
   }
 
   private expire(now: number): void {
     for (const deadline of deadlines) {
       if (this.at[deadline] > now) continue
-      this.at[deadline] = Alarms.never
-      this.parts.listener.expired(deadline)
+      this.setDeadline(deadline, Alarms.never)
+      this.listener.expired(deadline)
     }
   }
 
   private beat(): void {
     this.beating = true
-    this.parts.writer.submit(this)
+    this.writer.submit(this)
   }
 
   readonly urgent = true
 
   /** Another write may have come first while this one waited for its turn. */
   take(): ReadonlyArray<Frame.Frame> {
-    const now = this.parts.clock.currentTimeMillisUnsafe()
-    if (dueAt(now, this.intervalMillis, this.parts.writer) > now) return noHeartbeat
+    const now = this.clock.currentTimeMillisUnsafe()
+    if (dueAt(now, this.intervalMillis, this.writer) - this.earlyMillis > now) return noHeartbeat
     this.messages++
     return heartbeat
   }
@@ -162,6 +183,6 @@ class Pulse implements Heartbeat, FrameWriter.Submission, Alarms.Sleeper {
     if (Exit.isSuccess(exit)) return
     this.failed = true
     const error = Cause.findErrorOption(exit.cause)
-    if (error._tag === "Some") this.parts.listener.writeFailed(error.value)
+    if (error._tag === "Some") this.listener.writeFailed(error.value)
   }
 }

@@ -53,6 +53,40 @@ describe("alarms", () => {
     })
   )
 
+  it.effect("wake a sleeper with another that is woken a little before its time, where it may be early", () =>
+    Effect.gen(function* () {
+      const alarms = yield* Alarms.make
+      const log: Array<string> = []
+      const set = (name: string, at: number, early: number) =>
+        alarms.move(sleeper(name, log), never, at, early)
+      assert.strictEqual(set("first", 100, 5), 100)
+      assert.strictEqual(set("second", 105, 5), 100)
+      assert.strictEqual(set("third", 106, 5), 106)
+      assert.strictEqual(set("exact", 107, 0), 107)
+      assert.strictEqual(set("latest", 110, 5), 107)
+      assert.strictEqual(set("before", 99, 5), 99)
+      assert.strictEqual(set("never", never, 5), never)
+      yield* TestClock.adjust(1000)
+      const times = ["before 99", "first 100", "second 100", "third 106", "exact 107", "latest 107"]
+      assert.deepStrictEqual(log, times)
+    })
+  )
+
+  it.effect("find a sleeper that was moved to be woken with another", () =>
+    Effect.gen(function* () {
+      const alarms = yield* Alarms.make
+      const log: Array<string> = []
+      alarms.move(sleeper("first", log), never, 100)
+      const second = sleeper("second", log)
+      const at = alarms.move(second, never, 103, 5)
+      alarms.move(second, at, 200)
+      yield* TestClock.adjust(150)
+      assert.deepStrictEqual(log, ["first 100"])
+      yield* TestClock.adjust(50)
+      assert.deepStrictEqual(log, ["first 100", "second 200"])
+    })
+  )
+
   it.effect("wake a sleeper whose time has passed in a later turn, never on the stack that set it", () =>
     Effect.gen(function* () {
       const alarms = yield* Alarms.make

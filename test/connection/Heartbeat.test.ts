@@ -3,12 +3,38 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as TestClock from "effect/testing/TestClock"
+import * as Alarms from "../../src/connection/Alarms.ts"
 import * as Heartbeat from "../../src/connection/Heartbeat.ts"
 import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import type * as FrameWriter from "../../src/wire/FrameWriter.ts"
 import * as Served from "../support/Served.ts"
 
 const heartbeatInterval = 5000
+
+/** The heartbeat of a connection that writes nothing else, and what it does by name and time. */
+const beating = (name: string, log: Array<string>) =>
+  Effect.gen(function* () {
+    const clock = yield* Clock.Clock
+    const now = () => clock.currentTimeMillisUnsafe()
+    let lastWriteAt = now()
+    return yield* Heartbeat.make({
+      intervalMillis: heartbeatInterval,
+      writer: {
+        submit: (submission) => {
+          assert.lengthOf(submission.take(), 1)
+          lastWriteAt = now()
+          log.push(`${name} ${lastWriteAt}`)
+          submission.ended(Exit.void)
+        },
+        isWriting: () => false,
+        lastWriteAt: () => lastWriteAt
+      },
+      listener: {
+        expired: (deadline) => void log.push(`${name} ${deadline} ${now()}`),
+        writeFailed: () => assert.fail()
+      }
+    })
+  })
 
 describe("a heartbeat", () => {
   it.effect("is written after every interval on an idle connection", () =>
@@ -102,6 +128,39 @@ describe("a heartbeat", () => {
       assert.strictEqual(yield* peer.next, "H")
       yield* TestClock.adjust(5000)
       assert.strictEqual(yield* peer.next, "H")
+    })
+  )
+
+  it.effect("comes with another that is due up to a hundredth of the interval sooner, and then with it", () =>
+    Effect.gen(function* () {
+      const alarms = yield* Alarms.make
+      const log: Array<string> = []
+      const open = (name: string) => Effect.provideService(beating(name, log), Alarms.Shared, alarms)
+      yield* open("a")
+      yield* TestClock.adjust(50)
+      yield* open("b")
+      yield* TestClock.adjust(1)
+      yield* open("c")
+      for (let i = 0; i < 200; i++) yield* TestClock.adjust(51)
+      assert.deepStrictEqual(log, ["a 5000", "b 5000", "c 5051", "a 10000", "b 10000", "c 10051"])
+    })
+  )
+
+  it.effect("that comes early brings no deadline with it", () =>
+    Effect.gen(function* () {
+      const alarms = yield* Alarms.make
+      const log: Array<string> = []
+      const open = (name: string) => Effect.provideService(beating(name, log), Alarms.Shared, alarms)
+      yield* open("a")
+      yield* TestClock.adjust(50)
+      const b = yield* open("b")
+      b.setDeadline("request", 5049)
+      b.setDeadline("query", 5051)
+      yield* TestClock.adjust(4950)
+      assert.deepStrictEqual(log, ["a 5000", "b 5000"])
+      yield* TestClock.adjust(49)
+      yield* TestClock.adjust(2)
+      assert.deepStrictEqual(log, ["a 5000", "b 5000", "b request 5049", "b query 5051"])
     })
   )
 

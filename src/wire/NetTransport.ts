@@ -19,6 +19,8 @@ const notWritable = (cause: unknown) => failed(new Socket.SocketWriteError({ cau
 /** How many bytes are read ahead of a receiver that pauses, besides what Node itself buffers. */
 const readAheadSize = 256 * 1024
 
+const nothing = new Uint8Array(0)
+
 /** The transport of a socket that is connected, and paused. */
 class NetTransport implements Transport.Transport {
   // A write is over when the kernel has taken all of it.
@@ -103,20 +105,21 @@ class NetTransport implements Transport.Transport {
     const { socket } = this
     if (!socket.writable) return Exit.fail(notWritable(socketClosed()))
     if (parts.length === 1) {
-      socket.write(parts[0], this.onWritten)
+      socket.write(parts[0])
     } else {
       socket.cork()
-      for (const part of parts) socket.write(part, this.onWritten)
+      for (const part of parts) socket.write(part)
       socket.uncork()
     }
     if (socket.writableLength === 0 && socket.errored === null) return Exit.void
+    // A callback costs a tick and garbage even where all is over by now, so only nothing behind it all has one.
+    socket.write(nothing, this.onWritten)
     this.written = written
     return undefined
   }
 
   private readonly onWritten = (error?: Error | null): void => {
-    if (error) this.settle(Exit.fail(notWritable(error)))
-    else if (this.socket.writableLength === 0) this.settle(Exit.void)
+    this.settle(error ? Exit.fail(notWritable(error)) : Exit.void)
   }
 
   private settle(exit: Exit.Exit<void, Socket.SocketError>): void {

@@ -180,7 +180,8 @@ export class FrameError extends Schema.TaggedError<FrameError>()("FrameError", {
  * error again. A header is judged as soon as it is complete, before any byte of the body.
  *
  * `end` tells a clean end of the input (`undefined`) from an end inside a frame. `partial` is true while some
- * but not all bytes of a frame have been received.
+ * but not all bytes of a frame have been received. `viewed` says whether a body that the last `push` appended is
+ * a view of its chunk.
  *
  * **Gotchas**
  *
@@ -190,6 +191,7 @@ export interface Decoder {
   readonly push: (chunk: Uint8Array, out: Array<Frame>) => FrameError | undefined
   readonly end: () => FrameError | undefined
   readonly partial: boolean
+  readonly viewed: boolean
 }
 
 const layout = (lengthCounts: LengthDelimited.LengthCounts): LengthDelimited.Layout => ({
@@ -258,6 +260,10 @@ class FrameDecoder implements Decoder {
 
   get partial(): boolean {
     return this.decoder.partial
+  }
+
+  get viewed(): boolean {
+    return this.decoder.viewed
   }
 
   private readonly emit = (tag: number, body: Uint8Array): void => {

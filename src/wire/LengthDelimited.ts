@@ -145,7 +145,7 @@ export type LengthDelimitedError = typeof LengthDelimitedError.Type
  * `end` tells a clean end of the input (`undefined`) from an end inside a frame, and fails the decoder in the
  * latter case. `partial` is true while some but not all bytes of a frame have been received; a failed decoder
  * has let go of them. `bufferedCapacity` is the size in bytes of the buffer in which a split body is being
- * gathered.
+ * gathered. `viewed` says whether a body that the last `push` emitted is a view of its chunk.
  *
  * **Gotchas**
  *
@@ -159,6 +159,7 @@ export interface Decoder<E = never> {
   ) => E | LengthDelimitedError | undefined
   readonly end: () => E | LengthDelimitedError | undefined
   readonly partial: boolean
+  readonly viewed: boolean
   readonly bufferedCapacity: number
 }
 
@@ -271,6 +272,7 @@ class DecoderImpl<E> implements Decoder<E> {
   private body = empty
   private bodyFilled = 0
 
+  viewed = false
   private failure: E | LengthDelimitedError | undefined = undefined
 
   constructor(options: Options<E>) {
@@ -293,6 +295,7 @@ class DecoderImpl<E> implements Decoder<E> {
     chunk: Uint8Array,
     emit: (tag: number, body: Uint8Array) => void
   ): E | LengthDelimitedError | undefined {
+    this.viewed = false
     if (this.failure !== undefined || chunk.length === 0) return this.failure
     if (!(this.maxFrameSize >= this.headerSize)) {
       return this.fail(
@@ -365,8 +368,7 @@ class DecoderImpl<E> implements Decoder<E> {
     const length = this.bodyLength
     if (this.bodyFilled === 0 && chunk.length - at >= length) {
       this.inBody = false
-      // The constructor rather than `subarray`, which would make Buffers of what Node hands over.
-      emit(this.tag, length === 0 ? empty : new Uint8Array(chunk.buffer, chunk.byteOffset + at, length))
+      emit(this.tag, length === 0 ? empty : this.view(chunk, at, length))
       return at + length
     }
     const end = Math.min(chunk.length, at + length - this.bodyFilled)
@@ -375,7 +377,7 @@ class DecoderImpl<E> implements Decoder<E> {
       this.bodyFilled += end - at
       const isLast = this.bodyFilled === length
       if (isLast) this.dropBody()
-      emit(isLast ? this.tag : partTag, new Uint8Array(chunk.buffer, chunk.byteOffset + at, end - at))
+      emit(isLast ? this.tag : partTag, this.view(chunk, at, end - at))
       return end
     }
     this.gather(chunk, at, end)
@@ -387,11 +389,19 @@ class DecoderImpl<E> implements Decoder<E> {
     return end
   }
 
+  /** The constructor rather than `subarray`, which would make Buffers of what Node hands over. */
+  private view(chunk: Uint8Array, at: number, length: number): Uint8Array {
+    this.viewed = true
+    return new Uint8Array(chunk.buffer, chunk.byteOffset + at, length)
+  }
+
   private gather(chunk: Uint8Array, start: number, end: number): void {
     const needed = this.bodyFilled + end - start
     if (needed > this.body.length) {
       const grown = uncleared(Math.min(this.bodyLength, Math.max(needed * 4, 256)))
       grown.set(this.body.subarray(0, this.bodyFilled))
+      // At once, and not by the garbage collector: nobody else has seen it.
+      if (this.bodyFilled > 0) this.body.buffer.transfer(0)
       this.body = grown
     }
     // A chunk that is all body, as those of a long body are, needs no view to be copied.

@@ -74,7 +74,7 @@ class NetTransport implements Transport.Transport {
 
   private readonly onData = (chunk: Uint8Array): void => {
     if (!this.paused) {
-      this.receiver?.received([chunk])
+      if (this.receiver?.received([chunk]) === false) release(chunk)
       return
     }
     this.held.push(chunk)
@@ -150,6 +150,19 @@ class NetTransport implements Transport.Transport {
     socket.off("close", this.onClose)
     socket.destroySoon()
   }
+}
+
+/** What is smaller is not worth it. */
+const leastReleased = 16 * 1024
+
+/**
+ * Gives the memory of a chunk back at once. Left to the garbage collector, the 64 KiB of each read of a long
+ * request count as growth of the heap, and make it mark all of that every few requests. Memory that may be shared with other
+ * chunks stays: of Node's pool a chunk is less than half, and of `ReadMemory` the first one lies at the beginning.
+ */
+const release = ({ buffer, byteOffset, length }: Uint8Array): void => {
+  const isAlone = byteOffset === 0 && length * 2 > buffer.byteLength
+  if (isAlone && length >= leastReleased && buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
 
 type Written = (exit: Exit.Exit<void, Socket.SocketError>) => void

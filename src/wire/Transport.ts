@@ -17,8 +17,8 @@ export type Chunks = NonEmptyReadonlyArray<Uint8Array>
 
 /** Whoever is given what arrives. */
 export interface Receiver {
-  /** The chunks that one read brought. */
-  readonly received: (chunks: Chunks) => void
+  /** The chunks that one read brought. Returns whether bytes of them are still referred to, and not copies. */
+  readonly received: (chunks: Chunks) => boolean
   /** Nothing follows. A `SocketCloseError` with code 1000 says that the peer has sent all it wanted to. */
   readonly ended: (cause: Cause.Cause<Socket.SocketError>) => void
 }

@@ -46,9 +46,10 @@ class Keeper implements Transport.Receiver {
   private readonly chunks: Array<Uint8Array> = []
   private end: Socket.SocketError | undefined
 
-  received(chunks: Transport.Chunks): void {
+  received(chunks: Transport.Chunks): boolean {
     assert.isUndefined(this.end)
     this.chunks.push(...chunks)
+    return true
   }
   ended(cause: Cause.Cause<Socket.SocketError>): void {
     assert.isUndefined(this.end)
@@ -68,6 +69,32 @@ class Keeper implements Transport.Receiver {
   }
   get text(): string {
     return this.bytes.toString()
+  }
+}
+
+/** Copies what it is given, and says so of every other chunk. */
+class Copier implements Transport.Receiver {
+  readonly copied: Array<Uint8Array> = []
+  private readonly kept: Array<readonly [chunk: Uint8Array, copy: Buffer]> = []
+  private readonly copies: Array<Buffer> = []
+  hasEnded = false
+
+  received([chunk]: Transport.Chunks): boolean {
+    const copy = Buffer.from(chunk)
+    const keeps = this.copies.push(copy) % 2 === 0
+    if (keeps) this.kept.push([chunk, copy])
+    else this.copied.push(chunk)
+    return keeps
+  }
+  ended(): void {
+    this.hasEnded = true
+  }
+  get bytes(): Buffer {
+    return Buffer.concat(this.copies)
+  }
+  keptIsWhole(): void {
+    assert.isNotEmpty(this.kept)
+    for (const [chunk, copy] of this.kept) assert.strictEqual(Buffer.compare(chunk, copy), 0)
   }
 }
 
@@ -96,6 +123,21 @@ describe("reading", () => {
       yield* ended(keeper)
       assert.strictEqual(keeper.text, "all of it")
       assert.deepInclude(keeper.error?.reason, { _tag: "SocketCloseError", code: 1000 })
+    })
+  )
+
+  it.live("gives back the memory of what its receiver has copied, and of nothing else", () =>
+    Effect.gen(function* () {
+      const { peer, transport } = yield* pair
+      const copier = new Copier()
+      transport.read(copier)
+      const sent = large.subarray(0, 3 * megabytes)
+      peer.end(sent)
+      yield* Poll.until("all has arrived", () => copier.hasEnded)
+      assert.strictEqual(Buffer.compare(copier.bytes, sent), 0)
+      copier.keptIsWhole()
+      assert.isNotEmpty(copier.copied.filter((chunk) => chunk.length === 0))
+      for (const chunk of copier.copied) assert.isAtMost(chunk.length, 32 * 1024)
     })
   )
 
@@ -262,6 +304,24 @@ describe("connecting", () => {
         }
         assert.strictEqual(Buffer.compare(keeper.bytes, Buffer.concat([Buffer.from("a little"), large])), 0)
       })
+  )
+
+  it.live("gives back no memory that holds what its receiver keeps", () =>
+    Effect.gen(function* () {
+      const server = Net.createServer((peer) => peer.end(large))
+      yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
+      yield* Effect.callback<void>((resume) => {
+        server.listen(0, "127.0.0.1", () => resume(Effect.void))
+      })
+      const { port } = server.address() as Net.AddressInfo
+      const address = Address.tcp("127.0.0.1", port)
+      const transport = yield* NetTransport.connect({ address, timeout: "10 seconds" })
+      const copier = new Copier()
+      transport.read(copier)
+      yield* Poll.until("all has arrived", () => copier.hasEnded)
+      assert.strictEqual(Buffer.compare(copier.bytes, large), 0)
+      copier.keptIsWhole()
+    })
   )
 
   it.live("fails where nobody listens, with the system's word for it", () =>

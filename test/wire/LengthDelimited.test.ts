@@ -46,15 +46,17 @@ const reference = (options: Options, input: Uint8Array): Reference.Decoded => {
 /** Decodes the chunks, and checks on the way what holds whatever they are. */
 const decode = (options: Options, chunks: ReadonlyArray<Uint8Array>): Reference.Decoded => {
   const decoder = LengthDelimited.makeDecoder(options)
-  const frames: Array<{ tag: number; body: string }> = []
-  const emit = (tag: number, body: Uint8Array) => frames.push({ tag, body: Reference.hex(body) })
+  const frames: Array<{ tag: number; body: Uint8Array }> = []
+  const emit = (tag: number, body: Uint8Array) => frames.push({ tag, body })
   let received = 0
   let mostHeld = 0
   let failure: { readonly _tag: string } | undefined
-  for (const chunk of chunks) {
+  for (const chunk of chunks.map((each) => each.slice())) {
     const before = frames.length
     const error = decoder.push(chunk, emit)
     received += chunk.length
+    expect(decoder.viewed).toBe(frames.slice(before).some(({ body }) => body.buffer === chunk.buffer))
+    if (!decoder.viewed) chunk.fill(0xee)
     if (failure !== undefined) {
       expect(error).toBe(failure)
       expect(frames.length).toBe(before)
@@ -69,7 +71,7 @@ const decode = (options: Options, chunks: ReadonlyArray<Uint8Array>): Reference.
   expect(partial).toBe(end !== undefined && failure === undefined)
   if (failure !== undefined) expect(end).toBe(failure)
   expect(decoder.end()).toBe(end)
-  return { frames, ending: ending(end) }
+  return { frames: frames.map(({ body, tag }) => ({ tag, body: Reference.hex(body) })), ending: ending(end) }
 }
 
 const bodyOf = (length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 7 + length) & 0xff)

@@ -171,8 +171,7 @@ class Pulse implements Heartbeat, FrameWriter.Submission, Alarms.Sleeper {
   readonly urgent = true
 
   /** Another write may have come first while this one waited for its turn. */
-  take(): ReadonlyArray<Frame.Frame> {
-    const now = this.clock.currentTimeMillisUnsafe()
+  take(now: number): ReadonlyArray<Frame.Frame> {
     if (dueAt(now, this.intervalMillis, this.writer) - this.earlyMillis > now) return noHeartbeat
     this.messages++
     return heartbeat

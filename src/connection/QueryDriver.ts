@@ -57,7 +57,7 @@ export interface Host {
   /** The accept is about to be written; nothing can precede it now. */
   readonly acceptBegun: () => void
   /** The same of the message that ends the response. */
-  readonly terminalBegun: () => void
+  readonly terminalBegun: (now: number) => void
   /** A write failed; the connection is of no more use. */
   readonly writeFailed: (error: FrameWriter.Failure) => void
   /** The engine had a defect. Returns the body of the error for it, which says nothing of the cause. */
@@ -257,7 +257,7 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
     this.host.queryEnded(this, outcome)
   }
 
-  take(): ReadonlyArray<Frame.Frame> {
+  take(now: number): ReadonlyArray<Frame.Frame> {
     if (this.muted) return noFrames
     const frames = this.buffer.take()
     for (const frame of frames) {
@@ -266,7 +266,7 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
       this.messages++
     }
     if (frames[0]?.type === Frame.Type.Accept) this.host.acceptBegun()
-    if (frames.length > 0 && this.buffer.done) this.host.terminalBegun()
+    if (frames.length > 0 && this.buffer.done) this.host.terminalBegun(now)
     return frames
   }
 

@@ -8,6 +8,7 @@ import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
 import type { QueryInitError } from "../engine/QueryEngine.ts"
 import * as Frame from "../wire/Frame.ts"
 import * as FrameWriter from "../wire/FrameWriter.ts"
@@ -60,8 +61,6 @@ export class Responses implements QueryDriver.Host, ServerAnswer.Host {
   readonly limit: Parts["limit"]
   readonly writer: FrameWriter.FrameWriter
   readonly settings: Settings
-  readonly fork: Host["fork"]
-  readonly writeFailed: Host["writeFailed"]
   private readonly host: Host
   private readonly turns = new Turns()
   private query: QueryDriver.QueryDriver | undefined
@@ -78,8 +77,6 @@ export class Responses implements QueryDriver.Host, ServerAnswer.Host {
     this.limit = limit
     this.writer = writer
     this.settings = settings
-    this.fork = (effect, scope) => host.fork(effect, scope)
-    this.writeFailed = (error) => host.writeFailed(error)
   }
 
   /** Gives a request to the engine, and writes the response. */
@@ -119,6 +116,17 @@ export class Responses implements QueryDriver.Host, ServerAnswer.Host {
     return { accepted: this.accepts, rejected: this.rejects, cancelled: this.cancels }
   }
 
+  fork<E>(
+    effect: Effect.Effect<void, E, Scope.Scope>,
+    scope?: Scope.Scope
+  ): Fiber.Fiber<void, E> | undefined {
+    return this.host.fork(effect, scope)
+  }
+
+  writeFailed(error: FrameWriter.Failure): void {
+    this.host.writeFailed(error)
+  }
+
   get isOpen(): boolean {
     return this.host.state._tag !== "Closed"
   }
@@ -142,9 +150,9 @@ export class Responses implements QueryDriver.Host, ServerAnswer.Host {
     this.host.setDeadline("query", this.startedAt + this.timeoutMillis)
   }
 
-  terminalBegun(): void {
+  terminalBegun(now: number): void {
     this.host.setDeadline("query", Number.POSITIVE_INFINITY)
-    this.host.setDeadline("idle", this.host.now() + millis(this.settings.idleTimeout))
+    this.host.setDeadline("idle", now + millis(this.settings.idleTimeout))
     this.host.dispatch(terminalBegun)
   }
 

@@ -16,7 +16,7 @@ export interface Host {
   readonly announce: (request: Uint8Array, then: () => void) => void
   /** What the machine has decided on, if it still wants to answer. */
   readonly nextAnswer: Frame.Frame | undefined
-  readonly terminalBegun: () => void
+  readonly terminalBegun: (now: number) => void
   readonly answered: (query: QueryDriver | undefined, frame: Frame.Frame) => void
   readonly failed: (query: QueryDriver | undefined, cause: Cause.Cause<FrameWriter.Failure>) => void
 }
@@ -55,10 +55,10 @@ class ServerAnswer implements Turn, FrameWriter.Submission {
     else this.abandon()
   }
 
-  take(): ReadonlyArray<Frame.Frame> {
+  take(now: number): ReadonlyArray<Frame.Frame> {
     this.answer = this.host.nextAnswer
     if (this.answer === undefined) return []
-    this.host.terminalBegun()
+    this.host.terminalBegun(now)
     return [this.answer]
   }
 

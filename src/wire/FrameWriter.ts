@@ -58,8 +58,8 @@ export interface Options extends Frame.Options {
  *
  * **Details**
  *
- * `take` is called when the turn has come, right before the first byte is handed over: the frames it returns
- * precede all others from then on. Nothing is written if it returns none. `ended` is called once the socket has
+ * `take` is called when the turn has come, right before the first byte is handed over, `now` in milliseconds of
+ * the Clock: the frames it returns precede all others from then on. Nothing is written if it returns none. `ended` is called once the socket has
  * taken them, or has failed to, and `started` in between.
  *
  * `urgent` passes by those who wait for the thread's budget: for single small frames that somebody waits for,
@@ -70,7 +70,7 @@ export interface Options extends Frame.Options {
  * `take` must not lead to another write on its own stack: this one has not begun yet.
  */
 export interface Submission {
-  readonly take: () => ReadonlyArray<Frame.Frame>
+  readonly take: (now: number) => ReadonlyArray<Frame.Frame>
   readonly started?: (() => void) | undefined
   readonly ended: (exit: Exit.Exit<void, Failure>) => void
   readonly urgent?: boolean | undefined
@@ -280,17 +280,18 @@ class Writer implements FrameWriter {
   }
 
   private begin(submission: Submission): void {
-    const parts = this.layOut(submission)
+    const now = this.parts.clock.currentTimeMillisUnsafe()
+    const parts = this.layOut(submission, now)
     if (Exit.isFailure(parts)) submission.ended(parts)
     else if (parts.value === undefined) submission.ended(Exit.void)
-    else this.start(submission, parts.value)
+    else this.start(submission, parts.value, now)
   }
 
   /** What the submission has to send: its failure, nothing, or the parts of one gather write. */
-  private layOut(submission: Submission): Exit.Exit<Transport.Chunks | undefined, WriteTimeout> {
+  private layOut(submission: Submission, now: number): Exit.Exit<Transport.Chunks | undefined, WriteTimeout> {
     if (this.timeout !== undefined) return Exit.fail(this.timeout)
     try {
-      const frames = submission.take()
+      const frames = submission.take(now)
       if (!Arr.isReadonlyArrayNonEmpty(frames)) return nothing
       const parts = gather(frames, this.parts.options)
       this.messages += frames.length
@@ -300,12 +301,12 @@ class Writer implements FrameWriter {
     }
   }
 
-  private start(submission: Submission, parts: Transport.Chunks): void {
-    const { budget, clock, transport } = this.parts
+  private start(submission: Submission, parts: Transport.Chunks, now: number): void {
+    const { budget, transport } = this.parts
     const bytes = byteLength(parts)
     this.writes++
     this.current = submission
-    this.lastAt = clock.currentTimeMillisUnsafe()
+    this.lastAt = now
     this.bytes += bytes
     budget.spend(bytes)
     const exit = transport.write(parts, this.onWritten)

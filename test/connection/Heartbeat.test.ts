@@ -21,7 +21,7 @@ const beating = (name: string, log: Array<string>) =>
       intervalMillis: heartbeatInterval,
       writer: {
         submit: (submission) => {
-          assert.lengthOf(submission.take(), 1)
+          assert.lengthOf(submission.take(now()), 1)
           lastWriteAt = now()
           log.push(`${name} ${lastWriteAt}`)
           submission.ended(Exit.void)
@@ -172,7 +172,7 @@ describe("a heartbeat", () => {
       let lastWriteAt = 0
       const turn = () => {
         for (const submission of waiting.splice(0)) {
-          taken.push(submission.take().length)
+          taken.push(submission.take(clock.currentTimeMillisUnsafe()).length)
           if (taken.at(-1) === 1) lastWriteAt = clock.currentTimeMillisUnsafe()
           submission.ended(Exit.void)
         }

@@ -89,7 +89,7 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
   private readonly request: Uint8Array
   private readonly scope = Scope.makeUnsafe()
   private readonly buffer: ResponseBuffer
-  /** Set from the start of the query until it has ended. */
+  /** The query's, once it has started. */
   private fiber: Fiber.Fiber<void, FillError> | undefined
   /** The query has ended, and what is left is to write the rest of the response. */
   private filled = false
@@ -167,6 +167,7 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
     if (this.host.writer.copies) this.release = release
     return Effect.flatMap(Channel.toPullScoped(Stream.toChannel(chunks), this.scope), (pull) => {
       this.buffer.accepted(payload)
+      // A result that is there at once goes out together with the accept.
       this.host.writer.submitSoon(this)
       return this.drain(pull)
     })

@@ -36,6 +36,12 @@ const beating = (name: string, log: Array<string>) =>
     })
   })
 
+/** Opens hearts that share their alarms, and records their beats. */
+const together = Effect.map(Alarms.make, (alarms) => {
+  const log: Array<string> = []
+  return { log, open: (name: string) => Effect.provideService(beating(name, log), Alarms.Shared, alarms) }
+})
+
 describe("a heartbeat", () => {
   it.effect("is written after every interval on an idle connection", () =>
     Effect.gen(function* () {
@@ -133,9 +139,7 @@ describe("a heartbeat", () => {
 
   it.effect("comes with another that is due up to a hundredth of the interval sooner, and then with it", () =>
     Effect.gen(function* () {
-      const alarms = yield* Alarms.make
-      const log: Array<string> = []
-      const open = (name: string) => Effect.provideService(beating(name, log), Alarms.Shared, alarms)
+      const { log, open } = yield* together
       yield* open("a")
       yield* TestClock.adjust(50)
       yield* open("b")
@@ -148,9 +152,7 @@ describe("a heartbeat", () => {
 
   it.effect("that comes early brings no deadline with it", () =>
     Effect.gen(function* () {
-      const alarms = yield* Alarms.make
-      const log: Array<string> = []
-      const open = (name: string) => Effect.provideService(beating(name, log), Alarms.Shared, alarms)
+      const { log, open } = yield* together
       yield* open("a")
       yield* TestClock.adjust(50)
       const b = yield* open("b")

@@ -1,12 +1,13 @@
 /**
  * Clients that do nothing wrong, and must not notice the others: each asks one query after the other, and gets
- * the very bytes that it got before, in time.
+ * the very bytes that it got before, in time. They can be made to pause, each between two queries.
  */
 import { strict as assert } from "node:assert"
-import { performance } from "node:perf_hooks"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as Client from "../../src/client/Client.ts"
 import type * as Address from "../../src/wire/Address.ts"
@@ -30,37 +31,43 @@ const ask = (client: Client.Client["Service"], query: Client.Query) =>
     })
   )
 
-export interface Control {
+export interface Controls {
   readonly faults: ReadonlyArray<string>
   /** How long each answer took, in milliseconds. */
   readonly latencies: ReadonlyArray<number>
+  /** Runs something while none of them has a query under way. */
+  readonly paused: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
-/** Begins in the scope, on a connection of its own, and goes on until the scope closes. */
+/** Begin in the scope, each on a connection of its own, and go on until the scope closes. */
 export const start = Effect.fnUntraced(function* (
-  address: Address.Address
-): Effect.fn.Return<Control, never, Scope.Scope> {
+  addresses: ReadonlyArray<Address.Address>
+): Effect.fn.Return<Controls, never, Scope.Scope> {
   const faults: Array<string> = []
   const latencies: Array<number> = []
-  const program = Effect.gen(function* () {
+  const asking = yield* Semaphore.make(addresses.length)
+
+  const run = Effect.fnUntraced(function* (address: Address.Address) {
     const client = yield* Client.connect(address)
     const expected = yield* Effect.forEach(queries, (query) => ask(client, query))
     assert.equal(expected[0]?.toString(), '[{"answer":42}]')
     for (let round = 0; ; round = (round + 1) % queries.length) {
       const query = queries[round] as Client.Query
-      const startedAt = performance.now()
-      const answer = yield* ask(client, query)
-      const millis = performance.now() - startedAt
+      const [took, answer] = yield* asking.withPermit(Effect.timed(ask(client, query)))
+      const millis = Duration.toMillis(took)
       latencies.push(millis)
       if (millis > limitMillis) faults.push(`an answer to ${query.query} came after ${Math.round(millis)} ms`)
       if (expected[round]?.equals(answer) !== true) faults.push(`another answer to ${query.query}: ${answer}`)
       yield* Effect.sleep(20)
     }
   })
-  yield* Effect.forkScoped(
-    Effect.catchCause(Effect.scoped(program), (cause) =>
-      Effect.sync(() => void faults.push(`a control client failed: ${Cause.pretty(cause)}`))
+
+  for (const address of addresses) {
+    yield* Effect.forkScoped(
+      Effect.catchCause(Effect.scoped(run(address)), (cause) =>
+        Effect.sync(() => void faults.push(`a control client failed: ${Cause.pretty(cause)}`))
+      )
     )
-  )
-  return { faults, latencies }
+  }
+  return { faults, latencies, paused: asking.withPermits(addresses.length) }
 })

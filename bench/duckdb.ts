@@ -20,6 +20,7 @@ import { parseArgs } from "node:util"
 import { DuckDBInstance } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import * as Environment from "../src/engine/duckdb/Environment.ts"
 import { DuckDbEngine } from "../src/engine/duckdb/index.ts"
 import * as QueryApi from "../src/engine/QueryApi.ts"
 import type { QueryEngine } from "../src/engine/QueryEngine.ts"
@@ -110,39 +111,35 @@ const verify = Effect.fnUntraced(function* (
 const median = (values: ReadonlyArray<number>): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 
-/** One kind of run, in a process of its own. */
-interface Case {
-  readonly run: Run
-  readonly server: ChildProcess
-  readonly measured: Array<Measurement>
-}
-
-const start = (run: Run, database: string) =>
+/** A process that answers each message, in the environment of the command. */
+const start = (script: string, database: string) =>
   Effect.acquireRelease(
-    Effect.sync((): Case => {
-      const script = fileURLToPath(new URL("./support/DuckDbClients.ts", import.meta.url))
-      // More than its clients: each holds a thread of this pool while DuckDB computes.
-      const env = { ...process.env, UV_THREADPOOL_SIZE: "16" }
-      return { run, server: fork(script, [database], { env }), measured: [] }
+    Effect.sync(() => {
+      const path = fileURLToPath(new URL(`./support/${script}.ts`, import.meta.url))
+      return fork(path, [database], { env: { ...process.env, ...Environment.defaults } })
     }),
-    ({ server }) => Effect.sync(() => server.kill())
+    (child) => Effect.sync(() => child.kill())
   )
 
-const runOnce = async ({ run, server }: Case): Promise<Measurement> => {
-  server.send(run)
-  const [answer] = await Promise.race([
-    once(server, "message"),
-    once(server, "exit").then(([code]) => {
-      throw new Error(`the engine's process ended with ${code}`)
-    })
-  ])
-  return answer as Measurement
+const ask = async <A>(child: ChildProcess, message: Run | string): Promise<A> => {
+  const over = new AbortController()
+  const ended = once(child, "exit", over).then(([code]) => {
+    throw new Error(`a process that is measured ended with ${code}`)
+  })
+  child.send(message)
+  try {
+    const [answer] = await Promise.race([once(child, "message", over), ended])
+    return answer as A
+  } finally {
+    over.abort()
+    ended.catch(() => {})
+  }
 }
 
 const round = (value: number, digits = 0): number | null =>
   Number.isNaN(value) ? null : Number(value.toFixed(digits))
 
-const row = ({ measured, run }: Case, copies: ReadonlyArray<number>) => {
+const row = (run: Run, measured: ReadonlyArray<Measurement>, copies: ReadonlyArray<number>) => {
   const bytes = measured[0]?.bytes ?? 0
   const speed = bytes / 1e3 / median(measured.map(({ milliseconds }) => milliseconds))
   const copySpeed = bytes / 1e3 / median(copies)
@@ -158,10 +155,8 @@ const row = ({ measured, run }: Case, copies: ReadonlyArray<number>) => {
   }
 }
 
-const measure = Effect.fnUntraced(function* (
-  database: string,
-  copy: (path: string, options: string) => Promise<unknown>
-) {
+const measure = Effect.fnUntraced(function* (database: string) {
+  const copier = yield* start("DuckDbCopy", database)
   const runs = QueryApi.Format.literals.flatMap(
     (format): ReadonlyArray<Run> => [
       { clients: 1, format, query: "FROM measured" },
@@ -170,21 +165,20 @@ const measure = Effect.fnUntraced(function* (
   )
   const results: Array<ReturnType<typeof row>> = []
   for (const run of runs) {
-    const one = yield* start(run, database)
+    const server = yield* start("DuckDbClients", database)
+    const measured: Array<Measurement> = []
     const options = copies[run.format]
     const copied: Array<number> = []
-    // The first run also pays for a process that has just started.
-    yield* Effect.promise(() => runOnce(one))
-    for (let repeat = 0; repeat < repeats; repeat++) {
-      const started = performance.now()
-      if (options !== undefined) {
-        yield* Effect.promise(() => copy("/dev/null", options))
-        copied.push(performance.now() - started)
-      }
-      one.measured.push(yield* Effect.promise(() => runOnce(one)))
-    }
-    results.push(row(one, copied))
-    one.server.disconnect()
+    const repeat = Effect.promise(async () => {
+      if (options !== undefined) copied.push(await ask<number>(copier, options))
+      measured.push(await ask<Measurement>(server, run))
+    })
+    // The first also pays for a process that has just started.
+    yield* repeat
+    copied.length = measured.length = 0
+    yield* Effect.replicateEffect(repeat, repeats, { discard: true })
+    results.push(row(run, measured, copied))
+    server.disconnect()
   }
   return results
 })
@@ -209,7 +203,7 @@ const program = Effect.gen(function* () {
   yield* Effect.scoped(
     Effect.flatMap(DuckDbEngine.make({ database }), (engine) => verify(engine, copy, directory))
   )
-  const results = yield* measure(database, copy)
+  const results = yield* measure(database)
   console.table(results)
   return results
 })

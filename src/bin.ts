@@ -7,10 +7,8 @@ if (major < minimum[0] || (major === minimum[0] && minor < minimum[1])) {
   console.error(`dataconn needs Node ${minimum.join(".")} or newer; this is ${process.version}.`)
   process.exitCode = 1
 } else {
-  // DuckDB holds one of libuv's threads for each result that is being fetched; the pool's size is read once,
-  // when the first of them is used.
-  const size = "UV_THREADPOOL_SIZE"
-  process.env[size] ??= "64"
+  const { defaults } = await import("./engine/duckdb/Environment.ts")
+  for (const [name, value] of Object.entries(defaults)) process.env[name] ??= value
   await import("./cli/main.ts")
 }
 

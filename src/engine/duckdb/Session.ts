@@ -40,9 +40,9 @@ const interruptRepeatMs = 2
  * What DuckDB computes ahead of the reader, in the bytes of its own count: a row of text takes 40, and more
  * only if it is long. The first rows are handed over once 0.6 of this is full, and a thread that works on a
  * later batch of rows (122 880 of a table) stops where 0.4 is. More would be faster, but the first rows would
- * come later: after some 90 ms with 10 MB.
+ * come later: after some 60 ms with 10 MB.
  */
-const bufferBytes = 7_000_000
+const bufferBytes = 8_000_000
 
 /** Beside many others a query needs no second thread, in bytes. */
 const minBufferBytes = 2_500_000

@@ -256,26 +256,27 @@ class Writer implements FrameWriter {
     if (!this.queue.includes(submission)) this.queue.push(submission)
   }
 
-  /** Writes what waits, for as long as the socket takes it and the budget lasts. */
+  /** Writes what waits, for as long as the socket takes it and the writer's share of the budget lasts. */
   private readonly pump = (): void => {
     // Whoever submits from within a write is served by the loop that is under way.
     if (this.pumping) return
     this.pumping = true
+    const before = this.bytes
     while (this.current === undefined) {
-      const submission = this.next()
+      const submission = this.next(this.bytes - before)
       if (submission === undefined) break
       this.begin(submission)
     }
     this.pumping = false
   }
 
-  private next(): Submission | undefined {
+  private next(written: number): Submission | undefined {
     if (this.queue.length === 0) return undefined
     const { budget } = this.parts
-    if (!budget.exhausted) return this.queue.shift()
+    if (!budget.exhausted && written < budget.share) return this.queue.shift()
     const urgent = this.queue.findIndex((submission) => submission.urgent === true)
     if (urgent >= 0) return this.queue.splice(urgent, 1)[0]
-    budget.nextTurn(this.pump, this.dispatcher)
+    budget.giveWay(this.pump, this.dispatcher)
     return undefined
   }
 

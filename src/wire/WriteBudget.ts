@@ -5,6 +5,9 @@
  * loop: nothing is read, no timer fires, and a cancel waits for as long as the data lasts. All writers of a
  * thread therefore draw on one budget, and whoever finds it spent waits for the next turn. One budget a
  * writer would not do: twenty streams would make a cancel twenty times as late.
+ *
+ * One writer has half of a turn at most, if there are others: a peer that has just been handed so much empties
+ * its socket while the next one's is filled.
  */
 import * as Context from "effect/Context"
 import type { SchedulerDispatcher } from "effect/Scheduler"
@@ -12,12 +15,17 @@ import type { SchedulerDispatcher } from "effect/Scheduler"
 /** A budget of bytes for each turn of the event loop. */
 export class Budget {
   readonly bytesPerTurn: number
+  /** How much one writer writes before others have their turn. */
+  readonly share: number
   private spent = 0
   private scheduled = false
+  /** How many have their turn in this turn of the event loop. */
+  private turns = 0
   private readonly waiting = new Set<() => void>()
 
   constructor(bytesPerTurn: number) {
     this.bytesPerTurn = bytesPerTurn
+    this.share = bytesPerTurn / 2
   }
 
   /** Whether a writer has to wait for {@link nextTurn} before it writes. */
@@ -40,16 +48,22 @@ export class Budget {
     this.schedule(dispatcher)
   }
 
+  /** The same, but still in this turn if budget is left when the others have had theirs. */
+  giveWay(resume: () => void, dispatcher: SchedulerDispatcher): void {
+    this.turns++
+    this.nextTurn(resume, dispatcher)
+  }
+
   private schedule(dispatcher: SchedulerDispatcher): void {
     if (this.scheduled) return
     this.scheduled = true
     dispatcher.scheduleTask(() => {
       this.scheduled = false
       this.spent = 0
-      let turns = this.waiting.size
+      this.turns = this.waiting.size
       for (const resume of this.waiting) {
         // Those that come again have gone to the end.
-        if (turns-- === 0 || this.exhausted) break
+        if (this.turns-- === 0 || this.exhausted) break
         this.waiting.delete(resume)
         resume()
       }

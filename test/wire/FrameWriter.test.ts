@@ -4,6 +4,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import * as Scheduler from "effect/Scheduler"
 import * as TestClock from "effect/testing/TestClock"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
@@ -338,8 +339,40 @@ describe("the write budget", () => {
 
   it.effect("is one for all writers of the thread, who take turns", () =>
     Effect.gen(function* () {
-      assert.strictEqual(yield* run(20, ["a", "b"]), "turn a a turn a a turn b b turn b b")
+      assert.strictEqual(yield* run(20, ["a", "b"]), "turn a a turn a b turn a b turn b b")
       assert.strictEqual(yield* run(5, ["a", "b"]), "turn a turn a turn b turn a turn b turn a turn b turn b")
+    })
+  )
+
+  it.effect("is shared within a turn by the writers that wait for it", () =>
+    Effect.gen(function* () {
+      const waiting = Effect.fnUntraced(function* (names: ReadonlyArray<string>) {
+        const log: Array<string> = []
+        const budget = new Budget(20)
+        const writers = yield* Effect.forEach(names, () => Effect.provideService(open(), WriteBudget, budget))
+        const ticker = yield* Effect.forkChild(turns(log))
+        const done = yield* Latch.make()
+        let left = 4 * names.length
+        budget.spend(20)
+        for (const [i, { writer }] of writers.entries()) {
+          for (let each = 0; each < 4; each++) {
+            writer.submit({
+              take: () => {
+                log.push(`${names[i]}`)
+                return [chunk(5)]
+              },
+              ended: () => {
+                if (--left === 0) done.openUnsafe()
+              }
+            })
+          }
+        }
+        yield* done.await
+        yield* Fiber.interrupt(ticker)
+        return log.join(" ")
+      })
+      assert.strictEqual(yield* waiting(["a"]), "turn a a turn a a")
+      assert.strictEqual(yield* waiting(["a", "b"]), "turn a b turn a b turn a b turn a b")
     })
   )
 

@@ -46,8 +46,8 @@ const cases: ReadonlyArray<Compare.Case> = [
   {
     name: "small, 64 connections",
     connections: 64,
-    // Enough of them: a client of 500 is still being compiled for most of its life.
-    requests: 1500,
+    // Enough of them: a client of 1500 is still being compiled for a good part of its life.
+    requests: 3000,
     workload: { total: 120, chunkSize, mode: "ready" }
   },
   {

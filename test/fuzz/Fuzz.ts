@@ -142,11 +142,14 @@ const measure = Effect.fnUntraced(function* (server: WatchedServer.WatchedServer
 const counted = ["handles", "threads", "connections", "queries", "fibers", "sockets"] as const
 const bounded = ["heapBytes", "externalBytes", "residentBytes"] as const
 
+const restTimers = 2
+
 /** What of a measure is more than it was. */
 const excess = (after: Measure, before: Measure): ReadonlyArray<string> => {
   const more = counted.filter((name) => after[name] > before[name]).map((name) => `${name}: ${after[name]}`)
-  // One wakes all connections. That of a write which was kept waiting goes within the writeTimeout.
-  if (after.timers > 1) more.push(`timers: ${after.timers}`)
+  // One keeps the process alive, and one wakes all connections. That of a write which was kept waiting goes within
+  // the writeTimeout.
+  if (after.timers > restTimers) more.push(`timers: ${after.timers}`)
   for (const name of bounded) {
     const grown = after[name] - before[name]
     if (grown > memoryBounds[name]) more.push(`${name}: ${(grown / 2 ** 20).toFixed(1)} MiB more`)

@@ -132,7 +132,6 @@ const ask = async <A>(child: ChildProcess, message: Run | string): Promise<A> =>
     return answer as A
   } finally {
     over.abort()
-    ended.catch(() => {})
   }
 }
 

@@ -139,16 +139,19 @@ const measure = Effect.fnUntraced(function* (server: WatchedServer.WatchedServer
 })
 
 /** What must be no more than before. */
-const counted = ["handles", "threads", "connections", "queries", "fibers", "sockets"] as const
+const counted = ["handles", "threads", "connections", "fibers", "sockets"] as const
 const bounded = ["heapBytes", "externalBytes", "residentBytes"] as const
 
+/**
+ * The timers of a server at rest: one keeps the process alive, and one wakes all connections. That of a write which
+ * was kept waiting goes within the writeTimeout.
+ */
 const restTimers = 2
 
 /** What of a measure is more than it was. */
 const excess = (after: Measure, before: Measure): ReadonlyArray<string> => {
   const more = counted.filter((name) => after[name] > before[name]).map((name) => `${name}: ${after[name]}`)
-  // One keeps the process alive, and one wakes all connections. That of a write which was kept waiting goes within
-  // the writeTimeout.
+  if (after.queries > 0) more.push(`queries: ${after.queries}`)
   if (after.timers > restTimers) more.push(`timers: ${after.timers}`)
   for (const name of bounded) {
     const grown = after[name] - before[name]

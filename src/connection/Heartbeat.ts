@@ -12,12 +12,14 @@ import type * as FrameWriter from "../wire/FrameWriter.ts"
 import * as Alarms from "./Alarms.ts"
 import type { HeartbeatStatistics } from "./Statistics.ts"
 
-/** What a connection waits for with a limit. */
-export const deadlines = ["idle", "request", "query"] as const
-export type Deadline = (typeof deadlines)[number]
+/** What a connection waits for with a limit: its next request, or the end of its query, or the rest of a frame. */
+export type Deadline = "idle" | "query" | "request"
 
 export interface Heartbeat {
-  /** Sets when a deadline is over, in milliseconds of the Clock; `Infinity` takes it back. */
+  /**
+   * Sets when a deadline is over, in milliseconds of the Clock; `Infinity` takes it back. A connection is idle or
+   * has a query: that one of these is set takes the other back.
+   */
   readonly setDeadline: (deadline: Deadline, at: number) => void
   readonly statistics: () => HeartbeatStatistics
 }
@@ -81,13 +83,9 @@ class Pulse implements Heartbeat, FrameWriter.Submission, Alarms.Sleeper {
   private readonly listener: Listener
   private readonly intervalMillis: number
   private readonly earlyMillis: number
-  private readonly at: Record<Deadline, number> = {
-    idle: Alarms.never,
-    request: Alarms.never,
-    query: Alarms.never
-  }
-  /** The soonest of the deadlines. */
-  private soonest = Alarms.never
+  private phase: "idle" | "query" = "idle"
+  private phaseEnd = Alarms.never
+  private requestEnd = Alarms.never
   private wakeAt = Alarms.never
   private stopped = false
   private beating = false
@@ -115,9 +113,18 @@ class Pulse implements Heartbeat, FrameWriter.Submission, Alarms.Sleeper {
   }
 
   setDeadline(deadline: Deadline, time: number): void {
-    this.at[deadline] = time
-    this.soonest = Math.min(this.at.idle, this.at.request, this.at.query)
+    if (deadline === "request") {
+      this.requestEnd = time
+    } else {
+      this.phase = deadline
+      this.phaseEnd = time
+    }
     if (time < this.wakeAt) this.sleepUntil(time)
+  }
+
+  /** The sooner of the deadlines. */
+  private get soonest(): number {
+    return Math.min(this.phaseEnd, this.requestEnd)
   }
 
   private sleepUntil(time: number, early = 0): void {
@@ -156,10 +163,13 @@ class Pulse implements Heartbeat, FrameWriter.Submission, Alarms.Sleeper {
   }
 
   private expire(now: number): void {
-    for (const deadline of deadlines) {
-      if (this.at[deadline] > now) continue
-      this.setDeadline(deadline, Alarms.never)
-      this.listener.expired(deadline)
+    if (this.phaseEnd <= now) {
+      this.phaseEnd = Alarms.never
+      this.listener.expired(this.phase)
+    }
+    if (this.requestEnd <= now) {
+      this.requestEnd = Alarms.never
+      this.listener.expired("request")
     }
   }
 

@@ -3,8 +3,8 @@
  * writes the response.
  *
  * One fiber runs the query and fills a {@link ResponseBuffer}; the writer empties it whenever the socket takes
- * more, on the stack of whoever made that so. The fiber ends when the query's finalizers have run, and the
- * message that ends the response is written after that, at the end of the event loop's turn: together with
+ * more, on the stack of whoever made that so. The message that ends the response is written when the query's
+ * finalizers have run, at the end of the event loop's turn: together with
  * those of other connections, so that a client which waits for many of them is woken once.
  */
 import * as Cause from "effect/Cause"
@@ -51,6 +51,8 @@ export interface Host {
     query: Effect.Effect<void, E, Scope.Scope>,
     scope?: Scope.Scope
   ) => Fiber.Fiber<void, E> | undefined
+  /** Runs an effect to its end, also while the connection ends. */
+  readonly finish: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
   readonly isOpen: boolean
   /** The engine accepted. Runs before the accept is written. */
   readonly accepted: (payload: Uint8Array, timeout: Duration.Input | undefined) => Effect.Effect<void>
@@ -130,10 +132,9 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
       this.end(stopped)
       return
     }
-    const query = Effect.onExitPrimitive(Effect.suspend(this.fill), this.close)
-    this.fiber = this.host.fork(query, this.scope)
+    this.fiber = this.host.fork(Effect.suspend(this.fill), this.scope)
     if (this.fiber === undefined) this.end({ _tag: "Broken", cause: Cause.interrupt() })
-    else this.fiber.addObserver(this.whenFilled)
+    else this.fiber.addObserver(this.close)
   }
 
   /** Takes its place in one step, in which nobody can come in between. */
@@ -158,14 +159,14 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
   }
 
   private readonly query = (): Effect.Effect<void, FillError, Scope.Scope> =>
-    Effect.flatMap(this.host.engine.init(this.request), (accepted) => {
+    Effect.flatMapEager(this.host.engine.init(this.request), (accepted) => {
       const told = this.host.accepted(accepted.payload, accepted.timeout)
       return told === Effect.void ? this.stream(accepted) : Effect.andThen(told, this.stream(accepted))
     })
 
   private stream({ chunks, payload, release }: AcceptedQuery): Effect.Effect<void, FillError> {
     if (this.host.writer.copies) this.release = release
-    return Effect.flatMap(Channel.toPullScoped(Stream.toChannel(chunks), this.scope), (pull) => {
+    return Effect.flatMapEager(Channel.toPullScoped(Stream.toChannel(chunks), this.scope), (pull) => {
       this.buffer.accepted(payload)
       // A result that is there at once goes out together with the accept.
       this.host.writer.submitSoon(this)
@@ -203,20 +204,16 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
     wake()
   }
 
-  /** That a stream is done is not a failure to the query's finalizers. */
-  private readonly close = (exit: Exit.Exit<void, FillError>): Effect.Effect<void> | undefined => {
+  /** Runs the query's finalizers, to which it is no failure that a stream is done. */
+  private readonly close = (exit: Exit.Exit<void, FillError>): void => {
     const done = Exit.isFailure(exit) && Pull.isDoneCause(exit.cause)
-    const closed = Scope.closeUnsafe(this.scope, done ? Exit.void : exit)
-    if (closed !== undefined) return Effect.ensuring(closed, Effect.sync(this.leave))
-    this.leave()
-    return undefined
+    const closing = Scope.closeUnsafe(this.scope, done ? Exit.void : exit)
+    if (closing === undefined) this.closed(exit)
+    else this.host.finish(closing).addObserver((closed) => this.closed(both(exit, closed)))
   }
 
-  private readonly leave = (): void => {
+  private closed(exit: Exit.Exit<void, FillError>): void {
     if (this.place !== "none") this.host.limit.leave(this)
-  }
-
-  private readonly whenFilled = (exit: Exit.Exit<void, FillError>): void => {
     this.filled = true
     const outcome = this.outcome(exit)
     if (outcome._tag === "Broken" || outcome._tag === "Stopped") {
@@ -315,6 +312,12 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
       reason
     }
   }
+}
+
+/** How a query ended, with what its finalizers made of it. */
+const both = (query: Exit.Exit<void, FillError>, closed: Exit.Exit<void>): Exit.Exit<void, FillError> => {
+  if (Exit.isSuccess(closed)) return query
+  return Exit.isSuccess(query) ? closed : Exit.failCause(Cause.combine(query.cause, closed.cause))
 }
 
 const broken = (exit: Exit.Exit<never, FrameWriter.Failure>): Outcome => ({

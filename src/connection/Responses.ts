@@ -67,6 +67,8 @@ export class Responses implements QueryDriver.Host, ServerAnswer.Host {
   private accepts = 0
   private rejects = 0
   private cancels = 0
+  private readonly queryMillis: number
+  private readonly idleMillis: number
   // Of the query that started last: the one before it has begun the last message of its response.
   private startedAt = 0
   private timeoutMillis = 0
@@ -77,13 +79,14 @@ export class Responses implements QueryDriver.Host, ServerAnswer.Host {
     this.limit = limit
     this.writer = writer
     this.settings = settings
+    this.queryMillis = millis(settings.queryTimeout)
+    this.idleMillis = millis(settings.idleTimeout)
   }
 
   /** Gives a request to the engine, and writes the response. */
   startQuery(body: Uint8Array): void {
     this.startedAt = this.host.now()
-    this.timeoutMillis = millis(this.settings.queryTimeout)
-    this.host.setDeadline("idle", Number.POSITIVE_INFINITY)
+    this.timeoutMillis = this.queryMillis
     this.host.setDeadline("query", this.startedAt + this.timeoutMillis)
     this.query = QueryDriver.make(this, body)
     this.turns.add(this.query)
@@ -123,6 +126,10 @@ export class Responses implements QueryDriver.Host, ServerAnswer.Host {
     return this.host.fork(effect, scope)
   }
 
+  finish(effect: Effect.Effect<void>): Fiber.Fiber<void> {
+    return this.host.finish(effect)
+  }
+
   writeFailed(error: FrameWriter.Failure): void {
     this.host.writeFailed(error)
   }
@@ -151,8 +158,7 @@ export class Responses implements QueryDriver.Host, ServerAnswer.Host {
   }
 
   terminalBegun(now: number): void {
-    this.host.setDeadline("query", Number.POSITIVE_INFINITY)
-    this.host.setDeadline("idle", now + millis(this.settings.idleTimeout))
+    this.host.setDeadline("idle", now + this.idleMillis)
     this.host.dispatch(terminalBegun)
   }
 

@@ -18,7 +18,7 @@ import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import * as Frame from "./Frame.ts"
 import type * as Transport from "./Transport.ts"
-import { type Budget, WriteBudget } from "./WriteBudget.ts"
+import { type Budget, type Waiter, WriteBudget } from "./WriteBudget.ts"
 
 /** The peer took no byte for `writeTimeout`; the socket has been destroyed. */
 export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeout", {
@@ -170,12 +170,13 @@ interface Parts {
   readonly context: Context.Context<never>
 }
 
-class Writer implements FrameWriter {
+class Writer implements FrameWriter, Waiter {
   private readonly parts: Parts
   private readonly queue: Array<Submission> = []
   private flushes: Array<() => void> = []
   private dispatched: SchedulerDispatcher | undefined
   private pumping = false
+  waits = false
   private current: Submission | undefined
   private guarded = false
   /** What the transport held of the write under way when that began to wait. */
@@ -239,7 +240,7 @@ class Writer implements FrameWriter {
   submitSoon(submission: Submission): void {
     this.enqueue(submission)
     // After a write that is under way the queue has its turn anyway.
-    if (this.current === undefined) this.parts.budget.nextTurn(this.pump, this.dispatcher)
+    if (this.current === undefined) this.parts.budget.nextTurn(this, this.dispatcher)
   }
 
   withdraw(submission: Submission): void {
@@ -257,7 +258,7 @@ class Writer implements FrameWriter {
   }
 
   /** Writes what waits, for as long as the socket takes it and the writer's share of the budget lasts. */
-  private readonly pump = (): void => {
+  private pump(): void {
     // Whoever submits from within a write is served by the loop that is under way.
     if (this.pumping) return
     this.pumping = true
@@ -270,13 +271,17 @@ class Writer implements FrameWriter {
     this.pumping = false
   }
 
+  resume(): void {
+    this.pump()
+  }
+
   private next(written: number): Submission | undefined {
     if (this.queue.length === 0) return undefined
     const { budget } = this.parts
     if (!budget.exhausted && written < budget.share) return this.queue.shift()
     const urgent = this.queue.findIndex((submission) => submission.urgent === true)
     if (urgent >= 0) return this.queue.splice(urgent, 1)[0]
-    budget.giveWay(this.pump, this.dispatcher)
+    budget.giveWay(this, this.dispatcher)
     return undefined
   }
 

@@ -12,6 +12,14 @@
 import * as Context from "effect/Context"
 import type { SchedulerDispatcher } from "effect/Scheduler"
 
+/** Whoever waits for a turn. */
+export interface Waiter {
+  /** The turn has come. */
+  readonly resume: () => void
+  /** Whether it waits already. Belongs to the budget. */
+  waits: boolean
+}
+
 /** A budget of bytes for each turn of the event loop. */
 export class Budget {
   readonly bytesPerTurn: number
@@ -21,7 +29,7 @@ export class Budget {
   private scheduled = false
   /** How many have their turn in this turn of the event loop. */
   private turns = 0
-  private readonly waiting = new Set<() => void>()
+  private readonly waiting: Array<Waiter> = []
 
   constructor(bytesPerTurn: number) {
     this.bytesPerTurn = bytesPerTurn
@@ -39,36 +47,45 @@ export class Budget {
   }
 
   /**
-   * Calls `resume` in a later turn of the event loop, once however often that is asked for. Writers come in
+   * Resumes the waiter in a later turn of the event loop, once however often that is asked for. Writers come in
    * the order in which they began to wait, as many in a turn as the budget lasts for: whoever comes again
    * waits behind those that have not had their turn.
    */
-  nextTurn(resume: () => void, dispatcher: SchedulerDispatcher): void {
-    this.waiting.add(resume)
-    this.schedule(dispatcher)
+  nextTurn(waiter: Waiter, dispatcher: SchedulerDispatcher): void {
+    if (waiter.waits) return
+    waiter.waits = true
+    this.waiting.push(waiter)
+    if (!this.scheduled) this.schedule(dispatcher)
   }
 
   /** The same, but still in this turn if budget is left when the others have had theirs. */
-  giveWay(resume: () => void, dispatcher: SchedulerDispatcher): void {
+  giveWay(waiter: Waiter, dispatcher: SchedulerDispatcher): void {
     this.turns++
-    this.nextTurn(resume, dispatcher)
+    this.nextTurn(waiter, dispatcher)
   }
 
   private schedule(dispatcher: SchedulerDispatcher): void {
-    if (this.scheduled) return
     this.scheduled = true
     dispatcher.scheduleTask(() => {
       this.scheduled = false
-      this.spent = 0
-      this.turns = this.waiting.size
-      for (const resume of this.waiting) {
-        // Those that come again have gone to the end.
-        if (this.turns-- === 0 || this.exhausted) break
-        this.waiting.delete(resume)
-        resume()
-      }
-      if (this.waiting.size > 0) this.schedule(dispatcher)
+      this.run()
+      if (this.waiting.length > 0 && !this.scheduled) this.schedule(dispatcher)
     }, 0)
+  }
+
+  private run(): void {
+    const { waiting } = this
+    this.spent = 0
+    this.turns = waiting.length
+    let done = 0
+    // Those that come again have gone to the end.
+    while (done < waiting.length && done < this.turns && !this.exhausted) {
+      const waiter = waiting[done++]
+      if (waiter === undefined) continue
+      waiter.waits = false
+      waiter.resume()
+    }
+    waiting.splice(0, done)
   }
 }
 

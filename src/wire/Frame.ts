@@ -180,18 +180,17 @@ export class FrameError extends Schema.TaggedError<FrameError>()("FrameError", {
  * error again. A header is judged as soon as it is complete, before any byte of the body.
  *
  * `end` tells a clean end of the input (`undefined`) from an end inside a frame. `partial` is true while some
- * but not all bytes of a frame have been received. `viewed` says whether a body that the last `push` appended is
- * a view of its chunk.
+ * but not all bytes of a frame have been received.
  *
  * **Gotchas**
  *
- * Bodies may be views of the chunk: they keep its memory alive, and the chunk must not be changed afterwards.
+ * Unless they are copied (`copyBodies`), bodies may be views of the chunk: they keep its memory alive, and the chunk
+ * must not be changed afterwards.
  */
 export interface Decoder {
   readonly push: (chunk: Uint8Array, out: Array<Frame>) => FrameError | undefined
   readonly end: () => FrameError | undefined
   readonly partial: boolean
-  readonly viewed: boolean
 }
 
 const layout = (lengthCounts: LengthDelimited.LengthCounts): LengthDelimited.Layout => ({
@@ -225,6 +224,8 @@ const partTag = (tag: number): Type | undefined =>
 export interface DecoderOptions extends Options {
   /** Whether a chunk message is handed out in parts as they arrive, each as a chunk: nothing is copied. */
   readonly splitChunks?: boolean | undefined
+  /** Whether bodies are copied out of the chunks, whose memory may then be written to again. */
+  readonly copyBodies?: boolean | undefined
 }
 
 /**
@@ -237,10 +238,11 @@ class FrameDecoder implements Decoder {
   private frames: Array<Frame> | undefined
   private failure: FrameError | undefined
 
-  constructor({ lengthCounts, maxFrameSize, splitChunks }: DecoderOptions) {
+  constructor({ copyBodies, lengthCounts, maxFrameSize, splitChunks }: DecoderOptions) {
     this.decoder = LengthDelimited.makeDecoder({
       ...layouts[lengthCounts],
       maxFrameSize,
+      copyBodies,
       checkHeader,
       partTag: splitChunks === true ? partTag : undefined
     })
@@ -260,10 +262,6 @@ class FrameDecoder implements Decoder {
 
   get partial(): boolean {
     return this.decoder.partial
-  }
-
-  get viewed(): boolean {
-    return this.decoder.viewed
   }
 
   private readonly emit = (tag: number, body: Uint8Array): void => {

@@ -101,7 +101,7 @@ class Decoding implements FrameSocket, Transport.Receiver {
     this.transport = transport
     this.options = options
     this.writer = writer
-    this.decoder = Frame.makeDecoder(options)
+    this.decoder = Frame.makeDecoder({ ...options, copyBodies: transport.lends })
   }
 
   read(reader: Reader): void {
@@ -114,16 +114,14 @@ class Decoding implements FrameSocket, Transport.Receiver {
     this.transport.pause()
   }
 
-  received(chunks: Transport.Chunks): boolean {
+  received(chunks: Transport.Chunks): void {
     this.options.onRead?.()
     const frames: Array<Frame.Frame> = []
     const before = this.decoder.partial
     let failure: Frame.FrameError | undefined
-    let viewed = false
     for (const chunk of chunks) {
       this.bytes += chunk.length
       failure ??= this.decoder.push(chunk, frames)
-      viewed ||= this.decoder.viewed
     }
     this.messages += frames.length
     const { partial } = this.decoder
@@ -131,7 +129,6 @@ class Decoding implements FrameSocket, Transport.Receiver {
     if (Arr.isArrayNonEmpty(frames)) this.give(frames)
     // The frames before a malformed one are still good.
     if (failure !== undefined) this.end(Cause.fail(failure))
-    return viewed
   }
 
   private give(frames: Frames): void {

@@ -8,8 +8,8 @@
  * **Details**
  *
  * Each byte is looked at once, however the input is split. A body that lies in one chunk is a view of that
- * chunk; a body split over chunks is gathered in a buffer that grows with the bytes received, never with the
- * length claimed.
+ * chunk, or a copy if that is wanted; a body split over chunks is gathered in a buffer that grows with the bytes
+ * received, never with the length claimed.
  */
 import { Buffer } from "node:buffer"
 import * as Schema from "effect/Schema"
@@ -54,9 +54,11 @@ export interface Options<E = never> extends Layout {
   readonly checkHeader?: ((tag: number, bodyLength: number) => E | undefined) | undefined
   /**
    * For tags whose bodies may be handed out in parts as they arrive, the tag of a part that is not the last. Such
-   * bodies are never copied.
+   * bodies are never gathered.
    */
   readonly partTag?: ((tag: number) => number | undefined) | undefined
+  /** Whether bodies are copied out of their chunks, whose memory may then be written to again. */
+  readonly copyBodies?: boolean | undefined
 }
 
 /**
@@ -145,11 +147,12 @@ export type LengthDelimitedError = typeof LengthDelimitedError.Type
  * `end` tells a clean end of the input (`undefined`) from an end inside a frame, and fails the decoder in the
  * latter case. `partial` is true while some but not all bytes of a frame have been received; a failed decoder
  * has let go of them. `bufferedCapacity` is the size in bytes of the buffer in which a split body is being
- * gathered. `viewed` says whether a body that the last `push` emitted is a view of its chunk.
+ * gathered.
  *
  * **Gotchas**
  *
- * Bodies may be views of the chunk: they keep its memory alive, and the chunk must not be changed afterwards.
+ * Unless they are copied, bodies may be views of the chunk: they keep its memory alive, and the chunk must not be
+ * changed afterwards.
  * `emit` must neither throw nor push into the same decoder.
  */
 export interface Decoder<E = never> {
@@ -159,7 +162,6 @@ export interface Decoder<E = never> {
   ) => E | LengthDelimitedError | undefined
   readonly end: () => E | LengthDelimitedError | undefined
   readonly partial: boolean
-  readonly viewed: boolean
   readonly bufferedCapacity: number
 }
 
@@ -254,6 +256,15 @@ const empty = new Uint8Array(0)
 const uncleared = (size: number): Uint8Array<ArrayBuffer> =>
   new Uint8Array(Buffer.allocUnsafeSlow(size).buffer)
 
+/** A copy, in Node's pool where its memory would otherwise cost more than its bytes. */
+const copied = (view: Uint8Array): Uint8Array => {
+  const { length } = view
+  if (length >= Buffer.poolSize >>> 1) return view.slice()
+  const pooled = Buffer.allocUnsafe(length)
+  pooled.set(view)
+  return new Uint8Array(pooled.buffer, pooled.byteOffset, length)
+}
+
 class DecoderImpl<E> implements Decoder<E> {
   private readonly options: Options<E>
   private readonly maxFrameSize: number
@@ -272,7 +283,6 @@ class DecoderImpl<E> implements Decoder<E> {
   private body = empty
   private bodyFilled = 0
 
-  viewed = false
   private failure: E | LengthDelimitedError | undefined = undefined
 
   constructor(options: Options<E>) {
@@ -295,7 +305,6 @@ class DecoderImpl<E> implements Decoder<E> {
     chunk: Uint8Array,
     emit: (tag: number, body: Uint8Array) => void
   ): E | LengthDelimitedError | undefined {
-    this.viewed = false
     if (this.failure !== undefined || chunk.length === 0) return this.failure
     if (!(this.maxFrameSize >= this.headerSize)) {
       return this.fail(
@@ -368,7 +377,7 @@ class DecoderImpl<E> implements Decoder<E> {
     const length = this.bodyLength
     if (this.bodyFilled === 0 && chunk.length - at >= length) {
       this.inBody = false
-      emit(this.tag, length === 0 ? empty : this.view(chunk, at, length))
+      emit(this.tag, length === 0 ? empty : this.take(chunk, at, length))
       return at + length
     }
     const end = Math.min(chunk.length, at + length - this.bodyFilled)
@@ -377,7 +386,7 @@ class DecoderImpl<E> implements Decoder<E> {
       this.bodyFilled += end - at
       const isLast = this.bodyFilled === length
       if (isLast) this.dropBody()
-      emit(isLast ? this.tag : partTag, this.view(chunk, at, end - at))
+      emit(isLast ? this.tag : partTag, this.take(chunk, at, end - at))
       return end
     }
     this.gather(chunk, at, end)
@@ -389,10 +398,10 @@ class DecoderImpl<E> implements Decoder<E> {
     return end
   }
 
-  /** The constructor rather than `subarray`, which would make Buffers of what Node hands over. */
-  private view(chunk: Uint8Array, at: number, length: number): Uint8Array {
-    this.viewed = true
-    return new Uint8Array(chunk.buffer, chunk.byteOffset + at, length)
+  private take(chunk: Uint8Array, at: number, length: number): Uint8Array {
+    // The constructor rather than `subarray`, which would make Buffers of what Node hands over.
+    const view = new Uint8Array(chunk.buffer, chunk.byteOffset + at, length)
+    return this.options.copyBodies === true ? copied(view) : view
   }
 
   private gather(chunk: Uint8Array, start: number, end: number): void {

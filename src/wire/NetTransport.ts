@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit"
 import * as Socket from "effect/socket/Socket"
 import type * as Address from "./Address.ts"
 import { ReadMemory } from "./ReadMemory.ts"
+import * as SharedRead from "./SharedRead.ts"
 import type * as Transport from "./Transport.ts"
 
 const failed = (reason: Socket.SocketError["reason"]) => new Socket.SocketError({ reason })
@@ -25,6 +26,7 @@ const nothing = new Uint8Array(0)
 class NetTransport implements Transport.Transport {
   // A write is over when the kernel has taken all of it.
   readonly copies = true
+  readonly lends: boolean
   private readonly socket: Net.Socket
   private receiver: Transport.Receiver | undefined
   private held: Array<Uint8Array> = []
@@ -35,6 +37,7 @@ class NetTransport implements Transport.Transport {
 
   constructor(socket: Net.Socket) {
     this.socket = socket
+    this.lends = SharedRead.applies(socket)
     socket.on("data", this.onData)
     // That somebody listens for data does not make it flow before it is asked for.
     socket.pause()
@@ -45,6 +48,7 @@ class NetTransport implements Transport.Transport {
 
   read(receiver: Transport.Receiver): void {
     this.receiver = receiver
+    if (this.lends) SharedRead.start(this.socket, this.onLent)
     this.socket.resume()
   }
 
@@ -72,9 +76,13 @@ class NetTransport implements Transport.Transport {
     receiver?.ended(Cause.fail(this.end))
   }
 
+  private readonly onLent = (chunk: Uint8Array): void => {
+    this.onData(this.paused ? chunk.slice() : chunk)
+  }
+
   private readonly onData = (chunk: Uint8Array): void => {
     if (!this.paused) {
-      if (this.receiver?.received([chunk]) === false) release(chunk)
+      this.receiver?.received([chunk])
       return
     }
     this.held.push(chunk)
@@ -150,19 +158,6 @@ class NetTransport implements Transport.Transport {
     socket.off("close", this.onClose)
     socket.destroySoon()
   }
-}
-
-/** What is smaller is not worth it. */
-const leastReleased = 16 * 1024
-
-/**
- * Gives the memory of a chunk back at once. Left to the garbage collector, the 64 KiB of each read of a long
- * request count as growth of the heap, and make it mark all of that every few requests. Memory that may be shared with other
- * chunks stays: of Node's pool a chunk is less than half, and of `ReadMemory` the first one lies at the beginning.
- */
-const release = ({ buffer, byteOffset, length }: Uint8Array): void => {
-  const isAlone = byteOffset === 0 && length * 2 > buffer.byteLength
-  if (isAlone && length >= leastReleased && buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
 
 type Written = (exit: Exit.Exit<void, Socket.SocketError>) => void

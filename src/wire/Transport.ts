@@ -17,8 +17,8 @@ export type Chunks = NonEmptyReadonlyArray<Uint8Array>
 
 /** Whoever is given what arrives. */
 export interface Receiver {
-  /** The chunks that one read brought. Returns whether bytes of them are still referred to, and not copies. */
-  readonly received: (chunks: Chunks) => boolean
+  /** The chunks that one read brought. */
+  readonly received: (chunks: Chunks) => void
   /** Nothing follows. A `SocketCloseError` with code 1000 says that the peer has sent all it wanted to. */
   readonly ended: (cause: Cause.Cause<Socket.SocketError>) => void
 }
@@ -26,6 +26,8 @@ export interface Receiver {
 export interface Transport {
   /** Reads from now on; to be called once. */
   readonly read: (receiver: Receiver) => void
+  /** Whether chunks are the receiver's only until it returns: their memory is written to again. */
+  readonly lends: boolean
   /** Gives the receiver nothing more, so that the peer is held back, until `resume`. */
   readonly pause: () => void
   readonly resume: () => void
@@ -84,6 +86,7 @@ interface Parts {
 }
 
 class SocketTransport implements Transport {
+  readonly lends = false
   private readonly parts: Parts
   private readonly wanted = Latch.makeUnsafe(true)
 

@@ -118,9 +118,15 @@ const stop = (state: { readonly refusing: ServerCode | undefined }, answer: Answ
   stopQuery
 ]
 
+// The steps of every query, made once.
+const started: Step = [{ _tag: "Initialising", refusing: undefined }, startQuery]
+const accepted: Step = [{ _tag: "Responding", refusing: undefined }, none]
+const readyAfterCancel: Step = [{ _tag: "Ready", staleCancel: false, refusing: undefined }, none]
+const readyAfterResponse: Step = [{ _tag: "Ready", staleCancel: true, refusing: undefined }, none]
+
 /** The response is over, as far as the order of messages goes: the connection takes the next request. */
-const responded = (refusing: ServerCode | undefined, staleCancel: boolean): Step =>
-  refusing === undefined ? [{ _tag: "Ready", staleCancel, refusing }, none] : drained(refusing)
+const responded = (refusing: ServerCode | undefined, next: Step): Step =>
+  refusing === undefined ? next : drained(refusing)
 
 /** The state and action that follow from an event. */
 export const step = (state: State, event: Event): Step => {
@@ -173,9 +179,7 @@ type Rest = Exclude<
 const ready = (state: Extract<State, { _tag: "Ready" }>, event: Rest): Step => {
   switch (event._tag) {
     case "Request":
-      return state.refusing === undefined
-        ? [{ _tag: "Initialising", refusing: undefined }, startQuery]
-        : reject(state.refusing)
+      return state.refusing === undefined ? started : reject(state.refusing)
     case "Cancel":
       return state.staleCancel
         ? [{ ...state, staleCancel: false }, none]
@@ -206,9 +210,11 @@ const initialising = (state: Extract<State, { _tag: "Initialising" }>, event: Re
     case "Cancel":
       return stop(state, { type: "CancelAcknowledged" })
     case "AcceptBegun":
-      return [{ _tag: "Responding", refusing: state.refusing }, none]
+      return state.refusing === undefined
+        ? accepted
+        : [{ _tag: "Responding", refusing: state.refusing }, none]
     case "TerminalBegun":
-      return responded(state.refusing, true)
+      return responded(state.refusing, readyAfterResponse)
     case "QueryExpired":
       // A reject may not say `timeout`: the query was still waiting, and nothing has been run.
       return stop(state, { type: "Reject", code: "overloaded" })
@@ -228,7 +234,7 @@ const responding = (state: Extract<State, { _tag: "Responding" }>, event: Rest):
     case "Cancel":
       return stop(state, { type: "CancelAcknowledged" })
     case "TerminalBegun":
-      return responded(state.refusing, true)
+      return responded(state.refusing, readyAfterResponse)
     case "QueryExpired":
       return stop(state, { type: "Error", code: "timeout" })
     case "Drain":
@@ -256,7 +262,7 @@ const stopping = (state: Extract<State, { _tag: "Stopping" }>, event: Rest): Ste
     case "QueryStopped":
       return [state, { _tag: "Respond", answer: state.answer }]
     case "TerminalBegun":
-      return responded(state.refusing, !cancelling)
+      return responded(state.refusing, cancelling ? readyAfterCancel : readyAfterResponse)
     case "Drain":
     case "DrainExpired":
       return [{ ...state, refusing: "shutting_down" }, none]

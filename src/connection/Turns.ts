@@ -12,19 +12,23 @@ export interface Turn {
 }
 
 export class Turns {
-  private readonly turns: Array<Turn> = []
+  private current: Turn | undefined
+  private readonly queue: Array<Turn> = []
   private waiters: Array<() => void> = []
 
   add(turn: Turn): void {
-    this.turns.push(turn)
-    if (this.turns.length === 1) turn.start()
+    if (this.current !== undefined) {
+      this.queue.push(turn)
+      return
+    }
+    this.current = turn
+    turn.start()
   }
 
-  /** The first response is over. */
+  /** The current response is over. */
   over(): void {
-    this.turns.shift()
-    const [next] = this.turns
-    if (next !== undefined) next.start()
+    this.current = this.queue.length === 0 ? undefined : this.queue.shift()
+    if (this.current !== undefined) this.current.start()
     else if (this.waiters.length > 0) this.settle()
   }
 
@@ -34,14 +38,14 @@ export class Turns {
 
   /** The connection has ended. */
   abandon(): void {
-    this.turns[0]?.abandon()
+    this.current?.abandon()
   }
 
   /** Waits until all are over. */
   readonly settled: Effect.Effect<void> = Effect.callback((resume) => {
     const settled = () => resume(Effect.void)
     this.waiters.push(settled)
-    if (this.turns.length === 0) this.settle()
+    if (this.current === undefined) this.settle()
     return Effect.sync(() => {
       this.waiters = this.waiters.filter((each) => each !== settled)
     })

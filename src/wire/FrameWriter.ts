@@ -159,8 +159,6 @@ export const make = Effect.fnUntraced(function* (
   })
 })
 
-const nothing = Exit.succeed(undefined)
-
 interface Parts {
   readonly options: Options
   readonly transport: Transport.Transport
@@ -286,25 +284,28 @@ class Writer implements FrameWriter, Waiter {
   }
 
   private begin(submission: Submission): void {
+    if (this.timeout !== undefined) {
+      submission.ended(Exit.fail(this.timeout))
+      return
+    }
     const now = this.parts.clock.currentTimeMillisUnsafe()
-    const parts = this.layOut(submission, now)
-    if (Exit.isFailure(parts)) submission.ended(parts)
-    else if (parts.value === undefined) submission.ended(Exit.void)
-    else this.start(submission, parts.value, now)
+    let parts: Transport.Chunks | undefined
+    try {
+      parts = this.layOut(submission.take(now))
+    } catch (defect) {
+      submission.ended(Exit.die(defect))
+      return
+    }
+    if (parts === undefined) submission.ended(Exit.void)
+    else this.start(submission, parts, now)
   }
 
-  /** What the submission has to send: its failure, nothing, or the parts of one gather write. */
-  private layOut(submission: Submission, now: number): Exit.Exit<Transport.Chunks | undefined, WriteTimeout> {
-    if (this.timeout !== undefined) return Exit.fail(this.timeout)
-    try {
-      const frames = submission.take(now)
-      if (!Arr.isReadonlyArrayNonEmpty(frames)) return nothing
-      const parts = gather(frames, this.parts.options)
-      this.messages += frames.length
-      return Exit.succeed(parts)
-    } catch (defect) {
-      return Exit.die(defect)
-    }
+  /** The parts of one gather write, if there is something to write. */
+  private layOut(frames: ReadonlyArray<Frame.Frame>): Transport.Chunks | undefined {
+    if (!Arr.isReadonlyArrayNonEmpty(frames)) return undefined
+    const parts = gather(frames, this.parts.options)
+    this.messages += frames.length
+    return parts
   }
 
   private start(submission: Submission, parts: Transport.Chunks, now: number): void {

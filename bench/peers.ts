@@ -22,6 +22,11 @@ const contenders: ReadonlyArray<Compare.Contender> = [
     client: Processes.script("clients/NodeClient")
   },
   peer("DataConn", "DataConn"),
+  {
+    name: "DataConn, chunks to keep",
+    server: Contenders.dataConn,
+    client: Processes.script("clients/DataConnKeepingClient")
+  },
   peer("ws", "Ws"),
   peer("@grpc/grpc-js", "Grpc"),
   peer("Effect RPC", "Rpc")

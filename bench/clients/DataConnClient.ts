@@ -1,35 +1,6 @@
 /**
- * DataConn's own client.
+ * DataConn's own client, as one uses it that has done with each chunk before the next.
  */
-import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
-import * as Client from "../../src/client/Client.ts"
-import * as Address from "../../src/wire/Address.ts"
-import * as LoadClient from "../support/LoadClient.ts"
+import * as DataConnClients from "../support/DataConnClients.ts"
 
-await LoadClient.main(async (port) => {
-  const scope = Scope.makeUnsafe()
-  const client = await Effect.runPromise(
-    Scope.provide(Client.connect(Address.tcp("127.0.0.1", port), { maxFrameSize: 2 ** 21 }), scope)
-  )
-  return {
-    request: (body, onBytes) => {
-      let frames = 1
-      return Effect.flatMap(client.request(body), ({ chunks }) =>
-        Stream.runForEachArray(chunks, (parts) =>
-          Effect.sync(() => {
-            frames += parts.length
-            for (const part of parts) onBytes(part)
-          })
-        )
-      ).pipe(
-        Effect.scoped,
-        Effect.map(() => frames),
-        Effect.runPromise
-      )
-    },
-    close: () => Effect.runFork(Scope.close(scope, Exit.void))
-  }
-})
+await DataConnClients.main("lentChunks")

@@ -122,9 +122,9 @@ const run = Effect.fnUntraced(function* (given: Given) {
     })
   yield* Effect.gen(function* () {
     const client = yield* Client.connect(given.server, { heartbeatTolerance: given.heartbeatTolerance })
-    const { chunks } = yield* client.query(request(given, query))
+    const { chunks, lentChunks } = yield* client.query(request(given, query))
     yield* Option.isSome(given.output)
-      ? QueryOutput.toFile(chunks, given.output.value)
+      ? QueryOutput.toFile(lentChunks, given.output.value)
       : QueryOutput.toStdout(counted(chunks), { finalNewline: given.format === formats.json })
   }).pipe(
     Effect.scoped,

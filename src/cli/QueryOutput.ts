@@ -56,7 +56,8 @@ export const toStdout = Effect.fnUntraced(function* <E>(
 })
 
 /**
- * Writes the chunks to a file that appears under its name once it is whole.
+ * Writes the chunks to a file that appears under its name once it is whole. A chunk is written before the next one
+ * is pulled, so that they may be lent.
  *
  * **Details**
  *

@@ -26,16 +26,31 @@ import { ClientError, ConnectFailed } from "./ClientError.ts"
 import { type Exchange, used } from "./Exchange.ts"
 import { defaults, type Settings } from "./Settings.ts"
 
+/** The result of a request as it comes, whose stream fails with `E`. One of the two is used, once. */
+export interface Chunks<E> {
+  /** Chunks that are the consumer's to keep. */
+  readonly chunks: Stream.Stream<Uint8Array, E | ClientError>
+  /**
+   * The same, lent: over TCP and Unix sockets their memory is read into again when the next are pulled, or the
+   * response's scope closes. That is about twice as fast for a large result.
+   *
+   * **Gotchas**
+   *
+   * Only for consumers that have done with a chunk before they ask for the next, such as `Stream.runForEach` with
+   * a write that is awaited. What keeps chunks or runs ahead (`runCollect`, `buffer`, a concurrent `mapEffect`)
+   * would find other bytes in them.
+   */
+  readonly lentChunks: Stream.Stream<Uint8Array, E | ClientError>
+}
+
 /** An accepted request: the payload of the accept, and the result as it comes. */
-export interface Response {
+export interface Response extends Chunks<QueryFailed> {
   readonly payload: Uint8Array
-  readonly chunks: Stream.Stream<Uint8Array, QueryFailed | ClientError>
 }
 
 /** An accepted query: what the server said about it, and the encoded result as it comes. */
-export interface QueryResponse {
+export interface QueryResponse extends Chunks<QueryApi.QueryError> {
   readonly accepted: QueryApi.QueryAccepted
-  readonly chunks: Stream.Stream<Uint8Array, QueryApi.QueryError | ClientError>
 }
 
 /** A query of the v1 API: the fields of a request but for its version. */
@@ -50,7 +65,7 @@ export type Query = Parameters<typeof QueryApi.encodeRequest>[0]
  * scope: closing it before the end, like ending or interrupting the stream early, cancels the query and waits
  * until the server has acknowledged, for at most `cancelTimeout`; then the connection is dropped.
  *
- * The stream is used once. Little is read from the socket ahead of its consumer, so a slow consumer slows the
+ * The result is used once. Little is read from the socket ahead of its consumer, so a slow consumer slows the
  * query down. It ends only if the result is whole: a connection that ends sooner fails it. Where the result is cut
  * into chunks means nothing: a chunk of the server's may come in parts.
  *
@@ -112,7 +127,11 @@ const makeOver = Effect.fnUntraced(function* (
 
   return Client.of({
     request: (body) =>
-      connection.request(body, (payload, exchange) => ({ payload, chunks: chunks(exchange, queryFailed) })),
+      connection.request(body, (payload, exchange) => ({
+        payload,
+        chunks: chunks(exchange, queryFailed, false),
+        lentChunks: chunks(exchange, queryFailed, true)
+      })),
     query: (query) => runQuery(connection, query),
     isOpen: connection.isOpen
   })
@@ -125,12 +144,15 @@ const connectFailed = (server: string, error: Socket.SocketError): ClientError =
 
 const chunks = <E>(
   exchange: Exchange,
-  failed: (payload: Uint8Array) => E
+  failed: (payload: Uint8Array) => E,
+  lent: boolean
 ): Stream.Stream<Uint8Array, E | ClientError> =>
   Stream.fromChannel(
     Channel.fromTransform((_, scope) =>
       Effect.suspend(() =>
-        exchange.claim() ? Effect.as(Scope.addFinalizer(scope, exchange.finish), exchange.pull(failed)) : used
+        exchange.claim(lent)
+          ? Effect.as(Scope.addFinalizer(scope, exchange.finish), exchange.pull(failed))
+          : used
       )
     )
   )
@@ -154,7 +176,8 @@ const respond = (
 ): Result.Result<QueryResponse, QueryApi.QueryError> =>
   Result.map(QueryApi.decodeAccepted(payload), (accepted) => ({
     accepted,
-    chunks: chunks(exchange, QueryApi.decodeError)
+    chunks: chunks(exchange, QueryApi.decodeError, false),
+    lentChunks: chunks(exchange, QueryApi.decodeError, true)
   }))
 
 /** Connects to a server by its address. The scope owns the connection. */

@@ -202,7 +202,11 @@ class Session implements ClientConnection, FrameSocket.Reader, Line {
   private settle(): void {
     const exchange = this.current
     if (exchange === undefined) return
-    if (exchange.ended) this.takeTurns()
+    if (exchange.ended) {
+      // What has come last is still the consumer's.
+      this.parts.transport.reuse(false)
+      this.takeTurns()
+    }
     exchange.notify()
   }
 
@@ -263,6 +267,10 @@ class Session implements ClientConnection, FrameSocket.Reader, Line {
     if (!this.isPaused) return
     this.isPaused = false
     this.parts.transport.resume()
+  }
+
+  lend(exchange: Exchange): void {
+    if (this.current === exchange) this.parts.transport.reuse(true)
   }
 
   /** Nobody waits for the accept any more: a request that has not been sent stays unsent. */

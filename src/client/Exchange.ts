@@ -22,6 +22,8 @@ export type ChunkBatch = readonly [Uint8Array, ...Array<Uint8Array>]
 export interface Line {
   /** The consumer begins to wait for chunks, or wants no more of them. */
   readonly starved: () => void
+  /** The consumer of the response's chunks has done with those of one pull when it pulls again. */
+  readonly lend: (exchange: Exchange) => void
   /** Wants nothing more of the response: cancels it unless it has ended, and waits until it has. */
   readonly finish: (exchange: Exchange) => Effect.Effect<void>
 }
@@ -125,10 +127,11 @@ export class Exchange {
     }
   }
 
-  /** The one consumer of the chunks is there. Whether it is the first. */
-  claim(): boolean {
+  /** The one consumer of the chunks is there, to whom they may be lent. Whether it is the first. */
+  claim(lent: boolean): boolean {
     if (this.claimed) return false
     this.claimed = true
+    if (lent && !this.ended) this.line.lend(this)
     return true
   }
 

@@ -28,6 +28,7 @@ class NetTransport implements Transport.Transport {
   readonly copies = true
   readonly lends: boolean
   private readonly socket: Net.Socket
+  private readonly memory: ReadMemory | undefined
   private receiver: Transport.Receiver | undefined
   private held: Array<Uint8Array> = []
   private heldBytes = 0
@@ -35,8 +36,9 @@ class NetTransport implements Transport.Transport {
   private end: Socket.SocketError | undefined
   private written: Written | undefined
 
-  constructor(socket: Net.Socket) {
+  constructor(socket: Net.Socket, memory?: ReadMemory) {
     this.socket = socket
+    this.memory = memory
     this.lends = SharedRead.applies(socket)
     socket.on("data", this.onData)
     // That somebody listens for data does not make it flow before it is asked for.
@@ -52,14 +54,23 @@ class NetTransport implements Transport.Transport {
     this.socket.resume()
   }
 
+  reuse(on: boolean): void {
+    if (this.memory === undefined) return
+    this.memory.reused = on
+    if (this.paused) this.pause()
+  }
+
   pause(): void {
     this.paused = true
+    // What is read ahead would overwrite what the receiver has not done with.
+    if (this.memory?.reused === true) this.socket.pause()
   }
 
   resume(): void {
     this.paused = false
-    if (this.socket.isPaused()) this.socket.resume()
     this.hand()
+    // What was handed over may have paused it again.
+    if (!this.paused && this.socket.isPaused()) this.socket.resume()
   }
 
   /** Gives the receiver what was read ahead, and then the end if it has come. */
@@ -164,12 +175,14 @@ type Written = (exit: Exit.Exit<void, Socket.SocketError>) => void
 
 const socketClosed = () => new Error("socket closed")
 
-/** The transport of a connected socket. */
-export const make = (socket: Net.Socket): Transport.Open =>
+const open = (socket: Net.Socket, memory?: ReadMemory): Transport.Open =>
   Effect.acquireRelease(
-    Effect.sync(() => new NetTransport(socket)),
+    Effect.sync(() => new NetTransport(socket, memory)),
     (transport) => Effect.sync(() => transport.close())
   )
+
+/** The transport of a connected socket. */
+export const make = (socket: Net.Socket): Transport.Open => open(socket)
 
 export interface ConnectOptions {
   readonly address: Address.Address
@@ -180,19 +193,19 @@ export interface ConnectOptions {
 /** Connects. The scope owns the connection. */
 export const connect = (options: ConnectOptions): Transport.Open =>
   Effect.acquireRelease(
-    Effect.sync(() => open(options.address)),
-    (socket) => Effect.sync(() => (socket.connecting ? socket.destroy() : socket.destroySoon()))
+    Effect.sync(() => dial(options.address)),
+    ({ socket }) => Effect.sync(() => (socket.connecting ? socket.destroy() : socket.destroySoon()))
   ).pipe(
-    Effect.tap((socket) =>
+    Effect.tap(({ socket }) =>
       Effect.timeoutOrElse(connected(socket), {
         duration: options.timeout,
         orElse: () => Effect.fail(notOpen("Timeout", new Error("Connection timed out")))
       })
     ),
-    Effect.flatMap(make)
+    Effect.flatMap(({ memory, socket }) => open(socket, memory))
   )
 
-const open = (address: Address.Address): Net.Socket => {
+const dial = (address: Address.Address) => {
   const memory = new ReadMemory()
   const socket = Net.connect({
     ...(address._tag === "Unix" ? { path: address.path } : { host: address.host, port: address.port }),
@@ -207,7 +220,8 @@ const open = (address: Address.Address): Net.Socket => {
       }
     }
   })
-  return socket.pause()
+  socket.pause()
+  return { memory, socket }
 }
 
 const connected = (socket: Net.Socket): Effect.Effect<void, Socket.SocketError> =>

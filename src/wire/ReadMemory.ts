@@ -16,18 +16,27 @@ const leastView = 32 * 1024
 
 export class ReadMemory {
   private free = Buffer.alloc(0)
+  /** Whether somebody has been given what lies where the next read goes. */
+  private lent = false
+  /** Whether whoever is given a view has done with it before there is another read. */
+  reused = false
 
   /** Where the next read goes. */
   readonly room = (): Uint8Array => {
-    if (this.free.length < leastRoom) this.free = Buffer.allocUnsafeSlow(pieceSize)
+    const least = this.reused ? pieceSize : leastRoom
+    if (this.free.length < least || (this.lent && !this.reused)) {
+      this.free = Buffer.allocUnsafeSlow(pieceSize)
+      this.lent = false
+    }
     return this.free
   }
 
-  /** What a read brought, as bytes that nothing else will be written to. */
+  /** What a read brought, as bytes that nothing else will be written to, unless memory is reused. */
   take(length: number): Uint8Array {
     const read = this.free.subarray(0, length)
     if (length < leastView) return Buffer.from(read)
-    this.free = this.free.subarray(length)
+    if (this.reused) this.lent = true
+    else this.free = this.free.subarray(length)
     return read
   }
 }

@@ -28,6 +28,11 @@ export interface Transport {
   readonly read: (receiver: Receiver) => void
   /** Whether chunks are the receiver's only until it returns: their memory is written to again. */
   readonly lends: boolean
+  /**
+   * Whether the next read may overwrite what the receiver was given last: it pauses for as long as it needs that.
+   * To be turned off in a call of the receiver's. Does nothing where the memory is not the transport's.
+   */
+  readonly reuse: (on: boolean) => void
   /** Gives the receiver nothing more, so that the peer is held back, until `resume`. */
   readonly pause: () => void
   readonly resume: () => void
@@ -105,6 +110,8 @@ class SocketTransport implements Transport {
     )
     Fiber.runIn(fork(reading), scope)
   }
+
+  reuse(): void {}
 
   pause(): void {
     this.wanted.closeUnsafe()

@@ -313,6 +313,80 @@ describe("connecting", () => {
       })
   )
 
+  it.live("reads nothing ahead into memory that it reuses", () =>
+    Effect.gen(function* () {
+      const server = Net.createServer((peer) => peer.end(large))
+      yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
+      yield* Effect.callback<void>((resume) => {
+        server.listen(0, "127.0.0.1", () => resume(Effect.void))
+      })
+      const { port } = server.address() as Net.AddressInfo
+      const address = Address.tcp("127.0.0.1", port)
+      const transport = yield* NetTransport.connect({ address, timeout: "10 seconds" })
+      const keeper = new Keeper(true)
+      const buffers = new Set<ArrayBufferLike>()
+      let last: readonly [chunk: Uint8Array, copy: Buffer] | undefined
+      transport.reuse(true)
+      transport.read({
+        received: (chunks) => {
+          const [chunk] = chunks
+          keeper.received(chunks)
+          last = [chunk, Buffer.from(chunk)]
+          if (chunk.length >= 64 * 1024) buffers.add(chunk.buffer)
+          transport.pause()
+        },
+        ended: (cause) => keeper.ended(cause)
+      })
+      while (!keeper.hasEnded) {
+        for (let turns = 0; turns < 3; turns++) yield* Effect.promise(() => setImmediate())
+        if (last !== undefined) assert.isTrue(last[1].equals(last[0]))
+        transport.resume()
+      }
+      assert.isTrue(keeper.bytes.equals(large))
+      assert.isBelow(buffers.size, 4)
+    })
+  )
+
+  it.live("reads nothing into memory that it reuses while it is paused, whatever it had read ahead", () =>
+    Effect.gen(function* () {
+      let peer: Net.Socket | undefined
+      const server = Net.createServer((socket) => {
+        peer = socket
+      })
+      yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
+      yield* Effect.callback<void>((resume) => {
+        server.listen(0, "127.0.0.1", () => resume(Effect.void))
+      })
+      const { port } = server.address() as Net.AddressInfo
+      const address = Address.tcp("127.0.0.1", port)
+      const transport = yield* NetTransport.connect({ address, timeout: "10 seconds" })
+      yield* Poll.until("the peer is there", () => peer !== undefined)
+      const keeper = new Keeper(true)
+      transport.read({
+        received: (chunks) => {
+          keeper.received(chunks)
+          transport.pause()
+        },
+        ended: (cause) => keeper.ended(cause)
+      })
+      const turns = Effect.repeat(
+        Effect.promise(() => setImmediate()),
+        { times: 5 }
+      )
+      peer?.write(large.subarray(0, 7))
+      yield* Poll.until("the first has come", () => keeper.size === 7)
+      peer?.write(large.subarray(7, 70_000))
+      yield* turns
+      transport.reuse(true)
+      peer?.end(large.subarray(70_000))
+      while (!keeper.hasEnded) {
+        yield* turns
+        transport.resume()
+      }
+      assert.isTrue(keeper.bytes.equals(large))
+    })
+  )
+
   it.live("fails where nobody listens, with the system's word for it", () =>
     Effect.gen(function* () {
       const { peer } = yield* pair

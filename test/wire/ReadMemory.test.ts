@@ -37,4 +37,49 @@ describe("memory to read into", () => {
     assert.notStrictEqual(read(memory, 20_000, 2).buffer, room.buffer)
     assert.strictEqual(memory.take(room.length).buffer, room.buffer)
   })
+
+  const holds = (chunk: Uint8Array, length: number, mark: number): void => {
+    assert.strictEqual(chunk.length, length)
+    assert.isTrue(chunk.every((byte) => byte === mark))
+  }
+
+  it("is written again while that is allowed, in pieces of their full size", () => {
+    const memory = new ReadMemory()
+    const before = read(memory, 100_000, 1)
+    memory.reused = true
+    const lent = read(memory, 100_000, 2)
+    const size = memory.room().length
+    assert.isAbove(size, 200_000)
+    assert.strictEqual(read(memory, size, 3).buffer, lent.buffer)
+    holds(lent, 100_000, 3)
+    holds(before, 100_000, 1)
+  })
+
+  it("is not written again where what was read last lies once that is no longer allowed", () => {
+    const memory = new ReadMemory()
+    for (let i = 0; i < 3; i++) {
+      memory.reused = true
+      const last = read(memory, 50_000, 1)
+      memory.reused = false
+      const kept = read(memory, 50_000, 2)
+      memory.reused = true
+      holds(read(memory, 50_000, 3), 50_000, 3)
+      memory.reused = false
+      holds(last, 50_000, 1)
+      holds(kept, 50_000, 2)
+    }
+  })
+
+  it("costs no piece for a little that may be written again", () => {
+    const memory = new ReadMemory()
+    const { buffer } = memory.room()
+    for (let i = 0; i < 100; i++) {
+      memory.reused = true
+      memory.room()
+      holds(read(memory, 100, i), 100, i)
+      memory.reused = false
+      memory.room()
+    }
+    assert.strictEqual(memory.room().buffer, buffer)
+  })
 })

@@ -4,8 +4,8 @@
  *
  * One fiber runs the query and fills a {@link ResponseBuffer}; the writer empties it whenever the socket takes
  * more, on the stack of whoever made that so. The message that ends the response is written when the query's
- * finalizers have run, at the end of the event loop's turn: together with
- * those of other connections, so that a client which waits for many of them is woken once.
+ * finalizers have run, at the end of the event loop's turn: together with those of other connections, so that a
+ * client which waits for many of them is woken once.
  */
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"

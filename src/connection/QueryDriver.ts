@@ -204,12 +204,12 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
     wake()
   }
 
-  /** Runs the query's finalizers, to which it is no failure that a stream is done. */
+  /** Runs the query's finalizers. That a stream is done is the query's success. */
   private readonly close = (exit: Exit.Exit<void, FillError>): void => {
-    const done = Exit.isFailure(exit) && Pull.isDoneCause(exit.cause)
-    const closing = Scope.closeUnsafe(this.scope, done ? Exit.void : exit)
-    if (closing === undefined) this.closed(exit)
-    else this.host.finish(closing).addObserver((closed) => this.closed(both(exit, closed)))
+    const ended = Exit.isFailure(exit) && Pull.isDoneCause(exit.cause) ? Exit.void : exit
+    const closing = Scope.closeUnsafe(this.scope, ended)
+    if (closing === undefined) this.closed(ended)
+    else this.host.finish(closing).addObserver((closed) => this.closed(both(ended, closed)))
   }
 
   private closed(exit: Exit.Exit<void, FillError>): void {
@@ -228,7 +228,7 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
   private outcome(exit: Exit.Exit<void, FillError>): Outcome {
     if (this.muted) return stopped
     if (this.failure !== undefined) return broken(this.failure)
-    if (Exit.isSuccess(exit) || Pull.isDoneCause(exit.cause)) return complete
+    if (Exit.isSuccess(exit)) return complete
     const { cause } = exit
     const error = Cause.findErrorOption(cause)
     if (error._tag === "Some") {

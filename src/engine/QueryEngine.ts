@@ -69,7 +69,8 @@ export interface AcceptedQuery {
  *
  * `init` is given the body of the request message. Interruption, of `init` as of `chunks`, is how a query is
  * cancelled: by the client, by a closed connection or by a stopping server. The scope is the query's own:
- * it closes when the query has ended in whichever way, before the client is told.
+ * it closes when the query has ended in whichever way, before the client is told: a finalizer that breaks ends
+ * the response of a query that was complete with an error.
  */
 export class QueryEngine extends Context.Service<
   QueryEngine,

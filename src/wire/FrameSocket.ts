@@ -13,7 +13,8 @@ import * as Frame from "./Frame.ts"
 import * as FrameWriter from "./FrameWriter.ts"
 import type * as Transport from "./Transport.ts"
 
-export interface Options extends FrameWriter.Options, Frame.DecoderOptions {
+/** Whether bodies are copied is the transport's to say. */
+export interface Options extends FrameWriter.Options, Omit<Frame.DecoderOptions, "copyBodies"> {
   /** Called when bytes have arrived, before their frames are given to anybody. */
   readonly onRead?: (() => void) | undefined
 }

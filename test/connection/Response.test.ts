@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import * as Served from "../support/Served.ts"
 
@@ -137,6 +139,24 @@ describe("a response", () => {
 })
 
 describe("an engine", () => {
+  it.effect("whose finalizer breaks has not answered, and the connection takes the next request", () =>
+    Effect.gen(function* () {
+      const engine = QueryEngine.of({
+        init: (request) =>
+          Effect.as(
+            Effect.addFinalizer(() => Effect.die(new Error("the file is gone"))),
+            { payload: request, chunks: Stream.make(new TextEncoder().encode("all of it")) }
+          )
+      })
+      const { peer } = yield* Served.open({ engine })
+      for (const name of ["one", "two"]) {
+        yield* peer.request(name)
+        assert.deepStrictEqual(yield* peer.take(2), [`A ${name}`, "I all of it"])
+        assert.match(yield* peer.next, /^E .*"internal"/)
+      }
+    })
+  )
+
   it.effect("that fails in the middle ends the response with its error, behind the chunks", () =>
     Effect.gen(function* () {
       const { peer, steps, events } = yield* Served.open()

@@ -13,14 +13,25 @@ import * as NetTransport from "../../src/wire/NetTransport.ts"
 import type * as Transport from "../../src/wire/Transport.ts"
 import * as Poll from "../support/Poll.ts"
 
-/** A connection over loopback: the end under test in a scope of its own, and the peer as Node has it. */
-const pair = Effect.gen(function* () {
-  const server = Net.createServer({ noDelay: true, pauseOnConnect: true })
+/** Has a server listen on loopback, and returns its port. */
+const listen = Effect.fnUntraced(function* (server: Net.Server) {
   yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
   yield* Effect.callback<void>((resume) => {
     server.listen(0, "127.0.0.1", () => resume(Effect.void))
   })
-  const { port } = server.address() as Net.AddressInfo
+  return (server.address() as Net.AddressInfo).port
+})
+
+/** A transport that has dialled a peer, which is what Node accepts. */
+const dialled = Effect.fnUntraced(function* (onPeer: (peer: Net.Socket) => void) {
+  const port = yield* listen(Net.createServer(onPeer))
+  return yield* NetTransport.connect({ address: Address.tcp("127.0.0.1", port), timeout: "10 seconds" })
+})
+
+/** A connection over loopback: the end under test in a scope of its own, and the peer as Node has it. */
+const pair = Effect.gen(function* () {
+  const server = Net.createServer({ noDelay: true, pauseOnConnect: true })
+  const port = yield* listen(server)
   const accepted = yield* Effect.forkChild(
     Effect.callback<Net.Socket>((resume) => {
       server.once("connection", (socket) => resume(Effect.succeed(socket)))
@@ -88,6 +99,12 @@ const write = (transport: Transport.Transport, ...parts: ReadonlyArray<Buffer>) 
     const exit = transport.write(parts as unknown as Transport.Chunks, resume)
     if (exit !== undefined) resume(exit)
   })
+
+/** What a receiver may take before it has done with what it was given: turns in which sockets are polled. */
+const aWhile = Effect.repeat(
+  Effect.promise(() => setImmediate()),
+  { times: 5 }
+)
 
 const reason = (error: Socket.SocketError | undefined) => error?.reason._tag
 
@@ -283,19 +300,9 @@ describe("connecting", () => {
     "gives a transport that brings all, little and much, and holds the peer back while it is paused",
     () =>
       Effect.gen(function* () {
-        const server = Net.createServer()
-        yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
-        yield* Effect.callback<void>((resume) => {
-          server.listen(0, "127.0.0.1", () => resume(Effect.void))
-        })
-        const { port } = server.address() as Net.AddressInfo
-        server.on("connection", (peer) => {
+        const transport = yield* dialled((peer) => {
           peer.write("a little")
           peer.once("data", () => peer.end(large))
-        })
-        const transport = yield* NetTransport.connect({
-          address: Address.tcp("127.0.0.1", port),
-          timeout: "10 seconds"
         })
         const keeper = read(transport)
         yield* Poll.until("a little has come", () => keeper.text === "a little")
@@ -315,14 +322,7 @@ describe("connecting", () => {
 
   it.live("reads nothing ahead into memory that it reuses", () =>
     Effect.gen(function* () {
-      const server = Net.createServer((peer) => peer.end(large))
-      yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
-      yield* Effect.callback<void>((resume) => {
-        server.listen(0, "127.0.0.1", () => resume(Effect.void))
-      })
-      const { port } = server.address() as Net.AddressInfo
-      const address = Address.tcp("127.0.0.1", port)
-      const transport = yield* NetTransport.connect({ address, timeout: "10 seconds" })
+      const transport = yield* dialled((peer) => peer.end(large))
       const keeper = new Keeper(true)
       const buffers = new Set<ArrayBufferLike>()
       let last: readonly [chunk: Uint8Array, copy: Buffer] | undefined
@@ -338,7 +338,7 @@ describe("connecting", () => {
         ended: (cause) => keeper.ended(cause)
       })
       while (!keeper.hasEnded) {
-        for (let turns = 0; turns < 3; turns++) yield* Effect.promise(() => setImmediate())
+        yield* aWhile
         if (last !== undefined) assert.isTrue(last[1].equals(last[0]))
         transport.resume()
       }
@@ -350,16 +350,9 @@ describe("connecting", () => {
   it.live("reads nothing into memory that it reuses while it is paused, whatever it had read ahead", () =>
     Effect.gen(function* () {
       let peer: Net.Socket | undefined
-      const server = Net.createServer((socket) => {
+      const transport = yield* dialled((socket) => {
         peer = socket
       })
-      yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
-      yield* Effect.callback<void>((resume) => {
-        server.listen(0, "127.0.0.1", () => resume(Effect.void))
-      })
-      const { port } = server.address() as Net.AddressInfo
-      const address = Address.tcp("127.0.0.1", port)
-      const transport = yield* NetTransport.connect({ address, timeout: "10 seconds" })
       yield* Poll.until("the peer is there", () => peer !== undefined)
       const keeper = new Keeper(true)
       transport.read({
@@ -369,18 +362,14 @@ describe("connecting", () => {
         },
         ended: (cause) => keeper.ended(cause)
       })
-      const turns = Effect.repeat(
-        Effect.promise(() => setImmediate()),
-        { times: 5 }
-      )
       peer?.write(large.subarray(0, 7))
       yield* Poll.until("the first has come", () => keeper.size === 7)
       peer?.write(large.subarray(7, 70_000))
-      yield* turns
+      yield* aWhile
       transport.reuse(true)
       peer?.end(large.subarray(70_000))
       while (!keeper.hasEnded) {
-        yield* turns
+        yield* aWhile
         transport.resume()
       }
       assert.isTrue(keeper.bytes.equals(large))

@@ -20,9 +20,18 @@ const notWritable = (cause: unknown) => failed(new Socket.SocketWriteError({ cau
 /** How many bytes are read ahead of a receiver that pauses, besides what Node itself buffers. */
 const readAheadSize = 256 * 1024
 
-const nothing = new Uint8Array(0)
+/** The encoding of what is no string. */
+const asTheyAre = "buffer" as BufferEncoding
 
-/** The transport of a socket that is connected, and paused. */
+/** Buffers in the form in which a socket takes several at once. */
+const entries = (parts: Transport.Chunks) => {
+  const entries: Array<{ chunk: Uint8Array; encoding: BufferEncoding }> & { allBuffers?: boolean } = []
+  for (const chunk of parts) entries.push({ chunk, encoding: asTheyAre })
+  entries.allBuffers = true
+  return entries
+}
+
+/** The transport of a socket that is connected, paused, and not written to by anybody else. */
 class NetTransport implements Transport.Transport {
   // A write is over when the kernel has taken all of it.
   readonly copies = true
@@ -34,6 +43,8 @@ class NetTransport implements Transport.Transport {
   private heldBytes = 0
   private paused = false
   private end: Socket.SocketError | undefined
+  /** How the last write went, if it is over. */
+  private over: Exit.Exit<void, Socket.SocketError> | undefined
   private written: Written | undefined
 
   constructor(socket: Net.Socket, memory?: ReadMemory) {
@@ -123,26 +134,23 @@ class NetTransport implements Transport.Transport {
   write(parts: Transport.Chunks, written: Written): Exit.Exit<void, Socket.SocketError> | undefined {
     const { socket } = this
     if (!socket.writable) return Exit.fail(notWritable(socketClosed()))
-    if (parts.length === 1) {
-      socket.write(parts[0])
-    } else {
-      socket.cork()
-      for (const part of parts) socket.write(part)
-      socket.uncork()
-    }
-    if (socket.writableLength === 0 && socket.errored === null) return Exit.void
-    // A callback costs a tick and garbage even where all is over by now, so only nothing behind it all has one.
-    socket.write(nothing, this.onWritten)
-    this.written = written
-    return undefined
+    this.over = undefined
+    // The socket's own writes, without the stream's queue before them: one write is under way at a time, and
+    // these tell at once when the kernel has taken all of it.
+    if (parts.length === 1) socket._write(parts[0], asTheyAre, this.onWritten)
+    else socket._writev?.(entries(parts), this.onWritten)
+    if (this.over === undefined) this.written = written
+    return this.over
   }
 
   private readonly onWritten = (error?: Error | null): void => {
+    if (error) this.socket.destroy(error)
     this.settle(error ? Exit.fail(notWritable(error)) : Exit.void)
   }
 
   private settle(exit: Exit.Exit<void, Socket.SocketError>): void {
     const { written } = this
+    this.over = exit
     this.written = undefined
     written?.(exit)
   }

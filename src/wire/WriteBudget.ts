@@ -8,6 +8,9 @@
  *
  * One writer has half of a turn at most, if there are others: a peer that has just been handed so much empties
  * its socket while the next one's is filled.
+ *
+ * When a crowd waits it has its turn before the next socket is read, as far as the budget lasts: by the end of a
+ * turn that has brought a thousand requests, the processor's caches have lost what belongs to the first.
  */
 import * as Context from "effect/Context"
 import type { SchedulerDispatcher } from "effect/Scheduler"
@@ -25,14 +28,17 @@ export class Budget {
   readonly bytesPerTurn: number
   /** How much one writer writes before others have their turn. */
   readonly share: number
+  /** How many waiters are a crowd. */
+  private readonly crowd: number
   private spent = 0
   private scheduled = false
   /** How many have their turn in this turn of the event loop. */
   private turns = 0
   private readonly waiting: Array<Waiter> = []
 
-  constructor(bytesPerTurn: number) {
+  constructor(bytesPerTurn: number, crowd = 128) {
     this.bytesPerTurn = bytesPerTurn
+    this.crowd = crowd
     this.share = bytesPerTurn / 2
   }
 
@@ -47,14 +53,15 @@ export class Budget {
   }
 
   /**
-   * Resumes the waiter in a later turn of the event loop, once however often that is asked for. Writers come in
-   * the order in which they began to wait, as many in a turn as the budget lasts for: whoever comes again
-   * waits behind those that have not had their turn.
+   * Resumes the waiter in a later turn of the event loop, or when a crowd waits, once however often that is
+   * asked for. Writers come in the order in which they began to wait, as many in a turn as the budget lasts for:
+   * whoever comes again waits behind those that have not had their turn.
    */
   nextTurn(waiter: Waiter, dispatcher: SchedulerDispatcher): void {
     if (waiter.waits) return
     waiter.waits = true
     this.waiting.push(waiter)
+    if (this.waiting.length === this.crowd) queueMicrotask(this.run)
     if (!this.scheduled) this.schedule(dispatcher)
   }
 
@@ -68,14 +75,14 @@ export class Budget {
     this.scheduled = true
     dispatcher.scheduleTask(() => {
       this.scheduled = false
+      this.spent = 0
       this.run()
       if (this.waiting.length > 0 && !this.scheduled) this.schedule(dispatcher)
     }, 0)
   }
 
-  private run(): void {
+  private readonly run = (): void => {
     const { waiting } = this
-    this.spent = 0
     this.turns = waiting.length
     let done = 0
     // Those that come again have gone to the end.

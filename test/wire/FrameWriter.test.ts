@@ -376,6 +376,32 @@ describe("the write budget", () => {
     })
   )
 
+  it.effect("lets a crowd have its turn at once, as far as it lasts", () =>
+    Effect.gen(function* () {
+      const begun = Effect.fnUntraced(function* (writers: number, bytesPerTurn: number) {
+        const budget = new Budget(bytesPerTurn, 3)
+        let begun = 0
+        for (let each = 0; each < writers; each++) {
+          const { writer } = yield* Effect.provideService(open(), WriteBudget, budget)
+          writer.submitSoon({
+            take: () => {
+              begun++
+              return [chunk(5)]
+            },
+            ended: () => {}
+          })
+        }
+        assert.strictEqual(begun, 0)
+        yield* Effect.promise(() => Promise.resolve())
+        return begun
+      })
+      assert.strictEqual(yield* begun(2, 1000), 0)
+      assert.strictEqual(yield* begun(3, 1000), 3)
+      assert.strictEqual(yield* begun(4, 1000), 4)
+      assert.strictEqual(yield* begun(4, 20), 2)
+    })
+  )
+
   it.effect("does not hold up what is urgent", () =>
     Effect.gen(function* () {
       const budget = new Budget(10)

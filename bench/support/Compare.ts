@@ -38,7 +38,7 @@ export interface Measurement {
   readonly cpuRatio: number | null
 }
 
-const warmUpSeconds = 2
+const warmUpSeconds = 3
 
 type Sample = Pick<Measurement, "seconds" | "cpu" | "peakMiB" | "frames" | "clientBusy">
 
@@ -76,7 +76,10 @@ export const measure = async (
 ): Promise<ReadonlyArray<Measurement>> => {
   const samples = contenders.map((): Array<Sample> => [])
   for (let repeat = 0; repeat < repeats; repeat++) {
-    for (const [i, contender] of contenders.entries()) samples[i]?.push(await sample(contender, test, quick))
+    const turns = [...contenders.entries()]
+    // Back and forth, so that nobody always comes after the same one.
+    if (repeat % 2 === 1) turns.reverse()
+    for (const [i, contender] of turns) samples[i]?.push(await sample(contender, test, quick))
   }
   const [baseline = []] = samples
   return samples.map((all, i) => {

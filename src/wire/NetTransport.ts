@@ -20,6 +20,9 @@ const notWritable = (cause: unknown) => failed(new Socket.SocketWriteError({ cau
 /** How many bytes are read ahead of a receiver that pauses, besides what Node itself buffers. */
 const readAheadSize = 256 * 1024
 
+/** What a stream may lack and a socket has. */
+type Gathering = Net.Socket & Required<Pick<Net.Socket, "_writev">>
+
 /** The encoding of what is no string. */
 const asTheyAre = "buffer" as BufferEncoding
 
@@ -36,7 +39,7 @@ class NetTransport implements Transport.Transport {
   // A write is over when the kernel has taken all of it.
   readonly copies = true
   readonly lends: boolean
-  private readonly socket: Net.Socket
+  private readonly socket: Gathering
   private readonly memory: ReadMemory | undefined
   private receiver: Transport.Receiver | undefined
   private held: Array<Uint8Array> = []
@@ -48,7 +51,7 @@ class NetTransport implements Transport.Transport {
   private written: Written | undefined
 
   constructor(socket: Net.Socket, memory?: ReadMemory) {
-    this.socket = socket
+    this.socket = socket as Gathering
     this.memory = memory
     this.lends = SharedRead.applies(socket)
     socket.on("data", this.onData)
@@ -138,7 +141,7 @@ class NetTransport implements Transport.Transport {
     // The socket's own writes, without the stream's queue before them: one write is under way at a time, and
     // these tell at once when the kernel has taken all of it.
     if (parts.length === 1) socket._write(parts[0], asTheyAre, this.onWritten)
-    else socket._writev?.(entries(parts), this.onWritten)
+    else socket._writev(entries(parts), this.onWritten)
     if (this.over === undefined) this.written = written
     return this.over
   }
@@ -162,7 +165,7 @@ class NetTransport implements Transport.Transport {
   /** What the kernel has not taken of the writes under way; Node's own timeouts look at the same number. */
   unsent(): number {
     const handle = (this.socket as { _handle?: { writeQueueSize?: number } })._handle
-    return handle?.writeQueueSize ?? this.socket.writableLength
+    return handle?.writeQueueSize ?? 0
   }
 
   /** Reads no more, and closes after what was written. */

@@ -202,7 +202,7 @@ describe("a client that stops reading", () => {
 })
 
 /** What the kernel has not taken of what was written. */
-const unsent = (socket: Net.Socket) =>
+const unsent = (socket: Socket) =>
   (socket as { _handle?: { writeQueueSize: number } })._handle?.writeQueueSize ?? 0
 
 describe("a client that never reads", () => {

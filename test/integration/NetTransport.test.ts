@@ -265,6 +265,22 @@ describe("writing", () => {
     })
   )
 
+  it.live("is told of once, also if the connection breaks after it", () =>
+    Effect.gen(function* () {
+      const { near, peer, transport } = yield* pair
+      let told = 0
+      assert.deepStrictEqual(
+        transport.write([Buffer.from("a")], () => told++),
+        Exit.void
+      )
+      const keeper = read(transport)
+      peer.resetAndDestroy()
+      yield* ended(keeper)
+      yield* Poll.until("the socket is closed", () => near.closed)
+      assert.strictEqual(told, 0)
+    })
+  )
+
   it.live("fails when the peer resets the connection, and ever after", () =>
     Effect.gen(function* () {
       const { near, peer, transport } = yield* pair

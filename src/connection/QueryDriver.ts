@@ -99,7 +99,8 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
   private muted = false
   private over = false
   private failure: Exit.Exit<never, FrameWriter.Failure> | undefined
-  private wake: (() => void) | undefined
+  /** What the query's fiber goes on with, while it waits. */
+  private resume: ((goOn: Effect.Effect<void, FrameWriter.Failure>) => void) | undefined
   private release: AcceptedQuery["release"]
   private bytes = 0
   private payloadBytes = 0
@@ -142,20 +143,32 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
     const place = this.host.limit.enter(this)
     if (place === "full") return Effect.fail(this.host.limit.overloaded())
     this.place = place
-    return place === "running" ? this.query() : Effect.andThen(this.called, Effect.suspend(this.query))
-  }
-
-  private get called(): Effect.Effect<void> {
-    return Effect.callback((resume) => {
-      this.wakeWith(() => {
-        if (this.place === "running") resume(Effect.void)
-      })
-    })
+    return place === "running" ? this.query() : Effect.andThen(this.ready, Effect.suspend(this.query))
   }
 
   call(): void {
     this.place = "running"
-    this.wake?.()
+    this.wake()
+  }
+
+  /** Waits until the query has a place and the writer has made room in the buffer. */
+  private get ready(): Effect.Effect<void, FrameWriter.Failure> {
+    return Effect.callback((resume) => {
+      this.resume = resume
+      this.wake()
+    })
+  }
+
+  private wake(): void {
+    const { resume } = this
+    if (
+      resume === undefined ||
+      this.place !== "running" ||
+      (this.buffer.isFull && this.failure === undefined)
+    )
+      return
+    this.resume = undefined
+    resume(this.failure ?? Effect.void)
   }
 
   private readonly query = (): Effect.Effect<void, FillError, Scope.Scope> =>
@@ -175,6 +188,7 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
   }
 
   private drain(pull: Pull.Pull<ReadonlyArray<Uint8Array>, QueryFailed>): Effect.Effect<never, FillError> {
+    let later: Effect.Effect<never, FillError> | undefined
     const next: Effect.Effect<never, FillError> = Effect.flatMap(pull, (chunks) => {
       this.runs++
       this.buffer.offer(chunks)
@@ -183,25 +197,11 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
         return next
       }
       this.host.writer.submit(this)
-      return this.buffer.isFull ? Effect.andThen(this.room, next) : next
+      if (!this.buffer.isFull) return next
+      later ??= Effect.andThen(this.ready, next)
+      return later
     })
     return next
-  }
-
-  /** Waits for the writer to make room in the buffer. */
-  private get room(): Effect.Effect<void, FrameWriter.Failure> {
-    return Effect.callback((resume) => {
-      this.wakeWith(() => {
-        if (this.failure !== undefined) resume(this.failure)
-        else if (!this.buffer.isFull) resume(Effect.void)
-      })
-    })
-  }
-
-  // A closure written straight into a property is of V8's old generation, and what it refers to follows it.
-  private wakeWith(wake: () => void): void {
-    this.wake = wake
-    wake()
   }
 
   /** Runs the query's finalizers. That a stream is done is the query's success. */
@@ -270,7 +270,7 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
 
   /** The socket has the frames: the engine works on the next ones meanwhile. */
   started(): void {
-    this.wake?.()
+    this.wake()
   }
 
   ended(exit: Exit.Exit<void, FrameWriter.Failure>): void {
@@ -283,12 +283,12 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
     }
     if (this.failure !== undefined) {
       if (this.filled) this.end(broken(this.failure))
-      else this.wake?.()
+      else this.wake()
     } else if (this.buffer.done) {
       this.end(this.buffer.end ?? complete)
     } else {
       if (this.buffer.hasMore && !this.muted) this.host.writer.submit(this)
-      this.wake?.()
+      this.wake()
     }
   }
 

@@ -116,7 +116,7 @@ const byteLength = (parts: Transport.Chunks): number => {
   return bytes
 }
 
-/** Lays frames out for one gather write. */
+/** Lays frames out for one gather write. Large bodies of one type and length share their header. */
 export const gather = (
   frames: Arr.NonEmptyReadonlyArray<Frame.Frame>,
   options: Frame.Options
@@ -129,15 +129,24 @@ export const gather = (
   const parts: Array<Uint8Array> = []
   let start = 0
   let end = 0
+  let alone: { readonly header: Uint8Array; readonly type: Frame.Type; readonly length: number } | undefined
   for (const { body, type } of frames) {
-    end = Frame.headerInto(options, staging, end, type, body.length)
-    if (body.length <= inlineBodySize) {
-      staging.set(body, end)
-      end += body.length
-    } else {
-      parts.push(staging.subarray(start, end), body)
-      start = end
+    const { length } = body
+    if (start === end && alone !== undefined && alone.type === type && alone.length === length) {
+      parts.push(alone.header, body)
+      continue
     }
+    const headerStart = end
+    end = Frame.headerInto(options, staging, end, type, length)
+    if (length <= inlineBodySize) {
+      staging.set(body, end)
+      end += length
+      continue
+    }
+    const header = staging.subarray(start, end)
+    alone = start === headerStart ? { header, type, length } : undefined
+    parts.push(header, body)
+    start = end
   }
   if (start === 0) return [staging]
   if (start < end) parts.push(staging.subarray(start, end))
@@ -168,13 +177,23 @@ interface Parts {
   readonly context: Context.Context<never>
 }
 
+const isUrgent = (submission: Submission): boolean => submission.urgent === true
+
 class Writer implements FrameWriter, Waiter {
-  private readonly parts: Parts
+  private readonly options: Options
+  private readonly transport: Transport.Transport
+  private readonly scope: Scope.Scope
+  private readonly clock: Clock.Clock
+  private readonly budget: Budget
+  private readonly context: Context.Context<never>
+  /** Whoever has the next turn, and those behind. */
+  private first: Submission | undefined
   private readonly queue: Array<Submission> = []
   private flushes: Array<() => void> = []
   private dispatched: SchedulerDispatcher | undefined
   private pumping = false
   waits = false
+  behind: Waiter | undefined
   private current: Submission | undefined
   private guarded = false
   /** What the transport held of the write under way when that began to wait. */
@@ -186,12 +205,17 @@ class Writer implements FrameWriter, Waiter {
   private timeout: WriteTimeout | undefined
 
   constructor(parts: Parts) {
-    this.parts = parts
+    this.options = parts.options
+    this.transport = parts.transport
+    this.scope = parts.scope
+    this.clock = parts.clock
+    this.budget = parts.budget
+    this.context = parts.context
     this.lastAt = parts.clock.currentTimeMillisUnsafe()
   }
 
   get copies(): boolean {
-    return this.parts.transport.copies
+    return this.transport.copies
   }
   isWriting(): boolean {
     return this.current !== undefined
@@ -219,7 +243,7 @@ class Writer implements FrameWriter, Waiter {
     })
   }
   get destroy(): Effect.Effect<void> {
-    return Effect.sync(() => this.parts.transport.destroy())
+    return Effect.sync(() => this.transport.destroy())
   }
 
   write(take: Submission["take"], options?: Pick<Submission, "urgent">): Effect.Effect<void, Failure> {
@@ -232,31 +256,36 @@ class Writer implements FrameWriter, Waiter {
 
   submit(submission: Submission): void {
     this.enqueue(submission)
-    this.pump()
+    this.resume()
   }
 
   submitSoon(submission: Submission): void {
     this.enqueue(submission)
     // After a write that is under way the queue has its turn anyway.
-    if (this.current === undefined) this.parts.budget.nextTurn(this, this.dispatcher)
+    if (this.current === undefined) this.budget.nextTurn(this, this.dispatcher)
   }
 
   withdraw(submission: Submission): void {
+    if (this.first === submission) {
+      this.first = this.queue.length === 0 ? undefined : this.queue.shift()
+      return
+    }
     const at = this.queue.indexOf(submission)
     if (at >= 0) this.queue.splice(at, 1)
   }
 
   private get dispatcher(): SchedulerDispatcher {
-    this.dispatched ??= Context.get(this.parts.context, Scheduler).makeDispatcher()
+    this.dispatched ??= Context.get(this.context, Scheduler).makeDispatcher()
     return this.dispatched
   }
 
   private enqueue(submission: Submission): void {
-    if (!this.queue.includes(submission)) this.queue.push(submission)
+    if (this.first === undefined) this.first = submission
+    else if (this.first !== submission && !this.queue.includes(submission)) this.queue.push(submission)
   }
 
   /** Writes what waits, for as long as the socket takes it and the writer's share of the budget lasts. */
-  private pump(): void {
+  resume(): void {
     // Whoever submits from within a write is served by the loop that is under way.
     if (this.pumping) return
     this.pumping = true
@@ -269,18 +298,14 @@ class Writer implements FrameWriter, Waiter {
     this.pumping = false
   }
 
-  resume(): void {
-    this.pump()
-  }
-
   private next(written: number): Submission | undefined {
-    if (this.queue.length === 0) return undefined
-    const { budget } = this.parts
-    if (!budget.exhausted && written < budget.share) return this.queue.shift()
-    const urgent = this.queue.findIndex((submission) => submission.urgent === true)
-    if (urgent >= 0) return this.queue.splice(urgent, 1)[0]
-    budget.giveWay(this, this.dispatcher)
-    return undefined
+    const { budget, first } = this
+    if (first === undefined) return undefined
+    const isFree = !budget.exhausted && written < budget.share
+    const next = isFree || isUrgent(first) ? first : this.queue.find(isUrgent)
+    if (next === undefined) budget.giveWay(this, this.dispatcher)
+    else this.withdraw(next)
+    return next
   }
 
   private begin(submission: Submission): void {
@@ -288,7 +313,7 @@ class Writer implements FrameWriter, Waiter {
       submission.ended(Exit.fail(this.timeout))
       return
     }
-    const now = this.parts.clock.currentTimeMillisUnsafe()
+    const now = this.clock.currentTimeMillisUnsafe()
     let parts: Transport.Chunks | undefined
     try {
       parts = this.layOut(submission.take(now))
@@ -303,13 +328,13 @@ class Writer implements FrameWriter, Waiter {
   /** The parts of one gather write, if there is something to write. */
   private layOut(frames: ReadonlyArray<Frame.Frame>): Transport.Chunks | undefined {
     if (!Arr.isReadonlyArrayNonEmpty(frames)) return undefined
-    const parts = gather(frames, this.parts.options)
+    const parts = gather(frames, this.options)
     this.messages += frames.length
     return parts
   }
 
   private start(submission: Submission, parts: Transport.Chunks, now: number): void {
-    const { budget, transport } = this.parts
+    const { budget, transport } = this
     const bytes = byteLength(parts)
     this.writes++
     this.current = submission
@@ -326,9 +351,9 @@ class Writer implements FrameWriter, Waiter {
   }
 
   private readonly onWritten = (exit: Exit.Exit<void, Socket.SocketError>): void => {
-    this.lastAt = this.parts.clock.currentTimeMillisUnsafe()
+    this.lastAt = this.clock.currentTimeMillisUnsafe()
     this.end(exit)
-    this.pump()
+    this.resume()
   }
 
   private end(exit: Exit.Exit<void, Socket.SocketError>): void {
@@ -339,7 +364,7 @@ class Writer implements FrameWriter, Waiter {
   }
 
   private whenBlocked(): void {
-    const { context, options, scope, transport } = this.parts
+    const { context, options, scope, transport } = this
     this.held = transport.unsent()
     if (this.guarded || options.writeTimeoutMillis === Number.POSITIVE_INFINITY) return
     this.guarded = true
@@ -348,7 +373,7 @@ class Writer implements FrameWriter, Waiter {
 
   // One sleeping fiber for as long as the peer keeps writes waiting, rather than a timer for each of them.
   private guard(): Effect.Effect<void> {
-    const { clock, options, transport } = this.parts
+    const { clock, options, transport } = this
     return Effect.gen({ self: this }, function* () {
       let write = -1
       let unsent = 0

@@ -136,7 +136,6 @@ class NetTransport implements Transport.Transport {
 
   write(parts: Transport.Chunks, written: Written): Exit.Exit<void, Socket.SocketError> | undefined {
     const { socket } = this
-    if (!socket.writable) return Exit.fail(notWritable(socketClosed()))
     this.over = undefined
     // The socket's own writes, without the stream's queue before them: one write is under way at a time, and
     // these tell at once when the kernel has taken all of it.

@@ -19,8 +19,9 @@ import type { SchedulerDispatcher } from "effect/Scheduler"
 export interface Waiter {
   /** The turn has come. */
   readonly resume: () => void
-  /** Whether it waits already. Belongs to the budget. */
+  /** Whether it waits already, and who waits behind it. Belong to the budget. */
   waits: boolean
+  behind: Waiter | undefined
 }
 
 /** A budget of bytes for each turn of the event loop. */
@@ -32,9 +33,11 @@ export class Budget {
   private readonly crowd: number
   private spent = 0
   private scheduled = false
-  /** How many have their turn in this turn of the event loop. */
+  /** How many more have their turn in this turn of the event loop. */
   private turns = 0
-  private readonly waiting: Array<Waiter> = []
+  private waiting = 0
+  private first: Waiter | undefined
+  private last: Waiter | undefined
 
   constructor(bytesPerTurn: number, crowd = 128) {
     this.bytesPerTurn = bytesPerTurn
@@ -60,8 +63,11 @@ export class Budget {
   nextTurn(waiter: Waiter, dispatcher: SchedulerDispatcher): void {
     if (waiter.waits) return
     waiter.waits = true
-    this.waiting.push(waiter)
-    if (this.waiting.length === this.crowd) queueMicrotask(this.run)
+    if (this.last === undefined) this.first = waiter
+    else this.last.behind = waiter
+    this.last = waiter
+    this.waiting++
+    if (this.waiting === this.crowd) queueMicrotask(this.run)
     if (!this.scheduled) this.schedule(dispatcher)
   }
 
@@ -77,22 +83,25 @@ export class Budget {
       this.scheduled = false
       this.spent = 0
       this.run()
-      if (this.waiting.length > 0 && !this.scheduled) this.schedule(dispatcher)
+      if (this.waiting > 0 && !this.scheduled) this.schedule(dispatcher)
     }, 0)
   }
 
   private readonly run = (): void => {
-    const { waiting } = this
-    this.turns = waiting.length
-    let done = 0
+    this.turns = this.waiting
     // Those that come again have gone to the end.
-    while (done < waiting.length && done < this.turns && !this.exhausted) {
-      const waiter = waiting[done++]
-      if (waiter === undefined) continue
-      waiter.waits = false
-      waiter.resume()
-    }
-    waiting.splice(0, done)
+    for (; this.turns > 0 && !this.exhausted; this.turns--) this.shift()?.resume()
+  }
+
+  private shift(): Waiter | undefined {
+    const waiter = this.first
+    if (waiter === undefined) return undefined
+    this.first = waiter.behind
+    if (this.first === undefined) this.last = undefined
+    this.waiting--
+    waiter.waits = false
+    waiter.behind = undefined
+    return waiter
   }
 }
 

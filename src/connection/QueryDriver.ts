@@ -161,12 +161,8 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
 
   private wake(): void {
     const { resume } = this
-    if (
-      resume === undefined ||
-      this.place !== "running" ||
-      (this.buffer.isFull && this.failure === undefined)
-    )
-      return
+    const isReady = this.failure !== undefined || (this.place === "running" && !this.buffer.isFull)
+    if (resume === undefined || !isReady) return
     this.resume = undefined
     resume(this.failure ?? Effect.void)
   }

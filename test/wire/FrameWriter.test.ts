@@ -74,6 +74,20 @@ describe("gather", () => {
     })
   }
 
+  it("of frames that are alike in type or length is the frames one after the other", () => {
+    const alphabet = [
+      heartbeat,
+      chunk(10),
+      chunk(3000, 1),
+      chunk(3000, 2),
+      chunk(4000),
+      Frame.make(Frame.Type.Final, body(3000))
+    ]
+    const lists = (length: number): ReadonlyArray<ReadonlyArray<Frame.Frame>> =>
+      length === 0 ? [[]] : lists(length - 1).flatMap((list) => alphabet.map((frame) => [...list, frame]))
+    for (const list of lists(4)) assert.strictEqual(concat(gather(list)), encoded(list))
+  })
+
   it("counts lengths as the peers have agreed", () => {
     for (const lengthCounts of ["body", "typeAndBody", "frame"] as const) {
       const options = { ...Frame.defaultOptions, lengthCounts }
@@ -406,15 +420,31 @@ describe("the write budget", () => {
     Effect.gen(function* () {
       const budget = new Budget(10)
       const { fake, writer, write } = yield* Effect.provideService(open(), WriteBudget, budget)
-      yield* write(text("spends it"))
-      const bulk = yield* Effect.forkChild(write(text("bulk")), { startImmediately: true })
-      yield* Effect.forkChild(
+      const urgent = Effect.forkChild(
         writer.write(() => [heartbeat], { urgent: true }),
         { startImmediately: true }
       )
+      yield* write(text("spends it"))
+      yield* urgent
       assert.deepStrictEqual(written(fake), ["I spends it", "H"])
+      const bulk = yield* Effect.forkChild(write(text("bulk")), { startImmediately: true })
+      yield* urgent
+      assert.deepStrictEqual(written(fake), ["I spends it", "H", "H"])
       yield* Fiber.join(bulk)
-      assert.deepStrictEqual(written(fake), ["I spends it", "H", "I bulk"])
+      assert.deepStrictEqual(written(fake), ["I spends it", "H", "H", "I bulk"])
+    })
+  )
+
+  it.effect("is waited for once, however often a submission is made", () =>
+    Effect.gen(function* () {
+      const budget = new Budget(1)
+      const { fake, writer, write } = yield* Effect.provideService(open(), WriteBudget, budget)
+      yield* write(text("spends it"))
+      let taken = 0
+      const submission = { take: () => [text(`${++taken}`)], ended: () => {} }
+      for (let each = 0; each < 3; each++) writer.submit(submission)
+      yield* write(text("last"))
+      assert.deepStrictEqual(written(fake), ["I spends it", "I 1", "I last"])
     })
   )
 

@@ -2,6 +2,7 @@
  * Runs benches by name, or all of them; see README.md.
  */
 import { strict as assert } from "node:assert"
+import { readFileSync } from "node:fs"
 import { availableParallelism, cpus } from "node:os"
 import { parseArgs } from "node:util"
 import type { Row } from "./support/Figures.ts"
@@ -54,7 +55,16 @@ const check = (name: string, rows: ReadonlyArray<Row>): void => {
   }
 }
 
-const machine = `${availableParallelism()} cores of ${cpus()[0]?.model ?? "an unknown CPU"}`
+/** How TCP paces what it sends, which moves all figures and differs between installations of Linux. */
+const congestionControl = (): string => {
+  try {
+    return `, ${readFileSync("/proc/sys/net/ipv4/tcp_congestion_control", "utf8").trim()}`
+  } catch {
+    return ""
+  }
+}
+
+const machine = `${availableParallelism()} cores of ${cpus()[0]?.model ?? "an unknown CPU"}${congestionControl()}`
 
 const runBench = async (name: string, load: () => Promise<{ readonly run: Bench }>) => {
   const limit = quick

@@ -82,26 +82,30 @@ describe("the chunks of a response", () => {
     })
   )
 
-  for (const [when, then] of [
-    ["at the end of the result", Stream.empty],
-    ["while it has more than it may hand over", Stream.forever(Stream.make(text("more")))]
-  ] as const) {
+  for (const { rest, sent, settings, when } of [
+    { when: "at the end of the result", rest: Stream.empty, settings: {}, sent: "F one" },
+    {
+      when: "while it has more than it may hand over",
+      rest: Stream.forever(Stream.make(text("more"))),
+      settings: { prefetchSize: 1 },
+      sent: "I one"
+    }
+  ]) {
     it.effect(`end the connection if the engine fails to take them back ${when}`, () =>
       Effect.gen(function* () {
         const engine = QueryEngine.of({
           init: () =>
             Effect.succeed({
               payload: text("yes"),
-              chunks: Stream.concat(Stream.make(text("one")), then),
+              chunks: Stream.concat(Stream.make(text("one")), rest),
               release: () => {
                 throw new Error("not mine")
               }
             })
         })
-        const { closed, ended, peer } = yield* Served.open({ engine, copies: true, prefetchSize: 1 })
+        const { closed, ended, peer } = yield* Served.open({ engine, copies: true, ...settings })
         yield* peer.request("all")
-        assert.strictEqual(yield* peer.next, "A yes")
-        assert.match(yield* peer.next, /one/)
+        assert.deepStrictEqual(yield* peer.take(2), ["A yes", sent])
         yield* ended
         assert.strictEqual(closed().control.reason, "run")
         assert.match(closed().detail, /not mine/)

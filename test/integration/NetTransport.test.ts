@@ -281,6 +281,17 @@ describe("writing", () => {
     })
   )
 
+  it.live("fails when this side has ended, and ever after", () =>
+    Effect.gen(function* () {
+      const { near, transport } = yield* pair
+      near.end()
+      yield* Poll.until("this side has ended", () => near.writableFinished)
+      for (const parts of [[Buffer.from("a")], [Buffer.from("a"), Buffer.from("b")]] as const) {
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(write(transport, ...parts))))
+      }
+    })
+  )
+
   it.live("fails when the peer resets the connection, and ever after", () =>
     Effect.gen(function* () {
       const { near, peer, transport } = yield* pair

@@ -233,9 +233,10 @@ class Session implements ClientConnection, FrameSocket.Reader, Line {
 
   /** The next request in the queue has its turn. */
   private takeTurns(): void {
+    this.current = undefined
+    this.submission = undefined
     const next = this.queue.shift()
     if (next !== undefined) this.send(next)
-    else this.current = undefined
   }
 
   private send(exchange: Exchange): void {

@@ -189,6 +189,8 @@ export class Responses implements QueryDriver.Host, ServerAnswer.Host {
       case "Broken":
         this.failed(driver, outcome.cause)
     }
+    // An idle connection keeps nothing of its last query alive.
+    if (this.query === driver) this.query = undefined
   }
 
   /** A query was stopped, for an answer of the server or because the connection ended at the same time. */

@@ -12,6 +12,7 @@ import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as StepEngine from "../../src/testing/StepEngine.ts"
 import * as Transport from "../../src/wire/Transport.ts"
+import * as Garbage from "../support/Garbage.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 const text = (payload: Uint8Array) => new TextDecoder().decode(payload)
@@ -59,6 +60,23 @@ describe("a client and a server's connection", () => {
       assert.strictEqual((yield* Effect.flip(run(opened, "three")))._tag, "QueryFailed")
       yield* opened.steps.step(accept, end)
       assert.deepStrictEqual(yield* run(opened, "four"), ["yes"])
+    })
+  )
+
+  it.effect("forget a request while they wait for the next one", () =>
+    Effect.gen(function* () {
+      const opened = yield* open
+      yield* opened.steps.step(accept, end)
+      const request = yield* Effect.gen(function* () {
+        const body = bytes("large".repeat(1000))
+        yield* Effect.scoped(
+          Effect.flatMap(opened.client.request(body), ({ chunks }) => Stream.runDrain(chunks))
+        )
+        return new WeakRef(body)
+      })
+      yield* Garbage.collect
+      assert.isUndefined(request.deref())
+      assert.isTrue(opened.client.isOpen())
     })
   )
 

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import * as Garbage from "../support/Garbage.ts"
 import * as Served from "../support/Served.ts"
 
 const text = (letters: string) => new TextEncoder().encode(letters)
@@ -79,6 +80,30 @@ describe("the chunks of a response", () => {
       assert.deepStrictEqual(yield* peer.take(2), ["A yes", "F one"])
       yield* Served.settle
       assert.deepStrictEqual(released, [])
+    })
+  )
+
+  it.effect("are forgotten with their query while the connection waits for the next one", () =>
+    Effect.gen(function* () {
+      const queries: Array<WeakRef<object>> = []
+      const engine = QueryEngine.of({
+        init: () => {
+          const release = () => {}
+          queries.push(new WeakRef(release))
+          return Effect.succeed({ payload: text("yes"), chunks: Stream.make(text("one")), release })
+        }
+      })
+      const { peer } = yield* Served.open({ engine, copies: true })
+      for (const request of ["first", "second"]) {
+        yield* peer.request(request)
+        assert.deepStrictEqual(yield* peer.take(2), ["A yes", "F one"])
+      }
+      yield* Served.settle
+      yield* Garbage.collect
+      assert.deepStrictEqual(
+        queries.map((query) => query.deref()),
+        [undefined, undefined]
+      )
     })
   )
 

@@ -15,6 +15,8 @@ import type * as Transport from "./Transport.ts"
 
 const failed = (reason: Socket.SocketError["reason"]) => new Socket.SocketError({ reason })
 const closed = (code: number) => failed(new Socket.SocketCloseError({ code }))
+/** How every connection ends that ends well. */
+const endOfFile = closed(1000)
 const notWritable = (cause: unknown) => failed(new Socket.SocketWriteError({ cause }))
 
 /** How many bytes are read ahead of a receiver that pauses, besides what Node itself buffers. */
@@ -116,17 +118,17 @@ class NetTransport implements Transport.Transport {
   }
 
   /** The peer sends nothing more; what has arrived is still handed over. */
-  private readonly onEnd = (): void => this.finish(closed(1000))
+  private readonly onEnd = (): void => this.finish(endOfFile)
 
   private readonly onError = (cause: Error): void => {
     this.held = []
     this.finish(failed(new Socket.SocketReadError({ cause })))
   }
 
-  /** Without an end or an error before it, for which there is a code already. */
   private readonly onClose = (): void => {
-    this.finish(closed(1006))
-    this.settle(Exit.fail(notWritable(socketClosed())))
+    // Without an end or an error before it.
+    this.finish(this.end ?? closed(1006))
+    if (this.written !== undefined) this.settle(Exit.fail(notWritable(socketClosed())))
   }
 
   private finish(end: Socket.SocketError): void {

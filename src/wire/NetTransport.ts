@@ -29,9 +29,10 @@ type Gathering = Net.Socket & Required<Pick<Net.Socket, "_writev">>
 const asTheyAre = "buffer" as BufferEncoding
 
 /** Buffers in the form in which a socket takes several at once. */
-const entries = (parts: Transport.Chunks) => {
-  const entries: Array<{ chunk: Uint8Array; encoding: BufferEncoding }> & { allBuffers?: boolean } = []
-  for (const chunk of parts) entries.push({ chunk, encoding: asTheyAre })
+type Entries = Array<{ chunk: Uint8Array; encoding: BufferEncoding }> & { allBuffers?: boolean }
+
+const entries = (parts: Transport.Chunks): Entries => {
+  const entries: Entries = parts.map((chunk) => ({ chunk, encoding: asTheyAre }))
   entries.allBuffers = true
   return entries
 }

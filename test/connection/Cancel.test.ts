@@ -34,6 +34,25 @@ describe("a cancel", () => {
     })
   )
 
+  it.effect("of a request that came before the last response was taken is answered by K", () =>
+    Effect.gen(function* () {
+      const served = yield* Served.open({ capacity: 8 })
+      const { peer, steps } = served
+      yield* peer.request("one")
+      yield* steps.step(accept, chunk("0123456789"), end)
+      yield* Served.settle
+      yield* peer.request("two")
+      yield* Served.settle
+      assert.deepStrictEqual(steps.log, ["init one", "ended"])
+      assert.deepStrictEqual(yield* peer.take(2), ["A yes", "F 0123456789"])
+      yield* Served.settle
+      assert.deepStrictEqual(steps.log, ["init one", "ended", "init two"])
+      yield* peer.cancel
+      assert.strictEqual(yield* peer.next, "K")
+      yield* assertUsable(served)
+    })
+  )
+
   it.effect("in the same segment as its request is answered by K alone", () =>
     Effect.gen(function* () {
       const served = yield* Served.open()

@@ -316,6 +316,8 @@ describe("writing", () => {
       transport.destroy()
       assert.strictEqual(reason(yield* Fiber.join(writing)), "SocketWriteError")
       yield* ended(keeper)
+      const end = keeper.error?.reason
+      assert.strictEqual(end?._tag === "SocketCloseError" ? end.code : end?._tag, 1006)
       peer.resume()
       yield* Poll.until("the peer knows", () => peer.readableEnded || peer.destroyed)
     })

@@ -42,7 +42,10 @@ export type Outcome =
 export interface Host {
   readonly engine: QueryEngine["Service"]
   readonly limit: Pick<QueryLimit.Limit, "enter" | "leave" | "overloaded">
-  readonly writer: Pick<FrameWriter.FrameWriter, "submit" | "submitSoon" | "withdraw" | "copies">
+  readonly writer: Pick<
+    FrameWriter.FrameWriter,
+    "submit" | "submitSoon" | "withdraw" | "copies" | "bytesWritten"
+  >
   readonly settings: Settings
   /** Makes a request known, and goes on when that is done. */
   readonly announce: (request: Uint8Array, then: () => void) => void
@@ -253,7 +256,7 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
 
   take(now: number): ReadonlyArray<Frame.Frame> {
     if (this.muted) return noFrames
-    const frames = this.buffer.take()
+    const frames = this.buffer.take(this.host.writer.bytesWritten())
     for (const frame of frames) {
       this.bytes += Frame.size(frame)
       if (isChunk(frame.type)) this.payloadBytes += frame.body.length

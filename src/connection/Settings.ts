@@ -12,7 +12,7 @@ export interface Settings extends Frame.Options {
   readonly chunkSize: number
   /** How much of a result is taken from the engine ahead of the socket. */
   readonly prefetchSize: number
-  /** How much of a result goes into one write. */
+  /** How much of a result goes into one write, at most; the first ones of a connection take less. */
   readonly batchSize: number
   /** How long a query may take, from its request to the end of its response. */
   readonly queryTimeout: Duration.Input
@@ -28,8 +28,8 @@ export const defaults: Settings = {
   ...Frame.defaultOptions,
   heartbeatInterval: "5 seconds",
   chunkSize: 64 * 1024,
-  prefetchSize: 512 * 1024,
-  batchSize: 512 * 1024,
+  prefetchSize: 768 * 1024,
+  batchSize: 768 * 1024,
   queryTimeout: "1 hour",
   writeTimeout: "30 seconds",
   requestTimeout: "30 seconds",

@@ -119,6 +119,35 @@ describe("chunks under pressure", () => {
     })
   )
 
+  it.effect("are few to a write of a young connection, and more as it goes on, whatever the query", () =>
+    Effect.gen(function* () {
+      const KiB = 1024
+      const { engine } = makeEndless(4 * KiB, 16)
+      const { peer, writes } = yield* Served.open({ engine, batchSize: 128 * KiB, prefetchSize: 128 * KiB })
+      let read = 0
+      const readTo = (bytes: number) =>
+        Effect.gen(function* () {
+          while (read < bytes) read += (yield* peer.next).length
+        })
+      yield* peer.request("one")
+      yield* readTo(2048 * KiB)
+      yield* peer.cancel
+      let last = ""
+      while (last !== "K") last = yield* peer.next
+      const grown = writes.length
+      yield* peer.request("two")
+      yield* readTo(2560 * KiB)
+      let written = 0
+      for (const [i, size] of writes.entries()) {
+        assert.isAtMost(size, Math.max(64 * KiB, written / 8) + 5 * KiB, `write ${i} after ${written} bytes`)
+        written += size
+      }
+      assert.isAbove(writes[grown] ?? 0, 64 * KiB)
+      assert.isAtLeast(Math.max(...writes), 128 * KiB)
+      assert.isAtMost(Math.max(...writes), 133 * KiB)
+    })
+  )
+
   it.effect("that are the last end the response without an empty message", () =>
     Effect.gen(function* () {
       const { peer, steps } = yield* Served.open({ capacity: 4 })

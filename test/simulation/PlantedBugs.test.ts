@@ -58,8 +58,8 @@ vi.mock("../../src/connection/ResponseBuffer.ts", async (original) => {
       this.offered.push(...chunks)
       super.offer(chunks)
     }
-    override take(): Array<Frame.Frame> {
-      return planted.take(super.take())
+    override take(written: number): Array<Frame.Frame> {
+      return planted.take(super.take(written))
     }
     override sent(): ReadonlyArray<Uint8Array> {
       return planted.sent(super.sent(), this.offered)

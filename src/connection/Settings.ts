@@ -28,8 +28,9 @@ export const defaults: Settings = {
   ...Frame.defaultOptions,
   heartbeatInterval: "5 seconds",
   chunkSize: 64 * 1024,
-  prefetchSize: 768 * 1024,
-  batchSize: 768 * 1024,
+  // A little below the window that TCP begins with on loopback: what is beyond it waits in the kernel.
+  prefetchSize: 896 * 1024,
+  batchSize: 896 * 1024,
   queryTimeout: "1 hour",
   writeTimeout: "30 seconds",
   requestTimeout: "30 seconds",

@@ -66,11 +66,11 @@ export const settings = {
   ),
   chunkSize: Setting.bytes("64 KiB", 1, "Largest body of a chunk message."),
   prefetchSize: Setting.bytes(
-    "768 KiB",
+    "896 KiB",
     1,
     "How much of a result is taken from the engine ahead of the socket."
   ),
-  batchSize: Setting.bytes("768 KiB", 1, "How much of a result goes into one write, at most."),
+  batchSize: Setting.bytes("896 KiB", 1, "How much of a result goes into one write, at most."),
   backlog: Setting.count(
     511,
     1,

@@ -106,9 +106,9 @@ export class Budget {
 }
 
 /**
- * The budget that writers draw on: 1 MiB a turn, shared by all connections of the thread unless another
- * one is provided.
+ * The budget that writers draw on: 512 KiB a turn, which one write of a large result spends, shared by all
+ * connections of the thread unless another one is provided.
  */
 export const WriteBudget: Context.Reference<Budget> = Context.Reference("dataconn/wire/WriteBudget", {
-  defaultValue: () => new Budget(1024 * 1024)
+  defaultValue: () => new Budget(512 * 1024)
 })

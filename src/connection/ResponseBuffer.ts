@@ -17,17 +17,20 @@ export interface Settings {
   readonly chunkSize: number
   /** How many bytes, headers included, are taken from the engine ahead of the socket. */
   readonly prefetchSize: number
-  /** How many bytes of chunks, headers included, go into one write. */
+  /** How many bytes of chunks, headers included, go into one write, at most. */
   readonly batchSize: number
 }
 
+/** How much the first writes of a connection take. */
+const firstBatchSize = 64 * 1024
+
 /**
- * How many bytes go into a write of a connection that has written so many. A young connection writes little at a
- * time: a peer that has read nothing yet takes 64 KiB, and TCP's BBR holds a connection that begins with more
- * waiting in the kernel for one that has found its path's limit, and paces it from then on.
+ * How many bytes of chunks go into the next write of a connection that has written `written` bytes: an eighth of
+ * them. A peer that has read nothing yet has room for 64 KiB. What a longer write leaves waiting in the kernel,
+ * TCP's BBR takes for a sign that the path is at its limit, and paces the connection from then on.
  */
-const batchOf = (batchSize: number, written: number): number =>
-  Math.min(batchSize, Math.max(64 * 1024, written / 8))
+const nextBatchSize = (batchSize: number, written: number): number =>
+  Math.min(batchSize, Math.max(firstBatchSize, written / 8))
 
 const empty = new Uint8Array(0)
 const none: ReadonlyArray<Uint8Array> = []
@@ -113,7 +116,7 @@ export class ResponseBuffer {
       frames.push({ type: Frame.Type.Accept, body: this.accept })
       this.accept = undefined
     }
-    this.takeChunks(frames, batchOf(this.settings.batchSize, written))
+    this.takeChunks(frames, nextBatchSize(this.settings.batchSize, written))
     if (this.chunks.length === 0 && this.ending !== undefined && !this.finished) {
       this.finish(frames, this.ending)
     }

@@ -6,7 +6,8 @@
  * thread therefore draw on one budget, and whoever finds it spent waits for the next turn. One budget a
  * writer would not do: twenty streams would make a cancel twenty times as late.
  *
- * One writer has half of a turn at most, if there are others: a peer that has just been handed so much empties
+ * A write is never cut: the one that reaches the end of the budget may overdraw it. One writer has half of a turn
+ * at most, but for such a write, if there are others: a peer that has just been handed so much empties
  * its socket while the next one's is filled.
  *
  * When a crowd waits it has its turn before the next socket is read, as far as the budget lasts: by the end of a

@@ -42,12 +42,14 @@ export class Turns {
   }
 
   /** Waits until all are over. */
-  readonly settled: Effect.Effect<void> = Effect.callback((resume) => {
-    const settled = () => resume(Effect.void)
-    this.waiters.push(settled)
-    if (this.current === undefined) this.settle()
-    return Effect.sync(() => {
-      this.waiters = this.waiters.filter((each) => each !== settled)
+  get settled(): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      const settled = () => resume(Effect.void)
+      this.waiters.push(settled)
+      if (this.current === undefined) this.settle()
+      return Effect.sync(() => {
+        this.waiters = this.waiters.filter((each) => each !== settled)
+      })
     })
-  })
+  }
 }

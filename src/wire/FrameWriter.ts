@@ -12,7 +12,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { Scheduler, type SchedulerDispatcher } from "effect/Scheduler"
+import { Scheduler } from "effect/Scheduler"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
@@ -186,11 +186,11 @@ class Writer implements FrameWriter, Waiter {
   private readonly clock: Clock.Clock
   private readonly budget: Budget
   private readonly context: Context.Context<never>
+  private readonly scheduler: Scheduler
   /** Whoever has the next turn, and those behind. */
   private first: Submission | undefined
   private readonly queue: Array<Submission> = []
   private flushes: Array<() => void> = []
-  private dispatched: SchedulerDispatcher | undefined
   private pumping = false
   waits = false
   behind: Waiter | undefined
@@ -211,6 +211,7 @@ class Writer implements FrameWriter, Waiter {
     this.clock = parts.clock
     this.budget = parts.budget
     this.context = parts.context
+    this.scheduler = Context.get(parts.context, Scheduler)
     this.lastAt = parts.clock.currentTimeMillisUnsafe()
   }
 
@@ -262,7 +263,7 @@ class Writer implements FrameWriter, Waiter {
   submitSoon(submission: Submission): void {
     this.enqueue(submission)
     // After a write that is under way the queue has its turn anyway.
-    if (this.current === undefined) this.budget.nextTurn(this, this.dispatcher)
+    if (this.current === undefined) this.budget.nextTurn(this, this.scheduler)
   }
 
   withdraw(submission: Submission): void {
@@ -272,11 +273,6 @@ class Writer implements FrameWriter, Waiter {
     }
     const at = this.queue.indexOf(submission)
     if (at >= 0) this.queue.splice(at, 1)
-  }
-
-  private get dispatcher(): SchedulerDispatcher {
-    this.dispatched ??= Context.get(this.context, Scheduler).makeDispatcher()
-    return this.dispatched
   }
 
   private enqueue(submission: Submission): void {
@@ -303,7 +299,7 @@ class Writer implements FrameWriter, Waiter {
     if (first === undefined) return undefined
     const isFree = !budget.exhausted && written < budget.share
     const next = isFree || isUrgent(first) ? first : this.queue.find(isUrgent)
-    if (next === undefined) budget.giveWay(this, this.dispatcher)
+    if (next === undefined) budget.giveWay(this, this.scheduler)
     else this.withdraw(next)
     return next
   }

@@ -272,8 +272,8 @@ class DecoderImpl<E> implements Decoder<E> {
   private readonly counted: number
 
   // A header split over chunks is gathered here; `headerFilled` is 0 between frames and while a header is
-  // read straight from its chunk.
-  private readonly header: Uint8Array
+  // read straight from its chunk. Most connections never see one, so there is no memory for it before.
+  private header = empty
   private headerFilled = 0
 
   // The frame whose header is complete and whose body is not.
@@ -290,7 +290,6 @@ class DecoderImpl<E> implements Decoder<E> {
     this.maxFrameSize = Math.min(options.maxFrameSize, Number.MAX_SAFE_INTEGER)
     this.headerSize = headerSize(options)
     this.counted = counted(options)
-    this.header = new Uint8Array(this.headerSize)
   }
 
   get partial(): boolean {
@@ -340,6 +339,7 @@ class DecoderImpl<E> implements Decoder<E> {
       this.startFrame(chunk, at)
       return at + this.headerSize
     }
+    if (this.headerFilled === 0) this.header = new Uint8Array(this.headerSize)
     let next = at
     while (next < chunk.length && this.headerFilled < this.headerSize) {
       this.header[this.headerFilled++] = chunk[next++] as number

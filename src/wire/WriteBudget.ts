@@ -14,7 +14,7 @@
  * turn that has brought a thousand requests, the processor's caches have lost what belongs to the first.
  */
 import * as Context from "effect/Context"
-import type { SchedulerDispatcher } from "effect/Scheduler"
+import type { Scheduler } from "effect/Scheduler"
 
 /** Whoever waits for a turn. */
 export interface Waiter {
@@ -61,7 +61,7 @@ export class Budget {
    * asked for. Writers come in the order in which they began to wait, as many in a turn as the budget lasts for:
    * whoever comes again waits behind those that have not had their turn.
    */
-  nextTurn(waiter: Waiter, dispatcher: SchedulerDispatcher): void {
+  nextTurn(waiter: Waiter, scheduler: Scheduler): void {
     if (waiter.waits) return
     waiter.waits = true
     if (this.last === undefined) this.first = waiter
@@ -69,22 +69,22 @@ export class Budget {
     this.last = waiter
     this.waiting++
     if (this.waiting === this.crowd) queueMicrotask(this.run)
-    if (!this.scheduled) this.schedule(dispatcher)
+    if (!this.scheduled) this.schedule(scheduler)
   }
 
   /** The same, but still in this turn if budget is left when the others have had theirs. */
-  giveWay(waiter: Waiter, dispatcher: SchedulerDispatcher): void {
+  giveWay(waiter: Waiter, scheduler: Scheduler): void {
     this.turns++
-    this.nextTurn(waiter, dispatcher)
+    this.nextTurn(waiter, scheduler)
   }
 
-  private schedule(dispatcher: SchedulerDispatcher): void {
+  private schedule(scheduler: Scheduler): void {
     this.scheduled = true
-    dispatcher.scheduleTask(() => {
+    scheduler.makeDispatcher().scheduleTask(() => {
       this.scheduled = false
       this.spent = 0
       this.run()
-      if (this.waiting > 0 && !this.scheduled) this.schedule(dispatcher)
+      if (this.waiting > 0 && !this.scheduled) this.schedule(scheduler)
     }, 0)
   }
 

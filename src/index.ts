@@ -5,6 +5,7 @@
  */
 export * as Client from "./client/Client.ts"
 export * as ClientError from "./client/ClientError.ts"
+export * as ClientPool from "./client/ClientPool.ts"
 export * as Connection from "./connection/Connection.ts"
 export * as ConnectionEvents from "./connection/ConnectionEvents.ts"
 export * as Control from "./connection/Control.ts"

@@ -3,8 +3,8 @@
  *
  * **When to use**
  *
- * To run queries from a service: `connect` or `layerConnect` for a server by its address, `make` or `layer`
- * over any Effect `Socket`.
+ * To run one query at a time: `connect` or `layerConnect` for a server by its address, `make` or `layer` over any
+ * Effect `Socket`. `ClientPool` provides the same service over several connections.
  */
 import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
@@ -70,7 +70,8 @@ export type Query = Parameters<typeof QueryApi.encodeRequest>[0]
  * into chunks means nothing: a chunk of the server's may come in parts.
  *
  * A {@link ClientError} ends the connection, and further requests fail. Make another client then; a reason of
- * `ConnectionClosed` says that this request was not sent.
+ * `ConnectionClosed` says that this request was not sent. Only `TooManyRequests` (`maxQueuedRequests`) says nothing
+ * of the connection.
  *
  * **Gotchas**
  *
@@ -122,6 +123,7 @@ const makeOver = Effect.fnUntraced(function* (
     writeTimeoutMillis: millis(all.writeTimeout),
     heartbeatToleranceMillis: millis(all.heartbeatTolerance),
     cancelTimeoutMillis: millis(all.cancelTimeout),
+    maxQueuedRequests: all.maxQueuedRequests,
     server
   }).pipe(Effect.mapError((error) => connectFailed(server, error)))
 

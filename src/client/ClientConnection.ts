@@ -24,6 +24,8 @@ import { Silence } from "./Silence.ts"
 
 export interface Options extends Frame.Options, ClientError.Names {
   readonly writeTimeoutMillis: number
+  /** How many requests wait for their turn. Those beyond fail. */
+  readonly maxQueuedRequests: number
 }
 
 export interface ClientConnection {
@@ -186,15 +188,19 @@ class Session implements ClientConnection, FrameSocket.Reader, Line {
     if (this.current?.sent === true) {
       this.current.end({ _tag: "Broken", error: ClientError.duringResponse(options, why) })
     } else if (this.current !== undefined) {
-      this.refuse(this.current, why)
+      this.refuse(this.current, this.notSent(why))
     }
-    for (const exchange of this.queue.splice(0)) this.refuse(exchange, why)
+    for (const exchange of this.queue.splice(0)) this.refuse(exchange, this.notSent(why))
     // The owner's scope closes the socket in its own way, after what was written.
     if (why._tag !== "Closed") transport.destroy()
   }
 
-  private refuse(exchange: Exchange, why: Control.Why): void {
-    exchange.end({ _tag: "Broken", error: ClientError.beforeRequest(this.parts.options, why) })
+  private notSent(why: Control.Why): ClientError.ClientError {
+    return ClientError.beforeRequest(this.parts.options, why)
+  }
+
+  private refuse(exchange: Exchange, error: ClientError.ClientError): void {
+    exchange.end({ _tag: "Broken", error })
     exchange.notify()
   }
 
@@ -226,9 +232,11 @@ class Session implements ClientConnection, FrameSocket.Reader, Line {
   }
 
   private enter(exchange: Exchange): void {
-    if (this.state._tag === "Closed") this.refuse(exchange, this.state.why)
+    const { maxQueuedRequests, server } = this.parts.options
+    if (this.state._tag === "Closed") this.refuse(exchange, this.notSent(this.state.why))
     else if (this.current === undefined) this.send(exchange)
-    else this.queue.push(exchange)
+    else if (this.queue.length < maxQueuedRequests) this.queue.push(exchange)
+    else this.refuse(exchange, ClientError.tooManyRequests(server, maxQueuedRequests))
   }
 
   /** The next request in the queue has its turn. */

@@ -28,6 +28,16 @@ export class ConnectionClosed extends Schema.TaggedError<ConnectionClosed>()("Co
   }
 }
 
+/** So many requests wait already that this one may not. Nothing was sent, and the client goes on. */
+export class TooManyRequests extends Schema.TaggedError<TooManyRequests>()("TooManyRequests", {
+  server: Schema.String,
+  maxQueuedRequests: Schema.Finite
+}) {
+  override get message() {
+    return `${this.maxQueuedRequests} requests to ${this.server} are waiting already (maxQueuedRequests); nothing was sent`
+  }
+}
+
 /** The connection ended before the response did. What has been received is incomplete. */
 export class ConnectionLost extends Schema.TaggedError<ConnectionLost>()("ConnectionLost", {
   server: Schema.String,
@@ -64,13 +74,14 @@ export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>()("
 export const ClientErrorReason = Schema.Union([
   ConnectFailed,
   ConnectionClosed,
+  TooManyRequests,
   ConnectionLost,
   ServerSilent,
   ProtocolViolation
 ])
 export type ClientErrorReason = typeof ClientErrorReason.Type
 
-/** The connection to the server failed; `reason` says how. */
+/** The request, or the connection to the server, failed; `reason` says how. */
 export class ClientError extends Schema.TaggedError<ClientError>()("ClientError", {
   reason: ClientErrorReason
 }) {
@@ -96,15 +107,25 @@ const describe = (names: Names, why: Why): string => {
     case "CancelIgnored":
       return `the server did not acknowledge a cancel within ${names.cancelTimeoutMillis} ms (cancelTimeout)`
     case "Closed":
-      return "the client was closed"
+      return clientClosed
   }
 }
+
+const clientClosed = "the client was closed"
 
 /** The error of a request that was not sent, since the connection had ended. */
 export const beforeRequest = (names: Names, why: Why): ClientError =>
   new ClientError({
     reason: new ConnectionClosed({ server: names.server, detail: describe(names, why) })
   })
+
+/** The error of a request that came after the client was closed. */
+export const closed = (server: string): ClientError =>
+  new ClientError({ reason: new ConnectionClosed({ server, detail: clientClosed }) })
+
+/** The error of a request that may not wait for its turn. */
+export const tooManyRequests = (server: string, maxQueuedRequests: number): ClientError =>
+  new ClientError({ reason: new TooManyRequests({ server, maxQueuedRequests }) })
 
 /** The error of a response that the end of the connection broke off. */
 export const duringResponse = (names: Names, why: Why): ClientError => {

@@ -1,5 +1,5 @@
 /**
- * The limits of a client's connection.
+ * The limits of a client's connection, and of several.
  */
 import type * as Duration from "effect/Duration"
 import * as Frame from "../wire/Frame.ts"
@@ -17,6 +17,16 @@ export interface Settings extends Frame.Options {
   readonly cancelTimeout: Duration.Input
   /** How long the server may take no byte of what is being written. */
   readonly writeTimeout: Duration.Input
+  /** How many requests wait while others are in flight. Those beyond fail. */
+  readonly maxQueuedRequests: number
+}
+
+/** The limits of a client with several connections, besides those of each. */
+export interface PoolSettings extends Settings {
+  /** How many connections there are at most, and so how many requests are in flight. */
+  readonly maxConnections: number
+  /** How long a connection stays open that nobody uses; shorter than the server's `idleTimeout`. */
+  readonly idleTimeout: Duration.Input
 }
 
 export const defaults: Settings = {
@@ -26,5 +36,12 @@ export const defaults: Settings = {
   connectTimeout: "10 seconds",
   heartbeatTolerance: "15 seconds",
   cancelTimeout: "5 seconds",
-  writeTimeout: "30 seconds"
+  writeTimeout: "30 seconds",
+  maxQueuedRequests: 1024
+}
+
+export const poolDefaults: PoolSettings = {
+  ...defaults,
+  maxConnections: 8,
+  idleTimeout: "1 minute"
 }

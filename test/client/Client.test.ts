@@ -10,6 +10,7 @@ import * as Client from "../../src/client/Client.ts"
 import type { Settings } from "../../src/client/Settings.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as Frame from "../../src/wire/Frame.ts"
+import { failure } from "../support/Failure.ts"
 import * as Served from "../support/Served.ts"
 import * as ServerPeer from "../support/ServerPeer.ts"
 
@@ -46,13 +47,6 @@ const answered = Effect.fnUntraced(function* (opened: Opened, name: string) {
   yield* opened.server.send("F b")
   assert.deepStrictEqual(yield* collect(response.chunks), ["b"])
 })
-
-/** The error of an exit, or its defect; shown as the tags of the error and its reason. */
-const failure = (exit: Exit.Exit<unknown, unknown>): string => {
-  if (Exit.isSuccess(exit)) return "success"
-  const error = Cause.squash(exit.cause) as { readonly _tag?: string; readonly reason?: { _tag: string } }
-  return error.reason === undefined ? String(error._tag ?? error) : `${error._tag} ${error.reason._tag}`
-}
 
 describe("a response", () => {
   it.effect("is the accept's payload and the chunks up to the final one", () =>
@@ -511,6 +505,23 @@ describe("a second request", () => {
       yield* Fiber.interrupt(second)
       assert.strictEqual((yield* opened.server.next).slice(0, 1), "R")
       yield* answered(opened, "three")
+    })
+  )
+
+  it.effect("fails beyond maxQueuedRequests, and the client goes on", () =>
+    Effect.gen(function* () {
+      const opened = yield* open({ maxQueuedRequests: 1 })
+      const first = yield* accepted(opened)
+      const second = yield* Effect.forkChild(answered(opened, "two"), { startImmediately: true })
+      yield* Served.settle
+      const third = yield* Effect.exit(Effect.scoped(opened.client.request(bytes("three"))))
+      assert.strictEqual(failure(third), "ClientError TooManyRequests")
+      assert.match(String(Exit.isFailure(third) && Cause.squash(third.cause)), /maxQueuedRequests/)
+      yield* opened.server.send("F a")
+      assert.deepStrictEqual(yield* collect(first.chunks), ["a"])
+      yield* Fiber.join(second)
+      assert.isTrue(opened.client.isOpen())
+      yield* answered(opened, "four")
     })
   )
 

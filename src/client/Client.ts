@@ -32,7 +32,7 @@ export interface Chunks<E> {
   readonly chunks: Stream.Stream<Uint8Array, E | ClientError>
   /**
    * The same, lent: over TCP and Unix sockets their memory is read into again when the next are pulled, or the
-   * response's scope closes. That is about twice as fast for a large result.
+   * response's scope closes. That is up to twice as fast for large results.
    *
    * **Gotchas**
    *

@@ -50,7 +50,7 @@ const lines = (error: QueryError | ClientError | OutputError, query: string): Re
 const hints: Record<ClientError["reason"]["_tag"], string> = {
   ConnectFailed: "is a server running there? See --server",
   ConnectionClosed: "see --server",
-  TooManyRequests: "see --server",
+  TooManyRequests: "ask for less at a time",
   ConnectionLost: "see --server",
   ServerSilent: "see --server and --heartbeat-tolerance",
   ProtocolViolation: "is it a DataConn server? See --server"

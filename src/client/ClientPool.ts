@@ -44,14 +44,14 @@ export const make = Effect.fnUntraced(function* (
       new RangeError(`maxConnections must be a whole number of 1 or more, not ${maxConnections}`)
     )
   }
-  const connections = yield* Scope.make()
   const pool = yield* Pool.makeWithTTL({
-    acquire: dial(connect, connections),
+    acquire: Effect.map(connect, (client): Dialled => ({ client, used: false })),
     min: 0,
     max: maxConnections,
     timeToLive: idleTimeout
   })
-  const requests = new Requests({ pool, connections, maxConnections, maxQueuedRequests, server })
+  const requests = new Requests({ pool, maxConnections, maxQueuedRequests, server })
+  // Before the pool's own, which closes the connections and would wait for those that are in use.
   yield* Effect.addFinalizer(() => requests.close)
   return Client.Client.of({
     request: (body) => requests.run((client) => client.request(body)),
@@ -67,20 +67,8 @@ interface Dialled {
   used: boolean
 }
 
-/** Connects in a scope that ends with the item of the pool, and with all connections. */
-const dial = Effect.fnUntraced(function* (
-  connect: Effect.Effect<Service, ClientError.ClientError, Scope.Scope>,
-  connections: Scope.Scope
-): Effect.fn.Return<Dialled, ClientError.ClientError, Scope.Scope> {
-  const scope = yield* Scope.fork(connections)
-  yield* Effect.addFinalizer((exit) => Scope.close(scope, exit))
-  return { client: yield* Scope.provide(connect, scope), used: false }
-})
-
 interface Parts {
   readonly pool: Pool.Pool<Dialled, ClientError.ClientError>
-  /** Owns the connections. */
-  readonly connections: Scope.Closeable
   readonly maxConnections: number
   readonly maxQueuedRequests: number
   readonly server: string
@@ -92,7 +80,8 @@ type Use<A, E> = (client: Service) => Effect.Effect<A, E | ClientError.ClientErr
 /** The requests that have a connection, or wait for one. */
 class Requests {
   private readonly parts: Parts
-  private readonly scopes = new Set<Scope.Closeable>()
+  /** What they have of the pool, or wait for: scopes within those of their responses. */
+  private readonly leases = new Set<Scope.Closeable>()
   private closed = false
 
   constructor(parts: Parts) {
@@ -103,14 +92,11 @@ class Requests {
     return !this.closed
   }
 
-  /** Breaks off those in flight and fails those that wait, whose scopes may outlive this one. */
+  /** Gives all connections back, although the scopes of their responses may stay open, and takes none any more. */
   get close(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.closed = true
-      return Effect.andThen(
-        Scope.close(this.parts.connections, Exit.void),
-        Effect.forEach([...this.scopes], (scope) => Scope.close(scope, Exit.void), { discard: true })
-      )
+      return Effect.forEach([...this.leases], (lease) => Scope.close(lease, Exit.void), { discard: true })
     })
   }
 
@@ -127,32 +113,37 @@ class Requests {
     return Effect.catchIf(attempt, isStale, () => this.run(use))
   }
 
-  private take(scope: Scope.Closeable): Effect.Effect<Dialled, ClientError.ClientError, Scope.Scope> {
+  private take(scope: Scope.Scope): Effect.Effect<Dialled, ClientError.ClientError> {
     return Effect.suspend(() => {
-      const { maxConnections, maxQueuedRequests, pool, server } = this.parts
+      const { maxConnections, maxQueuedRequests, server } = this.parts
       if (this.closed) return Effect.fail(ClientError.closed(server))
-      if (this.scopes.size >= maxConnections + maxQueuedRequests) {
+      if (this.leases.size >= maxConnections + maxQueuedRequests) {
         return Effect.fail(ClientError.tooManyRequests(server, maxQueuedRequests))
       }
-      this.scopes.add(scope)
-      let dialled: Dialled | undefined
-      // Runs after the pool has the connection back: one that has ended leaves it.
-      const left = Effect.suspend(() => {
-        this.scopes.delete(scope)
-        return dialled?.client.isOpen() === false ? Pool.invalidate(pool, dialled) : Effect.void
-      })
-      const taken = Effect.map(Pool.get(pool), (item) => {
-        dialled = item
-        return item
-      })
-      return Effect.andThen(
-        Scope.addFinalizer(scope, left),
-        // A pool that shuts down interrupts those that wait for it.
-        Effect.catchCause(taken, (cause) =>
-          this.closed ? Effect.fail(ClientError.closed(server)) : Effect.failCause(cause)
-        )
-      )
+      return Effect.flatMap(Scope.fork(scope), (lease) => this.lease(lease))
     })
+  }
+
+  private lease(lease: Scope.Closeable): Effect.Effect<Dialled, ClientError.ClientError> {
+    const { pool, server } = this.parts
+    let dialled: Dialled | undefined
+    this.leases.add(lease)
+    // Runs after the pool has the connection back: one that has ended leaves it.
+    const returned = Effect.suspend(() => {
+      this.leases.delete(lease)
+      return dialled?.client.isOpen() === false ? Pool.invalidate(pool, dialled) : Effect.void
+    })
+    const taken = Effect.map(Scope.provide(Pool.get(pool), lease), (item) => {
+      dialled = item
+      return item
+    })
+    return Effect.andThen(
+      Scope.addFinalizer(lease, returned),
+      // A pool that shuts down interrupts those that wait for it.
+      Effect.catchCause(taken, (cause) =>
+        this.closed ? Effect.fail(ClientError.closed(server)) : Effect.failCause(cause)
+      )
+    )
   }
 
   private use<A, E>(dialled: Dialled, use: Use<A, E>) {

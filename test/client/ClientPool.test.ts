@@ -208,6 +208,7 @@ describe("a connection of a pool that has ended", () => {
       yield* answer(opened, 1, "two")
       assert.strictEqual(yield* Fiber.join(two), "of two")
       assert.strictEqual(yield* Fiber.join(three), "of three")
+      assert.strictEqual(opened.made(), 3)
     })
   )
 
@@ -333,7 +334,12 @@ describe("a pool that is closed", () => {
       assert.isFalse(opened.client.isOpen())
       assert.deepStrictEqual(opened.closed, [0])
       assert.strictEqual(yield* ended(waiting), "ClientError ConnectionClosed")
-      assert.notStrictEqual(failure(yield* Effect.exit(Stream.runCollect(chunks))), "success")
+      const read: Array<string> = []
+      const collected = Stream.runForEach(Stream.decodeText(chunks), (text) =>
+        Effect.sync(() => void read.push(text))
+      )
+      assert.strictEqual(failure(yield* Effect.exit(collected)), "ClientError ConnectionLost")
+      assert.deepStrictEqual(read, ["a"])
       const late = yield* start(opened, "late")
       assert.strictEqual(yield* ended(late), "ClientError ConnectionClosed")
       yield* Scope.close(scope, Exit.void)
@@ -342,18 +348,29 @@ describe("a pool that is closed", () => {
 
   it.effect("takes no request while its connections close", () =>
     Effect.gen(function* () {
-      const opened = yield* open()
-      const fiber = yield* start(opened, "one")
-      yield* answer(opened, 0, "one")
-      yield* Fiber.join(fiber)
+      const opened = yield* open({ maxConnections: 2 })
+      const scope = yield* Scope.make()
+      const names = ["one", "two"]
+      for (const [i, name] of names.entries()) {
+        const request = opened.client.request(bytes(name))
+        const fiber = yield* Effect.forkChild(Scope.provide(request, scope), { startImmediately: true })
+        yield* Served.settle
+        yield* answer(opened, i, name)
+        yield* Fiber.join(fiber)
+      }
+      // One that has ended is closed when its response gives it back, and the other one after that.
+      yield* server(opened, 0).close
+      yield* Served.settle
       const ends: Array<string> = []
       opened.closing.hook = Effect.map(
         Effect.exit(Effect.scoped(opened.client.request(bytes("late")))),
         (exit) => void ends.push(failure(exit))
       )
       yield* opened.close
-      assert.deepStrictEqual(ends, ["ClientError ConnectionClosed"])
-      assert.strictEqual(opened.made(), 1)
+      assert.deepStrictEqual(ends, ["ClientError ConnectionClosed", "ClientError ConnectionClosed"])
+      assert.deepStrictEqual(opened.closed, [0, 1])
+      assert.strictEqual(opened.made(), 2)
+      yield* Scope.close(scope, Exit.void)
     })
   )
 

@@ -12,6 +12,15 @@ import type * as Scope from "effect/Scope"
 export interface Sleeper {
   /** Called in a turn of the event loop in which the sockets have been polled since the time came. */
   readonly wake: (now: number) => void
+  /** The alarm that wakes it, and its place there. Belong to the alarms. */
+  alarm: Alarm | undefined
+  place: number
+}
+
+/** A time, in milliseconds of the Clock, and who is woken then; nobody where one has left. */
+export interface Alarm {
+  readonly at: number
+  readonly sleepers: Array<Sleeper | undefined>
 }
 
 /** Never. */
@@ -25,9 +34,8 @@ interface Parts {
 
 export class Alarms {
   private readonly parts: Parts
-  private readonly sleepers = new Map<number, Set<Sleeper>>()
-  /** The times of the map, the soonest first. */
-  private readonly times: Array<number> = []
+  /** The soonest first. */
+  private readonly alarms: Array<Alarm> = []
   private fiber: Fiber.Fiber<void> | undefined
   private wakesAt = never
 
@@ -36,30 +44,28 @@ export class Alarms {
   }
 
   /**
-   * Sets for when a sleeper, which was to be woken at `before`, is woken, and returns it: in milliseconds of the
-   * Clock, or never. Where somebody is woken not more than `early` before that time, it is woken with him.
+   * Sets for when a sleeper is woken, in milliseconds of the Clock, or never; what was set before no longer holds.
+   * Where somebody is woken not more than `early` before that time, it is woken with him.
    */
-  move(sleeper: Sleeper, before: number, at: number, early = 0): number {
-    this.sleepers.get(before)?.delete(sleeper)
-    if (at === never) return never
-    const time = this.join(sleeper, at, early)
+  set(sleeper: Sleeper, at: number, early = 0): void {
+    if (sleeper.alarm !== undefined) sleeper.alarm.sleepers[sleeper.place] = undefined
+    const alarm = at === never ? undefined : this.alarm(at, early)
+    sleeper.alarm = alarm
+    if (alarm === undefined) return
+    sleeper.place = alarm.sleepers.push(sleeper) - 1
     // A time sooner than the fiber's next look wakes it; later ones cost nothing.
-    if (time < this.wakesAt) this.start()
-    return time
+    if (alarm.at < this.wakesAt) this.start()
   }
 
-  private join(sleeper: Sleeper, at: number, early: number): number {
-    const { times } = this
-    let place = times.length
-    while (place > 0 && (times[place - 1] ?? never) > at) place--
-    const near = times[place - 1]
-    if (near !== undefined && near >= at - early) {
-      this.sleepers.get(near)?.add(sleeper)
-      return near
-    }
-    this.sleepers.set(at, new Set([sleeper]))
-    times.splice(place, 0, at)
-    return at
+  private alarm(at: number, early: number): Alarm {
+    const { alarms } = this
+    let place = alarms.length
+    while (place > 0 && (alarms[place - 1]?.at ?? never) > at) place--
+    const near = alarms[place - 1]
+    if (near !== undefined && near.at >= at - early) return near
+    const alarm: Alarm = { at, sleepers: [] }
+    alarms.splice(place, 0, alarm)
+    return alarm
   }
 
   private start(): void {
@@ -69,10 +75,10 @@ export class Alarms {
   }
 
   private readonly loop: Effect.Effect<void> = Effect.suspend(() => {
-    const [next] = this.times
-    this.wakesAt = next ?? never
+    const [next] = this.alarms
+    this.wakesAt = next?.at ?? never
     if (next === undefined) return Effect.void
-    const wait = next - this.parts.clock.currentTimeMillisUnsafe()
+    const wait = next.at - this.parts.clock.currentTimeMillisUnsafe()
     // After a busy stretch timers run before sockets are polled: what has arrived in the meantime counts.
     return wait > 0
       ? Effect.andThen(Effect.sleep(wait), this.loop)
@@ -84,11 +90,10 @@ export class Alarms {
     const defects: Array<unknown> = []
     // Whoever is woken sets his next time: that must not start another fiber.
     this.wakesAt = Number.NEGATIVE_INFINITY
-    while ((this.times[0] ?? never) <= now) {
-      const at = this.times.shift() ?? never
-      const due = this.sleepers.get(at) ?? []
-      this.sleepers.delete(at)
-      for (const sleeper of due) {
+    while ((this.alarms[0]?.at ?? never) <= now) {
+      for (const sleeper of this.alarms.shift()?.sleepers ?? []) {
+        if (sleeper === undefined) continue
+        sleeper.alarm = undefined
         try {
           sleeper.wake(now)
         } catch (defect) {

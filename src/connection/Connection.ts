@@ -22,7 +22,7 @@ import * as Control from "./Control.ts"
 import * as Heartbeat from "./Heartbeat.ts"
 import { QueryLimit } from "./QueryLimit.ts"
 import { type Host, Responses, type Told } from "./Responses.ts"
-import { millis, type Settings } from "./Settings.ts"
+import { limits, type Settings } from "./Settings.ts"
 import type { ControlStatistics, HeartbeatStatistics } from "./Statistics.ts"
 
 export interface Options {
@@ -52,7 +52,6 @@ export const make = (transport: Transport.Open, options: Options): Connection =>
 /** What a session has while its transport is open. */
 interface Open {
   readonly scope: Scope.Scope
-  readonly context: Context.Context<Scope.Scope>
   readonly clock: Clock.Clock
   readonly transport: Transport.Transport
   readonly frames: FrameSocket.FrameSocket
@@ -64,6 +63,8 @@ class Session implements Connection, FrameSocket.Reader, Heartbeat.Listener, Hos
   private readonly transport: Transport.Open
   private readonly options: Options
   state: Control.State
+  /** The server's, and that of all its connections. */
+  private context = Context.empty()
   private open: Open | undefined
   private publisher: ((event: ConnectionEvent) => Effect.Effect<void>) | undefined
   private info: ConnectionInfo | undefined
@@ -85,7 +86,9 @@ class Session implements Connection, FrameSocket.Reader, Heartbeat.Listener, Hos
   }
 
   get run(): Effect.Effect<ControlStatistics, never, QueryEngine> {
-    return Effect.flatMap(ConnectionEvents, ({ publish }) => {
+    return Effect.contextWith((context: Context.Context<QueryEngine>) => {
+      this.context = context
+      const { publish } = Context.get(context, ConnectionEvents)
       if (publish !== unheard) this.publisher = safely(publish)
       const scope = Scope.makeUnsafe()
       const served = Effect.andThen(this.publish({ _tag: "Opened" }), this.serve(scope))
@@ -173,31 +176,26 @@ class Session implements Connection, FrameSocket.Reader, Heartbeat.Listener, Hos
   }
 
   private get start(): Effect.Effect<void, Socket.SocketError, QueryEngine | Scope.Scope> {
-    const { settings } = this.options
     return Effect.gen({ self: this }, function* () {
+      const all = limits(this.options.settings)
       const scope = yield* Effect.scope
       const clock = yield* Clock.Clock
       const engine = yield* QueryEngine
-      const context = yield* Effect.context<Scope.Scope>()
       const transport = yield* this.transport
-      const frames = yield* FrameSocket.make(transport, {
-        lengthCounts: settings.lengthCounts,
-        maxFrameSize: settings.maxFrameSize,
-        writeTimeoutMillis: millis(settings.writeTimeout)
-      })
+      const frames = yield* FrameSocket.make(transport, all)
       const heartbeat = yield* Heartbeat.make({
-        intervalMillis: millis(settings.heartbeatInterval),
+        intervalMillis: all.heartbeatMillis,
         writer: frames.writer,
         listener: this
       })
-      heartbeat.setDeadline("idle", clock.currentTimeMillisUnsafe() + millis(settings.idleTimeout))
+      heartbeat.setDeadline("idle", clock.currentTimeMillisUnsafe() + all.idleTimeoutMillis)
       const responses = new Responses(this, {
         engine,
         limit: yield* QueryLimit,
         writer: frames.writer,
-        settings
+        limits: all
       })
-      this.open = { scope, context, clock, transport, frames, heartbeat, responses }
+      this.open = { scope, clock, transport, frames, heartbeat, responses }
       frames.read(this)
     })
   }
@@ -207,7 +205,7 @@ class Session implements Connection, FrameSocket.Reader, Heartbeat.Listener, Hos
   }
 
   partial(partial: boolean): void {
-    const after = partial ? millis(this.options.settings.requestTimeout) : Number.POSITIVE_INFINITY
+    const after = partial ? limits(this.options.settings).requestTimeoutMillis : Number.POSITIVE_INFINITY
     this.setDeadline("request", this.now() + after)
   }
 
@@ -240,14 +238,13 @@ class Session implements Connection, FrameSocket.Reader, Heartbeat.Listener, Hos
 
   fork<E>(effect: Effect.Effect<void, E, Scope.Scope>, own?: Scope.Scope): Fiber.Fiber<void, E> | undefined {
     if (this.open === undefined || this.state._tag === "Closed") return undefined
-    const { context, scope } = this.open
-    const run = own === undefined ? context : Context.add(context, Scope.Scope, own)
-    const fiber = Effect.runForkWith(run)(effect)
+    const { scope } = this.open
+    const fiber = Effect.runForkWith(Context.add(this.context, Scope.Scope, own ?? scope))(effect)
     return fiber.pollUnsafe() === undefined ? Fiber.runIn(fiber, scope) : fiber
   }
 
   finish(effect: Effect.Effect<void>): Fiber.Fiber<void> {
-    return Effect.runForkWith(this.open?.context ?? Context.empty())(effect, { uninterruptible: true })
+    return Effect.runForkWith(this.context)(effect, { uninterruptible: true })
   }
 
   publish(event: Told): Effect.Effect<void> {

@@ -86,7 +86,8 @@ class Pulse implements Heartbeat, FrameWriter.Submission, Alarms.Sleeper {
   private phase: "idle" | "query" = "idle"
   private phaseEnd = Alarms.never
   private requestEnd = Alarms.never
-  private wakeAt = Alarms.never
+  alarm: Alarms.Alarm | undefined
+  place = 0
   private stopped = false
   private beating = false
   private failed = false
@@ -119,7 +120,7 @@ class Pulse implements Heartbeat, FrameWriter.Submission, Alarms.Sleeper {
       this.phase = deadline
       this.phaseEnd = time
     }
-    if (time < this.wakeAt) this.sleepUntil(time)
+    if (time < (this.alarm?.at ?? Alarms.never)) this.sleepUntil(time)
   }
 
   /** The sooner of the deadlines. */
@@ -128,8 +129,7 @@ class Pulse implements Heartbeat, FrameWriter.Submission, Alarms.Sleeper {
   }
 
   private sleepUntil(time: number, early = 0): void {
-    if (this.stopped) return
-    this.wakeAt = this.alarms.move(this, this.wakeAt, time, early)
+    if (!this.stopped) this.alarms.set(this, time, early)
   }
 
   private sleep(now: number): void {
@@ -142,7 +142,6 @@ class Pulse implements Heartbeat, FrameWriter.Submission, Alarms.Sleeper {
 
   // It does not wait for its heartbeats: a peer that reads none of them must not hold up the deadlines.
   wake(now: number): void {
-    this.wakeAt = Alarms.never
     if (this.due(now) - this.earlyMillis <= now) this.beat()
     if (this.soonest <= now) this.expire(now)
     this.sleep(now)

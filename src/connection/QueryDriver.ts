@@ -26,7 +26,7 @@ import {
 import * as Frame from "../wire/Frame.ts"
 import type * as FrameWriter from "../wire/FrameWriter.ts"
 import type * as QueryLimit from "./QueryLimit.ts"
-import { type End, ResponseBuffer, type Settings } from "./ResponseBuffer.ts"
+import { type End, type Limits, ResponseBuffer } from "./ResponseBuffer.ts"
 import type { QueryDriverReason, QueryDriverStatistics } from "./Statistics.ts"
 import type { Turn } from "./Turns.ts"
 
@@ -46,7 +46,7 @@ export interface Host {
     FrameWriter.FrameWriter,
     "submit" | "submitSoon" | "withdraw" | "copies" | "bytesWritten"
   >
-  readonly settings: Settings
+  readonly limits: Limits
   /** Makes a request known, and goes on when that is done. */
   readonly announce: (request: Uint8Array, then: () => void) => void
   /** Runs a query in a fiber of the connection, which starts at once; `undefined` if the connection has ended. */
@@ -113,7 +113,7 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
   constructor(host: Host, request: Uint8Array) {
     this.host = host
     this.request = request
-    this.buffer = new ResponseBuffer(host.settings)
+    this.buffer = new ResponseBuffer(host.limits)
   }
 
   start(): void {

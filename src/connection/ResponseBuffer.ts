@@ -12,7 +12,7 @@ export type End =
   | { readonly _tag: "Failed"; readonly payload: Uint8Array }
   | { readonly _tag: "Rejected"; readonly payload: Uint8Array }
 
-export interface Settings {
+export interface Limits {
   /** Largest body of a chunk message, in bytes. */
   readonly chunkSize: number
   /** How many bytes, headers included, are taken from the engine ahead of the socket. */
@@ -39,7 +39,7 @@ const none: ReadonlyArray<Uint8Array> = []
 const size = (chunk: Uint8Array): number => Frame.headerSize + chunk.length
 
 export class ResponseBuffer {
-  private readonly settings: Settings
+  private readonly limits: Limits
   private accept: Uint8Array | undefined
   private acceptedOnce = false
   private chunks: Array<Uint8Array> = []
@@ -50,8 +50,8 @@ export class ResponseBuffer {
   private ending: End | undefined
   private finished = false
 
-  constructor(settings: Settings) {
-    this.settings = settings
+  constructor(limits: Limits) {
+    this.limits = limits
   }
 
   /** Whether the message that ends the response has been handed out. */
@@ -76,7 +76,7 @@ export class ResponseBuffer {
 
   /** Whether as much is held as may be taken from the engine ahead of the socket. */
   get isFull(): boolean {
-    return this.bytes >= this.settings.prefetchSize
+    return this.bytes >= this.limits.prefetchSize
   }
 
   /** The engine accepted: the response begins with this payload. */
@@ -116,7 +116,7 @@ export class ResponseBuffer {
       frames.push({ type: Frame.Type.Accept, body: this.accept })
       this.accept = undefined
     }
-    this.takeChunks(frames, nextBatchSize(this.settings.batchSize, written))
+    this.takeChunks(frames, nextBatchSize(this.limits.batchSize, written))
     if (this.chunks.length === 0 && this.ending !== undefined && !this.finished) {
       this.finish(frames, this.ending)
     }
@@ -124,7 +124,7 @@ export class ResponseBuffer {
   }
 
   private takeChunks(frames: Array<Frame.Frame>, batchSize: number): void {
-    const { chunkSize } = this.settings
+    const { chunkSize } = this.limits
     let next = 0
     let taken = 0
     while (next < this.chunks.length && taken < batchSize) {

@@ -18,7 +18,7 @@ import type * as Control from "./Control.ts"
 import type { Deadline } from "./Heartbeat.ts"
 import * as QueryDriver from "./QueryDriver.ts"
 import * as ServerAnswer from "./ServerAnswer.ts"
-import { millis, type Settings } from "./Settings.ts"
+import { type Limits, millis } from "./Settings.ts"
 import type { ControlStatistics, QueryDriverReason, QueryDriverStatistics } from "./Statistics.ts"
 import { Turns } from "./Turns.ts"
 
@@ -53,40 +53,36 @@ export interface Parts {
   readonly engine: QueryDriver.Host["engine"]
   readonly limit: QueryDriver.Host["limit"]
   readonly writer: FrameWriter.FrameWriter
-  readonly settings: Settings
+  readonly limits: Limits
 }
 
 export class Responses implements QueryDriver.Host, ServerAnswer.Host {
   readonly engine: Parts["engine"]
   readonly limit: Parts["limit"]
   readonly writer: FrameWriter.FrameWriter
-  readonly settings: Settings
+  readonly limits: Limits
   private readonly host: Host
   private readonly turns = new Turns()
   private query: QueryDriver.QueryDriver | undefined
   private accepts = 0
   private rejects = 0
   private cancels = 0
-  private readonly queryMillis: number
-  private readonly idleMillis: number
   // Of the query that started last: the one before it has begun the last message of its response.
   private startedAt = 0
   private timeoutMillis = 0
 
-  constructor(host: Host, { engine, limit, settings, writer }: Parts) {
+  constructor(host: Host, { engine, limit, limits, writer }: Parts) {
     this.host = host
     this.engine = engine
     this.limit = limit
     this.writer = writer
-    this.settings = settings
-    this.queryMillis = millis(settings.queryTimeout)
-    this.idleMillis = millis(settings.idleTimeout)
+    this.limits = limits
   }
 
   /** Gives a request to the engine, and writes the response. */
   startQuery(body: Uint8Array): void {
     this.startedAt = this.host.now()
-    this.timeoutMillis = this.queryMillis
+    this.timeoutMillis = this.limits.queryTimeoutMillis
     this.host.setDeadline("query", this.startedAt + this.timeoutMillis)
     this.query = QueryDriver.make(this, body)
     this.turns.add(this.query)
@@ -158,7 +154,7 @@ export class Responses implements QueryDriver.Host, ServerAnswer.Host {
   }
 
   terminalBegun(now: number): void {
-    this.host.setDeadline("idle", now + this.idleMillis)
+    this.host.setDeadline("idle", now + this.limits.idleTimeoutMillis)
     this.host.dispatch(terminalBegun)
   }
 

@@ -37,6 +37,39 @@ export const defaults: Settings = {
   idleTimeout: "1 hour"
 }
 
+/** What a connection works with: the settings, with durations in milliseconds. */
+export interface Limits
+  extends Pick<Settings, "lengthCounts" | "maxFrameSize" | "chunkSize" | "prefetchSize" | "batchSize"> {
+  readonly heartbeatMillis: number
+  readonly queryTimeoutMillis: number
+  readonly writeTimeoutMillis: number
+  readonly requestTimeoutMillis: number
+  readonly idleTimeoutMillis: number
+}
+
+const known = new WeakMap<Settings, Limits>()
+
+/** The limits of all connections that have these settings: one object, which thousands of them look at. */
+export const limits = (settings: Settings): Limits => {
+  let limits = known.get(settings)
+  if (limits === undefined) {
+    limits = {
+      lengthCounts: settings.lengthCounts,
+      maxFrameSize: settings.maxFrameSize,
+      chunkSize: settings.chunkSize,
+      prefetchSize: settings.prefetchSize,
+      batchSize: settings.batchSize,
+      heartbeatMillis: millis(settings.heartbeatInterval),
+      queryTimeoutMillis: millis(settings.queryTimeout),
+      writeTimeoutMillis: millis(settings.writeTimeout),
+      requestTimeoutMillis: millis(settings.requestTimeout),
+      idleTimeoutMillis: millis(settings.idleTimeout)
+    }
+    known.set(settings, limits)
+  }
+  return limits
+}
+
 /** A setting's duration in milliseconds. */
 export const millis = (duration: Duration.Input): number =>
   Duration.toMillis(Duration.fromInputUnsafe(duration))

@@ -11,14 +11,18 @@ export interface Turn {
   readonly abandon: () => void
 }
 
+// Shared by all connections on which nobody waits.
+const nobody: ReadonlyArray<Turn> = []
+const none: ReadonlyArray<() => void> = []
+
 export class Turns {
   private current: Turn | undefined
-  private readonly queue: Array<Turn> = []
-  private waiters: Array<() => void> = []
+  private queue = nobody
+  private waiters = none
 
   add(turn: Turn): void {
     if (this.current !== undefined) {
-      this.queue.push(turn)
+      this.queue = [...this.queue, turn]
       return
     }
     this.current = turn
@@ -27,13 +31,19 @@ export class Turns {
 
   /** The current response is over. */
   over(): void {
-    this.current = this.queue.length === 0 ? undefined : this.queue.shift()
-    if (this.current !== undefined) this.current.start()
-    else if (this.waiters.length > 0) this.settle()
+    this.current = this.queue[0]
+    if (this.current === undefined) {
+      this.settle()
+    } else {
+      this.queue = this.queue.slice(1)
+      this.current.start()
+    }
   }
 
   private settle(): void {
-    for (const settled of this.waiters.splice(0)) settled()
+    const { waiters } = this
+    this.waiters = none
+    for (const settled of waiters) settled()
   }
 
   /** The connection has ended. */
@@ -45,7 +55,7 @@ export class Turns {
   get settled(): Effect.Effect<void> {
     return Effect.callback((resume) => {
       const settled = () => resume(Effect.void)
-      this.waiters.push(settled)
+      this.waiters = [...this.waiters, settled]
       if (this.current === undefined) this.settle()
       return Effect.sync(() => {
         this.waiters = this.waiters.filter((each) => each !== settled)

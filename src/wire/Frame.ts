@@ -235,7 +235,6 @@ export const makeDecoder = (options: DecoderOptions = defaultOptions): Decoder =
 
 class FrameDecoder implements Decoder {
   private readonly decoder: LengthDelimited.Decoder<UnknownType | UnexpectedBody>
-  private frames: Array<Frame> | undefined
   private failure: FrameError | undefined
 
   constructor({ copyBodies, lengthCounts, maxFrameSize, splitChunks }: DecoderOptions) {
@@ -249,11 +248,7 @@ class FrameDecoder implements Decoder {
   }
 
   push(chunk: Uint8Array, out: Array<Frame>): FrameError | undefined {
-    this.frames = out
-    const reason = this.decoder.push(chunk, this.emit)
-    // An idle connection must not keep the last bodies alive.
-    this.frames = undefined
-    return this.fail(reason)
+    return this.fail(this.decoder.push(chunk, (tag, body) => out.push({ type: tag as Type, body })))
   }
 
   end(): FrameError | undefined {
@@ -262,10 +257,6 @@ class FrameDecoder implements Decoder {
 
   get partial(): boolean {
     return this.decoder.partial
-  }
-
-  private readonly emit = (tag: number, body: Uint8Array): void => {
-    this.frames?.push({ type: tag as Type, body })
   }
 
   private fail(reason: FrameErrorReason | undefined): FrameError | undefined {

@@ -116,11 +116,29 @@ const byteLength = (parts: Transport.Chunks): number => {
   return bytes
 }
 
+/** What frames without a body are laid out as, which is the same each time: a heartbeat allocates nothing. */
+const bare: Readonly<Record<Frame.Options["lengthCounts"], Map<Frame.Type, Transport.Chunks>>> = {
+  body: new Map(),
+  typeAndBody: new Map(),
+  frame: new Map()
+}
+
+const layOutBare = (options: Frame.Options, type: Frame.Type): Transport.Chunks => {
+  const known = bare[options.lengthCounts]
+  let parts = known.get(type)
+  if (parts === undefined) {
+    parts = [Buffer.from(Frame.header(options, type, 0))]
+    known.set(type, parts)
+  }
+  return parts
+}
+
 /** Lays frames out for one gather write. Large bodies of one type and length share their header. */
 export const gather = (
   frames: Arr.NonEmptyReadonlyArray<Frame.Frame>,
   options: Frame.Options
 ): Transport.Chunks => {
+  if (frames.length === 1 && frames[0].body.length === 0) return layOutBare(options, frames[0].type)
   let inline = 0
   for (const { body } of frames) {
     inline += Frame.headerSize + (body.length <= inlineBodySize ? body.length : 0)
@@ -177,6 +195,11 @@ interface Parts {
   readonly context: Context.Context<never>
 }
 
+// Shared by all writers that nobody waits for: what each of thousands had of its own would have to come from memory
+// for each write.
+const nobody: ReadonlyArray<Submission> = []
+const none: ReadonlyArray<() => void> = []
+
 const isUrgent = (submission: Submission): boolean => submission.urgent === true
 
 class Writer implements FrameWriter, Waiter {
@@ -189,8 +212,8 @@ class Writer implements FrameWriter, Waiter {
   private readonly scheduler: Scheduler
   /** Whoever has the next turn, and those behind. */
   private first: Submission | undefined
-  private readonly queue: Array<Submission> = []
-  private flushes: Array<() => void> = []
+  private queue = nobody
+  private flushes = none
   private pumping = false
   waits = false
   behind: Waiter | undefined
@@ -237,7 +260,7 @@ class Writer implements FrameWriter, Waiter {
     return Effect.callback((resume) => {
       if (!this.isWriting()) return resume(Effect.void)
       const flushed = () => resume(Effect.void)
-      this.flushes.push(flushed)
+      this.flushes = [...this.flushes, flushed]
       return Effect.sync(() => {
         this.flushes = this.flushes.filter((each) => each !== flushed)
       })
@@ -268,16 +291,17 @@ class Writer implements FrameWriter, Waiter {
 
   withdraw(submission: Submission): void {
     if (this.first === submission) {
-      this.first = this.queue.length === 0 ? undefined : this.queue.shift()
-      return
+      this.first = this.queue[0]
+      if (this.first !== undefined) this.queue = this.queue.slice(1)
+    } else if (this.queue.length > 0) {
+      this.queue = this.queue.filter((each) => each !== submission)
     }
-    const at = this.queue.indexOf(submission)
-    if (at >= 0) this.queue.splice(at, 1)
   }
 
   private enqueue(submission: Submission): void {
     if (this.first === undefined) this.first = submission
-    else if (this.first !== submission && !this.queue.includes(submission)) this.queue.push(submission)
+    else if (this.first !== submission && !this.queue.includes(submission))
+      this.queue = [...this.queue, submission]
   }
 
   /** Writes what waits, for as long as the socket takes it and the writer's share of the budget lasts. */
@@ -355,7 +379,9 @@ class Writer implements FrameWriter, Waiter {
   private end(exit: Exit.Exit<void, Socket.SocketError>): void {
     const submission = this.current
     this.current = undefined
-    if (this.flushes.length > 0) for (const flushed of this.flushes.splice(0)) flushed()
+    const { flushes } = this
+    this.flushes = none
+    for (const flushed of flushes) flushed()
     submission?.ended(this.timeout !== undefined && Exit.isFailure(exit) ? Exit.fail(this.timeout) : exit)
   }
 

@@ -265,8 +265,15 @@ const copied = (view: Uint8Array): Uint8Array => {
   return new Uint8Array(pooled.buffer, pooled.byteOffset, length)
 }
 
-class DecoderImpl<E> implements Decoder<E> {
-  private readonly options: Options<E>
+// It is its own layout: what each header is read by lies in one object.
+class DecoderImpl<E> implements Decoder<E>, Layout {
+  readonly fieldWidth: Layout["fieldWidth"]
+  readonly byteOrder: Layout["byteOrder"]
+  readonly tagBytes: Layout["tagBytes"]
+  readonly lengthCounts: Layout["lengthCounts"]
+  private readonly checkHeader: Options<E>["checkHeader"]
+  private readonly partTag: Options<E>["partTag"]
+  private readonly copyBodies: boolean
   private readonly maxFrameSize: number
   private readonly headerSize: number
   private readonly counted: number
@@ -286,7 +293,13 @@ class DecoderImpl<E> implements Decoder<E> {
   private failure: E | LengthDelimitedError | undefined = undefined
 
   constructor(options: Options<E>) {
-    this.options = options
+    this.fieldWidth = options.fieldWidth
+    this.byteOrder = options.byteOrder
+    this.tagBytes = options.tagBytes
+    this.lengthCounts = options.lengthCounts
+    this.checkHeader = options.checkHeader
+    this.partTag = options.partTag
+    this.copyBodies = options.copyBodies === true
     this.maxFrameSize = Math.min(options.maxFrameSize, Number.MAX_SAFE_INTEGER)
     this.headerSize = headerSize(options)
     this.counted = counted(options)
@@ -352,15 +365,14 @@ class DecoderImpl<E> implements Decoder<E> {
   }
 
   private startFrame(bytes: Uint8Array, at: number): void {
-    const length = readLength(this.options, bytes, at)
+    const length = readLength(this, bytes, at)
     if (length < this.counted) {
-      const { lengthCounts } = this.options
-      this.fail(new LengthTooShort({ length, minimum: this.counted, lengthCounts }))
+      this.fail(new LengthTooShort({ length, minimum: this.counted, lengthCounts: this.lengthCounts }))
       return
     }
     this.bodyLength = length - this.counted
-    this.tag = this.options.tagBytes === 1 ? (bytes[at + this.options.fieldWidth] as number) : 0
-    const refused = this.options.checkHeader?.(this.tag, this.bodyLength)
+    this.tag = this.tagBytes === 1 ? (bytes[at + this.fieldWidth] as number) : 0
+    const refused = this.checkHeader?.(this.tag, this.bodyLength)
     if (refused !== undefined) {
       this.fail(refused)
       return
@@ -381,7 +393,7 @@ class DecoderImpl<E> implements Decoder<E> {
       return at + length
     }
     const end = Math.min(chunk.length, at + length - this.bodyFilled)
-    const partTag = this.options.partTag?.(this.tag)
+    const partTag = this.partTag?.(this.tag)
     if (partTag !== undefined) {
       this.bodyFilled += end - at
       const isLast = this.bodyFilled === length
@@ -401,7 +413,7 @@ class DecoderImpl<E> implements Decoder<E> {
   private take(chunk: Uint8Array, at: number, length: number): Uint8Array {
     // The constructor rather than `subarray`, which would make Buffers of what Node hands over.
     const view = new Uint8Array(chunk.buffer, chunk.byteOffset + at, length)
-    return this.options.copyBodies === true ? copied(view) : view
+    return this.copyBodies ? copied(view) : view
   }
 
   private gather(chunk: Uint8Array, start: number, end: number): void {

@@ -104,8 +104,10 @@ class NetTransport implements Transport.Transport {
     receiver?.ended(Cause.fail(this.end))
   }
 
-  private readonly onLent = (chunk: Uint8Array): void => {
+  private readonly onLent = (length: number): boolean => {
+    const chunk = SharedRead.taken(length)
     this.onData(this.paused ? chunk.slice() : chunk)
+    return true
   }
 
   private readonly onData = (chunk: Uint8Array): void => {

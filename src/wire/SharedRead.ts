@@ -45,16 +45,16 @@ export const applies = (socket: Net.Socket): boolean => {
 }
 
 /**
- * Has a socket to which that applies read into the shared memory from now on. `received` is called with what a
- * read has brought, which the next read of any socket overwrites. What has been read before still comes as data.
+ * Has a socket to which that applies read into the shared memory from now on. `received` is called with how much a
+ * read has brought, and takes it before the next read of any socket. What has been read before still comes as data.
  */
-export const start = (socket: Net.Socket, received: (chunk: Uint8Array) => void): void => {
+export const start = (socket: Net.Socket, received: (length: number) => boolean): void => {
   const internals = internalsOf(socket)
   if (fields === undefined) return
   internals[fields.buffer] = memory
-  internals[fields.callback] = (length: number): boolean => {
-    received(new Uint8Array(memory.buffer, 0, length))
-    return true
-  }
+  internals[fields.callback] = received
   internals._handle?.useUserBuffer?.(memory)
 }
+
+/** What a read has brought. */
+export const taken = (length: number): Uint8Array => new Uint8Array(memory.buffer, 0, length)

@@ -11,7 +11,9 @@ const sleeper = (name: string, log: Array<string>, then?: () => void): Alarms.Sl
   wake: (now) => {
     log.push(`${name} ${now}`)
     then?.()
-  }
+  },
+  alarm: undefined,
+  place: 0
 })
 
 const { never } = Alarms
@@ -27,7 +29,7 @@ describe("alarms", () => {
         ["c", 20],
         ["d", 10]
       ] as const) {
-        alarms.move(sleeper(name, log), never, at)
+        alarms.set(sleeper(name, log), at)
       }
       yield* TestClock.adjust(9)
       assert.deepStrictEqual(log, [])
@@ -43,11 +45,11 @@ describe("alarms", () => {
       const alarms = yield* Alarms.make
       const log: Array<string> = []
       const [sooner, later, not] = ["sooner", "later", "not"].map((name) => sleeper(name, log))
-      for (const each of [sooner, later, not]) alarms.move(each as Alarms.Sleeper, never, 100)
+      for (const each of [sooner, later, not]) alarms.set(each as Alarms.Sleeper, 100)
       yield* TestClock.adjust(10)
-      alarms.move(sooner as Alarms.Sleeper, 100, 50)
-      alarms.move(later as Alarms.Sleeper, 100, 150)
-      alarms.move(not as Alarms.Sleeper, 100, never)
+      alarms.set(sooner as Alarms.Sleeper, 50)
+      alarms.set(later as Alarms.Sleeper, 150)
+      alarms.set(not as Alarms.Sleeper, never)
       yield* TestClock.adjust(1000)
       assert.deepStrictEqual(log, ["sooner 50", "later 150"])
     })
@@ -57,15 +59,18 @@ describe("alarms", () => {
     Effect.gen(function* () {
       const alarms = yield* Alarms.make
       const log: Array<string> = []
-      const set = (name: string, at: number, early: number) =>
-        alarms.move(sleeper(name, log), never, at, early)
+      const set = (name: string, at: number, early: number) => {
+        const one = sleeper(name, log)
+        alarms.set(one, at, early)
+        return one.alarm?.at
+      }
       assert.strictEqual(set("first", 100, 5), 100)
       assert.strictEqual(set("second", 105, 5), 100)
       assert.strictEqual(set("third", 106, 5), 106)
       assert.strictEqual(set("exact", 107, 0), 107)
       assert.strictEqual(set("latest", 110, 5), 107)
       assert.strictEqual(set("before", 99, 5), 99)
-      assert.strictEqual(set("never", never, 5), never)
+      assert.isUndefined(set("never", never, 5))
       yield* TestClock.adjust(1000)
       const times = ["before 99", "first 100", "second 100", "third 106", "exact 107", "latest 107"]
       assert.deepStrictEqual(log, times)
@@ -76,14 +81,29 @@ describe("alarms", () => {
     Effect.gen(function* () {
       const alarms = yield* Alarms.make
       const log: Array<string> = []
-      alarms.move(sleeper("first", log), never, 100)
+      alarms.set(sleeper("first", log), 100)
       const second = sleeper("second", log)
-      const at = alarms.move(second, never, 103, 5)
-      alarms.move(second, at, 200)
+      alarms.set(second, 103, 5)
+      alarms.set(second, 200)
       yield* TestClock.adjust(150)
       assert.deepStrictEqual(log, ["first 100"])
       yield* TestClock.adjust(50)
       assert.deepStrictEqual(log, ["first 100", "second 200"])
+    })
+  )
+
+  it.effect("do not wake a sleeper that one woken before it at the same time has taken back", () =>
+    Effect.gen(function* () {
+      const alarms = yield* Alarms.make
+      const log: Array<string> = []
+      const [second, third] = [sleeper("second", log), sleeper("third", log)]
+      const first = sleeper("first", log, () => {
+        alarms.set(second, never)
+        alarms.set(third, 20)
+      })
+      for (const each of [first, second, third]) alarms.set(each, 10)
+      for (let i = 0; i < 2; i++) yield* TestClock.adjust(10)
+      assert.deepStrictEqual(log, ["first 10", "third 20"])
     })
   )
 
@@ -92,7 +112,7 @@ describe("alarms", () => {
       const alarms = yield* Alarms.make
       const log: Array<string> = []
       yield* TestClock.adjust(10)
-      alarms.move(sleeper("late", log), never, 5)
+      alarms.set(sleeper("late", log), 5)
       assert.deepStrictEqual(log, [])
       yield* Effect.replicateEffect(Effect.yieldNow, 3)
       assert.deepStrictEqual(log, ["late 10"])
@@ -106,9 +126,9 @@ describe("alarms", () => {
       let at = 10
       const again = sleeper("again", log, () => {
         at += 10
-        alarms.move(again, never, at)
+        alarms.set(again, at)
       })
-      alarms.move(again, never, at)
+      alarms.set(again, at)
       for (let i = 0; i < 3; i++) yield* TestClock.adjust(10)
       assert.deepStrictEqual(log, ["again 10", "again 20", "again 30"])
     })
@@ -124,9 +144,9 @@ describe("alarms", () => {
         const broken = sleeper("broken", log, () => {
           throw new Error("broken")
         })
-        alarms.move(broken, never, 10)
-        alarms.move(sleeper("next", log), never, 10)
-        alarms.move(sleeper("last", log), never, 20)
+        alarms.set(broken, 10)
+        alarms.set(sleeper("next", log), 10)
+        alarms.set(sleeper("last", log), 20)
         for (let i = 0; i < 2; i++) yield* TestClock.adjust(10)
       }).pipe(Effect.provide(Logger.layer([logger])))
       assert.deepStrictEqual(log, ["broken 10", "next 10", "last 20"])
@@ -139,9 +159,9 @@ describe("alarms", () => {
       const scope = yield* Scope.make()
       const alarms = yield* Scope.provide(Alarms.make, scope)
       const log: Array<string> = []
-      alarms.move(sleeper("a", log), never, 10)
+      alarms.set(sleeper("a", log), 10)
       yield* Scope.close(scope, Exit.void)
-      alarms.move(sleeper("b", log), never, 20)
+      alarms.set(sleeper("b", log), 20)
       yield* TestClock.adjust(100)
       assert.deepStrictEqual(log, [])
     })

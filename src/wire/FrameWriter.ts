@@ -116,29 +116,11 @@ const byteLength = (parts: Transport.Chunks): number => {
   return bytes
 }
 
-/** What frames without a body are laid out as, which is the same each time: a heartbeat allocates nothing. */
-const bare: Readonly<Record<Frame.Options["lengthCounts"], Map<Frame.Type, Transport.Chunks>>> = {
-  body: new Map(),
-  typeAndBody: new Map(),
-  frame: new Map()
-}
-
-const layOutBare = (options: Frame.Options, type: Frame.Type): Transport.Chunks => {
-  const known = bare[options.lengthCounts]
-  let parts = known.get(type)
-  if (parts === undefined) {
-    parts = [Buffer.from(Frame.header(options, type, 0))]
-    known.set(type, parts)
-  }
-  return parts
-}
-
 /** Lays frames out for one gather write. Large bodies of one type and length share their header. */
 export const gather = (
   frames: Arr.NonEmptyReadonlyArray<Frame.Frame>,
   options: Frame.Options
 ): Transport.Chunks => {
-  if (frames.length === 1 && frames[0].body.length === 0) return layOutBare(options, frames[0].type)
   let inline = 0
   for (const { body } of frames) {
     inline += Frame.headerSize + (body.length <= inlineBodySize ? body.length : 0)

@@ -46,7 +46,8 @@ export const applies = (socket: Net.Socket): boolean => {
 
 /**
  * Has a socket to which that applies read into the shared memory from now on. `received` is called with how much a
- * read has brought, and takes it before the next read of any socket. What has been read before still comes as data.
+ * read has brought, takes that before the next read of any socket, and returns whether to read on. What has been
+ * read before still comes as data.
  */
 export const start = (socket: Net.Socket, received: (length: number) => boolean): void => {
   const internals = internalsOf(socket)

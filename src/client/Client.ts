@@ -151,11 +151,16 @@ const chunks = <E>(
 ): Stream.Stream<Uint8Array, E | ClientError> =>
   Stream.fromChannel(
     Channel.fromTransform((_, scope) =>
-      Effect.suspend(() =>
-        exchange.claim(lent)
-          ? Effect.as(Scope.addFinalizer(scope, exchange.finish), exchange.pull(failed))
-          : used
-      )
+      Effect.suspend(() => {
+        if (!exchange.claim(lent)) return used
+        const pull = exchange.pull(failed)
+        return exchange.ended
+          ? Effect.succeed(pull)
+          : Effect.as(
+              Scope.addFinalizerExit(scope, () => exchange.finish()),
+              pull
+            )
+      })
     )
   )
 

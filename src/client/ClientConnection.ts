@@ -10,6 +10,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { Scheduler } from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import type { QueryRejected } from "../engine/QueryEngine.ts"
@@ -17,6 +18,7 @@ import * as Frame from "../wire/Frame.ts"
 import * as FrameSocket from "../wire/FrameSocket.ts"
 import * as FrameWriter from "../wire/FrameWriter.ts"
 import type * as Transport from "../wire/Transport.ts"
+import { type Budget, WriteBudget } from "../wire/WriteBudget.ts"
 import * as Control from "./ClientControl.ts"
 import * as ClientError from "./ClientError.ts"
 import { Exchange, type Line } from "./Exchange.ts"
@@ -68,6 +70,8 @@ const open = Effect.fnUntraced(function* (
   }).pipe(Scope.provide(scope))
   session = new Session({
     clock: yield* Clock.Clock,
+    budget: yield* WriteBudget,
+    scheduler: yield* Scheduler,
     frames,
     transport,
     options,
@@ -80,6 +84,8 @@ const open = Effect.fnUntraced(function* (
 
 interface Parts {
   readonly clock: Clock.Clock
+  readonly budget: Budget
+  readonly scheduler: Scheduler
   readonly frames: FrameSocket.FrameSocket
   readonly transport: Transport.Transport
   readonly options: Options
@@ -87,6 +93,7 @@ interface Parts {
   readonly fork: (effect: Effect.Effect<void>) => void
 }
 
+const request: Control.Event = { _tag: "Request" }
 const cancelFrames: ReadonlyArray<Frame.Frame> = [Frame.make(Frame.Type.Cancel)]
 const noFrames: ReadonlyArray<Frame.Frame> = []
 
@@ -94,9 +101,8 @@ class Session implements ClientConnection, FrameSocket.Reader, Line {
   readonly silence: Silence
   private readonly parts: Parts
   private state: Control.State = Control.initial
-  /** The request that has its turn until its response has ended, how it is written, and those behind it. */
+  /** The request that has its turn until its response has ended, and those behind it. */
   private current: Exchange | undefined
-  private submission: FrameWriter.Submission | undefined
   private isWritten = false
   private isPaused = false
   private readonly queue: Array<Exchange> = []
@@ -201,7 +207,7 @@ class Session implements ClientConnection, FrameSocket.Reader, Line {
 
   private refuse(exchange: Exchange, error: ClientError.ClientError): void {
     exchange.end({ _tag: "Broken", error })
-    exchange.notify()
+    exchange.resume()
   }
 
   /** Lets the next request and the consumer know what has become of the response in flight. */
@@ -213,7 +219,10 @@ class Session implements ClientConnection, FrameSocket.Reader, Line {
       this.parts.transport.reuse(false)
       this.takeTurns()
     }
-    exchange.notify()
+    // Whoever has not to be asked whether to read on goes on together with those of other connections: between reads
+    // each would find that the kernel has pushed its code out of the processor's caches.
+    if (exchange.isConsumed) exchange.resume()
+    else this.parts.budget.nextTurn(exchange, this.parts.scheduler)
   }
 
   request<A>(
@@ -227,7 +236,10 @@ class Session implements ClientConnection, FrameSocket.Reader, Line {
         this.enter(exchange)
         return Effect.sync(() => this.leave(exchange))
       })
-      return Effect.andThen(Scope.addFinalizer(scope, exchange.finish), accepted)
+      return Effect.andThen(
+        Scope.addFinalizerExit(scope, () => exchange.finish()),
+        accepted
+      )
     })
   }
 
@@ -242,29 +254,30 @@ class Session implements ClientConnection, FrameSocket.Reader, Line {
   /** The next request in the queue has its turn. */
   private takeTurns(): void {
     this.current = undefined
-    this.submission = undefined
     const next = this.queue.shift()
     if (next !== undefined) this.send(next)
   }
 
   private send(exchange: Exchange): void {
     this.current = exchange
-    this.isWritten = false
-    this.submission = { take: () => this.take(exchange), ended: this.onRequestWritten }
     // Together with those of other connections: a server that is woken for one of them goes on with all.
     this.parts.frames.writer.submitSoon(this.submission)
   }
 
-  private take(exchange: Exchange): ReadonlyArray<Frame.Frame> {
-    if (this.step({ _tag: "Request" }) !== "SendRequest") return noFrames
-    exchange.sent = true
-    return [Frame.make(Frame.Type.Request, exchange.body)]
-  }
-
-  private readonly onRequestWritten: FrameWriter.Submission["ended"] = (exit) => {
-    this.isWritten = true
-    if (this.isAwaited) this.silence.expect()
-    this.onWritten(exit)
+  /** How the request that has its turn by then is written. */
+  private readonly submission: FrameWriter.Submission = {
+    take: () => {
+      const exchange = this.current
+      if (exchange === undefined || this.step(request) !== "SendRequest") return noFrames
+      exchange.sent = true
+      this.isWritten = false
+      return [Frame.make(Frame.Type.Request, exchange.body)]
+    },
+    ended: (exit) => {
+      this.isWritten = true
+      if (this.isAwaited) this.silence.expect()
+      this.onWritten(exit)
+    }
   }
 
   private readonly onWritten: FrameWriter.Submission["ended"] = (exit) => {
@@ -287,13 +300,9 @@ class Session implements ClientConnection, FrameSocket.Reader, Line {
     exchange.leave()
     if (exchange.sent || exchange.ended) return
     exchange.end({ _tag: "Cancelled" })
-    if (this.current === exchange) {
-      if (this.submission !== undefined) this.parts.frames.writer.withdraw(this.submission)
-      this.takeTurns()
-    } else {
-      const at = this.queue.indexOf(exchange)
-      if (at >= 0) this.queue.splice(at, 1)
-    }
+    const at = this.queue.indexOf(exchange)
+    if (this.current === exchange) this.takeTurns()
+    else if (at >= 0) this.queue.splice(at, 1)
   }
 
   finish(exchange: Exchange): Effect.Effect<void> {

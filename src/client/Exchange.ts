@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type * as Pull from "effect/Pull"
 import { QueryRejected } from "../engine/QueryEngine.ts"
+import type { Waiter } from "../wire/WriteBudget.ts"
 import type { ClientError } from "./ClientError.ts"
 
 /** How a response ended. */
@@ -31,18 +32,19 @@ export interface Line {
 /**
  * Holds what has come until the consumer takes it. One consumer waits at a time: for the accept, then for chunks.
  */
-export class Exchange {
+export class Exchange implements Waiter {
   readonly body: Uint8Array
   /** Whether the request is on its way: from then on the server ends the response. */
   sent = false
-  /** Wants nothing more of the response, and waits until it has ended. */
-  readonly finish: Effect.Effect<void> = Effect.suspend(() => this.line.finish(this))
+  waits = false
+  behind: Waiter | undefined
   private readonly line: Line
   private payload: Uint8Array | undefined
   private chunks: Array<Uint8Array> = []
   private ending: End | undefined
   private waiter: (() => void) | undefined
   private overLatch: Latch.Latch | undefined
+  private responded = false
   private claimed = false
   private abandoned = false
 
@@ -55,9 +57,14 @@ export class Exchange {
     return this.ending !== undefined
   }
 
+  /** Whether the consumer is in the midst of the result: more follows as it takes what has come. */
+  get isConsumed(): boolean {
+    return this.responded && !this.ended
+  }
+
   /** Whether the accepted response has to be read on: somebody waits for chunks, or it is being dropped. */
   get starved(): boolean {
-    return this.abandoned || (this.waiter !== undefined && this.chunks.length === 0)
+    return this.abandoned || (this.isConsumed && this.waiter !== undefined && this.chunks.length === 0)
   }
 
   accept(payload: Uint8Array): void {
@@ -73,7 +80,7 @@ export class Exchange {
   }
 
   /** Tells whoever waits what came, once for all that one read brought. */
-  notify(): void {
+  resume(): void {
     if (this.ending !== undefined) this.overLatch?.openUnsafe()
     this.waiter?.()
   }
@@ -86,6 +93,11 @@ export class Exchange {
     this.waiter?.()
     if (!this.ended) this.line.starved()
     return true
+  }
+
+  /** Wants nothing more of the response, and waits until it has ended. */
+  finish(): Effect.Effect<void> {
+    return this.line.finish(this)
   }
 
   /** Waits for the end of the response, whichever it is. */
@@ -113,7 +125,10 @@ export class Exchange {
   private accepted<A>(
     respond: (payload: Uint8Array, exchange: Exchange) => A
   ): Effect.Effect<A, QueryRejected | ClientError> | undefined {
-    if (this.payload !== undefined) return Effect.succeed(respond(this.payload, this))
+    if (this.payload !== undefined) {
+      this.responded = true
+      return Effect.succeed(respond(this.payload, this))
+    }
     if (this.abandoned) return used
     switch (this.ending?._tag) {
       case undefined:
@@ -138,12 +153,16 @@ export class Exchange {
   /** Pulls the chunks that have come, all of them, and waits if there are none. `failed` makes the error of a failed query. */
   pull<E>(failed: (payload: Uint8Array) => E): Pull.Pull<ChunkBatch, E | ClientError> {
     const next = () => this.next(failed)
-    const wait = Effect.callback<ChunkBatch, E | ClientError | Cause.Done>((resume) => {
+    return Effect.suspend(() => next() ?? this.starve(next))
+  }
+
+  /** Has the connection read on until something has come. */
+  private starve<A, E>(next: () => Effect.Effect<A, E> | undefined): Effect.Effect<A, E> {
+    return Effect.callback((resume) => {
       this.wait(next, resume)
       this.line.starved()
       return Effect.sync(() => this.leave())
     })
-    return Effect.suspend(() => next() ?? wait)
   }
 
   private next<E>(failed: (payload: Uint8Array) => E): Pull.Pull<ChunkBatch, E | ClientError> | undefined {
@@ -157,7 +176,7 @@ export class Exchange {
       case undefined:
         return undefined
       case "Complete":
-        return Cause.done()
+        return done
       case "Failed":
         return Effect.fail(failed(this.ending.payload))
       case "Broken":
@@ -178,6 +197,8 @@ export class Exchange {
     this.waiter = waiter
   }
 }
+
+const done = Cause.done()
 
 // An empty result in its place would pass for a whole one.
 export const used = Effect.die(new Error("The response is used once, and only while its scope is open"))

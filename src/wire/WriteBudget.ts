@@ -12,13 +12,15 @@
  *
  * When a crowd waits it has its turn before the next socket is read, as far as the budget lasts: by the end of a
  * turn that has brought a thousand requests, the processor's caches have lost what belongs to the first.
+ *
+ * A client's consumers wait in the same queue for responses that have arrived, so that they have their turn together.
  */
 import * as Context from "effect/Context"
 import type { Scheduler } from "effect/Scheduler"
 
-/** Whoever waits for a turn. */
+/** Whoever waits for a turn: a writer, or a response's consumer. */
 export interface Waiter {
-  /** The turn has come. */
+  /** The turn has come. What is thrown costs nobody else the turn. */
   readonly resume: () => void
   /** Whether it waits already, and who waits behind it. Belong to the budget. */
   waits: boolean
@@ -83,14 +85,17 @@ export class Budget {
     scheduler.makeDispatcher().scheduleTask(() => {
       this.scheduled = false
       this.spent = 0
-      this.run()
-      if (this.waiting > 0 && !this.scheduled) this.schedule(scheduler)
+      try {
+        this.run()
+      } finally {
+        if (this.waiting > 0 && !this.scheduled) this.schedule(scheduler)
+      }
     }, 0)
   }
 
   private readonly run = (): void => {
-    this.turns = this.waiting
     // Those that come again have gone to the end.
+    this.turns = this.waiting
     for (; this.turns > 0 && !this.exhausted; this.turns--) this.shift()?.resume()
   }
 

@@ -404,6 +404,27 @@ describe("silence", () => {
     })
   )
 
+  it.effect("does not count while a request is written, whatever became of the one before", () =>
+    Effect.gen(function* () {
+      const opened = yield* open({ heartbeatTolerance: "15 seconds" }, { capacity: 8 })
+      yield* answered(opened, "one")
+      const early = yield* Effect.forkChild(
+        Effect.exit(opened.client.request(bytes("too long for the socket")))
+      )
+      yield* TestClock.adjust("1 second")
+      yield* opened.server.send("J no")
+      assert.strictEqual(failure(yield* Fiber.join(early)), "QueryRejected")
+      const next = yield* Effect.forkChild(opened.client.request(bytes("as long as that one was")), {
+        startImmediately: true
+      })
+      assert.strictEqual(yield* opened.server.next, "R too long for the socket")
+      yield* TestClock.adjust("20 seconds")
+      assert.strictEqual(yield* opened.server.next, "R as long as that one was")
+      yield* opened.server.send("A yes", "F")
+      assert.deepStrictEqual(yield* collect((yield* Fiber.join(next)).chunks), [])
+    })
+  )
+
   it.effect("does not count between requests or while nobody waits for chunks", () =>
     Effect.gen(function* () {
       const opened = yield* open({ heartbeatTolerance: "15 seconds" })

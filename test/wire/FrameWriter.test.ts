@@ -11,7 +11,7 @@ import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as Frame from "../../src/wire/Frame.ts"
 import * as FrameWriter from "../../src/wire/FrameWriter.ts"
 import * as Transport from "../../src/wire/Transport.ts"
-import { Budget, WriteBudget } from "../../src/wire/WriteBudget.ts"
+import { Budget, type Waiter, WriteBudget } from "../../src/wire/WriteBudget.ts"
 import * as FakeSocket from "../support/FakeSocket.ts"
 import * as Peer from "../support/Peer.ts"
 
@@ -447,6 +447,36 @@ describe("the write budget", () => {
       assert.deepStrictEqual(written(fake), ["I spends it", "I 1", "I last"])
     })
   )
+
+  it("has turns for those behind a waiter that throws", () => {
+    const tasks: Array<() => void> = []
+    const scheduler = {
+      executionMode: "async" as const,
+      shouldYield: () => false,
+      makeDispatcher: () => ({ scheduleTask: (task: () => void) => void tasks.push(task), flush: () => {} })
+    }
+    const budget = new Budget(1)
+    const resumed: Array<string> = []
+    const waiter = (name: string, resume: () => void): Waiter => ({
+      waits: false,
+      behind: undefined,
+      resume: () => {
+        resumed.push(name)
+        resume()
+      }
+    })
+    const fail = () => {
+      throw new Error("a defect")
+    }
+    budget.nextTurn(waiter("a", fail), scheduler)
+    budget.nextTurn(
+      waiter("b", () => {}),
+      scheduler
+    )
+    assert.throws(() => tasks.shift()?.(), "a defect")
+    tasks.shift()?.()
+    assert.deepStrictEqual(resumed, ["a", "b"])
+  })
 
   it.effect("can be interrupted for", () =>
     Effect.gen(function* () {

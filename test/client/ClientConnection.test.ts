@@ -1,0 +1,121 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as ClientConnection from "../../src/client/ClientConnection.ts"
+import type { ChunkBatch, Exchange } from "../../src/client/Exchange.ts"
+import * as Frame from "../../src/wire/Frame.ts"
+import type * as Transport from "../../src/wire/Transport.ts"
+import * as ServerPeer from "../support/ServerPeer.ts"
+
+const options: ClientConnection.Options = {
+  ...Frame.defaultOptions,
+  server: "the server",
+  writeTimeoutMillis: Number.POSITIVE_INFINITY,
+  heartbeatToleranceMillis: Number.POSITIVE_INFINITY,
+  cancelTimeoutMillis: 1000,
+  maxQueuedRequests: 0
+}
+
+/** A connection to which frames come by a call, on the test's own stack. */
+const open = Effect.fnUntraced(function* () {
+  let receiver: Transport.Receiver | undefined
+  const calls: Array<string> = []
+  const transport: Transport.Transport = {
+    lends: false,
+    copies: true,
+    read: (reader) => {
+      receiver = reader
+    },
+    reuse: () => {},
+    pause: () => void calls.push("pause"),
+    resume: () => void calls.push("resume"),
+    write: () => Exit.void,
+    destroy: () => {},
+    unsent: () => 0
+  }
+  const connection = yield* ClientConnection.make(Effect.succeed(transport), options)
+  const receive = (...frames: ReadonlyArray<string>) => {
+    receiver?.received([Buffer.concat(frames.map((each) => Frame.encode(ServerPeer.frame(each))))])
+  }
+  const request = connection.request(new Uint8Array(1), (_, exchange) => exchange)
+  return { calls, receive, request }
+})
+
+const text = (batch: ChunkBatch) => Buffer.concat(batch).toString()
+const pull = (exchange: Exchange) => Effect.map(exchange.pull(String), text)
+/** Long enough for a request to be written, and for a response to be handed on. */
+const turn = Effect.promise(() => new Promise((resolve) => setImmediate(() => setImmediate(resolve))))
+
+describe("the consumers of a thread's connections", () => {
+  it.effect("go on together when their responses have arrived", () =>
+    Effect.gen(function* () {
+      const log: Array<string> = []
+      const connections = [yield* open(), yield* open()]
+      const consumers = yield* Effect.forEach(connections, ({ request }, i) =>
+        Effect.forkChild(
+          Effect.gen(function* () {
+            const exchange = yield* request
+            log.push(`${i} accepted`)
+            log.push(`${i} ${yield* pull(exchange)}`)
+          }),
+          { startImmediately: true }
+        )
+      )
+      const read = Effect.fnUntraced(function* (frame: string) {
+        yield* turn
+        for (const [i, { receive }] of connections.entries()) {
+          receive(frame)
+          log.push(`${i} read`)
+        }
+      })
+      yield* read("A")
+      yield* read("F whole")
+      yield* Effect.forEach(consumers, Fiber.join)
+      const both = (what: string) => [`0 ${what}`, `1 ${what}`]
+      assert.deepStrictEqual(log, ["read", "accepted", "read", "whole"].flatMap(both))
+    })
+  )
+
+  it.effect("go on at once in the midst of a result, so that it is read without a pause", () =>
+    Effect.gen(function* () {
+      const { calls, receive, request } = yield* open()
+      const requesting = yield* Effect.forkChild(request, { startImmediately: true })
+      yield* turn
+      receive("A")
+      const exchange = yield* Fiber.join(requesting)
+      const log: Array<string> = []
+      const consumer = yield* Effect.forkChild(
+        Effect.forever(
+          Effect.map(pull(exchange), (chunk) => log.push(chunk)),
+          { disableYield: true }
+        ),
+        { startImmediately: true }
+      )
+      calls.length = 0
+      receive("I a")
+      assert.deepStrictEqual(log, ["a"])
+      receive("I b", "I c")
+      assert.deepStrictEqual(log, ["a", "bc"])
+      assert.deepStrictEqual(calls, [])
+      receive("F d")
+      yield* Fiber.await(consumer)
+      assert.deepStrictEqual(log, ["a", "bc", "d"])
+    })
+  )
+
+  it.effect("hold a result up from its accept until they ask for more", () =>
+    Effect.gen(function* () {
+      const { calls, receive, request } = yield* open()
+      const requesting = yield* Effect.forkChild(request, { startImmediately: true })
+      yield* turn
+      receive("A")
+      assert.deepStrictEqual(calls, ["pause"])
+      const exchange = yield* Fiber.join(requesting)
+      const pulling = yield* Effect.forkChild(pull(exchange), { startImmediately: true })
+      assert.deepStrictEqual(calls, ["pause", "resume"])
+      receive("F a")
+      assert.strictEqual(yield* Fiber.join(pulling), "a")
+    })
+  )
+})

@@ -1,0 +1,14 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Settings from "../../src/connection/Settings.ts"
+
+describe("the limits of a connection", () => {
+  it("are one object for all that have the same settings", () => {
+    assert.strictEqual(Settings.limits(Settings.defaults), Settings.limits(Settings.defaults))
+  })
+
+  it("are those of its own settings", () => {
+    const settings = { ...Settings.defaults, queryTimeout: "7 seconds" } as const
+    assert.strictEqual(Settings.limits(settings).queryTimeoutMillis, 7000)
+    assert.notStrictEqual(Settings.limits(settings), Settings.limits(Settings.defaults))
+  })
+})

@@ -154,12 +154,10 @@ const chunks = <E>(
       Effect.suspend(() => {
         if (!exchange.claim(lent)) return used
         const pull = exchange.pull(failed)
-        return exchange.ended
-          ? Effect.succeed(pull)
-          : Effect.as(
-              Scope.addFinalizerExit(scope, () => exchange.finish()),
-              pull
-            )
+        // Nothing is left to cancel.
+        if (exchange.ended) return Effect.succeed(pull)
+        const finish = Scope.addFinalizerExit(scope, () => exchange.finish())
+        return Effect.as(finish, pull)
       })
     )
   )

@@ -18,7 +18,7 @@ import * as Frame from "../wire/Frame.ts"
 import * as FrameSocket from "../wire/FrameSocket.ts"
 import * as FrameWriter from "../wire/FrameWriter.ts"
 import type * as Transport from "../wire/Transport.ts"
-import { type Budget, WriteBudget } from "../wire/WriteBudget.ts"
+import { type Budget, TurnBudget } from "../wire/TurnBudget.ts"
 import * as Control from "./ClientControl.ts"
 import * as ClientError from "./ClientError.ts"
 import { Exchange, type Line } from "./Exchange.ts"
@@ -70,7 +70,7 @@ const open = Effect.fnUntraced(function* (
   }).pipe(Scope.provide(scope))
   session = new Session({
     clock: yield* Clock.Clock,
-    budget: yield* WriteBudget,
+    budget: yield* TurnBudget,
     scheduler: yield* Scheduler,
     frames,
     transport,

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type * as Pull from "effect/Pull"
 import { QueryRejected } from "../engine/QueryEngine.ts"
-import type { Waiter } from "../wire/WriteBudget.ts"
+import type { Waiter } from "../wire/TurnBudget.ts"
 import type { ClientError } from "./ClientError.ts"
 
 /** How a response ended. */

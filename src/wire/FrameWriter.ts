@@ -18,7 +18,7 @@ import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import * as Frame from "./Frame.ts"
 import type * as Transport from "./Transport.ts"
-import { type Budget, type Waiter, WriteBudget } from "./WriteBudget.ts"
+import { type Budget, TurnBudget, type Waiter } from "./TurnBudget.ts"
 
 /** The peer took no byte for `writeTimeout`; the socket has been destroyed. */
 export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeout", {
@@ -163,7 +163,7 @@ export const make = Effect.fnUntraced(function* (
     transport,
     scope: yield* Effect.scope,
     clock: yield* Clock.Clock,
-    budget: yield* WriteBudget,
+    budget: yield* TurnBudget,
     context: yield* Effect.context<never>()
   })
 })

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import * as ClientConnection from "../../src/client/ClientConnection.ts"
 import type { ChunkBatch, Exchange } from "../../src/client/Exchange.ts"
 import * as Frame from "../../src/wire/Frame.ts"
@@ -21,6 +22,8 @@ const options: ClientConnection.Options = {
 const open = Effect.fnUntraced(function* () {
   let receiver: Transport.Receiver | undefined
   const calls: Array<string> = []
+  const written = Latch.makeUnsafe()
+  const resumed = Latch.makeUnsafe()
   const transport: Transport.Transport = {
     lends: false,
     copies: true,
@@ -29,8 +32,14 @@ const open = Effect.fnUntraced(function* () {
     },
     reuse: () => {},
     pause: () => void calls.push("pause"),
-    resume: () => void calls.push("resume"),
-    write: () => Exit.void,
+    resume: () => {
+      calls.push("resume")
+      resumed.openUnsafe()
+    },
+    write: () => {
+      written.openUnsafe()
+      return Exit.void
+    },
     destroy: () => {},
     unsent: () => 0
   }
@@ -39,13 +48,23 @@ const open = Effect.fnUntraced(function* () {
     receiver?.received([Buffer.concat(frames.map((each) => Frame.encode(ServerPeer.frame(each))))])
   }
   const request = connection.request(new Uint8Array(1), (_, exchange) => exchange)
-  return { calls, receive, request }
+  return { calls, receive, request, requested: written.await, starved: resumed.await }
 })
 
 const text = (batch: ChunkBatch) => Buffer.concat(batch).toString()
 const pull = (exchange: Exchange) => Effect.map(exchange.pull(String), text)
-/** Long enough for a request to be written, and for a response to be handed on. */
-const turn = Effect.promise(() => new Promise((resolve) => setImmediate(() => setImmediate(resolve))))
+
+/** Sends a request that is accepted. */
+const accepted = Effect.fnUntraced(function* ({
+  receive,
+  request,
+  requested
+}: Effect.Success<ReturnType<typeof open>>) {
+  const requesting = yield* Effect.forkChild(request, { startImmediately: true })
+  yield* requested
+  receive("A")
+  return yield* Fiber.join(requesting)
+})
 
 describe("the consumers of a thread's connections", () => {
   it.effect("go on together when their responses have arrived", () =>
@@ -62,15 +81,16 @@ describe("the consumers of a thread's connections", () => {
           { startImmediately: true }
         )
       )
-      const read = Effect.fnUntraced(function* (frame: string) {
-        yield* turn
+      const read = (frame: string) => {
         for (const [i, { receive }] of connections.entries()) {
           receive(frame)
           log.push(`${i} read`)
         }
-      })
-      yield* read("A")
-      yield* read("F whole")
+      }
+      yield* Effect.forEach(connections, ({ requested }) => requested)
+      read("A")
+      yield* Effect.forEach(connections, ({ starved }) => starved)
+      read("F whole")
       yield* Effect.forEach(consumers, Fiber.join)
       const both = (what: string) => [`0 ${what}`, `1 ${what}`]
       assert.deepStrictEqual(log, ["read", "accepted", "read", "whole"].flatMap(both))
@@ -79,11 +99,9 @@ describe("the consumers of a thread's connections", () => {
 
   it.effect("go on at once in the midst of a result, so that it is read without a pause", () =>
     Effect.gen(function* () {
-      const { calls, receive, request } = yield* open()
-      const requesting = yield* Effect.forkChild(request, { startImmediately: true })
-      yield* turn
-      receive("A")
-      const exchange = yield* Fiber.join(requesting)
+      const opened = yield* open()
+      const { calls, receive } = opened
+      const exchange = yield* accepted(opened)
       const log: Array<string> = []
       const consumer = yield* Effect.forkChild(
         Effect.forever(
@@ -106,12 +124,10 @@ describe("the consumers of a thread's connections", () => {
 
   it.effect("hold a result up from its accept until they ask for more", () =>
     Effect.gen(function* () {
-      const { calls, receive, request } = yield* open()
-      const requesting = yield* Effect.forkChild(request, { startImmediately: true })
-      yield* turn
-      receive("A")
+      const opened = yield* open()
+      const { calls, receive } = opened
+      const exchange = yield* accepted(opened)
       assert.deepStrictEqual(calls, ["pause"])
-      const exchange = yield* Fiber.join(requesting)
       const pulling = yield* Effect.forkChild(pull(exchange), { startImmediately: true })
       assert.deepStrictEqual(calls, ["pause", "resume"])
       receive("F a")

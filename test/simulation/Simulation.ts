@@ -14,7 +14,7 @@ import { type ConnectionEvent, ConnectionEvents } from "../../src/connection/Con
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as Connections from "../../src/server/Connections.ts"
 import * as Transport from "../../src/wire/Transport.ts"
-import { Budget, WriteBudget } from "../../src/wire/WriteBudget.ts"
+import { Budget, TurnBudget } from "../../src/wire/TurnBudget.ts"
 import * as Network from "./Network.ts"
 import * as PackageClient from "./PackageClient.ts"
 import { Random } from "./Random.ts"
@@ -89,7 +89,7 @@ export const run = (seed: number, { order, without }: Variation = asItIs): Outco
     Context.add(Scheduler.Scheduler, scheduler),
     Context.add(Clock.Clock, clock),
     Context.add(Logger.CurrentLoggers, new Set<Logger.Logger<unknown, unknown>>()),
-    Context.add(WriteBudget, new Budget(scenario.bytesPerTurn)),
+    Context.add(TurnBudget, new Budget(scenario.bytesPerTurn)),
     Context.add(QueryEngine, engine),
     Context.add(ConnectionEvents, { publish: (event) => publish(guests, event) })
   )

@@ -11,7 +11,7 @@ import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as Frame from "../../src/wire/Frame.ts"
 import * as FrameWriter from "../../src/wire/FrameWriter.ts"
 import * as Transport from "../../src/wire/Transport.ts"
-import { Budget, type Waiter, WriteBudget } from "../../src/wire/WriteBudget.ts"
+import { Budget, TurnBudget, type Waiter } from "../../src/wire/TurnBudget.ts"
 import * as FakeSocket from "../support/FakeSocket.ts"
 import * as Peer from "../support/Peer.ts"
 
@@ -307,7 +307,7 @@ describe("writers", () => {
   )
 })
 
-describe("the write budget", () => {
+describe("the budget of a turn", () => {
   /** Logs a line for each turn of the event loop. */
   const turns = (log: Array<string>) =>
     Effect.forever(
@@ -321,7 +321,7 @@ describe("the write budget", () => {
   const run = Effect.fnUntraced(function* (bytesPerTurn: number, names: ReadonlyArray<string>) {
     const log: Array<string> = []
     const budget = new Budget(bytesPerTurn)
-    const writers = yield* Effect.forEach(names, () => Effect.provideService(open(), WriteBudget, budget))
+    const writers = yield* Effect.forEach(names, () => Effect.provideService(open(), TurnBudget, budget))
     const ticker = yield* Effect.forkChild(turns(log))
     const fibers = yield* Effect.forEach(writers, ({ writer }, i) =>
       Effect.forkChild(
@@ -363,7 +363,7 @@ describe("the write budget", () => {
       const waiting = Effect.fnUntraced(function* (names: ReadonlyArray<string>) {
         const log: Array<string> = []
         const budget = new Budget(20)
-        const writers = yield* Effect.forEach(names, () => Effect.provideService(open(), WriteBudget, budget))
+        const writers = yield* Effect.forEach(names, () => Effect.provideService(open(), TurnBudget, budget))
         const ticker = yield* Effect.forkChild(turns(log))
         const done = yield* Latch.make()
         let left = 4 * names.length
@@ -396,7 +396,7 @@ describe("the write budget", () => {
         const budget = new Budget(bytesPerTurn, 3)
         let begun = 0
         for (let each = 0; each < writers; each++) {
-          const { writer } = yield* Effect.provideService(open(), WriteBudget, budget)
+          const { writer } = yield* Effect.provideService(open(), TurnBudget, budget)
           writer.submitSoon({
             take: () => {
               begun++
@@ -419,7 +419,7 @@ describe("the write budget", () => {
   it.effect("does not hold up what is urgent", () =>
     Effect.gen(function* () {
       const budget = new Budget(10)
-      const { fake, writer, write } = yield* Effect.provideService(open(), WriteBudget, budget)
+      const { fake, writer, write } = yield* Effect.provideService(open(), TurnBudget, budget)
       const urgent = Effect.forkChild(
         writer.write(() => [heartbeat], { urgent: true }),
         { startImmediately: true }
@@ -438,7 +438,7 @@ describe("the write budget", () => {
   it.effect("is waited for once, however often a submission is made", () =>
     Effect.gen(function* () {
       const budget = new Budget(1)
-      const { fake, writer, write } = yield* Effect.provideService(open(), WriteBudget, budget)
+      const { fake, writer, write } = yield* Effect.provideService(open(), TurnBudget, budget)
       yield* write(text("spends it"))
       let taken = 0
       const submission = { take: () => [text(`${++taken}`)], ended: () => {} }
@@ -481,7 +481,7 @@ describe("the write budget", () => {
   it.effect("can be interrupted for", () =>
     Effect.gen(function* () {
       const budget = new Budget(1)
-      const { fake, write } = yield* Effect.provideService(open(), WriteBudget, budget)
+      const { fake, write } = yield* Effect.provideService(open(), TurnBudget, budget)
       yield* write(text("a"))
       const waiting = yield* Effect.forkChild(write(text("b")), { startImmediately: true })
       yield* Fiber.interrupt(waiting)

@@ -1,5 +1,6 @@
 /**
- * How many bytes a thread writes before it lets the event loop poll.
+ * How much a thread does in one turn of the event loop: the bytes it writes before the loop polls, and a queue of
+ * those who wait for a turn.
  *
  * When the kernel takes every write whole, writers keep each other busy from within one turn of the event
  * loop: nothing is read, no timer fires, and a cancel waits for as long as the data lasts. All writers of a
@@ -27,7 +28,7 @@ export interface Waiter {
   behind: Waiter | undefined
 }
 
-/** A budget of bytes for each turn of the event loop. */
+/** A budget of bytes for each turn of the event loop, and who waits for one. */
 export class Budget {
   readonly bytesPerTurn: number
   /** How much one writer writes before others have their turn. */
@@ -115,6 +116,6 @@ export class Budget {
  * The budget that writers draw on: 512 KiB a turn, which one write of a large result spends, shared by all
  * connections of the thread unless another one is provided.
  */
-export const WriteBudget: Context.Reference<Budget> = Context.Reference("dataconn/wire/WriteBudget", {
+export const TurnBudget: Context.Reference<Budget> = Context.Reference("dataconn/wire/TurnBudget", {
   defaultValue: () => new Budget(512 * 1024)
 })

@@ -27,6 +27,11 @@ const contenders: ReadonlyArray<Compare.Contender> = [
     server: Contenders.dataConn,
     client: Processes.script("clients/DataConnKeepingClient")
   },
+  {
+    name: "DataConn, a pool",
+    server: Contenders.dataConn,
+    client: Processes.script("clients/DataConnPoolClient")
+  },
   peer("ws", "Ws"),
   peer("@grpc/grpc-js", "Grpc"),
   peer("Effect RPC", "Rpc")

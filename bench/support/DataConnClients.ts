@@ -1,36 +1,53 @@
 /**
- * DataConn's own client, with a result's chunks as it lends them, or to keep.
+ * DataConn's own client: a connection for each user or a pool for all, with a result's chunks as it lends them, or to
+ * keep.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Client from "../../src/client/Client.ts"
+import * as ClientPool from "../../src/client/ClientPool.ts"
 import * as Address from "../../src/wire/Address.ts"
 import * as LoadClient from "./LoadClient.ts"
 
-export const main = (which: "chunks" | "lentChunks"): Promise<void> =>
-  LoadClient.main(async (port) => {
-    const scope = Scope.makeUnsafe()
-    const client = await Effect.runPromise(
-      Scope.provide(Client.connect(Address.tcp("127.0.0.1", port), { maxFrameSize: 2 ** 21 }), scope)
-    )
-    return {
-      request: (body, onBytes) => {
-        let frames = 1
-        return Effect.flatMap(client.request(body), (response) =>
-          Stream.runForEachArray(response[which], (parts) =>
-            Effect.sync(() => {
-              frames += parts.length
-              for (const part of parts) onBytes(part)
-            })
-          )
-        ).pipe(
-          Effect.scoped,
-          Effect.map(() => frames),
-          Effect.runPromise
+type Chunks = "chunks" | "lentChunks"
+type Made<E> = Effect.Effect<Client.Client["Service"], E, Scope.Scope>
+
+const settings = { maxFrameSize: 2 ** 21 }
+const server = (port: number): Address.Address => Address.tcp("127.0.0.1", port)
+
+const connect = async <E>(client: Made<E>, which: Chunks): Promise<LoadClient.Connection> => {
+  const scope = Scope.makeUnsafe()
+  const { request } = await Effect.runPromise(Scope.provide(client, scope))
+  return {
+    request: (body, onBytes) => {
+      let frames = 1
+      return Effect.flatMap(request(body), (response) =>
+        Stream.runForEachArray(response[which], (parts) =>
+          Effect.sync(() => {
+            frames += parts.length
+            for (const part of parts) onBytes(part)
+          })
         )
-      },
-      close: () => Effect.runFork(Scope.close(scope, Exit.void))
-    }
+      ).pipe(
+        Effect.scoped,
+        Effect.map(() => frames),
+        Effect.runPromise
+      )
+    },
+    close: () => Effect.runFork(Scope.close(scope, Exit.void))
+  }
+}
+
+export const main = (which: Chunks): Promise<void> =>
+  LoadClient.main((port) => connect(Client.connect(server(port), settings), which))
+
+/** As many connections as there are users: each has one request in flight. */
+export const pool = (which: Chunks): Promise<void> => {
+  let shared: Promise<LoadClient.Connection> | undefined
+  return LoadClient.main((port) => {
+    shared ??= connect(ClientPool.connect(server(port), { ...settings, maxConnections: 1000 }), which)
+    return shared
   })
+}

@@ -6,30 +6,27 @@
  * To run one query at a time: `connect` or `layerConnect` for a server by its address, `make` or `layer` over any
  * Effect `Socket`. `ClientPool` provides the same service over several connections.
  */
-import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Result from "effect/Result"
-import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import * as Socket from "effect/socket/Socket"
-import * as QueryApi from "../engine/QueryApi.ts"
-import { QueryFailed, type QueryRejected } from "../engine/QueryEngine.ts"
+import type * as QueryApi from "../engine/QueryApi.ts"
+import type { QueryFailed, QueryRejected } from "../engine/QueryEngine.ts"
 import * as Address from "../wire/Address.ts"
-import * as FrameWriter from "../wire/FrameWriter.ts"
 import * as NetTransport from "../wire/NetTransport.ts"
 import * as Transport from "../wire/Transport.ts"
 import * as ClientConnection from "./ClientConnection.ts"
-import { ClientError, ConnectFailed } from "./ClientError.ts"
-import { type Exchange, used } from "./Exchange.ts"
+import * as ClientError from "./ClientError.ts"
+import * as ClientService from "./ClientService.ts"
+import { Requests } from "./Requests.ts"
 import { defaults, type Settings } from "./Settings.ts"
 
 /** The result of a request as it comes, whose stream fails with `E`. One of the two is used, once. */
 export interface Chunks<E> {
   /** Chunks that are the consumer's to keep. */
-  readonly chunks: Stream.Stream<Uint8Array, E | ClientError>
+  readonly chunks: Stream.Stream<Uint8Array, E | ClientError.ClientError>
   /**
    * The same, lent: over TCP and Unix sockets their memory is read into again when the next are pulled, or the
    * response's scope closes. That is up to twice as fast for large results.
@@ -40,7 +37,7 @@ export interface Chunks<E> {
    * a write that is awaited. What keeps chunks or runs ahead (`runCollect`, `buffer`, a concurrent `mapEffect`)
    * would find other bytes in them.
    */
-  readonly lentChunks: Stream.Stream<Uint8Array, E | ClientError>
+  readonly lentChunks: Stream.Stream<Uint8Array, E | ClientError.ClientError>
 }
 
 /** An accepted request: the payload of the accept, and the result as it comes. */
@@ -62,8 +59,8 @@ export type Query = Parameters<typeof QueryApi.encodeRequest>[0]
  * **Details**
  *
  * One request is in flight at a time; another waits for the end of its response. The response belongs to the
- * scope: closing it before the end, like ending or interrupting the stream early, cancels the query and waits
- * until the server has acknowledged, for at most `cancelTimeout`; then the connection is dropped.
+ * scope: closing it before the end, like ending the stream early, or interrupting that or the request, cancels the
+ * query and waits until the server has acknowledged, for at most `cancelTimeout`; then the connection is dropped.
  *
  * The result is used once. Little is read from the socket ahead of its consumer, so a slow consumer slows the
  * query down. It ends only if the result is whole: a connection that ends sooner fails it. Where the result is cut
@@ -85,20 +82,20 @@ export class Client extends Context.Service<
      * Sends a request and waits for its accept. A rejected request fails with `QueryRejected`: the server has
      * run nothing. A query that fails later fails the stream with `QueryFailed`.
      */
-    readonly request: (body: Uint8Array) => Effect.Effect<Response, QueryRejected | ClientError, Scope.Scope>
+    readonly request: (
+      body: Uint8Array
+    ) => Effect.Effect<Response, QueryRejected | ClientError.ClientError, Scope.Scope>
     /**
      * The same by the v1 API. A `QueryError` of the effect was a reject, so nothing was run; one of the
      * stream means that what came before it is incomplete.
      */
     readonly query: (
       query: Query
-    ) => Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError, Scope.Scope>
+    ) => Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError.ClientError, Scope.Scope>
     /** Whether the connection can take a request, as far as is known here. */
     readonly isOpen: () => boolean
   }
 >()("dataconn/client/Client") {}
-
-const millis = (duration: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(duration))
 
 /**
  * Makes a client over a socket and connects it. The scope owns the connection. `server` is what errors call
@@ -108,94 +105,41 @@ export const make = (
   socket: Socket.Socket,
   settings: Partial<Settings> = {},
   server = "the server"
-): Effect.Effect<Client["Service"], ClientError, Scope.Scope> =>
+): Effect.Effect<Client["Service"], ClientError.ClientError, Scope.Scope> =>
   makeOver(Transport.fromSocket(socket), settings, server)
 
 const makeOver = Effect.fnUntraced(function* (
   transport: Transport.Open,
   settings: Partial<Settings>,
   server: string
-): Effect.fn.Return<Client["Service"], ClientError, Scope.Scope> {
+): Effect.fn.Return<Client["Service"], ClientError.ClientError, Scope.Scope> {
   const all: Settings = { ...defaults, ...settings }
-  const connection = yield* ClientConnection.make(transport, {
-    lengthCounts: all.lengthCounts,
-    maxFrameSize: all.maxFrameSize,
-    writeTimeoutMillis: millis(all.writeTimeout),
-    heartbeatToleranceMillis: millis(all.heartbeatTolerance),
-    cancelTimeoutMillis: millis(all.cancelTimeout),
-    maxQueuedRequests: all.maxQueuedRequests,
-    server
-  }).pipe(Effect.mapError((error) => connectFailed(server, error)))
-
-  return Client.of({
-    request: (body) =>
-      connection.request(body, (payload, exchange) => ({
-        payload,
-        chunks: chunks(exchange, queryFailed, false),
-        lentChunks: chunks(exchange, queryFailed, true)
-      })),
-    query: (query) => runQuery(connection, query),
-    isOpen: connection.isOpen
-  })
-})
-
-const queryFailed = (payload: Uint8Array): QueryFailed => new QueryFailed({ payload })
-
-const connectFailed = (server: string, error: Socket.SocketError): ClientError =>
-  new ClientError({ reason: new ConnectFailed({ server, detail: FrameWriter.describe(error) }) })
-
-const chunks = <E>(
-  exchange: Exchange,
-  failed: (payload: Uint8Array) => E,
-  lent: boolean
-): Stream.Stream<Uint8Array, E | ClientError> =>
-  Stream.fromChannel(
-    Channel.fromTransform((_, scope) =>
-      Effect.suspend(() => {
-        if (!exchange.claim(lent)) return used
-        const pull = exchange.pull(failed)
-        // Nothing is left to cancel.
-        if (exchange.ended) return Effect.succeed(pull)
-        const finish = Scope.addFinalizerExit(scope, () => exchange.finish())
-        return Effect.as(finish, pull)
-      })
-    )
-  )
-
-const runQuery = (
-  connection: ClientConnection.ClientConnection,
-  query: Query
-): Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError, Scope.Scope> =>
-  Effect.matchEffect(
-    Effect.suspend(() => connection.request(QueryApi.encodeRequest(query), respond)),
-    {
-      onSuccess: Effect.fromResult,
-      onFailure: (error) =>
-        Effect.fail(error._tag === "QueryRejected" ? QueryApi.decodeError(error.payload) : error)
+  const options = ClientConnection.options(all, server)
+  const requests = new Requests({ server, maxQueuedRequests: all.maxQueuedRequests })
+  const connection = yield* ClientConnection.make(transport, options, {
+    freed: (connection) => void requests.offer(connection),
+    ended: (_, why, unsent) => {
+      if (unsent !== undefined) requests.again(unsent)
+      requests.close(ClientError.beforeRequest(options, why))
     }
-  )
-
-const respond = (
-  payload: Uint8Array,
-  exchange: Exchange
-): Result.Result<QueryResponse, QueryApi.QueryError> =>
-  Result.map(QueryApi.decodeAccepted(payload), (accepted) => ({
-    accepted,
-    chunks: chunks(exchange, QueryApi.decodeError, false),
-    lentChunks: chunks(exchange, QueryApi.decodeError, true)
-  }))
+  })
+  requests.offer(connection)
+  return Client.of(ClientService.make(requests))
+})
 
 /** Connects to a server by its address. The scope owns the connection. */
 export const connect = Effect.fnUntraced(function* (
   address: Address.Address,
   settings: Partial<Settings> = {}
-): Effect.fn.Return<Client["Service"], ClientError, Scope.Scope> {
+): Effect.fn.Return<Client["Service"], ClientError.ClientError, Scope.Scope> {
   const timeout = settings.connectTimeout ?? defaults.connectTimeout
   return yield* makeOver(NetTransport.connect({ address, timeout }), settings, Address.format(address))
 })
 
 /** Provides a client over the socket that is provided. */
-export const layer = (settings?: Partial<Settings>): Layer.Layer<Client, ClientError, Socket.Socket> =>
+export const layer = (
+  settings?: Partial<Settings>
+): Layer.Layer<Client, ClientError.ClientError, Socket.Socket> =>
   Layer.effect(
     Client,
     Effect.flatMap(Socket.Socket, (socket) => make(socket, settings))
@@ -205,4 +149,4 @@ export const layer = (settings?: Partial<Settings>): Layer.Layer<Client, ClientE
 export const layerConnect = (
   address: Address.Address,
   settings?: Partial<Settings>
-): Layer.Layer<Client, ClientError> => Layer.effect(Client, connect(address, settings))
+): Layer.Layer<Client, ClientError.ClientError> => Layer.effect(Client, connect(address, settings))

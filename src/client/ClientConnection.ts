@@ -1,5 +1,5 @@
 /**
- * A client's connection: a scope that owns the transport, the request in flight, and those that wait for it.
+ * A client's connection: a scope that owns the transport and the request in flight.
  *
  * Each frame that arrives steps the pure machine of `ClientControl` and belongs to the `Exchange` in flight. During
  * a response the transport is paused unless the consumer waits. Between requests it reads on, so that heartbeats
@@ -7,13 +7,13 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { Scheduler } from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
-import type { QueryRejected } from "../engine/QueryEngine.ts"
 import * as Frame from "../wire/Frame.ts"
 import * as FrameSocket from "../wire/FrameSocket.ts"
 import * as FrameWriter from "../wire/FrameWriter.ts"
@@ -21,43 +21,62 @@ import type * as Transport from "../wire/Transport.ts"
 import { type Budget, TurnBudget } from "../wire/TurnBudget.ts"
 import * as Control from "./ClientControl.ts"
 import * as ClientError from "./ClientError.ts"
-import { Exchange, type Line } from "./Exchange.ts"
+import type { Exchange, Line } from "./Exchange.ts"
+import type { Settings } from "./Settings.ts"
 import { Silence } from "./Silence.ts"
 
 export interface Options extends Frame.Options, ClientError.Names {
   readonly writeTimeoutMillis: number
-  /** How many requests wait for their turn. Those beyond fail. */
-  readonly maxQueuedRequests: number
 }
 
+const millis = (duration: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(duration))
+
+/** What of the settings is a connection's. `server` is what errors call the other end. */
+export const options = (settings: Settings, server: string): Options => ({
+  lengthCounts: settings.lengthCounts,
+  maxFrameSize: settings.maxFrameSize,
+  writeTimeoutMillis: millis(settings.writeTimeout),
+  heartbeatToleranceMillis: millis(settings.heartbeatTolerance),
+  cancelTimeoutMillis: millis(settings.cancelTimeout),
+  server
+})
+
 export interface ClientConnection {
-  /**
-   * Sends the request when its turn has come, and waits for its accept, of whose payload `respond` makes the
-   * response. The scope ends that.
-   */
-  readonly request: <A>(
-    body: Uint8Array,
-    respond: (payload: Uint8Array, exchange: Exchange) => A
-  ) => Effect.Effect<A, QueryRejected | ClientError.ClientError, Scope.Scope>
-  readonly isOpen: () => boolean
+  /** Sends a request: one that is open, and has none in flight. */
+  readonly send: (exchange: Exchange) => void
+  /** Why the connection has ended, if it has. */
+  readonly why: Control.Why | undefined
+  /** Closes it before its scope does. */
+  readonly close: Effect.Effect<void>
+}
+
+/** Who has requests for connections. */
+export interface Owner {
+  /** The response in flight has ended: another request may be sent. */
+  readonly freed: (connection: ClientConnection) => void
+  /** The connection is of no more use; `unsent` was about to be sent on it. */
+  readonly ended: (connection: ClientConnection, why: Control.Why, unsent: Exchange | undefined) => void
 }
 
 /** Opens the transport. Closing the scope drops the connection. */
 export const make = Effect.fnUntraced(function* (
   transport: Transport.Open,
-  options: Options
-): Effect.fn.Return<ClientConnection, Socket.SocketError, Scope.Scope> {
+  options: Options,
+  owner: Owner
+): Effect.fn.Return<ClientConnection, ClientError.ClientError, Scope.Scope> {
   // A scope of its own: a response in the same scope as the connection is cancelled while that one closes, and
   // nothing can be forked in a scope that does.
   const scope = yield* Scope.fork(yield* Effect.scope)
-  return yield* Effect.onError(open(transport, options, scope), (cause) =>
-    Scope.close(scope, Exit.failCause(cause))
+  return yield* open(transport, options, owner, scope).pipe(
+    Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
+    Effect.mapError((error) => ClientError.connectFailed(options.server, FrameWriter.describe(error)))
   )
 })
 
 const open = Effect.fnUntraced(function* (
   opening: Transport.Open,
   options: Options,
+  owner: Owner,
   scope: Scope.Closeable
 ): Effect.fn.Return<ClientConnection, Socket.SocketError> {
   const transport = yield* Scope.provide(opening, scope)
@@ -75,10 +94,12 @@ const open = Effect.fnUntraced(function* (
     frames,
     transport,
     options,
+    owner,
+    close: Scope.close(scope, Exit.void),
     fork: (effect) => void Fiber.runIn(fork(effect), scope)
   })
   frames.read(session)
-  yield* Scope.addFinalizer(scope, session.close)
+  yield* Scope.addFinalizer(scope, session.end)
   return session
 })
 
@@ -89,6 +110,8 @@ interface Parts {
   readonly frames: FrameSocket.FrameSocket
   readonly transport: Transport.Transport
   readonly options: Options
+  readonly owner: Owner
+  readonly close: Effect.Effect<void>
   /** Runs an effect in the connection's scope. */
   readonly fork: (effect: Effect.Effect<void>) => void
 }
@@ -101,11 +124,10 @@ class Session implements ClientConnection, FrameSocket.Reader, Line {
   readonly silence: Silence
   private readonly parts: Parts
   private state: Control.State = Control.initial
-  /** The request that has its turn until its response has ended, and those behind it. */
+  /** The request that has its turn until its response has ended. */
   private current: Exchange | undefined
   private isWritten = false
   private isPaused = false
-  private readonly queue: Array<Exchange> = []
 
   constructor(parts: Parts) {
     this.parts = parts
@@ -118,9 +140,15 @@ class Session implements ClientConnection, FrameSocket.Reader, Line {
     })
   }
 
-  readonly isOpen = (): boolean => this.state._tag !== "Closed"
+  get why(): Control.Why | undefined {
+    return this.state._tag === "Closed" ? this.state.why : undefined
+  }
 
-  readonly close: Effect.Effect<void> = Effect.sync(() => {
+  get close(): Effect.Effect<void> {
+    return this.parts.close
+  }
+
+  readonly end: Effect.Effect<void> = Effect.sync(() => {
     this.parts.frames.stop()
     this.dispatch({ _tag: "Close" })
   })
@@ -188,26 +216,19 @@ class Session implements ClientConnection, FrameSocket.Reader, Line {
     return action
   }
 
-  /** The connection is of no more use: neither to the response in flight nor to those who wait for their turn. */
+  /** The connection is of no more use, neither to the response in flight nor to other requests. */
   private breakOff(why: Control.Why): void {
-    const { options, transport } = this.parts
-    if (this.current?.sent === true) {
-      this.current.end({ _tag: "Broken", error: ClientError.duringResponse(options, why) })
-    } else if (this.current !== undefined) {
-      this.refuse(this.current, this.notSent(why))
+    const { options, owner, transport } = this.parts
+    const exchange = this.current
+    if (exchange?.sent === true) {
+      exchange.end({ _tag: "Broken", cause: Cause.fail(ClientError.duringResponse(options, why)) })
+      owner.ended(this, why, undefined)
+    } else {
+      this.current = undefined
+      owner.ended(this, why, exchange)
     }
-    for (const exchange of this.queue.splice(0)) this.refuse(exchange, this.notSent(why))
     // The owner's scope closes the socket in its own way, after what was written.
     if (why._tag !== "Closed") transport.destroy()
-  }
-
-  private notSent(why: Control.Why): ClientError.ClientError {
-    return ClientError.beforeRequest(this.parts.options, why)
-  }
-
-  private refuse(exchange: Exchange, error: ClientError.ClientError): void {
-    exchange.end({ _tag: "Broken", error })
-    exchange.resume()
   }
 
   /** Lets the next request and the consumer know what has become of the response in flight. */
@@ -217,7 +238,7 @@ class Session implements ClientConnection, FrameSocket.Reader, Line {
     if (exchange.ended) {
       // What has come last is still the consumer's.
       this.parts.transport.reuse(false)
-      this.takeTurns()
+      this.free()
     }
     // Whoever has not to be asked whether to read on goes on together with those of other connections: between reads
     // each would find that the kernel has pushed its code out of the processor's caches.
@@ -225,40 +246,14 @@ class Session implements ClientConnection, FrameSocket.Reader, Line {
     else this.parts.budget.nextTurn(exchange, this.parts.scheduler)
   }
 
-  request<A>(
-    body: Uint8Array,
-    respond: (payload: Uint8Array, exchange: Exchange) => A
-  ): Effect.Effect<A, QueryRejected | ClientError.ClientError, Scope.Scope> {
-    return Effect.flatMap(Effect.scope, (scope) => {
-      const exchange = new Exchange(body, this)
-      const accepted = Effect.callback<A, QueryRejected | ClientError.ClientError>((resume) => {
-        exchange.awaitAccept(respond, resume)
-        this.enter(exchange)
-        return Effect.sync(() => this.leave(exchange))
-      })
-      return Effect.andThen(
-        Scope.addFinalizerExit(scope, () => exchange.finish()),
-        accepted
-      )
-    })
-  }
-
-  private enter(exchange: Exchange): void {
-    const { maxQueuedRequests, server } = this.parts.options
-    if (this.state._tag === "Closed") this.refuse(exchange, this.notSent(this.state.why))
-    else if (this.current === undefined) this.send(exchange)
-    else if (this.queue.length < maxQueuedRequests) this.queue.push(exchange)
-    else this.refuse(exchange, ClientError.tooManyRequests(server, maxQueuedRequests))
-  }
-
-  /** The next request in the queue has its turn. */
-  private takeTurns(): void {
+  /** Another request may have its turn. */
+  private free(): void {
     this.current = undefined
-    const next = this.queue.shift()
-    if (next !== undefined) this.send(next)
+    if (this.why === undefined) this.parts.owner.freed(this)
   }
 
-  private send(exchange: Exchange): void {
+  send(exchange: Exchange): void {
+    exchange.line = this
     this.current = exchange
     // Together with those of other connections: a server that is woken for one of them goes on with all.
     this.parts.frames.writer.submitSoon(this.submission)
@@ -295,19 +290,12 @@ class Session implements ClientConnection, FrameSocket.Reader, Line {
     if (this.current === exchange) this.parts.transport.reuse(true)
   }
 
-  /** Nobody waits for the accept any more: a request that has not been sent stays unsent. */
-  private leave(exchange: Exchange): void {
-    exchange.leave()
-    if (exchange.sent || exchange.ended) return
-    exchange.end({ _tag: "Cancelled" })
-    const at = this.queue.indexOf(exchange)
-    if (this.current === exchange) this.takeTurns()
-    else if (at >= 0) this.queue.splice(at, 1)
-  }
-
   finish(exchange: Exchange): Effect.Effect<void> {
     const first = exchange.abandon()
-    if (!exchange.sent) this.leave(exchange)
+    if (!(exchange.sent || exchange.ended)) {
+      exchange.end({ _tag: "Cancelled" })
+      this.free()
+    }
     if (exchange.ended) return Effect.void
     return first ? this.cancel(exchange) : exchange.over
   }

@@ -113,6 +113,10 @@ const describe = (names: Names, why: Why): string => {
 
 const clientClosed = "the client was closed"
 
+/** The error of a connection that was not made. */
+export const connectFailed = (server: string, detail: string): ClientError =>
+  new ClientError({ reason: new ConnectFailed({ server, detail }) })
+
 /** The error of a request that was not sent, since the connection had ended. */
 export const beforeRequest = (names: Names, why: Why): ClientError =>
   new ClientError({

@@ -6,167 +6,223 @@
  * In a service that runs several queries at a time, or lives longer than its server: a connection that has ended is
  * replaced. It provides the service of `Client`, so that what uses that need not know.
  */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Pool from "effect/Pool"
 import * as Scope from "effect/Scope"
+import type * as Socket from "effect/socket/Socket"
 import * as Address from "../wire/Address.ts"
+import * as NetTransport from "../wire/NetTransport.ts"
+import * as Transport from "../wire/Transport.ts"
 import * as Client from "./Client.ts"
+import * as ClientConnection from "./ClientConnection.ts"
+import type { Why } from "./ClientControl.ts"
 import * as ClientError from "./ClientError.ts"
+import * as ClientService from "./ClientService.ts"
+import type { Exchange } from "./Exchange.ts"
+import { Requests, type Supply } from "./Requests.ts"
 import { type PoolSettings, poolDefaults } from "./Settings.ts"
 
-type Service = Client.Client["Service"]
-
 /**
- * Makes a client over connections that `connect` makes, when a request finds none that is free. The scope owns
- * them all: closing it breaks off what is in flight. `server` is what errors call the other end.
+ * Makes a client over sockets that `connect` makes, one when a request finds no connection that is free. The scope
+ * owns them all: closing it breaks off what is in flight. `server` is what errors call the other end.
  *
  * **Details**
  *
- * A response has its connection until the response's scope closes; up to `maxConnections` are in flight, and up to
- * `maxQueuedRequests` wait, first come, first served. A request that was not sent because its connection had ended
- * in idleness is sent on another one. Nothing that was sent is sent again.
+ * A response has its connection until it has arrived, or its scope closes. Up to `maxConnections` are in flight,
+ * and up to `maxQueuedRequests` wait, first come, first served. A request that was not sent because its connection
+ * had ended in idleness is sent on another one. Nothing that was sent is sent again.
  *
  * **Gotchas**
  *
- * Requests of one scope hold a connection each, and more than `maxConnections` of them wait for each other forever.
- * `Effect.scoped` around the use of each response avoids it.
+ * `maxConnections` unfinished responses of one scope have all connections: another request of that scope waits
+ * forever. `Effect.scoped` around the use of each response avoids it.
  */
-export const make = Effect.fnUntraced(function* (
-  connect: Effect.Effect<Service, ClientError.ClientError, Scope.Scope>,
+export const make = (
+  connect: Effect.Effect<Socket.Socket, Socket.SocketError, Scope.Scope>,
   settings: Partial<PoolSettings> = {},
   server = "the server"
-): Effect.fn.Return<Service, never, Scope.Scope> {
-  const { idleTimeout, maxConnections, maxQueuedRequests } = { ...poolDefaults, ...settings }
+): Effect.Effect<Client.Client["Service"], never, Scope.Scope> =>
+  makeOver(
+    Effect.flatMap(connect, (socket) => Transport.fromSocket(socket)),
+    settings,
+    server
+  )
+
+const makeOver = Effect.fnUntraced(function* (
+  transport: Transport.Open,
+  settings: Partial<PoolSettings>,
+  server: string
+): Effect.fn.Return<Client.Client["Service"], never, Scope.Scope> {
+  const all: PoolSettings = { ...poolDefaults, ...settings }
+  const { idleTimeout, maxConnections } = all
   if (!(Number.isInteger(maxConnections) && maxConnections >= 1)) {
     return yield* Effect.die(
       new RangeError(`maxConnections must be a whole number of 1 or more, not ${maxConnections}`)
     )
   }
-  const pool = yield* Pool.makeWithTTL({
-    acquire: Effect.map(connect, (client): Dialled => ({ client, used: false })),
-    min: 0,
-    max: maxConnections,
-    timeToLive: idleTimeout
+  const fork = Effect.runForkWith(yield* Effect.context<never>())
+  const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
+  const pool = new Pool({
+    transport,
+    options: ClientConnection.options(all, server),
+    maxConnections,
+    maxQueuedRequests: all.maxQueuedRequests,
+    idleTimeoutMillis: Duration.toMillis(Duration.fromInputUnsafe(idleTimeout)),
+    clock: yield* Clock.Clock,
+    scope,
+    fork: (effect) => void Fiber.runIn(fork(effect), scope)
   })
-  const requests = new Requests({ pool, maxConnections, maxQueuedRequests, server })
-  // Before the pool's own, which closes the connections and would wait for those that are in use.
-  yield* Effect.addFinalizer(() => requests.close)
-  return Client.Client.of({
-    request: (body) => requests.run((client) => client.request(body)),
-    query: (query) => requests.run((client) => client.query(query)),
-    isOpen: () => requests.isOpen
-  })
+  yield* Effect.addFinalizer(() => pool.close)
+  return Client.Client.of(ClientService.make(pool.requests))
 })
 
-/** A connection of the pool. */
-interface Dialled {
-  readonly client: Service
-  /** Whether a request has had it before. */
-  used: boolean
-}
-
 interface Parts {
-  readonly pool: Pool.Pool<Dialled, ClientError.ClientError>
+  readonly transport: Transport.Open
+  readonly options: ClientConnection.Options
   readonly maxConnections: number
   readonly maxQueuedRequests: number
-  readonly server: string
+  readonly idleTimeoutMillis: number
+  readonly clock: Clock.Clock
+  /** Owns all connections. */
+  readonly scope: Scope.Scope
+  /** Runs an effect in that scope. */
+  readonly fork: (effect: Effect.Effect<void>) => void
 }
 
-/** What is done with a connection. */
-type Use<A, E> = (client: Service) => Effect.Effect<A, E | ClientError.ClientError, Scope.Scope>
+/** What the pool knows of a connection. */
+interface Use {
+  /** Whether no request has been sent on it yet, nor could have been for a while. */
+  isNew: boolean
+  /** When it last had nothing to do, in milliseconds of the Clock. */
+  freeSince: number
+  isClosing: boolean
+}
 
-/** The requests that have a connection, or wait for one. */
-class Requests {
+/** Makes connections for the requests that wait, and closes those that nobody uses. */
+class Pool implements Supply, ClientConnection.Owner {
+  readonly requests: Requests
   private readonly parts: Parts
-  /** What they have of the pool, or wait for: scopes within those of their responses. */
-  private readonly leases = new Set<Scope.Closeable>()
-  private closed = false
+  private readonly connections = new Map<ClientConnection.ClientConnection, Use>()
+  private connecting = 0
+  private isWatched = false
 
   constructor(parts: Parts) {
+    const { maxQueuedRequests, options } = parts
     this.parts = parts
+    this.requests = new Requests({ server: options.server, maxQueuedRequests }, this)
   }
 
-  get isOpen(): boolean {
-    return !this.closed
+  /** Takes no request any more. */
+  readonly close: Effect.Effect<void> = Effect.sync(() =>
+    this.requests.close(ClientError.closed(this.parts.options.server))
+  )
+
+  left(): number {
+    return this.parts.maxConnections - this.connections.size
   }
 
-  /** Gives all connections back, although the scopes of their responses may stay open, and takes none any more. */
-  get close(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.closed = true
-      return Effect.forEach([...this.leases], (lease) => Scope.close(lease, Exit.void), { discard: true })
+  wanted(): void {
+    while (this.connecting < this.requests.size && this.connecting < this.left()) this.connect()
+  }
+
+  private connect(): void {
+    const { fork, options, scope, transport } = this.parts
+    this.connecting++
+    const made = Scope.provide(ClientConnection.make(transport, options, this), scope)
+    // Not on the stack of whoever waits for it.
+    fork(Effect.map(Effect.exit(Effect.andThen(Effect.yieldNow, made)), (exit) => this.connected(exit)))
+  }
+
+  private connected(exit: Exit.Exit<ClientConnection.ClientConnection, ClientError.ClientError>): void {
+    this.connecting--
+    if (Exit.isFailure(exit)) {
+      this.requests.refuseNext(exit.cause)
+      this.wanted()
+      return
+    }
+    const connection = exit.value
+    const use: Use = { isNew: true, freeSince: 0, isClosing: false }
+    this.connections.set(connection, use)
+    if (connection.why === undefined) {
+      this.offer(connection, use)
+    } else {
+      this.requests.refuseNext(this.notSent(connection.why))
+      this.drop(connection, use)
+    }
+  }
+
+  freed(connection: ClientConnection.ClientConnection): void {
+    const use = this.connections.get(connection)
+    if (use === undefined) return
+    use.isNew = false
+    this.offer(connection, use)
+  }
+
+  private offer(connection: ClientConnection.ClientConnection, use: Use): void {
+    if (!this.requests.offer(connection)) return
+    use.isNew = false
+    use.freeSince = this.parts.clock.currentTimeMillisUnsafe()
+    if (this.isWatched) return
+    this.isWatched = true
+    this.parts.fork(this.watch())
+  }
+
+  ended(connection: ClientConnection.ClientConnection, why: Why, unsent: Exchange | undefined): void {
+    const use = this.connections.get(connection)
+    if (use === undefined) return
+    // A server that ends new connections would be tried without end.
+    if (use.isNew) unsent?.refuse(this.notSent(why))
+    else if (unsent !== undefined) this.requests.again(unsent)
+    this.drop(connection, use)
+  }
+
+  private drop(connection: ClientConnection.ClientConnection, use: Use): void {
+    if (use.isClosing) return
+    use.isClosing = true
+    this.requests.withdraw(connection)
+    const closed = Effect.sync(() => {
+      this.connections.delete(connection)
+      this.wanted()
     })
+    this.parts.fork(Effect.andThen(connection.close, closed))
   }
 
-  /** Runs a request on a connection of its own, which it has until the scope closes. One that fails has none. */
-  run<A, E>(use: Use<A, E>): Effect.Effect<A, E | ClientError.ClientError, Scope.Scope> {
-    const attempt = Effect.flatMap(Effect.scope, (outer) =>
-      Effect.flatMap(Scope.fork(outer), (scope) => {
-        const response = Effect.flatMap(this.take(scope), (dialled) => this.use(dialled, use))
-        return Effect.onExit(Scope.provide(response, scope), (exit) =>
-          Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void
-        )
-      })
-    )
-    return Effect.catchIf(attempt, isStale, () => this.run(use))
-  }
-
-  private take(scope: Scope.Scope): Effect.Effect<Dialled, ClientError.ClientError> {
-    return Effect.suspend(() => {
-      const { maxConnections, maxQueuedRequests, server } = this.parts
-      if (this.closed) return Effect.fail(ClientError.closed(server))
-      if (this.leases.size >= maxConnections + maxQueuedRequests) {
-        return Effect.fail(ClientError.tooManyRequests(server, maxQueuedRequests))
+  /** One sleeping fiber for all that are free, so that a request costs no timer. */
+  private watch(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      for (;;) {
+        const connection = this.requests.longestFree
+        const use = connection && this.connections.get(connection)
+        if (connection === undefined || use === undefined) break
+        const left = use.freeSince + this.parts.idleTimeoutMillis - this.parts.clock.currentTimeMillisUnsafe()
+        if (left > 0) {
+          yield* Effect.sleep(left)
+        } else {
+          this.drop(connection, use)
+        }
       }
-      return Effect.flatMap(Scope.fork(scope), (lease) => this.lease(lease))
+      this.isWatched = false
     })
   }
 
-  private lease(lease: Scope.Closeable): Effect.Effect<Dialled, ClientError.ClientError> {
-    const { pool, server } = this.parts
-    let dialled: Dialled | undefined
-    this.leases.add(lease)
-    // Runs after the pool has the connection back: one that has ended leaves it.
-    const returned = Effect.suspend(() => {
-      this.leases.delete(lease)
-      return dialled?.client.isOpen() === false ? Pool.invalidate(pool, dialled) : Effect.void
-    })
-    const taken = Effect.map(Scope.provide(Pool.get(pool), lease), (item) => {
-      dialled = item
-      return item
-    })
-    return Effect.andThen(
-      Scope.addFinalizer(lease, returned),
-      // A pool that shuts down interrupts those that wait for it.
-      Effect.catchCause(taken, (cause) =>
-        this.closed ? Effect.fail(ClientError.closed(server)) : Effect.failCause(cause)
-      )
-    )
-  }
-
-  private use<A, E>(dialled: Dialled, use: Use<A, E>) {
-    const { client, used } = dialled
-    dialled.used = true
-    return Effect.mapError(use(client), (error) => (used && isUnsent(error) ? stale : error))
+  private notSent(why: Why): Cause.Cause<ClientError.ClientError> {
+    return Cause.fail(ClientError.beforeRequest(this.parts.options, why))
   }
 }
-
-/** The connection had ended in idleness. */
-const stale = Symbol("stale")
-
-const isStale = (error: unknown): error is typeof stale => error === stale
-
-const isUnsent = (error: unknown): boolean =>
-  error instanceof ClientError.ClientError && error.reason._tag === "ConnectionClosed"
 
 /** Makes a client of the server at an address, which connects when the first request comes. */
 export const connect = (
   address: Address.Address,
   settings: Partial<PoolSettings> = {}
-): Effect.Effect<Service, never, Scope.Scope> =>
-  make(Client.connect(address, settings), settings, Address.format(address))
+): Effect.Effect<Client.Client["Service"], never, Scope.Scope> => {
+  const timeout = settings.connectTimeout ?? poolDefaults.connectTimeout
+  return makeOver(NetTransport.connect({ address, timeout }), settings, Address.format(address))
+}
 
 /** Provides a client of the server at an address. */
 export const layerConnect = (

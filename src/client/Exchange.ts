@@ -15,11 +15,11 @@ export type End =
   | { readonly _tag: "Rejected"; readonly payload: Uint8Array }
   | { readonly _tag: "Failed"; readonly payload: Uint8Array }
   | { readonly _tag: "Cancelled" }
-  | { readonly _tag: "Broken"; readonly error: ClientError }
+  | { readonly _tag: "Broken"; readonly cause: Cause.Cause<ClientError> }
 
 export type ChunkBatch = readonly [Uint8Array, ...Array<Uint8Array>]
 
-/** What an exchange asks of its connection. */
+/** What an exchange asks of whoever has it: the queue of those that wait for a connection, then that connection. */
 export interface Line {
   /** The consumer begins to wait for chunks, or wants no more of them. */
   readonly starved: () => void
@@ -34,11 +34,11 @@ export interface Line {
  */
 export class Exchange implements Waiter {
   readonly body: Uint8Array
+  line: Line
   /** Whether the request is on its way: from then on the server ends the response. */
   sent = false
   waits = false
   behind: Waiter | undefined
-  private readonly line: Line
   private payload: Uint8Array | undefined
   private chunks: Array<Uint8Array> = []
   private ending: End | undefined
@@ -77,6 +77,12 @@ export class Exchange implements Waiter {
 
   end(end: End): void {
     this.ending ??= end
+  }
+
+  /** Ends it without a response. */
+  refuse(cause: Cause.Cause<ClientError>): void {
+    this.end({ _tag: "Broken", cause })
+    this.resume()
   }
 
   /** Tells whoever waits what came, once for all that one read brought. */
@@ -136,7 +142,7 @@ export class Exchange implements Waiter {
       case "Rejected":
         return Effect.fail(new QueryRejected({ payload: this.ending.payload }))
       case "Broken":
-        return Effect.fail(this.ending.error)
+        return Effect.failCause(this.ending.cause)
       default:
         return used
     }
@@ -180,7 +186,7 @@ export class Exchange implements Waiter {
       case "Failed":
         return Effect.fail(failed(this.ending.payload))
       case "Broken":
-        return Effect.fail(this.ending.error)
+        return Effect.failCause(this.ending.cause)
       default:
         return used
     }

@@ -75,10 +75,10 @@ describe("query", () => {
     })
   )
 
-  it.effect("whose accept cannot be read fails, and is cancelled with its scope", () =>
+  it.effect("whose accept cannot be read is cancelled, however long its scope is open, and fails", () =>
     Effect.gen(function* () {
       const { client, server } = yield* open
-      const fiber = yield* Effect.forkChild(Effect.flip(Effect.scoped(client.query({ query: "SELECT 1" }))))
+      const fiber = yield* Effect.forkChild(Effect.flip(client.query({ query: "SELECT 1" })))
       yield* server.next
       yield* server.send("A nonsense")
       assert.strictEqual(yield* server.next, "C")

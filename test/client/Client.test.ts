@@ -343,6 +343,17 @@ describe("a lost connection", () => {
     })
   )
 
+  it.effect("fails a request that is about to be sent, and says so", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* open()
+      const requesting = yield* Effect.forkChild(client.request(bytes("one")), { startImmediately: true })
+      yield* server.close
+      yield* Served.settle
+      const exit = requesting.pollUnsafe()
+      assert.strictEqual(exit && failure(exit), "ClientError ConnectionClosed")
+    })
+  )
+
   it.effect("fails a waiting request as well", () =>
     Effect.gen(function* () {
       const opened = yield* open()
@@ -525,6 +536,22 @@ describe("a second request", () => {
       })
       yield* Fiber.interrupt(second)
       assert.strictEqual((yield* opened.server.next).slice(0, 1), "R")
+      yield* answered(opened, "three")
+    })
+  )
+
+  it.effect("whose scope closes while it waits ends", () =>
+    Effect.gen(function* () {
+      const opened = yield* open()
+      const first = yield* accepted(opened)
+      const scope = yield* Scope.make()
+      const second = yield* Effect.forkChild(Scope.provide(opened.client.request(bytes("two")), scope), {
+        startImmediately: true
+      })
+      yield* Scope.close(scope, Exit.void)
+      assert.match(failure(yield* Fiber.await(second)), /only while its scope is open/)
+      yield* opened.server.send("F a")
+      assert.deepStrictEqual(yield* collect(first.chunks), ["a"])
       yield* answered(opened, "three")
     })
   )

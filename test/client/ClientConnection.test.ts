@@ -5,6 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as ClientConnection from "../../src/client/ClientConnection.ts"
 import type { ChunkBatch, Exchange } from "../../src/client/Exchange.ts"
+import { Requests } from "../../src/client/Requests.ts"
 import * as Frame from "../../src/wire/Frame.ts"
 import type * as Transport from "../../src/wire/Transport.ts"
 import * as ServerPeer from "../support/ServerPeer.ts"
@@ -14,8 +15,7 @@ const options: ClientConnection.Options = {
   server: "the server",
   writeTimeoutMillis: Number.POSITIVE_INFINITY,
   heartbeatToleranceMillis: Number.POSITIVE_INFINITY,
-  cancelTimeoutMillis: 1000,
-  maxQueuedRequests: 0
+  cancelTimeoutMillis: 1000
 }
 
 /** A connection to which frames come by a call, on the test's own stack. */
@@ -43,11 +43,14 @@ const open = Effect.fnUntraced(function* () {
     destroy: () => {},
     unsent: () => 0
   }
-  const connection = yield* ClientConnection.make(Effect.succeed(transport), options)
+  const requests = new Requests({ server: options.server, maxQueuedRequests: 0 })
+  requests.offer(
+    yield* ClientConnection.make(Effect.succeed(transport), options, { freed: () => {}, ended: () => {} })
+  )
   const receive = (...frames: ReadonlyArray<string>) => {
     receiver?.received([Buffer.concat(frames.map((each) => Frame.encode(ServerPeer.frame(each))))])
   }
-  const request = connection.request(new Uint8Array(1), (_, exchange) => exchange)
+  const request = requests.run(new Uint8Array(1), (_, exchange) => exchange)
   return { calls, receive, request, requested: written.await, starved: resumed.await }
 })
 

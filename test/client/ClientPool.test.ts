@@ -4,12 +4,12 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Socket from "effect/socket/Socket"
 import * as TestClock from "effect/testing/TestClock"
-import * as Client from "../../src/client/Client.ts"
-import * as ClientError from "../../src/client/ClientError.ts"
 import * as ClientPool from "../../src/client/ClientPool.ts"
 import type { PoolSettings } from "../../src/client/Settings.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
+import { Living } from "../faults/Living.ts"
 import { failure } from "../support/Failure.ts"
 import * as Served from "../support/Served.ts"
 import * as ServerPeer from "../support/ServerPeer.ts"
@@ -19,7 +19,7 @@ const bytes = (text: string) => new TextEncoder().encode(text)
 /** A pool whose connections' servers the test drives, in the order in which they were made. */
 const open = Effect.fnUntraced(function* (
   settings: Partial<PoolSettings> = {},
-  before: (count: number) => Effect.Effect<void, ClientError.ClientError> = () => Effect.void
+  before: (count: number) => Effect.Effect<void, Socket.SocketError> = () => Effect.void
 ) {
   const servers: Array<ServerPeer.ServerPeer> = []
   const scope = yield* Effect.scope
@@ -36,7 +36,7 @@ const open = Effect.fnUntraced(function* (
       closed.push(id)
       return closing.hook
     })
-    return yield* Client.make(near, settings)
+    return near
   })
   const own = yield* Scope.fork(scope)
   const client = yield* Scope.provide(ClientPool.make(connect, settings), own)
@@ -122,23 +122,151 @@ describe("the connections of a pool", () => {
     })
   )
 
-  it.effect("stay with a response for as long as its scope is open", () =>
+  it.effect("are closed when fewer of them are needed", () =>
+    Effect.gen(function* () {
+      const opened = yield* open({ idleTimeout: "1 minute" })
+      const both = yield* Effect.all([start(opened, "one"), start(opened, "two")])
+      yield* answer(opened, 0, "one")
+      yield* answer(opened, 1, "two")
+      yield* Effect.forEach(both, Fiber.join)
+      for (const name of ["three", "four", "five"]) {
+        yield* TestClock.adjust("25 seconds")
+        const fiber = yield* start(opened, name)
+        yield* answer(opened, 1, name)
+        yield* Fiber.join(fiber)
+      }
+      assert.deepStrictEqual(opened.closed, [0])
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(opened.closed, [0, 1])
+    })
+  )
+
+  it.effect("count until they are closed", () =>
     Effect.gen(function* () {
       const opened = yield* open({ maxConnections: 1, idleTimeout: "1 minute" })
+      const one = yield* start(opened, "one")
+      yield* answer(opened, 0, "one")
+      yield* Fiber.join(one)
+      opened.closing.hook = Effect.sleep("10 seconds")
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(opened.closed, [0])
+      const two = yield* start(opened, "two")
+      yield* TestClock.adjust("9 seconds")
+      assert.strictEqual(opened.made(), 1)
+      yield* TestClock.adjust("1 second")
+      opened.closing.hook = Effect.void
+      yield* answer(opened, 1, "two")
+      assert.strictEqual(yield* Fiber.join(two), "of two")
+    })
+  )
+
+  it.effect("cost no timer for each request", () =>
+    Effect.gen(function* () {
+      const living = new Living()
+      const requests = Effect.gen(function* () {
+        const opened = yield* open({ heartbeatTolerance: Number.POSITIVE_INFINITY })
+        for (let i = 0; i < 10; i++) {
+          const fiber = yield* start(opened, `${i}`)
+          yield* answer(opened, 0, `${i}`)
+          yield* Fiber.join(fiber)
+        }
+        assert.strictEqual(living.sleeps, 1)
+      })
+      yield* Fiber.join(yield* living.fork(Effect.scoped(requests)))
+      assert.strictEqual(living.sleeps, 0)
+    })
+  )
+
+  it.effect("stay open without use if idleTimeout is infinite", () =>
+    Effect.gen(function* () {
+      const opened = yield* open({ idleTimeout: Number.POSITIVE_INFINITY })
+      const fiber = yield* start(opened, "one")
+      yield* answer(opened, 0, "one")
+      yield* Fiber.join(fiber)
+      yield* TestClock.adjust("1000 days")
+      assert.deepStrictEqual(opened.closed, [])
+    })
+  )
+
+  it.effect("stay with a response until it has arrived", () =>
+    Effect.gen(function* () {
+      const opened = yield* open({
+        maxConnections: 1,
+        idleTimeout: "1 minute",
+        heartbeatTolerance: Number.POSITIVE_INFINITY
+      })
+      const first = yield* start(opened, "one")
+      assert.strictEqual(yield* server(opened, 0).next, "R one")
+      yield* server(opened, 0).send("A yes", "I half, ")
+      yield* TestClock.adjust("5 minutes")
+      assert.deepStrictEqual(opened.closed, [])
+      const second = yield* start(opened, "two")
+      const next = yield* Effect.forkChild(server(opened, 0).next, { startImmediately: true })
+      yield* Served.settle
+      assert.isUndefined(next.pollUnsafe())
+      yield* server(opened, 0).send("F whole")
+      assert.strictEqual(yield* Fiber.join(first), "half, whole")
+      assert.strictEqual(yield* Fiber.join(next), "R two")
+      yield* server(opened, 0).send("A yes", "F of two")
+      assert.strictEqual(yield* Fiber.join(second), "of two")
+    })
+  )
+
+  it.effect("stay with one that has not arrived until its scope closes", () =>
+    Effect.gen(function* () {
+      const opened = yield* open({ maxConnections: 1 })
       const scope = yield* Scope.make()
       const first = yield* Effect.forkChild(Scope.provide(opened.client.request(bytes("one")), scope), {
         startImmediately: true
       })
       yield* Served.settle
-      yield* answer(opened, 0, "one")
+      assert.strictEqual(yield* server(opened, 0).next, "R one")
+      yield* server(opened, 0).send("A yes", "I half")
       yield* Fiber.join(first)
-      yield* TestClock.adjust("5 minutes")
-      assert.deepStrictEqual(opened.closed, [])
       const second = yield* start(opened, "two")
-      yield* Scope.close(scope, Exit.void)
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
+      assert.strictEqual(yield* server(opened, 0).next, "C")
+      yield* server(opened, 0).send("K")
+      yield* Fiber.join(closing)
       yield* answer(opened, 0, "two")
       assert.strictEqual(yield* Fiber.join(second), "of two")
     })
+  )
+
+  it.effect("take the next request of a scope that has responses which have arrived", () =>
+    Effect.gen(function* () {
+      const opened = yield* open({ maxConnections: 1 })
+      const inOneScope = Effect.forEach(["one", "two", "three"], (name) =>
+        Effect.map(opened.client.request(bytes(name)), ({ chunks }) => chunks)
+      )
+      const requesting = yield* Effect.forkChild(inOneScope, { startImmediately: true })
+      yield* Served.settle
+      for (const name of ["one", "two", "three"]) yield* answer(opened, 0, name)
+      const texts = Effect.forEach(yield* Fiber.join(requesting), (chunks) =>
+        Stream.mkString(Stream.decodeText(chunks))
+      )
+      assert.deepStrictEqual(yield* texts, ["of one", "of two", "of three"])
+    })
+  )
+
+  it.effect(
+    "are free again when a request that waits for its accept is interrupted, in whichever scope",
+    () =>
+      Effect.gen(function* () {
+        const opened = yield* open({ maxConnections: 1 })
+        const requesting = yield* Effect.forkChild(opened.client.request(bytes("one")), {
+          startImmediately: true
+        })
+        yield* Served.settle
+        assert.strictEqual(yield* server(opened, 0).next, "R one")
+        const interrupted = yield* Effect.forkChild(Fiber.interrupt(requesting), { startImmediately: true })
+        assert.strictEqual(yield* server(opened, 0).next, "C")
+        yield* server(opened, 0).send("K")
+        yield* Fiber.join(interrupted)
+        const second = yield* start(opened, "two")
+        yield* answer(opened, 0, "two")
+        assert.strictEqual(yield* Fiber.join(second), "of two")
+      })
   )
 
   it.effect("are free again when a request was rejected, in whichever scope", () =>
@@ -192,6 +320,56 @@ describe("a connection of a pool that has ended", () => {
     })
   )
 
+  it.effect("right behind a response costs no request that has not been sent, nor its place", () =>
+    Effect.gen(function* () {
+      const opened = yield* open({ maxConnections: 1 })
+      const fibers = yield* Effect.forEach(["one", "two", "three"], (name) => start(opened, name))
+      yield* answer(opened, 0, "one")
+      yield* server(opened, 0).close
+      yield* Served.settle
+      yield* answer(opened, 1, "two")
+      yield* answer(opened, 1, "three")
+      const texts = yield* Effect.forEach(fibers, Fiber.join)
+      assert.deepStrictEqual(texts, ["of one", "of two", "of three"])
+    })
+  )
+
+  it.effect("right behind a response leaves a request that is given up then unsent", () =>
+    Effect.gen(function* () {
+      const opened = yield* open({ maxConnections: 1 }, (count) => Effect.sleep(count * 1000))
+      const [one, two] = yield* Effect.all([start(opened, "one"), start(opened, "two")])
+      yield* answer(opened, 0, "one")
+      yield* server(opened, 0).close
+      yield* Fiber.join(one)
+      yield* Served.settle
+      yield* Fiber.interrupt(two)
+      const three = yield* start(opened, "three")
+      yield* TestClock.adjust("1 second")
+      yield* answer(opened, 1, "three")
+      assert.strictEqual(yield* Fiber.join(three), "of three")
+    })
+  )
+
+  it.effect("and takes its time to close holds up no request that may have another one", () =>
+    Effect.gen(function* () {
+      const opened = yield* open({ maxConnections: 2 })
+      const one = yield* start(opened, "one")
+      yield* answer(opened, 0, "one")
+      yield* Fiber.join(one)
+      opened.closing.hook = Effect.sleep("1 hour")
+      const two = yield* Effect.forkChild(
+        Effect.andThen(Effect.scoped(opened.client.request(bytes("two"))), Effect.void),
+        { startImmediately: true }
+      )
+      yield* server(opened, 0).close
+      yield* Served.settle
+      yield* answer(opened, 1, "two")
+      yield* Fiber.join(two)
+      opened.closing.hook = Effect.void
+      yield* TestClock.adjust("1 hour")
+    })
+  )
+
   it.effect("during a response fails that one, which is not sent again, and no other", () =>
     Effect.gen(function* () {
       const opened = yield* open({ maxConnections: 2 })
@@ -223,37 +401,54 @@ describe("a connection of a pool that has ended", () => {
     })
   )
 
-  it.effect("although it is new is not replaced without end", () =>
-    Effect.gen(function* () {
-      const connect = Effect.gen(function* () {
-        const [near, far] = yield* MemorySocket.pair()
-        const peer = yield* Effect.orDie(ServerPeer.make(far))
-        const client = yield* Client.make(near)
-        yield* peer.close
-        yield* Served.settle
-        return client
+  for (let turns = 0; turns < 30; turns++) {
+    it.effect(`although it is new, after ${turns} turns, is not replaced without end`, () =>
+      Effect.gen(function* () {
+        let made = 0
+        const connect = Effect.gen(function* () {
+          made++
+          const [near, far] = yield* MemorySocket.pair()
+          const peer = yield* Effect.orDie(ServerPeer.make(far))
+          const close = Effect.andThen(Effect.replicateEffect(Effect.yieldNow, turns), peer.close)
+          yield* turns === 0 ? close : Effect.forkScoped(close)
+          return near
+        })
+        const client = yield* ClientPool.make(connect, { maxConnections: 1 })
+        for (const tries of [1, 2]) {
+          const exit = yield* Effect.exit(Effect.scoped(client.request(bytes("one"))))
+          assert.match(failure(exit), /^ClientError Connection(Closed|Lost)$/)
+          assert.strictEqual(made, tries)
+        }
       })
-      let made = 0
-      const client = yield* ClientPool.make(
-        Effect.andThen(
-          Effect.sync(() => made++),
-          connect
-        )
-      )
-      assert.strictEqual(
-        failure(yield* Effect.exit(Effect.scoped(client.request(bytes("one"))))),
-        "ClientError ConnectionClosed"
-      )
-      assert.strictEqual(made, 1)
+    )
+  }
+
+  it.effect("although it is new costs no request if it was free before that", () =>
+    Effect.gen(function* () {
+      const opened = yield* open({ maxConnections: 2 }, (count) => Effect.sleep(count * 1000))
+      const [one, two] = yield* Effect.all([start(opened, "one"), start(opened, "two")])
+      yield* answer(opened, 0, "one")
+      yield* Fiber.join(one)
+      assert.strictEqual(yield* server(opened, 0).next, "R two")
+      yield* TestClock.adjust("1 second")
+      const three = yield* Effect.forkChild(Effect.scoped(opened.client.request(bytes("three"))), {
+        startImmediately: true
+      })
+      yield* server(opened, 1).close
+      yield* Served.settle
+      yield* server(opened, 0).send("A yes", "F of two")
+      assert.strictEqual(yield* Fiber.join(two), "of two")
+      yield* answer(opened, 0, "three")
+      yield* Fiber.join(three)
     })
   )
 })
 
-describe("a server that cannot be reached", () => {
-  const refused = new ClientError.ClientError({
-    reason: new ClientError.ConnectFailed({ server: "it", detail: "connection refused" })
-  })
+const refused = new Socket.SocketError({
+  reason: new Socket.SocketOpenError({ kind: "Unknown", cause: new Error("connection refused") })
+})
 
+describe("a server that cannot be reached", () => {
   it.effect("fails each request, until it can", () =>
     Effect.gen(function* () {
       const opened = yield* open({ maxConnections: 2 }, (count) =>
@@ -280,6 +475,28 @@ describe("a server that cannot be reached", () => {
       yield* TestClock.adjust("3 seconds")
       for (const fiber of [one, two, three])
         assert.strictEqual(yield* ended(fiber), "ClientError ConnectFailed")
+    })
+  )
+
+  it.effect("any more fails those that wait, however many", () =>
+    Effect.gen(function* () {
+      const opened = yield* open({ maxConnections: 1, maxQueuedRequests: 10_000 }, (count) =>
+        count === 0 ? Effect.void : Effect.fail(refused)
+      )
+      const first = yield* start(opened, "first")
+      const waiting = yield* Effect.forkChild(
+        Effect.forEach(
+          Array(10_000).keys(),
+          () => Effect.exit(Effect.scoped(opened.client.request(bytes("more")))),
+          { concurrency: "unbounded" }
+        ),
+        { startImmediately: true }
+      )
+      yield* Served.settle
+      yield* server(opened, 0).close
+      assert.strictEqual(yield* ended(first), "ClientError ConnectionLost")
+      const ends = new Set((yield* Fiber.join(waiting)).map(failure))
+      assert.deepStrictEqual([...ends], ["ClientError ConnectFailed"])
     })
   )
 })
@@ -350,17 +567,13 @@ describe("a pool that is closed", () => {
     Effect.gen(function* () {
       const opened = yield* open({ maxConnections: 2 })
       const scope = yield* Scope.make()
-      const names = ["one", "two"]
-      for (const [i, name] of names.entries()) {
+      for (const [i, name] of ["one", "two"].entries()) {
         const request = opened.client.request(bytes(name))
         const fiber = yield* Effect.forkChild(Scope.provide(request, scope), { startImmediately: true })
         yield* Served.settle
-        yield* answer(opened, i, name)
+        yield* server(opened, i).send("A yes", "I a")
         yield* Fiber.join(fiber)
       }
-      // One that has ended is closed when its response gives it back, and the other one after that.
-      yield* server(opened, 0).close
-      yield* Served.settle
       const ends: Array<string> = []
       opened.closing.hook = Effect.map(
         Effect.exit(Effect.scoped(opened.client.request(bytes("late")))),
@@ -368,9 +581,23 @@ describe("a pool that is closed", () => {
       )
       yield* opened.close
       assert.deepStrictEqual(ends, ["ClientError ConnectionClosed", "ClientError ConnectionClosed"])
-      assert.deepStrictEqual(opened.closed, [0, 1])
+      assert.sameMembers(opened.closed, [0, 1])
       assert.strictEqual(opened.made(), 2)
       yield* Scope.close(scope, Exit.void)
+    })
+  )
+
+  it.effect("closes its connections side by side", () =>
+    Effect.gen(function* () {
+      const opened = yield* open({ maxConnections: 2 })
+      const both = yield* Effect.all([start(opened, "one"), start(opened, "two")])
+      yield* answer(opened, 0, "one")
+      yield* answer(opened, 1, "two")
+      yield* Effect.forEach(both, Fiber.join)
+      opened.closing.hook = Effect.sleep("1 second")
+      const closing = yield* Effect.forkChild(opened.close, { startImmediately: true })
+      yield* TestClock.adjust("1 second")
+      assert.isDefined(closing.pollUnsafe())
     })
   )
 

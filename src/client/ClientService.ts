@@ -1,0 +1,77 @@
+/**
+ * The client's service over its requests: what becomes of an accept, and the streams of a response.
+ */
+import * as Channel from "effect/Channel"
+import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as QueryApi from "../engine/QueryApi.ts"
+import { QueryFailed } from "../engine/QueryEngine.ts"
+import type { Client, Query, QueryResponse } from "./Client.ts"
+import type { ClientError } from "./ClientError.ts"
+import { type Exchange, used } from "./Exchange.ts"
+import type { Requests } from "./Requests.ts"
+
+export const make = (requests: Requests): Client["Service"] => ({
+  request: (body) =>
+    requests.run(body, (payload, exchange) => ({
+      payload,
+      chunks: chunks(exchange, queryFailed, false),
+      lentChunks: chunks(exchange, queryFailed, true)
+    })),
+  query: (query) => runQuery(requests, query),
+  isOpen: () => requests.isOpen
+})
+
+const queryFailed = (payload: Uint8Array): QueryFailed => new QueryFailed({ payload })
+
+const chunks = <E>(
+  exchange: Exchange,
+  failed: (payload: Uint8Array) => E,
+  lent: boolean
+): Stream.Stream<Uint8Array, E | ClientError> =>
+  Stream.fromChannel(
+    Channel.fromTransform((_, scope) =>
+      Effect.suspend(() => {
+        if (!exchange.claim(lent)) return used
+        const pull = exchange.pull(failed)
+        // Nothing is left to cancel.
+        if (exchange.ended) return Effect.succeed(pull)
+        const finish = Scope.addFinalizerExit(scope, () => exchange.finish())
+        return Effect.as(finish, pull)
+      })
+    )
+  )
+
+const runQuery = (
+  requests: Requests,
+  query: Query
+): Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError, Scope.Scope> =>
+  Effect.matchEffect(
+    Effect.suspend(() => requests.run(QueryApi.encodeRequest(query), respond)),
+    {
+      onSuccess: identity,
+      onFailure: (error) =>
+        Effect.fail(error._tag === "QueryRejected" ? QueryApi.decodeError(error.payload) : error)
+    }
+  )
+
+const respond = (
+  payload: Uint8Array,
+  exchange: Exchange
+): Effect.Effect<QueryResponse, QueryApi.QueryError> => {
+  const accepted = QueryApi.decodeAccepted(payload)
+  if (Result.isFailure(accepted)) {
+    return Effect.andThen(
+      Effect.suspend(() => exchange.finish()),
+      Effect.fail(accepted.failure)
+    )
+  }
+  return Effect.succeed({
+    accepted: accepted.success,
+    chunks: chunks(exchange, QueryApi.decodeError, false),
+    lentChunks: chunks(exchange, QueryApi.decodeError, true)
+  })
+}

@@ -15,6 +15,7 @@ import * as Socket from "effect/socket/Socket"
 import type * as QueryApi from "../engine/QueryApi.ts"
 import type { QueryFailed, QueryRejected } from "../engine/QueryEngine.ts"
 import * as Address from "../wire/Address.ts"
+import * as Limit from "../wire/Limit.ts"
 import * as NetTransport from "../wire/NetTransport.ts"
 import * as Transport from "../wire/Transport.ts"
 import * as ClientConnection from "./ClientConnection.ts"
@@ -132,7 +133,7 @@ export const connect = Effect.fnUntraced(function* (
   address: Address.Address,
   settings: Partial<Settings> = {}
 ): Effect.fn.Return<Client["Service"], ClientError.ClientError, Scope.Scope> {
-  const timeout = settings.connectTimeout ?? defaults.connectTimeout
+  const timeout = Limit.duration("connectTimeout", settings.connectTimeout ?? defaults.connectTimeout)
   return yield* makeOver(NetTransport.connect({ address, timeout }), settings, Address.format(address))
 })
 

@@ -7,7 +7,6 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -17,6 +16,7 @@ import type * as Socket from "effect/socket/Socket"
 import * as Frame from "../wire/Frame.ts"
 import * as FrameSocket from "../wire/FrameSocket.ts"
 import * as FrameWriter from "../wire/FrameWriter.ts"
+import * as Limit from "../wire/Limit.ts"
 import type * as Transport from "../wire/Transport.ts"
 import { type Budget, TurnBudget } from "../wire/TurnBudget.ts"
 import * as Control from "./ClientControl.ts"
@@ -29,15 +29,16 @@ export interface Options extends Frame.Options, ClientError.Names {
   readonly writeTimeoutMillis: number
 }
 
-const millis = (duration: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(duration))
-
-/** What of the settings is a connection's. `server` is what errors call the other end. */
+/**
+ * What of the settings is a connection's. `server` is what errors call the other end. Throws a `RangeError` that names
+ * the setting whose value cannot be one.
+ */
 export const options = (settings: Settings, server: string): Options => ({
   lengthCounts: settings.lengthCounts,
-  maxFrameSize: settings.maxFrameSize,
-  writeTimeoutMillis: millis(settings.writeTimeout),
-  heartbeatToleranceMillis: millis(settings.heartbeatTolerance),
-  cancelTimeoutMillis: millis(settings.cancelTimeout),
+  maxFrameSize: Limit.size("maxFrameSize", settings.maxFrameSize, Frame.headerSize),
+  writeTimeoutMillis: Limit.millis("writeTimeout", settings.writeTimeout),
+  heartbeatToleranceMillis: Limit.millis("heartbeatTolerance", settings.heartbeatTolerance),
+  cancelTimeoutMillis: Limit.millis("cancelTimeout", settings.cancelTimeout),
   server
 })
 

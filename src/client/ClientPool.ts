@@ -8,7 +8,6 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -16,6 +15,7 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import * as Address from "../wire/Address.ts"
+import * as Limit from "../wire/Limit.ts"
 import * as NetTransport from "../wire/NetTransport.ts"
 import * as Transport from "../wire/Transport.ts"
 import * as Client from "./Client.ts"
@@ -59,20 +59,14 @@ const makeOver = Effect.fnUntraced(function* (
   server: string
 ): Effect.fn.Return<Client.Client["Service"], never, Scope.Scope> {
   const all: PoolSettings = { ...poolDefaults, ...settings }
-  const { idleTimeout, maxConnections } = all
-  if (!(Number.isInteger(maxConnections) && maxConnections >= 1)) {
-    return yield* Effect.die(
-      new RangeError(`maxConnections must be a whole number of 1 or more, not ${maxConnections}`)
-    )
-  }
   const fork = Effect.runForkWith(yield* Effect.context<never>())
   const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
   const pool = new Pool({
     transport,
     options: ClientConnection.options(all, server),
-    maxConnections,
+    maxConnections: Limit.count("maxConnections", all.maxConnections, 1),
     maxQueuedRequests: all.maxQueuedRequests,
-    idleTimeoutMillis: Duration.toMillis(Duration.fromInputUnsafe(idleTimeout)),
+    idleTimeoutMillis: Limit.millis("idleTimeout", all.idleTimeout),
     clock: yield* Clock.Clock,
     scope,
     fork: (effect) => void Fiber.runIn(fork(effect), scope)
@@ -216,13 +210,13 @@ class Pool implements Supply, ClientConnection.Owner {
 }
 
 /** Makes a client of the server at an address, which connects when the first request comes. */
-export const connect = (
+export const connect = Effect.fnUntraced(function* (
   address: Address.Address,
   settings: Partial<PoolSettings> = {}
-): Effect.Effect<Client.Client["Service"], never, Scope.Scope> => {
-  const timeout = settings.connectTimeout ?? poolDefaults.connectTimeout
-  return makeOver(NetTransport.connect({ address, timeout }), settings, Address.format(address))
-}
+): Effect.fn.Return<Client.Client["Service"], never, Scope.Scope> {
+  const timeout = Limit.duration("connectTimeout", settings.connectTimeout ?? poolDefaults.connectTimeout)
+  return yield* makeOver(NetTransport.connect({ address, timeout }), settings, Address.format(address))
+})
 
 /** Provides a client of the server at an address. */
 export const layerConnect = (

@@ -5,6 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { QueryRejected } from "../engine/QueryEngine.ts"
+import * as Limit from "../wire/Limit.ts"
 import type { ClientConnection } from "./ClientConnection.ts"
 import * as ClientError from "./ClientError.ts"
 import { Exchange, type Line } from "./Exchange.ts"
@@ -33,6 +34,7 @@ export class Requests implements Line {
   private closed: Cause.Cause<ClientError.ClientError> | undefined
 
   constructor(options: Options, supply: Supply = noSupply) {
+    Limit.count("maxQueuedRequests", options.maxQueuedRequests, 0)
     this.options = options
     this.supply = supply
   }

@@ -4,7 +4,10 @@
 import type * as Duration from "effect/Duration"
 import * as Frame from "../wire/Frame.ts"
 
-/** Sizes are in bytes. A duration may be infinite, which switches the limit off. */
+/**
+ * Sizes are in bytes. A duration may be infinite, which switches the limit off. Connecting dies with a `RangeError`
+ * that names the setting whose value is no limit.
+ */
 export interface Settings extends Frame.Options {
   /** How long connecting may take. */
   readonly connectTimeout: Duration.Input

@@ -3,6 +3,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Frame from "../wire/Frame.ts"
+import * as Limit from "../wire/Limit.ts"
 
 /** Sizes are in bytes. A duration may be infinite, which switches the limit off. */
 export interface Settings extends Frame.Options {
@@ -49,27 +50,30 @@ export interface Limits
 
 const known = new WeakMap<Settings, Limits>()
 
-/** The limits of all connections that have these settings: one object, which thousands of them look at. */
+/**
+ * The limits of all connections that have these settings: one object, which thousands of them look at. Throws a
+ * `RangeError` that names the setting whose value cannot be one.
+ */
 export const limits = (settings: Settings): Limits => {
   let limits = known.get(settings)
   if (limits === undefined) {
     limits = {
       lengthCounts: settings.lengthCounts,
-      maxFrameSize: settings.maxFrameSize,
-      chunkSize: settings.chunkSize,
-      prefetchSize: settings.prefetchSize,
-      batchSize: settings.batchSize,
-      heartbeatMillis: millis(settings.heartbeatInterval),
-      queryTimeoutMillis: millis(settings.queryTimeout),
-      writeTimeoutMillis: millis(settings.writeTimeout),
-      requestTimeoutMillis: millis(settings.requestTimeout),
-      idleTimeoutMillis: millis(settings.idleTimeout)
+      maxFrameSize: Limit.size("maxFrameSize", settings.maxFrameSize, Frame.headerSize),
+      chunkSize: Limit.size("chunkSize", settings.chunkSize, 1),
+      prefetchSize: Limit.size("prefetchSize", settings.prefetchSize, 1),
+      batchSize: Limit.size("batchSize", settings.batchSize, 1),
+      heartbeatMillis: Limit.millis("heartbeatInterval", settings.heartbeatInterval),
+      queryTimeoutMillis: Limit.millis("queryTimeout", settings.queryTimeout),
+      writeTimeoutMillis: Limit.millis("writeTimeout", settings.writeTimeout),
+      requestTimeoutMillis: Limit.millis("requestTimeout", settings.requestTimeout),
+      idleTimeoutMillis: Limit.millis("idleTimeout", settings.idleTimeout)
     }
     known.set(settings, limits)
   }
   return limits
 }
 
-/** A setting's duration in milliseconds. */
+/** A duration in milliseconds. */
 export const millis = (duration: Duration.Input): number =>
   Duration.toMillis(Duration.fromInputUnsafe(duration))

@@ -90,11 +90,17 @@ const endpoints = (socket: Net.Socket, address: Address.Address, id: number) =>
             : Address.formatTcp(socket.remoteAddress, socket.remotePort ?? 0)
       }
 
-/** A server with these settings, on the `QueryEngine` of the context. */
+/**
+ * A server with these settings, on the `QueryEngine` of the context. Dies with a `RangeError` that names the setting
+ * whose value cannot be one.
+ */
 export const layer = (
   config: ServerConfig.Options = {}
 ): Layer.Layer<Server, Listener.ListenError | Address.AddressError, QueryEngine> =>
-  Layer.effect(Server, make(ServerConfig.make(config)))
+  Layer.effect(
+    Server,
+    Effect.suspend(() => make(ServerConfig.make(config)))
+  )
 
 /** A server with the settings of Effect's Config. */
 export const layerConfig: Layer.Layer<

@@ -4,7 +4,7 @@
  */
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Settings from "../connection/Settings.ts"
 import * as Address from "../wire/Address.ts"
 import { LengthCounts } from "../wire/LengthDelimited.ts"
@@ -52,7 +52,8 @@ export const settings = {
   ),
   drainTimeout: Setting.duration(
     "30 seconds",
-    "How long a stopping server lets running responses finish before it ends them with `shutting_down`."
+    "How long a stopping server lets running responses finish before it ends them with `shutting_down`.",
+    true
   ),
   maxFrameSize: Setting.bytes(
     "1 MiB",
@@ -101,13 +102,15 @@ export type Options = {
     | undefined
 }
 
-/** A configuration that differs from the defaults in what is given. */
+/**
+ * A configuration that differs from the defaults in what is given. Throws a `RangeError` that names the setting whose
+ * value cannot be one.
+ */
 export const make = (given: Options = {}): ServerConfig => {
-  const values = Object.entries(given).flatMap(([name, value]) => {
-    if (value === undefined) return []
-    const isDuration = Duration.isDuration(defaults[name as keyof ServerConfig])
-    return [[name, isDuration ? Duration.fromInputUnsafe(value as Duration.Input) : value]]
-  })
+  const table: Setting.Table = settings
+  const values = Object.entries(given).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, table[name]?.check?.(name, value as never) ?? value]]
+  )
   return { ...defaults, ...Object.fromEntries(values) }
 }
 

@@ -9,6 +9,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import * as Limit from "../wire/Limit.ts"
 
 export interface Setting<A> {
   readonly schema: Schema.ConstraintCodec<A, unknown>
@@ -18,6 +19,8 @@ export interface Setting<A> {
   /** What a value looks like. */
   readonly form: string
   readonly doc: string
+  /** Takes a value that code gives, for a setting that is a limit; throws a `RangeError` that names it. */
+  readonly check?: (name: string, given: never) => A
 }
 
 /** Reads text; `undefined` means that it is not what was expected. */
@@ -52,25 +55,25 @@ const units: Readonly<Record<string, Duration.Unit>> = {
 }
 
 /** `5 seconds` as Effect writes it, or `5s`. */
-const readDuration = (text: string): Duration.Duration | undefined => {
+const readDuration = (text: string): Option.Option<Duration.Duration> => {
   const [, number, symbol = ""] = /^(\d+(?:\.\d+)?)\s*([a-z]+)$/.exec(text) ?? []
   const unit = units[symbol]
-  const duration = Option.getOrUndefined(
-    Duration.fromInput((unit === undefined ? text : `${number} ${unit}`) as Duration.Input)
-  )
-  return duration === undefined || Duration.isLessThanOrEqualTo(duration, Duration.zero)
-    ? undefined
-    : duration
+  return Duration.fromInput((unit === undefined ? text : `${number} ${unit}`) as Duration.Input)
 }
 
-/** A duration such as `5 seconds` or `5s`, longer than zero; `Infinity` switches the limit off. */
-export const duration = (fallback: Duration.Input, doc: string): Setting<Duration.Duration> => ({
+/** A duration such as `5 seconds` or `5s`, longer than zero unless `orZero`; `Infinity` switches the limit off. */
+export const duration = (
+  fallback: Duration.Input,
+  doc: string,
+  orZero = false
+): Setting<Duration.Duration> => ({
   schema: fromText(
     Schema.Duration,
-    "a duration longer than zero, such as 5 seconds, 500ms or Infinity",
-    readDuration,
+    `${Limit.durations(orZero)}, such as 5 seconds, 500ms or Infinity`,
+    (text) => Option.getOrUndefined(Option.filter(readDuration(text), Limit.isLimit(orZero))),
     String
   ),
+  check: (name, given) => Limit.duration(name, given, orZero),
   fallback: Duration.fromInputUnsafe(fallback),
   fallbackText: String(fallback),
   form: "duration",
@@ -80,7 +83,7 @@ export const duration = (fallback: Duration.Input, doc: string): Setting<Duratio
 const countSchema = (minimum: number): Schema.ConstraintCodec<number, unknown> =>
   fromText(
     Schema.Int,
-    `a whole number of at least ${minimum}`,
+    Limit.counts(minimum),
     (text) => (/^\d+$/.test(text) && Number(text) >= minimum ? Number(text) : undefined),
     String
   )
@@ -88,6 +91,7 @@ const countSchema = (minimum: number): Schema.ConstraintCodec<number, unknown> =
 /** A whole number of at least `minimum`. */
 export const count = (fallback: number, minimum: number, doc: string): Setting<number> => ({
   schema: countSchema(minimum),
+  check: (name, given) => Limit.count(name, given, minimum),
   fallback,
   fallbackText: String(fallback),
   form: "count",
@@ -118,13 +122,14 @@ const readSize = (text: string): number | undefined =>
 export const bytes = (fallback: string, minimum: number, doc: string): Setting<number> => ({
   schema: fromText(
     Schema.Int,
-    `a size of at least ${minimum} B, such as 64 KiB or 65536`,
+    `${Limit.sizes(minimum)}, such as 64 KiB or 65536`,
     (text) => {
       const size = readSize(text)
       return size === undefined || size < minimum ? undefined : size
     },
     (size) => `${size} B`
   ),
+  check: (name, given) => Limit.size(name, given, minimum),
   fallback: Number(ByteSize.toBigInt(ByteSize.fromStringUnsafe(fallback))),
   fallbackText: fallback,
   form: "size",

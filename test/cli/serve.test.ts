@@ -334,7 +334,7 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
   it.live.each<[args: ReadonlyArray<string>, said: string]>([
     [["--threads", "abc"], "dataconn: --threads: expected a whole number of at least 1"],
     [["--max-connections", "0"], "dataconn: --max-connections: expected a whole number of at least 1"],
-    [["--drain-timeout", "soon"], "dataconn: --drain-timeout: expected a duration longer than zero"],
+    [["--drain-timeout", "soon"], "dataconn: --drain-timeout: expected a duration of zero or more"],
     [["--chunk-size", "big"], "dataconn: --chunk-size: expected a size of at least 1 B"],
     [["--log-format", "xml"], `dataconn: --log-format: expected "text" | "json"`],
     [["--listen", "::1"], `dataconn: --listen: "::1" is no address: an IPv6 address stands in brackets`],

@@ -46,7 +46,7 @@ const millis = (max: number) => fc.nat(max / 10).map((n) => n * 10)
 const scenarios: fc.Arbitrary<Scenario> = fc.record({
   maxConnections: fc.integer({ min: 1, max: 3 }),
   maxQueuedRequests: fc.integer({ min: 0, max: 6 }),
-  idleTimeout: millis(300),
+  idleTimeout: millis(300).map((n) => n + 10),
   requests: fc.array(
     fc.record({
       at: millis(400),

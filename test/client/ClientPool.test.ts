@@ -612,14 +612,3 @@ describe("a pool that is closed", () => {
     })
   )
 })
-
-describe("maxConnections", () => {
-  for (const maxConnections of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
-    it.effect(`may not be ${maxConnections}`, () =>
-      Effect.gen(function* () {
-        const exit = yield* Effect.exit(open({ maxConnections }))
-        assert.match(failure(exit), /maxConnections must be a whole number/)
-      })
-    )
-  }
-})

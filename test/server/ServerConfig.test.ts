@@ -2,8 +2,13 @@ import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Settings from "../../src/connection/Settings.ts"
+import { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import * as Server from "../../src/server/Server.ts"
 import * as ServerConfig from "../../src/server/ServerConfig.ts"
+import { failure } from "../support/Failure.ts"
+import * as TinyEngine from "../support/TinyEngine.ts"
 
 const read = (settings: Record<string, unknown>) =>
   ServerConfig.config.parse(ConfigProvider.fromUnknown(settings))
@@ -114,6 +119,44 @@ describe("make", () => {
       maxConnections: 3
     })
   })
+})
+
+describe("make, of what is no limit,", () => {
+  it.each([
+    ["maxConnections", 0, "a whole number of at least 1"],
+    ["maxConcurrentQueries", 1.5, "a whole number of at least 1"],
+    ["maxQueuedQueries", -1, "a whole number of at least 0"],
+    ["maxQueuedQueries", Number.POSITIVE_INFINITY, "a whole number of at least 0"],
+    ["heartbeatInterval", 0, "a duration longer than zero"],
+    ["writeTimeout", Number.NaN, "a duration longer than zero"],
+    ["idleTimeout", "soon", "a duration longer than zero"],
+    ["drainTimeout", -1, "a duration of zero or more"],
+    ["maxFrameSize", 4, "a size of at least 5 B"],
+    ["chunkSize", 0, "a size of at least 1 B"]
+  ])("names the setting: %s %s", (name, given, expected) => {
+    assert.throws(
+      () => ServerConfig.make({ [name]: given }),
+      RangeError,
+      `${name} must be ${expected}, not ${given}`
+    )
+  })
+
+  it.effect("is the defect of a server's layer", () =>
+    Effect.gen(function* () {
+      const engine = Layer.succeed(QueryEngine, TinyEngine.make().engine)
+      const exit = yield* Effect.exit(
+        Effect.scoped(Layer.build(Layer.provide(Server.layer({ listen: [], chunkSize: 0 }), engine)))
+      )
+      assert.strictEqual(failure(exit), "RangeError: chunkSize must be a size of at least 1 B, not 0")
+    })
+  )
+
+  it.effect("lets a drain take no time, in code or in text", () =>
+    Effect.gen(function* () {
+      assert.isTrue(Duration.isZero(ServerConfig.make({ drainTimeout: 0 }).drainTimeout))
+      assert.isTrue(Duration.isZero((yield* read({ drainTimeout: "0 seconds" })).drainTimeout))
+    })
+  )
 })
 
 describe("listen", () => {

@@ -1,0 +1,47 @@
+/**
+ * Checks limits that code gives. What cannot be one is a mistake of the program: the `RangeError` names the setting,
+ * and what it may be.
+ */
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+
+/** What a whole number may be. */
+export const counts = (minimum: number): string => `a whole number of at least ${minimum}`
+
+/** What a size in bytes may be. */
+export const sizes = (minimum: number): string => `a size of at least ${minimum} B`
+
+/** What a duration may be: whether it may be zero too. */
+export const durations = (orZero: boolean): string =>
+  orZero ? "a duration of zero or more" : "a duration longer than zero"
+
+const fail = (name: string, expected: string, given: unknown): never => {
+  throw new RangeError(`${name} must be ${expected}, not ${String(given)}`)
+}
+
+const whole = (name: string, given: number, minimum: number, expected: string): number =>
+  Number.isSafeInteger(given) && given >= minimum ? given : fail(name, expected, given)
+
+export const count = (name: string, given: number, minimum: number): number =>
+  whole(name, given, minimum, counts(minimum))
+
+export const size = (name: string, given: number, minimum: number): number =>
+  whole(name, given, minimum, sizes(minimum))
+
+/** May be infinite, which switches the limit off. */
+export const duration = (name: string, given: Duration.Input, orZero = false): Duration.Duration =>
+  Option.getOrElse(Option.filter(Duration.fromInput(given), isLimit(orZero)), () =>
+    fail(name, durations(orZero), given)
+  )
+
+/** Whether a duration is longer than zero, or zero if it may be. */
+export const isLimit =
+  (orZero: boolean) =>
+  (duration: Duration.Duration): boolean =>
+    orZero
+      ? Duration.isGreaterThanOrEqualTo(duration, Duration.zero)
+      : Duration.isGreaterThan(duration, Duration.zero)
+
+/** The same in milliseconds. */
+export const millis = (name: string, given: Duration.Input): number =>
+  Duration.toMillis(duration(name, given))

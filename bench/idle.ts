@@ -56,13 +56,14 @@ const sample = (command: Processes.Command, scale: Scale): Promise<Sample> =>
     const workload = { total: 120, chunkSize: 1024, mode: "ready" } as const
     await Load.run(Load.fastest(), port, { connections: 64, requests: 20, workload })
     const baseKiB = await collected(server)
-    const idle = Processes.script("clients/IdleClients")
-    return await Processes.using(idle, [port, String(scale.connections)], async (clients) => {
+    return await Processes.using(Load.idle(), [port, String(scale.connections)], async (clients) => {
       await clients.line("open")
       await sleep((scale.heartbeatSeconds + 1) * 1000)
       const openKiB = Usage.residentKiB(server.pid)
       // What opening the connections left behind would else be collected at the heartbeats' cost, or not, by chance.
       const heldKiB = await collected(server)
+      // Nor is it their cost that the collection has thrown out of caches what they need.
+      await sleep(2 * scale.heartbeatSeconds * 1000)
       const beats = await watch(server, clients, scale.seconds)
       assert(beats.heartbeats > 0, "no heartbeat came")
       return { baseKiB, openKiB, heldKiB, ...beats }

@@ -26,14 +26,18 @@ export interface Load {
   readonly padding?: number
 }
 
-/**
- * The client that is least in the way: a native one, or threads of Node where there is no compiler or
- * `BENCH_CLIENT=node` asks for them.
- */
+/** Whether clients are native: where there is a compiler, unless `BENCH_CLIENT=node` asks for others. */
+export const isNative = Native.hasCompiler && process.env["BENCH_CLIENT"] !== "node"
+
+/** The client that is least in the way: a native one, or threads of Node. */
 export const fastest = (): Processes.Command =>
-  Native.hasCompiler && process.env["BENCH_CLIENT"] !== "node"
+  isNative
     ? [Native.binary("load")]
     : [...Processes.script("clients/NodeClient"), `--threads=${Math.max(1, availableParallelism() - 1)}`]
+
+/** The same for connections that ask for nothing. */
+export const idle = (): Processes.Command =>
+  isNative ? [Native.binary("idle")] : Processes.script("clients/IdleClients")
 
 /** Applies a load. Fails unless every byte of every result came, and with `verify` unless it is the right one. */
 export const run = async (

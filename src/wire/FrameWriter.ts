@@ -116,11 +116,26 @@ const byteLength = (parts: Transport.Chunks): number => {
   return bytes
 }
 
+const bare: Record<Frame.Options["lengthCounts"], Array<Transport.Chunks>> = {
+  body: [],
+  typeAndBody: [],
+  frame: []
+}
+
+/** A frame without a body, such as the heartbeats of thousands of connections: the same bytes every time. */
+const bareFrame = (type: Frame.Type, options: Frame.Options): Transport.Chunks => {
+  const known = bare[options.lengthCounts]
+  const parts = known[type] ?? [Frame.header(options, type, 0)]
+  known[type] = parts
+  return parts
+}
+
 /** Lays frames out for one gather write. Large bodies of one type and length share their header. */
 export const gather = (
   frames: Arr.NonEmptyReadonlyArray<Frame.Frame>,
   options: Frame.Options
 ): Transport.Chunks => {
+  if (frames.length === 1 && frames[0].body.length === 0) return bareFrame(frames[0].type, options)
   let inline = 0
   for (const { body } of frames) {
     inline += Frame.headerSize + (body.length <= inlineBodySize ? body.length : 0)

@@ -91,8 +91,9 @@ describe("gather", () => {
   it("counts lengths as the peers have agreed", () => {
     for (const lengthCounts of ["body", "typeAndBody", "frame"] as const) {
       const options = { ...Frame.defaultOptions, lengthCounts }
-      const frames = [chunk(3), chunk(5000)]
-      assert.strictEqual(concat(gather(frames, options)), encoded(frames, options))
+      for (const frames of [[chunk(3), chunk(5000)], [heartbeat], [Frame.make(Frame.Type.CancelAcknowledged)]]) {
+        assert.strictEqual(concat(gather(frames, options)), encoded(frames, options))
+      }
     }
   })
 

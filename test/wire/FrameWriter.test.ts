@@ -91,7 +91,11 @@ describe("gather", () => {
   it("counts lengths as the peers have agreed", () => {
     for (const lengthCounts of ["body", "typeAndBody", "frame"] as const) {
       const options = { ...Frame.defaultOptions, lengthCounts }
-      for (const frames of [[chunk(3), chunk(5000)], [heartbeat], [Frame.make(Frame.Type.CancelAcknowledged)]]) {
+      for (const frames of [
+        [chunk(3), chunk(5000)],
+        [heartbeat],
+        [Frame.make(Frame.Type.CancelAcknowledged)]
+      ]) {
         assert.strictEqual(concat(gather(frames, options)), encoded(frames, options))
       }
     }

@@ -43,7 +43,7 @@ export const options = (settings: Settings, server: string): Options => ({
 })
 
 export interface ClientConnection {
-  /** Sends a request: one that is open, and has none in flight. */
+  /** Sends a request. To be called while the connection is open and has none in flight. */
   readonly send: (exchange: Exchange) => void
   /** Why the connection has ended, if it has. */
   readonly why: Control.Why | undefined

@@ -130,6 +130,7 @@ export class Requests implements Line {
     for (const exchange of this.waiting.splice(0)) exchange.refuse(this.closed)
   }
 
+  // Nothing is read for a request that waits.
   starved(): void {}
 
   lend(): void {}

@@ -71,7 +71,7 @@ const bytes = (text: string) => new TextEncoder().encode(text)
 class Servers {
   open = 0
   mostOpen = 0
-  /** Which requests have come, and which of them have been answered, be it with a reject. */
+  /** Which requests have come, and which of them have been answered with a whole result. */
   readonly come: Array<number> = []
   readonly answered = new Set<number>()
   private readonly requests: ReadonlyArray<Asked>
@@ -157,7 +157,7 @@ const play = Effect.fnUntraced(function* (scenario: Scenario) {
       inFlight--
       const outcome = exit._tag === "Success" ? exit.value : failure(exit)
       const allowed: Record<string, boolean> = {
-        [`${id} whole`]: servers.answered.has(id) && asked.end !== "reject",
+        [`${id} whole`]: servers.answered.has(id),
         [givenUp]: asked.givesUpAfter !== undefined,
         QueryRejected: asked.end === "reject",
         "ClientError ConnectionLost": asked.end === "reset",

@@ -357,10 +357,9 @@ describe("a connection of a pool that has ended", () => {
       yield* answer(opened, 0, "one")
       yield* Fiber.join(one)
       opened.closing.hook = Effect.sleep("1 hour")
-      const two = yield* Effect.forkChild(
-        Effect.andThen(Effect.scoped(opened.client.request(bytes("two"))), Effect.void),
-        { startImmediately: true }
-      )
+      const two = yield* Effect.forkChild(Effect.scoped(opened.client.request(bytes("two"))), {
+        startImmediately: true
+      })
       yield* server(opened, 0).close
       yield* Served.settle
       yield* answer(opened, 1, "two")

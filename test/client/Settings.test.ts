@@ -27,10 +27,12 @@ describe("a limit that is none", () => {
     })
   )
 
-  it.effect.each([0, 1.5, Number.POSITIVE_INFINITY])("is %s for maxConnections", (maxConnections) =>
-    Effect.gen(function* () {
-      const exit = yield* Effect.exit(ClientPool.connect(nowhere, { maxConnections }))
-      assert.match(failure(exit), /maxConnections must be a whole number of at least 1/)
-    })
+  it.effect.each([0, 1.5, Number.POSITIVE_INFINITY])(
+    "is named when it is maxConnections of %s",
+    (maxConnections) =>
+      Effect.gen(function* () {
+        const exit = yield* Effect.exit(ClientPool.connect(nowhere, { maxConnections }))
+        assert.match(failure(exit), /maxConnections must be a whole number of at least 1/)
+      })
   )
 })

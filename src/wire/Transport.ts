@@ -37,8 +37,8 @@ export interface Transport {
   readonly pause: () => void
   readonly resume: () => void
   /**
-   * Writes parts one behind the other, which must not change until they are written. Returns how that went if
-   * it is over at once; otherwise `written` is called when it is. One write at a time.
+   * Writes parts one behind the other, which must not change until they are written, and which it leaves as they
+   * are: they may be written again. Returns how that went if it is over at once; otherwise `written` is called when it is. One write at a time.
    */
   readonly write: (
     parts: Chunks,

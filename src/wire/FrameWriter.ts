@@ -3,7 +3,8 @@
  *
  * A write gathers its frames into one batch for the socket: small frames are copied into a contiguous
  * buffer, large bodies go out as they are. One write is under way at a time, so a frame is never split by
- * another, whichever fiber it comes from.
+ * another, whichever fiber it comes from. What is longer than a piece of the {@link TurnBudget} goes out in several,
+ * for which the event loop turns.
  */
 import { Buffer } from "node:buffer"
 import * as Arr from "effect/Array"
@@ -59,8 +60,9 @@ export interface Options extends Frame.Options {
  * **Details**
  *
  * `take` is called when the turn has come, right before the first byte is handed over, `now` in milliseconds of
- * the Clock: the frames it returns precede all others from then on. Nothing is written if it returns none. `ended` is called once the socket has
- * taken them, or has failed to, and `started` in between.
+ * the Clock: the frames it returns precede all others from then on. Nothing is written if it returns none.
+ * `started` is called when the socket has been handed the first of them, and `ended` once it has taken all, or has
+ * failed to.
  *
  * `urgent` passes by those who wait for the thread's budget: for single small frames that somebody waits for,
  * such as the acknowledgement of a cancel.
@@ -114,6 +116,19 @@ const byteLength = (parts: Transport.Chunks): number => {
   let bytes = 0
   for (const part of parts) bytes += part.length
   return bytes
+}
+
+/** The first `size` bytes of parts that are longer, and the bytes behind. */
+const cut = (parts: Transport.Chunks, size: number): readonly [Transport.Chunks, Transport.Chunks] => {
+  const first: Array<Uint8Array> = []
+  const rest: Array<Uint8Array> = []
+  let left = size
+  for (const part of parts) {
+    if (left > 0) first.push(part.subarray(0, left))
+    if (part.length > left) rest.push(part.subarray(left))
+    left = Math.max(0, left - part.length)
+  }
+  return [first, rest] as unknown as readonly [Transport.Chunks, Transport.Chunks]
 }
 
 const bare: Record<Frame.Options["lengthCounts"], Array<Transport.Chunks>> = {
@@ -197,6 +212,12 @@ interface Parts {
 const nobody: ReadonlyArray<Submission> = []
 const none: ReadonlyArray<() => void> = []
 
+/** What is left of a write of which the socket has had the beginning. */
+interface Rest {
+  readonly submission: Submission
+  readonly parts: Transport.Chunks
+}
+
 const isUrgent = (submission: Submission): boolean => submission.urgent === true
 
 class Writer implements FrameWriter, Waiter {
@@ -215,6 +236,7 @@ class Writer implements FrameWriter, Waiter {
   waits = false
   behind: Waiter | undefined
   private current: Submission | undefined
+  private rest: Rest | undefined
   private guarded = false
   /** What the transport held of the write under way when that began to wait. */
   private held = 0
@@ -239,7 +261,7 @@ class Writer implements FrameWriter, Waiter {
     return this.transport.copies
   }
   isWriting(): boolean {
-    return this.current !== undefined
+    return this.current !== undefined || this.rest !== undefined
   }
   timedOut(): WriteTimeout | undefined {
     return this.timeout
@@ -283,7 +305,7 @@ class Writer implements FrameWriter, Waiter {
   submitSoon(submission: Submission): void {
     this.enqueue(submission)
     // After a write that is under way the queue has its turn anyway.
-    if (this.current === undefined) this.budget.nextTurn(this, this.scheduler)
+    if (!this.isWriting()) this.budget.nextTurn(this, this.scheduler)
   }
 
   withdraw(submission: Submission): void {
@@ -310,19 +332,30 @@ class Writer implements FrameWriter, Waiter {
     while (this.current === undefined) {
       const submission = this.next(this.bytes - before)
       if (submission === undefined) break
-      this.begin(submission)
+      if (this.rest === undefined) this.begin(submission)
+      else this.hand(submission, this.rest.parts, this.clock.currentTimeMillisUnsafe())
     }
     this.pumping = false
   }
 
+  /** Whose bytes are next. Nothing comes between the pieces of one write, but what is urgent hurries them on. */
   private next(written: number): Submission | undefined {
-    const { budget, first } = this
-    if (first === undefined) return undefined
+    const { budget, first, rest } = this
+    if (first === undefined && rest === undefined) return undefined
     const isFree = !budget.exhausted && written < budget.share
-    const next = isFree || isUrgent(first) ? first : this.queue.find(isUrgent)
-    if (next === undefined) budget.giveWay(this, this.scheduler)
-    else this.withdraw(next)
+    const next = isFree ? (rest?.submission ?? first) : this.urgent
+    if (next === undefined) {
+      budget.giveWay(this, this.scheduler)
+      return undefined
+    }
+    if (rest !== undefined) return rest.submission
+    this.withdraw(next)
     return next
+  }
+
+  private get urgent(): Submission | undefined {
+    const { first } = this
+    return first !== undefined && isUrgent(first) ? first : this.queue.find(isUrgent)
   }
 
   private begin(submission: Submission): void {
@@ -339,7 +372,7 @@ class Writer implements FrameWriter, Waiter {
       return
     }
     if (parts === undefined) submission.ended(Exit.void)
-    else this.start(submission, parts, now)
+    else this.hand(submission, parts, now)
   }
 
   /** The parts of one gather write, if there is something to write. */
@@ -350,16 +383,26 @@ class Writer implements FrameWriter, Waiter {
     return parts
   }
 
-  private start(submission: Submission, parts: Transport.Chunks, now: number): void {
+  /** Hands the socket as much as it should have at once. */
+  private hand(submission: Submission, parts: Transport.Chunks, now: number): void {
     const { budget, transport } = this
-    const bytes = byteLength(parts)
+    let piece = parts
+    let bytes = byteLength(parts)
+    const isFirst = this.rest === undefined
+    this.rest = undefined
+    if (bytes > budget.pieceSize) {
+      const [head, tail] = cut(parts, budget.pieceSize)
+      piece = head
+      bytes = budget.pieceSize
+      this.rest = { submission, parts: tail }
+    }
     this.writes++
     this.current = submission
     this.lastAt = now
     this.bytes += bytes
     budget.spend(bytes)
-    const exit = transport.write(parts, this.onWritten)
-    submission.started?.()
+    const exit = transport.write(piece, this.onWritten)
+    if (isFirst) submission.started?.()
     if (exit !== undefined) {
       this.end(exit)
     } else {
@@ -376,6 +419,8 @@ class Writer implements FrameWriter, Waiter {
   private end(exit: Exit.Exit<void, Socket.SocketError>): void {
     const submission = this.current
     this.current = undefined
+    if (this.rest !== undefined && Exit.isSuccess(exit)) return
+    this.rest = undefined
     const { flushes } = this
     this.flushes = none
     for (const flushed of flushes) flushed()
@@ -397,7 +442,7 @@ class Writer implements FrameWriter, Waiter {
       let write = -1
       let unsent = 0
       let deadline = 0
-      while (this.isWriting()) {
+      while (this.current !== undefined) {
         const now = clock.currentTimeMillisUnsafe()
         const pending = transport.unsent()
         if (write !== this.writes) {

@@ -7,9 +7,9 @@
  * thread therefore draw on one budget, and whoever finds it spent waits for the next turn. One budget a
  * writer would not do: twenty streams would make a cancel twenty times as late.
  *
- * A write is never cut: the one that reaches the end of the budget may overdraw it. One writer has half of a turn
- * at most, but for such a write, if there are others: a peer that has just been handed so much empties
- * its socket while the next one's is filled.
+ * The write that reaches the end of the budget may overdraw it, by no more than a piece. One writer has half of a turn
+ * at most, but for such a write, if there are others: a peer that has just been handed so much empties its socket
+ * while the next one's is filled.
  *
  * When a crowd waits it has its turn before the next socket is read, as far as the budget lasts: by the end of a
  * turn that has brought a thousand requests, the processor's caches have lost what belongs to the first.
@@ -18,6 +18,7 @@
  */
 import * as Context from "effect/Context"
 import type { Scheduler } from "effect/Scheduler"
+import * as Limit from "./Limit.ts"
 
 /** Whoever waits for a turn: a writer, or a response's consumer. */
 export interface Waiter {
@@ -28,12 +29,24 @@ export interface Waiter {
   behind: Waiter | undefined
 }
 
+export interface BudgetOptions {
+  /** How many waiters are a crowd. Default 128. */
+  readonly crowd?: number | undefined
+  /**
+   * How many bytes a socket is handed at once, at most; what a longer write leaves goes out in other turns. Default
+   * 960 KiB, 15 segments of 64 KiB: of more TCP on loopback holds some back until the peer has acknowledged others,
+   * at a third more CPU for all of them.
+   */
+  readonly pieceSize?: number | undefined
+}
+
 /** A budget of bytes for each turn of the event loop, and who waits for one. */
 export class Budget {
   readonly bytesPerTurn: number
+  /** How many bytes a socket is handed at once. */
+  readonly pieceSize: number
   /** How much one writer writes before others have their turn. */
   readonly share: number
-  /** How many waiters are a crowd. */
   private readonly crowd: number
   private spent = 0
   private scheduled = false
@@ -43,9 +56,10 @@ export class Budget {
   private first: Waiter | undefined
   private last: Waiter | undefined
 
-  constructor(bytesPerTurn: number, crowd = 128) {
-    this.bytesPerTurn = bytesPerTurn
-    this.crowd = crowd
+  constructor(bytesPerTurn: number, { crowd = 128, pieceSize = 960 * 1024 }: BudgetOptions = {}) {
+    this.bytesPerTurn = Limit.size("bytesPerTurn", bytesPerTurn, 1)
+    this.crowd = Limit.count("crowd", crowd, 1)
+    this.pieceSize = Limit.size("pieceSize", pieceSize, 1)
     this.share = bytesPerTurn / 2
   }
 

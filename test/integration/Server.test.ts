@@ -7,9 +7,12 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Stream from "effect/Stream"
+import * as Client from "../../src/client/Client.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as Server from "../../src/server/Server.ts"
+import type * as ServerConfig from "../../src/server/ServerConfig.ts"
 import * as Address from "../../src/wire/Address.ts"
 import * as Folder from "../support/Folder.ts"
 import * as LiveServer from "../support/LiveServer.ts"
@@ -27,10 +30,10 @@ const code = (shown: string): string =>
   `${shown.slice(0, 1)} ${QueryApi.decodeError(Buffer.from(shown.slice(2))).code}`
 
 describe.each(["127.0.0.1:0", "unix"])("a server on %s", (where) => {
-  const start = Effect.fnUntraced(function* () {
+  const start = Effect.fnUntraced(function* (config?: ServerConfig.Options) {
     const listen = where === "unix" ? `unix:${join(yield* Folder.make, "socket")}` : where
     const tiny = TinyEngine.make()
-    const live = yield* LiveServer.start(tiny.engine, { listen: [listen] })
+    const live = yield* LiveServer.start(tiny.engine, { ...config, listen: [listen] })
     return { tiny, live, peer: yield* LiveServer.connect(live.address) }
   })
 
@@ -123,6 +126,22 @@ describe.each(["127.0.0.1:0", "unix"])("a server on %s", (where) => {
       const { peer } = yield* start()
       const result = yield* Response.result(peer, "large 16")
       assert.strictEqual(result.length, 16 * 1024 * 1024)
+    })
+  )
+
+  it.live("takes and sends messages that are longer than a socket is handed at once", () =>
+    Effect.gen(function* () {
+      const size = 8 * 1024 * 1024
+      const { live } = yield* start({ maxFrameSize: size, chunkSize: size })
+      const client = yield* Client.connect(live.address)
+      const text = Array.from({ length: 1_000_000 }, (_, i) => `${i}`).join(" ")
+      for (let repeat = 0; repeat < 3; repeat++) {
+        const { chunks } = yield* client.request(Buffer.from(`echo ${text}`))
+        assert.isTrue(Buffer.from(text).equals(Buffer.concat(yield* Stream.runCollect(chunks))))
+      }
+      const { query } = yield* live.event("Completed", 2)
+      assert.strictEqual(query.messages, 3)
+      assert.strictEqual(query.payloadBytesTransferred, text.length)
     })
   )
 })

@@ -15,6 +15,7 @@ const ofAll: Readonly<Record<string, Change<Scenario.Scenario>>> = {
   hurry: (scenario) => ({ ...scenario, stop: scenario.stop && { ...scenario.stop, patience: undefined } }),
   preemption: (scenario) => ({ ...scenario, preemption: 0 }),
   turns: (scenario) => ({ ...scenario, bytesPerTurn: never }),
+  pieces: (scenario) => ({ ...scenario, pieceSize: never }),
   connectionLimit: settings({ maxConnections: never, maxRefusals: 64 }),
   queryLimit: settings({ maxConcurrentQueries: never, maxQueuedQueries: never }),
   batches: settings({ chunkSize: large, prefetchSize: large, batchSize: large }),

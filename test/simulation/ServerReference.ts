@@ -32,7 +32,9 @@ export interface Asked {
   readonly id: number | undefined
   readonly at: number
   cancelledAt: number | undefined
-  /** When the message that ends its response began to be written. */
+  /** When the write may have begun that brought the message which ends its response. */
+  answeringAt: number | undefined
+  /** When the socket was handed the last of that message. */
   answeredAt: number | undefined
 }
 

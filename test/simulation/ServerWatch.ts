@@ -45,6 +45,9 @@ export class ServerWatch {
   private dropped = false
   private released = false
   private answers = 0
+  /** When the last write may have begun, and whether it may go on: its last piece was as long as one may be. */
+  private begunAt = 0
+  private continues = false
   private readonly events: Array<ConnectionEvent> = []
 
   constructor(options: Options) {
@@ -63,7 +66,7 @@ export class ServerWatch {
   }
 
   get isWriting(): boolean {
-    return this.writing
+    return this.writing || this.continues
   }
 
   /** Whether the server has begun to let go of the socket. */
@@ -175,10 +178,8 @@ export class ServerWatch {
     const { run, scenario } = this.options
     const limit = Math.min(...idleTimes(guest, scenario))
     // The last words of a connection may take their time, and the client may ask in the meantime.
-    const began = [
-      this.openedAt,
-      ...this.asked.map(({ answeredAt }) => answeredAt ?? Number.POSITIVE_INFINITY)
-    ]
+    const unanswered = this.continues ? this.begunAt : Number.POSITIVE_INFINITY
+    const began = [this.openedAt, ...this.asked.map(({ answeringAt }) => answeringAt ?? unanswered)]
     const waits = began.map((at, i) => (this.asked[i]?.at ?? run.now) - at)
     return /idleTimeout/.test(detail) && waits.some((wait) => wait >= limit)
   }
@@ -187,13 +188,16 @@ export class ServerWatch {
   private cut(crowded: boolean): void {
     const { reference, server } = this.options
     const owed = this.asked[this.answers]
-    if (owed === undefined || reference.violated || (crowded && this.answers > 0)) return
+    if (owed === undefined || reference.violated || (crowded && this.answers > 0) || this.continues) return
     this.expect(owed.at >= server.stopsAt, `query ${owed.id} is cut off`)
   }
 
   private began(chunks: ReadonlyArray<Uint8Array>): void {
-    const { run } = this.options
+    const { run, scenario } = this.options
     const messages = chunks.flatMap((chunk) => this.reader.push(chunk))
+    const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+    if (!this.continues) this.begunAt = run.now
+    this.continues = bytes === scenario.pieceSize
     for (const message of messages) if ("IF".includes(message.type)) this.chunk(message)
     // What comes after the socket was dropped reaches nobody.
     if (this.dropped) return
@@ -205,7 +209,8 @@ export class ServerWatch {
       if (message.type === "H") this.expect(silence >= this.earliest, `H after ${silence} ms`)
       if ("JFEK".includes(message.type)) this.terminal(message)
     }
-    this.expect(!this.reader.inside, "a write ends inside a frame")
+    this.expect(bytes <= scenario.pieceSize, `a write of ${bytes} bytes`)
+    this.expect(this.continues || !this.reader.inside, "a write ends inside a frame")
   }
 
   /** The server has read these bytes. */
@@ -215,7 +220,13 @@ export class ServerWatch {
       const { current } = this
       if (type === "R") {
         const id = body.length === 0 ? undefined : Number(decoder.decode(body))
-        this.asked.push({ id, at: now, cancelledAt: undefined, answeredAt: undefined })
+        this.asked.push({
+          id,
+          at: now,
+          cancelledAt: undefined,
+          answeringAt: undefined,
+          answeredAt: undefined
+        })
       } else if (current !== undefined && current.answeredAt === undefined) current.cancelledAt = now
     }
   }
@@ -240,10 +251,11 @@ export class ServerWatch {
     const { fates, reference, run } = this.options
     const asked = this.asked[this.answers++]
     if (asked === undefined) return void this.expect(reference.violated, `${type} without a request`)
+    asked.answeringAt = this.begunAt
     asked.answeredAt = run.now
     if (reference.violated) return
     // Whatever else was under way when the cancel came has had its turn by the next moment.
-    const late = asked.cancelledAt !== undefined && asked.cancelledAt < run.now
+    const late = asked.cancelledAt !== undefined && asked.cancelledAt < this.begunAt
     this.expect(!late || type === "K", `${type} although the cancel came before it`)
     const fate = fates.get(asked.id ?? Number.NaN)
     const open = fate !== undefined && fate.endedAt === undefined

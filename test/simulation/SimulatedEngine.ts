@@ -40,8 +40,11 @@ export const make = (scenario: Scenario.Scenario, run: Run): SimulatedEngine => 
     for (const { query } of requests) queries.set(query.id, query)
   }
   const fates = new Map<number, Fate>()
-  // A write that is preempted has taken its frames, but the socket has not seen them yet.
-  const limit = scenario.preemption === 0 ? scenario.settings.prefetchSize : Number.POSITIVE_INFINITY
+  const { batchSize, chunkSize, prefetchSize } = scenario.settings
+  // A write that goes out in pieces has taken its frames, but the socket has not seen all of them yet.
+  const underWay = batchSize + chunkSize > scenario.pieceSize ? batchSize + chunkSize : 0
+  // The same of one that is preempted.
+  const limit = scenario.preemption === 0 ? prefetchSize + underWay : Number.POSITIVE_INFINITY
   const init: QueryEngine["Service"]["init"] = (body) =>
     Effect.suspend(() => {
       const query = queries.get(Number(decoder.decode(body)))

@@ -89,7 +89,7 @@ export const run = (seed: number, { order, without }: Variation = asItIs): Outco
     Context.add(Scheduler.Scheduler, scheduler),
     Context.add(Clock.Clock, clock),
     Context.add(Logger.CurrentLoggers, new Set<Logger.Logger<unknown, unknown>>()),
-    Context.add(TurnBudget, new Budget(scenario.bytesPerTurn)),
+    Context.add(TurnBudget, new Budget(scenario.bytesPerTurn, { pieceSize: scenario.pieceSize })),
     Context.add(QueryEngine, engine),
     Context.add(ConnectionEvents, { publish: (event) => publish(guests, event) })
   )

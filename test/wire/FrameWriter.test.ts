@@ -39,6 +39,13 @@ const written = (fake: FakeSocket.FakeSocket): Array<string> => {
   return frames.map(Peer.show)
 }
 
+/** A scheduler whose tasks the test runs. */
+const held = (tasks: Array<() => void>): Scheduler.Scheduler => ({
+  executionMode: "async",
+  shouldYield: () => false,
+  makeDispatcher: () => ({ scheduleTask: (task) => void tasks.push(task), flush: () => {} })
+})
+
 interface Options extends Partial<FrameWriter.Options>, Transport.SocketOptions {}
 
 const open = Effect.fnUntraced(function* ({ unsent, ...options }: Options = {}) {
@@ -398,7 +405,7 @@ describe("the budget of a turn", () => {
   it.effect("lets a crowd have its turn at once, as far as it lasts", () =>
     Effect.gen(function* () {
       const begun = Effect.fnUntraced(function* (writers: number, bytesPerTurn: number) {
-        const budget = new Budget(bytesPerTurn, 3)
+        const budget = new Budget(bytesPerTurn, { crowd: 3 })
         let begun = 0
         for (let each = 0; each < writers; each++) {
           const { writer } = yield* Effect.provideService(open(), TurnBudget, budget)
@@ -420,6 +427,14 @@ describe("the budget of a turn", () => {
       assert.strictEqual(yield* begun(4, 20), 2)
     })
   )
+
+  it("cannot be one that nobody could write with", () => {
+    for (const size of [0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+      assert.throws(() => new Budget(size), /bytesPerTurn must be a size of at least 1 B/)
+      assert.throws(() => new Budget(1, { pieceSize: size }), /pieceSize must be a size of at least 1 B/)
+      assert.throws(() => new Budget(1, { crowd: size }), /crowd must be a whole number of at least 1/)
+    }
+  })
 
   it.effect("does not hold up what is urgent", () =>
     Effect.gen(function* () {
@@ -455,11 +470,7 @@ describe("the budget of a turn", () => {
 
   it("has turns for those behind a waiter that throws", () => {
     const tasks: Array<() => void> = []
-    const scheduler = {
-      executionMode: "async" as const,
-      shouldYield: () => false,
-      makeDispatcher: () => ({ scheduleTask: (task: () => void) => void tasks.push(task), flush: () => {} })
-    }
+    const scheduler = held(tasks)
     const budget = new Budget(1)
     const resumed: Array<string> = []
     const waiter = (name: string, resume: () => void): Waiter => ({
@@ -492,6 +503,166 @@ describe("the budget of a turn", () => {
       yield* Fiber.interrupt(waiting)
       yield* write(text("c"))
       assert.deepStrictEqual(written(fake), ["I a", "I c"])
+    })
+  )
+})
+
+describe("a write that is longer than a piece", () => {
+  const pieceSize = 10
+  const pieces = (fake: FakeSocket.FakeSocket) => fake.batches.map((batch) => concat(batch).length / 2)
+  const opened = (bytesPerTurn: number, options?: Options) =>
+    Effect.provideService(open(options), TurnBudget, new Budget(bytesPerTurn, { pieceSize }))
+  const long = chunk(18)
+
+  it.effect("goes out in pieces, each of them full but the last", () =>
+    Effect.gen(function* () {
+      for (let size = 0; size <= 50; size++) {
+        const { fake, writer, write } = yield* opened(1000)
+        const frames = [chunk(size, 1), heartbeat, chunk(2 * size, 2), chunk(3000, 3)]
+        yield* write(...frames)
+        assert.strictEqual(concat(fake.batches.flat()), encoded(frames))
+        const total = 20 + 3 * size + 3000
+        assert.deepStrictEqual(
+          pieces(fake),
+          Array.from({ length: Math.ceil(total / pieceSize) }, (_, i) =>
+            Math.min(pieceSize, total - i * pieceSize)
+          )
+        )
+        for (const part of fake.batches.flat()) assert.isAbove(part.length, 0)
+        assert.strictEqual(writer.bytesWritten(), total)
+        assert.strictEqual(writer.messagesWritten(), 4)
+      }
+    })
+  )
+
+  it.effect("lets the event loop turn when the budget is spent", () =>
+    Effect.gen(function* () {
+      const { fake, writer, write } = yield* opened(10)
+      const fiber = yield* Effect.forkChild(write(long), { startImmediately: true })
+      assert.deepStrictEqual(pieces(fake), [10])
+      assert.isTrue(writer.isWriting())
+      assert.strictEqual(writer.bytesWritten(), 10)
+      yield* Effect.yieldNow
+      assert.deepStrictEqual(pieces(fake), [10, 10])
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(pieces(fake), [10, 10, 3])
+      assert.isFalse(writer.isWriting())
+    })
+  )
+
+  it.effect("is over when its last piece is", () =>
+    Effect.gen(function* () {
+      const { fake, writer } = yield* opened(10)
+      const log: Array<string> = []
+      writer.submit({
+        take: () => {
+          log.push("take")
+          return [long]
+        },
+        started: () => void log.push(`started ${pieces(fake)}`),
+        ended: (exit) => void log.push(`ended ${exit._tag} ${pieces(fake)}`)
+      })
+      yield* writer.flushed
+      yield* Effect.yieldNow
+      assert.deepStrictEqual(log, ["take", "started 10", "ended Success 10,10,3"])
+    })
+  )
+
+  it.effect("is not split by others, and hurried on by what is urgent", () =>
+    Effect.gen(function* () {
+      const { fake, writer, write } = yield* opened(10)
+      const first = yield* Effect.forkChild(write(long), { startImmediately: true })
+      const second = yield* Effect.forkChild(write(text("b")), { startImmediately: true })
+      assert.deepStrictEqual(pieces(fake), [10])
+      const urgent = yield* Effect.forkChild(
+        writer.write(() => [heartbeat], { urgent: true }),
+        { startImmediately: true }
+      )
+      assert.deepStrictEqual(pieces(fake), [10, 10, 3, 5])
+      yield* Effect.forEach([first, second, urgent], Fiber.join)
+      assert.deepStrictEqual(written(fake), [`I ${"a".repeat(18)}`, "H", "I b"])
+    })
+  )
+
+  it.effect("stays whole when its caller leaves, and does not hold the writer for ever", () =>
+    Effect.gen(function* () {
+      const { fake, write } = yield* opened(10)
+      const first = yield* Effect.forkChild(write(long), { startImmediately: true })
+      yield* Fiber.interrupt(first)
+      yield* write(text("b"))
+      assert.deepStrictEqual(written(fake), [`I ${"a".repeat(18)}`, "I b"])
+    })
+  )
+
+  it.effect("ends with the piece that fails", () =>
+    Effect.gen(function* () {
+      const { fake, writer, write } = yield* opened(10)
+      const between = yield* Effect.forkChild(write(long), { startImmediately: true })
+      yield* writer.destroy
+      assert.strictEqual((yield* Effect.flip(Fiber.join(between)))._tag, "SocketError")
+      assert.deepStrictEqual(pieces(fake), [10])
+      assert.isFalse(writer.isWriting())
+      yield* writer.flushed
+
+      const socket = yield* Transport.fromSocket(FakeSocket.make().socket)
+      const broken = Exit.fail(FakeSocket.closeError(1006))
+      let writes = 0
+      const fails = Object.assign(Object.create(socket), {
+        write: () => (++writes === 2 ? broken : Exit.void)
+      })
+      const other = yield* FrameWriter.make(fails, {
+        ...Frame.defaultOptions,
+        writeTimeoutMillis: 1000
+      }).pipe(Effect.provideService(TurnBudget, new Budget(10, { pieceSize })))
+      assert.deepStrictEqual(yield* Effect.exit(other.write(() => [long])), broken)
+      assert.strictEqual(writes, 2)
+      assert.isFalse(other.isWriting())
+    })
+  )
+
+  it.effect("is dated by each of its pieces, which have a writeTimeout each", () =>
+    Effect.gen(function* () {
+      const { fake, writer, write } = yield* opened(10, { writeTimeoutMillis: 1000 })
+      fake.block()
+      const fiber = yield* Effect.forkChild(write(long), { startImmediately: true })
+      for (const at of [700, 1400]) {
+        yield* TestClock.adjust(700)
+        fake.release()
+        fake.block()
+        yield* Effect.yieldNow
+        assert.strictEqual(writer.lastWriteAt(), at)
+      }
+      assert.deepStrictEqual(pieces(fake), [10, 10, 3])
+      yield* TestClock.adjust(999)
+      assert.isFalse(fake.destroyed())
+      yield* TestClock.adjust(1)
+      assert.isTrue(fake.destroyed())
+      assert.match((yield* Effect.flip(Fiber.join(fiber))).message, /writeTimeout/)
+    })
+  )
+
+  it.effect("has no timeout while it waits for its turn", () =>
+    Effect.gen(function* () {
+      const tasks: Array<() => void> = []
+      const { fake, write } = yield* Effect.provideService(
+        opened(10, { writeTimeoutMillis: 1000 }),
+        Scheduler.Scheduler,
+        held(tasks)
+      )
+      fake.block()
+      const fiber = yield* Effect.forkChild(write(long), { startImmediately: true })
+      yield* TestClock.adjust(500)
+      fake.release()
+      tasks.shift()?.()
+      const [turn] = tasks.splice(0)
+      yield* TestClock.adjust(500)
+      for (const task of tasks.splice(0)) task()
+      yield* TestClock.adjust(5000)
+      assert.isFalse(fake.destroyed())
+      for (let task = turn; task !== undefined; task = tasks.shift()) task()
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(pieces(fake), [10, 10, 3])
     })
   )
 })

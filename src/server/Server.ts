@@ -40,15 +40,17 @@ const maxRefusals = 64
  * **Details**
  *
  * Queries go to the `QueryEngine` of the context. `ConnectionEvents`, where provided, is told of everything
- * that happens. Fails with a `ListenError` if it cannot listen on one of its addresses.
+ * that happens. Fails with a `ListenError` if it cannot listen on one of its addresses. Dies with a `RangeError` that
+ * names the setting whose value cannot be one.
  */
 export const make = Effect.fnUntraced(function* (
-  config: ServerConfig.ServerConfig
+  options: ServerConfig.Options = {}
 ): Effect.fn.Return<
   Server["Service"],
   Listener.ListenError | Address.AddressError,
   QueryEngine | Scope.Scope
 > {
+  const config = ServerConfig.make(options)
   const connections = yield* Connections.make({ ...config, maxRefusals })
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   yield* FileLimit.check(config.maxConnections)
@@ -90,17 +92,11 @@ const endpoints = (socket: Net.Socket, address: Address.Address, id: number) =>
             : Address.formatTcp(socket.remoteAddress, socket.remotePort ?? 0)
       }
 
-/**
- * A server with these settings, on the `QueryEngine` of the context. Dies with a `RangeError` that names the setting
- * whose value cannot be one.
- */
+/** A server with these settings, on the `QueryEngine` of the context; see {@link make}. */
 export const layer = (
-  config: ServerConfig.Options = {}
+  options?: ServerConfig.Options
 ): Layer.Layer<Server, Listener.ListenError | Address.AddressError, QueryEngine> =>
-  Layer.effect(
-    Server,
-    Effect.suspend(() => make(ServerConfig.make(config)))
-  )
+  Layer.effect(Server, make(options))
 
 /** A server with the settings of Effect's Config. */
 export const layerConfig: Layer.Layer<

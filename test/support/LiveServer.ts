@@ -12,7 +12,7 @@ import * as Scope from "effect/Scope"
 import { type ConnectionEvent, ConnectionEvents } from "../../src/connection/ConnectionEvents.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as Server from "../../src/server/Server.ts"
-import * as ServerConfig from "../../src/server/ServerConfig.ts"
+import type * as ServerConfig from "../../src/server/ServerConfig.ts"
 import type * as Address from "../../src/wire/Address.ts"
 import * as Peer from "./Peer.ts"
 import * as Poll from "./Poll.ts"
@@ -41,7 +41,7 @@ export const start = Effect.fnUntraced(function* (
   const logger = Logger.make(({ logLevel, message }) => void log.push(`${logLevel}: ${message}`))
   const outer = yield* Effect.scope
   const scope = yield* Scope.fork(outer)
-  const server = yield* Server.make(ServerConfig.make({ listen: ["127.0.0.1:0"], ...config })).pipe(
+  const server = yield* Server.make({ listen: ["127.0.0.1:0"], ...config }).pipe(
     Scope.provide(scope),
     Effect.provideService(QueryEngine, engine),
     Effect.provideService(ConnectionEvents, {

@@ -71,7 +71,11 @@ export const settings = {
     1,
     "How much of a result is taken from the engine ahead of the socket."
   ),
-  batchSize: Setting.bytes("896 KiB", 1, "How much of a result goes into one write, at most."),
+  batchSize: Setting.bytes(
+    "896 KiB",
+    1,
+    "How much of a result goes into one write, at most. A socket is handed no more than 960 KiB of it at once."
+  ),
   backlog: Setting.count(
     511,
     1,

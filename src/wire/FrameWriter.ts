@@ -3,8 +3,8 @@
  *
  * A write gathers its frames into one batch for the socket: small frames are copied into a contiguous
  * buffer, large bodies go out as they are. One write is under way at a time, so a frame is never split by
- * another, whichever fiber it comes from. What is longer than a piece of the {@link TurnBudget} goes out in several,
- * for which the event loop turns.
+ * another, whichever fiber it comes from. A write that is longer than a piece of the {@link TurnBudget} goes out in
+ * several, between which the event loop may turn, but nothing else is written.
  */
 import { Buffer } from "node:buffer"
 import * as Arr from "effect/Array"
@@ -80,7 +80,7 @@ export interface Submission {
 
 export interface FrameWriter {
   /**
-   * Writes frames in one batch and waits until the socket has taken them; see {@link Submission}. Interruption
+   * Writes frames one behind the other and waits until the socket has taken them; see {@link Submission}. Interruption
    * before the turn writes nothing; after it, it only ends the wait.
    */
   readonly write: (

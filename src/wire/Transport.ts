@@ -38,7 +38,8 @@ export interface Transport {
   readonly resume: () => void
   /**
    * Writes parts one behind the other, which must not change until they are written, and which it leaves as they
-   * are: they may be written again. Returns how that went if it is over at once; otherwise `written` is called when it is. One write at a time.
+   * are: they may be written again. Returns how that went if it is over at once; otherwise `written` is called when
+   * it is. One write at a time.
    */
   readonly write: (
     parts: Chunks,

@@ -29,13 +29,13 @@ export interface Waiter {
   behind: Waiter | undefined
 }
 
+/** How much is done at a time within the budget. */
 export interface BudgetOptions {
   /** How many waiters are a crowd. Default 128. */
   readonly crowd?: number | undefined
   /**
-   * How many bytes a socket is handed at once, at most; what a longer write leaves goes out in other turns. Default
-   * 960 KiB, 15 segments of 64 KiB: of more TCP on loopback holds some back until the peer has acknowledged others,
-   * at a third more CPU for all of them.
+   * How many bytes a socket is handed at once, at most; a longer write goes out in pieces, as the budget allows.
+   * Default 960 KiB, 15 segments of 64 KiB: of a write just above that each byte takes a third more CPU on loopback.
    */
   readonly pieceSize?: number | undefined
 }

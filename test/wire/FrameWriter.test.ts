@@ -7,6 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Scheduler from "effect/Scheduler"
 import * as TestClock from "effect/testing/TestClock"
+import * as Settings from "../../src/connection/Settings.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as Frame from "../../src/wire/Frame.ts"
 import * as FrameWriter from "../../src/wire/FrameWriter.ts"
@@ -535,6 +536,17 @@ describe("a write that is longer than a piece", () => {
     })
   )
 
+  it.effect("has pieces of 960 KiB by default, which is more than a batch of the default size", () =>
+    Effect.gen(function* () {
+      const { fake, write } = yield* open()
+      const { batchSize, chunkSize } = Settings.defaults
+      yield* write(...Array.from({ length: batchSize / chunkSize }, () => chunk(chunkSize)))
+      assert.lengthOf(fake.batches, 1)
+      yield* write(chunk(2 * 1024 * 1024))
+      assert.deepStrictEqual(pieces(fake).slice(1), [960 * 1024, 960 * 1024, 128 * 1024 + Frame.headerSize])
+    })
+  )
+
   it.effect("lets the event loop turn when the budget is spent", () =>
     Effect.gen(function* () {
       const { fake, writer, write } = yield* opened(10)
@@ -555,16 +567,20 @@ describe("a write that is longer than a piece", () => {
     Effect.gen(function* () {
       const { fake, writer } = yield* opened(10)
       const log: Array<string> = []
+      const over = yield* Latch.make()
       writer.submit({
         take: () => {
           log.push("take")
           return [long]
         },
         started: () => void log.push(`started ${pieces(fake)}`),
-        ended: (exit) => void log.push(`ended ${exit._tag} ${pieces(fake)}`)
+        ended: (exit) => {
+          log.push(`ended ${exit._tag} ${pieces(fake)}`)
+          over.openUnsafe()
+        }
       })
+      yield* over.await
       yield* writer.flushed
-      yield* Effect.yieldNow
       assert.deepStrictEqual(log, ["take", "started 10", "ended Success 10,10,3"])
     })
   )

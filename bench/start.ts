@@ -7,7 +7,7 @@ import { once } from "node:events"
 import * as Net from "node:net"
 import { fileURLToPath } from "node:url"
 import * as QueryApi from "../src/engine/QueryApi.ts"
-import * as Frame from "../src/wire/Frame.ts"
+import * as Message from "../src/protocol/Message.ts"
 import * as Contenders from "./support/Contenders.ts"
 import * as Figures from "./support/Figures.ts"
 import * as FrameReader from "./support/FrameReader.ts"
@@ -49,15 +49,15 @@ const starters: ReadonlyArray<Starter> = [
 const ask = async (port: number, request: Uint8Array): Promise<string> => {
   const socket = Net.connect({ port, host: "127.0.0.1", noDelay: true })
   await once(socket, "connect")
-  socket.write(Frame.encode(Frame.make(Frame.Type.Request, request)))
+  socket.write(Message.encode(Message.make(Message.Type.Request, request)))
   return await new Promise((resolve, reject) => {
     let result = ""
     const read = FrameReader.make({
       onBody: (type, bytes) => {
-        if (type !== Frame.Type.Accept) result += Buffer.from(bytes).toString()
+        if (type !== Message.Type.Accept) result += Buffer.from(bytes).toString()
       },
       onEnd: (type) => {
-        if (!Frame.isTerminal(type as Frame.Type)) return
+        if (!Message.isTerminal(type as Message.Type)) return
         socket.destroy()
         resolve(result)
       }

@@ -7,13 +7,13 @@
  */
 import { strict as assert } from "node:assert"
 import * as Net from "node:net"
-import * as Frame from "../../src/wire/Frame.ts"
+import * as Message from "../../src/protocol/Message.ts"
 import * as FrameReader from "../support/FrameReader.ts"
 import * as Workload from "../support/Workload.ts"
 
 const [port = 0, rounds = 0] = process.argv.slice(2).map(Number)
-const request = Frame.encode(Frame.make(Frame.Type.Request, Buffer.from(Workload.format(Workload.endless))))
-const cancel = Frame.encode(Frame.make(Frame.Type.Cancel))
+const request = Message.encode(Message.make(Message.Type.Request, Buffer.from(Workload.format(Workload.endless))))
+const cancel = Message.encode(Message.make(Message.Type.Cancel))
 /** The stream is at full speed once so much of a response has arrived. */
 const fullSpeed = 4 * 1024 * 1024
 const warmup = Math.min(20, rounds)
@@ -31,17 +31,17 @@ const nextRound = () => {
 
 const read = FrameReader.make({
   onHeader: (type, length) => {
-    if (type === Frame.Type.Intermediate) {
+    if (type === Message.Type.Intermediate) {
       streamed += length
       if (streamed <= fullSpeed || sentAt !== undefined) return
       sentAt = process.hrtime.bigint()
       socket.write(cancel)
-    } else if (type !== Frame.Type.CancelAcknowledged) {
-      assert.equal(type, Frame.Type.Accept)
+    } else if (type !== Message.Type.CancelAcknowledged) {
+      assert.equal(type, Message.Type.Accept)
     }
   },
   onEnd: (type) => {
-    if (type !== Frame.Type.CancelAcknowledged) return
+    if (type !== Message.Type.CancelAcknowledged) return
     assert(sentAt !== undefined, "an acknowledgement without a cancel")
     latencies.push(Number(process.hrtime.bigint() - sentAt) / 1e6)
     if (latencies.length < rounds + warmup) return nextRound()

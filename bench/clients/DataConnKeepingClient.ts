@@ -3,4 +3,4 @@
  */
 import * as DataConnClients from "../support/DataConnClients.ts"
 
-await DataConnClients.main("chunks")
+await DataConnClients.main("kept")

@@ -3,4 +3,4 @@
  */
 import * as DataConnClients from "../support/DataConnClients.ts"
 
-await DataConnClients.pool("lentChunks")
+await DataConnClients.pool("released")

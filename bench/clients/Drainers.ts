@@ -2,11 +2,11 @@
  * Clients that read endless responses as fast as they can: `Drainers.ts PORT COUNT`.
  */
 import * as Net from "node:net"
-import * as Frame from "../../src/wire/Frame.ts"
+import * as Message from "../../src/protocol/Message.ts"
 import * as Workload from "../support/Workload.ts"
 
 const [port, count] = process.argv.slice(2).map(Number)
-const request = Frame.encode(Frame.make(Frame.Type.Request, Buffer.from(Workload.format(Workload.endless))))
+const request = Message.encode(Message.make(Message.Type.Request, Buffer.from(Workload.format(Workload.endless))))
 let bytes = 0
 
 for (let i = 0; i < (count ?? 0); i++) {

@@ -5,10 +5,10 @@
 import { strict as assert } from "node:assert"
 import { once } from "node:events"
 import * as Net from "node:net"
-import * as Frame from "../../src/wire/Frame.ts"
+import * as Message from "../../src/protocol/Message.ts"
 
 const [port = 0, count = 0] = process.argv.slice(2).map(Number)
-const heartbeat = Frame.encode(Frame.make(Frame.Type.Heartbeat))
+const heartbeat = Message.encode(Message.make(Message.Type.Heartbeat))
 const atOnce = 200
 let bytes = 0
 

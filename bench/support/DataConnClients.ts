@@ -1,6 +1,5 @@
 /**
- * DataConn's own client: a connection for each user or a pool for all, with a result's chunks as it lends them, or to
- * keep.
+ * DataConn's own client: a connection for each user or a pool for all, with a result's chunks released or kept.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -8,11 +7,12 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Client from "../../src/client/Client.ts"
 import * as ClientPool from "../../src/client/ClientPool.ts"
-import * as Address from "../../src/wire/Address.ts"
+import * as Address from "../../src/net/Address.ts"
+import * as Chunk from "../../src/net/Chunk.ts"
 import * as LoadClient from "./LoadClient.ts"
 
-type Chunks = "chunks" | "lentChunks"
-type Made<E> = Effect.Effect<Client.Client["Service"], E, Scope.Scope>
+type Chunks = "released" | "kept"
+type Made<E> = Effect.Effect<Client.ClientService, E, Scope.Scope>
 
 const settings = { maxFrameSize: 2 ** 21 }
 const server = (port: number): Address.Address => Address.tcp("127.0.0.1", port)
@@ -24,10 +24,13 @@ const connect = async <E>(client: Made<E>, which: Chunks): Promise<LoadClient.Co
     request: (body, onBytes) => {
       let frames = 1
       return Effect.flatMap(request(body), (response) =>
-        Stream.runForEachArray(response[which], (parts) =>
+        Stream.runForEachArray(response.chunks, (parts) =>
           Effect.sync(() => {
             frames += parts.length
-            for (const part of parts) onBytes(part)
+            for (const part of parts) {
+              onBytes(part)
+              if (which === "released") Chunk.release(part)
+            }
           })
         )
       ).pipe(

@@ -8,12 +8,13 @@ import * as Flag from "effect/cli/Flag"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Client from "../client/Client.ts"
 import { defaults } from "../client/Settings.ts"
 import type { Format, Parameters } from "../engine/QueryApi.ts"
-import * as Address from "../wire/Address.ts"
+import * as Address from "../net/Address.ts"
 import * as QueryOutput from "./QueryOutput.ts"
 import * as QueryParameters from "./QueryParameters.ts"
 import * as QueryReport from "./QueryReport.ts"
@@ -58,7 +59,7 @@ const flags = {
     Flag.withMetavar("address"),
     Flag.withDescription(`The server: HOST:PORT, [IPv6]:PORT or unix:PATH. Default: ${defaultServer}`),
     Flag.withDefault(defaultServer),
-    Flag.mapTryCatch((text) => orThrow<Address.Address>(Address.parse(text)), message)
+    Flag.mapTryCatch((text) => Result.getOrThrow(Address.parse(text)), message)
   ),
   format: Flag.ChoiceWithValue("format", formatChoices).pipe(
     Flag.withAlias("f"),
@@ -122,9 +123,9 @@ const run = Effect.fnUntraced(function* (given: Given) {
     })
   yield* Effect.gen(function* () {
     const client = yield* Client.connect(given.server, { heartbeatTolerance: given.heartbeatTolerance })
-    const { chunks, lentChunks } = yield* client.query(request(given, query))
+    const { chunks } = yield* client.query(request(given, query))
     yield* Option.isSome(given.output)
-      ? QueryOutput.toFile(lentChunks, given.output.value)
+      ? QueryOutput.toFile(chunks, given.output.value)
       : QueryOutput.toStdout(counted(chunks), { finalNewline: given.format === formats.json })
   }).pipe(
     Effect.scoped,

@@ -11,6 +11,7 @@ import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
+import * as Chunk from "../net/Chunk.ts"
 
 /** The result could not be written. `target` is the file, or `standard output`. */
 export class OutputError extends Schema.TaggedError<OutputError>()("OutputError", {
@@ -56,8 +57,7 @@ export const toStdout = Effect.fnUntraced(function* <E>(
 })
 
 /**
- * Writes the chunks to a file that appears under its name once it is whole. A chunk is written before the next one
- * is pulled, so that they may be lent.
+ * Writes the chunks to a file that appears under its name once it is whole, and releases them.
  *
  * **Details**
  *
@@ -97,6 +97,8 @@ const writeTo = Effect.fnUntraced(function* <E, R>(
   sync: boolean
 ): Effect.fn.Return<void, E | OutputError, R> {
   const file = yield* failed(open)
-  yield* Stream.runForEach(chunks, (chunk) => failed(file.writeAll(chunk)))
+  yield* Stream.runForEach(chunks, (chunk) =>
+    Effect.map(failed(file.writeAll(chunk)), () => Chunk.release(chunk))
+  )
   if (sync) yield* failed(file.sync)
 })

@@ -4,7 +4,7 @@
  * What the server has to say about a query is none of these: that is a rejected or failed query.
  */
 import * as Schema from "effect/Schema"
-import type { Why } from "./ClientControl.ts"
+import type { Why } from "../protocol/ClientMachine.ts"
 
 /** There is no connection. Nothing was sent. */
 export class ConnectFailed extends Schema.TaggedError<ConnectFailed>()("ConnectFailed", {

@@ -7,22 +7,22 @@
  * replaced. It provides the service of `Client`, so that what uses that need not know.
  */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
-import * as Address from "../wire/Address.ts"
-import * as Limit from "../wire/Limit.ts"
-import * as NetTransport from "../wire/NetTransport.ts"
-import * as Transport from "../wire/Transport.ts"
+import * as Spawner from "../loop/Spawner.ts"
+import * as Timers from "../loop/Timers.ts"
+import * as Address from "../net/Address.ts"
+import * as Tcp from "../net/Tcp.ts"
+import * as Transport from "../net/Transport.ts"
+import type { Why } from "../protocol/ClientMachine.ts"
+import * as Limit from "../settings/Limit.ts"
 import * as Client from "./Client.ts"
 import * as ClientConnection from "./ClientConnection.ts"
-import type { Why } from "./ClientControl.ts"
 import * as ClientError from "./ClientError.ts"
-import * as ClientService from "./ClientService.ts"
+import * as Service from "./ClientService.ts"
 import type { Exchange } from "./Exchange.ts"
 import { Requests, type Supply } from "./Requests.ts"
 import { type PoolSettings, poolDefaults } from "./Settings.ts"
@@ -46,7 +46,7 @@ export const make = (
   connect: Effect.Effect<Socket.Socket, Socket.SocketError, Scope.Scope>,
   settings: Partial<PoolSettings> = {},
   server = "the server"
-): Effect.Effect<Client.Client["Service"], never, Scope.Scope> =>
+): Effect.Effect<Client.ClientService, never, Scope.Scope> =>
   makeOver(
     Effect.flatMap(connect, (socket) => Transport.fromSocket(socket)),
     settings,
@@ -57,42 +57,42 @@ const makeOver = Effect.fnUntraced(function* (
   transport: Transport.Open,
   settings: Partial<PoolSettings>,
   server: string
-): Effect.fn.Return<Client.Client["Service"], never, Scope.Scope> {
+): Effect.fn.Return<Client.ClientService, never, Scope.Scope> {
   const all: PoolSettings = { ...poolDefaults, ...settings }
-  const fork = Effect.runForkWith(yield* Effect.context<never>())
   const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
+  const timers = yield* Timers.use
   const pool = new Pool({
     transport,
     options: ClientConnection.options(all, server),
     maxConnections: Limit.count("maxConnections", all.maxConnections, 1),
     maxQueuedRequests: all.maxQueuedRequests,
     idleTimeoutMillis: Limit.millis("idleTimeout", all.idleTimeout),
-    clock: yield* Clock.Clock,
+    timers,
     scope,
-    fork: (effect) => void Fiber.runIn(fork(effect), scope)
+    spawner: yield* Scope.provide(Spawner.make, scope)
   })
   yield* Effect.addFinalizer(() => pool.close)
-  return Client.Client.of(ClientService.make(pool.requests))
+  return Client.Client.of(Service.make(pool.requests))
 })
 
-interface Parts {
+interface Dependencies {
   readonly transport: Transport.Open
   readonly options: ClientConnection.Options
   readonly maxConnections: number
   readonly maxQueuedRequests: number
   readonly idleTimeoutMillis: number
-  readonly clock: Clock.Clock
+  readonly timers: Timers.Timers
   /** Owns all connections. */
   readonly scope: Scope.Scope
-  /** Runs an effect in that scope. */
-  readonly fork: (effect: Effect.Effect<void>) => void
+  /** Runs effects in that scope. */
+  readonly spawner: Spawner.Spawner
 }
 
 /** What the pool knows of a connection. */
 interface Use {
   /** Whether no request has been sent on it yet, nor could have been for a while. */
   isNew: boolean
-  /** When it last had nothing to do, in milliseconds of the Clock. */
+  /** When it last had nothing to do, in milliseconds of the timers. */
   freeSince: number
   isClosing: boolean
 }
@@ -100,24 +100,27 @@ interface Use {
 /** Makes connections for the requests that wait, and closes those that nobody uses. */
 class Pool implements Supply, ClientConnection.Owner {
   readonly requests: Requests
-  private readonly parts: Parts
+  private readonly dependencies: Dependencies
   private readonly connections = new Map<ClientConnection.ClientConnection, Use>()
   private connecting = 0
-  private isWatched = false
+  /** When the connection that has been free for longest has been so for `idleTimeout`. */
+  private readonly idleDeadline: Timers.Deadline
 
-  constructor(parts: Parts) {
-    const { maxQueuedRequests, options } = parts
-    this.parts = parts
+  constructor(dependencies: Dependencies) {
+    const { maxQueuedRequests, options } = dependencies
+    this.dependencies = dependencies
+    this.idleDeadline = dependencies.timers.deadline(() => this.dropIdle())
     this.requests = new Requests({ server: options.server, maxQueuedRequests }, this)
   }
 
   /** Takes no request any more. */
-  readonly close: Effect.Effect<void> = Effect.sync(() =>
-    this.requests.close(ClientError.closed(this.parts.options.server))
-  )
+  readonly close: Effect.Effect<void> = Effect.sync(() => {
+    this.idleDeadline.clear()
+    this.requests.close(ClientError.closed(this.dependencies.options.server))
+  })
 
   left(): number {
-    return this.parts.maxConnections - this.connections.size
+    return this.dependencies.maxConnections - this.connections.size
   }
 
   wanted(): void {
@@ -125,11 +128,14 @@ class Pool implements Supply, ClientConnection.Owner {
   }
 
   private connect(): void {
-    const { fork, options, scope, transport } = this.parts
+    const { options, scope, spawner, timers, transport } = this.dependencies
     this.connecting++
-    const made = Scope.provide(ClientConnection.make(transport, options, this), scope)
-    // Not on the stack of whoever waits for it.
-    fork(Effect.map(Effect.exit(Effect.andThen(Effect.yieldNow, made)), (exit) => this.connected(exit)))
+    const made = ClientConnection.make(transport, options, this).pipe(
+      Effect.provideService(Timers.Shared, timers),
+      Scope.provide(scope)
+    )
+    // Not on the stack of the request that waits for it.
+    spawner.spawn(Effect.map(Effect.exit(Effect.andThen(Effect.yieldNow, made)), (exit) => this.connected(exit)))
   }
 
   private connected(exit: Exit.Exit<ClientConnection.ClientConnection, ClientError.ClientError>): void {
@@ -160,10 +166,8 @@ class Pool implements Supply, ClientConnection.Owner {
   private offer(connection: ClientConnection.ClientConnection, use: Use): void {
     if (!this.requests.offer(connection)) return
     use.isNew = false
-    use.freeSince = this.parts.clock.currentTimeMillisUnsafe()
-    if (this.isWatched) return
-    this.isWatched = true
-    this.parts.fork(this.watch())
+    use.freeSince = this.dependencies.timers.now()
+    if (this.requests.longestFree === connection) this.watchIdle(use)
   }
 
   ended(connection: ClientConnection.ClientConnection, why: Why, unsent: Exchange | undefined): void {
@@ -183,43 +187,43 @@ class Pool implements Supply, ClientConnection.Owner {
       this.connections.delete(connection)
       this.wanted()
     })
-    this.parts.fork(Effect.andThen(connection.close, closed))
+    this.dependencies.spawner.spawn(Effect.andThen(connection.close, closed))
   }
 
-  /** One sleeping fiber for all that are free, so that a request costs no timer. */
-  private watch(): Effect.Effect<void> {
-    return Effect.gen({ self: this }, function* () {
-      for (;;) {
-        const connection = this.requests.longestFree
-        const use = connection && this.connections.get(connection)
-        if (connection === undefined || use === undefined) break
-        const left = use.freeSince + this.parts.idleTimeoutMillis - this.parts.clock.currentTimeMillisUnsafe()
-        if (left > 0) {
-          yield* Effect.sleep(left)
-        } else {
-          this.drop(connection, use)
-        }
-      }
-      this.isWatched = false
-    })
+  private watchIdle(use: Use): void {
+    this.idleDeadline.set(use.freeSince + this.dependencies.idleTimeoutMillis)
+  }
+
+  /** Closes connections that have been free for too long, and looks again when the next one may have been. */
+  private dropIdle(): void {
+    const { idleTimeoutMillis, timers } = this.dependencies
+    for (;;) {
+      const connection = this.requests.longestFree
+      const use = connection && this.connections.get(connection)
+      if (connection === undefined || use === undefined) return
+      if (use.freeSince + idleTimeoutMillis > timers.now()) return this.watchIdle(use)
+      this.drop(connection, use)
+    }
   }
 
   private notSent(why: Why): Cause.Cause<ClientError.ClientError> {
-    return Cause.fail(ClientError.beforeRequest(this.parts.options, why))
+    return Cause.fail(ClientError.beforeRequest(this.dependencies.options, why))
   }
 }
 
 /** Makes a client of the server at an address, which connects when the first request comes. */
-export const connect = Effect.fnUntraced(function* (
-  address: Address.Address,
+export const connect = (
+  server: Address.Input,
   settings: Partial<PoolSettings> = {}
-): Effect.fn.Return<Client.Client["Service"], never, Scope.Scope> {
-  const timeout = Limit.duration("connectTimeout", settings.connectTimeout ?? poolDefaults.connectTimeout)
-  return yield* makeOver(NetTransport.connect({ address, timeout }), settings, Address.format(address))
-})
+): Effect.Effect<Client.ClientService, Address.AddressError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const address = yield* Effect.fromResult(Address.fromInput(server))
+    const timeout = Limit.duration("connectTimeout", settings.connectTimeout ?? poolDefaults.connectTimeout)
+    return yield* makeOver(Tcp.connect({ address, timeout }), settings, Address.format(address))
+  })
 
 /** Provides a client of the server at an address. */
 export const layerConnect = (
-  address: Address.Address,
+  server: Address.Input,
   settings?: Partial<PoolSettings>
-): Layer.Layer<Client.Client> => Layer.effect(Client.Client, connect(address, settings))
+): Layer.Layer<Client.Client, Address.AddressError> => Layer.effect(Client.Client, connect(server, settings))

@@ -1,5 +1,5 @@
 /**
- * The client's service over its requests: what becomes of an accept, and the streams of a response.
+ * The client's service over its requests: the response that an accept becomes, and its stream.
  */
 import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
@@ -9,17 +9,16 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as QueryApi from "../engine/QueryApi.ts"
 import { QueryFailed } from "../engine/QueryEngine.ts"
-import type { Client, Query, QueryResponse } from "./Client.ts"
+import type { ClientService, Query, QueryResponse } from "./Client.ts"
 import type { ClientError } from "./ClientError.ts"
 import { type Exchange, used } from "./Exchange.ts"
 import type { Requests } from "./Requests.ts"
 
-export const make = (requests: Requests): Client["Service"] => ({
+export const make = (requests: Requests): ClientService => ({
   request: (body) =>
     requests.run(body, (payload, exchange) => ({
       payload,
-      chunks: chunks(exchange, queryFailed, false),
-      lentChunks: chunks(exchange, queryFailed, true)
+      chunks: chunks(exchange, queryFailed)
     })),
   query: (query) => runQuery(requests, query),
   isOpen: () => requests.isOpen
@@ -29,13 +28,12 @@ const queryFailed = (payload: Uint8Array): QueryFailed => new QueryFailed({ payl
 
 const chunks = <E>(
   exchange: Exchange,
-  failed: (payload: Uint8Array) => E,
-  lent: boolean
+  failed: (payload: Uint8Array) => E
 ): Stream.Stream<Uint8Array, E | ClientError> =>
   Stream.fromChannel(
     Channel.fromTransform((_, scope) =>
       Effect.suspend(() => {
-        if (!exchange.claim(lent)) return used
+        if (!exchange.claim()) return used
         const pull = exchange.pull(failed)
         // Nothing is left to cancel.
         if (exchange.ended) return Effect.succeed(pull)
@@ -71,7 +69,6 @@ const respond = (
   }
   return Effect.succeed({
     accepted: accepted.success,
-    chunks: chunks(exchange, QueryApi.decodeError, false),
-    lentChunks: chunks(exchange, QueryApi.decodeError, true)
+    chunks: chunks(exchange, QueryApi.decodeError)
   })
 }

@@ -6,7 +6,8 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type * as Pull from "effect/Pull"
 import { QueryRejected } from "../engine/QueryEngine.ts"
-import type { Waiter } from "../wire/TurnBudget.ts"
+import type { Task } from "../loop/TurnScheduler.ts"
+import * as Chunk from "../net/Chunk.ts"
 import type { ClientError } from "./ClientError.ts"
 
 /** How a response ended. */
@@ -19,12 +20,10 @@ export type End =
 
 export type ChunkBatch = readonly [Uint8Array, ...Array<Uint8Array>]
 
-/** What an exchange asks of whoever has it: the queue of those that wait for a connection, then that connection. */
+/** What an exchange asks of its holder: the queue of those that wait for a connection, then that connection. */
 export interface Line {
   /** The consumer begins to wait for chunks, or wants no more of them. */
   readonly starved: () => void
-  /** The consumer of the response's chunks has done with those of one pull when it pulls again. */
-  readonly lend: (exchange: Exchange) => void
   /** Wants nothing more of the response: cancels it unless it has ended, and waits until it has. */
   readonly finish: (exchange: Exchange) => Effect.Effect<void>
 }
@@ -32,13 +31,13 @@ export interface Line {
 /**
  * Holds what has come until the consumer takes it. One consumer waits at a time: for the accept, then for chunks.
  */
-export class Exchange implements Waiter {
+export class Exchange implements Task {
   readonly body: Uint8Array
   line: Line
   /** Whether the request is on its way: from then on the server ends the response. */
   sent = false
   waits = false
-  behind: Waiter | undefined
+  behind: Task | undefined
   private payload: Uint8Array | undefined
   private chunks: Array<Uint8Array> = []
   private ending: End | undefined
@@ -73,6 +72,7 @@ export class Exchange implements Waiter {
 
   chunk(bytes: Uint8Array): void {
     if (bytes.length > 0 && !this.abandoned) this.chunks.push(bytes)
+    else Chunk.release(bytes)
   }
 
   end(end: End): void {
@@ -95,7 +95,7 @@ export class Exchange implements Waiter {
   abandon(): boolean {
     if (this.abandoned) return false
     this.abandoned = true
-    this.chunks = []
+    for (const chunk of this.chunks.splice(0)) Chunk.release(chunk)
     this.waiter?.()
     if (!this.ended) this.line.starved()
     return true
@@ -148,12 +148,11 @@ export class Exchange implements Waiter {
     }
   }
 
-  /** The one consumer of the chunks is there, to whom they may be lent. Whether it is the first. */
-  claim(lent: boolean): boolean {
-    if (this.claimed) return false
+  /** The one consumer of the chunks is there. Whether it is the first. */
+  claim(): boolean {
+    const isFirst = !this.claimed
     this.claimed = true
-    if (lent && !this.ended) this.line.lend(this)
-    return true
+    return isFirst
   }
 
   /** Pulls the chunks that have come, all of them, and waits if there are none. `failed` makes the error of a failed query. */

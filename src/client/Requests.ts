@@ -1,11 +1,11 @@
 /**
- * The requests of a client, and the connections that are free for them: whoever waits longest is next.
+ * The requests of a client, and the connections that are free for them: the request that waits longest is next.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { QueryRejected } from "../engine/QueryEngine.ts"
-import * as Limit from "../wire/Limit.ts"
+import * as Limit from "../settings/Limit.ts"
 import type { ClientConnection } from "./ClientConnection.ts"
 import * as ClientError from "./ClientError.ts"
 import { Exchange, type Line } from "./Exchange.ts"
@@ -132,8 +132,6 @@ export class Requests implements Line {
 
   // Nothing is read for a request that waits.
   starved(): void {}
-
-  lend(): void {}
 
   /** Nobody wants a request any more that waits. */
   finish(exchange: Exchange): Effect.Effect<void> {

@@ -2,13 +2,13 @@
  * The limits of a client's connection, and of several.
  */
 import type * as Duration from "effect/Duration"
-import * as Frame from "../wire/Frame.ts"
+import * as Message from "../protocol/Message.ts"
 
 /**
  * Sizes are in bytes. A duration may be infinite, which switches the limit off. Connecting dies with a `RangeError`
  * that names the setting whose value is no limit.
  */
-export interface Settings extends Frame.Options {
+export interface Settings extends Message.Options {
   /** How long connecting may take. */
   readonly connectTimeout: Duration.Input
   /**
@@ -18,7 +18,7 @@ export interface Settings extends Frame.Options {
   readonly heartbeatTolerance: Duration.Input
   /** How long the server may take to end a response that was cancelled. */
   readonly cancelTimeout: Duration.Input
-  /** How long the server may take no byte of what is being written. */
+  /** How long the server may take no byte of a write. */
   readonly writeTimeout: Duration.Input
   /** How many requests wait while others are in flight. Those beyond fail. */
   readonly maxQueuedRequests: number
@@ -33,7 +33,7 @@ export interface PoolSettings extends Settings {
 }
 
 export const defaults: Settings = {
-  lengthCounts: Frame.defaultOptions.lengthCounts,
+  lengthCounts: Message.defaultOptions.lengthCounts,
   // The server decides how large its chunks are; memory is used only for what really arrives.
   maxFrameSize: 16 * 1024 * 1024,
   connectTimeout: "10 seconds",

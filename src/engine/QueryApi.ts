@@ -71,6 +71,7 @@ export class QueryAccepted extends Schema.Class<QueryAccepted>("QueryAccepted")(
 /** The codes of rejects and errors. */
 export const ErrorCode = Schema.Literals([
   "bad_request",
+  "too_large",
   "unsupported_version",
   "unsupported_format",
   "not_allowed",
@@ -134,9 +135,8 @@ export interface ResolvedRequest {
  */
 export interface QueryResult {
   readonly columns?: ReadonlyArray<Column> | undefined
-  readonly chunks: Stream.Stream<Uint8Array, QueryError>
   /** See `AcceptedQuery`. */
-  readonly release?: ((chunk: Uint8Array) => void) | undefined
+  readonly chunks: Stream.Stream<Uint8Array, QueryError>
 }
 
 /**
@@ -182,7 +182,6 @@ export const makeEngine = (options: {
             })
           ),
           chunks: Stream.mapError(result.chunks, (error) => new QueryFailed({ payload: encodeError(error) })),
-          release: result.release,
           timeout: resolved.timeout
         }
       },

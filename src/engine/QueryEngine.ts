@@ -47,10 +47,9 @@ export class QueryInitError extends Schema.TaggedError<QueryInitError>()("QueryI
  * emitted and must not be changed afterwards. The stream is pulled ahead of the socket by a bounded number
  * of bytes and no further, so a client that stops reading stops the engine.
  *
- * `release`, where there is one, is called with each chunk, as it was emitted, once its bytes have been sent
- * and nothing refers to them any more, so that the engine may free or reuse its memory: of a large result the
- * garbage collector would otherwise have to find all of it. Chunks that were not sent, and those of a
- * connection whose socket does not tell, are not released.
+ * An engine that wants the memory of a chunk back emits it as an owned one (`Chunk.owned`): it is released once its
+ * bytes have been sent and nothing refers to them any more, or when the response ends without them. Of a large result
+ * the garbage collector would otherwise have to find all of it.
  *
  * `timeout` limits this query, from the request to its end; the shorter of it and the server's
  * `queryTimeout` counts. When it is over the query is interrupted and the response ends with an error.
@@ -58,12 +57,11 @@ export class QueryInitError extends Schema.TaggedError<QueryInitError>()("QueryI
 export interface AcceptedQuery {
   readonly payload: Uint8Array
   readonly chunks: Stream.Stream<Uint8Array, QueryFailed>
-  readonly release?: ((chunk: Uint8Array) => void) | undefined
   readonly timeout?: Duration.Input | undefined
 }
 
 /**
- * The service that answers queries.
+ * What answers queries.
  *
  * **Details**
  *
@@ -71,12 +69,14 @@ export interface AcceptedQuery {
  * cancelled: by the client, by a closed connection or by a stopping server. The scope is the query's own:
  * it closes when the query has ended in whichever way, before the client is told: a finalizer that breaks ends
  * the response of a query that was complete with an error.
+ *
+ * A defect is logged with its cause and answered with the code `internal`.
  */
-export class QueryEngine extends Context.Service<
-  QueryEngine,
-  {
-    readonly init: (
-      request: Uint8Array
-    ) => Effect.Effect<AcceptedQuery, QueryRejected | QueryInitError, Scope.Scope>
-  }
->()("dataconn/engine/QueryEngine") {}
+export interface Engine {
+  readonly init: (
+    request: Uint8Array
+  ) => Effect.Effect<AcceptedQuery, QueryRejected | QueryInitError, Scope.Scope>
+}
+
+/** The service that answers queries; see {@link Engine}. */
+export class QueryEngine extends Context.Service<QueryEngine, Engine>()("dataconn/engine/QueryEngine") {}

@@ -8,8 +8,8 @@ import {
   type ConnectionEvent,
   ConnectionEvents,
   type ConnectionInfo
-} from "../connection/ConnectionEvents.ts"
-import type { ControlReason } from "../connection/Statistics.ts"
+} from "./ConnectionEvents.ts"
+import type { ControlReason } from "./Statistics.ts"
 
 export interface Options {
   /** How many bytes of a body a line shows. */

@@ -8,13 +8,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import * as Alarms from "../connection/Alarms.ts"
-import * as Connection from "../connection/Connection.ts"
-import type { ConnectionInfo } from "../connection/ConnectionEvents.ts"
-import * as QueryLimit from "../connection/QueryLimit.ts"
-import type { Settings } from "../connection/Settings.ts"
+import * as Timers from "../loop/Timers.ts"
+import * as Connection from "./Connection.ts"
+import type { ConnectionInfo } from "./ConnectionEvents.ts"
+import * as QueryLimit from "./QueryLimit.ts"
+import type { Settings } from "./Settings.ts"
 import { QueryEngine } from "../engine/QueryEngine.ts"
-import type * as Transport from "../wire/Transport.ts"
+import type * as Transport from "../net/Transport.ts"
 import * as Admission from "./Admission.ts"
 import { Shutdown } from "./Shutdown.ts"
 
@@ -54,7 +54,7 @@ export const make = Effect.fnUntraced(function* (
   const context = (yield* Effect.context<never>()).pipe(
     Context.add(QueryEngine, yield* QueryEngine),
     Context.add(QueryLimit.QueryLimit, new QueryLimit.Limit(options)),
-    Context.add(Alarms.Shared, yield* Scope.provide(Alarms.make, waking))
+    Context.add(Timers.Shared, yield* Scope.provide(Timers.make, waking))
   )
   const runFork = Effect.runForkWith(context)
   const admission = new Admission.Admission(options)
@@ -75,18 +75,15 @@ export const make = Effect.fnUntraced(function* (
     if (place === undefined) return drop()
     const id = ++count
     const refusing = place === "refused"
-    const connection = Connection.make(transport, {
+    const connection = Connection.serve(transport, {
       info: () => ({ id, ...endpoints(id) }),
       // Whoever is only to be told that there is no place for him must not wait with his request.
       settings: refusing ? { ...options, idleTimeout: options.requestTimeout } : options,
-      refusing: refusing ? "overloaded" : undefined
+      refusing: refusing ? "overloaded" : undefined,
+      shutdown
     })
-    shutdown.add(connection)
-    const leave = Effect.sync(() => {
-      admission.leave(place)
-      shutdown.delete(connection)
-    })
-    Fiber.runIn(runFork(Effect.ensuring(connection.run, leave)), fibers)
+    const leave = Effect.sync(() => admission.leave(place))
+    Fiber.runIn(runFork(Effect.ensuring(connection, leave)), fibers)
   }
 
   return { accept, size: Effect.sync(() => shutdown.size), stopNow: shutdown.now }

@@ -8,11 +8,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { QueryEngine } from "../engine/QueryEngine.ts"
-import * as Address from "../wire/Address.ts"
-import * as NetTransport from "../wire/NetTransport.ts"
+import * as Address from "../net/Address.ts"
+import * as Tcp from "../net/Tcp.ts"
 import * as Connections from "./Connections.ts"
 import * as FileLimit from "./FileLimit.ts"
-import * as Listener from "./Listener.ts"
+import * as Listener from "../net/Listener.ts"
 import * as ServerConfig from "./ServerConfig.ts"
 
 /**
@@ -56,8 +56,7 @@ export const make = Effect.fnUntraced(function* (
   yield* FileLimit.check(config.maxConnections)
   const addresses: Array<Address.Address> = []
   for (const text of config.listen) {
-    const address = Address.parse(text)
-    if (address._tag === "AddressError") return yield* address
+    const address = yield* Effect.fromResult(Address.fromInput(text))
     const listener = yield* Listener.make({
       address,
       backlog: config.backlog,
@@ -75,7 +74,7 @@ export const make = Effect.fnUntraced(function* (
 })
 
 const arrival = (socket: Net.Socket, address: Address.Address): Connections.Arrival => ({
-  transport: NetTransport.make(socket),
+  transport: Tcp.fromSocket(socket),
   endpoints: (id) => endpoints(socket, address, id),
   drop: () => socket.destroy()
 })

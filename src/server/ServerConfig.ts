@@ -5,9 +5,9 @@
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import type * as Duration from "effect/Duration"
-import * as Settings from "../connection/Settings.ts"
-import * as Address from "../wire/Address.ts"
-import { LengthCounts } from "../wire/LengthDelimited.ts"
+import * as Settings from "./Settings.ts"
+import * as Address from "../net/Address.ts"
+import { LengthCounts } from "../framing/LengthDelimited.ts"
 import * as Setting from "./Setting.ts"
 
 /**

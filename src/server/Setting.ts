@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
-import * as Limit from "../wire/Limit.ts"
+import * as Limit from "../settings/Limit.ts"
 
 export interface Setting<A> {
   readonly schema: Schema.ConstraintCodec<A, unknown>

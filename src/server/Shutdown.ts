@@ -5,8 +5,9 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
+import type * as Scope from "effect/Scope"
 
-/** What is told of the stop, and has to end. */
+/** A connection that is told of the stop, and has to end. */
 export interface Member {
   readonly drain: Effect.Effect<void>
   readonly drainExpired: Effect.Effect<void>
@@ -18,20 +19,28 @@ export const goodbye: Duration.Input = "2 seconds"
 export class Shutdown {
   private readonly members = new Set<Member>()
   private readonly empty = Latch.makeUnsafe(true)
+  /** The last that members were told. */
+  private told: keyof Member | undefined
   private readonly hurry = Latch.makeUnsafe(false)
 
   get size(): number {
     return this.members.size
   }
 
-  add(member: Member): void {
-    this.members.add(member)
-    this.empty.closeUnsafe()
-  }
-
-  delete(member: Member): void {
-    this.members.delete(member)
-    if (this.members.size === 0) this.empty.openUnsafe()
+  /** Tells the member of a stop, also of one that is under way, until the scope closes. */
+  join(member: Member): Effect.Effect<void, never, Scope.Scope> {
+    return Effect.acquireRelease(
+      Effect.suspend(() => {
+        this.members.add(member)
+        this.empty.closeUnsafe()
+        return this.told === undefined ? Effect.void : member[this.told]
+      }),
+      () =>
+        Effect.sync(() => {
+          this.members.delete(member)
+          if (this.members.size === 0) this.empty.openUnsafe()
+        })
+    )
   }
 
   /** A drain under way, or the next one, waits for nothing any more. */
@@ -44,7 +53,10 @@ export class Shutdown {
   /** Returns when all members have ended, or have had their time. */
   drain(drainTimeout: Duration.Input): Effect.Effect<void> {
     const tell = (what: keyof Member) =>
-      Effect.forEach([...this.members], (member) => member[what], { discard: true })
+      Effect.suspend(() => {
+        this.told = what
+        return Effect.forEach([...this.members], (member) => member[what], { discard: true })
+      })
     return Effect.gen({ self: this }, function* () {
       yield* tell("drain")
       yield* this.within(drainTimeout)

@@ -16,7 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
-import * as Frame from "../wire/Frame.ts"
+import * as Message from "../protocol/Message.ts"
 
 /** Another message came than the script expects, or none. */
 export class Unexpected extends Schema.TaggedError<Unexpected>()("Unexpected", {
@@ -62,7 +62,7 @@ export interface ScriptedPeer {
   readonly reset: Effect.Effect<void, ScriptedPeerError>
 }
 
-export interface Options extends Partial<Frame.Options> {
+export interface Options extends Partial<Message.Options> {
   /** How long an expected message may take on the Clock. Default infinite. */
   readonly patience?: Duration.Input | undefined
   /** How many messages an error shows. Default 10. */
@@ -79,12 +79,12 @@ const decoder = new TextDecoder()
  *
  * To send a body with a type that may have none throws, as a programming error; `sendBytes` sends anything.
  */
-export const frame = (message: string): Frame.Frame =>
-  Frame.make(message.charCodeAt(0) as Frame.Type, encoder.encode(message.slice(2)))
+export const frame = (message: string): Message.Message =>
+  Message.make(message.charCodeAt(0) as Message.Type, encoder.encode(message.slice(2)))
 
 /** The text that stands for a frame. */
-export const show = ({ body, type }: Frame.Frame): string =>
-  body.length === 0 ? Frame.letter(type) : `${Frame.letter(type)} ${decoder.decode(body)}`
+export const show = ({ body, type }: Message.Message): string =>
+  body.length === 0 ? Message.letter(type) : `${Message.letter(type)} ${decoder.decode(body)}`
 
 const longest = 100
 
@@ -97,11 +97,11 @@ export const make = Effect.fnUntraced(function* (
   options: Options = {}
 ): Effect.fn.Return<ScriptedPeer, Socket.SocketError, Scope.Scope> {
   const { patience = Duration.infinity, shown = 10, ...settings } = options
-  const wire: Frame.Options = { ...Frame.defaultOptions, maxFrameSize: Number.POSITIVE_INFINITY, ...settings }
+  const wire: Message.Options = { ...Message.defaultOptions, maxFrameSize: Number.POSITIVE_INFINITY, ...settings }
   const pull = yield* Socket.readerBytes(socket)
   const writer = yield* socket.writer
-  const frames = Frame.makeDecoder(wire)
-  const pending: Array<Frame.Frame> = []
+  const frames = Message.codec(wire).makeDecoder()
+  const pending: Array<Message.Message> = []
   const conversation: Array<string> = []
   let malformed: string | undefined
 
@@ -147,7 +147,7 @@ export const make = Effect.fnUntraced(function* (
     expect: (...messages) => Effect.forEach(messages, expectOne, { discard: true }),
     send: (...messages) =>
       Effect.gen(function* () {
-        const [first, ...rest] = messages.map((message) => Frame.encode(frame(message), wire))
+        const [first, ...rest] = messages.map((message) => Message.encode(frame(message), wire))
         if (first === undefined) return
         yield* write(messages.join(", "), writer.writeAll([first, ...rest]))
         for (const message of messages) note(`→ ${message}`)

@@ -6,10 +6,10 @@ import type * as Scope from "effect/Scope"
 import * as Client from "../client/Client.ts"
 import type { ClientError } from "../client/ClientError.ts"
 import type { Settings as ClientSettings } from "../client/Settings.ts"
-import * as Connection from "../connection/Connection.ts"
-import * as Settings from "../connection/Settings.ts"
+import * as Connection from "../server/Connection.ts"
+import * as Settings from "../server/Settings.ts"
 import type { QueryEngine } from "../engine/QueryEngine.ts"
-import * as Transport from "../wire/Transport.ts"
+import * as Transport from "../net/Transport.ts"
 import * as MemorySocket from "./MemorySocket.ts"
 
 export interface Options extends MemorySocket.Options {
@@ -25,12 +25,12 @@ export interface Options extends MemorySocket.Options {
  */
 export const connect = Effect.fnUntraced(function* (
   options: Options = {}
-): Effect.fn.Return<Client.Client["Service"], ClientError, QueryEngine | Scope.Scope> {
+): Effect.fn.Return<Client.ClientService, ClientError, QueryEngine | Scope.Scope> {
   const [near, far] = yield* MemorySocket.pair(options)
-  const connection = Connection.make(Transport.fromSocket(near), {
+  const connection = Connection.serve(Transport.fromSocket(near), {
     info: () => ({ id: 1, local: "server", remote: "client" }),
     settings: { ...Settings.defaults, ...options.server }
   })
-  yield* Effect.forkScoped(connection.run)
+  yield* Effect.forkScoped(connection)
   return yield* Client.make(far, options.client)
 })

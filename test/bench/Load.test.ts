@@ -5,7 +5,7 @@ import * as Load from "../../bench/support/Load.ts"
 import * as Native from "../../bench/support/Native.ts"
 import * as Processes from "../../bench/support/Processes.ts"
 import * as Workload from "../../bench/support/Workload.ts"
-import * as Frame from "../../src/wire/Frame.ts"
+import * as Message from "../../src/protocol/Message.ts"
 
 const onThreads: Processes.Command = [...Processes.script("clients/NodeClient"), "--threads=2"]
 const clients = [
@@ -21,16 +21,16 @@ const load: Load.Load = {
 }
 
 /** Answers every request with these frames. */
-const answering = async (frames: ReadonlyArray<Frame.Frame>) => {
-  const bytes = Buffer.concat(frames.map((frame) => Frame.encode(frame)))
+const answering = async (frames: ReadonlyArray<Message.Message>) => {
+  const bytes = Buffer.concat(frames.map((frame) => Message.encode(frame)))
   const server = Net.createServer((socket) => socket.on("data", () => socket.write(bytes)))
   server.listen(0, "127.0.0.1")
   await once(server, "listening")
   return { port: String((server.address() as Net.AddressInfo).port), [Symbol.dispose]: () => server.close() }
 }
 
-const accept = Frame.make(Frame.Type.Accept, Workload.accept)
-const final = (body: Uint8Array) => Frame.make(Frame.Type.Final, body)
+const accept = Message.make(Message.Type.Accept, Workload.accept)
+const final = (body: Uint8Array) => Message.make(Message.Type.Final, body)
 
 const failure = async (run: Promise<Load.Result>): Promise<string> =>
   run.then(
@@ -70,7 +70,7 @@ for (const [what, client] of clients) {
     })
 
     it("fails if a request is rejected", async () => {
-      using server = await answering([Frame.make(Frame.Type.Reject, Buffer.from("{}"))])
+      using server = await answering([Message.make(Message.Type.Reject, Buffer.from("{}"))])
       assert.include(await failure(Load.run(client, server.port, one)), "ended with 1")
     })
   })

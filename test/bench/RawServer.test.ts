@@ -6,10 +6,10 @@ import * as Stream from "effect/Stream"
 import * as Processes from "../../bench/support/Processes.ts"
 import * as Workload from "../../bench/support/Workload.ts"
 import * as Client from "../../src/client/Client.ts"
-import * as Address from "../../src/wire/Address.ts"
+import * as Address from "../../src/net/Address.ts"
 
 const withServer = <A>(
-  use: (client: Client.Client["Service"], port: number) => Effect.Effect<A, unknown>,
+  use: (client: Client.ClientService, port: number) => Effect.Effect<A, unknown>,
   ...args: ReadonlyArray<string>
 ): Promise<A> =>
   Processes.using(Processes.script("servers/RawServer"), args, async (server) => {
@@ -21,7 +21,7 @@ const withServer = <A>(
     )
   })
 
-const result = (client: Client.Client["Service"], workload: Workload.Workload) =>
+const result = (client: Client.ClientService, workload: Workload.Workload) =>
   client.request(Buffer.from(Workload.format(workload))).pipe(
     Effect.flatMap(({ chunks }) => Stream.runCollect(chunks)),
     Effect.map((chunks) => Buffer.concat(chunks)),

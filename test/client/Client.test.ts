@@ -9,7 +9,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Client from "../../src/client/Client.ts"
 import type { Settings } from "../../src/client/Settings.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
-import * as Frame from "../../src/wire/Frame.ts"
+import * as Message from "../../src/protocol/Message.ts"
 import { failure } from "../support/Failure.ts"
 import * as Served from "../support/Served.ts"
 import * as ServerPeer from "../support/ServerPeer.ts"
@@ -310,7 +310,7 @@ describe("a lost connection", () => {
       const opened = yield* open()
       const response = yield* accepted(opened)
       const fiber = yield* Effect.forkChild(Effect.exit(collect(response.chunks)), { startImmediately: true })
-      yield* opened.server.sendBytes(Frame.encode(ServerPeer.frame("F whole")).subarray(0, 8))
+      yield* opened.server.sendBytes(Message.encode(ServerPeer.frame("F whole")).subarray(0, 8))
       yield* opened.server.close
       assert.strictEqual(failure(yield* Fiber.join(fiber)), "ClientError ConnectionLost")
     })
@@ -401,7 +401,7 @@ describe("silence", () => {
       const opened = yield* open({ heartbeatTolerance: "15 seconds" })
       const response = yield* accepted(opened)
       const fiber = yield* Effect.forkChild(Effect.exit(collect(response.chunks)), { startImmediately: true })
-      const frame = Frame.encode(ServerPeer.frame("F whole"))
+      const frame = Message.encode(ServerPeer.frame("F whole"))
       yield* TestClock.adjust("14 seconds")
       yield* opened.server.send("H")
       yield* TestClock.adjust("14 seconds")

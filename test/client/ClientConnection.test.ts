@@ -6,12 +6,12 @@ import * as Latch from "effect/Latch"
 import * as ClientConnection from "../../src/client/ClientConnection.ts"
 import type { ChunkBatch, Exchange } from "../../src/client/Exchange.ts"
 import { Requests } from "../../src/client/Requests.ts"
-import * as Frame from "../../src/wire/Frame.ts"
-import type * as Transport from "../../src/wire/Transport.ts"
+import * as Message from "../../src/protocol/Message.ts"
+import type * as Transport from "../../src/net/Transport.ts"
 import * as ServerPeer from "../support/ServerPeer.ts"
 
 const options: ClientConnection.Options = {
-  ...Frame.defaultOptions,
+  ...Message.defaultOptions,
   server: "the server",
   writeTimeoutMillis: Number.POSITIVE_INFINITY,
   heartbeatToleranceMillis: Number.POSITIVE_INFINITY,
@@ -48,7 +48,7 @@ const open = Effect.fnUntraced(function* () {
     yield* ClientConnection.make(Effect.succeed(transport), options, { freed: () => {}, ended: () => {} })
   )
   const receive = (...frames: ReadonlyArray<string>) => {
-    receiver?.received([Buffer.concat(frames.map((each) => Frame.encode(ServerPeer.frame(each))))])
+    receiver?.received([Buffer.concat(frames.map((each) => Message.encode(ServerPeer.frame(each))))])
   }
   const request = requests.run(new Uint8Array(1), (_, exchange) => exchange)
   return { calls, receive, request, requested: written.await, starved: resumed.await }

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Control from "../../src/client/ClientControl.ts"
-import { Type } from "../../src/wire/Frame.ts"
+import * as Control from "../../src/protocol/ClientMachine.ts"
+import { Type } from "../../src/protocol/Message.ts"
 
 const states = {
   Idle: { _tag: "Idle" },

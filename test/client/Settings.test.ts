@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Client from "../../src/client/Client.ts"
 import * as ClientPool from "../../src/client/ClientPool.ts"
 import { defaults, poolDefaults } from "../../src/client/Settings.ts"
-import * as Address from "../../src/wire/Address.ts"
+import * as Address from "../../src/net/Address.ts"
 import { failure } from "../support/Failure.ts"
 
 const limits = <A extends object>(settings: A) =>

@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
-import * as Alarms from "../../src/connection/Alarms.ts"
+import * as Alarms from "../../src/loop/Timers.ts"
 
 /** A sleeper that notes when it is woken, and then does something. */
 const sleeper = (name: string, log: Array<string>, then?: () => void): Alarms.Sleeper => ({

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Control from "../../src/connection/Control.ts"
-import type { ControlReason } from "../../src/connection/Statistics.ts"
+import * as Control from "../../src/protocol/ServerMachine.ts"
+import type { ControlReason } from "../../src/server/Statistics.ts"
 
 const fresh = Control.initial
 const afterResponse: Control.State = { _tag: "Ready", staleCancel: true, refusing: undefined }

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
-import type { ConnectionEvent } from "../../src/connection/ConnectionEvents.ts"
+import type { ConnectionEvent } from "../../src/server/ConnectionEvents.ts"
 import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import * as Served from "../support/Served.ts"
 

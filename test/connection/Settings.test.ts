@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Settings from "../../src/connection/Settings.ts"
+import * as Settings from "../../src/server/Settings.ts"
 
 describe("the limits of a connection", () => {
   it("are one object for all that have the same settings", () => {

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
-import * as Frame from "../../src/wire/Frame.ts"
+import * as Message from "../../src/protocol/Message.ts"
 import * as Peer from "../support/Peer.ts"
 import * as Served from "../support/Served.ts"
 
@@ -208,7 +208,7 @@ describe("writeTimeout", () => {
 })
 
 describe("requestTimeout", () => {
-  const request = Frame.encode(Peer.request("slowly"))
+  const request = Message.encode(Peer.request("slowly"))
 
   it.effect("ends a connection on which a request dribbles in", () =>
     Effect.gen(function* () {

@@ -9,12 +9,12 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as TestClock from "effect/testing/TestClock"
-import * as Connection from "../../src/connection/Connection.ts"
-import * as Settings from "../../src/connection/Settings.ts"
+import * as Connection from "../../src/server/Connection.ts"
+import * as Settings from "../../src/server/Settings.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as StepEngine from "../../src/testing/StepEngine.ts"
-import * as Transport from "../../src/wire/Transport.ts"
+import * as Transport from "../../src/net/Transport.ts"
 
 const conversations: Record<string, string> = {
   "R, A, I, F: a response": `

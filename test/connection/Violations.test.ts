@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
-import * as Frame from "../../src/wire/Frame.ts"
+import * as Message from "../../src/protocol/Message.ts"
 import * as Peer from "../support/Peer.ts"
 import * as Served from "../support/Served.ts"
 
@@ -55,19 +55,19 @@ const bytes = (...values: ReadonlyArray<number>) => Uint8Array.from(values)
 const type = (letter: string) => letter.charCodeAt(0)
 
 const serverTypes = [
-  Frame.Type.Accept,
-  Frame.Type.Reject,
-  Frame.Type.Intermediate,
-  Frame.Type.Final,
-  Frame.Type.Error,
-  Frame.Type.CancelAcknowledged,
-  Frame.Type.Heartbeat
+  Message.Type.Accept,
+  Message.Type.Reject,
+  Message.Type.Intermediate,
+  Message.Type.Final,
+  Message.Type.Error,
+  Message.Type.CancelAcknowledged,
+  Message.Type.Heartbeat
 ]
 
 const illegal: ReadonlyArray<readonly [name: string, input: Uint8Array, detail: string]> = [
   ...serverTypes.map(
     (server) =>
-      [Frame.name(server), Frame.encode(Frame.make(server)), `${Frame.name(server)} from a client`] as const
+      [Message.name(server), Message.encode(Message.make(server)), `${Message.name(server)} from a client`] as const
   ),
   ["an unknown type", bytes(0, 0, 0, 0, type("x")), "is not a message type"],
   ["a cancel with a body", bytes(1, 0, 0, 0, type("C"), 1), "may have no body"],
@@ -153,7 +153,7 @@ describe("a request", () => {
     Effect.gen(function* () {
       const served = yield* Served.open()
       yield* served.peer.sendBytes(
-        Uint8Array.from([...Frame.encode(Peer.request("one")), ...bytes(0, 0, 0, 0, type("x"))])
+        Uint8Array.from([...Message.encode(Peer.request("one")), ...bytes(0, 0, 0, 0, type("x"))])
       )
       assert.deepStrictEqual(yield* served.peer.rest, ["closed"])
       assert.strictEqual((yield* served.ended).reason, "protocol")
@@ -185,7 +185,7 @@ describe("a request", () => {
     Effect.gen(function* () {
       const served = yield* Served.open({ lengthCounts: "frame" })
       yield* served.steps.step({ _tag: "reject", payload: "no" })
-      const encoded = Frame.encode(Peer.request("one"), { ...Frame.defaultOptions, lengthCounts: "frame" })
+      const encoded = Message.encode(Peer.request("one"), { ...Message.defaultOptions, lengthCounts: "frame" })
       for (const byte of encoded) {
         yield* served.peer.sendBytes(bytes(byte))
         yield* Effect.yieldNow
@@ -217,7 +217,7 @@ describe("a response whose end is still being written", () => {
       yield* served.steps.step(accept, chunk("a"), end)
       yield* served.peer.request("one")
       yield* Served.settle
-      yield* served.peer.send(Frame.make(Frame.Type.Heartbeat))
+      yield* served.peer.send(Message.make(Message.Type.Heartbeat))
       assert.strictEqual((yield* served.ended).reason, "protocol")
       assert.strictEqual(served.tags(), "Opened Request Accepted Aborted Closed")
     })

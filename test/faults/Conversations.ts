@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { Client } from "../../src/client/Client.ts"
 import type { ClientError } from "../../src/client/ClientError.ts"
-import type { Connection } from "../../src/connection/Connection.ts"
+import type { Connection } from "../../src/server/Connection.ts"
 import type { QueryFailed, QueryRejected } from "../../src/engine/QueryEngine.ts"
 import { accept, chunk, end, type Step, type StepEngine } from "../../src/testing/StepEngine.ts"
 

@@ -4,7 +4,7 @@
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import type { ClientError } from "../../src/client/ClientError.ts"
-import type { ConnectionEvent } from "../../src/connection/ConnectionEvents.ts"
+import type { ConnectionEvent } from "../../src/server/ConnectionEvents.ts"
 import type { QueryFailed, QueryRejected } from "../../src/engine/QueryEngine.ts"
 import type * as FaultySocket from "../../src/testing/FaultySocket.ts"
 import type { Conversation } from "./Conversations.ts"

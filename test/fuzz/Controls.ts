@@ -10,7 +10,7 @@ import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as Client from "../../src/client/Client.ts"
-import type * as Address from "../../src/wire/Address.ts"
+import type * as Address from "../../src/net/Address.ts"
 
 const queries: ReadonlyArray<Client.Query> = [
   { query: "SELECT 42 AS answer" },
@@ -23,7 +23,7 @@ const queries: ReadonlyArray<Client.Query> = [
 /** The longest that an answer may take, whatever others do, in milliseconds. */
 export const limitMillis = 5_000
 
-const ask = (client: Client.Client["Service"], query: Client.Query) =>
+const ask = (client: Client.ClientService, query: Client.Query) =>
   Effect.scoped(
     Effect.gen(function* () {
       const { chunks } = yield* client.query(query)

@@ -3,7 +3,7 @@
  * messages, and what is in them.
  */
 import * as QueryApi from "../../src/engine/QueryApi.ts"
-import * as Frame from "../../src/wire/Frame.ts"
+import * as Message from "../../src/protocol/Message.ts"
 import * as Reference from "../wire/reference.ts"
 import * as Bodies from "./Bodies.ts"
 import { Possibilities } from "./Possibilities.ts"
@@ -22,7 +22,7 @@ const layout = {
   byteOrder: "little",
   tagBytes: 1,
   lengthCounts: "body",
-  maxFrameSize: Frame.defaultOptions.maxFrameSize,
+  maxFrameSize: Message.defaultOptions.maxFrameSize,
   checkHeader: (tag: number, length: number) => {
     const letter = String.fromCharCode(tag)
     if (!"RCAJIFEKH".includes(letter)) return { _tag: "UnknownType" }
@@ -34,12 +34,12 @@ const arrivals = (input: Uint8Array): ReadonlyArray<Arrival> => {
   const { ending, frames } = Reference.decode(layout, input)
   let at = 0
   const whole = frames.map(({ body, tag }): Arrival => {
-    at += Frame.headerSize + body.length / 2
+    at += Message.headerSize + body.length / 2
     return { at, letter: String.fromCharCode(tag), body: Reference.bytes(body) }
   })
   return ending === undefined || ending._tag === "EndInsideFrame"
     ? whole
-    : [...whole, { at: at + Frame.headerSize, letter: undefined, body: nothing }]
+    : [...whole, { at: at + Message.headerSize, letter: undefined, body: nothing }]
 }
 
 const rejects: ReadonlyArray<string> = [
@@ -81,8 +81,8 @@ export class Judge {
     }
   }
 
-  received(frame: Frame.Frame): void {
-    const letter = Frame.letter(frame.type)
+  received(frame: Message.Message): void {
+    const letter = Message.letter(frame.type)
     if (letter === "H") return void this.expect(frame.body.length === 0, "H with a body")
     const request = this.requests[this.answered]
     if (request === undefined) return void this.expect(false, `${letter} without a request`)

@@ -4,8 +4,8 @@
 import * as Net from "node:net"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type * as Address from "../../src/wire/Address.ts"
-import * as Frame from "../../src/wire/Frame.ts"
+import type * as Address from "../../src/net/Address.ts"
+import * as Message from "../../src/protocol/Message.ts"
 import { Judge } from "./Judge.ts"
 import * as Script from "./Script.ts"
 
@@ -24,7 +24,7 @@ const patienceMillis = 1_000
 const limitMillis = 20_000
 
 const lastRequest = new TextEncoder().encode('{"version":"v1","query":"SELECT 42 AS answer"}')
-const lastFrame = Frame.encode(Frame.make(Frame.Type.Request, lastRequest))
+const lastFrame = Message.encode(Message.make(Message.Type.Request, lastRequest))
 
 /** A socket whose events wake whoever waits. */
 class Line {
@@ -37,7 +37,7 @@ class Line {
   reads = true
   readonly judge: Judge
   private readonly waiting = new Set<() => void>()
-  private readonly decoder = Frame.makeDecoder({
+  private readonly decoder = Message.makeDecoder({
     lengthCounts: "body",
     maxFrameSize: Number.POSITIVE_INFINITY
   })
@@ -52,7 +52,7 @@ class Line {
   }
 
   private onData(bytes: Uint8Array): void {
-    const frames: Array<Frame.Frame> = []
+    const frames: Array<Message.Message> = []
     const error = this.decoder.push(bytes, frames)
     for (const frame of frames) this.judge.received(frame)
     this.judge.expect(error === undefined, `what is no frame: ${error?.message}`)

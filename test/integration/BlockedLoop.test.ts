@@ -1,13 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
-import * as Frame from "../../src/wire/Frame.ts"
+import * as Message from "../../src/protocol/Message.ts"
 import * as LiveServer from "../support/LiveServer.ts"
 import * as Peer from "../support/Peer.ts"
 import * as Poll from "../support/Poll.ts"
 import * as TinyEngine from "../support/TinyEngine.ts"
 
-const request = (text: string): Uint8Array => Frame.encode(Peer.request(text))
+const request = (text: string): Uint8Array => Message.encode(Peer.request(text))
 
 /** What a client has received once it holds the text, or once its connection is closed. */
 const answer = ({ received, socket }: LiveServer.RawClient, text: string) =>

@@ -33,7 +33,7 @@ const encode = (blocks: number) => new TextEncoder().encode(String(blocks))
 
 /** Reads a result to its end, with `between` after each batch, which must still be what it was then. */
 const read = (
-  client: Client.Client["Service"],
+  client: Client.ClientService,
   blocks: number,
   which: "chunks" | "lentChunks",
   between: Effect.Effect<void>,

@@ -6,8 +6,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Listener from "../../src/server/Listener.ts"
-import * as Address from "../../src/wire/Address.ts"
+import * as Listener from "../../src/net/Listener.ts"
+import * as Address from "../../src/net/Address.ts"
 import * as Folder from "../support/Folder.ts"
 
 const address = (text: string): Address.Address => {

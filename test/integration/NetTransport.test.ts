@@ -8,9 +8,9 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
-import * as Address from "../../src/wire/Address.ts"
-import * as NetTransport from "../../src/wire/NetTransport.ts"
-import type * as Transport from "../../src/wire/Transport.ts"
+import * as Address from "../../src/net/Address.ts"
+import * as NetTransport from "../../src/net/Tcp.ts"
+import type * as Transport from "../../src/net/Transport.ts"
 import * as Poll from "../support/Poll.ts"
 
 /** Has a server listen on loopback, and returns its port. */

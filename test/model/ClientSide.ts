@@ -2,22 +2,22 @@
  * The client's machine and what `ClientConnection` does around it, with the rules that an onlooker holds it to;
  * and, in its place, a client without manners.
  */
-import type * as ClientControl from "../../src/client/ClientControl.ts"
-import * as Frame from "../../src/wire/Frame.ts"
+import type * as ClientControl from "../../src/protocol/ClientMachine.ts"
+import * as Message from "../../src/protocol/Message.ts"
 import { broken, check, type Draft, head, type Letter, length, type Steps } from "./State.ts"
 
 type Step = typeof ClientControl.step
 
-const types: Readonly<Record<Exclude<Letter, "X">, Frame.Type>> = {
-  R: Frame.Type.Request,
-  C: Frame.Type.Cancel,
-  A: Frame.Type.Accept,
-  J: Frame.Type.Reject,
-  I: Frame.Type.Intermediate,
-  F: Frame.Type.Final,
-  E: Frame.Type.Error,
-  K: Frame.Type.CancelAcknowledged,
-  H: Frame.Type.Heartbeat
+const types: Readonly<Record<Exclude<Letter, "X">, Message.Type>> = {
+  R: Message.Type.Request,
+  C: Message.Type.Cancel,
+  A: Message.Type.Accept,
+  J: Message.Type.Reject,
+  I: Message.Type.Intermediate,
+  F: Message.Type.Final,
+  E: Message.Type.Error,
+  K: Message.Type.CancelAcknowledged,
+  H: Message.Type.Heartbeat
 }
 
 /** What the client's machine makes of a letter from the server. */

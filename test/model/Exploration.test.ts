@@ -1,5 +1,5 @@
 import { afterAll, assert, describe, it } from "@effect/vitest"
-import * as Frame from "../../src/wire/Frame.ts"
+import * as Message from "../../src/protocol/Message.ts"
 import * as Explore from "./Explore.ts"
 import * as HostileServer from "./HostileServer.ts"
 import * as Model from "./Model.ts"
@@ -135,7 +135,7 @@ const asked = (): ReadonlyMap<string, ReadonlyMap<string, Act>> => {
       return machines.server(state, event)
     },
     client: (state, event) => {
-      const what = event._tag === "Received" ? Frame.letter(event.type) : event._tag
+      const what = event._tag === "Received" ? Message.letter(event.type) : event._tag
       note(`client: ${what} in ${state._tag}`, [state, event], (given) => given.client(state, event))
       return machines.client(state, event)
     }

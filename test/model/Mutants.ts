@@ -2,9 +2,9 @@
  * The machines with one rule broken at a time. Each wraps the real `step`: only the cells of the table that it
  * names differ.
  */
-import * as ClientControl from "../../src/client/ClientControl.ts"
-import * as Control from "../../src/connection/Control.ts"
-import * as Frame from "../../src/wire/Frame.ts"
+import * as ClientControl from "../../src/protocol/ClientMachine.ts"
+import * as Control from "../../src/protocol/ServerMachine.ts"
+import * as Message from "../../src/protocol/Message.ts"
 import { type Machines, machines } from "./State.ts"
 
 export interface Mutant {
@@ -266,7 +266,7 @@ const client = (
     ...machines,
     client: (state, event) => {
       const step = ClientControl.step(state, event)
-      const what = event._tag === "Received" ? (Frame.letter(event.type) as Letter) : event._tag
+      const what = event._tag === "Received" ? (Message.letter(event.type) as Letter) : event._tag
       const meant = isIn(states, state._tag) && [events].flat().includes(what)
       return (meant ? change({ state, step }) : undefined) ?? step
     }

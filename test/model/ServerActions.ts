@@ -2,7 +2,7 @@
  * The actions of the server's machine, as `Connection` performs them, and the messages that it writes, with the
  * rules that an onlooker holds both to.
  */
-import type * as Control from "../../src/connection/Control.ts"
+import type * as Control from "../../src/protocol/ServerMachine.ts"
 import { check, type Draft, type Letter, type Query } from "./State.ts"
 
 export type Step = typeof Control.step

@@ -2,7 +2,7 @@
  * What may happen on the server's side: what `Connection`, `QueryDriver` and `FrameWriter` do around the machine,
  * and what the table of `src/PROTOCOL.md`, section 2, says about it.
  */
-import type * as Control from "../../src/connection/Control.ts"
+import type * as Control from "../../src/protocol/ServerMachine.ts"
 import { begin, destroy, dispatch, interrupt, type Step, terminalBegun } from "./ServerActions.ts"
 import { broken, check, type Draft, head, type Letter, length, type Query, type Steps } from "./State.ts"
 

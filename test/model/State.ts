@@ -2,8 +2,8 @@
  * One connection as data: both machines, what surrounds them, the wires between them, and what an onlooker
  * remembers in order to judge what happens.
  */
-import * as ClientControl from "../../src/client/ClientControl.ts"
-import * as Control from "../../src/connection/Control.ts"
+import * as ClientControl from "../../src/protocol/ClientMachine.ts"
+import * as Control from "../../src/protocol/ServerMachine.ts"
 import type { Kind, Transition } from "./Explore.ts"
 
 /** The two machines, or what a mutant makes of them. */

@@ -2,8 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as References from "effect/References"
-import { type ConnectionEvent, ConnectionEvents } from "../../src/connection/ConnectionEvents.ts"
-import type { ControlReason } from "../../src/connection/Statistics.ts"
+import { type ConnectionEvent, ConnectionEvents } from "../../src/server/ConnectionEvents.ts"
+import type { ControlReason } from "../../src/server/Statistics.ts"
 import * as ConnectionLog from "../../src/server/ConnectionLog.ts"
 
 const options = { maxBodyLength: 200 }

@@ -3,13 +3,13 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as ClientControl from "../../src/client/ClientControl.ts"
-import type * as Control from "../../src/connection/Control.ts"
-import type * as Heartbeat from "../../src/connection/Heartbeat.ts"
-import type * as QueryLimit from "../../src/connection/QueryLimit.ts"
+import type * as ClientControl from "../../src/protocol/ClientMachine.ts"
+import type * as Control from "../../src/protocol/ServerMachine.ts"
+import type * as Heartbeat from "../../src/server/Heartbeat.ts"
+import type * as QueryLimit from "../../src/server/QueryLimit.ts"
 import type * as Admission from "../../src/server/Admission.ts"
 import type * as Shutdown from "../../src/server/Shutdown.ts"
-import type * as Frame from "../../src/wire/Frame.ts"
+import type * as Message from "../../src/protocol/Message.ts"
 
 export type Change<A> = (real: A) => A
 
@@ -18,7 +18,7 @@ export interface Planted {
   readonly step: Change<typeof Control.step>
   readonly client: Change<typeof ClientControl.step>
   readonly heartbeat: Change<Heartbeat.Options>
-  readonly take: Change<Array<Frame.Frame>>
+  readonly take: Change<Array<Message.Message>>
   /** The chunks that are given back, of all that were offered. */
   readonly sent: (sent: ReadonlyArray<Uint8Array>, offered: ReadonlyArray<Uint8Array>) => typeof sent
   readonly admission: Change<typeof Admission.Admission>

@@ -3,14 +3,14 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { afterEach, vi } from "vitest"
-import type * as ClientControl from "../../src/client/ClientControl.ts"
-import type * as Control from "../../src/connection/Control.ts"
-import type * as Heartbeat from "../../src/connection/Heartbeat.ts"
-import type * as QueryLimit from "../../src/connection/QueryLimit.ts"
-import type * as ResponseBuffer from "../../src/connection/ResponseBuffer.ts"
+import type * as ClientControl from "../../src/protocol/ClientMachine.ts"
+import type * as Control from "../../src/protocol/ServerMachine.ts"
+import type * as Heartbeat from "../../src/server/Heartbeat.ts"
+import type * as QueryLimit from "../../src/server/QueryLimit.ts"
+import type * as ResponseBuffer from "../../src/protocol/Response.ts"
 import type * as Admission from "../../src/server/Admission.ts"
 import type * as Shutdown from "../../src/server/Shutdown.ts"
-import type * as Frame from "../../src/wire/Frame.ts"
+import type * as Message from "../../src/protocol/Message.ts"
 import { bugs, type Planted } from "./Bugs.ts"
 import * as Reduction from "./Reduction.ts"
 import * as Search from "./Search.ts"
@@ -32,25 +32,25 @@ const { planted, sound } = vi.hoisted(() => {
   return { planted: { ...sound }, sound }
 })
 
-vi.mock("../../src/connection/Control.ts", async (original) => {
+vi.mock("../../src/protocol/ServerMachine.ts", async (original) => {
   const real = await original<typeof Control>()
   const step: typeof real.step = (state, event) => planted.step(real.step)(state, event)
   return { ...real, step }
 })
 
-vi.mock("../../src/client/ClientControl.ts", async (original) => {
+vi.mock("../../src/protocol/ClientMachine.ts", async (original) => {
   const real = await original<typeof ClientControl>()
   const step: typeof real.step = (state, event) => planted.client(real.step)(state, event)
   return { ...real, step }
 })
 
-vi.mock("../../src/connection/Heartbeat.ts", async (original) => {
+vi.mock("../../src/server/Heartbeat.ts", async (original) => {
   const real = await original<typeof Heartbeat>()
   const make: typeof real.make = (options) => real.make(planted.heartbeat(options))
   return { ...real, make }
 })
 
-vi.mock("../../src/connection/ResponseBuffer.ts", async (original) => {
+vi.mock("../../src/protocol/Response.ts", async (original) => {
   const real = await original<typeof ResponseBuffer>()
   class Buffer extends real.ResponseBuffer {
     private readonly offered: Array<Uint8Array> = []
@@ -58,7 +58,7 @@ vi.mock("../../src/connection/ResponseBuffer.ts", async (original) => {
       this.offered.push(...chunks)
       super.offer(chunks)
     }
-    override take(written: number): Array<Frame.Frame> {
+    override take(written: number): Array<Message.Message> {
       return planted.take(super.take(written))
     }
     override sent(): ReadonlyArray<Uint8Array> {
@@ -81,7 +81,7 @@ vi.mock("../../src/server/Shutdown.ts", async (original) => {
   return { ...real, Shutdown: new Proxy(real.Shutdown, { construct }) }
 })
 
-vi.mock("../../src/connection/QueryLimit.ts", async (original) => {
+vi.mock("../../src/server/QueryLimit.ts", async (original) => {
   const real = await original<typeof QueryLimit>()
   const construct = (Real: typeof real.Limit, [options]: [QueryLimit.Options]) =>
     new (planted.limit(Real))(options)

@@ -3,7 +3,7 @@
  * clients do, how bad the network is, what the server's limits are and when it stops. Times are in
  * milliseconds.
  */
-import * as Settings from "../../src/connection/Settings.ts"
+import * as Settings from "../../src/server/Settings.ts"
 import type * as Connections from "../../src/server/Connections.ts"
 import type { Conditions } from "./Network.ts"
 import type { Random } from "./Random.ts"

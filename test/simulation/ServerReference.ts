@@ -3,7 +3,7 @@
  * stops. What happens within one moment of the clock has no order here, so a server that is between two steps
  * has the benefit of the doubt until everything that can run has run.
  */
-import { millis } from "../../src/connection/Settings.ts"
+import { millis } from "../../src/server/Settings.ts"
 import type { Place } from "../../src/server/Admission.ts"
 import * as Shutdown from "../../src/server/Shutdown.ts"
 import type { Reference } from "./Reference.ts"

@@ -1,7 +1,7 @@
 /**
  * The frames in a stream of bytes, read independently of the code under test.
  */
-import type { LengthCounts } from "../../src/wire/LengthDelimited.ts"
+import type { LengthCounts } from "../../src/framing/LengthDelimited.ts"
 
 export interface Message {
   /** The letter of its type (PROTOCOL.md §1). */

@@ -5,7 +5,7 @@ import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Address from "../../src/wire/Address.ts"
+import * as Address from "../../src/net/Address.ts"
 import type * as Catalogue from "./Catalogue.ts"
 import type * as Tally from "./Tally.ts"
 

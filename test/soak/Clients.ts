@@ -4,7 +4,7 @@
  */
 import { createInterface } from "node:readline"
 import * as Effect from "effect/Effect"
-import * as Address from "../../src/wire/Address.ts"
+import * as Address from "../../src/net/Address.ts"
 import { Random } from "../simulation/Random.ts"
 import * as Tally from "./Tally.ts"
 import * as Worker from "./Worker.ts"

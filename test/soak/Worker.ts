@@ -11,7 +11,7 @@ import * as Stream from "effect/Stream"
 import * as Client from "../../src/client/Client.ts"
 import type { ClientError } from "../../src/client/ClientError.ts"
 import type * as QueryApi from "../../src/engine/QueryApi.ts"
-import type * as Address from "../../src/wire/Address.ts"
+import type * as Address from "../../src/net/Address.ts"
 import type { Random } from "../simulation/Random.ts"
 import * as Catalogue from "./Catalogue.ts"
 import * as Tally from "./Tally.ts"
@@ -25,7 +25,7 @@ export interface Options {
   readonly tally: Tally.Tally
 }
 
-type Connected = Client.Client["Service"]
+type Connected = Client.ClientService
 
 const pause = ({ pace, random }: Options, least: number, most: number): Effect.Effect<void> =>
   Effect.suspend(() => Effect.sleep(pace * random.between(least, most)))

@@ -5,13 +5,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
-import * as Frame from "../../src/wire/Frame.ts"
+import * as Message from "../../src/protocol/Message.ts"
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
 export interface Peer {
-  readonly send: (...frames: ReadonlyArray<Frame.Frame>) => Effect.Effect<void>
+  readonly send: (...frames: ReadonlyArray<Message.Message>) => Effect.Effect<void>
   readonly sendBytes: (bytes: Uint8Array) => Effect.Effect<void>
   readonly request: (body: string) => Effect.Effect<void>
   readonly cancel: Effect.Effect<void>
@@ -27,14 +27,14 @@ export interface Peer {
   readonly reset: Effect.Effect<void>
 }
 
-export const show = (frame: Frame.Frame): string =>
+export const show = (frame: Message.Message): string =>
   frame.body.length === 0
-    ? Frame.letter(frame.type)
-    : `${Frame.letter(frame.type)} ${decoder.decode(frame.body)}`
+    ? Message.letter(frame.type)
+    : `${Message.letter(frame.type)} ${decoder.decode(frame.body)}`
 
-export const request = (body: string): Frame.Frame => Frame.make(Frame.Type.Request, encoder.encode(body))
+export const request = (body: string): Message.Message => Message.make(Message.Type.Request, encoder.encode(body))
 
-export const cancel: Frame.Frame = Frame.make(Frame.Type.Cancel)
+export const cancel: Message.Message = Message.make(Message.Type.Cancel)
 
 export const make = Effect.fnUntraced(function* (
   socket: Socket.Socket
@@ -42,8 +42,8 @@ export const make = Effect.fnUntraced(function* (
   const { pull } = yield* socket.reader
   const writing = yield* Scope.fork(yield* Effect.scope)
   const writer = yield* Scope.provide(socket.writer, writing)
-  const frames = Frame.makeDecoder({ ...Frame.defaultOptions, maxFrameSize: Number.POSITIVE_INFINITY })
-  const pending: Array<Frame.Frame> = []
+  const frames = Message.makeDecoder({ ...Message.defaultOptions, maxFrameSize: Number.POSITIVE_INFINITY })
+  const pending: Array<Message.Message> = []
   const next: Effect.Effect<string> = Effect.suspend(() => {
     const frame = pending.shift()
     if (frame !== undefined) return Effect.succeed(show(frame))
@@ -67,8 +67,8 @@ export const make = Effect.fnUntraced(function* (
   })
   // A connection that the server has closed takes nothing more; what the server did shows in what comes back.
   const sendBytes = (bytes: Uint8Array) => Effect.ignore(writer.write(bytes))
-  const send = (...batch: ReadonlyArray<Frame.Frame>) =>
-    Effect.ignore(writer.writeAll(batch.map((frame) => Frame.encode(frame)) as [Uint8Array]))
+  const send = (...batch: ReadonlyArray<Message.Message>) =>
+    Effect.ignore(writer.writeAll(batch.map((frame) => Message.encode(frame)) as [Uint8Array]))
   return {
     send,
     sendBytes,

@@ -9,12 +9,12 @@ import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import * as Connection from "../../src/connection/Connection.ts"
-import { ConnectionEvents } from "../../src/connection/ConnectionEvents.ts"
-import * as Settings from "../../src/connection/Settings.ts"
+import * as Connection from "../../src/server/Connection.ts"
+import { ConnectionEvents } from "../../src/server/ConnectionEvents.ts"
+import * as Settings from "../../src/server/Settings.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
-import * as Transport from "../../src/wire/Transport.ts"
+import * as Transport from "../../src/net/Transport.ts"
 
 const encoder = new TextEncoder()
 const line = encoder.encode(`${"x".repeat(99)}\n`)

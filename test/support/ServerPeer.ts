@@ -4,9 +4,9 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
-import * as Frame from "../../src/wire/Frame.ts"
-import * as FrameSocket from "../../src/wire/FrameSocket.ts"
-import * as Transport from "../../src/wire/Transport.ts"
+import * as Message from "../../src/protocol/Message.ts"
+import * as FrameSocket from "../../src/framing/FramedConnection.ts"
+import * as Transport from "../../src/net/Transport.ts"
 import * as Peer from "./Peer.ts"
 
 const encoder = new TextEncoder()
@@ -24,18 +24,18 @@ export interface ServerPeer {
 }
 
 /** The frame that `Peer.show` shows so. */
-export const frame = (text: string): Frame.Frame =>
-  Frame.make(text.charCodeAt(0) as Frame.Type, encoder.encode(text.slice(2)))
+export const frame = (text: string): Message.Message =>
+  Message.make(text.charCodeAt(0) as Message.Type, encoder.encode(text.slice(2)))
 
 export const make = Effect.fnUntraced(function* (
   socket: Socket.Socket
 ): Effect.fn.Return<ServerPeer, Socket.SocketError, Scope.Scope> {
   const frames = yield* FrameSocket.make(yield* Transport.fromSocket(socket), {
-    ...Frame.defaultOptions,
+    ...Message.defaultOptions,
     writeTimeoutMillis: Number.POSITIVE_INFINITY
   })
   const raw = yield* socket.writer
-  const pending: Array<Frame.Frame> = []
+  const pending: Array<Message.Message> = []
   const next: Effect.Effect<string> = Effect.suspend(() => {
     const first = pending.shift()
     if (first !== undefined) return Effect.succeed(Peer.show(first))

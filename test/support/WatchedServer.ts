@@ -5,7 +5,7 @@
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Address from "../../src/wire/Address.ts"
+import * as Address from "../../src/net/Address.ts"
 import * as Dataconn from "./Dataconn.ts"
 import * as Folder from "./Folder.ts"
 import type * as Gauge from "./Gauge.ts"

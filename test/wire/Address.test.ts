@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Address from "../../src/wire/Address.ts"
+import * as Address from "../../src/net/Address.ts"
 
 const tcp = (host: string, port: number) => ({ _tag: "Tcp", host, port }) as const
 const unix = (path: string) => ({ _tag: "Unix", path }) as const

@@ -1,22 +1,22 @@
 import * as Schema from "effect/Schema"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import * as Frame from "../../src/wire/Frame.ts"
+import * as Message from "../../src/protocol/Message.ts"
 import * as Reference from "./reference.ts"
 import * as Transcripts from "./transcripts.ts"
 
-const types = Object.values(Frame.Type)
+const types = Object.values(Message.Type)
 const withoutBody = "CKH"
 
-const optionsOf = (transcript: Partial<Frame.Options>): Frame.Options => ({
-  lengthCounts: transcript.lengthCounts ?? Frame.defaultOptions.lengthCounts,
-  maxFrameSize: transcript.maxFrameSize ?? Frame.defaultOptions.maxFrameSize
+const optionsOf = (transcript: Partial<Message.Options>): Message.Options => ({
+  lengthCounts: transcript.lengthCounts ?? Message.defaultOptions.lengthCounts,
+  maxFrameSize: transcript.maxFrameSize ?? Message.defaultOptions.maxFrameSize
 })
 
-const decode = (options: Frame.Options, chunks: ReadonlyArray<Uint8Array>) => {
-  const decoder = Frame.makeDecoder(options)
-  const frames: Array<Frame.Frame> = []
-  let error: Frame.FrameError | undefined
+const decode = (options: Message.Options, chunks: ReadonlyArray<Uint8Array>) => {
+  const decoder = Message.makeDecoder(options)
+  const frames: Array<Message.Message> = []
+  let error: Message.FrameError | undefined
   for (const chunk of chunks) {
     const next = decoder.push(chunk, frames)
     if (error !== undefined) expect(next).toBe(error)
@@ -42,13 +42,13 @@ const splits = (input: Uint8Array): Array<Array<Uint8Array>> =>
 describe("transcripts", () => {
   it("cover every type, with and without a body", () => {
     const seen = new Set(Transcripts.good.map(({ letter, body }) => letter + (body === "" ? "" : "+")))
-    const expected = types.map(Frame.letter).flatMap((l) => (withoutBody.includes(l) ? [l] : [l, `${l}+`]))
+    const expected = types.map(Message.letter).flatMap((l) => (withoutBody.includes(l) ? [l] : [l, `${l}+`]))
     expect([...seen].sort()).toEqual(expected.sort())
   })
 
   it("cover every reason", () => {
     const seen = new Set(Transcripts.bad.map(({ reason }) => reason._tag))
-    expect(seen.size).toBe(Frame.FrameErrorReason.members.length)
+    expect(seen.size).toBe(Message.FrameErrorReason.members.length)
   })
 
   it.each(Transcripts.good)("decode and encode: $what", (good) => {
@@ -56,22 +56,22 @@ describe("transcripts", () => {
     for (const chunks of splits(input)) {
       const { error, frames } = decode(optionsOf(good), chunks)
       expect(error).toBeUndefined()
-      expect(frames.map(({ type, body }) => [Frame.letter(type), text(body)])).toEqual([
+      expect(frames.map(({ type, body }) => [Message.letter(type), text(body)])).toEqual([
         [good.letter, good.body]
       ])
     }
-    const frame = Frame.make(good.letter.charCodeAt(0) as Frame.Type, Buffer.from(good.body))
-    expect(Reference.hex(Frame.encode(frame, optionsOf(good)))).toBe(Reference.hex(input))
-    expect(Frame.size(frame)).toBe(input.length)
-    const header = Frame.header(optionsOf(good), frame.type, frame.body.length)
-    expect(header).toEqual(input.subarray(0, Frame.headerSize))
+    const frame = Message.make(good.letter.charCodeAt(0) as Message.Type, Buffer.from(good.body))
+    expect(Reference.hex(Message.encode(frame, optionsOf(good)))).toBe(Reference.hex(input))
+    expect(Message.size(frame)).toBe(input.length)
+    const header = Message.header(optionsOf(good), frame.type, frame.body.length)
+    expect(header).toEqual(input.subarray(0, Message.headerSize))
   })
 
   it.each(Transcripts.bad)("are refused: $what", (bad) => {
     for (const chunks of splits(Reference.bytes(bad.hex))) {
       const { error, frames } = decode(optionsOf(bad), chunks)
-      expect(frames.map(({ type }) => Frame.letter(type)).join("")).toBe(bad.frames)
-      expect(error).toBeInstanceOf(Frame.FrameError)
+      expect(frames.map(({ type }) => Message.letter(type)).join("")).toBe(bad.frames)
+      expect(error).toBeInstanceOf(Message.FrameError)
       expect({ ...error?.reason }).toEqual(bad.reason)
       expect(error?.message).toMatch(bad.names)
       expect(error?.message).toBe(error?.reason.message)
@@ -81,10 +81,10 @@ describe("transcripts", () => {
   it("decode and encode one after the other", () => {
     const inOneWay = Transcripts.good.filter(({ lengthCounts }) => lengthCounts === undefined)
     const input = Reference.concat(inOneWay.map(({ hex }) => Reference.bytes(hex)))
-    const { error, frames } = decode(Frame.defaultOptions, [input])
+    const { error, frames } = decode(Message.defaultOptions, [input])
     expect(error).toBeUndefined()
-    expect(frames.map(({ type }) => Frame.letter(type))).toEqual(inOneWay.map(({ letter }) => letter))
-    expect(Reference.hex(Reference.concat(frames.map((frame) => Frame.encode(frame))))).toBe(
+    expect(frames.map(({ type }) => Message.letter(type))).toEqual(inOneWay.map(({ letter }) => letter))
+    expect(Reference.hex(Reference.concat(frames.map((frame) => Message.encode(frame))))).toBe(
       Reference.hex(input)
     )
   })
@@ -93,14 +93,14 @@ describe("transcripts", () => {
 describe("decoding", () => {
   it("refuses every type but the nine", () => {
     for (let type = 0; type < 256; type++) {
-      const { error } = decode(Frame.defaultOptions, [Uint8Array.of(0, 0, 0, 0, type)])
-      if (types.includes(type as Frame.Type)) expect(error).toBeUndefined()
-      else expect(error?.reason).toEqual(new Frame.UnknownType({ type }))
+      const { error } = decode(Message.defaultOptions, [Uint8Array.of(0, 0, 0, 0, type)])
+      if (types.includes(type as Message.Type)) expect(error).toBeUndefined()
+      else expect(error?.reason).toEqual(new Message.UnknownType({ type }))
     }
   })
 
   it("agrees with the reference on arbitrary input, arbitrarily split", () => {
-    const letters = types.map(Frame.letter).join("")
+    const letters = types.map(Message.letter).join("")
     const checkHeader = (type: number, length: number) => {
       if (!letters.includes(String.fromCharCode(type))) return { _tag: "UnknownType", type }
       const refused = length > 0 && withoutBody.includes(String.fromCharCode(type))
@@ -123,7 +123,7 @@ describe("decoding", () => {
           parts.map((p) =>
             p instanceof Uint8Array
               ? p
-              : Reference.encode(layout, p[0], Frame.hasBody(p[0]) ? p[1] : new Uint8Array(0))
+              : Reference.encode(layout, p[0], Message.hasBody(p[0]) ? p[1] : new Uint8Array(0))
           )
         )
         const { error, frames } = decode({ lengthCounts, maxFrameSize }, Reference.split(stream, cuts))
@@ -138,16 +138,16 @@ describe("decoding", () => {
   })
 
   it("gives views of the chunk", () => {
-    const chunk = Frame.encode(Frame.make(Frame.Type.Intermediate, Buffer.from("[1,")))
-    const [frame] = decode(Frame.defaultOptions, [chunk]).frames
+    const chunk = Message.encode(Message.make(Message.Type.Intermediate, Buffer.from("[1,")))
+    const [frame] = decode(Message.defaultOptions, [chunk]).frames
     expect(frame?.body.buffer).toBe(chunk.buffer)
   })
 
   it("appends to the array given with each chunk", () => {
-    const decoder = Frame.makeDecoder()
-    const heartbeat = Frame.encode(Frame.make(Frame.Type.Heartbeat))
-    const first: Array<Frame.Frame> = []
-    const second: Array<Frame.Frame> = []
+    const decoder = Message.makeDecoder()
+    const heartbeat = Message.encode(Message.make(Message.Type.Heartbeat))
+    const first: Array<Message.Message> = []
+    const second: Array<Message.Message> = []
     decoder.push(heartbeat, first)
     decoder.push(heartbeat, second)
     decoder.push(heartbeat, first)
@@ -156,20 +156,20 @@ describe("decoding", () => {
 })
 
 describe("decoding with split chunks", () => {
-  const chunkTypes: ReadonlyArray<Frame.Type> = [Frame.Type.Intermediate, Frame.Type.Final]
-  const isChunk = (type: Frame.Type) => chunkTypes.includes(type)
+  const chunkTypes: ReadonlyArray<Message.Type> = [Message.Type.Intermediate, Message.Type.Final]
+  const isChunk = (type: Message.Type) => chunkTypes.includes(type)
   const frame = fc.record({
-    type: fc.constantFrom(Frame.Type.Accept, Frame.Type.Intermediate, Frame.Type.Final, Frame.Type.Error),
+    type: fc.constantFrom(Message.Type.Accept, Message.Type.Intermediate, Message.Type.Final, Message.Type.Error),
     body: fc.uint8Array({ maxLength: 40 })
   })
 
   /** Frames with the parts of a chunk put together again: those up to the one that has its type. */
-  const joined = (frames: ReadonlyArray<Frame.Frame>, sent: ReadonlyArray<Frame.Frame>) => {
+  const joined = (frames: ReadonlyArray<Message.Message>, sent: ReadonlyArray<Message.Message>) => {
     const left = [...frames]
     return sent.map(({ body, type }) => {
       const parts: Array<number> = []
       while (isChunk(type) && left[0] !== undefined && parts.length + left[0].body.length < body.length) {
-        expect(left[0].type).toBe(Frame.Type.Intermediate)
+        expect(left[0].type).toBe(Message.Type.Intermediate)
         parts.push(...(left.shift()?.body ?? []))
       }
       const last = left.shift()
@@ -180,9 +180,9 @@ describe("decoding with split chunks", () => {
   it("gives the same chunks in parts, as they arrive, and all other bodies whole", () => {
     fc.assert(
       fc.property(fc.array(frame, { maxLength: 6 }), fc.array(fc.nat(300)), (sent, cuts) => {
-        const bytes = Uint8Array.from(sent.flatMap((one) => [...Frame.encode(one)]))
-        const decoder = Frame.makeDecoder({ ...Frame.defaultOptions, splitChunks: true })
-        const frames: Array<Frame.Frame> = []
+        const bytes = Uint8Array.from(sent.flatMap((one) => [...Message.encode(one)]))
+        const decoder = Message.makeDecoder({ ...Message.defaultOptions, splitChunks: true })
+        const frames: Array<Message.Message> = []
         const ends = [...cuts.filter((cut) => cut < bytes.length).sort((a, b) => a - b), bytes.length]
         let start = 0
         for (const end of ends) {
@@ -196,11 +196,11 @@ describe("decoding with split chunks", () => {
   })
 
   it("hands a part out before the rest has come, and still knows an end inside the frame", () => {
-    const decoder = Frame.makeDecoder({ ...Frame.defaultOptions, splitChunks: true })
-    const bytes = Frame.encode(Frame.make(Frame.Type.Final, Uint8Array.of(1, 2, 3)))
-    const frames: Array<Frame.Frame> = []
+    const decoder = Message.makeDecoder({ ...Message.defaultOptions, splitChunks: true })
+    const bytes = Message.encode(Message.make(Message.Type.Final, Uint8Array.of(1, 2, 3)))
+    const frames: Array<Message.Message> = []
     decoder.push(bytes.subarray(0, 7), frames)
-    expect(frames).toEqual([{ type: Frame.Type.Intermediate, body: Uint8Array.of(1, 2) }])
+    expect(frames).toEqual([{ type: Message.Type.Intermediate, body: Uint8Array.of(1, 2) }])
     expect(decoder.partial).toBe(true)
     expect(decoder.end()?.message).toBe("The input ended inside a frame, 7 of 8 bytes into it")
   })
@@ -209,27 +209,27 @@ describe("decoding with split chunks", () => {
 describe("encoding", () => {
   it("throws when a type that may have no body is given one", () => {
     for (const type of types) {
-      const frame = Frame.make(type, Uint8Array.of(1))
-      if (Frame.hasBody(type)) expect(Frame.encode(frame)).toHaveLength(6)
-      else expect(() => Frame.encode(frame)).toThrow(`(${Frame.letter(type)}) may have no body`)
+      const frame = Message.make(type, Uint8Array.of(1))
+      if (Message.hasBody(type)) expect(Message.encode(frame)).toHaveLength(6)
+      else expect(() => Message.encode(frame)).toThrow(`(${Message.letter(type)}) may have no body`)
     }
   })
 
   it("throws when the length does not fit its field", () => {
     const longest = 0xffffffff
-    expect(Reference.hex(Frame.header(Frame.defaultOptions, Frame.Type.Final, longest))).toBe("ffffffff46")
-    const counting = { ...Frame.defaultOptions, lengthCounts: "typeAndBody" as const }
-    expect(() => Frame.header(counting, Frame.Type.Final, longest)).toThrow(/fieldWidth of 4/)
+    expect(Reference.hex(Message.header(Message.defaultOptions, Message.Type.Final, longest))).toBe("ffffffff46")
+    const counting = { ...Message.defaultOptions, lengthCounts: "typeAndBody" as const }
+    expect(() => Message.header(counting, Message.Type.Final, longest)).toThrow(/fieldWidth of 4/)
   })
 })
 
 describe("the types", () => {
   it("are the table of PROTOCOL.md §1", () => {
     const table = types.map((type) => [
-      Frame.letter(type),
-      Frame.name(type),
-      Frame.hasBody(type),
-      Frame.isTerminal(type)
+      Message.letter(type),
+      Message.name(type),
+      Message.hasBody(type),
+      Message.isTerminal(type)
     ])
     expect(table).toEqual([
       ["R", "Request", true, false],
@@ -249,9 +249,9 @@ describe("FrameError", () => {
   it("survives encoding and decoding with its reason", () => {
     for (const bad of Transcripts.bad) {
       const { error } = decode(optionsOf(bad), [Reference.bytes(bad.hex)])
-      const json = JSON.stringify(Schema.encodeUnknownSync(Frame.FrameError)(error))
-      const again = Schema.decodeUnknownSync(Frame.FrameError)(JSON.parse(json))
-      expect(again).toBeInstanceOf(Frame.FrameError)
+      const json = JSON.stringify(Schema.encodeUnknownSync(Message.FrameError)(error))
+      const again = Schema.decodeUnknownSync(Message.FrameError)(JSON.parse(json))
+      expect(again).toBeInstanceOf(Message.FrameError)
       expect(again.message).toBe(error?.message)
     }
   })

@@ -4,21 +4,21 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
-import * as Frame from "../../src/wire/Frame.ts"
-import * as FrameSocket from "../../src/wire/FrameSocket.ts"
-import * as Transport from "../../src/wire/Transport.ts"
+import * as Message from "../../src/protocol/Message.ts"
+import * as FrameSocket from "../../src/framing/FramedConnection.ts"
+import * as Transport from "../../src/net/Transport.ts"
 import * as FakeSocket from "../support/FakeSocket.ts"
 import * as Peer from "../support/Peer.ts"
 
-const a = Frame.encode(Peer.request("a"))
-const b = Frame.encode(Peer.request("bb"))
-const cancel = Frame.encode(Peer.cancel)
+const a = Message.encode(Peer.request("a"))
+const b = Message.encode(Peer.request("bb"))
+const cancel = Message.encode(Peer.cancel)
 const join = (...parts: ReadonlyArray<Uint8Array>) => Uint8Array.from(parts.flatMap((part) => [...part]))
 
 const open = Effect.fnUntraced(function* (options: Partial<FrameSocket.Options> = {}) {
   const fake = FakeSocket.make()
   const frames = yield* FrameSocket.make(yield* Transport.fromSocket(fake.socket), {
-    ...Frame.defaultOptions,
+    ...Message.defaultOptions,
     writeTimeoutMillis: Number.POSITIVE_INFINITY,
     ...options
   })
@@ -140,7 +140,7 @@ describe("a pull", () => {
   it.effect("reads nothing ahead of itself", () =>
     Effect.gen(function* () {
       const [near, far] = yield* MemorySocket.pair({ capacity: 10 })
-      const options = { ...Frame.defaultOptions, writeTimeoutMillis: Number.POSITIVE_INFINITY }
+      const options = { ...Message.defaultOptions, writeTimeoutMillis: Number.POSITIVE_INFINITY }
       const reading = yield* FrameSocket.make(yield* Transport.fromSocket(near), options)
       const writing = yield* FrameSocket.make(yield* Transport.fromSocket(far), options)
       const write = yield* Effect.forkChild(writing.writer.write(() => [Peer.request("x".repeat(50))]))

@@ -7,32 +7,32 @@ import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Scheduler from "effect/Scheduler"
 import * as TestClock from "effect/testing/TestClock"
-import * as Settings from "../../src/connection/Settings.ts"
+import * as Settings from "../../src/server/Settings.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
-import * as Frame from "../../src/wire/Frame.ts"
-import * as FrameWriter from "../../src/wire/FrameWriter.ts"
-import * as Transport from "../../src/wire/Transport.ts"
-import { Budget, TurnBudget, type Waiter } from "../../src/wire/TurnBudget.ts"
+import * as Message from "../../src/protocol/Message.ts"
+import * as FrameWriter from "../../src/framing/Writer.ts"
+import * as Transport from "../../src/net/Transport.ts"
+import { Budget, TurnBudget, type Waiter } from "../../src/loop/TurnScheduler.ts"
 import * as FakeSocket from "../support/FakeSocket.ts"
 import * as Peer from "../support/Peer.ts"
 
 const body = (size: number, fill = 0x61): Uint8Array => new Uint8Array(size).fill(fill)
-const chunk = (size: number, fill?: number): Frame.Frame =>
-  Frame.make(Frame.Type.Intermediate, body(size, fill))
-const text = (letters: string): Frame.Frame =>
-  Frame.make(Frame.Type.Intermediate, new TextEncoder().encode(letters))
+const chunk = (size: number, fill?: number): Message.Message =>
+  Message.make(Message.Type.Intermediate, body(size, fill))
+const text = (letters: string): Message.Message =>
+  Message.make(Message.Type.Intermediate, new TextEncoder().encode(letters))
 /** The lowest `MaxOpsBeforeYield` with which a fiber still gets on. */
 const yieldOften = 3
-const heartbeat = Frame.make(Frame.Type.Heartbeat)
+const heartbeat = Message.make(Message.Type.Heartbeat)
 
 const concat = (parts: ReadonlyArray<Uint8Array>): string => Buffer.concat(parts).toString("hex")
-const encoded = (frames: ReadonlyArray<Frame.Frame>, options: Frame.Options = Frame.defaultOptions): string =>
-  concat(frames.map((frame) => Frame.encode(frame, options)))
+const encoded = (frames: ReadonlyArray<Message.Message>, options: Message.Options = Message.defaultOptions): string =>
+  concat(frames.map((frame) => Message.encode(frame, options)))
 
 /** The bodies that were written, in order. */
 const written = (fake: FakeSocket.FakeSocket): Array<string> => {
-  const frames: Array<Frame.Frame> = []
-  const decoder = Frame.makeDecoder()
+  const frames: Array<Message.Message> = []
+  const decoder = Message.makeDecoder()
   for (const batch of fake.batches) {
     for (const part of batch) assert.isUndefined(decoder.push(part, frames))
   }
@@ -52,17 +52,17 @@ interface Options extends Partial<FrameWriter.Options>, Transport.SocketOptions 
 const open = Effect.fnUntraced(function* ({ unsent, ...options }: Options = {}) {
   const fake = FakeSocket.make()
   const writer = yield* FrameWriter.make(yield* Transport.fromSocket(fake.socket, { unsent }), {
-    ...Frame.defaultOptions,
+    ...Message.defaultOptions,
     writeTimeoutMillis: 30_000,
     ...options
   })
-  const write = (...frames: ReadonlyArray<Frame.Frame>) => writer.write(() => frames)
+  const write = (...frames: ReadonlyArray<Message.Message>) => writer.write(() => frames)
   return { fake, writer, write }
 })
 
 describe("gather", () => {
-  const gather = (frames: ReadonlyArray<Frame.Frame>, options: Frame.Options = Frame.defaultOptions) =>
-    FrameWriter.gather(frames as unknown as NonEmptyReadonlyArray<Frame.Frame>, options)
+  const gather = (frames: ReadonlyArray<Message.Message>, options: Message.Options = Message.defaultOptions) =>
+    FrameWriter.gather(frames as unknown as NonEmptyReadonlyArray<Message.Message>, options)
 
   const sizes: ReadonlyArray<ReadonlyArray<number>> = [
     [0],
@@ -89,20 +89,20 @@ describe("gather", () => {
       chunk(3000, 1),
       chunk(3000, 2),
       chunk(4000),
-      Frame.make(Frame.Type.Final, body(3000))
+      Message.make(Message.Type.Final, body(3000))
     ]
-    const lists = (length: number): ReadonlyArray<ReadonlyArray<Frame.Frame>> =>
+    const lists = (length: number): ReadonlyArray<ReadonlyArray<Message.Message>> =>
       length === 0 ? [[]] : lists(length - 1).flatMap((list) => alphabet.map((frame) => [...list, frame]))
     for (const list of lists(4)) assert.strictEqual(concat(gather(list)), encoded(list))
   })
 
   it("counts lengths as the peers have agreed", () => {
     for (const lengthCounts of ["body", "typeAndBody", "frame"] as const) {
-      const options = { ...Frame.defaultOptions, lengthCounts }
+      const options = { ...Message.defaultOptions, lengthCounts }
       for (const frames of [
         [chunk(3), chunk(5000)],
         [heartbeat],
-        [Frame.make(Frame.Type.CancelAcknowledged)]
+        [Message.make(Message.Type.CancelAcknowledged)]
       ]) {
         assert.strictEqual(concat(gather(frames, options)), encoded(frames, options))
       }
@@ -221,7 +221,7 @@ describe("a write", () => {
   it.effect("whose frames are illegal dies and holds nobody up", () =>
     Effect.gen(function* () {
       const { fake, writer, write } = yield* open()
-      const illegal = Frame.make(Frame.Type.Heartbeat, body(1))
+      const illegal = Message.make(Message.Type.Heartbeat, body(1))
       assert.isTrue(Exit.hasDies(yield* Effect.exit(write(illegal))))
       assert.isFalse(writer.isWriting())
       yield* write(text("a"))
@@ -236,7 +236,7 @@ describe("writers", () => {
     Effect.gen(function* () {
       const [near, far] = yield* MemorySocket.pair({ capacity: 100 })
       const writer = yield* FrameWriter.make(yield* Transport.fromSocket(near), {
-        ...Frame.defaultOptions,
+        ...Message.defaultOptions,
         writeTimeoutMillis: 30_000
       })
       const peer = yield* Peer.make(far)
@@ -543,7 +543,7 @@ describe("a write that is longer than a piece", () => {
       yield* write(...Array.from({ length: batchSize / chunkSize }, () => chunk(chunkSize)))
       assert.lengthOf(fake.batches, 1)
       yield* write(chunk(2 * 1024 * 1024))
-      assert.deepStrictEqual(pieces(fake).slice(1), [960 * 1024, 960 * 1024, 128 * 1024 + Frame.headerSize])
+      assert.deepStrictEqual(pieces(fake).slice(1), [960 * 1024, 960 * 1024, 128 * 1024 + Message.headerSize])
     })
   )
 
@@ -628,7 +628,7 @@ describe("a write that is longer than a piece", () => {
         write: () => (++writes === 2 ? broken : Exit.void)
       })
       const other = yield* FrameWriter.make(fails, {
-        ...Frame.defaultOptions,
+        ...Message.defaultOptions,
         writeTimeoutMillis: 1000
       }).pipe(Effect.provideService(TurnBudget, new Budget(10, { pieceSize })))
       assert.deepStrictEqual(yield* Effect.exit(other.write(() => [long])), broken)

@@ -1,6 +1,6 @@
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import * as LengthDelimited from "../../src/wire/LengthDelimited.ts"
+import * as LengthDelimited from "../../src/framing/LengthDelimited.ts"
 import * as Reference from "./reference.ts"
 
 type Options = LengthDelimited.Options<{ readonly _tag: string }>

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
-import { ReadMemory } from "../../src/wire/ReadMemory.ts"
+import { ReadMemory } from "../../src/net/ReadMemory.ts"
 
 /** Reads as a socket does: fills the room from its start with bytes that tell this read from the others. */
 const read = (memory: ReadMemory, length: number, mark: number): Uint8Array => {

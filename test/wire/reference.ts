@@ -2,7 +2,7 @@
  * The obvious codec, written without regard to speed, memory or incremental input, against which the real
  * one is compared. It shares no code with it: lengths are read and written as hexadecimal text.
  */
-import type * as LengthDelimited from "../../src/wire/LengthDelimited.ts"
+import type * as LengthDelimited from "../../src/framing/LengthDelimited.ts"
 
 /** Bytes of hexadecimal text; blanks are for the reader. */
 export const bytes = (hex: string): Uint8Array =>

@@ -2,7 +2,7 @@
  * Bytes on the wire, written and checked by hand against PROTOCOL.md §1: length (4 bytes, little endian),
  * type (one letter), body.
  */
-import type * as LengthDelimited from "../../src/wire/LengthDelimited.ts"
+import type * as LengthDelimited from "../../src/framing/LengthDelimited.ts"
 
 /** A frame as a peer sends it. `body` is its text. */
 export interface Good {

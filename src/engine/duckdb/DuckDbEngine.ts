@@ -32,7 +32,6 @@ const run = (
     )
     const statement = yield* Statement.prepare(session, request.query, request.parameters, permissions)
     return {
-      release: ResultFormat.release(request.format),
       columns: statement.columns?.map(({ name, type }) => ({ name, type: Types.name(type) })),
       chunks: statement.wrappable
         ? ResultFormat.encode(request.format, { session, source: statement, bound: statement.bound }, staging)

@@ -3,7 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { Format, QueryError, QueryResult } from "../QueryApi.ts"
+import type { Format, QueryError } from "../QueryApi.ts"
 import * as ArrowStream from "./ArrowStream.ts"
 import * as ArrowVectors from "./ArrowVectors.ts"
 import * as NonFinite from "./NonFinite.ts"
@@ -42,12 +42,6 @@ export const encode = (format: Format, rows: ResultStream.Rows, staging: Staging
       return ParquetStream.run(rows, staging)
   }
 }
-
-/** What may be done with the chunks of a format once they have been sent. */
-export const release = (format: Format): QueryResult["release"] =>
-  textFormats.has(format) ? TextStream.release : undefined
-
-const textFormats: ReadonlySet<Format> = new Set(["application/json", "application/x-ndjson", "text/csv"])
 
 /** `TextSql` sees to columns of floating-point numbers themselves. */
 const objects = (rows: ResultStream.Rows) => {

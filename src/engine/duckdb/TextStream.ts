@@ -3,6 +3,7 @@
  */
 import type { DuckDBDataChunk } from "@duckdb/node-api"
 import duckdb from "@duckdb/node-bindings"
+import * as Chunk from "../../net/Chunk.ts"
 import * as NonFinite from "./NonFinite.ts"
 import type { Encoded } from "./ResultStream.ts"
 import * as Strings from "./Strings.ts"
@@ -36,19 +37,21 @@ export const encoder =
   }
 
 /**
- * Gives the memory of a piece back before the garbage collector finds it, which would run for it alone every
- * 64 MB. Pieces that share their memory are left to it.
+ * A piece whose memory is freed when it is released, and not when the garbage collector finds it, which would run for
+ * it alone every 64 MB. Pieces that share their memory are left to it.
  */
-export const release = (piece: Uint8Array): void => {
-  const { buffer } = piece
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === piece.length) buffer.transfer(0)
+const owned = (piece: Uint8Array<ArrayBuffer>): Uint8Array =>
+  piece.buffer.byteLength === piece.length ? Chunk.owned(piece, free) : piece
+
+const free = ({ buffer }: Uint8Array): void => {
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
 
 function* pieces(
   vector: duckdb.Vector,
   rows: number,
   suspicious: NonFinite.Suspicion | undefined
-): Generator<Uint8Array<ArrayBuffer>, void> {
+): Generator<Uint8Array, void> {
   if (rows === 0) return
   const strings = Strings.make(vector, rows)
   for (let from = 0; from < rows; ) {
@@ -61,7 +64,7 @@ function* pieces(
     }
     const copied = Strings.copy(strings, everyRow, { from, to, total })
     const bytes = suspicious?.(copied) ? NonFinite.mend(copied) : copied
-    for (let at = 0; at < bytes.length; at += maxPieceBytes) yield bytes.subarray(at, at + maxPieceBytes)
+    for (let at = 0; at < bytes.length; at += maxPieceBytes) yield owned(bytes.subarray(at, at + maxPieceBytes))
     from = to
   }
   Strings.close(strings)

@@ -1,26 +1,29 @@
 /**
- * Length-delimited frames: an incremental decoder and the encoder of the header.
+ * Length-delimited frames: an incremental decoder, the encoder of headers, and the codec of both.
  *
- * A frame is a length field, then optionally one tag byte, then the body. {@link Layout} says how wide the
- * field is, in which byte order, and what its value counts. Nothing here knows a clock, a socket or what a
- * tag means: `Frame` puts DataConn's message types on top.
+ * A frame is a length field, then optionally one type byte, then the body. {@link Layout} says how wide the field is,
+ * in which byte order, and what its value counts. Nothing here knows a clock, a socket or the meaning of a type:
+ * `protocol/Message` puts DataConn's message types on top.
  *
  * **Details**
  *
- * Each byte is looked at once, however the input is split. A body that lies in one chunk is a view of that
- * chunk, or a copy if that is wanted; a body split over chunks is gathered in a buffer that grows with the bytes
- * received, never with the length claimed.
+ * Each byte is looked at once, however the input is split. A body that lies in one chunk is a view of that chunk; a
+ * body split over chunks is gathered in a buffer that grows with the bytes received, never with the length claimed.
  */
 import { Buffer } from "node:buffer"
+import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Schema from "effect/Schema"
+import * as Chunk from "../net/Chunk.ts"
+import * as Limit from "../settings/Limit.ts"
+import type { Codec, Decoder } from "./Codec.ts"
 
 /**
- * What the value of the length field counts: the body, the tag and the body, or the whole frame.
+ * What the value of the length field counts: the body, the type and the body, or the whole frame.
  */
 export const LengthCounts = Schema.Literals(["body", "typeAndBody", "frame"])
 
 /**
- * What the value of the length field counts: the body, the tag and the body, or the whole frame.
+ * What the value of the length field counts: the body, the type and the body, or the whole frame.
  */
 export type LengthCounts = typeof LengthCounts.Type
 
@@ -29,14 +32,28 @@ export type LengthCounts = typeof LengthCounts.Type
  *
  * **Details**
  *
- * `fieldWidth` is the width of the length field in bytes. `tagBytes` is the number of bytes between the
- * length field and the body; they belong to the header.
+ * `fieldWidth` is the width of the length field in bytes. `typeBytes` is the number of bytes between the length field
+ * and the body; they belong to the header.
  */
 export interface Layout {
   readonly fieldWidth: 1 | 2 | 3 | 4 | 8
   readonly byteOrder: "little" | "big"
-  readonly tagBytes: 0 | 1
+  readonly typeBytes: 0 | 1
   readonly lengthCounts: LengthCounts
+}
+
+/**
+ * A frame. The type is 0 in a layout without one.
+ *
+ * **Gotchas**
+ *
+ * The body of a decoded frame may be a view of the chunk it arrived in, and is owned if that is (`Chunk`). `skipped`
+ * is the size in bytes of a frame whose body was not stored ({@link Options}).
+ */
+export interface Frame {
+  readonly type: number
+  readonly body: Uint8Array
+  readonly skipped?: number
 }
 
 /**
@@ -44,21 +61,25 @@ export interface Layout {
  *
  * **Details**
  *
- * `maxFrameSize` is in bytes, header included. Lengths above `Number.MAX_SAFE_INTEGER` are too large whatever
- * it says. `checkHeader` sees each header as soon as it is complete, before the size limit and before any
- * byte of the body; what it returns, other than `undefined`, fails the decoder. The tag is 0 in a layout
- * without one.
+ * `maxFrameSize` is in bytes, header included. Lengths above `Number.MAX_SAFE_INTEGER` are too large whatever it says.
  */
 export interface Options<E = never> extends Layout {
   readonly maxFrameSize: number
-  readonly checkHeader?: ((tag: number, bodyLength: number) => E | undefined) | undefined
   /**
-   * For tags whose bodies may be handed out in parts as they arrive, the tag of a part that is not the last. Such
+   * Sees each header as soon as it is complete, before the size limit and before any byte of the body. Its result,
+   * other than `undefined`, fails the decoder.
+   */
+  readonly checkHeader?: ((type: number, bodyLength: number) => E | undefined) | undefined
+  /**
+   * For types whose bodies may be handed out in parts as they arrive, the type of a part that is not the last. Such
    * bodies are never gathered.
    */
-  readonly partTag?: ((tag: number) => number | undefined) | undefined
-  /** Whether bodies are copied out of their chunks, whose memory may then be written to again. */
-  readonly copyBodies?: boolean | undefined
+  readonly partType?: ((type: number) => number | undefined) | undefined
+  /**
+   * Frames of these types that are longer than `maxFrameSize`, but not longer than `maxSkippedSize`, are read without
+   * being stored, and come as frames without a body that say their size.
+   */
+  readonly skips?: { readonly types: (type: number) => boolean; readonly maxSkippedSize: number } | undefined
 }
 
 /**
@@ -136,39 +157,9 @@ export const LengthDelimitedError = Schema.Union([
 export type LengthDelimitedError = typeof LengthDelimitedError.Type
 
 /**
- * An incremental decoder. It holds the state of one input.
- *
- * **Details**
- *
- * `push` consumes the whole chunk and emits every frame that it completes, in order. On an error the frames
- * before it have been emitted. A failed decoder stays failed: it emits nothing more and returns the same
- * error again.
- *
- * `end` tells a clean end of the input (`undefined`) from an end inside a frame, and fails the decoder in the
- * latter case. `partial` is true while some but not all bytes of a frame have been received; a failed decoder
- * has let go of them. `bufferedCapacity` is the size in bytes of the buffer in which a split body is being
- * gathered.
- *
- * **Gotchas**
- *
- * Unless they are copied, bodies may be views of the chunk: they keep its memory alive, and the chunk must not be
- * changed afterwards.
- * `emit` must neither throw nor push into the same decoder.
- */
-export interface Decoder<E = never> {
-  readonly push: (
-    chunk: Uint8Array,
-    emit: (tag: number, body: Uint8Array) => void
-  ) => E | LengthDelimitedError | undefined
-  readonly end: () => E | LengthDelimitedError | undefined
-  readonly partial: boolean
-  readonly bufferedCapacity: number
-}
-
-/**
  * Size of a header in bytes.
  */
-export const headerSize = (layout: Layout): number => layout.fieldWidth + layout.tagBytes
+export const headerSize = (layout: Layout): number => layout.fieldWidth + layout.typeBytes
 
 /**
  * The smallest value that the length field can have: what it counts besides the body.
@@ -178,7 +169,7 @@ const counted = (layout: Layout): number => {
     case "body":
       return 0
     case "typeAndBody":
-      return layout.tagBytes
+      return layout.typeBytes
     case "frame":
       return headerSize(layout)
   }
@@ -209,7 +200,7 @@ export const encodeHeaderInto = (
   layout: Layout,
   target: Uint8Array,
   offset: number,
-  tag: number,
+  type: number,
   bodyLength: number
 ): number => {
   const width = layout.fieldWidth
@@ -230,25 +221,44 @@ export const encodeHeaderInto = (
     target[layout.byteOrder === "little" ? offset + i : offset + width - 1 - i] = rest & 0xff
     rest = Math.floor(rest / 256)
   }
-  if (layout.tagBytes === 1) target[offset + width] = tag
+  if (layout.typeBytes === 1) target[offset + width] = type
   return end
 }
 
 /**
  * A header in a buffer of its own. Throws as {@link encodeHeaderInto} does.
  */
-export const encodeHeader = (layout: Layout, tag: number, bodyLength: number): Uint8Array => {
+export const encodeHeader = (layout: Layout, type: number, bodyLength: number): Uint8Array => {
   const header = new Uint8Array(headerSize(layout))
-  encodeHeaderInto(layout, header, 0, tag, bodyLength)
+  encodeHeaderInto(layout, header, 0, type, bodyLength)
   return header
 }
 
 const maxLength = (width: number): number => Math.min(256 ** width - 1, Number.MAX_SAFE_INTEGER)
 
 /**
- * A decoder at the start of an input.
+ * A decoder at the start of an input. Throws a `RangeError` that names the option whose value it cannot be.
  */
-export const makeDecoder = <E = never>(options: Options<E>): Decoder<E> => new DecoderImpl(options)
+export const makeDecoder = <E = never>(options: Options<E>): Decoder<Frame, E | LengthDelimitedError> =>
+  new FrameDecoder(checked(options))
+
+const widths: ReadonlyArray<number> = [1, 2, 3, 4, 8]
+
+const oneOf = <A>(name: string, given: A, values: ReadonlyArray<A>): A => {
+  if (values.includes(given)) return given
+  throw new RangeError(`${name} must be one of ${values.join(", ")}, not ${String(given)}`)
+}
+
+const checked = <O extends Layout & { readonly maxFrameSize?: number }>(options: O): O => {
+  oneOf<number>("fieldWidth", options.fieldWidth, widths)
+  oneOf("byteOrder", options.byteOrder, ["little", "big"])
+  oneOf<number>("typeBytes", options.typeBytes, [0, 1])
+  oneOf("lengthCounts", options.lengthCounts, LengthCounts.literals)
+  if (options.maxFrameSize !== undefined && options.maxFrameSize !== Number.POSITIVE_INFINITY) {
+    Limit.size("maxFrameSize", options.maxFrameSize, 0)
+  }
+  return options
+}
 
 const empty = new Uint8Array(0)
 
@@ -256,24 +266,18 @@ const empty = new Uint8Array(0)
 const uncleared = (size: number): Uint8Array<ArrayBuffer> =>
   new Uint8Array(Buffer.allocUnsafeSlow(size).buffer)
 
-/** A copy, in Node's pool where its memory would otherwise cost more than its bytes. */
-const copied = (view: Uint8Array): Uint8Array => {
-  const { length } = view
-  if (length >= Buffer.poolSize >>> 1) return view.slice()
-  const pooled = Buffer.allocUnsafe(length)
-  pooled.set(view)
-  return new Uint8Array(pooled.buffer, pooled.byteOffset, length)
-}
+/** What becomes of the body whose header is complete. */
+type Body = "none" | "whole" | "parts" | "skipped"
 
-// It is its own layout: what each header is read by lies in one object.
-class DecoderImpl<E> implements Decoder<E>, Layout {
+// It is its own layout: all that each header is read by lies in one object.
+class FrameDecoder<E> implements Decoder<Frame, E | LengthDelimitedError>, Layout {
   readonly fieldWidth: Layout["fieldWidth"]
   readonly byteOrder: Layout["byteOrder"]
-  readonly tagBytes: Layout["tagBytes"]
+  readonly typeBytes: Layout["typeBytes"]
   readonly lengthCounts: Layout["lengthCounts"]
   private readonly checkHeader: Options<E>["checkHeader"]
-  private readonly partTag: Options<E>["partTag"]
-  private readonly copyBodies: boolean
+  private readonly partType: Options<E>["partType"]
+  private readonly skips: Options<E>["skips"]
   private readonly maxFrameSize: number
   private readonly headerSize: number
   private readonly counted: number
@@ -284,8 +288,8 @@ class DecoderImpl<E> implements Decoder<E>, Layout {
   private headerFilled = 0
 
   // The frame whose header is complete and whose body is not.
-  private inBody = false
-  private tag = 0
+  private state: Body = "none"
+  private type = 0
   private bodyLength = 0
   private body = empty
   private bodyFilled = 0
@@ -295,55 +299,61 @@ class DecoderImpl<E> implements Decoder<E>, Layout {
   constructor(options: Options<E>) {
     this.fieldWidth = options.fieldWidth
     this.byteOrder = options.byteOrder
-    this.tagBytes = options.tagBytes
+    this.typeBytes = options.typeBytes
     this.lengthCounts = options.lengthCounts
     this.checkHeader = options.checkHeader
-    this.partTag = options.partTag
-    this.copyBodies = options.copyBodies === true
+    this.partType = options.partType
+    this.skips = options.skips
     this.maxFrameSize = Math.min(options.maxFrameSize, Number.MAX_SAFE_INTEGER)
     this.headerSize = headerSize(options)
     this.counted = counted(options)
   }
 
   get partial(): boolean {
-    return this.inBody || this.headerFilled > 0
+    return this.state !== "none" || this.headerFilled > 0
   }
 
-  get bufferedCapacity(): number {
+  get buffered(): number {
     return this.body.length
   }
 
-  push(
-    chunk: Uint8Array,
-    emit: (tag: number, body: Uint8Array) => void
-  ): E | LengthDelimitedError | undefined {
-    if (this.failure !== undefined || chunk.length === 0) return this.failure
+  push(chunk: Uint8Array, out: Array<Frame>): E | LengthDelimitedError | undefined {
+    if (this.failure !== undefined || chunk.length === 0) {
+      Chunk.release(chunk)
+      return this.failure
+    }
+    const divided = Chunk.isOwned(chunk) ? new Chunk.Divided(chunk) : undefined
+    this.takeFrames(chunk, divided, out)
+    divided?.end()
+    return this.failure
+  }
+
+  private takeFrames(chunk: Uint8Array, divided: Chunk.Divided | undefined, out: Array<Frame>): void {
     if (!(this.maxFrameSize >= this.headerSize)) {
-      return this.fail(
+      this.fail(
         new MaxSizeTooShortForHeader({ maxFrameSize: this.maxFrameSize, headerSize: this.headerSize })
       )
+      return
     }
     let at = 0
     while (at < chunk.length) {
-      if (!this.inBody) {
+      if (this.state === "none") {
         at = this.takeHeader(chunk, at)
-        if (this.failure !== undefined) return this.failure
-        if (!this.inBody) return undefined
+        if (this.state === "none") return
       }
-      at = this.takeBody(chunk, at, emit)
+      at = this.takeBody(chunk, divided, at, out)
     }
-    return undefined
   }
 
   end(): E | LengthDelimitedError | undefined {
     if (!this.partial) return this.failure
     return this.fail(
-      this.inBody
-        ? new EndInsideFrame({
+      this.state === "none"
+        ? new EndInsideFrame({ received: this.headerFilled })
+        : new EndInsideFrame({
             received: this.headerSize + this.bodyFilled,
             expected: this.headerSize + this.bodyLength
           })
-        : new EndInsideFrame({ received: this.headerFilled })
     )
   }
 
@@ -371,49 +381,51 @@ class DecoderImpl<E> implements Decoder<E>, Layout {
       return
     }
     this.bodyLength = length - this.counted
-    this.tag = this.tagBytes === 1 ? (bytes[at + this.fieldWidth] as number) : 0
-    const refused = this.checkHeader?.(this.tag, this.bodyLength)
+    this.type = this.typeBytes === 1 ? (bytes[at + this.fieldWidth] as number) : 0
+    const refused = this.checkHeader?.(this.type, this.bodyLength)
     if (refused !== undefined) {
       this.fail(refused)
       return
     }
     const frameSize = this.headerSize + this.bodyLength
-    if (frameSize > this.maxFrameSize) {
+    if (frameSize <= this.maxFrameSize) {
+      this.state = this.partType?.(this.type) === undefined ? "whole" : "parts"
+    } else if (this.skips?.types(this.type) === true && frameSize <= this.skips.maxSkippedSize) {
+      this.state = "skipped"
+    } else {
       this.fail(new MaxSizeTooShortForPayload({ maxFrameSize: this.maxFrameSize, frameSize }))
-      return
     }
-    this.inBody = true
   }
 
-  private takeBody(chunk: Uint8Array, at: number, emit: (tag: number, body: Uint8Array) => void): number {
-    const length = this.bodyLength
-    if (this.bodyFilled === 0 && chunk.length - at >= length) {
-      this.inBody = false
-      emit(this.tag, length === 0 ? empty : this.take(chunk, at, length))
-      return at + length
+  private takeBody(
+    chunk: Uint8Array,
+    divided: Chunk.Divided | undefined,
+    at: number,
+    out: Array<Frame>
+  ): number {
+    const { bodyLength, state, type } = this
+    if (state !== "skipped" && this.bodyFilled === 0 && chunk.length - at >= bodyLength) {
+      this.state = "none"
+      out.push({ type, body: bodyLength === 0 ? empty : part(chunk, divided, at, bodyLength) })
+      return at + bodyLength
     }
-    const end = Math.min(chunk.length, at + length - this.bodyFilled)
-    const partTag = this.partTag?.(this.tag)
-    if (partTag !== undefined) {
-      this.bodyFilled += end - at
-      const isLast = this.bodyFilled === length
-      if (isLast) this.dropBody()
-      emit(isLast ? this.tag : partTag, this.take(chunk, at, end - at))
-      return end
-    }
-    this.gather(chunk, at, end)
-    if (this.bodyFilled === length) {
-      const body = this.body
-      this.dropBody()
-      emit(this.tag, body)
+    const end = Math.min(chunk.length, at + bodyLength - this.bodyFilled)
+    if (state === "whole") this.gather(chunk, at, end)
+    else this.bodyFilled += end - at
+    const isLast = this.bodyFilled === bodyLength
+    const gathered = this.body
+    if (isLast) this.dropBody()
+    if (state === "parts") {
+      const partType = isLast ? type : (this.partType?.(type) ?? type)
+      out.push({ type: partType, body: part(chunk, divided, at, end - at) })
+    } else if (isLast) {
+      out.push(
+        state === "whole"
+          ? { type, body: gathered }
+          : { type, body: empty, skipped: this.headerSize + bodyLength }
+      )
     }
     return end
-  }
-
-  private take(chunk: Uint8Array, at: number, length: number): Uint8Array {
-    // The constructor rather than `subarray`, which would make Buffers of what Node hands over.
-    const view = new Uint8Array(chunk.buffer, chunk.byteOffset + at, length)
-    return this.copyBodies ? copied(view) : view
   }
 
   private gather(chunk: Uint8Array, start: number, end: number): void {
@@ -431,7 +443,7 @@ class DecoderImpl<E> implements Decoder<E>, Layout {
   }
 
   private dropBody(): void {
-    this.inBody = false
+    this.state = "none"
     this.body = empty
     this.bodyFilled = 0
   }
@@ -442,4 +454,56 @@ class DecoderImpl<E> implements Decoder<E>, Layout {
     this.failure = error
     return error
   }
+}
+
+/** A part of a chunk. The constructor rather than `subarray`, which would make Buffers of Node's chunks. */
+const part = (chunk: Uint8Array, divided: Chunk.Divided | undefined, at: number, length: number): Uint8Array =>
+  divided?.part(at, length) ?? new Uint8Array(chunk.buffer, chunk.byteOffset + at, length)
+
+/** Bodies of up to this many bytes are copied beside their header rather than given to the socket apart. */
+const inlineBodySize = 2048
+
+/**
+ * Frames laid out for one gather write: small ones are copied into a contiguous buffer, large bodies stay where they
+ * are, and those of one type and length share their header. Throws as {@link encodeHeaderInto} does.
+ */
+export const layOut = (
+  layout: Layout,
+  frames: NonEmptyReadonlyArray<Frame>
+): NonEmptyReadonlyArray<Uint8Array> => {
+  const header = headerSize(layout)
+  let inline = 0
+  for (const { body } of frames) inline += header + (body.length <= inlineBodySize ? body.length : 0)
+  const staging = Buffer.allocUnsafe(inline)
+  const parts: Array<Uint8Array> = []
+  let start = 0
+  let end = 0
+  let alone: { readonly header: Uint8Array; readonly type: number; readonly length: number } | undefined
+  for (const { body, type } of frames) {
+    const { length } = body
+    if (start === end && alone !== undefined && alone.type === type && alone.length === length) {
+      parts.push(alone.header, body)
+      continue
+    }
+    const headerStart = end
+    end = encodeHeaderInto(layout, staging, end, type, length)
+    if (length <= inlineBodySize) {
+      staging.set(body, end)
+      end += length
+      continue
+    }
+    const own = staging.subarray(start, end)
+    alone = start === headerStart ? { header: own, type, length } : undefined
+    parts.push(own, body)
+    start = end
+  }
+  if (start === 0) return [staging]
+  if (start < end) parts.push(staging.subarray(start, end))
+  return parts as unknown as NonEmptyReadonlyArray<Uint8Array>
+}
+
+/** The codec of frames. Throws a `RangeError` that names the option whose value it cannot be. */
+export const codec = <E = never>(options: Options<E>): Codec<Frame, Frame, E | LengthDelimitedError> => {
+  checked(options)
+  return { makeDecoder: () => new FrameDecoder(options), layOut: (frames) => layOut(options, frames) }
 }

@@ -1,26 +1,23 @@
 /**
- * The responses that the server gives on its own account, as frames.
+ * The bodies of the replies that the server gives on its own account.
  */
 import * as QueryApi from "../engine/QueryApi.ts"
-import * as Frame from "../wire/Frame.ts"
-import type { Answer, ServerCode } from "./Control.ts"
+import type { LocalCode } from "../protocol/ServerMachine.ts"
 
-const errors: Record<ServerCode, { readonly message: string; readonly retryable: boolean }> = {
+const errors: Record<LocalCode, { readonly message: string; readonly retryable: boolean }> = {
   overloaded: {
     message: "The server has as many connections or queries as it takes: try again later",
     retryable: true
   },
   shutting_down: { message: "The server is shutting down", retryable: true },
   timeout: { message: "The query took longer than its timeout (timeoutMs, queryTimeout)", retryable: false },
+  too_large: {
+    message: "The request is longer than the server's maxFrameSize: nothing of it was stored",
+    retryable: false
+  },
   internal: { message: "The server failed to answer the query", retryable: false }
 }
 
 /** The body of a reject or error with this code. */
-export const body = (code: ServerCode): Uint8Array =>
+export const body = (code: LocalCode): Uint8Array =>
   QueryApi.encodeError(new QueryApi.QueryError({ code, ...errors[code] }))
-
-/** The frame of an answer. */
-export const frame = (answer: Answer): Frame.Frame =>
-  answer.type === "CancelAcknowledged"
-    ? Frame.make(Frame.Type.CancelAcknowledged)
-    : Frame.make(Frame.Type[answer.type], body(answer.code))

@@ -2,8 +2,8 @@
  * What an embedder learns of its connections: one service that is told of each step.
  */
 import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
-import type { ControlStatistics, HeartbeatStatistics, QueryDriverStatistics } from "./Statistics.ts"
+import type * as Effect from "effect/Effect"
+import type { ControlStatistics, HeartbeatStatistics, QueryRunnerStatistics } from "./Statistics.ts"
 
 /** The two ends of a connection, as text. */
 export interface ConnectionInfo {
@@ -33,13 +33,13 @@ export type ConnectionEvent =
   | {
       readonly _tag: "Completed" | "Cancelled" | "Aborted"
       readonly connection: ConnectionInfo
-      readonly query: QueryDriverStatistics
+      readonly query: QueryRunnerStatistics
     }
   | {
       readonly _tag: "Failed"
       readonly connection: ConnectionInfo
       readonly payload: Uint8Array
-      readonly query: QueryDriverStatistics
+      readonly query: QueryRunnerStatistics
     }
   | {
       readonly _tag: "Closed"
@@ -49,8 +49,13 @@ export type ConnectionEvent =
       readonly detail: string
     }
 
-/** What is published to nobody. */
-export const unheard = (_: ConnectionEvent): Effect.Effect<void> => Effect.void
+/** What an embedder does about events. */
+export interface Listener {
+  readonly publish: (event: ConnectionEvent) => Effect.Effect<void>
+}
+
+/** An event without the connection that it is about. */
+export type Step = ConnectionEvent extends infer E ? (E extends unknown ? Omit<E, "connection"> : never) : never
 
 /**
  * The service that is told. It does nothing unless one is provided.
@@ -60,8 +65,7 @@ export const unheard = (_: ConnectionEvent): Effect.Effect<void> => Effect.void
  * `publish` runs in the connection's own fibers and holds that connection up: hand slow work to a bounded
  * queue.
  */
-export const ConnectionEvents = Context.Reference<{
-  readonly publish: (event: ConnectionEvent) => Effect.Effect<void>
-}>("dataconn/connection/ConnectionEvents", {
-  defaultValue: () => ({ publish: unheard })
-})
+export const ConnectionEvents: Context.Reference<Listener | undefined> = Context.Reference(
+  "dataconn/server/ConnectionEvents",
+  { defaultValue: (): Listener | undefined => undefined }
+)

@@ -1,12 +1,12 @@
 /**
- * The bounded buffer between the engine that fills a response and the writer that empties it.
+ * The response of a query on its way from the engine that fills it to the writer that empties it: the payload of the
+ * accept, chunks up to a number of bytes, and how it ends.
  *
- * It holds the payload of the accept, chunks up to a number of bytes, and how the response ends, and hands
- * them out as frames of at most `chunkSize`. Who waits for whom is not known here.
+ * It knows what may follow what: the accept comes before the chunks, and one message ends it, after all of them.
  */
-import * as Frame from "../wire/Frame.ts"
+import * as Message from "./Message.ts"
 
-/** How a response ends. */
+/** How a response ends when its query has ended by itself. */
 export type End =
   | { readonly _tag: "Complete" }
   | { readonly _tag: "Failed"; readonly payload: Uint8Array }
@@ -21,13 +21,13 @@ export interface Limits {
   readonly batchSize: number
 }
 
-/** How much the first writes of a connection take. */
+/** How many bytes of chunks go into the first writes of a connection. */
 const firstBatchSize = 64 * 1024
 
 /**
  * How many bytes of chunks go into the next write of a connection that has written `written` bytes: an eighth of
- * them. A peer that has read nothing yet has room for 64 KiB. What a longer write leaves waiting in the kernel,
- * TCP's BBR takes for a sign that the path is at its limit, and paces the connection from then on.
+ * them. A peer that has read nothing yet has room for 64 KiB. TCP's BBR takes the rest of a longer write, which waits
+ * in the kernel, for a sign that the path is at its limit, and paces the connection from then on.
  */
 const nextBatchSize = (batchSize: number, written: number): number =>
   Math.min(batchSize, Math.max(firstBatchSize, written / 8))
@@ -35,10 +35,10 @@ const nextBatchSize = (batchSize: number, written: number): number =>
 const empty = new Uint8Array(0)
 const none: ReadonlyArray<Uint8Array> = []
 
-// The header counts too: it is what many small chunks cost most.
-const size = (chunk: Uint8Array): number => Frame.headerSize + chunk.length
+// The header counts too: most of the cost of many small chunks is theirs.
+const size = (chunk: Uint8Array): number => Message.headerSize + chunk.length
 
-export class ResponseBuffer {
+export class Response {
   private readonly limits: Limits
   private accept: Uint8Array | undefined
   private acceptedOnce = false
@@ -94,36 +94,45 @@ export class ResponseBuffer {
     }
   }
 
-  /** What the last `take` handed out has been sent. Returns the chunks of which nothing is left. */
+  /** The messages of the last `take` have been sent. Returns the chunks of which nothing is left. */
   sent(): ReadonlyArray<Uint8Array> {
     const { spent } = this
     this.spent = none
     return spent
   }
 
-  /** Nothing follows what has been offered. */
+  /** Nothing follows the chunks that have been offered. */
   ended(end: End): void {
     this.ending = end
   }
 
-  /**
-   * The next frames to write: the accept, as many chunks as one write takes, and the terminal message. `written` is
-   * how many bytes the connection has written before.
-   */
-  take(written: number): Array<Frame.Frame> {
-    const frames: Array<Frame.Frame> = []
-    if (this.accept !== undefined) {
-      frames.push({ type: Frame.Type.Accept, body: this.accept })
-      this.accept = undefined
-    }
-    this.takeChunks(frames, nextBatchSize(this.limits.batchSize, written))
-    if (this.chunks.length === 0 && this.ending !== undefined && !this.finished) {
-      this.finish(frames, this.ending)
-    }
-    return frames
+  /** Nothing more of it will be written. Returns the chunks that no write has been given. */
+  drop(): ReadonlyArray<Uint8Array> {
+    const { chunks } = this
+    this.accept = undefined
+    this.chunks = []
+    this.bytes = 0
+    return chunks
   }
 
-  private takeChunks(frames: Array<Frame.Frame>, batchSize: number): void {
+  /**
+   * The next messages to write: the accept, as many chunks as one write takes, and the terminal message. `written` is
+   * how many bytes the connection has written before.
+   */
+  take(written: number): Array<Message.Message> {
+    const messages: Array<Message.Message> = []
+    if (this.accept !== undefined) {
+      messages.push({ type: Message.Type.Accept, body: this.accept })
+      this.accept = undefined
+    }
+    this.takeChunks(messages, nextBatchSize(this.limits.batchSize, written))
+    if (this.chunks.length === 0 && this.ending !== undefined && !this.finished) {
+      this.finish(messages, this.ending)
+    }
+    return messages
+  }
+
+  private takeChunks(messages: Array<Message.Message>, batchSize: number): void {
     const { chunkSize } = this.limits
     let next = 0
     let taken = 0
@@ -132,12 +141,12 @@ export class ResponseBuffer {
       const end = this.offset + chunkSize
       if (chunk.length <= end) {
         const body = this.offset === 0 ? chunk : chunk.subarray(this.offset)
-        frames.push({ type: Frame.Type.Intermediate, body })
+        messages.push({ type: Message.Type.Intermediate, body })
         taken += size(body)
         next++
         this.offset = 0
       } else {
-        frames.push({ type: Frame.Type.Intermediate, body: chunk.subarray(this.offset, end) })
+        messages.push({ type: Message.Type.Intermediate, body: chunk.subarray(this.offset, end) })
         taken += chunkSize
         this.offset = end
       }
@@ -151,22 +160,22 @@ export class ResponseBuffer {
     }
   }
 
-  private finish(frames: Array<Frame.Frame>, end: End): void {
+  private finish(messages: Array<Message.Message>, end: End): void {
     this.finished = true
     switch (end._tag) {
       case "Complete": {
         // The last chunk at hand is the final one; an empty message ends the response where all are gone.
-        const last = frames.at(-1)
-        const hasChunk = last?.type === Frame.Type.Intermediate
-        if (hasChunk) frames.pop()
-        frames.push({ type: Frame.Type.Final, body: hasChunk ? last.body : empty })
+        const last = messages.at(-1)
+        const hasChunk = last?.type === Message.Type.Intermediate
+        if (hasChunk) messages.pop()
+        messages.push({ type: Message.Type.Final, body: hasChunk ? last.body : empty })
         return
       }
       case "Failed":
-        frames.push({ type: Frame.Type.Error, body: end.payload })
+        messages.push({ type: Message.Type.Error, body: end.payload })
         return
       case "Rejected":
-        frames.push({ type: Frame.Type.Reject, body: end.payload })
+        messages.push({ type: Message.Type.Reject, body: end.payload })
         return
     }
   }

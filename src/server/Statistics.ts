@@ -4,11 +4,9 @@
  * Sizes are in bytes of the wire, headers included, unless the name says payload.
  */
 
-/**
- * Why the control operation ended: reading or writing failed (the peer's close included), a query could not
- * be run or initialised, the peer violated the protocol, or the server drained the connection.
- */
-export type ControlReason = "read" | "write" | "run" | "init" | "protocol" | "drain"
+import type { ControlReason } from "../protocol/ServerMachine.ts"
+
+export type { ControlReason }
 
 export interface ControlStatistics {
   readonly bytesRead: number
@@ -35,14 +33,14 @@ export interface HeartbeatStatistics {
  * How a query ended: with an error of the engine or the server, cancelled by the client, completed, failed to
  * be written, or aborted with its connection.
  */
-export type QueryDriverReason = "error" | "cancel" | "complete" | "fail" | "abort"
+export type QueryRunnerReason = "error" | "cancel" | "complete" | "fail" | "abort"
 
-export interface QueryDriverStatistics {
+export interface QueryRunnerStatistics {
   readonly bytesTransferred: number
   /** Bytes of the result: the bodies of its chunks. */
   readonly payloadBytesTransferred: number
   readonly messages: number
   /** How often the engine was asked for more. */
   readonly runs: number
-  readonly reason: QueryDriverReason
+  readonly reason: QueryRunnerReason
 }

@@ -2,11 +2,11 @@
  * The limits of one connection.
  */
 import * as Duration from "effect/Duration"
-import * as Frame from "../wire/Frame.ts"
-import * as Limit from "../wire/Limit.ts"
+import * as Message from "../protocol/Message.ts"
+import * as Limit from "../settings/Limit.ts"
 
 /** Sizes are in bytes. A duration may be infinite, which switches the limit off. */
-export interface Settings extends Frame.Options {
+export interface Settings extends Message.Options {
   /** Silence after which the server writes a heartbeat. */
   readonly heartbeatInterval: Duration.Input
   /** Largest body of a chunk message. */
@@ -26,7 +26,7 @@ export interface Settings extends Frame.Options {
 }
 
 export const defaults: Settings = {
-  ...Frame.defaultOptions,
+  ...Message.defaultOptions,
   heartbeatInterval: "5 seconds",
   chunkSize: 64 * 1024,
   // A little below the window that TCP begins with on loopback: what is beyond it waits in the kernel.
@@ -44,7 +44,7 @@ export interface Limits
   readonly heartbeatMillis: number
   readonly queryTimeoutMillis: number
   readonly writeTimeoutMillis: number
-  readonly requestTimeoutMillis: number
+  readonly frameTimeoutMillis: number
   readonly idleTimeoutMillis: number
 }
 
@@ -59,14 +59,14 @@ export const limits = (settings: Settings): Limits => {
   if (limits === undefined) {
     limits = {
       lengthCounts: settings.lengthCounts,
-      maxFrameSize: Limit.size("maxFrameSize", settings.maxFrameSize, Frame.headerSize),
+      maxFrameSize: Limit.size("maxFrameSize", settings.maxFrameSize, Message.headerSize),
       chunkSize: Limit.size("chunkSize", settings.chunkSize, 1),
       prefetchSize: Limit.size("prefetchSize", settings.prefetchSize, 1),
       batchSize: Limit.size("batchSize", settings.batchSize, 1),
       heartbeatMillis: Limit.millis("heartbeatInterval", settings.heartbeatInterval),
       queryTimeoutMillis: Limit.millis("queryTimeout", settings.queryTimeout),
       writeTimeoutMillis: Limit.millis("writeTimeout", settings.writeTimeout),
-      requestTimeoutMillis: Limit.millis("requestTimeout", settings.requestTimeout),
+      frameTimeoutMillis: Limit.millis("requestTimeout", settings.requestTimeout),
       idleTimeoutMillis: Limit.millis("idleTimeout", settings.idleTimeout)
     }
     known.set(settings, limits)

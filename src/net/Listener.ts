@@ -7,7 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as Address from "../wire/Address.ts"
+import * as Address from "./Address.ts"
 
 /** The server cannot listen on an address. */
 export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", {

@@ -1,11 +1,12 @@
 /**
- * The nine message types of DataConn over length-delimited frames (PROTOCOL.md §1).
+ * The nine messages of DataConn, as a codec over length-delimited frames (PROTOCOL.md §1).
  *
- * Decodes bytes to frames and encodes frames to bytes. What a body means, and which frame may follow which,
- * is not known here.
+ * The meaning of a body, and which message may follow which, is not known here.
  */
 import * as Schema from "effect/Schema"
-import * as LengthDelimited from "./LengthDelimited.ts"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import type { Codec } from "../framing/Codec.ts"
+import * as LengthDelimited from "../framing/LengthDelimited.ts"
 
 /**
  * The message types by their letter on the wire (PROTOCOL.md §1).
@@ -28,15 +29,17 @@ export const Type = {
 export type Type = (typeof Type)[keyof typeof Type]
 
 /**
- * A frame: one message as it is on the wire.
+ * A message.
  *
  * **Gotchas**
  *
- * The body of a decoded frame may be a view of the chunk it arrived in.
+ * The body of a decoded message may be a view of the chunk it arrived in, and is owned if that is (`Chunk`). `skipped`
+ * is the size in bytes of a request that was too long to be stored.
  */
-export interface Frame {
+export interface Message {
   readonly type: Type
   readonly body: Uint8Array
+  readonly skipped?: number
 }
 
 /**
@@ -105,14 +108,14 @@ export const isTerminal = (type: Type): boolean => properties[type].isTerminal
 const empty = new Uint8Array(0)
 
 /**
- * A frame; without a body unless one is given.
+ * A message; without a body unless one is given.
  */
-export const make = (type: Type, body: Uint8Array = empty): Frame => ({ type, body })
+export const make = (type: Type, body: Uint8Array = empty): Message => ({ type, body })
 
 /**
- * Size of the frame on the wire in bytes, header included.
+ * Size of the message on the wire in bytes, header included.
  */
-export const size = (frame: Frame): number => headerSize + frame.body.length
+export const size = (message: Message): number => headerSize + message.body.length
 
 /**
  * The byte where the type should be is none of the nine letters. `type` is that byte.
@@ -170,33 +173,10 @@ export class FrameError extends Schema.TaggedError<FrameError>()("FrameError", {
   override readonly message = this.reason.message
 }
 
-/**
- * An incremental decoder. It holds the state of one connection's input.
- *
- * **Details**
- *
- * `push` consumes the whole chunk and appends every frame that it completes to `out`. On an error the frames
- * before it have been appended. A failed decoder stays failed: it appends nothing more and returns the same
- * error again. A header is judged as soon as it is complete, before any byte of the body.
- *
- * `end` tells a clean end of the input (`undefined`) from an end inside a frame. `partial` is true while some
- * but not all bytes of a frame have been received.
- *
- * **Gotchas**
- *
- * Unless they are copied (`copyBodies`), bodies may be views of the chunk: they keep its memory alive, and the chunk
- * must not be changed afterwards.
- */
-export interface Decoder {
-  readonly push: (chunk: Uint8Array, out: Array<Frame>) => FrameError | undefined
-  readonly end: () => FrameError | undefined
-  readonly partial: boolean
-}
-
 const layout = (lengthCounts: LengthDelimited.LengthCounts): LengthDelimited.Layout => ({
   fieldWidth: 4,
   byteOrder: "little",
-  tagBytes: 1,
+  typeBytes: 1,
   lengthCounts
 })
 
@@ -207,66 +187,106 @@ const layouts: Readonly<Record<LengthDelimited.LengthCounts, LengthDelimited.Lay
   frame: layout("frame")
 }
 
-const isType = (tag: number): tag is Type => properties[tag as Type] !== undefined
+const isType = (type: number): type is Type => properties[type as Type] !== undefined
 
-const checkHeader = (tag: number, bodyLength: number): UnknownType | UnexpectedBody | undefined => {
-  if (!isType(tag)) return new UnknownType({ type: tag })
-  if (bodyLength > 0 && (tag === Type.Cancel || tag === Type.CancelAcknowledged || tag === Type.Heartbeat)) {
-    return new UnexpectedBody({ type: tag, length: bodyLength })
+const checkHeader = (type: number, bodyLength: number): UnknownType | UnexpectedBody | undefined => {
+  if (!isType(type)) return new UnknownType({ type })
+  if (bodyLength > 0 && (type === Type.Cancel || type === Type.CancelAcknowledged || type === Type.Heartbeat)) {
+    return new UnexpectedBody({ type, length: bodyLength })
   }
   return undefined
 }
 
 /** A chunk that arrives in parts says the same as several chunks, of which the last has its type. */
-const partTag = (tag: number): Type | undefined =>
-  tag === Type.Intermediate || tag === Type.Final ? Type.Intermediate : undefined
+const partType = (type: number): Type | undefined =>
+  type === Type.Intermediate || type === Type.Final ? Type.Intermediate : undefined
 
-export interface DecoderOptions extends Options {
+/** What one side receives, besides the {@link Options} that both agree on. */
+export interface CodecOptions extends Options {
   /** Whether a chunk message is handed out in parts as they arrive, each as a chunk: nothing is copied. */
   readonly splitChunks?: boolean | undefined
-  /** Whether bodies are copied out of the chunks, whose memory may then be written to again. */
-  readonly copyBodies?: boolean | undefined
+  /**
+   * Size in bytes, header included, up to which a request that is longer than `maxFrameSize` is read without being
+   * stored, and comes as one that was `skipped`. Default: none is.
+   */
+  readonly maxSkippedSize?: number | undefined
+}
+
+type Reason = LengthDelimited.LengthDelimitedError | UnknownType | UnexpectedBody
+
+/** The codec of DataConn's messages. Throws a `RangeError` that names the option whose value it cannot be. */
+export const codec = (options: CodecOptions = defaultOptions): Codec<Message, Message, FrameError> => {
+  const { lengthCounts, maxFrameSize, maxSkippedSize, splitChunks } = options
+  const frames = LengthDelimited.codec<UnknownType | UnexpectedBody>({
+    ...layouts[lengthCounts],
+    maxFrameSize,
+    checkHeader,
+    partType: splitChunks === true ? partType : undefined,
+    skips:
+      maxSkippedSize === undefined
+        ? undefined
+        : { types: (type) => type === Type.Request, maxSkippedSize }
+  })
+  return {
+    makeDecoder: () => {
+      const decoder = frames.makeDecoder()
+      const failed = frameError()
+      return {
+        // `checkHeader` lets no other types pass.
+        push: (chunk, out) => failed(decoder.push(chunk, out as Array<LengthDelimited.Frame>)),
+        end: () => failed(decoder.end()),
+        get partial() {
+          return decoder.partial
+        },
+        get buffered() {
+          return decoder.buffered
+        }
+      }
+    },
+    layOut: (messages) => layOut(messages, options)
+  }
+}
+
+/** The first reason as an error, and from then on that. */
+const frameError = () => {
+  let failure: FrameError | undefined
+  return (reason: Reason | undefined): FrameError | undefined => {
+    if (reason !== undefined) failure ??= new FrameError({ reason })
+    return failure
+  }
+}
+
+const bare: Record<Options["lengthCounts"], Array<NonEmptyReadonlyArray<Uint8Array>>> = {
+  body: [],
+  typeAndBody: [],
+  frame: []
+}
+
+/** A message without a body, such as the heartbeats of thousands of connections: the same bytes every time. */
+const bareMessage = (type: Type, options: Options): NonEmptyReadonlyArray<Uint8Array> => {
+  const known = bare[options.lengthCounts]
+  const parts = known[type] ?? [header(options, type, 0)]
+  known[type] = parts
+  return parts
+}
+
+const layOut = (
+  messages: NonEmptyReadonlyArray<Message>,
+  options: Options
+): NonEmptyReadonlyArray<Uint8Array> => {
+  if (messages.length === 1 && messages[0].body.length === 0) return bareMessage(messages[0].type, options)
+  for (const { body, type } of messages) assertBody(type, body.length)
+  return LengthDelimited.layOut(layouts[options.lengthCounts], messages)
+}
+
+const assertBody = (type: Type, bodyLength: number): void => {
+  if (bodyLength > 0 && !hasBody(type)) {
+    throw new RangeError(`${name(type)} (${letter(type)}) may have no body, not one of ${bodyLength} bytes`)
+  }
 }
 
 /**
- * A decoder at the start of a connection's input.
- */
-export const makeDecoder = (options: DecoderOptions = defaultOptions): Decoder => new FrameDecoder(options)
-
-class FrameDecoder implements Decoder {
-  private readonly decoder: LengthDelimited.Decoder<UnknownType | UnexpectedBody>
-  private failure: FrameError | undefined
-
-  constructor({ copyBodies, lengthCounts, maxFrameSize, splitChunks }: DecoderOptions) {
-    this.decoder = LengthDelimited.makeDecoder({
-      ...layouts[lengthCounts],
-      maxFrameSize,
-      copyBodies,
-      checkHeader,
-      partTag: splitChunks === true ? partTag : undefined
-    })
-  }
-
-  push(chunk: Uint8Array, out: Array<Frame>): FrameError | undefined {
-    return this.fail(this.decoder.push(chunk, (tag, body) => out.push({ type: tag as Type, body })))
-  }
-
-  end(): FrameError | undefined {
-    return this.fail(this.decoder.end())
-  }
-
-  get partial(): boolean {
-    return this.decoder.partial
-  }
-
-  private fail(reason: FrameErrorReason | undefined): FrameError | undefined {
-    if (reason !== undefined) this.failure ??= new FrameError({ reason })
-    return this.failure
-  }
-}
-
-/**
- * The header of a frame whose body is sent from where it lies.
+ * The header of a message whose body is sent from where it lies.
  *
  * **Gotchas**
  *
@@ -274,33 +294,16 @@ class FrameDecoder implements Decoder {
  * that does not fit the four bytes of the field.
  */
 export const header = (options: Options, type: Type, bodyLength: number): Uint8Array => {
-  const bytes = new Uint8Array(headerSize)
-  headerInto(options, bytes, 0, type, bodyLength)
-  return bytes
+  assertBody(type, bodyLength)
+  return LengthDelimited.encodeHeader(layouts[options.lengthCounts], type, bodyLength)
 }
 
 /**
- * A frame as one contiguous buffer. The body is copied; throws as {@link header} does.
+ * A message as one contiguous buffer. The body is copied; throws as {@link header} does.
  */
-export const encode = (frame: Frame, options: Options = defaultOptions): Uint8Array => {
-  const bytes = new Uint8Array(size(frame))
-  headerInto(options, bytes, 0, frame.type, frame.body.length)
-  bytes.set(frame.body, headerSize)
+export const encode = (message: Message, options: Options = defaultOptions): Uint8Array => {
+  const bytes = new Uint8Array(size(message))
+  bytes.set(header(options, message.type, message.body.length))
+  bytes.set(message.body, headerSize)
   return bytes
-}
-
-/**
- * Writes a header at `offset` of `target` and returns the offset behind it. Throws as {@link header} does.
- */
-export const headerInto = (
-  options: Options,
-  target: Uint8Array,
-  offset: number,
-  type: Type,
-  bodyLength: number
-): number => {
-  if (bodyLength > 0 && !hasBody(type)) {
-    throw new RangeError(`${name(type)} (${letter(type)}) may have no body, not one of ${bodyLength} bytes`)
-  }
-  return LengthDelimited.encodeHeaderInto(layouts[options.lengthCounts], target, offset, type, bodyLength)
 }

@@ -1,11 +1,11 @@
 /**
  * The client's side of one connection as a pure machine: what may arrive in which state, and what to do.
  *
- * The mirror of the server's `Control`. `step` takes the state and an event to the next state and one action;
- * it knows no socket, clock or fiber, so the whole table can be enumerated. Whatever the protocol does not
- * allow the server to send ends the connection.
+ * The mirror of the `ServerMachine`. `step` takes the state and an event to the next state and one action;
+ * it knows no socket, clock or fiber, so the whole table can be enumerated. A message that the protocol
+ * does not allow ends the connection.
  */
-import * as Frame from "../wire/Frame.ts"
+import * as Message from "./Message.ts"
 
 /**
  * Where a connection stands.
@@ -28,7 +28,7 @@ export type State =
  *
  * - `ServerClosed`: the server closed it.
  * - `Lost`: reading or writing failed.
- * - `Violation`: the server sent what it may not, or bytes that are no frame.
+ * - `Violation`: the server sent what it may not, or bytes that are no message.
  * - `Silent`: the server sent nothing for longer than the tolerance.
  * - `CancelIgnored`: the server did not end the response that was cancelled.
  * - `Closed`: the client's owner closed it.
@@ -45,7 +45,7 @@ export type Why =
  * What can happen to a connection.
  *
  * - `Request`, `Cancel`: the client wants to send one; it has its turn to write.
- * - `Received`: a frame of this type arrived. `Malformed`: bytes that are no frame.
+ * - `Received`: a message of this type arrived. `Malformed`: bytes that are no message.
  * - `ServerClosed`, `ReadFailed`, `WriteFailed`: the socket.
  * - `Silence`: nothing was received for longer than the tolerance.
  * - `CancelExpired`: the response was not ended in time after the cancel.
@@ -54,7 +54,7 @@ export type Why =
 export type Event =
   | { readonly _tag: "Request" }
   | { readonly _tag: "Cancel" }
-  | { readonly _tag: "Received"; readonly type: Frame.Type }
+  | { readonly _tag: "Received"; readonly type: Message.Type }
   | { readonly _tag: "Malformed"; readonly detail: string }
   | { readonly _tag: "ServerClosed" }
   | { readonly _tag: "ReadFailed"; readonly detail: string }
@@ -139,8 +139,8 @@ const cancel = (state: Open): Step => {
   }
 }
 
-const received = (state: Open, type: Frame.Type): Step => {
-  if (type === Frame.Type.Heartbeat) return [state, "None"]
+const received = (state: Open, type: Message.Type): Step => {
+  if (type === Message.Type.Heartbeat) return [state, "None"]
   switch (state._tag) {
     case "Idle":
       return violation(type, "without a request")
@@ -160,24 +160,24 @@ const chunk: Step = [responding, "Chunk"]
 const finish: Step = [idle, "Finish"]
 const fail: Step = [idle, "Fail"]
 
-const beforeAccept = (type: Frame.Type): Step | undefined => {
+const beforeAccept = (type: Message.Type): Step | undefined => {
   switch (type) {
-    case Frame.Type.Accept:
+    case Message.Type.Accept:
       return accept
-    case Frame.Type.Reject:
+    case Message.Type.Reject:
       return reject
     default:
       return undefined
   }
 }
 
-const afterAccept = (type: Frame.Type): Step | undefined => {
+const afterAccept = (type: Message.Type): Step | undefined => {
   switch (type) {
-    case Frame.Type.Intermediate:
+    case Message.Type.Intermediate:
       return chunk
-    case Frame.Type.Final:
+    case Message.Type.Final:
       return finish
-    case Frame.Type.Error:
+    case Message.Type.Error:
       return fail
     default:
       return undefined
@@ -185,12 +185,12 @@ const afterAccept = (type: Frame.Type): Step | undefined => {
 }
 
 /** What was on its way when the cancel was sent may still come, and its terminal message stands. */
-const afterCancel = (type: Frame.Type, accepted: boolean): Step | undefined => {
-  if (type === Frame.Type.CancelAcknowledged) return [idle, "EndCancelled"]
+const afterCancel = (type: Message.Type, accepted: boolean): Step | undefined => {
+  if (type === Message.Type.CancelAcknowledged) return [idle, "EndCancelled"]
   const next = accepted ? afterAccept(type) : beforeAccept(type)
   if (next === undefined) return undefined
   return next[0]._tag === "Idle" ? [idle, "EndCancelled"] : [cancellingAccepted, "None"]
 }
 
-const violation = (type: Frame.Type, when: string): Step =>
-  close({ _tag: "Violation", detail: `${Frame.name(type)} (${Frame.letter(type)}) ${when}` })
+const violation = (type: Message.Type, when: string): Step =>
+  close({ _tag: "Violation", detail: `${Message.name(type)} (${Message.letter(type)}) ${when}` })

@@ -3,6 +3,7 @@
  */
 import { Buffer } from "node:buffer"
 import { isIPv6 } from "node:net"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
 /** The port of an address that names none. */
@@ -18,7 +19,7 @@ export const tcp = (host: string, port: number = defaultPort): Address => ({ _ta
 /** The address of a Unix socket. */
 export const unix = (path: string): Address => ({ _tag: "Unix", path })
 
-/** The text is no address. */
+/** A text that is no address. */
 export class AddressError extends Schema.TaggedError<AddressError>()("AddressError", {
   text: Schema.String,
   problem: Schema.String
@@ -30,7 +31,7 @@ export class AddressError extends Schema.TaggedError<AddressError>()("AddressErr
 
 const tcpPattern = /^(?:\[([^[\]\s]+)\]|([^:[\]\s]+))(?::([^:]*))?$/
 
-// What the kernel's sockaddr_un holds, less its terminator.
+// The size of the kernel's sockaddr_un, less its terminator.
 const maxPathBytes = 107
 
 /**
@@ -40,14 +41,14 @@ const maxPathBytes = 107
  *
  * Port 0 lets the system choose one to listen on. A host without a port has {@link defaultPort}.
  */
-export const parse = (text: string): Address | AddressError => {
-  const fail = (problem: string) => new AddressError({ text, problem })
+export const parse = (text: string): Result.Result<Address, AddressError> => {
+  const fail = (problem: string) => Result.fail(new AddressError({ text, problem }))
   if (text.startsWith("unix:")) {
     const path = text.slice("unix:".length)
     if (path === "") return fail("the path is empty")
     return Buffer.byteLength(path) > maxPathBytes
       ? fail(`the path of a Unix socket may have at most ${maxPathBytes} bytes`)
-      : { _tag: "Unix", path }
+      : Result.succeed(unix(path))
   }
   const match = tcpPattern.exec(text)
   if (match === null) {
@@ -59,8 +60,15 @@ export const parse = (text: string): Address | AddressError => {
   if (digits !== undefined && !/^\d+$/.test(digits)) return fail("the port is not a number")
   const port = digits === undefined ? defaultPort : Number(digits)
   if (port > 65535) return fail("the port is above 65535")
-  return { _tag: "Tcp", host: v6 ?? name ?? "", port }
+  return Result.succeed(tcp(v6 ?? name ?? "", port))
 }
+
+/** An address, or the text of one. */
+export type Input = Address | string
+
+/** The address of an {@link Input}. */
+export const fromInput = (input: Input): Result.Result<Address, AddressError> =>
+  typeof input === "string" ? parse(input) : Result.succeed(input)
 
 /** The text that {@link parse} reads back. */
 export const format = (address: Address): string =>
@@ -74,6 +82,6 @@ export const formatTcp = (host: string, port: number): string =>
 export const AddressFromString: Schema.Codec<string, string> = Schema.String.check(
   Schema.makeFilter((text: string) => {
     const parsed = parse(text)
-    return parsed._tag === "AddressError" ? parsed.message : undefined
+    return Result.isFailure(parsed) ? parsed.failure.message : undefined
   })
 )

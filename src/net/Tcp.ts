@@ -1,5 +1,5 @@
 /**
- * The transport over a connected socket of `node:net`: a chunk is handed over as it arrives, and a write that the
+ * Transports over sockets of `node:net`, TCP and Unix: a chunk is handed over as it arrives, and a write that the
  * kernel takes whole is over at once.
  */
 import * as Net from "node:net"
@@ -9,8 +9,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Socket from "effect/socket/Socket"
 import type * as Address from "./Address.ts"
+import * as Chunk from "./Chunk.ts"
+import * as NodeInternals from "./NodeInternals.ts"
 import { ReadMemory } from "./ReadMemory.ts"
-import * as SharedRead from "./SharedRead.ts"
 import type * as Transport from "./Transport.ts"
 
 const failed = (reason: Socket.SocketError["reason"]) => new Socket.SocketError({ reason })
@@ -19,46 +20,27 @@ const closed = (code: number) => failed(new Socket.SocketCloseError({ code }))
 const endOfFile = closed(1000)
 const notWritable = (cause: unknown) => failed(new Socket.SocketWriteError({ cause }))
 
-/** How many bytes are read ahead of a receiver that pauses, besides what Node itself buffers. */
+/** How many bytes are read ahead of a receiver that pauses, besides those that Node itself buffers. */
 const readAheadSize = 256 * 1024
 
-/** What a stream may lack and a socket has. */
-type Gathering = Net.Socket & Required<Pick<Net.Socket, "_writev">>
-
-/** The encoding of what is no string. */
-const asTheyAre = "buffer" as BufferEncoding
-
-/** Buffers in the form in which a socket takes several at once. */
-type Entries = Array<{ chunk: Uint8Array; encoding: BufferEncoding }> & { allBuffers?: boolean }
-
-const entries = (parts: Transport.Chunks): Entries => {
-  const entries: Entries = parts.map((chunk) => ({ chunk, encoding: asTheyAre }))
-  entries.allBuffers = true
-  return entries
-}
+type Written = (exit: Exit.Exit<void, Socket.SocketError>) => void
 
 /** The transport of a socket that is connected, paused, and not written to by anybody else. */
-class NetTransport implements Transport.Transport {
-  // A write is over when the kernel has taken all of it.
-  readonly copies = true
-  readonly lends: boolean
-  private readonly socket: Gathering
-  private readonly memory: ReadMemory | undefined
+class TcpTransport implements Transport.Transport {
+  private readonly socket: Net.Socket
   private receiver: Transport.Receiver | undefined
   private held: Array<Uint8Array> = []
   private heldBytes = 0
   private paused = false
   private end: Socket.SocketError | undefined
-  /** How the last write went, if it is over. */
-  private over: Exit.Exit<void, Socket.SocketError> | undefined
+  /** The outcome of the last write, if it is over. */
+  private outcome: Exit.Exit<void, Socket.SocketError> | undefined
   private written: Written | undefined
 
-  constructor(socket: Net.Socket, memory?: ReadMemory) {
-    this.socket = socket as Gathering
-    this.memory = memory
-    this.lends = SharedRead.applies(socket)
+  constructor(socket: Net.Socket) {
+    this.socket = socket
     socket.on("data", this.onData)
-    // That somebody listens for data does not make it flow before it is asked for.
+    // A listener for data does not make the socket flow before it is asked to.
     socket.pause()
     socket.on("end", this.onEnd)
     socket.on("error", this.onError)
@@ -67,30 +49,22 @@ class NetTransport implements Transport.Transport {
 
   read(receiver: Transport.Receiver): void {
     this.receiver = receiver
-    if (this.lends) SharedRead.start(this.socket, this.onLent)
+    NodeInternals.readIntoShared(this.socket, this.onShared)
     this.socket.resume()
-  }
-
-  reuse(on: boolean): void {
-    if (this.memory === undefined) return
-    this.memory.reused = on
-    if (this.paused) this.pause()
   }
 
   pause(): void {
     this.paused = true
-    // What is read ahead would overwrite what the receiver has not done with.
-    if (this.memory?.reused === true) this.socket.pause()
   }
 
   resume(): void {
     this.paused = false
     this.hand()
-    // What was handed over may have paused it again.
+    // The receiver may have paused it again.
     if (!this.paused && this.socket.isPaused()) this.socket.resume()
   }
 
-  /** Gives the receiver what was read ahead, and then the end if it has come. */
+  /** Gives the receiver the bytes that were read ahead, and then the end if it has come. */
   private hand(): void {
     const { held } = this
     if (held.length > 0) {
@@ -104,11 +78,7 @@ class NetTransport implements Transport.Transport {
     receiver?.ended(Cause.fail(this.end))
   }
 
-  private readonly onLent = (length: number): boolean => {
-    const chunk = SharedRead.taken(length)
-    this.onData(this.paused ? chunk.slice() : chunk)
-    return true
-  }
+  private readonly onShared = (view: Uint8Array): void => this.onData(Chunk.copied(view))
 
   private readonly onData = (chunk: Uint8Array): void => {
     if (!this.paused) {
@@ -120,7 +90,7 @@ class NetTransport implements Transport.Transport {
     if (this.heldBytes >= readAheadSize) this.socket.pause()
   }
 
-  /** The peer sends nothing more; what has arrived is still handed over. */
+  /** The peer sends nothing more; bytes that have arrived are still handed over. */
   private readonly onEnd = (): void => this.finish(endOfFile)
 
   private readonly onError = (cause: Error): void => {
@@ -140,14 +110,10 @@ class NetTransport implements Transport.Transport {
   }
 
   write(parts: Transport.Chunks, written: Written): Exit.Exit<void, Socket.SocketError> | undefined {
-    const { socket } = this
-    this.over = undefined
-    // The socket's own writes, without the stream's queue before them: one write is under way at a time, and
-    // these tell at once when the kernel has taken all of it.
-    if (parts.length === 1) socket._write(parts[0], asTheyAre, this.onWritten)
-    else socket._writev(entries(parts), this.onWritten)
-    if (this.over === undefined) this.written = written
-    return this.over
+    this.outcome = undefined
+    NodeInternals.write(this.socket, parts, this.onWritten)
+    if (this.outcome === undefined) this.written = written
+    return this.outcome
   }
 
   private readonly onWritten = (error?: Error | null): void => {
@@ -157,7 +123,7 @@ class NetTransport implements Transport.Transport {
 
   private settle(exit: Exit.Exit<void, Socket.SocketError>): void {
     const { written } = this
-    this.over = exit
+    this.outcome = exit
     this.written = undefined
     written?.(exit)
   }
@@ -166,13 +132,11 @@ class NetTransport implements Transport.Transport {
     this.socket.destroy()
   }
 
-  /** What the kernel has not taken of the writes under way; Node's own timeouts look at the same number. */
   unsent(): number {
-    const handle = (this.socket as { _handle?: { writeQueueSize?: number } })._handle
-    return handle?.writeQueueSize ?? 0
+    return NodeInternals.unsent(this.socket)
   }
 
-  /** Reads no more, and closes after what was written. */
+  /** Reads no more, and closes after pending writes. */
   close(): void {
     const { socket } = this
     this.receiver = undefined
@@ -186,18 +150,14 @@ class NetTransport implements Transport.Transport {
   }
 }
 
-type Written = (exit: Exit.Exit<void, Socket.SocketError>) => void
-
 const socketClosed = () => new Error("socket closed")
 
-const open = (socket: Net.Socket, memory?: ReadMemory): Transport.Open =>
+/** The transport of a connected socket, such as a server accepts. */
+export const fromSocket = (socket: Net.Socket): Transport.Open =>
   Effect.acquireRelease(
-    Effect.sync(() => new NetTransport(socket, memory)),
+    Effect.sync(() => new TcpTransport(socket)),
     (transport) => Effect.sync(() => transport.close())
   )
-
-/** The transport of a connected socket. */
-export const make = (socket: Net.Socket): Transport.Open => open(socket)
 
 export interface ConnectOptions {
   readonly address: Address.Address
@@ -209,22 +169,22 @@ export interface ConnectOptions {
 export const connect = (options: ConnectOptions): Transport.Open =>
   Effect.acquireRelease(
     Effect.sync(() => dial(options.address)),
-    ({ socket }) => Effect.sync(() => (socket.connecting ? socket.destroy() : socket.destroySoon()))
+    (socket) => Effect.sync(() => (socket.connecting ? socket.destroy() : socket.destroySoon()))
   ).pipe(
-    Effect.tap(({ socket }) =>
+    Effect.tap((socket) =>
       Effect.timeoutOrElse(connected(socket), {
         duration: options.timeout,
         orElse: () => Effect.fail(notOpen("Timeout", new Error("Connection timed out")))
       })
     ),
-    Effect.flatMap(({ memory, socket }) => open(socket, memory))
+    Effect.flatMap(fromSocket)
   )
 
-const dial = (address: Address.Address) => {
+const dial = (address: Address.Address): Net.Socket => {
   const memory = new ReadMemory()
   const socket = Net.connect({
     ...(address._tag === "Unix" ? { path: address.path } : { host: address.host, port: address.port }),
-    // A cancel or a small request must not wait for the peer to acknowledge what was sent before.
+    // A cancel or a small request must not wait for the peer to acknowledge earlier bytes.
     noDelay: true,
     keepAlive: true,
     onread: {
@@ -236,7 +196,7 @@ const dial = (address: Address.Address) => {
     }
   })
   socket.pause()
-  return { memory, socket }
+  return socket
 }
 
 const connected = (socket: Net.Socket): Effect.Effect<void, Socket.SocketError> =>

@@ -1,6 +1,6 @@
 /**
- * Checks limits that code gives. What cannot be one is a mistake of the program: the `RangeError` names the setting,
- * and what it may be.
+ * Checks limits that code gives. Invalid values are mistakes of the program: the `RangeError` names the setting and its
+ * range.
  */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"

@@ -69,7 +69,7 @@ export class Limit {
 }
 
 /** The limit that connections share: a server provides its own, and there is none otherwise. */
-export const QueryLimit: Context.Reference<Limit> = Context.Reference("dataconn/connection/QueryLimit", {
+export const QueryLimit: Context.Reference<Limit> = Context.Reference("dataconn/server/QueryLimit", {
   defaultValue: () =>
     new Limit({ maxConcurrentQueries: Number.POSITIVE_INFINITY, maxQueuedQueries: Number.POSITIVE_INFINITY })
 })

@@ -1,0 +1,218 @@
+/**
+ * A connection of any protocol of messages: the stream of those that arrive, and the one writer.
+ */
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Pull from "effect/Pull"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as Socket from "effect/socket/Socket"
+import * as Timers from "../loop/Timers.ts"
+import * as Chunk from "../net/Chunk.ts"
+import type * as Transport from "../net/Transport.ts"
+import type { Codec, Decoder } from "./Codec.ts"
+import * as Writer from "./Writer.ts"
+
+/** A message began to arrive and was not complete within `frameTimeout`. */
+export class FrameTimeout extends Schema.TaggedError<FrameTimeout>()("FrameTimeout", {
+  frameTimeoutMillis: Schema.Finite
+}) {
+  override get message() {
+    return `A message took longer than ${this.frameTimeoutMillis} ms to arrive (frameTimeout)`
+  }
+}
+
+export interface Options extends Writer.Options {
+  /**
+   * How long a message may take to arrive, from its first byte to its last, in milliseconds. Default `Infinity`.
+   */
+  readonly frameTimeoutMillis?: number | undefined
+}
+
+/** The messages that one read completed. */
+export type Batch<In> = Arr.NonEmptyReadonlyArray<In>
+
+/** Why nothing more is read: the decoder or the socket failed, or a message came too slowly. */
+export type ReadError<E> = E | Socket.SocketError | FrameTimeout
+
+export interface FramedConnection<In, Out, E> {
+  /**
+   * The messages that arrive, in batches: the messages that one read completed.
+   *
+   * **Details**
+   *
+   * Ends when the peer has closed at the end of a message. One consumer pulls at a time, and a consumer that does not
+   * pull holds the peer back.
+   */
+  readonly messages: Stream.Stream<In, ReadError<E>>
+  readonly writer: Writer.Writer<Out>
+  /** Reads nothing more: ends `messages`, for a consumer that waits and for every later one. */
+  readonly stop: () => void
+  /** When bytes last arrived, in milliseconds of the timers. */
+  readonly lastReadAt: () => number
+  readonly bytesRead: () => number
+  readonly messagesRead: () => number
+  /** How many bytes are held for a message that is not complete. */
+  readonly buffered: () => number
+}
+
+/** Speaks the protocol of a codec over a transport, from now on. The scope owns its timers, unless they are shared. */
+export const make = <In, Out, E>(
+  transport: Transport.Transport,
+  codec: Codec<In, Out, E>,
+  options: Options
+): Effect.Effect<FramedConnection<In, Out, E>, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const timers = yield* Timers.use
+    const writer = yield* Writer.make(transport, codec, timers, options)
+    const reader = new Reader<In, Out, E>(transport, codec.makeDecoder(), writer, timers, options)
+    yield* Effect.addFinalizer(() => Effect.sync(() => reader.stop()))
+    return reader
+  })
+
+type Next<In, E> = Exit.Exit<Batch<In>, E | Cause.Done>
+
+class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Receiver {
+  readonly writer: Writer.Writer<Out>
+  private readonly transport: Transport.Transport
+  private readonly decoder: Decoder<In, E>
+  private readonly timers: Timers.Timers
+  private readonly frameTimeoutMillis: number
+  private deadline: Timers.Deadline | undefined
+  private isReading = false
+  private held: Batch<In> | undefined
+  private end: Exit.Exit<never, ReadError<E> | Cause.Done> | undefined
+  private waiter: ((next: Next<In, ReadError<E>>) => void) | undefined
+  private lastAt: number
+  private bytes = 0
+  private count = 0
+
+  constructor(
+    transport: Transport.Transport,
+    decoder: Decoder<In, E>,
+    writer: Writer.Writer<Out>,
+    timers: Timers.Timers,
+    { frameTimeoutMillis = Timers.never }: Options
+  ) {
+    this.transport = transport
+    this.decoder = decoder
+    this.writer = writer
+    this.timers = timers
+    this.frameTimeoutMillis = frameTimeoutMillis
+    this.lastAt = timers.now()
+  }
+
+  get messages(): Stream.Stream<In, ReadError<E>> {
+    return Stream.fromPull(Effect.succeed(this.pull))
+  }
+
+  private readonly pull: Pull.Pull<Batch<In>, ReadError<E>> = Effect.callback((resume) => {
+    if (this.waiter !== undefined) throw new Error("The messages of a connection have one reader")
+    const ready = this.ready()
+    if (ready !== undefined) return resume(ready)
+    this.waiter = resume
+    this.read()
+    return this.leave
+  })
+
+  private readonly leave = Effect.sync(() => {
+    this.waiter = undefined
+    this.transport.pause()
+  })
+
+  private read(): void {
+    if (this.isReading) return this.transport.resume()
+    this.isReading = true
+    this.transport.read(this)
+  }
+
+  private ready(): Next<In, ReadError<E>> | undefined {
+    const { held } = this
+    if (held === undefined) return this.end
+    this.held = undefined
+    return Exit.succeed(held)
+  }
+
+  private give(): void {
+    const { waiter } = this
+    const ready = waiter === undefined ? undefined : this.ready()
+    if (waiter === undefined || ready === undefined) return
+    this.waiter = undefined
+    this.transport.pause()
+    waiter(ready)
+  }
+
+  received(chunks: Transport.Chunks): void {
+    if (this.end !== undefined) return chunks.forEach(Chunk.release)
+    this.lastAt = this.timers.now()
+    const messages: Array<In> = []
+    const before = this.decoder.partial
+    let failure: E | undefined
+    for (const chunk of chunks) {
+      this.bytes += chunk.length
+      failure = this.decoder.push(chunk, messages)
+    }
+    this.count += messages.length
+    if (this.decoder.partial && (!before || messages.length > 0)) this.began()
+    // Messages before a malformed one are still good.
+    if (Arr.isArrayNonEmpty(messages)) {
+      this.held = this.held === undefined ? messages : Arr.appendAll(this.held, messages)
+    }
+    if (failure !== undefined) this.finish(Exit.fail(failure))
+    else this.give()
+  }
+
+  /** A message has begun to arrive. */
+  private began(): void {
+    if (this.frameTimeoutMillis === Timers.never) return
+    this.deadline ??= this.timers.deadline(this.expired)
+    this.deadline.set(this.lastAt + this.frameTimeoutMillis)
+  }
+
+  private readonly expired = (): void => {
+    if (!this.decoder.partial) return
+    this.finish(Exit.fail(new FrameTimeout({ frameTimeoutMillis: this.frameTimeoutMillis })))
+  }
+
+  ended(cause: Cause.Cause<Socket.SocketError>): void {
+    const error = Cause.findErrorOption(cause)
+    const isClean = error._tag === "Some" && isCleanClose(error.value)
+    this.finish(isClean ? Exit.fail(this.decoder.end() ?? Cause.Done()) : Exit.failCause(cause))
+  }
+
+  private finish(end: Exit.Exit<never, ReadError<E> | Cause.Done>): void {
+    this.end ??= end
+    this.deadline?.clear()
+    this.give()
+  }
+
+  stop(): void {
+    // Messages that the consumer has not been given yet are dropped.
+    this.held = undefined
+    this.transport.pause()
+    this.finish(Exit.fail(Cause.Done()))
+  }
+
+  lastReadAt(): number {
+    return this.lastAt
+  }
+  bytesRead(): number {
+    return this.bytes
+  }
+  messagesRead(): number {
+    return this.count
+  }
+  buffered(): number {
+    return this.decoder.buffered
+  }
+}
+
+const isCleanClose = (error: Socket.SocketError): boolean =>
+  error.reason._tag === "SocketCloseError" && error.reason.code === 1000
+
+/** A failure to read in words. */
+export const describe = (error: ReadError<{ readonly message: string }>): string =>
+  "_tag" in error && error._tag === "SocketError" ? Writer.describe(error as Socket.SocketError) : error.message

@@ -1,0 +1,400 @@
+/**
+ * The one writer of a connection.
+ *
+ * A write gathers its messages into one batch for the socket. One write is under way at a time, so a message is never
+ * split by another, whichever fiber it comes from. A write that is longer than the {@link TurnScheduler} lets a socket
+ * have at once goes out in several, between which the event loop may turn, but nothing else is written.
+ */
+import * as Arr from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { Scheduler as EffectScheduler } from "effect/Scheduler"
+import * as Schema from "effect/Schema"
+import type * as Socket from "effect/socket/Socket"
+import * as Timers from "../loop/Timers.ts"
+import { type Scheduler, type Task, TurnScheduler } from "../loop/TurnScheduler.ts"
+import type * as Transport from "../net/Transport.ts"
+import type { Codec } from "./Codec.ts"
+
+/** The peer took no byte for `writeTimeout`; the socket has been destroyed. */
+export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeout", {
+  writeTimeoutMillis: Schema.Finite
+}) {
+  override get message() {
+    return `Peer accepted no data for ${this.writeTimeoutMillis} ms (writeTimeout)`
+  }
+}
+
+/** Why a write fails. After it the connection is of no more use. */
+export type Failure = Socket.SocketError | WriteTimeout
+
+/** A failure in the words of the system, where it has any. */
+export const describe = (error: Failure): string => {
+  if (error._tag === "WriteTimeout") return error.message
+  const { reason } = error
+  if (reason._tag === "SocketCloseError") return reason.code === 1000 ? "End of file" : "Connection closed"
+  const cause = "cause" in reason ? reason.cause : undefined
+  return cause instanceof Error ? firstMessage(cause) : reason.message
+}
+
+/** Connecting to a name with several addresses fails with an error for each and no message of its own. */
+const firstMessage = (error: Error): string => {
+  if (error.message !== "" || !(error instanceof AggregateError)) return error.message
+  const messages = error.errors.map((each) => (each instanceof Error ? each.message : String(each)))
+  return messages.join("; ")
+}
+
+export interface Options {
+  /** How long the peer may take no byte while a write is under way, in milliseconds; may be `Infinity`. */
+  readonly writeTimeoutMillis: number
+}
+
+/**
+ * Something to be written: it waits in the writer's queue, at most once, until it has its turn.
+ *
+ * **Details**
+ *
+ * `take` is called when the turn has come, right before the first byte is handed over, `now` in the milliseconds of
+ * the timers: the messages it returns precede all others from then on. Nothing is written if it returns none.
+ * `started` is called when the socket has been handed the first bytes. `ended` is called once the socket has taken all
+ * of them, or has failed to, or the writer has closed.
+ *
+ * An `urgent` one passes by writers that wait for the thread's quantum: for single small messages that somebody waits
+ * for, such as the acknowledgement of a cancel.
+ *
+ * **Gotchas**
+ *
+ * `take` must not lead to another write on its own stack: this one has not begun yet.
+ */
+export interface Submission<Out> {
+  readonly take: (now: number) => ReadonlyArray<Out>
+  readonly started?: (() => void) | undefined
+  readonly ended: (exit: Exit.Exit<void, Failure>) => void
+  readonly urgent?: boolean | undefined
+}
+
+export interface Writer<Out> {
+  /**
+   * Writes messages one behind the other and waits until the socket has taken them; see {@link Submission}.
+   * Interruption before the turn writes nothing; after it, it only ends the wait.
+   */
+  readonly write: (
+    take: Submission<Out>["take"],
+    options?: Pick<Submission<Out>, "urgent">
+  ) => Effect.Effect<void, Failure>
+  /** Writes as soon as the socket and the quantum allow: often before this returns. */
+  readonly submit: (submission: Submission<Out>) => void
+  /** The same in the next turn of the event loop, together with others that come until then. */
+  readonly submitSoon: (submission: Submission<Out>) => void
+  /** Takes back a submission that has not had its turn. */
+  readonly withdraw: (submission: Submission<Out>) => void
+  /** Waits until no write is under way. */
+  readonly flushed: Effect.Effect<void>
+  /** Drops the connection: ends the write under way, and all that wait or come, without another byte. */
+  readonly close: () => void
+  /** The timeout that ended the connection, if one did. The reader may hear of that end first. */
+  readonly timedOut: () => WriteTimeout | undefined
+  /** Whether a write is under way. */
+  readonly isWriting: () => boolean
+  /** When a write last began or ended, in milliseconds of the timers. */
+  readonly lastWriteAt: () => number
+  readonly bytesWritten: () => number
+  readonly messagesWritten: () => number
+}
+
+const byteLength = (parts: Transport.Chunks): number => {
+  let bytes = 0
+  for (const part of parts) bytes += part.length
+  return bytes
+}
+
+/** The first `size` bytes of parts that are longer, and the bytes behind. */
+const cut = (parts: Transport.Chunks, size: number): readonly [Transport.Chunks, Transport.Chunks] => {
+  const first: Array<Uint8Array> = []
+  const rest: Array<Uint8Array> = []
+  let left = size
+  for (const part of parts) {
+    if (left > 0) first.push(part.subarray(0, left))
+    if (part.length > left) rest.push(part.subarray(left))
+    left = Math.max(0, left - part.length)
+  }
+  return [first, rest] as unknown as readonly [Transport.Chunks, Transport.Chunks]
+}
+
+/** Makes the writer of a transport. */
+export const make = <Out>(
+  transport: Transport.Transport,
+  codec: Pick<Codec<never, Out, unknown>, "layOut">,
+  timers: Timers.Timers,
+  options: Options
+): Effect.Effect<Writer<Out>> =>
+  Effect.gen(function* () {
+    return new FairWriter<Out>({
+      transport,
+      codec,
+      timers,
+      writeTimeoutMillis: options.writeTimeoutMillis,
+      scheduler: yield* TurnScheduler,
+      effects: yield* EffectScheduler
+    })
+  })
+
+interface Dependencies<Out> {
+  readonly transport: Transport.Transport
+  readonly codec: Pick<Codec<never, Out, unknown>, "layOut">
+  readonly timers: Timers.Timers
+  readonly writeTimeoutMillis: number
+  readonly scheduler: Scheduler
+  readonly effects: EffectScheduler
+}
+
+// Shared by all writers that nobody waits for: an array for each of thousands would have to come from memory for each
+// write.
+const nobody: ReadonlyArray<never> = []
+const none: ReadonlyArray<() => void> = []
+
+/** The rest of a write of which the socket has had the beginning. */
+interface Rest<Out> {
+  readonly submission: Submission<Out>
+  readonly parts: Transport.Chunks
+}
+
+const isUrgent = (submission: { readonly urgent?: boolean | undefined }): boolean => submission.urgent === true
+
+class FairWriter<Out> implements Writer<Out>, Task {
+  private readonly transport: Transport.Transport
+  private readonly codec: Pick<Codec<never, Out, unknown>, "layOut">
+  private readonly timers: Timers.Timers
+  private readonly scheduler: Scheduler
+  private readonly effects: EffectScheduler
+  private readonly writeTimeoutMillis: number
+  /** The submission that has the next turn, and those behind. */
+  private first: Submission<Out> | undefined
+  private queue: ReadonlyArray<Submission<Out>> = nobody
+  private flushes = none
+  private pumping = false
+  waits = false
+  behind: Task | undefined
+  private current: Submission<Out> | undefined
+  private rest: Rest<Out> | undefined
+  private deadline: Timers.Deadline | undefined
+  /** The bytes of the write under way that the transport held when the deadline was set. */
+  private held = 0
+  private lastAt: number
+  private bytes = 0
+  private messages = 0
+  private timeout: WriteTimeout | undefined
+  /** How submissions end since the writer has closed. */
+  private closed: Exit.Exit<never, Failure> | undefined
+
+  constructor(dependencies: Dependencies<Out>) {
+    this.transport = dependencies.transport
+    this.codec = dependencies.codec
+    this.timers = dependencies.timers
+    this.writeTimeoutMillis = dependencies.writeTimeoutMillis
+    this.scheduler = dependencies.scheduler
+    this.effects = dependencies.effects
+    this.lastAt = dependencies.timers.now()
+  }
+
+  isWriting(): boolean {
+    return this.current !== undefined || this.rest !== undefined
+  }
+  timedOut(): WriteTimeout | undefined {
+    return this.timeout
+  }
+  lastWriteAt(): number {
+    return this.lastAt
+  }
+  bytesWritten(): number {
+    return this.bytes
+  }
+  messagesWritten(): number {
+    return this.messages
+  }
+  get flushed(): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      if (!this.isWriting()) return resume(Effect.void)
+      const flushed = () => resume(Effect.void)
+      this.flushes = [...this.flushes, flushed]
+      return Effect.sync(() => {
+        this.flushes = this.flushes.filter((each) => each !== flushed)
+      })
+    })
+  }
+
+  write(
+    take: Submission<Out>["take"],
+    options?: Pick<Submission<Out>, "urgent">
+  ): Effect.Effect<void, Failure> {
+    return Effect.callback((resume) => {
+      const submission: Submission<Out> = { take, ended: resume, urgent: options?.urgent }
+      this.submit(submission)
+      return Effect.sync(() => this.withdraw(submission))
+    })
+  }
+
+  submit(submission: Submission<Out>): void {
+    if (this.enqueue(submission)) this.resume()
+  }
+
+  submitSoon(submission: Submission<Out>): void {
+    // After a write that is under way the queue has its turn anyway.
+    if (this.enqueue(submission) && !this.isWriting()) this.scheduler.nextTurn(this, this.effects)
+  }
+
+  withdraw(submission: Submission<Out>): void {
+    if (this.first === submission) {
+      this.first = this.queue[0]
+      if (this.first !== undefined) this.queue = this.queue.slice(1)
+    } else if (this.queue.length > 0) {
+      this.queue = this.queue.filter((each) => each !== submission)
+    }
+  }
+
+  private enqueue(submission: Submission<Out>): boolean {
+    if (this.closed !== undefined) {
+      submission.ended(this.closed)
+      return false
+    }
+    if (this.first === undefined) this.first = submission
+    else if (this.first !== submission && !this.queue.includes(submission))
+      this.queue = [...this.queue, submission]
+    return true
+  }
+
+  /** Writes for as long as submissions wait, the socket takes them, and the writer's quantum lasts. */
+  resume(): void {
+    // A submission from within a write is served by the loop that is under way.
+    if (this.pumping) return
+    this.pumping = true
+    const before = this.bytes
+    while (this.current === undefined) {
+      const submission = this.next(this.bytes - before)
+      if (submission === undefined) break
+      if (this.rest === undefined) this.begin(submission)
+      else this.hand(submission, this.rest.parts, this.timers.now())
+    }
+    this.pumping = false
+  }
+
+  /** The submission whose bytes are next. Nothing comes between the parts of one write; an urgent one speeds them up. */
+  private next(written: number): Submission<Out> | undefined {
+    const { first, rest, scheduler } = this
+    if (first === undefined && rest === undefined) return undefined
+    const isFree = !scheduler.exhausted && written < scheduler.writerQuantum
+    const next = isFree ? (rest?.submission ?? first) : this.urgent
+    if (next === undefined) {
+      scheduler.giveWay(this, this.effects)
+      return undefined
+    }
+    if (rest !== undefined) return rest.submission
+    this.withdraw(next)
+    return next
+  }
+
+  private get urgent(): Submission<Out> | undefined {
+    const { first } = this
+    return first !== undefined && isUrgent(first) ? first : this.queue.find(isUrgent)
+  }
+
+  private begin(submission: Submission<Out>): void {
+    const now = this.timers.now()
+    let parts: Transport.Chunks | undefined
+    try {
+      parts = this.layOut(submission.take(now))
+    } catch (defect) {
+      submission.ended(Exit.die(defect))
+      return
+    }
+    if (parts === undefined) submission.ended(Exit.void)
+    else this.hand(submission, parts, now)
+  }
+
+  /** The parts of one gather write, if there is something to write. */
+  private layOut(messages: ReadonlyArray<Out>): Transport.Chunks | undefined {
+    if (!Arr.isReadonlyArrayNonEmpty(messages)) return undefined
+    const parts = this.codec.layOut(messages)
+    this.messages += messages.length
+    return parts
+  }
+
+  /** Hands the socket as much as it should have at once. */
+  private hand(submission: Submission<Out>, parts: Transport.Chunks, now: number): void {
+    const { scheduler, transport } = this
+    if (this.current !== undefined) throw new Error("A write began while another was under way")
+    let head = parts
+    let bytes = byteLength(parts)
+    const isFirst = this.rest === undefined
+    this.rest = undefined
+    if (bytes > scheduler.maxWriteSize) {
+      const [first, tail] = cut(parts, scheduler.maxWriteSize)
+      head = first
+      bytes = scheduler.maxWriteSize
+      this.rest = { submission, parts: tail }
+    }
+    this.current = submission
+    this.lastAt = now
+    this.bytes += bytes
+    scheduler.spend(bytes)
+    const exit = transport.write(head, this.onWritten)
+    if (isFirst) submission.started?.()
+    if (exit !== undefined) this.end(exit)
+    else this.whenBlocked()
+  }
+
+  private readonly onWritten = (exit: Exit.Exit<void, Socket.SocketError>): void => {
+    this.lastAt = this.timers.now()
+    this.end(exit)
+    this.resume()
+  }
+
+  private end(exit: Exit.Exit<void, Failure>): void {
+    const submission = this.current
+    this.current = undefined
+    if (this.rest !== undefined && Exit.isSuccess(exit)) return
+    this.rest = undefined
+    const { flushes } = this
+    this.flushes = none
+    for (const flushed of flushes) flushed()
+    submission?.ended(this.timeout !== undefined && Exit.isFailure(exit) ? Exit.fail(this.timeout) : exit)
+  }
+
+  private whenBlocked(): void {
+    const { transport, writeTimeoutMillis } = this
+    if (this.current === undefined || writeTimeoutMillis === Timers.never) return
+    this.held = transport.unsent()
+    this.deadline ??= this.timers.deadline(this.expired)
+    this.deadline.set(this.lastAt + writeTimeoutMillis)
+  }
+
+  private readonly expired = (): void => {
+    if (this.current === undefined) return
+    const unsent = this.transport.unsent()
+    if (unsent !== this.held) {
+      // The peer takes bytes of this write, however slowly.
+      this.held = unsent
+      this.deadline?.set(this.timers.now() + this.writeTimeoutMillis)
+      return
+    }
+    this.timeout = new WriteTimeout({ writeTimeoutMillis: this.writeTimeoutMillis })
+    this.transport.destroy()
+    this.fail(Exit.fail(this.timeout))
+  }
+
+  close(): void {
+    this.transport.destroy()
+    this.fail(Exit.interrupt())
+  }
+
+  private fail(exit: Exit.Exit<never, Failure>): void {
+    if (this.closed !== undefined) return
+    this.closed = exit
+    this.deadline?.clear()
+    const waiting = this.first === undefined ? nobody : [this.first, ...this.queue]
+    this.first = undefined
+    this.queue = nobody
+    this.end(exit)
+    for (const submission of waiting) submission.ended(exit)
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * Forks effects for code that is called back and is no effect itself, such as an event of a socket: a fiber of a scope
+ * forks them, as children of that scope.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+type Job = Effect.Effect<void>
+
+export class Spawner {
+  private readonly scope: Scope.Scope
+  private readonly jobs: Array<Job> = []
+  private wake: (() => void) | undefined
+
+  constructor(scope: Scope.Scope) {
+    this.scope = scope
+  }
+
+  /** Forks the effect: at once, unless another one is being forked on this stack. */
+  spawn(job: Job): void {
+    this.jobs.push(job)
+    const { wake } = this
+    this.wake = undefined
+    wake?.()
+  }
+
+  readonly run: Effect.Effect<never> = Effect.suspend(() => {
+    const job = this.jobs.shift()
+    return Effect.andThen(
+      job === undefined ? this.arrival : Effect.forkIn(job, this.scope, { startImmediately: true }),
+      this.run
+    )
+  })
+
+  private readonly arrival: Effect.Effect<void> = Effect.callback((resume) => {
+    this.wake = () => resume(Effect.void)
+  })
+}
+
+/** A spawner whose fibers are the scope's. */
+export const make: Effect.Effect<Spawner, never, Scope.Scope> = Effect.gen(function* () {
+  const spawner = new Spawner(yield* Effect.scope)
+  yield* Effect.forkScoped(spawner.run, { startImmediately: true })
+  return spawner
+})

@@ -1,0 +1,159 @@
+/**
+ * The transport of a connection: gives a receiver the bytes that arrive, and takes gather writes.
+ *
+ * It calls, and is called, on the stack of the event: neither a read nor a write costs a fiber. {@link fromSocket}
+ * makes one of any Effect `Socket`; `Tcp` has those of `node:net`.
+ */
+import * as Arr from "effect/Array"
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import type * as Scope from "effect/Scope"
+import * as Socket from "effect/socket/Socket"
+
+/** Bytes in several parts, in their order. */
+export type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
+
+/** The consumer of the bytes that arrive. */
+export interface Receiver {
+  /** The chunks of one read. They are the receiver's: it passes them on or releases them (`Chunk`). */
+  readonly received: (chunks: Chunks) => void
+  /** Nothing follows. A `SocketCloseError` with code 1000 says that the peer has sent all it wanted to. */
+  readonly ended: (cause: Cause.Cause<Socket.SocketError>) => void
+}
+
+/** A bidirectional stream of bytes. */
+export interface Transport {
+  /** Reads from now on; to be called once. */
+  readonly read: (receiver: Receiver) => void
+  /** Gives the receiver nothing more, so that the peer is held back, until `resume`. */
+  readonly pause: () => void
+  readonly resume: () => void
+  /**
+   * Writes parts one behind the other, one write at a time.
+   *
+   * **Details**
+   *
+   * Returns the outcome if the write is over at once, and calls `written` with it otherwise. Until then the parts
+   * must not change; after a success nothing refers to them any more. The transport does not change them.
+   */
+  readonly write: (
+    parts: Chunks,
+    written: (exit: Exit.Exit<void, Socket.SocketError>) => void
+  ) => Exit.Exit<void, Socket.SocketError> | undefined
+  /** Drops the connection at once, with all bytes that were not sent yet. */
+  readonly destroy: () => void
+  /**
+   * Bytes that are held for the peer and have not been passed on, where that is known. A change is progress within
+   * a single large write.
+   */
+  readonly unsent: () => number
+}
+
+/** Takes a transport over. The scope owns it from then on; closing the scope closes it after pending writes. */
+export type Open = Effect.Effect<Transport, Socket.SocketError, Scope.Scope>
+
+/** Settings of {@link fromSocket}. */
+export interface SocketOptions {
+  /** See {@link Transport}; an Effect `Socket` does not tell. */
+  readonly unsent?: (() => number) | undefined
+}
+
+/** The transport of any Effect `Socket`. Its bytes are copied, since a socket may hold them for as long as it likes. */
+export const fromSocket = (socket: Socket.Socket, options: SocketOptions = {}): Open =>
+  Effect.gen(function* () {
+    const pull = yield* Socket.readerBytes(socket)
+    const sink = yield* socket.writer
+    const transport = new SocketTransport(options.unsent)
+    yield* Effect.forkScoped(transport.reading(pull))
+    yield* Effect.forkScoped(transport.writing(sink), { startImmediately: true })
+    yield* Effect.forkScoped(transport.closing(sink), { startImmediately: true })
+    return transport
+  })
+
+type Written = (exit: Exit.Exit<void, Socket.SocketError>) => void
+
+/** Three fibers of its scope do what an Effect `Socket` wants done in effects: read, write, and drop it. */
+class SocketTransport implements Transport {
+  readonly unsent: () => number
+  private receiver: Receiver | undefined
+  private readonly started = Latch.makeUnsafe(false)
+  private readonly wanted = Latch.makeUnsafe(true)
+  private readonly dropped = Latch.makeUnsafe(false)
+  /** Resumes the writing fiber, while it waits. */
+  private begin: ((parts: Effect.Effect<Chunks>) => void) | undefined
+  private queued: Chunks | undefined
+  private exit: Exit.Exit<void, Socket.SocketError> | undefined
+  private written: Written | undefined
+
+  constructor(unsent = () => 0) {
+    this.unsent = unsent
+  }
+
+  reading(pull: Effect.Effect<Chunks, Socket.SocketError>): Effect.Effect<void> {
+    const next: Effect.Effect<never, Socket.SocketError> = Effect.flatMap(
+      Effect.andThen(this.wanted.await, pull),
+      (chunks) => {
+        this.receiver?.received(chunks)
+        return next
+      }
+    )
+    return Effect.catchCause(Effect.andThen(this.started.await, next), (cause) =>
+      Effect.sync(() => this.receiver?.ended(cause))
+    )
+  }
+
+  writing(sink: Socket.Writer): Effect.Effect<never> {
+    const parts = Effect.callback<Chunks>((resume) => {
+      const { queued } = this
+      this.queued = undefined
+      if (queued === undefined) this.begin = resume
+      else resume(Effect.succeed(queued))
+    })
+    return Effect.forever(
+      Effect.flatMap(parts, (parts) =>
+        Effect.map(Effect.exit(sink.writeAll(Arr.map(parts, (part) => part.slice()))), (exit) => this.end(exit))
+      ),
+      { disableYield: true }
+    )
+  }
+
+  closing(sink: Socket.Writer): Effect.Effect<void> {
+    return Effect.andThen(this.dropped.await, Effect.ignore(sink.write(new Socket.CloseEvent(1000))))
+  }
+
+  read(receiver: Receiver): void {
+    this.receiver = receiver
+    this.started.openUnsafe()
+  }
+
+  pause(): void {
+    this.wanted.closeUnsafe()
+  }
+
+  resume(): void {
+    this.wanted.openUnsafe()
+  }
+
+  write(parts: Chunks, written: Written): Exit.Exit<void, Socket.SocketError> | undefined {
+    const { begin } = this
+    this.begin = undefined
+    this.exit = undefined
+    if (begin === undefined) this.queued = parts
+    else begin(Effect.succeed(parts))
+    if (this.exit === undefined) this.written = written
+    return this.exit
+  }
+
+  private end(exit: Exit.Exit<void, Socket.SocketError>): void {
+    const { written } = this
+    this.exit = exit
+    this.written = undefined
+    written?.(exit)
+  }
+
+  destroy(): void {
+    this.dropped.openUnsafe()
+  }
+}

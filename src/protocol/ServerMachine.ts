@@ -1,0 +1,375 @@
+/**
+ * The server's side of one connection as a pure machine: what may arrive in which state, what may be written in which
+ * state, and what to do.
+ *
+ * `step` takes the state and an event to the next state and one action; `take` gives the messages that are written
+ * next. Neither knows a socket, a clock or a fiber, so the whole of the protocol (PROTOCOL.md §2) can be enumerated.
+ */
+import type { ErrorCode } from "../engine/QueryApi.ts"
+import * as Message from "./Message.ts"
+import type { Response } from "./Response.ts"
+
+/**
+ * Why a connection ended: reading or writing failed (the peer's close included), a query could not be run or
+ * initialised, the peer violated the protocol, or the server drained the connection.
+ */
+export type ControlReason = "read" | "write" | "run" | "init" | "protocol" | "drain"
+
+/** The codes of the local replies: responses that the server gives on its own account. */
+export type LocalCode = Extract<
+  ErrorCode,
+  "overloaded" | "shutting_down" | "timeout" | "too_large" | "internal"
+>
+
+/** A local reply, which ends a response. */
+export type LocalReply =
+  | { readonly type: "CancelAcknowledged" }
+  | { readonly type: "Reject" | "Error"; readonly code: LocalCode }
+
+/**
+ * The state of a connection.
+ *
+ * - `Ready`: takes a request. `staleCancel` is set after a response that a cancel of the client may have
+ *   crossed on the wire: one cancel is then ignored.
+ * - `Initialising`: the query runs, and no byte of the response has been written.
+ * - `Responding`: the query runs, and its accept has begun to be written.
+ * - `Ending`: the query has ended by itself, and the rest of its response is being written. `accepted` says whether
+ *   its accept has begun to be.
+ * - `Stopping`: the query was interrupted and has not ended yet; `reply` ends the response.
+ * - `Replying`: no query runs; `reply` waits to be written, and ends the response.
+ * - `Closed`: nothing follows. `reason` is kept for the statistics.
+ *
+ * `refusing` is set on a connection that runs no further query: requests are rejected with this code, and it closes
+ * after the response.
+ */
+export type State =
+  | { readonly _tag: "Ready"; readonly staleCancel: boolean; readonly refusing: LocalCode | undefined }
+  | { readonly _tag: "Initialising"; readonly refusing: LocalCode | undefined }
+  | { readonly _tag: "Responding"; readonly refusing: LocalCode | undefined }
+  | { readonly _tag: "Ending"; readonly accepted: boolean; readonly refusing: LocalCode | undefined }
+  | { readonly _tag: "Stopping"; readonly reply: LocalReply; readonly refusing: LocalCode | undefined }
+  | { readonly _tag: "Replying"; readonly reply: LocalReply; readonly refusing: LocalCode | undefined }
+  | { readonly _tag: "Closed"; readonly reason: ControlReason; readonly detail: string }
+
+/**
+ * What can happen to a connection.
+ *
+ * - `Request`, `Cancel`: such a message arrived. `TooLarge`: a request arrived that was too long to be stored.
+ *   `Unexpected`: a message of another type did. `Malformed`: bytes that are no message.
+ * - `PeerClosed`, `ReadFailed`, `WriteFailed`: the socket.
+ * - `AcceptBegun`, `TerminalBegun`: the accept, or the message that ends the response, begins to be written:
+ *   from here on it precedes everything else.
+ * - `QueryEnded`: the query has ended, and its finalizers have run. The response says how, unless it was interrupted.
+ * - `InitFailed`: the same, but the engine could not tell whether it accepts. `RunFailed`: the server broke.
+ * - `QueryExpired`: the query took longer than its timeout.
+ * - `IdleExpired`, `RequestExpired`: no request came for too long, or one came too slowly.
+ * - `Drain`: the server is stopping. `DrainExpired`: it waits no longer for running queries. `Stopped`: it closes
+ *   the connection at once.
+ */
+export type Event =
+  | { readonly _tag: "Request" }
+  | { readonly _tag: "TooLarge" }
+  | { readonly _tag: "Cancel" }
+  | { readonly _tag: "Unexpected"; readonly detail: string }
+  | { readonly _tag: "Malformed"; readonly detail: string }
+  | { readonly _tag: "PeerClosed" }
+  | { readonly _tag: "ReadFailed"; readonly detail: string }
+  | { readonly _tag: "WriteFailed"; readonly detail: string }
+  | { readonly _tag: "AcceptBegun" }
+  | { readonly _tag: "TerminalBegun" }
+  | { readonly _tag: "QueryEnded" }
+  | { readonly _tag: "InitFailed"; readonly detail: string }
+  | { readonly _tag: "RunFailed"; readonly detail: string }
+  | { readonly _tag: "QueryExpired" }
+  | { readonly _tag: "IdleExpired" }
+  | { readonly _tag: "RequestExpired" }
+  | { readonly _tag: "Drain" }
+  | { readonly _tag: "DrainExpired" }
+  | { readonly _tag: "Stopped" }
+
+/**
+ * What to do about an event.
+ *
+ * - `StartQuery`: give the request to the engine. `Refuse`: do not, but write the response that `take` gives.
+ * - `StopQuery`: interrupt the query; `QueryEnded` follows.
+ * - `Write`: there is something to write: `take` gives it when the writer has its turn.
+ * - `Close`: close the socket, `"flush"` after pending writes, `"abort"` at once. A running query is interrupted.
+ */
+export type Action =
+  | { readonly _tag: "None" }
+  | { readonly _tag: "StartQuery" }
+  | { readonly _tag: "Refuse" }
+  | { readonly _tag: "StopQuery" }
+  | { readonly _tag: "Write" }
+  | { readonly _tag: "Close"; readonly how: "flush" | "abort" }
+
+export type Step = readonly [State, Action]
+
+/** A connection that has just been opened. */
+export const initial: State = { _tag: "Ready", staleCancel: false, refusing: undefined }
+
+/** A connection beyond the server's limit: its first request is rejected, then it closes. */
+export const refusing = (code: LocalCode): State => ({ _tag: "Ready", staleCancel: false, refusing: code })
+
+const none: Action = { _tag: "None" }
+const startQuery: Action = { _tag: "StartQuery" }
+const refuse: Action = { _tag: "Refuse" }
+const stopQuery: Action = { _tag: "StopQuery" }
+const write: Action = { _tag: "Write" }
+const flush: Action = { _tag: "Close", how: "flush" }
+const abort: Action = { _tag: "Close", how: "abort" }
+
+const acknowledged: LocalReply = { type: "CancelAcknowledged" }
+
+const close = (reason: ControlReason, detail: string, action: Action = abort): Step => [
+  { _tag: "Closed", reason, detail },
+  action
+]
+
+const violation = (detail: string): Step => close("protocol", detail)
+
+const drained = (code: LocalCode): Step =>
+  close("drain", code === "overloaded" ? "Too many connections" : "Server is shutting down", flush)
+
+// The steps of every query, made once.
+const started: Step = [{ _tag: "Initialising", refusing: undefined }, startQuery]
+const accepted: Step = [{ _tag: "Responding", refusing: undefined }, none]
+const endingAccepted: Step = [{ _tag: "Ending", accepted: true, refusing: undefined }, write]
+const ending: Step = [{ _tag: "Ending", accepted: false, refusing: undefined }, write]
+const readyAfterCancel: Step = [{ _tag: "Ready", staleCancel: false, refusing: undefined }, none]
+const readyAfterResponse: Step = [{ _tag: "Ready", staleCancel: true, refusing: undefined }, none]
+
+/** The response is over, as far as the order of messages goes: the connection takes the next request. */
+const responded = (refusing: LocalCode | undefined, next: Step): Step =>
+  refusing === undefined ? next : drained(refusing)
+
+/** The state and action that follow from an event. */
+export const step = (state: State, event: Event): Step => {
+  if (state._tag === "Closed") return [state, none]
+  switch (event._tag) {
+    case "Unexpected":
+    case "Malformed":
+      return violation(event.detail)
+    case "PeerClosed":
+      return close("read", "End of file", state._tag === "Ready" ? flush : abort)
+    case "ReadFailed":
+      return close("read", event.detail)
+    case "WriteFailed":
+      return close("write", event.detail)
+    case "RequestExpired":
+      return close("read", "A request came too slowly (requestTimeout)")
+    case "RunFailed":
+      return close("run", event.detail)
+    case "Stopped":
+      return close("drain", "Server stopped")
+    default:
+  }
+  switch (state._tag) {
+    case "Ready":
+      return ready(state, event)
+    case "Initialising":
+    case "Responding":
+      return running(state, event)
+    case "Ending":
+      return finishing(state, event)
+    case "Stopping":
+      return stopping(state, event)
+    case "Replying":
+      return replying(state, event)
+  }
+}
+
+type In<Tag extends State["_tag"]> = Extract<State, { readonly _tag: Tag }>
+
+type Rest = Exclude<
+  Event,
+  {
+    readonly _tag:
+      | "Unexpected"
+      | "Malformed"
+      | "PeerClosed"
+      | "ReadFailed"
+      | "WriteFailed"
+      | "RequestExpired"
+      | "RunFailed"
+      | "Stopped"
+  }
+>
+
+const ready = (state: In<"Ready">, event: Rest): Step => {
+  switch (event._tag) {
+    case "Request":
+      return state.refusing === undefined ? started : reject(state.refusing, state.refusing)
+    case "TooLarge":
+      return reject("too_large", state.refusing)
+    case "Cancel":
+      return state.staleCancel
+        ? [{ ...state, staleCancel: false }, none]
+        : violation("Cancel without a request")
+    case "IdleExpired":
+      return close("read", "No request came (idleTimeout)", flush)
+    case "Drain":
+    case "DrainExpired":
+      return drained("shutting_down")
+    default:
+      return [state, none]
+  }
+}
+
+/** A request that no engine sees. */
+const reject = (code: LocalCode, refusing: LocalCode | undefined): Step => [
+  { _tag: "Replying", reply: { type: "Reject", code }, refusing },
+  refuse
+]
+
+const inFlight = (): Step => violation("Request while another is in flight")
+
+/** A query runs. */
+const running = (state: In<"Initialising" | "Responding">, event: Rest): Step => {
+  const isAccepted = state._tag === "Responding"
+  switch (event._tag) {
+    case "Request":
+    case "TooLarge":
+      return inFlight()
+    case "Cancel":
+      return stop(acknowledged, state.refusing)
+    case "AcceptBegun":
+      return state.refusing === undefined
+        ? accepted
+        : [{ _tag: "Responding", refusing: state.refusing }, none]
+    case "QueryEnded":
+      if (state.refusing === undefined) return isAccepted ? endingAccepted : ending
+      return [{ _tag: "Ending", accepted: isAccepted, refusing: state.refusing }, write]
+    case "InitFailed":
+      return close("init", event.detail)
+    case "QueryExpired":
+      return stop(failing(isAccepted, "timeout"), state.refusing)
+    case "Drain":
+      return [{ ...state, refusing: "shutting_down" }, none]
+    case "DrainExpired":
+      return stop(failing(isAccepted, "shutting_down"), "shutting_down")
+    default:
+      return [state, none]
+  }
+}
+
+/** An error after the accept, a reject before it. */
+const failing = (isAccepted: boolean, code: LocalCode): LocalReply => ({
+  type: isAccepted ? "Error" : "Reject",
+  code
+})
+
+const stop = (reply: LocalReply, refusing: LocalCode | undefined): Step => [
+  { _tag: "Stopping", reply, refusing },
+  stopQuery
+]
+
+/** The query has ended by itself: a reply in place of the rest of its response need not wait for it. */
+const finishing = (state: In<"Ending">, event: Rest): Step => {
+  const { refusing } = state
+  switch (event._tag) {
+    case "Request":
+    case "TooLarge":
+      return inFlight()
+    case "Cancel":
+      return [{ _tag: "Replying", reply: acknowledged, refusing }, write]
+    case "AcceptBegun":
+      return [{ ...state, accepted: true }, none]
+    case "TerminalBegun":
+      return responded(refusing, readyAfterResponse)
+    case "QueryExpired":
+      return [{ _tag: "Replying", reply: failing(state.accepted, "timeout"), refusing }, write]
+    case "Drain":
+      return [{ ...state, refusing: "shutting_down" }, none]
+    case "DrainExpired":
+      return [
+        {
+          _tag: "Replying",
+          reply: failing(state.accepted, "shutting_down"),
+          refusing: "shutting_down"
+        },
+        write
+      ]
+    default:
+      return [state, none]
+  }
+}
+
+const stopping = (state: In<"Stopping">, event: Rest): Step => {
+  switch (event._tag) {
+    case "QueryEnded":
+    case "InitFailed":
+      return [{ _tag: "Replying", reply: state.reply, refusing: state.refusing }, write]
+    default:
+      return awaitingReply(state, event)
+  }
+}
+
+const replying = (state: In<"Replying">, event: Rest): Step =>
+  event._tag === "TerminalBegun"
+    ? responded(
+        state.refusing,
+        state.reply.type === "CancelAcknowledged" ? readyAfterCancel : readyAfterResponse
+      )
+    : awaitingReply(state, event)
+
+const awaitingReply = (state: In<"Stopping" | "Replying">, event: Rest): Step => {
+  const cancelling = state.reply.type === "CancelAcknowledged"
+  switch (event._tag) {
+    case "Request":
+    case "TooLarge":
+      return cancelling ? violation("Request before the cancel was acknowledged") : inFlight()
+    case "Cancel":
+      // The last message of the response has not begun to be written, so the client's cancel decides which one it is.
+      return cancelling
+        ? violation("Cancel while one is being acknowledged")
+        : [{ ...state, reply: acknowledged }, none]
+    case "Drain":
+    case "DrainExpired":
+      return [{ ...state, refusing: "shutting_down" }, none]
+    default:
+      return [state, none]
+  }
+}
+
+/** The messages that are written next, and the state while they are. */
+export type Taken = readonly [State, ReadonlyArray<Message.Message>]
+
+const nothing: ReadonlyArray<Message.Message> = []
+const acceptBegun: Event = { _tag: "AcceptBegun" }
+const terminalBegun: Event = { _tag: "TerminalBegun" }
+
+/**
+ * Takes the messages that one write has: of the query's response as much as there is and fits, or a local reply.
+ *
+ * **Details**
+ *
+ * `response` is that of the query which runs, or has ended. `encode` gives the body of a local reply. `written` is how
+ * many bytes the connection has written before.
+ */
+export const take = (
+  state: State,
+  response: Response,
+  written: number,
+  encode: (code: LocalCode) => Uint8Array
+): Taken => {
+  switch (state._tag) {
+    case "Initialising":
+    case "Responding":
+    case "Ending": {
+      const messages = response.take(written)
+      const begun = messages[0]?.type === Message.Type.Accept ? step(state, acceptBegun)[0] : state
+      return [response.done ? step(begun, terminalBegun)[0] : begun, messages]
+    }
+    case "Replying": {
+      const { reply } = state
+      const message =
+        reply.type === "CancelAcknowledged"
+          ? Message.make(Message.Type.CancelAcknowledged)
+          : Message.make(Message.Type[reply.type], encode(reply.code))
+      return [step(state, terminalBegun)[0], [message]]
+    }
+    default:
+      return [state, nothing]
+  }
+}

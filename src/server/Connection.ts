@@ -1,0 +1,119 @@
+/**
+ * One connection: a scope in which a framed stream of messages feeds the control, a fiber writes heartbeats, and each
+ * query is a fiber of its own. Closing the scope joins them all and closes the socket.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type * as Socket from "effect/socket/Socket"
+import { QueryEngine } from "../engine/QueryEngine.ts"
+import * as FramedConnection from "../framing/FramedConnection.ts"
+import * as Writer from "../framing/Writer.ts"
+import * as Timers from "../loop/Timers.ts"
+import type * as Transport from "../net/Transport.ts"
+import * as Message from "../protocol/Message.ts"
+import * as Machine from "../protocol/ServerMachine.ts"
+import { ConnectionEvents, type ConnectionInfo, type Listener, type Step } from "./ConnectionEvents.ts"
+import { Control } from "./Control.ts"
+import { Heartbeat } from "./Heartbeat.ts"
+import { QueryLimit } from "./QueryLimit.ts"
+import { limits, type Settings } from "./Settings.ts"
+import type { Shutdown } from "./Shutdown.ts"
+import type { ControlStatistics, HeartbeatStatistics } from "./Statistics.ts"
+
+export interface Options {
+  /** Asked for once, when an embedder is told of the connection. */
+  readonly info: () => ConnectionInfo
+  readonly settings: Settings
+  /** Answers the first request with a reject of this code, and closes. */
+  readonly refusing?: Machine.LocalCode | undefined
+  /** Tells the connection that its server stops. */
+  readonly shutdown?: Shutdown | undefined
+}
+
+/**
+ * Serves a connection until it ends, for whatever reason; the statistics say which. Never fails. Interruption aborts
+ * the running query and drops the socket.
+ */
+export const serve = (
+  open: Transport.Open,
+  options: Options
+): Effect.Effect<ControlStatistics, never, QueryEngine> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const publish = publisher(yield* ConnectionEvents, options.info)
+      yield* publish?.({ _tag: "Opened" }) ?? Effect.void
+      const ended = yield* Effect.scoped(
+        Effect.catch(live(open, options, publish, restore), (error) => Effect.succeed(unopened(error)))
+      )
+      yield* publish?.({ _tag: "Closed", ...ended }) ?? Effect.void
+      return ended.control
+    })
+  )
+
+const live = Effect.fnUntraced(function* (
+  open: Transport.Open,
+  { refusing, settings, shutdown }: Options,
+  publish: Publish,
+  restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+): Effect.fn.Return<Ended, Socket.SocketError, QueryEngine | Scope.Scope> {
+  const scope = yield* Effect.scope
+  const all = limits(settings)
+  const timers = yield* Timers.use
+  const transport = yield* restore(open)
+  const framed = yield* FramedConnection.make(transport, Message.codec(all), all)
+  const heartbeat = new Heartbeat(framed.writer, timers, all.heartbeatMillis)
+  const control = new Control({
+    framed,
+    engine: yield* QueryEngine,
+    limit: yield* QueryLimit,
+    limits: all,
+    timers,
+    scope,
+    initial: refusing === undefined ? Machine.initial : Machine.refusing(refusing),
+    publish
+  })
+  if (shutdown !== undefined) yield* shutdown.join(control)
+  yield* Effect.forkIn(control.guard(heartbeat.run), scope)
+  const exit = yield* Effect.exit(restore(control.run))
+  yield* control.close(exit)
+  return { control: control.statistics(), heartbeat: heartbeat.statistics(), detail: control.error.detail }
+})
+
+/** How a connection ended. */
+interface Ended {
+  readonly control: ControlStatistics
+  readonly heartbeat: HeartbeatStatistics
+  readonly detail: string
+}
+
+/** The transport could not be opened. */
+const unopened = (error: Socket.SocketError): Ended => ({
+  control: {
+    bytesRead: 0,
+    bytesWritten: 0,
+    messagesRead: 0,
+    messagesWritten: 0,
+    accepted: 0,
+    rejected: 0,
+    cancelled: 0,
+    reason: "read"
+  },
+  heartbeat: { bytesTransferred: 0, messages: 0, waits: 0, reason: "wait" },
+  detail: Writer.describe(error)
+})
+
+type Publish = ((step: Step) => Effect.Effect<void>) | undefined
+
+/** A connection does not depend on its listener. */
+const publisher = (listener: Listener | undefined, info: () => ConnectionInfo): Publish => {
+  if (listener === undefined) return undefined
+  let connection: ConnectionInfo | undefined
+  return (step) =>
+    Effect.catchCause(
+      Effect.suspend(() => {
+        connection ??= info()
+        return listener.publish({ ...step, connection })
+      }),
+      (cause) => Effect.logError(`ConnectionEvents failed to publish ${step._tag}`, cause)
+    )
+}

@@ -1,0 +1,175 @@
+/**
+ * A response that is being written: what the query's fiber waits for, and what the writer takes.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Writer from "../framing/Writer.ts"
+import * as Chunk from "../net/Chunk.ts"
+import * as Message from "../protocol/Message.ts"
+import { type End, type Limits, Response } from "../protocol/Response.ts"
+import type { QueryRunnerReason, QueryRunnerStatistics } from "./Statistics.ts"
+
+/** What a response asks of its connection. */
+export interface Connection {
+  readonly writer: Writer.Writer<Message.Message>
+  /** Whether a local reply is to be written, for which the client waits. */
+  readonly isReplying: boolean
+  /** The messages of the next write, which precede all others from now on. */
+  readonly take: (pending: PendingResponse, now: number) => ReadonlyArray<Message.Message>
+  /** A write failed, or could not be made. */
+  readonly writeFailed: (cause: Cause.Cause<Writer.Failure>) => void
+}
+
+/** How a response ended: with this message, or with its connection, because of a failed write or not. */
+export type Outcome =
+  | { readonly _tag: "Written"; readonly terminal: Message.Message }
+  | { readonly _tag: "Broken"; readonly isWriteFailure: boolean }
+
+const isChunk = (type: Message.Type): boolean =>
+  type === Message.Type.Intermediate || type === Message.Type.Final
+
+export class PendingResponse implements Writer.Submission<Message.Message> {
+  readonly response: Response
+  private readonly connection: Connection
+  private outcome: Outcome | undefined
+  private terminal: Message.Message | undefined
+  /** Resumes the query's fiber when there is room for more. */
+  private room: (() => void) | undefined
+  /** Resumes the fiber that waits for the end. */
+  private over: (() => void) | undefined
+  private bytes = 0
+  private payloadBytes = 0
+  private messages = 0
+  private runs = 0
+
+  constructor(connection: Connection, limits: Limits) {
+    this.connection = connection
+    this.response = new Response(limits)
+  }
+
+  /** The engine accepted. */
+  accept(payload: Uint8Array): void {
+    this.response.accepted(payload)
+    // A result that is there at once goes out together with the accept.
+    this.connection.writer.submitSoon(this)
+  }
+
+  /** Takes chunks of the engine, and waits until there is room for more. */
+  offer(chunks: ReadonlyArray<Uint8Array>): Effect.Effect<void> {
+    const { response } = this
+    this.runs++
+    response.offer(chunks)
+    if (!response.isFull) {
+      this.connection.writer.submitSoon(this)
+      return Effect.void
+    }
+    this.connection.writer.submit(this)
+    return response.isFull ? this.hasRoom : Effect.void
+  }
+
+  private readonly hasRoom: Effect.Effect<void> = Effect.callback((resume) => {
+    if (!this.response.isFull) return resume(Effect.void)
+    this.room = () => resume(Effect.void)
+    return Effect.sync(() => {
+      this.room = undefined
+    })
+  })
+
+  /** The query has ended by itself. */
+  end(end: End): void {
+    this.response.ended(end)
+  }
+
+  /** There is something to write. */
+  submit(): void {
+    const { isReplying, writer } = this.connection
+    if (isReplying) writer.submit(this)
+    else writer.submitSoon(this)
+  }
+
+  /** Waits until the last message has been written, or none will be. */
+  readonly written: Effect.Effect<Outcome> = Effect.callback((resume) => {
+    const ended = () => resume(Effect.succeed(this.outcome ?? broken))
+    if (this.outcome === undefined) this.over = ended
+    else ended()
+  })
+
+  /** The connection has ended: nothing more will be written. */
+  break(): void {
+    this.finish(broken)
+  }
+
+  get urgent(): boolean {
+    return this.connection.isReplying
+  }
+
+  take(now: number): ReadonlyArray<Message.Message> {
+    const messages = this.connection.take(this, now)
+    for (const message of messages) {
+      this.bytes += Message.size(message)
+      if (isChunk(message.type)) this.payloadBytes += message.body.length
+      if (Message.isTerminal(message.type)) this.terminal = message
+    }
+    this.messages += messages.length
+    return messages
+  }
+
+  /** The socket has the messages: the engine works on the next ones meanwhile. */
+  started(): void {
+    this.wake()
+  }
+
+  ended(exit: Exit.Exit<void, Writer.Failure>): void {
+    if (Exit.isFailure(exit)) {
+      this.finish(Cause.hasInterruptsOnly(exit.cause) ? broken : failed)
+      this.connection.writeFailed(exit.cause)
+      return
+    }
+    const defect = this.release(this.response.sent())
+    if (defect !== undefined) this.connection.writeFailed(defect)
+    if (this.terminal !== undefined) this.finish({ _tag: "Written", terminal: this.terminal })
+    else if (this.connection.isReplying || this.response.hasMore) this.connection.writer.submit(this)
+    this.wake()
+  }
+
+  private finish(outcome: Outcome): void {
+    if (this.outcome !== undefined) return
+    this.outcome = outcome
+    this.release(this.response.drop())
+    const { over } = this
+    this.over = undefined
+    this.wake()
+    over?.()
+  }
+
+  /** Gives chunks back to their owner, whose defect is returned. */
+  private release(chunks: ReadonlyArray<Uint8Array>): Cause.Cause<never> | undefined {
+    try {
+      for (const chunk of chunks) Chunk.release(chunk)
+      return undefined
+    } catch (defect) {
+      return Cause.die(defect)
+    }
+  }
+
+  private wake(): void {
+    const { room } = this
+    if (room === undefined || (this.response.isFull && this.outcome === undefined)) return
+    this.room = undefined
+    room()
+  }
+
+  statistics(reason: QueryRunnerReason): QueryRunnerStatistics {
+    return {
+      bytesTransferred: this.bytes,
+      payloadBytesTransferred: this.payloadBytes,
+      messages: this.messages,
+      runs: this.runs,
+      reason
+    }
+  }
+}
+
+const broken: Outcome = { _tag: "Broken", isWriteFailure: false }
+const failed: Outcome = { _tag: "Broken", isWriteFailure: true }

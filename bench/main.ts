@@ -25,8 +25,8 @@ const benches: Record<string, () => Promise<{ readonly run: Bench }>> = {
   duckdb: () => import("./duckdb.ts")
 }
 
-const usage = `npm run bench -- NAME… [--quick] [--repeats N] [--output FILE]
-npm run bench -- chart [--output FILE]
+const usage = `npm run bench -- NAME… [--quick] [--repeats N] [--output FILE] [--before CHECKOUT]
+npm run bench -- chart [--output FILE] [--before CHECKOUT]
 
 NAME is one of: all, ${Object.keys(benches).join(", ")}
 `
@@ -35,7 +35,12 @@ const { positionals, values: flags } = parseArgs({
   allowPositionals: true,
   // A bench may have flags of its own.
   strict: false,
-  options: { quick: { type: "boolean" }, repeats: { type: "string" }, output: { type: "string" } }
+  options: {
+    quick: { type: "boolean" },
+    repeats: { type: "string" },
+    output: { type: "string" },
+    before: { type: "string" }
+  }
 })
 const quick = flags.quick === true
 const options: Options = { quick, repeats: Number(flags.repeats ?? (quick ? 1 : 5)) }

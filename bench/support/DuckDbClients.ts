@@ -7,7 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { DuckDbEngine } from "../../src/engine/duckdb/index.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
-import type { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import type { Engine } from "../../src/engine/QueryEngine.ts"
+import * as Chunk from "../../src/net/Chunk.ts"
 
 /** So many clients that all ask for the same at once. */
 export interface Run {
@@ -26,7 +27,7 @@ export interface Measurement {
 }
 
 /** What one client received, and when it began. */
-const receive = Effect.fnUntraced(function* (engine: QueryEngine["Service"], { format, query }: Run) {
+const receive = Effect.fnUntraced(function* (engine: Engine, { format, query }: Run) {
   const started = performance.now()
   const accepted = yield* engine.init(QueryApi.encodeRequest({ query, format }))
   let bytes = 0
@@ -37,14 +38,14 @@ const receive = Effect.fnUntraced(function* (engine: QueryEngine["Service"], { f
       for (const chunk of chunks) {
         bytes += chunk.length
         // As a connection does once it has written the chunk.
-        accepted.release?.(chunk)
+        Chunk.release(chunk)
       }
     })
   )
   return { bytes, firstByteMs }
 }, Effect.scoped)
 
-const measure = Effect.fnUntraced(function* (engine: QueryEngine["Service"], run: Run) {
+const measure = Effect.fnUntraced(function* (engine: Engine, run: Run) {
   const started = performance.now()
   const received = yield* Effect.all(
     Array.from({ length: run.clients }, () => receive(engine, run)),

@@ -120,10 +120,10 @@ const makeOver = Effect.fnUntraced(function* (
 })
 
 /** Connects to a server by its address. The scope owns the connection. */
-export const connect = (
-  server: Address.Input,
+export const connect = <A extends Address.Input>(
+  server: A,
   settings: Partial<Settings> = {}
-): Effect.Effect<ClientService, ClientError.ClientError | Address.AddressError, Scope.Scope> =>
+): Effect.Effect<ClientService, ClientError.ClientError | Address.ErrorOf<A>, Scope.Scope> =>
   Effect.gen(function* () {
     const address = yield* Effect.fromResult(Address.fromInput(server))
     const timeout = Limit.duration("connectTimeout", settings.connectTimeout ?? defaults.connectTimeout)
@@ -140,8 +140,8 @@ export const layer = (
   )
 
 /** Provides a client of the server at an address. */
-export const layerConnect = (
-  server: Address.Input,
+export const layerConnect = <A extends Address.Input>(
+  server: A,
   settings?: Partial<Settings>
-): Layer.Layer<Client, ClientError.ClientError | Address.AddressError> =>
+): Layer.Layer<Client, ClientError.ClientError | Address.ErrorOf<A>> =>
   Layer.effect(Client, connect(server, settings))

@@ -212,10 +212,10 @@ class Pool implements Supply, ClientConnection.Owner {
 }
 
 /** Makes a client of the server at an address, which connects when the first request comes. */
-export const connect = (
-  server: Address.Input,
+export const connect = <A extends Address.Input>(
+  server: A,
   settings: Partial<PoolSettings> = {}
-): Effect.Effect<Client.ClientService, Address.AddressError, Scope.Scope> =>
+): Effect.Effect<Client.ClientService, Address.ErrorOf<A>, Scope.Scope> =>
   Effect.gen(function* () {
     const address = yield* Effect.fromResult(Address.fromInput(server))
     const timeout = Limit.duration("connectTimeout", settings.connectTimeout ?? poolDefaults.connectTimeout)
@@ -223,7 +223,8 @@ export const connect = (
   })
 
 /** Provides a client of the server at an address. */
-export const layerConnect = (
-  server: Address.Input,
+export const layerConnect = <A extends Address.Input>(
+  server: A,
   settings?: Partial<PoolSettings>
-): Layer.Layer<Client.Client, Address.AddressError> => Layer.effect(Client.Client, connect(server, settings))
+): Layer.Layer<Client.Client, Address.ErrorOf<A>> =>
+  Layer.effect(Client.Client, connect(server, settings))

@@ -12,6 +12,7 @@
  */
 import { Buffer } from "node:buffer"
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import { identity } from "effect/Function"
 import * as Schema from "effect/Schema"
 import * as Chunk from "../net/Chunk.ts"
 import * as Limit from "../settings/Limit.ts"
@@ -63,13 +64,15 @@ export interface Frame {
  *
  * `maxFrameSize` is in bytes, header included. Lengths above `Number.MAX_SAFE_INTEGER` are too large whatever it says.
  */
-export interface Options<E = never> extends Layout {
+export interface Options<E = LengthDelimitedError> extends Layout {
   readonly maxFrameSize: number
   /**
    * Sees each header as soon as it is complete, before the size limit and before any byte of the body. Its result,
    * other than `undefined`, fails the decoder.
    */
   readonly checkHeader?: ((type: number, bodyLength: number) => E | undefined) | undefined
+  /** The error in which the decoder's own reasons are told. */
+  readonly toError: (reason: LengthDelimitedError) => E
   /**
    * For types whose bodies may be handed out in parts as they arrive, the type of a part that is not the last. Such
    * bodies are never gathered.
@@ -234,13 +237,18 @@ export const encodeHeader = (layout: Layout, type: number, bodyLength: number): 
   return header
 }
 
-const maxLength = (width: number): number => Math.min(256 ** width - 1, Number.MAX_SAFE_INTEGER)
+const maxLengths = Array.from({ length: 9 }, (_, width) => Math.min(256 ** width - 1, Number.MAX_SAFE_INTEGER))
+
+const maxLength = (width: number): number => maxLengths[width] ?? 0
 
 /**
  * A decoder at the start of an input. Throws a `RangeError` that names the option whose value it cannot be.
  */
-export const makeDecoder = <E = never>(options: Options<E>): Decoder<Frame, E | LengthDelimitedError> =>
-  new FrameDecoder(checked(options))
+export const makeDecoder = (options: PlainOptions): Decoder<Frame, LengthDelimitedError> =>
+  new FrameDecoder({ ...checked(options), toError: identity })
+
+/** The options of a decoder that fails with its own reasons. */
+export type PlainOptions = Omit<Options<LengthDelimitedError>, "toError">
 
 const widths: ReadonlyArray<number> = [1, 2, 3, 4, 8]
 
@@ -270,12 +278,13 @@ const uncleared = (size: number): Uint8Array<ArrayBuffer> =>
 type Body = "none" | "whole" | "parts" | "skipped"
 
 // It is its own layout: all that each header is read by lies in one object.
-class FrameDecoder<E> implements Decoder<Frame, E | LengthDelimitedError>, Layout {
+class FrameDecoder<E> implements Decoder<Frame, E>, Layout {
   readonly fieldWidth: Layout["fieldWidth"]
   readonly byteOrder: Layout["byteOrder"]
   readonly typeBytes: Layout["typeBytes"]
   readonly lengthCounts: Layout["lengthCounts"]
   private readonly checkHeader: Options<E>["checkHeader"]
+  private readonly toError: Options<E>["toError"]
   private readonly partType: Options<E>["partType"]
   private readonly skips: Options<E>["skips"]
   private readonly maxFrameSize: number
@@ -294,7 +303,7 @@ class FrameDecoder<E> implements Decoder<Frame, E | LengthDelimitedError>, Layou
   private body = empty
   private bodyFilled = 0
 
-  private failure: E | LengthDelimitedError | undefined = undefined
+  private failure: E | undefined = undefined
 
   constructor(options: Options<E>) {
     this.fieldWidth = options.fieldWidth
@@ -302,6 +311,7 @@ class FrameDecoder<E> implements Decoder<Frame, E | LengthDelimitedError>, Layou
     this.typeBytes = options.typeBytes
     this.lengthCounts = options.lengthCounts
     this.checkHeader = options.checkHeader
+    this.toError = options.toError
     this.partType = options.partType
     this.skips = options.skips
     this.maxFrameSize = Math.min(options.maxFrameSize, Number.MAX_SAFE_INTEGER)
@@ -317,7 +327,7 @@ class FrameDecoder<E> implements Decoder<Frame, E | LengthDelimitedError>, Layou
     return this.body.length
   }
 
-  push(chunk: Uint8Array, out: Array<Frame>): E | LengthDelimitedError | undefined {
+  push(chunk: Uint8Array, out: Array<Frame>): E | undefined {
     if (this.failure !== undefined || chunk.length === 0) {
       Chunk.release(chunk)
       return this.failure
@@ -330,9 +340,8 @@ class FrameDecoder<E> implements Decoder<Frame, E | LengthDelimitedError>, Layou
 
   private takeFrames(chunk: Uint8Array, divided: Chunk.Divided | undefined, out: Array<Frame>): void {
     if (!(this.maxFrameSize >= this.headerSize)) {
-      this.fail(
-        new MaxSizeTooShortForHeader({ maxFrameSize: this.maxFrameSize, headerSize: this.headerSize })
-      )
+      const { headerSize, maxFrameSize } = this
+      this.fail(this.toError(new MaxSizeTooShortForHeader({ maxFrameSize, headerSize })))
       return
     }
     let at = 0
@@ -345,16 +354,16 @@ class FrameDecoder<E> implements Decoder<Frame, E | LengthDelimitedError>, Layou
     }
   }
 
-  end(): E | LengthDelimitedError | undefined {
+  end(): E | undefined {
     if (!this.partial) return this.failure
-    return this.fail(
+    const reason =
       this.state === "none"
         ? new EndInsideFrame({ received: this.headerFilled })
         : new EndInsideFrame({
             received: this.headerSize + this.bodyFilled,
             expected: this.headerSize + this.bodyLength
           })
-    )
+    return this.fail(this.toError(reason))
   }
 
   private takeHeader(chunk: Uint8Array, at: number): number {
@@ -377,7 +386,8 @@ class FrameDecoder<E> implements Decoder<Frame, E | LengthDelimitedError>, Layou
   private startFrame(bytes: Uint8Array, at: number): void {
     const length = readLength(this, bytes, at)
     if (length < this.counted) {
-      this.fail(new LengthTooShort({ length, minimum: this.counted, lengthCounts: this.lengthCounts }))
+      const { counted, lengthCounts } = this
+      this.fail(this.toError(new LengthTooShort({ length, minimum: counted, lengthCounts })))
       return
     }
     this.bodyLength = length - this.counted
@@ -393,7 +403,7 @@ class FrameDecoder<E> implements Decoder<Frame, E | LengthDelimitedError>, Layou
     } else if (this.skips?.types(this.type) === true && frameSize <= this.skips.maxSkippedSize) {
       this.state = "skipped"
     } else {
-      this.fail(new MaxSizeTooShortForPayload({ maxFrameSize: this.maxFrameSize, frameSize }))
+      this.fail(this.toError(new MaxSizeTooShortForPayload({ maxFrameSize: this.maxFrameSize, frameSize })))
     }
   }
 
@@ -448,7 +458,7 @@ class FrameDecoder<E> implements Decoder<Frame, E | LengthDelimitedError>, Layou
     this.bodyFilled = 0
   }
 
-  private fail(error: E | LengthDelimitedError): E | LengthDelimitedError {
+  private fail(error: E): E {
     this.dropBody()
     this.headerFilled = 0
     this.failure = error
@@ -503,7 +513,13 @@ export const layOut = (
 }
 
 /** The codec of frames. Throws a `RangeError` that names the option whose value it cannot be. */
-export const codec = <E = never>(options: Options<E>): Codec<Frame, Frame, E | LengthDelimitedError> => {
+export const codec = (options: PlainOptions): Codec<Frame, Frame, LengthDelimitedError> => ({
+  makeDecoder: decoders({ ...options, toError: identity }),
+  layOut: (frames) => layOut(options, frames)
+})
+
+/** Makes decoders that fail with errors of one's own. Throws as {@link codec} does. */
+export const decoders = <E>(options: Options<E>): (() => Decoder<Frame, E>) => {
   checked(options)
-  return { makeDecoder: () => new FrameDecoder(options), layOut: (frames) => layOut(options, frames) }
+  return () => new FrameDecoder(options)
 }

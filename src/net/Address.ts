@@ -66,9 +66,12 @@ export const parse = (text: string): Result.Result<Address, AddressError> => {
 /** An address, or the text of one. */
 export type Input = Address | string
 
+/** How reading an {@link Input} can fail: only a text can. */
+export type ErrorOf<A extends Input> = A extends string ? AddressError : never
+
 /** The address of an {@link Input}. */
-export const fromInput = (input: Input): Result.Result<Address, AddressError> =>
-  typeof input === "string" ? parse(input) : Result.succeed(input)
+export const fromInput = <A extends Input>(input: A): Result.Result<Address, ErrorOf<A>> =>
+  (typeof input === "string" ? parse(input) : Result.succeed(input)) as Result.Result<Address, ErrorOf<A>>
 
 /** The text that {@link parse} reads back. */
 export const format = (address: Address): string =>

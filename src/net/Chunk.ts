@@ -22,7 +22,7 @@ type Owned = Uint8Array & { [owner]?: Release | undefined }
  * Views that somebody makes of a chunk (`subarray`) are not owned. They must not be read after the chunk has been
  * released.
  */
-export const owned = (chunk: Uint8Array, release: Release): Uint8Array => {
+export const owned = <A extends Uint8Array>(chunk: A, release: Release): A => {
   ;(chunk as Owned)[owner] = release
   return chunk
 }

@@ -5,7 +5,7 @@
  */
 import * as Schema from "effect/Schema"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import type { Codec } from "../framing/Codec.ts"
+import type { Codec, Decoder } from "../framing/Codec.ts"
 import * as LengthDelimited from "../framing/LengthDelimited.ts"
 
 /**
@@ -189,10 +189,10 @@ const layouts: Readonly<Record<LengthDelimited.LengthCounts, LengthDelimited.Lay
 
 const isType = (type: number): type is Type => properties[type as Type] !== undefined
 
-const checkHeader = (type: number, bodyLength: number): UnknownType | UnexpectedBody | undefined => {
-  if (!isType(type)) return new UnknownType({ type })
+const checkHeader = (type: number, bodyLength: number): FrameError | undefined => {
+  if (!isType(type)) return toError(new UnknownType({ type }))
   if (bodyLength > 0 && (type === Type.Cancel || type === Type.CancelAcknowledged || type === Type.Heartbeat)) {
-    return new UnexpectedBody({ type, length: bodyLength })
+    return toError(new UnexpectedBody({ type, length: bodyLength }))
   }
   return undefined
 }
@@ -212,47 +212,24 @@ export interface CodecOptions extends Options {
   readonly maxSkippedSize?: number | undefined
 }
 
-type Reason = LengthDelimited.LengthDelimitedError | UnknownType | UnexpectedBody
+const toError = (reason: FrameErrorReason): FrameError => new FrameError({ reason })
 
 /** The codec of DataConn's messages. Throws a `RangeError` that names the option whose value it cannot be. */
 export const codec = (options: CodecOptions = defaultOptions): Codec<Message, Message, FrameError> => {
   const { lengthCounts, maxFrameSize, maxSkippedSize, splitChunks } = options
-  const frames = LengthDelimited.codec<UnknownType | UnexpectedBody>({
+  const makeDecoder = LengthDelimited.decoders<FrameError>({
     ...layouts[lengthCounts],
     maxFrameSize,
     checkHeader,
+    toError,
     partType: splitChunks === true ? partType : undefined,
     skips:
-      maxSkippedSize === undefined
-        ? undefined
-        : { types: (type) => type === Type.Request, maxSkippedSize }
+      maxSkippedSize === undefined ? undefined : { types: (type) => type === Type.Request, maxSkippedSize }
   })
   return {
-    makeDecoder: () => {
-      const decoder = frames.makeDecoder()
-      const failed = frameError()
-      return {
-        // `checkHeader` lets no other types pass.
-        push: (chunk, out) => failed(decoder.push(chunk, out as Array<LengthDelimited.Frame>)),
-        end: () => failed(decoder.end()),
-        get partial() {
-          return decoder.partial
-        },
-        get buffered() {
-          return decoder.buffered
-        }
-      }
-    },
+    // `checkHeader` lets no other types pass.
+    makeDecoder: makeDecoder as () => Decoder<Message, FrameError>,
     layOut: (messages) => layOut(messages, options)
-  }
-}
-
-/** The first reason as an error, and from then on that. */
-const frameError = () => {
-  let failure: FrameError | undefined
-  return (reason: Reason | undefined): FrameError | undefined => {
-    if (reason !== undefined) failure ??= new FrameError({ reason })
-    return failure
   }
 }
 

@@ -3,7 +3,7 @@
  * query is a fiber of its own. Closing the scope joins them all and closes the socket.
  */
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as FramedConnection from "../framing/FramedConnection.ts"
@@ -68,7 +68,7 @@ const live = Effect.fnUntraced(function* (
     limit: yield* QueryLimit,
     limits: all,
     timers,
-    scope,
+    scope: Scope.forkUnsafe(scope),
     initial: refusing === undefined ? Machine.initial : Machine.refusing(refusing),
     publish
   })

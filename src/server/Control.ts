@@ -10,7 +10,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { AcceptedQuery, QueryEngine } from "../engine/QueryEngine.ts"
+import type { AcceptedQuery, Engine } from "../engine/QueryEngine.ts"
 import * as FramedConnection from "../framing/FramedConnection.ts"
 import * as Writer from "../framing/Writer.ts"
 import * as Timers from "../loop/Timers.ts"
@@ -37,11 +37,11 @@ export class ControlError extends Schema.TaggedError<ControlError>()("ControlErr
 /** What the control of a connection works with. */
 export interface Dependencies {
   readonly framed: FramedConnection.FramedConnection<Message.Message, Message.Message, Message.FrameError>
-  readonly engine: QueryEngine["Service"]
+  readonly engine: Engine
   readonly limit: QueryLimit.Limit
   readonly limits: Limits
   readonly timers: Timers.Timers
-  /** The connection's: its queries run in it. */
+  /** Its queries run in it: a child of the connection's. */
   readonly scope: Scope.Scope
   readonly initial: Machine.State
   /** Tells the embedder of a step; `undefined` if nobody listens. */
@@ -50,7 +50,9 @@ export interface Dependencies {
 
 type Phase = "idle" | "query"
 
-export class Control implements Connection {
+const forked = { startImmediately: true, uninterruptible: true } as const
+
+export class Control implements Connection, QueryRunner.Dependencies {
   readonly writer: Writer.Writer<Message.Message>
   state: Machine.State
   private readonly dependencies: Dependencies
@@ -62,6 +64,9 @@ export class Control implements Connection {
   /** The fiber of its query. */
   private query: Fiber.Fiber<unknown, unknown> | undefined
   private settledWaiter: (() => void) | undefined
+  /** How the response ended, and the fiber that tells the embedder of it. */
+  private lastStep: Step | undefined
+  private tell: (() => void) | undefined
   private queryStartedAt = 0
   private queryTimeoutMillis = 0
   private accepts = 0
@@ -106,30 +111,37 @@ export class Control implements Connection {
   private receive(batch: FramedConnection.Batch<Message.Message>, from: number): Effect.Effect<void> {
     for (let at = from; at < batch.length; at++) {
       const message = batch[at] as Message.Message
-      if (message.type === Message.Type.Request) {
-        const next = () => this.request(message)
-        const received = Effect.andThen(
-          this.pending === undefined ? Effect.suspend(next) : Effect.andThen(this.settled, Effect.suspend(next)),
-          at + 1 < batch.length ? Effect.suspend(() => this.receive(batch, at + 1)) : Effect.void
+      if (message.type !== Message.Type.Request) {
+        this.dispatch(eventOf(message))
+      } else if (this.pending !== undefined && this.state._tag === "Ready") {
+        // The response before it has not been written to its end.
+        return Effect.andThen(
+          this.settled,
+          Effect.suspend(() => this.receive(batch, at))
         )
-        return received
+      } else if (at + 1 === batch.length) {
+        return this.request(message)
+      } else {
+        return Effect.andThen(
+          this.request(message),
+          Effect.suspend(() => this.receive(batch, at + 1))
+        )
       }
-      this.dispatch(eventOf(message))
     }
     return Effect.void
   }
 
-  /** A request that came while the response before it had not been written to its end has waited for that. */
-  private request(message: Message.Message): Effect.Effect<void> {
-    const action = this.step(message.skipped === undefined ? request : tooLarge)
-    if (action._tag !== "StartQuery" && action._tag !== "Refuse") return Effect.sync(() => this.perform(action))
+  /** Starts a request's response in a fiber of its own, unless the request is a violation. */
+  private request({ body, skipped }: Message.Message): Effect.Effect<unknown> {
+    const action = this.step(skipped === undefined ? request : tooLarge)
+    if (action._tag !== "StartQuery" && action._tag !== "Refuse") {
+      this.perform(action)
+      return Effect.void
+    }
     const pending = new PendingResponse(this, this.dependencies.limits)
     this.pending = pending
-    return Effect.forkIn(
-      this.respond(message.body, pending, action._tag === "StartQuery"),
-      this.dependencies.scope,
-      { startImmediately: true }
-    )
+    const response = action._tag === "StartQuery" ? this.runQuery(body, pending) : pending.refuse
+    return Effect.forkIn(this.respond(body, response), this.dependencies.scope, forked)
   }
 
   /** Steps the machine and performs its action, which starts no query. */
@@ -186,36 +198,43 @@ export class Control implements Connection {
     })
   }
 
-  /** Answers one request: runs its query, if it is to have one, and waits until the response has been written. */
-  private respond(body: Uint8Array, pending: PendingResponse, runs: boolean): Effect.Effect<void> {
-    return Effect.uninterruptibleMask((restore) => {
-      const queried = runs ? this.runQuery(body, pending, restore) : Effect.sync(() => pending.submit())
-      const answered = Effect.andThen(queried, Effect.flatMap(pending.written, (outcome) => this.settle(outcome, pending)))
-      const { publish } = this.dependencies
-      return publish === undefined ? answered : Effect.andThen(publish({ _tag: "Request", body }), answered)
-    })
+  /** Answers one request. An embedder is told before and after, and the connection waits for that. */
+  private respond(body: Uint8Array, response: Effect.Effect<void>): Effect.Effect<void> {
+    const { publish } = this.dependencies
+    if (publish === undefined) return response
+    return Effect.andThen(
+      publish({ _tag: "Request", body }),
+      Effect.andThen(
+        response,
+        Effect.flatMap(this.told, (step) => Effect.map(publish(step), () => this.settle()))
+      )
+    )
   }
 
-  private runQuery(
-    body: Uint8Array,
-    pending: PendingResponse,
-    restore: QueryRunner.Dependencies["restore"]
-  ): Effect.Effect<void> {
-    const { engine, limit, limits, scope, timers } = this.dependencies
-    this.queryStartedAt = timers.now()
-    this.queryTimeoutMillis = limits.queryTimeoutMillis
-    this.expect("query", this.queryStartedAt + this.queryTimeoutMillis)
-    const accepted = (query: AcceptedQuery) => this.accepted(query)
-    const query = QueryRunner.run({ engine, limit, scope, accepted, restore }, body, pending)
+  private runQuery(body: Uint8Array, pending: PendingResponse): Effect.Effect<void> {
     return Effect.withFiber((fiber) => {
+      const { framed, limits } = this.dependencies
       this.query = fiber
-      return Effect.map(query, (outcome) => this.queryEnded(outcome, pending))
+      this.queryStartedAt = framed.lastReadAt()
+      this.queryTimeoutMillis = limits.queryTimeoutMillis
+      this.expect("query", this.queryStartedAt + this.queryTimeoutMillis)
+      return Effect.map(QueryRunner.run(this, body, pending), (outcome) => this.queryEnded(outcome, pending))
     })
   }
 
-  private accepted({ payload, timeout }: AcceptedQuery): Effect.Effect<void> {
+  get engine() {
+    return this.dependencies.engine
+  }
+  get limit() {
+    return this.dependencies.limit
+  }
+  get scope() {
+    return this.dependencies.scope
+  }
+
+  readonly accepted = ({ payload, timeout }: AcceptedQuery): Effect.Effect<void> | undefined => {
     if (timeout !== undefined) this.queryTimeoutMillis = Math.min(this.queryTimeoutMillis, millis(timeout))
-    return this.dependencies.publish?.({ _tag: "Accepted", payload }) ?? Effect.void
+    return this.dependencies.publish?.({ _tag: "Accepted", payload })
   }
 
   /** The query has ended, and its finalizers have run. */
@@ -279,17 +298,31 @@ export class Control implements Connection {
     return Effect.catchCause(fiber, (cause) => Effect.sync(() => this.writeFailed(cause)))
   }
 
-  /** The response is over, and the embedder is told how. */
-  private settle(outcome: Outcome, pending: PendingResponse): Effect.Effect<void> {
+  over(pending: PendingResponse, outcome: Outcome): void {
     const step = this.stepOf(outcome, pending)
-    const settled = Effect.sync(() => {
-      this.pending = undefined
-      const { settledWaiter } = this
-      this.settledWaiter = undefined
-      settledWaiter?.()
-    })
-    const { publish } = this.dependencies
-    return publish === undefined ? settled : Effect.andThen(publish(step), settled)
+    if (this.dependencies.publish === undefined) return this.settle()
+    this.lastStep = step
+    this.tell?.()
+  }
+
+  /** Waits until the response is over. */
+  private readonly told: Effect.Effect<Step> = Effect.callback((resume) => {
+    this.tell = () => {
+      if (this.lastStep === undefined) return
+      const step = this.lastStep
+      this.lastStep = undefined
+      this.tell = undefined
+      resume(Effect.succeed(step))
+    }
+    this.tell()
+  })
+
+  /** The connection takes the next request. */
+  private settle(): void {
+    this.pending = undefined
+    const { settledWaiter } = this
+    this.settledWaiter = undefined
+    settledWaiter?.()
   }
 
   private stepOf(outcome: Outcome, pending: PendingResponse): Step {

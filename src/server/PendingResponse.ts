@@ -17,6 +17,8 @@ export interface Connection {
   readonly isReplying: boolean
   /** The messages of the next write, which precede all others from now on. */
   readonly take: (pending: PendingResponse, now: number) => ReadonlyArray<Message.Message>
+  /** The response is over. */
+  readonly over: (pending: PendingResponse, outcome: Outcome) => void
   /** A write failed, or could not be made. */
   readonly writeFailed: (cause: Cause.Cause<Writer.Failure>) => void
 }
@@ -36,8 +38,6 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
   private terminal: Message.Message | undefined
   /** Resumes the query's fiber when there is room for more. */
   private room: (() => void) | undefined
-  /** Resumes the fiber that waits for the end. */
-  private over: (() => void) | undefined
   private bytes = 0
   private payloadBytes = 0
   private messages = 0
@@ -55,17 +55,17 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     this.connection.writer.submitSoon(this)
   }
 
-  /** Takes chunks of the engine, and waits until there is room for more. */
-  offer(chunks: ReadonlyArray<Uint8Array>): Effect.Effect<void> {
+  /** Takes chunks of the engine. Returns the wait until there is room for more, if there is none. */
+  offer(chunks: ReadonlyArray<Uint8Array>): Effect.Effect<void> | undefined {
     const { response } = this
     this.runs++
     response.offer(chunks)
     if (!response.isFull) {
       this.connection.writer.submitSoon(this)
-      return Effect.void
+      return undefined
     }
     this.connection.writer.submit(this)
-    return response.isFull ? this.hasRoom : Effect.void
+    return response.isFull ? this.hasRoom : undefined
   }
 
   private readonly hasRoom: Effect.Effect<void> = Effect.callback((resume) => {
@@ -88,12 +88,8 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     else writer.submitSoon(this)
   }
 
-  /** Waits until the last message has been written, or none will be. */
-  readonly written: Effect.Effect<Outcome> = Effect.callback((resume) => {
-    const ended = () => resume(Effect.succeed(this.outcome ?? broken))
-    if (this.outcome === undefined) this.over = ended
-    else ended()
-  })
+  /** No query runs for the request: a local reply is written. */
+  readonly refuse: Effect.Effect<void> = Effect.sync(() => this.submit())
 
   /** The connection has ended: nothing more will be written. */
   break(): void {
@@ -137,10 +133,8 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     if (this.outcome !== undefined) return
     this.outcome = outcome
     this.release(this.response.drop())
-    const { over } = this
-    this.over = undefined
     this.wake()
-    over?.()
+    this.connection.over(this, outcome)
   }
 
   /** Gives chunks back to their owner, whose defect is returned. */

@@ -5,12 +5,15 @@
  * closes before the message that ends the response is written.
  */
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type {
   AcceptedQuery,
-  QueryEngine,
+  Engine,
   QueryFailed,
   QueryInitError,
   QueryRejected
@@ -22,97 +25,133 @@ import type * as QueryLimit from "./QueryLimit.ts"
 
 /** What a query runs with. */
 export interface Dependencies {
-  readonly engine: QueryEngine["Service"]
+  readonly engine: Engine
   readonly limit: Pick<QueryLimit.Limit, "enter" | "leave" | "overloaded">
   /** The connection's scope. */
   readonly scope: Scope.Scope
-  /** The engine accepted. Runs before the accept is written. */
-  readonly accepted: (query: AcceptedQuery) => Effect.Effect<void>
-  /** Makes the query interruptible; its finalizers are not. */
-  readonly restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** The engine accepted. The effect, if there is one, runs before the accept is written. */
+  readonly accepted: (query: AcceptedQuery) => Effect.Effect<void> | undefined
 }
 
 /** How a query ended. */
 export type Outcome =
   | End
-  /** It was interrupted from outside. */
+  /** It was interrupted. */
   | { readonly _tag: "Interrupted" }
   /** The engine could not tell whether it accepts. */
   | { readonly _tag: "InitFailed"; readonly detail: string }
 
-type Failure = QueryRejected | QueryFailed | QueryInitError
+type Failure = QueryRejected | QueryFailed | QueryInitError | Cause.Done
 
 const interrupted: Outcome = { _tag: "Interrupted" }
 const complete: Outcome = { _tag: "Complete" }
 
-/** Runs the query of a request, and gives its outcome once its finalizers have run. Never fails; uninterruptible. */
+/**
+ * Runs the query of a request, and gives its outcome once its finalizers have run. Never fails. Only the query itself
+ * can be interrupted.
+ */
 export const run = (
   dependencies: Dependencies,
   request: Uint8Array,
   pending: PendingResponse
-): Effect.Effect<Outcome> =>
-  Effect.suspend(() => {
-    const scope = Scope.forkUnsafe(dependencies.scope)
-    const query = Effect.andThen(place(dependencies.limit, scope), fill(dependencies, request, pending, scope))
-    const closed = Effect.onExit(
-      dependencies.restore(query),
-      (exit) => Scope.closeUnsafe(scope, exit) ?? Effect.void
-    )
-    return Effect.matchCauseEffect(closed, {
-      onSuccess: () => Effect.succeed(complete),
-      onFailure: (cause) => outcome(cause, pending)
-    })
+): Effect.Effect<Outcome> => {
+  const query = new Query(dependencies, request, pending)
+  return Effect.matchCauseEffect(Scope.provide(Effect.interruptible(Effect.suspend(query.run)), query.scope), {
+    onSuccess: () => query.ended(Exit.void),
+    onFailure: (cause) => query.ended(Exit.failCause(cause))
   })
+}
 
-/** Takes a place to run, which the scope gives back, and waits for it if need be. */
-const place = (limit: Dependencies["limit"], scope: Scope.Scope): Effect.Effect<void, QueryRejected> =>
-  Effect.suspend(() => {
-    let resume: (() => void) | undefined
-    const place: QueryLimit.Place = { call: () => resume?.() }
-    const entered = limit.enter(place)
-    if (entered === "full") return Effect.fail(limit.overloaded())
-    const leave = Scope.addFinalizer(
-      scope,
-      Effect.sync(() => limit.leave(place))
-    )
-    if (entered === "running") return leave
-    const called = Effect.callback<void>((goOn) => {
-      resume = () => goOn(Effect.void)
-    })
-    return Effect.andThen(leave, called)
-  })
+class Query implements QueryLimit.Place {
+  readonly scope: Scope.Closeable
+  private readonly dependencies: Dependencies
+  private readonly request: Uint8Array
+  private readonly pending: PendingResponse
+  private hasPlace = false
+  private called: (() => void) | undefined
 
-/** Asks the engine, and fills the response with its result. */
-const fill = (
-  { accepted, engine }: Dependencies,
-  request: Uint8Array,
-  pending: PendingResponse,
-  scope: Scope.Scope
-): Effect.Effect<void, Failure> =>
-  Effect.flatMap(Scope.provide(engine.init(request), scope), (query) =>
-    Effect.andThen(
-      accepted(query),
-      Effect.suspend(() => {
-        pending.accept(query.payload)
-        return Stream.runForEachArray(query.chunks, (chunks) => pending.offer(chunks))
-      })
-    )
-  )
-
-const outcome = (cause: Cause.Cause<Failure>, pending: PendingResponse): Effect.Effect<Outcome> => {
-  const error = Cause.findErrorOption(cause)
-  if (error._tag === "Some") {
-    switch (error.value._tag) {
-      case "QueryRejected":
-        return Effect.succeed({ _tag: "Rejected", payload: error.value.payload })
-      case "QueryFailed":
-        return Effect.succeed({ _tag: "Failed", payload: error.value.payload })
-      case "QueryInitError":
-        return Effect.succeed({ _tag: "InitFailed", detail: error.value.message })
-    }
+  constructor(dependencies: Dependencies, request: Uint8Array, pending: PendingResponse) {
+    this.dependencies = dependencies
+    this.request = request
+    this.pending = pending
+    this.scope = Scope.forkUnsafe(dependencies.scope)
   }
-  if (Cause.hasInterruptsOnly(cause)) return Effect.succeed(interrupted)
-  return Effect.as(Effect.logError("The engine died while answering a query", cause), died(pending))
+
+  /** Takes its place in one step, in which no other query can come in between. */
+  readonly run = (): Effect.Effect<void, Failure, Scope.Scope> => {
+    const { limit } = this.dependencies
+    const entered = limit.enter(this)
+    if (entered === "full") return Effect.fail(limit.overloaded())
+    this.hasPlace = true
+    return entered === "running" ? this.ask() : Effect.andThen(this.isCalled, Effect.suspend(this.ask))
+  }
+
+  private readonly isCalled: Effect.Effect<void> = Effect.callback((resume) => {
+    this.called = () => resume(Effect.void)
+  })
+
+  call(): void {
+    this.called?.()
+  }
+
+  private readonly ask = (): Effect.Effect<void, Failure, Scope.Scope> => {
+    const { accepted, engine } = this.dependencies
+    return Effect.flatMapEager(engine.init(this.request), (query) => {
+      const told = accepted(query)
+      return told === undefined ? this.fill(query) : Effect.andThen(told, this.fill(query))
+    })
+  }
+
+  private fill({ chunks, payload }: AcceptedQuery): Effect.Effect<void, Failure> {
+    return Effect.flatMapEager(Channel.toPullScoped(Stream.toChannel(chunks), this.scope), (pull) => {
+      this.pending.accept(payload)
+      const next: Effect.Effect<never, Failure> = Effect.flatMap(pull, (chunks) => {
+        const room = this.pending.offer(chunks)
+        return room === undefined ? next : Effect.andThen(room, next)
+      })
+      return next
+    })
+  }
+
+  /** Closes the query's scope. That a stream is done is the query's success. */
+  ended(exit: Exit.Exit<void, Failure>): Effect.Effect<Outcome> {
+    const ended = Exit.isFailure(exit) && Pull.isDoneCause(exit.cause) ? Exit.void : exit
+    const closing = Scope.closeUnsafe(this.scope, ended)
+    return closing === undefined
+      ? this.outcome(ended)
+      : Effect.flatMap(Effect.exit(closing), (closed) => this.outcome(both(ended, closed)))
+  }
+
+  private outcome(exit: Exit.Exit<unknown, Failure>): Effect.Effect<Outcome> {
+    if (this.hasPlace) this.dependencies.limit.leave(this)
+    if (Exit.isSuccess(exit)) return Effect.succeed(complete)
+    const error = Cause.findErrorOption(exit.cause)
+    if (error._tag === "Some") {
+      switch (error.value._tag) {
+        case "QueryRejected":
+          return Effect.succeed({ _tag: "Rejected", payload: error.value.payload })
+        case "QueryFailed":
+          return Effect.succeed({ _tag: "Failed", payload: error.value.payload })
+        case "QueryInitError":
+          return Effect.succeed({ _tag: "InitFailed", detail: error.value.message })
+        default:
+      }
+    }
+    if (Cause.hasInterruptsOnly(exit.cause)) return Effect.succeed(interrupted)
+    return Effect.as(
+      Effect.logError("The engine died while answering a query", exit.cause),
+      died(this.pending)
+    )
+  }
+}
+
+/** How a query ended, together with its finalizers. */
+const both = (
+  query: Exit.Exit<void, Failure>,
+  closed: Exit.Exit<unknown>
+): Exit.Exit<unknown, Failure> => {
+  if (Exit.isSuccess(closed)) return query
+  return Exit.isSuccess(query) ? closed : Exit.failCause(Cause.combine(query.cause, closed.cause))
 }
 
 /** A defect of the engine. The error says nothing of the cause. */

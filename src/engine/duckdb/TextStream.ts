@@ -40,7 +40,7 @@ export const encoder =
  * A piece whose memory is freed when it is released, and not when the garbage collector finds it, which would run for
  * it alone every 64 MB. Pieces that share their memory are left to it.
  */
-const owned = (piece: Uint8Array<ArrayBuffer>): Uint8Array =>
+const owned = (piece: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> =>
   piece.buffer.byteLength === piece.length ? Chunk.owned(piece, free) : piece
 
 const free = ({ buffer }: Uint8Array): void => {
@@ -51,7 +51,7 @@ function* pieces(
   vector: duckdb.Vector,
   rows: number,
   suspicious: NonFinite.Suspicion | undefined
-): Generator<Uint8Array, void> {
+): Generator<Uint8Array<ArrayBuffer>, void> {
   if (rows === 0) return
   const strings = Strings.make(vector, rows)
   for (let from = 0; from < rows; ) {

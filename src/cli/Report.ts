@@ -8,8 +8,9 @@ import type * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
+import * as Printable from "../server/Printable.ts"
 
-const oneLine = (text: string): string => text.trim().replace(/\s*\n\s*/g, " ")
+const oneLine = (text: string): string => Printable.line(text.trim().replace(/\s*\n\s*/g, " "))
 
 const describe = (error: CliError.NonShowHelpErrors): string => {
   const suggestions = "suggestions" in error ? error.suggestions : []

@@ -9,7 +9,9 @@ import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
+import * as ProcessExit from "./ProcessExit.ts"
 import * as QueryCommand from "./QueryCommand.ts"
+import * as QueryReport from "./QueryReport.ts"
 import * as Report from "./Report.ts"
 import * as ServeCommand from "./ServeCommand.ts"
 import * as Version from "./Version.ts"
@@ -20,10 +22,15 @@ const command = Command.make("dataconn").pipe(
 )
 
 // An interrupted command fails, unless being interrupted is the way to end it (see `Signals`).
-const teardown: Runtime.Teardown = (exit, onExit) =>
-  Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
-    ? onExit(Number(process.exitCode ?? 130))
-    : Runtime.defaultTeardown(exit, onExit)
+const teardown: Runtime.Teardown = (exit, onExit) => {
+  if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) {
+    return onExit(Number(process.exitCode ?? 130))
+  }
+  // What has kept a query from ending in time may keep the process from it too.
+  Runtime.defaultTeardown(exit, (code) =>
+    code === QueryReport.exitCodes.timedOut ? ProcessExit.now(code) : onExit(code)
+  )
+}
 
 Command.run(command, { version: Version.version }).pipe(
   Effect.provideService(CliOutput.Presenter, Report.presenter),

@@ -87,8 +87,9 @@ export class Client extends Context.Service<
       body: Uint8Array
     ) => Effect.Effect<Response, QueryRejected | ClientError.ClientError, Scope.Scope>
     /**
-     * The same by the v1 API. A `QueryError` of the effect was a reject, so nothing was run; one of the
-     * stream means that what came before it is incomplete.
+     * The same by the v1 API. A `QueryError` of the effect was a reject, so nothing was run; but for one of code
+     * `internal`, which may also be an accept that is none, or has another format than was asked for: that query
+     * was cancelled. One of the stream means that what came before it is incomplete.
      */
     readonly query: (
       query: Query

@@ -19,6 +19,7 @@ import * as FrameWriter from "../wire/FrameWriter.ts"
 import * as Limit from "../wire/Limit.ts"
 import type * as Transport from "../wire/Transport.ts"
 import { type Budget, TurnBudget } from "../wire/TurnBudget.ts"
+import * as BodyLimits from "./BodyLimits.ts"
 import * as Control from "./ClientControl.ts"
 import * as ClientError from "./ClientError.ts"
 import type { Exchange, Line } from "./Exchange.ts"
@@ -27,6 +28,7 @@ import { Silence } from "./Silence.ts"
 
 export interface Options extends Frame.Options, ClientError.Names {
   readonly writeTimeoutMillis: number
+  readonly bodyLimits?: Frame.BodyLimits | undefined
 }
 
 /**
@@ -36,6 +38,7 @@ export interface Options extends Frame.Options, ClientError.Names {
 export const options = (settings: Settings, server: string): Options => ({
   lengthCounts: settings.lengthCounts,
   maxFrameSize: Limit.size("maxFrameSize", settings.maxFrameSize, Frame.headerSize),
+  bodyLimits: BodyLimits.make(settings),
   writeTimeoutMillis: Limit.millis("writeTimeout", settings.writeTimeout),
   heartbeatToleranceMillis: Limit.millis("heartbeatTolerance", settings.heartbeatTolerance),
   cancelTimeoutMillis: Limit.millis("cancelTimeout", settings.cancelTimeout),

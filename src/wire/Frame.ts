@@ -145,6 +145,28 @@ export class UnexpectedBody extends Schema.TaggedError<UnexpectedBody>()("Unexpe
 }
 
 /**
+ * A message of a type that has a limit of its own announces a body of `length` bytes, which is more.
+ */
+export class BodyTooLong extends Schema.TaggedError<BodyTooLong>()("BodyTooLong", {
+  type: Schema.Literals(Object.values(Type)),
+  length: Schema.Finite,
+  setting: Schema.String,
+  maxSize: Schema.Finite
+}) {
+  override get message() {
+    return (
+      `${name(this.type)} (${letter(this.type)}) has a body of ${this.length} bytes, but ${this.setting} is ` +
+      `${this.maxSize} bytes: raise ${this.setting} or have the peer send less`
+    )
+  }
+}
+
+/** What bodies of a type may have in bytes, and the setting that says so. Other types have `maxFrameSize` only. */
+export type BodyLimits = {
+  readonly [T in Type]?: { readonly setting: string; readonly maxSize: number }
+}
+
+/**
  * Schema of every reason for which input is not a sequence of frames.
  */
 export const FrameErrorReason = Schema.Union([
@@ -153,7 +175,8 @@ export const FrameErrorReason = Schema.Union([
   LengthDelimited.LengthTooShort,
   LengthDelimited.EndInsideFrame,
   UnknownType,
-  UnexpectedBody
+  UnexpectedBody,
+  BodyTooLong
 ])
 
 /**
@@ -209,13 +232,22 @@ const layouts: Readonly<Record<LengthDelimited.LengthCounts, LengthDelimited.Lay
 
 const isType = (tag: number): tag is Type => properties[tag as Type] !== undefined
 
-const checkHeader = (tag: number, bodyLength: number): UnknownType | UnexpectedBody | undefined => {
-  if (!isType(tag)) return new UnknownType({ type: tag })
-  if (bodyLength > 0 && (tag === Type.Cancel || tag === Type.CancelAcknowledged || tag === Type.Heartbeat)) {
-    return new UnexpectedBody({ type: tag, length: bodyLength })
+type HeaderError = UnknownType | UnexpectedBody | BodyTooLong
+
+const checkHeader =
+  (limits: BodyLimits) =>
+  (tag: number, length: number): HeaderError | undefined => {
+    if (!isType(tag)) return new UnknownType({ type: tag })
+    if (length > 0 && (tag === Type.Cancel || tag === Type.CancelAcknowledged || tag === Type.Heartbeat)) {
+      return new UnexpectedBody({ type: tag, length })
+    }
+    const limit = limits[tag]
+    return limit !== undefined && length > limit.maxSize
+      ? new BodyTooLong({ type: tag, length, ...limit })
+      : undefined
   }
-  return undefined
-}
+
+const noLimits: BodyLimits = {}
 
 /** A chunk that arrives in parts says the same as several chunks, of which the last has its type. */
 const partTag = (tag: number): Type | undefined =>
@@ -226,6 +258,8 @@ export interface DecoderOptions extends Options {
   readonly splitChunks?: boolean | undefined
   /** Whether bodies are copied out of the chunks, whose memory may then be written to again. */
   readonly copyBodies?: boolean | undefined
+  /** Limits of some types, below `maxFrameSize`. */
+  readonly bodyLimits?: BodyLimits | undefined
 }
 
 /**
@@ -234,15 +268,21 @@ export interface DecoderOptions extends Options {
 export const makeDecoder = (options: DecoderOptions = defaultOptions): Decoder => new FrameDecoder(options)
 
 class FrameDecoder implements Decoder {
-  private readonly decoder: LengthDelimited.Decoder<UnknownType | UnexpectedBody>
+  private readonly decoder: LengthDelimited.Decoder<HeaderError>
   private failure: FrameError | undefined
 
-  constructor({ copyBodies, lengthCounts, maxFrameSize, splitChunks }: DecoderOptions) {
+  constructor({
+    bodyLimits = noLimits,
+    copyBodies,
+    lengthCounts,
+    maxFrameSize,
+    splitChunks
+  }: DecoderOptions) {
     this.decoder = LengthDelimited.makeDecoder({
       ...layouts[lengthCounts],
       maxFrameSize,
       copyBodies,
-      checkHeader,
+      checkHeader: checkHeader(bodyLimits),
       partTag: splitChunks === true ? partTag : undefined
     })
   }

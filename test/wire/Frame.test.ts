@@ -8,12 +8,13 @@ import * as Transcripts from "./transcripts.ts"
 const types = Object.values(Frame.Type)
 const withoutBody = "CKH"
 
-const optionsOf = (transcript: Partial<Frame.Options>): Frame.Options => ({
+const optionsOf = (transcript: Partial<Frame.DecoderOptions>): Frame.DecoderOptions => ({
+  bodyLimits: transcript.bodyLimits,
   lengthCounts: transcript.lengthCounts ?? Frame.defaultOptions.lengthCounts,
   maxFrameSize: transcript.maxFrameSize ?? Frame.defaultOptions.maxFrameSize
 })
 
-const decode = (options: Frame.Options, chunks: ReadonlyArray<Uint8Array>) => {
+const decode = (options: Frame.DecoderOptions, chunks: ReadonlyArray<Uint8Array>) => {
   const decoder = Frame.makeDecoder(options)
   const frames: Array<Frame.Frame> = []
   let error: Frame.FrameError | undefined

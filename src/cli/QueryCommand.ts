@@ -8,11 +8,13 @@ import * as Flag from "effect/cli/Flag"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Client from "../client/Client.ts"
 import { defaults } from "../client/Settings.ts"
 import type { Format, Parameters } from "../engine/QueryApi.ts"
+import * as Setting from "../server/Setting.ts"
 import * as Address from "../wire/Address.ts"
 import * as ProcessExit from "./ProcessExit.ts"
 import * as QueryDeadline from "./QueryDeadline.ts"
@@ -44,10 +46,10 @@ const orThrow = <A>(result: A | Error): A => {
 
 const message = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
+/** As the settings of the server are written. */
 const duration = Flag.filterMap(
-  (text: string) =>
-    Option.filter(Duration.fromInput(text as Duration.Input), Duration.isGreaterThan(Duration.zero)),
-  () => 'a duration longer than zero such as "30 seconds", or Infinity'
+  Schema.decodeUnknownOption(Setting.duration(Duration.infinity, "").schema),
+  () => 'a duration longer than zero such as "30 seconds", 30s or Infinity'
 )
 
 const flags = {
@@ -152,7 +154,12 @@ const run = Effect.fnUntraced(function* (given: Given) {
  * Interruption cancels the query on the wire before the command ends; a second signal does not wait for that.
  */
 export const command = Command.make("query", flags, (given) =>
-  Effect.scoped(Effect.andThen(Signals.onSecond(Effect.sync(() => ProcessExit.now(130))), run(given)))
+  Effect.scoped(
+    Effect.andThen(
+      Signals.onSecond(Effect.sync(() => ProcessExit.now(QueryReport.exitCodes.interrupted))),
+      run(given)
+    )
+  )
 ).pipe(
   Command.withDescription(
     "Run a query and write its result to standard output. Exits with 1 if the query failed, 2 if the server " +

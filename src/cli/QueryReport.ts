@@ -9,8 +9,8 @@ import * as Printable from "../server/Printable.ts"
 import type { TimedOut } from "./QueryDeadline.ts"
 import type { OutputError } from "./QueryOutput.ts"
 
-/** The exit codes of the command, but for 130 after an interruption. */
-export const exitCodes = { queryFailed: 1, connectionFailed: 2, timedOut: 124 } as const
+/** The exit codes of the command. */
+export const exitCodes = { queryFailed: 1, connectionFailed: 2, timedOut: 124, interrupted: 130 } as const
 
 /** The command has failed and has said why; the process ends with `exitCode`. */
 export class QueryCommandError extends Schema.TaggedError<QueryCommandError>()("QueryCommandError", {

@@ -35,7 +35,7 @@ const message = (error: unknown): string => oneLine(error instanceof Error ? err
 /** Says why a command failed, unless it was interrupted or has said so itself. */
 export const failure = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   if (Cause.hasInterruptsOnly(cause)) return Effect.void
-  if (Cause.hasDies(cause)) return Console.error(Cause.pretty(cause))
+  if (Cause.hasDies(cause)) return Console.error(Printable.lines(Cause.pretty(cause)))
   const error = Cause.squash(cause)
   return Runtime.getErrorReported(error) ? Console.error(`dataconn: ${message(error)}`) : Effect.void
 }

@@ -21,15 +21,20 @@ const command = Command.make("dataconn").pipe(
   Command.withSubcommands([ServeCommand.command, QueryCommand.command])
 )
 
-// An interrupted command fails, unless being interrupted is the way to end it (see `Signals`).
+/** What has kept a query from ending may keep the process from it too. */
+const atOnce: ReadonlySet<number> = new Set([
+  QueryReport.exitCodes.timedOut,
+  QueryReport.exitCodes.interrupted
+])
+
 const teardown: Runtime.Teardown = (exit, onExit) => {
+  const end = (code: number) => (atOnce.has(code) ? ProcessExit.now(code) : onExit(code))
+  // An interrupted command fails, unless being interrupted is the way to end it (see `Signals`).
   if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) {
-    return onExit(Number(process.exitCode ?? 130))
+    end(Number(process.exitCode ?? QueryReport.exitCodes.interrupted))
+  } else {
+    Runtime.defaultTeardown(exit, end)
   }
-  // What has kept a query from ending in time may keep the process from it too.
-  Runtime.defaultTeardown(exit, (code) =>
-    code === QueryReport.exitCodes.timedOut ? ProcessExit.now(code) : onExit(code)
-  )
 }
 
 Command.run(command, { version: Version.version }).pipe(

@@ -57,6 +57,14 @@ describe("dataconn query", () => {
     })
   )
 
+  it.live("takes a timeout in the short form of the server's settings", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const { stdout } = yield* run(query(server, "echo", "--timeout", "30s"))
+      assert.strictEqual(JSON.parse(stdout).timeout, "30000 millis")
+    })
+  )
+
   it.live("takes a media type for a format", () =>
     Effect.gen(function* () {
       const server = yield* QueryServer.make

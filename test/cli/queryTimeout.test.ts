@@ -174,6 +174,25 @@ describe.concurrent("a query that took too long", () => {
   })
 })
 
+/** Has the one thread that would look a name up wait for somebody to write to a pipe. */
+const stuckLookup = Effect.map(Folder.make, (folder): Dataconn.Options => {
+  const pipe = join(folder, "pipe")
+  const preload = join(folder, "preload.cjs")
+  execFileSync("mkfifo", [pipe])
+  writeFileSync(
+    preload,
+    `require("node:fs").open(${JSON.stringify(pipe)}, "r", () => {})
+    const dns = require("node:dns")
+    const { lookup } = dns
+    dns.lookup = (...args) => {
+      console.log("looking up")
+      lookup(...args)
+    }`
+  )
+  const [node, bin] = Dataconn.source
+  return { program: [node, "--require", preload, bin], env: { UV_THREADPOOL_SIZE: "1" } }
+})
+
 describe("--timeout ends the process", () => {
   const command = (args: ReadonlyArray<string>, options?: Dataconn.Options) =>
     Dataconn.run(["query", "SELECT 1", "--timeout", "100 millis", ...args], options)
@@ -187,21 +206,30 @@ describe("--timeout ends the process", () => {
     })
   )
 
-  // The one thread that would look the name up waits for somebody to write to a pipe.
   it.live("while a name is being looked up", () =>
     Effect.gen(function* () {
-      const folder = yield* Folder.make
-      const pipe = join(folder, "pipe")
-      const preload = join(folder, "preload.cjs")
-      execFileSync("mkfifo", [pipe])
-      writeFileSync(preload, `require("node:fs").open(${JSON.stringify(pipe)}, "r", () => {})`)
-      const [node, bin] = Dataconn.source
-      const query = yield* command(["--server", "localhost:1"], {
-        program: [node, "--require", preload, bin],
-        env: { UV_THREADPOOL_SIZE: "1" }
-      })
+      const query = yield* command(["--server", "localhost:1"], yield* stuckLookup)
       assert.strictEqual(yield* query.exit, 124)
       assert.match(query.stderr(), /^timeout: gave up connecting to localhost:1 after 100ms/)
+    })
+  )
+
+  it.live("while nobody reads its output", () =>
+    Effect.gen(function* () {
+      const server = yield* ScriptedServer.make(
+        onRequest(({ forever, send }) => {
+          send(accept)
+          forever(() => send(`I ${"x".repeat(100_000)}`))
+        })
+      )
+      const [node, bin] = Dataconn.source
+      const given = [bin, "query", ...args(server)]
+      const child = spawn(node, given, { stdio: ["ignore", "pipe", "ignore"] })
+      yield* Effect.addFinalizer(() => Effect.sync(() => child.kill("SIGKILL")))
+      const code = yield* Effect.callback<number | null>((resume) => {
+        child.once("exit", (code) => resume(Effect.succeed(code)))
+      })
+      assert.strictEqual(code, 124)
     })
   )
 
@@ -222,6 +250,18 @@ describe("--timeout ends the process", () => {
       const query = yield* command(["--server", `127.0.0.1:${port}`])
       assert.strictEqual(yield* query.exit, 124)
       assert.match(query.stderr(), /^timeout: gave up connecting to 127\.0\.0\.1:\d+ after 100ms/)
+    })
+  )
+})
+
+describe("Ctrl-C ends the process", () => {
+  it.live("while a name is being looked up", () =>
+    Effect.gen(function* () {
+      const query = yield* Dataconn.run(["query", "SELECT 1", "--server", "localhost:1"], yield* stuckLookup)
+      yield* query.line(/^looking up$/)
+      yield* query.kill("SIGINT")
+      assert.strictEqual(yield* query.exit, 130)
+      assert.strictEqual(query.stderr(), "")
     })
   )
 })

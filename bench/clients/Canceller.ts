@@ -12,7 +12,9 @@ import * as FrameReader from "../support/FrameReader.ts"
 import * as Workload from "../support/Workload.ts"
 
 const [port = 0, rounds = 0] = process.argv.slice(2).map(Number)
-const request = Message.encode(Message.make(Message.Type.Request, Buffer.from(Workload.format(Workload.endless))))
+const request = Message.encode(
+  Message.make(Message.Type.Request, Buffer.from(Workload.format(Workload.endless)))
+)
 const cancel = Message.encode(Message.make(Message.Type.Cancel))
 /** The stream is at full speed once so much of a response has arrived. */
 const fullSpeed = 4 * 1024 * 1024

@@ -6,7 +6,9 @@ import * as Message from "../../src/protocol/Message.ts"
 import * as Workload from "../support/Workload.ts"
 
 const [port, count] = process.argv.slice(2).map(Number)
-const request = Message.encode(Message.make(Message.Type.Request, Buffer.from(Workload.format(Workload.endless))))
+const request = Message.encode(
+  Message.make(Message.Type.Request, Buffer.from(Workload.format(Workload.endless)))
+)
 let bytes = 0
 
 for (let i = 0; i < (count ?? 0); i++) {

@@ -9,12 +9,16 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Client from "../client/Client.ts"
 import { defaults } from "../client/Settings.ts"
 import type { Format, Parameters } from "../engine/QueryApi.ts"
 import * as Address from "../net/Address.ts"
+import * as Setting from "../server/Setting.ts"
+import * as ProcessExit from "./ProcessExit.ts"
+import * as QueryDeadline from "./QueryDeadline.ts"
 import * as QueryOutput from "./QueryOutput.ts"
 import * as QueryParameters from "./QueryParameters.ts"
 import * as QueryReport from "./QueryReport.ts"
@@ -43,10 +47,10 @@ const orThrow = <A>(result: A | Error): A => {
 
 const message = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
+/** As the settings of the server are written. */
 const duration = Flag.filterMap(
-  (text: string) =>
-    Option.filter(Duration.fromInput(text as Duration.Input), Duration.isGreaterThan(Duration.zero)),
-  () => 'a duration longer than zero such as "30 seconds", or Infinity'
+  Schema.decodeUnknownOption(Setting.duration(Duration.infinity, "").schema),
+  () => 'a duration longer than zero such as "30 seconds", 30s or Infinity'
 )
 
 const flags = {
@@ -81,9 +85,12 @@ const flags = {
   ),
   timeout: Flag.String("timeout").pipe(
     Flag.withMetavar("duration"),
-    Flag.withDescription('How long the query may take, such as "30 seconds"'),
+    Flag.withDescription(
+      `How long connecting and the query may take, such as "30 seconds"; the command ends ` +
+        `${Duration.format(QueryDeadline.totalGrace)} later at the latest. Default: no limit`
+    ),
     duration,
-    Flag.optional
+    Flag.withDefault(Duration.infinity)
   ),
   heartbeatTolerance: Flag.String("heartbeat-tolerance").pipe(
     Flag.withMetavar("duration"),
@@ -108,28 +115,33 @@ const request = (given: Given, query: string): Client.Query => ({
   query,
   parameters: given.parameters,
   format: given.format,
-  ...(Option.isSome(given.timeout) && Duration.isFinite(given.timeout.value)
-    ? { timeoutMs: Duration.toMillis(given.timeout.value) }
-    : {})
+  ...(Duration.isFinite(given.timeout) ? { timeoutMs: Duration.toMillis(given.timeout) } : {})
+})
+
+/** What the client is told of the flags. Within a timeout there is less time to wait for the end of a cancel. */
+const settings = ({ heartbeatTolerance, timeout }: Given) => ({
+  heartbeatTolerance,
+  ...(Duration.isFinite(timeout) ? { cancelTimeout: QueryDeadline.grace.cancel } : {})
 })
 
 const run = Effect.fnUntraced(function* (given: Given) {
   const query = yield* queryText(given.query)
-  let written = 0
-  const counted = <E>(chunks: Stream.Stream<Uint8Array, E>) =>
-    Stream.map(chunks, (chunk) => {
-      written += chunk.length
-      return chunk
-    })
-  yield* Effect.gen(function* () {
-    const client = yield* Client.connect(given.server, { heartbeatTolerance: given.heartbeatTolerance })
+  let phase = `connecting to ${Address.format(given.server)}`
+  let incomplete = false
+  const onWrite = () => {
+    incomplete = true
+  }
+  const running = Effect.gen(function* () {
+    const client = yield* Client.connect(given.server, settings(given))
+    phase = "waiting for the server to accept the query"
     const { chunks } = yield* client.query(request(given, query))
+    phase = "receiving the result"
     yield* Option.isSome(given.output)
-      ? QueryOutput.toFile(chunks, given.output.value)
-      : QueryOutput.toStdout(counted(chunks), { finalNewline: given.format === formats.json })
-  }).pipe(
-    Effect.scoped,
-    Effect.mapError((error) => QueryReport.report(error, { query, incomplete: written > 0 })),
+      ? QueryOutput.toFile(chunks, given.output.value, { onWrite })
+      : QueryOutput.toStdout(chunks, { onWrite, finalNewline: given.format === formats.json })
+  })
+  yield* QueryDeadline.enforce(Effect.scoped(running), { timeout: given.timeout, phase: () => phase }).pipe(
+    Effect.mapError((error) => QueryReport.report(error, { query, incomplete })),
     Effect.tapError((error) => Console.error(error.message))
   )
 })
@@ -143,11 +155,17 @@ const run = Effect.fnUntraced(function* (given: Given) {
  * Interruption cancels the query on the wire before the command ends; a second signal does not wait for that.
  */
 export const command = Command.make("query", flags, (given) =>
-  Effect.scoped(Effect.andThen(Signals.onSecond(Effect.sync(() => process.exit(130))), run(given)))
+  Effect.scoped(
+    Effect.andThen(
+      Signals.onSecond(Effect.sync(() => ProcessExit.now(QueryReport.exitCodes.interrupted))),
+      run(given)
+    )
+  )
 ).pipe(
   Command.withDescription(
     "Run a query and write its result to standard output. Exits with 1 if the query failed, 2 if the server " +
-      "could not be reached or was lost, 130 if it was cancelled (Ctrl-C)."
+      "could not be reached or was lost, 124 if it took too long, 130 if it was cancelled (Ctrl-C). On a terminal " +
+      "characters that could steer it or that show nothing are escaped; a pipe or file gets the bytes as they are."
   ),
   Command.withShortDescription("Run a query and write its result"),
   Command.withExamples([

@@ -12,6 +12,7 @@ import * as Schema from "effect/Schema"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Chunk from "../net/Chunk.ts"
+import * as Printable from "../server/Printable.ts"
 
 /** The result could not be written. `target` is the file, or `standard output`. */
 export class OutputError extends Schema.TaggedError<OutputError>()("OutputError", {
@@ -29,23 +30,48 @@ const detail = (error: PlatformError): string =>
 const isBrokenPipe = (error: unknown): boolean =>
   isPlatformError(error) && (error.cause as NodeJS.ErrnoException | undefined)?.code === "EPIPE"
 
+export interface Options {
+  /** Called before bytes are written to where they stay, whole or not. */
+  readonly onWrite: () => void
+}
+
+const encoder = new TextEncoder()
+
+/** What a terminal is shown of a result: see `Printable`. */
+const forTerminal = <E>(chunks: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> =>
+  Stream.suspend(() => {
+    const escaper = Printable.makeEscaper()
+    return chunks.pipe(
+      Stream.map(escaper.push),
+      Stream.concat(Stream.sync(escaper.end)),
+      Stream.filter((text) => text !== ""),
+      Stream.map((text) => encoder.encode(text))
+    )
+  })
+
+const told = <E>(chunks: Stream.Stream<Uint8Array, E>, { onWrite }: Options): Stream.Stream<Uint8Array, E> =>
+  Stream.map(chunks, (chunk) => {
+    onWrite()
+    return chunk
+  })
+
 /**
  * Writes the chunks to standard output as fast as it takes them.
  *
  * **Details**
  *
- * Ends quietly when nobody reads any more, as with `| head`. With `finalNewline` a terminal gets a line break
- * after the last chunk; a pipe or file gets the chunks and nothing else.
+ * Ends quietly when nobody reads any more, as with `| head`. A terminal gets them escaped (`Printable`), and with
+ * `finalNewline` a line break after the last one; a pipe or file gets the chunks and nothing else.
  */
 export const toStdout = Effect.fnUntraced(function* <E>(
   chunks: Stream.Stream<Uint8Array, E>,
-  options: { readonly finalNewline: boolean }
+  options: Options & { readonly finalNewline: boolean }
 ): Effect.fn.Return<void, E | OutputError, Stdio.Stdio> {
   const stdio = yield* Stdio.Stdio
-  const newline = options.finalNewline && (yield* stdio.stdoutIsTerminal)
-  const all: Stream.Stream<Uint8Array | string, E> = newline
-    ? Stream.concat(chunks, Stream.succeed("\n"))
-    : chunks
+  const isTerminal = yield* stdio.stdoutIsTerminal
+  const shown = isTerminal ? forTerminal(chunks) : chunks
+  const newline = isTerminal && options.finalNewline ? Stream.succeed("\n") : Stream.empty
+  const all: Stream.Stream<Uint8Array | string, E> = Stream.concat(told(shown, options), newline)
   yield* Stream.run(all, stdio.stdout()).pipe(
     Effect.catchIf(isBrokenPipe, () => Effect.void),
     Effect.mapError((error) =>
@@ -56,17 +82,22 @@ export const toStdout = Effect.fnUntraced(function* <E>(
   )
 })
 
+/** Where `/dev/tty` and `/dev/stdout` lead on a terminal. */
+const terminals = /^\/dev\/(tty|pts\/|console$)/
+
 /**
  * Writes the chunks to a file that appears under its name once it is whole, and releases them.
  *
  * **Details**
  *
  * They go to a temporary file beside it, which then takes its place; whatever happens before leaves a file
- * that was there as it was. A device or a pipe has no place to take: it is written to directly.
+ * that was there as it was. A device or a pipe has no place to take: it is written to directly, escaped if it is a
+ * terminal.
  */
 export const toFile = Effect.fnUntraced(function* <E>(
   chunks: Stream.Stream<Uint8Array, E>,
-  file: string
+  file: string,
+  options: Options
 ): Effect.fn.Return<void, E | OutputError, FileSystem.FileSystem | Path.Path> {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -77,12 +108,21 @@ export const toFile = Effect.fnUntraced(function* <E>(
   const target = yield* Effect.orElseSucceed(fs.realPath(file), () => file)
   const before = yield* Effect.option(fs.stat(target))
   if (Option.isSome(before) && before.value.type !== "File") {
-    return yield* Effect.scoped(writeTo(chunks, fs.open(target, { flag: "w" }), failed, false))
+    const shown = terminals.test(target) ? forTerminal(chunks) : chunks
+    // What appends names no position to write at, which only a block device has.
+    const flag = before.value.type === "BlockDevice" ? "w" : "a"
+    const open = failed(fs.open(target, { flag }))
+    return yield* Effect.scoped(
+      Effect.flatMap(open, (device) => writeAll(told(shown, options), device, failed))
+    )
   }
   const suffix = (yield* Random.nextIntBetween(0, 2 ** 32)).toString(16)
   const partial = path.join(path.dirname(target), `.${path.basename(target)}.${suffix}.partial`)
   const mode = Option.isSome(before) ? before.value.mode & 0o777 : 0o666
-  yield* Effect.scoped(writeTo(chunks, fs.open(partial, { flag: "wx", mode }), failed, true)).pipe(
+  const writing = Effect.flatMap(failed(fs.open(partial, { flag: "wx", mode })), (opened) =>
+    Effect.andThen(writeAll(chunks, opened, failed), failed(opened.sync))
+  )
+  yield* Effect.scoped(writing).pipe(
     Effect.andThen(failed(fs.rename(partial, target))),
     Effect.onError(() => Effect.ignore(fs.remove(partial, { force: true })))
   )
@@ -90,15 +130,9 @@ export const toFile = Effect.fnUntraced(function* <E>(
 
 type Failed = <A, R>(effect: Effect.Effect<A, PlatformError, R>) => Effect.Effect<A, OutputError, R>
 
-const writeTo = Effect.fnUntraced(function* <E, R>(
+const writeAll = <E>(
   chunks: Stream.Stream<Uint8Array, E>,
-  open: Effect.Effect<FileSystem.File, PlatformError, R>,
-  failed: Failed,
-  sync: boolean
-): Effect.fn.Return<void, E | OutputError, R> {
-  const file = yield* failed(open)
-  yield* Stream.runForEach(chunks, (chunk) =>
-    Effect.map(failed(file.writeAll(chunk)), () => Chunk.release(chunk))
-  )
-  if (sync) yield* failed(file.sync)
-})
+  file: FileSystem.File,
+  failed: Failed
+): Effect.Effect<void, E | OutputError> =>
+  Stream.runForEach(chunks, (chunk) => Effect.map(failed(file.writeAll(chunk)), () => Chunk.release(chunk)))

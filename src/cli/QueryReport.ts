@@ -5,10 +5,12 @@ import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import type { ClientError } from "../client/ClientError.ts"
 import type { QueryError } from "../engine/QueryApi.ts"
+import * as Printable from "../server/Printable.ts"
+import type { TimedOut } from "./QueryDeadline.ts"
 import type { OutputError } from "./QueryOutput.ts"
 
-/** The exit codes of the command, but for 130 after an interruption. */
-export const exitCodes = { queryFailed: 1, connectionFailed: 2 } as const
+/** The exit codes of the command. */
+export const exitCodes = { queryFailed: 1, connectionFailed: 2, timedOut: 124, interrupted: 130 } as const
 
 /** The command has failed and has said why; the process ends with `exitCode`. */
 export class QueryCommandError extends Schema.TaggedError<QueryCommandError>()("QueryCommandError", {
@@ -25,23 +27,39 @@ export interface Context {
   readonly incomplete: boolean
 }
 
+/** Whatever keeps a query from a whole result. */
+export type Failure = QueryError | ClientError | OutputError | TimedOut
+
 /** The message and exit code of an error. */
-export const report = (error: QueryError | ClientError | OutputError, context: Context): QueryCommandError =>
+export const report = (error: Failure, context: Context): QueryCommandError =>
   new QueryCommandError({
-    message: printable(
-      [...lines(error, context.query), ...(context.incomplete ? ["The output is incomplete."] : [])].join(
-        "\n"
-      )
-    ),
-    exitCode: error._tag === "ClientError" ? exitCodes.connectionFailed : exitCodes.queryFailed
+    message: [
+      ...lines(error, context.query),
+      ...(context.incomplete ? ["The output is incomplete."] : [])
+    ].join("\n"),
+    exitCode: exitCode(error)
   })
 
-const lines = (error: QueryError | ClientError | OutputError, query: string): ReadonlyArray<string> => {
+const exitCode = (error: Failure): number => {
   switch (error._tag) {
     case "ClientError":
-      return [`${error.message} (${hints[error.reason._tag]})`]
+      return exitCodes.connectionFailed
+    case "TimedOut":
+      return exitCodes.timedOut
+    case "QueryError":
+      return error.code === "timeout" ? exitCodes.timedOut : exitCodes.queryFailed
     case "OutputError":
-      return [error.message]
+      return exitCodes.queryFailed
+  }
+}
+
+const lines = (error: Failure, query: string): ReadonlyArray<string> => {
+  switch (error._tag) {
+    case "ClientError":
+      return [Printable.line(`${error.message} (${hints[error.reason._tag]})`)]
+    case "OutputError":
+    case "TimedOut":
+      return [Printable.line(error.message)]
     case "QueryError":
       return queryError(error, query)
   }
@@ -56,15 +74,20 @@ const hints: Record<ClientError["reason"]["_tag"], string> = {
   ProtocolViolation: "is it a DataConn server? See --server"
 }
 
+/** How much of what a server has to say is shown, in UTF-16 units. */
+const maxMessageLength = 4096
+
 const queryError = (error: QueryError, query: string): ReadonlyArray<string> => {
   const again = error.retryAfterMs === undefined ? "" : ` (try again in ${error.retryAfterMs} ms)`
-  if (error.position === undefined) return [`${error.code}: ${error.message}${again}`]
+  const message = `${Printable.lines(Printable.clip(error.message, maxMessageLength))}${again}`
+  if (error.position === undefined) return [`${error.code}: ${message}`]
   const place = locate(query, error.position)
+  const before = Printable.lines(place.text.slice(0, place.column - 1))
   return [
-    `${error.code} at line ${place.line}, column ${place.column}: ${error.message}${again}`,
-    `  ${place.text}`,
+    `${error.code} at line ${place.line}, column ${place.column}: ${message}`,
+    `  ${Printable.lines(place.text)}`,
     // Tabs stay, so that the caret stands below its character however wide they are.
-    `  ${place.text.slice(0, place.column - 1).replace(/[^\t]/g, " ")}^`
+    `  ${before.replace(/[^\t]/g, " ")}^`
   ]
 }
 
@@ -82,8 +105,3 @@ export const locate = (
     text: query.slice(start, end === -1 ? undefined : end)
   }
 }
-
-/** Keeps what a server says from steering the terminal. */
-const printable = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is being removed
-  text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "\ufffd")

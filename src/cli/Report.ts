@@ -8,8 +8,9 @@ import type * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
+import * as Printable from "../server/Printable.ts"
 
-const oneLine = (text: string): string => text.trim().replace(/\s*\n\s*/g, " ")
+const oneLine = (text: string): string => Printable.line(text.trim().replace(/\s*\n\s*/g, " "))
 
 const describe = (error: CliError.NonShowHelpErrors): string => {
   const suggestions = "suggestions" in error ? error.suggestions : []
@@ -34,7 +35,7 @@ const message = (error: unknown): string => oneLine(error instanceof Error ? err
 /** Says why a command failed, unless it was interrupted or has said so itself. */
 export const failure = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   if (Cause.hasInterruptsOnly(cause)) return Effect.void
-  if (Cause.hasDies(cause)) return Console.error(Cause.pretty(cause))
+  if (Cause.hasDies(cause)) return Console.error(Printable.lines(Cause.pretty(cause)))
   const error = Cause.squash(cause)
   return Runtime.getErrorReported(error) ? Console.error(`dataconn: ${message(error)}`) : Effect.void
 }

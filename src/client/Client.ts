@@ -76,8 +76,9 @@ export interface ClientService {
     body: Uint8Array
   ) => Effect.Effect<Response, QueryRejected | ClientError.ClientError, Scope.Scope>
   /**
-   * The same by the v1 API. A `QueryError` of the effect was a reject, so nothing was run; one of the
-   * stream means that the chunks before it are incomplete.
+   * The same by the v1 API. A `QueryError` of the effect was a reject, so nothing was run; but for one of code
+   * `internal`, which may also be an accept that cannot be read, or has another format than was asked for: that query
+   * was cancelled. One of the stream means that the chunks before it are incomplete.
    */
   readonly query: (
     query: Query

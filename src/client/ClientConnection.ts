@@ -21,12 +21,14 @@ import type * as Transport from "../net/Transport.ts"
 import * as Machine from "../protocol/ClientMachine.ts"
 import * as Message from "../protocol/Message.ts"
 import * as Limit from "../settings/Limit.ts"
+import * as BodyLimits from "./BodyLimits.ts"
 import * as ClientError from "./ClientError.ts"
 import type { Exchange, Line } from "./Exchange.ts"
 import type { Settings } from "./Settings.ts"
 
 export interface Options extends Message.Options, ClientError.Names {
   readonly writeTimeoutMillis: number
+  readonly bodyLimits?: Message.BodyLimits | undefined
 }
 
 /**
@@ -36,6 +38,7 @@ export interface Options extends Message.Options, ClientError.Names {
 export const options = (settings: Settings, server: string): Options => ({
   lengthCounts: settings.lengthCounts,
   maxFrameSize: Limit.size("maxFrameSize", settings.maxFrameSize, Message.headerSize),
+  bodyLimits: BodyLimits.make(settings),
   writeTimeoutMillis: Limit.millis("writeTimeout", settings.writeTimeout),
   heartbeatToleranceMillis: Limit.millis("heartbeatTolerance", settings.heartbeatTolerance),
   cancelTimeoutMillis: Limit.millis("cancelTimeout", settings.cancelTimeout),

@@ -135,7 +135,9 @@ class Pool implements Supply, ClientConnection.Owner {
       Scope.provide(scope)
     )
     // Not on the stack of the request that waits for it.
-    spawner.spawn(Effect.map(Effect.exit(Effect.andThen(Effect.yieldNow, made)), (exit) => this.connected(exit)))
+    spawner.spawn(
+      Effect.map(Effect.exit(Effect.andThen(Effect.yieldNow, made)), (exit) => this.connected(exit))
+    )
   }
 
   private connected(exit: Exit.Exit<ClientConnection.ClientConnection, ClientError.ClientError>): void {
@@ -226,5 +228,4 @@ export const connect = <A extends Address.Input>(
 export const layerConnect = <A extends Address.Input>(
   server: A,
   settings?: Partial<PoolSettings>
-): Layer.Layer<Client.Client, Address.ErrorOf<A>> =>
-  Layer.effect(Client.Client, connect(server, settings))
+): Layer.Layer<Client.Client, Address.ErrorOf<A>> => Layer.effect(Client.Client, connect(server, settings))

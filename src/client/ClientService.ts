@@ -9,6 +9,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as QueryApi from "../engine/QueryApi.ts"
 import { QueryFailed } from "../engine/QueryEngine.ts"
+import * as Accept from "./Accept.ts"
 import type { ClientService, Query, QueryResponse } from "./Client.ts"
 import type { ClientError } from "./ClientError.ts"
 import { type Exchange, used } from "./Exchange.ts"
@@ -48,7 +49,7 @@ const runQuery = (
   query: Query
 ): Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError, Scope.Scope> =>
   Effect.matchEffect(
-    Effect.suspend(() => requests.run(QueryApi.encodeRequest(query), respond)),
+    Effect.suspend(() => requests.run(QueryApi.encodeRequest(query), respond(query))),
     {
       onSuccess: identity,
       onFailure: (error) =>
@@ -56,19 +57,18 @@ const runQuery = (
     }
   )
 
-const respond = (
-  payload: Uint8Array,
-  exchange: Exchange
-): Effect.Effect<QueryResponse, QueryApi.QueryError> => {
-  const accepted = QueryApi.decodeAccepted(payload)
-  if (Result.isFailure(accepted)) {
-    return Effect.andThen(
-      Effect.suspend(() => exchange.finish()),
-      Effect.fail(accepted.failure)
-    )
+const respond =
+  (query: Query) =>
+  (payload: Uint8Array, exchange: Exchange): Effect.Effect<QueryResponse, QueryApi.QueryError> => {
+    const accepted = Accept.decode(payload, query)
+    if (Result.isFailure(accepted)) {
+      return Effect.andThen(
+        Effect.suspend(() => exchange.finish()),
+        Effect.fail(accepted.failure)
+      )
+    }
+    return Effect.succeed({
+      accepted: accepted.success,
+      chunks: chunks(exchange, QueryApi.decodeError)
+    })
   }
-  return Effect.succeed({
-    accepted: accepted.success,
-    chunks: chunks(exchange, QueryApi.decodeError)
-  })
-}

@@ -9,6 +9,10 @@ import * as Message from "../protocol/Message.ts"
  * that names the setting whose value is no limit.
  */
 export interface Settings extends Message.Options {
+  /** Largest body of an accept. It is held as a whole, and grows with the number of columns. */
+  readonly maxAcceptSize: number
+  /** Largest body of a reject or an error, which is held as a whole too. */
+  readonly maxErrorSize: number
   /** How long connecting may take. */
   readonly connectTimeout: Duration.Input
   /**
@@ -36,6 +40,8 @@ export const defaults: Settings = {
   lengthCounts: Message.defaultOptions.lengthCounts,
   // The server decides how large its chunks are; memory is used only for what really arrives.
   maxFrameSize: 16 * 1024 * 1024,
+  maxAcceptSize: 1024 * 1024,
+  maxErrorSize: 1024 * 1024,
   connectTimeout: "10 seconds",
   heartbeatTolerance: "15 seconds",
   cancelTimeout: "5 seconds",

@@ -215,4 +215,6 @@ const isCleanClose = (error: Socket.SocketError): boolean =>
 
 /** A failure to read in words. */
 export const describe = (error: ReadError<{ readonly message: string }>): string =>
-  "_tag" in error && error._tag === "SocketError" ? Writer.describe(error as Socket.SocketError) : error.message
+  "_tag" in error && error._tag === "SocketError"
+    ? Writer.describe(error as Socket.SocketError)
+    : error.message

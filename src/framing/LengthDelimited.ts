@@ -237,7 +237,9 @@ export const encodeHeader = (layout: Layout, type: number, bodyLength: number): 
   return header
 }
 
-const maxLengths = Array.from({ length: 9 }, (_, width) => Math.min(256 ** width - 1, Number.MAX_SAFE_INTEGER))
+const maxLengths = Array.from({ length: 9 }, (_, width) =>
+  Math.min(256 ** width - 1, Number.MAX_SAFE_INTEGER)
+)
 
 const maxLength = (width: number): number => maxLengths[width] ?? 0
 
@@ -467,8 +469,12 @@ class FrameDecoder<E> implements Decoder<Frame, E>, Layout {
 }
 
 /** A part of a chunk. The constructor rather than `subarray`, which would make Buffers of Node's chunks. */
-const part = (chunk: Uint8Array, divided: Chunk.Divided | undefined, at: number, length: number): Uint8Array =>
-  divided?.part(at, length) ?? new Uint8Array(chunk.buffer, chunk.byteOffset + at, length)
+const part = (
+  chunk: Uint8Array,
+  divided: Chunk.Divided | undefined,
+  at: number,
+  length: number
+): Uint8Array => divided?.part(at, length) ?? new Uint8Array(chunk.buffer, chunk.byteOffset + at, length)
 
 /** Bodies of up to this many bytes are copied beside their header rather than given to the socket apart. */
 const inlineBodySize = 2048

@@ -159,7 +159,8 @@ interface Rest<Out> {
   readonly parts: Transport.Chunks
 }
 
-const isUrgent = (submission: { readonly urgent?: boolean | undefined }): boolean => submission.urgent === true
+const isUrgent = (submission: { readonly urgent?: boolean | undefined }): boolean =>
+  submission.urgent === true
 
 class FairWriter<Out> implements Writer<Out>, Task {
   private readonly transport: Transport.Transport

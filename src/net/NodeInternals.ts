@@ -2,8 +2,9 @@
  * The private members of `node:net` that are used for speed, all of them. Where Node has them not, or has changed
  * them, each function takes the public way instead.
  */
-import type { NonEmptyReadonlyArray } from "effect/Array"
+
 import * as Net from "node:net"
+import type { NonEmptyReadonlyArray } from "effect/Array"
 
 type Written = (error?: Error | null) => void
 
@@ -98,7 +99,8 @@ export const readIntoShared = (socket: Net.Socket, received: (view: Uint8Array) 
   const internals = internalsOf(socket)
   if (fields === undefined) return false
   // A subclass reads in its own way, and a buffer that is there has an owner.
-  if (Object.getPrototypeOf(socket) !== Net.Socket.prototype || internals[fields.buffer] !== null) return false
+  if (Object.getPrototypeOf(socket) !== Net.Socket.prototype || internals[fields.buffer] !== null)
+    return false
   const { _handle } = internals
   if (typeof _handle?.useUserBuffer !== "function") return false
   internals[fields.buffer] = shared

@@ -113,7 +113,9 @@ class SocketTransport implements Transport {
     })
     return Effect.forever(
       Effect.flatMap(parts, (parts) =>
-        Effect.map(Effect.exit(sink.writeAll(Arr.map(parts, (part) => part.slice()))), (exit) => this.end(exit))
+        Effect.map(Effect.exit(sink.writeAll(Arr.map(parts, (part) => part.slice()))), (exit) =>
+          this.end(exit)
+        )
       ),
       { disableYield: true }
     )

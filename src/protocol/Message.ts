@@ -3,8 +3,9 @@
  *
  * The meaning of a body, and which message may follow which, is not known here.
  */
-import * as Schema from "effect/Schema"
+
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Schema from "effect/Schema"
 import type { Codec, Decoder } from "../framing/Codec.ts"
 import * as LengthDelimited from "../framing/LengthDelimited.ts"
 
@@ -148,6 +149,28 @@ export class UnexpectedBody extends Schema.TaggedError<UnexpectedBody>()("Unexpe
 }
 
 /**
+ * A message of a type that has a limit of its own announces a body of `length` bytes, which is more.
+ */
+export class BodyTooLong extends Schema.TaggedError<BodyTooLong>()("BodyTooLong", {
+  type: Schema.Literals(Object.values(Type)),
+  length: Schema.Finite,
+  setting: Schema.String,
+  maxSize: Schema.Finite
+}) {
+  override get message() {
+    return (
+      `${name(this.type)} (${letter(this.type)}) has a body of ${this.length} bytes, but ${this.setting} is ` +
+      `${this.maxSize} bytes: raise ${this.setting} or have the peer send less`
+    )
+  }
+}
+
+/** What bodies of a type may have in bytes, and the setting that says so. Other types have `maxFrameSize` only. */
+export type BodyLimits = {
+  readonly [T in Type]?: { readonly setting: string; readonly maxSize: number }
+}
+
+/**
  * Schema of every reason for which input is not a sequence of frames.
  */
 export const FrameErrorReason = Schema.Union([
@@ -156,7 +179,8 @@ export const FrameErrorReason = Schema.Union([
   LengthDelimited.LengthTooShort,
   LengthDelimited.EndInsideFrame,
   UnknownType,
-  UnexpectedBody
+  UnexpectedBody,
+  BodyTooLong
 ])
 
 /**
@@ -189,13 +213,23 @@ const layouts: Readonly<Record<LengthDelimited.LengthCounts, LengthDelimited.Lay
 
 const isType = (type: number): type is Type => properties[type as Type] !== undefined
 
-const checkHeader = (type: number, bodyLength: number): FrameError | undefined => {
-  if (!isType(type)) return toError(new UnknownType({ type }))
-  if (bodyLength > 0 && (type === Type.Cancel || type === Type.CancelAcknowledged || type === Type.Heartbeat)) {
-    return toError(new UnexpectedBody({ type, length: bodyLength }))
+const checkHeader =
+  (limits: BodyLimits) =>
+  (type: number, length: number): FrameError | undefined => {
+    if (!isType(type)) return toError(new UnknownType({ type }))
+    if (length > 0 && (type === Type.Cancel || type === Type.CancelAcknowledged || type === Type.Heartbeat)) {
+      return toError(new UnexpectedBody({ type, length }))
+    }
+    const limit = limits[type]
+    return limit !== undefined && length > limit.maxSize
+      ? toError(new BodyTooLong({ type, length, ...limit }))
+      : undefined
   }
-  return undefined
-}
+
+const noLimits: BodyLimits = {}
+  }
+
+const noLimits: BodyLimits = {}
 
 /** A chunk that arrives in parts says the same as several chunks, of which the last has its type. */
 const partType = (type: number): Type | undefined =>
@@ -210,17 +244,19 @@ export interface CodecOptions extends Options {
    * stored, and comes as one that was `skipped`. Default: none is.
    */
   readonly maxSkippedSize?: number | undefined
+  /** Limits of some types, below `maxFrameSize`. */
+  readonly bodyLimits?: BodyLimits | undefined
 }
 
 const toError = (reason: FrameErrorReason): FrameError => new FrameError({ reason })
 
 /** The codec of DataConn's messages. Throws a `RangeError` that names the option whose value it cannot be. */
 export const codec = (options: CodecOptions = defaultOptions): Codec<Message, Message, FrameError> => {
-  const { lengthCounts, maxFrameSize, maxSkippedSize, splitChunks } = options
+  const { bodyLimits = noLimits, lengthCounts, maxFrameSize, maxSkippedSize, splitChunks } = options
   const makeDecoder = LengthDelimited.decoders<FrameError>({
     ...layouts[lengthCounts],
     maxFrameSize,
-    checkHeader,
+    checkHeader: checkHeader(bodyLimits),
     toError,
     partType: splitChunks === true ? partType : undefined,
     skips:

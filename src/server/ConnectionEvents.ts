@@ -55,7 +55,11 @@ export interface Listener {
 }
 
 /** An event without the connection that it is about. */
-export type Step = ConnectionEvent extends infer E ? (E extends unknown ? Omit<E, "connection"> : never) : never
+export type Step = ConnectionEvent extends infer E
+  ? E extends unknown
+    ? Omit<E, "connection">
+    : never
+  : never
 
 /**
  * The service that is told. It does nothing unless one is provided.

@@ -4,11 +4,8 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
-import {
-  type ConnectionEvent,
-  ConnectionEvents,
-  type ConnectionInfo
-} from "./ConnectionEvents.ts"
+import { type ConnectionEvent, ConnectionEvents, type ConnectionInfo } from "./ConnectionEvents.ts"
+import * as Printable from "./Printable.ts"
 import type { ControlReason } from "./Statistics.ts"
 
 export interface Options {
@@ -18,24 +15,13 @@ export interface Options {
 
 const endpoints = ({ local, remote }: ConnectionInfo): string => `${remote} => ${local}`
 
-// Whatever a client sends must stay on its line, and be read in the order in which it stands.
-const unprintable = /[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
-
-const shortEscapes: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }
-
-const escape = (text: string): string =>
-  text.replace(
-    unprintable,
-    (character) => shortEscapes[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
-  )
-
 /** A body as it is logged: cut at `maxBodyLength` bytes, before a character that would be cut, on one line. */
 export const show = (body: Uint8Array, maxBodyLength: number): string => {
   const isCut = body.length > maxBodyLength
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
   // A stream may go on, so that the decoder keeps the beginning of a character to itself.
   const text = decoder.decode(body.subarray(0, maxBodyLength), { stream: isCut })
-  return escape(text) + (isCut ? "…" : "")
+  return Printable.line(text) + (isCut ? "…" : "")
 }
 
 const closings: Record<ControlReason, string> = {
@@ -69,7 +55,7 @@ export const line = (event: ConnectionEvent, options: Options): string => {
     case "Failed":
       return `${who} error: ${body(event.payload)}`
     case "Closed":
-      return `${who} disconnected due to ${closings[event.control.reason]}: ${escape(event.detail)}`
+      return `${who} disconnected due to ${closings[event.control.reason]}: ${Printable.line(event.detail)}`
   }
 }
 

@@ -13,7 +13,7 @@ import * as Stream from "effect/Stream"
 import type { AcceptedQuery, Engine } from "../engine/QueryEngine.ts"
 import * as FramedConnection from "../framing/FramedConnection.ts"
 import * as Writer from "../framing/Writer.ts"
-import * as Timers from "../loop/Timers.ts"
+import type * as Timers from "../loop/Timers.ts"
 import * as Message from "../protocol/Message.ts"
 import * as Machine from "../protocol/ServerMachine.ts"
 import type { Step } from "./ConnectionEvents.ts"
@@ -392,9 +392,7 @@ const eventOf = ({ type }: Message.Message): Machine.Event =>
     ? cancel
     : { _tag: "Unexpected", detail: `${Message.name(type)} from a client` }
 
-const inputEnd = (
-  cause: Cause.Cause<FramedConnection.ReadError<Message.FrameError>>
-): Machine.Event => {
+const inputEnd = (cause: Cause.Cause<FramedConnection.ReadError<Message.FrameError>>): Machine.Event => {
   const error = Cause.findErrorOption(cause)
   if (error._tag === "None") return { _tag: "RunFailed", detail: String(Cause.squash(cause)) }
   switch (error.value._tag) {

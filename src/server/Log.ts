@@ -7,6 +7,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Formatter from "effect/Formatter"
 import type * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Printable from "./Printable.ts"
 
 export const formats = ["text", "json"] as const
 export type Format = (typeof formats)[number]
@@ -32,14 +33,14 @@ const split = (message: unknown): readonly [text: string, fields: Record<string,
 const text = Logger.make(({ cause, fiber, logLevel, message }) => {
   const level = logLevel === "Info" ? "" : `${logLevel}: `
   const trace = cause.reasons.length > 0 ? `\n${Cause.pretty(cause)}` : ""
-  return `${now(fiber)} ${level}${split(message)[0]}${trace}`
+  return Printable.lines(`${now(fiber)} ${level}${split(message)[0]}${trace}`)
 })
 
 const json = Logger.make(({ cause, fiber, logLevel, message }) => {
   const [said, fields] = split(message)
   const own = { timestamp: now(fiber), level: logLevel, message: said }
   const trace = cause.reasons.length > 0 ? { cause: Cause.pretty(cause) } : {}
-  return Formatter.formatJson({ ...own, ...fields, ...trace, ...own })
+  return Printable.line(Formatter.formatJson({ ...own, ...fields, ...trace, ...own }))
 })
 
 /** Writes the log to standard output in this format. */

@@ -56,10 +56,13 @@ export const run = (
   pending: PendingResponse
 ): Effect.Effect<Outcome> => {
   const query = new Query(dependencies, request, pending)
-  return Effect.matchCauseEffect(Scope.provide(Effect.interruptible(Effect.suspend(query.run)), query.scope), {
-    onSuccess: () => query.ended(Exit.void),
-    onFailure: (cause) => query.ended(Exit.failCause(cause))
-  })
+  return Effect.matchCauseEffect(
+    Scope.provide(Effect.interruptible(Effect.suspend(query.run)), query.scope),
+    {
+      onSuccess: () => query.ended(Exit.void),
+      onFailure: (cause) => query.ended(Exit.failCause(cause))
+    }
+  )
 }
 
 class Query implements QueryLimit.Place {
@@ -146,10 +149,7 @@ class Query implements QueryLimit.Place {
 }
 
 /** How a query ended, together with its finalizers. */
-const both = (
-  query: Exit.Exit<void, Failure>,
-  closed: Exit.Exit<unknown>
-): Exit.Exit<unknown, Failure> => {
+const both = (query: Exit.Exit<void, Failure>, closed: Exit.Exit<unknown>): Exit.Exit<unknown, Failure> => {
   if (Exit.isSuccess(closed)) return query
   return Exit.isSuccess(query) ? closed : Exit.failCause(Cause.combine(query.cause, closed.cause))
 }

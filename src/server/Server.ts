@@ -9,10 +9,10 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Address from "../net/Address.ts"
+import * as Listener from "../net/Listener.ts"
 import * as Tcp from "../net/Tcp.ts"
 import * as Connections from "./Connections.ts"
 import * as FileLimit from "./FileLimit.ts"
-import * as Listener from "../net/Listener.ts"
 import * as ServerConfig from "./ServerConfig.ts"
 
 /**

@@ -5,10 +5,10 @@
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import type * as Duration from "effect/Duration"
-import * as Settings from "./Settings.ts"
-import * as Address from "../net/Address.ts"
 import { LengthCounts } from "../framing/LengthDelimited.ts"
+import * as Address from "../net/Address.ts"
 import * as Setting from "./Setting.ts"
+import * as Settings from "./Settings.ts"
 
 /**
  * The settings by name. A name is spelt `heartbeatInterval` in a file, `DATACONN_HEARTBEAT_INTERVAL` in the
@@ -59,6 +59,11 @@ export const settings = {
     "1 MiB",
     5,
     "Largest frame taken from a client, header included; protects from hostile lengths."
+  ),
+  maxSkippedSize: Setting.bytes(
+    "64 MiB",
+    0,
+    "Longest request that is rejected as `too_large`: its body is read and not stored. A longer one ends the connection."
   ),
   lengthCounts: Setting.choice(
     LengthCounts.literals,

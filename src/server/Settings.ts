@@ -7,6 +7,8 @@ import * as Limit from "../settings/Limit.ts"
 
 /** Sizes are in bytes. A duration may be infinite, which switches the limit off. */
 export interface Settings extends Message.Options {
+  /** Longest request, header included, that is rejected as `too_large`. A longer one ends the connection. */
+  readonly maxSkippedSize: number
   /** Silence after which the server writes a heartbeat. */
   readonly heartbeatInterval: Duration.Input
   /** Largest body of a chunk message. */
@@ -27,6 +29,7 @@ export interface Settings extends Message.Options {
 
 export const defaults: Settings = {
   ...Message.defaultOptions,
+  maxSkippedSize: 64 * 1024 * 1024,
   heartbeatInterval: "5 seconds",
   chunkSize: 64 * 1024,
   // A little below the window that TCP begins with on loopback: what is beyond it waits in the kernel.
@@ -40,7 +43,10 @@ export const defaults: Settings = {
 
 /** What a connection works with: the settings, with durations in milliseconds. */
 export interface Limits
-  extends Pick<Settings, "lengthCounts" | "maxFrameSize" | "chunkSize" | "prefetchSize" | "batchSize"> {
+  extends Pick<
+    Settings,
+    "lengthCounts" | "maxFrameSize" | "maxSkippedSize" | "chunkSize" | "prefetchSize" | "batchSize"
+  > {
   readonly heartbeatMillis: number
   readonly queryTimeoutMillis: number
   readonly writeTimeoutMillis: number
@@ -60,6 +66,7 @@ export const limits = (settings: Settings): Limits => {
     limits = {
       lengthCounts: settings.lengthCounts,
       maxFrameSize: Limit.size("maxFrameSize", settings.maxFrameSize, Message.headerSize),
+      maxSkippedSize: Limit.size("maxSkippedSize", settings.maxSkippedSize, 0),
       chunkSize: Limit.size("chunkSize", settings.chunkSize, 1),
       prefetchSize: Limit.size("prefetchSize", settings.prefetchSize, 1),
       batchSize: Limit.size("batchSize", settings.batchSize, 1),

@@ -97,7 +97,11 @@ export const make = Effect.fnUntraced(function* (
   options: Options = {}
 ): Effect.fn.Return<ScriptedPeer, Socket.SocketError, Scope.Scope> {
   const { patience = Duration.infinity, shown = 10, ...settings } = options
-  const wire: Message.Options = { ...Message.defaultOptions, maxFrameSize: Number.POSITIVE_INFINITY, ...settings }
+  const wire: Message.Options = {
+    ...Message.defaultOptions,
+    maxFrameSize: Number.POSITIVE_INFINITY,
+    ...settings
+  }
   const pull = yield* Socket.readerBytes(socket)
   const writer = yield* socket.writer
   const frames = Message.codec(wire).makeDecoder()

@@ -6,10 +6,10 @@ import type * as Scope from "effect/Scope"
 import * as Client from "../client/Client.ts"
 import type { ClientError } from "../client/ClientError.ts"
 import type { Settings as ClientSettings } from "../client/Settings.ts"
-import * as Connection from "../server/Connection.ts"
-import * as Settings from "../server/Settings.ts"
 import type { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Transport from "../net/Transport.ts"
+import * as Connection from "../server/Connection.ts"
+import * as Settings from "../server/Settings.ts"
 import * as MemorySocket from "./MemorySocket.ts"
 
 export interface Options extends MemorySocket.Options {

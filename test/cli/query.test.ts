@@ -2,70 +2,15 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
-import * as Command from "effect/cli/Command"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
-import * as Layer from "effect/Layer"
 import { systemError } from "effect/PlatformError"
-import * as Runtime from "effect/Runtime"
-import * as Sink from "effect/Sink"
-import * as Stdio from "effect/Stdio"
-import * as Stream from "effect/Stream"
-import * as TestConsole from "effect/testing/TestConsole"
-import * as QueryCommand from "../../src/cli/QueryCommand.ts"
+import { brokenPipe, exitCode, run } from "../support/QueryRun.ts"
 import * as QueryServer from "../support/QueryServer.ts"
 import * as ServerPeer from "../support/ServerPeer.ts"
-
-const encoder = new TextEncoder()
-const decoder = new TextDecoder()
-
-interface Terminal {
-  readonly stdin?: string
-  readonly isTerminal?: boolean
-  /** What standard output does with a chunk; the test keeps them unless told otherwise. */
-  readonly onChunk?: (text: string) => Effect.Effect<void, ReturnType<typeof brokenPipe>>
-}
-
-const brokenPipe = () =>
-  systemError({
-    module: "Stdio",
-    method: "stdout",
-    _tag: "Unknown",
-    cause: Object.assign(new Error("write EPIPE"), { code: "EPIPE" })
-  })
-
-/** Runs the command and gives what it wrote and its exit. */
-const run = Effect.fnUntraced(function* (args: ReadonlyArray<string>, terminal: Terminal = {}) {
-  let stdout = ""
-  const stdio = Stdio.layerTest({
-    stdin: Stream.succeed(encoder.encode(terminal.stdin ?? "")),
-    stdoutIsTerminal: Effect.succeed(terminal.isTerminal ?? false),
-    stdout: () =>
-      Sink.forEach(
-        Effect.fnUntraced(function* (chunk: string | Uint8Array) {
-          const text = typeof chunk === "string" ? chunk : decoder.decode(chunk)
-          stdout += text
-          if (terminal.onChunk !== undefined) yield* terminal.onChunk(text)
-        })
-      )
-  })
-  return yield* Effect.gen(function* () {
-    const exit = yield* Effect.exit(Command.runWith(QueryCommand.command, { version: "0" })(args))
-    return { exit, stdout, stderr: (yield* TestConsole.errorLines).join("\n"), code: exitCode(exit) }
-  }).pipe(Effect.provide(Layer.mergeAll(Layer.provideMerge(stdio, NodeServices.layer), TestConsole.layer)))
-})
-
-/** What the process ends with, as `Runtime.defaultTeardown` has it. */
-const exitCode = (exit: Exit.Exit<unknown, unknown>): number => {
-  let code = -1
-  Runtime.defaultTeardown(exit, (given) => {
-    code = given
-  })
-  return code
-}
 
 const query = (server: { readonly address: string }, ...args: ReadonlyArray<string>) => [
   "--server",
@@ -109,6 +54,14 @@ describe("dataconn query", () => {
         format: "application/vnd.apache.arrow.stream",
         timeout: "30000 millis"
       })
+    })
+  )
+
+  it.live("takes a timeout in the short form of the server's settings", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const { stdout } = yield* run(query(server, "echo", "--timeout", "30s"))
+      assert.strictEqual(JSON.parse(stdout).timeout, "30000 millis")
     })
   )
 
@@ -180,7 +133,7 @@ describe("a failure", () => {
       )
       yield* Effect.forkScoped(breaking)
       const address = `127.0.0.1:${"port" in net.address ? net.address.port : 0}`
-      const { code, stderr, stdout } = yield* run(query({ address }, "echo"))
+      const { code, stderr, stdout } = yield* run(query({ address }, "echo", "--format", "csv"))
       assert.strictEqual(stdout, "abc")
       assert.match(stderr, /^Lost the connection to .*--server\)\nThe output is incomplete\.$/)
       assert.strictEqual(code, 2)

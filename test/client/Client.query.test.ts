@@ -39,7 +39,7 @@ describe("query", () => {
   it.effect("gives the accept with the columns, and the result", () =>
     Effect.gen(function* () {
       const { client, server } = yield* open
-      const fiber = yield* Effect.forkChild(client.query({ query: "SELECT 1" }))
+      const fiber = yield* Effect.forkChild(client.query({ query: "SELECT 1", format: "text/csv" }))
       yield* server.next
       yield* server.send(`A ${acceptBody}`, "F a\n1")
       const { accepted, chunks } = yield* Fiber.join(fiber)
@@ -65,7 +65,7 @@ describe("query", () => {
   it.effect("that fails after chunks fails the stream with what the server says", () =>
     Effect.gen(function* () {
       const { client, server } = yield* open
-      const fiber = yield* Effect.forkChild(client.query({ query: "SELECT 1/0" }))
+      const fiber = yield* Effect.forkChild(client.query({ query: "SELECT 1/0", format: "text/csv" }))
       yield* server.next
       yield* server.send(`A ${acceptBody}`, "I a\n", `E ${errorBody}`)
       const { chunks } = yield* Fiber.join(fiber)
@@ -84,6 +84,44 @@ describe("query", () => {
       assert.strictEqual(yield* server.next, "C")
       yield* server.send("K")
       assert.match((yield* Fiber.join(fiber)).message, /undecodable accept/)
+    })
+  )
+
+  it.effect.each([
+    ["text/csv", "application/json"],
+    [undefined, "text/csv"],
+    ["application/vnd.apache.arrow.stream", "application/vnd.apache.parquet"]
+  ] as const)(
+    "for %s whose accept says %s is cancelled and fails, and the client goes on",
+    ([asked, given]) =>
+      Effect.gen(function* () {
+        const { client, server } = yield* open
+        const query = asked === undefined ? { query: "SELECT 1" } : { query: "SELECT 1", format: asked }
+        const fiber = yield* Effect.forkChild(Effect.flip(client.query(query)))
+        yield* server.next
+        yield* server.send(`A {"format":"${given}","queryId":"q1"}`, "I looks like a result")
+        assert.strictEqual(yield* server.next, "C")
+        yield* server.send("K")
+        const error = yield* Fiber.join(fiber)
+        assert.strictEqual(error._tag === "QueryError" && error.code, "internal")
+        assert.strictEqual(
+          error.message,
+          `The server accepted the query with the format ${given}, but ${asked ?? "application/json"} was asked for; it was cancelled`
+        )
+        const again = yield* Effect.forkChild(client.query(query))
+        assert.match(yield* server.next, /^R /)
+        yield* server.send(`A {"format":"${asked ?? "application/json"}","queryId":"q2"}`, "F")
+        assert.strictEqual((yield* Fiber.join(again)).accepted.queryId, "q2")
+      })
+  )
+
+  it.effect("that names no format is accepted with JSON", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* open
+      const fiber = yield* Effect.forkChild(client.query({ query: "SELECT 1" }))
+      yield* server.next
+      yield* server.send('A {"format":"application/json","queryId":"q"}', "F []")
+      assert.strictEqual((yield* Fiber.join(fiber)).accepted.format, "application/json")
     })
   )
 })

@@ -109,3 +109,24 @@ describe("json", () => {
     })
   )
 })
+
+describe("hostile text", () => {
+  const hostile = "a\u001b[2J\u009b2J\u202eb"
+  const shown = "a\\u001b[2J\\u009b2J\\u202eb"
+
+  it.effect("is escaped in a line of text", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* lines("text", Effect.logInfo(hostile)), [
+        `1970-01-01T00:00:00.000000000Z ${shown}`
+      ])
+    })
+  )
+
+  it.effect("is escaped in JSON, which still says the same", () =>
+    Effect.gen(function* () {
+      const [written = ""] = yield* lines("json", Effect.logInfo("x", { detail: hostile }))
+      assert.include(written, shown)
+      assert.strictEqual(JSON.parse(written).detail, hostile)
+    })
+  )
+})

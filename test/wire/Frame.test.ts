@@ -8,12 +8,13 @@ import * as Transcripts from "./transcripts.ts"
 const types = Object.values(Message.Type)
 const withoutBody = "CKH"
 
-const optionsOf = (transcript: Partial<Message.Options>): Message.Options => ({
+const optionsOf = (transcript: Partial<Message.DecoderOptions>): Message.DecoderOptions => ({
+  bodyLimits: transcript.bodyLimits,
   lengthCounts: transcript.lengthCounts ?? Message.defaultOptions.lengthCounts,
   maxFrameSize: transcript.maxFrameSize ?? Message.defaultOptions.maxFrameSize
 })
 
-const decode = (options: Message.Options, chunks: ReadonlyArray<Uint8Array>) => {
+const decode = (options: Message.DecoderOptions, chunks: ReadonlyArray<Uint8Array>) => {
   const decoder = Message.makeDecoder(options)
   const frames: Array<Message.Message> = []
   let error: Message.FrameError | undefined

@@ -2,6 +2,7 @@
  * Bytes on the wire, written and checked by hand against PROTOCOL.md §1: length (4 bytes, little endian),
  * type (one letter), body.
  */
+import * as Message from "../../src/protocol/Message.ts"
 import type * as LengthDelimited from "../../src/framing/LengthDelimited.ts"
 
 /** A frame as a peer sends it. `body` is its text. */
@@ -85,9 +86,20 @@ export interface Bad {
   readonly names: RegExp
   readonly lengthCounts?: LengthDelimited.LengthCounts
   readonly maxFrameSize?: number
+  readonly bodyLimits?: Message.BodyLimits
 }
 
 export const bad: ReadonlyArray<Bad> = [
+  // A limit of the type's own, which others of the same size have not.
+  {
+    what: "a body above the limit of its type",
+    hex: "03000000 49 616263 03000000 41",
+    frames: "I",
+    reason: { _tag: "BodyTooLong", type: 0x41, length: 3, setting: "maxAcceptSize", maxSize: 2 },
+    names:
+      /^Acknowledge Request \(A\) has a body of 3 bytes, but maxAcceptSize is 2 bytes: raise maxAcceptSize/,
+    bodyLimits: { [Message.Type.Accept]: { setting: "maxAcceptSize", maxSize: 2 } }
+  },
   // Types that are none: a letter, a small letter, the zero byte.
   {
     what: "unknown letter",

@@ -64,7 +64,8 @@ function* pieces(
     }
     const copied = Strings.copy(strings, everyRow, { from, to, total })
     const bytes = suspicious?.(copied) ? NonFinite.mend(copied) : copied
-    for (let at = 0; at < bytes.length; at += maxPieceBytes) yield owned(bytes.subarray(at, at + maxPieceBytes))
+    for (let at = 0; at < bytes.length; at += maxPieceBytes)
+      yield owned(bytes.subarray(at, at + maxPieceBytes))
     from = to
   }
   Strings.close(strings)

@@ -1,15 +1,17 @@
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
-const source = (path: string) => fileURLToPath(new URL(`./src/${path}`, import.meta.url))
+const source = (path: string) => fileURLToPath(new URL(`../src/${path}`, import.meta.url))
 
 export default defineConfig({
+  root: fileURLToPath(new URL("..", import.meta.url)),
   resolve: {
     // The package by its own name, as the README's examples import it.
     alias: [
       { find: /^dataconn$/, replacement: source("index.ts") },
       { find: /^dataconn\/duckdb$/, replacement: source("engine/duckdb/index.ts") },
-      { find: /^dataconn\/testing$/, replacement: source("testing/index.ts") }
+      { find: /^dataconn\/testing$/, replacement: source("testing/index.ts") },
+      { find: /^dataconn\/toolbox$/, replacement: source("toolbox.ts") }
     ]
   },
   test: {

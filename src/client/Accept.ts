@@ -1,0 +1,24 @@
+/**
+ * What an accept must say to be one of the query that was sent.
+ */
+import * as Result from "effect/Result"
+import * as QueryApi from "../engine/QueryApi.ts"
+import type { Query } from "./Client.ts"
+
+/**
+ * Decodes the accept of a query. One that cannot be decoded, or whose format is not the one that was asked for, fails
+ * with a `QueryError` of code `internal`: the server is at fault.
+ */
+export const decode = (
+  payload: Uint8Array,
+  { format = QueryApi.defaultFormat }: Query
+): Result.Result<QueryApi.QueryAccepted, QueryApi.QueryError> =>
+  Result.flatMap(QueryApi.decodeAccepted(payload), (accepted) =>
+    accepted.format === format ? Result.succeed(accepted) : Result.fail(otherFormat(accepted.format, format))
+  )
+
+const otherFormat = (given: QueryApi.Format, asked: QueryApi.Format): QueryApi.QueryError =>
+  QueryApi.queryError(
+    "internal",
+    `The server accepted the query with the format ${given}, but ${asked} was asked for; it was cancelled`
+  )

@@ -227,9 +227,6 @@ const checkHeader =
   }
 
 const noLimits: BodyLimits = {}
-  }
-
-const noLimits: BodyLimits = {}
 
 /** A chunk that arrives in parts says the same as several chunks, of which the last has its type. */
 const partType = (type: number): Type | undefined =>

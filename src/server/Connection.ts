@@ -27,7 +27,7 @@ export interface Options {
   /** Answers the first request with a reject of this code, and closes. */
   readonly refusing?: Machine.LocalCode | undefined
   /** Tells the connection that its server stops. */
-  readonly shutdown?: Shutdown | undefined
+  readonly shutdown?: Pick<Shutdown, "join"> | undefined
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import * as Message from "../../src/protocol/Message.ts"
-import * as Reference from "../wire/reference.ts"
+import * as Reference from "../protocol/reference.ts"
 import * as Bodies from "./Bodies.ts"
 import { Possibilities } from "./Possibilities.ts"
 

@@ -109,8 +109,7 @@ const observe = (
       const opening = yield* line(/Opening DataConn socket on /)
       yield* line(/Started \(/)
       const text = /Opening DataConn socket on (\S+?)\.\.\./.exec(opening)?.[1] ?? ""
-      const address = Address.parse(text)
-      return address._tag === "AddressError" ? yield* Effect.die(address) : address
+      return yield* Effect.orDie(Effect.fromResult(Address.parse(text)))
     })
   }
 }

@@ -42,7 +42,7 @@ export const make = Effect.fnUntraced(function* (
   const { pull } = yield* socket.reader
   const writing = yield* Scope.fork(yield* Effect.scope)
   const writer = yield* Scope.provide(socket.writer, writing)
-  const frames = Message.makeDecoder({ ...Message.defaultOptions, maxFrameSize: Number.POSITIVE_INFINITY })
+  const frames = Message.codec({ ...Message.defaultOptions, maxFrameSize: Number.POSITIVE_INFINITY }).makeDecoder()
   const pending: Array<Message.Message> = []
   const next: Effect.Effect<string> = Effect.suspend(() => {
     const frame = pending.shift()

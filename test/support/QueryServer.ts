@@ -54,10 +54,10 @@ export const make = Effect.gen(function* () {
   const server = yield* NodeSocketServer.make({ host: "127.0.0.1", port: 0 })
   const serve = server.run(
     (socket) =>
-      Connection.make(Transport.fromSocket(socket), {
+      Connection.serve(Transport.fromSocket(socket), {
         info: () => ({ id: 1, local: "server", remote: "client" }),
         settings: Settings.defaults
-      }).run
+      })
   )
   yield* serve.pipe(
     Effect.provideService(QueryEngine, engine),

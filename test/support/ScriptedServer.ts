@@ -51,7 +51,7 @@ export const make = (
   )
 
 const converse = (socket: Net.Socket, note: (letter: string) => void): Conversation => {
-  const decoder = Message.makeDecoder()
+  const decoder = Message.codec().makeDecoder()
   const listeners: Array<(letter: string) => void> = []
   return {
     socket,

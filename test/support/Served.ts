@@ -7,8 +7,9 @@ import * as Fiber from "effect/Fiber"
 import * as Socket from "effect/socket/Socket"
 import * as Connection from "../../src/server/Connection.ts"
 import { type ConnectionEvent, ConnectionEvents } from "../../src/server/ConnectionEvents.ts"
+import type { Member } from "../../src/server/Shutdown.ts"
 import * as Settings from "../../src/server/Settings.ts"
-import { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import { type Engine, QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as StepEngine from "../../src/testing/StepEngine.ts"
 import * as Transport from "../../src/net/Transport.ts"
@@ -17,11 +18,10 @@ import * as Peer from "./Peer.ts"
 export interface Options extends Partial<Settings.Settings>, StepEngine.Options, MemorySocket.Options {
   readonly refusing?: Connection.Options["refusing"]
   readonly unsent?: Transport.SocketOptions["unsent"]
-  readonly copies?: Transport.SocketOptions["copies"]
   /** Puts something between the connection and its socket. */
   readonly wrap?: ((socket: Socket.Socket) => Socket.Socket) | undefined
   /** Instead of the engine of the test's steps. */
-  readonly engine?: QueryEngine["Service"] | undefined
+  readonly engine?: Engine | undefined
   /** Before an event is recorded. */
   readonly publish?: ((event: ConnectionEvent) => Effect.Effect<void>) | undefined
 }
@@ -32,19 +32,22 @@ export const info = { id: 1, local: "server", remote: "client" }
 export const settle: Effect.Effect<void> = Effect.asVoid(Effect.replicateEffect(Effect.yieldNow, 50))
 
 export const open = Effect.fnUntraced(function* (options: Options = {}) {
-  const { capacity, copies, engine, finalizerMillis, publish, refusing, unsent, wrap, ...settings } = options
+  const { capacity, engine, finalizerMillis, publish, refusing, unsent, wrap, ...settings } = options
   const [near, far] = yield* MemorySocket.pair({ capacity })
   const steps = yield* StepEngine.make({ finalizerMillis })
   const events: Array<ConnectionEvent> = []
   const writes: Array<number> = []
-  const transport = Transport.fromSocket(tap(wrap?.(near) ?? near, writes), { unsent, copies })
-  const connection = Connection.make(transport, {
+  const transport = Transport.fromSocket(tap(wrap?.(near) ?? near, writes), { unsent })
+  let member: Member | undefined
+  const connection = Connection.serve(transport, {
     info: () => info,
     settings: { ...Settings.defaults, ...settings },
-    refusing
+    refusing,
+    shutdown: { join: (joined) => Effect.sync(() => void (member = joined)) }
   })
+  const tell = (what: keyof Member) => Effect.suspend(() => member?.[what] ?? Effect.void)
   const record = (event: ConnectionEvent) => Effect.sync(() => void events.push(event))
-  const fiber = yield* connection.run.pipe(
+  const fiber = yield* connection.pipe(
     Effect.provideService(QueryEngine, engine ?? steps.engine),
     Effect.provideService(ConnectionEvents, {
       publish: (event) => Effect.andThen(publish?.(event) ?? Effect.void, record(event))
@@ -54,7 +57,7 @@ export const open = Effect.fnUntraced(function* (options: Options = {}) {
   const peer = yield* Peer.make(far)
   yield* settle
   return {
-    connection,
+    connection: { drain: tell("drain"), drainExpired: tell("drainExpired") },
     peer,
     steps,
     events,

@@ -3,9 +3,10 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as Socket from "effect/socket/Socket"
 import * as Message from "../../src/protocol/Message.ts"
-import * as FrameSocket from "../../src/framing/FramedConnection.ts"
+import * as FramedConnection from "../../src/framing/FramedConnection.ts"
 import * as Transport from "../../src/net/Transport.ts"
 import * as Peer from "./Peer.ts"
 
@@ -30,16 +31,16 @@ export const frame = (text: string): Message.Message =>
 export const make = Effect.fnUntraced(function* (
   socket: Socket.Socket
 ): Effect.fn.Return<ServerPeer, Socket.SocketError, Scope.Scope> {
-  const frames = yield* FrameSocket.make(yield* Transport.fromSocket(socket), {
-    ...Message.defaultOptions,
+  const frames = yield* FramedConnection.make(yield* Transport.fromSocket(socket), Message.codec(), {
     writeTimeoutMillis: Number.POSITIVE_INFINITY
   })
+  const pull = yield* Stream.toPull(frames.messages)
   const raw = yield* socket.writer
   const pending: Array<Message.Message> = []
   const next: Effect.Effect<string> = Effect.suspend(() => {
     const first = pending.shift()
     if (first !== undefined) return Effect.succeed(Peer.show(first))
-    return Effect.matchEffect(frames.pull, {
+    return Effect.matchEffect(pull, {
       onSuccess: (batch) => {
         pending.push(...batch)
         return next

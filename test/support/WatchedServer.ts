@@ -4,6 +4,7 @@
  */
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Address from "../../src/net/Address.ts"
 import * as Dataconn from "./Dataconn.ts"
@@ -119,7 +120,7 @@ export const start = Effect.fnUntraced(function* (
   return {
     pid: server.pid,
     tcp,
-    unix: Address.parse(socket) as Address.Address,
+    unix: Result.getOrThrow(Address.parse(socket)),
     counts: () => ({ connections, queries, closings }),
     status: () => ProcessStatus.read(server.pid),
     live: ask("SIGUSR2", ({ live }) => live),

@@ -6,9 +6,9 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { QueryEngine } from "../engine/QueryEngine.ts"
+import * as Spawner from "../loop/Spawner.ts"
 import * as Timers from "../loop/Timers.ts"
 import type * as Transport from "../net/Transport.ts"
 import * as Admission from "./Admission.ts"
@@ -56,7 +56,7 @@ export const make = Effect.fnUntraced(function* (
     Context.add(QueryLimit.QueryLimit, new QueryLimit.Limit(options)),
     Context.add(Timers.Shared, yield* Scope.provide(Timers.make, waking))
   )
-  const runFork = Effect.runForkWith(context)
+  const spawner = yield* Spawner.make.pipe(Scope.provide(fibers), Effect.provideContext(context))
   const admission = new Admission.Admission(options)
   const shutdown = new Shutdown()
   let count = 0
@@ -83,7 +83,7 @@ export const make = Effect.fnUntraced(function* (
       shutdown
     })
     const leave = Effect.sync(() => admission.leave(place))
-    Fiber.runIn(runFork(Effect.ensuring(connection, leave)), fibers)
+    spawner.spawn(Effect.provideContext(Effect.ensuring(connection, leave), context))
   }
 
   return { accept, size: Effect.sync(() => shutdown.size), stopNow: shutdown.now }

@@ -56,13 +56,11 @@ export const run = (
   pending: PendingResponse
 ): Effect.Effect<Outcome> => {
   const query = new Query(dependencies, request, pending)
-  return Effect.matchCauseEffect(
-    Scope.provide(Effect.interruptible(Effect.suspend(query.run)), query.scope),
-    {
-      onSuccess: () => query.ended(Exit.void),
-      onFailure: (cause) => query.ended(Exit.failCause(cause))
-    }
-  )
+  const running = Effect.interruptible(Effect.suspend(() => query.run()))
+  return Effect.matchCauseEffect(Scope.provide(running, query.scope), {
+    onSuccess: (_) => query.ended(Exit.void),
+    onFailure: (cause) => query.ended(Exit.failCause(cause))
+  })
 }
 
 class Query implements QueryLimit.Place {
@@ -81,23 +79,29 @@ class Query implements QueryLimit.Place {
   }
 
   /** Takes its place in one step, in which no other query can come in between. */
-  readonly run = (): Effect.Effect<void, Failure, Scope.Scope> => {
+  run(): Effect.Effect<void, Failure, Scope.Scope> {
     const { limit } = this.dependencies
     const entered = limit.enter(this)
     if (entered === "full") return Effect.fail(limit.overloaded())
     this.hasPlace = true
-    return entered === "running" ? this.ask() : Effect.andThen(this.isCalled, Effect.suspend(this.ask))
+    if (entered === "running") return this.ask()
+    return Effect.andThen(
+      this.isCalled,
+      Effect.suspend(() => this.ask())
+    )
   }
 
-  private readonly isCalled: Effect.Effect<void> = Effect.callback((resume) => {
-    this.called = () => resume(Effect.void)
-  })
+  private get isCalled(): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      this.called = () => resume(Effect.void)
+    })
+  }
 
   call(): void {
     this.called?.()
   }
 
-  private readonly ask = (): Effect.Effect<void, Failure, Scope.Scope> => {
+  private ask(): Effect.Effect<void, Failure, Scope.Scope> {
     const { accepted, engine } = this.dependencies
     return Effect.flatMapEager(engine.init(this.request), (query) => {
       const told = accepted(query)

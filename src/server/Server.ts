@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { QueryEngine } from "../engine/QueryEngine.ts"
+import * as Spawner from "../loop/Spawner.ts"
 import * as Address from "../net/Address.ts"
 import * as Listener from "../net/Listener.ts"
 import * as Tcp from "../net/Tcp.ts"
@@ -52,7 +53,7 @@ export const make = Effect.fnUntraced(function* (
 > {
   const config = ServerConfig.make(options)
   const connections = yield* Connections.make({ ...config, maxRefusals })
-  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  const spawner = yield* Spawner.make
   yield* FileLimit.check(config.maxConnections)
   const addresses: Array<Address.Address> = []
   for (const text of config.listen) {
@@ -63,7 +64,7 @@ export const make = Effect.fnUntraced(function* (
       keepAlive: config.keepAlive,
       onConnection: (socket) => connections.accept(arrival(socket, address)),
       onAcceptError: (error) =>
-        runFork(Effect.logError(`Error (${error.message}) accepting on ${Address.format(address)}`))
+        spawner.spawn(Effect.logError(`Error (${error.message}) accepting on ${Address.format(address)}`))
     })
     // With the port that the system chose.
     yield* Effect.logInfo(`Opening DataConn socket on ${Address.format(listener.address)}...`)

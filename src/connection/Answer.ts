@@ -19,8 +19,21 @@ const errors: Record<ServerCode, { readonly message: string; readonly retryable:
 export const body = (code: ServerCode): Uint8Array =>
   QueryApi.encodeError(new QueryApi.QueryError({ code, ...errors[code] }))
 
-/** The frame of an answer. */
-export const frame = (answer: Answer): Frame.Frame =>
+/** The body of the reject on a connection that a setting keeps out. */
+const refusal = (setting: string): Uint8Array =>
+  QueryApi.encodeError(
+    new QueryApi.QueryError({
+      code: "overloaded",
+      message: `The server has as many connections as it takes (${setting}): try again later`,
+      retryable: true
+    })
+  )
+
+/** The frame of an answer. `refusedBy` is the setting that keeps the connection out, if one does. */
+export const frame = (answer: Answer, refusedBy?: string): Frame.Frame =>
   answer.type === "CancelAcknowledged"
     ? Frame.make(Frame.Type.CancelAcknowledged)
-    : Frame.make(Frame.Type[answer.type], body(answer.code))
+    : Frame.make(
+        Frame.Type[answer.type],
+        answer.code === "overloaded" && refusedBy !== undefined ? refusal(refusedBy) : body(answer.code)
+      )

@@ -21,6 +21,7 @@ import { type ConnectionEvent, ConnectionEvents, type ConnectionInfo, unheard } 
 import * as Control from "./Control.ts"
 import * as Heartbeat from "./Heartbeat.ts"
 import { QueryLimit } from "./QueryLimit.ts"
+import * as RequestQuota from "./RequestQuota.ts"
 import { type Host, Responses, type Told } from "./Responses.ts"
 import { limits, type Settings } from "./Settings.ts"
 import type { ControlStatistics, HeartbeatStatistics } from "./Statistics.ts"
@@ -31,6 +32,8 @@ export interface Options {
   readonly settings: Settings
   /** Answers the first request with a reject of this code, and closes. */
   readonly refusing?: Control.ServerCode | undefined
+  /** The setting that this reject names, where one is the cause. */
+  readonly refusedBy?: string | undefined
 }
 
 export interface Connection {
@@ -57,6 +60,9 @@ interface Open {
   readonly frames: FrameSocket.FrameSocket
   readonly heartbeat: Heartbeat.Heartbeat
   readonly responses: Responses
+  readonly quota: RequestQuota.Quota
+  /** The memory of a frame that has begun to arrive. */
+  readonly unfinished: RequestQuota.Hold
 }
 
 class Session implements Connection, FrameSocket.Reader, Heartbeat.Listener, Host {
@@ -115,7 +121,10 @@ class Session implements Connection, FrameSocket.Reader, Heartbeat.Listener, Hos
       this.open?.responses.abandon()
       return this.open?.responses.settled ?? Effect.void
     })
-    const closed = Effect.suspend(() => this.publish(this.closed()))
+    const closed = Effect.suspend(() => {
+      this.open?.unfinished.release()
+      return this.publish(this.closed())
+    })
     return Effect.andThen(Scope.closeUnsafe(scope, exit) ?? Effect.void, Effect.andThen(settled, closed))
   }
 
@@ -188,14 +197,19 @@ class Session implements Connection, FrameSocket.Reader, Heartbeat.Listener, Hos
         writer: frames.writer,
         listener: this
       })
-      heartbeat.setDeadline("idle", clock.currentTimeMillisUnsafe() + all.idleTimeoutMillis)
+      const quota = yield* RequestQuota.RequestQuota
+      const first = Math.min(all.firstRequestTimeoutMillis, all.idleTimeoutMillis)
+      heartbeat.setDeadline("idle", clock.currentTimeMillisUnsafe() + first)
       const responses = new Responses(this, {
         engine,
         limit: yield* QueryLimit,
+        quota,
+        refusedBy: this.options.refusedBy,
         writer: frames.writer,
         limits: all
       })
-      this.open = { scope, clock, transport, frames, heartbeat, responses }
+      const unfinished = new RequestQuota.Hold(quota)
+      this.open = { scope, clock, transport, frames, heartbeat, responses, quota, unfinished }
       frames.read(this)
     })
   }
@@ -207,6 +221,11 @@ class Session implements Connection, FrameSocket.Reader, Heartbeat.Listener, Hos
   partial(partial: boolean): void {
     const after = partial ? limits(this.options.settings).requestTimeoutMillis : Number.POSITIVE_INFINITY
     this.setDeadline("request", this.now() + after)
+  }
+
+  buffered(bytes: number): void {
+    if (this.open === undefined || this.open.unfinished.resize(bytes)) return
+    this.dispatch({ _tag: "ReadFailed", detail: RequestQuota.exceeded(this.open.quota) })
   }
 
   ended(cause: Cause.Cause<FrameSocket.ReadError>): void {
@@ -221,7 +240,14 @@ class Session implements Connection, FrameSocket.Reader, Heartbeat.Listener, Hos
   }
 
   expired(deadline: Heartbeat.Deadline): void {
-    this.dispatch(expired[deadline])
+    this.dispatch(deadline === "idle" ? this.idleExpired : expired[deadline])
+  }
+
+  /** Until the first request has arrived, the sooner of two limits holds. */
+  private get idleExpired(): Control.Event {
+    const { firstRequestTimeoutMillis, idleTimeoutMillis } = limits(this.options.settings)
+    const isFirst = this.open?.frames.messagesRead() === 0 && firstRequestTimeoutMillis < idleTimeoutMillis
+    return { _tag: "IdleExpired", setting: isFirst ? "firstRequestTimeout" : undefined }
   }
 
   writeFailed(error: FrameWriter.Failure): void {
@@ -291,10 +317,9 @@ const safely =
 const noHeartbeat: HeartbeatStatistics = { bytesTransferred: 0, messages: 0, waits: 0, reason: "wait" }
 
 const expired = {
-  idle: { _tag: "IdleExpired" },
   request: { _tag: "RequestExpired" },
   query: { _tag: "QueryExpired" }
-} as const satisfies Record<Heartbeat.Deadline, Control.Event>
+} as const satisfies Record<Exclude<Heartbeat.Deadline, "idle">, Control.Event>
 
 const request: Control.Event = { _tag: "Request" }
 const cancel: Control.Event = { _tag: "Cancel" }

@@ -51,7 +51,8 @@ export type State =
  * - `QueryStopped`: an interrupted query has ended without a terminal message.
  * - `InitFailed`: the engine could not tell whether it accepts. `RunFailed`: the driver broke.
  * - `QueryExpired`: the query took longer than its timeout.
- * - `IdleExpired`, `RequestExpired`: no request came for too long, or one came too slowly.
+ * - `IdleExpired`, `RequestExpired`: no request came for too long, or one came too slowly. `setting` says which
+ *   limit it was, if not `idleTimeout`.
  * - `Drain`: the server is stopping. `DrainExpired`: it waits no longer for running queries.
  */
 export type Event =
@@ -68,7 +69,7 @@ export type Event =
   | { readonly _tag: "InitFailed"; readonly detail: string }
   | { readonly _tag: "RunFailed"; readonly detail: string }
   | { readonly _tag: "QueryExpired" }
-  | { readonly _tag: "IdleExpired" }
+  | { readonly _tag: "IdleExpired"; readonly setting?: "firstRequestTimeout" | undefined }
   | { readonly _tag: "RequestExpired" }
   | { readonly _tag: "Drain" }
   | { readonly _tag: "DrainExpired" }
@@ -185,7 +186,7 @@ const ready = (state: Extract<State, { _tag: "Ready" }>, event: Rest): Step => {
         ? [{ ...state, staleCancel: false }, none]
         : violation("Cancel without a request")
     case "IdleExpired":
-      return close("read", "No request came (idleTimeout)", flush)
+      return close("read", `No request came (${event.setting ?? "idleTimeout"})`, flush)
     case "Drain":
     case "DrainExpired":
       return drained("shutting_down")

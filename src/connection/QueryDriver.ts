@@ -25,8 +25,10 @@ import {
 } from "../engine/QueryEngine.ts"
 import * as Frame from "../wire/Frame.ts"
 import type * as FrameWriter from "../wire/FrameWriter.ts"
-import type * as QueryLimit from "./QueryLimit.ts"
-import { type End, type Limits, ResponseBuffer } from "./ResponseBuffer.ts"
+import * as QueryLimit from "./QueryLimit.ts"
+import * as RequestQuota from "./RequestQuota.ts"
+import { type End, ResponseBuffer } from "./ResponseBuffer.ts"
+import type { Limits } from "./Settings.ts"
 import type { QueryDriverReason, QueryDriverStatistics } from "./Statistics.ts"
 import type { Turn } from "./Turns.ts"
 
@@ -41,7 +43,8 @@ export type Outcome =
 /** What the drivers of a connection share: where a query goes, and who hears of it. */
 export interface Host {
   readonly engine: QueryEngine["Service"]
-  readonly limit: Pick<QueryLimit.Limit, "enter" | "leave" | "overloaded">
+  readonly limit: QueryLimit.Places
+  readonly quota: RequestQuota.Quota
   readonly writer: Pick<
     FrameWriter.FrameWriter,
     "submit" | "submitSoon" | "withdraw" | "copies" | "bytesWritten"
@@ -74,6 +77,8 @@ export interface Host {
 export interface QueryDriver extends Turn {
   /** Writes nothing from now on, and interrupts the query: its outcome is `Stopped`. */
   readonly stop: () => void
+  /** Counts the request for the quota if it waits for the response before it. False if there is no room. */
+  readonly hold: () => boolean
   readonly statistics: (reason: QueryDriverReason) => QueryDriverStatistics
 }
 
@@ -85,6 +90,7 @@ type FillError = QueryRejected | QueryFailed | Failure | Cause.Done
 
 const complete: End = { _tag: "Complete" }
 const stopped: Outcome = { _tag: "Stopped" }
+const waitedTooLong = "The query has waited for its turn for as long as it may (queueTimeout)"
 const noFrames: ReadonlyArray<Frame.Frame> = []
 
 const isChunk = (type: Frame.Type): boolean => type === Frame.Type.Intermediate || type === Frame.Type.Final
@@ -94,6 +100,8 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
   private readonly request: Uint8Array
   private readonly scope = Scope.makeUnsafe()
   private readonly buffer: ResponseBuffer
+  /** The request's memory, while it waits. */
+  private readonly held: RequestQuota.Hold
   /** The query's, once it has started. */
   private fiber: Fiber.Fiber<void, FillError> | undefined
   /** The query has ended, and what is left is to write the rest of the response. */
@@ -102,8 +110,9 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
   private muted = false
   private over = false
   private failure: Exit.Exit<never, FrameWriter.Failure> | undefined
+  private refused: Exit.Exit<never, QueryRejected> | undefined
   /** What the query's fiber goes on with, while it waits. */
-  private resume: ((goOn: Effect.Effect<void, FrameWriter.Failure>) => void) | undefined
+  private resume: ((goOn: Effect.Effect<void, QueryRejected | FrameWriter.Failure>) => void) | undefined
   private release: AcceptedQuery["release"]
   private bytes = 0
   private payloadBytes = 0
@@ -114,6 +123,7 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
     this.host = host
     this.request = request
     this.buffer = new ResponseBuffer(host.limits)
+    this.held = new RequestQuota.Hold(host.quota)
   }
 
   start(): void {
@@ -125,6 +135,10 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
     this.host.writer.withdraw(this)
     if (this.filled) this.end(stopped)
     else this.fiber?.interruptUnsafe()
+  }
+
+  hold(): boolean {
+    return this.over || this.fiber !== undefined || this.held.resize(this.request.length)
   }
 
   abandon(): void {
@@ -144,9 +158,20 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
   /** Takes its place in one step, in which nobody can come in between. */
   private readonly fill = (): Effect.Effect<void, FillError, Scope.Scope> => {
     const place = this.host.limit.enter(this)
-    if (place === "full") return Effect.fail(this.host.limit.overloaded())
+    if (place !== "running" && place !== "waiting") return Effect.fail(this.host.limit.overloaded(place))
     this.place = place
-    return place === "running" ? this.query() : Effect.andThen(this.ready, Effect.suspend(this.query))
+    return place === "running" ? this.query() : Effect.andThen(this.turn, Effect.suspend(this.query))
+  }
+
+  /** Waits for a place to run, for as long as that may take. */
+  private get turn(): Effect.Effect<void, QueryRejected | FrameWriter.Failure> {
+    if (!this.held.resize(this.request.length)) {
+      return Effect.fail(QueryLimit.overloaded(RequestQuota.exceeded(this.host.quota)))
+    }
+    return Effect.timeoutOrElse(this.ready, {
+      duration: this.host.limits.queueTimeoutMillis,
+      orElse: () => Effect.fail(QueryLimit.overloaded(waitedTooLong))
+    })
   }
 
   call(): void {
@@ -154,8 +179,14 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
     this.wake()
   }
 
+  displaced(): void {
+    this.place = "none"
+    this.refused = Exit.fail(this.host.limit.overloaded("displaced"))
+    this.wake()
+  }
+
   /** Waits until the query has a place and the writer has made room in the buffer. */
-  private get ready(): Effect.Effect<void, FrameWriter.Failure> {
+  private get ready(): Effect.Effect<void, QueryRejected | FrameWriter.Failure> {
     return Effect.callback((resume) => {
       this.resume = resume
       this.wake()
@@ -164,17 +195,20 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
 
   private wake(): void {
     const { resume } = this
-    const isReady = this.failure !== undefined || (this.place === "running" && !this.buffer.isFull)
+    const failure = this.failure ?? this.refused
+    const isReady = failure !== undefined || (this.place === "running" && !this.buffer.isFull)
     if (resume === undefined || !isReady) return
     this.resume = undefined
-    resume(this.failure ?? Effect.void)
+    resume(failure ?? Effect.void)
   }
 
-  private readonly query = (): Effect.Effect<void, FillError, Scope.Scope> =>
-    Effect.flatMapEager(this.host.engine.init(this.request), (accepted) => {
+  private readonly query = (): Effect.Effect<void, FillError, Scope.Scope> => {
+    this.held.release()
+    return Effect.flatMapEager(this.host.engine.init(this.request), (accepted) => {
       const told = this.host.accepted(accepted.payload, accepted.timeout)
       return told === Effect.void ? this.stream(accepted) : Effect.andThen(told, this.stream(accepted))
     })
+  }
 
   private stream({ chunks, payload, release }: AcceptedQuery): Effect.Effect<void, FillError> {
     if (this.host.writer.copies) this.release = release
@@ -213,6 +247,7 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
 
   private closed(exit: Exit.Exit<void, FillError>): void {
     if (this.place !== "none") this.host.limit.leave(this)
+    this.held.release()
     this.filled = true
     const outcome = this.outcome(exit)
     if (outcome._tag === "Broken" || outcome._tag === "Stopped") {
@@ -250,6 +285,7 @@ class Driver implements QueryDriver, QueryLimit.Place, FrameWriter.Submission {
   private end(outcome: Outcome): void {
     if (this.over) return
     this.over = true
+    this.held.release()
     this.host.writer.withdraw(this)
     this.host.queryEnded(this, outcome)
   }

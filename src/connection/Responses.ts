@@ -17,6 +17,7 @@ import type { ConnectionEvent } from "./ConnectionEvents.ts"
 import type * as Control from "./Control.ts"
 import type { Deadline } from "./Heartbeat.ts"
 import * as QueryDriver from "./QueryDriver.ts"
+import { exceeded } from "./RequestQuota.ts"
 import * as ServerAnswer from "./ServerAnswer.ts"
 import { type Limits, millis } from "./Settings.ts"
 import type { ControlStatistics, QueryDriverReason, QueryDriverStatistics } from "./Statistics.ts"
@@ -52,6 +53,9 @@ const terminalBegun: Control.Event = { _tag: "TerminalBegun" }
 export interface Parts {
   readonly engine: QueryDriver.Host["engine"]
   readonly limit: QueryDriver.Host["limit"]
+  readonly quota: QueryDriver.Host["quota"]
+  /** The setting that keeps this connection out, if one does. */
+  readonly refusedBy: string | undefined
   readonly writer: FrameWriter.FrameWriter
   readonly limits: Limits
 }
@@ -59,9 +63,11 @@ export interface Parts {
 export class Responses implements QueryDriver.Host, ServerAnswer.Host {
   readonly engine: Parts["engine"]
   readonly limit: Parts["limit"]
+  readonly quota: Parts["quota"]
   readonly writer: FrameWriter.FrameWriter
   readonly limits: Limits
   private readonly host: Host
+  private readonly refusedBy: Parts["refusedBy"]
   private readonly turns = new Turns()
   private query: QueryDriver.QueryDriver | undefined
   private accepts = 0
@@ -71,10 +77,12 @@ export class Responses implements QueryDriver.Host, ServerAnswer.Host {
   private startedAt = 0
   private timeoutMillis = 0
 
-  constructor(host: Host, { engine, limit, limits, writer }: Parts) {
+  constructor(host: Host, { engine, limit, limits, quota, refusedBy, writer }: Parts) {
     this.host = host
     this.engine = engine
     this.limit = limit
+    this.quota = quota
+    this.refusedBy = refusedBy
     this.writer = writer
     this.limits = limits
   }
@@ -84,8 +92,10 @@ export class Responses implements QueryDriver.Host, ServerAnswer.Host {
     this.startedAt = this.host.now()
     this.timeoutMillis = this.limits.queryTimeoutMillis
     this.host.setDeadline("query", this.startedAt + this.timeoutMillis)
-    this.query = QueryDriver.make(this, body)
-    this.turns.add(this.query)
+    const query = QueryDriver.make(this, body)
+    this.query = query
+    this.turns.add(query)
+    if (!query.hold()) this.host.dispatch({ _tag: "ReadFailed", detail: exceeded(this.quota) })
   }
 
   /** Interrupts the query. The machine hears of it when the query's finalizers have run. */
@@ -201,7 +211,7 @@ export class Responses implements QueryDriver.Host, ServerAnswer.Host {
 
   get nextAnswer(): Frame.Frame | undefined {
     const { state } = this.host
-    return state._tag === "Stopping" ? Answer.frame(state.answer) : undefined
+    return state._tag === "Stopping" ? Answer.frame(state.answer, this.refusedBy) : undefined
   }
 
   answered(query: QueryDriver.QueryDriver | undefined, { body, type }: Frame.Frame): void {

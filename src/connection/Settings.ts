@@ -21,6 +21,10 @@ export interface Settings extends Frame.Options {
   readonly writeTimeout: Duration.Input
   /** How long a frame may take to arrive, from its first byte to its last. */
   readonly requestTimeout: Duration.Input
+  /** How long a query may wait for its turn before it is rejected. */
+  readonly queueTimeout: Duration.Input
+  /** How long the first request may take to arrive, from the opening of the connection. */
+  readonly firstRequestTimeout: Duration.Input
   /** How long the connection may stay open without a request. */
   readonly idleTimeout: Duration.Input
 }
@@ -33,8 +37,10 @@ export const defaults: Settings = {
   prefetchSize: 896 * 1024,
   batchSize: 896 * 1024,
   queryTimeout: "1 hour",
+  queueTimeout: "2 minutes",
   writeTimeout: "30 seconds",
   requestTimeout: "30 seconds",
+  firstRequestTimeout: "1 minute",
   idleTimeout: "1 hour"
 }
 
@@ -45,6 +51,8 @@ export interface Limits
   readonly queryTimeoutMillis: number
   readonly writeTimeoutMillis: number
   readonly requestTimeoutMillis: number
+  readonly queueTimeoutMillis: number
+  readonly firstRequestTimeoutMillis: number
   readonly idleTimeoutMillis: number
 }
 
@@ -67,6 +75,8 @@ export const limits = (settings: Settings): Limits => {
       queryTimeoutMillis: Limit.millis("queryTimeout", settings.queryTimeout),
       writeTimeoutMillis: Limit.millis("writeTimeout", settings.writeTimeout),
       requestTimeoutMillis: Limit.millis("requestTimeout", settings.requestTimeout),
+      queueTimeoutMillis: Limit.millis("queueTimeout", settings.queueTimeout),
+      firstRequestTimeoutMillis: Limit.millis("firstRequestTimeout", settings.firstRequestTimeout),
       idleTimeoutMillis: Limit.millis("idleTimeout", settings.idleTimeout)
     }
     known.set(settings, limits)

@@ -3,7 +3,7 @@
  * ends them when the server stops.
  */
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -12,6 +12,7 @@ import * as Alarms from "../connection/Alarms.ts"
 import * as Connection from "../connection/Connection.ts"
 import type { ConnectionInfo } from "../connection/ConnectionEvents.ts"
 import * as QueryLimit from "../connection/QueryLimit.ts"
+import * as RequestQuota from "../connection/RequestQuota.ts"
 import type { Settings } from "../connection/Settings.ts"
 import { QueryEngine } from "../engine/QueryEngine.ts"
 import type * as Transport from "../wire/Transport.ts"
@@ -21,11 +22,15 @@ import { Shutdown } from "./Shutdown.ts"
 export interface Options extends Settings, Admission.Limits, QueryLimit.Options {
   /** How long running responses may take once the server stops. */
   readonly drainTimeout: Duration.Input
+  /** How many bytes the requests may take in memory that are not complete or wait for their turn. */
+  readonly maxUnfinishedBytes: number
 }
 
 /** A connection that has been accepted. */
 export interface Arrival {
   readonly transport: Transport.Open
+  /** What it counts for in the limits per address; see `RemoteAddress`. */
+  readonly address: string
   /** Its two ends as text; `id` is the number that the connection gets. */
   readonly endpoints: (id: number) => Omit<ConnectionInfo, "id">
   /** Closes the socket of a connection that is not let in. */
@@ -53,12 +58,21 @@ export const make = Effect.fnUntraced(function* (
   const waking = yield* Scope.make()
   const context = (yield* Effect.context<never>()).pipe(
     Context.add(QueryEngine, yield* QueryEngine),
-    Context.add(QueryLimit.QueryLimit, new QueryLimit.Limit(options)),
+    Context.add(RequestQuota.RequestQuota, new RequestQuota.Quota(options.maxUnfinishedBytes)),
     Context.add(Alarms.Shared, yield* Scope.provide(Alarms.make, waking))
   )
   const runFork = Effect.runForkWith(context)
+  const queries = new QueryLimit.Limit(options)
   const admission = new Admission.Admission(options)
   const shutdown = new Shutdown()
+  // A connection that is only told that there is no place for it must not wait with its request.
+  const impatient: Settings = {
+    ...options,
+    firstRequestTimeout: Duration.min(
+      Duration.fromInputUnsafe(options.firstRequestTimeout),
+      Duration.fromInputUnsafe(options.requestTimeout)
+    )
+  }
   let count = 0
 
   yield* Effect.addFinalizer(() =>
@@ -70,23 +84,25 @@ export const make = Effect.fnUntraced(function* (
     })
   )
 
-  const accept: Connections["accept"] = ({ drop, endpoints, transport }) => {
-    const place = admission.enter()
+  const accept: Connections["accept"] = ({ address, drop, endpoints, transport }) => {
+    const refusedBy = admission.limit(address)
+    const place = admission.enter(address)
     if (place === undefined) return drop()
     const id = ++count
     const refusing = place === "refused"
     const connection = Connection.make(transport, {
       info: () => ({ id, ...endpoints(id) }),
-      // Whoever is only to be told that there is no place for him must not wait with his request.
-      settings: refusing ? { ...options, idleTimeout: options.requestTimeout } : options,
-      refusing: refusing ? "overloaded" : undefined
+      settings: refusing ? impatient : options,
+      refusing: refusing ? "overloaded" : undefined,
+      refusedBy
     })
     shutdown.add(connection)
     const leave = Effect.sync(() => {
-      admission.leave(place)
+      admission.leave(place, address)
       shutdown.delete(connection)
     })
-    Fiber.runIn(runFork(Effect.ensuring(connection.run, leave)), fibers)
+    const run = Effect.provideService(connection.run, QueryLimit.QueryLimit, queries.of(address))
+    Fiber.runIn(runFork(Effect.ensuring(run, leave)), fibers)
   }
 
   return { accept, size: Effect.sync(() => shutdown.size), stopNow: shutdown.now }

@@ -13,6 +13,7 @@ import * as NetTransport from "../wire/NetTransport.ts"
 import * as Connections from "./Connections.ts"
 import * as FileLimit from "./FileLimit.ts"
 import * as Listener from "./Listener.ts"
+import * as RemoteAddress from "./RemoteAddress.ts"
 import * as ServerConfig from "./ServerConfig.ts"
 
 /**
@@ -61,6 +62,7 @@ export const make = Effect.fnUntraced(function* (
     const listener = yield* Listener.make({
       address,
       backlog: config.backlog,
+      socketMode: config.socketMode,
       keepAlive: config.keepAlive,
       onConnection: (socket) => connections.accept(arrival(socket, address)),
       onAcceptError: (error) =>
@@ -76,6 +78,7 @@ export const make = Effect.fnUntraced(function* (
 
 const arrival = (socket: Net.Socket, address: Address.Address): Connections.Arrival => ({
   transport: NetTransport.make(socket),
+  address: address._tag === "Unix" ? RemoteAddress.unix : RemoteAddress.of(socket.remoteAddress),
   endpoints: (id) => endpoints(socket, address, id),
   drop: () => socket.destroy()
 })

@@ -191,6 +191,8 @@ export interface Decoder {
   readonly push: (chunk: Uint8Array, out: Array<Frame>) => FrameError | undefined
   readonly end: () => FrameError | undefined
   readonly partial: boolean
+  /** Bytes of memory that a frame which is not complete takes. */
+  readonly bufferedCapacity: number
 }
 
 const layout = (lengthCounts: LengthDelimited.LengthCounts): LengthDelimited.Layout => ({
@@ -257,6 +259,10 @@ class FrameDecoder implements Decoder {
 
   get partial(): boolean {
     return this.decoder.partial
+  }
+
+  get bufferedCapacity(): number {
+    return this.decoder.bufferedCapacity
   }
 
   private fail(reason: FrameErrorReason | undefined): FrameError | undefined {

@@ -30,6 +30,8 @@ export interface Reader {
   readonly received: (frames: Frames) => void
   /** A frame has begun to arrive and is not complete, or nothing is left of one. */
   readonly partial?: (partial: boolean) => void
+  /** How much memory a frame that is not complete takes, in bytes; 0 once there is none. */
+  readonly buffered?: (bytes: number) => void
   /** Nothing follows. What `received` throws ends the reading too. */
   readonly ended: (cause: Cause.Cause<ReadError>) => void
 }
@@ -128,6 +130,7 @@ class Decoding implements FrameSocket, Transport.Receiver {
     const { partial } = this.decoder
     if (partial ? !before || frames.length > 0 : before) this.reader?.partial?.(partial)
     if (Arr.isArrayNonEmpty(frames)) this.give(frames)
+    if (partial || before) this.reader?.buffered?.(this.decoder.bufferedCapacity)
     // The frames before a malformed one are still good.
     if (failure !== undefined) this.end(Cause.fail(failure))
   }

@@ -9,7 +9,8 @@ import * as Served from "../support/Served.ts"
 
 /** A place that records when it is called. */
 const makePlace = (calls: Array<string>, name: string): QueryLimit.Place => ({
-  call: () => void calls.push(name)
+  call: () => void calls.push(name),
+  displaced: () => void calls.push(`${name} is displaced`)
 })
 
 describe("a limit", () => {

@@ -109,7 +109,7 @@ export const run = Effect.fnUntraced(function* (
     client: using.pollUnsafe(),
     server: serving.pollUnsafe(),
     queries: engine.log,
-    placeIsFree: limit.enter({ call: () => {} }) === "running",
+    placeIsFree: limit.enter({ call: () => {}, displaced: () => {} }) === "running",
     events,
     detail,
     living

@@ -288,8 +288,8 @@ export const bugs: ReadonlyArray<Bug> = [
       limit: (Real) =>
         class extends Real {
           private readonly queue: Array<QueryLimit.Place> = []
-          override enter(place: QueryLimit.Place): ReturnType<QueryLimit.Limit["enter"]> {
-            const entered = super.enter(place)
+          override enter(place: QueryLimit.Place, address?: string): ReturnType<QueryLimit.Limit["enter"]> {
+            const entered = super.enter(place, address)
             if (entered === "waiting") this.queue.unshift(place)
             return entered
           }
@@ -315,13 +315,17 @@ export const bugs: ReadonlyArray<Bug> = [
       limit: (Real) =>
         class extends Real {
           private readonly waiters = new Set<QueryLimit.Place>()
-          override enter(place: QueryLimit.Place): ReturnType<QueryLimit.Limit["enter"]> {
-            const entered = super.enter({
-              call: () => {
-                this.waiters.delete(place)
-                place.call()
-              }
-            })
+          override enter(place: QueryLimit.Place, address?: string): ReturnType<QueryLimit.Limit["enter"]> {
+            const { call } = place
+            const entered = super.enter(
+              Object.assign(place, {
+                call: () => {
+                  this.waiters.delete(place)
+                  call.call(place)
+                }
+              }),
+              address
+            )
             if (entered === "waiting") this.waiters.add(place)
             return entered
           }

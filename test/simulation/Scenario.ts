@@ -134,6 +134,7 @@ const limits = (random: Random) => ({
   maxRefusals: random.pick([0, 1, 64]),
   maxConcurrentQueries: random.pick([1, 2, 4, 32]),
   maxQueuedQueries: random.pick([0, 1, 2, 256]),
+  maxUnfinishedBytes: 64 * 1024 * 1024,
   drainTimeout: random.pick([20, 500, 3000])
 })
 

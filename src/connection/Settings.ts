@@ -23,13 +23,14 @@ export interface Settings extends Frame.Options {
   readonly requestTimeout: Duration.Input
   /** How long a query may wait for its turn before it is rejected. */
   readonly queueTimeout: Duration.Input
-  /** How long the first request may take to arrive, from the opening of the connection. */
-  readonly firstRequestTimeout: Duration.Input
+  /** How long the first request may take to arrive, from the opening of the connection, if not `idleTimeout`. */
+  readonly firstRequestTimeout?: Duration.Input | undefined
   /** How long the connection may stay open without a request. */
   readonly idleTimeout: Duration.Input
 }
 
-export const defaults: Settings = {
+/** They have no limit for the first request: a server sets one. */
+export const defaults: Omit<Settings, "firstRequestTimeout"> = {
   ...Frame.defaultOptions,
   heartbeatInterval: "5 seconds",
   chunkSize: 64 * 1024,
@@ -40,7 +41,6 @@ export const defaults: Settings = {
   queueTimeout: "2 minutes",
   writeTimeout: "30 seconds",
   requestTimeout: "30 seconds",
-  firstRequestTimeout: "1 minute",
   idleTimeout: "1 hour"
 }
 
@@ -76,7 +76,10 @@ export const limits = (settings: Settings): Limits => {
       writeTimeoutMillis: Limit.millis("writeTimeout", settings.writeTimeout),
       requestTimeoutMillis: Limit.millis("requestTimeout", settings.requestTimeout),
       queueTimeoutMillis: Limit.millis("queueTimeout", settings.queueTimeout),
-      firstRequestTimeoutMillis: Limit.millis("firstRequestTimeout", settings.firstRequestTimeout),
+      firstRequestTimeoutMillis: Limit.millis(
+        "firstRequestTimeout",
+        settings.firstRequestTimeout ?? "Infinity"
+      ),
       idleTimeoutMillis: Limit.millis("idleTimeout", settings.idleTimeout)
     }
     known.set(settings, limits)

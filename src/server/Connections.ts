@@ -69,7 +69,7 @@ export const make = Effect.fnUntraced(function* (
   const impatient: Settings = {
     ...options,
     firstRequestTimeout: Duration.min(
-      Duration.fromInputUnsafe(options.firstRequestTimeout),
+      Duration.fromInputUnsafe(options.firstRequestTimeout ?? "Infinity"),
       Duration.fromInputUnsafe(options.requestTimeout)
     )
   }

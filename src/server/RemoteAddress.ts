@@ -11,7 +11,8 @@ const unknown = "unknown"
 
 /** The eight groups of an IPv6 address; `::` stands for those that are missing. */
 const groups = (address: string): ReadonlyArray<number> => {
-  const read = (text: string) => (text === "" ? [] : text.split(":").map((group) => Number.parseInt(group, 16)))
+  const read = (text: string) =>
+    text === "" ? [] : text.split(":").map((group) => Number.parseInt(group, 16))
   const [head = "", tail] = address.split("::")
   const first = read(head)
   if (tail === undefined) return first

@@ -49,7 +49,7 @@ export const settings = {
     "Silence of the server after which it writes a heartbeat."
   ),
   firstRequestTimeout: Setting.duration(
-    Settings.defaults.firstRequestTimeout,
+    "1 minute",
     "How long the first request of a connection may take to arrive whole; protects from clients that connect and say nothing."
   ),
   idleTimeout: Setting.duration(

@@ -16,15 +16,17 @@ const ofAll: Readonly<Record<string, Change<Scenario.Scenario>>> = {
   preemption: (scenario) => ({ ...scenario, preemption: 0 }),
   turns: (scenario) => ({ ...scenario, bytesPerTurn: never }),
   pieces: (scenario) => ({ ...scenario, pieceSize: never }),
-  connectionLimit: settings({ maxConnections: never, maxRefusals: 64 }),
-  queryLimit: settings({ maxConcurrentQueries: never, maxQueuedQueries: never }),
+  connectionLimit: settings({ maxConnections: never, maxConnectionsPerAddress: never, maxRefusals: 64 }),
+  queryLimit: settings({ maxConcurrentQueries: never, maxQueuedQueries: never, maxQueriesPerAddress: never }),
   batches: settings({ chunkSize: large, prefetchSize: large, batchSize: large }),
   lengths: settings({ lengthCounts: "body" }),
   heartbeats: settings({ heartbeatInterval: 1000 }),
   queryTimeout: settings({ queryTimeout: 5000 }),
   writeTimeout: settings({ writeTimeout: 5000 }),
   requestTimeout: settings({ requestTimeout: 5000 }),
-  idleTimeout: settings({ idleTimeout: 5000 })
+  idleTimeout: settings({ idleTimeout: 5000 }),
+  firstRequestTimeout: settings({ firstRequestTimeout: 5000 }),
+  queueTimeout: settings({ queueTimeout: 10_000 })
 }
 
 function settings(changed: Partial<Scenario.Scenario["settings"]>): Change<Scenario.Scenario> {

@@ -46,6 +46,8 @@ export type Leaving = "close" | "halfClose" | "reset"
 
 export interface Client {
   readonly id: number
+  /** What it counts for in the limits per address. */
+  readonly address: string
   readonly startsAt: number
   readonly requests: ReadonlyArray<Request>
   /** How probable it is that the client rests before it reads on, and the longest that it does. */
@@ -119,6 +121,7 @@ const leavings = ["close", "halfClose", "reset"] as const
 
 const client = (random: Random, id: number): Client => ({
   id,
+  address: random.pick(["first", "first", "second", "third"]),
   startsAt: random.chance(0.5) ? 0 : random.between(0, random.pick([5, 200, 2000])),
   requests: Array.from({ length: random.between(0, 5) }, (_, i) => request(random, id * 100 + i)),
   pause: random.pick([0, 0, 0.2]),
@@ -131,9 +134,11 @@ const client = (random: Random, id: number): Client => ({
 
 const limits = (random: Random) => ({
   maxConnections: random.pick([1, 2, 4, 4096]),
+  maxConnectionsPerAddress: random.pick([1, 2, Infinity, Infinity]),
   maxRefusals: random.pick([0, 1, 64]),
   maxConcurrentQueries: random.pick([1, 2, 4, 32]),
   maxQueuedQueries: random.pick([0, 1, 2, 256]),
+  maxQueriesPerAddress: random.pick([1, 3, Infinity, Infinity]),
   maxUnfinishedBytes: 64 * 1024 * 1024,
   drainTimeout: random.pick([20, 500, 3000])
 })
@@ -149,6 +154,8 @@ const settings = (random: Random): Connections.Options => ({
   writeTimeout: random.pick([300, 2000, 5000]),
   requestTimeout: random.pick([100, 2000]),
   idleTimeout: random.pick([300, 3000]),
+  firstRequestTimeout: random.pick([150, 1000, 5000]),
+  queueTimeout: random.pick([150, 1000, 10_000]),
   ...limits(random)
 })
 

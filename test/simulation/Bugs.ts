@@ -38,9 +38,10 @@ const changed =
   (by: Partial<QueryLimit.Options>): Planted["limit"] =>
   (Real) =>
     class extends Real {
-      constructor({ maxConcurrentQueries, maxQueuedQueries }: QueryLimit.Options) {
+      constructor({ maxConcurrentQueries, maxQueriesPerAddress, maxQueuedQueries }: QueryLimit.Options) {
         super({
           maxConcurrentQueries: maxConcurrentQueries + (by.maxConcurrentQueries ?? 0),
+          maxQueriesPerAddress: (maxQueriesPerAddress ?? Infinity) + (by.maxQueriesPerAddress ?? 0),
           maxQueuedQueries: Math.max(0, maxQueuedQueries + (by.maxQueuedQueries ?? 0))
         })
       }
@@ -165,15 +166,39 @@ export const bugs: ReadonlyArray<Bug> = [
           }
         }
     },
-    found: /is served, not/
+    found: /is served( or refused)?, not/
+  },
+  {
+    name: "one connection too many of an address is served",
+    plant: {
+      admission: (Real) =>
+        class extends Real {
+          constructor(limits: Admission.Limits) {
+            super({ ...limits, maxConnectionsPerAddress: (limits.maxConnectionsPerAddress ?? Infinity) + 1 })
+          }
+        }
+    },
+    found: /is served( or refused)?, not/
+  },
+  {
+    name: "a connection that ends does not count for its address any less",
+    plant: {
+      admission: (Real) =>
+        class extends Real {
+          override leave(place: Admission.Place): void {
+            super.leave(place, "another")
+          }
+        }
+    },
+    found: /is (refused|dropped), not|overloaded after/
   },
   {
     name: "a refused connection counts as one that was served when it ends",
     plant: {
       admission: (Real) =>
         class extends Real {
-          override leave(): void {
-            super.leave("served")
+          override leave(_: Admission.Place, address?: string): void {
+            super.leave("served", address)
           }
         }
     },
@@ -276,6 +301,16 @@ export const bugs: ReadonlyArray<Bug> = [
     name: "one query too many waits",
     plant: { limit: changed({ maxQueuedQueries: 1 }) },
     found: /queries wait/
+  },
+  {
+    name: "an address has one query too many",
+    plant: { limit: changed({ maxQueriesPerAddress: 1 }) },
+    found: /queries of (first|second|third)/
+  },
+  {
+    name: "a query is turned away although its address may have another",
+    plant: { limit: changed({ maxQueriesPerAddress: -1 }) },
+    found: /overloaded after/
   },
   {
     name: "a query is turned away although there is a place in the queue",

@@ -208,9 +208,11 @@ export class ServerReference {
   /** As many queries run as may, the others wait for their turn, and none is overtaken by its own address's. */
   private queries(): void {
     const { fates, scenario } = this.options
-    const { maxConcurrentQueries, maxQueuedQueries } = scenario.settings
+    const { maxConcurrentQueries, maxQueriesPerAddress = Infinity, maxQueuedQueries } = scenario.settings
     const waiting = this.guests.filter((guest) => this.isWaiting(guest))
     const latest = new Map<string, number>()
+    const counts = new Map<string, number>()
+    const count = ({ client: { address } }: Guest) => counts.set(address, (counts.get(address) ?? 0) + 1)
     let running = 0
     for (const guest of this.guests) {
       for (const { at, id = Number.NaN } of guest.watch.asked) {
@@ -220,15 +222,21 @@ export class ServerReference {
         latest.set(guest.client.address, Math.max(latest.get(guest.client.address) ?? 0, at))
         if (fate.endedAt !== undefined) continue
         running++
+        count(guest)
         this.expect(guest.watch.closedAt === undefined, `query ${id} has outlived its connection`)
       }
     }
     this.expect(running <= maxConcurrentQueries, `${running} queries run`)
     this.expect(waiting.length <= maxQueuedQueries, `${waiting.length} queries wait`)
-    for (const { client, watch } of waiting) {
+    for (const guest of waiting) {
+      const { client, watch } = guest
+      count(guest)
       const { at = 0, id } = watch.current ?? {}
       this.expect(running >= maxConcurrentQueries, `query ${id} waits while only ${running} run`)
       this.expect(at >= (latest.get(client.address) ?? 0), `query ${id} was overtaken`)
+    }
+    for (const [address, own] of counts) {
+      this.expect(own <= maxQueriesPerAddress, `${own} queries of ${address} run or wait`)
     }
   }
 

@@ -10,6 +10,7 @@
  *
  * All of it is synchronous, so that nothing in this process comes between the steps.
  */
+import { Buffer } from "node:buffer"
 import * as NodeFs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
@@ -41,8 +42,15 @@ export interface Staged {
   readonly path: string
 }
 
+// What the system has for a path, less its terminator and the name of what is staged.
+const maxFolderBytes = 97
+
 /** A place to bind a socket that is to be published at the path. Throws what the system says. */
 export const stage = (path: string): Staged => {
+  const length = Buffer.byteLength(Path.dirname(path))
+  if (length > maxFolderBytes) {
+    throw new Error(`the folder of a Unix socket may have a path of ${maxFolderBytes} bytes, not ${length}`)
+  }
   const folder = privateFolder(path)
   return { folder, path: `${folder}/s` }
 }

@@ -324,6 +324,14 @@ describe("a listener on a Unix socket", () => {
     })
   )
 
+  it.live("says how long the path of its folder may be", () =>
+    Effect.gen(function* () {
+      const path = `/${"d".repeat(97)}/s`
+      const error = yield* failure({ _tag: "Unix", path })
+      assert.match(error.message, /\(listen\): the folder .* may have a path of 97 bytes, not 98$/)
+    })
+  )
+
   it.live("says what is wrong with a folder that is not there", () =>
     Effect.gen(function* () {
       const error = yield* failure({ _tag: "Unix", path: "/nonexistent/socket" })

@@ -7,7 +7,7 @@ import type { Answer, ServerCode } from "./Control.ts"
 
 const errors: Record<ServerCode, { readonly message: string; readonly retryable: boolean }> = {
   overloaded: {
-    message: "The server has as many connections or queries as it takes: try again later",
+    message: "The query could not begin within its timeout (queryTimeout): try again later",
     retryable: true
   },
   shutting_down: { message: "The server is shutting down", retryable: true },

@@ -20,7 +20,7 @@ import type * as Transport from "../wire/Transport.ts"
 import { type ConnectionEvent, ConnectionEvents, type ConnectionInfo, unheard } from "./ConnectionEvents.ts"
 import * as Control from "./Control.ts"
 import * as Heartbeat from "./Heartbeat.ts"
-import { QueryLimit } from "./QueryLimit.ts"
+import { type Places, QueryLimit } from "./QueryLimit.ts"
 import * as RequestQuota from "./RequestQuota.ts"
 import { type Host, Responses, type Told } from "./Responses.ts"
 import { limits, type Settings } from "./Settings.ts"
@@ -32,6 +32,8 @@ export interface Options {
   readonly settings: Settings
   /** Answers the first request with a reject of this code, and closes. */
   readonly refusing?: Control.ServerCode | undefined
+  /** The places that its queries take; those of the context where it is left out. */
+  readonly queries?: Places | undefined
   /** The setting that this reject names, where one is the cause. */
   readonly refusedBy?: string | undefined
 }
@@ -202,7 +204,7 @@ class Session implements Connection, FrameSocket.Reader, Heartbeat.Listener, Hos
       heartbeat.setDeadline("idle", clock.currentTimeMillisUnsafe() + first)
       const responses = new Responses(this, {
         engine,
-        limit: yield* QueryLimit,
+        limit: this.options.queries ?? (yield* QueryLimit),
         quota,
         refusedBy: this.options.refusedBy,
         writer: frames.writer,

@@ -55,11 +55,7 @@ export class Limit implements Places {
 
   /** The places for the connections of one address. */
   of(address: string): Places {
-    return {
-      enter: (place) => this.enter(place, address),
-      leave: (place) => this.leave(place),
-      overloaded: (why) => this.overloaded(why)
-    }
+    return new AddressPlaces(this, address)
   }
 
   enter(place: Place, address = ""): ReturnType<Places["enter"]> {
@@ -118,6 +114,28 @@ export class Limit implements Places {
     if (count > 0) this.counts.set(address, count)
     else this.counts.delete(address)
     return true
+  }
+}
+
+class AddressPlaces implements Places {
+  private readonly limit: Limit
+  private readonly address: string
+
+  constructor(limit: Limit, address: string) {
+    this.limit = limit
+    this.address = address
+  }
+
+  enter(place: Place): ReturnType<Places["enter"]> {
+    return this.limit.enter(place, this.address)
+  }
+
+  leave(place: Place): void {
+    this.limit.leave(place)
+  }
+
+  overloaded(why?: Refusal): QueryRejected {
+    return this.limit.overloaded(why)
   }
 }
 

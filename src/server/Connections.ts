@@ -93,6 +93,7 @@ export const make = Effect.fnUntraced(function* (
     const connection = Connection.make(transport, {
       info: () => ({ id, ...endpoints(id) }),
       settings: refusing ? impatient : options,
+      queries: queries.of(address),
       refusing: refusing ? "overloaded" : undefined,
       refusedBy
     })
@@ -101,8 +102,7 @@ export const make = Effect.fnUntraced(function* (
       admission.leave(place, address)
       shutdown.delete(connection)
     })
-    const run = Effect.provideService(connection.run, QueryLimit.QueryLimit, queries.of(address))
-    Fiber.runIn(runFork(Effect.ensuring(run, leave)), fibers)
+    Fiber.runIn(runFork(Effect.ensuring(connection.run, leave)), fibers)
   }
 
   return { accept, size: Effect.sync(() => shutdown.size), stopNow: shutdown.now }

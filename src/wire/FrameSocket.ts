@@ -129,8 +129,9 @@ class Decoding implements FrameSocket, Transport.Receiver {
     this.messages += frames.length
     const { partial } = this.decoder
     if (partial ? !before || frames.length > 0 : before) this.reader?.partial?.(partial)
-    if (Arr.isArrayNonEmpty(frames)) this.give(frames)
+    // Before the frames are given, whose memory is their receiver's to count from then on.
     if (partial || before) this.reader?.buffered?.(this.decoder.bufferedCapacity)
+    if (Arr.isArrayNonEmpty(frames)) this.give(frames)
     // The frames before a malformed one are still good.
     if (failure !== undefined) this.end(Cause.fail(failure))
   }

@@ -141,6 +141,22 @@ const everybody = Effect.fnUntraced(function* (
 })
 
 describe("requests that wait for their turn", () => {
+  it.effect("count once, although their bytes counted while they arrived", () =>
+    Effect.gen(function* () {
+      const quota = new RequestQuota.Quota(15_000)
+      const open = connections(quota, { maxConcurrentQueries: 1, maxQueuedQueries: 10 })
+      const [first, second] = [yield* open(), yield* open()]
+      yield* first.peer.request("one")
+      yield* Served.settle
+      yield* dribble(second, request, 1000)
+      assert.strictEqual(quota.used, text.length)
+      yield* first.peer.cancel
+      yield* second.steps.step(accept, end)
+      assert.deepStrictEqual(yield* second.peer.take(2), ["A yes", "F"])
+      assert.strictEqual(quota.used, 0)
+    })
+  )
+
   it.effect("count until they run, and are rejected if they do not fit", () =>
     Effect.gen(function* () {
       const quota = new RequestQuota.Quota(15_000)

@@ -39,13 +39,18 @@ export interface Listener {
   readonly stop: Effect.Effect<void>
 }
 
+const failed =
+  ({ address }: Options) =>
+  (cause: unknown): ListenError =>
+    new ListenError({ address: Address.format(address), cause })
+
 type Target = Pick<Net.ListenOptions, "host" | "port" | "path">
 
-const listen = (server: Net.Server, target: Target, backlog: number): Effect.Effect<void, Error> =>
+const listen = (server: Net.Server, target: Target, options: Options): Effect.Effect<void, ListenError> =>
   Effect.callback((resume) => {
-    const onError = (cause: Error) => resume(Effect.fail(cause))
+    const onError = (cause: Error) => resume(Effect.fail(failed(options)(cause)))
     server.once("error", onError)
-    server.listen({ ...target, backlog }, () => {
+    server.listen({ ...target, backlog: options.backlog }, () => {
       server.off("error", onError)
       resume(Effect.void)
     })
@@ -55,17 +60,16 @@ const listen = (server: Net.Server, target: Target, backlog: number): Effect.Eff
 const listenUnix = (
   server: Net.Server,
   path: string,
-  { backlog, socketMode }: Options
-): Effect.Effect<() => void, Error> =>
+  options: Options
+): Effect.Effect<() => void, ListenError> =>
   Effect.acquireUseRelease(
-    Effect.try({ try: () => UnixSocket.stage(path), catch: (cause) => cause as Error }),
+    Effect.try({ try: () => UnixSocket.stage(path), catch: failed(options) }),
     (staged) =>
-      Effect.map(
+      listen(server, { path: staged.path }, options).pipe(
         Effect.andThen(
-          listen(server, { path: staged.path }, backlog),
-          UnixSocket.publish(staged, path, socketMode)
+          Effect.mapError(UnixSocket.publish(staged, path, options.socketMode), failed(options))
         ),
-        (own) => () => UnixSocket.withdraw(path, own)
+        Effect.map((own) => () => UnixSocket.withdraw(path, own))
       ),
     (staged) => Effect.sync(() => UnixSocket.discard(staged))
   )
@@ -97,15 +101,13 @@ export const make = Effect.fnUntraced(function* (
     }
   }).pipe(Effect.catchDefect((error) => Effect.logWarning(`Cannot remove ${Address.format(address)}`, error)))
   yield* Effect.addFinalizer(() => stop)
-  const listening =
-    address._tag === "Tcp"
-      ? listen(server, { host: address.host, port: address.port }, options.backlog)
-      : Effect.uninterruptible(
-          Effect.map(listenUnix(server, address.path, options), (own) => {
-            withdraw = own
-          })
-        )
-  yield* Effect.mapError(listening, (cause) => new ListenError({ address: Address.format(address), cause }))
+  yield* address._tag === "Tcp"
+    ? listen(server, { host: address.host, port: address.port }, options)
+    : Effect.uninterruptible(
+        Effect.map(listenUnix(server, address.path, options), (own) => {
+          withdraw = own
+        })
+      )
   server.on("error", options.onAcceptError)
   const bound = server.address()
   return {

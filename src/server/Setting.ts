@@ -101,7 +101,8 @@ export const count = (fallback: number, minimum: number, doc: string): Setting<n
 /** A whole number of at least 1; `Infinity`, the default, switches the limit off. */
 export const limit = (doc: string): Setting<number> => ({
   schema: fromText(
-    Schema.Number,
+    // @effect-diagnostics-next-line schemaNumber:off -- a limit may be Infinity
+    Schema.Number.check(Schema.isGreaterThanOrEqualTo(1)),
     Limit.limits,
     (text) => (text === "Infinity" || (/^\d+$/.test(text) && Number(text) >= 1) ? Number(text) : undefined),
     String

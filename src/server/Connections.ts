@@ -3,7 +3,7 @@
  * ends them when the server stops.
  */
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -66,13 +66,7 @@ export const make = Effect.fnUntraced(function* (
   const admission = new Admission.Admission(options)
   const shutdown = new Shutdown()
   // A connection that is only told that there is no place for it must not wait with its request.
-  const impatient: Settings = {
-    ...options,
-    firstRequestTimeout: Duration.min(
-      Duration.fromInputUnsafe(options.firstRequestTimeout ?? "Infinity"),
-      Duration.fromInputUnsafe(options.requestTimeout)
-    )
-  }
+  const impatient: Settings = { ...options, idleTimeout: options.requestTimeout }
   let count = 0
 
   yield* Effect.addFinalizer(() =>

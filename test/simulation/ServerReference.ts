@@ -48,9 +48,8 @@ export const idleTimes = (
 ): ReadonlyArray<number> =>
   [...may].map((place) =>
     Math.min(
-      Number(settings.idleTimeout),
-      isFirst ? Number(settings.firstRequestTimeout) : Infinity,
-      isFirst && place === "refused" ? Number(settings.requestTimeout) : Infinity
+      Number(place === "refused" ? settings.requestTimeout : settings.idleTimeout),
+      isFirst ? Number(settings.firstRequestTimeout) : Infinity
     )
   )
 

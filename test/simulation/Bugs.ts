@@ -5,6 +5,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as ClientControl from "../../src/client/ClientControl.ts"
 import type * as Control from "../../src/connection/Control.ts"
+import type { FairQueue } from "../../src/connection/FairQueue.ts"
 import type * as Heartbeat from "../../src/connection/Heartbeat.ts"
 import type * as QueryLimit from "../../src/connection/QueryLimit.ts"
 import type * as Admission from "../../src/server/Admission.ts"
@@ -190,7 +191,7 @@ export const bugs: ReadonlyArray<Bug> = [
           }
         }
     },
-    found: /is (refused|dropped), not|overloaded after/
+    found: /is (refused|dropped), not|overloaded after|ended for no cause/
   },
   {
     name: "a refused connection counts as one that was served when it ends",
@@ -325,20 +326,18 @@ export const bugs: ReadonlyArray<Bug> = [
           private readonly queue: Array<QueryLimit.Place> = []
           override enter(place: QueryLimit.Place, address?: string): ReturnType<QueryLimit.Limit["enter"]> {
             const entered = super.enter(place, address)
-            if (entered === "waiting") this.queue.unshift(place)
+            if (entered !== "waiting") return entered
+            for (const older of this.queue) this.wait(older)
+            this.queue.unshift(place)
             return entered
           }
-          override leave(place: QueryLimit.Place): void {
-            // Those who have waited longest go to the end of the queue.
-            for (const waiting of this.queue.splice(0)) {
-              const waits = waiting !== place && this.waits(waiting)
-              if (waits) super.enter(waiting)
+          /** Goes to the end of the queue, if it waits. */
+          private wait(place: QueryLimit.Place): void {
+            const { addresses, waiting } = this as unknown as {
+              readonly addresses: Map<QueryLimit.Place, string>
+              readonly waiting: FairQueue<QueryLimit.Place>
             }
-            super.leave(place)
-          }
-          private waits(place: QueryLimit.Place): boolean {
-            const { waiting } = this as unknown as { readonly waiting: Set<QueryLimit.Place> }
-            return waiting.delete(place)
+            if (waiting.delete(place)) waiting.enter(addresses.get(place) ?? "", place)
           }
         }
     },

@@ -16,8 +16,13 @@ const ofAll: Readonly<Record<string, Change<Scenario.Scenario>>> = {
   preemption: (scenario) => ({ ...scenario, preemption: 0 }),
   turns: (scenario) => ({ ...scenario, bytesPerTurn: never }),
   pieces: (scenario) => ({ ...scenario, pieceSize: never }),
-  connectionLimit: settings({ maxConnections: never, maxConnectionsPerAddress: never, maxRefusals: 64 }),
-  queryLimit: settings({ maxConcurrentQueries: never, maxQueuedQueries: never, maxQueriesPerAddress: never }),
+  connectionLimit: settings({ maxConnections: never, maxRefusals: 64 }),
+  queryLimit: settings({ maxConcurrentQueries: never, maxQueuedQueries: never }),
+  addressLimits: settings({ maxConnectionsPerAddress: never, maxQueriesPerAddress: never }),
+  addresses: (scenario) => ({
+    ...scenario,
+    clients: scenario.clients.map((client) => ({ ...client, address: "first" }))
+  }),
   batches: settings({ chunkSize: large, prefetchSize: large, batchSize: large }),
   lengths: settings({ lengthCounts: "body" }),
   heartbeats: settings({ heartbeatInterval: 1000 }),

@@ -30,13 +30,28 @@ export interface Options extends Writer.Options {
    * How long a message may take to arrive, from its first byte to its last, in milliseconds. Default `Infinity`.
    */
   readonly frameTimeoutMillis?: number | undefined
+  /** Accounts for the bytes that are held for a message which is not complete; may refuse to. Default: never does. */
+  readonly account?: Account | undefined
+}
+
+/** What a connection has of an account of bytes. */
+export interface Account {
+  /** Holds this many bytes from now on. False if there is no room for them. */
+  readonly resize: (bytes: number) => boolean
+}
+
+/** The memory that a message takes which is not complete would exceed its account. */
+export class BufferLimit extends Schema.TaggedError<BufferLimit>()("BufferLimit", {}) {
+  override get message() {
+    return "A message would hold more memory than is left for messages that are not complete"
+  }
 }
 
 /** The messages that one read completed. */
 export type Batch<In> = Arr.NonEmptyReadonlyArray<In>
 
-/** Why nothing more is read: the decoder or the socket failed, or a message came too slowly. */
-export type ReadError<E> = E | Socket.SocketError | FrameTimeout
+/** Why nothing more is read: the decoder or the socket failed, or a message came too slowly or took too much memory. */
+export type ReadError<E> = E | Socket.SocketError | FrameTimeout | BufferLimit
 
 export interface FramedConnection<In, Out, E> {
   /**
@@ -81,6 +96,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   private readonly decoder: Decoder<In, E>
   private readonly timers: Timers.Timers
   private readonly frameTimeoutMillis: number
+  private readonly account: Account | undefined
   private deadline: Timers.Deadline | undefined
   private isReading = false
   private held: Batch<In> | undefined
@@ -95,13 +111,14 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
     decoder: Decoder<In, E>,
     writer: Writer.Writer<Out>,
     timers: Timers.Timers,
-    { frameTimeoutMillis = Timers.never }: Options
+    { account, frameTimeoutMillis = Timers.never }: Options
   ) {
     this.transport = transport
     this.decoder = decoder
     this.writer = writer
     this.timers = timers
     this.frameTimeoutMillis = frameTimeoutMillis
+    this.account = account
     this.lastAt = timers.now()
   }
 
@@ -156,12 +173,16 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
       failure = this.decoder.push(chunk, messages)
     }
     this.count += messages.length
-    if (this.decoder.partial && (!before || messages.length > 0)) this.began()
+    const { partial } = this.decoder
+    if (partial && (!before || messages.length > 0)) this.began()
+    // Before the messages are given, whose memory is their consumer's to count from then on.
+    const fits = !(partial || before) || this.account?.resize(this.decoder.buffered) !== false
     // Messages before a malformed one are still good.
     if (Arr.isArrayNonEmpty(messages)) {
       this.held = this.held === undefined ? messages : Arr.appendAll(this.held, messages)
     }
     if (failure !== undefined) this.finish(Exit.fail(failure))
+    else if (!fits) this.finish(Exit.fail(new BufferLimit()))
     else this.give()
   }
 
@@ -186,6 +207,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   private finish(end: Exit.Exit<never, ReadError<E> | Cause.Done>): void {
     this.end ??= end
     this.deadline?.clear()
+    this.account?.resize(0)
     this.give()
   }
 

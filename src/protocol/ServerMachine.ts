@@ -62,7 +62,8 @@ export type State =
  * - `QueryEnded`: the query has ended, and its finalizers have run. The response says how, unless it was interrupted.
  * - `InitFailed`: the same, but the engine could not tell whether it accepts. `RunFailed`: the server broke.
  * - `QueryExpired`: the query took longer than its timeout.
- * - `IdleExpired`, `RequestExpired`: no request came for too long, or one came too slowly.
+ * - `IdleExpired`, `RequestExpired`: no request came for too long, or one came too slowly. `setting` says which
+ *   limit it was, if not `idleTimeout`.
  * - `Drain`: the server is stopping. `DrainExpired`: it waits no longer for running queries. `Stopped`: it closes
  *   the connection at once.
  */
@@ -81,7 +82,7 @@ export type Event =
   | { readonly _tag: "InitFailed"; readonly detail: string }
   | { readonly _tag: "RunFailed"; readonly detail: string }
   | { readonly _tag: "QueryExpired" }
-  | { readonly _tag: "IdleExpired" }
+  | { readonly _tag: "IdleExpired"; readonly setting?: "firstRequestTimeout" | undefined }
   | { readonly _tag: "RequestExpired" }
   | { readonly _tag: "Drain" }
   | { readonly _tag: "DrainExpired" }
@@ -207,7 +208,7 @@ const ready = (state: In<"Ready">, event: Rest): Step => {
         ? [{ ...state, staleCancel: false }, none]
         : violation("Cancel without a request")
     case "IdleExpired":
-      return close("read", "No request came (idleTimeout)", flush)
+      return close("read", `No request came (${event.setting ?? "idleTimeout"})`, flush)
     case "Drain":
     case "DrainExpired":
       return drained("shutting_down")

@@ -15,7 +15,8 @@ import * as Machine from "../protocol/ServerMachine.ts"
 import { ConnectionEvents, type ConnectionInfo, type Listener, type Step } from "./ConnectionEvents.ts"
 import { Control } from "./Control.ts"
 import { Heartbeat } from "./Heartbeat.ts"
-import { QueryLimit } from "./QueryLimit.ts"
+import { type Places, QueryLimit } from "./QueryLimit.ts"
+import * as RequestQuota from "./RequestQuota.ts"
 import { limits, type Settings } from "./Settings.ts"
 import type { Shutdown } from "./Shutdown.ts"
 import type { ControlStatistics, HeartbeatStatistics } from "./Statistics.ts"
@@ -26,6 +27,10 @@ export interface Options {
   readonly settings: Settings
   /** Answers the first request with a reject of this code, and closes. */
   readonly refusing?: Machine.LocalCode | undefined
+  /** The places that its queries take; those of the context where it is left out. */
+  readonly queries?: Places | undefined
+  /** The setting that the reject of a refused connection names, where one is the cause. */
+  readonly refusedBy?: string | undefined
   /** Tells the connection that its server stops. */
   readonly shutdown?: Pick<Shutdown, "join"> | undefined
 }
@@ -52,7 +57,7 @@ export const serve = (
 
 const live = Effect.fnUntraced(function* (
   open: Transport.Open,
-  { refusing, settings, shutdown }: Options,
+  { queries, refusedBy, refusing, settings, shutdown }: Options,
   publish: Publish,
   restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 ): Effect.fn.Return<Ended, Socket.SocketError, QueryEngine | Scope.Scope> {
@@ -60,12 +65,18 @@ const live = Effect.fnUntraced(function* (
   const all = limits(settings)
   const timers = yield* Timers.use
   const transport = yield* restore(open)
-  const framed = yield* FramedConnection.make(transport, Message.codec(all), all)
+  const quota = yield* RequestQuota.RequestQuota
+  const framed = yield* FramedConnection.make(transport, Message.codec(all), {
+    ...all,
+    account: new RequestQuota.Hold(quota)
+  })
   const heartbeat = new Heartbeat(framed.writer, timers, all.heartbeatMillis)
   const control = new Control({
     framed,
     engine: yield* QueryEngine,
-    limit: yield* QueryLimit,
+    limit: queries ?? (yield* QueryLimit),
+    quota,
+    refusedBy,
     limits: all,
     timers,
     scope: Scope.forkUnsafe(scope),

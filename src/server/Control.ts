@@ -21,6 +21,7 @@ import * as LocalReply from "./LocalReply.ts"
 import { type Connection, type Outcome, PendingResponse } from "./PendingResponse.ts"
 import type * as QueryLimit from "./QueryLimit.ts"
 import * as QueryRunner from "./QueryRunner.ts"
+import * as RequestQuota from "./RequestQuota.ts"
 import { type Limits, millis } from "./Settings.ts"
 import type { ControlStatistics } from "./Statistics.ts"
 
@@ -38,7 +39,11 @@ export class ControlError extends Schema.TaggedError<ControlError>()("ControlErr
 export interface Dependencies {
   readonly framed: FramedConnection.FramedConnection<Message.Message, Message.Message, Message.FrameError>
   readonly engine: Engine
-  readonly limit: QueryLimit.Limit
+  readonly limit: QueryLimit.Places
+  /** The memory of requests that wait. */
+  readonly quota: RequestQuota.Quota
+  /** The setting that keeps a refused connection out. */
+  readonly refusedBy: string | undefined
   readonly limits: Limits
   readonly timers: Timers.Timers
   /** Its queries run in it: a child of the connection's. */
@@ -77,10 +82,9 @@ export class Control implements Connection, QueryRunner.Dependencies {
     this.dependencies = dependencies
     this.writer = dependencies.framed.writer
     this.state = dependencies.initial
-    this.deadline = dependencies.timers.deadline(() =>
-      this.dispatch({ _tag: this.phase === "idle" ? "IdleExpired" : "QueryExpired" })
-    )
-    this.expect("idle", dependencies.timers.now() + dependencies.limits.idleTimeoutMillis)
+    const { firstRequestTimeoutMillis, idleTimeoutMillis } = dependencies.limits
+    this.deadline = dependencies.timers.deadline(() => this.dispatch(this.expired))
+    this.expect("idle", dependencies.timers.now() + Math.min(firstRequestTimeoutMillis, idleTimeoutMillis))
   }
 
   /** Handles the messages that arrive, until the connection has to be closed. */
@@ -89,7 +93,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
       Stream.runForEachArray(this.dependencies.framed.messages, (batch) => this.receive(batch, 0)),
       {
         onSuccess: () => this.fail({ _tag: "PeerClosed" }),
-        onFailure: (cause) => this.fail(inputEnd(cause))
+        onFailure: (cause) => this.fail(inputEnd(cause, this.dependencies.quota))
       }
     )
   }
@@ -114,11 +118,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
       if (message.type !== Message.Type.Request) {
         this.dispatch(eventOf(message))
       } else if (this.pending !== undefined && this.state._tag === "Ready") {
-        // The response before it has not been written to its end.
-        return Effect.andThen(
-          this.settled,
-          Effect.suspend(() => this.receive(batch, at))
-        )
+        return this.later(message, () => this.receive(batch, at))
       } else if (at + 1 === batch.length) {
         return this.request(message)
       } else {
@@ -129,6 +129,23 @@ export class Control implements Connection, QueryRunner.Dependencies {
       }
     }
     return Effect.void
+  }
+
+  /** Goes on with a request when the response before it has been written to its end. */
+  private later(message: Message.Message, next: () => Effect.Effect<void>): Effect.Effect<void> {
+    const { quota } = this.dependencies
+    const hold = new RequestQuota.Hold(quota)
+    if (!hold.resize(message.body.length)) {
+      this.dispatch({ _tag: "ReadFailed", detail: RequestQuota.exceeded(quota) })
+      return Effect.void
+    }
+    return Effect.flatMap(
+      Effect.ensuring(
+        this.settled,
+        Effect.sync(() => hold.release())
+      ),
+      next
+    )
   }
 
   /** Starts a request's response in a fiber of its own, unless the request is a violation. */
@@ -228,6 +245,15 @@ export class Control implements Connection, QueryRunner.Dependencies {
   get limit() {
     return this.dependencies.limit
   }
+  get quota() {
+    return this.dependencies.quota
+  }
+  get timers() {
+    return this.dependencies.timers
+  }
+  get queueTimeoutMillis() {
+    return this.dependencies.limits.queueTimeoutMillis
+  }
   get scope() {
     return this.dependencies.scope
   }
@@ -268,7 +294,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
       this.state,
       pending.response,
       this.writer.bytesWritten(),
-      LocalReply.body
+      this.replyBody
     )
     if (messages.length === 0) return messages
     const { limits } = this.dependencies
@@ -281,6 +307,13 @@ export class Control implements Connection, QueryRunner.Dependencies {
     this.state = state
     if (state._tag === "Closed") this.end("flush")
     return messages
+  }
+
+  private readonly replyBody = (code: Machine.LocalCode): Uint8Array => {
+    const { refusedBy } = this.dependencies
+    return code === "overloaded" && refusedBy !== undefined
+      ? LocalReply.refusal(refusedBy)
+      : LocalReply.body(code)
   }
 
   writeFailed(cause: Cause.Cause<Writer.Failure>): void {
@@ -356,6 +389,14 @@ export class Control implements Connection, QueryRunner.Dependencies {
     })
   })
 
+  /** Until the first request has arrived, the sooner of two limits holds. */
+  private get expired(): Machine.Event {
+    if (this.phase === "query") return { _tag: "QueryExpired" }
+    const { framed, limits } = this.dependencies
+    const isFirst = framed.messagesRead() === 0 && limits.firstRequestTimeoutMillis < limits.idleTimeoutMillis
+    return { _tag: "IdleExpired", setting: isFirst ? "firstRequestTimeout" : undefined }
+  }
+
   private expect(phase: Phase, at: number): void {
     this.phase = phase
     this.deadline.set(at)
@@ -392,12 +433,17 @@ const eventOf = ({ type }: Message.Message): Machine.Event =>
     ? cancel
     : { _tag: "Unexpected", detail: `${Message.name(type)} from a client` }
 
-const inputEnd = (cause: Cause.Cause<FramedConnection.ReadError<Message.FrameError>>): Machine.Event => {
+const inputEnd = (
+  cause: Cause.Cause<FramedConnection.ReadError<Message.FrameError>>,
+  quota: RequestQuota.Quota
+): Machine.Event => {
   const error = Cause.findErrorOption(cause)
   if (error._tag === "None") return { _tag: "RunFailed", detail: String(Cause.squash(cause)) }
   switch (error.value._tag) {
     case "FrameTimeout":
       return { _tag: "RequestExpired" }
+    case "BufferLimit":
+      return { _tag: "ReadFailed", detail: RequestQuota.exceeded(quota) }
     case "SocketError":
       return { _tag: "ReadFailed", detail: FramedConnection.describe(error.value) }
     case "FrameError":

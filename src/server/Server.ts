@@ -11,6 +11,7 @@ import type { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Spawner from "../loop/Spawner.ts"
 import * as Address from "../net/Address.ts"
 import * as Listener from "../net/Listener.ts"
+import * as RemoteAddress from "../net/RemoteAddress.ts"
 import * as Tcp from "../net/Tcp.ts"
 import * as Connections from "./Connections.ts"
 import * as FileLimit from "./FileLimit.ts"
@@ -61,6 +62,7 @@ export const make = Effect.fnUntraced(function* (
     const listener = yield* Listener.make({
       address,
       backlog: config.backlog,
+      socketMode: config.socketMode,
       keepAlive: config.keepAlive,
       onConnection: (socket) => connections.accept(arrival(socket, address)),
       onAcceptError: (error) =>
@@ -76,6 +78,7 @@ export const make = Effect.fnUntraced(function* (
 
 const arrival = (socket: Net.Socket, address: Address.Address): Connections.Arrival => ({
   transport: Tcp.fromSocket(socket),
+  address: address._tag === "Unix" ? RemoteAddress.unix : RemoteAddress.of(socket.remoteAddress),
   endpoints: (id) => endpoints(socket, address, id),
   drop: () => socket.destroy()
 })

@@ -20,6 +20,9 @@ export const settings = {
     1,
     "Connections at a time. Those beyond get one `overloaded` reject each; protects memory and file descriptors."
   ),
+  maxConnectionsPerAddress: Setting.limit(
+    "Connections at a time from one address: an IPv4 address, the /64 of an IPv6 one, or all Unix sockets together. Those beyond get one `overloaded` reject each. Off by default: the clients behind a proxy or NAT share an address."
+  ),
   maxConcurrentQueries: Setting.count(
     32,
     1,
@@ -28,7 +31,14 @@ export const settings = {
   maxQueuedQueries: Setting.count(
     256,
     0,
-    "Queries that wait for their turn. Those beyond are rejected as `overloaded`."
+    "Queries that wait for their turn. Addresses take turns; those beyond are rejected as `overloaded`, the newest of the address that has most first."
+  ),
+  maxQueriesPerAddress: Setting.limit(
+    "Queries from one address that run or wait; those beyond are rejected as `overloaded`. Addresses count, and it is off by default, as for `maxConnectionsPerAddress`."
+  ),
+  queueTimeout: Setting.duration(
+    Settings.defaults.queueTimeout,
+    "How long a query may wait for its turn; it is then rejected as `overloaded`."
   ),
   queryTimeout: Setting.duration(
     Settings.defaults.queryTimeout,
@@ -37,6 +47,10 @@ export const settings = {
   heartbeatInterval: Setting.duration(
     Settings.defaults.heartbeatInterval,
     "Silence of the server after which it writes a heartbeat."
+  ),
+  firstRequestTimeout: Setting.duration(
+    "1 minute",
+    "How long the first request of a connection may take to arrive whole; protects from clients that connect and say nothing."
   ),
   idleTimeout: Setting.duration(
     Settings.defaults.idleTimeout,
@@ -65,6 +79,11 @@ export const settings = {
     0,
     "Longest request that is rejected as `too_large`: its body is read and not stored. A longer one ends the connection."
   ),
+  maxUnfinishedBytes: Setting.bytes(
+    "256 MiB",
+    5,
+    "Memory of all requests that are not complete or wait for their turn. A connection that would exceed it is closed, a query that would wait is rejected as `overloaded`."
+  ),
   lengthCounts: Setting.choice(
     LengthCounts.literals,
     Settings.defaults.lengthCounts,
@@ -85,6 +104,10 @@ export const settings = {
     511,
     1,
     "Connections that the system holds until they are accepted, for each address."
+  ),
+  socketMode: Setting.fileMode(
+    "0600",
+    "Permissions of Unix sockets, in octal digits: `0600` lets the server's user connect, `0660` its group too."
   ),
   keepAlive: Setting.duration("1 minute", "Silence after which TCP probes whether the client is still there.")
 } as const

@@ -98,6 +98,37 @@ export const count = (fallback: number, minimum: number, doc: string): Setting<n
   doc
 })
 
+/** A whole number of at least 1; `Infinity`, the default, switches the limit off. */
+export const limit = (doc: string): Setting<number> => ({
+  schema: fromText(
+    // @effect-diagnostics-next-line schemaNumber:off -- a limit may be Infinity
+    Schema.Number.check(Schema.isGreaterThanOrEqualTo(1)),
+    Limit.limits,
+    (text) => (text === "Infinity" || (/^\d+$/.test(text) && Number(text) >= 1) ? Number(text) : undefined),
+    String
+  ),
+  check: Limit.countOrInfinity,
+  fallback: Number.POSITIVE_INFINITY,
+  fallbackText: "Infinity",
+  form: "count",
+  doc
+})
+
+/** Permissions of a file, such as `0660`: octal digits in text, a number up to 0o777 in code. */
+export const fileMode = (fallback: string, doc: string): Setting<number> => ({
+  schema: fromText(
+    Schema.Int,
+    Limit.modes,
+    (text) => (/^(0o?)?[0-7]{3}$/.test(text) ? Number.parseInt(text.slice(-3), 8) : undefined),
+    (mode) => `0${mode.toString(8).padStart(3, "0")}`
+  ),
+  check: Limit.mode,
+  fallback: Number.parseInt(fallback, 8),
+  fallbackText: fallback,
+  form: "mode",
+  doc
+})
+
 /** A whole number of at least `minimum` that may be left out. */
 export const optionalCount = (
   minimum: number,

@@ -23,11 +23,16 @@ export interface Settings extends Message.Options {
   readonly writeTimeout: Duration.Input
   /** How long a frame may take to arrive, from its first byte to its last. */
   readonly requestTimeout: Duration.Input
+  /** How long a query may wait for its turn before it is rejected. */
+  readonly queueTimeout: Duration.Input
+  /** How long the first request may take to arrive, from the opening of the connection, if not `idleTimeout`. */
+  readonly firstRequestTimeout?: Duration.Input | undefined
   /** How long the connection may stay open without a request. */
   readonly idleTimeout: Duration.Input
 }
 
-export const defaults: Settings = {
+/** They have no limit for the first request: a server sets one. */
+export const defaults: Omit<Settings, "firstRequestTimeout"> = {
   ...Message.defaultOptions,
   maxSkippedSize: 64 * 1024 * 1024,
   heartbeatInterval: "5 seconds",
@@ -36,6 +41,7 @@ export const defaults: Settings = {
   prefetchSize: 896 * 1024,
   batchSize: 896 * 1024,
   queryTimeout: "1 hour",
+  queueTimeout: "2 minutes",
   writeTimeout: "30 seconds",
   requestTimeout: "30 seconds",
   idleTimeout: "1 hour"
@@ -51,6 +57,8 @@ export interface Limits
   readonly queryTimeoutMillis: number
   readonly writeTimeoutMillis: number
   readonly frameTimeoutMillis: number
+  readonly queueTimeoutMillis: number
+  readonly firstRequestTimeoutMillis: number
   readonly idleTimeoutMillis: number
 }
 
@@ -74,6 +82,11 @@ export const limits = (settings: Settings): Limits => {
       queryTimeoutMillis: Limit.millis("queryTimeout", settings.queryTimeout),
       writeTimeoutMillis: Limit.millis("writeTimeout", settings.writeTimeout),
       frameTimeoutMillis: Limit.millis("requestTimeout", settings.requestTimeout),
+      queueTimeoutMillis: Limit.millis("queueTimeout", settings.queueTimeout),
+      firstRequestTimeoutMillis: Limit.millis(
+        "firstRequestTimeout",
+        settings.firstRequestTimeout ?? "Infinity"
+      ),
       idleTimeoutMillis: Limit.millis("idleTimeout", settings.idleTimeout)
     }
     known.set(settings, limits)

@@ -13,6 +13,7 @@ import type * as Socket from "effect/socket/Socket"
 import * as Timers from "../loop/Timers.ts"
 import * as Chunk from "../net/Chunk.ts"
 import type * as Transport from "../net/Transport.ts"
+import * as Limit from "../settings/Limit.ts"
 import type { Codec, Decoder } from "./Codec.ts"
 import * as Writer from "./Writer.ts"
 
@@ -27,7 +28,8 @@ export class FrameTimeout extends Schema.TaggedError<FrameTimeout>()("FrameTimeo
 
 export interface Options extends Writer.Options {
   /**
-   * How long a message may take to arrive, from its first byte to its last, in milliseconds. Default `Infinity`.
+   * How long a message may take to arrive, from its first byte to its last, in milliseconds. Default `Infinity`. Time
+   * in which the consumer does not pull does not count.
    */
   readonly frameTimeoutMillis?: number | undefined
 }
@@ -101,7 +103,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
     this.decoder = decoder
     this.writer = writer
     this.timers = timers
-    this.frameTimeoutMillis = frameTimeoutMillis
+    this.frameTimeoutMillis = Limit.millis("frameTimeoutMillis", frameTimeoutMillis)
     this.lastAt = timers.now()
   }
 
@@ -124,9 +126,14 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   })
 
   private read(): void {
-    if (this.isReading) return this.transport.resume()
-    this.isReading = true
-    this.transport.read(this)
+    // The time in which nobody wanted the message is not the peer's.
+    if (this.decoder.partial) this.began(this.timers.now())
+    if (this.isReading) {
+      this.transport.resume()
+    } else {
+      this.isReading = true
+      this.transport.read(this)
+    }
   }
 
   private ready(): Next<In, ReadError<E>> | undefined {
@@ -146,7 +153,10 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   }
 
   received(chunks: Transport.Chunks): void {
-    if (this.end !== undefined) return chunks.forEach(Chunk.release)
+    if (this.end !== undefined) {
+      chunks.forEach(Chunk.release)
+      return
+    }
     this.lastAt = this.timers.now()
     const messages: Array<In> = []
     const before = this.decoder.partial
@@ -156,7 +166,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
       failure = this.decoder.push(chunk, messages)
     }
     this.count += messages.length
-    if (this.decoder.partial && (!before || messages.length > 0)) this.began()
+    if (this.decoder.partial && (!before || messages.length > 0)) this.began(this.lastAt)
     // Messages before a malformed one are still good.
     if (Arr.isArrayNonEmpty(messages)) {
       this.held = this.held === undefined ? messages : Arr.appendAll(this.held, messages)
@@ -165,15 +175,15 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
     else this.give()
   }
 
-  /** A message has begun to arrive. */
-  private began(): void {
+  /** A message has begun to arrive, or its rest is waited for again. */
+  private began(now: number): void {
     if (this.frameTimeoutMillis === Timers.never) return
     this.deadline ??= this.timers.deadline(this.expired)
-    this.deadline.set(this.lastAt + this.frameTimeoutMillis)
+    this.deadline.set(now + this.frameTimeoutMillis)
   }
 
   private readonly expired = (): void => {
-    if (!this.decoder.partial) return
+    if (!this.decoder.partial || this.waiter === undefined) return
     this.finish(Exit.fail(new FrameTimeout({ frameTimeoutMillis: this.frameTimeoutMillis })))
   }
 

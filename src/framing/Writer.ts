@@ -13,7 +13,8 @@ import * as Schema from "effect/Schema"
 import type * as Socket from "effect/socket/Socket"
 import * as Timers from "../loop/Timers.ts"
 import { type Scheduler, type Task, TurnScheduler } from "../loop/TurnScheduler.ts"
-import type * as Transport from "../net/Transport.ts"
+import * as Transport from "../net/Transport.ts"
+import * as Limit from "../settings/Limit.ts"
 import type { Codec } from "./Codec.ts"
 
 /** The peer took no byte for `writeTimeout`; the socket has been destroyed. */
@@ -102,26 +103,7 @@ export interface Writer<Out> {
   readonly messagesWritten: () => number
 }
 
-const byteLength = (parts: Transport.Chunks): number => {
-  let bytes = 0
-  for (const part of parts) bytes += part.length
-  return bytes
-}
-
-/** The first `size` bytes of parts that are longer, and the bytes behind. */
-const cut = (parts: Transport.Chunks, size: number): readonly [Transport.Chunks, Transport.Chunks] => {
-  const first: Array<Uint8Array> = []
-  const rest: Array<Uint8Array> = []
-  let left = size
-  for (const part of parts) {
-    if (left > 0) first.push(part.subarray(0, left))
-    if (part.length > left) rest.push(part.subarray(left))
-    left = Math.max(0, left - part.length)
-  }
-  return [first, rest] as unknown as readonly [Transport.Chunks, Transport.Chunks]
-}
-
-/** Makes the writer of a transport. */
+/** Makes the writer of a transport. Dies with a `RangeError` that names the option whose value it cannot be. */
 export const make = <Out>(
   transport: Transport.Transport,
   codec: Pick<Codec<never, Out, unknown>, "layOut">,
@@ -133,7 +115,7 @@ export const make = <Out>(
       transport,
       codec,
       timers,
-      writeTimeoutMillis: options.writeTimeoutMillis,
+      writeTimeoutMillis: Limit.millis("writeTimeoutMillis", options.writeTimeoutMillis),
       scheduler: yield* TurnScheduler,
       effects: yield* EffectScheduler
     })
@@ -325,11 +307,11 @@ class FairWriter<Out> implements Writer<Out>, Task {
     const { scheduler, transport } = this
     if (this.current !== undefined) throw new Error("A write began while another was under way")
     let head = parts
-    let bytes = byteLength(parts)
+    let bytes = Transport.byteLength(parts)
     const isFirst = this.rest === undefined
     this.rest = undefined
     if (bytes > scheduler.maxWriteSize) {
-      const [first, tail] = cut(parts, scheduler.maxWriteSize)
+      const [first, tail] = Transport.cut(parts, scheduler.maxWriteSize)
       head = first
       bytes = scheduler.maxWriteSize
       this.rest = { submission, parts: tail }

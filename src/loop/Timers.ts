@@ -73,6 +73,7 @@ export class Timers {
 
   /** Sets when a timer fires, at this time or a little later; an earlier setting no longer holds. */
   schedule(timer: Timer, at: number): void {
+    if (Number.isNaN(at)) throw new RangeError("A timer fires at a time in milliseconds, not at NaN")
     this.cancel(timer)
     if (at === never) return
     const bucket = this.bucket(at)

@@ -251,7 +251,7 @@ const toError = (reason: FrameErrorReason): FrameError => new FrameError({ reaso
 export const codec = (options: CodecOptions = defaultOptions): Codec<Message, Message, FrameError> => {
   const { bodyLimits = noLimits, lengthCounts, maxFrameSize, maxSkippedSize, splitChunks } = options
   const makeDecoder = LengthDelimited.decoders<FrameError>({
-    ...layouts[lengthCounts],
+    ...layout(lengthCounts),
     maxFrameSize,
     checkHeader: checkHeader(bodyLimits),
     toError,

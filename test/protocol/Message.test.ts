@@ -8,14 +8,14 @@ import * as Transcripts from "./transcripts.ts"
 const types = Object.values(Message.Type)
 const withoutBody = "CKH"
 
-const optionsOf = (transcript: Partial<Message.DecoderOptions>): Message.DecoderOptions => ({
+const optionsOf = (transcript: Partial<Message.CodecOptions>): Message.CodecOptions => ({
   bodyLimits: transcript.bodyLimits,
   lengthCounts: transcript.lengthCounts ?? Message.defaultOptions.lengthCounts,
   maxFrameSize: transcript.maxFrameSize ?? Message.defaultOptions.maxFrameSize
 })
 
-const decode = (options: Message.DecoderOptions, chunks: ReadonlyArray<Uint8Array>) => {
-  const decoder = Message.makeDecoder(options)
+const decode = (options: Message.CodecOptions, chunks: ReadonlyArray<Uint8Array>) => {
+  const decoder = Message.codec(options).makeDecoder()
   const frames: Array<Message.Message> = []
   let error: Message.FrameError | undefined
   for (const chunk of chunks) {
@@ -119,7 +119,7 @@ describe("decoding", () => {
     })
     fc.assert(
       fc.property(input, ({ cuts, lengthCounts, maxFrameSize, parts }) => {
-        const layout = { fieldWidth: 4, byteOrder: "little", tagBytes: 1, lengthCounts } as const
+        const layout = { fieldWidth: 4, byteOrder: "little", typeBytes: 1, lengthCounts } as const
         const stream = Reference.concat(
           parts.map((p) =>
             p instanceof Uint8Array
@@ -129,9 +129,7 @@ describe("decoding", () => {
         )
         const { error, frames } = decode({ lengthCounts, maxFrameSize }, Reference.split(stream, cuts))
         const expected = Reference.decode({ ...layout, maxFrameSize, checkHeader }, stream)
-        expect(frames.map(({ type, body }) => ({ tag: type, body: Reference.hex(body) }))).toEqual(
-          expected.frames
-        )
+        expect(frames.map(({ type, body }) => ({ type, body: Reference.hex(body) }))).toEqual(expected.frames)
         expect(error && { ...error.reason }).toEqual(expected.ending)
       }),
       { numRuns: 2000 }
@@ -145,7 +143,7 @@ describe("decoding", () => {
   })
 
   it("appends to the array given with each chunk", () => {
-    const decoder = Message.makeDecoder()
+    const decoder = Message.codec().makeDecoder()
     const heartbeat = Message.encode(Message.make(Message.Type.Heartbeat))
     const first: Array<Message.Message> = []
     const second: Array<Message.Message> = []
@@ -160,7 +158,12 @@ describe("decoding with split chunks", () => {
   const chunkTypes: ReadonlyArray<Message.Type> = [Message.Type.Intermediate, Message.Type.Final]
   const isChunk = (type: Message.Type) => chunkTypes.includes(type)
   const frame = fc.record({
-    type: fc.constantFrom(Message.Type.Accept, Message.Type.Intermediate, Message.Type.Final, Message.Type.Error),
+    type: fc.constantFrom(
+      Message.Type.Accept,
+      Message.Type.Intermediate,
+      Message.Type.Final,
+      Message.Type.Error
+    ),
     body: fc.uint8Array({ maxLength: 40 })
   })
 
@@ -182,7 +185,7 @@ describe("decoding with split chunks", () => {
     fc.assert(
       fc.property(fc.array(frame, { maxLength: 6 }), fc.array(fc.nat(300)), (sent, cuts) => {
         const bytes = Uint8Array.from(sent.flatMap((one) => [...Message.encode(one)]))
-        const decoder = Message.makeDecoder({ ...Message.defaultOptions, splitChunks: true })
+        const decoder = Message.codec({ ...Message.defaultOptions, splitChunks: true }).makeDecoder()
         const frames: Array<Message.Message> = []
         const ends = [...cuts.filter((cut) => cut < bytes.length).sort((a, b) => a - b), bytes.length]
         let start = 0
@@ -197,7 +200,7 @@ describe("decoding with split chunks", () => {
   })
 
   it("hands a part out before the rest has come, and still knows an end inside the frame", () => {
-    const decoder = Message.makeDecoder({ ...Message.defaultOptions, splitChunks: true })
+    const decoder = Message.codec({ ...Message.defaultOptions, splitChunks: true }).makeDecoder()
     const bytes = Message.encode(Message.make(Message.Type.Final, Uint8Array.of(1, 2, 3)))
     const frames: Array<Message.Message> = []
     decoder.push(bytes.subarray(0, 7), frames)
@@ -218,7 +221,9 @@ describe("encoding", () => {
 
   it("throws when the length does not fit its field", () => {
     const longest = 0xffffffff
-    expect(Reference.hex(Message.header(Message.defaultOptions, Message.Type.Final, longest))).toBe("ffffffff46")
+    expect(Reference.hex(Message.header(Message.defaultOptions, Message.Type.Final, longest))).toBe(
+      "ffffffff46"
+    )
     const counting = { ...Message.defaultOptions, lengthCounts: "typeAndBody" as const }
     expect(() => Message.header(counting, Message.Type.Final, longest)).toThrow(/fieldWidth of 4/)
   })

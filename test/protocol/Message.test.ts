@@ -1,3 +1,4 @@
+import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Schema from "effect/Schema"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
@@ -207,6 +208,140 @@ describe("decoding with split chunks", () => {
     expect(frames).toEqual([{ type: Message.Type.Intermediate, body: Uint8Array.of(1, 2) }])
     expect(decoder.partial).toBe(true)
     expect(decoder.end()?.message).toBe("The input ended inside a frame, 7 of 8 bytes into it")
+  })
+})
+
+describe("requests that are too long", () => {
+  const options = { ...Message.defaultOptions, maxFrameSize: 16, maxSkippedSize: 100 }
+  const body = (size: number) => new Uint8Array(size).fill(0x61)
+
+  it("are skipped up to maxSkippedSize, and the messages behind them are read", () => {
+    const input = Reference.concat([
+      Message.encode(Message.make(Message.Type.Request, body(95))),
+      Message.encode(Message.make(Message.Type.Cancel))
+    ])
+    for (const chunks of Reference.allSplits(input)) {
+      const { error, frames } = decode(options, chunks)
+      expect(error).toBeUndefined()
+      expect(frames.map(({ body, skipped, type }) => [Message.letter(type), body.length, skipped])).toEqual([
+        ["R", 0, 100],
+        ["C", 0, undefined]
+      ])
+    }
+    const longer = Message.encode(Message.make(Message.Type.Request, body(96)))
+    expect(decode(options, [longer]).error?.reason._tag).toBe("MaxSizeTooShortForPayload")
+  })
+
+  it("are the only messages that are skipped", () => {
+    for (const type of types.filter(Message.hasBody)) {
+      const { error } = decode(options, [Message.encode(Message.make(type, body(95)))])
+      if (type === Message.Type.Request) expect(error).toBeUndefined()
+      else expect(error?.reason._tag).toBe("MaxSizeTooShortForPayload")
+    }
+  })
+})
+
+describe("a codec", () => {
+  const wrong: ReadonlyArray<readonly [RegExp, object]> = [
+    [/lengthCounts must be one of body, typeAndBody, frame, not all/, { lengthCounts: "all" }],
+    [/maxFrameSize must be a size of at least 0 B, not NaN/, { maxFrameSize: Number.NaN }],
+    [/maxSkippedSize must be a size of at least 0 B, not -1/, { maxSkippedSize: -1 }],
+    [
+      /maxAcceptSize must be a size of at least 0 B, not NaN/,
+      { bodyLimits: { [Message.Type.Accept]: { setting: "maxAcceptSize", maxSize: Number.NaN } } }
+    ]
+  ]
+  for (const [message, fields] of wrong) {
+    it(`is refused: ${message.source}`, () => {
+      const options = { ...Message.defaultOptions, ...fields } as Message.CodecOptions
+      expect(() => Message.codec(options)).toThrow(RangeError)
+      expect(() => Message.codec(options)).toThrow(message)
+    })
+  }
+})
+
+describe("laying out", () => {
+  const chunk = (size: number, fill = 0x61) =>
+    Message.make(Message.Type.Intermediate, new Uint8Array(size).fill(fill))
+  const heartbeat = Message.make(Message.Type.Heartbeat)
+  const layOut = (
+    messages: ReadonlyArray<Message.Message>,
+    options: Message.Options = Message.defaultOptions
+  ) => Message.codec(options).layOut(messages as unknown as NonEmptyReadonlyArray<Message.Message>)
+  const joined = (parts: ReadonlyArray<Uint8Array>) => Reference.hex(Reference.concat(parts))
+  const encoded = (
+    messages: ReadonlyArray<Message.Message>,
+    options: Message.Options = Message.defaultOptions
+  ) => joined(messages.map((message) => Message.encode(message, options)))
+
+  const sizes: ReadonlyArray<ReadonlyArray<number>> = [
+    [0],
+    [1],
+    [2048],
+    [2049],
+    [0, 0, 0],
+    [10, 2049],
+    [2049, 10],
+    [2049, 70_000],
+    [1, 5000, 2, 3, 6000, 4]
+  ]
+  for (const list of sizes) {
+    it(`bodies of ${list.join(", ")} bytes gives the messages one after the other`, () => {
+      const messages = list.map((size, i) => chunk(size, i + 1))
+      expect(joined(layOut(messages))).toBe(encoded(messages))
+    })
+  }
+
+  it("messages that are alike in type or length gives them one after the other", () => {
+    const alphabet = [
+      heartbeat,
+      chunk(10),
+      chunk(3000, 1),
+      chunk(3000, 2),
+      chunk(4000),
+      Message.make(Message.Type.Final, new Uint8Array(3000))
+    ]
+    const lists = (length: number): ReadonlyArray<ReadonlyArray<Message.Message>> =>
+      length === 0 ? [[]] : lists(length - 1).flatMap((list) => alphabet.map((each) => [...list, each]))
+    for (const list of lists(4)) expect(joined(layOut(list))).toBe(encoded(list))
+  })
+
+  it("counts lengths as the peers have agreed", () => {
+    for (const lengthCounts of ["body", "typeAndBody", "frame"] as const) {
+      const options = { ...Message.defaultOptions, lengthCounts }
+      for (const messages of [
+        [chunk(3), chunk(5000)],
+        [heartbeat],
+        [Message.make(Message.Type.CancelAcknowledged)]
+      ]) {
+        expect(joined(layOut(messages, options))).toBe(encoded(messages, options))
+      }
+    }
+  })
+
+  it("copies small bodies into one buffer", () => {
+    expect(layOut([heartbeat, chunk(10), chunk(2048), heartbeat])).toHaveLength(1)
+  })
+
+  it("sends large bodies from where they lie", () => {
+    const large = [chunk(2049), chunk(4096)] as const
+    const parts = layOut([chunk(1), large[0], large[1], chunk(1)])
+    expect(parts).toHaveLength(5)
+    expect(parts[1]).toBe(large[0].body)
+    expect(parts[3]).toBe(large[1].body)
+  })
+
+  it("leaves no empty part", () => {
+    for (const list of sizes) {
+      for (const part of layOut(list.map((size) => chunk(size)))) expect(part.length).toBeGreaterThan(0)
+    }
+  })
+
+  it("throws for a type that may have no body and is given one, alone or among others", () => {
+    const illegal = Message.make(Message.Type.Heartbeat, new Uint8Array(1))
+    for (const messages of [[illegal], [chunk(1), illegal]]) {
+      expect(() => layOut(messages)).toThrow(/Heartbeat \(H\) may have no body/)
+    }
   })
 })
 

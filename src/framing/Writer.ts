@@ -249,16 +249,19 @@ class FairWriter<Out> implements Writer<Out>, Task {
   /** Writes for as long as submissions wait, the socket takes them, and the writer's quantum lasts. */
   resume(): void {
     // A submission from within a write is served by the loop that is under way.
-    if (this.pumping) return
+    if (this.pumping || this.closed !== undefined) return
     this.pumping = true
     const before = this.bytes
-    while (this.current === undefined) {
-      const submission = this.next(this.bytes - before)
-      if (submission === undefined) break
-      if (this.rest === undefined) this.begin(submission)
-      else this.hand(submission, this.rest.parts, this.timers.now())
+    try {
+      while (this.current === undefined) {
+        const submission = this.next(this.bytes - before)
+        if (submission === undefined) break
+        if (this.rest === undefined) this.begin(submission)
+        else this.hand(submission, this.rest.parts, this.timers.now())
+      }
+    } finally {
+      this.pumping = false
     }
-    this.pumping = false
   }
 
   /** The submission whose bytes are next. Nothing comes between the parts of one write; an urgent one speeds them up. */
@@ -333,14 +336,14 @@ class FairWriter<Out> implements Writer<Out>, Task {
   }
 
   private end(exit: Exit.Exit<void, Failure>): void {
-    const submission = this.current
+    const submission = this.current ?? this.rest?.submission
     this.current = undefined
     if (this.rest !== undefined && Exit.isSuccess(exit)) return
     this.rest = undefined
     const { flushes } = this
     this.flushes = none
     for (const flushed of flushes) flushed()
-    submission?.ended(this.timeout !== undefined && Exit.isFailure(exit) ? Exit.fail(this.timeout) : exit)
+    submission?.ended(Exit.isFailure(exit) ? (this.closed ?? exit) : exit)
   }
 
   private whenBlocked(): void {
@@ -361,12 +364,10 @@ class FairWriter<Out> implements Writer<Out>, Task {
       return
     }
     this.timeout = new WriteTimeout({ writeTimeoutMillis: this.writeTimeoutMillis })
-    this.transport.destroy()
     this.fail(Exit.fail(this.timeout))
   }
 
   close(): void {
-    this.transport.destroy()
     this.fail(Exit.interrupt())
   }
 
@@ -377,6 +378,7 @@ class FairWriter<Out> implements Writer<Out>, Task {
     const waiting = this.first === undefined ? nobody : [this.first, ...this.queue]
     this.first = undefined
     this.queue = nobody
+    this.transport.destroy()
     this.end(exit)
     for (const submission of waiting) submission.ended(exit)
   }

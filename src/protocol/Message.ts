@@ -8,6 +8,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Schema from "effect/Schema"
 import type { Codec, Decoder } from "../framing/Codec.ts"
 import * as LengthDelimited from "../framing/LengthDelimited.ts"
+import * as Limit from "../settings/Limit.ts"
 
 /**
  * The message types by their letter on the wire (PROTOCOL.md §1).
@@ -250,8 +251,9 @@ const toError = (reason: FrameErrorReason): FrameError => new FrameError({ reaso
 /** The codec of DataConn's messages. Throws a `RangeError` that names the option whose value it cannot be. */
 export const codec = (options: CodecOptions = defaultOptions): Codec<Message, Message, FrameError> => {
   const { bodyLimits = noLimits, lengthCounts, maxFrameSize, maxSkippedSize, splitChunks } = options
+  for (const { maxSize, setting } of Object.values(bodyLimits)) Limit.size(setting, maxSize, 0)
   const makeDecoder = LengthDelimited.decoders<FrameError>({
-    ...layouts[lengthCounts],
+    ...layout(lengthCounts),
     maxFrameSize,
     checkHeader: checkHeader(bodyLimits),
     toError,

@@ -3,6 +3,7 @@
  * piped into each other. Chunks that are passed on are not copied; those of the last row are, once.
  */
 import * as Compare from "./support/Compare.ts"
+import * as Contenders from "./support/Contenders.ts"
 import { type Row, round } from "./support/Figures.ts"
 import * as Load from "./support/Load.ts"
 import type { Options } from "./support/Options.ts"
@@ -11,17 +12,20 @@ import * as Processes from "./support/Processes.ts"
 const KiB = 1024
 const GiB = KiB ** 3
 
-const relay = (name: string, mode: string): Compare.Contender => {
+const relay = (name: string, upstream: string, mode: string): Compare.Contender => {
   const [program, ...args] = Processes.script("servers/RelayServer")
-  return { name, server: [program, ...args, mode], client: Load.fastest() }
+  return { name, server: [program, ...args, upstream, mode], client: Load.fastest() }
 }
 
-export const run = async (options: Options): Promise<ReadonlyArray<Row>> => {
+export const run = (options: Options): Promise<ReadonlyArray<Row>> =>
+  Processes.using(Contenders.raw, [], async (upstream) => measure(await upstream.line("port"), options))
+
+const measure = async (upstream: string, options: Options): Promise<ReadonlyArray<Row>> => {
   const total = options.quick ? GiB / 64 : 2 * GiB
   const contenders = [
-    relay("piped sockets", "pipe"),
-    relay("DataConn, chunks passed on", "passes"),
-    relay("DataConn, chunks copied", "copies")
+    relay("piped sockets", upstream, "pipe"),
+    relay("DataConn, chunks passed on", upstream, "passes"),
+    relay("DataConn, chunks copied", upstream, "copies")
   ]
   const test = {
     name: "64 KiB chunks",

@@ -1,12 +1,9 @@
 /**
- * A relay in front of `RawServer`, which it starts: `RelayServer.js pipe|passes|copies`. `pipe` connects sockets by hand
+ * A relay in front of another server: `RelayServer.js PORT pipe|passes|copies`. `pipe` connects sockets by hand
  * with `net.Socket.pipe`. The others are a DataConn server whose engine is a DataConn client: it passes the chunks of a
  * result on as it gets them, or copies them first.
  */
-import { spawn } from "node:child_process"
 import * as Net from "node:net"
-import { join } from "node:path"
-import { createInterface } from "node:readline"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -17,21 +14,8 @@ import { type Engine, QueryEngine, QueryFailed, QueryInitError } from "../../src
 import * as Chunk from "../../src/net/Chunk.ts"
 import * as Server from "../../src/server/Server.ts"
 
-const mode = process.argv[2] ?? "passes"
+const [upstream = "", mode = "passes"] = process.argv.slice(2)
 const host = "127.0.0.1"
-
-const upstream = (): Promise<number> => {
-  const child = spawn(process.execPath, [join(import.meta.dirname, "RawServer.js")], {
-    stdio: ["ignore", "pipe", "inherit"]
-  })
-  process.on("exit", () => child.kill("SIGKILL"))
-  return new Promise((resolve) => {
-    createInterface({ input: child.stdout }).on("line", (line) => {
-      const port = /^port (\d+)$/.exec(line)?.[1]
-      if (port !== undefined) resolve(Number(port))
-    })
-  })
-}
 
 const ready = (port: number): void => console.log(`port ${port}`)
 
@@ -84,6 +68,5 @@ const serve = (to: number): void =>
     NodeRuntime.runMain
   )
 
-const port = await upstream()
-if (mode === "pipe") pipe(port)
-else serve(port)
+if (mode === "pipe") pipe(Number(upstream))
+else serve(Number(upstream))

@@ -263,6 +263,8 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return this.state._tag === "Replying"
   }
 
+  readonly hasMore = ({ response }: PendingResponse): boolean => Machine.hasMore(this.state, response)
+
   take(pending: PendingResponse, now: number): ReadonlyArray<Message.Message> {
     const [state, messages] = Machine.take(
       this.state,

@@ -43,9 +43,8 @@ export const serve = (
     Effect.gen(function* () {
       const publish = publisher(yield* ConnectionEvents, options.info)
       if (publish !== undefined) yield* Effect.exit(restore(publish({ _tag: "Opened" })))
-      const ended = yield* Effect.catchCause(
-        Effect.scoped(live(open, options, publish, restore)),
-        (cause) => Effect.succeed(unopened(cause))
+      const ended = yield* Effect.catchCause(Effect.scoped(live(open, options, publish, restore)), (cause) =>
+        Effect.succeed(unopened(cause))
       )
       yield* publish?.({ _tag: "Closed", ...ended }) ?? Effect.void
       return ended.control
@@ -62,9 +61,10 @@ const live = Effect.fnUntraced(function* (
   const all = limits(settings)
   const timers = yield* Timers.use
   const transport = yield* restore(open)
-  const framed = yield* FramedConnection.make(transport, Message.codec(all), all)
+  const codec = Message.codec(all, () => control.takesRequest)
+  const framed = yield* FramedConnection.make(transport, codec, all)
   const heartbeat = new Heartbeat(framed.writer, timers, all.heartbeatMillis)
-  const control = new Control({
+  const control: Control = new Control({
     framed,
     engine: yield* QueryEngine,
     limit: yield* QueryLimit,

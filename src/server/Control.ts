@@ -282,6 +282,11 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return this.state._tag === "Initialising" || this.state._tag === "Responding"
   }
 
+  /** Whether a request would be no violation. */
+  get takesRequest(): boolean {
+    return this.state._tag === "Ready"
+  }
+
   get isReplying(): boolean {
     return this.state._tag === "Replying"
   }

@@ -3,10 +3,10 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as TestClock from "effect/testing/TestClock"
+import type * as FrameWriter from "../../src/framing/Writer.ts"
 import * as Alarms from "../../src/loop/Timers.ts"
 import * as Heartbeat from "../../src/server/Heartbeat.ts"
 import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
-import type * as FrameWriter from "../../src/framing/Writer.ts"
 import * as Served from "../support/Served.ts"
 
 const heartbeatInterval = 5000

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
-import * as QueryLimit from "../../src/server/QueryLimit.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import { QueryEngine, QueryInitError } from "../../src/engine/QueryEngine.ts"
+import * as QueryLimit from "../../src/server/QueryLimit.ts"
 import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import * as Served from "../support/Served.ts"
 

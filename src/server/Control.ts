@@ -330,9 +330,12 @@ export class Control implements Connection, QueryRunner.Dependencies {
 
   over(pending: PendingResponse, outcome: Outcome): void {
     const step = this.stepOf(outcome, pending)
-    if (this.dependencies.publish === undefined) return this.settle()
-    this.lastStep = step
-    this.tell?.()
+    if (this.dependencies.publish === undefined) {
+      this.settle()
+    } else {
+      this.lastStep = step
+      this.tell?.()
+    }
   }
 
   /** Waits until the response is over. */

@@ -75,7 +75,7 @@ const illegal: ReadonlyArray<readonly [name: string, input: Uint8Array, detail: 
   ),
   ["an unknown type", bytes(0, 0, 0, 0, type("x")), "is not a message type"],
   ["a cancel with a body", bytes(1, 0, 0, 0, type("C"), 1), "may have no body"],
-  ["a message above maxFrameSize", bytes(96, 0, 0, 0, type("C")), "maxFrameSize"],
+  ["an accept above maxFrameSize", bytes(96, 0, 0, 0, type("A")), "maxFrameSize"],
   ["a frame of the largest length", bytes(255, 255, 255, 255, type("R")), "maxFrameSize"]
 ]
 

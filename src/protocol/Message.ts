@@ -248,8 +248,14 @@ export interface CodecOptions extends Options {
 
 const toError = (reason: FrameErrorReason): FrameError => new FrameError({ reason })
 
-/** The codec of DataConn's messages. Throws a `RangeError` that names the option whose value it cannot be. */
-export const codec = (options: CodecOptions = defaultOptions): Codec<Message, Message, FrameError> => {
+/**
+ * The codec of DataConn's messages. `skips` is asked when a request begins that is too long: whether it is
+ * skipped, or malformed. Throws a `RangeError` that names the option whose value it cannot be.
+ */
+export const codec = (
+  options: CodecOptions = defaultOptions,
+  skips: () => boolean = () => true
+): Codec<Message, Message, FrameError> => {
   const { bodyLimits = noLimits, lengthCounts, maxFrameSize, maxSkippedSize, splitChunks } = options
   for (const { maxSize, setting } of Object.values(bodyLimits)) Limit.size(setting, maxSize, 0)
   const makeDecoder = LengthDelimited.decoders<FrameError>({
@@ -259,7 +265,9 @@ export const codec = (options: CodecOptions = defaultOptions): Codec<Message, Me
     toError,
     partType: splitChunks === true ? partType : undefined,
     skips:
-      maxSkippedSize === undefined ? undefined : { types: (type) => type === Type.Request, maxSkippedSize }
+      maxSkippedSize === undefined
+        ? undefined
+        : { types: (type) => type === Type.Request && skips(), maxSkippedSize }
   })
   return {
     // `checkHeader` lets no other types pass.

@@ -374,3 +374,17 @@ export const take = (
       return [state, nothing]
   }
 }
+
+/** Whether `take` would give messages. */
+export const hasMore = (state: State, response: Response): boolean => {
+  switch (state._tag) {
+    case "Initialising":
+    case "Responding":
+    case "Ending":
+      return response.hasMore
+    case "Replying":
+      return true
+    default:
+      return false
+  }
+}

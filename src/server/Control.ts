@@ -6,7 +6,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -68,6 +68,8 @@ export class Control implements Connection, QueryRunner.Dependencies {
   private pending: PendingResponse | undefined
   /** The fiber of its query. */
   private query: Fiber.Fiber<unknown, unknown> | undefined
+  /** The fiber that tells the embedder of its request. */
+  private announcing: Fiber.Fiber<void> | undefined
   private settledWaiter: (() => void) | undefined
   /** How the response ended, and the fiber that tells the embedder of it. */
   private lastStep: Step | undefined
@@ -101,7 +103,10 @@ export class Control implements Connection, QueryRunner.Dependencies {
   private fail(event: Machine.Event): Effect.Effect<never, ControlError> {
     return Effect.suspend(() => {
       this.dispatch(event)
-      return Effect.fail(this.error)
+      return Effect.andThen(
+        this.how === "flush" ? Effect.andThen(this.settled, this.writer.flushed) : Effect.void,
+        Effect.fail(this.error)
+      )
     })
   }
 
@@ -115,37 +120,18 @@ export class Control implements Connection, QueryRunner.Dependencies {
   private receive(batch: FramedConnection.Batch<Message.Message>, from: number): Effect.Effect<void> {
     for (let at = from; at < batch.length; at++) {
       const message = batch[at] as Message.Message
-      if (message.type !== Message.Type.Request) {
-        this.dispatch(eventOf(message))
-      } else if (this.pending !== undefined && this.state._tag === "Ready") {
-        return this.later(message, () => this.receive(batch, at))
-      } else if (at + 1 === batch.length) {
-        return this.request(message)
-      } else {
-        return Effect.andThen(
-          this.request(message),
-          Effect.suspend(() => this.receive(batch, at + 1))
-        )
+      if (message.type === Message.Type.Request) {
+        const begun = this.request(message)
+        return at + 1 === batch.length
+          ? begun
+          : Effect.andThen(
+              begun,
+              Effect.suspend(() => this.receive(batch, at + 1))
+            )
       }
+      this.dispatch(eventOf(message))
     }
     return Effect.void
-  }
-
-  /** Goes on with a request when the response before it has been written to its end. */
-  private later(message: Message.Message, next: () => Effect.Effect<void>): Effect.Effect<void> {
-    const { quota } = this.dependencies
-    const hold = new RequestQuota.Hold(quota)
-    if (!hold.resize(message.body.length)) {
-      this.dispatch({ _tag: "ReadFailed", detail: RequestQuota.exceeded(quota) })
-      return Effect.void
-    }
-    return Effect.flatMap(
-      Effect.ensuring(
-        this.settled,
-        Effect.sync(() => hold.release())
-      ),
-      next
-    )
   }
 
   /** Starts a request's response in a fiber of its own, unless the request is a violation. */
@@ -156,9 +142,11 @@ export class Control implements Connection, QueryRunner.Dependencies {
       return Effect.void
     }
     const pending = new PendingResponse(this, this.dependencies.limits)
-    this.pending = pending
-    const response = action._tag === "StartQuery" ? this.runQuery(body, pending) : pending.refuse
-    return Effect.forkIn(this.respond(body, response), this.dependencies.scope, forked)
+    const response =
+      action._tag === "StartQuery"
+        ? this.stoppable(this.respond(body, pending, this.runQuery(body, pending)))
+        : this.respond(body, pending, pending.refuse)
+    return Effect.forkIn(response, this.dependencies.scope, forked)
   }
 
   /** Steps the machine and performs its action, which starts no query. */
@@ -187,55 +175,90 @@ export class Control implements Connection, QueryRunner.Dependencies {
 
   private end(how: "flush" | "abort"): void {
     this.how = how
+    this.query?.interruptUnsafe()
+    this.announcing?.interruptUnsafe()
     this.dependencies.framed.stop()
   }
 
-  /** Closes the connection's ends, after the messages that are to be written still. */
+  /** Ends the response under way, and drops the socket unless all has been written. */
   close(exit: Exit.Exit<never, ControlError>): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      // The control was interrupted, or broke.
-      if (this.state._tag !== "Closed") {
-        this.dispatch(
-          Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
-            ? { _tag: "Stopped" }
-            : { _tag: "RunFailed", detail: String(Exit.isFailure(exit) ? Cause.squash(exit.cause) : exit) }
-        )
-      }
-      this.deadline.clear()
-      // On a stack of its own: the event that ends the connection may be in the middle of a write.
-      const written =
-        this.how === "flush" ? Effect.andThen(this.settled, this.writer.flushed) : Effect.yieldNow
-      return Effect.andThen(
-        written,
-        Effect.sync(() => {
-          if (this.how === "abort") this.writer.close()
-          this.pending?.break()
-        })
-      )
-    })
-  }
-
-  /** Answers one request. An embedder is told before and after, and the connection waits for that. */
-  private respond(body: Uint8Array, response: Effect.Effect<void>): Effect.Effect<void> {
-    const { publish } = this.dependencies
-    if (publish === undefined) return response
+    const isStopped = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+    // On a stack of its own: the event that ends the connection may be in the middle of a write.
     return Effect.andThen(
-      publish({ _tag: "Request", body }),
-      Effect.andThen(
-        response,
-        Effect.flatMap(this.told, (step) => Effect.map(publish(step), () => this.settle()))
-      )
+      Effect.yieldNow,
+      Effect.sync(() => {
+        // The control was interrupted, or broke.
+        if (this.state._tag !== "Closed") {
+          this.dispatch(
+            isStopped
+              ? { _tag: "Stopped" }
+              : { _tag: "RunFailed", detail: String(Exit.isFailure(exit) ? Cause.squash(exit.cause) : exit) }
+          )
+        }
+        this.deadline.clear()
+        if (isStopped || this.how === "abort") this.writer.close()
+        this.pending?.break()
+      })
     )
   }
 
+  /** Answers one request, when the response before it has been written. An embedder is told before and after. */
+  private respond(
+    body: Uint8Array,
+    pending: PendingResponse,
+    response: Effect.Effect<void>
+  ): Effect.Effect<void> {
+    const inTurn = Effect.suspend(() => {
+      this.pending = pending
+      const { publish } = this.dependencies
+      if (publish === undefined) return response
+      return Effect.andThen(
+        this.announce(publish({ _tag: "Request", body })),
+        Effect.andThen(
+          response,
+          Effect.flatMap(this.told, (step) => Effect.map(publish(step), () => this.settle()))
+        )
+      )
+    })
+    return this.pending === undefined ? inTurn : Effect.andThen(this.turn(body), inTurn)
+  }
+
+  /** Waits until the response before has been written to its end. */
+  private turn(body: Uint8Array): Effect.Effect<void> {
+    const { quota } = this.dependencies
+    const hold = new RequestQuota.Hold(quota)
+    if (!hold.resize(body.length)) {
+      this.dispatch({ _tag: "ReadFailed", detail: RequestQuota.exceeded(quota) })
+    }
+    return Effect.ensuring(
+      this.settled,
+      Effect.sync(() => hold.release())
+    )
+  }
+
+  /** The end of the connection waits for the events that it brings, but not for this one. */
+  private announce(published: Effect.Effect<void>): Effect.Effect<unknown> {
+    const fiber = Effect.forkIn(published, this.dependencies.scope, { startImmediately: true })
+    return Effect.flatMap(fiber, (announcing) => {
+      this.announcing = announcing
+      if (this.state._tag === "Closed") announcing.interruptUnsafe()
+      return Fiber.await(announcing)
+    })
+  }
+
   private runQuery(body: Uint8Array, pending: PendingResponse): Effect.Effect<void> {
+    return Effect.map(QueryRunner.run(this, body, pending), (outcome) => this.queryEnded(outcome, pending))
+  }
+
+  /** The query of this response can be stopped from now on, and its time counts from when the request arrived. */
+  private stoppable(response: Effect.Effect<void>): Effect.Effect<void> {
     return Effect.withFiber((fiber) => {
       const { framed, limits } = this.dependencies
       this.query = fiber
       this.queryStartedAt = framed.lastReadAt()
       this.queryTimeoutMillis = limits.queryTimeoutMillis
       this.expect("query", this.queryStartedAt + this.queryTimeoutMillis)
-      return Effect.map(QueryRunner.run(this, body, pending), (outcome) => this.queryEnded(outcome, pending))
+      return response
     })
   }
 
@@ -285,9 +308,16 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return this.state._tag === "Initialising" || this.state._tag === "Responding"
   }
 
+  /** Whether a request would be no violation. */
+  get takesRequest(): boolean {
+    return this.state._tag === "Ready"
+  }
+
   get isReplying(): boolean {
     return this.state._tag === "Replying"
   }
+
+  readonly hasMore = ({ response }: PendingResponse): boolean => Machine.hasMore(this.state, response)
 
   take(pending: PendingResponse, now: number): ReadonlyArray<Message.Message> {
     const [state, messages] = Machine.take(
@@ -333,9 +363,12 @@ export class Control implements Connection, QueryRunner.Dependencies {
 
   over(pending: PendingResponse, outcome: Outcome): void {
     const step = this.stepOf(outcome, pending)
-    if (this.dependencies.publish === undefined) return this.settle()
-    this.lastStep = step
-    this.tell?.()
+    if (this.dependencies.publish === undefined) {
+      this.settle()
+    } else {
+      this.lastStep = step
+      this.tell?.()
+    }
   }
 
   /** Waits until the response is over. */

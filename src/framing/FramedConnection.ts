@@ -83,6 +83,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   private readonly frameTimeoutMillis: number
   private deadline: Timers.Deadline | undefined
   private isReading = false
+  private isPaused = false
   private held: Batch<In> | undefined
   private end: Exit.Exit<never, ReadError<E> | Cause.Done> | undefined
   private waiter: ((next: Next<In, ReadError<E>>) => void) | undefined
@@ -120,13 +121,23 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
 
   private readonly leave = Effect.sync(() => {
     this.waiter = undefined
-    this.transport.pause()
+    this.pause()
   })
 
   private read(): void {
-    if (this.isReading) return this.transport.resume()
-    this.isReading = true
-    this.transport.read(this)
+    if (this.isPaused) {
+      this.isPaused = false
+      this.transport.resume()
+    } else if (!this.isReading) {
+      this.isReading = true
+      this.transport.read(this)
+    }
+  }
+
+  private pause(): void {
+    if (this.isPaused || !this.isReading) return
+    this.isPaused = true
+    this.transport.pause()
   }
 
   private ready(): Next<In, ReadError<E>> | undefined {
@@ -141,8 +152,9 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
     const ready = waiter === undefined ? undefined : this.ready()
     if (waiter === undefined || ready === undefined) return
     this.waiter = undefined
-    this.transport.pause()
     waiter(ready)
+    // A consumer that asks for more at once has the transport read on without a pause.
+    if (this.waiter === undefined) this.pause()
   }
 
   received(chunks: Transport.Chunks): void {
@@ -192,7 +204,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   stop(): void {
     // Messages that the consumer has not been given yet are dropped.
     this.held = undefined
-    this.transport.pause()
+    this.pause()
     this.finish(Exit.fail(Cause.Done()))
   }
 

@@ -101,6 +101,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   private readonly account: Account | undefined
   private deadline: Timers.Deadline | undefined
   private isReading = false
+  private isPaused = false
   private held: Batch<In> | undefined
   private end: Exit.Exit<never, ReadError<E> | Cause.Done> | undefined
   private waiter: ((next: Next<In, ReadError<E>>) => void) | undefined
@@ -139,18 +140,25 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
 
   private readonly leave = Effect.sync(() => {
     this.waiter = undefined
-    this.transport.pause()
+    this.pause()
   })
 
   private read(): void {
     // The time in which nobody wanted the message is not the peer's.
-    if (this.decoder.partial) this.began(this.timers.now())
-    if (this.isReading) {
+    if (this.isPaused && this.decoder.partial) this.began(this.timers.now())
+    if (this.isPaused) {
+      this.isPaused = false
       this.transport.resume()
-    } else {
+    } else if (!this.isReading) {
       this.isReading = true
       this.transport.read(this)
     }
+  }
+
+  private pause(): void {
+    if (this.isPaused || !this.isReading) return
+    this.isPaused = true
+    this.transport.pause()
   }
 
   private ready(): Next<In, ReadError<E>> | undefined {
@@ -165,8 +173,9 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
     const ready = waiter === undefined ? undefined : this.ready()
     if (waiter === undefined || ready === undefined) return
     this.waiter = undefined
-    this.transport.pause()
     waiter(ready)
+    // A consumer that asks for more at once has the transport read on without a pause.
+    if (this.waiter === undefined) this.pause()
   }
 
   received(chunks: Transport.Chunks): void {
@@ -224,7 +233,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   stop(): void {
     // Messages that the consumer has not been given yet are dropped.
     this.held = undefined
-    this.transport.pause()
+    this.pause()
     this.finish(Exit.fail(Cause.Done()))
   }
 

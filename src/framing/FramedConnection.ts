@@ -158,7 +158,10 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   }
 
   received(chunks: Transport.Chunks): void {
-    if (this.end !== undefined) return chunks.forEach(Chunk.release)
+    if (this.end !== undefined) {
+      chunks.forEach(Chunk.release)
+      return
+    }
     this.lastAt = this.timers.now()
     const messages: Array<In> = []
     const before = this.decoder.partial

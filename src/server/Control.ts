@@ -5,18 +5,18 @@
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { AcceptedQuery, Engine } from "../engine/QueryEngine.ts"
-import * as FramedConnection from "../framing/FramedConnection.ts"
-import * as Writer from "../framing/Writer.ts"
+import type * as FramedConnection from "../framing/FramedConnection.ts"
+import type * as Writer from "../framing/Writer.ts"
 import type * as Timers from "../loop/Timers.ts"
 import * as Message from "../protocol/Message.ts"
 import * as Machine from "../protocol/ServerMachine.ts"
 import type { Step } from "./ConnectionEvents.ts"
+import * as ControlEvent from "./ControlEvent.ts"
 import * as LocalReply from "./LocalReply.ts"
 import { type Connection, type Outcome, PendingResponse } from "./PendingResponse.ts"
 import type * as QueryLimit from "./QueryLimit.ts"
@@ -91,7 +91,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
       Stream.runForEachArray(this.dependencies.framed.messages, (batch) => this.receive(batch, 0)),
       {
         onSuccess: () => this.fail({ _tag: "PeerClosed" }),
-        onFailure: (cause) => this.fail(inputEnd(cause))
+        onFailure: (cause) => this.fail(ControlEvent.inputEnd(cause))
       }
     )
   }
@@ -125,14 +125,14 @@ export class Control implements Connection, QueryRunner.Dependencies {
               Effect.suspend(() => this.receive(batch, at + 1))
             )
       }
-      this.dispatch(eventOf(message))
+      this.dispatch(ControlEvent.ofMessage(message))
     }
     return Effect.void
   }
 
   /** Starts a request's response in a fiber of its own, unless the request is a violation. */
   private request({ body, skipped }: Message.Message): Effect.Effect<unknown> {
-    const action = this.step(skipped === undefined ? request : tooLarge)
+    const action = this.step(skipped === undefined ? ControlEvent.request : ControlEvent.tooLarge)
     if (action._tag !== "StartQuery" && action._tag !== "Refuse") {
       this.perform(action)
       return Effect.void
@@ -177,19 +177,15 @@ export class Control implements Connection, QueryRunner.Dependencies {
   }
 
   /** Ends the response under way, and drops the socket unless all has been written. */
-  close(exit: Exit.Exit<never, ControlError>): Effect.Effect<void> {
-    const isStopped = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+  close(cause: Cause.Cause<ControlError>): Effect.Effect<void> {
+    const isStopped = Cause.hasInterruptsOnly(cause)
     // On a stack of its own: the event that ends the connection may be in the middle of a write.
     return Effect.andThen(
       Effect.yieldNow,
       Effect.sync(() => {
         // The control was interrupted, or broke.
         if (this.state._tag !== "Closed") {
-          this.dispatch(
-            isStopped
-              ? { _tag: "Stopped" }
-              : { _tag: "RunFailed", detail: String(Exit.isFailure(exit) ? Cause.squash(exit.cause) : exit) }
-          )
+          this.dispatch(isStopped ? ControlEvent.stopped : ControlEvent.runFailed(cause))
         }
         this.deadline.clear()
         if (isStopped || this.how === "abort") this.writer.close()
@@ -275,7 +271,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
         pending.end(outcome)
     }
     if (this.state._tag === "Closed") pending.break()
-    else this.dispatch(queryEnded)
+    else this.dispatch(ControlEvent.queryEnded)
   }
 
   private get isRunning(): boolean {
@@ -314,13 +310,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
   }
 
   writeFailed(cause: Cause.Cause<Writer.Failure>): void {
-    if (Cause.hasInterruptsOnly(cause)) return
-    const error = Cause.findErrorOption(cause)
-    this.dispatch(
-      error._tag === "Some"
-        ? { _tag: "WriteFailed", detail: Writer.describe(error.value) }
-        : { _tag: "RunFailed", detail: String(Cause.squash(cause)) }
-    )
+    if (!Cause.hasInterruptsOnly(cause)) this.dispatch(ControlEvent.writeFailed(cause))
   }
 
   /** Ends the connection if a fiber of it fails to write. */
@@ -353,6 +343,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
   /** The connection takes the next request. */
   private settle(): void {
     this.pending = undefined
+    this.announcing = undefined
     const { settledWaiter } = this
     this.settledWaiter = undefined
     settledWaiter?.()
@@ -412,30 +403,5 @@ export class Control implements Connection, QueryRunner.Dependencies {
       cancelled: this.cancels,
       reason: this.error.reason
     }
-  }
-}
-
-const request: Machine.Event = { _tag: "Request" }
-const tooLarge: Machine.Event = { _tag: "TooLarge" }
-const cancel: Machine.Event = { _tag: "Cancel" }
-const queryEnded: Machine.Event = { _tag: "QueryEnded" }
-
-const eventOf = ({ type }: Message.Message): Machine.Event =>
-  type === Message.Type.Cancel
-    ? cancel
-    : { _tag: "Unexpected", detail: `${Message.name(type)} from a client` }
-
-const inputEnd = (cause: Cause.Cause<FramedConnection.ReadError<Message.FrameError>>): Machine.Event => {
-  const error = Cause.findErrorOption(cause)
-  if (error._tag === "None") return { _tag: "RunFailed", detail: String(Cause.squash(cause)) }
-  switch (error.value._tag) {
-    case "FrameTimeout":
-      return { _tag: "RequestExpired" }
-    case "SocketError":
-      return { _tag: "ReadFailed", detail: FramedConnection.describe(error.value) }
-    case "FrameError":
-      return error.value.reason._tag === "EndInsideFrame"
-        ? { _tag: "ReadFailed", detail: error.value.message }
-        : { _tag: "Malformed", detail: error.value.message }
   }
 }

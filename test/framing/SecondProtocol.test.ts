@@ -57,7 +57,9 @@ describe("another protocol", () => {
       const accepted = Effect.callback<Net.Socket>((resume) => {
         server.once("connection", (socket) => resume(Effect.succeed(socket)))
       })
-      yield* Effect.forkScoped(Effect.flatMap(Effect.flatMap(accepted, Tcp.fromSocket), shout))
+      yield* Effect.forkScoped(Effect.flatMap(Effect.flatMap(accepted, Tcp.fromSocket), shout), {
+        startImmediately: true
+      })
       yield* Effect.callback<void>((resume) => {
         server.listen(0, "127.0.0.1", () => resume(Effect.void))
       })

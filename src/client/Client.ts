@@ -24,6 +24,8 @@ import * as Service from "./ClientService.ts"
 import { Requests } from "./Requests.ts"
 import { defaults, type Settings } from "./Settings.ts"
 
+export { defaults, type Settings } from "./Settings.ts"
+
 /** An accepted request: the payload of the accept, and the result as it comes. */
 export interface Response {
   readonly payload: Uint8Array

@@ -27,6 +27,8 @@ import type { Exchange } from "./Exchange.ts"
 import { Requests, type Supply } from "./Requests.ts"
 import { type PoolSettings, poolDefaults } from "./Settings.ts"
 
+export { type PoolSettings, poolDefaults } from "./Settings.ts"
+
 /**
  * Makes a client over sockets that `connect` makes, one when a request finds no connection that is free. The scope
  * owns them all: closing it breaks off what is in flight. `server` is what errors call the other end.

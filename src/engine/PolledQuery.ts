@@ -10,7 +10,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
-import { QueryEngine, QueryFailed, QueryInitError, QueryRejected } from "./QueryEngine.ts"
+import { type Engine, QueryEngine, QueryFailed, QueryInitError, QueryRejected } from "./QueryEngine.ts"
 
 /**
  * What a step of a query came to.
@@ -82,7 +82,7 @@ const chunks = (query: PolledQuery, options: Options): Stream.Stream<Uint8Array,
 }
 
 /** The engine that answers each request with a query of its own. */
-export const makeEngine = (make: () => PolledQuery, options: Options = {}): QueryEngine["Service"] =>
+export const makeEngine = (make: () => PolledQuery, options: Options = {}): Engine =>
   QueryEngine.of({
     init: Effect.fnUntraced(function* (request) {
       const query = yield* Effect.acquireRelease(Effect.sync(make), (query) => Effect.sync(() => query.end()))

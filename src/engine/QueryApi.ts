@@ -17,7 +17,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
-import { type AcceptedQuery, QueryEngine, QueryFailed, QueryRejected } from "./QueryEngine.ts"
+import { type AcceptedQuery, type Engine, QueryEngine, QueryFailed, QueryRejected } from "./QueryEngine.ts"
 
 /** The result formats of the API, as media types. */
 export const Format = Schema.Literals([
@@ -156,7 +156,7 @@ export interface QueryResult {
 export const makeEngine = (options: {
   readonly formats: ReadonlyArray<Format>
   readonly run: (request: ResolvedRequest) => Effect.Effect<QueryResult, QueryError, Scope.Scope>
-}): QueryEngine["Service"] => {
+}): Engine => {
   const formats = new Set(options.formats)
 
   const answer = (request: ResolvedRequest): Effect.Effect<QueryResult, QueryError, Scope.Scope> =>

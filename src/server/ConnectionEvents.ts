@@ -5,6 +5,15 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { ControlStatistics, HeartbeatStatistics, QueryRunnerStatistics } from "./Statistics.ts"
 
+export type {
+  ControlReason,
+  ControlStatistics,
+  HeartbeatReason,
+  HeartbeatStatistics,
+  QueryRunnerReason,
+  QueryRunnerStatistics
+} from "./Statistics.ts"
+
 /** The two ends of a connection, as text. */
 export interface ConnectionInfo {
   /** Counts the connections of a server, from 1. */

@@ -17,20 +17,20 @@ import * as Connections from "./Connections.ts"
 import * as FileLimit from "./FileLimit.ts"
 import * as ServerConfig from "./ServerConfig.ts"
 
-/**
- * A running server.
- */
-export class Server extends Context.Service<
-  Server,
-  {
-    /** Where it listens, with the ports that the system chose, in the order of the configuration. */
-    readonly addresses: ReadonlyArray<Address.Address>
-    /** How many connections are open. */
-    readonly connections: Effect.Effect<number>
-    /** Stops waiting for responses, if the server is stopping or when it does. */
-    readonly stopNow: Effect.Effect<void>
-  }
->()("dataconn/server/Server") {}
+export { ListenError } from "../net/Listener.ts"
+
+/** A running server. */
+export interface ServerService {
+  /** Where it listens, with the ports that the system chose, in the order of the configuration. */
+  readonly addresses: ReadonlyArray<Address.Address>
+  /** How many connections are open. */
+  readonly connections: Effect.Effect<number>
+  /** Stops waiting for responses, if the server is stopping or when it does. */
+  readonly stopNow: Effect.Effect<void>
+}
+
+/** The service of a running server; see {@link ServerService}. */
+export class Server extends Context.Service<Server, ServerService>()("dataconn/server/Server") {}
 
 /** See `Admission.Limits`. */
 const maxRefusals = 64
@@ -47,11 +47,7 @@ const maxRefusals = 64
  */
 export const make = Effect.fnUntraced(function* (
   options: ServerConfig.Options = {}
-): Effect.fn.Return<
-  Server["Service"],
-  Listener.ListenError | Address.AddressError,
-  QueryEngine | Scope.Scope
-> {
+): Effect.fn.Return<ServerService, Listener.ListenError | Address.AddressError, QueryEngine | Scope.Scope> {
   const config = ServerConfig.make(options)
   const connections = yield* Connections.make({ ...config, maxRefusals })
   const spawner = yield* Spawner.make

@@ -10,6 +10,8 @@ import * as Address from "../net/Address.ts"
 import * as Setting from "./Setting.ts"
 import * as Settings from "./Settings.ts"
 
+export type { Setting, Table, Values } from "./Setting.ts"
+
 /**
  * The settings by name. A name is spelt `heartbeatInterval` in a file, `DATACONN_HEARTBEAT_INTERVAL` in the
  * environment and `--heartbeat-interval` as a flag.

@@ -11,7 +11,13 @@ import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import { QueryEngine, QueryFailed, QueryInitError, QueryRejected } from "../engine/QueryEngine.ts"
+import {
+  type Engine,
+  QueryEngine,
+  QueryFailed,
+  QueryInitError,
+  QueryRejected
+} from "../engine/QueryEngine.ts"
 
 /**
  * What a query does next.
@@ -34,7 +40,7 @@ const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
 export interface StepEngine {
-  readonly engine: QueryEngine["Service"]
+  readonly engine: Engine
   /** Releases steps, at most 1024 ahead of the queries. A query waits for each of its steps. */
   readonly step: (...steps: ReadonlyArray<Step>) => Effect.Effect<void>
   /** Takes back the steps that no query has got to. */

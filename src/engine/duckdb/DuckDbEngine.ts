@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as QueryApi from "../QueryApi.ts"
-import { QueryEngine } from "../QueryEngine.ts"
+import { type Engine, QueryEngine } from "../QueryEngine.ts"
 import * as Database from "./Database.ts"
 import * as Failure from "./Failure.ts"
 import * as ResultFormat from "./ResultFormat.ts"
@@ -46,7 +46,7 @@ const run = (
 /** As {@link layer}, as an effect. */
 export const make = Effect.fnUntraced(function* (
   options: Database.DuckDbOptions
-): Effect.fn.Return<QueryEngine["Service"], Failure.DuckDbError, Scope.Scope> {
+): Effect.fn.Return<Engine, Failure.DuckDbError, Scope.Scope> {
   const instance = yield* Database.open(options)
   const staging = yield* Staging.open
   return QueryApi.makeEngine({

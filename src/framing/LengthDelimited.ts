@@ -20,11 +20,17 @@ import type { Codec, Decoder } from "./Codec.ts"
 
 /**
  * What the value of the length field counts: the body, the type and the body, or the whole frame.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export const LengthCounts = Schema.Literals(["body", "typeAndBody", "frame"])
 
 /**
  * What the value of the length field counts: the body, the type and the body, or the whole frame.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export type LengthCounts = typeof LengthCounts.Type
 
@@ -35,6 +41,9 @@ export type LengthCounts = typeof LengthCounts.Type
  *
  * `fieldWidth` is the width of the length field in bytes. `typeBytes` is the number of bytes between the length field
  * and the body; they belong to the header.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export interface Layout {
   readonly fieldWidth: 1 | 2 | 3 | 4 | 8
@@ -50,6 +59,9 @@ export interface Layout {
  *
  * The body of a decoded frame may be a view of the chunk it arrived in, and is owned if that is (`Chunk`). `skipped`
  * is the size in bytes of a frame whose body was not stored ({@link Options}).
+ *
+ * @category models
+ * @since 0.1.0
  */
 export interface Frame {
   readonly type: number
@@ -63,6 +75,9 @@ export interface Frame {
  * **Details**
  *
  * `maxFrameSize` is in bytes, header included. Lengths above `Number.MAX_SAFE_INTEGER` are too large whatever it says.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export interface Options<E = LengthDelimitedError> extends Layout {
   readonly maxFrameSize: number
@@ -87,6 +102,9 @@ export interface Options<E = LengthDelimitedError> extends Layout {
 
 /**
  * `maxFrameSize` is so small that not even a header fits. Arises with the first byte received.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class MaxSizeTooShortForHeader extends Schema.TaggedError<MaxSizeTooShortForHeader>()(
   "MaxSizeTooShortForHeader",
@@ -100,6 +118,9 @@ export class MaxSizeTooShortForHeader extends Schema.TaggedError<MaxSizeTooShort
 /**
  * A header announces a frame larger than `maxFrameSize`. `frameSize` counts the header; above
  * `Number.MAX_SAFE_INTEGER` it is rounded.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class MaxSizeTooShortForPayload extends Schema.TaggedError<MaxSizeTooShortForPayload>()(
   "MaxSizeTooShortForPayload",
@@ -115,6 +136,9 @@ export class MaxSizeTooShortForPayload extends Schema.TaggedError<MaxSizeTooShor
 
 /**
  * The length is smaller than what it must count at least.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class LengthTooShort extends Schema.TaggedError<LengthTooShort>()("LengthTooShort", {
   length: Schema.Finite,
@@ -132,6 +156,9 @@ export class LengthTooShort extends Schema.TaggedError<LengthTooShort>()("Length
 /**
  * The input ended inside a frame. `received` is the number of bytes of that frame that arrived, header
  * included; `expected` is the size of the whole frame, known once its header is complete.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class EndInsideFrame extends Schema.TaggedError<EndInsideFrame>()("EndInsideFrame", {
   received: Schema.Finite,
@@ -146,6 +173,9 @@ export class EndInsideFrame extends Schema.TaggedError<EndInsideFrame>()("EndIns
 
 /**
  * Schema of every reason for which a decoder fails by itself.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export const LengthDelimitedError = Schema.Union([
   MaxSizeTooShortForHeader,
@@ -156,11 +186,17 @@ export const LengthDelimitedError = Schema.Union([
 
 /**
  * Every reason for which a decoder fails by itself.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export type LengthDelimitedError = typeof LengthDelimitedError.Type
 
 /**
  * Size of a header in bytes.
+ *
+ * @category encoding
+ * @since 0.1.0
  */
 export const headerSize = (layout: Layout): number => layout.fieldWidth + layout.typeBytes
 
@@ -198,6 +234,9 @@ const readLength = (layout: Layout, bytes: Uint8Array, offset: number): number =
  *
  * Throws a `RangeError` if the length does not fit `fieldWidth` or the header does not fit the target: both
  * are programming errors. The receiver's `maxFrameSize` is not known here.
+ *
+ * @category encoding
+ * @since 0.1.0
  */
 export const encodeHeaderInto = (
   layout: Layout,
@@ -230,6 +269,9 @@ export const encodeHeaderInto = (
 
 /**
  * A header in a buffer of its own. Throws as {@link encodeHeaderInto} does.
+ *
+ * @category encoding
+ * @since 0.1.0
  */
 export const encodeHeader = (layout: Layout, type: number, bodyLength: number): Uint8Array => {
   const header = new Uint8Array(headerSize(layout))
@@ -245,11 +287,19 @@ const maxLength = (width: number): number => maxLengths[width] ?? 0
 
 /**
  * A decoder at the start of an input. Throws a `RangeError` that names the option whose value it cannot be.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const makeDecoder = (options: PlainOptions): Decoder<Frame, LengthDelimitedError> =>
   new FrameDecoder({ ...checked(options), toError: identity })
 
-/** The options of a decoder that fails with its own reasons. */
+/**
+ * The options of a decoder that fails with its own reasons.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export type PlainOptions = Omit<Options<LengthDelimitedError>, "toError">
 
 const widths: ReadonlyArray<number> = [1, 2, 3, 4, 8]
@@ -482,6 +532,9 @@ const inlineBodySize = 2048
 /**
  * Frames laid out for one gather write: small ones are copied into a contiguous buffer, large bodies stay where they
  * are, and those of one type and length share their header. Throws as {@link encodeHeaderInto} does.
+ *
+ * @category encoding
+ * @since 0.1.0
  */
 export const layOut = (
   layout: Layout,
@@ -518,13 +571,23 @@ export const layOut = (
   return parts as unknown as NonEmptyReadonlyArray<Uint8Array>
 }
 
-/** The codec of frames. Throws a `RangeError` that names the option whose value it cannot be. */
+/**
+ * The codec of frames. Throws a `RangeError` that names the option whose value it cannot be.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const codec = (options: PlainOptions): Codec<Frame, Frame, LengthDelimitedError> => ({
   makeDecoder: decoders({ ...options, toError: identity }),
   layOut: (frames) => layOut(options, frames)
 })
 
-/** Makes decoders that fail with errors of one's own. Throws as {@link codec} does. */
+/**
+ * Makes decoders that fail with errors of one's own. Throws as {@link codec} does.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const decoders = <E>(options: Options<E>): (() => Decoder<Frame, E>) => {
   checked(options)
   return () => new FrameDecoder(options)

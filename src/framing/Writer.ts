@@ -16,7 +16,12 @@ import { type Scheduler, type Task, TurnScheduler } from "../loop/TurnScheduler.
 import type * as Transport from "../net/Transport.ts"
 import type { Codec } from "./Codec.ts"
 
-/** The peer took no byte for `writeTimeout`; the socket has been destroyed. */
+/**
+ * The peer took no byte for `writeTimeout`; the socket has been destroyed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeout", {
   writeTimeoutMillis: Schema.Finite
 }) {
@@ -25,10 +30,20 @@ export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeo
   }
 }
 
-/** Why a write fails. After it the connection is of no more use. */
+/**
+ * Why a write fails. After it the connection is of no more use.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export type Failure = Socket.SocketError | WriteTimeout
 
-/** A failure in the words of the system, where it has any. */
+/**
+ * A failure in the words of the system, where it has any.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
 export const describe = (error: Failure): string => {
   if (error._tag === "WriteTimeout") return error.message
   const { reason } = error
@@ -44,6 +59,12 @@ const firstMessage = (error: Error): string => {
   return messages.join("; ")
 }
 
+/**
+ * Settings of a writer.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Options {
   /** How long the peer may take no byte while a write is under way, in milliseconds; may be `Infinity`. */
   readonly writeTimeoutMillis: number
@@ -65,6 +86,9 @@ export interface Options {
  * **Gotchas**
  *
  * `take` must not lead to another write on its own stack: this one has not begun yet.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export interface Submission<Out> {
   readonly take: (now: number) => ReadonlyArray<Out>
@@ -73,6 +97,12 @@ export interface Submission<Out> {
   readonly urgent?: boolean | undefined
 }
 
+/**
+ * The one writer of a connection: writes messages in the order in which they are submitted.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Writer<Out> {
   /**
    * Writes messages one behind the other and waits until the socket has taken them; see {@link Submission}.
@@ -121,7 +151,12 @@ const cut = (parts: Transport.Chunks, size: number): readonly [Transport.Chunks,
   return [first, rest] as unknown as readonly [Transport.Chunks, Transport.Chunks]
 }
 
-/** Makes the writer of a transport. */
+/**
+ * Makes the writer of a transport.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const make = <Out>(
   transport: Transport.Transport,
   codec: Pick<Codec<never, Out, unknown>, "layOut">,

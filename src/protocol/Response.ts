@@ -6,12 +6,23 @@
  */
 import * as Message from "./Message.ts"
 
-/** How a response ends when its query has ended by itself. */
+/**
+ * How a response ends when its query has ended by itself.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type End =
   | { readonly _tag: "Complete" }
   | { readonly _tag: "Failed"; readonly payload: Uint8Array }
   | { readonly _tag: "Rejected"; readonly payload: Uint8Array }
 
+/**
+ * How much a response holds and hands out.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Limits {
   /** Largest body of a chunk message, in bytes. */
   readonly chunkSize: number
@@ -38,6 +49,12 @@ const none: ReadonlyArray<Uint8Array> = []
 // The header counts too: most of the cost of many small chunks is theirs.
 const size = (chunk: Uint8Array): number => Message.headerSize + chunk.length
 
+/**
+ * A response between the engine that fills it and the writer that empties it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export class Response {
   private readonly limits: Limits
   private accept: Uint8Array | undefined

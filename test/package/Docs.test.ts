@@ -82,7 +82,9 @@ describe("the docs", () => {
       assert.isAbove(all.length + namespaces(module).length, 0)
       const wrong = all.filter(
         ({ doc }) =>
-          !/^ ?\* \w/m.test(doc) || !/^ \* @category \w/m.test(doc) || !/^ \* @since \d+\.\d+\.\d+$/m.test(doc)
+          !/^ \* [^@\s]/.test(doc) ||
+          !/^ \* @category \w/m.test(doc) ||
+          !/^ \* @since \d+\.\d+\.\d+$/m.test(doc)
       )
       assert.deepStrictEqual(
         wrong.map(({ name }) => name),

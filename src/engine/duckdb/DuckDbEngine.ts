@@ -43,7 +43,12 @@ const run = (
     }
   })
 
-/** As {@link layer}, as an effect. */
+/**
+ * As {@link layer}, as an effect.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const make = Effect.fnUntraced(function* (
   options: Database.DuckDbOptions
 ): Effect.fn.Return<Engine, Failure.DuckDbError, Scope.Scope> {
@@ -81,6 +86,9 @@ export const make = Effect.fnUntraced(function* (
  *
  * A single call of a function on one huge value (`list_sort` of millions) cannot be interrupted. After 10 s
  * the cancellation goes ahead without it, and its connection closes when it ends.
+ *
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = (options: Database.DuckDbOptions): Layer.Layer<QueryEngine, Failure.DuckDbError> =>
   Layer.effect(QueryEngine, make(options))

@@ -222,8 +222,8 @@ export interface QueryResult {
  * to ask for one of `formats`. Its failure is sent as the reject message, so it must have run nothing by
  * then; a failure of the chunks is sent as the error message.
  *
- * The request's `timeoutMs` covers `run` too. A reject cannot say `timeout` (PROTOCOL.md §3), so a `run` that
- * takes too long is accepted, without columns, and fails at its first chunk.
+ * The request's `timeoutMs` covers `run` too. A reject would say that nothing was run (PROTOCOL.md §3), so a `run` that
+ * takes too long is accepted, without columns, and fails with `timeout` at its first chunk.
  *
  * A request with a `traceparent` runs in a span `dataconn.query` below it, which ends with the query.
  *

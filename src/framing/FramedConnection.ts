@@ -17,7 +17,12 @@ import * as Limit from "../settings/Limit.ts"
 import type { Codec, Decoder } from "./Codec.ts"
 import * as Writer from "./Writer.ts"
 
-/** A message began to arrive and was not complete within `frameTimeout`. */
+/**
+ * A message began to arrive and was not complete within `frameTimeout`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class FrameTimeout extends Schema.TaggedError<FrameTimeout>()("FrameTimeout", {
   frameTimeoutMillis: Schema.Finite
 }) {
@@ -26,6 +31,12 @@ export class FrameTimeout extends Schema.TaggedError<FrameTimeout>()("FrameTimeo
   }
 }
 
+/**
+ * Settings of a framed connection.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Options extends Writer.Options {
   /**
    * How long a message may take to arrive, from its first byte to its last, in milliseconds. Default `Infinity`. Time
@@ -36,25 +47,51 @@ export interface Options extends Writer.Options {
   readonly account?: Account | undefined
 }
 
-/** What a connection has of an account of bytes. */
+/**
+ * What a connection has of an account of bytes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Account {
   /** Holds this many bytes from now on. False if there is no room for them. */
   readonly resize: (bytes: number) => boolean
 }
 
-/** The memory that a message takes which is not complete would exceed its account. */
+/**
+ * The memory that a message takes which is not complete would exceed its account.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class BufferLimit extends Schema.TaggedError<BufferLimit>()("BufferLimit", {}) {
   override get message() {
     return "A message would hold more memory than is left for messages that are not complete"
   }
 }
 
-/** The messages that one read completed. */
+/**
+ * The messages that one read completed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Batch<In> = Arr.NonEmptyReadonlyArray<In>
 
-/** Why nothing more is read: the decoder or the socket failed, or a message came too slowly or took too much memory. */
+/**
+ * Why nothing more is read: the decoder or the socket failed, or a message came too slowly or took too much memory.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export type ReadError<E> = E | Socket.SocketError | FrameTimeout | BufferLimit
 
+/**
+ * A connection of a protocol: reads messages of type `In` and writes those of type `Out`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface FramedConnection<In, Out, E> {
   /**
    * The messages that arrive, in batches: the messages that one read completed.
@@ -76,7 +113,12 @@ export interface FramedConnection<In, Out, E> {
   readonly buffered: () => number
 }
 
-/** Speaks the protocol of a codec over a transport, from now on. The scope owns its timers, unless they are shared. */
+/**
+ * Speaks the protocol of a codec over a transport, from now on. The scope owns its timers, unless they are shared.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const make = <In, Out, E>(
   transport: Transport.Transport,
   codec: Codec<In, Out, E>,
@@ -254,7 +296,12 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
 const isCleanClose = (error: Socket.SocketError): boolean =>
   error.reason._tag === "SocketCloseError" && error.reason.code === 1000
 
-/** A failure to read in words. */
+/**
+ * A failure to read in words.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
 export const describe = (error: ReadError<{ readonly message: string }>): string =>
   "_tag" in error && error._tag === "SocketError"
     ? Writer.describe(error as Socket.SocketError)

@@ -22,6 +22,12 @@ import { limits, type Settings } from "./Settings.ts"
 import type { Shutdown } from "./Shutdown.ts"
 import type { ControlStatistics, HeartbeatStatistics } from "./Statistics.ts"
 
+/**
+ * Settings of a connection, and what it shares with the others of its server.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Options {
   /** Asked for once, when an embedder is told of the connection. */
   readonly info: () => ConnectionInfo
@@ -39,6 +45,9 @@ export interface Options {
 /**
  * Serves a connection until it ends, for whatever reason; the statistics say which. Never fails. Interruption aborts
  * the running query and drops the socket.
+ *
+ * @category serving
+ * @since 0.1.0
  */
 export const serve = (
   open: Transport.Open,

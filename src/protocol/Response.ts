@@ -71,7 +71,9 @@ export class Response {
 
   /** Whether there is something to hand out. */
   get hasMore(): boolean {
-    return this.chunks.length > 0 || (this.ending !== undefined && !this.finished)
+    return (
+      this.accept !== undefined || this.chunks.length > 0 || (this.ending !== undefined && !this.finished)
+    )
   }
 
   /** Whether as much is held as may be taken from the engine ahead of the socket. */

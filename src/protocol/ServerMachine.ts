@@ -332,6 +332,20 @@ const awaitingReply = (state: In<"Stopping" | "Replying">, event: Rest): Step =>
   }
 }
 
+/** Whether {@link take} gives something. A query that is being stopped has no say any more. */
+export const hasMore = (state: State, response: Response): boolean => {
+  switch (state._tag) {
+    case "Initialising":
+    case "Responding":
+    case "Ending":
+      return response.hasMore
+    case "Replying":
+      return true
+    default:
+      return false
+  }
+}
+
 /** The messages that are written next, and the state while they are. */
 export type Taken = readonly [State, ReadonlyArray<Message.Message>]
 

@@ -263,6 +263,10 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return this.state._tag === "Replying"
   }
 
+  hasMore(pending: PendingResponse): boolean {
+    return Machine.hasMore(this.state, pending.response)
+  }
+
   take(pending: PendingResponse, now: number): ReadonlyArray<Message.Message> {
     const [state, messages] = Machine.take(
       this.state,

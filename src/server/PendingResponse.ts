@@ -15,6 +15,8 @@ export interface Connection {
   readonly writer: Writer.Writer<Message.Message>
   /** Whether a local reply is to be written, for which the client waits. */
   readonly isReplying: boolean
+  /** Whether there is something for the next write. */
+  readonly hasMore: (pending: PendingResponse) => boolean
   /** The messages of the next write, which precede all others from now on. */
   readonly take: (pending: PendingResponse, now: number) => ReadonlyArray<Message.Message>
   /** The response is over. */
@@ -125,7 +127,7 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     const defect = this.release(this.response.sent())
     if (defect !== undefined) this.connection.writeFailed(defect)
     if (this.terminal !== undefined) this.finish({ _tag: "Written", terminal: this.terminal })
-    else if (this.connection.isReplying || this.response.hasMore) this.connection.writer.submit(this)
+    else if (this.connection.hasMore(this)) this.connection.writer.submit(this)
     this.wake()
   }
 

@@ -71,8 +71,8 @@ export interface Scenario {
   readonly clients: ReadonlyArray<Client>
   readonly stop: Stop | undefined
   readonly preemption: number
-  readonly bytesPerTurn: number
-  readonly pieceSize: number
+  readonly quantum: number
+  readonly maxWriteSize: number
 }
 
 const query = (random: Random, id: number): Query => {
@@ -165,8 +165,8 @@ export const make = (random: Random): Scenario => ({
       }
     : undefined,
   preemption: random.pick([0, 0.01, 0.1, 0.3]),
-  bytesPerTurn: random.pick([1, 1000, 1024 * 1024]),
-  pieceSize: random.pick([7, 1000, 1024 * 1024])
+  quantum: random.pick([1, 1000, 1024 * 1024]),
+  maxWriteSize: random.pick([7, 1000, 1024 * 1024])
 })
 
 /** How many bytes the result of a query has, if all of it comes. */

@@ -197,7 +197,7 @@ export class ServerWatch {
     const messages = chunks.flatMap((chunk) => this.reader.push(chunk))
     const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
     if (!this.continues) this.begunAt = run.now
-    this.continues = bytes === scenario.pieceSize
+    this.continues = bytes === scenario.maxWriteSize
     for (const message of messages) if ("IF".includes(message.type)) this.chunk(message)
     // What comes after the socket was dropped reaches nobody.
     if (this.dropped) return
@@ -209,7 +209,7 @@ export class ServerWatch {
       if (message.type === "H") this.expect(silence >= this.earliest, `H after ${silence} ms`)
       if ("JFEK".includes(message.type)) this.terminal(message)
     }
-    this.expect(bytes <= scenario.pieceSize, `a write of ${bytes} bytes`)
+    this.expect(bytes <= scenario.maxWriteSize, `a write of ${bytes} bytes`)
     this.expect(this.continues || !this.reader.inside, "a write ends inside a frame")
   }
 

@@ -10,6 +10,7 @@ import {
   QueryInitError,
   QueryRejected
 } from "../../src/engine/QueryEngine.ts"
+import * as Chunk from "../../src/net/Chunk.ts"
 import type { Run } from "./Run.ts"
 import * as Scenario from "./Scenario.ts"
 
@@ -42,7 +43,7 @@ export const make = (scenario: Scenario.Scenario, run: Run): SimulatedEngine => 
   const fates = new Map<number, Fate>()
   const { batchSize, chunkSize, prefetchSize } = scenario.settings
   // A write that goes out in pieces has taken its frames, but the socket has not seen all of them yet.
-  const underWay = batchSize + chunkSize > scenario.pieceSize ? batchSize + chunkSize : 0
+  const underWay = batchSize + chunkSize > scenario.maxWriteSize ? batchSize + chunkSize : 0
   // The same of one that is preempted.
   const limit = scenario.preemption === 0 ? prefetchSize + underWay : Number.POSITIVE_INFINITY
   const init: QueryEngine["Service"]["init"] = (body) =>
@@ -93,13 +94,11 @@ const initialise = (
   Effect.andThen(
     pause(query.initDelay),
     Effect.suspend((): Effect.Effect<AcceptedQuery, QueryRejected | QueryInitError> => {
-      const emitted = new Set<Uint8Array>()
       switch (query.init) {
         case "accept":
           return Effect.succeed({
             payload: encoder.encode(Scenario.accept(query)),
-            chunks: Stream.concat(result(world, query, emitted), ending(query)),
-            release: release(world, query, emitted),
+            chunks: Stream.concat(result(world, query), ending(query)),
             timeout: query.timeout
           })
         case "reject":
@@ -116,8 +115,10 @@ const initialise = (
     })
   )
 
-const result = ({ fates, limit, run }: World, query: Scenario.Query, emitted: Set<Uint8Array>) =>
-  Stream.mapEffect(Stream.fromIterable(query.chunks), (chunk) =>
+const result = (world: World, query: Scenario.Query) => {
+  const { fates, limit, run } = world
+  const giveBack = release(world, query)
+  return Stream.mapEffect(Stream.fromIterable(query.chunks), (chunk) =>
     Effect.map(pause(chunk.delay), () => {
       const fate = fates.get(query.id) as Fate
       const from = fate.produced
@@ -129,16 +130,15 @@ const result = ({ fates, limit, run }: World, query: Scenario.Query, emitted: Se
       }
       fate.produced += chunk.size
       const bytes = Uint8Array.from({ length: chunk.size }, (_, i) => Scenario.byteAt(query, from + i))
-      emitted.add(bytes)
-      return bytes
+      return Chunk.owned(bytes, giveBack)
     })
   )
+}
 
 /** Makes garbage of the chunk, which shows on the wire if the server still needed it. */
-const release = ({ fates, run }: World, query: Scenario.Query, emitted: Set<Uint8Array>) => {
+const release = ({ fates, run }: World, query: Scenario.Query) => {
   const fate = fates.get(query.id) as Fate
   return (chunk: Uint8Array): void => {
-    if (!emitted.delete(chunk)) run.wrong("engine", `query ${query.id} is given back what it did not emit`)
     fate.released += chunk.length
     if (fate.released > fate.written) run.wrong("engine", `query ${query.id} is given back too much`)
     chunk.fill(0xff)

@@ -14,7 +14,7 @@ import { type ConnectionEvent, ConnectionEvents } from "../../src/server/Connect
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as Connections from "../../src/server/Connections.ts"
 import * as Transport from "../../src/net/Transport.ts"
-import { Budget, TurnBudget } from "../../src/loop/TurnScheduler.ts"
+import { Scheduler as Turns, TurnScheduler } from "../../src/loop/TurnScheduler.ts"
 import * as Network from "./Network.ts"
 import * as PackageClient from "./PackageClient.ts"
 import { Random } from "./Random.ts"
@@ -89,7 +89,7 @@ export const run = (seed: number, { order, without }: Variation = asItIs): Outco
     Context.add(Scheduler.Scheduler, scheduler),
     Context.add(Clock.Clock, clock),
     Context.add(Logger.CurrentLoggers, new Set<Logger.Logger<unknown, unknown>>()),
-    Context.add(TurnBudget, new Budget(scenario.bytesPerTurn, { pieceSize: scenario.pieceSize })),
+    Context.add(TurnScheduler, new Turns({ quantum: scenario.quantum, maxWriteSize: scenario.maxWriteSize })),
     Context.add(QueryEngine, engine),
     Context.add(ConnectionEvents, { publish: (event) => publish(guests, event) })
   )
@@ -196,7 +196,7 @@ const visit = Effect.fnUntraced(function* (
   const [near, far] = Network.connect({ random: network, clock, conditions: client.conditions })
   const guest = server.arrives(client, reference, watch)
   connections.accept({
-    transport: Transport.fromSocket(watch.tap(near.socket), { copies: true }),
+    transport: Transport.fromSocket(watch.tap(near.socket)),
     endpoints: (id) => {
       if (guests.has(id)) run.wrong("server", `has two connections ${id}`)
       guests.set(id, guest)

@@ -50,11 +50,13 @@ export const serve = (
     })
   )
 
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
 const live = Effect.fnUntraced(function* (
   open: Transport.Open,
   { refusing, settings, shutdown }: Options,
   publish: Publish,
-  restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  restore: Restore
 ): Effect.fn.Return<Ended, Socket.SocketError, QueryEngine | Scope.Scope> {
   const scope = yield* Effect.scope
   const all = limits(settings)
@@ -75,7 +77,7 @@ const live = Effect.fnUntraced(function* (
   if (shutdown !== undefined) yield* shutdown.join(control)
   yield* Effect.forkIn(control.guard(heartbeat.run), scope)
   const exit = yield* Effect.exit(restore(control.run))
-  yield* control.close(exit)
+  yield* control.close(exit, restore)
   return { control: control.statistics(), heartbeat: heartbeat.statistics(), detail: control.error.detail }
 })
 

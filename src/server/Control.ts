@@ -173,8 +173,14 @@ export class Control implements Connection, QueryRunner.Dependencies {
     this.dependencies.framed.stop()
   }
 
-  /** Closes the connection's ends, after the messages that are to be written still. */
-  close(exit: Exit.Exit<never, ControlError>): Effect.Effect<void> {
+  /**
+   * Closes the connection's ends, after the messages that are to be written still: `restore` makes that wait, and no
+   * more, interruptible.
+   */
+  close(
+    exit: Exit.Exit<never, ControlError>,
+    restore: (written: Effect.Effect<void>) => Effect.Effect<void>
+  ): Effect.Effect<void> {
     return Effect.suspend(() => {
       // The control was interrupted, or broke.
       if (this.state._tag !== "Closed") {
@@ -187,11 +193,10 @@ export class Control implements Connection, QueryRunner.Dependencies {
       this.deadline.clear()
       // On a stack of its own: the event that ends the connection may be in the middle of a write.
       const written =
-        this.how === "flush" ? Effect.andThen(this.settled, this.writer.flushed) : Effect.yieldNow
-      return Effect.andThen(
-        written,
+        this.how === "flush" ? Effect.exit(restore(this.written)) : Effect.as(Effect.yieldNow, Exit.void)
+      return Effect.flatMap(written, (exit) =>
         Effect.sync(() => {
-          if (this.how === "abort") this.writer.close()
+          if (this.how === "abort" || Exit.isFailure(exit)) this.writer.close()
           this.pending?.break()
         })
       )
@@ -304,7 +309,10 @@ export class Control implements Connection, QueryRunner.Dependencies {
 
   over(pending: PendingResponse, outcome: Outcome): void {
     const step = this.stepOf(outcome, pending)
-    if (this.dependencies.publish === undefined) return this.settle()
+    if (this.dependencies.publish === undefined) {
+      this.settle()
+      return
+    }
     this.lastStep = step
     this.tell?.()
   }
@@ -359,6 +367,11 @@ export class Control implements Connection, QueryRunner.Dependencies {
       this.settledWaiter = undefined
     })
   })
+
+  /** Waits until nothing is written any more. */
+  private get written(): Effect.Effect<void> {
+    return Effect.andThen(this.settled, this.writer.flushed)
+  }
 
   private expect(phase: Phase, at: number): void {
     this.phase = phase

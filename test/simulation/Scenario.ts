@@ -3,8 +3,9 @@
  * clients do, how bad the network is, what the server's limits are and when it stops. Times are in
  * milliseconds.
  */
-import * as Settings from "../../src/server/Settings.ts"
+
 import type * as Connections from "../../src/server/Connections.ts"
+import * as Settings from "../../src/server/Settings.ts"
 import type { Conditions } from "./Network.ts"
 import type { Random } from "./Random.ts"
 
@@ -75,6 +76,9 @@ export interface Scenario {
   readonly maxWriteSize: number
 }
 
+/** The largest chunk of an engine. */
+export const mostChunkBytes = 1500
+
 const query = (random: Random, id: number): Query => {
   const slow = random.chance(0.4)
   const large = random.chance(0.2)
@@ -87,7 +91,7 @@ const query = (random: Random, id: number): Query => {
       : random.pick(["reject", "reject", "failure", "defect", "interrupt", "silent"]),
     chunks: Array.from({ length: random.between(0, 8) }, () => ({
       delay: delay(),
-      size: large ? random.between(0, 1500) : random.between(0, 60)
+      size: large ? random.between(0, mostChunkBytes) : random.between(0, 60)
     })),
     ending: random.chance(0.7) ? "complete" : random.pick(["fail", "fail", "defect", "interrupt", "silent"]),
     finalizer: random.chance(0.3) ? random.between(0, 100) : 0,

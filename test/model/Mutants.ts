@@ -191,7 +191,6 @@ const serverMutants: ReadonlyArray<Mutant> = [
     write
   ]),
   server("forgets to stop the query of a cancel", busy, "Cancel", (given) => [given.step[0], none]),
-  server("does not say that K is to be written", "Ending", "Cancel", (given) => [given.step[0], none]),
   server("is ready as soon as a cancel comes", busy, "Cancel", () => [ready(false), stopQuery]),
   ...awaiting.flatMap((tag) => [
     server(`lets its own reply stand against a cancel in ${tag}`, tag, "Cancel", (given) =>
@@ -277,12 +276,6 @@ const serverMutants: ReadonlyArray<Mutant> = [
     { _tag: "Stopping", reply: { type: "Error", code: "shutting_down" }, refusing: "shutting_down" },
     stopQuery
   ]),
-  server(
-    "does not say that its reply to a late query is to be written",
-    "Ending",
-    "QueryExpired",
-    ({ step }) => [step[0], none]
-  ),
   server("forgets that it stops when the accept begins", "Initialising", "AcceptBegun", () => [
     { _tag: "Responding", refusing: undefined },
     none
@@ -327,9 +320,7 @@ const serverMutants: ReadonlyArray<Mutant> = [
     step[0],
     flush
   ]),
-  ...busy.map((state) =>
-    server(`ignores an engine that cannot initialise in ${state}`, state, "InitFailed", ignored)
-  ),
+  server("ignores an engine that cannot initialise", "Initialising", "InitFailed", ignored),
   server("closes for a query's limit between requests", "Ready", "QueryExpired", violation),
   server(
     "is open again after its end",
@@ -361,7 +352,7 @@ const isChunk = ({ type }: Message.Message): boolean => type === Message.Type.In
 const isTerminal = ({ type }: Message.Message): boolean => Message.isTerminal(type)
 
 const takeMutants: ReadonlyArray<Mutant> = [
-  ...unfinished.flatMap((tag) => [
+  ...(["Initialising", "Ending"] as const).flatMap((tag) => [
     taking(`forgets the accept in ${tag}`, tag, ([state, messages]) => [
       state,
       messages.filter((message) => !isAccept(message))

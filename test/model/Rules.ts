@@ -104,7 +104,7 @@ const pass = (draft: Draft, body: Uint8Array): void => {
 }
 
 /** How many bytes so many chunks of the engine have. */
-export const bytesOf = (chunks: number): number => (chunks * (chunks + 1)) / 2
+export const bytesOf = (chunks: number): number => (chunks * (chunks + 3)) / 2
 
 const end = (draft: Draft, letter: Letter, body: Uint8Array): void => {
   check(draft, draft.query === undefined, `${letter} before the query has ended`)

@@ -140,7 +140,7 @@ const addQuery = (steps: Steps, query: Query): void => {
     check(draft, ahead(draft) < bounds.prefetchSize, "The engine is asked for more than prefetchSize")
     const first = Rules.bytesOf(draft.offered++)
     draft.lent++
-    response.offer([Uint8Array.from({ length: draft.offered }, (_, at) => first + at)])
+    response.offer([Uint8Array.from({ length: draft.offered + 1 }, (_, at) => first + at)])
   }
 }
 
@@ -148,9 +148,9 @@ const nothing = new Uint8Array(0)
 
 /** How many bytes are held for the socket, headers included. */
 const ahead = ({ offered, passed }: Draft): number => {
-  let bytes = 0
-  for (let chunk = offered; Rules.bytesOf(chunk) > passed; chunk--) bytes += Message.headerSize + chunk
-  return bytes
+  let whole = 0
+  while (Rules.bytesOf(whole + 1) <= passed) whole++
+  return Message.headerSize * (offered - whole) + Rules.bytesOf(offered) - passed
 }
 
 const isRunning = ({ server }: Draft): boolean =>

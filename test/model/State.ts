@@ -29,7 +29,7 @@ export interface Bounds {
   readonly requests: number
   /** How many of them are longer than the server takes. */
   readonly long: number
-  /** Chunks that the engine has for each query: the first has one byte, the second two, and so on. */
+  /** Chunks that the engine has for each query: the first has two bytes, the second three, and so on. */
   readonly chunks: number
   /** The response's limits, in bytes. */
   readonly prefetchSize: number

@@ -12,6 +12,7 @@ import * as Worker from "./Worker.ts"
 
 const [where = "", seed = "", pace = ""] = process.argv.slice(2)
 const address = Result.getOrThrow(Address.parse(where))
+if (address._tag !== "Tcp") throw new Error(`not the address of a server: ${where}`)
 
 const input = createInterface({ input: process.stdin })
 // Whoever started it has gone, or wants it to go.

@@ -113,6 +113,7 @@ export class Response {
     const { chunks } = this
     this.accept = undefined
     this.chunks = []
+    this.offset = 0
     this.bytes = 0
     return chunks
   }

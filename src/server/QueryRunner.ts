@@ -71,6 +71,7 @@ class Query implements QueryLimit.Place {
   private readonly request: Uint8Array
   private readonly pending: PendingResponse
   private hasPlace = false
+  private hasTurn = false
   private called: (() => void) | undefined
 
   constructor(dependencies: Dependencies, request: Uint8Array, pending: PendingResponse) {
@@ -90,10 +91,12 @@ class Query implements QueryLimit.Place {
   }
 
   private readonly isCalled: Effect.Effect<void> = Effect.callback((resume) => {
-    this.called = () => resume(Effect.void)
+    if (this.hasTurn) resume(Effect.void)
+    else this.called = () => resume(Effect.void)
   })
 
   call(): void {
+    this.hasTurn = true
     this.called?.()
   }
 

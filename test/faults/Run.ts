@@ -69,7 +69,12 @@ export const run = Effect.fnUntraced(function* (
   const serving = yield* Connection.serve(Transport.fromSocket(wired), {
     info: () => Served.info,
     settings,
-    shutdown: { join: (joined) => Effect.sync(() => void (member = joined)) }
+    shutdown: {
+      join: (joined) =>
+        Effect.sync(() => {
+          member = joined
+        })
+    }
   }).pipe(
     Effect.provideService(QueryEngine, engine.engine),
     Effect.provideService(QueryLimit.QueryLimit, limit),

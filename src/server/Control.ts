@@ -99,10 +99,8 @@ export class Control implements Connection, QueryRunner.Dependencies {
   private fail(event: Machine.Event): Effect.Effect<never, ControlError> {
     return Effect.suspend(() => {
       this.dispatch(event)
-      return Effect.andThen(
-        this.how === "flush" ? Effect.andThen(this.settled, this.writer.flushed) : Effect.void,
-        Effect.fail(this.error)
-      )
+      const written = this.how === "flush" ? Effect.andThen(this.settled, this.writer.flushed) : Effect.void
+      return Effect.andThen(written, Effect.fail(this.error))
     })
   }
 
@@ -118,12 +116,8 @@ export class Control implements Connection, QueryRunner.Dependencies {
       const message = batch[at] as Message.Message
       if (message.type === Message.Type.Request) {
         const begun = this.request(message)
-        return at + 1 === batch.length
-          ? begun
-          : Effect.andThen(
-              begun,
-              Effect.suspend(() => this.receive(batch, at + 1))
-            )
+        if (at + 1 === batch.length) return begun
+        return Effect.flatMap(begun, () => this.receive(batch, at + 1))
       }
       this.dispatch(ControlEvent.ofMessage(message))
     }
@@ -204,12 +198,10 @@ export class Control implements Connection, QueryRunner.Dependencies {
       this.pending = pending
       const { publish } = this.dependencies
       if (publish === undefined) return response
+      const answered = Effect.andThen(response, Effect.flatMap(this.told, publish))
       return Effect.andThen(
         this.announce(publish({ _tag: "Request", body })),
-        Effect.andThen(
-          response,
-          Effect.flatMap(this.told, (step) => Effect.map(publish(step), () => this.settle()))
-        )
+        Effect.map(answered, () => this.settle())
       )
     })
     return this.pending === undefined ? inTurn : Effect.andThen(this.settled, inTurn)

@@ -49,7 +49,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 describe("the tarball", () => {
   it("holds the build, its source and what a reader needs, and nothing else", () => {
-    for (const path of ["package.json", "README.md", "LICENSE", "src/PROTOCOL.md", "src/index.ts"]) {
+    for (const path of ["package.json", "README.md", "LICENSE", "src/protocol/PROTOCOL.md", "src/index.ts"]) {
       assert.include(files, path)
     }
     const others = files.filter((path) => !/^(dist|src)\/|^(package\.json|README\.md|LICENSE)$/.test(path))

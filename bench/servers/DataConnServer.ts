@@ -63,6 +63,7 @@ program.pipe(
       heartbeatInterval: `${ServerProcess.heartbeatSeconds} seconds`,
       maxConnections: 20_000,
       maxConcurrentQueries: 20_000,
+      firstRequestTimeout: "1 hour",
       chunkSize: 1024 * 1024
     }).pipe(Layer.provide(engine))
   ),

@@ -13,10 +13,16 @@ import type * as Socket from "effect/socket/Socket"
 import * as Timers from "../loop/Timers.ts"
 import * as Chunk from "../net/Chunk.ts"
 import type * as Transport from "../net/Transport.ts"
+import * as Limit from "../settings/Limit.ts"
 import type { Codec, Decoder } from "./Codec.ts"
 import * as Writer from "./Writer.ts"
 
-/** A message began to arrive and was not complete within `frameTimeout`. */
+/**
+ * A message began to arrive and was not complete within `frameTimeout`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class FrameTimeout extends Schema.TaggedError<FrameTimeout>()("FrameTimeout", {
   frameTimeoutMillis: Schema.Finite
 }) {
@@ -25,19 +31,67 @@ export class FrameTimeout extends Schema.TaggedError<FrameTimeout>()("FrameTimeo
   }
 }
 
+/**
+ * Settings of a framed connection.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Options extends Writer.Options {
   /**
-   * How long a message may take to arrive, from its first byte to its last, in milliseconds. Default `Infinity`.
+   * How long a message may take to arrive, from its first byte to its last, in milliseconds. Default `Infinity`. Time
+   * in which the consumer does not pull does not count.
    */
   readonly frameTimeoutMillis?: number | undefined
+  /** Accounts for the bytes that are held for a message which is not complete; may refuse to. Default: never does. */
+  readonly account?: Account | undefined
 }
 
-/** The messages that one read completed. */
+/**
+ * What a connection has of an account of bytes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Account {
+  /** Holds this many bytes from now on. False if there is no room for them. */
+  readonly resize: (bytes: number) => boolean
+}
+
+/**
+ * The memory that a message takes which is not complete would exceed its account.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BufferLimit extends Schema.TaggedError<BufferLimit>()("BufferLimit", {}) {
+  override get message() {
+    return "A message would hold more memory than is left for messages that are not complete"
+  }
+}
+
+/**
+ * The messages that one read completed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Batch<In> = Arr.NonEmptyReadonlyArray<In>
 
-/** Why nothing more is read: the decoder or the socket failed, or a message came too slowly. */
-export type ReadError<E> = E | Socket.SocketError | FrameTimeout
+/**
+ * Why nothing more is read: the decoder or the socket failed, or a message came too slowly or took too much memory.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type ReadError<E> = E | Socket.SocketError | FrameTimeout | BufferLimit
 
+/**
+ * A connection of a protocol: reads messages of type `In` and writes those of type `Out`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface FramedConnection<In, Out, E> {
   /**
    * The messages that arrive, in batches: the messages that one read completed.
@@ -59,7 +113,12 @@ export interface FramedConnection<In, Out, E> {
   readonly buffered: () => number
 }
 
-/** Speaks the protocol of a codec over a transport, from now on. The scope owns its timers, unless they are shared. */
+/**
+ * Speaks the protocol of a codec over a transport, from now on. The scope owns its timers, unless they are shared.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const make = <In, Out, E>(
   transport: Transport.Transport,
   codec: Codec<In, Out, E>,
@@ -81,6 +140,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   private readonly decoder: Decoder<In, E>
   private readonly timers: Timers.Timers
   private readonly frameTimeoutMillis: number
+  private readonly account: Account | undefined
   private deadline: Timers.Deadline | undefined
   private isReading = false
   private isPaused = false
@@ -96,13 +156,14 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
     decoder: Decoder<In, E>,
     writer: Writer.Writer<Out>,
     timers: Timers.Timers,
-    { frameTimeoutMillis = Timers.never }: Options
+    { account, frameTimeoutMillis = Timers.never }: Options
   ) {
     this.transport = transport
     this.decoder = decoder
     this.writer = writer
     this.timers = timers
-    this.frameTimeoutMillis = frameTimeoutMillis
+    this.frameTimeoutMillis = Limit.millis("frameTimeoutMillis", frameTimeoutMillis)
+    this.account = account
     this.lastAt = timers.now()
   }
 
@@ -125,6 +186,8 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   })
 
   private read(): void {
+    // The time in which nobody wanted the message is not the peer's.
+    if (this.isPaused && this.decoder.partial) this.began(this.timers.now())
     if (this.isPaused) {
       this.isPaused = false
       this.transport.resume()
@@ -171,24 +234,28 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
       failure = this.decoder.push(chunk, messages)
     }
     this.count += messages.length
-    if (this.decoder.partial && (!before || messages.length > 0)) this.began()
+    const { partial } = this.decoder
+    if (partial && (!before || messages.length > 0)) this.began(this.lastAt)
+    // Before the messages are given, whose memory is their consumer's to count from then on.
+    const fits = !(partial || before) || this.account?.resize(this.decoder.buffered) !== false
     // Messages before a malformed one are still good.
     if (Arr.isArrayNonEmpty(messages)) {
       this.held = this.held === undefined ? messages : Arr.appendAll(this.held, messages)
     }
     if (failure !== undefined) this.finish(Exit.fail(failure))
+    else if (!fits) this.finish(Exit.fail(new BufferLimit()))
     else this.give()
   }
 
-  /** A message has begun to arrive. */
-  private began(): void {
+  /** A message has begun to arrive, or its rest is waited for again. */
+  private began(now: number): void {
     if (this.frameTimeoutMillis === Timers.never) return
     this.deadline ??= this.timers.deadline(this.expired)
-    this.deadline.set(this.lastAt + this.frameTimeoutMillis)
+    this.deadline.set(now + this.frameTimeoutMillis)
   }
 
   private readonly expired = (): void => {
-    if (!this.decoder.partial) return
+    if (!this.decoder.partial || this.waiter === undefined) return
     this.finish(Exit.fail(new FrameTimeout({ frameTimeoutMillis: this.frameTimeoutMillis })))
   }
 
@@ -201,6 +268,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   private finish(end: Exit.Exit<never, ReadError<E> | Cause.Done>): void {
     this.end ??= end
     this.deadline?.clear()
+    this.account?.resize(0)
     this.give()
   }
 
@@ -228,7 +296,12 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
 const isCleanClose = (error: Socket.SocketError): boolean =>
   error.reason._tag === "SocketCloseError" && error.reason.code === 1000
 
-/** A failure to read in words. */
+/**
+ * A failure to read in words.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
 export const describe = (error: ReadError<{ readonly message: string }>): string =>
   "_tag" in error && error._tag === "SocketError"
     ? Writer.describe(error as Socket.SocketError)

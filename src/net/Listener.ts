@@ -1,15 +1,20 @@
 /**
  * Accepts connections on one address.
  */
-import * as NodeFs from "node:fs/promises"
 import * as Net from "node:net"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Address from "./Address.ts"
+import * as UnixSocket from "./UnixSocket.ts"
 
-/** The server cannot listen on an address. */
+/**
+ * The server cannot listen on an address.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", {
   address: Schema.String,
   cause: Schema.Defect()
@@ -23,6 +28,8 @@ export class ListenError extends Schema.TaggedError<ListenError>()("ListenError"
 export interface Options {
   readonly address: Address.Address
   readonly backlog: number
+  /** Permissions of a Unix socket; those that the process gives its files where it is left out. */
+  readonly socketMode?: number | undefined
   readonly keepAlive: Duration.Duration
   /** Called with each connection, paused. Whoever takes it owns it. */
   readonly onConnection: (socket: Net.Socket) => void
@@ -37,41 +44,40 @@ export interface Listener {
   readonly stop: Effect.Effect<void>
 }
 
-const target = (address: Address.Address) =>
-  address._tag === "Unix" ? { path: address.path } : { host: address.host, port: address.port }
+const failed =
+  ({ address }: Options) =>
+  (cause: unknown): ListenError =>
+    new ListenError({ address: Address.format(address), cause })
 
-const listen = (server: Net.Server, { address, backlog }: Options): Effect.Effect<void, ListenError> =>
+type Target = Pick<Net.ListenOptions, "host" | "port" | "path">
+
+const listen = (server: Net.Server, target: Target, options: Options): Effect.Effect<void, ListenError> =>
   Effect.callback((resume) => {
-    const onError = (cause: Error) =>
-      resume(Effect.fail(new ListenError({ address: Address.format(address), cause })))
+    const onError = (cause: Error) => resume(Effect.fail(failed(options)(cause)))
     server.once("error", onError)
-    server.listen({ ...target(address), backlog }, () => {
+    server.listen({ ...target, backlog: options.backlog }, () => {
       server.off("error", onError)
       resume(Effect.void)
     })
   })
 
-const codeOf = (error: unknown): unknown => (error as NodeJS.ErrnoException).code
-
-/** Whether nobody listens on a Unix socket any more. One that is only busy refuses in another way. */
-const isStale = (path: string): Effect.Effect<boolean> =>
-  Effect.callback<boolean>((resume) => {
-    const probe = Net.connect({ path })
-    probe.once("connect", () => {
-      probe.destroy()
-      resume(Effect.succeed(false))
-    })
-    probe.once("error", (error) => resume(Effect.succeed(codeOf(error) === "ECONNREFUSED")))
-  })
-
-/** The path of a socket that its server left behind when it was killed is free again. */
-const removeStale = (path: string, error: ListenError): Effect.Effect<void, ListenError> =>
-  Effect.gen(function* () {
-    if (codeOf(error.cause) !== "EADDRINUSE") return yield* error
-    const stat = yield* Effect.tryPromise({ try: () => NodeFs.lstat(path), catch: () => error })
-    if (!stat.isSocket() || !(yield* isStale(path))) return yield* error
-    yield* Effect.tryPromise({ try: () => NodeFs.unlink(path), catch: () => error })
-  })
+/** Listens at a path that no other server has. Returns how to give it up. */
+const listenUnix = (
+  server: Net.Server,
+  path: string,
+  options: Options
+): Effect.Effect<() => void, ListenError> =>
+  Effect.acquireUseRelease(
+    Effect.try({ try: () => UnixSocket.stage(path), catch: failed(options) }),
+    (staged) =>
+      listen(server, { path: staged.path }, options).pipe(
+        Effect.andThen(
+          Effect.mapError(UnixSocket.publish(staged, path, options.socketMode), failed(options))
+        ),
+        Effect.map((own) => () => UnixSocket.withdraw(path, own))
+      ),
+    (staged) => Effect.sync(() => UnixSocket.discard(staged))
+  )
 
 /** Listens from now on, for as long as the scope is open. */
 export const make = Effect.fnUntraced(function* (
@@ -89,14 +95,24 @@ export const make = Effect.fnUntraced(function* (
     socket.on("error", () => {})
     options.onConnection(socket)
   })
+  let withdraw = () => {}
   const stop = Effect.sync(() => {
-    if (server.listening) server.close()
-  })
+    if (!server.listening) return
+    // Before it is closed: from then on another socket may look like this one.
+    try {
+      withdraw()
+    } finally {
+      server.close()
+    }
+  }).pipe(Effect.catchDefect((error) => Effect.logWarning(`Cannot remove ${Address.format(address)}`, error)))
   yield* Effect.addFinalizer(() => stop)
-  const attempt = listen(server, options)
-  yield* address._tag === "Unix"
-    ? Effect.catch(attempt, (error) => Effect.andThen(removeStale(address.path, error), attempt))
-    : attempt
+  yield* address._tag === "Tcp"
+    ? listen(server, { host: address.host, port: address.port }, options)
+    : Effect.uninterruptible(
+        Effect.map(listenUnix(server, address.path, options), (own) => {
+          withdraw = own
+        })
+      )
   server.on("error", options.onAcceptError)
   const bound = server.address()
   return {

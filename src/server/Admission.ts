@@ -1,11 +1,13 @@
 /**
- * Who is let in: counts the connections of a server, and says what becomes of the next one.
+ * Which connections are let in: counts them, in all and by address, and says what becomes of the next one.
  */
 
 export interface Limits {
   /** Connections at a time. */
   readonly maxConnections: number
-  /** Connections beyond `maxConnections` that are told so at a time; more are dropped unheard. */
+  /** Connections at a time from one address; `Infinity`, the default, is no limit. */
+  readonly maxConnectionsPerAddress?: number | undefined
+  /** Connections beyond the limits that are told so at a time; more are dropped unheard. */
   readonly maxRefusals: number
 }
 
@@ -15,28 +17,45 @@ export type Place = "served" | "refused"
 export class Admission {
   private readonly limits: Limits
   private readonly taken: Record<Place, number> = { served: 0, refused: 0 }
+  /** How many are served of each address that has any. */
+  private readonly counts = new Map<string, number>()
   private closed = false
 
   constructor(limits: Limits) {
     this.limits = limits
   }
 
+  /** The setting that keeps another connection of an address out, if one does. */
+  limit(address = ""): "maxConnections" | "maxConnectionsPerAddress" | undefined {
+    const { maxConnections, maxConnectionsPerAddress = Number.POSITIVE_INFINITY } = this.limits
+    if ((this.counts.get(address) ?? 0) >= maxConnectionsPerAddress) return "maxConnectionsPerAddress"
+    return this.taken.served >= maxConnections ? "maxConnections" : undefined
+  }
+
   /** Gives the next connection its place; without one it is dropped. */
-  enter(): Place | undefined {
+  enter(address = ""): Place | undefined {
     if (this.closed) return undefined
-    const place = this.taken.served < this.limits.maxConnections ? "served" : "refused"
+    const place = this.limit(address) === undefined ? "served" : "refused"
     if (place === "refused" && this.taken.refused >= this.limits.maxRefusals) return undefined
     this.taken[place]++
+    if (place === "served") this.count(address, 1)
     return place
   }
 
   /** A connection has ended, and its place is free. */
-  leave(place: Place): void {
+  leave(place: Place, address = ""): void {
     this.taken[place]--
+    if (place === "served") this.count(address, -1)
   }
 
-  /** Lets nobody in any more. */
+  /** Lets no connection in any more. */
   close(): void {
     this.closed = true
+  }
+
+  private count(address: string, by: number): void {
+    const count = (this.counts.get(address) ?? 0) + by
+    if (count > 0) this.counts.set(address, count)
+    else this.counts.delete(address)
   }
 }

@@ -16,17 +16,28 @@ import * as Machine from "../protocol/ServerMachine.ts"
 import { ConnectionEvents, type ConnectionInfo, type Listener, type Step } from "./ConnectionEvents.ts"
 import { Control } from "./Control.ts"
 import { Heartbeat } from "./Heartbeat.ts"
-import { QueryLimit } from "./QueryLimit.ts"
+import { type Places, QueryLimit } from "./QueryLimit.ts"
+import * as RequestQuota from "./RequestQuota.ts"
 import { limits, type Settings } from "./Settings.ts"
 import type { Shutdown } from "./Shutdown.ts"
 import type { ControlStatistics, HeartbeatStatistics } from "./Statistics.ts"
 
+/**
+ * Settings of a connection, and what it shares with the others of its server.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Options {
   /** Asked for once, when an embedder is told of the connection. */
   readonly info: () => ConnectionInfo
   readonly settings: Settings
   /** Answers the first request with a reject of this code, and closes. */
   readonly refusing?: Machine.LocalCode | undefined
+  /** The places that its queries take; those of the context where it is left out. */
+  readonly queries?: Places | undefined
+  /** The setting that the reject of a refused connection names, where one is the cause. */
+  readonly refusedBy?: string | undefined
   /** Tells the connection that its server stops. */
   readonly shutdown?: Pick<Shutdown, "join"> | undefined
 }
@@ -34,6 +45,9 @@ export interface Options {
 /**
  * Serves a connection until it ends, for whatever reason; the statistics say which. Never fails. Interruption aborts
  * the running query and drops the socket.
+ *
+ * @category serving
+ * @since 0.1.0
  */
 export const serve = (
   open: Transport.Open,
@@ -53,7 +67,7 @@ export const serve = (
 
 const live = Effect.fnUntraced(function* (
   open: Transport.Open,
-  { refusing, settings, shutdown }: Options,
+  { queries, refusedBy, refusing, settings, shutdown }: Options,
   publish: Publish,
   restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 ): Effect.fn.Return<Ended, Socket.SocketError, QueryEngine | Scope.Scope> {
@@ -61,13 +75,17 @@ const live = Effect.fnUntraced(function* (
   const all = limits(settings)
   const timers = yield* Timers.use
   const transport = yield* restore(open)
+  const quota = yield* RequestQuota.RequestQuota
   const codec = Message.codec(all, () => control.takesRequest)
-  const framed = yield* FramedConnection.make(transport, codec, all)
+  const account = new RequestQuota.Hold(quota)
+  const framed = yield* FramedConnection.make(transport, codec, { ...all, account })
   const heartbeat = new Heartbeat(framed.writer, timers, all.heartbeatMillis)
   const control: Control = new Control({
     framed,
     engine: yield* QueryEngine,
-    limit: yield* QueryLimit,
+    limit: queries ?? (yield* QueryLimit),
+    quota,
+    refusedBy,
     limits: all,
     timers,
     scope: Scope.forkUnsafe(scope),

@@ -6,26 +6,31 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { QueryEngine } from "../engine/QueryEngine.ts"
+import * as Spawner from "../loop/Spawner.ts"
 import * as Timers from "../loop/Timers.ts"
 import type * as Transport from "../net/Transport.ts"
 import * as Admission from "./Admission.ts"
 import * as Connection from "./Connection.ts"
 import type { ConnectionInfo } from "./ConnectionEvents.ts"
 import * as QueryLimit from "./QueryLimit.ts"
+import * as RequestQuota from "./RequestQuota.ts"
 import type { Settings } from "./Settings.ts"
 import { Shutdown } from "./Shutdown.ts"
 
 export interface Options extends Settings, Admission.Limits, QueryLimit.Options {
   /** How long running responses may take once the server stops. */
   readonly drainTimeout: Duration.Input
+  /** How many bytes the requests may take in memory that are not complete or wait for their turn. */
+  readonly maxUnfinishedBytes: number
 }
 
 /** A connection that has been accepted. */
 export interface Arrival {
   readonly transport: Transport.Open
+  /** What it counts for in the limits per address; see `RemoteAddress`. */
+  readonly address: string
   /** Its two ends as text; `id` is the number that the connection gets. */
   readonly endpoints: (id: number) => Omit<ConnectionInfo, "id">
   /** Closes the socket of a connection that is not let in. */
@@ -53,12 +58,15 @@ export const make = Effect.fnUntraced(function* (
   const waking = yield* Scope.make()
   const context = (yield* Effect.context<never>()).pipe(
     Context.add(QueryEngine, yield* QueryEngine),
-    Context.add(QueryLimit.QueryLimit, new QueryLimit.Limit(options)),
+    Context.add(RequestQuota.RequestQuota, new RequestQuota.Quota(options.maxUnfinishedBytes)),
     Context.add(Timers.Shared, yield* Scope.provide(Timers.make, waking))
   )
-  const runFork = Effect.runForkWith(context)
+  const spawner = yield* Spawner.make.pipe(Scope.provide(fibers), Effect.provideContext(context))
+  const queries = new QueryLimit.Limit(options)
   const admission = new Admission.Admission(options)
   const shutdown = new Shutdown()
+  // A connection that is only told that there is no place for it must not wait with its request.
+  const impatient: Settings = { ...options, idleTimeout: options.requestTimeout }
   let count = 0
 
   yield* Effect.addFinalizer(() =>
@@ -70,20 +78,22 @@ export const make = Effect.fnUntraced(function* (
     })
   )
 
-  const accept: Connections["accept"] = ({ drop, endpoints, transport }) => {
-    const place = admission.enter()
+  const accept: Connections["accept"] = ({ address, drop, endpoints, transport }) => {
+    const refusedBy = admission.limit(address)
+    const place = admission.enter(address)
     if (place === undefined) return drop()
     const id = ++count
     const refusing = place === "refused"
     const connection = Connection.serve(transport, {
       info: () => ({ id, ...endpoints(id) }),
-      // Whoever is only to be told that there is no place for him must not wait with his request.
-      settings: refusing ? { ...options, idleTimeout: options.requestTimeout } : options,
+      settings: refusing ? impatient : options,
+      queries: queries.of(address),
       refusing: refusing ? "overloaded" : undefined,
+      refusedBy,
       shutdown
     })
-    const leave = Effect.sync(() => admission.leave(place))
-    Fiber.runIn(runFork(Effect.ensuring(connection, leave)), fibers)
+    const leave = Effect.sync(() => admission.leave(place, address))
+    spawner.spawn(Effect.provideContext(Effect.ensuring(connection, leave), context))
   }
 
   return { accept, size: Effect.sync(() => shutdown.size), stopNow: shutdown.now }

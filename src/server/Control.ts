@@ -5,7 +5,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -16,11 +16,13 @@ import type * as Timers from "../loop/Timers.ts"
 import * as Message from "../protocol/Message.ts"
 import * as Machine from "../protocol/ServerMachine.ts"
 import type { Step } from "./ConnectionEvents.ts"
-import * as ControlEvent from "./ControlEvent.ts"
+import * as ControlEvents from "./ControlEvents.ts"
 import * as LocalReply from "./LocalReply.ts"
 import { type Connection, type Outcome, PendingResponse } from "./PendingResponse.ts"
 import type * as QueryLimit from "./QueryLimit.ts"
 import * as QueryRunner from "./QueryRunner.ts"
+import * as RequestQuota from "./RequestQuota.ts"
+import { Responses } from "./Responses.ts"
 import { type Limits, millis } from "./Settings.ts"
 import type { ControlStatistics } from "./Statistics.ts"
 
@@ -38,7 +40,11 @@ export class ControlError extends Schema.TaggedError<ControlError>()("ControlErr
 export interface Dependencies {
   readonly framed: FramedConnection.FramedConnection<Message.Message, Message.Message, Message.FrameError>
   readonly engine: Engine
-  readonly limit: QueryLimit.Limit
+  readonly limit: QueryLimit.Places
+  /** The memory of requests that wait. */
+  readonly quota: RequestQuota.Quota
+  /** The setting that keeps a refused connection out. */
+  readonly refusedBy: string | undefined
   readonly limits: Limits
   readonly timers: Timers.Timers
   /** Its queries run in it: a child of the connection's. */
@@ -59,30 +65,21 @@ export class Control implements Connection, QueryRunner.Dependencies {
   private readonly deadline: Timers.Deadline
   private phase: Phase = "idle"
   private how: "flush" | "abort" = "abort"
-  /** The response that has not been written to its end. */
-  private pending: PendingResponse | undefined
-  /** The fiber of its query. */
+  private readonly responses: Responses
+  /** The fiber of the query. */
   private query: Fiber.Fiber<unknown, unknown> | undefined
-  /** The fiber that tells the embedder of its request. */
-  private announcing: Fiber.Fiber<void> | undefined
-  private settledWaiter: (() => void) | undefined
-  /** How the response ended, and the fiber that tells the embedder of it. */
-  private lastStep: Step | undefined
-  private tell: (() => void) | undefined
   private queryStartedAt = 0
   private queryTimeoutMillis = 0
   private accepts = 0
-  private rejects = 0
-  private cancels = 0
 
   constructor(dependencies: Dependencies) {
     this.dependencies = dependencies
     this.writer = dependencies.framed.writer
+    this.responses = new Responses(dependencies)
     this.state = dependencies.initial
-    this.deadline = dependencies.timers.deadline(() =>
-      this.dispatch({ _tag: this.phase === "idle" ? "IdleExpired" : "QueryExpired" })
-    )
-    this.expect("idle", dependencies.timers.now() + dependencies.limits.idleTimeoutMillis)
+    const { firstRequestTimeoutMillis, idleTimeoutMillis } = dependencies.limits
+    this.deadline = dependencies.timers.deadline(() => this.dispatch(this.expired))
+    this.expect("idle", dependencies.timers.now() + Math.min(firstRequestTimeoutMillis, idleTimeoutMillis))
   }
 
   /** Handles the messages that arrive, until the connection has to be closed. */
@@ -91,7 +88,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
       Stream.runForEachArray(this.dependencies.framed.messages, (batch) => this.receive(batch, 0)),
       {
         onSuccess: () => this.fail({ _tag: "PeerClosed" }),
-        onFailure: (cause) => this.fail(ControlEvent.inputEnd(cause))
+        onFailure: (cause) => this.fail(ControlEvents.ofInput(cause, this.dependencies.quota))
       }
     )
   }
@@ -99,8 +96,10 @@ export class Control implements Connection, QueryRunner.Dependencies {
   private fail(event: Machine.Event): Effect.Effect<never, ControlError> {
     return Effect.suspend(() => {
       this.dispatch(event)
-      const written = this.how === "flush" ? Effect.andThen(this.settled, this.writer.flushed) : Effect.void
-      return Effect.andThen(written, Effect.fail(this.error))
+      return Effect.andThen(
+        this.how === "flush" ? Effect.andThen(this.responses.settled, this.writer.flushed) : Effect.void,
+        Effect.fail(this.error)
+      )
     })
   }
 
@@ -116,26 +115,35 @@ export class Control implements Connection, QueryRunner.Dependencies {
       const message = batch[at] as Message.Message
       if (message.type === Message.Type.Request) {
         const begun = this.request(message)
-        if (at + 1 === batch.length) return begun
-        return Effect.flatMap(begun, () => this.receive(batch, at + 1))
+        return at + 1 === batch.length
+          ? begun
+          : Effect.andThen(
+              begun,
+              Effect.suspend(() => this.receive(batch, at + 1))
+            )
       }
-      this.dispatch(ControlEvent.ofMessage(message))
+      this.dispatch(ControlEvents.ofMessage(message))
     }
     return Effect.void
   }
 
   /** Starts a request's response in a fiber of its own, unless the request is a violation. */
-  private request({ body, skipped }: Message.Message): Effect.Effect<unknown> {
-    const action = this.step(skipped === undefined ? ControlEvent.request : ControlEvent.tooLarge)
+  private request(message: Message.Message): Effect.Effect<unknown> {
+    const action = this.step(ControlEvents.ofMessage(message))
     if (action._tag !== "StartQuery" && action._tag !== "Refuse") {
       this.perform(action)
       return Effect.void
     }
+    const { body } = message
     const pending = new PendingResponse(this, this.dependencies.limits)
+    if (!this.responses.mayBegin(body)) {
+      this.dispatch({ _tag: "ReadFailed", detail: RequestQuota.exceeded(this.dependencies.quota) })
+      return Effect.void
+    }
     const response =
       action._tag === "StartQuery"
-        ? this.stoppable(this.respond(body, pending, this.runQuery(body, pending)))
-        : this.respond(body, pending, pending.refuse)
+        ? this.stoppable(this.responses.begin(body, pending, this.runQuery(body, pending)))
+        : this.responses.begin(body, pending, pending.refuse)
     return Effect.forkIn(response, this.dependencies.scope, forked)
   }
 
@@ -156,7 +164,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
         this.query?.interruptUnsafe()
         break
       case "Write":
-        this.pending?.submit()
+        this.responses.pending?.submit()
         break
       case "Close":
         this.end(action.how)
@@ -166,7 +174,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
   private end(how: "flush" | "abort"): void {
     this.how = how
     this.query?.interruptUnsafe()
-    this.announcing?.interruptUnsafe()
+    this.responses.stop()
     this.dependencies.framed.stop()
   }
 
@@ -178,43 +186,12 @@ export class Control implements Connection, QueryRunner.Dependencies {
       Effect.yieldNow,
       Effect.sync(() => {
         // The control was interrupted, or broke.
-        if (this.state._tag !== "Closed") {
-          this.dispatch(isStopped ? ControlEvent.stopped : ControlEvent.runFailed(cause))
-        }
+        if (this.state._tag !== "Closed") this.dispatch(ControlEvents.ofEnd(cause))
         this.deadline.clear()
         if (isStopped || this.how === "abort") this.writer.close()
-        this.pending?.break()
+        this.responses.pending?.break()
       })
     )
-  }
-
-  /** Answers one request, when the response before it has been written. An embedder is told before and after. */
-  private respond(
-    body: Uint8Array,
-    pending: PendingResponse,
-    response: Effect.Effect<void>
-  ): Effect.Effect<void> {
-    const inTurn = Effect.suspend(() => {
-      this.pending = pending
-      const { publish } = this.dependencies
-      if (publish === undefined) return response
-      const answered = Effect.andThen(response, Effect.flatMap(this.told, publish))
-      return Effect.andThen(
-        this.announce(publish({ _tag: "Request", body })),
-        Effect.map(answered, () => this.settle())
-      )
-    })
-    return this.pending === undefined ? inTurn : Effect.andThen(this.settled, inTurn)
-  }
-
-  /** The end of the connection waits for the events that it brings, but not for this one. */
-  private announce(published: Effect.Effect<void>): Effect.Effect<unknown> {
-    const fiber = Effect.forkIn(published, this.dependencies.scope, { startImmediately: true })
-    return Effect.flatMap(fiber, (announcing) => {
-      this.announcing = announcing
-      if (this.state._tag === "Closed") announcing.interruptUnsafe()
-      return Fiber.await(announcing)
-    })
   }
 
   private runQuery(body: Uint8Array, pending: PendingResponse): Effect.Effect<void> {
@@ -238,6 +215,15 @@ export class Control implements Connection, QueryRunner.Dependencies {
   }
   get limit() {
     return this.dependencies.limit
+  }
+  get quota() {
+    return this.dependencies.quota
+  }
+  get timers() {
+    return this.dependencies.timers
+  }
+  get queueTimeoutMillis() {
+    return this.dependencies.limits.queueTimeoutMillis
   }
   get scope() {
     return this.dependencies.scope
@@ -263,7 +249,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
         pending.end(outcome)
     }
     if (this.state._tag === "Closed") pending.break()
-    else this.dispatch(ControlEvent.queryEnded)
+    else this.dispatch({ _tag: "QueryEnded" })
   }
 
   private get isRunning(): boolean {
@@ -286,7 +272,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
       this.state,
       pending.response,
       this.writer.bytesWritten(),
-      LocalReply.body
+      this.replyBody
     )
     if (messages.length === 0) return messages
     const { limits } = this.dependencies
@@ -301,8 +287,21 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return messages
   }
 
+  private readonly replyBody = (code: Machine.LocalCode): Uint8Array => {
+    const { refusedBy } = this.dependencies
+    return code === "overloaded" && refusedBy !== undefined
+      ? LocalReply.refusal(refusedBy)
+      : LocalReply.body(code)
+  }
+
   writeFailed(cause: Cause.Cause<Writer.Failure>): void {
-    if (!Cause.hasInterruptsOnly(cause)) this.dispatch(ControlEvent.writeFailed(cause))
+    const event = ControlEvents.ofWrite(cause)
+    if (event !== undefined) this.dispatch(event)
+  }
+
+  over(pending: PendingResponse, outcome: Outcome): void {
+    const isWriteFailure = this.state._tag === "Closed" && this.state.reason === "write"
+    this.responses.over(pending, outcome, isWriteFailure)
   }
 
   /** Ends the connection if a fiber of it fails to write. */
@@ -310,67 +309,13 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return Effect.catchCause(fiber, (cause) => Effect.sync(() => this.writeFailed(cause)))
   }
 
-  over(pending: PendingResponse, outcome: Outcome): void {
-    const step = this.stepOf(outcome, pending)
-    if (this.dependencies.publish === undefined) {
-      this.settle()
-    } else {
-      this.lastStep = step
-      this.tell?.()
-    }
+  /** Until the first request has arrived, the sooner of two limits holds. */
+  private get expired(): Machine.Event {
+    if (this.phase === "query") return { _tag: "QueryExpired" }
+    const { framed, limits } = this.dependencies
+    const isFirst = framed.messagesRead() === 0 && limits.firstRequestTimeoutMillis < limits.idleTimeoutMillis
+    return { _tag: "IdleExpired", setting: isFirst ? "firstRequestTimeout" : undefined }
   }
-
-  /** Waits until the response is over. */
-  private readonly told: Effect.Effect<Step> = Effect.callback((resume) => {
-    this.tell = () => {
-      if (this.lastStep === undefined) return
-      const step = this.lastStep
-      this.lastStep = undefined
-      this.tell = undefined
-      resume(Effect.succeed(step))
-    }
-    this.tell()
-  })
-
-  /** The connection takes the next request. */
-  private settle(): void {
-    this.pending = undefined
-    this.announcing = undefined
-    const { settledWaiter } = this
-    this.settledWaiter = undefined
-    settledWaiter?.()
-  }
-
-  private stepOf(outcome: Outcome, pending: PendingResponse): Step {
-    if (outcome._tag === "Broken") {
-      const isWriteFailure =
-        outcome.isWriteFailure || (this.state._tag === "Closed" && this.state.reason === "write")
-      return { _tag: "Aborted", query: pending.statistics(isWriteFailure ? "fail" : "abort") }
-    }
-    const { body, type } = outcome.terminal
-    switch (type) {
-      case Message.Type.Reject:
-        this.rejects++
-        return { _tag: "Rejected", payload: body }
-      case Message.Type.Error:
-        return { _tag: "Failed", payload: body, query: pending.statistics("error") }
-      case Message.Type.CancelAcknowledged:
-        this.cancels++
-        return { _tag: "Cancelled", query: pending.statistics("cancel") }
-      default:
-        return { _tag: "Completed", query: pending.statistics("complete") }
-    }
-  }
-
-  /** Waits until no response is under way. */
-  private readonly settled: Effect.Effect<void> = Effect.callback((resume) => {
-    if (this.pending === undefined) return resume(Effect.void)
-    if (this.settledWaiter !== undefined) throw new Error("A connection settles for one waiter at a time")
-    this.settledWaiter = () => resume(Effect.void)
-    return Effect.sync(() => {
-      this.settledWaiter = undefined
-    })
-  })
 
   private expect(phase: Phase, at: number): void {
     this.phase = phase
@@ -391,8 +336,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
       messagesRead: framed.messagesRead(),
       messagesWritten: this.writer.messagesWritten(),
       accepted: this.accepts,
-      rejected: this.rejects,
-      cancelled: this.cancels,
+      ...this.responses.statistics(),
       reason: this.error.reason
     }
   }

@@ -21,3 +21,13 @@ const errors: Record<LocalCode, { readonly message: string; readonly retryable: 
 /** The body of a reject or error with this code. */
 export const body = (code: LocalCode): Uint8Array =>
   QueryApi.encodeError(new QueryApi.QueryError({ code, ...errors[code] }))
+
+/** The body of the reject on a connection that a setting keeps out. */
+export const refusal = (setting: string): Uint8Array =>
+  QueryApi.encodeError(
+    new QueryApi.QueryError({
+      code: "overloaded",
+      message: `The server has as many connections as it takes (${setting}): try again later`,
+      retryable: true
+    })
+  )

@@ -70,13 +70,15 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     return response.isFull ? this.hasRoom : undefined
   }
 
-  private readonly hasRoom: Effect.Effect<void> = Effect.callback((resume) => {
-    if (!this.response.isFull) return resume(Effect.void)
-    this.room = () => resume(Effect.void)
-    return Effect.sync(() => {
-      this.room = undefined
+  private get hasRoom(): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      if (!this.response.isFull) return resume(Effect.void)
+      this.room = () => resume(Effect.void)
+      return Effect.sync(() => {
+        this.room = undefined
+      })
     })
-  })
+  }
 
   /** The query has ended by itself. */
   end(end: End): void {
@@ -91,7 +93,9 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
   }
 
   /** No query runs for the request: a local reply is written. */
-  readonly refuse: Effect.Effect<void> = Effect.sync(() => this.submit())
+  get refuse(): Effect.Effect<void> {
+    return Effect.sync(() => this.submit())
+  }
 
   /** The connection has ended: nothing more will be written. */
   break(): void {

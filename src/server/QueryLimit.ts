@@ -1,75 +1,188 @@
 /**
- * Limits how many queries run at a time: a bounded number waits for its turn, and what is beyond is rejected.
+ * Limits how many queries run at a time: a bounded number waits for its turn, fairly between the addresses that they
+ * come from, and what is beyond is rejected.
  */
 import * as Context from "effect/Context"
 import * as QueryApi from "../engine/QueryApi.ts"
 import { QueryRejected } from "../engine/QueryEngine.ts"
+import { FairQueue } from "./FairQueue.ts"
 
+/**
+ * How many queries run and wait.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Options {
   /** How many queries run at a time. */
   readonly maxConcurrentQueries: number
   /** How many more wait. */
   readonly maxQueuedQueries: number
+  /** How many run or wait that come from one address; `Infinity`, the default, is no limit. */
+  readonly maxQueriesPerAddress?: number | undefined
 }
 
-/** Whoever takes a place. */
+/**
+ * Why there is no place for a query.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Refusal = "full" | "displaced" | "addressFull"
+
+/**
+ * A query that takes a place.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Place {
   /** A place to run has become free for one that waits. */
   readonly call: () => void
+  /** A query of an address that has fewer waiting has taken the place: it need not be left any more. */
+  readonly displaced: () => void
 }
 
-/** The places that queries take: a bounded number runs, and a bounded number waits in the order of arrival. */
-export class Limit {
+/**
+ * The places that the queries of one connection may take.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Places {
+  /** Takes a place to run, or else one in the queue, or none and says why. All but the last are to be left. */
+  readonly enter: (place: Place) => "running" | "waiting" | Exclude<Refusal, "displaced">
+  /** Leaves the queue, or gives the place to run to the query whose turn it is. */
+  readonly leave: (place: Place) => void
+  /** What is told to a query for which there is no place. */
+  readonly overloaded: (why?: Refusal) => QueryRejected
+}
+
+/**
+ * The places that all queries of a server take: a bounded number runs, and a bounded number waits.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Limit implements Places {
   private readonly options: Options
-  private readonly waiting = new Set<Place>()
+  private readonly maxPerAddress: number
+  private readonly waiting: FairQueue<Place>
+  /** How many run or wait of each address that has any. */
+  private readonly counts = new Map<string, number>()
+  private readonly addresses = new Map<Place, string>()
   private running = 0
 
   constructor(options: Options) {
     this.options = options
+    this.maxPerAddress = options.maxQueriesPerAddress ?? Number.POSITIVE_INFINITY
+    this.waiting = new FairQueue(options.maxQueuedQueries)
   }
 
-  /** Takes a place to run, or else one in the queue, or none. All but the last are to be left. */
-  enter(place: Place): "running" | "waiting" | "full" {
+  /** The places for the connections of one address. */
+  of(address: string): Places {
+    return new AddressPlaces(this, address)
+  }
+
+  enter(place: Place, address = ""): ReturnType<Places["enter"]> {
+    if ((this.counts.get(address) ?? 0) >= this.maxPerAddress) return "addressFull"
     if (this.running < this.options.maxConcurrentQueries) {
       this.running++
+      this.add(place, address)
       return "running"
     }
-    if (this.waiting.size >= this.options.maxQueuedQueries) return "full"
-    this.waiting.add(place)
+    const entered = this.waiting.enter(address, place)
+    if (entered._tag === "Full") return "full"
+    this.add(place, address)
+    if (entered._tag === "Displaced") {
+      this.remove(entered.item)
+      entered.item.displaced()
+    }
     return "waiting"
   }
 
-  /** Leaves the queue, or gives the place to run to whoever has waited longest. */
   leave(place: Place): void {
-    if (this.waiting.delete(place)) return
-    const [next] = this.waiting
-    if (next === undefined) {
-      this.running--
-    } else {
-      this.waiting.delete(next)
-      next.call()
+    if (!this.remove(place) || this.waiting.delete(place)) return
+    const next = this.waiting.next()
+    if (next === undefined) this.running--
+    else next.call()
+  }
+
+  overloaded(why: Refusal = "full"): QueryRejected {
+    return overloaded(this.message(why))
+  }
+
+  private message(why: Refusal): string {
+    const { maxConcurrentQueries, maxQueuedQueries } = this.options
+    const full =
+      `${maxConcurrentQueries} queries are running and ${maxQueuedQueries} are waiting ` +
+      "(maxConcurrentQueries, maxQueuedQueries)"
+    switch (why) {
+      case "full":
+        return full
+      case "displaced":
+        return `${full}: a query of an address with fewer of them has taken this one's place`
+      case "addressFull":
+        return `${this.maxPerAddress} queries of this address are running or waiting (maxQueriesPerAddress)`
     }
   }
 
-  /** What is told to a query for which there is no place. */
-  overloaded(): QueryRejected {
-    const { maxConcurrentQueries, maxQueuedQueries } = this.options
-    return new QueryRejected({
-      payload: QueryApi.encodeError(
-        new QueryApi.QueryError({
-          code: "overloaded",
-          message:
-            `${maxConcurrentQueries} queries are running and ${maxQueuedQueries} are waiting ` +
-            "(maxConcurrentQueries, maxQueuedQueries)",
-          retryable: true
-        })
-      )
-    })
+  private add(place: Place, address: string): void {
+    this.addresses.set(place, address)
+    this.counts.set(address, (this.counts.get(address) ?? 0) + 1)
+  }
+
+  private remove(place: Place): boolean {
+    const address = this.addresses.get(place)
+    if (address === undefined) return false
+    this.addresses.delete(place)
+    const count = (this.counts.get(address) ?? 0) - 1
+    if (count > 0) this.counts.set(address, count)
+    else this.counts.delete(address)
+    return true
   }
 }
 
-/** The limit that connections share: a server provides its own, and there is none otherwise. */
-export const QueryLimit: Context.Reference<Limit> = Context.Reference("dataconn/server/QueryLimit", {
-  defaultValue: () =>
+class AddressPlaces implements Places {
+  private readonly limit: Limit
+  private readonly address: string
+
+  constructor(limit: Limit, address: string) {
+    this.limit = limit
+    this.address = address
+  }
+
+  enter(place: Place): ReturnType<Places["enter"]> {
+    return this.limit.enter(place, this.address)
+  }
+
+  leave(place: Place): void {
+    this.limit.leave(place)
+  }
+
+  overloaded(why?: Refusal): QueryRejected {
+    return this.limit.overloaded(why)
+  }
+}
+
+/**
+ * A reject as `overloaded`, which says that it may be tried again.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const overloaded = (message: string): QueryRejected =>
+  new QueryRejected({
+    payload: QueryApi.encodeError(new QueryApi.QueryError({ code: "overloaded", message, retryable: true }))
+  })
+
+/**
+ * The places that connections share: a server provides its own, and there is no limit otherwise.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const QueryLimit: Context.Reference<Places> = Context.Reference("dataconn/server/QueryLimit", {
+  defaultValue: (): Places =>
     new Limit({ maxConcurrentQueries: Number.POSITIVE_INFINITY, maxQueuedQueries: Number.POSITIVE_INFINITY })
 })

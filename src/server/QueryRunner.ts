@@ -18,15 +18,22 @@ import type {
   QueryInitError,
   QueryRejected
 } from "../engine/QueryEngine.ts"
+import type { Timers } from "../loop/Timers.ts"
 import type { End } from "../protocol/Response.ts"
 import * as LocalReply from "./LocalReply.ts"
 import type { PendingResponse } from "./PendingResponse.ts"
-import type * as QueryLimit from "./QueryLimit.ts"
+import * as QueryLimit from "./QueryLimit.ts"
+import * as RequestQuota from "./RequestQuota.ts"
 
 /** What a query runs with. */
 export interface Dependencies {
   readonly engine: Engine
-  readonly limit: Pick<QueryLimit.Limit, "enter" | "leave" | "overloaded">
+  readonly limit: QueryLimit.Places
+  /** The memory of requests that wait. */
+  readonly quota: RequestQuota.Quota
+  readonly timers: Timers
+  /** How long a query may wait for its place. */
+  readonly queueTimeoutMillis: number
   /** The connection's scope. */
   readonly scope: Scope.Scope
   /** The engine accepted. The effect, if there is one, runs before the accept is written. */
@@ -43,6 +50,7 @@ export type Outcome =
 
 type Failure = QueryRejected | QueryFailed | QueryInitError | Cause.Done
 
+const waitedTooLong = "The query has waited for its turn for as long as it may (queueTimeout)"
 const interrupted: Outcome = { _tag: "Interrupted" }
 const complete: Outcome = { _tag: "Complete" }
 
@@ -56,13 +64,11 @@ export const run = (
   pending: PendingResponse
 ): Effect.Effect<Outcome> => {
   const query = new Query(dependencies, request, pending)
-  return Effect.matchCauseEffect(
-    Scope.provide(Effect.interruptible(Effect.suspend(query.run)), query.scope),
-    {
-      onSuccess: () => query.ended(Exit.void),
-      onFailure: (cause) => query.ended(Exit.failCause(cause))
-    }
-  )
+  const running = Effect.interruptible(Effect.suspend(() => query.run()))
+  return Effect.matchCauseEffect(Scope.provide(running, query.scope), {
+    onSuccess: (_) => query.ended(Exit.void),
+    onFailure: (cause) => query.ended(Exit.failCause(cause))
+  })
 }
 
 class Query implements QueryLimit.Place {
@@ -71,7 +77,7 @@ class Query implements QueryLimit.Place {
   private readonly request: Uint8Array
   private readonly pending: PendingResponse
   private hasPlace = false
-  private called: (() => void) | undefined
+  private resume: ((place: Effect.Effect<void, QueryRejected>) => void) | undefined
 
   constructor(dependencies: Dependencies, request: Uint8Array, pending: PendingResponse) {
     this.dependencies = dependencies
@@ -81,23 +87,49 @@ class Query implements QueryLimit.Place {
   }
 
   /** Takes its place in one step, in which no other query can come in between. */
-  readonly run = (): Effect.Effect<void, Failure, Scope.Scope> => {
+  run(): Effect.Effect<void, Failure, Scope.Scope> {
     const { limit } = this.dependencies
     const entered = limit.enter(this)
-    if (entered === "full") return Effect.fail(limit.overloaded())
+    if (entered !== "running" && entered !== "waiting") return Effect.fail(limit.overloaded(entered))
     this.hasPlace = true
-    return entered === "running" ? this.ask() : Effect.andThen(this.isCalled, Effect.suspend(this.ask))
+    if (entered === "running") return this.ask()
+    return Effect.andThen(
+      this.place,
+      Effect.suspend(() => this.ask())
+    )
   }
 
-  private readonly isCalled: Effect.Effect<void> = Effect.callback((resume) => {
-    this.called = () => resume(Effect.void)
-  })
+  /** Waits for a place to run, for as long as that may take. */
+  private get place(): Effect.Effect<void, QueryRejected> {
+    const { queueTimeoutMillis, quota, timers } = this.dependencies
+    const hold = new RequestQuota.Hold(quota)
+    if (!hold.resize(this.request.length)) {
+      return Effect.fail(QueryLimit.overloaded(RequestQuota.exceeded(quota)))
+    }
+    const deadline = timers.deadline(() => this.resume?.(Effect.fail(QueryLimit.overloaded(waitedTooLong))))
+    const place = Effect.callback<void, QueryRejected>((resume) => {
+      this.resume = resume
+      deadline.set(timers.now() + queueTimeoutMillis)
+    })
+    return Effect.ensuring(
+      place,
+      Effect.sync(() => {
+        deadline.clear()
+        hold.release()
+      })
+    )
+  }
 
   call(): void {
-    this.called?.()
+    this.resume?.(Effect.void)
   }
 
-  private readonly ask = (): Effect.Effect<void, Failure, Scope.Scope> => {
+  displaced(): void {
+    this.hasPlace = false
+    this.resume?.(Effect.fail(this.dependencies.limit.overloaded("displaced")))
+  }
+
+  private ask(): Effect.Effect<void, Failure, Scope.Scope> {
     const { accepted, engine } = this.dependencies
     return Effect.flatMapEager(engine.init(this.request), (query) => {
       const told = accepted(query)

@@ -8,27 +8,39 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { QueryEngine } from "../engine/QueryEngine.ts"
+import * as Spawner from "../loop/Spawner.ts"
 import * as Address from "../net/Address.ts"
 import * as Listener from "../net/Listener.ts"
+import * as RemoteAddress from "../net/RemoteAddress.ts"
 import * as Tcp from "../net/Tcp.ts"
 import * as Connections from "./Connections.ts"
 import * as FileLimit from "./FileLimit.ts"
 import * as ServerConfig from "./ServerConfig.ts"
 
+export { ListenError } from "../net/Listener.ts"
+
 /**
  * A running server.
+ *
+ * @category services
+ * @since 0.1.0
  */
-export class Server extends Context.Service<
-  Server,
-  {
-    /** Where it listens, with the ports that the system chose, in the order of the configuration. */
-    readonly addresses: ReadonlyArray<Address.Address>
-    /** How many connections are open. */
-    readonly connections: Effect.Effect<number>
-    /** Stops waiting for responses, if the server is stopping or when it does. */
-    readonly stopNow: Effect.Effect<void>
-  }
->()("dataconn/server/Server") {}
+export interface ServerService {
+  /** Where it listens, with the ports that the system chose, in the order of the configuration. */
+  readonly addresses: ReadonlyArray<Address.Address>
+  /** How many connections are open. */
+  readonly connections: Effect.Effect<number>
+  /** Stops waiting for responses, if the server is stopping or when it does. */
+  readonly stopNow: Effect.Effect<void>
+}
+
+/**
+ * The service of a running server; see {@link ServerService}.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Server extends Context.Service<Server, ServerService>()("dataconn/server/Server") {}
 
 /** See `Admission.Limits`. */
 const maxRefusals = 64
@@ -42,17 +54,16 @@ const maxRefusals = 64
  * Queries go to the `QueryEngine` of the context. `ConnectionEvents`, where provided, is told of everything
  * that happens. Fails with a `ListenError` if it cannot listen on one of its addresses. Dies with a `RangeError` that
  * names the setting whose value cannot be one.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function* (
   options: ServerConfig.Options = {}
-): Effect.fn.Return<
-  Server["Service"],
-  Listener.ListenError | Address.AddressError,
-  QueryEngine | Scope.Scope
-> {
+): Effect.fn.Return<ServerService, Listener.ListenError | Address.AddressError, QueryEngine | Scope.Scope> {
   const config = ServerConfig.make(options)
   const connections = yield* Connections.make({ ...config, maxRefusals })
-  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  const spawner = yield* Spawner.make
   yield* FileLimit.check(config.maxConnections)
   const addresses: Array<Address.Address> = []
   for (const text of config.listen) {
@@ -60,10 +71,11 @@ export const make = Effect.fnUntraced(function* (
     const listener = yield* Listener.make({
       address,
       backlog: config.backlog,
+      socketMode: config.socketMode,
       keepAlive: config.keepAlive,
       onConnection: (socket) => connections.accept(arrival(socket, address)),
       onAcceptError: (error) =>
-        runFork(Effect.logError(`Error (${error.message}) accepting on ${Address.format(address)}`))
+        spawner.spawn(Effect.logError(`Error (${error.message}) accepting on ${Address.format(address)}`))
     })
     // With the port that the system chose.
     yield* Effect.logInfo(`Opening DataConn socket on ${Address.format(listener.address)}...`)
@@ -75,6 +87,7 @@ export const make = Effect.fnUntraced(function* (
 
 const arrival = (socket: Net.Socket, address: Address.Address): Connections.Arrival => ({
   transport: Tcp.fromSocket(socket),
+  address: address._tag === "Unix" ? RemoteAddress.unix : RemoteAddress.of(socket.remoteAddress),
   endpoints: (id) => endpoints(socket, address, id),
   drop: () => socket.destroy()
 })
@@ -91,13 +104,23 @@ const endpoints = (socket: Net.Socket, address: Address.Address, id: number) =>
             : Address.formatTcp(socket.remoteAddress, socket.remotePort ?? 0)
       }
 
-/** A server with these settings, on the `QueryEngine` of the context; see {@link make}. */
+/**
+ * A server with these settings, on the `QueryEngine` of the context; see {@link make}.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
 export const layer = (
   options?: ServerConfig.Options
 ): Layer.Layer<Server, Listener.ListenError | Address.AddressError, QueryEngine> =>
   Layer.effect(Server, make(options))
 
-/** A server with the settings of Effect's Config. */
+/**
+ * A server with the settings of Effect's Config.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
 export const layerConfig: Layer.Layer<
   Server,
   Listener.ListenError | Address.AddressError | Config.ConfigError,

@@ -10,15 +10,23 @@ import * as Address from "../net/Address.ts"
 import * as Setting from "./Setting.ts"
 import * as Settings from "./Settings.ts"
 
+export type { Setting, Table, Values } from "./Setting.ts"
+
 /**
  * The settings by name. A name is spelt `heartbeatInterval` in a file, `DATACONN_HEARTBEAT_INTERVAL` in the
  * environment and `--heartbeat-interval` as a flag.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export const settings = {
   maxConnections: Setting.count(
     4096,
     1,
     "Connections at a time. Those beyond get one `overloaded` reject each; protects memory and file descriptors."
+  ),
+  maxConnectionsPerAddress: Setting.limit(
+    "Connections at a time from one address: an IPv4 address, the /64 of an IPv6 one, or all Unix sockets together. Those beyond get one `overloaded` reject each. Off by default: the clients behind a proxy or NAT share an address."
   ),
   maxConcurrentQueries: Setting.count(
     32,
@@ -28,7 +36,14 @@ export const settings = {
   maxQueuedQueries: Setting.count(
     256,
     0,
-    "Queries that wait for their turn. Those beyond are rejected as `overloaded`."
+    "Queries that wait for their turn. Addresses take turns; those beyond are rejected as `overloaded`, the newest of the address that has most first."
+  ),
+  maxQueriesPerAddress: Setting.limit(
+    "Queries from one address that run or wait; those beyond are rejected as `overloaded`. Addresses count, and it is off by default, as for `maxConnectionsPerAddress`."
+  ),
+  queueTimeout: Setting.duration(
+    Settings.defaults.queueTimeout,
+    "How long a query may wait for its turn; it is then rejected as `overloaded`."
   ),
   queryTimeout: Setting.duration(
     Settings.defaults.queryTimeout,
@@ -37,6 +52,10 @@ export const settings = {
   heartbeatInterval: Setting.duration(
     Settings.defaults.heartbeatInterval,
     "Silence of the server after which it writes a heartbeat."
+  ),
+  firstRequestTimeout: Setting.duration(
+    "1 minute",
+    "How long the first request of a connection may take to arrive whole; protects from clients that connect and say nothing."
   ),
   idleTimeout: Setting.duration(
     Settings.defaults.idleTimeout,
@@ -62,8 +81,13 @@ export const settings = {
   ),
   maxSkippedSize: Setting.bytes(
     "64 MiB",
-    0,
+    5,
     "Longest request that is rejected as `too_large`: its body is read and not stored. A longer one ends the connection."
+  ),
+  maxUnfinishedBytes: Setting.bytes(
+    "256 MiB",
+    5,
+    "Memory of all requests that are not complete or wait for their turn. A connection that would exceed it is closed, a query that would wait is rejected as `overloaded`."
   ),
   lengthCounts: Setting.choice(
     LengthCounts.literals,
@@ -86,24 +110,46 @@ export const settings = {
     1,
     "Connections that the system holds until they are accepted, for each address."
   ),
+  socketMode: Setting.fileMode(
+    "0600",
+    "Permissions of Unix sockets, in octal digits: `0600` lets the server's user connect, `0660` its group too."
+  ),
   keepAlive: Setting.duration("1 minute", "Silence after which TCP probes whether the client is still there.")
 } as const
 
-/** The settings of a server. Sizes are in bytes. */
+/**
+ * The settings of a server. Sizes are in bytes.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export type ServerConfig = Setting.Values<typeof settings> & {
   /** The addresses to listen on; see `Address.parse` for their form. */
   readonly listen: ReadonlyArray<string>
 }
 
-/** Loopback only: whoever wants strangers in says so. */
+/**
+ * Loopback only: whoever wants strangers in says so.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export const defaultListen: ReadonlyArray<string> = [`127.0.0.1:${Address.defaultPort}`]
 
-/** The defaults of all settings. */
+/**
+ * The defaults of all settings.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export const defaults: ServerConfig = { ...Setting.defaults(settings), listen: defaultListen }
 
 /**
  * Settings as code gives them: a duration is whatever Effect takes for one, such as `"5 seconds"`; sizes are in
  * bytes. What is left out, or `undefined`, has its default.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export type Options = {
   readonly [K in keyof ServerConfig]?:
@@ -114,6 +160,9 @@ export type Options = {
 /**
  * A configuration that differs from the defaults in what is given. Throws a `RangeError` that names the setting whose
  * value cannot be one.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (given: Options = {}): ServerConfig => {
   const table: Setting.Table = settings
@@ -126,6 +175,9 @@ export const make = (given: Options = {}): ServerConfig => {
 /**
  * Reads the settings through Effect's Config, each under its own name; what is missing has its default. An
  * error names the setting and what was expected.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export const config: Config.Config<ServerConfig> = Config.map(
   Config.all([
@@ -135,7 +187,12 @@ export const config: Config.Config<ServerConfig> = Config.map(
   ([values, listen]) => ({ ...values, listen })
 )
 
-/** The environment as a source of settings: `DATACONN_HEARTBEAT_INTERVAL` for `heartbeatInterval`. */
+/**
+ * The environment as a source of settings: `DATACONN_HEARTBEAT_INTERVAL` for `heartbeatInterval`.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export const fromEnv = (env?: Record<string, string>): ConfigProvider.ConfigProvider =>
   (env === undefined ? ConfigProvider.fromEnv() : ConfigProvider.fromEnv({ env })).pipe(
     ConfigProvider.constantCase,

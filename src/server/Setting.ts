@@ -11,6 +11,12 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Limit from "../settings/Limit.ts"
 
+/**
+ * One setting.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Setting<A> {
   readonly schema: Schema.ConstraintCodec<A, unknown>
   readonly fallback: A
@@ -98,6 +104,37 @@ export const count = (fallback: number, minimum: number, doc: string): Setting<n
   doc
 })
 
+/** A whole number of at least 1; `Infinity`, the default, switches the limit off. */
+export const limit = (doc: string): Setting<number> => ({
+  schema: fromText(
+    // @effect-diagnostics-next-line schemaNumber:off -- a limit may be Infinity
+    Schema.Number.check(Schema.isGreaterThanOrEqualTo(1)),
+    Limit.limits,
+    (text) => (text === "Infinity" || (/^\d+$/.test(text) && Number(text) >= 1) ? Number(text) : undefined),
+    String
+  ),
+  check: Limit.countOrInfinity,
+  fallback: Number.POSITIVE_INFINITY,
+  fallbackText: "Infinity",
+  form: "count",
+  doc
+})
+
+/** Permissions of a file, such as `0660`: octal digits in text, a number up to 0o777 in code. */
+export const fileMode = (fallback: string, doc: string): Setting<number> => ({
+  schema: fromText(
+    Schema.Int,
+    Limit.modes,
+    (text) => (/^(0o?)?[0-7]{3}$/.test(text) ? Number.parseInt(text.slice(-3), 8) : undefined),
+    (mode) => `0${mode.toString(8).padStart(3, "0")}`
+  ),
+  check: Limit.mode,
+  fallback: Number.parseInt(fallback, 8),
+  fallbackText: fallback,
+  form: "mode",
+  doc
+})
+
 /** A whole number of at least `minimum` that may be left out. */
 export const optionalCount = (
   minimum: number,
@@ -178,10 +215,20 @@ export const text = (form: string, whenAbsent: string, doc: string): Setting<str
   doc
 })
 
-/** Settings by name. */
+/**
+ * Settings by name.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export type Table = Readonly<Record<string, Setting<unknown>>>
 
-/** The values of a table's settings. */
+/**
+ * The values of a table's settings.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export type Values<T extends Table> = { readonly [K in keyof T]: T[K]["fallback"] }
 
 /** The defaults of a table. */

@@ -5,7 +5,12 @@ import * as Duration from "effect/Duration"
 import * as Message from "../protocol/Message.ts"
 import * as Limit from "../settings/Limit.ts"
 
-/** Sizes are in bytes. A duration may be infinite, which switches the limit off. */
+/**
+ * Sizes are in bytes. A duration may be infinite, which switches the limit off.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Settings extends Message.Options {
   /** Longest request, header included, that is rejected as `too_large`. A longer one ends the connection. */
   readonly maxSkippedSize: number
@@ -23,11 +28,21 @@ export interface Settings extends Message.Options {
   readonly writeTimeout: Duration.Input
   /** How long a frame may take to arrive, from its first byte to its last. */
   readonly requestTimeout: Duration.Input
+  /** How long a query may wait for its turn before it is rejected. */
+  readonly queueTimeout: Duration.Input
+  /** How long the first request may take to arrive, from the opening of the connection, if not `idleTimeout`. */
+  readonly firstRequestTimeout?: Duration.Input | undefined
   /** How long the connection may stay open without a request. */
   readonly idleTimeout: Duration.Input
 }
 
-export const defaults: Settings = {
+/**
+ * They have no limit for the first request: a server sets one.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export const defaults: Omit<Settings, "firstRequestTimeout"> = {
   ...Message.defaultOptions,
   maxSkippedSize: 64 * 1024 * 1024,
   heartbeatInterval: "5 seconds",
@@ -36,12 +51,18 @@ export const defaults: Settings = {
   prefetchSize: 896 * 1024,
   batchSize: 896 * 1024,
   queryTimeout: "1 hour",
+  queueTimeout: "2 minutes",
   writeTimeout: "30 seconds",
   requestTimeout: "30 seconds",
   idleTimeout: "1 hour"
 }
 
-/** What a connection works with: the settings, with durations in milliseconds. */
+/**
+ * What a connection works with: the settings, with durations in milliseconds.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Limits
   extends Pick<
     Settings,
@@ -51,6 +72,8 @@ export interface Limits
   readonly queryTimeoutMillis: number
   readonly writeTimeoutMillis: number
   readonly frameTimeoutMillis: number
+  readonly queueTimeoutMillis: number
+  readonly firstRequestTimeoutMillis: number
   readonly idleTimeoutMillis: number
 }
 
@@ -59,6 +82,9 @@ const known = new WeakMap<Settings, Limits>()
 /**
  * The limits of all connections that have these settings: one object, which thousands of them look at. Throws a
  * `RangeError` that names the setting whose value cannot be one.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export const limits = (settings: Settings): Limits => {
   let limits = known.get(settings)
@@ -66,7 +92,7 @@ export const limits = (settings: Settings): Limits => {
     limits = {
       lengthCounts: settings.lengthCounts,
       maxFrameSize: Limit.size("maxFrameSize", settings.maxFrameSize, Message.headerSize),
-      maxSkippedSize: Limit.size("maxSkippedSize", settings.maxSkippedSize, 0),
+      maxSkippedSize: Limit.size("maxSkippedSize", settings.maxSkippedSize, Message.headerSize),
       chunkSize: Limit.size("chunkSize", settings.chunkSize, 1),
       prefetchSize: Limit.size("prefetchSize", settings.prefetchSize, 1),
       batchSize: Limit.size("batchSize", settings.batchSize, 1),
@@ -74,6 +100,11 @@ export const limits = (settings: Settings): Limits => {
       queryTimeoutMillis: Limit.millis("queryTimeout", settings.queryTimeout),
       writeTimeoutMillis: Limit.millis("writeTimeout", settings.writeTimeout),
       frameTimeoutMillis: Limit.millis("requestTimeout", settings.requestTimeout),
+      queueTimeoutMillis: Limit.millis("queueTimeout", settings.queueTimeout),
+      firstRequestTimeoutMillis: Limit.millis(
+        "firstRequestTimeout",
+        settings.firstRequestTimeout ?? "Infinity"
+      ),
       idleTimeoutMillis: Limit.millis("idleTimeout", settings.idleTimeout)
     }
     known.set(settings, limits)
@@ -81,6 +112,11 @@ export const limits = (settings: Settings): Limits => {
   return limits
 }
 
-/** A duration in milliseconds. */
+/**
+ * A duration in milliseconds.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export const millis = (duration: Duration.Input): number =>
   Duration.toMillis(Duration.fromInputUnsafe(duration))

@@ -11,6 +11,12 @@ export const counts = (minimum: number): string => `a whole number of at least $
 /** What a size in bytes may be. */
 export const sizes = (minimum: number): string => `a size of at least ${minimum} B`
 
+/** What a limit may be that can be switched off. */
+export const limits = `${counts(1)}, or Infinity`
+
+/** What the permissions of a file may be. */
+export const modes = "three octal digits, such as 0660"
+
 /** What a duration may be: whether it may be zero too. */
 export const durations = (orZero: boolean): string =>
   orZero ? "a duration of zero or more" : "a duration longer than zero"
@@ -27,6 +33,12 @@ export const count = (name: string, given: number, minimum: number): number =>
 
 export const size = (name: string, given: number, minimum: number): number =>
   whole(name, given, minimum, sizes(minimum))
+
+export const countOrInfinity = (name: string, given: number): number =>
+  given === Number.POSITIVE_INFINITY ? given : whole(name, given, 1, limits)
+
+export const mode = (name: string, given: number): number =>
+  whole(name, given, 0, modes) <= 0o777 ? given : fail(name, modes, given)
 
 /** May be infinite, which switches the limit off. */
 export const duration = (name: string, given: Duration.Input, orZero = false): Duration.Duration =>

@@ -32,6 +32,8 @@ export interface Played {
   readonly queries: ReadonlyArray<string>
   /** Whether another query could run, where one may at a time. */
   readonly placeIsFree: boolean
+  /** What is left in the account of the memory of requests. */
+  readonly heldBytes: number
   readonly events: ReadonlyArray<ConnectionEvent["_tag"]>
   /** Why the connection says that it ended. */
   readonly detail: string
@@ -112,6 +114,7 @@ export const judge = (played: Played): Verdict => {
   expect(living.sleeps === 0, `${living.sleeps} sleeps are left`)
   expect(living.halves === 0, `${living.halves} halves of sockets are left open`)
   expect(played.placeIsFree, "a query has kept its place")
+  expect(played.heldBytes === 0, `requests hold ${played.heldBytes} bytes`)
 
   return { outcome, problems }
 }

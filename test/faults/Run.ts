@@ -9,6 +9,7 @@ import type { ClientError } from "../../src/client/ClientError.ts"
 import * as Connection from "../../src/server/Connection.ts"
 import { type ConnectionEvent, ConnectionEvents } from "../../src/server/ConnectionEvents.ts"
 import * as QueryLimit from "../../src/server/QueryLimit.ts"
+import * as RequestQuota from "../../src/connection/RequestQuota.ts"
 import * as Settings from "../../src/server/Settings.ts"
 import { QueryEngine, type QueryFailed, type QueryRejected } from "../../src/engine/QueryEngine.ts"
 import * as FaultySocket from "../../src/testing/FaultySocket.ts"
@@ -59,6 +60,7 @@ export const run = Effect.fnUntraced(function* (
   const faulty = FaultySocket.make(side === "server" ? near : far, plan)
   const engine = yield* StepEngine.make({ finalizerMillis: conversation.finalizerMillis })
   const limit = new QueryLimit.Limit({ maxConcurrentQueries: 1, maxQueuedQueries: 0 })
+  const quota = new RequestQuota.Quota(1024 * 1024)
   const events: Array<ConnectionEvent["_tag"]> = []
   let detail = ""
   const living = new Living()
@@ -68,6 +70,7 @@ export const run = Effect.fnUntraced(function* (
   const serving = yield* connection.run.pipe(
     Effect.provideService(QueryEngine, engine.engine),
     Effect.provideService(QueryLimit.QueryLimit, limit),
+    Effect.provideService(RequestQuota.RequestQuota, quota),
     Effect.provideService(ConnectionEvents, {
       publish: (event) =>
         Effect.sync(() => {
@@ -109,7 +112,8 @@ export const run = Effect.fnUntraced(function* (
     client: using.pollUnsafe(),
     server: serving.pollUnsafe(),
     queries: engine.log,
-    placeIsFree: limit.enter({ call: () => {} }) === "running",
+    placeIsFree: limit.enter({ call: () => {}, displaced: () => {} }) === "running",
+    heldBytes: quota.used,
     events,
     detail,
     living

@@ -1,12 +1,14 @@
 import { spawn } from "node:child_process"
-import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import * as Net from "node:net"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
 import * as Address from "../../src/net/Address.ts"
 import * as Listener from "../../src/net/Listener.ts"
 import * as Folder from "../support/Folder.ts"
@@ -14,10 +16,11 @@ import * as Folder from "../support/Folder.ts"
 const address = (text: string): Address.Address => Result.getOrThrow(Address.parse(text))
 
 /** A listener that greets whoever comes. */
-const listen = (where: Address.Address) =>
+const listen = (where: Address.Address, socketMode?: number) =>
   Listener.make({
     address: where,
     backlog: 16,
+    socketMode,
     keepAlive: Duration.minutes(1),
     onConnection: (socket) => socket.end("hello"),
     onAcceptError: () => {}
@@ -183,6 +186,26 @@ const leaveStale = (path: string): Effect.Effect<void> =>
     child.once("exit", () => resume(Effect.void))
   })
 
+/** A process that has bound a socket and does not listen on it; it is killed with the scope. */
+const bind = (folder: string, path: string) =>
+  Effect.acquireRelease(
+    Effect.callback<() => void>((resume) => {
+      const script = `
+        const { Pipe, constants } = process.binding("pipe_wrap")
+        console.log("bound", new Pipe(constants.SERVER).bind(process.argv[1]))
+        setInterval(() => {}, 60_000)`
+      const child = spawn(process.execPath, ["--no-deprecation", "-e", script, path], {
+        cwd: folder,
+        stdio: ["ignore", "pipe", "inherit"]
+      })
+      child.stdout.once("data", (line) => {
+        assert.strictEqual(String(line).trim(), "bound 0")
+        resume(Effect.succeed(() => child.kill("SIGKILL")))
+      })
+    }),
+    (kill) => Effect.sync(kill)
+  )
+
 describe("a listener on a Unix socket", () => {
   it.live("accepts, and leaves nothing behind", () =>
     Effect.gen(function* () {
@@ -208,6 +231,77 @@ describe("a listener on a Unix socket", () => {
     })
   )
 
+  it.live("is one of those that come for such a socket at the same time", () =>
+    Effect.gen(function* () {
+      for (let round = 0; round < 5; round++) {
+        const path = join(yield* Folder.make, "socket")
+        yield* leaveStale(path)
+        const attempts = yield* Effect.all(
+          Array.from({ length: 6 }, () => Effect.exit(listen({ _tag: "Unix", path }))),
+          { concurrency: "unbounded" }
+        )
+        assert.lengthOf(attempts.filter(Exit.isSuccess), 1)
+        assert.strictEqual(yield* greeting({ _tag: "Unix", path }), "hello")
+        assert.deepStrictEqual(readdirSync(dirname(path)), ["socket"])
+      }
+    })
+  )
+
+  it.live.each([0o600, 0o660, 0o666])(
+    "has its permissions whatever the process gives its files: %o",
+    (mode) =>
+      Effect.gen(function* () {
+        const path = join(yield* Folder.make, "socket")
+        yield* listen({ _tag: "Unix", path }, mode)
+        assert.strictEqual(lstatSync(path).mode & 0o777, mode)
+        assert.strictEqual(yield* greeting({ _tag: "Unix", path }), "hello")
+        assert.deepStrictEqual(readdirSync(dirname(path)), ["socket"])
+      })
+  )
+
+  it.live("leaves a socket alone that a newer server has at its path", () =>
+    Effect.gen(function* () {
+      const unix = { _tag: "Unix", path: join(yield* Folder.make, "socket") } as const
+      const scope = yield* Scope.make()
+      const older = yield* Scope.provide(listen(unix), scope)
+      rmSync(unix.path)
+      yield* listen(unix)
+      yield* older.stop
+      assert.strictEqual(yield* greeting(unix), "hello")
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(yield* greeting(unix), "hello")
+    })
+  )
+
+  it.live("leaves a file alone that has come to its path, and does not mind if there is none", () =>
+    Effect.gen(function* () {
+      const path = join(yield* Folder.make, "socket")
+      const first = yield* listen({ _tag: "Unix", path })
+      rmSync(path)
+      writeFileSync(path, "data")
+      yield* first.stop
+      assert.strictEqual(readFileSync(path, "utf8"), "data")
+      rmSync(path)
+      const second = yield* listen({ _tag: "Unix", path })
+      rmSync(path)
+      yield* second.stop
+      assert.deepStrictEqual(readdirSync(dirname(path)), [])
+    })
+  )
+
+  it.live("gives its path up when it is stopped, for the next one", () =>
+    Effect.gen(function* () {
+      const unix = { _tag: "Unix", path: join(yield* Folder.make, "socket") } as const
+      const first = yield* listen(unix)
+      yield* first.stop
+      assert.isFalse(existsSync(unix.path))
+      yield* listen(unix)
+      assert.strictEqual(yield* greeting(unix), "hello")
+      yield* first.stop
+      assert.strictEqual(yield* greeting(unix), "hello")
+    })
+  )
+
   it.live("leaves a socket alone that somebody serves", () =>
     Effect.gen(function* () {
       const unix = { _tag: "Unix", path: join(yield* Folder.make, "socket") } as const
@@ -227,6 +321,14 @@ describe("a listener on a Unix socket", () => {
     })
   )
 
+  it.live("says how long the path of its folder may be", () =>
+    Effect.gen(function* () {
+      const path = `/${"d".repeat(97)}/s`
+      const error = yield* failure({ _tag: "Unix", path })
+      assert.match(error.message, /\(listen\): the folder .* may have a path of 97 bytes, not 98$/)
+    })
+  )
+
   it.live("says what is wrong with a folder that is not there", () =>
     Effect.gen(function* () {
       const error = yield* failure({ _tag: "Unix", path: "/nonexistent/socket" })
@@ -234,3 +336,30 @@ describe("a listener on a Unix socket", () => {
     })
   )
 })
+
+describe.skipIf(process.platform !== "linux")(
+  "a listener on a Unix socket where the system lists them",
+  () => {
+    it.live.each(["its path", "a relative path", "a link to its folder"])(
+      "leaves a socket alone that somebody has bound and does not listen on yet, by %s",
+      (name) =>
+        Effect.gen(function* () {
+          const folder = yield* Folder.make
+          const path = join(folder, "socket")
+          symlinkSync(folder, join(folder, "link"))
+          const bound =
+            name === "its path"
+              ? path
+              : name === "a relative path"
+                ? "socket"
+                : join(folder, "link", "socket")
+          yield* bind(folder, bound)
+          assert.strictEqual(yield* greeting({ _tag: "Unix", path }), "ECONNREFUSED")
+          const before = lstatSync(path).ino
+          assert.match((yield* failure({ _tag: "Unix", path })).message, /address already in use/)
+          assert.strictEqual(lstatSync(path).ino, before)
+          assert.deepStrictEqual(readdirSync(folder).sort(), ["link", "socket"])
+        })
+    )
+  }
+)

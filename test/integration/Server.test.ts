@@ -1,3 +1,4 @@
+import { statSync } from "node:fs"
 import { networkInterfaces } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -278,6 +279,123 @@ describe("a connection beyond maxConnections", () => {
       yield* beyond.closed
       assert.strictEqual((yield* event("Closed")).connection.id, 2)
       assert.strictEqual(yield* Response.result(first, "echo on"), "on")
+    })
+  )
+})
+
+describe("limits per address", () => {
+  it.live("keep connections beyond maxConnectionsPerAddress out, and not those of other addresses", () =>
+    Effect.gen(function* () {
+      const unix = { _tag: "Unix", path: join(yield* Folder.make, "socket") } as const
+      const tiny = TinyEngine.make()
+      const { address, event } = yield* LiveServer.start(tiny.engine, {
+        listen: ["127.0.0.1:0", Address.format(unix)],
+        maxConnectionsPerAddress: 1
+      })
+      for (const [i, where] of [address, unix].entries()) {
+        const first = yield* LiveServer.connect(where)
+        assert.strictEqual(yield* Response.result(first, "echo in"), "in")
+        const beyond = yield* LiveServer.connect(where)
+        yield* beyond.request("echo out")
+        const reject = yield* beyond.next
+        assert.strictEqual(code(reject), "J overloaded")
+        assert.include(reject, "maxConnectionsPerAddress")
+        assert.strictEqual(yield* beyond.next, "closed")
+        yield* first.close
+        yield* event("Closed", 2 * i + 1)
+        assert.strictEqual(yield* Response.result(yield* LiveServer.connect(where), "echo in"), "in")
+      }
+    })
+  )
+
+  it.live("reject queries beyond maxQueriesPerAddress, and not those of other addresses", () =>
+    Effect.gen(function* () {
+      const unix = { _tag: "Unix", path: join(yield* Folder.make, "socket") } as const
+      const tiny = TinyEngine.make()
+      const { address } = yield* LiveServer.start(tiny.engine, {
+        listen: ["127.0.0.1:0", Address.format(unix)],
+        maxQueriesPerAddress: 1
+      })
+      const [first, second] = [yield* LiveServer.connect(address), yield* LiveServer.connect(address)]
+      yield* first.request("held")
+      assert.deepStrictEqual(yield* first.take(2), ["A yes", "I begun"])
+      yield* second.request("echo no")
+      const reject = yield* second.next
+      assert.strictEqual(code(reject), "J overloaded")
+      assert.include(reject, "maxQueriesPerAddress")
+      assert.strictEqual(yield* Response.result(yield* LiveServer.connect(unix), "echo other"), "other")
+      yield* tiny.release
+      yield* first.take(1)
+      assert.strictEqual(yield* Response.result(second, "echo now"), "now")
+    })
+  )
+})
+
+describe("a reject of a connection", () => {
+  it.live("names maxConnections if that keeps it out", () =>
+    Effect.gen(function* () {
+      const { address, event } = yield* LiveServer.start(TinyEngine.make().engine, { maxConnections: 1 })
+      yield* LiveServer.connect(address)
+      yield* event("Opened")
+      const beyond = yield* LiveServer.connect(address)
+      yield* beyond.request("echo no")
+      assert.match(yield* beyond.next, /^J \{"code":"overloaded".*\(maxConnections\)/)
+    })
+  )
+})
+
+describe("firstRequestTimeout", () => {
+  it.live("closes a connection that says nothing", () =>
+    Effect.gen(function* () {
+      const { address, event } = yield* LiveServer.start(TinyEngine.make().engine, {
+        firstRequestTimeout: "50 millis"
+      })
+      yield* (yield* LiveServer.dial(address)).closed
+      assert.strictEqual((yield* event("Closed")).detail, "No request came (firstRequestTimeout)")
+    })
+  )
+})
+
+describe("maxUnfinishedBytes", () => {
+  it.live("bounds what requests that are not complete take of the memory, and names itself", () =>
+    Effect.gen(function* () {
+      const live = yield* LiveServer.start(TinyEngine.make().engine, {
+        maxUnfinishedBytes: 4 * 1024 * 1024,
+        maxFrameSize: 1024 * 1024
+      })
+      const bytes = new Uint8Array(900_000)
+      bytes.set([0, 0, 0x0f, 0, "R".charCodeAt(0)])
+      const all = yield* Effect.replicateEffect(LiveServer.dial(live.address), 20)
+      for (const { socket } of all) socket.write(bytes)
+      // Each that stays holds what it has sent, and that of four of them fits.
+      const closed = () => live.events.filter(({ _tag }) => _tag === "Closed").length
+      yield* Poll.until("those that do not fit are closed", () => closed() >= 16)
+      const last = yield* live.event("Closed", 15)
+      assert.strictEqual(last.control.reason, "read")
+      assert.include(last.detail, "(maxUnfinishedBytes)")
+      // A request that is complete needs no room, and when the others have gone there is room again.
+      const peer = yield* LiveServer.connect(live.address)
+      assert.strictEqual(yield* Response.result(peer, "echo whole"), "whole")
+      for (const { socket } of all) socket.destroy()
+      yield* live.event("Closed", 19)
+      const large = `echo ${"x".repeat(1_000_000)}`
+      assert.lengthOf(yield* Response.result(peer, large), 1_000_000)
+    })
+  )
+})
+
+describe("socketMode", () => {
+  it.live("is 0600 unless it is set", () =>
+    Effect.gen(function* () {
+      const folder = yield* Folder.make
+      for (const [name, socketMode, mode] of [
+        ["default", undefined, 0o600],
+        ["group", 0o660, 0o660]
+      ] as const) {
+        const path = join(folder, name)
+        yield* LiveServer.start(TinyEngine.make().engine, { listen: [`unix:${path}`], socketMode })
+        assert.strictEqual(statSync(path).mode & 0o777, mode)
+      }
     })
   )
 })

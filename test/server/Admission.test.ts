@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Admission } from "../../src/server/Admission.ts"
+import * as fc from "fast-check"
+import { Admission, type Place } from "../../src/server/Admission.ts"
 
 describe("an admission", () => {
   const make = () => new Admission({ maxConnections: 2, maxRefusals: 1 })
@@ -23,5 +24,63 @@ describe("an admission", () => {
     const admission = make()
     admission.close()
     assert.isUndefined(admission.enter())
+  })
+})
+
+describe("an admission with a limit per address", () => {
+  const make = () => new Admission({ maxConnections: 3, maxConnectionsPerAddress: 2, maxRefusals: 2 })
+
+  it("refuses those beyond it, says which setting keeps them out, and serves other addresses", () => {
+    const admission = make()
+    const enter = (address: string) => [admission.limit(address), admission.enter(address)]
+    assert.deepStrictEqual(enter("a"), [undefined, "served"])
+    assert.deepStrictEqual(enter("a"), [undefined, "served"])
+    assert.deepStrictEqual(enter("a"), ["maxConnectionsPerAddress", "refused"])
+    assert.deepStrictEqual(enter("b"), [undefined, "served"])
+    assert.deepStrictEqual(enter("b"), ["maxConnections", "refused"])
+    assert.deepStrictEqual(enter("a"), ["maxConnectionsPerAddress", undefined])
+  })
+
+  it("counts an address's places and nobody else's, and none that it has left", () => {
+    const admission = make()
+    for (let i = 0; i < 3; i++) admission.enter("a")
+    // One that was refused had no place.
+    admission.leave("refused", "a")
+    assert.strictEqual(admission.limit("a"), "maxConnectionsPerAddress")
+    admission.leave("served", "a")
+    assert.isUndefined(admission.limit("a"))
+    admission.enter("b")
+    admission.leave("served", "b")
+    assert.strictEqual(admission.enter("a"), "served")
+    assert.strictEqual(admission.limit("a"), "maxConnectionsPerAddress")
+  })
+
+  it("has nothing left of any address once all have left", () => {
+    const operation = fc.record({ address: fc.constantFrom("a", "b", "c"), leaves: fc.boolean() })
+    const limits = fc.record({
+      maxConnections: fc.integer({ min: 1, max: 6 }),
+      maxConnectionsPerAddress: fc.constantFrom(1, 2, Number.POSITIVE_INFINITY),
+      maxRefusals: fc.nat(2)
+    })
+    fc.assert(
+      fc.property(limits, fc.array(operation, { maxLength: 100 }), (limits, all) => {
+        const admission = new Admission(limits)
+        const inside: Array<{ readonly address: string; readonly place: Place }> = []
+        const count = (place: Place, address?: string) =>
+          inside.filter((each) => each.place === place && (address ?? each.address) === each.address).length
+        for (const { address, leaves } of all) {
+          const place = leaves ? undefined : admission.enter(address)
+          if (place !== undefined) inside.push({ address, place })
+          const first = leaves ? inside.shift() : undefined
+          if (first !== undefined) admission.leave(first.place, first.address)
+          assert.isAtMost(count("served"), limits.maxConnections)
+          assert.isAtMost(count("served", address), limits.maxConnectionsPerAddress)
+          assert.isAtMost(count("refused"), limits.maxRefusals)
+        }
+        for (const { address, place } of inside) admission.leave(place, address)
+        const most = Math.min(limits.maxConnections, limits.maxConnectionsPerAddress)
+        for (let i = 0; i < most; i++) assert.strictEqual(admission.enter("a"), "served")
+      })
+    )
   })
 })

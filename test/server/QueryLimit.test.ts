@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
+import * as fc from "fast-check"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import { QueryEngine, QueryInitError } from "../../src/engine/QueryEngine.ts"
 import * as QueryLimit from "../../src/server/QueryLimit.ts"
@@ -9,7 +10,8 @@ import * as Served from "../support/Served.ts"
 
 /** A place that records when it is called. */
 const makePlace = (calls: Array<string>, name: string): QueryLimit.Place => ({
-  call: () => void calls.push(name)
+  call: () => void calls.push(name),
+  displaced: () => void calls.push(`${name} is displaced`)
 })
 
 describe("a limit", () => {
@@ -135,6 +137,183 @@ describe("the queries of connections within a limit", () => {
       yield* second.steps.step(accept, end)
       yield* second.peer.request("last")
       assert.deepStrictEqual(yield* second.peer.take(2), ["A yes", "F"])
+    })
+  )
+})
+
+describe("a limit per address", () => {
+  const options = { maxConcurrentQueries: 2, maxQueuedQueries: 2, maxQueriesPerAddress: 3 }
+
+  it("counts those that run and those that wait, and leaves other addresses alone", () => {
+    const calls: Array<string> = []
+    const limit = new QueryLimit.Limit(options)
+    const [one, other] = [limit.of("one"), limit.of("other")]
+    const places = ["a", "b", "c", "d"].map((name) => makePlace(calls, name))
+    assert.deepStrictEqual(
+      places.map((place) => one.enter(place)),
+      ["running", "running", "waiting", "addressFull"]
+    )
+    const error = QueryApi.decodeError(one.overloaded("addressFull").payload)
+    assert.strictEqual(error.code, "overloaded")
+    assert.isTrue(error.retryable)
+    assert.include(error.message, "3 queries of this address")
+    assert.include(error.message, "maxQueriesPerAddress")
+    assert.strictEqual(other.enter(makePlace(calls, "e")), "waiting")
+    const [first, , waiting, turnedAway] = places as [
+      QueryLimit.Place,
+      QueryLimit.Place,
+      QueryLimit.Place,
+      QueryLimit.Place
+    ]
+    one.leave(waiting)
+    assert.strictEqual(one.enter(turnedAway), "waiting")
+    one.leave(first)
+    assert.deepStrictEqual(calls, ["e"])
+  })
+
+  it("gives the place of the newest query of the greediest address to one of another", () => {
+    const calls: Array<string> = []
+    const limit = new QueryLimit.Limit({ maxConcurrentQueries: 1, maxQueuedQueries: 3 })
+    const [greedy, modest] = [limit.of("greedy"), limit.of("modest")]
+    const names = ["running", "first", "second", "third", "fourth"]
+    const entered = names.map((name) => greedy.enter(makePlace(calls, name)))
+    assert.deepStrictEqual(entered, ["running", "waiting", "waiting", "waiting", "full"])
+    assert.strictEqual(modest.enter(makePlace(calls, "modest")), "waiting")
+    assert.deepStrictEqual(calls, ["third is displaced"])
+    const error = QueryApi.decodeError(greedy.overloaded("displaced").payload)
+    assert.strictEqual(error.code, "overloaded")
+    assert.include(error.message, "maxConcurrentQueries, maxQueuedQueries")
+  })
+
+  it("holds whatever comes and goes, and has every place back when all have left", () => {
+    const operation = fc.oneof(
+      { weight: 3, arbitrary: fc.constantFrom("a", "b", "c") },
+      { weight: 2, arbitrary: fc.nat() }
+    )
+    const limits = fc.record({
+      maxConcurrentQueries: fc.integer({ min: 1, max: 4 }),
+      maxQueuedQueries: fc.nat(6),
+      maxQueriesPerAddress: fc.constantFrom(1, 2, 5, Number.POSITIVE_INFINITY)
+    })
+    fc.assert(
+      fc.property(limits, fc.array(operation, { maxLength: 150 }), (options, all) => {
+        const limit = new QueryLimit.Limit(options)
+        const inside = new Map<QueryLimit.Place, { readonly address: string; state: string }>()
+        const count = (wanted: string) =>
+          [...inside.values()].filter(({ address, state }) => [address, state].includes(wanted)).length
+        const enter = (address: string) => {
+          const place: QueryLimit.Place = {
+            call: () => inside.set(place, { address, state: "running" }),
+            displaced: () => inside.delete(place)
+          }
+          const isAddressFull = count(address) >= options.maxQueriesPerAddress
+          const state = limit.of(address).enter(place)
+          assert.strictEqual(state === "addressFull", isAddressFull)
+          if (state === "running" || state === "waiting") inside.set(place, { address, state })
+        }
+        const leave = (which: number) => {
+          const place = [...inside.keys()][which % Math.max(1, inside.size)]
+          if (place === undefined) return
+          inside.delete(place)
+          limit.leave(place)
+          limit.leave(place)
+        }
+        for (const each of all) {
+          if (typeof each === "string") enter(each)
+          else leave(each)
+          assert.isAtMost(count("running"), options.maxConcurrentQueries)
+          assert.isAtMost(count("waiting"), options.maxQueuedQueries)
+          if (count("waiting") > 0) assert.strictEqual(count("running"), options.maxConcurrentQueries)
+        }
+        while (inside.size > 0) leave(0)
+        for (let i = 0; i < options.maxConcurrentQueries; i++) enter(`new ${i}`)
+        assert.strictEqual(count("running"), options.maxConcurrentQueries)
+      })
+    )
+  })
+})
+
+describe("the queries of connections from several addresses", () => {
+  const from =
+    (limit: QueryLimit.Limit, address: string) =>
+    (served: Served.Options = {}) =>
+      Effect.provideService(Served.open(served), QueryLimit.QueryLimit, limit.of(address))
+
+  it.effect("take turns by address, and one loses its place to that of an address with fewer", () =>
+    Effect.gen(function* () {
+      const limit = new QueryLimit.Limit({ maxConcurrentQueries: 1, maxQueuedQueries: 3 })
+      const [greedy, modest] = [from(limit, "greedy"), from(limit, "modest")]
+      const crowd = [yield* greedy(), yield* greedy(), yield* greedy(), yield* greedy()] as const
+      for (const [i, { peer, steps }] of crowd.entries()) {
+        yield* steps.step(accept, chunk(String(i)))
+        yield* peer.request("crowd")
+        yield* Served.settle
+      }
+      const other = yield* modest()
+      yield* other.steps.step(accept, chunk("other"), end)
+      yield* other.peer.request("other")
+      // The newest of the crowd hears of it at once, and its connection stays.
+      assert.match(yield* crowd[3].peer.next, /^J \{"code":"overloaded".*maxQueuedQueries/)
+      yield* crowd[0].steps.step(end)
+      assert.deepStrictEqual(yield* crowd[0].peer.take(3), ["A yes", "I 0", "F"])
+      // One of the crowd came first, and the other address has its turn right after it.
+      yield* crowd[1].steps.step(end)
+      assert.deepStrictEqual(yield* crowd[1].peer.take(3), ["A yes", "I 1", "F"])
+      assert.deepStrictEqual(yield* other.peer.take(2), ["A yes", "F other"])
+      yield* crowd[2].steps.step(end)
+      assert.deepStrictEqual(yield* crowd[2].peer.take(3), ["A yes", "I 2", "F"])
+      yield* crowd[3].steps.step(end)
+      yield* crowd[3].peer.request("again")
+      assert.deepStrictEqual(yield* crowd[3].peer.take(2), ["A yes", "F 3"])
+    })
+  )
+})
+
+describe("queueTimeout", () => {
+  const quiet = { heartbeatInterval: "Infinity", queueTimeout: 1000 } as const
+
+  it.effect("rejects a query that has waited for so long, and names itself", () =>
+    Effect.gen(function* () {
+      const open = connections(one)
+      const first = yield* open(quiet)
+      const second = yield* open(quiet)
+      yield* first.peer.request("one")
+      yield* Served.settle
+      yield* second.peer.request("two")
+      yield* TestClock.adjust(999)
+      assert.lengthOf(second.writes, 0)
+      yield* TestClock.adjust(1)
+      assert.match(yield* second.peer.next, /^J \{"code":"overloaded".*queueTimeout.*"retryable":true/)
+      assert.deepStrictEqual(second.steps.log, [])
+      // It has left the queue, and its connection goes on.
+      yield* second.peer.request("two again")
+      yield* second.steps.step(accept, end)
+      yield* TestClock.adjust(500)
+      yield* first.peer.cancel
+      assert.strictEqual(yield* first.peer.next, "K")
+      assert.deepStrictEqual(yield* second.peer.take(2), ["A yes", "F"])
+    })
+  )
+
+  it.effect("does not count once the query runs, and may be off", () =>
+    Effect.gen(function* () {
+      const open = connections(one)
+      const first = yield* open(quiet)
+      const second = yield* open(quiet)
+      yield* first.peer.request("one")
+      yield* TestClock.adjust(5000)
+      yield* first.steps.step(accept, end)
+      assert.deepStrictEqual(yield* first.peer.take(2), ["A yes", "F"])
+      yield* first.peer.request("three")
+      const third = yield* open({ ...quiet, queueTimeout: "Infinity" })
+      yield* Served.settle
+      yield* third.peer.request("four")
+      yield* TestClock.adjust("50 minutes")
+      assert.lengthOf(third.writes, 0)
+      yield* first.peer.cancel
+      yield* third.steps.step(accept, end)
+      assert.deepStrictEqual(yield* third.peer.take(2), ["A yes", "F"])
+      assert.lengthOf(second.writes, 0)
     })
   )
 })

@@ -292,3 +292,71 @@ describe("idleTimeout", () => {
     })
   )
 })
+
+describe("firstRequestTimeout", () => {
+  const limits = { ...quiet, firstRequestTimeout: 1000 } as const
+
+  it.effect("closes a connection whose first request does not come", () =>
+    Effect.gen(function* () {
+      const { peer, ended, closed } = yield* Served.open(limits)
+      yield* TestClock.adjust(999)
+      assert.throws(closed)
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* peer.next, "closed")
+      assert.strictEqual((yield* ended).reason, "read")
+      assert.strictEqual(closed().detail, "No request came (firstRequestTimeout)")
+    })
+  )
+
+  it.effect("counts until the first request is there whole", () =>
+    Effect.gen(function* () {
+      const { peer, ended, closed } = yield* Served.open(limits)
+      const bytes = Message.encode(Peer.request("one"))
+      yield* TestClock.adjust(900)
+      yield* peer.sendBytes(bytes.subarray(0, -1))
+      yield* TestClock.adjust(99)
+      assert.throws(closed)
+      yield* TestClock.adjust(1)
+      assert.strictEqual((yield* ended).reason, "read")
+      assert.include(closed().detail, "firstRequestTimeout")
+    })
+  )
+
+  it.effect("is over with the first request: idleTimeout applies afterwards", () =>
+    Effect.gen(function* () {
+      const served = yield* Served.open({ ...limits, idleTimeout: 5000 })
+      const { peer, steps, ended, closed } = served
+      yield* TestClock.adjust(999)
+      yield* peer.request("one")
+      yield* TestClock.adjust(3000)
+      yield* steps.step(accept, end)
+      assert.deepStrictEqual(yield* peer.take(2), ["A yes", "F"])
+      yield* TestClock.adjust(4999)
+      assert.throws(closed)
+      yield* TestClock.adjust(1)
+      assert.strictEqual((yield* ended).reason, "read")
+      assert.include(closed().detail, "idleTimeout")
+    })
+  )
+
+  it.effect("leaves a shorter idleTimeout alone, which names itself then", () =>
+    Effect.gen(function* () {
+      for (const firstRequestTimeout of [5000, "Infinity"] as const) {
+        const served = yield* Served.open({ ...quiet, firstRequestTimeout, idleTimeout: 1000 })
+        yield* TestClock.adjust(1000)
+        assert.strictEqual((yield* served.ended).reason, "read")
+        assert.include(served.closed().detail, "idleTimeout")
+      }
+    })
+  )
+
+  it.effect("may be off", () =>
+    Effect.gen(function* () {
+      const { peer, steps } = yield* Served.open({ ...quiet, firstRequestTimeout: "Infinity" })
+      yield* TestClock.adjust("10 days")
+      yield* steps.step(accept, end)
+      yield* peer.request("one")
+      assert.deepStrictEqual(yield* peer.take(2), ["A yes", "F"])
+    })
+  )
+})

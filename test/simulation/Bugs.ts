@@ -5,6 +5,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as ClientControl from "../../src/protocol/ClientMachine.ts"
 import type * as Control from "../../src/protocol/ServerMachine.ts"
+import type { FairQueue } from "../../src/connection/FairQueue.ts"
 import type * as Heartbeat from "../../src/server/Heartbeat.ts"
 import type * as QueryLimit from "../../src/server/QueryLimit.ts"
 import type * as Admission from "../../src/server/Admission.ts"
@@ -38,9 +39,10 @@ const changed =
   (by: Partial<QueryLimit.Options>): Planted["limit"] =>
   (Real) =>
     class extends Real {
-      constructor({ maxConcurrentQueries, maxQueuedQueries }: QueryLimit.Options) {
+      constructor({ maxConcurrentQueries, maxQueriesPerAddress, maxQueuedQueries }: QueryLimit.Options) {
         super({
           maxConcurrentQueries: maxConcurrentQueries + (by.maxConcurrentQueries ?? 0),
+          maxQueriesPerAddress: (maxQueriesPerAddress ?? Infinity) + (by.maxQueriesPerAddress ?? 0),
           maxQueuedQueries: Math.max(0, maxQueuedQueries + (by.maxQueuedQueries ?? 0))
         })
       }
@@ -165,15 +167,39 @@ export const bugs: ReadonlyArray<Bug> = [
           }
         }
     },
-    found: /is served, not/
+    found: /is served( or refused)?, not/
+  },
+  {
+    name: "one connection too many of an address is served",
+    plant: {
+      admission: (Real) =>
+        class extends Real {
+          constructor(limits: Admission.Limits) {
+            super({ ...limits, maxConnectionsPerAddress: (limits.maxConnectionsPerAddress ?? Infinity) + 1 })
+          }
+        }
+    },
+    found: /is served( or refused)?, not/
+  },
+  {
+    name: "a connection that ends does not count for its address any less",
+    plant: {
+      admission: (Real) =>
+        class extends Real {
+          override leave(place: Admission.Place): void {
+            super.leave(place, "another")
+          }
+        }
+    },
+    found: /is (refused|dropped), not|overloaded after|ended for no cause/
   },
   {
     name: "a refused connection counts as one that was served when it ends",
     plant: {
       admission: (Real) =>
         class extends Real {
-          override leave(): void {
-            super.leave("served")
+          override leave(_: Admission.Place, address?: string): void {
+            super.leave("served", address)
           }
         }
     },
@@ -278,6 +304,16 @@ export const bugs: ReadonlyArray<Bug> = [
     found: /queries wait/
   },
   {
+    name: "an address has one query too many",
+    plant: { limit: changed({ maxQueriesPerAddress: 1 }) },
+    found: /queries of (first|second|third)/
+  },
+  {
+    name: "a query is turned away although its address may have another",
+    plant: { limit: changed({ maxQueriesPerAddress: -1 }) },
+    found: /overloaded after/
+  },
+  {
     name: "a query is turned away although there is a place in the queue",
     plant: { limit: changed({ maxQueuedQueries: -1 }) },
     found: /overloaded after/
@@ -288,22 +324,20 @@ export const bugs: ReadonlyArray<Bug> = [
       limit: (Real) =>
         class extends Real {
           private readonly queue: Array<QueryLimit.Place> = []
-          override enter(place: QueryLimit.Place): ReturnType<QueryLimit.Limit["enter"]> {
-            const entered = super.enter(place)
-            if (entered === "waiting") this.queue.unshift(place)
+          override enter(place: QueryLimit.Place, address?: string): ReturnType<QueryLimit.Limit["enter"]> {
+            const entered = super.enter(place, address)
+            if (entered !== "waiting") return entered
+            for (const older of this.queue) this.wait(older)
+            this.queue.unshift(place)
             return entered
           }
-          override leave(place: QueryLimit.Place): void {
-            // Those who have waited longest go to the end of the queue.
-            for (const waiting of this.queue.splice(0)) {
-              const waits = waiting !== place && this.waits(waiting)
-              if (waits) super.enter(waiting)
+          /** Goes to the end of the queue, if it waits. */
+          private wait(place: QueryLimit.Place): void {
+            const { addresses, waiting } = this as unknown as {
+              readonly addresses: Map<QueryLimit.Place, string>
+              readonly waiting: FairQueue<QueryLimit.Place>
             }
-            super.leave(place)
-          }
-          private waits(place: QueryLimit.Place): boolean {
-            const { waiting } = this as unknown as { readonly waiting: Set<QueryLimit.Place> }
-            return waiting.delete(place)
+            if (waiting.delete(place)) waiting.enter(addresses.get(place) ?? "", place)
           }
         }
     },
@@ -315,13 +349,17 @@ export const bugs: ReadonlyArray<Bug> = [
       limit: (Real) =>
         class extends Real {
           private readonly waiters = new Set<QueryLimit.Place>()
-          override enter(place: QueryLimit.Place): ReturnType<QueryLimit.Limit["enter"]> {
-            const entered = super.enter({
-              call: () => {
-                this.waiters.delete(place)
-                place.call()
-              }
-            })
+          override enter(place: QueryLimit.Place, address?: string): ReturnType<QueryLimit.Limit["enter"]> {
+            const { call } = place
+            const entered = super.enter(
+              Object.assign(place, {
+                call: () => {
+                  this.waiters.delete(place)
+                  call.call(place)
+                }
+              }),
+              address
+            )
             if (entered === "waiting") this.waiters.add(place)
             return entered
           }

@@ -130,7 +130,7 @@ describe("simulated servers", () => {
     const printed: Array<string> = []
     const { failed, ran } = Search.run({
       from: 1,
-      seeds: 20,
+      seeds: 100,
       millis: Number.POSITIVE_INFINITY,
       variation: Simulation.asItIs,
       mostKinds: 1,
@@ -138,7 +138,7 @@ describe("simulated servers", () => {
       show: false,
       print: (line) => printed.push(line)
     })
-    assert.strictEqual(ran, 20)
+    assert.strictEqual(ran, 100)
     assert.isAbove(failed, 0)
     const commands = printed.filter((line) => line.startsWith("npm run simulate"))
     const [, seed, without = "", order = "0", hash] =

@@ -18,13 +18,20 @@ const ofAll: Readonly<Record<string, Change<Scenario.Scenario>>> = {
   pieces: (scenario) => ({ ...scenario, pieceSize: never }),
   connectionLimit: settings({ maxConnections: never, maxRefusals: 64 }),
   queryLimit: settings({ maxConcurrentQueries: never, maxQueuedQueries: never }),
+  addressLimits: settings({ maxConnectionsPerAddress: never, maxQueriesPerAddress: never }),
+  addresses: (scenario) => ({
+    ...scenario,
+    clients: scenario.clients.map((client) => ({ ...client, address: "first" }))
+  }),
   batches: settings({ chunkSize: large, prefetchSize: large, batchSize: large }),
   lengths: settings({ lengthCounts: "body" }),
   heartbeats: settings({ heartbeatInterval: 1000 }),
   queryTimeout: settings({ queryTimeout: 5000 }),
   writeTimeout: settings({ writeTimeout: 5000 }),
   requestTimeout: settings({ requestTimeout: 5000 }),
-  idleTimeout: settings({ idleTimeout: 5000 })
+  idleTimeout: settings({ idleTimeout: 5000 }),
+  firstRequestTimeout: settings({ firstRequestTimeout: 5000 }),
+  queueTimeout: settings({ queueTimeout: 10_000 })
 }
 
 function settings(changed: Partial<Scenario.Scenario["settings"]>): Change<Scenario.Scenario> {

@@ -169,6 +169,11 @@ export class Reference {
       timeout: () => late && exchange.accepted,
       overloaded: () => {
         if (exchange.accepted) return false
+        if (/queueTimeout/.test(message)) {
+          return run.now - exchange.sentAt >= Number(scenario.settings.queueTimeout)
+        }
+        if (/maxQueriesPerAddress/.test(message)) return server.wasAddressFull(query.id)
+        if (/taken this one's place/.test(message)) return server.mayBeDisplaced(query.id)
         return /maxQueuedQueries/.test(message) ? server.wasFull(query.id) : late || server.refuses(client)
       }
     }

@@ -46,6 +46,8 @@ export type Leaving = "close" | "halfClose" | "reset"
 
 export interface Client {
   readonly id: number
+  /** What it counts for in the limits per address. */
+  readonly address: string
   readonly startsAt: number
   readonly requests: ReadonlyArray<Request>
   /** How probable it is that the client rests before it reads on, and the longest that it does. */
@@ -119,6 +121,7 @@ const leavings = ["close", "halfClose", "reset"] as const
 
 const client = (random: Random, id: number): Client => ({
   id,
+  address: "first",
   startsAt: random.chance(0.5) ? 0 : random.between(0, random.pick([5, 200, 2000])),
   requests: Array.from({ length: random.between(0, 5) }, (_, i) => request(random, id * 100 + i)),
   pause: random.pick([0, 0, 0.2]),
@@ -134,6 +137,7 @@ const limits = (random: Random) => ({
   maxRefusals: random.pick([0, 1, 64]),
   maxConcurrentQueries: random.pick([1, 2, 4, 32]),
   maxQueuedQueries: random.pick([0, 1, 2, 256]),
+  maxUnfinishedBytes: 64 * 1024 * 1024,
   drainTimeout: random.pick([20, 500, 3000])
 })
 
@@ -154,8 +158,7 @@ const settings = (random: Random): Connections.Options => ({
 /** Numbers of clients, from 1. */
 export const mostClients = 8
 
-/** What the seed decides on. */
-export const make = (random: Random): Scenario => ({
+const decide = (random: Random): Scenario => ({
   settings: settings(random),
   clients: Array.from({ length: random.pick([1, 2, 3, 5, mostClients]) }, (_, i) => client(random, i + 1)),
   stop: random.chance(0.4)
@@ -168,6 +171,25 @@ export const make = (random: Random): Scenario => ({
   bytesPerTurn: random.pick([1, 1000, 1024 * 1024]),
   pieceSize: random.pick([7, 1000, 1024 * 1024])
 })
+
+/** Decided on last: what older seeds have found stays as it was. */
+const limited = (scenario: Scenario, random: Random): Scenario => {
+  const settings = {
+    ...scenario.settings,
+    maxConnectionsPerAddress: random.pick([Infinity, Infinity, 1, 2]),
+    maxQueriesPerAddress: random.pick([Infinity, Infinity, 1, 3]),
+    firstRequestTimeout: random.pick([5000, 1000, 150]),
+    queueTimeout: random.pick([10_000, 1000, 150])
+  }
+  const clients = scenario.clients.map((client) => ({
+    ...client,
+    address: random.pick(["first", "first", "second", "third"])
+  }))
+  return { ...scenario, settings, clients }
+}
+
+/** What the seed decides on. */
+export const make = (random: Random): Scenario => limited(decide(random), random)
 
 /** How many bytes the result of a query has, if all of it comes. */
 export const size = (query: Query): number => query.chunks.reduce((sum, chunk) => sum + chunk.size, 0)

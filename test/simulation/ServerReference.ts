@@ -40,9 +40,18 @@ export interface Asked {
 
 const longestFinalizer = 100
 
-/** How long a client may be idle, for each of what it may be. */
-export const idleTimes = ({ may }: Guest, { settings }: Scenario.Scenario): ReadonlyArray<number> =>
-  [...may].map((place) => Number(place === "refused" ? settings.requestTimeout : settings.idleTimeout))
+/** How long a client may be idle, before its first request or after it, for each of what it may be. */
+export const idleTimes = (
+  { may }: Guest,
+  { settings }: Scenario.Scenario,
+  isFirst: boolean
+): ReadonlyArray<number> =>
+  [...may].map((place) =>
+    Math.min(
+      Number(place === "refused" ? settings.requestTimeout : settings.idleTimeout),
+      isFirst ? Number(settings.firstRequestTimeout) : Infinity
+    )
+  )
 
 const isSurely = ({ may }: Guest, place: Place): boolean => may.size === 1 && may.has(place)
 
@@ -61,13 +70,19 @@ export class ServerReference {
   /** A client comes, and the server is about to be told. */
   arrives(client: Scenario.Client, reference: Reference, watch: ServerWatch): Guest {
     const { now } = this.options.run
-    const { maxConnections, maxRefusals } = this.options.scenario.settings
+    const {
+      maxConnections,
+      maxConnectionsPerAddress = Infinity,
+      maxRefusals
+    } = this.options.scenario.settings
     const may: Guest["may"] = new Set()
     const [served, refused] = [this.count("served"), this.count("refused")]
+    const own = this.count("served", client.address)
+    const mayBeFull = served.most >= maxConnections || own.most >= maxConnectionsPerAddress
     if (now <= this.stopsAt) {
-      if (served.least < maxConnections) may.add("served")
-      if (served.most >= maxConnections && refused.least < maxRefusals) may.add("refused")
-      if (served.most >= maxConnections && refused.most >= maxRefusals) may.add("dropped")
+      if (served.least < maxConnections && own.least < maxConnectionsPerAddress) may.add("served")
+      if (mayBeFull && refused.least < maxRefusals) may.add("refused")
+      if (mayBeFull && refused.most >= maxRefusals) may.add("dropped")
     }
     if (now >= this.stopsAt) may.add("dropped")
     const guest = { client, reference, watch, may }
@@ -128,14 +143,43 @@ export class ServerReference {
   /** Whether the limit of queries may have been reached when this one came. */
   wasFull(id: number): boolean {
     const { maxConcurrentQueries, maxQueuedQueries } = this.options.scenario.settings
-    const all = this.guests.flatMap((guest) => guest.watch.asked.map((asked) => ({ asked, guest })))
+    return (this.others(id)?.length ?? 0) >= maxConcurrentQueries + maxQueuedQueries
+  }
+
+  /** Whether its address may have had as many queries as it may when this one came. */
+  wasAddressFull(id: number): boolean {
+    const { maxQueriesPerAddress = Infinity } = this.options.scenario.settings
+    const own = this.all.find(({ asked }) => asked.id === id)?.guest.client.address
+    const others = this.others(id)?.filter(({ guest }) => guest.client.address === own)
+    return (others?.length ?? 0) >= maxQueriesPerAddress
+  }
+
+  /** Whether a query of another address may have taken the place of this one: the queue was full when that came. */
+  mayBeDisplaced(id: number): boolean {
+    const own = this.all.find(({ asked }) => asked.id === id)
+    return this.all.some(
+      ({ asked, guest }) =>
+        own !== undefined &&
+        asked.id !== undefined &&
+        guest.client.address !== own.guest.client.address &&
+        asked.at >= own.asked.at &&
+        this.wasFull(asked.id)
+    )
+  }
+
+  private get all() {
+    return this.guests.flatMap((guest) => guest.watch.asked.map((asked) => ({ asked, guest })))
+  }
+
+  /** The queries that may have had a place when this one came. */
+  private others(id: number) {
+    const { all } = this
     const at = all.find(({ asked }) => asked.id === id)?.asked.at
-    if (at === undefined) return false
-    const others = all.filter(
+    if (at === undefined) return undefined
+    return all.filter(
       ({ asked, guest }) =>
         asked.id !== id && guest.may.has("served") && asked.at <= at && this.leftAt(guest, asked) >= at
     )
-    return others.length >= maxConcurrentQueries + maxQueuedQueries
   }
 
   /** Everything that can run has run: what must be by now, is. */
@@ -152,7 +196,7 @@ export class ServerReference {
     if (!this.isQuiet(guest) || reference.violated) return
     const { current } = watch
     const since = current === undefined ? watch.openedAt : current.answeredAt
-    const idle = Math.max(...idleTimes(guest, scenario))
+    const idle = Math.max(...idleTimes(guest, scenario, current === undefined))
     const { at = Infinity, cancelledAt = Infinity } = current ?? {}
     const late = Math.min(at + Number(scenario.settings.queryTimeout), cancelledAt, this.expiresAt)
     if (since === undefined)
@@ -160,29 +204,38 @@ export class ServerReference {
     else this.expect(run.now <= since + idle, `client ${client.id} is idle for too long`)
   }
 
-  /** As many queries run as may, the others wait for their turn, and none is overtaken. */
+  /** As many queries run as may, the others wait for their turn, and none is overtaken by its own address's. */
   private queries(): void {
     const { fates, scenario } = this.options
-    const { maxConcurrentQueries, maxQueuedQueries } = scenario.settings
-    const waiting = this.guests.filter((guest) => this.isWaiting(guest)).map(({ watch }) => watch.current)
+    const { maxConcurrentQueries, maxQueriesPerAddress = Infinity, maxQueuedQueries } = scenario.settings
+    const waiting = this.guests.filter((guest) => this.isWaiting(guest))
+    const latest = new Map<string, number>()
+    const counts = new Map<string, number>()
+    const count = ({ client: { address } }: Guest) => counts.set(address, (counts.get(address) ?? 0) + 1)
     let running = 0
-    let latest = 0
     for (const guest of this.guests) {
       for (const { at, id = Number.NaN } of guest.watch.asked) {
         const fate = fates.get(id)
         if (fate === undefined) continue
         if (!isSurely(guest, "served")) this.is(guest, "served")
-        latest = Math.max(latest, at)
+        latest.set(guest.client.address, Math.max(latest.get(guest.client.address) ?? 0, at))
         if (fate.endedAt !== undefined) continue
         running++
+        count(guest)
         this.expect(guest.watch.closedAt === undefined, `query ${id} has outlived its connection`)
       }
     }
     this.expect(running <= maxConcurrentQueries, `${running} queries run`)
     this.expect(waiting.length <= maxQueuedQueries, `${waiting.length} queries wait`)
-    for (const asked of waiting) {
-      this.expect(running >= maxConcurrentQueries, `query ${asked?.id} waits while only ${running} run`)
-      this.expect((asked?.at ?? 0) >= latest, `query ${asked?.id} was overtaken`)
+    for (const guest of waiting) {
+      const { client, watch } = guest
+      count(guest)
+      const { at = 0, id } = watch.current ?? {}
+      this.expect(running >= maxConcurrentQueries, `query ${id} waits while only ${running} run`)
+      this.expect(at >= (latest.get(client.address) ?? 0), `query ${id} was overtaken`)
+    }
+    for (const [address, own] of counts) {
+      this.expect(own <= maxQueriesPerAddress, `${own} queries of ${address} run or wait`)
     }
   }
 
@@ -193,7 +246,8 @@ export class ServerReference {
     if (current?.id === undefined || fates.has(current.id)) return false
     if (guest.reference.violated || !isSurely(guest, "served") || !this.isQuiet(guest)) return false
     if (current.cancelledAt !== undefined || current.answeredAt !== undefined) return false
-    return run.now < Math.min(current.at + Number(scenario.settings.queryTimeout), this.expiresAt)
+    const timeout = Math.min(Number(scenario.settings.queryTimeout), Number(scenario.settings.queueTimeout))
+    return run.now < Math.min(current.at + timeout, this.expiresAt)
   }
 
   /** Whether a connection is open and no write holds up what comes next on it. */
@@ -216,9 +270,11 @@ export class ServerReference {
   }
 
   /** How many of those that have come have this place. Who left a moment ago may not have given it back. */
-  private count(place: Place): { readonly least: number; readonly most: number } {
+  private count(place: Place, address?: string): { readonly least: number; readonly most: number } {
     const { now } = this.options.run
-    const all = this.guests.filter(({ may }) => may.has(place))
+    const all = this.guests.filter(
+      ({ client, may }) => may.has(place) && (address ?? client.address) === client.address
+    )
     return {
       least: all.filter(({ may, watch }) => may.size === 1 && watch.closedAt === undefined).length,
       most: all.filter(({ watch }) => (watch.closedAt ?? now) >= now).length

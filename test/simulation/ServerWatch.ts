@@ -176,12 +176,13 @@ export class ServerWatch {
   /** Whether the connection was closed because no request had come for as long as it may. */
   private wasIdle(detail: string, guest: Guest): boolean {
     const { run, scenario } = this.options
-    const limit = Math.min(...idleTimes(guest, scenario))
+    const limit = (isFirst: boolean) => Math.min(...idleTimes(guest, scenario, isFirst))
     // The last words of a connection may take their time, and the client may ask in the meantime.
     const unanswered = this.continues ? this.begunAt : Number.POSITIVE_INFINITY
     const began = [this.openedAt, ...this.asked.map(({ answeringAt }) => answeringAt ?? unanswered)]
     const waits = began.map((at, i) => (this.asked[i]?.at ?? run.now) - at)
-    return /idleTimeout/.test(detail) && waits.some((wait) => wait >= limit)
+    if (/firstRequestTimeout/.test(detail)) return (waits[0] ?? 0) >= limit(true)
+    return /idleTimeout/.test(detail) && waits.some((wait, i) => wait >= limit(i === 0))
   }
 
   /** A server that closes in peace owes a response to nobody who has asked in time. */

@@ -197,6 +197,7 @@ const visit = Effect.fnUntraced(function* (
   const guest = server.arrives(client, reference, watch)
   connections.accept({
     transport: Transport.fromSocket(watch.tap(near.socket), { copies: true }),
+    address: client.address,
     endpoints: (id) => {
       if (guests.has(id)) run.wrong("server", `has two connections ${id}`)
       guests.set(id, guest)

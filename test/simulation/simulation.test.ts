@@ -14,13 +14,14 @@ describe("simulated servers", () => {
     assert.deepStrictEqual(wrong, [])
   })
 
-  // What the search has found, each with its seed.
+  // What the search has found, each with its seed: scenarios had one address, and no limits for it, by then.
+  const without = ["addresses", "addressLimits", "firstRequestTimeout", "queueTimeout"]
   it.each([
     [1139, "a query that is stopped while its connection breaks ends untold"],
     [55257, "a query that is stopped while its connection breaks ends untold"],
     [1795643385240, "hearts stop while the last queries of a stopping server end"]
   ])("with seed %i no longer show that %s", (seed) => {
-    assert.deepStrictEqual(Simulation.run(seed).failures, [])
+    assert.deepStrictEqual(Simulation.run(seed, { ...Simulation.asItIs, without }).failures, [])
   })
 
   it("live the same life for the same seed", () => {

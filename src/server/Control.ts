@@ -11,12 +11,13 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { AcceptedQuery, Engine } from "../engine/QueryEngine.ts"
-import * as FramedConnection from "../framing/FramedConnection.ts"
+import type * as FramedConnection from "../framing/FramedConnection.ts"
 import * as Writer from "../framing/Writer.ts"
 import type * as Timers from "../loop/Timers.ts"
 import * as Message from "../protocol/Message.ts"
 import * as Machine from "../protocol/ServerMachine.ts"
 import type { Step } from "./ConnectionEvents.ts"
+import { eventOf, inputEnd } from "./InputEvent.ts"
 import * as LocalReply from "./LocalReply.ts"
 import { type Connection, type Outcome, PendingResponse } from "./PendingResponse.ts"
 import type * as QueryLimit from "./QueryLimit.ts"
@@ -300,9 +301,12 @@ export class Control implements Connection, QueryRunner.Dependencies {
 
   over(pending: PendingResponse, outcome: Outcome): void {
     const step = this.stepOf(outcome, pending)
-    if (this.dependencies.publish === undefined) return this.settle()
-    this.lastStep = step
-    this.tell?.()
+    if (this.dependencies.publish === undefined) {
+      this.settle()
+    } else {
+      this.lastStep = step
+      this.tell?.()
+    }
   }
 
   /** Waits until the response is over. */
@@ -384,25 +388,4 @@ export class Control implements Connection, QueryRunner.Dependencies {
 
 const request: Machine.Event = { _tag: "Request" }
 const tooLarge: Machine.Event = { _tag: "TooLarge" }
-const cancel: Machine.Event = { _tag: "Cancel" }
 const queryEnded: Machine.Event = { _tag: "QueryEnded" }
-
-const eventOf = ({ type }: Message.Message): Machine.Event =>
-  type === Message.Type.Cancel
-    ? cancel
-    : { _tag: "Unexpected", detail: `${Message.name(type)} from a client` }
-
-const inputEnd = (cause: Cause.Cause<FramedConnection.ReadError<Message.FrameError>>): Machine.Event => {
-  const error = Cause.findErrorOption(cause)
-  if (error._tag === "None") return { _tag: "RunFailed", detail: String(Cause.squash(cause)) }
-  switch (error.value._tag) {
-    case "FrameTimeout":
-      return { _tag: "RequestExpired" }
-    case "SocketError":
-      return { _tag: "ReadFailed", detail: FramedConnection.describe(error.value) }
-    case "FrameError":
-      return error.value.reason._tag === "EndInsideFrame"
-        ? { _tag: "ReadFailed", detail: error.value.message }
-        : { _tag: "Malformed", detail: error.value.message }
-  }
-}

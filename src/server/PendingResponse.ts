@@ -38,6 +38,8 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
   private terminal: Message.Message | undefined
   /** Resumes the query's fiber when there is room for more. */
   private room: (() => void) | undefined
+  /** Whether the last turn had something to write. */
+  private hadMessages = false
   private bytes = 0
   private payloadBytes = 0
   private messages = 0
@@ -108,6 +110,7 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
       if (Message.isTerminal(message.type)) this.terminal = message
     }
     this.messages += messages.length
+    this.hadMessages = messages.length > 0
     return messages
   }
 
@@ -125,7 +128,10 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     const defect = this.release(this.response.sent())
     if (defect !== undefined) this.connection.writeFailed(defect)
     if (this.terminal !== undefined) this.finish({ _tag: "Written", terminal: this.terminal })
-    else if (this.connection.isReplying || this.response.hasMore) this.connection.writer.submit(this)
+    // A query that is being stopped has nothing to write, whatever it holds, until its reply is due.
+    else if (this.hadMessages && (this.connection.isReplying || this.response.hasMore)) {
+      this.connection.writer.submit(this)
+    }
     this.wake()
   }
 

@@ -21,6 +21,7 @@ const benches: Record<string, () => Promise<{ readonly run: Bench }>> = {
   start: () => import("./start.ts"),
   growth: () => import("./growth.ts"),
   peers: () => import("./peers.ts"),
+  relay: () => import("./relay.ts"),
   ceiling: () => import("./ceiling.ts"),
   duckdb: () => import("./duckdb.ts")
 }

@@ -208,7 +208,10 @@ class Pool implements Supply, ClientConnection.Owner {
       const connection = this.requests.longestFree
       const use = connection && this.connections.get(connection)
       if (connection === undefined || use === undefined) return
-      if (use.freeSince + idleTimeoutMillis > timers.now()) return this.watchIdle(use)
+      if (use.freeSince + idleTimeoutMillis > timers.now()) {
+        this.watchIdle(use)
+        return
+      }
       this.drop(connection, use)
     }
   }

@@ -13,6 +13,7 @@ import type * as Socket from "effect/socket/Socket"
 import * as Timers from "../loop/Timers.ts"
 import * as Chunk from "../net/Chunk.ts"
 import type * as Transport from "../net/Transport.ts"
+import * as Limit from "../settings/Limit.ts"
 import type { Codec, Decoder } from "./Codec.ts"
 import * as Writer from "./Writer.ts"
 
@@ -38,7 +39,8 @@ export class FrameTimeout extends Schema.TaggedError<FrameTimeout>()("FrameTimeo
  */
 export interface Options extends Writer.Options {
   /**
-   * How long a message may take to arrive, from its first byte to its last, in milliseconds. Default `Infinity`.
+   * How long a message may take to arrive, from its first byte to its last, in milliseconds. Default `Infinity`. Time
+   * in which the consumer does not pull does not count.
    */
   readonly frameTimeoutMillis?: number | undefined
   /** Accounts for the bytes that are held for a message which is not complete; may refuse to. Default: never does. */
@@ -141,6 +143,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   private readonly account: Account | undefined
   private deadline: Timers.Deadline | undefined
   private isReading = false
+  private isPaused = false
   private held: Batch<In> | undefined
   private end: Exit.Exit<never, ReadError<E> | Cause.Done> | undefined
   private waiter: ((next: Next<In, ReadError<E>>) => void) | undefined
@@ -159,7 +162,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
     this.decoder = decoder
     this.writer = writer
     this.timers = timers
-    this.frameTimeoutMillis = frameTimeoutMillis
+    this.frameTimeoutMillis = Limit.millis("frameTimeoutMillis", frameTimeoutMillis)
     this.account = account
     this.lastAt = timers.now()
   }
@@ -179,13 +182,25 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
 
   private readonly leave = Effect.sync(() => {
     this.waiter = undefined
-    this.transport.pause()
+    this.pause()
   })
 
   private read(): void {
-    if (this.isReading) return this.transport.resume()
-    this.isReading = true
-    this.transport.read(this)
+    // The time in which nobody wanted the message is not the peer's.
+    if (this.isPaused && this.decoder.partial) this.began(this.timers.now())
+    if (this.isPaused) {
+      this.isPaused = false
+      this.transport.resume()
+    } else if (!this.isReading) {
+      this.isReading = true
+      this.transport.read(this)
+    }
+  }
+
+  private pause(): void {
+    if (this.isPaused || !this.isReading) return
+    this.isPaused = true
+    this.transport.pause()
   }
 
   private ready(): Next<In, ReadError<E>> | undefined {
@@ -200,12 +215,16 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
     const ready = waiter === undefined ? undefined : this.ready()
     if (waiter === undefined || ready === undefined) return
     this.waiter = undefined
-    this.transport.pause()
     waiter(ready)
+    // A consumer that asks for more at once has the transport read on without a pause.
+    if (this.waiter === undefined) this.pause()
   }
 
   received(chunks: Transport.Chunks): void {
-    if (this.end !== undefined) return chunks.forEach(Chunk.release)
+    if (this.end !== undefined) {
+      chunks.forEach(Chunk.release)
+      return
+    }
     this.lastAt = this.timers.now()
     const messages: Array<In> = []
     const before = this.decoder.partial
@@ -216,7 +235,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
     }
     this.count += messages.length
     const { partial } = this.decoder
-    if (partial && (!before || messages.length > 0)) this.began()
+    if (partial && (!before || messages.length > 0)) this.began(this.lastAt)
     // Before the messages are given, whose memory is their consumer's to count from then on.
     const fits = !(partial || before) || this.account?.resize(this.decoder.buffered) !== false
     // Messages before a malformed one are still good.
@@ -228,15 +247,15 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
     else this.give()
   }
 
-  /** A message has begun to arrive. */
-  private began(): void {
+  /** A message has begun to arrive, or its rest is waited for again. */
+  private began(now: number): void {
     if (this.frameTimeoutMillis === Timers.never) return
     this.deadline ??= this.timers.deadline(this.expired)
-    this.deadline.set(this.lastAt + this.frameTimeoutMillis)
+    this.deadline.set(now + this.frameTimeoutMillis)
   }
 
   private readonly expired = (): void => {
-    if (!this.decoder.partial) return
+    if (!this.decoder.partial || this.waiter === undefined) return
     this.finish(Exit.fail(new FrameTimeout({ frameTimeoutMillis: this.frameTimeoutMillis })))
   }
 
@@ -256,7 +275,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   stop(): void {
     // Messages that the consumer has not been given yet are dropped.
     this.held = undefined
-    this.transport.pause()
+    this.pause()
     this.finish(Exit.fail(Cause.Done()))
   }
 

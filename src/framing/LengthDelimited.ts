@@ -11,63 +11,29 @@
  * body split over chunks is gathered in a buffer that grows with the bytes received, never with the length claimed.
  */
 import { Buffer } from "node:buffer"
-import type { NonEmptyReadonlyArray } from "effect/Array"
 import { identity } from "effect/Function"
-import * as Schema from "effect/Schema"
 import * as Chunk from "../net/Chunk.ts"
 import * as Limit from "../settings/Limit.ts"
 import type { Codec, Decoder } from "./Codec.ts"
+import { check, counted, type Frame, headerSize, type Layout, layOut, readLength } from "./Layout.ts"
+import {
+  EndInsideFrame,
+  type LengthDelimitedError,
+  LengthTooShort,
+  MaxSizeTooShortForHeader,
+  MaxSizeTooShortForPayload
+} from "./LengthDelimitedError.ts"
 
-/**
- * What the value of the length field counts: the body, the type and the body, or the whole frame.
- *
- * @category settings
- * @since 0.1.0
- */
-export const LengthCounts = Schema.Literals(["body", "typeAndBody", "frame"])
-
-/**
- * What the value of the length field counts: the body, the type and the body, or the whole frame.
- *
- * @category settings
- * @since 0.1.0
- */
-export type LengthCounts = typeof LengthCounts.Type
-
-/**
- * How a header is laid out.
- *
- * **Details**
- *
- * `fieldWidth` is the width of the length field in bytes. `typeBytes` is the number of bytes between the length field
- * and the body; they belong to the header.
- *
- * @category settings
- * @since 0.1.0
- */
-export interface Layout {
-  readonly fieldWidth: 1 | 2 | 3 | 4 | 8
-  readonly byteOrder: "little" | "big"
-  readonly typeBytes: 0 | 1
-  readonly lengthCounts: LengthCounts
-}
-
-/**
- * A frame. The type is 0 in a layout without one.
- *
- * **Gotchas**
- *
- * The body of a decoded frame may be a view of the chunk it arrived in, and is owned if that is (`Chunk`). `skipped`
- * is the size in bytes of a frame whose body was not stored ({@link Options}).
- *
- * @category models
- * @since 0.1.0
- */
-export interface Frame {
-  readonly type: number
-  readonly body: Uint8Array
-  readonly skipped?: number
-}
+export {
+  encodeHeader,
+  encodeHeaderInto,
+  type Frame,
+  headerSize,
+  type Layout,
+  LengthCounts,
+  layOut
+} from "./Layout.ts"
+export * from "./LengthDelimitedError.ts"
 
 /**
  * What a decoder accepts.
@@ -101,198 +67,13 @@ export interface Options<E = LengthDelimitedError> extends Layout {
 }
 
 /**
- * `maxFrameSize` is so small that not even a header fits. Arises with the first byte received.
- *
- * @category errors
- * @since 0.1.0
- */
-export class MaxSizeTooShortForHeader extends Schema.TaggedError<MaxSizeTooShortForHeader>()(
-  "MaxSizeTooShortForHeader",
-  { maxFrameSize: Schema.Finite, headerSize: Schema.Finite }
-) {
-  override get message() {
-    return `maxFrameSize is ${this.maxFrameSize} bytes, but a header alone has ${this.headerSize}: raise maxFrameSize`
-  }
-}
-
-/**
- * A header announces a frame larger than `maxFrameSize`. `frameSize` counts the header; above
- * `Number.MAX_SAFE_INTEGER` it is rounded.
- *
- * @category errors
- * @since 0.1.0
- */
-export class MaxSizeTooShortForPayload extends Schema.TaggedError<MaxSizeTooShortForPayload>()(
-  "MaxSizeTooShortForPayload",
-  { maxFrameSize: Schema.Finite, frameSize: Schema.Finite }
-) {
-  override get message() {
-    return (
-      `The peer announced a frame of ${this.frameSize} bytes, but maxFrameSize is ${this.maxFrameSize} bytes: ` +
-      "raise maxFrameSize or have the peer send smaller frames"
-    )
-  }
-}
-
-/**
- * The length is smaller than what it must count at least.
- *
- * @category errors
- * @since 0.1.0
- */
-export class LengthTooShort extends Schema.TaggedError<LengthTooShort>()("LengthTooShort", {
-  length: Schema.Finite,
-  minimum: Schema.Finite,
-  lengthCounts: LengthCounts
-}) {
-  override get message() {
-    return (
-      `The peer sent the length ${this.length}, but with lengthCounts "${this.lengthCounts}" it is at least ` +
-      `${this.minimum}: set lengthCounts to what the peer counts`
-    )
-  }
-}
-
-/**
- * The input ended inside a frame. `received` is the number of bytes of that frame that arrived, header
- * included; `expected` is the size of the whole frame, known once its header is complete.
- *
- * @category errors
- * @since 0.1.0
- */
-export class EndInsideFrame extends Schema.TaggedError<EndInsideFrame>()("EndInsideFrame", {
-  received: Schema.Finite,
-  expected: Schema.optional(Schema.Finite)
-}) {
-  override get message() {
-    return this.expected === undefined
-      ? `The input ended inside a header, ${this.received} bytes into a frame`
-      : `The input ended inside a frame, ${this.received} of ${this.expected} bytes into it`
-  }
-}
-
-/**
- * Schema of every reason for which a decoder fails by itself.
- *
- * @category errors
- * @since 0.1.0
- */
-export const LengthDelimitedError = Schema.Union([
-  MaxSizeTooShortForHeader,
-  MaxSizeTooShortForPayload,
-  LengthTooShort,
-  EndInsideFrame
-])
-
-/**
- * Every reason for which a decoder fails by itself.
- *
- * @category errors
- * @since 0.1.0
- */
-export type LengthDelimitedError = typeof LengthDelimitedError.Type
-
-/**
- * Size of a header in bytes.
- *
- * @category encoding
- * @since 0.1.0
- */
-export const headerSize = (layout: Layout): number => layout.fieldWidth + layout.typeBytes
-
-/**
- * The smallest value that the length field can have: what it counts besides the body.
- */
-const counted = (layout: Layout): number => {
-  switch (layout.lengthCounts) {
-    case "body":
-      return 0
-    case "typeAndBody":
-      return layout.typeBytes
-    case "frame":
-      return headerSize(layout)
-  }
-}
-
-// Multiplying instead of shifting keeps the top bit of 4 bytes and all of the 53 bits that a number can hold.
-// Beyond those the result is rounded, but never down into the safe range.
-const readLength = (layout: Layout, bytes: Uint8Array, offset: number): number => {
-  const width = layout.fieldWidth
-  let length = 0
-  if (layout.byteOrder === "little") {
-    for (let i = offset + width - 1; i >= offset; i--) length = length * 256 + (bytes[i] as number)
-  } else {
-    for (let i = offset; i < offset + width; i++) length = length * 256 + (bytes[i] as number)
-  }
-  return length
-}
-
-/**
- * Writes a header at `offset` of `target` and returns the offset behind it, where the body goes.
- *
- * **Gotchas**
- *
- * Throws a `RangeError` if the length does not fit `fieldWidth` or the header does not fit the target: both
- * are programming errors. The receiver's `maxFrameSize` is not known here.
- *
- * @category encoding
- * @since 0.1.0
- */
-export const encodeHeaderInto = (
-  layout: Layout,
-  target: Uint8Array,
-  offset: number,
-  type: number,
-  bodyLength: number
-): number => {
-  const width = layout.fieldWidth
-  const length = bodyLength + counted(layout)
-  if (!(Number.isSafeInteger(bodyLength) && bodyLength >= 0 && length <= maxLength(width))) {
-    throw new RangeError(
-      `A body of ${bodyLength} bytes has no length that fits a fieldWidth of ${width} (at most ${maxLength(width)})`
-    )
-  }
-  const end = offset + headerSize(layout)
-  if (!(offset >= 0 && end <= target.length)) {
-    throw new RangeError(
-      `A header of ${headerSize(layout)} bytes does not fit at offset ${offset} of ${target.length} bytes`
-    )
-  }
-  let rest = length
-  for (let i = 0; i < width; i++) {
-    target[layout.byteOrder === "little" ? offset + i : offset + width - 1 - i] = rest & 0xff
-    rest = Math.floor(rest / 256)
-  }
-  if (layout.typeBytes === 1) target[offset + width] = type
-  return end
-}
-
-/**
- * A header in a buffer of its own. Throws as {@link encodeHeaderInto} does.
- *
- * @category encoding
- * @since 0.1.0
- */
-export const encodeHeader = (layout: Layout, type: number, bodyLength: number): Uint8Array => {
-  const header = new Uint8Array(headerSize(layout))
-  encodeHeaderInto(layout, header, 0, type, bodyLength)
-  return header
-}
-
-const maxLengths = Array.from({ length: 9 }, (_, width) =>
-  Math.min(256 ** width - 1, Number.MAX_SAFE_INTEGER)
-)
-
-const maxLength = (width: number): number => maxLengths[width] ?? 0
-
-/**
  * A decoder at the start of an input. Throws a `RangeError` that names the option whose value it cannot be.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const makeDecoder = (options: PlainOptions): Decoder<Frame, LengthDelimitedError> =>
-  new FrameDecoder({ ...checked(options), toError: identity })
+  decoders({ ...options, toError: identity })()
 
 /**
  * The options of a decoder that fails with its own reasons.
@@ -301,24 +82,6 @@ export const makeDecoder = (options: PlainOptions): Decoder<Frame, LengthDelimit
  * @since 0.1.0
  */
 export type PlainOptions = Omit<Options<LengthDelimitedError>, "toError">
-
-const widths: ReadonlyArray<number> = [1, 2, 3, 4, 8]
-
-const oneOf = <A>(name: string, given: A, values: ReadonlyArray<A>): A => {
-  if (values.includes(given)) return given
-  throw new RangeError(`${name} must be one of ${values.join(", ")}, not ${String(given)}`)
-}
-
-const checked = <O extends Layout & { readonly maxFrameSize?: number }>(options: O): O => {
-  oneOf<number>("fieldWidth", options.fieldWidth, widths)
-  oneOf("byteOrder", options.byteOrder, ["little", "big"])
-  oneOf<number>("typeBytes", options.typeBytes, [0, 1])
-  oneOf("lengthCounts", options.lengthCounts, LengthCounts.literals)
-  if (options.maxFrameSize !== undefined && options.maxFrameSize !== Number.POSITIVE_INFINITY) {
-    Limit.size("maxFrameSize", options.maxFrameSize, 0)
-  }
-  return options
-}
 
 const empty = new Uint8Array(0)
 
@@ -526,51 +289,6 @@ const part = (
   length: number
 ): Uint8Array => divided?.part(at, length) ?? new Uint8Array(chunk.buffer, chunk.byteOffset + at, length)
 
-/** Bodies of up to this many bytes are copied beside their header rather than given to the socket apart. */
-const inlineBodySize = 2048
-
-/**
- * Frames laid out for one gather write: small ones are copied into a contiguous buffer, large bodies stay where they
- * are, and those of one type and length share their header. Throws as {@link encodeHeaderInto} does.
- *
- * @category encoding
- * @since 0.1.0
- */
-export const layOut = (
-  layout: Layout,
-  frames: NonEmptyReadonlyArray<Frame>
-): NonEmptyReadonlyArray<Uint8Array> => {
-  const header = headerSize(layout)
-  let inline = 0
-  for (const { body } of frames) inline += header + (body.length <= inlineBodySize ? body.length : 0)
-  const staging = Buffer.allocUnsafe(inline)
-  const parts: Array<Uint8Array> = []
-  let start = 0
-  let end = 0
-  let alone: { readonly header: Uint8Array; readonly type: number; readonly length: number } | undefined
-  for (const { body, type } of frames) {
-    const { length } = body
-    if (start === end && alone !== undefined && alone.type === type && alone.length === length) {
-      parts.push(alone.header, body)
-      continue
-    }
-    const headerStart = end
-    end = encodeHeaderInto(layout, staging, end, type, length)
-    if (length <= inlineBodySize) {
-      staging.set(body, end)
-      end += length
-      continue
-    }
-    const own = staging.subarray(start, end)
-    alone = start === headerStart ? { header: own, type, length } : undefined
-    parts.push(own, body)
-    start = end
-  }
-  if (start === 0) return [staging]
-  if (start < end) parts.push(staging.subarray(start, end))
-  return parts as unknown as NonEmptyReadonlyArray<Uint8Array>
-}
-
 /**
  * The codec of frames. Throws a `RangeError` that names the option whose value it cannot be.
  *
@@ -582,6 +300,11 @@ export const codec = (options: PlainOptions): Codec<Frame, Frame, LengthDelimite
   layOut: (frames) => layOut(options, frames)
 })
 
+/** Anything may be of any size where the size is infinite. */
+const checkSize = (name: string, size: number): void => {
+  if (size !== Number.POSITIVE_INFINITY) Limit.size(name, size, 0)
+}
+
 /**
  * Makes decoders that fail with errors of one's own. Throws as {@link codec} does.
  *
@@ -589,6 +312,8 @@ export const codec = (options: PlainOptions): Codec<Frame, Frame, LengthDelimite
  * @since 0.1.0
  */
 export const decoders = <E>(options: Options<E>): (() => Decoder<Frame, E>) => {
-  checked(options)
+  check(options)
+  checkSize("maxFrameSize", options.maxFrameSize)
+  if (options.skips !== undefined) checkSize("maxSkippedSize", options.skips.maxSkippedSize)
   return () => new FrameDecoder(options)
 }

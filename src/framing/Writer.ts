@@ -13,7 +13,8 @@ import * as Schema from "effect/Schema"
 import type * as Socket from "effect/socket/Socket"
 import * as Timers from "../loop/Timers.ts"
 import { type Scheduler, type Task, TurnScheduler } from "../loop/TurnScheduler.ts"
-import type * as Transport from "../net/Transport.ts"
+import * as Transport from "../net/Transport.ts"
+import * as Limit from "../settings/Limit.ts"
 import type { Codec } from "./Codec.ts"
 
 /**
@@ -132,27 +133,8 @@ export interface Writer<Out> {
   readonly messagesWritten: () => number
 }
 
-const byteLength = (parts: Transport.Chunks): number => {
-  let bytes = 0
-  for (const part of parts) bytes += part.length
-  return bytes
-}
-
-/** The first `size` bytes of parts that are longer, and the bytes behind. */
-const cut = (parts: Transport.Chunks, size: number): readonly [Transport.Chunks, Transport.Chunks] => {
-  const first: Array<Uint8Array> = []
-  const rest: Array<Uint8Array> = []
-  let left = size
-  for (const part of parts) {
-    if (left > 0) first.push(part.subarray(0, left))
-    if (part.length > left) rest.push(part.subarray(left))
-    left = Math.max(0, left - part.length)
-  }
-  return [first, rest] as unknown as readonly [Transport.Chunks, Transport.Chunks]
-}
-
 /**
- * Makes the writer of a transport.
+ * Makes the writer of a transport. Dies with a `RangeError` that names the option whose value it cannot be.
  *
  * @category constructors
  * @since 0.1.0
@@ -168,7 +150,7 @@ export const make = <Out>(
       transport,
       codec,
       timers,
-      writeTimeoutMillis: options.writeTimeoutMillis,
+      writeTimeoutMillis: Limit.millis("writeTimeoutMillis", options.writeTimeoutMillis),
       scheduler: yield* TurnScheduler,
       effects: yield* EffectScheduler
     })
@@ -302,16 +284,19 @@ class FairWriter<Out> implements Writer<Out>, Task {
   /** Writes for as long as submissions wait, the socket takes them, and the writer's quantum lasts. */
   resume(): void {
     // A submission from within a write is served by the loop that is under way.
-    if (this.pumping) return
+    if (this.pumping || this.closed !== undefined) return
     this.pumping = true
     const before = this.bytes
-    while (this.current === undefined) {
-      const submission = this.next(this.bytes - before)
-      if (submission === undefined) break
-      if (this.rest === undefined) this.begin(submission)
-      else this.hand(submission, this.rest.parts, this.timers.now())
+    try {
+      while (this.current === undefined) {
+        const submission = this.next(this.bytes - before)
+        if (submission === undefined) break
+        if (this.rest === undefined) this.begin(submission)
+        else this.hand(submission, this.rest.parts, this.timers.now())
+      }
+    } finally {
+      this.pumping = false
     }
-    this.pumping = false
   }
 
   /** The submission whose bytes are next. Nothing comes between the parts of one write; an urgent one speeds them up. */
@@ -360,11 +345,11 @@ class FairWriter<Out> implements Writer<Out>, Task {
     const { scheduler, transport } = this
     if (this.current !== undefined) throw new Error("A write began while another was under way")
     let head = parts
-    let bytes = byteLength(parts)
+    let bytes = Transport.byteLength(parts)
     const isFirst = this.rest === undefined
     this.rest = undefined
     if (bytes > scheduler.maxWriteSize) {
-      const [first, tail] = cut(parts, scheduler.maxWriteSize)
+      const [first, tail] = Transport.cut(parts, scheduler.maxWriteSize)
       head = first
       bytes = scheduler.maxWriteSize
       this.rest = { submission, parts: tail }
@@ -386,14 +371,14 @@ class FairWriter<Out> implements Writer<Out>, Task {
   }
 
   private end(exit: Exit.Exit<void, Failure>): void {
-    const submission = this.current
+    const submission = this.current ?? this.rest?.submission
     this.current = undefined
     if (this.rest !== undefined && Exit.isSuccess(exit)) return
     this.rest = undefined
     const { flushes } = this
     this.flushes = none
     for (const flushed of flushes) flushed()
-    submission?.ended(this.timeout !== undefined && Exit.isFailure(exit) ? Exit.fail(this.timeout) : exit)
+    submission?.ended(Exit.isFailure(exit) ? (this.closed ?? exit) : exit)
   }
 
   private whenBlocked(): void {
@@ -414,12 +399,10 @@ class FairWriter<Out> implements Writer<Out>, Task {
       return
     }
     this.timeout = new WriteTimeout({ writeTimeoutMillis: this.writeTimeoutMillis })
-    this.transport.destroy()
     this.fail(Exit.fail(this.timeout))
   }
 
   close(): void {
-    this.transport.destroy()
     this.fail(Exit.interrupt())
   }
 
@@ -430,6 +413,7 @@ class FairWriter<Out> implements Writer<Out>, Task {
     const waiting = this.first === undefined ? nobody : [this.first, ...this.queue]
     this.first = undefined
     this.queue = nobody
+    this.transport.destroy()
     this.end(exit)
     for (const submission of waiting) submission.ended(exit)
   }

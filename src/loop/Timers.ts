@@ -42,6 +42,11 @@ export const tolerance = (waitMillis: number): number => Math.min(1000, Math.flo
  */
 export const elapsed = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
+/** Nothing is before or after `NaN`. */
+const assertTime = (at: number): void => {
+  if (Number.isNaN(at)) throw new RangeError("A timer fires at a time in milliseconds, not at NaN")
+}
+
 /** Something that is called at a time. */
 interface Timer {
   readonly fire: (now: number) => void
@@ -94,6 +99,7 @@ export class Timers {
 
   /** Sets when a timer fires, at this time or a little later; an earlier setting no longer holds. */
   schedule(timer: Timer, at: number): void {
+    assertTime(at)
     this.cancel(timer)
     if (at === never) return
     const bucket = this.bucket(at)
@@ -181,6 +187,7 @@ export class Deadline implements Timer {
 
   /** Sets the time, in milliseconds of the timers' `now`; {@link never} clears it. */
   set(at: number): void {
+    assertTime(at)
     this.at = at
     if (at < (this.bucket?.at ?? never)) this.timers.schedule(this, at)
   }

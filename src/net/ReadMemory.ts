@@ -29,9 +29,7 @@ class Block {
     this.at += length
     this.chunks++
     return Chunk.owned(view, () => {
-      if (--this.chunks > 0) return
-      this.at = 0
-      released(this)
+      if (--this.chunks === 0) released(this)
     })
   }
 }
@@ -42,6 +40,8 @@ export class ReadMemory {
 
   /** Where the next read goes. */
   readonly room = (): Uint8Array => {
+    // Not when its last chunk is released: the next read may already have been told where to go.
+    if (this.block?.chunks === 0) this.block.at = 0
     if (this.block === undefined || blockSize - this.block.at < leastRoom) {
       this.block = this.spare.pop() ?? new Block()
     }
@@ -57,6 +57,8 @@ export class ReadMemory {
   }
 
   private readonly released = (block: Block): void => {
-    if (block !== this.block && this.spare.length < maxSpare) this.spare.push(block)
+    if (block === this.block || this.spare.length >= maxSpare) return
+    block.at = 0
+    this.spare.push(block)
   }
 }

@@ -21,6 +21,36 @@ import * as Socket from "effect/socket/Socket"
 export type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
 
 /**
+ * The number of bytes in all parts.
+ *
+ * @category bytes
+ * @since 0.1.0
+ */
+export const byteLength = (parts: Chunks): number => {
+  let bytes = 0
+  for (const part of parts) bytes += part.length
+  return bytes
+}
+
+/**
+ * The first `size` bytes of parts that are longer, and the bytes behind.
+ *
+ * @category bytes
+ * @since 0.1.0
+ */
+export const cut = (parts: Chunks, size: number): readonly [Chunks, Chunks] => {
+  const first: Array<Uint8Array> = []
+  const rest: Array<Uint8Array> = []
+  let left = size
+  for (const part of parts) {
+    if (left > 0) first.push(part.subarray(0, left))
+    if (part.length > left) rest.push(part.subarray(left))
+    left = Math.max(0, left - part.length)
+  }
+  return [first, rest] as unknown as readonly [Chunks, Chunks]
+}
+
+/**
  * The consumer of the bytes that arrive.
  *
  * @category models

@@ -4,6 +4,7 @@
  *
  * It knows what may follow what: the accept comes before the chunks, and one message ends it, after all of them.
  */
+import { isUint8Array } from "node:util/types"
 import * as Message from "./Message.ts"
 
 /**
@@ -48,6 +49,12 @@ const none: ReadonlyArray<Uint8Array> = []
 
 // The header counts too: most of the cost of many small chunks is theirs.
 const size = (chunk: Uint8Array): number => Message.headerSize + chunk.length
+
+/** Text would be counted in characters and sent as as many zero bytes. */
+const assertBytes = (what: string, given: unknown): void => {
+  if (!isUint8Array(given))
+    throw new TypeError(`The engine gave ${what} that is no Uint8Array: ${typeof given}`)
+}
 
 /**
  * A response between the engine that fills it and the writer that empties it.
@@ -96,15 +103,17 @@ export class Response {
     return this.bytes >= this.limits.prefetchSize
   }
 
-  /** The engine accepted: the response begins with this payload. */
+  /** The engine accepted: the response begins with this payload. Throws a `TypeError` if that is no bytes. */
   accepted(payload: Uint8Array): void {
+    assertBytes("a payload", payload)
     this.accept = payload
     this.acceptedOnce = true
   }
 
-  /** Adds chunks. */
+  /** Adds chunks. Throws a `TypeError` at one that is no bytes. */
   offer(chunks: ReadonlyArray<Uint8Array>): void {
     for (const chunk of chunks) {
+      assertBytes("a chunk", chunk)
       if (chunk.length === 0) continue
       this.chunks.push(chunk)
       this.bytes += size(chunk)

@@ -425,3 +425,22 @@ export const take = (
       return [state, nothing]
   }
 }
+
+/**
+ * Whether `take` would give messages.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const hasMore = (state: State, response: Response): boolean => {
+  switch (state._tag) {
+    case "Initialising":
+    case "Responding":
+    case "Ending":
+      return response.hasMore
+    case "Replying":
+      return true
+    default:
+      return false
+  }
+}

@@ -2,6 +2,7 @@
  * One connection: a scope in which a framed stream of messages feeds the control, a fiber writes heartbeats, and each
  * query is a fiber of its own. Closing the scope joins them all and closes the socket.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
@@ -55,9 +56,9 @@ export const serve = (
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       const publish = publisher(yield* ConnectionEvents, options.info)
-      yield* publish?.({ _tag: "Opened" }) ?? Effect.void
-      const ended = yield* Effect.scoped(
-        Effect.catch(live(open, options, publish, restore), (error) => Effect.succeed(unopened(error)))
+      if (publish !== undefined) yield* Effect.exit(restore(publish({ _tag: "Opened" })))
+      const ended = yield* Effect.catchCause(Effect.scoped(live(open, options, publish, restore)), (cause) =>
+        Effect.succeed(unopened(cause))
       )
       yield* publish?.({ _tag: "Closed", ...ended }) ?? Effect.void
       return ended.control
@@ -75,12 +76,11 @@ const live = Effect.fnUntraced(function* (
   const timers = yield* Timers.use
   const transport = yield* restore(open)
   const quota = yield* RequestQuota.RequestQuota
-  const framed = yield* FramedConnection.make(transport, Message.codec(all), {
-    ...all,
-    account: new RequestQuota.Hold(quota)
-  })
+  const codec = Message.codec(all, () => control.takesRequest)
+  const account = new RequestQuota.Hold(quota)
+  const framed = yield* FramedConnection.make(transport, codec, { ...all, account })
   const heartbeat = new Heartbeat(framed.writer, timers, all.heartbeatMillis)
-  const control = new Control({
+  const control: Control = new Control({
     framed,
     engine: yield* QueryEngine,
     limit: queries ?? (yield* QueryLimit),
@@ -106,21 +106,29 @@ interface Ended {
   readonly detail: string
 }
 
-/** The transport could not be opened. */
-const unopened = (error: Socket.SocketError): Ended => ({
-  control: {
-    bytesRead: 0,
-    bytesWritten: 0,
-    messagesRead: 0,
-    messagesWritten: 0,
-    accepted: 0,
-    rejected: 0,
-    cancelled: 0,
-    reason: "read"
-  },
-  heartbeat: { bytesTransferred: 0, messages: 0, waits: 0, reason: "wait" },
-  detail: Writer.describe(error)
-})
+/** The transport could not be opened, or the connection was interrupted before it was. */
+const unopened = (cause: Cause.Cause<Socket.SocketError>): Ended => {
+  const error = Cause.findErrorOption(cause)
+  const end = (reason: ControlStatistics["reason"], detail: string): Ended => ({
+    control: { ...nothing, reason },
+    heartbeat: { bytesTransferred: 0, messages: 0, waits: 0, reason: "wait" },
+    detail
+  })
+  if (error._tag === "Some") return end("read", Writer.describe(error.value))
+  return Cause.hasInterruptsOnly(cause)
+    ? end("drain", "Server stopped")
+    : end("run", String(Cause.squash(cause)))
+}
+
+const nothing = {
+  bytesRead: 0,
+  bytesWritten: 0,
+  messagesRead: 0,
+  messagesWritten: 0,
+  accepted: 0,
+  rejected: 0,
+  cancelled: 0
+}
 
 type Publish = ((step: Step) => Effect.Effect<void>) | undefined
 

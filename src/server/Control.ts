@@ -11,17 +11,19 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { AcceptedQuery, Engine } from "../engine/QueryEngine.ts"
-import * as FramedConnection from "../framing/FramedConnection.ts"
-import * as Writer from "../framing/Writer.ts"
+import type * as FramedConnection from "../framing/FramedConnection.ts"
+import type * as Writer from "../framing/Writer.ts"
 import type * as Timers from "../loop/Timers.ts"
 import * as Message from "../protocol/Message.ts"
 import * as Machine from "../protocol/ServerMachine.ts"
 import type { Step } from "./ConnectionEvents.ts"
+import * as ControlEvents from "./ControlEvents.ts"
 import * as LocalReply from "./LocalReply.ts"
 import { type Connection, type Outcome, PendingResponse } from "./PendingResponse.ts"
 import type * as QueryLimit from "./QueryLimit.ts"
 import * as QueryRunner from "./QueryRunner.ts"
 import * as RequestQuota from "./RequestQuota.ts"
+import { Responses } from "./Responses.ts"
 import { type Limits, millis } from "./Settings.ts"
 import type { ControlStatistics } from "./Statistics.ts"
 
@@ -64,23 +66,17 @@ export class Control implements Connection, QueryRunner.Dependencies {
   private readonly deadline: Timers.Deadline
   private phase: Phase = "idle"
   private how: "flush" | "abort" = "abort"
-  /** The response that has not been written to its end. */
-  private pending: PendingResponse | undefined
-  /** The fiber of its query. */
+  private readonly responses: Responses
+  /** The fiber of the query. */
   private query: Fiber.Fiber<unknown, unknown> | undefined
-  private settledWaiter: (() => void) | undefined
-  /** How the response ended, and the fiber that tells the embedder of it. */
-  private lastStep: Step | undefined
-  private tell: (() => void) | undefined
   private queryStartedAt = 0
   private queryTimeoutMillis = 0
   private accepts = 0
-  private rejects = 0
-  private cancels = 0
 
   constructor(dependencies: Dependencies) {
     this.dependencies = dependencies
     this.writer = dependencies.framed.writer
+    this.responses = new Responses(dependencies)
     this.state = dependencies.initial
     const { firstRequestTimeoutMillis, idleTimeoutMillis } = dependencies.limits
     this.deadline = dependencies.timers.deadline(() => this.dispatch(this.expired))
@@ -93,7 +89,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
       Stream.runForEachArray(this.dependencies.framed.messages, (batch) => this.receive(batch, 0)),
       {
         onSuccess: () => this.fail({ _tag: "PeerClosed" }),
-        onFailure: (cause) => this.fail(inputEnd(cause, this.dependencies.quota))
+        onFailure: (cause) => this.fail(ControlEvents.ofInput(cause, this.dependencies.quota))
       }
     )
   }
@@ -101,7 +97,10 @@ export class Control implements Connection, QueryRunner.Dependencies {
   private fail(event: Machine.Event): Effect.Effect<never, ControlError> {
     return Effect.suspend(() => {
       this.dispatch(event)
-      return Effect.fail(this.error)
+      return Effect.andThen(
+        this.how === "flush" ? Effect.andThen(this.responses.settled, this.writer.flushed) : Effect.void,
+        Effect.fail(this.error)
+      )
     })
   }
 
@@ -115,50 +114,38 @@ export class Control implements Connection, QueryRunner.Dependencies {
   private receive(batch: FramedConnection.Batch<Message.Message>, from: number): Effect.Effect<void> {
     for (let at = from; at < batch.length; at++) {
       const message = batch[at] as Message.Message
-      if (message.type !== Message.Type.Request) {
-        this.dispatch(eventOf(message))
-      } else if (this.pending !== undefined && this.state._tag === "Ready") {
-        return this.later(message, () => this.receive(batch, at))
-      } else if (at + 1 === batch.length) {
-        return this.request(message)
-      } else {
-        return Effect.andThen(
-          this.request(message),
-          Effect.suspend(() => this.receive(batch, at + 1))
-        )
+      if (message.type === Message.Type.Request) {
+        const begun = this.request(message)
+        return at + 1 === batch.length
+          ? begun
+          : Effect.andThen(
+              begun,
+              Effect.suspend(() => this.receive(batch, at + 1))
+            )
       }
+      this.dispatch(ControlEvents.ofMessage(message))
     }
     return Effect.void
   }
 
-  /** Goes on with a request when the response before it has been written to its end. */
-  private later(message: Message.Message, next: () => Effect.Effect<void>): Effect.Effect<void> {
-    const { quota } = this.dependencies
-    const hold = new RequestQuota.Hold(quota)
-    if (!hold.resize(message.body.length)) {
-      this.dispatch({ _tag: "ReadFailed", detail: RequestQuota.exceeded(quota) })
-      return Effect.void
-    }
-    return Effect.flatMap(
-      Effect.ensuring(
-        this.settled,
-        Effect.sync(() => hold.release())
-      ),
-      next
-    )
-  }
-
   /** Starts a request's response in a fiber of its own, unless the request is a violation. */
-  private request({ body, skipped }: Message.Message): Effect.Effect<unknown> {
-    const action = this.step(skipped === undefined ? request : tooLarge)
+  private request(message: Message.Message): Effect.Effect<unknown> {
+    const action = this.step(ControlEvents.ofMessage(message))
     if (action._tag !== "StartQuery" && action._tag !== "Refuse") {
       this.perform(action)
       return Effect.void
     }
+    const { body } = message
     const pending = new PendingResponse(this, this.dependencies.limits)
-    this.pending = pending
-    const response = action._tag === "StartQuery" ? this.runQuery(body, pending) : pending.refuse
-    return Effect.forkIn(this.respond(body, response), this.dependencies.scope, forked)
+    if (!this.responses.mayBegin(body)) {
+      this.dispatch({ _tag: "ReadFailed", detail: RequestQuota.exceeded(this.dependencies.quota) })
+      return Effect.void
+    }
+    const response =
+      action._tag === "StartQuery"
+        ? this.stoppable(this.responses.begin(body, pending, this.runQuery(body, pending)))
+        : this.responses.begin(body, pending, pending.refuse)
+    return Effect.forkIn(response, this.dependencies.scope, forked)
   }
 
   /** Steps the machine and performs its action, which starts no query. */
@@ -178,7 +165,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
         this.query?.interruptUnsafe()
         break
       case "Write":
-        this.pending?.submit()
+        this.responses.pending?.submit()
         break
       case "Close":
         this.end(action.how)
@@ -187,55 +174,46 @@ export class Control implements Connection, QueryRunner.Dependencies {
 
   private end(how: "flush" | "abort"): void {
     this.how = how
+    this.query?.interruptUnsafe()
+    this.responses.stop()
     this.dependencies.framed.stop()
   }
 
-  /** Closes the connection's ends, after the messages that are to be written still. */
+  /** Ends the response under way, and drops the socket unless all has been written. */
   close(exit: Exit.Exit<never, ControlError>): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      // The control was interrupted, or broke.
-      if (this.state._tag !== "Closed") {
-        this.dispatch(
-          Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
-            ? { _tag: "Stopped" }
-            : { _tag: "RunFailed", detail: String(Exit.isFailure(exit) ? Cause.squash(exit.cause) : exit) }
-        )
-      }
-      this.deadline.clear()
-      // On a stack of its own: the event that ends the connection may be in the middle of a write.
-      const written =
-        this.how === "flush" ? Effect.andThen(this.settled, this.writer.flushed) : Effect.yieldNow
-      return Effect.andThen(
-        written,
-        Effect.sync(() => {
-          if (this.how === "abort") this.writer.close()
-          this.pending?.break()
-        })
-      )
-    })
-  }
-
-  /** Answers one request. An embedder is told before and after, and the connection waits for that. */
-  private respond(body: Uint8Array, response: Effect.Effect<void>): Effect.Effect<void> {
-    const { publish } = this.dependencies
-    if (publish === undefined) return response
+    const isStopped = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+    // On a stack of its own: the event that ends the connection may be in the middle of a write.
     return Effect.andThen(
-      publish({ _tag: "Request", body }),
-      Effect.andThen(
-        response,
-        Effect.flatMap(this.told, (step) => Effect.map(publish(step), () => this.settle()))
-      )
+      Effect.yieldNow,
+      Effect.sync(() => {
+        // The control was interrupted, or broke.
+        if (this.state._tag !== "Closed") {
+          this.dispatch(
+            isStopped
+              ? { _tag: "Stopped" }
+              : { _tag: "RunFailed", detail: String(Exit.isFailure(exit) ? Cause.squash(exit.cause) : exit) }
+          )
+        }
+        this.deadline.clear()
+        if (isStopped || this.how === "abort") this.writer.close()
+        this.responses.pending?.break()
+      })
     )
   }
 
   private runQuery(body: Uint8Array, pending: PendingResponse): Effect.Effect<void> {
+    return Effect.map(QueryRunner.run(this, body, pending), (outcome) => this.queryEnded(outcome, pending))
+  }
+
+  /** The query of this response can be stopped from now on, and its time counts from when the request arrived. */
+  private stoppable(response: Effect.Effect<void>): Effect.Effect<void> {
     return Effect.withFiber((fiber) => {
       const { framed, limits } = this.dependencies
       this.query = fiber
       this.queryStartedAt = framed.lastReadAt()
       this.queryTimeoutMillis = limits.queryTimeoutMillis
       this.expect("query", this.queryStartedAt + this.queryTimeoutMillis)
-      return Effect.map(QueryRunner.run(this, body, pending), (outcome) => this.queryEnded(outcome, pending))
+      return response
     })
   }
 
@@ -278,16 +256,23 @@ export class Control implements Connection, QueryRunner.Dependencies {
         pending.end(outcome)
     }
     if (this.state._tag === "Closed") pending.break()
-    else this.dispatch(queryEnded)
+    else this.dispatch({ _tag: "QueryEnded" })
   }
 
   private get isRunning(): boolean {
     return this.state._tag === "Initialising" || this.state._tag === "Responding"
   }
 
+  /** Whether a request would be no violation. */
+  get takesRequest(): boolean {
+    return this.state._tag === "Ready"
+  }
+
   get isReplying(): boolean {
     return this.state._tag === "Replying"
   }
+
+  readonly hasMore = ({ response }: PendingResponse): boolean => Machine.hasMore(this.state, response)
 
   take(pending: PendingResponse, now: number): ReadonlyArray<Message.Message> {
     const [state, messages] = Machine.take(
@@ -317,77 +302,19 @@ export class Control implements Connection, QueryRunner.Dependencies {
   }
 
   writeFailed(cause: Cause.Cause<Writer.Failure>): void {
-    if (Cause.hasInterruptsOnly(cause)) return
-    const error = Cause.findErrorOption(cause)
-    this.dispatch(
-      error._tag === "Some"
-        ? { _tag: "WriteFailed", detail: Writer.describe(error.value) }
-        : { _tag: "RunFailed", detail: String(Cause.squash(cause)) }
-    )
+    const event = ControlEvents.ofWrite(cause)
+    if (event !== undefined) this.dispatch(event)
+  }
+
+  over(pending: PendingResponse, outcome: Outcome): void {
+    const isWriteFailure = this.state._tag === "Closed" && this.state.reason === "write"
+    this.responses.over(pending, outcome, isWriteFailure)
   }
 
   /** Ends the connection if a fiber of it fails to write. */
   guard(fiber: Effect.Effect<never, Writer.Failure>): Effect.Effect<void> {
     return Effect.catchCause(fiber, (cause) => Effect.sync(() => this.writeFailed(cause)))
   }
-
-  over(pending: PendingResponse, outcome: Outcome): void {
-    const step = this.stepOf(outcome, pending)
-    if (this.dependencies.publish === undefined) return this.settle()
-    this.lastStep = step
-    this.tell?.()
-  }
-
-  /** Waits until the response is over. */
-  private readonly told: Effect.Effect<Step> = Effect.callback((resume) => {
-    this.tell = () => {
-      if (this.lastStep === undefined) return
-      const step = this.lastStep
-      this.lastStep = undefined
-      this.tell = undefined
-      resume(Effect.succeed(step))
-    }
-    this.tell()
-  })
-
-  /** The connection takes the next request. */
-  private settle(): void {
-    this.pending = undefined
-    const { settledWaiter } = this
-    this.settledWaiter = undefined
-    settledWaiter?.()
-  }
-
-  private stepOf(outcome: Outcome, pending: PendingResponse): Step {
-    if (outcome._tag === "Broken") {
-      const isWriteFailure =
-        outcome.isWriteFailure || (this.state._tag === "Closed" && this.state.reason === "write")
-      return { _tag: "Aborted", query: pending.statistics(isWriteFailure ? "fail" : "abort") }
-    }
-    const { body, type } = outcome.terminal
-    switch (type) {
-      case Message.Type.Reject:
-        this.rejects++
-        return { _tag: "Rejected", payload: body }
-      case Message.Type.Error:
-        return { _tag: "Failed", payload: body, query: pending.statistics("error") }
-      case Message.Type.CancelAcknowledged:
-        this.cancels++
-        return { _tag: "Cancelled", query: pending.statistics("cancel") }
-      default:
-        return { _tag: "Completed", query: pending.statistics("complete") }
-    }
-  }
-
-  /** Waits until no response is under way. */
-  private readonly settled: Effect.Effect<void> = Effect.callback((resume) => {
-    if (this.pending === undefined) return resume(Effect.void)
-    if (this.settledWaiter !== undefined) throw new Error("A connection settles for one waiter at a time")
-    this.settledWaiter = () => resume(Effect.void)
-    return Effect.sync(() => {
-      this.settledWaiter = undefined
-    })
-  })
 
   /** Until the first request has arrived, the sooner of two limits holds. */
   private get expired(): Machine.Event {
@@ -416,39 +343,8 @@ export class Control implements Connection, QueryRunner.Dependencies {
       messagesRead: framed.messagesRead(),
       messagesWritten: this.writer.messagesWritten(),
       accepted: this.accepts,
-      rejected: this.rejects,
-      cancelled: this.cancels,
+      ...this.responses.statistics(),
       reason: this.error.reason
     }
-  }
-}
-
-const request: Machine.Event = { _tag: "Request" }
-const tooLarge: Machine.Event = { _tag: "TooLarge" }
-const cancel: Machine.Event = { _tag: "Cancel" }
-const queryEnded: Machine.Event = { _tag: "QueryEnded" }
-
-const eventOf = ({ type }: Message.Message): Machine.Event =>
-  type === Message.Type.Cancel
-    ? cancel
-    : { _tag: "Unexpected", detail: `${Message.name(type)} from a client` }
-
-const inputEnd = (
-  cause: Cause.Cause<FramedConnection.ReadError<Message.FrameError>>,
-  quota: RequestQuota.Quota
-): Machine.Event => {
-  const error = Cause.findErrorOption(cause)
-  if (error._tag === "None") return { _tag: "RunFailed", detail: String(Cause.squash(cause)) }
-  switch (error.value._tag) {
-    case "FrameTimeout":
-      return { _tag: "RequestExpired" }
-    case "BufferLimit":
-      return { _tag: "ReadFailed", detail: RequestQuota.exceeded(quota) }
-    case "SocketError":
-      return { _tag: "ReadFailed", detail: FramedConnection.describe(error.value) }
-    case "FrameError":
-      return error.value.reason._tag === "EndInsideFrame"
-        ? { _tag: "ReadFailed", detail: error.value.message }
-        : { _tag: "Malformed", detail: error.value.message }
   }
 }

@@ -11,8 +11,11 @@ const beat: ReadonlyArray<Message.Message> = [Message.make(Message.Type.Heartbea
 const noBeat: ReadonlyArray<Message.Message> = []
 const urgent = { urgent: true }
 
+/** What a heartbeat needs of the connection's writer. */
+export type Beating = Pick<Writer.Writer<Message.Message>, "write" | "isWriting" | "lastWriteAt">
+
 export class Heartbeat {
-  private readonly writer: Writer.Writer<Message.Message>
+  private readonly writer: Beating
   private readonly timers: Timers
   private readonly intervalMillis: number
   private messages = 0
@@ -20,7 +23,7 @@ export class Heartbeat {
   private isWriting = false
 
   /** `intervalMillis` is the silence after which a heartbeat is written; it may be `Infinity`. */
-  constructor(writer: Writer.Writer<Message.Message>, timers: Timers, intervalMillis: number) {
+  constructor(writer: Beating, timers: Timers, intervalMillis: number) {
     this.writer = writer
     this.timers = timers
     // An interval of nothing would leave room for nothing else.

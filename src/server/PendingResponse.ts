@@ -15,6 +15,8 @@ export interface Connection {
   readonly writer: Writer.Writer<Message.Message>
   /** Whether a local reply is to be written, for which the client waits. */
   readonly isReplying: boolean
+  /** Whether `take` would give messages. */
+  readonly hasMore: (pending: PendingResponse) => boolean
   /** The messages of the next write, which precede all others from now on. */
   readonly take: (pending: PendingResponse, now: number) => ReadonlyArray<Message.Message>
   /** The response is over. */
@@ -105,14 +107,21 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
   }
 
   take(now: number): ReadonlyArray<Message.Message> {
+    const isLocal = this.connection.isReplying
     const messages = this.connection.take(this, now)
+    // A local reply is not the query's.
+    if (!isLocal) this.count(messages)
+    const last = messages.at(-1)
+    if (last !== undefined && Message.isTerminal(last.type)) this.terminal = last
+    return messages
+  }
+
+  private count(messages: ReadonlyArray<Message.Message>): void {
     for (const message of messages) {
       this.bytes += Message.size(message)
       if (isChunk(message.type)) this.payloadBytes += message.body.length
-      if (Message.isTerminal(message.type)) this.terminal = message
     }
     this.messages += messages.length
-    return messages
   }
 
   /** The socket has the messages: the engine works on the next ones meanwhile. */
@@ -129,7 +138,7 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     const defect = this.release(this.response.sent())
     if (defect !== undefined) this.connection.writeFailed(defect)
     if (this.terminal !== undefined) this.finish({ _tag: "Written", terminal: this.terminal })
-    else if (this.connection.isReplying || this.response.hasMore) this.connection.writer.submit(this)
+    else if (this.connection.hasMore(this)) this.connection.writer.submit(this)
     this.wake()
   }
 

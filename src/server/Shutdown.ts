@@ -66,17 +66,20 @@ export class Shutdown {
     return Effect.raceFirst(this.empty.await, Effect.raceFirst(this.hurry.await, Effect.sleep(duration)))
   }
 
+  /** Tells all members, those that join later too. */
+  tell(what: keyof Member): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.told = what
+      return Effect.forEach([...this.members], (member) => member[what], { discard: true })
+    })
+  }
+
   /** Returns when all members have ended, or have had their time. */
   drain(drainTimeout: Duration.Input): Effect.Effect<void> {
-    const tell = (what: keyof Member) =>
-      Effect.suspend(() => {
-        this.told = what
-        return Effect.forEach([...this.members], (member) => member[what], { discard: true })
-      })
     return Effect.gen({ self: this }, function* () {
-      yield* tell("drain")
+      yield* this.tell("drain")
       yield* this.within(drainTimeout)
-      yield* tell("drainExpired")
+      yield* this.tell("drainExpired")
       yield* this.within(goodbye)
     })
   }

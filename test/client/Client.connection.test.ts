@@ -6,12 +6,13 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as Client from "../../src/client/Client.ts"
+import { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import * as Transport from "../../src/net/Transport.ts"
 import * as Connection from "../../src/server/Connection.ts"
 import * as Settings from "../../src/server/Settings.ts"
-import { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import { Shutdown } from "../../src/server/Shutdown.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as StepEngine from "../../src/testing/StepEngine.ts"
-import * as Transport from "../../src/net/Transport.ts"
 import * as Garbage from "../support/Garbage.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
@@ -22,16 +23,15 @@ const open = Effect.gen(function* () {
   const [near, far] = yield* MemorySocket.pair()
   const steps = yield* StepEngine.make()
   const info = { id: 1, local: "server", remote: "client" }
-  const connection = Connection.make(Transport.fromSocket(far), {
+  const shutdown = new Shutdown()
+  const connection = Connection.serve(Transport.fromSocket(far), {
     info: () => info,
-    settings: Settings.defaults
+    settings: Settings.defaults,
+    shutdown
   })
-  const serving = yield* connection.run.pipe(
-    Effect.provideService(QueryEngine, steps.engine),
-    Effect.forkScoped
-  )
+  const serving = yield* connection.pipe(Effect.provideService(QueryEngine, steps.engine), Effect.forkScoped)
   const client = yield* Client.make(near)
-  return { client, connection, serving, steps }
+  return { client, serving, shutdown, steps }
 })
 
 type Opened = Effect.Success<typeof open>
@@ -116,7 +116,7 @@ describe("a client and a server's connection", () => {
   it.effect("part when the server drains: the next request was not sent", () =>
     Effect.gen(function* () {
       const opened = yield* open
-      yield* opened.connection.drain
+      yield* opened.shutdown.tell("drain")
       assert.strictEqual((yield* Fiber.join(opened.serving)).reason, "drain")
       yield* TestClock.adjust(0)
       const error = yield* Effect.flip(run(opened, "late"))

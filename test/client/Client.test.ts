@@ -8,8 +8,8 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as Client from "../../src/client/Client.ts"
 import type { Settings } from "../../src/client/Settings.ts"
-import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as Message from "../../src/protocol/Message.ts"
+import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import { failure } from "../support/Failure.ts"
 import * as Served from "../support/Served.ts"
 import * as ServerPeer from "../support/ServerPeer.ts"
@@ -529,6 +529,7 @@ describe("a second request", () => {
       const first = yield* Effect.forkChild(Effect.scoped(opened.client.request(new Uint8Array(100))), {
         startImmediately: true
       })
+      yield* Served.settle
       yield* opened.server.send("J no")
       assert.strictEqual(failure(yield* Fiber.await(first)), "QueryRejected")
       const second = yield* Effect.forkChild(Effect.scoped(opened.client.request(bytes("two"))), {

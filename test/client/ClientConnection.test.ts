@@ -6,8 +6,8 @@ import * as Latch from "effect/Latch"
 import * as ClientConnection from "../../src/client/ClientConnection.ts"
 import type { ChunkBatch, Exchange } from "../../src/client/Exchange.ts"
 import { Requests } from "../../src/client/Requests.ts"
-import * as Message from "../../src/protocol/Message.ts"
 import type * as Transport from "../../src/net/Transport.ts"
+import * as Message from "../../src/protocol/Message.ts"
 import * as ServerPeer from "../support/ServerPeer.ts"
 
 const options: ClientConnection.Options = {
@@ -25,12 +25,9 @@ const open = Effect.fnUntraced(function* () {
   const written = Latch.makeUnsafe()
   const resumed = Latch.makeUnsafe()
   const transport: Transport.Transport = {
-    lends: false,
-    copies: true,
     read: (reader) => {
       receiver = reader
     },
-    reuse: () => {},
     pause: () => void calls.push("pause"),
     resume: () => {
       calls.push("resume")

@@ -12,14 +12,15 @@ import * as TestClock from "effect/testing/TestClock"
 import * as fc from "fast-check"
 import type { Client } from "../../src/client/Client.ts"
 import * as ClientPool from "../../src/client/ClientPool.ts"
+import { QueryEngine, QueryRejected } from "../../src/engine/QueryEngine.ts"
+import * as Transport from "../../src/net/Transport.ts"
 import * as Connection from "../../src/server/Connection.ts"
 import { ConnectionEvents } from "../../src/server/ConnectionEvents.ts"
 import * as QueryLimit from "../../src/server/QueryLimit.ts"
 import * as Settings from "../../src/server/Settings.ts"
-import { QueryEngine, QueryRejected } from "../../src/engine/QueryEngine.ts"
+import { Shutdown } from "../../src/server/Shutdown.ts"
 import * as FaultySocket from "../../src/testing/FaultySocket.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
-import * as Transport from "../../src/net/Transport.ts"
 import { Living } from "../faults/Living.ts"
 import { failure } from "../support/Failure.ts"
 import * as Served from "../support/Served.ts"
@@ -83,15 +84,17 @@ class Servers {
   readonly connect = Effect.gen({ self: this }, function* () {
     const [near, far] = yield* MemorySocket.pair()
     const faulty = FaultySocket.make(near)
-    const connection: Connection.Connection = Connection.make(Transport.fromSocket(faulty.socket), {
+    const shutdown = new Shutdown()
+    const connection = Connection.serve(Transport.fromSocket(faulty.socket), {
       info: () => Served.info,
-      settings: Settings.defaults
+      settings: Settings.defaults,
+      shutdown
     })
     const engine = QueryEngine.of({
-      init: (request) => this.answer(Number(new TextDecoder().decode(request)), faulty, connection)
+      init: (request) => this.answer(Number(new TextDecoder().decode(request)), faulty, shutdown)
     })
     yield* Effect.forkDetach(
-      connection.run.pipe(
+      connection.pipe(
         Effect.provideService(QueryEngine, engine),
         Effect.provideService(ConnectionEvents, { publish: () => Effect.void })
       ),
@@ -102,7 +105,7 @@ class Servers {
     return far
   })
 
-  private answer(id: number, faulty: FaultySocket.FaultySocket, connection: Connection.Connection) {
+  private answer(id: number, faulty: FaultySocket.FaultySocket, shutdown: Shutdown) {
     return Effect.gen({ self: this }, function* () {
       this.come.push(id)
       const { acceptAfter, end, endAfter } = this.requests[id] ?? whole
@@ -111,7 +114,7 @@ class Servers {
       const rest = Effect.gen({ self: this }, function* () {
         yield* Effect.sleep(endAfter)
         if (end === "reset") yield* faulty.reset
-        if (end === "closed") yield* connection.drain
+        if (end === "closed") yield* shutdown.tell("drain")
         this.answered.add(id)
         return bytes(` whole`)
       })

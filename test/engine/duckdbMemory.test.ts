@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
+import * as Chunk from "../../src/net/Chunk.ts"
 import { ask, withEngine } from "./duckdbEngine.ts"
 
 const pollMs = 100
@@ -54,14 +55,14 @@ describe("the chunks of a text", () => {
       withEngine({}, (engine) =>
         Effect.gen(function* () {
           const whole = yield* ask(engine, query, { format })
-          const { chunks, release } = yield* engine.init(QueryApi.encodeRequest({ query, format }))
+          const { chunks } = yield* engine.init(QueryApi.encodeRequest({ query, format }))
           const copies: Array<Buffer> = []
           let freed = 0
           yield* Stream.runForEach(chunks, (chunk) =>
             Effect.sync(() => {
               copies.push(Buffer.from(chunk))
               const { length } = chunk
-              release?.(chunk)
+              Chunk.release(chunk)
               // Rows that are cut share their memory with what has yet to be sent.
               freed += length - chunk.length
             })

@@ -2,11 +2,15 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as MemorySocket from "../../src/testing/MemorySocket.ts"
-import * as Message from "../../src/protocol/Message.ts"
-import * as FrameSocket from "../../src/framing/FramedConnection.ts"
+import * as TestClock from "effect/testing/TestClock"
+import * as FramedConnection from "../../src/framing/FramedConnection.ts"
+import * as Chunk from "../../src/net/Chunk.ts"
 import * as Transport from "../../src/net/Transport.ts"
+import * as Message from "../../src/protocol/Message.ts"
+import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as FakeSocket from "../support/FakeSocket.ts"
 import * as Peer from "../support/Peer.ts"
 
@@ -15,16 +19,48 @@ const b = Message.encode(Peer.request("bb"))
 const cancel = Message.encode(Peer.cancel)
 const join = (...parts: ReadonlyArray<Uint8Array>) => Uint8Array.from(parts.flatMap((part) => [...part]))
 
-const open = Effect.fnUntraced(function* (options: Partial<FrameSocket.Options> = {}) {
+interface Options extends Partial<FramedConnection.Options> {
+  readonly maxFrameSize?: number
+}
+
+const make = (transport: Transport.Transport, { maxFrameSize, ...options }: Options = {}) =>
+  FramedConnection.make(
+    transport,
+    Message.codec({ ...Message.defaultOptions, ...(maxFrameSize === undefined ? {} : { maxFrameSize }) }),
+    { writeTimeoutMillis: Number.POSITIVE_INFINITY, ...options }
+  )
+
+const open = Effect.fnUntraced(function* (options: Options = {}) {
   const fake = FakeSocket.make()
-  const frames = yield* FrameSocket.make(yield* Transport.fromSocket(fake.socket), {
-    ...Message.defaultOptions,
-    writeTimeoutMillis: Number.POSITIVE_INFINITY,
-    ...options
-  })
-  const pull = Effect.map(frames.pull, (batch) => batch.map(Peer.show))
-  return { fake, frames, pull }
+  const framed = yield* make(yield* Transport.fromSocket(fake.socket), options)
+  const pull = Effect.map(yield* Stream.toPull(framed.messages), (batch) => batch.map(Peer.show))
+  return { fake, framed, pull }
 })
+
+/** A transport that the test feeds, and which says what it was asked for. */
+const fed = () => {
+  const asked: Array<string> = []
+  let receiver: Transport.Receiver | undefined
+  const transport: Transport.Transport = {
+    read: (given) => {
+      asked.push("read")
+      receiver = given
+    },
+    pause: () => void asked.push("pause"),
+    resume: () => void asked.push("resume"),
+    write: () => Exit.void,
+    destroy: () => {},
+    unsent: () => 0
+  }
+  const feed = (...chunks: ReadonlyArray<Uint8Array>) =>
+    receiver?.received(chunks as unknown as Transport.Chunks)
+  return {
+    asked,
+    feed,
+    transport,
+    end: (code: number) => receiver?.ended(Cause.fail(FakeSocket.closeError(code)))
+  }
+}
 
 /** What a pull fails with: `Done`, or the reason of the error. */
 const failure = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<string> =>
@@ -42,24 +78,24 @@ const failure = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<string> =>
 describe("a pull", () => {
   it.effect("brings all frames of one read", () =>
     Effect.gen(function* () {
-      const { fake, frames, pull } = yield* open()
+      const { fake, framed, pull } = yield* open()
       fake.feed(join(a, b), cancel)
       fake.feed(b)
       assert.deepStrictEqual(yield* pull, ["R a", "R bb", "C"])
       assert.deepStrictEqual(yield* pull, ["R bb"])
-      assert.strictEqual(frames.messagesRead(), 4)
-      assert.strictEqual(frames.bytesRead(), a.length + 2 * b.length + cancel.length)
+      assert.strictEqual(framed.messagesRead(), 4)
+      assert.strictEqual(framed.bytesRead(), a.length + 2 * b.length + cancel.length)
     })
   )
 
   it.effect("reads on until a frame is complete", () =>
     Effect.gen(function* () {
-      const { fake, frames, pull } = yield* open()
+      const { fake, framed, pull } = yield* open()
       for (const byte of join(a, b).subarray(0, -1)) fake.feed(Uint8Array.of(byte))
       assert.deepStrictEqual(yield* pull, ["R a"])
       fake.feed(b.subarray(-1))
       assert.deepStrictEqual(yield* pull, ["R bb"])
-      assert.strictEqual(frames.messagesRead(), 2)
+      assert.strictEqual(framed.messagesRead(), 2)
     })
   )
 
@@ -128,11 +164,11 @@ describe("a pull", () => {
 
   it.effect("is also a stream", () =>
     Effect.gen(function* () {
-      const { fake, frames } = yield* open()
+      const { fake, framed } = yield* open()
       fake.feed(a, b)
       fake.feed(cancel)
       fake.fail(FakeSocket.closeError(1000))
-      const all = yield* Stream.runCollect(frames.frames)
+      const all = yield* Stream.runCollect(framed.messages)
       assert.deepStrictEqual(all.map(Peer.show), ["R a", "R bb", "C"])
     })
   )
@@ -140,87 +176,200 @@ describe("a pull", () => {
   it.effect("reads nothing ahead of itself", () =>
     Effect.gen(function* () {
       const [near, far] = yield* MemorySocket.pair({ capacity: 10 })
-      const options = { ...Message.defaultOptions, writeTimeoutMillis: Number.POSITIVE_INFINITY }
-      const reading = yield* FrameSocket.make(yield* Transport.fromSocket(near), options)
-      const writing = yield* FrameSocket.make(yield* Transport.fromSocket(far), options)
+      const reading = yield* make(yield* Transport.fromSocket(near))
+      const writing = yield* make(yield* Transport.fromSocket(far))
+      const pull = yield* Stream.toPull(reading.messages)
       const write = yield* Effect.forkChild(writing.writer.write(() => [Peer.request("x".repeat(50))]))
       yield* Effect.replicateEffect(Effect.yieldNow, 10)
       assert.isUndefined(write.pollUnsafe())
-      assert.lengthOf(yield* reading.pull, 1)
+      assert.lengthOf(yield* pull, 1)
       yield* Effect.replicateEffect(Effect.yieldNow, 10)
       assert.isDefined(write.pollUnsafe())
     })
   )
 })
 
-describe("a reader", () => {
-  /** What a reader is told, in order. */
-  const told = Effect.fnUntraced(function* (...reads: ReadonlyArray<Uint8Array>) {
-    const { fake, frames } = yield* open()
-    const log: Array<string> = []
-    frames.read({
-      received: (batch) => void log.push(...batch.map(Peer.show)),
-      partial: (partial) => void log.push(partial ? "begun" : "whole"),
-      ended: (cause) => void log.push(FrameSocket.inputEnd(cause)._tag)
-    })
-    for (const bytes of reads) fake.feed(bytes)
-    yield* Effect.replicateEffect(Effect.yieldNow, 10)
-    return { fake, frames, log }
-  })
-
-  it.effect("is told when a frame has begun, and when nothing is left of one", () =>
+describe("the messages of a connection", () => {
+  it.effect("have one reader", () =>
     Effect.gen(function* () {
-      const { log } = yield* told(a, b.subarray(0, 1), b.subarray(1, 3), b.subarray(3))
-      assert.deepStrictEqual(log, ["R a", "begun", "whole", "R bb"])
+      const { fake, framed, pull } = yield* open()
+      const first = yield* Effect.forkChild(pull, { startImmediately: true })
+      const second = yield* Effect.exit(Stream.runDrain(framed.messages))
+      assert.isTrue(Exit.hasDies(second))
+      assert.include(String(second), "one reader")
+      fake.feed(a)
+      assert.deepStrictEqual(yield* Fiber.join(first), ["R a"])
     })
   )
 
-  it.effect("is told so again when one ends and the next begins in the same read", () =>
+  it.effect("go to the next reader when one has left, and none is lost", () =>
     Effect.gen(function* () {
-      const { log } = yield* told(a.subarray(0, 3), join(a.subarray(3), b.subarray(0, 2)))
-      assert.deepStrictEqual(log, ["begun", "begun", "R a"])
-    })
-  )
-
-  it.effect("is told that nothing is left when a frame turns out malformed, and then of the end", () =>
-    Effect.gen(function* () {
-      const { log } = yield* told(Uint8Array.of(0, 0), Uint8Array.of(0, 0, 0), a)
-      assert.deepStrictEqual(log, ["begun", "whole", "Malformed"])
-    })
-  )
-
-  it.effect("is told of the end once, and of nothing after it has stopped", () =>
-    Effect.gen(function* () {
-      const { fake, log } = yield* told(a)
-      fake.fail(FakeSocket.closeError(1000))
-      yield* Effect.replicateEffect(Effect.yieldNow, 10)
-      assert.deepStrictEqual(log, ["R a", "PeerClosed"])
-      const stopped = yield* told(a)
-      stopped.frames.stop()
-      stopped.fake.feed(b)
-      stopped.fake.fail(FakeSocket.closeError(1000))
-      yield* Effect.replicateEffect(Effect.yieldNow, 10)
-      assert.deepStrictEqual(stopped.log, ["R a"])
-    })
-  )
-
-  it.effect("that throws has reached its end", () =>
-    Effect.gen(function* () {
-      const { fake, frames } = yield* open()
-      const causes: Array<Cause.Cause<unknown>> = []
-      frames.read({
-        received: () => {
-          throw new Error("broken")
-        },
-        ended: (cause) => void causes.push(cause)
-      })
+      const { fake, pull } = yield* open()
+      const first = yield* Effect.forkChild(pull, { startImmediately: true })
+      yield* Fiber.interrupt(first)
       fake.feed(a)
       fake.feed(b)
-      yield* Effect.replicateEffect(Effect.yieldNow, 10)
-      assert.deepStrictEqual(
-        causes.map((cause) => String(Cause.squash(cause))),
-        ["Error: broken"]
-      )
+      assert.deepStrictEqual([...(yield* pull), ...(yield* pull)], ["R a", "R bb"])
     })
   )
+
+  it.effect("are read for as long as a reader waits, and no longer", () =>
+    Effect.gen(function* () {
+      const { asked, feed, transport } = fed()
+      const framed = yield* make(transport)
+      const pull = yield* Stream.toPull(framed.messages)
+      assert.deepStrictEqual(asked, [])
+      const first = yield* Effect.forkChild(pull, { startImmediately: true })
+      assert.deepStrictEqual(asked, ["read"])
+      feed(a.subarray(0, 3))
+      assert.deepStrictEqual(asked, ["read"])
+      feed(a.subarray(3))
+      yield* Fiber.join(first)
+      assert.deepStrictEqual(asked, ["read", "pause"])
+      const second = yield* Effect.forkChild(pull, { startImmediately: true })
+      assert.deepStrictEqual(asked, ["read", "pause", "resume"])
+      yield* Fiber.interrupt(second)
+      assert.deepStrictEqual(asked, ["read", "pause", "resume", "pause"])
+    })
+  )
+
+  it.effect("that a transport brings while nobody waits are held for the next reader, in their order", () =>
+    Effect.gen(function* () {
+      const { end, feed, transport } = fed()
+      const framed = yield* make(transport)
+      const pull = Effect.map(yield* Stream.toPull(framed.messages), (batch) => batch.map(Peer.show))
+      const first = yield* Effect.forkChild(pull, { startImmediately: true })
+      feed(a)
+      feed(b, cancel)
+      feed(a)
+      end(1000)
+      assert.deepStrictEqual(yield* Fiber.join(first), ["R a"])
+      assert.deepStrictEqual(yield* pull, ["R bb", "C", "R a"])
+      assert.strictEqual(yield* failure(pull), "Done")
+    })
+  )
+
+  it.effect("end for whoever waits, and ever after, when reading is stopped", () =>
+    Effect.gen(function* () {
+      const { fake, framed, pull } = yield* open()
+      const waiting = yield* Effect.forkChild(failure(pull), { startImmediately: true })
+      framed.stop()
+      assert.strictEqual(yield* Fiber.join(waiting), "Done")
+      fake.feed(a)
+      assert.strictEqual(yield* failure(pull), "Done")
+      assert.strictEqual(framed.messagesRead(), 0)
+    })
+  )
+
+  it.effect("that nobody has taken are dropped when reading is stopped, and later chunks are released", () =>
+    Effect.gen(function* () {
+      const { feed, transport } = fed()
+      const framed = yield* make(transport)
+      const pull = yield* Stream.toPull(framed.messages)
+      const first = yield* Effect.forkChild(pull, { startImmediately: true })
+      feed(a)
+      feed(b)
+      yield* Fiber.join(first)
+      framed.stop()
+      assert.strictEqual(yield* failure(pull), "Done")
+      let released = 0
+      feed(Chunk.owned(a.slice(), () => void released++))
+      assert.strictEqual(released, 1)
+    })
+  )
+
+  it.effect("end when the connection's scope closes", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const { pull } = yield* Scope.provide(open(), scope)
+      const waiting = yield* Effect.forkChild(failure(pull), { startImmediately: true })
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(yield* Fiber.join(waiting), "Done")
+    })
+  )
+})
+
+describe("frameTimeout", () => {
+  const timeout = { frameTimeoutMillis: 1000 }
+
+  it.effect("ends a connection on which a message takes longer to arrive", () =>
+    Effect.gen(function* () {
+      const { fake, pull } = yield* open(timeout)
+      const waiting = yield* Effect.forkChild(failure(pull), { startImmediately: true })
+      yield* TestClock.adjust(5000)
+      fake.feed(b.subarray(0, 1))
+      yield* Effect.yieldNow
+      yield* TestClock.adjust(600)
+      fake.feed(b.subarray(1, 3))
+      yield* Effect.yieldNow
+      yield* TestClock.adjust(399)
+      assert.isUndefined(waiting.pollUnsafe())
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* Fiber.join(waiting), "FrameTimeout")
+      fake.feed(b.subarray(3))
+      assert.strictEqual(yield* failure(pull), "FrameTimeout")
+    })
+  )
+
+  it.effect("begins anew with each message, also where one ends and the next begins in one read", () =>
+    Effect.gen(function* () {
+      const { fake, pull } = yield* open(timeout)
+      const taken: Array<string> = []
+      const reading = yield* Effect.forkChild(
+        Effect.forever(Effect.tap(pull, (batch) => Effect.sync(() => taken.push(...batch)))),
+        { startImmediately: true }
+      )
+      fake.feed(b.subarray(0, 3))
+      for (let i = 0; i < 5; i++) {
+        yield* Effect.yieldNow
+        yield* TestClock.adjust(900)
+        fake.feed(join(b.subarray(3), b.subarray(0, 3)))
+      }
+      yield* Effect.yieldNow
+      yield* TestClock.adjust(999)
+      assert.deepStrictEqual(taken, ["R bb", "R bb", "R bb", "R bb", "R bb"])
+      assert.isUndefined(reading.pollUnsafe())
+      yield* TestClock.adjust(1)
+      assert.isDefined(reading.pollUnsafe())
+    })
+  )
+
+  it.effect("counts no silence between messages", () =>
+    Effect.gen(function* () {
+      const { fake, pull } = yield* open(timeout)
+      fake.feed(a)
+      assert.deepStrictEqual(yield* pull, ["R a"])
+      yield* TestClock.adjust("1 day")
+      fake.feed(b)
+      assert.deepStrictEqual(yield* pull, ["R bb"])
+    })
+  )
+
+  it.effect("counts no time in which the reader itself does not want the rest", () =>
+    Effect.gen(function* () {
+      const { fake, pull } = yield* open(timeout)
+      fake.feed(join(a, b.subarray(0, 3)))
+      assert.deepStrictEqual(yield* pull, ["R a"])
+      yield* TestClock.adjust(5000)
+      const waiting = yield* Effect.forkChild(pull, { startImmediately: true })
+      yield* TestClock.adjust(999)
+      fake.feed(b.subarray(3))
+      assert.deepStrictEqual(yield* Fiber.join(waiting), ["R bb"])
+      fake.feed(b.subarray(0, 3))
+      const slow = yield* Effect.forkChild(failure(pull), { startImmediately: true })
+      yield* Effect.yieldNow
+      yield* TestClock.adjust(1000)
+      assert.strictEqual(yield* Fiber.join(slow), "FrameTimeout")
+    })
+  )
+
+  for (const frameTimeoutMillis of [0, -1, Number.NaN]) {
+    it.effect(`cannot be ${frameTimeoutMillis} ms`, () =>
+      Effect.gen(function* () {
+        const exit = yield* Effect.exit(open({ frameTimeoutMillis }))
+        assert.isTrue(Exit.hasDies(exit))
+        assert.include(String(exit), "frameTimeoutMillis must be a duration longer than zero")
+      })
+    )
+  }
 })

@@ -1,18 +1,21 @@
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import * as LengthDelimited from "../../src/framing/LengthDelimited.ts"
-import * as Reference from "./reference.ts"
+import * as Chunk from "../../src/net/Chunk.ts"
+import * as Reference from "../protocol/reference.ts"
 
-type Options = LengthDelimited.Options<{ readonly _tag: string }>
+/** A decoder whose header check may refuse for reasons of its own. */
+const makeDecoder = (options: Reference.Options) =>
+  LengthDelimited.decoders<{ readonly _tag: string }>({ ...options, toError: (reason) => reason })()
 
 const widths = [1, 2, 3, 4, 8] as const
 const layouts: ReadonlyArray<LengthDelimited.Layout> = widths.flatMap((fieldWidth) =>
   (["little", "big"] as const).flatMap((byteOrder) =>
-    ([0, 1] as const).flatMap((tagBytes) =>
+    ([0, 1] as const).flatMap((typeBytes) =>
       LengthDelimited.LengthCounts.literals.map((lengthCounts) => ({
         fieldWidth,
         byteOrder,
-        tagBytes,
+        typeBytes,
         lengthCounts
       }))
     )
@@ -20,12 +23,12 @@ const layouts: ReadonlyArray<LengthDelimited.Layout> = widths.flatMap((fieldWidt
 )
 
 const title = (layout: LengthDelimited.Layout): string =>
-  `${layout.fieldWidth} bytes, ${layout.byteOrder}, ${layout.tagBytes} of tag, counts ${layout.lengthCounts}`
+  `${layout.fieldWidth} bytes, ${layout.byteOrder}, ${layout.typeBytes} of type, counts ${layout.lengthCounts}`
 
-const plain: LengthDelimited.Options = {
+const plain: LengthDelimited.Layout & { readonly maxFrameSize: number } = {
   fieldWidth: 4,
   byteOrder: "little",
-  tagBytes: 1,
+  typeBytes: 1,
   lengthCounts: "body",
   maxFrameSize: 1024
 }
@@ -38,46 +41,78 @@ const ending = (error: { readonly _tag: string } | undefined): Reference.Ending 
   return fields
 }
 
-const reference = (options: Options, input: Uint8Array): Reference.Decoded => {
+const reference = (options: Reference.Options, input: Uint8Array): Reference.Decoded => {
   const decoded = Reference.decode(options, input)
   return { ...decoded, ending: ending(decoded.ending) }
 }
 
+/**
+ * How the memory of chunks is treated: they have no owner; or they have one, who overwrites them when all of their
+ * bodies have been released, which the consumer does when it has them all, or with each of them at once.
+ */
+const holdings = ["plain", "released late", "kept at once"] as const
+type Holding = (typeof holdings)[number]
+
+/** Far cheaper than `expect`, for every chunk of every split. */
+const holds = (condition: boolean, what: string): void => {
+  if (!condition) throw new Error(what)
+}
+
 /** Decodes the chunks, and checks on the way what holds whatever they are. */
-const decode = (options: Options, chunks: ReadonlyArray<Uint8Array>): Reference.Decoded => {
-  const decoder = LengthDelimited.makeDecoder(options)
-  const frames: Array<{ tag: number; body: Uint8Array }> = []
-  const emit = (tag: number, body: Uint8Array) => frames.push({ tag, body })
+const decode = (
+  options: Reference.Options,
+  chunks: ReadonlyArray<Uint8Array>,
+  holding: Holding = "plain"
+): Reference.Decoded => {
+  const decoder = makeDecoder(options)
+  const frames: Array<LengthDelimited.Frame> = []
+  const released = new Set<Uint8Array>()
+  const own = (chunk: Uint8Array) =>
+    holding === "plain"
+      ? chunk
+      : Chunk.owned(chunk, (given) => {
+          holds(given === chunk && !released.has(chunk), "a chunk is released once")
+          released.add(chunk)
+          chunk.fill(0xee)
+        })
   let received = 0
   let mostHeld = 0
   let failure: { readonly _tag: string } | undefined
-  for (const chunk of chunks.map((each) => each.slice())) {
-    const before = frames.length
-    const error = decoder.push(chunk, emit)
+  for (const chunk of chunks.map((each) => own(each.slice()))) {
+    const out: Array<LengthDelimited.Frame> = []
+    const error = decoder.push(chunk, out)
     received += chunk.length
-    if (options.copyBodies === true) chunk.fill(0xee)
     if (failure !== undefined) {
-      expect(error).toBe(failure)
-      expect(frames.length).toBe(before)
+      holds(error === failure && out.length === 0, "a failed decoder stays failed")
     }
     failure = error
-    if (failure !== undefined) expect(decoder.partial).toBe(false)
-    mostHeld = Math.max(mostHeld, decoder.bufferedCapacity / Math.max(256, 4 * received))
+    for (const { body, type } of out) {
+      frames.push({ type, body: holding === "kept at once" ? Chunk.keep(body) : body })
+    }
+    if (holding === "kept at once") holds(released.has(chunk), "nothing else holds a chunk")
+    if (failure !== undefined) holds(!decoder.partial, "a failed decoder holds nothing")
+    mostHeld = Math.max(mostHeld, decoder.buffered / Math.max(256, 4 * received))
   }
-  expect(mostHeld).toBeLessThanOrEqual(1)
+  holds(mostHeld <= 1, "what is held is in proportion to what was received")
   const partial = decoder.partial
   const end = decoder.end()
-  expect(partial).toBe(end !== undefined && failure === undefined)
-  if (failure !== undefined) expect(end).toBe(failure)
-  expect(decoder.end()).toBe(end)
-  return { frames: frames.map(({ body, tag }) => ({ tag, body: Reference.hex(body) })), ending: ending(end) }
+  holds(partial === (end !== undefined && failure === undefined), "partial tells of an end inside a frame")
+  if (failure !== undefined) holds(end === failure, "a failed decoder stays failed")
+  holds(decoder.end() === end, "an end stays the same")
+  const decoded = {
+    frames: frames.map(({ body, type }) => ({ type, body: Reference.hex(body) })),
+    ending: ending(end)
+  }
+  for (const { body } of frames) Chunk.release(body)
+  if (holding !== "plain") holds(released.size === chunks.length, "all chunks are released")
+  return decoded
 }
 
 const bodyOf = (length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 7 + length) & 0xff)
 
 /** Streams that end in every way, with bodies around the steps in which the buffer grows. */
 const catalogue = (layout: LengthDelimited.Layout): ReadonlyArray<Uint8Array> => {
-  const frame = (tag: number, length: number) => Reference.encode(layout, tag, bodyOf(length))
+  const frame = (type: number, length: number) => Reference.encode(layout, type, bodyOf(length))
   const fitting = layout.fieldWidth === 1 ? [0, 1, 65, 240] : [0, 1, 65, 257]
   const all = Reference.concat(fitting.map((length, i) => frame(i * 29, length)))
   const header = LengthDelimited.headerSize(layout)
@@ -103,8 +138,7 @@ describe("decoding", () => {
           const options = { ...layout, maxFrameSize }
           const expected = reference(options, stream)
           for (const chunks of Reference.allSplits(stream)) {
-            expect(decode(options, chunks)).toEqual(expected)
-            expect(decode({ ...options, copyBodies: true }, chunks)).toEqual(expected)
+            for (const holding of holdings) expect(decode(options, chunks, holding)).toEqual(expected)
           }
         }
       }
@@ -138,20 +172,22 @@ describe("decoding", () => {
         cuts: fc.array(fc.nat(3000), { maxLength: 40 }),
         maxFrameSize: fc.oneof(fc.nat(600), fc.constant(Number.MAX_SAFE_INTEGER)),
         refused: fc.option(fc.nat(255), { nil: undefined }),
-        copyBodies: fc.boolean()
+        holding: fc.constantFrom(...holdings)
       })
     )
     fc.assert(
-      fc.property(input, ({ copyBodies, cuts, layout, lost, maxFrameSize, parts, refused }) => {
+      fc.property(input, ({ cuts, holding, layout, lost, maxFrameSize, parts, refused }) => {
         const whole = Reference.concat(
           parts.map((p) => (p instanceof Uint8Array ? p : Reference.encode(layout, p[0], bodyOf(p[1]))))
         )
         const stream = whole.subarray(0, Math.max(0, whole.length - lost))
         // Above the safe integers a length is rounded, and how is nobody's promise.
-        const checkHeader = (tag: number, length: number) =>
-          tag === refused ? { _tag: "Refused", length: Math.min(length, Number.MAX_SAFE_INTEGER) } : undefined
-        const options = { ...layout, maxFrameSize, checkHeader, copyBodies }
-        expect(decode(options, Reference.split(stream, cuts))).toEqual(reference(options, stream))
+        const checkHeader = (type: number, length: number) =>
+          type === refused
+            ? { _tag: "Refused", length: Math.min(length, Number.MAX_SAFE_INTEGER) }
+            : undefined
+        const options = { ...layout, maxFrameSize, checkHeader }
+        expect(decode(options, Reference.split(stream, cuts), holding)).toEqual(reference(options, stream))
       }),
       { numRuns: 3000 }
     )
@@ -161,12 +197,13 @@ describe("decoding", () => {
     const lengths = [0, 9, 300, Buffer.poolSize]
     const options = { ...plain, maxFrameSize: 2 * Buffer.poolSize }
     const stream = Buffer.from(Reference.concat(lengths.map((n) => Reference.encode(plain, 1, bodyOf(n)))))
-    for (const copyBodies of [false, true]) {
-      const bodies: Array<Uint8Array> = []
-      const decoder = LengthDelimited.makeDecoder({ ...options, copyBodies })
-      decoder.push(stream.subarray(0, 16), (_, body) => bodies.push(body))
-      decoder.push(stream.subarray(16), (_, body) => bodies.push(body))
-      decoder.push(stream, (_, body) => bodies.push(body))
+    for (const own of [(chunk: Uint8Array) => chunk, (chunk: Uint8Array) => Chunk.owned(chunk, () => {})]) {
+      const frames: Array<LengthDelimited.Frame> = []
+      const decoder = LengthDelimited.makeDecoder(options)
+      for (const chunk of [stream.subarray(0, 16), stream.subarray(16), stream.subarray(0)]) {
+        decoder.push(own(chunk), frames)
+      }
+      const bodies = frames.map(({ body }) => Chunk.keep(body))
       expect(bodies).toEqual([...lengths, ...lengths].map(bodyOf))
       for (const body of bodies) expect(body.constructor).toBe(Uint8Array)
     }
@@ -174,11 +211,11 @@ describe("decoding", () => {
 })
 
 describe("memory", () => {
-  const emitted = (options: LengthDelimited.Options, chunks: ReadonlyArray<Uint8Array>) => {
-    const bodies: Array<Uint8Array> = []
+  const emitted = (options: LengthDelimited.PlainOptions, chunks: ReadonlyArray<Uint8Array>) => {
+    const frames: Array<LengthDelimited.Frame> = []
     const decoder = LengthDelimited.makeDecoder(options)
-    for (const chunk of chunks) expect(decoder.push(chunk, (_, body) => bodies.push(body))).toBeUndefined()
-    return bodies
+    for (const chunk of chunks) expect(decoder.push(chunk, frames)).toBeUndefined()
+    return frames.map(({ body }) => body)
   }
 
   it("gives views of the chunk for the bodies that lie in it", () => {
@@ -214,12 +251,12 @@ describe("memory", () => {
     const decoders = Array.from({ length: 100 }, () => LengthDelimited.makeDecoder(options))
     const before = process.memoryUsage().arrayBuffers
     for (const decoder of decoders) {
-      expect(decoder.push(Reference.bytes("ffffffff 49"), () => {})).toBeUndefined()
-      expect(decoder.bufferedCapacity).toBe(0)
-      expect(decoder.push(Reference.bytes("00"), () => {})).toBeUndefined()
-      expect(decoder.bufferedCapacity).toBe(256)
-      expect(decoder.push(bodyOf(999), () => {})).toBeUndefined()
-      expect(decoder.bufferedCapacity).toBe(4000)
+      expect(decoder.push(Reference.bytes("ffffffff 49"), [])).toBeUndefined()
+      expect(decoder.buffered).toBe(0)
+      expect(decoder.push(Reference.bytes("00"), [])).toBeUndefined()
+      expect(decoder.buffered).toBe(256)
+      expect(decoder.push(bodyOf(999), [])).toBeUndefined()
+      expect(decoder.buffered).toBe(4000)
     }
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(16 * 1024 * 1024)
   })
@@ -228,15 +265,15 @@ describe("memory", () => {
     const size = 1024 * 1024
     const frame = Reference.encode(plain, 1, bodyOf(size))
     const decoder = LengthDelimited.makeDecoder({ ...plain, maxFrameSize: frame.length })
-    const bodies: Array<Uint8Array> = []
+    const frames: Array<LengthDelimited.Frame> = []
     const capacities = new Set<number>()
     for (let at = 0; at < frame.length; at++) {
-      decoder.push(frame.subarray(at, at + 1), (_, body) => bodies.push(body))
-      capacities.add(decoder.bufferedCapacity)
+      decoder.push(frame.subarray(at, at + 1), frames)
+      capacities.add(decoder.buffered)
     }
-    expect(bodies.map(Reference.hex)).toEqual([Reference.hex(bodyOf(size))])
+    expect(frames.map(({ body }) => Reference.hex(body))).toEqual([Reference.hex(bodyOf(size))])
     expect(decoder.partial).toBe(false)
-    expect(decoder.bufferedCapacity).toBe(0)
+    expect(decoder.buffered).toBe(0)
     // What was copied while growing adds up to less than the body itself.
     const grown = [...capacities].filter((capacity) => capacity < size)
     expect(grown.reduce((sum, capacity) => sum + capacity, 0)).toBeLessThan(size)
@@ -244,17 +281,17 @@ describe("memory", () => {
 
   it("lets go of a failed frame's bytes", () => {
     const decoder = LengthDelimited.makeDecoder(plain)
-    decoder.push(Reference.bytes("10000000 49 0102"), () => {})
-    expect(decoder.bufferedCapacity).toBe(16)
+    decoder.push(Reference.bytes("10000000 49 0102"), [])
+    expect(decoder.buffered).toBe(16)
     expect(decoder.end()).toMatchObject({ _tag: "EndInsideFrame", received: 7, expected: 21 })
-    expect(decoder.bufferedCapacity).toBe(0)
+    expect(decoder.buffered).toBe(0)
   })
 })
 
 describe("failing", () => {
-  const failure = (options: Options, hex: string) => {
-    const decoder = LengthDelimited.makeDecoder(options)
-    return decoder.push(Reference.bytes(hex), () => {}) ?? decoder.end()
+  const failure = (options: Reference.Options, hex: string) => {
+    const decoder = makeDecoder(options)
+    return decoder.push(Reference.bytes(hex), []) ?? decoder.end()
   }
 
   it("names maxFrameSize when no header fits it", () => {
@@ -288,13 +325,13 @@ describe("failing", () => {
   it("asks checkHeader before it waits for a body and before it judges the size", () => {
     const seen: Array<readonly [number, number]> = []
     const refused = { _tag: "Refused" }
-    const checkHeader = (tag: number, bodyLength: number) => {
-      seen.push([tag, bodyLength])
-      return tag === 2 ? refused : undefined
+    const checkHeader = (type: number, bodyLength: number) => {
+      seen.push([type, bodyLength])
+      return type === 2 ? refused : undefined
     }
-    const decoder = LengthDelimited.makeDecoder<typeof refused>({ ...plain, checkHeader })
-    const tags: Array<number> = []
-    const push = (hex: string) => decoder.push(Reference.bytes(hex), (tag) => tags.push(tag))
+    const decoder = makeDecoder({ ...plain, checkHeader })
+    const frames: Array<LengthDelimited.Frame> = []
+    const push = (hex: string) => decoder.push(Reference.bytes(hex), frames)
     expect(push("01000000 01 aa ffffffff")).toBeUndefined()
     expect(push("02")).toBe(refused)
     expect(push("00000000 01")).toBe(refused)
@@ -303,11 +340,11 @@ describe("failing", () => {
       [1, 1],
       [2, 0xffffffff]
     ])
-    expect(tags).toEqual([1])
+    expect(frames.map(({ type }) => type)).toEqual([1])
   })
 
   it("takes lengths above Number.MAX_SAFE_INTEGER for too large, whatever maxFrameSize says", () => {
-    const wide: LengthDelimited.Options = { ...plain, fieldWidth: 8, byteOrder: "big", tagBytes: 0 }
+    const wide: Reference.Options = { ...plain, fieldWidth: 8, byteOrder: "big", typeBytes: 0 }
     const open = { ...wide, maxFrameSize: Number.POSITIVE_INFINITY }
     // The header's 8 bytes count: 2^53 - 1 - 8 is the longest body.
     expect(failure(open, "001ffffffffffff7")).toMatchObject({
@@ -321,6 +358,92 @@ describe("failing", () => {
       })
     }
   })
+})
+
+describe("skipping", () => {
+  const skipping = (maxSkippedSize: number) =>
+    LengthDelimited.makeDecoder({
+      ...plain,
+      maxFrameSize: 16,
+      skips: { types: (type) => type === 1, maxSkippedSize }
+    })
+  const stream = Reference.concat([
+    Reference.encode(plain, 1, bodyOf(11)),
+    Reference.encode(plain, 1, bodyOf(12)),
+    Reference.encode(plain, 1, bodyOf(295)),
+    Reference.encode(plain, 2, bodyOf(3))
+  ])
+
+  it("tells the size of a frame that is too large, at every split, and stores nothing of it", () => {
+    for (const chunks of Reference.allSplits(stream)) {
+      const decoder = skipping(300)
+      const frames: Array<LengthDelimited.Frame> = []
+      let released = 0
+      for (const chunk of chunks) {
+        expect(
+          decoder.push(
+            Chunk.owned(chunk.slice(), () => void released++),
+            frames
+          )
+        ).toBeUndefined()
+        expect(decoder.buffered).toBeLessThanOrEqual(16)
+      }
+      expect(frames.map(({ body, skipped, type }) => [type, Reference.hex(body), skipped])).toEqual([
+        [1, Reference.hex(bodyOf(11)), undefined],
+        [1, "", 17],
+        [1, "", 300],
+        [2, Reference.hex(bodyOf(3)), undefined]
+      ])
+      for (const { body } of frames) Chunk.release(body)
+      expect(released).toBe(chunks.length)
+      expect(decoder.end()).toBeUndefined()
+    }
+  })
+
+  it("fails for a frame that is larger still, or of another type", () => {
+    const frames: Array<LengthDelimited.Frame> = []
+    expect(skipping(299).push(stream.slice(), frames)).toMatchObject({
+      _tag: "MaxSizeTooShortForPayload",
+      maxFrameSize: 16,
+      frameSize: 300
+    })
+    expect(frames.map(({ skipped }) => skipped)).toEqual([undefined, 17])
+    expect(skipping(300).push(Reference.encode(plain, 2, bodyOf(12)), [])).toMatchObject({ frameSize: 17 })
+  })
+
+  it("knows an end inside of one", () => {
+    const decoder = skipping(300)
+    decoder.push(Reference.encode(plain, 1, bodyOf(12)).subarray(0, 9), [])
+    expect(decoder.partial).toBe(true)
+    expect(decoder.end()).toMatchObject({ _tag: "EndInsideFrame", received: 9, expected: 17 })
+  })
+})
+
+describe("options", () => {
+  const wrong: ReadonlyArray<readonly [message: RegExp, options: { readonly [field: string]: unknown }]> = [
+    [/fieldWidth must be one of 1, 2, 3, 4, 8, not 5/, { fieldWidth: 5 }],
+    [/fieldWidth must be one of .*, not NaN/, { fieldWidth: Number.NaN }],
+    [/byteOrder must be one of little, big, not middle/, { byteOrder: "middle" }],
+    [/typeBytes must be one of 0, 1, not 2/, { typeBytes: 2 }],
+    [/lengthCounts must be one of body, typeAndBody, frame, not all/, { lengthCounts: "all" }],
+    [/maxFrameSize must be a size of at least 0 B, not NaN/, { maxFrameSize: Number.NaN }],
+    [/maxFrameSize must be a size of at least 0 B, not -1/, { maxFrameSize: -1 }],
+    [/maxFrameSize must be a size of at least 0 B, not 1.5/, { maxFrameSize: 1.5 }],
+    [/maxFrameSize must be a size of at least 0 B, not undefined/, { maxFrameSize: undefined }],
+    [
+      /maxSkippedSize must be a size .*, not NaN/,
+      { skips: { types: () => true, maxSkippedSize: Number.NaN } }
+    ]
+  ]
+  for (const [message, fields] of wrong) {
+    it(`are refused: ${message.source}`, () => {
+      const options = { ...plain, ...fields } as unknown as LengthDelimited.PlainOptions
+      for (const make of [LengthDelimited.makeDecoder, LengthDelimited.codec]) {
+        expect(() => make(options)).toThrow(RangeError)
+        expect(() => make(options)).toThrow(message)
+      }
+    })
+  }
 })
 
 describe("encoding", () => {
@@ -341,7 +464,7 @@ describe("encoding", () => {
   it.each(layouts.map((layout) => [title(layout), layout] as const))(
     "takes the longest body that fits the field and refuses the next: %s",
     (_, layout) => {
-      const counted = { body: 0, typeAndBody: layout.tagBytes, frame: LengthDelimited.headerSize(layout) }
+      const counted = { body: 0, typeAndBody: layout.typeBytes, frame: LengthDelimited.headerSize(layout) }
       const longest =
         Math.min(256 ** layout.fieldWidth - 1, Number.MAX_SAFE_INTEGER) - counted[layout.lengthCounts]
       const header = LengthDelimited.encodeHeader(layout, 7, longest)
@@ -350,7 +473,7 @@ describe("encoding", () => {
         ...layout,
         maxFrameSize: Number.MAX_SAFE_INTEGER,
         checkHeader: (_, bodyLength) => void seen.push(bodyLength)
-      }).push(header, () => {})
+      }).push(header, [])
       expect(seen).toEqual([longest])
       expect(() => LengthDelimited.encodeHeader(layout, 7, longest + 1)).toThrow(
         new RegExp(`fieldWidth of ${layout.fieldWidth}`)

@@ -1,18 +1,18 @@
 import { Buffer } from "node:buffer"
 import { assert, describe, it } from "@effect/vitest"
-import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
-import * as Scheduler from "effect/Scheduler"
+import * as EffectScheduler from "effect/Scheduler"
 import * as TestClock from "effect/testing/TestClock"
+import * as Writer from "../../src/framing/Writer.ts"
+import * as Timers from "../../src/loop/Timers.ts"
+import { Scheduler, TurnScheduler } from "../../src/loop/TurnScheduler.ts"
+import * as Transport from "../../src/net/Transport.ts"
+import * as Message from "../../src/protocol/Message.ts"
 import * as Settings from "../../src/server/Settings.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
-import * as Message from "../../src/protocol/Message.ts"
-import * as FrameWriter from "../../src/framing/Writer.ts"
-import * as Transport from "../../src/net/Transport.ts"
-import { Budget, TurnBudget, type Waiter } from "../../src/loop/TurnScheduler.ts"
 import * as FakeSocket from "../support/FakeSocket.ts"
 import * as Peer from "../support/Peer.ts"
 
@@ -26,110 +26,57 @@ const yieldOften = 3
 const heartbeat = Message.make(Message.Type.Heartbeat)
 
 const concat = (parts: ReadonlyArray<Uint8Array>): string => Buffer.concat(parts).toString("hex")
-const encoded = (frames: ReadonlyArray<Message.Message>, options: Message.Options = Message.defaultOptions): string =>
-  concat(frames.map((frame) => Message.encode(frame, options)))
+const encoded = (messages: ReadonlyArray<Message.Message>): string =>
+  concat(messages.map((message) => Message.encode(message)))
 
 /** The bodies that were written, in order. */
 const written = (fake: FakeSocket.FakeSocket): Array<string> => {
-  const frames: Array<Message.Message> = []
-  const decoder = Message.makeDecoder()
+  const messages: Array<Message.Message> = []
+  const decoder = Message.codec().makeDecoder()
   for (const batch of fake.batches) {
-    for (const part of batch) assert.isUndefined(decoder.push(part, frames))
+    for (const part of batch) assert.isUndefined(decoder.push(part, messages))
   }
   assert.isFalse(decoder.partial)
-  return frames.map(Peer.show)
+  return messages.map(Peer.show)
 }
 
 /** A scheduler whose tasks the test runs. */
-const held = (tasks: Array<() => void>): Scheduler.Scheduler => ({
+const held = (tasks: Array<() => void>): EffectScheduler.Scheduler => ({
   executionMode: "async",
   shouldYield: () => false,
   makeDispatcher: () => ({ scheduleTask: (task) => void tasks.push(task), flush: () => {} })
 })
 
-interface Options extends Partial<FrameWriter.Options>, Transport.SocketOptions {}
+interface Options extends Partial<Writer.Options>, Transport.SocketOptions {}
+
+const make = Effect.fnUntraced(function* (
+  transport: Transport.Transport,
+  options: Partial<Writer.Options> = {}
+) {
+  const timers = yield* Timers.use
+  return yield* Writer.make(transport, Message.codec(), timers, { writeTimeoutMillis: 30_000, ...options })
+})
+
+/** A transport that does nothing but write. */
+const transportOf = (write: Transport.Transport["write"]): Transport.Transport => ({
+  read: () => {},
+  pause: () => {},
+  resume: () => {},
+  write,
+  destroy: () => {},
+  unsent: () => 0
+})
 
 const open = Effect.fnUntraced(function* ({ unsent, ...options }: Options = {}) {
   const fake = FakeSocket.make()
-  const writer = yield* FrameWriter.make(yield* Transport.fromSocket(fake.socket, { unsent }), {
-    ...Message.defaultOptions,
-    writeTimeoutMillis: 30_000,
-    ...options
-  })
-  const write = (...frames: ReadonlyArray<Message.Message>) => writer.write(() => frames)
-  return { fake, writer, write }
-})
-
-describe("gather", () => {
-  const gather = (frames: ReadonlyArray<Message.Message>, options: Message.Options = Message.defaultOptions) =>
-    FrameWriter.gather(frames as unknown as NonEmptyReadonlyArray<Message.Message>, options)
-
-  const sizes: ReadonlyArray<ReadonlyArray<number>> = [
-    [0],
-    [1],
-    [2048],
-    [2049],
-    [0, 0, 0],
-    [10, 2049],
-    [2049, 10],
-    [2049, 70_000],
-    [1, 5000, 2, 3, 6000, 4]
-  ]
-  for (const list of sizes) {
-    it(`of bodies of ${list.join(", ")} bytes is the frames one after the other`, () => {
-      const frames = list.map((size, i) => chunk(size, i + 1))
-      assert.strictEqual(concat(gather(frames)), encoded(frames))
-    })
-  }
-
-  it("of frames that are alike in type or length is the frames one after the other", () => {
-    const alphabet = [
-      heartbeat,
-      chunk(10),
-      chunk(3000, 1),
-      chunk(3000, 2),
-      chunk(4000),
-      Message.make(Message.Type.Final, body(3000))
-    ]
-    const lists = (length: number): ReadonlyArray<ReadonlyArray<Message.Message>> =>
-      length === 0 ? [[]] : lists(length - 1).flatMap((list) => alphabet.map((frame) => [...list, frame]))
-    for (const list of lists(4)) assert.strictEqual(concat(gather(list)), encoded(list))
-  })
-
-  it("counts lengths as the peers have agreed", () => {
-    for (const lengthCounts of ["body", "typeAndBody", "frame"] as const) {
-      const options = { ...Message.defaultOptions, lengthCounts }
-      for (const frames of [
-        [chunk(3), chunk(5000)],
-        [heartbeat],
-        [Message.make(Message.Type.CancelAcknowledged)]
-      ]) {
-        assert.strictEqual(concat(gather(frames, options)), encoded(frames, options))
-      }
-    }
-  })
-
-  it("copies small bodies into one buffer", () => {
-    assert.lengthOf(gather([heartbeat, chunk(10), chunk(2048), heartbeat]), 1)
-  })
-
-  it("sends large bodies from where they lie", () => {
-    const large = [chunk(2049), chunk(4096)] as const
-    const parts = gather([chunk(1), large[0], large[1], chunk(1)])
-    assert.lengthOf(parts, 5)
-    assert.strictEqual(parts[1], large[0].body)
-    assert.strictEqual(parts[3], large[1].body)
-  })
-
-  it("leaves no empty part", () => {
-    for (const list of sizes) {
-      for (const part of gather(list.map((size) => chunk(size)))) assert.isAbove(part.length, 0)
-    }
-  })
+  const transport = yield* Transport.fromSocket(fake.socket, { unsent })
+  const writer = yield* make(transport, options)
+  const write = (...messages: ReadonlyArray<Message.Message>) => writer.write(() => messages)
+  return { fake, transport, writer, write }
 })
 
 describe("a write", () => {
-  it.effect("hands its frames to the socket at once", () =>
+  it.effect("hands its messages to the socket at once", () =>
     Effect.gen(function* () {
       const { fake, writer, write } = yield* open()
       yield* write(chunk(3), chunk(5000), heartbeat)
@@ -141,7 +88,7 @@ describe("a write", () => {
     })
   )
 
-  it.effect("of no frames writes nothing", () =>
+  it.effect("of no messages writes nothing", () =>
     Effect.gen(function* () {
       const { fake, writer, write } = yield* open()
       const before = writer.lastWriteAt()
@@ -185,7 +132,7 @@ describe("a write", () => {
     })
   )
 
-  it.effect("takes its frames when it has its turn, not before", () =>
+  it.effect("takes its messages when it has its turn, not before", () =>
     Effect.gen(function* () {
       const { fake, writer, write } = yield* open()
       fake.block()
@@ -203,13 +150,13 @@ describe("a write", () => {
     })
   )
 
-  it.effect("that fails, fails for whoever waits behind it too, and leaves the writer usable", () =>
+  it.effect("that fails, fails for those behind it too, and leaves the writer usable", () =>
     Effect.gen(function* () {
-      const { fake, writer, write } = yield* open()
+      const { fake, transport, writer, write } = yield* open()
       fake.block()
       const first = yield* Effect.forkChild(write(text("a")), { startImmediately: true })
       const second = yield* Effect.forkChild(write(text("b")), { startImmediately: true })
-      yield* writer.destroy
+      transport.destroy()
       assert.strictEqual((yield* Effect.flip(Fiber.join(first)))._tag, "SocketError")
       assert.strictEqual((yield* Effect.flip(Fiber.join(second)))._tag, "SocketError")
       assert.isTrue(fake.destroyed())
@@ -218,7 +165,54 @@ describe("a write", () => {
     })
   )
 
-  it.effect("whose frames are illegal dies and holds nobody up", () =>
+  it.effect("whose submission breaks when it is told of the end holds nobody up", () =>
+    Effect.gen(function* () {
+      const batches: Array<Transport.Chunks> = []
+      const writer = yield* make(
+        transportOf((parts) => {
+          batches.push(parts)
+          return Exit.void
+        })
+      )
+      const broken = () => {
+        throw new Error("broken")
+      }
+      assert.throws(() => writer.submit({ take: () => [text("a")], ended: broken }), "broken")
+      assert.isFalse(writer.isWriting())
+      yield* writer.write(() => [text("b")])
+      assert.strictEqual(concat(batches.flat()), encoded([text("a"), text("b")]))
+    })
+  )
+
+  it.effect("begins when the one before it is over, however many wait", () =>
+    Effect.gen(function* () {
+      let written: Parameters<Transport.Transport["write"]>[1] | undefined
+      let writes = 0
+      const writer = yield* make(
+        transportOf((_, then) => {
+          writes++
+          written = then
+          return undefined
+        })
+      )
+      const first = yield* Effect.forkChild(
+        writer.write(() => [text("a")]),
+        { startImmediately: true }
+      )
+      const second = yield* Effect.forkChild(
+        writer.write(() => [text("b")]),
+        { startImmediately: true }
+      )
+      assert.strictEqual(writes, 1)
+      written?.(Exit.void)
+      assert.strictEqual(writes, 2)
+      yield* Fiber.join(first)
+      written?.(Exit.void)
+      yield* Fiber.join(second)
+    })
+  )
+
+  it.effect("whose messages are illegal dies and holds nobody up", () =>
     Effect.gen(function* () {
       const { fake, writer, write } = yield* open()
       const illegal = Message.make(Message.Type.Heartbeat, body(1))
@@ -232,13 +226,10 @@ describe("a write", () => {
 })
 
 describe("writers", () => {
-  it.effect("never split each other's frames", () =>
+  it.effect("never split each other's messages", () =>
     Effect.gen(function* () {
       const [near, far] = yield* MemorySocket.pair({ capacity: 100 })
-      const writer = yield* FrameWriter.make(yield* Transport.fromSocket(near), {
-        ...Message.defaultOptions,
-        writeTimeoutMillis: 30_000
-      })
+      const writer = yield* make(yield* Transport.fromSocket(near))
       const peer = yield* Peer.make(far)
       const one = (name: string) =>
         Effect.forEach([0, 1, 2, 3, 4], (i) =>
@@ -306,7 +297,7 @@ describe("writers", () => {
         // With a yield before every operation or two, an interruption can come between any two of them.
         const first = yield* writer
           .write(take)
-          .pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, yieldOften), Effect.forkChild)
+          .pipe(Effect.provideService(EffectScheduler.MaxOpsBeforeYield, yieldOften), Effect.forkChild)
         yield* Effect.replicateEffect(Effect.yieldNow, steps)
         yield* Effect.forkChild(Fiber.interrupt(first), { startImmediately: true })
         const second = yield* Effect.forkChild(write(text("b")))
@@ -320,7 +311,7 @@ describe("writers", () => {
   )
 })
 
-describe("the budget of a turn", () => {
+describe("the quantum of a turn", () => {
   /** Logs a line for each turn of the event loop. */
   const turns = (log: Array<string>) =>
     Effect.forever(
@@ -331,10 +322,12 @@ describe("the budget of a turn", () => {
       { disableYield: true }
     )
 
-  const run = Effect.fnUntraced(function* (bytesPerTurn: number, names: ReadonlyArray<string>) {
+  const run = Effect.fnUntraced(function* (quantum: number, names: ReadonlyArray<string>) {
     const log: Array<string> = []
-    const budget = new Budget(bytesPerTurn)
-    const writers = yield* Effect.forEach(names, () => Effect.provideService(open(), TurnBudget, budget))
+    const scheduler = new Scheduler({ quantum })
+    const writers = yield* Effect.forEach(names, () =>
+      Effect.provideService(open(), TurnScheduler, scheduler)
+    )
     const ticker = yield* Effect.forkChild(turns(log))
     const fibers = yield* Effect.forEach(writers, ({ writer }, i) =>
       Effect.forkChild(
@@ -375,12 +368,14 @@ describe("the budget of a turn", () => {
     Effect.gen(function* () {
       const waiting = Effect.fnUntraced(function* (names: ReadonlyArray<string>) {
         const log: Array<string> = []
-        const budget = new Budget(20)
-        const writers = yield* Effect.forEach(names, () => Effect.provideService(open(), TurnBudget, budget))
+        const scheduler = new Scheduler({ quantum: 20 })
+        const writers = yield* Effect.forEach(names, () =>
+          Effect.provideService(open(), TurnScheduler, scheduler)
+        )
         const ticker = yield* Effect.forkChild(turns(log))
         const done = yield* Latch.make()
         let left = 4 * names.length
-        budget.spend(20)
+        scheduler.spend(20)
         for (const [i, { writer }] of writers.entries()) {
           for (let each = 0; each < 4; each++) {
             writer.submit({
@@ -403,13 +398,13 @@ describe("the budget of a turn", () => {
     })
   )
 
-  it.effect("lets a crowd have its turn at once, as far as it lasts", () =>
+  it.effect("lets many have their turn at once, as far as it lasts", () =>
     Effect.gen(function* () {
-      const begun = Effect.fnUntraced(function* (writers: number, bytesPerTurn: number) {
-        const budget = new Budget(bytesPerTurn, { crowd: 3 })
+      const begun = Effect.fnUntraced(function* (writers: number, quantum: number) {
+        const scheduler = new Scheduler({ quantum, maxWaiting: 3 })
         let begun = 0
         for (let each = 0; each < writers; each++) {
-          const { writer } = yield* Effect.provideService(open(), TurnBudget, budget)
+          const { writer } = yield* Effect.provideService(open(), TurnScheduler, scheduler)
           writer.submitSoon({
             take: () => {
               begun++
@@ -429,18 +424,10 @@ describe("the budget of a turn", () => {
     })
   )
 
-  it("cannot be one that nobody could write with", () => {
-    for (const size of [0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY]) {
-      assert.throws(() => new Budget(size), /bytesPerTurn must be a size of at least 1 B/)
-      assert.throws(() => new Budget(1, { pieceSize: size }), /pieceSize must be a size of at least 1 B/)
-      assert.throws(() => new Budget(1, { crowd: size }), /crowd must be a whole number of at least 1/)
-    }
-  })
-
   it.effect("does not hold up what is urgent", () =>
     Effect.gen(function* () {
-      const budget = new Budget(10)
-      const { fake, writer, write } = yield* Effect.provideService(open(), TurnBudget, budget)
+      const scheduler = new Scheduler({ quantum: 10 })
+      const { fake, writer, write } = yield* Effect.provideService(open(), TurnScheduler, scheduler)
       const urgent = Effect.forkChild(
         writer.write(() => [heartbeat], { urgent: true }),
         { startImmediately: true }
@@ -458,8 +445,8 @@ describe("the budget of a turn", () => {
 
   it.effect("is waited for once, however often a submission is made", () =>
     Effect.gen(function* () {
-      const budget = new Budget(1)
-      const { fake, writer, write } = yield* Effect.provideService(open(), TurnBudget, budget)
+      const scheduler = new Scheduler({ quantum: 1 })
+      const { fake, writer, write } = yield* Effect.provideService(open(), TurnScheduler, scheduler)
       yield* write(text("spends it"))
       let taken = 0
       const submission = { take: () => [text(`${++taken}`)], ended: () => {} }
@@ -469,36 +456,10 @@ describe("the budget of a turn", () => {
     })
   )
 
-  it("has turns for those behind a waiter that throws", () => {
-    const tasks: Array<() => void> = []
-    const scheduler = held(tasks)
-    const budget = new Budget(1)
-    const resumed: Array<string> = []
-    const waiter = (name: string, resume: () => void): Waiter => ({
-      waits: false,
-      behind: undefined,
-      resume: () => {
-        resumed.push(name)
-        resume()
-      }
-    })
-    const fail = () => {
-      throw new Error("a defect")
-    }
-    budget.nextTurn(waiter("a", fail), scheduler)
-    budget.nextTurn(
-      waiter("b", () => {}),
-      scheduler
-    )
-    assert.throws(() => tasks.shift()?.(), "a defect")
-    tasks.shift()?.()
-    assert.deepStrictEqual(resumed, ["a", "b"])
-  })
-
   it.effect("can be interrupted for", () =>
     Effect.gen(function* () {
-      const budget = new Budget(1)
-      const { fake, write } = yield* Effect.provideService(open(), TurnBudget, budget)
+      const scheduler = new Scheduler({ quantum: 1 })
+      const { fake, write } = yield* Effect.provideService(open(), TurnScheduler, scheduler)
       yield* write(text("a"))
       const waiting = yield* Effect.forkChild(write(text("b")), { startImmediately: true })
       yield* Fiber.interrupt(waiting)
@@ -508,25 +469,25 @@ describe("the budget of a turn", () => {
   )
 })
 
-describe("a write that is longer than a piece", () => {
-  const pieceSize = 10
+describe("a write that is longer than maxWriteSize", () => {
+  const maxWriteSize = 10
   const pieces = (fake: FakeSocket.FakeSocket) => fake.batches.map((batch) => concat(batch).length / 2)
-  const opened = (bytesPerTurn: number, options?: Options) =>
-    Effect.provideService(open(options), TurnBudget, new Budget(bytesPerTurn, { pieceSize }))
+  const opened = (quantum: number, options?: Options) =>
+    Effect.provideService(open(options), TurnScheduler, new Scheduler({ quantum, maxWriteSize }))
   const long = chunk(18)
 
-  it.effect("goes out in pieces, each of them full but the last", () =>
+  it.effect("goes out in several, each of them full but the last", () =>
     Effect.gen(function* () {
       for (let size = 0; size <= 50; size++) {
         const { fake, writer, write } = yield* opened(1000)
-        const frames = [chunk(size, 1), heartbeat, chunk(2 * size, 2), chunk(3000, 3)]
-        yield* write(...frames)
-        assert.strictEqual(concat(fake.batches.flat()), encoded(frames))
+        const messages = [chunk(size, 1), heartbeat, chunk(2 * size, 2), chunk(3000, 3)]
+        yield* write(...messages)
+        assert.strictEqual(concat(fake.batches.flat()), encoded(messages))
         const total = 20 + 3 * size + 3000
         assert.deepStrictEqual(
           pieces(fake),
-          Array.from({ length: Math.ceil(total / pieceSize) }, (_, i) =>
-            Math.min(pieceSize, total - i * pieceSize)
+          Array.from({ length: Math.ceil(total / maxWriteSize) }, (_, i) =>
+            Math.min(maxWriteSize, total - i * maxWriteSize)
           )
         )
         for (const part of fake.batches.flat()) assert.isAbove(part.length, 0)
@@ -536,7 +497,7 @@ describe("a write that is longer than a piece", () => {
     })
   )
 
-  it.effect("has pieces of 960 KiB by default, which is more than a batch of the default size", () =>
+  it.effect("may have 960 KiB by default, which is more than a batch of the default size", () =>
     Effect.gen(function* () {
       const { fake, write } = yield* open()
       const { batchSize, chunkSize } = Settings.defaults
@@ -547,9 +508,11 @@ describe("a write that is longer than a piece", () => {
     })
   )
 
-  it.effect("lets the event loop turn when the budget is spent", () =>
+  it.effect("lets the event loop turn when the quantum is spent", () =>
     Effect.gen(function* () {
       const { fake, writer, write } = yield* opened(10)
+      // The timers' fiber begins in a turn of its own.
+      yield* Effect.yieldNow
       const fiber = yield* Effect.forkChild(write(long), { startImmediately: true })
       assert.deepStrictEqual(pieces(fake), [10])
       assert.isTrue(writer.isWriting())
@@ -563,7 +526,7 @@ describe("a write that is longer than a piece", () => {
     })
   )
 
-  it.effect("is over when its last piece is", () =>
+  it.effect("is over when its last part is", () =>
     Effect.gen(function* () {
       const { fake, writer } = yield* opened(10)
       const log: Array<string> = []
@@ -611,33 +574,31 @@ describe("a write that is longer than a piece", () => {
     })
   )
 
-  it.effect("ends with the piece that fails", () =>
+  it.effect("ends with the part that fails", () =>
     Effect.gen(function* () {
-      const { fake, writer, write } = yield* opened(10)
+      const { fake, transport, writer, write } = yield* opened(10)
       const between = yield* Effect.forkChild(write(long), { startImmediately: true })
-      yield* writer.destroy
+      transport.destroy()
       assert.strictEqual((yield* Effect.flip(Fiber.join(between)))._tag, "SocketError")
       assert.deepStrictEqual(pieces(fake), [10])
       assert.isFalse(writer.isWriting())
       yield* writer.flushed
 
-      const socket = yield* Transport.fromSocket(FakeSocket.make().socket)
       const broken = Exit.fail(FakeSocket.closeError(1006))
       let writes = 0
-      const fails = Object.assign(Object.create(socket), {
-        write: () => (++writes === 2 ? broken : Exit.void)
-      })
-      const other = yield* FrameWriter.make(fails, {
-        ...Message.defaultOptions,
-        writeTimeoutMillis: 1000
-      }).pipe(Effect.provideService(TurnBudget, new Budget(10, { pieceSize })))
+      const fails = make(transportOf(() => (++writes === 2 ? broken : Exit.void)))
+      const other = yield* Effect.provideService(
+        fails,
+        TurnScheduler,
+        new Scheduler({ quantum: 10, maxWriteSize })
+      )
       assert.deepStrictEqual(yield* Effect.exit(other.write(() => [long])), broken)
       assert.strictEqual(writes, 2)
       assert.isFalse(other.isWriting())
     })
   )
 
-  it.effect("is dated by each of its pieces, which have a writeTimeout each", () =>
+  it.effect("is dated by each of its parts, which have a writeTimeout each", () =>
     Effect.gen(function* () {
       const { fake, writer, write } = yield* opened(10, { writeTimeoutMillis: 1000 })
       fake.block()
@@ -661,10 +622,9 @@ describe("a write that is longer than a piece", () => {
   it.effect("has no timeout while it waits for its turn", () =>
     Effect.gen(function* () {
       const tasks: Array<() => void> = []
-      const { fake, write } = yield* Effect.provideService(
-        opened(10, { writeTimeoutMillis: 1000 }),
-        Scheduler.Scheduler,
-        held(tasks)
+      const { fake, write } = yield* opened(10, { writeTimeoutMillis: 1000 }).pipe(
+        Effect.provideService(EffectScheduler.Scheduler, held(tasks)),
+        Effect.provideService(Timers.Shared, yield* Timers.make)
       )
       fake.block()
       const fiber = yield* Effect.forkChild(write(long), { startImmediately: true })
@@ -684,7 +644,7 @@ describe("a write that is longer than a piece", () => {
 })
 
 describe("writeTimeout", () => {
-  const timedOut = (exit: Exit.Exit<void, FrameWriter.Failure> | undefined) =>
+  const timedOut = (exit: Exit.Exit<void, Writer.Failure> | undefined) =>
     exit !== undefined && Exit.isFailure(exit) && String(exit.cause).includes("(writeTimeout)")
 
   it.effect("drops a peer that takes no byte for so long", () =>
@@ -780,4 +740,75 @@ describe("writeTimeout", () => {
       assert.isFalse(fake.destroyed())
     })
   )
+})
+
+describe("close", () => {
+  it.effect("ends the write under way, those that wait and those that come, without another byte", () =>
+    Effect.gen(function* () {
+      const { fake, writer, write } = yield* open()
+      fake.block()
+      const fibers = yield* Effect.forEach(["a", "b", "c"], (name) =>
+        Effect.forkChild(Effect.exit(write(text(name))), { startImmediately: true })
+      )
+      const flushed = yield* Effect.forkChild(writer.flushed, { startImmediately: true })
+      writer.close()
+      for (const fiber of fibers) assert.isTrue(Exit.hasInterrupts(yield* Fiber.join(fiber)))
+      yield* Fiber.join(flushed)
+      assert.isTrue(Exit.hasInterrupts(yield* Effect.exit(write(text("d")))))
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
+      assert.isTrue(fake.destroyed())
+      assert.deepStrictEqual(written(fake), ["I a"])
+    })
+  )
+
+  it.effect("ends each submission once, whatever the socket reports later", () =>
+    Effect.gen(function* () {
+      const { fake, writer } = yield* open({ writeTimeoutMillis: 1000 })
+      fake.block()
+      const ends: Array<string> = []
+      for (const name of ["a", "b"]) {
+        writer.submit({ take: () => [text(name)], ended: (exit) => void ends.push(`${name} ${exit._tag}`) })
+      }
+      writer.close()
+      writer.close()
+      fake.release()
+      yield* TestClock.adjust(5000)
+      assert.deepStrictEqual(ends, ["a Failure", "b Failure"])
+      assert.isUndefined(writer.timedOut())
+    })
+  )
+
+  it.effect("drops the rest of a write that goes out in several", () =>
+    Effect.gen(function* () {
+      const scheduler = new Scheduler({ quantum: 10, maxWriteSize: 10 })
+      const { fake, writer, write } = yield* Effect.provideService(open(), TurnScheduler, scheduler)
+      const fiber = yield* Effect.forkChild(Effect.exit(write(chunk(18))), { startImmediately: true })
+      assert.isTrue(writer.isWriting())
+      writer.close()
+      assert.isFalse(writer.isWriting())
+      assert.isTrue(Exit.hasInterrupts(yield* Fiber.join(fiber)))
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
+      assert.lengthOf(fake.batches, 1)
+    })
+  )
+})
+
+describe("a writer", () => {
+  for (const writeTimeoutMillis of [0, -1, Number.NaN]) {
+    it.effect(`cannot have a timeout of ${writeTimeoutMillis} ms`, () =>
+      Effect.gen(function* () {
+        const exit = yield* Effect.exit(
+          make(
+            transportOf(() => Exit.void),
+            { writeTimeoutMillis }
+          )
+        )
+        assert.isTrue(Exit.hasDies(exit))
+        assert.include(
+          String(exit),
+          `writeTimeoutMillis must be a duration longer than zero, not ${writeTimeoutMillis}`
+        )
+      })
+    )
+  }
 })

@@ -20,11 +20,11 @@ const nothing = new Uint8Array(0)
 const layout = {
   fieldWidth: 4,
   byteOrder: "little",
-  tagBytes: 1,
+  typeBytes: 1,
   lengthCounts: "body",
   maxFrameSize: Message.defaultOptions.maxFrameSize,
-  checkHeader: (tag: number, length: number) => {
-    const letter = String.fromCharCode(tag)
+  checkHeader: (type: number, length: number) => {
+    const letter = String.fromCharCode(type)
     if (!"RCAJIFEKH".includes(letter)) return { _tag: "UnknownType" }
     return "CKH".includes(letter) && length > 0 ? { _tag: "UnexpectedBody" } : undefined
   }
@@ -33,9 +33,9 @@ const layout = {
 const arrivals = (input: Uint8Array): ReadonlyArray<Arrival> => {
   const { ending, frames } = Reference.decode(layout, input)
   let at = 0
-  const whole = frames.map(({ body, tag }): Arrival => {
+  const whole = frames.map(({ body, type }): Arrival => {
     at += Message.headerSize + body.length / 2
-    return { at, letter: String.fromCharCode(tag), body: Reference.bytes(body) }
+    return { at, letter: String.fromCharCode(type), body: Reference.bytes(body) }
   })
   return ending === undefined || ending._tag === "EndInsideFrame"
     ? whole

@@ -37,10 +37,10 @@ class Line {
   reads = true
   readonly judge: Judge
   private readonly waiting = new Set<() => void>()
-  private readonly decoder = Message.makeDecoder({
+  private readonly decoder = Message.codec({
     lengthCounts: "body",
     maxFrameSize: Number.POSITIVE_INFINITY
-  })
+  }).makeDecoder()
 
   constructor(socket: Net.Socket, judge: Judge) {
     this.socket = socket

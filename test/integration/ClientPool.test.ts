@@ -21,8 +21,7 @@ describe("a pool of connections to a real server", () => {
     )
 
   const connect = Effect.fnUntraced(function* (listen: string, maxConnections: number) {
-    const address = Address.parse(listen)
-    if (address._tag === "AddressError") return yield* Effect.die(address)
+    const address = yield* Effect.orDie(Effect.fromResult(Address.parse(listen)))
     return yield* ClientPool.connect(address, { maxConnections })
   })
 

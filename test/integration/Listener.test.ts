@@ -7,16 +7,13 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
-import * as Listener from "../../src/net/Listener.ts"
 import * as Address from "../../src/net/Address.ts"
+import * as Listener from "../../src/net/Listener.ts"
 import * as Folder from "../support/Folder.ts"
 
-const address = (text: string): Address.Address => {
-  const parsed = Address.parse(text)
-  if (parsed._tag === "AddressError") throw parsed
-  return parsed
-}
+const address = (text: string): Address.Address => Result.getOrThrow(Address.parse(text))
 
 /** A listener that greets whoever comes. */
 const listen = (where: Address.Address, socketMode?: number) =>

@@ -1,36 +1,70 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
-import * as Alarms from "../../src/loop/Timers.ts"
+import * as fc from "fast-check"
+import * as Timers from "../../src/loop/Timers.ts"
 
-/** A sleeper that notes when it is woken, and then does something. */
-const sleeper = (name: string, log: Array<string>, then?: () => void): Alarms.Sleeper => ({
-  wake: (now) => {
-    log.push(`${name} ${now}`)
-    then?.()
-  },
-  alarm: undefined,
-  place: 0
+const { never } = Timers
+
+/** Timers, and deadlines that note when they expire. */
+const open = Effect.gen(function* () {
+  const timers = yield* Timers.make
+  const log: Array<string> = []
+  const deadline = (name: string, then?: () => void) =>
+    timers.deadline(() => {
+      log.push(`${name} ${timers.now()}`)
+      then?.()
+    })
+  const set = (name: string, at: number) => deadline(name).set(at)
+  return { deadline, log, set, timers }
 })
 
-const { never } = Alarms
+/** The test's clock, with a wall clock that can be set, and a count of those that sleep. */
+const watchedClock = Effect.map(Clock.Clock, (base) => {
+  let ahead = 0
+  let sleeping = 0
+  let mostSleeping = 0
+  const wallMillis = () => base.currentTimeMillisUnsafe() + ahead
+  const wallNanos = () => BigInt(wallMillis()) * 1_000_000n
+  const clock: Clock.Clock = {
+    currentTimeMillisUnsafe: wallMillis,
+    currentTimeMillis: Effect.sync(wallMillis),
+    currentTimeNanosUnsafe: wallNanos,
+    currentTimeNanos: Effect.sync(wallNanos),
+    monotonicTimeNanosUnsafe: () => base.monotonicTimeNanosUnsafe(),
+    monotonicTimeNanos: base.monotonicTimeNanos,
+    sleep: (duration) =>
+      Effect.suspend(() => {
+        mostSleeping = Math.max(mostSleeping, ++sleeping)
+        return Effect.ensuring(
+          base.sleep(duration),
+          Effect.sync(() => void sleeping--)
+        )
+      })
+  }
+  return {
+    clock,
+    setWall: (by: Duration.Duration) => {
+      ahead = Duration.toMillis(by)
+    },
+    mostSleeping: () => mostSleeping
+  }
+})
 
-describe("alarms", () => {
-  it.effect("wake each sleeper at its time, and once", () =>
+describe("a deadline", () => {
+  it.effect("expires at its time, and once", () =>
     Effect.gen(function* () {
-      const alarms = yield* Alarms.make
-      const log: Array<string> = []
-      for (const [name, at] of [
-        ["a", 30],
-        ["b", 10],
-        ["c", 20],
-        ["d", 10]
-      ] as const) {
-        alarms.set(sleeper(name, log), at)
-      }
+      const { log, set } = yield* open
+      set("a", 30)
+      set("b", 10)
+      set("c", 20)
+      set("d", 10)
       yield* TestClock.adjust(9)
       assert.deepStrictEqual(log, [])
       yield* TestClock.adjust(1)
@@ -40,130 +74,266 @@ describe("alarms", () => {
     })
   )
 
-  it.effect("wake a sleeper at the time it was moved to, sooner or later, or not at all", () =>
+  it.effect("expires at the time that was set last, sooner or later, or not at all", () =>
     Effect.gen(function* () {
-      const alarms = yield* Alarms.make
-      const log: Array<string> = []
-      const [sooner, later, not] = ["sooner", "later", "not"].map((name) => sleeper(name, log))
-      for (const each of [sooner, later, not]) alarms.set(each as Alarms.Sleeper, 100)
+      const { deadline, log } = yield* open
+      const [sooner, later, not, cleared] = ["sooner", "later", "not", "cleared"].map((name) =>
+        deadline(name)
+      )
+      for (const each of [sooner, later, not, cleared]) each?.set(100)
       yield* TestClock.adjust(10)
-      alarms.set(sooner as Alarms.Sleeper, 50)
-      alarms.set(later as Alarms.Sleeper, 150)
-      alarms.set(not as Alarms.Sleeper, never)
+      sooner?.set(50)
+      later?.set(150)
+      not?.set(never)
+      cleared?.clear()
       yield* TestClock.adjust(1000)
       assert.deepStrictEqual(log, ["sooner 50", "later 150"])
     })
   )
 
-  it.effect("wake a sleeper with another that is woken a little before its time, where it may be early", () =>
+  it.effect("that is put off again and again expires when that ends", () =>
     Effect.gen(function* () {
-      const alarms = yield* Alarms.make
-      const log: Array<string> = []
-      const set = (name: string, at: number, early: number) => {
-        const one = sleeper(name, log)
-        alarms.set(one, at, early)
-        return one.alarm?.at
+      const { deadline, log } = yield* open
+      const silence = deadline("silence")
+      for (let now = 0; now < 1000; now += 7) {
+        silence.set(now + 20)
+        yield* TestClock.adjust(7)
+        assert.deepStrictEqual(log, [])
       }
-      assert.strictEqual(set("first", 100, 5), 100)
-      assert.strictEqual(set("second", 105, 5), 100)
-      assert.strictEqual(set("third", 106, 5), 106)
-      assert.strictEqual(set("exact", 107, 0), 107)
-      assert.strictEqual(set("latest", 110, 5), 107)
-      assert.strictEqual(set("before", 99, 5), 99)
-      assert.isUndefined(set("never", never, 5))
       yield* TestClock.adjust(1000)
-      const times = ["before 99", "first 100", "second 100", "third 106", "exact 107", "latest 107"]
-      assert.deepStrictEqual(log, times)
+      assert.deepStrictEqual(log, [`silence ${994 + 20}`])
     })
   )
 
-  it.effect("find a sleeper that was moved to be woken with another", () =>
+  it.effect("can be set again when it has expired, or was cleared", () =>
     Effect.gen(function* () {
-      const alarms = yield* Alarms.make
-      const log: Array<string> = []
-      alarms.set(sleeper("first", log), 100)
-      const second = sleeper("second", log)
-      alarms.set(second, 103, 5)
-      alarms.set(second, 200)
-      yield* TestClock.adjust(150)
-      assert.deepStrictEqual(log, ["first 100"])
-      yield* TestClock.adjust(50)
-      assert.deepStrictEqual(log, ["first 100", "second 200"])
-    })
-  )
-
-  it.effect("do not wake a sleeper that one woken before it at the same time has taken back", () =>
-    Effect.gen(function* () {
-      const alarms = yield* Alarms.make
-      const log: Array<string> = []
-      const [second, third] = [sleeper("second", log), sleeper("third", log)]
-      const first = sleeper("first", log, () => {
-        alarms.set(second, never)
-        alarms.set(third, 20)
-      })
-      for (const each of [first, second, third]) alarms.set(each, 10)
-      for (let i = 0; i < 2; i++) yield* TestClock.adjust(10)
-      assert.deepStrictEqual(log, ["first 10", "third 20"])
-    })
-  )
-
-  it.effect("wake a sleeper whose time has passed in a later turn, never on the stack that set it", () =>
-    Effect.gen(function* () {
-      const alarms = yield* Alarms.make
-      const log: Array<string> = []
+      const { deadline, log } = yield* open
+      const again = deadline("again")
+      again.set(10)
       yield* TestClock.adjust(10)
-      alarms.set(sleeper("late", log), 5)
+      again.set(25)
+      again.clear()
+      again.set(20)
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual(log, ["again 10", "again 20"])
+    })
+  )
+
+  it.effect("may be set by its own expiry", () =>
+    Effect.gen(function* () {
+      const { deadline, log } = yield* open
+      let at = 10
+      const again = deadline("again", () => {
+        at += 10
+        again.set(at)
+      })
+      again.set(at)
+      yield* TestClock.adjust(35)
+      assert.deepStrictEqual(log, ["again 10", "again 20", "again 30"])
+    })
+  )
+
+  it.effect("does not expire if one that expires at the same time clears it, or puts it off", () =>
+    Effect.gen(function* () {
+      const { deadline, log } = yield* open
+      const [cleared, later] = [deadline("cleared"), deadline("later")]
+      const first = deadline("first", () => {
+        cleared.clear()
+        later.set(20)
+      })
+      for (const each of [first, cleared, later]) each.set(10)
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual(log, ["first 10", "later 20"])
+    })
+  )
+
+  it.effect("whose time has passed expires in a later turn, never on the stack that sets it", () =>
+    Effect.gen(function* () {
+      const { log, set } = yield* open
+      yield* TestClock.adjust(10)
+      set("late", 5)
       assert.deepStrictEqual(log, [])
       yield* Effect.replicateEffect(Effect.yieldNow, 3)
       assert.deepStrictEqual(log, ["late 10"])
     })
   )
 
-  it.effect("take a next time from a sleeper that they wake", () =>
-    Effect.gen(function* () {
-      const alarms = yield* Alarms.make
-      const log: Array<string> = []
-      let at = 10
-      const again = sleeper("again", log, () => {
-        at += 10
-        alarms.set(again, at)
-      })
-      alarms.set(again, at)
-      for (let i = 0; i < 3; i++) yield* TestClock.adjust(10)
-      assert.deepStrictEqual(log, ["again 10", "again 20", "again 30"])
-    })
-  )
-
-  it.effect("log what a sleeper throws, and wake the others", () =>
+  it.effect("that throws is logged, and keeps no other from expiring", () =>
     Effect.gen(function* () {
       const messages: Array<unknown> = []
       const logger = Logger.make(({ message }) => void messages.push(message))
-      const log: Array<string> = []
       yield* Effect.gen(function* () {
-        const alarms = yield* Alarms.make
-        const broken = sleeper("broken", log, () => {
+        const { deadline, log, set } = yield* open
+        deadline("broken", () => {
           throw new Error("broken")
-        })
-        alarms.set(broken, 10)
-        alarms.set(sleeper("next", log), 10)
-        alarms.set(sleeper("last", log), 20)
-        for (let i = 0; i < 2; i++) yield* TestClock.adjust(10)
+        }).set(10)
+        set("next", 10)
+        set("last", 20)
+        yield* TestClock.adjust(100)
+        assert.deepStrictEqual(log, ["broken 10", "next 10", "last 20"])
       }).pipe(Effect.provide(Logger.layer([logger])))
-      assert.deepStrictEqual(log, ["broken 10", "next 10", "last 20"])
-      assert.include(String(messages), "An alarm failed")
+      assert.include(String(messages), "A timer failed")
     })
   )
 
-  it.effect("wake nobody once their scope is closed", () =>
+  it.effect("cannot be set to NaN", () =>
     Effect.gen(function* () {
-      const scope = yield* Scope.make()
-      const alarms = yield* Scope.provide(Alarms.make, scope)
-      const log: Array<string> = []
-      alarms.set(sleeper("a", log), 10)
-      yield* Scope.close(scope, Exit.void)
-      alarms.set(sleeper("b", log), 20)
+      const { deadline, log, timers } = yield* open
+      const wrong = deadline("wrong")
+      for (const at of [10, never]) {
+        wrong.set(at)
+        assert.throws(() => wrong.set(Number.NaN), /at a time in milliseconds, not at NaN/)
+      }
+      wrong.clear()
+      assert.isTrue(Exit.hasDies(yield* Effect.exit(timers.sleepUntil(Number.NaN))))
       yield* TestClock.adjust(100)
       assert.deepStrictEqual(log, [])
+    })
+  )
+})
+
+describe("the tolerance", () => {
+  it("is a hundredth of the wait, and a second at most", () => {
+    const waits = [0, 99, 100, 5000, 100_000, 10_000_000, never].map(Timers.tolerance)
+    assert.deepStrictEqual(waits, [0, 0, 1, 50, 1000, 1000, 1000])
+  })
+
+  it.effect("lets a timer fire together with one that fires a little later, but not with one before it", () =>
+    Effect.gen(function* () {
+      const { log, set } = yield* open
+      set("at 10000", 10_000)
+      set("at 9950", 9950)
+      set("at 9899", 9899)
+      set("at 10001", 10_001)
+      yield* TestClock.adjust(20_000)
+      assert.deepStrictEqual(log, ["at 9899 9899", "at 10000 10000", "at 9950 10000", "at 10001 10001"])
+    })
+  )
+
+  it.effect("is what no timer exceeds, and none fires before its time", () =>
+    Effect.gen(function* () {
+      const waits = fc.sample(fc.array(fc.nat(200_000), { minLength: 50, maxLength: 50 }), {
+        numRuns: 20,
+        seed: 1
+      })
+      const timers = yield* Timers.make
+      let fired = 0
+      for (const list of waits) {
+        for (const wait of list) {
+          const at = timers.now() + wait
+          const set = () => {
+            const asked = timers.now()
+            const deadline = timers.deadline(() => {
+              fired++
+              const late = timers.now() - at
+              assert.isAtLeast(late, 0)
+              assert.isAtMost(late, Timers.tolerance(at - asked))
+            })
+            deadline.set(at)
+          }
+          set()
+          yield* TestClock.adjust(wait % 100)
+        }
+        yield* TestClock.adjust(201_000)
+      }
+      assert.strictEqual(fired, 1000)
+    })
+  )
+
+  it.effect("has thousands of timers share a few sleeps, one at a time", () =>
+    Effect.gen(function* () {
+      const { clock, mostSleeping } = yield* watchedClock
+      const timers = yield* Effect.provideService(Timers.make, Clock.Clock, clock)
+      const times = new Set<number>()
+      let fired = 0
+      for (let i = 0; i < 10_000; i++) {
+        const deadline = timers.deadline(() => {
+          fired++
+          times.add(timers.now())
+        })
+        deadline.set(60_000 - i)
+      }
+      yield* TestClock.adjust(61_000)
+      assert.strictEqual(fired, 10_000)
+      assert.isBelow(times.size, 25)
+      assert.strictEqual(mostSleeping(), 1)
+    })
+  )
+})
+
+describe("a wall clock that is set", () => {
+  for (const [how, by] of [
+    ["forward", Duration.hours(1)],
+    ["back", Duration.hours(-1)]
+  ] as const) {
+    it.effect(`${how} fires nothing and delays nothing`, () =>
+      Effect.gen(function* () {
+        const { clock, setWall } = yield* watchedClock
+        const { deadline, log, set, timers } = yield* Effect.provideService(open, Clock.Clock, clock)
+        const putOff = deadline("put off")
+        set("before", 1000)
+        putOff.set(500)
+        yield* TestClock.adjust(400)
+        setWall(by)
+        assert.strictEqual(timers.now(), 400)
+        set("after", 1200)
+        putOff.set(900)
+        yield* TestClock.adjust(499)
+        assert.deepStrictEqual(log, [])
+        yield* TestClock.adjust(1)
+        assert.deepStrictEqual(log, ["put off 900"])
+        yield* TestClock.adjust(1000)
+        assert.deepStrictEqual(log, ["put off 900", "before 1000", "after 1200"])
+      })
+    )
+  }
+})
+
+describe("a sleep", () => {
+  it.effect("ends at its time", () =>
+    Effect.gen(function* () {
+      const timers = yield* Timers.make
+      const fiber = yield* Effect.forkChild(timers.sleepUntil(50), { startImmediately: true })
+      yield* TestClock.adjust(49)
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust(1)
+      yield* Fiber.join(fiber)
+    })
+  )
+
+  it.effect("that is interrupted leaves the others alone", () =>
+    Effect.gen(function* () {
+      const timers = yield* Timers.make
+      const [first, second] = yield* Effect.replicateEffect(
+        Effect.forkChild(timers.sleepUntil(50), { startImmediately: true }),
+        2
+      )
+      if (first === undefined || second === undefined) return assert.fail()
+      yield* Fiber.interrupt(first)
+      yield* TestClock.adjust(50)
+      yield* Fiber.join(second)
+    })
+  )
+})
+
+describe("timers", () => {
+  it.effect("fire nothing once their scope is closed", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const { log, set } = yield* Scope.provide(open, scope)
+      set("a", 10)
+      yield* Scope.close(scope, Exit.void)
+      set("b", 20)
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual(log, [])
+    })
+  )
+
+  it.effect("are shared where some are provided, and the scope's own otherwise", () =>
+    Effect.gen(function* () {
+      const shared = yield* Timers.make
+      assert.strictEqual(yield* Effect.provideService(Timers.use, Timers.Shared, shared), shared)
+      assert.notStrictEqual(yield* Timers.use, yield* Timers.use)
     })
   )
 })

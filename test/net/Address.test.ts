@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Result from "effect/Result"
 import * as Address from "../../src/net/Address.ts"
 
 const tcp = (host: string, port: number) => ({ _tag: "Tcp", host, port }) as const
@@ -19,7 +20,7 @@ describe("parse", () => {
     ["unix:relative path", unix("relative path")],
     [`unix:${longest}`, unix(longest)]
   ])("reads %s", (text, address) => {
-    assert.deepStrictEqual(Address.parse(text), address)
+    assert.deepStrictEqual(Address.parse(text), Result.succeed(address))
   })
 
   it.each([
@@ -39,7 +40,7 @@ describe("parse", () => {
     [`unix:${longest}x`, "the path of a Unix socket may have at most 107 bytes"],
     [`unix:/${"é".repeat(54)}`, "the path of a Unix socket may have at most 107 bytes"]
   ])("says what is wrong with %j", (text, problem) => {
-    const error = Address.parse(text)
+    const error = Result.getOrThrow(Result.flip(Address.parse(text)))
     assert.instanceOf(error, Address.AddressError)
     assert.strictEqual(
       error.message,
@@ -56,6 +57,15 @@ describe("format", () => {
     [unix("/run/x.sock"), "unix:/run/x.sock"]
   ])("of %o is what parse reads back", (address, text) => {
     assert.strictEqual(Address.format(address), text)
-    assert.deepStrictEqual(Address.parse(text), address)
+    assert.deepStrictEqual(Address.parse(text), Result.succeed(address))
+  })
+})
+
+describe("an input", () => {
+  it("is an address, or the text of one", () => {
+    const address = tcp("localhost", 1)
+    assert.deepStrictEqual(Address.fromInput(address), Result.succeed(address))
+    assert.deepStrictEqual(Address.fromInput("localhost:1"), Result.succeed(address))
+    assert.deepStrictEqual(Address.fromInput(":1"), Address.parse(":1"))
   })
 })

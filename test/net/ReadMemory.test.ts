@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
+import * as Chunk from "../../src/net/Chunk.ts"
 import { ReadMemory } from "../../src/net/ReadMemory.ts"
 
 /** Reads as a socket does: fills the room from its start with bytes that tell this read from the others. */
@@ -43,43 +44,69 @@ describe("memory to read into", () => {
     assert.isTrue(chunk.every((byte) => byte === mark))
   }
 
-  it("is written again while that is allowed, in pieces of their full size", () => {
+  it("is read into again, from its start, once all that was read into it has been released", () => {
     const memory = new ReadMemory()
-    const before = read(memory, 100_000, 1)
-    memory.reused = true
-    const lent = read(memory, 100_000, 2)
-    const size = memory.room().length
-    assert.isAbove(size, 200_000)
-    assert.strictEqual(read(memory, size, 3).buffer, lent.buffer)
-    holds(lent, 100_000, 3)
-    holds(before, 100_000, 1)
+    const first = read(memory, 100_000, 1)
+    const second = read(memory, 100_000, 2)
+    Chunk.release(first)
+    holds(second, 100_000, 2)
+    const third = read(memory, 40_000, 3)
+    assert.notStrictEqual(third.buffer, first.buffer)
+    holds(second, 100_000, 2)
+    Chunk.release(second)
+    Chunk.release(third)
+    const fourth = read(memory, 100_000, 4)
+    assert.strictEqual(fourth.byteOffset, 0)
+    assert.isTrue(fourth.buffer === first.buffer || fourth.buffer === third.buffer)
   })
 
-  it("is not written again where what was read last lies once that is no longer allowed", () => {
+  it("is the same for a reader that releases each chunk, however much it reads", () => {
     const memory = new ReadMemory()
-    for (let i = 0; i < 3; i++) {
-      memory.reused = true
-      const last = read(memory, 50_000, 1)
-      memory.reused = false
-      const kept = read(memory, 50_000, 2)
-      memory.reused = true
-      holds(read(memory, 50_000, 3), 50_000, 3)
-      memory.reused = false
-      holds(last, 50_000, 1)
-      holds(kept, 50_000, 2)
-    }
-  })
-
-  it("costs no piece for a little that may be written again", () => {
-    const memory = new ReadMemory()
-    const { buffer } = memory.room()
+    const buffers = new Set<ArrayBufferLike>()
     for (let i = 0; i < 100; i++) {
-      memory.reused = true
-      memory.room()
-      holds(read(memory, 100, i), 100, i)
-      memory.reused = false
-      memory.room()
+      const { length } = memory.room()
+      const chunk = read(memory, length, i)
+      holds(chunk, length, i & 0xff)
+      buffers.add(chunk.buffer)
+      Chunk.release(chunk)
     }
-    assert.strictEqual(memory.room().buffer, buffer)
+    assert.isAtMost(buffers.size, 2)
+  })
+
+  it("never shows other bytes in a chunk that is held, whichever chunks are released, in whichever order", () => {
+    const step = fc.oneof(
+      fc.record({ read: fc.integer({ min: 1, max: 256 * 1024 }) }),
+      fc.record({ release: fc.nat(20) })
+    )
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+        const memory = new ReadMemory()
+        const held: Array<readonly [chunk: Uint8Array, length: number, mark: number]> = []
+        for (const [mark, each] of steps.entries()) {
+          if ("read" in each) {
+            const length = Math.min(each.read, memory.room().length)
+            held.push([read(memory, length, mark), length, mark])
+          } else {
+            const [gone] = held.splice(each.release % Math.max(1, held.length), 1)
+            if (gone === undefined) continue
+            holds(...gone)
+            Chunk.release(gone[0])
+            Chunk.release(gone[0])
+          }
+        }
+        for (const each of held) holds(...each)
+      }),
+      { numRuns: 50 }
+    )
+  })
+
+  it("keeps no more than a few released blocks for the next reads", () => {
+    const memory = new ReadMemory()
+    const full = () => read(memory, memory.room().length, 1)
+    const chunks = Array.from({ length: 20 }, full)
+    const known = new Set(chunks.map(({ buffer }) => buffer))
+    chunks.forEach(Chunk.release)
+    const again = Array.from({ length: 20 }, full).filter(({ buffer }) => known.has(buffer))
+    assert.isAtMost(again.length, 3)
   })
 })

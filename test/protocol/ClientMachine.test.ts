@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Control from "../../src/protocol/ClientMachine.ts"
+import * as Machine from "../../src/protocol/ClientMachine.ts"
 import { Type } from "../../src/protocol/Message.ts"
 
 const states = {
@@ -9,11 +9,11 @@ const states = {
   "Cancelling, not accepted": { _tag: "Cancelling", accepted: false },
   "Cancelling, accepted": { _tag: "Cancelling", accepted: true },
   Closed: { _tag: "Closed", why: { _tag: "ServerClosed" } }
-} as const satisfies Record<string, Control.State>
+} as const satisfies Record<string, Machine.State>
 
 type StateName = keyof typeof states
 
-const received = (type: Type): Control.Event => ({ _tag: "Received", type })
+const received = (type: Type): Machine.Event => ({ _tag: "Received", type })
 
 const events = {
   request: { _tag: "Request" },
@@ -34,12 +34,12 @@ const events = {
   silence: { _tag: "Silence" },
   "cancel expired": { _tag: "CancelExpired" },
   close: { _tag: "Close" }
-} as const satisfies Record<string, Control.Event>
+} as const satisfies Record<string, Machine.Event>
 
 type EventName = keyof typeof events
 
 /** A cell: the next state and the action, `-` for no change, or why the connection closes. */
-type Cell = "-" | `${StateName} / ${Control.Action}` | `Closed: ${Control.Why["_tag"]}`
+type Cell = "-" | `${StateName} / ${Machine.Action}` | `Closed: ${Machine.Why["_tag"]}`
 
 const violation = "Closed: Violation"
 const overCancelled = "Idle / EndCancelled"
@@ -80,10 +80,10 @@ const table: Record<EventName, readonly [Cell, Cell, Cell, Cell, Cell, Cell]> = 
   close: ["Closed: Closed", "Closed: Closed", "Closed: Closed", "Closed: Closed", "Closed: Closed", "-"]
 }
 
-const nameOf = (state: Control.State): string =>
+const nameOf = (state: Machine.State): string =>
   state._tag === "Cancelling" ? `Cancelling, ${state.accepted ? "accepted" : "not accepted"}` : state._tag
 
-const show = (before: Control.State, [state, action]: Control.Step): string => {
+const show = (before: Machine.State, [state, action]: Machine.Step): string => {
   if (action === "None" && nameOf(state) === nameOf(before)) return "-"
   if (state._tag !== "Closed") return `${nameOf(state)} / ${action}`
   assert.strictEqual(action, "Close")
@@ -96,7 +96,7 @@ for (const [column, stateName] of (Object.keys(states) as Array<StateName>).entr
       const expected = table[eventName][column]
       it(`${eventName}: ${expected}`, () => {
         const state = states[stateName]
-        assert.strictEqual(show(state, Control.step(state, events[eventName])), expected)
+        assert.strictEqual(show(state, Machine.step(state, events[eventName])), expected)
       })
     }
   })
@@ -104,24 +104,24 @@ for (const [column, stateName] of (Object.keys(states) as Array<StateName>).entr
 
 describe("every way through the machine", () => {
   it("has one terminal message at most for each request", () => {
-    const terminals = new Set<Control.Action>(["Reject", "Finish", "Fail", "EndCancelled"])
+    const terminals = new Set<Machine.Action>(["Reject", "Finish", "Fail", "EndCancelled"])
     const seen = new Set<string>()
-    const walk = (state: Control.State, open: number): void => {
+    const walk = (state: Machine.State, open: number): void => {
       const key = `${nameOf(state)} ${open}`
       if (seen.has(key)) return
       seen.add(key)
       assert.isTrue(open === 0 || open === 1, key)
       if (state._tag === "Idle") assert.strictEqual(open, 0)
       for (const event of Object.values(events)) {
-        const [next, action] = Control.step(state, event)
+        const [next, action] = Machine.step(state, event)
         walk(next, open + (action === "SendRequest" ? 1 : 0) - (terminals.has(action) ? 1 : 0))
       }
     }
-    walk(Control.initial, 0)
+    walk(Machine.initial, 0)
   })
 
   it("says what was wrong with a message, and when", () => {
-    const [state] = Control.step(states.Requested, events.I)
+    const [state] = Machine.step(states.Requested, events.I)
     assert.deepStrictEqual(state, {
       _tag: "Closed",
       why: { _tag: "Violation", detail: "Intermediate Chunk (I) before the request was accepted" }

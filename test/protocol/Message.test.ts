@@ -1,3 +1,4 @@
+import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Schema from "effect/Schema"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
@@ -8,14 +9,14 @@ import * as Transcripts from "./transcripts.ts"
 const types = Object.values(Message.Type)
 const withoutBody = "CKH"
 
-const optionsOf = (transcript: Partial<Message.DecoderOptions>): Message.DecoderOptions => ({
+const optionsOf = (transcript: Partial<Message.CodecOptions>): Message.CodecOptions => ({
   bodyLimits: transcript.bodyLimits,
   lengthCounts: transcript.lengthCounts ?? Message.defaultOptions.lengthCounts,
   maxFrameSize: transcript.maxFrameSize ?? Message.defaultOptions.maxFrameSize
 })
 
-const decode = (options: Message.DecoderOptions, chunks: ReadonlyArray<Uint8Array>) => {
-  const decoder = Message.makeDecoder(options)
+const decode = (options: Message.CodecOptions, chunks: ReadonlyArray<Uint8Array>) => {
+  const decoder = Message.codec(options).makeDecoder()
   const frames: Array<Message.Message> = []
   let error: Message.FrameError | undefined
   for (const chunk of chunks) {
@@ -119,7 +120,7 @@ describe("decoding", () => {
     })
     fc.assert(
       fc.property(input, ({ cuts, lengthCounts, maxFrameSize, parts }) => {
-        const layout = { fieldWidth: 4, byteOrder: "little", tagBytes: 1, lengthCounts } as const
+        const layout = { fieldWidth: 4, byteOrder: "little", typeBytes: 1, lengthCounts } as const
         const stream = Reference.concat(
           parts.map((p) =>
             p instanceof Uint8Array
@@ -129,9 +130,7 @@ describe("decoding", () => {
         )
         const { error, frames } = decode({ lengthCounts, maxFrameSize }, Reference.split(stream, cuts))
         const expected = Reference.decode({ ...layout, maxFrameSize, checkHeader }, stream)
-        expect(frames.map(({ type, body }) => ({ tag: type, body: Reference.hex(body) }))).toEqual(
-          expected.frames
-        )
+        expect(frames.map(({ type, body }) => ({ type, body: Reference.hex(body) }))).toEqual(expected.frames)
         expect(error && { ...error.reason }).toEqual(expected.ending)
       }),
       { numRuns: 2000 }
@@ -145,7 +144,7 @@ describe("decoding", () => {
   })
 
   it("appends to the array given with each chunk", () => {
-    const decoder = Message.makeDecoder()
+    const decoder = Message.codec().makeDecoder()
     const heartbeat = Message.encode(Message.make(Message.Type.Heartbeat))
     const first: Array<Message.Message> = []
     const second: Array<Message.Message> = []
@@ -160,7 +159,12 @@ describe("decoding with split chunks", () => {
   const chunkTypes: ReadonlyArray<Message.Type> = [Message.Type.Intermediate, Message.Type.Final]
   const isChunk = (type: Message.Type) => chunkTypes.includes(type)
   const frame = fc.record({
-    type: fc.constantFrom(Message.Type.Accept, Message.Type.Intermediate, Message.Type.Final, Message.Type.Error),
+    type: fc.constantFrom(
+      Message.Type.Accept,
+      Message.Type.Intermediate,
+      Message.Type.Final,
+      Message.Type.Error
+    ),
     body: fc.uint8Array({ maxLength: 40 })
   })
 
@@ -182,7 +186,7 @@ describe("decoding with split chunks", () => {
     fc.assert(
       fc.property(fc.array(frame, { maxLength: 6 }), fc.array(fc.nat(300)), (sent, cuts) => {
         const bytes = Uint8Array.from(sent.flatMap((one) => [...Message.encode(one)]))
-        const decoder = Message.makeDecoder({ ...Message.defaultOptions, splitChunks: true })
+        const decoder = Message.codec({ ...Message.defaultOptions, splitChunks: true }).makeDecoder()
         const frames: Array<Message.Message> = []
         const ends = [...cuts.filter((cut) => cut < bytes.length).sort((a, b) => a - b), bytes.length]
         let start = 0
@@ -197,13 +201,147 @@ describe("decoding with split chunks", () => {
   })
 
   it("hands a part out before the rest has come, and still knows an end inside the frame", () => {
-    const decoder = Message.makeDecoder({ ...Message.defaultOptions, splitChunks: true })
+    const decoder = Message.codec({ ...Message.defaultOptions, splitChunks: true }).makeDecoder()
     const bytes = Message.encode(Message.make(Message.Type.Final, Uint8Array.of(1, 2, 3)))
     const frames: Array<Message.Message> = []
     decoder.push(bytes.subarray(0, 7), frames)
     expect(frames).toEqual([{ type: Message.Type.Intermediate, body: Uint8Array.of(1, 2) }])
     expect(decoder.partial).toBe(true)
     expect(decoder.end()?.message).toBe("The input ended inside a frame, 7 of 8 bytes into it")
+  })
+})
+
+describe("requests that are too long", () => {
+  const options = { ...Message.defaultOptions, maxFrameSize: 16, maxSkippedSize: 100 }
+  const body = (size: number) => new Uint8Array(size).fill(0x61)
+
+  it("are skipped up to maxSkippedSize, and the messages behind them are read", () => {
+    const input = Reference.concat([
+      Message.encode(Message.make(Message.Type.Request, body(95))),
+      Message.encode(Message.make(Message.Type.Cancel))
+    ])
+    for (const chunks of Reference.allSplits(input)) {
+      const { error, frames } = decode(options, chunks)
+      expect(error).toBeUndefined()
+      expect(frames.map(({ body, skipped, type }) => [Message.letter(type), body.length, skipped])).toEqual([
+        ["R", 0, 100],
+        ["C", 0, undefined]
+      ])
+    }
+    const longer = Message.encode(Message.make(Message.Type.Request, body(96)))
+    expect(decode(options, [longer]).error?.reason._tag).toBe("MaxSizeTooShortForPayload")
+  })
+
+  it("are the only messages that are skipped", () => {
+    for (const type of types.filter(Message.hasBody)) {
+      const { error } = decode(options, [Message.encode(Message.make(type, body(95)))])
+      if (type === Message.Type.Request) expect(error).toBeUndefined()
+      else expect(error?.reason._tag).toBe("MaxSizeTooShortForPayload")
+    }
+  })
+})
+
+describe("a codec", () => {
+  const wrong: ReadonlyArray<readonly [RegExp, object]> = [
+    [/lengthCounts must be one of body, typeAndBody, frame, not all/, { lengthCounts: "all" }],
+    [/maxFrameSize must be a size of at least 0 B, not NaN/, { maxFrameSize: Number.NaN }],
+    [/maxSkippedSize must be a size of at least 0 B, not -1/, { maxSkippedSize: -1 }],
+    [
+      /maxAcceptSize must be a size of at least 0 B, not NaN/,
+      { bodyLimits: { [Message.Type.Accept]: { setting: "maxAcceptSize", maxSize: Number.NaN } } }
+    ]
+  ]
+  for (const [message, fields] of wrong) {
+    it(`is refused: ${message.source}`, () => {
+      const options = { ...Message.defaultOptions, ...fields } as Message.CodecOptions
+      expect(() => Message.codec(options)).toThrow(RangeError)
+      expect(() => Message.codec(options)).toThrow(message)
+    })
+  }
+})
+
+describe("laying out", () => {
+  const chunk = (size: number, fill = 0x61) =>
+    Message.make(Message.Type.Intermediate, new Uint8Array(size).fill(fill))
+  const heartbeat = Message.make(Message.Type.Heartbeat)
+  const layOut = (
+    messages: ReadonlyArray<Message.Message>,
+    options: Message.Options = Message.defaultOptions
+  ) => Message.codec(options).layOut(messages as unknown as NonEmptyReadonlyArray<Message.Message>)
+  const joined = (parts: ReadonlyArray<Uint8Array>) => Reference.hex(Reference.concat(parts))
+  const encoded = (
+    messages: ReadonlyArray<Message.Message>,
+    options: Message.Options = Message.defaultOptions
+  ) => joined(messages.map((message) => Message.encode(message, options)))
+
+  const sizes: ReadonlyArray<ReadonlyArray<number>> = [
+    [0],
+    [1],
+    [2048],
+    [2049],
+    [0, 0, 0],
+    [10, 2049],
+    [2049, 10],
+    [2049, 70_000],
+    [1, 5000, 2, 3, 6000, 4]
+  ]
+  for (const list of sizes) {
+    it(`bodies of ${list.join(", ")} bytes gives the messages one after the other`, () => {
+      const messages = list.map((size, i) => chunk(size, i + 1))
+      expect(joined(layOut(messages))).toBe(encoded(messages))
+    })
+  }
+
+  it("messages that are alike in type or length gives them one after the other", () => {
+    const alphabet = [
+      heartbeat,
+      chunk(10),
+      chunk(3000, 1),
+      chunk(3000, 2),
+      chunk(4000),
+      Message.make(Message.Type.Final, new Uint8Array(3000))
+    ]
+    const lists = (length: number): ReadonlyArray<ReadonlyArray<Message.Message>> =>
+      length === 0 ? [[]] : lists(length - 1).flatMap((list) => alphabet.map((each) => [...list, each]))
+    for (const list of lists(4)) expect(joined(layOut(list))).toBe(encoded(list))
+  })
+
+  it("counts lengths as the peers have agreed", () => {
+    for (const lengthCounts of ["body", "typeAndBody", "frame"] as const) {
+      const options = { ...Message.defaultOptions, lengthCounts }
+      for (const messages of [
+        [chunk(3), chunk(5000)],
+        [heartbeat],
+        [Message.make(Message.Type.CancelAcknowledged)]
+      ]) {
+        expect(joined(layOut(messages, options))).toBe(encoded(messages, options))
+      }
+    }
+  })
+
+  it("copies small bodies into one buffer", () => {
+    expect(layOut([heartbeat, chunk(10), chunk(2048), heartbeat])).toHaveLength(1)
+  })
+
+  it("sends large bodies from where they lie", () => {
+    const large = [chunk(2049), chunk(4096)] as const
+    const parts = layOut([chunk(1), large[0], large[1], chunk(1)])
+    expect(parts).toHaveLength(5)
+    expect(parts[1]).toBe(large[0].body)
+    expect(parts[3]).toBe(large[1].body)
+  })
+
+  it("leaves no empty part", () => {
+    for (const list of sizes) {
+      for (const part of layOut(list.map((size) => chunk(size)))) expect(part.length).toBeGreaterThan(0)
+    }
+  })
+
+  it("throws for a type that may have no body and is given one, alone or among others", () => {
+    const illegal = Message.make(Message.Type.Heartbeat, new Uint8Array(1))
+    for (const messages of [[illegal], [chunk(1), illegal]]) {
+      expect(() => layOut(messages)).toThrow(/Heartbeat \(H\) may have no body/)
+    }
   })
 })
 
@@ -218,7 +356,9 @@ describe("encoding", () => {
 
   it("throws when the length does not fit its field", () => {
     const longest = 0xffffffff
-    expect(Reference.hex(Message.header(Message.defaultOptions, Message.Type.Final, longest))).toBe("ffffffff46")
+    expect(Reference.hex(Message.header(Message.defaultOptions, Message.Type.Final, longest))).toBe(
+      "ffffffff46"
+    )
     const counting = { ...Message.defaultOptions, lengthCounts: "typeAndBody" as const }
     expect(() => Message.header(counting, Message.Type.Final, longest)).toThrow(/fieldWidth of 4/)
   })

@@ -1,40 +1,47 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Control from "../../src/protocol/ServerMachine.ts"
-import type { ControlReason } from "../../src/server/Statistics.ts"
+import * as Message from "../../src/protocol/Message.ts"
+import * as Response from "../../src/protocol/Response.ts"
+import * as Machine from "../../src/protocol/ServerMachine.ts"
 
-const fresh = Control.initial
-const afterResponse: Control.State = { _tag: "Ready", staleCancel: true, refusing: undefined }
-const afterCancel: Control.State = { _tag: "Ready", staleCancel: false, refusing: undefined }
-const overloaded = Control.refusing("overloaded")
-const initialising: Control.State = { _tag: "Initialising", refusing: undefined }
-const responding: Control.State = { _tag: "Responding", refusing: undefined }
-const stopping = (answer: Control.Answer, refusing?: Control.ServerCode): Control.State => ({
+const fresh = Machine.initial
+const afterResponse: Machine.State = { _tag: "Ready", staleCancel: true, refusing: undefined }
+const afterCancel: Machine.State = { _tag: "Ready", staleCancel: false, refusing: undefined }
+const overloaded = Machine.refusing("overloaded")
+const initialising: Machine.State = { _tag: "Initialising", refusing: undefined }
+const responding: Machine.State = { _tag: "Responding", refusing: undefined }
+const ending = (accepted: boolean): Machine.State => ({ _tag: "Ending", accepted, refusing: undefined })
+const stopping = (reply: Machine.LocalReply, refusing?: Machine.LocalCode): Machine.State => ({
   _tag: "Stopping",
-  answer,
+  reply,
   refusing
 })
-const draining = <S extends Control.State>(state: S): S => ({ ...state, refusing: "shutting_down" })
-const closed = (reason: ControlReason, detail: string): Control.State => ({
+const replying = (reply: Machine.LocalReply, refusing?: Machine.LocalCode): Machine.State => ({
+  _tag: "Replying",
+  reply,
+  refusing
+})
+const draining = <S extends Machine.State>(state: S): S => ({ ...state, refusing: "shutting_down" })
+const closed = (reason: Machine.ControlReason, detail: string): Machine.State => ({
   _tag: "Closed",
   reason,
   detail
 })
 
-const acknowledge: Control.Answer = { type: "CancelAcknowledged" }
-const reject = (code: Control.ServerCode): Control.Answer => ({ type: "Reject", code })
-const error = (code: Control.ServerCode): Control.Answer => ({ type: "Error", code })
-const cancelling = stopping(acknowledge)
-const timingOut = stopping(error("timeout"))
+const acknowledge: Machine.LocalReply = { type: "CancelAcknowledged" }
+const reject = (code: Machine.LocalCode): Machine.LocalReply => ({ type: "Reject", code })
+const error = (code: Machine.LocalCode): Machine.LocalReply => ({ type: "Error", code })
 
-const none: Control.Action = { _tag: "None" }
-const startQuery: Control.Action = { _tag: "StartQuery" }
-const stopQuery: Control.Action = { _tag: "StopQuery" }
-const respond = (answer: Control.Answer): Control.Action => ({ _tag: "Respond", answer })
-const flush: Control.Action = { _tag: "Close", how: "flush" }
-const abort: Control.Action = { _tag: "Close", how: "abort" }
+const none: Machine.Action = { _tag: "None" }
+const startQuery: Machine.Action = { _tag: "StartQuery" }
+const refuse: Machine.Action = { _tag: "Refuse" }
+const stopQuery: Machine.Action = { _tag: "StopQuery" }
+const write: Machine.Action = { _tag: "Write" }
+const flush: Machine.Action = { _tag: "Close", how: "flush" }
+const abort: Machine.Action = { _tag: "Close", how: "abort" }
 
-const events: { readonly [Tag in Control.Event["_tag"]]: Extract<Control.Event, { _tag: Tag }> } = {
+const events: { readonly [Tag in Machine.Event["_tag"]]: Extract<Machine.Event, { _tag: Tag }> } = {
   Request: { _tag: "Request" },
+  TooLarge: { _tag: "TooLarge" },
   Cancel: { _tag: "Cancel" },
   Unexpected: { _tag: "Unexpected", detail: "Heartbeat from a client" },
   Malformed: { _tag: "Malformed", detail: "No frame" },
@@ -43,38 +50,24 @@ const events: { readonly [Tag in Control.Event["_tag"]]: Extract<Control.Event, 
   WriteFailed: { _tag: "WriteFailed", detail: "write EPIPE" },
   AcceptBegun: { _tag: "AcceptBegun" },
   TerminalBegun: { _tag: "TerminalBegun" },
-  QueryStopped: { _tag: "QueryStopped" },
+  QueryEnded: { _tag: "QueryEnded" },
   InitFailed: { _tag: "InitFailed", detail: "no database" },
   RunFailed: { _tag: "RunFailed", detail: "a bug" },
   QueryExpired: { _tag: "QueryExpired" },
   IdleExpired: { _tag: "IdleExpired" },
   RequestExpired: { _tag: "RequestExpired" },
   Drain: { _tag: "Drain" },
-  DrainExpired: { _tag: "DrainExpired" }
+  DrainExpired: { _tag: "DrainExpired" },
+  Stopped: { _tag: "Stopped" }
 }
 type Tag = keyof typeof events
 const tags = Object.keys(events) as ReadonlyArray<Tag>
 
-const states: Readonly<Record<string, Control.State>> = {
-  fresh,
-  "after a response": afterResponse,
-  "after K": afterCancel,
-  refusing: overloaded,
-  initialising,
-  responding,
-  "initialising while draining": draining(initialising),
-  "responding while draining": draining(responding),
-  cancelling,
-  "cancelling while draining": draining(cancelling),
-  "timing out": timingOut,
-  closed: closed("read", "End of file")
-}
+/** A cell of the table: the state that an event leads to, and what to do. */
+type Cells = { readonly [T in Tag]?: Machine.Step }
 
-/** A cell of the table: what an event leads to, and what to do. */
-type Cells = { readonly [T in Tag]?: Control.Step }
-
-const violation = (detail: string): Control.Step => [closed("protocol", detail), abort]
-const stay = (state: Control.State): Control.Step => [state, none]
+const violation = (detail: string): Machine.Step => [closed("protocol", detail), abort]
+const stay = (state: Machine.State): Machine.Step => [state, none]
 
 /** Whatever the state, these end the connection. */
 const always: Cells = {
@@ -82,51 +75,79 @@ const always: Cells = {
   Malformed: violation("No frame"),
   ReadFailed: [closed("read", "read ECONNRESET"), abort],
   WriteFailed: [closed("write", "write EPIPE"), abort],
-  InitFailed: [closed("init", "no database"), abort],
   RunFailed: [closed("run", "a bug"), abort],
   RequestExpired: [closed("read", "A request came too slowly (requestTimeout)"), abort],
-  PeerClosed: [closed("read", "End of file"), abort]
+  PeerClosed: [closed("read", "End of file"), abort],
+  Stopped: [closed("drain", "Server stopped"), abort]
 }
+
+const drained: Machine.Step = [closed("drain", "Server is shutting down"), flush]
 
 const ready: Cells = {
   ...always,
   Request: [initialising, startQuery],
-  // What has been written, or is being written, is for the peer that only half-closed to read.
+  TooLarge: [replying(reject("too_large")), refuse],
+  Cancel: violation("Cancel without a request"),
+  // A peer that only half-closed reads what has been written, or is being written.
   PeerClosed: [closed("read", "End of file"), flush],
   IdleExpired: [closed("read", "No request came (idleTimeout)"), flush],
-  Drain: [closed("drain", "Server is shutting down"), flush],
-  DrainExpired: [closed("drain", "Server is shutting down"), flush]
+  Drain: drained,
+  DrainExpired: drained
+}
+
+/** A response is under way. */
+const inFlight: Cells = {
+  ...always,
+  Request: violation("Request while another is in flight"),
+  TooLarge: violation("Request while another is in flight")
+}
+
+/** A cancel is being acknowledged. */
+const cancelling: Cells = {
+  ...always,
+  Request: violation("Request before the cancel was acknowledged"),
+  TooLarge: violation("Request before the cancel was acknowledged"),
+  Cancel: violation("Cancel while one is being acknowledged")
 }
 
 /** What is not listed leaves the state as it is, and does nothing. */
-const table: ReadonlyArray<readonly [name: string, state: Control.State, cells: Cells]> = [
-  ["fresh", fresh, { ...ready, Cancel: violation("Cancel without a request") }],
+const table: ReadonlyArray<readonly [name: string, state: Machine.State, cells: Cells]> = [
+  ["fresh", fresh, ready],
   ["after a response not ended by K", afterResponse, { ...ready, Cancel: stay(fresh) }],
-  [
-    "after K, or after the one ignored cancel",
-    afterCancel,
-    { ...ready, Cancel: violation("Cancel without a request") }
-  ],
+  ["after K, or after the one ignored cancel", afterCancel, ready],
   [
     "on a connection beyond the limit",
     overloaded,
     {
       ...ready,
-      Request: [stopping(reject("overloaded"), "overloaded"), respond(reject("overloaded"))],
-      Cancel: violation("Cancel without a request")
+      Request: [replying(reject("overloaded"), "overloaded"), refuse],
+      TooLarge: [replying(reject("too_large"), "overloaded"), refuse]
     }
   ],
   [
     "initialising",
     initialising,
     {
-      ...always,
-      Request: violation("Request while another is in flight"),
-      Cancel: [cancelling, stopQuery],
+      ...inFlight,
+      Cancel: [stopping(acknowledge), stopQuery],
       AcceptBegun: stay(responding),
-      TerminalBegun: stay(afterResponse),
-      QueryExpired: [stopping(reject("overloaded")), stopQuery],
+      QueryEnded: [ending(false), write],
+      InitFailed: [closed("init", "no database"), abort],
+      QueryExpired: [stopping(reject("timeout")), stopQuery],
       Drain: stay(draining(initialising)),
+      DrainExpired: [stopping(reject("shutting_down"), "shutting_down"), stopQuery]
+    }
+  ],
+  [
+    "initialising while the server drains",
+    draining(initialising),
+    {
+      ...inFlight,
+      Cancel: [draining(stopping(acknowledge)), stopQuery],
+      AcceptBegun: stay(draining(responding)),
+      QueryEnded: [draining(ending(false)), write],
+      InitFailed: [closed("init", "no database"), abort],
+      QueryExpired: [draining(stopping(reject("timeout"))), stopQuery],
       DrainExpired: [stopping(reject("shutting_down"), "shutting_down"), stopQuery]
     }
   ],
@@ -134,91 +155,135 @@ const table: ReadonlyArray<readonly [name: string, state: Control.State, cells: 
     "responding",
     responding,
     {
-      ...always,
-      Request: violation("Request while another is in flight"),
-      Cancel: [cancelling, stopQuery],
-      TerminalBegun: stay(afterResponse),
-      QueryExpired: [timingOut, stopQuery],
+      ...inFlight,
+      Cancel: [stopping(acknowledge), stopQuery],
+      QueryEnded: [ending(true), write],
+      InitFailed: [closed("init", "no database"), abort],
+      QueryExpired: [stopping(error("timeout")), stopQuery],
       Drain: stay(draining(responding)),
       DrainExpired: [stopping(error("shutting_down"), "shutting_down"), stopQuery]
-    }
-  ],
-  [
-    "initialising while the server drains",
-    draining(initialising),
-    {
-      ...always,
-      Request: violation("Request while another is in flight"),
-      Cancel: [draining(cancelling), stopQuery],
-      AcceptBegun: stay(draining(responding)),
-      TerminalBegun: [closed("drain", "Server is shutting down"), flush],
-      QueryExpired: [stopping(reject("overloaded"), "shutting_down"), stopQuery],
-      DrainExpired: [stopping(reject("shutting_down"), "shutting_down"), stopQuery]
     }
   ],
   [
     "responding while the server drains",
     draining(responding),
     {
-      ...always,
-      Request: violation("Request while another is in flight"),
-      Cancel: [draining(cancelling), stopQuery],
-      TerminalBegun: [closed("drain", "Server is shutting down"), flush],
-      QueryExpired: [draining(timingOut), stopQuery],
+      ...inFlight,
+      Cancel: [draining(stopping(acknowledge)), stopQuery],
+      QueryEnded: [draining(ending(true)), write],
+      InitFailed: [closed("init", "no database"), abort],
+      QueryExpired: [draining(stopping(error("timeout"))), stopQuery],
       DrainExpired: [stopping(error("shutting_down"), "shutting_down"), stopQuery]
     }
   ],
+  // The query has ended: nothing is to be stopped, and a reply in place of its last message goes out at once.
   [
-    "cancelling",
-    cancelling,
+    "ending before the accept is written",
+    ending(false),
     {
-      ...always,
-      Request: violation("Request before the cancel was acknowledged"),
-      Cancel: violation("Cancel while one is being acknowledged"),
-      QueryStopped: [cancelling, respond(acknowledge)],
-      TerminalBegun: stay(afterCancel),
-      Drain: stay(draining(cancelling)),
-      DrainExpired: stay(draining(cancelling))
-    }
-  ],
-  [
-    "cancelling while the server drains",
-    draining(cancelling),
-    {
-      ...always,
-      Request: violation("Request before the cancel was acknowledged"),
-      Cancel: violation("Cancel while one is being acknowledged"),
-      QueryStopped: [draining(cancelling), respond(acknowledge)],
-      TerminalBegun: [closed("drain", "Server is shutting down"), flush]
-    }
-  ],
-  [
-    "ending a query with an error of the server",
-    timingOut,
-    {
-      ...always,
-      Request: violation("Request while another is in flight"),
-      // The error has not begun to be written: the cancel decides, and is no stale one later.
-      Cancel: stay(cancelling),
-      QueryStopped: [timingOut, respond(error("timeout"))],
+      ...inFlight,
+      Cancel: [replying(acknowledge), write],
+      AcceptBegun: stay(ending(true)),
       TerminalBegun: stay(afterResponse),
-      Drain: stay(draining(timingOut)),
-      DrainExpired: stay(draining(timingOut))
+      QueryExpired: [replying(reject("timeout")), write],
+      Drain: stay(draining(ending(false))),
+      DrainExpired: [replying(reject("shutting_down"), "shutting_down"), write]
+    }
+  ],
+  [
+    "ending after the accept",
+    ending(true),
+    {
+      ...inFlight,
+      Cancel: [replying(acknowledge), write],
+      TerminalBegun: stay(afterResponse),
+      QueryExpired: [replying(error("timeout")), write],
+      Drain: stay(draining(ending(true))),
+      DrainExpired: [replying(error("shutting_down"), "shutting_down"), write]
+    }
+  ],
+  [
+    "ending while the server drains",
+    draining(ending(true)),
+    {
+      ...inFlight,
+      Cancel: [draining(replying(acknowledge)), write],
+      TerminalBegun: drained,
+      QueryExpired: [draining(replying(error("timeout"))), write],
+      DrainExpired: [replying(error("shutting_down"), "shutting_down"), write]
+    }
+  ],
+  [
+    "stopping the query for a cancel",
+    stopping(acknowledge),
+    {
+      ...cancelling,
+      QueryEnded: [replying(acknowledge), write],
+      InitFailed: [replying(acknowledge), write],
+      Drain: stay(draining(stopping(acknowledge))),
+      DrainExpired: stay(draining(stopping(acknowledge)))
+    }
+  ],
+  [
+    "stopping the query for a cancel while the server drains",
+    draining(stopping(acknowledge)),
+    {
+      ...cancelling,
+      QueryEnded: [draining(replying(acknowledge)), write],
+      InitFailed: [draining(replying(acknowledge)), write]
+    }
+  ],
+  [
+    "stopping the query for an error of the server's",
+    stopping(error("timeout")),
+    {
+      ...inFlight,
+      // The error has not begun to be written: the cancel decides, and is no stale one later.
+      Cancel: stay(stopping(acknowledge)),
+      QueryEnded: [replying(error("timeout")), write],
+      InitFailed: [replying(error("timeout")), write],
+      Drain: stay(draining(stopping(error("timeout")))),
+      DrainExpired: stay(draining(stopping(error("timeout"))))
+    }
+  ],
+  [
+    "acknowledging a cancel",
+    replying(acknowledge),
+    {
+      ...cancelling,
+      TerminalBegun: stay(afterCancel),
+      Drain: stay(draining(replying(acknowledge))),
+      DrainExpired: stay(draining(replying(acknowledge)))
+    }
+  ],
+  [
+    "acknowledging a cancel while the server drains",
+    draining(replying(acknowledge)),
+    { ...cancelling, TerminalBegun: drained }
+  ],
+  [
+    "replying with an error of the server's",
+    replying(error("timeout")),
+    {
+      ...inFlight,
+      Cancel: stay(replying(acknowledge)),
+      TerminalBegun: stay(afterResponse),
+      Drain: stay(draining(replying(error("timeout")))),
+      DrainExpired: stay(draining(replying(error("timeout"))))
     }
   ],
   [
     "rejecting the request of a connection beyond the limit",
-    stopping(reject("overloaded"), "overloaded"),
+    replying(reject("overloaded"), "overloaded"),
     {
-      ...always,
-      Request: violation("Request while another is in flight"),
-      Cancel: stay(stopping(acknowledge, "overloaded")),
-      QueryStopped: [stopping(reject("overloaded"), "overloaded"), respond(reject("overloaded"))],
+      ...inFlight,
+      Cancel: stay(replying(acknowledge, "overloaded")),
       TerminalBegun: [closed("drain", "Too many connections"), flush],
-      Drain: stay(stopping(reject("overloaded"), "shutting_down")),
-      DrainExpired: stay(stopping(reject("overloaded"), "shutting_down"))
+      Drain: stay(replying(reject("overloaded"), "shutting_down")),
+      DrainExpired: stay(replying(reject("overloaded"), "shutting_down"))
     }
-  ]
+  ],
+  ["closed", closed("write", "write EPIPE"), {}]
 ]
 
 for (const [name, state, cells] of table) {
@@ -227,60 +292,163 @@ for (const [name, state, cells] of table) {
       const [next, action] = cells[tag] ?? stay(state)
       const outcome = cells[tag] === undefined ? "changes nothing" : `${next._tag}, ${action._tag}`
       it(`${tag}: ${outcome}`, () => {
-        assert.deepStrictEqual(Control.step(state, events[tag]), [next, action])
+        assert.deepStrictEqual(Machine.step(state, events[tag]), [next, action])
       })
     }
   })
 }
 
+/** Every state that some sequence of events leads to from `from`. */
+const reachable = (...from: ReadonlyArray<Machine.State>): ReadonlyArray<Machine.State> => {
+  const found = new Map<string, Machine.State>()
+  const visit = (state: Machine.State): void => {
+    const key = JSON.stringify(state)
+    if (found.has(key)) return
+    found.set(key, state)
+    for (const event of Object.values(events)) visit(Machine.step(state, event)[0])
+  }
+  from.forEach(visit)
+  return [...found.values()]
+}
+
 describe("the machine", () => {
-  it("has a step for every state and event", () => {
-    for (const state of Object.values(states)) {
+  const states = reachable(fresh, overloaded)
+
+  it("closes a connection with an action that says so, and does nothing about one that is closed", () => {
+    assert.isAbove(states.length, 30)
+    for (const state of states) {
       for (const event of Object.values(events)) {
-        const [next, action] = Control.step(state, event)
-        assert.include(["Ready", "Initialising", "Responding", "Stopping", "Closed"], next._tag)
-        assert.include(["None", "StartQuery", "StopQuery", "Respond", "Close"], action._tag)
-        if (next._tag === "Closed" && state._tag !== "Closed") assert.strictEqual(action._tag, "Close")
+        const [next, action] = Machine.step(state, event)
+        if (state._tag === "Closed") assert.deepStrictEqual([next, action], [state, none])
+        else assert.strictEqual(next._tag === "Closed", action._tag === "Close")
       }
     }
   })
 
-  it("stays closed, for the first reason", () => {
-    for (const event of Object.values(events)) {
-      const state = closed("write", "write EPIPE")
-      assert.deepStrictEqual(Control.step(state, event), [state, none])
-    }
-  })
-
   it("does not change the state it is given", () => {
-    for (const state of Object.values(states)) {
+    for (const state of states) {
       const frozen = Object.freeze({ ...state })
-      for (const event of Object.values(events)) Control.step(frozen, event)
+      for (const event of Object.values(events)) Machine.step(frozen, event)
       assert.deepStrictEqual(frozen, state)
     }
   })
 
   it("ignores one stale cancel a response, and no more", () => {
-    const one = Control.step(afterResponse, events.Cancel)[0]
-    assert.strictEqual(Control.step(one, events.Cancel)[0]._tag, "Closed")
-    const again = [events.Request, events.TerminalBegun, events.Cancel] as const
+    const one = Machine.step(afterResponse, events.Cancel)[0]
+    assert.strictEqual(Machine.step(one, events.Cancel)[0]._tag, "Closed")
+    const again = [events.Request, events.QueryEnded, events.TerminalBegun, events.Cancel] as const
     assert.deepStrictEqual(
-      again.reduce<Control.State>((state, event) => Control.step(state, event)[0], one),
+      again.reduce<Machine.State>((state, event) => Machine.step(state, event)[0], one),
       fresh
     )
   })
 
-  it("starts one query at a time, whatever happens", () => {
-    // Every sequence of four events: a query is started only when the one before it has a last word.
-    const walk = (state: Control.State, running: boolean, depth: number): void => {
-      if (depth === 0) return
+  it("starts one query at a time, and takes no request before the last one has ended", () => {
+    // Every sequence of five events that can happen: a query ends once, and only one that runs.
+    const walk = (state: Machine.State, runs: boolean, depth: number): void => {
+      if (depth === 0 || state._tag === "Closed") return
       for (const event of Object.values(events)) {
-        const [next, action] = Control.step(state, event)
-        if (action._tag === "StartQuery") assert.isFalse(running)
-        const ends = event._tag === "TerminalBegun" || next._tag === "Closed"
-        walk(next, action._tag === "StartQuery" || (running && !ends), depth - 1)
+        const ends = event._tag === "QueryEnded" || event._tag === "InitFailed"
+        if (ends && !runs) continue
+        const [next, action] = Machine.step(state, event)
+        if (action._tag === "StartQuery" || action._tag === "Refuse") assert.isFalse(runs)
+        if (action._tag === "StopQuery") assert.isTrue(runs)
+        const stillRuns = action._tag === "StartQuery" || (runs && !ends)
+        if (next._tag === "Ready" || next._tag === "Replying" || next._tag === "Ending")
+          assert.isFalse(stillRuns)
+        walk(next, stillRuns, depth - 1)
       }
     }
-    walk(fresh, false, 4)
+    walk(fresh, false, 5)
+    walk(overloaded, false, 5)
+  })
+})
+
+describe("the messages of the next write", () => {
+  const encoder = new TextEncoder()
+  const decoder = new TextDecoder()
+  const limits: Response.Limits = { chunkSize: 10, prefetchSize: 100, batchSize: 100 }
+  const encode = (code: Machine.LocalCode) => encoder.encode(code)
+  const show = ({ body, type }: Message.Message) =>
+    `${Message.letter(type)} ${decoder.decode(body)}`.trimEnd()
+
+  /** The response of a query, as far as it has come: `A` is its accept, `F`, `E` and `J` its end, others chunks. */
+  const responseOf = (parts: ReadonlyArray<string>): Response.Response => {
+    const response = new Response.Response(limits)
+    for (const part of parts) {
+      if (part === "A") response.accepted(encoder.encode("yes"))
+      else if (part === "F") response.ended({ _tag: "Complete" })
+      else if (part === "E") response.ended({ _tag: "Failed", payload: encoder.encode("failed") })
+      else if (part === "J") response.ended({ _tag: "Rejected", payload: encoder.encode("no") })
+      else response.offer([encoder.encode(part)])
+    }
+    return response
+  }
+
+  const cases: ReadonlyArray<
+    readonly [
+      name: string,
+      state: Machine.State,
+      response: ReadonlyArray<string>,
+      messages: ReadonlyArray<string>,
+      next: Machine.State
+    ]
+  > = [
+    ["none before the engine has accepted", initialising, [], [], initialising],
+    ["an accept, which makes the connection respond", initialising, ["A"], ["A yes"], responding],
+    ["an accept with the chunks at hand", initialising, ["A", "a", "b"], ["A yes", "I a", "I b"], responding],
+    ["chunks", responding, ["a"], ["I a"], responding],
+    ["none of a response that waits for the engine", responding, [], [], responding],
+    ["a whole response", ending(false), ["A", "a", "F"], ["A yes", "F a"], afterResponse],
+    ["an empty response", ending(false), ["A", "F"], ["A yes", "F"], afterResponse],
+    ["the rest of a response", ending(true), ["a", "b", "F"], ["I a", "F b"], afterResponse],
+    ["an error after what came before it", ending(true), ["a", "E"], ["I a", "E failed"], afterResponse],
+    ["a reject", ending(false), ["J"], ["J no"], afterResponse],
+    ["the end, before a server that drains closes", draining(ending(true)), ["F"], ["F"], drained[0]],
+    [
+      "an acknowledgement, and nothing of the response",
+      replying(acknowledge),
+      ["A", "a", "F"],
+      ["K"],
+      afterCancel
+    ],
+    ["a local error", replying(error("timeout")), ["a"], ["E timeout"], afterResponse],
+    ["a local reject", replying(reject("too_large")), [], ["J too_large"], afterResponse],
+    [
+      "a local reject on a connection beyond the limit",
+      replying(reject("overloaded"), "overloaded"),
+      [],
+      ["J overloaded"],
+      closed("drain", "Too many connections")
+    ],
+    ["none while a query is being stopped", stopping(acknowledge), ["A", "a"], [], stopping(acknowledge)],
+    ["none between requests", fresh, [], [], fresh],
+    [
+      "none of a closed connection",
+      closed("read", "End of file"),
+      ["A", "a", "F"],
+      [],
+      closed("read", "End of file")
+    ]
+  ]
+  for (const [name, state, response, messages, next] of cases) {
+    it(`are ${name}`, () => {
+      const [after, taken] = Machine.take(state, responseOf(response), 0, encode)
+      assert.deepStrictEqual(taken.map(show), messages)
+      assert.deepStrictEqual(after, next)
+    })
+  }
+
+  it("are of several writes where one has no room for all", () => {
+    const response = new Response.Response({ ...limits, batchSize: 20 })
+    response.accepted(encoder.encode("yes"))
+    response.offer(["0123456789", "abcdefghij", "last"].map((text) => encoder.encode(text)))
+    response.ended({ _tag: "Complete" })
+    const [first, messages] = Machine.take(ending(false), response, 0, encode)
+    assert.deepStrictEqual(messages.map(show), ["A yes", "I 0123456789", "I abcdefghij"])
+    assert.deepStrictEqual(first, ending(true))
+    const [last, rest] = Machine.take(first, response, 0, encode)
+    assert.deepStrictEqual(rest.map(show), ["F last"])
+    assert.deepStrictEqual(last, afterResponse)
   })
 })

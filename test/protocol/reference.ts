@@ -16,30 +16,34 @@ export const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array => new Uint
 export type Ending = { readonly _tag: string; readonly [field: string]: unknown } | undefined
 
 export interface Decoded {
-  readonly frames: ReadonlyArray<{ readonly tag: number; readonly body: string }>
+  readonly frames: ReadonlyArray<{ readonly type: number; readonly body: string }>
   readonly ending: Ending
 }
 
-const overhead = ({ fieldWidth, lengthCounts, tagBytes }: LengthDelimited.Layout): number =>
-  ({ body: 0, typeAndBody: tagBytes, frame: fieldWidth + tagBytes })[lengthCounts]
+const overhead = ({ fieldWidth, lengthCounts, typeBytes }: LengthDelimited.Layout): number =>
+  ({ body: 0, typeAndBody: typeBytes, frame: fieldWidth + typeBytes })[lengthCounts]
 
-export const encode = (layout: LengthDelimited.Layout, tag: number, body: Uint8Array): Uint8Array => {
+export const encode = (layout: LengthDelimited.Layout, type: number, body: Uint8Array): Uint8Array => {
   const digits = (body.length + overhead(layout)).toString(16).padStart(2 * layout.fieldWidth, "0")
   const field = bytes(digits)
   return concat([
     layout.byteOrder === "little" ? field.reverse() : field,
-    new Uint8Array(layout.tagBytes).fill(tag),
+    new Uint8Array(layout.typeBytes).fill(type),
     body
   ])
 }
 
-export const decode = (
-  options: LengthDelimited.Options<{ readonly _tag: string }>,
-  input: Uint8Array,
-  frames: Decoded["frames"] = []
-): Decoded => {
-  const { byteOrder, fieldWidth, lengthCounts, maxFrameSize, tagBytes } = options
-  const headerSize = fieldWidth + tagBytes
+/** What the reference knows of a decoder's options. */
+export interface Options extends LengthDelimited.Layout {
+  readonly maxFrameSize: number
+  readonly checkHeader?:
+    | ((type: number, bodyLength: number) => { readonly _tag: string } | undefined)
+    | undefined
+}
+
+export const decode = (options: Options, input: Uint8Array, frames: Decoded["frames"] = []): Decoded => {
+  const { byteOrder, fieldWidth, lengthCounts, maxFrameSize, typeBytes } = options
+  const headerSize = fieldWidth + typeBytes
   const minimum = overhead(options)
   if (input.length === 0) return { frames, ending: undefined }
   if (maxFrameSize < headerSize) {
@@ -49,8 +53,8 @@ export const decode = (
   const field = input.slice(0, fieldWidth)
   const length = Number(`0x${hex(byteOrder === "little" ? field.reverse() : field)}`)
   if (length < minimum) return { frames, ending: { _tag: "LengthTooShort", length, minimum, lengthCounts } }
-  const tag = tagBytes === 1 ? (input[fieldWidth] as number) : 0
-  const refused = options.checkHeader?.(tag, length - minimum)
+  const type = typeBytes === 1 ? (input[fieldWidth] as number) : 0
+  const refused = options.checkHeader?.(type, length - minimum)
   if (refused !== undefined) return { frames, ending: { ...refused } }
   const frameSize = headerSize + length - minimum
   if (frameSize > maxFrameSize) {
@@ -60,7 +64,7 @@ export const decode = (
     return { frames, ending: { _tag: "EndInsideFrame", received: input.length, expected: frameSize } }
   }
   const body = hex(input.slice(headerSize, frameSize))
-  return decode(options, input.slice(frameSize), [...frames, { tag, body }])
+  return decode(options, input.slice(frameSize), [...frames, { type, body }])
 }
 
 /** Cuts the input at the given offsets; they may repeat and need no order. */

@@ -2,8 +2,9 @@
  * Bytes on the wire, written and checked by hand against PROTOCOL.md §1: length (4 bytes, little endian),
  * type (one letter), body.
  */
-import * as Message from "../../src/protocol/Message.ts"
+
 import type * as LengthDelimited from "../../src/framing/LengthDelimited.ts"
+import * as Message from "../../src/protocol/Message.ts"
 
 /** A frame as a peer sends it. `body` is its text. */
 export interface Good {

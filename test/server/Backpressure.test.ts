@@ -179,7 +179,9 @@ describe("a client that pipelines and reads nothing", () => {
           })
       })
       const { peer, ended, writes } = yield* Served.open({ engine: short, capacity: 10 })
-      for (let i = 0; i < 10; i++) yield* peer.send(Peer.request("one"))
+      yield* peer.send(Peer.request("one"))
+      yield* Served.settle
+      for (let i = 0; i < 9; i++) yield* peer.send(Peer.request("one"))
       assert.strictEqual((yield* ended).reason, "protocol")
       assert.strictEqual(most, 1)
       assert.strictEqual(counts.started, 1)

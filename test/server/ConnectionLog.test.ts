@@ -3,8 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as References from "effect/References"
 import { type ConnectionEvent, ConnectionEvents } from "../../src/server/ConnectionEvents.ts"
-import type { ControlReason } from "../../src/server/Statistics.ts"
 import * as ConnectionLog from "../../src/server/ConnectionLog.ts"
+import type { ControlReason } from "../../src/server/Statistics.ts"
 
 const options = { maxBodyLength: 200 }
 const connection = { id: 7, local: "127.0.0.1:11653", remote: "127.0.0.1:50000" }
@@ -111,8 +111,9 @@ describe("the layer", () => {
       messages.push([logLevel, message])
     })
     yield* Effect.gen(function* () {
-      const { publish } = yield* ConnectionEvents
-      yield* publish({ _tag: "Opened", connection })
+      const listener = yield* ConnectionEvents
+      assert.isDefined(listener)
+      yield* listener.publish({ _tag: "Opened", connection })
     }).pipe(
       Effect.provide([ConnectionLog.layer(options), Logger.layer([logger])]),
       Effect.provideService(References.MinimumLogLevel, level)

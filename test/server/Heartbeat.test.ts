@@ -1,45 +1,45 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as TestClock from "effect/testing/TestClock"
-import * as Alarms from "../../src/loop/Timers.ts"
-import * as Heartbeat from "../../src/server/Heartbeat.ts"
+import * as Timers from "../../src/loop/Timers.ts"
+import { Heartbeat } from "../../src/server/Heartbeat.ts"
 import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
-import type * as FrameWriter from "../../src/framing/Writer.ts"
 import * as Served from "../support/Served.ts"
 
 const heartbeatInterval = 5000
 
-/** The heartbeat of a connection that writes nothing else, and what it does by name and time. */
-const beating = (name: string, log: Array<string>) =>
-  Effect.gen(function* () {
-    const clock = yield* Clock.Clock
-    const now = () => clock.currentTimeMillisUnsafe()
-    let lastWriteAt = now()
-    return yield* Heartbeat.make({
-      intervalMillis: heartbeatInterval,
-      writer: {
-        submit: (submission) => {
-          assert.lengthOf(submission.take(now()), 1)
-          lastWriteAt = now()
-          log.push(`${name} ${lastWriteAt}`)
-          submission.ended(Exit.void)
-        },
-        isWriting: () => false,
-        lastWriteAt: () => lastWriteAt
-      },
-      listener: {
-        expired: (deadline) => void log.push(`${name} ${deadline} ${now()}`),
-        writeFailed: () => assert.fail()
-      }
-    })
-  })
-
-/** Opens hearts that share their alarms, and records their beats. */
-const together = Effect.map(Alarms.make, (alarms) => {
-  const log: Array<string> = []
-  return { log, open: (name: string) => Effect.provideService(beating(name, log), Alarms.Shared, alarms) }
+/** A heartbeat whose writes have their turn when the test says so. */
+const waiting = Effect.gen(function* () {
+  const timers = yield* Timers.make
+  const taken: Array<number> = []
+  let turns: Array<() => void> = []
+  let lastWriteAt = timers.now()
+  const wrote = () => {
+    lastWriteAt = timers.now()
+  }
+  const heartbeat = new Heartbeat(
+    {
+      write: (take) =>
+        Effect.callback((resume) => {
+          turns.push(() => {
+            taken.push(take(timers.now()).length)
+            if (taken.at(-1) === 1) wrote()
+            resume(Effect.void)
+          })
+        }),
+      isWriting: () => false,
+      lastWriteAt: () => lastWriteAt
+    },
+    timers,
+    heartbeatInterval
+  )
+  yield* Effect.forkScoped(heartbeat.run, { startImmediately: true })
+  const turn = () => {
+    const due = turns
+    turns = []
+    for (const each of due) each()
+  }
+  return { heartbeat, taken, turn, wrote }
 })
 
 describe("a heartbeat", () => {
@@ -137,64 +137,43 @@ describe("a heartbeat", () => {
     })
   )
 
-  it.effect("comes with another that is due up to a hundredth of the interval sooner, and then with it", () =>
-    Effect.gen(function* () {
-      const { log, open } = yield* together
-      yield* open("a")
-      yield* TestClock.adjust(50)
-      yield* open("b")
-      yield* TestClock.adjust(1)
-      yield* open("c")
-      for (let i = 0; i < 200; i++) yield* TestClock.adjust(51)
-      assert.deepStrictEqual(log, ["a 5000", "b 5000", "c 5051", "a 10000", "b 10000", "c 10051"])
-    })
-  )
-
-  it.effect("that comes early brings no deadline with it", () =>
-    Effect.gen(function* () {
-      const { log, open } = yield* together
-      yield* open("a")
-      yield* TestClock.adjust(50)
-      const b = yield* open("b")
-      b.setDeadline("request", 5049)
-      b.setDeadline("query", 5051)
-      yield* TestClock.adjust(4950)
-      assert.deepStrictEqual(log, ["a 5000", "b 5000"])
-      yield* TestClock.adjust(49)
-      yield* TestClock.adjust(2)
-      assert.deepStrictEqual(log, ["a 5000", "b 5000", "b request 5049", "b query 5051"])
-    })
-  )
+  for (const [other, at] of [
+    [5050, 5050],
+    [5051, 5000],
+    [4999, 5000]
+  ] as const) {
+    it.effect(`that is due at 5000 comes at ${at} if another timer is due at ${other}`, () =>
+      Effect.gen(function* () {
+        const timers = yield* Timers.make
+        const start = timers.now()
+        yield* Effect.forkScoped(timers.sleepUntil(start + other), { startImmediately: true })
+        const { peer, writes } = yield* Effect.provideService(
+          Served.open({ heartbeatInterval }),
+          Timers.Shared,
+          timers
+        )
+        yield* TestClock.adjust(at - 1)
+        assert.lengthOf(writes, 0)
+        yield* TestClock.adjust(1)
+        assert.strictEqual(yield* peer.next, "H")
+      })
+    )
+  }
 
   it.effect("is not written if something else was while it waited for its turn", () =>
     Effect.gen(function* () {
-      const clock = yield* Clock.Clock
-      const waiting: Array<FrameWriter.Submission> = []
-      const taken: Array<number> = []
-      let lastWriteAt = 0
-      const turn = () => {
-        for (const submission of waiting.splice(0)) {
-          taken.push(submission.take(clock.currentTimeMillisUnsafe()).length)
-          if (taken.at(-1) === 1) lastWriteAt = clock.currentTimeMillisUnsafe()
-          submission.ended(Exit.void)
-        }
-      }
-      const heartbeat = yield* Heartbeat.make({
-        intervalMillis: heartbeatInterval,
-        writer: {
-          submit: (submission) => waiting.push(submission),
-          isWriting: () => false,
-          lastWriteAt: () => lastWriteAt
-        },
-        listener: { expired: () => assert.fail(), writeFailed: () => assert.fail() }
-      })
+      const { heartbeat, taken, turn, wrote } = yield* waiting
       yield* TestClock.adjust(6000)
       assert.strictEqual(heartbeat.statistics().reason, "write")
-      lastWriteAt = 6000
+      wrote()
       turn()
       assert.deepStrictEqual(taken, [0])
+      yield* Served.settle
       assert.deepInclude(heartbeat.statistics(), { messages: 0, bytesTransferred: 0, reason: "wait" })
-      yield* TestClock.adjust(5000)
+      yield* TestClock.adjust(4999)
+      turn()
+      assert.deepStrictEqual(taken, [0])
+      yield* TestClock.adjust(1)
       turn()
       assert.deepStrictEqual(taken, [0, 1])
     })
@@ -237,17 +216,4 @@ describe("a heartbeat", () => {
       assert.deepInclude(closed().heartbeat, { messages: 1, bytesTransferred: 5 })
     })
   )
-
-  it("is due when nothing has been written for the interval", () => {
-    const writer = (writing: boolean, lastWriteAt: number) => ({
-      isWriting: () => writing,
-      lastWriteAt: () => lastWriteAt
-    })
-    assert.strictEqual(Heartbeat.dueAt(700, 1000, writer(false, 500)), 1500)
-    assert.strictEqual(Heartbeat.dueAt(700, 1000, writer(true, 500)), 1700)
-    assert.strictEqual(
-      Heartbeat.dueAt(700, Number.POSITIVE_INFINITY, writer(true, 500)),
-      Number.POSITIVE_INFINITY
-    )
-  })
 })

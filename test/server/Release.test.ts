@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import * as Chunk from "../../src/net/Chunk.ts"
 import * as Garbage from "../support/Garbage.ts"
 import * as Served from "../support/Served.ts"
 
@@ -10,12 +11,12 @@ const text = (letters: string) => new TextEncoder().encode(letters)
 /** An engine with one result, which records what it gets back. */
 const recording = (chunks: ReadonlyArray<Uint8Array>, then: Stream.Stream<never> = Stream.empty) => {
   const released: Array<Uint8Array> = []
+  const release = (chunk: Uint8Array) => void released.push(chunk)
   const engine = QueryEngine.of({
     init: () =>
       Effect.succeed({
         payload: text("yes"),
-        chunks: Stream.concat(Stream.fromIterable(chunks), then),
-        release: (chunk) => void released.push(chunk)
+        chunks: Stream.concat(Stream.fromIterable(chunks.map((chunk) => Chunk.owned(chunk, release))), then)
       })
   })
   return { engine, released }
@@ -26,7 +27,7 @@ describe("the chunks of a response", () => {
     Effect.gen(function* () {
       const chunks = [text("one"), text("a chunk of several messages"), text("three")]
       const { engine, released } = recording(chunks)
-      const { peer } = yield* Served.open({ engine, copies: true, chunkSize: 10, batchSize: 15 })
+      const { peer } = yield* Served.open({ engine, chunkSize: 10, batchSize: 15 })
       yield* peer.request("all")
       const frames = yield* peer.take(6)
       assert.deepStrictEqual(frames, [
@@ -46,7 +47,7 @@ describe("the chunks of a response", () => {
   it.effect("are kept while the socket holds them up", () =>
     Effect.gen(function* () {
       const { engine, released } = recording([text("0123456789"), text("0123456789")], Stream.never)
-      const { peer } = yield* Served.open({ engine, copies: true, capacity: 20 })
+      const { peer } = yield* Served.open({ engine, capacity: 20 })
       yield* peer.request("all")
       yield* Served.settle
       assert.deepStrictEqual(released, [])
@@ -56,30 +57,21 @@ describe("the chunks of a response", () => {
     })
   )
 
-  it.effect("are not given back if they were never sent", () =>
+  it.effect("are given back once each if they are never sent", () =>
     Effect.gen(function* () {
       const chunks = [text("0123456789"), text("0123456789"), text("0123456789")]
       const { engine, released } = recording(chunks, Stream.never)
-      const { peer } = yield* Served.open({ engine, copies: true, capacity: 20, batchSize: 10 })
+      const { peer } = yield* Served.open({ engine, capacity: 20, batchSize: 10 })
       yield* peer.request("all")
-      yield* Served.settle
-      yield* peer.cancel
-      yield* Served.settle
-      let last = ""
-      while (last !== "K") last = yield* peer.next
-      yield* Served.settle
-      assert.isBelow(released.length, chunks.length)
-    })
-  )
-
-  it.effect("are left to a socket that does not tell when it has copied them", () =>
-    Effect.gen(function* () {
-      const { engine, released } = recording([text("one")])
-      const { peer } = yield* Served.open({ engine })
-      yield* peer.request("all")
-      assert.deepStrictEqual(yield* peer.take(2), ["A yes", "F one"])
       yield* Served.settle
       assert.deepStrictEqual(released, [])
+      yield* peer.cancel
+      yield* Served.settle
+      const frames = yield* peer.take(3)
+      assert.deepStrictEqual(frames, ["A yes", "I 0123456789", "K"])
+      yield* Served.settle
+      assert.strictEqual(released.length, chunks.length)
+      assert.deepStrictEqual(new Set(released), new Set(chunks))
     })
   )
 
@@ -90,10 +82,11 @@ describe("the chunks of a response", () => {
         init: () => {
           const release = () => {}
           queries.push(new WeakRef(release))
-          return Effect.succeed({ payload: text("yes"), chunks: Stream.make(text("one")), release })
+          const chunk = Chunk.owned(text("one"), release)
+          return Effect.succeed({ payload: text("yes"), chunks: Stream.make(chunk) })
         }
       })
-      const { peer } = yield* Served.open({ engine, copies: true })
+      const { peer } = yield* Served.open({ engine })
       for (const request of ["first", "second"]) {
         yield* peer.request(request)
         assert.deepStrictEqual(yield* peer.take(2), ["A yes", "F one"])
@@ -118,17 +111,14 @@ describe("the chunks of a response", () => {
   ]) {
     it.effect(`end the connection if the engine fails to take them back ${when}`, () =>
       Effect.gen(function* () {
+        const chunk = Chunk.owned(text("one"), () => {
+          throw new Error("not mine")
+        })
         const engine = QueryEngine.of({
           init: () =>
-            Effect.succeed({
-              payload: text("yes"),
-              chunks: Stream.concat(Stream.make(text("one")), rest),
-              release: () => {
-                throw new Error("not mine")
-              }
-            })
+            Effect.succeed({ payload: text("yes"), chunks: Stream.concat(Stream.make(chunk), rest) })
         })
-        const { closed, ended, peer } = yield* Served.open({ engine, copies: true, ...settings })
+        const { closed, ended, peer } = yield* Served.open({ engine, ...settings })
         yield* peer.request("all")
         assert.deepStrictEqual(yield* peer.take(2), ["A yes", sent])
         yield* ended

@@ -52,16 +52,20 @@ describe("a response", () => {
     })
   )
 
-  it.effect("ends the connection if the engine throws where it should answer", () =>
+  it.effect("is a reject if the engine throws where it should answer", () =>
     Effect.gen(function* () {
       const init = () => {
         throw new Error("no engine")
       }
-      const { peer, tags, ended, closed } = yield* Served.open({ engine: { init } })
-      yield* peer.request("one")
-      assert.strictEqual((yield* ended).reason, "init")
-      assert.strictEqual(closed().detail, "no engine")
-      assert.strictEqual(tags(), "Opened Request Aborted Closed")
+      const { peer, tags } = yield* Served.open({ engine: { init } })
+      for (const request of ["one", "two"]) {
+        yield* peer.request(request)
+        const reject = yield* peer.next
+        assert.match(reject, /^J \{"code":"internal"/)
+        assert.notInclude(reject, "no engine")
+      }
+      yield* Served.settle
+      assert.strictEqual(tags(), "Opened Request Rejected Request Rejected")
     })
   )
 
@@ -192,15 +196,20 @@ describe("an engine", () => {
       })
     )
 
-    it.effect(`that ends in init with ${step} ends the connection`, () =>
+    it.effect(`that ends in init with ${step} is answered for by the server`, () =>
       Effect.gen(function* () {
-        const { peer, steps, ended, tags } = yield* Served.open()
+        const { peer, steps, tags } = yield* Served.open()
         yield* steps.step({ _tag: step })
         yield* peer.request("one")
-        assert.strictEqual(yield* peer.next, "closed")
-        assert.strictEqual((yield* ended).reason, "init")
+        const reject = yield* peer.next
+        assert.match(reject, /^J \{"code":"internal"/)
+        assert.notInclude(reject, "step")
         assert.deepStrictEqual(steps.log, ["init one", "ended"])
-        assert.strictEqual(tags(), "Opened Request Aborted Closed")
+        yield* Served.settle
+        assert.strictEqual(tags(), "Opened Request Rejected")
+        yield* steps.step(accept, end)
+        yield* peer.request("two")
+        assert.deepStrictEqual(yield* peer.take(2), ["A yes", "F"])
       })
     )
   }

@@ -1,21 +1,24 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { Shutdown } from "../../src/server/Shutdown.ts"
 
 /** A member that notes what it is told, and leaves when it has been told what it waits for. */
-const member = (shutdown: Shutdown, leavesAt?: "drain" | "drainExpired") => {
+const member = Effect.fnUntraced(function* (shutdown: Shutdown, leavesAt?: "drain" | "drainExpired") {
   const told: Array<string> = []
+  const scope = yield* Scope.make()
+  const leave = Scope.close(scope, Exit.void)
   const tell = (what: "drain" | "drainExpired") =>
-    Effect.sync(() => {
+    Effect.suspend(() => {
       told.push(what)
-      if (what === leavesAt) shutdown.delete(self)
+      return what === leavesAt ? leave : Effect.void
     })
-  const self = { drain: tell("drain"), drainExpired: tell("drainExpired") }
-  shutdown.add(self)
-  return { told, leave: () => shutdown.delete(self) }
-}
+  yield* Scope.provide(shutdown.join({ drain: tell("drain"), drainExpired: tell("drainExpired") }), scope)
+  return { told, leave }
+})
 
 /** Drains in the background; `ended` says whether it has come to its end. */
 const drain = Effect.fnUntraced(function* (shutdown: Shutdown) {
@@ -33,8 +36,8 @@ describe("a drain", () => {
   it.effect("ends at once where all members leave when they are told", () =>
     Effect.gen(function* () {
       const shutdown = new Shutdown()
-      const { told } = member(shutdown, "drain")
-      member(shutdown, "drain")
+      const { told } = yield* member(shutdown, "drain")
+      yield* member(shutdown, "drain")
       yield* (yield* drain(shutdown)).join
       assert.deepStrictEqual(told, ["drain"])
     })
@@ -43,13 +46,13 @@ describe("a drain", () => {
   it.effect("waits for the last member", () =>
     Effect.gen(function* () {
       const shutdown = new Shutdown()
-      const first = member(shutdown)
-      const second = member(shutdown)
+      const first = yield* member(shutdown)
+      const second = yield* member(shutdown)
       const draining = yield* drain(shutdown)
-      first.leave()
+      yield* first.leave
       yield* TestClock.adjust("9999 millis")
       assert.isFalse(draining.ended())
-      second.leave()
+      yield* second.leave
       yield* draining.join
       assert.deepStrictEqual(second.told, ["drain"])
     })
@@ -58,7 +61,7 @@ describe("a drain", () => {
   it.effect("tells the members that are left when its time is over, and ends when they have left", () =>
     Effect.gen(function* () {
       const shutdown = new Shutdown()
-      const { told } = member(shutdown, "drainExpired")
+      const { told } = yield* member(shutdown, "drainExpired")
       const draining = yield* drain(shutdown)
       yield* TestClock.adjust("9999 millis")
       assert.deepStrictEqual(told, ["drain"])
@@ -71,7 +74,7 @@ describe("a drain", () => {
   it.effect("gives up on members that do not leave even then", () =>
     Effect.gen(function* () {
       const shutdown = new Shutdown()
-      member(shutdown)
+      yield* member(shutdown)
       const draining = yield* drain(shutdown)
       yield* TestClock.adjust("11999 millis")
       assert.isFalse(draining.ended())
@@ -83,7 +86,7 @@ describe("a drain", () => {
   it.effect("waits for nothing from `now` on", () =>
     Effect.gen(function* () {
       const shutdown = new Shutdown()
-      const { told } = member(shutdown)
+      const { told } = yield* member(shutdown)
       const draining = yield* drain(shutdown)
       assert.isFalse(draining.ended())
       yield* shutdown.now
@@ -95,9 +98,22 @@ describe("a drain", () => {
   it.effect("waits for nothing if `now` came first", () =>
     Effect.gen(function* () {
       const shutdown = new Shutdown()
-      member(shutdown)
+      yield* member(shutdown)
       yield* shutdown.now
       yield* (yield* drain(shutdown)).join
+    })
+  )
+
+  it.effect("tells a member that comes later what the others were told last", () =>
+    Effect.gen(function* () {
+      const shutdown = new Shutdown()
+      yield* member(shutdown)
+      const draining = yield* drain(shutdown)
+      assert.deepStrictEqual((yield* member(shutdown)).told, ["drain"])
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual((yield* member(shutdown)).told, ["drainExpired"])
+      yield* TestClock.adjust("2 seconds")
+      yield* draining.join
     })
   )
 })

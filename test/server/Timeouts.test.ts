@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
-import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import * as Message from "../../src/protocol/Message.ts"
+import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import * as Peer from "../support/Peer.ts"
 import * as Served from "../support/Served.ts"
 
@@ -39,7 +39,7 @@ describe("queryTimeout", () => {
       const { peer, steps, tags } = yield* Served.open({ ...quiet, queryTimeout: 1000 })
       yield* peer.request("one")
       yield* TestClock.adjust(1000)
-      assert.match(yield* peer.next, /^J \{"code":"overloaded",.*"retryable":true/)
+      assert.match(yield* peer.next, /^J \{"code":"timeout"/)
       assert.deepStrictEqual(steps.log, ["init one", "ended"])
       yield* Served.settle
       assert.strictEqual(tags(), "Opened Request Rejected")
@@ -70,7 +70,7 @@ describe("queryTimeout", () => {
       yield* TestClock.adjust(1000)
       assert.deepStrictEqual(served.steps.log, ["init one", "ended"])
       assert.strictEqual(yield* served.peer.next, "H")
-      assert.match(yield* served.peer.next, /^J \{"code":"overloaded"/)
+      assert.match(yield* served.peer.next, /^J \{"code":"timeout"/)
     })
   )
 

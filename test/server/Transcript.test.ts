@@ -9,12 +9,12 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as TestClock from "effect/testing/TestClock"
+import { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import * as Transport from "../../src/net/Transport.ts"
 import * as Connection from "../../src/server/Connection.ts"
 import * as Settings from "../../src/server/Settings.ts"
-import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as StepEngine from "../../src/testing/StepEngine.ts"
-import * as Transport from "../../src/net/Transport.ts"
 
 const conversations: Record<string, string> = {
   "R, A, I, F: a response": `
@@ -104,8 +104,8 @@ const conversations: Record<string, string> = {
   "violation: a cancel with a body": `
     > 01 00 00 00 43 21                  C "!"
     x protocol`,
-  "violation: a frame above maxFrameSize, at its header": `
-    > fc ff 0f 00 52                     R of 1 MiB - 4 bytes, with its header one too many
+  "violation: a request above maxSkippedSize, at its header": `
+    > fc ff ff 03 52                     R of 64 MiB - 4 bytes, with its header one too many
     x protocol`,
   "an end inside a frame": `
     > 05 00 00 00 52 68                  R "h, and three bytes missing
@@ -127,14 +127,11 @@ const hex = (data: Uint8Array): string =>
 const play = Effect.fnUntraced(function* (script: string) {
   const [near, far] = yield* MemorySocket.pair()
   const steps = yield* StepEngine.make()
-  const connection = Connection.make(Transport.fromSocket(near), {
+  const connection = Connection.serve(Transport.fromSocket(near), {
     info: () => ({ id: 1, local: "server", remote: "client" }),
     settings: Settings.defaults
   })
-  const fiber = yield* connection.run.pipe(
-    Effect.provideService(QueryEngine, steps.engine),
-    Effect.forkScoped
-  )
+  const fiber = yield* connection.pipe(Effect.provideService(QueryEngine, steps.engine), Effect.forkScoped)
   const pull = yield* Socket.readerBytes(far)
   const sending = yield* Scope.make()
   const writer = yield* Scope.provide(far.writer, sending)

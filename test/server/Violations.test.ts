@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import * as Message from "../../src/protocol/Message.ts"
+import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import * as Peer from "../support/Peer.ts"
 import * as Served from "../support/Served.ts"
 
@@ -67,16 +67,64 @@ const serverTypes = [
 const illegal: ReadonlyArray<readonly [name: string, input: Uint8Array, detail: string]> = [
   ...serverTypes.map(
     (server) =>
-      [Message.name(server), Message.encode(Message.make(server)), `${Message.name(server)} from a client`] as const
+      [
+        Message.name(server),
+        Message.encode(Message.make(server)),
+        `${Message.name(server)} from a client`
+      ] as const
   ),
   ["an unknown type", bytes(0, 0, 0, 0, type("x")), "is not a message type"],
   ["a cancel with a body", bytes(1, 0, 0, 0, type("C"), 1), "may have no body"],
-  ["a frame above maxFrameSize", bytes(96, 0, 0, 0, type("R")), "maxFrameSize"],
+  ["an accept above maxFrameSize", bytes(96, 0, 0, 0, type("A")), "maxFrameSize"],
   ["a frame of the largest length", bytes(255, 255, 255, 255, type("R")), "maxFrameSize"]
 ]
 
+const tooLong = (length: number) => bytes(length, 0, 0, 0, type("R"))
+
 for (const [state, enter, log, tags] of states) {
   describe(`${state}:`, () => {
+    if (state === "initialising" || state === "responding") {
+      it.effect("a request above maxFrameSize is a violation as soon as its header has come", () =>
+        Effect.gen(function* () {
+          const served = yield* Served.open({ maxFrameSize: 100 })
+          yield* enter(served)
+          yield* Served.settle
+          yield* served.peer.sendBytes(tooLong(96))
+          assert.deepStrictEqual(yield* served.peer.rest, ["closed"])
+          assert.strictEqual((yield* served.ended).reason, "protocol")
+          assert.include(served.closed().detail, "maxFrameSize")
+        })
+      )
+    } else {
+      it.effect("a request above maxFrameSize is rejected, and the next one is answered", () =>
+        Effect.gen(function* () {
+          const served = yield* Served.open({ maxFrameSize: 100, maxSkippedSize: 200 })
+          yield* enter(served)
+          yield* Served.settle
+          for (const size of [96, 195]) {
+            yield* served.peer.sendBytes(tooLong(size))
+            yield* served.peer.sendBytes(new Uint8Array(size))
+            assert.match(yield* served.peer.next, /^J \{"code":"too_large",.*maxFrameSize/)
+          }
+          assert.deepStrictEqual(served.steps.log, log)
+          yield* served.steps.step(accept, end)
+          yield* served.peer.request("next")
+          assert.deepStrictEqual(yield* served.peer.take(2), ["A yes", "F"])
+        })
+      )
+
+      it.effect("a request above maxSkippedSize is a violation", () =>
+        Effect.gen(function* () {
+          const served = yield* Served.open({ maxFrameSize: 100, maxSkippedSize: 200 })
+          yield* enter(served)
+          yield* Served.settle
+          yield* served.peer.sendBytes(tooLong(196))
+          assert.deepStrictEqual(yield* served.peer.rest, ["closed"])
+          assert.strictEqual((yield* served.ended).reason, "protocol")
+        })
+      )
+    }
+
     for (const [name, input, detail] of illegal) {
       it.effect(`${name} is a violation`, () =>
         Effect.gen(function* () {
@@ -185,7 +233,10 @@ describe("a request", () => {
     Effect.gen(function* () {
       const served = yield* Served.open({ lengthCounts: "frame" })
       yield* served.steps.step({ _tag: "reject", payload: "no" })
-      const encoded = Message.encode(Peer.request("one"), { ...Message.defaultOptions, lengthCounts: "frame" })
+      const encoded = Message.encode(Peer.request("one"), {
+        ...Message.defaultOptions,
+        lengthCounts: "frame"
+      })
       for (const byte of encoded) {
         yield* served.peer.sendBytes(bytes(byte))
         yield* Effect.yieldNow

@@ -32,7 +32,8 @@ export const show = (frame: Message.Message): string =>
     ? Message.letter(frame.type)
     : `${Message.letter(frame.type)} ${decoder.decode(frame.body)}`
 
-export const request = (body: string): Message.Message => Message.make(Message.Type.Request, encoder.encode(body))
+export const request = (body: string): Message.Message =>
+  Message.make(Message.Type.Request, encoder.encode(body))
 
 export const cancel: Message.Message = Message.make(Message.Type.Cancel)
 
@@ -42,7 +43,10 @@ export const make = Effect.fnUntraced(function* (
   const { pull } = yield* socket.reader
   const writing = yield* Scope.fork(yield* Effect.scope)
   const writer = yield* Scope.provide(socket.writer, writing)
-  const frames = Message.codec({ ...Message.defaultOptions, maxFrameSize: Number.POSITIVE_INFINITY }).makeDecoder()
+  const frames = Message.codec({
+    ...Message.defaultOptions,
+    maxFrameSize: Number.POSITIVE_INFINITY
+  }).makeDecoder()
   const pending: Array<Message.Message> = []
   const next: Effect.Effect<string> = Effect.suspend(() => {
     const frame = pending.shift()

@@ -9,12 +9,12 @@ import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import * as Connection from "../../src/server/Connection.ts"
-import { ConnectionEvents } from "../../src/server/ConnectionEvents.ts"
-import * as Settings from "../../src/server/Settings.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as Transport from "../../src/net/Transport.ts"
+import * as Connection from "../../src/server/Connection.ts"
+import { ConnectionEvents } from "../../src/server/ConnectionEvents.ts"
+import * as Settings from "../../src/server/Settings.ts"
 
 const encoder = new TextEncoder()
 const line = encoder.encode(`${"x".repeat(99)}\n`)
@@ -52,12 +52,11 @@ const engine = QueryApi.makeEngine({
 export const make = Effect.gen(function* () {
   const events = yield* Queue.unbounded<string>()
   const server = yield* NodeSocketServer.make({ host: "127.0.0.1", port: 0 })
-  const serve = server.run(
-    (socket) =>
-      Connection.serve(Transport.fromSocket(socket), {
-        info: () => ({ id: 1, local: "server", remote: "client" }),
-        settings: Settings.defaults
-      })
+  const serve = server.run((socket) =>
+    Connection.serve(Transport.fromSocket(socket), {
+      info: () => ({ id: 1, local: "server", remote: "client" }),
+      settings: Settings.defaults
+    })
   )
   yield* serve.pipe(
     Effect.provideService(QueryEngine, engine),

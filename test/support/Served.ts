@@ -5,14 +5,14 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Socket from "effect/socket/Socket"
+import { type Engine, QueryEngine } from "../../src/engine/QueryEngine.ts"
+import * as Transport from "../../src/net/Transport.ts"
 import * as Connection from "../../src/server/Connection.ts"
 import { type ConnectionEvent, ConnectionEvents } from "../../src/server/ConnectionEvents.ts"
-import type { Member } from "../../src/server/Shutdown.ts"
 import * as Settings from "../../src/server/Settings.ts"
-import { type Engine, QueryEngine } from "../../src/engine/QueryEngine.ts"
+import { Shutdown } from "../../src/server/Shutdown.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as StepEngine from "../../src/testing/StepEngine.ts"
-import * as Transport from "../../src/net/Transport.ts"
 import * as Peer from "./Peer.ts"
 
 export interface Options extends Partial<Settings.Settings>, StepEngine.Options, MemorySocket.Options {
@@ -38,14 +38,13 @@ export const open = Effect.fnUntraced(function* (options: Options = {}) {
   const events: Array<ConnectionEvent> = []
   const writes: Array<number> = []
   const transport = Transport.fromSocket(tap(wrap?.(near) ?? near, writes), { unsent })
-  let member: Member | undefined
+  const shutdown = new Shutdown()
   const connection = Connection.serve(transport, {
     info: () => info,
     settings: { ...Settings.defaults, ...settings },
     refusing,
-    shutdown: { join: (joined) => Effect.sync(() => void (member = joined)) }
+    shutdown
   })
-  const tell = (what: keyof Member) => Effect.suspend(() => member?.[what] ?? Effect.void)
   const record = (event: ConnectionEvent) => Effect.sync(() => void events.push(event))
   const fiber = yield* connection.pipe(
     Effect.provideService(QueryEngine, engine ?? steps.engine),
@@ -57,7 +56,7 @@ export const open = Effect.fnUntraced(function* (options: Options = {}) {
   const peer = yield* Peer.make(far)
   yield* settle
   return {
-    connection: { drain: tell("drain"), drainExpired: tell("drainExpired") },
+    connection: { drain: shutdown.tell("drain"), drainExpired: shutdown.tell("drainExpired") },
     peer,
     steps,
     events,

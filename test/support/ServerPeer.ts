@@ -5,9 +5,9 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Socket from "effect/socket/Socket"
-import * as Message from "../../src/protocol/Message.ts"
 import * as FramedConnection from "../../src/framing/FramedConnection.ts"
 import * as Transport from "../../src/net/Transport.ts"
+import * as Message from "../../src/protocol/Message.ts"
 import * as Peer from "./Peer.ts"
 
 const encoder = new TextEncoder()

@@ -151,6 +151,19 @@ const makeOver = Effect.fnUntraced(function* (
 /**
  * Connects to a server by its address. The scope owns the connection.
  *
+ * **Example** (Running a query)
+ *
+ * ```ts
+ * import { Client } from "dataconn"
+ * import { Effect, Stream } from "effect"
+ *
+ * export const count = Effect.gen(function* () {
+ *   const client = yield* Client.connect("127.0.0.1:11653")
+ *   const { accepted, chunks } = yield* client.query({ query: "SELECT count(*) FROM trades", format: "text/csv" })
+ *   return [accepted.columns, yield* Stream.mkString(Stream.decodeText(chunks))] as const
+ * }).pipe(Effect.scoped)
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -240,6 +240,23 @@ export const connect = <A extends Address.Input>(
 /**
  * Provides a client of the server at an address.
  *
+ * **Example** (Queries side by side)
+ *
+ * ```ts
+ * import { Client, ClientPool } from "dataconn"
+ * import { Effect, Stream } from "effect"
+ *
+ * const size = Effect.fnUntraced(function* (table: string) {
+ *   const client = yield* Client.Client
+ *   const { chunks } = yield* client.query({ query: `FROM ${table}`, format: "application/vnd.apache.parquet" })
+ *   return yield* Stream.runFold(chunks, () => 0, (bytes, chunk) => bytes + chunk.length)
+ * }, Effect.scoped)
+ *
+ * export const sizes = Effect.forEach(["trades", "quotes"], size, { concurrency: "unbounded" }).pipe(
+ *   Effect.provide(ClientPool.layerConnect("127.0.0.1:11653", { maxConnections: 4 }))
+ * )
+ * ```
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -227,6 +227,27 @@ export interface QueryResult {
  *
  * A request with a `traceparent` runs in a span `dataconn.query` below it, which ends with the query.
  *
+ * **Example** (An engine that knows one table)
+ *
+ * ```ts
+ * import { QueryApi, QueryEngine } from "dataconn"
+ * import { Effect, Layer, Stream } from "effect"
+ *
+ * export const Planets = Layer.succeed(
+ *   QueryEngine.QueryEngine,
+ *   QueryApi.makeEngine({
+ *     formats: ["text/csv"],
+ *     run: ({ query }) =>
+ *       query === "FROM planets"
+ *         ? Effect.succeed({
+ *             columns: [{ name: "name", type: "VARCHAR" }],
+ *             chunks: Stream.encodeText(Stream.make("name\r\n", "Mercury\r\n", "Venus\r\n"))
+ *           })
+ *         : Effect.fail(QueryApi.queryError("not_found", "There are only planets", { position: 1 }))
+ *   })
+ * )
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */

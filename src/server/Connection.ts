@@ -94,8 +94,7 @@ const live = Effect.fnUntraced(function* (
   })
   if (shutdown !== undefined) yield* shutdown.join(control)
   yield* Effect.forkIn(control.guard(heartbeat.run), scope)
-  const exit = yield* Effect.exit(restore(control.run))
-  yield* control.close(exit)
+  yield* Effect.catchCause(restore(control.run), (cause) => control.close(cause))
   return { control: control.statistics(), heartbeat: heartbeat.statistics(), detail: control.error.detail }
 })
 

@@ -5,7 +5,6 @@
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -180,20 +179,14 @@ export class Control implements Connection, QueryRunner.Dependencies {
   }
 
   /** Ends the response under way, and drops the socket unless all has been written. */
-  close(exit: Exit.Exit<never, ControlError>): Effect.Effect<void> {
-    const isStopped = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+  close(cause: Cause.Cause<ControlError>): Effect.Effect<void> {
+    const isStopped = Cause.hasInterruptsOnly(cause)
     // On a stack of its own: the event that ends the connection may be in the middle of a write.
     return Effect.andThen(
       Effect.yieldNow,
       Effect.sync(() => {
         // The control was interrupted, or broke.
-        if (this.state._tag !== "Closed") {
-          this.dispatch(
-            isStopped
-              ? { _tag: "Stopped" }
-              : { _tag: "RunFailed", detail: String(Exit.isFailure(exit) ? Cause.squash(exit.cause) : exit) }
-          )
-        }
+        if (this.state._tag !== "Closed") this.dispatch(ControlEvents.ofEnd(cause))
         this.deadline.clear()
         if (isStopped || this.how === "abort") this.writer.close()
         this.responses.pending?.break()

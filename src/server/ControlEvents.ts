@@ -53,3 +53,9 @@ export const ofWrite = (cause: Cause.Cause<Writer.Failure>): Event | undefined =
     ? { _tag: "WriteFailed", detail: Writer.describe(error.value) }
     : { _tag: "RunFailed", detail: String(Cause.squash(cause)) }
 }
+
+/** The control ended without its machine: it was interrupted, or broke. */
+export const ofEnd = (cause: Cause.Cause<unknown>): Event =>
+  Cause.hasInterruptsOnly(cause)
+    ? { _tag: "Stopped" }
+    : { _tag: "RunFailed", detail: String(Cause.squash(cause)) }

@@ -81,7 +81,7 @@ export const settings = {
   ),
   maxSkippedSize: Setting.bytes(
     "64 MiB",
-    0,
+    5,
     "Longest request that is rejected as `too_large`: its body is read and not stored. A longer one ends the connection."
   ),
   maxUnfinishedBytes: Setting.bytes(

@@ -92,7 +92,7 @@ export const limits = (settings: Settings): Limits => {
     limits = {
       lengthCounts: settings.lengthCounts,
       maxFrameSize: Limit.size("maxFrameSize", settings.maxFrameSize, Message.headerSize),
-      maxSkippedSize: Limit.size("maxSkippedSize", settings.maxSkippedSize, 0),
+      maxSkippedSize: Limit.size("maxSkippedSize", settings.maxSkippedSize, Message.headerSize),
       chunkSize: Limit.size("chunkSize", settings.chunkSize, 1),
       prefetchSize: Limit.size("prefetchSize", settings.prefetchSize, 1),
       batchSize: Limit.size("batchSize", settings.batchSize, 1),

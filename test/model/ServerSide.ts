@@ -1,6 +1,6 @@
 /**
  * What may happen on the server's side: what `Connection`, `QueryDriver` and `FrameWriter` do around the machine,
- * and what the table of `src/PROTOCOL.md`, section 2, says about it.
+ * and what the table of `src/protocol/PROTOCOL.md`, section 2, says about it.
  */
 import type * as Control from "../../src/protocol/ServerMachine.ts"
 import { begin, destroy, dispatch, interrupt, type Step, terminalBegun } from "./ServerActions.ts"

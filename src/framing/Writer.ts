@@ -360,14 +360,20 @@ class FairWriter<Out> implements Writer<Out>, Task {
     scheduler.spend(bytes)
     const exit = transport.write(head, this.onWritten)
     if (isFirst) submission.started?.()
-    if (exit !== undefined) this.end(exit)
+    if (exit !== undefined) this.taken(exit)
     else this.whenBlocked()
   }
 
   private readonly onWritten = (exit: Exit.Exit<void, Socket.SocketError>): void => {
     this.lastAt = this.timers.now()
-    this.end(exit)
+    this.taken(exit)
     this.resume()
+  }
+
+  /** A write that failed may have stopped inside a message: nothing follows it. */
+  private taken(exit: Exit.Exit<void, Socket.SocketError>): void {
+    if (Exit.isFailure(exit)) this.fail(Exit.failCause(exit.cause))
+    else this.end(exit)
   }
 
   private end(exit: Exit.Exit<void, Failure>): void {

@@ -95,7 +95,9 @@ export class Response {
 
   /** Whether there is something to hand out. */
   get hasMore(): boolean {
-    return this.chunks.length > 0 || (this.ending !== undefined && !this.finished)
+    return (
+      this.accept !== undefined || this.chunks.length > 0 || (this.ending !== undefined && !this.finished)
+    )
   }
 
   /** Whether as much is held as may be taken from the engine ahead of the socket. */
@@ -137,6 +139,7 @@ export class Response {
     const { chunks } = this
     this.accept = undefined
     this.chunks = []
+    this.offset = 0
     this.bytes = 0
     return chunks
   }

@@ -65,11 +65,13 @@ export const serve = (
     })
   )
 
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
 const live = Effect.fnUntraced(function* (
   open: Transport.Open,
   { queries, refusedBy, refusing, settings, shutdown }: Options,
   publish: Publish,
-  restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  restore: Restore
 ): Effect.fn.Return<Ended, Socket.SocketError, QueryEngine | Scope.Scope> {
   const scope = yield* Effect.scope
   const all = limits(settings)

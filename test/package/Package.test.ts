@@ -227,13 +227,13 @@ describe("the installed package", () => {
 
   it("exports what its package.json says, and nothing of its inside", async () => {
     const script = `
-      for (const name of ["dataconn", "dataconn/duckdb", "dataconn/testing", "dataconn/package.json", "dataconn/server/Server"]) {
+      for (const name of ["dataconn", "dataconn/duckdb", "dataconn/testing", "dataconn/toolbox", "dataconn/Client", "dataconn/testing/TestServer", "dataconn/package.json", "dataconn/server/Server"]) {
         try { import.meta.resolve(name); console.log(name) } catch (error) { console.log(name, error.code) }
       }`
     const said = await run(folder, process.execPath, "--input-type=module", "-e", script)
     assert.strictEqual(
       said,
-      "dataconn\ndataconn/duckdb\ndataconn/testing\ndataconn/package.json\ndataconn/server/Server ERR_PACKAGE_PATH_NOT_EXPORTED\n"
+      "dataconn\ndataconn/duckdb\ndataconn/testing\ndataconn/toolbox\ndataconn/Client\ndataconn/testing/TestServer\ndataconn/package.json\ndataconn/server/Server ERR_PACKAGE_PATH_NOT_EXPORTED\n"
     )
   })
 

@@ -19,7 +19,8 @@ import * as Tcp from "../net/Tcp.ts"
 import * as Transport from "../net/Transport.ts"
 import * as Limit from "../settings/Limit.ts"
 import * as ClientConnection from "./ClientConnection.ts"
-import * as ClientError from "./ClientError.ts"
+import type * as ClientError from "./ClientError.ts"
+import * as ClientFailure from "./ClientFailure.ts"
 import * as Service from "./ClientService.ts"
 import { Requests } from "./Requests.ts"
 import { defaults, type Settings } from "./Settings.ts"
@@ -141,7 +142,7 @@ const makeOver = Effect.fnUntraced(function* (
     freed: (connection) => void requests.offer(connection),
     ended: (_, why, unsent) => {
       if (unsent !== undefined) requests.again(unsent)
-      requests.close(ClientError.beforeRequest(options, why))
+      requests.close(ClientFailure.beforeRequest(options, why))
     }
   })
   requests.offer(connection)

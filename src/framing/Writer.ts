@@ -378,8 +378,9 @@ class FairWriter<Out> implements Writer<Out>, Task {
     const waiting = this.first === undefined ? nobody : [this.first, ...this.queue]
     this.first = undefined
     this.queue = nobody
-    this.transport.destroy()
+    // Before the reader hears of the end that this brings.
     this.end(exit)
     for (const submission of waiting) submission.ended(exit)
+    this.transport.destroy()
   }
 }

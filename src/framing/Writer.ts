@@ -373,7 +373,7 @@ class FairWriter<Out> implements Writer<Out>, Task {
 
   private fail(exit: Exit.Exit<never, Failure>): void {
     if (this.closed !== undefined) return
-    this.closed = exit
+    this.closed = this.timeout === undefined ? exit : Exit.fail(this.timeout)
     this.deadline?.clear()
     const waiting = this.first === undefined ? nobody : [this.first, ...this.queue]
     this.first = undefined

@@ -137,8 +137,9 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
 
   ended(exit: Exit.Exit<void, Writer.Failure>): void {
     if (Exit.isFailure(exit)) {
-      this.finish(Cause.hasInterruptsOnly(exit.cause) ? broken : failed)
+      // First, so that no other request begins.
       this.connection.writeFailed(exit.cause)
+      this.finish(Cause.hasInterruptsOnly(exit.cause) ? broken : failed)
       return
     }
     const defect = this.release(this.response.sent())

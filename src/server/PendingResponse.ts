@@ -40,6 +40,7 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
   private terminal: Message.Message | undefined
   /** Resumes the query's fiber when there is room for more. */
   private room: (() => void) | undefined
+  /** Whether the last turn had something to write. */
   private bytes = 0
   private payloadBytes = 0
   private messages = 0

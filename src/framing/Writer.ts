@@ -378,9 +378,9 @@ class FairWriter<Out> implements Writer<Out>, Task {
     const waiting = this.first === undefined ? nobody : [this.first, ...this.queue]
     this.first = undefined
     this.queue = nobody
-    // Before the reader hears of the end that this brings.
     this.end(exit)
     for (const submission of waiting) submission.ended(exit)
+    // Last: the reader may hear of the end of the transport at once, and the failure is its cause.
     this.transport.destroy()
   }
 }

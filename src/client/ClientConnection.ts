@@ -140,10 +140,16 @@ class Session implements ClientConnection, Line {
     return Effect.matchCause(
       Stream.runForEachArray(this.dependencies.framed.messages, (batch) => this.receive(batch)),
       {
-        onSuccess: () => this.dispatch({ _tag: "ServerClosed" }),
-        onFailure: (cause) => this.dispatch(inputEnd(cause))
+        onSuccess: () => this.dispatch(this.unwritten ?? { _tag: "ServerClosed" }),
+        onFailure: (cause) => this.dispatch(this.unwritten ?? inputEnd(cause))
       }
     )
+  }
+
+  /** A failed write ends the input too, and is the reason then. */
+  private get unwritten(): Machine.Event | undefined {
+    const failure = this.dependencies.framed.writer.failure()
+    return failure === undefined ? undefined : { _tag: "WriteFailed", detail: writeFailure(failure) }
   }
 
   get why(): Machine.Why | undefined {

@@ -6,6 +6,7 @@
  * have at once goes out in several, between which the event loop may turn, but nothing else is written.
  */
 import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { Scheduler as EffectScheduler } from "effect/Scheduler"
@@ -82,8 +83,8 @@ export interface Writer<Out> {
   readonly flushed: Effect.Effect<void>
   /** Drops the connection: ends the write under way, and all that wait or come, without another byte. */
   readonly close: () => void
-  /** The timeout that ended the connection, if one did. The reader may hear of that end first. */
-  readonly timedOut: () => WriteTimeout | undefined
+  /** Why a write failed, if one did. The reader may hear of the end that this brings first. */
+  readonly failure: () => Cause.Cause<Failure> | undefined
   /** Whether a write is under way. */
   readonly isWriting: () => boolean
   /** When a write last began or ended, in milliseconds of the timers. */
@@ -160,7 +161,6 @@ class FairWriter<Out> implements Writer<Out>, Task {
   private lastAt: number
   private bytes = 0
   private messages = 0
-  private timeout: WriteTimeout | undefined
   /** How submissions end since the writer has closed. */
   private closed: Exit.Exit<never, Failure> | undefined
 
@@ -177,8 +177,11 @@ class FairWriter<Out> implements Writer<Out>, Task {
   isWriting(): boolean {
     return this.current !== undefined || this.rest !== undefined
   }
-  timedOut(): WriteTimeout | undefined {
-    return this.timeout
+  failure(): Cause.Cause<Failure> | undefined {
+    const { closed } = this
+    return closed !== undefined && Exit.isFailure(closed) && !Cause.hasInterruptsOnly(closed.cause)
+      ? closed.cause
+      : undefined
   }
   lastWriteAt(): number {
     return this.lastAt
@@ -363,8 +366,7 @@ class FairWriter<Out> implements Writer<Out>, Task {
       this.deadline?.set(this.timers.now() + this.writeTimeoutMillis)
       return
     }
-    this.timeout = new WriteTimeout({ writeTimeoutMillis: this.writeTimeoutMillis })
-    this.fail(Exit.fail(this.timeout))
+    this.fail(Exit.fail(new WriteTimeout({ writeTimeoutMillis: this.writeTimeoutMillis })))
   }
 
   close(): void {
@@ -373,7 +375,7 @@ class FairWriter<Out> implements Writer<Out>, Task {
 
   private fail(exit: Exit.Exit<never, Failure>): void {
     if (this.closed !== undefined) return
-    this.closed = this.timeout === undefined ? exit : Exit.fail(this.timeout)
+    this.closed = exit
     this.deadline?.clear()
     const waiting = this.first === undefined ? nobody : [this.first, ...this.queue]
     this.first = undefined

@@ -87,10 +87,17 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return Effect.matchCauseEffect(
       Stream.runForEachArray(this.dependencies.framed.messages, (batch) => this.receive(batch, 0)),
       {
-        onSuccess: () => this.fail({ _tag: "PeerClosed" }),
-        onFailure: (cause) => this.fail(ControlEvents.ofInput(cause, this.dependencies.quota))
+        onSuccess: () => this.fail(this.unwritten ?? { _tag: "PeerClosed" }),
+        onFailure: (cause) =>
+          this.fail(this.unwritten ?? ControlEvents.ofInput(cause, this.dependencies.quota))
       }
     )
+  }
+
+  /** A failed write ends the input too, and is the reason then. */
+  private get unwritten(): Machine.Event | undefined {
+    const failure = this.writer.failure()
+    return failure === undefined ? undefined : ControlEvents.ofWrite(failure)
   }
 
   private fail(event: Machine.Event): Effect.Effect<never, ControlError> {

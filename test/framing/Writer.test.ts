@@ -774,7 +774,7 @@ describe("close", () => {
       fake.release()
       yield* TestClock.adjust(5000)
       assert.deepStrictEqual(ends, ["a Failure", "b Failure"])
-      assert.isUndefined(writer.timedOut())
+      assert.isUndefined(writer.failure())
     })
   )
 

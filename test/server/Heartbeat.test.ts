@@ -140,7 +140,8 @@ describe("a heartbeat", () => {
   for (const [other, at] of [
     [5050, 5050],
     [5051, 5000],
-    [4999, 5000]
+    [4950, 4950],
+    [4949, 5000]
   ] as const) {
     it.effect(`that is due at 5000 comes at ${at} if another timer is due at ${other}`, () =>
       Effect.gen(function* () {

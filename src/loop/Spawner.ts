@@ -16,7 +16,10 @@ export class Spawner {
     this.scope = scope
   }
 
-  /** Forks the effect: at once, unless another one is being forked on this stack. */
+  /**
+   * Forks the effect, which starts in a turn of its own: fibers of long life that start on the stack of another one had
+   * the objects of all their queries outlive collections, at twice the CPU for small queries.
+   */
   spawn(job: Job): void {
     this.jobs.push(job)
     const { wake } = this
@@ -26,10 +29,7 @@ export class Spawner {
 
   readonly run: Effect.Effect<never> = Effect.suspend(() => {
     const job = this.jobs.shift()
-    return Effect.andThen(
-      job === undefined ? this.arrival : Effect.forkIn(job, this.scope, { startImmediately: true }),
-      this.run
-    )
+    return Effect.andThen(job === undefined ? this.arrival : Effect.forkIn(job, this.scope), this.run)
   })
 
   private readonly arrival: Effect.Effect<void> = Effect.callback((resume) => {

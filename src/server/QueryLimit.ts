@@ -41,6 +41,8 @@ export interface Place {
   readonly call: () => void
   /** A query of an address that has fewer waiting has taken the place: it need not be left any more. */
   readonly displaced: () => void
+  /** The address that it is counted for, while it has a place. Belongs to the limit. */
+  address?: string | undefined
 }
 
 /**
@@ -68,9 +70,8 @@ export class Limit implements Places {
   private readonly options: Options
   private readonly maxPerAddress: number
   private readonly waiting: FairQueue<Place>
-  /** How many run or wait of each address that has any. */
+  /** How many run or wait of each address that has any, if that is limited. */
   private readonly counts = new Map<string, number>()
-  private readonly addresses = new Map<Place, string>()
   private running = 0
 
   constructor(options: Options) {
@@ -128,14 +129,18 @@ export class Limit implements Places {
   }
 
   private add(place: Place, address: string): void {
-    this.addresses.set(place, address)
+    // On the place itself: the tables of a map that each query enters and leaves hold each other, and so the queries,
+    // until a full collection.
+    place.address = address
+    if (this.maxPerAddress === Number.POSITIVE_INFINITY) return
     this.counts.set(address, (this.counts.get(address) ?? 0) + 1)
   }
 
   private remove(place: Place): boolean {
-    const address = this.addresses.get(place)
+    const { address } = place
     if (address === undefined) return false
-    this.addresses.delete(place)
+    place.address = undefined
+    if (this.maxPerAddress === Number.POSITIVE_INFINITY) return true
     const count = (this.counts.get(address) ?? 0) - 1
     if (count > 0) this.counts.set(address, count)
     else this.counts.delete(address)

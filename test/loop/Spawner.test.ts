@@ -7,12 +7,14 @@ import * as Spawner from "../../src/loop/Spawner.ts"
 const note = (log: Array<string>, text: string) => Effect.sync(() => void log.push(text))
 
 describe("a spawner", () => {
-  it.effect("forks a job on the stack that gives it", () =>
+  it.effect("forks a job in a turn of its own", () =>
     Effect.gen(function* () {
       const spawner = yield* Spawner.make
       const log: Array<string> = []
       for (const name of ["a", "b", "c"]) {
         spawner.spawn(note(log, name))
+        assert.notStrictEqual(log.at(-1), name)
+        yield* Effect.yieldNow
         assert.strictEqual(log.at(-1), name)
       }
     })
@@ -30,6 +32,7 @@ describe("a spawner", () => {
           log.push("end of the first")
         })
       )
+      while (log.length < 4) yield* Effect.yieldNow
       assert.deepStrictEqual(log, ["first", "end of the first", "second", "third"])
     })
   )
@@ -41,6 +44,7 @@ describe("a spawner", () => {
       spawner.spawn(Effect.never)
       spawner.spawn(Effect.die(new Error("broken")))
       spawner.spawn(note(log, "next"))
+      yield* Effect.yieldNow
       assert.deepStrictEqual(log, ["next"])
     })
   )

@@ -6,6 +6,7 @@
  * are fetched as runs, about 300 rows at a time.
  */
 import duckdb from "@duckdb/node-bindings"
+import type { Steps } from "./Steps.ts"
 
 const entryBytes = 16
 const inlineBytes = 12
@@ -37,41 +38,98 @@ export const copy = (
   const target = Buffer.allocUnsafeSlow(range.total)
   let at = 0
   for (let index = range.from; index < range.to; ) {
-    const row = rows[index] as number
-    const size = length(strings, row)
-    if (size <= inlineBytes) {
-      const start = row * entryBytes + 4
-      for (let byte = 0; byte < size; byte++) target[at++] = strings.bytes[start + byte] as number
-      index++
-    } else {
-      const run = runFrom(strings, rows, index, range.to)
-      const text = fetch(strings, row, run.bytes)
-      target.set(text, at)
-      forget(text)
-      at += run.bytes
-      index = run.end
-    }
+    const run = runFrom(strings, rows, index, range.to)
+    copyRun(target, at, strings, rows[index] as number, run)
+    at += run.bytes
+    index = run.end
   }
   return target
 }
 
-/** How far the text from `start` on follows on in memory. */
+/** Copies the strings of all the rows into memory that is as long as they, and pauses after each `stepBytes`. */
+export function* copyInto(
+  target: Buffer,
+  strings: Strings,
+  rows: Int32Array,
+  stepBytes: number
+): Steps<void> {
+  let at = 0
+  let copied = 0
+  for (let index = 0; index < rows.length; ) {
+    const row = rows[index] as number
+    if (length(strings, row) > stepBytes) {
+      for (const piece of cut(strings, row, stepBytes)) {
+        target.set(piece, at)
+        at += piece.length
+        yield
+      }
+      index++
+      continue
+    }
+    const run = runFrom(strings, rows, index, rows.length, stepBytes)
+    copyRun(target, at, strings, row, run)
+    at += run.bytes
+    copied += run.bytes + (run.end - index) * entryBytes
+    index = run.end
+    if (copied < stepBytes) continue
+    copied = 0
+    yield
+  }
+}
+
+/** Rows up to `end` whose strings follow on each other, or one row whose string is in its entry. */
+interface Run {
+  readonly end: number
+  readonly bytes: number
+}
+
+const copyRun = (target: Buffer, at: number, strings: Strings, row: number, run: Run): void => {
+  if (run.bytes <= inlineBytes) {
+    const start = row * entryBytes + 4
+    for (let byte = 0; byte < run.bytes; byte++) target[at + byte] = strings.bytes[start + byte] as number
+  } else {
+    const text = fetch(strings, row, run.bytes)
+    target.set(text, at)
+    forget(text)
+  }
+}
+
+/** Copies a row's string in pieces of at most `pieceBytes`, each into memory of its own. */
+export function* cut(
+  strings: Strings,
+  row: number,
+  pieceBytes: number
+): Generator<Buffer<ArrayBuffer>, void> {
+  const size = length(strings, row)
+  for (let from = 0; from < size; from += pieceBytes) {
+    const piece = Buffer.allocUnsafeSlow(Math.min(pieceBytes, size - from))
+    const text = fetch(strings, row, from + piece.length)
+    piece.set(text.subarray(from))
+    forget(text)
+    yield piece
+  }
+}
+
+/** How far the text from `start` on follows on in memory, up to a number of bytes. */
 const runFrom = (
   { words }: Strings,
   rows: Int32Array,
   start: number,
-  limit: number
-): { readonly end: number; readonly bytes: number } => {
+  limit: number,
+  maxBytes = Number.POSITIVE_INFINITY
+): Run => {
   const first = (rows[start] as number) * 4
   const low = words[first + 2] as number
   const high = words[first + 3]
   let bytes = words[first] as number
   let index = start + 1
+  if (bytes <= inlineBytes) return { end: index, bytes }
   for (; index < limit; index++) {
     const entry = (rows[index] as number) * 4
     const size = words[entry] as number
     // A run ends where the lower half of the pointer overflows; that only makes it shorter.
     if (size <= inlineBytes || words[entry + 2] !== low + bytes || words[entry + 3] !== high) break
+    if (bytes + size > maxBytes) break
     bytes += size
   }
   return { end: index, bytes }

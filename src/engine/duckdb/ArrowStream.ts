@@ -4,6 +4,8 @@
 import { type DuckDBDataChunk, DuckDBLogicalType, type DuckDBType } from "@duckdb/node-api"
 import duckdb from "@duckdb/node-bindings"
 import type * as Arrow from "apache-arrow"
+import type * as Message from "apache-arrow/ipc/metadata/message"
+import type * as Assembler from "apache-arrow/visitor/vectorassembler"
 import * as ArrowVectors from "./ArrowVectors.ts"
 import type { Encoded } from "./ResultStream.ts"
 import type { Steps } from "./Steps.ts"
@@ -13,14 +15,29 @@ import * as Validity from "./Validity.ts"
 /** The end-of-stream mark: a continuation mark and a length of zero. */
 export const endOfStream = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0)
 
+/** What is used of apache-arrow. Its writer for streams would copy each batch twice. */
+export interface Library {
+  readonly arrow: typeof Arrow
+  readonly message: typeof Message
+  readonly assembler: typeof Assembler
+}
+
+/** Loads it for those who want Arrow, so that nobody else pays for it. */
+export const load = async (): Promise<Library> => {
+  const [arrow, message, assembler] = await Promise.all([
+    import("apache-arrow"),
+    import("apache-arrow/ipc/metadata/message"),
+    import("apache-arrow/visitor/vectorassembler")
+  ])
+  return { arrow, message, assembler }
+}
+
 /**
  * Encodes chunks of `TextSql.weighed`: columns with these names, then the BOOLEAN that is true in the sentinel, then
  * the size of each row. The stream is whole once {@link endOfStream} follows.
- *
- * apache-arrow is loaded by those who call this, so that nobody else pays for it.
  */
 export const encoder = (
-  arrow: typeof Arrow,
+  library: Library,
   names: ReadonlyArray<string>
 ): ((chunk: DuckDBDataChunk) => Encoded) => {
   let writer: Writer | undefined
@@ -34,11 +51,15 @@ export const encoder = (
     const sizes = sizesOf(duckdb.data_chunk_get_vector(chunk.chunk, names.length + 1), rows)
     const head = writer === undefined
     writer ??= new Writer(
-      arrow,
+      library,
       vectors.map((vector, index) => ({ name: names[index] as string, type: typeOfVector(vector) }))
     )
     return {
-      pieces: pieces(writer, { vectors, size, sizes }, head),
+      pieces: pieces(
+        writer,
+        { sources: vectors.map((vector) => new ArrowVectors.Source(vector, size)), sizes },
+        head
+      ),
       rows,
       isLast,
       isTooLarge,
@@ -55,73 +76,68 @@ const sizesOf = (vector: duckdb.Vector, rows: number): BigInt64Array => {
   return new BigInt64Array(bytes.slice().buffer)
 }
 
-/** Some vectors of one chunk, and the sizes of the rows that are the result's. */
+/** The vectors of one chunk, and the sizes of the rows that are the result's. */
 interface Columns {
-  readonly vectors: ReadonlyArray<duckdb.Vector>
-  readonly size: number
+  readonly sources: ReadonlyArray<ArrowVectors.Source>
   readonly sizes: BigInt64Array
 }
 
 /** Rows are put into one record batch up to this many bytes by their sizes, a longer row into one of its own. */
-const maxBatchBytes = 4 * 1024 * 1024
+const maxBatchBytes = 32 * 1024 * 1024
 
 class Writer {
   /** The schema, which begins a stream. */
-  readonly head: Uint8Array<ArrayBuffer>
-  private readonly arrow: typeof Arrow
+  readonly head: ReadonlyArray<Uint8Array<ArrayBuffer>>
+  private readonly library: Library
   private readonly types: ReadonlyArray<DuckDBType>
-  private readonly schema: Arrow.Schema
+  private readonly fields: ReadonlyArray<Arrow.Field>
 
-  constructor(arrow: typeof Arrow, columns: ReadonlyArray<ResultColumn>) {
-    this.arrow = arrow
+  constructor(library: Library, columns: ReadonlyArray<ResultColumn>) {
+    const { arrow, message } = library
+    this.library = library
     this.types = columns.map(({ type }) => type)
-    this.schema = new arrow.Schema(
-      columns.map(({ name, type }) => new arrow.Field(name, ArrowVectors.typeOf(arrow, type), true))
+    this.fields = columns.map(
+      ({ name, type }) => new arrow.Field(name, ArrowVectors.typeOf(arrow, type), true)
     )
-    this.head = Buffer.concat(this.write().take())
+    this.head = encapsulated(message.Message.encode(message.Message.from(new arrow.Schema([...this.fields]))))
   }
 
   /** A record batch of the rows from one to another, as the parts it is written in. */
-  *batch(
-    { size, vectors }: Columns,
-    from: number,
-    to: number
-  ): Steps<ReadonlyArray<Uint8Array<ArrayBuffer>>> {
+  *batch({ sources }: Columns, from: number, to: number): Steps<ReadonlyArray<Uint8Array<ArrayBuffer>>> {
+    const { arrow, assembler, message } = this.library
     const length = to - from
-    const indexes = Int32Array.from({ length }, (_, row) => from + row)
-    const { fields } = this.schema
-    const reader = new ArrowVectors.Reader(this.arrow)
-    const children: Array<Arrow.Data> = []
-    for (const [index, vector] of vectors.entries()) {
-      const field = fields[index] as Arrow.Field
-      children.push(
-        yield* reader.read({ vector, size }, this.types[index] as DuckDBType, field.type, indexes)
-      )
+    const rows = Int32Array.from({ length }, (_, row) => from + row)
+    const reader = new ArrowVectors.Reader(arrow)
+    const children: Array<{ readonly data: Arrow.Data }> = []
+    for (const [index, source] of sources.entries()) {
+      const { type } = this.fields[index] as Arrow.Field
+      children.push({ data: yield* reader.read(source, this.types[index] as DuckDBType, type, rows) })
     }
-    const type = new this.arrow.Struct(fields)
-    const data = this.arrow.makeData({ type, length, nullCount: 0, children })
-    const sink = this.write()
-    sink.take()
-    sink.writer.write(new this.arrow.RecordBatch(this.schema, data))
-    return sink.take()
-  }
-
-  /** A stream that has begun. The library writes whole streams only, so each batch is taken out of its own. */
-  private write() {
-    let parts: Array<Uint8Array<ArrayBuffer>> = []
-    const sink = new this.arrow.AsyncByteQueue()
-    // The library's own would copy all parts into one.
-    sink.write = (part) => void parts.push(part as Uint8Array<ArrayBuffer>)
-    const writer = new this.arrow.RecordBatchStreamWriter()
-    writer.reset(sink, this.schema)
-    const take = () => {
-      const taken = parts
-      parts = []
-      return taken
-    }
-    return { writer, take }
+    // Of its arguments it looks at nothing else. Record batches would be made in time that is quadratic in columns.
+    const body = assembler.VectorAssembler.assemble(children as never)
+    const header = new message.RecordBatch(length, body.nodes, body.bufferRegions, null)
+    return [
+      ...encapsulated(message.Message.encode(message.Message.from(header, body.byteLength))),
+      ...body.buffers.flatMap((buffer) => padded(bytesOf(buffer)))
+    ]
   }
 }
+
+/** A message's metadata with its continuation mark and length. */
+const encapsulated = (metadata: Uint8Array): ReadonlyArray<Uint8Array<ArrayBuffer>> => {
+  const mark = new Uint8Array(8).fill(0xff, 0, 4)
+  new DataView(mark.buffer).setInt32(4, metadata.length + paddingOf(metadata), true)
+  return [mark, ...padded(bytesOf(metadata))]
+}
+
+const bytesOf = ({ buffer, byteLength, byteOffset }: ArrayBufferView): Uint8Array<ArrayBuffer> =>
+  new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)
+
+/** Every part of a message begins at a multiple of 8 bytes. */
+const paddingOf = ({ length }: Uint8Array): number => -length & 7
+
+const padded = (part: Uint8Array<ArrayBuffer>): ReadonlyArray<Uint8Array<ArrayBuffer>> =>
+  paddingOf(part) === 0 ? [part] : [part, new Uint8Array(paddingOf(part))]
 
 /** No piece is longer than this, in bytes. */
 const maxPieceBytes = 256 * 1024
@@ -131,7 +147,7 @@ function* pieces(
   columns: Columns,
   head: boolean
 ): Generator<Uint8Array<ArrayBuffer> | undefined, void> {
-  if (head) yield* cut([writer.head])
+  if (head) yield* cut(writer.head)
   const { sizes } = columns
   for (let from = 0; from < sizes.length; ) {
     let to = from + 1

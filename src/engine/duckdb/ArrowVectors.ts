@@ -15,10 +15,35 @@ import * as Validity from "./Validity.ts"
 type Module = typeof Arrow
 type Rows = Int32Array<ArrayBuffer>
 
-/** A vector and how many rows it holds, valid or not. */
-interface Source {
+/** A vector of a chunk. The bindings copy whatever is read of one, which is done once for all batches of a chunk. */
+export class Source {
   readonly vector: duckdb.Vector
+  /** How many rows it holds, valid or not. */
   readonly size: number
+  private data: Uint8Array | undefined
+  private validity: Validity.Validity | undefined
+  private readonly children: Array<Source> = []
+
+  constructor(vector: duckdb.Vector, size: number) {
+    this.vector = vector
+    this.size = size
+  }
+
+  /** Its rows, of this many bytes each. */
+  bytes(width: number): Uint8Array {
+    this.data ??= duckdb.vector_get_data(this.vector, this.size * width)
+    return this.data
+  }
+
+  get isValid(): Validity.Validity {
+    this.validity ??= Validity.make(this.vector, this.size)
+    return this.validity
+  }
+
+  child(index: number, vector: () => duckdb.Vector, size: number): Source {
+    this.children[index] ??= new Source(vector(), size)
+    return this.children[index]
+  }
 }
 
 /**
@@ -140,10 +165,10 @@ export class Reader {
   *read(source: Source, type: DuckDBType, target: Arrow.DataType, from: Rows): Steps<Arrow.Data> {
     const rows = yield* this.validOf(source, from)
     const nulls = yield* this.nullsOf(rows)
-    const child = (vector: duckdb.Vector, size: number, inner: DuckDBType, index: number, innerRows: Rows) =>
+    const child = (inner: Source, innerType: DuckDBType, index: number, innerRows: Rows) =>
       this.read(
-        { vector, size },
         inner,
+        innerType,
         (target.children as ReadonlyArray<Arrow.Field>)[index]?.type as never,
         innerRows
       )
@@ -154,29 +179,29 @@ export class Reader {
       case DuckDBTypeId.LIST:
       case DuckDBTypeId.MAP: {
         const { childRows, valueOffsets } = yield* this.unnest(source, rows)
-        const vector = duckdb.list_vector_get_child(source.vector)
         const size = duckdb.list_vector_get_size(source.vector)
+        const items = source.child(0, () => duckdb.list_vector_get_child(source.vector), size)
         const inner = type.typeId === DuckDBTypeId.LIST ? type.valueType : entriesOf(type)
-        return make({ valueOffsets, child: yield* child(vector, size, inner, 0, childRows) })
+        return make({ valueOffsets, child: yield* child(items, inner, 0, childRows) })
       }
       case DuckDBTypeId.ARRAY: {
         const { length } = type
         const childRows = yield* this.spread(rows, length)
-        const vector = duckdb.array_vector_get_child(source.vector)
-        return make({ child: yield* child(vector, source.size * length, type.valueType, 0, childRows) })
+        const size = source.size * length
+        const items = source.child(0, () => duckdb.array_vector_get_child(source.vector), size)
+        return make({ child: yield* child(items, type.valueType, 0, childRows) })
       }
       case DuckDBTypeId.STRUCT: {
         const children: Array<Arrow.Data> = []
         for (const [index, inner] of type.entryTypes.entries()) {
-          const vector = duckdb.struct_vector_get_child(source.vector, index)
-          children.push(yield* child(vector, source.size, inner, index, rows))
+          children.push(yield* child(member(source, index), inner, index, rows))
         }
         return make({ children })
       }
       case DuckDBTypeId.UNION: {
         // Physically a struct whose first member is the tag. Arrow's unions have no NULL of their own: it
         // becomes the first member's.
-        const tags = duckdb.vector_get_data(duckdb.struct_vector_get_child(source.vector, 0), source.size)
+        const tags = member(source, 0).bytes(1)
         const typeIds = new Int8Array(rows.length)
         yield* this.each(rows.length, (at) => {
           const row = rows[at] as number
@@ -184,12 +209,11 @@ export class Reader {
         })
         const children: Array<Arrow.Data> = []
         for (const [index, inner] of type.memberTypes.entries()) {
-          const vector = duckdb.struct_vector_get_child(source.vector, index + 1)
           const own = new Int32Array(rows.length)
           yield* this.each(rows.length, (at) => {
             own[at] = typeIds[at] === index ? (rows[at] as number) : -1
           })
-          children.push(yield* child(vector, source.size, inner, index, own))
+          children.push(yield* child(member(source, index + 1), inner, index, own))
         }
         const props = { type: target as Arrow.SparseUnion, length: rows.length, typeIds, children }
         return this.arrow.makeData(props as never)
@@ -217,8 +241,7 @@ export class Reader {
   }
 
   /** The rows, -1 for those that are NULL here. */
-  private *validOf({ size, vector }: Source, from: Rows): Steps<Rows> {
-    const isValid = Validity.make(vector, size)
+  private *validOf({ isValid }: Source, from: Rows): Steps<Rows> {
     const rows = new Int32Array(from.length)
     yield* this.each(from.length, (index) => {
       const row = from[index] as number
@@ -244,7 +267,7 @@ export class Reader {
     source: Source,
     rows: Rows
   ): Steps<{ readonly valueOffsets: Int32Array; readonly childRows: Rows }> {
-    const bytes = duckdb.vector_get_data(source.vector, source.size * 16)
+    const bytes = source.bytes(16)
     const words = new Uint32Array(bytes.buffer, bytes.byteOffset, source.size * 4)
     const lengthOf = (row: number) => (row === -1 ? 0 : (words[row * 4 + 2] as number))
     const valueOffsets = new Int32Array(rows.length + 1)
@@ -276,7 +299,7 @@ export class Reader {
   ): Steps<{ readonly valueOffsets: Int32Array; readonly data: Uint8Array }> {
     const valueOffsets = new Int32Array(rows.length + 1)
     const valid: Array<number> = []
-    const strings = Strings.make(source.vector, source.size)
+    const strings = Strings.of(source.bytes(16))
     yield* this.each(rows.length, (index) => {
       const row = rows[index] as number
       if (row !== -1) valid.push(row)
@@ -308,7 +331,7 @@ export class Reader {
   private *gather(source: Source, rows: Rows, width: number): Steps<Uint8Array<ArrayBuffer>> {
     const target = new Uint8Array(rows.length * width)
     if (source.size === 0) return target
-    const bytes = duckdb.vector_get_data(source.vector, source.size * width)
+    const bytes = source.bytes(width)
     // Neighbours are copied together; a run that is cut by a step is two.
     let start = 0
     yield* this.each(rows.length, (index) => {
@@ -354,6 +377,9 @@ export class Reader {
     return intervals
   }
 }
+
+const member = (source: Source, index: number): Source =>
+  source.child(index, () => duckdb.struct_vector_get_child(source.vector, index), source.size)
 
 const entriesOf = (type: { readonly keyType: DuckDBType; readonly valueType: DuckDBType }): DuckDBType =>
   ({

@@ -31,7 +31,7 @@ import * as Steps from "./Steps.ts"
 /** A parameter as DuckDB takes it, under the name that the statement has for it (`"1"` for the first `?`). */
 export interface Bound {
   readonly name: string
-  readonly value: duckdb.Value
+  readonly bind: (statement: duckdb.PreparedStatement, index: number) => void
 }
 
 /** Values, names or bindings in one step: each is a native call of about a microsecond. */
@@ -92,9 +92,9 @@ function* matched(
   for (const name of wanted.keys()) {
     const json = given.get(name)
     if (json === undefined) return bad(name, "the query needs it and the request does not have it")
-    const value = yield* values.make(json)
-    if (value === undefined) return bad(name, "its elements have no type in common")
-    bound.push({ name, value })
+    const bind = yield* values.bind(json)
+    if (bind === undefined) return bad(name, "its elements have no type in common")
+    bound.push({ name, bind })
   }
   return bound
 }
@@ -110,8 +110,8 @@ function* binding(prepared: DuckDBPreparedStatement, bound: ReadonlyArray<Bound>
   const { prepared_statement } = prepared as unknown as {
     readonly prepared_statement: duckdb.PreparedStatement
   }
-  for (const [count, { name, value }] of bound.entries()) {
-    duckdb.bind_value(prepared_statement, indexes?.get(name) ?? prepared.parameterIndex(name), value)
+  for (const [count, { bind, name }] of bound.entries()) {
+    bind(prepared_statement, indexes?.get(name) ?? prepared.parameterIndex(name))
     if (count % stepSize === stepSize - 1) yield
   }
 }
@@ -170,10 +170,13 @@ class Values {
     }
   }
 
-  /** A value, or `undefined` where the elements of a list have no type in common. */
-  *make(json: Schema.Json): Steps.Steps<duckdb.Value | undefined> {
+  /** Binds a value; `undefined` where the elements of a list have no type in common. */
+  *bind(json: Schema.Json): Steps.Steps<Bound["bind"] | undefined> {
     const type = yield* this.typeOf(json)
-    return type && (yield* this.valueOf(json, type))
+    if (typeof json !== "object" || json === null) return bindScalar(json)
+    if (type === undefined) return undefined
+    const value = yield* this.valueOf(json, type)
+    return (statement, index) => duckdb.bind_value(statement, index, value)
   }
 
   private *typeOfList(list: ReadonlyArray<Schema.Json>): Steps.Steps<DuckDBType | undefined> {
@@ -233,6 +236,27 @@ class Values {
 const typeOfNumber = (value: number): DuckDBType => {
   if (!Number.isSafeInteger(value) || Object.is(value, -0)) return DOUBLE
   return value === (value | 0) ? INTEGER : BIGINT
+}
+
+/** Without a value of DuckDB's, which the garbage collector would have to find. */
+const bindScalar = (json: Exclude<Schema.Json, object> | null): Bound["bind"] => {
+  switch (typeof json) {
+    case "boolean":
+      return (statement, index) => duckdb.bind_boolean(statement, index, json)
+    case "string":
+      return (statement, index) => duckdb.bind_varchar(statement, index, json)
+    case "number":
+      return bindNumber(json, typeOfNumber(json))
+    default:
+      return duckdb.bind_null
+  }
+}
+
+const bindNumber = (value: number, type: DuckDBType): Bound["bind"] => {
+  if (type === INTEGER) return (statement, index) => duckdb.bind_int32(statement, index, value)
+  return type === BIGINT
+    ? (statement, index) => duckdb.bind_int64(statement, index, BigInt(value))
+    : (statement, index) => duckdb.bind_double(statement, index, value)
 }
 
 /** A scalar in the type that holds it and its neighbours. */

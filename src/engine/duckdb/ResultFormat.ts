@@ -91,19 +91,17 @@ const asArray = (rows: Bytes): Bytes =>
 
 const arrow = (rows: ResultStream.Rows): Bytes =>
   Stream.unwrap(
-    Effect.map(
-      Effect.promise(() => import("apache-arrow")),
-      (library) =>
-        Stream.concat(
-          ResultStream.run(
-            rows,
-            TextSql.weighed(rows, ArrowVectors.rename),
-            ArrowStream.encoder(
-              library,
-              rows.source.columns.map(({ name }) => name)
-            )
-          ),
-          Stream.sync(() => ArrowStream.endOfStream.slice())
-        )
+    Effect.map(Effect.promise(ArrowStream.load), (library) =>
+      Stream.concat(
+        ResultStream.run(
+          rows,
+          TextSql.weighed(rows, ArrowVectors.rename),
+          ArrowStream.encoder(
+            library,
+            rows.source.columns.map(({ name }) => name)
+          )
+        ),
+        Stream.sync(() => ArrowStream.endOfStream.slice())
+      )
     )
   )

@@ -18,10 +18,14 @@ export interface Strings {
   readonly words: Uint32Array
 }
 
-export const make = (vector: duckdb.Vector, rows: number): Strings => {
-  const bytes = duckdb.vector_get_data(vector, rows * entryBytes)
-  return { bytes, words: new Uint32Array(bytes.buffer, bytes.byteOffset, rows * 4) }
-}
+export const make = (vector: duckdb.Vector, rows: number): Strings =>
+  of(duckdb.vector_get_data(vector, rows * entryBytes))
+
+/** Entries that have been read already. */
+export const of = (bytes: Uint8Array): Strings => ({
+  bytes,
+  words: new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
+})
 
 /** The length of a row's string in bytes. */
 export const length = (strings: Strings, row: number): number => strings.words[row * 4] as number
@@ -94,19 +98,22 @@ const copyRun = (target: Buffer, at: number, strings: Strings, row: number, run:
   }
 }
 
-/** Copies a row's string in pieces of at most `pieceBytes`, each into memory of its own. */
+/** A row's string of more than 12 bytes in pieces of at most `pieceBytes`, each in memory of its own. */
 export function* cut(
   strings: Strings,
   row: number,
   pieceBytes: number
 ): Generator<Buffer<ArrayBuffer>, void> {
   const size = length(strings, row)
+  const pointer = new DataView(new ArrayBuffer(8))
+  const start = new DataView(strings.bytes.buffer, strings.bytes.byteOffset).getBigUint64(
+    row * entryBytes + 8,
+    true
+  )
   for (let from = 0; from < size; from += pieceBytes) {
-    const piece = Buffer.allocUnsafeSlow(Math.min(pieceBytes, size - from))
-    const text = fetch(strings, row, from + piece.length)
-    piece.set(text.subarray(from))
-    forget(text)
-    yield piece
+    pointer.setBigUint64(0, start + BigInt(from), true)
+    const text = duckdb.get_data_from_pointer(pointer.buffer, 0, Math.min(pieceBytes, size - from))
+    yield Buffer.from(text.buffer as ArrayBuffer, text.byteOffset, text.length)
   }
 }
 
@@ -138,10 +145,7 @@ const runFrom = (
 const fetch = ({ bytes }: Strings, row: number, size: number): Uint8Array =>
   duckdb.get_data_from_pointer(bytes.buffer as ArrayBuffer, bytes.byteOffset + row * entryBytes + 8, size)
 
-/**
- * Gives up a view of DuckDB's memory. The garbage collector takes views for memory that it could gain, and
- * would run twice as often for them.
- */
+/** Gives up a copy of DuckDB's memory before the garbage collector finds it, which would run twice as often. */
 const forget = ({ buffer }: Uint8Array): void => {
   ;(buffer as ArrayBuffer).transfer(0)
 }

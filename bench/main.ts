@@ -22,7 +22,8 @@ const benches: Record<string, () => Promise<{ readonly run: Bench }>> = {
   growth: () => import("./growth.ts"),
   peers: () => import("./peers.ts"),
   ceiling: () => import("./ceiling.ts"),
-  duckdb: () => import("./duckdb.ts")
+  duckdb: () => import("./duckdb.ts"),
+  steps: () => import("./steps.ts")
 }
 
 const usage = `npm run bench -- NAME… [--quick] [--repeats N] [--output FILE]

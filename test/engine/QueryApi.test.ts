@@ -60,6 +60,24 @@ describe("requests", () => {
     ["scalar parameters", '{"version":"v1","query":"q","parameters":5}', "bad_request", "parameters"],
     ["parameters nested too deep", nested(Limits.defaults.maxNesting + 1), "bad_request", "maxNesting"],
     ["parameters nested beyond any stack", nested(200_000), "bad_request", "parameters"],
+    [
+      "more parameters than the limit",
+      `{"version":"v1","query":"q","parameters":[${"1,".repeat(70_000)}1]}`,
+      "bad_request",
+      "maxParameters"
+    ],
+    [
+      "a query longer than the limit",
+      `{"version":"v1","query":"${"é".repeat(140_000)}"}`,
+      "bad_request",
+      "maxQueryLength"
+    ],
+    [
+      "an id that the accept has no room for",
+      `{"version":"v1","query":"q","queryId":"${"i".repeat(1025)}"}`,
+      "bad_request",
+      "queryId"
+    ],
     ["a timeout of zero", '{"version":"v1","query":"q","timeoutMs":0}', "bad_request", "timeoutMs"],
     [
       "a timeout that is no number",

@@ -333,6 +333,13 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
 
   it.live.each<[args: ReadonlyArray<string>, said: string]>([
     [["--threads", "abc"], "dataconn: --threads: expected a whole number of at least 1"],
+    [["--max-columns", "0"], "dataconn: --max-columns: expected a whole number of at least 1"],
+    [
+      ["--max-result-rows", "0"],
+      "dataconn: --max-result-rows: expected a whole number of at least 1, or Infinity"
+    ],
+    [["--max-result-bytes", "0"], "dataconn: --max-result-bytes: expected a size of at least 1 B"],
+    [["--max-row-size", "1 GiB"], "dataconn: --max-row-size: expected a size of at least 1 B and at most"],
     [["--max-connections", "0"], "dataconn: --max-connections: expected a whole number of at least 1"],
     [["--drain-timeout", "soon"], "dataconn: --drain-timeout: expected a duration of zero or more"],
     [["--chunk-size", "big"], "dataconn: --chunk-size: expected a size of at least 1 B"],

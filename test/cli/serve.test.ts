@@ -245,6 +245,23 @@ describe("what is served", () => {
     })
   )
 
+  it.live("are held to the limits of results", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve(["--max-result-rows", "3", "--max-result-bytes", "1 KiB"])
+      const peer = yield* connect(server)
+      for (const [query, limit] of [
+        ["FROM range(4)", "maxResultRows"],
+        ["SELECT repeat('x', 2000)", "maxResultBytes"]
+      ] as const) {
+        yield* peer.request(request(query))
+        const { end } = yield* Response.take(peer)
+        assert.match(end, /^E .*execution_failed/)
+        assert.include(end, limit)
+      }
+      assert.strictEqual(yield* Response.result(peer, request("SELECT 1 AS a")), `[{"a":1}]`)
+    })
+  )
+
   it.live("are CSV, JSON and Parquet files by name with --table, and nothing else of the disk", () =>
     Effect.gen(function* () {
       const folder = yield* Folder.make

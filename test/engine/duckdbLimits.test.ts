@@ -112,6 +112,10 @@ for (const format of formats) {
       ["a list of numbers", "range(n // 20)"],
       ["a list of texts", "[repeat('x', n // 2), repeat('y', n // 2)]"],
       ["a struct with a list", "{'a': {'b': [repeat('x', n)]}}"],
+      ["lists in lists", "[[[range(n // 60)], [range(n // 60)]], [], NULL, [[range(n // 60)]]]"],
+      ["a list of structs in a list", "[[{'a': [repeat('x', n)]}, NULL]]"],
+      ["ten lists and structs", `${"[{'a': ".repeat(10)}repeat('x', n)${"}]".repeat(10)}`],
+      ["an array", "array_value(repeat('x', n // 2), repeat('x', n // 2))"],
       ["a map", "MAP {'k': repeat('x', n)}"],
       ["a union", "union_value(a := repeat('x', n))"]
     ] as const) {
@@ -129,6 +133,16 @@ for (const format of formats) {
         )
       )
     }
+
+    it.effect("may be nested as deep as maxNesting", () =>
+      withEngine({ threads: 1 }, (engine) =>
+        Effect.forEach(
+          ["'x'", "{'a': [{'b': ['x']}]}"],
+          (value) => ask(engine, `SELECT ${"[".repeat(60)}${value}${"]".repeat(60)} AS v`, { format }),
+          { discard: true }
+        )
+      )
+    )
 
     it.effect("is cut nowhere if its rows are long", () =>
       withEngine({ threads: 1 }, (engine) =>

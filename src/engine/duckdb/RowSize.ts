@@ -89,7 +89,20 @@ const sizeOf = (type: DuckDBType, value: string, depth = 0): Size => {
   }
 }
 
+/**
+ * DuckDB plans lambdas within lambdas in time that doubles with each, from some sixteen on. What is nested deeper
+ * than this is measured by its text.
+ */
+const maxLambdas = 6
+
+/**
+ * Lists within a list are flattened, and their brackets not counted: an empty list takes more memory than text.
+ */
 const sizeOfList = (type: DuckDBType, list: string, depth: number): Size => {
+  if (type.typeId === DuckDBTypeId.LIST) {
+    return sizeOfList(type.valueType, `flatten(${list})`, depth)
+  }
+  if (depth >= maxLambdas) return part(`strlen(CAST(${list} AS VARCHAR))`)
   const element = `e${depth}`
   const size = sizeOf(type, element, depth + 1)
   return part(

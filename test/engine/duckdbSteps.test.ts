@@ -143,6 +143,16 @@ describe("a long text", () => {
     })
   )
 
+  it.effect("is mended in steps where it may hold numbers that JSON has no word for", () =>
+    Effect.gen(function* () {
+      const numbers = "list_aggregate(list_transform(range(100000), lambda x: 'NaN'), 'string_agg', ',')"
+      const chunk = yield* firstChunk(`SELECT '[' || ${numbers} || ']\n' AS t, NULL AS weight`)
+      const { found, pauses } = encodedIn(TextStream.encoder(() => true)(chunk))
+      assert.deepStrictEqual(new Set(JSON.parse(Buffer.concat(found).toString())), new Set([null]))
+      assert.isAtLeast(pauses, 3)
+    })
+  )
+
   it.effect("is copied in pieces of at most 512 KiB as text", () =>
     Effect.gen(function* () {
       const { found } = encodedIn(TextStream.encoder(undefined)(yield* firstChunk(sql)))

@@ -52,14 +52,16 @@ function* pieces(
   vector: duckdb.Vector,
   rows: number,
   suspicious: NonFinite.Suspicion | undefined
-): Generator<Uint8Array<ArrayBuffer>, void> {
+): Generator<Uint8Array<ArrayBuffer> | undefined, void> {
   if (rows === 0) return
   const strings = Strings.make(vector, rows)
   for (let from = 0; from < rows; ) {
     let to = from + 1
     let total = Strings.length(strings, from)
     if (total > maxPieceBytes) {
-      yield* long(Strings.cut(strings, from, maxPieceBytes), suspicious !== undefined)
+      const cut = Strings.cut(strings, from, maxPieceBytes)
+      // A word may be cut, so that no piece is above suspicion.
+      yield* suspicious === undefined ? cut : mended(cut)
       from = to
       continue
     }
@@ -69,18 +71,25 @@ function* pieces(
       total += size
     }
     const copied = Strings.copy(strings, everyRow, { from, to, total })
-    yield suspicious?.(copied) ? NonFinite.mend(copied) : copied
+    if (suspicious?.(copied)) yield* mended([copied])
+    else yield copied
     from = to
   }
   Strings.close(strings)
 }
 
-/** A row that is longer than a piece: a word may be cut, so that no piece is above suspicion. */
-function* long(
-  pieces: Iterable<Buffer<ArrayBuffer>>,
-  isSuspicious: boolean
-): Generator<Uint8Array<ArrayBuffer>, void> {
-  if (!isSuspicious) return yield* pieces
+/** Mending looks at every byte; this many take a few milliseconds. */
+const mendBytes = 128 * 1024
+
+/** Whole rows, in pieces, without words that JSON does not have. */
+function* mended(
+  pieces: Iterable<Buffer<ArrayBuffer>>
+): Generator<Uint8Array<ArrayBuffer> | undefined, void> {
   const mender = new NonFinite.Mender()
-  for (const piece of pieces) yield mender.push(piece)
+  for (const piece of pieces) {
+    for (let at = 0; at < piece.length; at += mendBytes) {
+      yield mender.push(piece.subarray(at, at + mendBytes))
+      yield
+    }
+  }
 }

@@ -11,6 +11,7 @@ import type { Encoded } from "./ResultStream.ts"
 import type { Steps } from "./Steps.ts"
 import type { ResultColumn } from "./TextSql.ts"
 import * as Validity from "./Validity.ts"
+import { Source } from "./VectorSource.ts"
 
 /** The end-of-stream mark: a continuation mark and a length of zero. */
 export const endOfStream = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0)
@@ -55,11 +56,7 @@ export const encoder = (
       vectors.map((vector, index) => ({ name: names[index] as string, type: typeOfVector(vector) }))
     )
     return {
-      pieces: pieces(
-        writer,
-        { sources: vectors.map((vector) => new ArrowVectors.Source(vector, size)), sizes },
-        head
-      ),
+      pieces: pieces(writer, { sources: vectors.map((vector) => new Source(vector, size)), sizes }, head),
       rows,
       isLast,
       isTooLarge,
@@ -78,7 +75,7 @@ const sizesOf = (vector: duckdb.Vector, rows: number): BigInt64Array => {
 
 /** The vectors of one chunk, and the sizes of the rows that are the result's. */
 interface Columns {
-  readonly sources: ReadonlyArray<ArrowVectors.Source>
+  readonly sources: ReadonlyArray<Source>
   readonly sizes: BigInt64Array
 }
 

@@ -134,6 +134,7 @@ const engine = (config: ServeConfig.ServeConfig) =>
       const DuckDbEngine = yield* Effect.promise(() => import("../engine/duckdb/DuckDbEngine.ts"))
       const { allowExternalAccess, database, memoryLimit, readWrite, tables, threads } = config
       return DuckDbEngine.layer({
+        ...config,
         database,
         tables,
         readWrite,

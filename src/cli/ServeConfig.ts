@@ -9,6 +9,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
+import * as Limits from "../engine/Limits.ts"
 import * as Log from "../server/Log.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
 import * as Setting from "../server/Setting.ts"
@@ -22,6 +23,30 @@ export const settings = {
   ),
   memoryLimit: Setting.text("size", "80 % of memory", "DuckDB's `memory_limit`, such as `2GB`."),
   threads: Setting.optionalCount(1, "one a core", "DuckDB's `threads`."),
+  maxQueryLength: Setting.bytes("256 KiB", 1, "Longest query."),
+  maxParameters: Setting.count(
+    Limits.defaults.maxParameters,
+    1,
+    "Values in a request's parameters, those in lists and objects and the names of members counted. The event loop spends about a microsecond on each."
+  ),
+  maxNesting: Setting.count(
+    Limits.defaults.maxNesting,
+    1,
+    "Levels of lists and objects in parameters, and of nested types in a column."
+  ),
+  maxColumns: Setting.count(
+    Limits.defaults.maxColumns,
+    1,
+    "Columns of a result, the fields of nested types counted."
+  ),
+  maxResultRows: Setting.limit("Rows of a result. A longer one ends with an error."),
+  maxResultBytes: Setting.bytesLimit("Encoded bytes of a result. A larger one ends with an error."),
+  maxRowSize: Setting.bytes(
+    "256 MiB",
+    1,
+    "Largest row of a result, as text without escapes. A result with a larger one ends with an error.",
+    Limits.largestRow
+  ),
   logFormat: Setting.choice(Log.formats, "text", "Log lines for people, or one JSON object a line."),
   logBodyLength: Setting.bytes("200 B", 0, "How much of a request or response body a log line shows.")
 } as const

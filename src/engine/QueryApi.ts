@@ -17,6 +17,9 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
+import * as ErrorMessage from "./ErrorMessage.ts"
+import * as JsonBounds from "./JsonBounds.ts"
+import * as Limits from "./Limits.ts"
 import { type AcceptedQuery, QueryEngine, QueryFailed, QueryRejected } from "./QueryEngine.ts"
 
 /** The result formats of the API, as media types. */
@@ -33,14 +36,16 @@ export type Format = typeof Format.Type
 export const defaultFormat: Format = "application/json"
 
 /** Positional parameters as a list, named ones as an object. */
-export const Parameters = Schema.Union([Schema.Array(Schema.Json), Schema.Record(Schema.String, Schema.Json)])
-export type Parameters = typeof Parameters.Type
+export type Parameters = ReadonlyArray<Schema.Json> | Schema.JsonObject
 
-/**
- * How many levels of lists and objects the parameters of a request may have, the outermost counted. Engines
- * take them apart by recursion and make types of them, which for thousands of levels takes minutes.
- */
-export const maxParameterDepth = 64
+/** The parts come from a parser of JSON; looking at each again would take a microsecond for each. */
+export const Parameters = Schema.declare<Parameters>(
+  (value): value is Parameters => typeof value === "object" && value !== null,
+  { expected: "a list or an object" }
+)
+
+/** Longest `queryId` in UTF-16 units; the accept repeats it. */
+const maxQueryIdLength = 1024
 
 /**
  * The body of a request (`R`).
@@ -53,7 +58,7 @@ export class QueryRequest extends Schema.Class<QueryRequest>("QueryRequest")({
   parameters: Schema.optional(Parameters),
   format: Schema.optional(Format),
   timeoutMs: Schema.optional(Schema.Finite.check(Schema.isGreaterThan(0))),
-  queryId: Schema.optional(Schema.String),
+  queryId: Schema.optional(Schema.String.check(Schema.isMaxLength(maxQueryIdLength))),
   traceparent: Schema.optional(Schema.String)
 }) {}
 
@@ -106,7 +111,7 @@ const retryableCodes: ReadonlySet<ErrorCode> = new Set(["overloaded", "shutting_
 
 /**
  * A {@link QueryError} with the `retryable` that PROTOCOL.md §3 gives its code. An empty message becomes the
- * code, since an error always says something.
+ * code, since an error always says something; one longer than {@link ErrorMessage.maxBytes} is cut.
  */
 export const queryError = (
   code: ErrorCode,
@@ -115,7 +120,7 @@ export const queryError = (
 ): QueryError =>
   new QueryError({
     code,
-    message: message === "" ? code : message,
+    message: message === "" ? code : ErrorMessage.bounded(message),
     retryable: retryableCodes.has(code),
     ...(details?.position === undefined ? {} : { position: details.position }),
     ...(details?.retryAfterMs === undefined ? {} : { retryAfterMs: details.retryAfterMs })
@@ -152,12 +157,17 @@ export interface QueryResult {
  * takes too long is accepted, without columns, and fails at its first chunk.
  *
  * A request with a `traceparent` runs in a span `dataconn.query` below it, which ends with the query.
+ *
+ * A request beyond one of `limits` is rejected as `bad_request` before it is parsed. Throws a `RangeError` that
+ * names the limit whose value cannot be one.
  */
 export const makeEngine = (options: {
   readonly formats: ReadonlyArray<Format>
+  readonly limits?: Limits.Options | undefined
   readonly run: (request: ResolvedRequest) => Effect.Effect<QueryResult, QueryError, Scope.Scope>
 }): QueryEngine["Service"] => {
   const formats = new Set(options.formats)
+  const limits = Limits.make(options.limits)
 
   const answer = (request: ResolvedRequest): Effect.Effect<QueryResult, QueryError, Scope.Scope> =>
     request.timeout === undefined
@@ -170,7 +180,7 @@ export const makeEngine = (options: {
   return QueryEngine.of({
     init: Effect.fnUntraced(
       function* (payload): Effect.fn.Return<AcceptedQuery, QueryError, Scope.Scope> {
-        const request = yield* Effect.fromResult(decodeRequest(payload, formats))
+        const request = yield* Effect.fromResult(decodeRequest(payload, formats, limits))
         const resolved = yield* resolve(request)
         const result = yield* traced(answer(resolved), request)
         return {
@@ -252,8 +262,11 @@ const decodeQueryRequest = Schema.decodeUnknownResult(QueryRequest)
 
 const decodeRequest = (
   payload: Uint8Array,
-  formats: ReadonlySet<Format>
+  formats: ReadonlySet<Format>,
+  limits: Limits.RequestLimits
 ): Result.Result<QueryRequest, QueryError> => {
+  const excess = exceeded(payload, limits)
+  if (excess !== undefined) return bad("bad_request", excess)
   const json = parseJson(payload)
   if (Result.isFailure(json)) return bad("bad_request", `The request is ${json.failure}`)
   const body = json.success
@@ -268,17 +281,30 @@ const decodeRequest = (
     const supported = Array.from(formats).join(", ")
     return bad("unsupported_format", `format: "${body.format}" is not supported; use one of ${supported}`)
   }
-  if ("parameters" in body && isDeeper(body.parameters, maxParameterDepth)) {
-    return bad("bad_request", `parameters: more than ${maxParameterDepth} levels of lists and objects`)
+  if ("query" in body && typeof body.query === "string" && isLonger(body.query, limits.maxQueryLength)) {
+    return bad("bad_request", `query: longer than ${limits.maxQueryLength} bytes (maxQueryLength)`)
   }
   return Result.mapError(decodeQueryRequest(body), (error) => queryError("bad_request", describe(error)))
 }
 
-/** Whether a value has more levels of lists and objects than this. Looks no deeper than that. */
-const isDeeper = (value: unknown, levels: number): boolean =>
-  typeof value === "object" &&
-  value !== null &&
-  (levels === 0 || Object.values(value).some((item) => isDeeper(item, levels - 1)))
+/** The fields of a request beside its parameters have values and names too. */
+const ownValues = 256
+
+const exceeded = (payload: Uint8Array, limits: Limits.RequestLimits): string | undefined => {
+  const { maxNesting, maxParameters } = limits
+  const bounds = { levels: maxNesting + 1, values: maxParameters + ownValues }
+  switch (JsonBounds.exceeded(payload, bounds)) {
+    case "levels":
+      return `parameters: more than ${maxNesting} levels of lists and objects (maxNesting)`
+    case "values":
+      return `parameters: more than ${maxParameters} values and names of members (maxParameters)`
+    case undefined:
+      return undefined
+  }
+}
+
+const isLonger = (text: string, bytes: number): boolean =>
+  text.length > bytes || Buffer.byteLength(text) > bytes
 
 const bad = (code: ErrorCode, message: string): Result.Result<never, QueryError> =>
   Result.fail(queryError(code, message))
@@ -286,11 +312,11 @@ const bad = (code: ErrorCode, message: string): Result.Result<never, QueryError>
 const encodeAccepted = (accepted: QueryAccepted): Uint8Array =>
   encodeJson({ format: accepted.format, queryId: accepted.queryId, columns: accepted.columns })
 
-/** Encodes a {@link QueryError} as the body of a reject or error message. */
+/** Encodes a {@link QueryError} as the body of a reject or error message; a long message is cut. */
 export const encodeError = (error: QueryError): Uint8Array =>
   encodeJson({
     code: error.code,
-    message: error.message,
+    message: ErrorMessage.bounded(error.message),
     retryable: error.retryable,
     position: error.position,
     retryAfterMs: error.retryAfterMs

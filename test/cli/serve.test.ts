@@ -245,6 +245,23 @@ describe("what is served", () => {
     })
   )
 
+  it.live("are held to the limits of results", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve(["--max-result-rows", "3", "--max-result-bytes", "1 KiB"])
+      const peer = yield* connect(server)
+      for (const [query, limit] of [
+        ["FROM range(4)", "maxResultRows"],
+        ["SELECT repeat('x', 2000)", "maxResultBytes"]
+      ] as const) {
+        yield* peer.request(request(query))
+        const { end } = yield* Response.take(peer)
+        assert.match(end, /^E .*execution_failed/)
+        assert.include(end, limit)
+      }
+      assert.strictEqual(yield* Response.result(peer, request("SELECT 1 AS a")), `[{"a":1}]`)
+    })
+  )
+
   it.live("are CSV, JSON and Parquet files by name with --table, and nothing else of the disk", () =>
     Effect.gen(function* () {
       const folder = yield* Folder.make
@@ -333,6 +350,13 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
 
   it.live.each<[args: ReadonlyArray<string>, said: string]>([
     [["--threads", "abc"], "dataconn: --threads: expected a whole number of at least 1"],
+    [["--max-columns", "0"], "dataconn: --max-columns: expected a whole number of at least 1"],
+    [
+      ["--max-result-rows", "0"],
+      "dataconn: --max-result-rows: expected a whole number of at least 1, or Infinity"
+    ],
+    [["--max-result-bytes", "0"], "dataconn: --max-result-bytes: expected a size of at least 1 B"],
+    [["--max-row-size", "1 GiB"], "dataconn: --max-row-size: expected a size of at least 1 B and at most"],
     [["--max-connections", "0"], "dataconn: --max-connections: expected a whole number of at least 1"],
     [["--drain-timeout", "soon"], "dataconn: --drain-timeout: expected a duration of zero or more"],
     [["--chunk-size", "big"], "dataconn: --chunk-size: expected a size of at least 1 B"],

@@ -17,6 +17,23 @@ describe("NonFinite.mend", () => {
   }
 })
 
+describe("NonFinite.Mender", () => {
+  it("does the same to a text in pieces, wherever they are cut", () => {
+    const text =
+      String.raw`{"a":-Infinity,"s":"NaN \" -inf \\","n":[-1.5e-7,nan,true,-2,null],"t":Infinity,"f":false}` +
+      "\n"
+    const whole = NonFinite.mend(Buffer.from(text)).toString()
+    assert.deepStrictEqual(JSON.parse(whole).n, [-1.5e-7, null, true, -2, null])
+    for (let size = 1; size <= text.length; size++) {
+      const mender = new NonFinite.Mender()
+      let mended = ""
+      for (let at = 0; at < text.length; at += size)
+        mended += mender.push(Buffer.from(text.slice(at, at + size)))
+      assert.strictEqual(mended, whole, `pieces of ${size}`)
+    }
+  })
+})
+
 describe("NonFinite.suspicion", () => {
   it("is only had where a type can hold such a number", () => {
     assert.isUndefined(NonFinite.suspicion(["INTEGER", "VARCHAR[]", "DECIMAL(9,2)"]))

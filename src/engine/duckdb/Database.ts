@@ -7,13 +7,14 @@ import { join, resolve } from "node:path"
 import { DuckDBInstance, type DuckDBMaterializedResult } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type * as Limits from "../Limits.ts"
 import { DuckDbError, fromCause } from "./Failure.ts"
 import * as Sample from "./Sample.ts"
 import * as Sentinel from "./Sentinel.ts"
 import * as Sql from "./Sql.ts"
 
 /** What the engine serves and what it permits. Everything is optional; the default is an empty database. */
-export interface DuckDbOptions {
+export interface DuckDbOptions extends Limits.Options {
   /** A DuckDB database file. In memory when absent. Opened read-only unless `readWrite` is set. */
   readonly database?: string | undefined
   /**

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Limits from "../Limits.ts"
 import * as QueryApi from "../QueryApi.ts"
 import { QueryEngine } from "../QueryEngine.ts"
 import * as Database from "./Database.ts"
@@ -21,7 +22,8 @@ import * as Types from "./Types.ts"
 const run = (
   instance: DuckDBInstance,
   staging: Staging.Staging,
-  permissions: Statement.Permissions
+  permissions: Statement.Permissions,
+  limits: Limits.Limits
 ): ((
   request: QueryApi.ResolvedRequest
 ) => Effect.Effect<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope>) =>
@@ -30,13 +32,23 @@ const run = (
       Session.open(instance, { readOnly: !permissions.readWrite }),
       (failure) => Failure.toReject(failure, request.query)
     )
-    const statement = yield* Statement.prepare(session, request.query, request.parameters, permissions)
+    const statement = yield* Statement.prepare(
+      session,
+      request.query,
+      request.parameters,
+      permissions,
+      limits
+    )
     return {
       columns: statement.columns?.map(({ name, type }) => ({ name, type: Types.name(type) })),
       chunks: statement.wrappable
-        ? ResultFormat.encode(request.format, { session, source: statement, bound: statement.bound }, staging)
+        ? ResultFormat.encode(
+            request.format,
+            { session, source: statement, bound: statement.bound, limits },
+            staging
+          )
         : Stream.unwrap(
-            Effect.map(Staging.runWhole(staging, session, statement), (rows) =>
+            Effect.map(Staging.runWhole(staging, session, statement, limits), (rows) =>
               ResultFormat.encode(request.format, rows, staging)
             )
           )
@@ -47,16 +59,32 @@ const run = (
 export const make = Effect.fnUntraced(function* (
   options: Database.DuckDbOptions
 ): Effect.fn.Return<QueryEngine["Service"], Failure.DuckDbError, Scope.Scope> {
+  const limits = yield* limitsOf(options)
   const instance = yield* Database.open(options)
   const staging = yield* Staging.open
   return QueryApi.makeEngine({
     formats: QueryApi.Format.literals,
-    run: run(instance, staging, {
-      readWrite: options.readWrite === true,
-      allowExternalAccess: options.allowExternalAccess === true
-    })
+    limits,
+    run: run(
+      instance,
+      staging,
+      {
+        readWrite: options.readWrite === true,
+        allowExternalAccess: options.allowExternalAccess === true
+      },
+      limits
+    )
   })
 })
+
+const limitsOf = (options: Limits.Options): Effect.Effect<Limits.Limits, Failure.DuckDbError> =>
+  Effect.try({
+    try: () => Limits.make(options),
+    catch: (cause) => {
+      const message = cause instanceof Error ? cause.message : String(cause)
+      return new Failure.DuckDbError({ setting: message.split(" ")[0] ?? "", message, cause })
+    }
+  })
 
 /**
  * A {@link QueryEngine} on a DuckDB in this process.
@@ -66,6 +94,9 @@ export const make = Effect.fnUntraced(function* (
  * Answers the v1 query API in all its formats, with positional and named parameters. By default it only
  * reads, and only what `options` name. A query that cannot be prepared is rejected; one that fails later ends
  * with an error, never as a whole result. Interruption stops DuckDB within milliseconds and waits for it.
+ *
+ * No request holds the event loop for long, and no result outgrows the memory: see `Limits`. A request beyond one
+ * of them is rejected, a result beyond one ends with an error that names it.
  *
  * A database, file or limit that cannot be had fails the layer with a {@link Failure.DuckDbError} that names
  * the setting.

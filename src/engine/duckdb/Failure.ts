@@ -23,26 +23,43 @@ export interface Failure {
   readonly offset: number | undefined
 }
 
+/**
+ * Characters of an error that are read. A longer one quotes a value of the query, and a client is told no more
+ * than its beginning.
+ */
+const maxText = 64 * 1024
+
 /** Reads DuckDB's error. Some calls put a plain prefix before the JSON, and some errors are plain text. */
 export const fromCause = (cause: unknown): Failure => {
-  const text = cause instanceof Error ? cause.message : String(cause)
+  const whole = cause instanceof Error ? cause.message : String(cause)
+  const text = whole.slice(0, maxText)
   const start = text.indexOf("{")
-  if (start !== -1) {
+  const body = start === -1 ? undefined : parse(text.slice(start), whole.length > maxText)
+  if (!isErrorBody(body)) return { type: "", message: text, offset: undefined }
+  const position = Number(body.position ?? Number.NaN)
+  return {
+    type: body.exception_type,
+    message: body.exception_message,
+    offset: Number.isInteger(position) ? position : undefined
+  }
+}
+
+/** Where a string of JSON was cut, an escape may have been; the longest is of six characters. */
+const longestEscape = 6
+
+/** Parses JSON, or what is left of an object that was cut within a string; `undefined` if it is neither. */
+const parse = (json: string, isCut: boolean): unknown => {
+  const candidates = isCut
+    ? Array.from({ length: longestEscape }, (_, dropped) => `${json.slice(0, json.length - dropped)}"}`)
+    : [json]
+  for (const candidate of candidates) {
     try {
-      const body: unknown = JSON.parse(text.slice(start))
-      if (isErrorBody(body)) {
-        const position = Number(body.position ?? Number.NaN)
-        return {
-          type: body.exception_type,
-          message: body.exception_message,
-          offset: Number.isInteger(position) ? position : undefined
-        }
-      }
+      return JSON.parse(candidate)
     } catch {
-      // Not the JSON form after all: the text itself is the message.
+      // Not the JSON form after all, or not cut here.
     }
   }
-  return { type: "", message: text, offset: undefined }
+  return undefined
 }
 
 const isErrorBody = (
@@ -86,4 +103,11 @@ const isReadOnlyViolation = (failure: Failure): boolean => /read-only mode/i.tes
 
 /** The 1-based character: the parser's offsets count characters, all others bytes of UTF-8. */
 const position = (type: string, query: string, offset: number): number =>
-  type === "Parser" ? offset + 1 : Array.from(Buffer.from(query).toString("utf8", 0, offset)).length + 1
+  type === "Parser" ? offset + 1 : charactersIn(Buffer.from(query), offset) + 1
+
+/** Every byte of UTF-8 begins a character unless it begins with the bits 10. */
+const charactersIn = (utf8: Uint8Array, bytes: number): number => {
+  let count = 0
+  for (let at = 0; at < bytes && at < utf8.length; at++) if (((utf8[at] as number) & 0xc0) !== 0x80) count++
+  return count
+}

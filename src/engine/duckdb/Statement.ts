@@ -2,9 +2,10 @@
  * From the text of a request to a statement that may run: one statement, of a kind that is allowed, with its
  * columns and its parameters.
  */
-import { type DuckDBPreparedStatement, type DuckDBType, DuckDBTypeId, StatementType } from "@duckdb/node-api"
+import { type DuckDBPreparedStatement, StatementType } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import { type Parameters as JsonParameters, type QueryError, queryError } from "../QueryApi.ts"
+import * as Columns from "./Columns.ts"
 import * as Failure from "./Failure.ts"
 import * as Lexer from "./Lexer.ts"
 import * as Parameters from "./Parameters.ts"
@@ -48,18 +49,20 @@ export const prepare = Effect.fnUntraced(function* (
   session: Session,
   query: string,
   parameters: JsonParameters,
-  permissions: Permissions
+  permissions: Permissions,
+  limits: Columns.Limits
 ): Effect.fn.Return<Statement, QueryError> {
   const prepared = yield* prepareOnly(session, query)
   const sql = Lexer.trimEnd(query)
   yield* allow(session, prepared.statementType, sql, permissions)
-  const bound = yield* Effect.fromResult(Parameters.match(prepared, parameters))
-  const columns = hasUnknown(prepared) ? undefined : columnsOf(prepared)
+  const bound = yield* Parameters.match(prepared, parameters)
   const wrapped =
-    prepared.statementType === StatementType.SELECT ? yield* columnsOfWrapped(session, sql, bound) : undefined
+    prepared.statementType === StatementType.SELECT
+      ? yield* columnsOfWrapped(session, sql, bound, limits)
+      : undefined
   // Other columns would mean that the text was cut where it should not have been.
-  return wrapped === undefined || (columns !== undefined && columns.length !== wrapped.length)
-    ? { wrappable: false, sql: query, bound, columns }
+  return wrapped === undefined || (Columns.areKnown(prepared) && prepared.columnCount !== wrapped.length)
+    ? { wrappable: false, sql: query, bound, columns: yield* Columns.ofPrepared(prepared, limits) }
     : { wrappable: true, sql, bound, columns: wrapped }
 })
 
@@ -172,42 +175,28 @@ const notAllowed = (type: StatementType, permissions: Permissions): QueryError =
   return queryError("not_allowed", `${name} statements are not allowed${why}`)
 }
 
-/** Of a prepared statement or a result. */
-export const columnsOf = (prepared: {
-  readonly columnCount: number
-  readonly columnName: (index: number) => string
-  readonly columnType: (index: number) => DuckDBType
-}): ReadonlyArray<ResultColumn> =>
-  Array.from({ length: prepared.columnCount }, (_, index) => ({
-    name: prepared.columnName(index),
-    type: prepared.columnType(index)
-  }))
-
-/** The columns of the statement in a `FROM` clause, or `undefined` where it cannot stand in one. */
+/**
+ * The columns of the statement in a `FROM` clause, or `undefined` where it cannot stand in one. They are those of
+ * a result: types that depend on parameters are only known of one. With LIMIT 0 the optimiser leaves nothing to
+ * run.
+ */
 const columnsOfWrapped = Effect.fnUntraced(function* (
   session: Session,
   sql: string,
-  bound: ReadonlyArray<Parameters.Bound>
+  bound: ReadonlyArray<Parameters.Bound>,
+  limits: Columns.Limits
 ): Effect.fn.Return<ReadonlyArray<ResultColumn> | undefined, QueryError> {
   const prepared = yield* Effect.option(
     session.call((connection) => connection.prepare(`SELECT * FROM (\n${sql}\n) LIMIT 0`))
   )
   if (prepared._tag === "None") return undefined
   const statement = prepared.value
-  if (bound.length === 0 || !hasUnknown(statement)) return columnsOf(statement)
-  // Types that depend on parameters are only known once values are bound, and DuckDB tells them only of a
-  // result; with LIMIT 0 the optimiser leaves nothing to run.
   const result = yield* Effect.mapError(
-    session.call(() => {
-      Parameters.bind(statement, bound)
+    session.call(async () => {
+      await Parameters.bind(statement, bound)
       return statement.stream()
     }),
     (failure) => Failure.toReject({ ...failure, offset: undefined }, sql)
   )
-  return columnsOf(result)
+  return yield* Columns.ofResult(result, limits)
 })
-
-const hasUnknown = (prepared: DuckDBPreparedStatement): boolean =>
-  Array.from({ length: prepared.columnCount }, (_, index) => prepared.columnTypeId(index)).includes(
-    DuckDBTypeId.INVALID
-  )

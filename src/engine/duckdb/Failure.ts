@@ -87,3 +87,20 @@ const isReadOnlyViolation = (failure: Failure): boolean => /read-only mode/i.tes
 /** The 1-based character: the parser's offsets count characters, all others bytes of UTF-8. */
 const position = (type: string, query: string, offset: number): number =>
   type === "Parser" ? offset + 1 : Array.from(Buffer.from(query).toString("utf8", 0, offset)).length + 1
+
+/** Texts of the server that no client is to see, and what stands in their place. */
+export type Hidden = ReadonlyArray<readonly [text: string, replacement: string]>
+
+/** Replaces what is to be hidden, longer texts first. */
+export const hide = (hidden: Hidden, text: string): string =>
+  hidden
+    .toSorted(([a], [b]) => b.length - a.length)
+    .reduce((shown, [path, replacement]) => shown.replaceAll(path, replacement), text)
+
+/** An error without the paths of the server. */
+export const conceal = (hidden: Hidden, error: QueryError): QueryError =>
+  queryError(error.code, hide(hidden, error.message), error)
+
+/** Something broke that should not have: the query ends, and nothing else does. */
+export const ofDefect = (defect: unknown): QueryError =>
+  queryError("internal", `The query could not be answered: ${fromCause(defect).message}`)

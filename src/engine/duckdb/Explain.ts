@@ -30,9 +30,13 @@ export const columns: ReadonlyArray<ResultColumn> = ["explain_key", "explain_val
 const blank = String.raw`(?:\s|--[^\n\r]*[\n\r]|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/)`
 const option = String.raw`(?:analy[sz]e(?:\s+true)?|format\s+'?\w+'?)`
 const pattern = new RegExp(
-  `^(?:${blank}|\\ufeff)*explain(?:${blank}+(analy[sz]e)(?!\\w)|${blank}*\\(\\s*(${option}(?:\\s*,\\s*${option})*)\\s*\\))?(?!\\w)`,
+  `^(?:${blank}|\\ufeff)*explain(?:${blank}+(analy[sz]e)(?!\\w)|${blank}*\\(\\s*(${option}(?:\\s*,\\s*${option})*)\\s*\\)|(?!\\w))`,
   "i"
 )
+
+/** Whether a statement that was found begins with more options of `EXPLAIN`. */
+export const hasOptions = (statement: string): boolean =>
+  /^\s*\(\s*(analy[sz]e|format|verbose|codegen|costs|buffers|timing)\b/i.test(statement)
 
 /** `undefined` where the text begins otherwise, or with options that are not known here. */
 export const split = (sql: string): Explain | undefined => {

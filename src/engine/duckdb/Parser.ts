@@ -39,6 +39,13 @@ export interface Parser {
 /** As many connections are kept for the next texts. */
 const maxIdle = 4
 
+/** As many texts are remembered, because clients ask the same again, if they are no longer than this. */
+const maxRecent = 256
+const maxRecentLength = 2048
+
+/** As many different functions, or tables, may one text name. DuckDB itself has 900 functions. */
+const maxNames = 1000
+
 const tree = (parameter: string): string =>
   `json_serialize_sql(${parameter}::VARCHAR, skip_null := true, skip_empty := true, skip_default := true)`
 
@@ -47,7 +54,9 @@ const parseSql = `
   SELECT
     s->>'$.error', len(s->'$.statements[*]'),
     ${["function_name", "function.function_name", "table_name", "schema_name"]
-      .map((key) => `list_distinct(list_transform(s->>'$..${key}', lambda name: lower(name)))`)
+      .map(
+        (key) => `list_distinct(list_transform(s->>'$..${key}', lambda name: lower(name)))[:${maxNames + 1}]`
+      )
       .join(", ")}
   FROM (SELECT ${tree("$1")} AS s)`
 
@@ -70,12 +79,19 @@ export const open: Effect.Effect<Parser, Failure.DuckDbError, Scope.Scope> = Eff
     }),
     (workers) => Effect.promise(() => workers.close())
   )
+  const recent = new Recent()
   return {
     parse: (sql) =>
-      Effect.map(
-        workers.ask(({ parse }) => parse, [sql]),
-        queriesOf
-      ),
+      Effect.suspend(() => {
+        const known = recent.get(sql)
+        if (known !== undefined) return Effect.succeed(known)
+        return workers
+          .ask(({ parse }) => parse, [sql])
+          .pipe(
+            Effect.flatMap(queriesOf),
+            Effect.tap((queries) => Effect.sync(() => recent.set(sql, queries)))
+          )
+      }),
     sameTree: (first, second) =>
       Effect.map(
         workers.ask(({ sameTree }) => sameTree, [first, second]),
@@ -160,11 +176,35 @@ class Workers {
   }
 }
 
-const queriesOf = (row: ReadonlyArray<DuckDBValue>): Queries | undefined => {
+const queriesOf = (row: ReadonlyArray<DuckDBValue>): Effect.Effect<Queries | undefined, Failure.Failure> => {
   const [error, statements, ...lists] = row
-  if (error === "true") return undefined
-  const [functions = [], tableFunctions = [], tables = [], schemas = []] = lists.map(
-    (list) => (list as DuckDBListValue).items as ReadonlyArray<string>
-  )
-  return { statements: Number(statements), functions, tableFunctions, tables, schemas }
+  if (error === "true") return Effect.undefined
+  const names = lists.map((list) => (list as DuckDBListValue).items as ReadonlyArray<string>)
+  const [functions = [], tableFunctions = [], tables = [], schemas = []] = names
+  return names.some(({ length }) => length > maxNames)
+    ? Effect.fail({
+        type: "",
+        message: `The query names more than ${maxNames} different functions or tables`,
+        offset: undefined
+      })
+    : Effect.succeed({ statements: Number(statements), functions, tableFunctions, tables, schemas })
+}
+
+/** The answers that were asked for last. */
+class Recent {
+  private readonly answers = new Map<string, Queries>()
+
+  get(sql: string): Queries | undefined {
+    const answer = this.answers.get(sql)
+    if (answer !== undefined) this.set(sql, answer)
+    return answer
+  }
+
+  set(sql: string, answer: Queries | undefined): void {
+    if (answer === undefined || sql.length > maxRecentLength) return
+    this.answers.delete(sql)
+    this.answers.set(sql, answer)
+    const oldest = this.answers.keys().next()
+    if (this.answers.size > maxRecent && oldest.done !== true) this.answers.delete(oldest.value)
+  }
 }

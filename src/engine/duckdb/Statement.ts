@@ -60,6 +60,9 @@ export const prepare = Effect.fnUntraced(function* (
   const { prepared, isQuery } = yield* judge(guard, session, query)
   const bound = yield* Effect.fromResult(Parameters.match(prepared, parameters))
   const columns = known(typesOf(prepared))
+  if (!isQuery && columns === undefined && bound.length === 0) {
+    return yield* queryError("invalid_query", "A column has a type that cannot be sent; cast it to VARCHAR")
+  }
   const wrapped = isQuery ? yield* wrap(guard, session, query, bound) : undefined
   // Other columns would mean that the text says something else in parentheses.
   return wrapped === undefined || (columns !== undefined && columns.length !== wrapped.columns.length)
@@ -77,6 +80,12 @@ const prepareExplain = Effect.fnUntraced(function* (
   if (explain.analyze && !Explain.formats.has(explain.format)) {
     const formats = Array.from(Explain.formats).join(" and ")
     return yield* queryError("not_allowed", `EXPLAIN ANALYZE has the formats ${formats}`)
+  }
+  if (Explain.hasOptions(explain.statement)) {
+    return yield* queryError(
+      "not_allowed",
+      "EXPLAIN has only the options ANALYZE and FORMAT, such as FORMAT json"
+    )
   }
   const { prepared } = yield* Effect.mapError(judge(guard, session, explain.statement), (error) =>
     error.position === undefined
@@ -158,18 +167,33 @@ const judgeOther = Effect.fnUntraced(function* (
   session: Session,
   sql: string
 ): Effect.fn.Return<Judged, QueryError> {
+  const { builtIn, permissions } = guard
   const isPragma = Pragma.isAllowed(sql)
-  if (!isPragma) {
-    const { builtIn, permissions } = guard
-    const refused = Judgement.ofWords(Words.of(sql), builtIn, permissions, Sentinel.database)
-    if (refused !== undefined) return yield* refused
-  }
+  const words = Words.of(sql)
+  const refused = isPragma ? undefined : Judgement.ofWords(words, builtIn, permissions, Sentinel.database)
+  if (refused !== undefined) return yield* refused
   const prepared = yield* prepareOne(session, sql)
   const type = prepared.statementType
-  // A PRAGMA that DuckDB has made a SELECT of, or a SELECT that its parser does not put into words.
-  const allowed = type === StatementType.SELECT ? isPragma : isAllowed(type, guard.permissions)
-  if (!allowed) return yield* notAllowed(type, guard.permissions)
+  if (type === StatementType.SELECT) {
+    return isPragma
+      ? { prepared, isQuery: false }
+      : yield* queryError(
+          "not_allowed",
+          "The query is a PRAGMA that is not for clients, or one that cannot be judged"
+        )
+  }
+  if (!isAllowed(type, permissions)) return yield* notAllowed(type, permissions)
   if (type === StatementType.CREATE) yield* refuseSecret(session, sql)
+  if (type === StatementType.CALL) {
+    // CHECKPOINT is of this kind too, and calls its function without a parenthesis.
+    const called = Judgement.ofWords(
+      { all: words.all, called: words.all },
+      builtIn,
+      permissions,
+      Sentinel.database
+    )
+    if (called !== undefined) return yield* called
+  }
   return { prepared, isQuery: false }
 })
 

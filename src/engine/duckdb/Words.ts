@@ -7,38 +7,25 @@
  * parenthesis. So a forbidden function is always found, and at worst a text in a literal is found too.
  */
 
-const pieces = /[A-Za-z0-9_]+|[\s\u0080-\uffff]+|[\s\S]/g
-
 /** The words of a text in small letters, and those of them that a parenthesis or a comment follows. */
 export interface Words {
   readonly all: ReadonlySet<string>
   readonly called: ReadonlySet<string>
 }
 
+const word = /[A-Za-z0-9_]+/g
+
+/** Every character beyond ASCII counts as a blank here, as some of them do for DuckDB. */
+const opening = /["\s\u0080-\uffff]*(?:\(|--|\/\*)/y
+
 export const of = (sql: string): Words => {
   const all = new Set<string>()
   const called = new Set<string>()
-  let last = ""
-  let before = ""
-  for (const [piece] of sql.matchAll(pieces)) {
-    if (/^\w/.test(piece)) {
-      last = piece.toLowerCase()
-      all.add(last)
-    } else {
-      const halfComment = before === "-" || before === "/"
-      if (comments.has(before + piece) || (piece === "(" && !halfComment)) called.add(last)
-      else if (!halfComment && isBetween(piece)) {
-        before = piece
-        continue
-      }
-      last = ""
-    }
-    before = piece
+  for (const match of sql.matchAll(word)) {
+    const name = match[0].toLowerCase()
+    all.add(name)
+    opening.lastIndex = match.index + name.length
+    if (opening.test(sql)) called.add(name)
   }
   return { all, called }
 }
-
-const comments: ReadonlySet<string> = new Set(["--", "/*"])
-
-/** What may stand between a name and its parenthesis, or begins a comment there. */
-const isBetween = (piece: string): boolean => /^["\-/\s\u0080-\uffff]/.test(piece)

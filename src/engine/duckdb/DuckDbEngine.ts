@@ -59,7 +59,7 @@ const run =
   (
     request: QueryApi.ResolvedRequest
   ): Effect.Effect<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> => {
-    const conceal = (error: QueryApi.QueryError) => Failure.conceal(parts.guard.hidden, error)
+    const conceal = (error: QueryApi.QueryError) => Failure.conceal(parts.guard.hidden, request.query, error)
     return answer(parts, request).pipe(
       Effect.catchDefect((defect) => Effect.fail(Failure.ofDefect(defect))),
       Effect.map((result) => ({

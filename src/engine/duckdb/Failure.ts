@@ -97,9 +97,19 @@ export const hide = (hidden: Hidden, text: string): string =>
     .toSorted(([a], [b]) => b.length - a.length)
     .reduce((shown, [path, replacement]) => shown.replaceAll(path, replacement), text)
 
-/** An error without the paths of the server. */
-export const conceal = (hidden: Hidden, error: QueryError): QueryError =>
-  queryError(error.code, hide(hidden, error.message), error)
+/** A path from the root, as it stands in a message: quoted, or after a blank. */
+const path = /(?<=^|[\s"'([<])(?:\/[^\s"'()[\]<>:,;/]+){2,}\/?/g
+
+/**
+ * An error without the paths of the server. Those that nobody listed (files of a view in a served database,
+ * directories of DuckDB's own) are known by their form; a path that the client itself wrote stays.
+ */
+export const conceal = (hidden: Hidden, query: string, error: QueryError): QueryError =>
+  queryError(
+    error.code,
+    hide(hidden, error.message).replace(path, (found) => (query.includes(found) ? found : "<path>")),
+    error
+  )
 
 /** Something broke that should not have: the query ends, and nothing else does. */
 export const ofDefect = (defect: unknown): QueryError =>

@@ -30,8 +30,11 @@ export interface Queries {
 
 /** See {@link open}. */
 export interface Parser {
-  /** What the text says, or `undefined` where it is no `SELECT`, or none that can be parsed. */
-  readonly parse: (sql: string) => Effect.Effect<Queries | undefined, Failure.Failure>
+  /**
+   * What the text says: `"other"` where there is no tree of it, as of statements that write, and `"broken"`
+   * where it is no SQL.
+   */
+  readonly parse: (sql: string) => Effect.Effect<Queries | "other" | "broken", Failure.Failure>
   /** Whether two texts say the same, places in the text included: one may only go on for longer. */
   readonly sameTree: (first: string, second: string) => Effect.Effect<boolean, Failure.Failure>
 }
@@ -52,7 +55,7 @@ const tree = (parameter: string): string =>
 /** DuckDB searches the tree, which may be tens of megabytes for one megabyte of SQL. */
 const parseSql = `
   SELECT
-    s->>'$.error', len(s->'$.statements[*]'),
+    s->>'$.error_type', len(s->'$.statements[*]'),
     ${["function_name", "function.function_name", "table_name", "schema_name"]
       .map(
         (key) => `list_distinct(list_transform(s->>'$..${key}', lambda name: lower(name)))[:${maxNames + 1}]`
@@ -176,9 +179,11 @@ class Workers {
   }
 }
 
-const queriesOf = (row: ReadonlyArray<DuckDBValue>): Effect.Effect<Queries | undefined, Failure.Failure> => {
+const queriesOf = (
+  row: ReadonlyArray<DuckDBValue>
+): Effect.Effect<Queries | "other" | "broken", Failure.Failure> => {
   const [error, statements, ...lists] = row
-  if (error === "true") return Effect.undefined
+  if (error !== null) return Effect.succeed(error === "parser" ? "broken" : "other")
   const names = lists.map((list) => (list as DuckDBListValue).items as ReadonlyArray<string>)
   const [functions = [], tableFunctions = [], tables = [], schemas = []] = names
   return names.some(({ length }) => length > maxNames)
@@ -200,8 +205,8 @@ class Recent {
     return answer
   }
 
-  set(sql: string, answer: Queries | undefined): void {
-    if (answer === undefined || sql.length > maxRecentLength) return
+  set(sql: string, answer: Queries | "other" | "broken"): void {
+    if (typeof answer === "string" || sql.length > maxRecentLength) return
     this.answers.delete(sql)
     this.answers.set(sql, answer)
     const oldest = this.answers.keys().next()

@@ -4,7 +4,13 @@
  *
  * DuckDB's own parser says what the text is (`Parser`), before DuckDB binds any of it: binding runs functions.
  */
-import { type DuckDBPreparedStatement, type DuckDBType, StatementType, VARCHAR } from "@duckdb/node-api"
+import {
+  type DuckDBExtractedStatements,
+  type DuckDBPreparedStatement,
+  type DuckDBType,
+  StatementType,
+  VARCHAR
+} from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import { type Parameters as JsonParameters, type QueryError, queryError } from "../QueryApi.ts"
 import * as Explain from "./Explain.ts"
@@ -115,7 +121,9 @@ const judge = Effect.fnUntraced(function* (
   sql: string
 ): Effect.fn.Return<Judged, QueryError> {
   const queries = yield* Effect.mapError(guard.parser.parse(sql), (failure) => Failure.toReject(failure, sql))
-  if (queries === undefined) return yield* judgeOther(guard, session, sql)
+  // DuckDB says where the mistake is.
+  if (queries === "broken") yield* extractOne(session, sql)
+  if (typeof queries === "string") return yield* judgeOther(guard, session, sql)
   if (queries.statements !== 1) return yield* notOne(queries.statements, sql)
   yield* judgeNames(guard, session, queries)
   const prepared = yield* Effect.mapError(
@@ -172,7 +180,11 @@ const judgeOther = Effect.fnUntraced(function* (
   const words = Words.of(sql)
   const refused = isPragma ? undefined : Judgement.ofWords(words, builtIn, permissions, Sentinel.database)
   if (refused !== undefined) return yield* refused
-  const prepared = yield* prepareOne(session, sql)
+  const extracted = yield* extractOne(session, sql)
+  const prepared = yield* Effect.mapError(
+    session.call(() => extracted.prepare(0)),
+    (failure) => Failure.toReject(failure, sql)
+  )
   const type = prepared.statementType
   if (type === StatementType.SELECT) {
     return isPragma
@@ -197,20 +209,15 @@ const judgeOther = Effect.fnUntraced(function* (
   return { prepared, isQuery: false }
 })
 
-const prepareOne = Effect.fnUntraced(function* (
+const extractOne = Effect.fnUntraced(function* (
   session: Session,
   sql: string
-): Effect.fn.Return<DuckDBPreparedStatement, QueryError> {
-  const rejected = (failure: Failure.Failure) => Failure.toReject(failure, sql)
+): Effect.fn.Return<DuckDBExtractedStatements, QueryError> {
   const extracted = yield* Effect.mapError(
     session.call((connection) => connection.extractStatements(sql)),
-    rejected
+    (failure) => Failure.toReject(failure, sql)
   )
-  if (extracted.count !== 1) return yield* notOne(extracted.count, sql)
-  return yield* Effect.mapError(
-    session.call(() => extracted.prepare(0)),
-    rejected
-  )
+  return extracted.count === 1 ? extracted : yield* notOne(extracted.count, sql)
 })
 
 /** Secrets are of the kind CREATE, but belong to the whole instance. Only the plan tells them apart. */

@@ -30,7 +30,7 @@ export const columns: ReadonlyArray<ResultColumn> = ["explain_key", "explain_val
 const blank = String.raw`(?:\s|--[^\n\r]*[\n\r]|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/)`
 const option = String.raw`(?:analy[sz]e(?:\s+true)?|format\s+'?\w+'?)`
 const pattern = new RegExp(
-  `^(?:${blank}|\\ufeff)*explain(?:${blank}+(analy[sz]e)(?!\\w)|${blank}*\\(\\s*(${option}(?:\\s*,\\s*${option})*)\\s*\\)|(?!\\w))`,
+  `^${blank}*explain(?:${blank}+(analy[sz]e)(?!\\w)|${blank}*\\(\\s*(${option}(?:\\s*,\\s*${option})*)\\s*\\)|(?!\\w))`,
   "i"
 )
 

@@ -127,3 +127,44 @@ describe("a statement", () => {
     )
   )
 })
+
+/** Queries whose operators, keywords and brackets are all calls of functions to DuckDB's parser. */
+const ordinary = [
+  "SELECT current_date, current_user, today(), extract(year FROM ts), position('a' IN symbol) FROM trades LIMIT 1",
+  "SELECT grouping(symbol), count(*) FROM trades GROUP BY CUBE(symbol) LIMIT 1",
+  "SELECT row_number() OVER (), lag(price, 1, 0) OVER w, first_value(price IGNORE NULLS) OVER w FROM trades WINDOW w AS (PARTITION BY symbol ORDER BY ts) LIMIT 1",
+  "SELECT unnest([1, 2]), generate_subscripts([5], 1)",
+  "SELECT [x * 2 FOR x IN [1, 2] IF x > 1], list_reduce([1, 2], lambda a, b: a + b), [1, 2][1:1], 5 // 2, 2 ^ 3, 5!",
+  "SELECT 'a' SIMILAR TO 'a', 'a' GLOB 'a', 'x' ILIKE 'X', 'x' !~ 'y', 'a' ^@ 'a', 'x' NOT LIKE 'y' ESCAPE '$'",
+  "SELECT @(-1), ~1, 1 & 1, 1 | 2, 1 << 1, xor(1, 2), -(1), 2 ** 2, 7 % 2, 'a' || 'b', [1] && [1], [1] @> [1]",
+  "SELECT '{\"a\":1}'::JSON->'a', '{\"a\":1}'::JSON->>'$.a', ts AT TIME ZONE 'UTC' FROM trades LIMIT 1",
+  "SELECT (1, 2) = (1, 2), 1 IS DISTINCT FROM 2, coalesce(NULL, 1), nullif(1, 1), ifnull(NULL, 2), try(1 / 0)",
+  "SELECT mode() WITHIN GROUP (ORDER BY size), quantile_cont(size, 0.5), string_agg(side, ',') FILTER (size < 2) FROM trades",
+  "FROM trades ASOF JOIN quotes USING (symbol, ts) LIMIT 1",
+  "FROM trades POSITIONAL JOIN quotes LIMIT 1",
+  "SELECT max(COLUMNS('s.*')) FROM trades",
+  "SELECT COLUMNS(lambda c: c LIKE 'p%') FROM trades LIMIT 1",
+  "FROM trades USING SAMPLE 5 ROWS",
+  "FROM (PIVOT trades ON side IN ('buy') USING count(*) GROUP BY symbol)",
+  "UNPIVOT (SELECT 1 AS a, 2 AS b) ON a, b",
+  "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 3) FROM t",
+  "SELECT now() - INTERVAL (1) YEAR, to_days(1), epoch_ms(0), strftime(ts, '%Y'), uuid(), random(), version() FROM trades LIMIT 1",
+  "SELECT struct_pack(a := 1), MAP {'a': 1}['a'], union_value(a := 1).a, regexp_replace('a', 'a', 'b', 'g'), trim(BOTH 'a' FROM 'aba')",
+  "SELECT side.upper().lower(), substring('abc' FROM 1 FOR 2), format('{}', 1), printf('%d', 1) FROM trades LIMIT 1",
+  "FROM json_each('[1]')",
+  "FROM range(3) WITH ORDINALITY",
+  "TABLE trades LIMIT 1",
+  "VALUES (1), (2)"
+]
+
+describe("ordinary SQL", () => {
+  it.effect("is answered", () =>
+    withEngine({ sample: true }, (engine) =>
+      Effect.forEach(
+        ordinary,
+        (query) => Effect.map(rows(engine, query), (found) => assert.notDeepEqual(found, [], query)),
+        { discard: true }
+      )
+    )
+  )
+})

@@ -19,7 +19,8 @@ import {
   DuckDBTypeId,
   DuckDBUnionLogicalType,
   DuckDBUnionType,
-  SQLNULL
+  SQLNULL,
+  VARCHAR
 } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import type { ResultLimits } from "../Limits.ts"
@@ -37,22 +38,42 @@ export type Limits = Pick<ResultLimits, "maxColumns" | "maxNesting">
  */
 export const maxDescriptionBytes = 1020 * 1024
 
+/** A column whose type is `undefined` where DuckDB's interface has no name for it, as for TYPE. */
+export interface Column {
+  readonly name: string
+  readonly type: DuckDBType | undefined
+}
+
+export const isNamed = (column: Column): column is ResultColumn => column.type !== undefined
+
 /**
  * Reads the columns of a result.
  *
  * Fails with `invalid_query` and the name of the limit if there are more columns than `maxColumns`, if a type is
  * nested deeper than `maxNesting`, or if names and types are longer than {@link maxDescriptionBytes}.
  */
+export const ofAnyResult = (
+  result: DuckDBResult,
+  limits: Limits
+): Effect.Effect<ReadonlyArray<Column>, QueryError> => {
+  const reader = new Reader(limits)
+  return reader.read(result.columnCount, {
+    name: (index) => result.columnName(index),
+    type: (index) => reader.type(result.columnLogicalType(index), 0)
+  })
+}
+
+/** As {@link ofAnyResult}; fails with `invalid_query` too if a type has no name. */
 export const ofResult = (
   result: DuckDBResult,
   limits: Limits
-): Effect.Effect<ReadonlyArray<ResultColumn>, QueryError> => {
-  const reader = new Reader(limits)
-  return reader.read(result.columnCount, (index) => ({
-    name: result.columnName(index),
-    type: reader.type(result.columnLogicalType(index), 0)
-  }))
-}
+): Effect.Effect<ReadonlyArray<ResultColumn>, QueryError> =>
+  Effect.flatMap(ofAnyResult(result, limits), allNamed)
+
+const allNamed = (columns: ReadonlyArray<Column>): Effect.Effect<ReadonlyArray<ResultColumn>, QueryError> =>
+  columns.every(isNamed)
+    ? Effect.succeed(columns)
+    : Effect.fail(queryError("invalid_query", "A column has a type that cannot be sent; cast it to VARCHAR"))
 
 /**
  * As {@link ofResult}, of a statement that has not run; `undefined` where types depend on parameters. DuckDB
@@ -63,18 +84,38 @@ export const ofPrepared = (
   limits: Limits
 ): Effect.Effect<ReadonlyArray<ResultColumn> | undefined, QueryError> =>
   areKnown(prepared)
-    ? new Reader(limits).read(prepared.columnCount, (index) => ({
-        name: prepared.columnName(index),
-        type: prepared.columnType(index)
-      }))
+    ? Effect.flatMap(
+        new Reader(limits).read(prepared.columnCount, {
+          name: (index) => prepared.columnName(index),
+          type: (index) => prepared.columnType(index)
+        }),
+        allNamed
+      )
     : Effect.undefined
 
-/** Whether a statement's columns are known. One of an unknown type stands for all of them otherwise. */
+/** Whether a statement's columns are known. One of an unknown type may stand for all of them otherwise. */
 export const areKnown = (prepared: DuckDBPreparedStatement): boolean =>
-  prepared.columnCount === 0 || prepared.columnTypeId(0) !== DuckDBTypeId.INVALID
+  prepared.parameterCount === 0 ||
+  prepared.columnCount === 0 ||
+  prepared.columnTypeId(0) !== DuckDBTypeId.INVALID
 
 /** Columns that are read in one step. */
 const stepColumns = 64
+
+/** What a statement or result tells of each of its columns. */
+interface Described {
+  readonly name: (index: number) => string
+  readonly type: (index: number) => DuckDBType
+}
+
+/** The bindings throw for types that they have no name for, at any depth. */
+const typeOrNone = (read: () => DuckDBType): DuckDBType | undefined => {
+  try {
+    return read()
+  } catch {
+    return undefined
+  }
+}
 
 /** Reads columns until one of the limits is exceeded. */
 class Reader {
@@ -87,26 +128,21 @@ class Reader {
     this.limits = limits
   }
 
-  read(
-    count: number,
-    column: (index: number) => ResultColumn
-  ): Effect.Effect<ReadonlyArray<ResultColumn>, QueryError> {
-    return Effect.flatMap(Steps.run(this.columns(count, column)), (columns) =>
+  read(count: number, columns: Described): Effect.Effect<ReadonlyArray<Column>, QueryError> {
+    return Effect.flatMap(Steps.run(this.columns(count, columns)), (columns) =>
       this.excess === undefined
         ? Effect.succeed(columns)
         : Effect.fail(queryError("invalid_query", this.excess))
     )
   }
 
-  private *columns(
-    count: number,
-    column: (index: number) => ResultColumn
-  ): Steps.Steps<ReadonlyArray<ResultColumn>> {
-    const columns: Array<ResultColumn> = []
+  private *columns(count: number, described: Described): Steps.Steps<ReadonlyArray<Column>> {
+    const columns: Array<Column> = []
     this.count(count)
     for (let index = 0; index < count && this.excess === undefined; index++) {
-      const { name, type } = column(index)
-      if (this.excess === undefined) this.describe({ name, type: Types.name(type) })
+      const name = described.name(index)
+      const type = typeOrNone(() => described.type(index))
+      if (this.excess === undefined) this.describe({ name, type: Types.name(type ?? VARCHAR) })
       columns.push({ name, type })
       if (index % stepColumns === stepColumns - 1) yield
     }

@@ -2,6 +2,8 @@
  * The embedded engine: answers the v1 query API from a DuckDB database in this process.
  */
 
+import { homedir } from "node:os"
+import { resolve } from "node:path"
 import type { DuckDBInstance } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -12,48 +14,65 @@ import * as QueryApi from "../QueryApi.ts"
 import { QueryEngine } from "../QueryEngine.ts"
 import * as Database from "./Database.ts"
 import * as Failure from "./Failure.ts"
+import * as Guard from "./Guard.ts"
+import * as Plan from "./Plan.ts"
 import * as ResultFormat from "./ResultFormat.ts"
+import type * as ResultStream from "./ResultStream.ts"
 import * as Session from "./Session.ts"
 import * as Staging from "./Staging.ts"
 import * as Statement from "./Statement.ts"
 import * as Types from "./Types.ts"
 
+/** What answers requests. */
+interface Parts {
+  readonly instance: DuckDBInstance
+  readonly staging: Staging.Staging
+  readonly guard: Guard.Guard
+  readonly limits: Limits.Limits
+}
+
 /** Runs one request in its own session, which closes with the request's scope. */
-const run = (
-  instance: DuckDBInstance,
-  staging: Staging.Staging,
-  permissions: Statement.Permissions,
-  limits: Limits.Limits
-): ((
+const answer = Effect.fnUntraced(function* (
+  { instance, staging, guard, limits }: Parts,
   request: QueryApi.ResolvedRequest
-) => Effect.Effect<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope>) =>
-  Effect.fnUntraced(function* (request) {
-    const session = yield* Effect.mapError(
-      Session.open(instance, { readOnly: !permissions.readWrite }),
-      (failure) => Failure.toReject(failure, request.query)
+): Effect.fn.Return<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> {
+  const session = yield* Effect.mapError(
+    Session.open(instance, { readOnly: !guard.permissions.readWrite }),
+    (failure) => Failure.toReject(failure, request.query)
+  )
+  const statement = yield* Statement.prepare({ guard, limits, session }, request.query, request.parameters)
+  const encode = (rows: ResultStream.Rows) => ResultFormat.encode(request.format, rows, staging)
+  const whole = (statement: Statement.Whole) =>
+    statement.explains
+      ? Plan.run(guard.hidden, session, statement, limits)
+      : Staging.runWhole(staging, session, statement, limits)
+  return {
+    columns: statement.columns?.map(({ name, type }) => ({ name, type: Types.name(type) })),
+    chunks: statement.wrappable
+      ? encode({ session, source: statement, bound: statement.bound, limits })
+      : Stream.unwrap(Effect.map(whole(statement), encode))
+  }
+})
+
+/** Answers every request: what breaks is an error of this query, and no error shows a path of the server. */
+const run =
+  (parts: Parts) =>
+  (
+    request: QueryApi.ResolvedRequest
+  ): Effect.Effect<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> => {
+    const conceal = (error: QueryApi.QueryError) => Failure.conceal(parts.guard.hidden, request.query, error)
+    return answer(parts, request).pipe(
+      Effect.catchDefect((defect) => Effect.fail(Failure.ofDefect(defect))),
+      Effect.map((result) => ({
+        ...result,
+        chunks: result.chunks.pipe(
+          Stream.catchDefect((defect) => Stream.fail(Failure.ofDefect(defect))),
+          Stream.mapError(conceal)
+        )
+      })),
+      Effect.mapError(conceal)
     )
-    const statement = yield* Statement.prepare(
-      session,
-      request.query,
-      request.parameters,
-      permissions,
-      limits
-    )
-    return {
-      columns: statement.columns?.map(({ name, type }) => ({ name, type: Types.name(type) })),
-      chunks: statement.wrappable
-        ? ResultFormat.encode(
-            request.format,
-            { session, source: statement, bound: statement.bound, limits },
-            staging
-          )
-        : Stream.unwrap(
-            Effect.map(Staging.runWhole(staging, session, statement, limits), (rows) =>
-              ResultFormat.encode(request.format, rows, staging)
-            )
-          )
-    }
-  })
+  }
 
 /** As {@link layer}, as an effect. */
 export const make = Effect.fnUntraced(function* (
@@ -62,18 +81,19 @@ export const make = Effect.fnUntraced(function* (
   const limits = yield* limitsOf(options)
   const instance = yield* Database.open(options)
   const staging = yield* Staging.open
+  const permissions = {
+    readWrite: options.readWrite === true,
+    allowExternalAccess: options.allowExternalAccess === true
+  }
+  const guard = yield* Guard.open(instance, permissions, [
+    ...Object.entries(options.tables ?? {}).map(([name, file]) => [resolve(file), name] as const),
+    [staging.directory, "<directory>"],
+    [homedir(), "~"]
+  ])
   return QueryApi.makeEngine({
     formats: QueryApi.Format.literals,
     limits,
-    run: run(
-      instance,
-      staging,
-      {
-        readWrite: options.readWrite === true,
-        allowExternalAccess: options.allowExternalAccess === true
-      },
-      limits
-    )
+    run: run({ instance, staging, guard, limits })
   })
 })
 

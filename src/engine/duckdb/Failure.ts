@@ -111,3 +111,30 @@ const charactersIn = (utf8: Uint8Array, bytes: number): number => {
   for (let at = 0; at < bytes && at < utf8.length; at++) if (((utf8[at] as number) & 0xc0) !== 0x80) count++
   return count
 }
+
+/** Texts of the server that no client is to see, and what stands in their place. */
+export type Hidden = ReadonlyArray<readonly [text: string, replacement: string]>
+
+/** Replaces what is to be hidden, longer texts first. */
+export const hide = (hidden: Hidden, text: string): string =>
+  hidden
+    .toSorted(([a], [b]) => b.length - a.length)
+    .reduce((shown, [path, replacement]) => shown.replaceAll(path, replacement), text)
+
+/** A path from the root, as it stands in a message: quoted, or after a blank. */
+const path = /(?<=^|[\s"'([<])(?:\/[^\s"'()[\]<>:,;/]+){2,}\/?/g
+
+/**
+ * An error without the paths of the server. Those that nobody listed (files of a view in a served database,
+ * directories of DuckDB's own) are known by their form; a path that the client itself wrote stays.
+ */
+export const conceal = (hidden: Hidden, query: string, error: QueryError): QueryError =>
+  queryError(
+    error.code,
+    hide(hidden, error.message).replace(path, (found) => (query.includes(found) ? found : "<path>")),
+    error
+  )
+
+/** Something broke that should not have: the query ends, and nothing else does. */
+export const ofDefect = (defect: unknown): QueryError =>
+  queryError("internal", `The query could not be answered: ${fromCause(defect).message}`)

@@ -2,7 +2,6 @@
  * The embedded engine: answers the v1 query API from a DuckDB database in this process.
  */
 
-import type { DuckDBInstance } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
@@ -19,7 +18,7 @@ import * as Types from "./Types.ts"
 
 /** Runs one request in its own session, which closes with the request's scope. */
 const run = (
-  instance: DuckDBInstance,
+  database: Database.Database,
   staging: Staging.Staging,
   permissions: Statement.Permissions
 ): ((
@@ -27,7 +26,7 @@ const run = (
 ) => Effect.Effect<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope>) =>
   Effect.fnUntraced(function* (request) {
     const session = yield* Effect.mapError(
-      Session.open(instance, { readOnly: !permissions.readWrite }),
+      Session.open(database.instance, { ...database.session, readOnly: !permissions.readWrite }),
       (failure) => Failure.toReject(failure, request.query)
     )
     const statement = yield* Statement.prepare(session, request.query, request.parameters, permissions)
@@ -48,11 +47,11 @@ const run = (
 export const make = Effect.fnUntraced(function* (
   options: Database.DuckDbOptions
 ): Effect.fn.Return<QueryEngine["Service"], Failure.DuckDbError, Scope.Scope> {
-  const instance = yield* Database.open(options)
-  const staging = yield* Staging.open
+  const database = yield* Database.open(options)
+  const staging = yield* Staging.open(options)
   return QueryApi.makeEngine({
     formats: QueryApi.Format.literals,
-    run: run(instance, staging, {
+    run: run(database, staging, {
       readWrite: options.readWrite === true,
       allowExternalAccess: options.allowExternalAccess === true
     })

@@ -18,8 +18,8 @@ export const table = `${database}.main.sentinel`
 /** Whether a text names that database, be it with escapes. A client that writes to it would break every result. */
 export const mentioned = (sql: string): boolean => /__dataconn|u&"/i.test(sql)
 
-/** Makes the table, before the instance is sealed. */
+/** Makes the table, before the instance is sealed. Lists of databases and tables leave it out. */
 export const statements: ReadonlyArray<string> = [
-  `ATTACH ':memory:' AS ${database} (READ_WRITE)`,
+  `ATTACH ':memory:' AS ${database} (READ_WRITE, HIDDEN)`,
   `CREATE TABLE ${table} AS SELECT true AS last`
 ]

@@ -5,16 +5,18 @@
  * The served instance is sealed and stays so. This one may write files, but it never sees a client's SQL,
  * only the rows that come out of it.
  */
-import { type DuckDBDataChunk, DuckDBInstance } from "@duckdb/node-api"
+import type { DuckDBDataChunk, DuckDBInstance } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { QueryError } from "../QueryApi.ts"
 import * as Database from "./Database.ts"
 import * as Failure from "./Failure.ts"
+import * as Instance from "./Instance.ts"
 import * as Parameters from "./Parameters.ts"
 import type { Rows } from "./ResultStream.ts"
 import * as Sentinel from "./Sentinel.ts"
 import * as Session from "./Session.ts"
+import * as Spill from "./Spill.ts"
 import * as Sql from "./Sql.ts"
 import { columnsOf, type Whole } from "./Statement.ts"
 import type { ResultColumn, Source } from "./TextSql.ts"
@@ -22,7 +24,7 @@ import * as Types from "./Types.ts"
 
 /** See {@link open}. */
 export interface Staging {
-  readonly instance: DuckDBInstance
+  readonly instance: Instance.Instance
   /** Where files are made, and where tables go that outgrow the memory. Nobody else can read it. */
   readonly directory: string
 }
@@ -30,29 +32,34 @@ export interface Staging {
 /** What does not fit goes to the directory. */
 const memoryLimit = "256MB"
 
-const create = async (directory: string): Promise<DuckDBInstance> => {
-  const instance = await DuckDBInstance.create(":memory:", {
-    errors_as_json: "true",
-    temp_directory: directory,
-    memory_limit: memoryLimit
-  })
+const furnish = async (instance: DuckDBInstance): Promise<void> => {
   const connection = await instance.connect()
   for (const sql of Sentinel.statements) await connection.run(sql)
   connection.disconnectSync()
-  return instance
 }
 
+const openInstance = Effect.fnUntraced(function* (directory: string, maxSpill: number | undefined) {
+  const instance = yield* Database.create(undefined, {
+    ...Database.closed,
+    ...Database.spilling(directory, maxSpill),
+    memory_limit: memoryLimit
+  })
+  yield* Database.attempt("database", () => furnish(instance))
+  return instance
+})
+
 /** Opens an empty instance in memory; it closes with the scope. */
-export const open: Effect.Effect<Staging, Failure.DuckDbError, Scope.Scope> = Effect.gen(function* () {
-  const directory = yield* Database.privateDirectory
-  const instance = yield* Effect.acquireRelease(
-    Effect.tryPromise({
-      try: () => create(directory),
-      catch: (cause) =>
-        new Failure.DuckDbError({ setting: "database", message: Failure.fromCause(cause).message, cause })
-    }),
-    (instance) => Effect.sync(() => instance.closeSync())
-  )
+export const open = Effect.fnUntraced(function* ({
+  maxSpill,
+  spillDirectory
+}: Pick<Database.DuckDbOptions, "spillDirectory" | "maxSpill">): Effect.fn.Return<
+  Staging,
+  Failure.DuckDbError,
+  Scope.Scope
+> {
+  const directory = yield* Spill.make(spillDirectory)
+  // Tables live only as long as the query that fills them, so that nothing is lost with an instance.
+  const instance = yield* Instance.make(openInstance(directory, maxSpill), { whenInvalidated: "reopen" })
   return { instance, directory }
 })
 

@@ -11,6 +11,9 @@ import * as LiveServer from "../support/LiveServer.ts"
 import * as Poll from "../support/Poll.ts"
 import * as Response from "../support/Response.ts"
 
+/** A file that is of no form that can be served. */
+const bin = Dataconn.source[1]
+
 const request = (query: string): string => JSON.stringify({ version: "v1", query })
 
 const silent = request("SELECT sum(a.range * b.range) FROM range(10000000) AS a, range(10000000) AS b")
@@ -339,6 +342,15 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
     [["--log-format", "xml"], `dataconn: --log-format: expected "text" | "json"`],
     [["--listen", "::1"], `dataconn: --listen: "::1" is no address: an IPv6 address stands in brackets`],
     [["--table", "trades"], "dataconn: --table trades: expected NAME=FILE"],
+    [
+      ["--table", "t=a.csv", "--table", "T=b.csv"],
+      "dataconn: --table T=b.csv: t is already a.csv; choose another name"
+    ],
+    [["--database", bin], `dataconn: database: ${bin} is not a DuckDB file`],
+    [["--table", `t=${bin}.db`], `dataconn: tables.t: there is no file ${bin}.db`],
+    [["--spill-directory", "/nowhere"], "dataconn: spillDirectory: no directory could be made in /nowhere: "],
+    [["--max-spill", "much"], "dataconn: --max-spill: expected a size"],
+    [["--landlock", "maybe"], `dataconn: --landlock: expected "auto" | "require" | "off"`],
     [["--table", "a=nowhere.csv"], "dataconn: tables.a: there is no file nowhere.csv"],
     [["--database", "/nonexistent/x.duckdb"], "dataconn: database: "],
     [["--memory-limit", "much"], "dataconn: memoryLimit: "],

@@ -281,6 +281,36 @@ describe("what is served", () => {
   )
 })
 
+describe("a database that DuckDB gives up", () => {
+  const fatal = request("SELECT reservoir_quantile(1.5::DECIMAL(38,37), [])")
+
+  it.live("is opened again where nothing is lost by it", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve()
+      const peer = yield* connect(server)
+      yield* peer.request(fatal)
+      yield* Response.take(peer)
+      assert.deepStrictEqual(yield* rows(server, "SELECT count(*) AS n FROM trades"), [{ n: 100_000 }])
+      yield* server.line(/DuckDB gave the database up; it is opened again/)
+      yield* server.kill("SIGTERM")
+      assert.strictEqual(yield* server.exit, 0)
+    })
+  )
+
+  it.live("ends the server where clients could have changed it in memory", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve(["--read-write"])
+      const peer = yield* connect(server)
+      for (const body of [fatal, request("SELECT 1")]) {
+        yield* peer.request(body)
+        yield* Response.take(peer)
+      }
+      assert.strictEqual(yield* server.exit, 1)
+      assert.include(server.stderr(), "dataconn: the database in memory failed and is lost")
+    })
+  )
+})
+
 describe("the settings", () => {
   it.live("come from flags first, then the environment, then the file", () =>
     Effect.gen(function* () {

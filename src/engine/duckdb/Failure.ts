@@ -60,7 +60,9 @@ const rejectCodes: Readonly<Record<string, ErrorCode>> = {
   Syntax: "syntax_error",
   Catalog: "not_found",
   Permission: "not_allowed",
-  "Out of Memory": "overloaded"
+  "Out of Memory": "overloaded",
+  INTERNAL: "internal",
+  FATAL: "internal"
 }
 
 /** A failure to prepare `query`: nothing was run. */
@@ -74,7 +76,7 @@ export const toReject = (failure: Failure, query: string): QueryError =>
 const failCodes: Readonly<Record<string, ErrorCode>> = {
   "Out of Memory": "out_of_memory",
   INTERNAL: "internal",
-  Fatal: "internal"
+  FATAL: "internal"
 }
 
 /** A failure of a query that had begun to run. */

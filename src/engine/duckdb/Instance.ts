@@ -20,8 +20,10 @@ export interface Instance {
 
 export interface Lease {
   readonly native: DuckDBInstance
-  /** Run when the instance is discarded; whoever adds one takes it out again. */
+  /** Run when the instance is discarded. A session takes its own out when it closes. */
   readonly interrupts: Set<() => void>
+  /** Whether the instance has been given up. */
+  readonly discarded: () => boolean
 }
 
 export interface Options {
@@ -43,13 +45,14 @@ export const make = Effect.fnUntraced(function* (
   const alone = Semaphore.makeUnsafe(1)
   const turn =
     whenInvalidated === "reopenAlone"
-      ? Effect.acquireRelease(alone.take(1), () => alone.release(1))
+      ? Effect.acquireRelease(alone.take(1), () => alone.release(1), { interruptible: true })
       : Effect.void
   let current: Lease | undefined
   const reference = yield* RcRef.make({
     acquire: Effect.map(Effect.andThen(turn, open), (native): Lease => {
-      current = { native, interrupts: new Set() }
-      return current
+      const lease: Lease = { native, interrupts: new Set(), discarded: () => current !== lease }
+      current = lease
+      return lease
     }),
     idleTimeToLive: "Infinity"
   })
@@ -58,11 +61,7 @@ export const make = Effect.fnUntraced(function* (
     lease: Effect.catch(RcRef.get(reference), (error) =>
       Effect.andThen(
         Effect.logError("The database could not be opened again", error),
-        Effect.fail<Failure>({
-          type: "FATAL",
-          message: "The database failed, and could not be opened again",
-          offset: undefined
-        })
+        Effect.fail(fatal("The database failed, and could not be opened again"))
       )
     ),
     discard: Effect.fnUntraced(function* (lease: Lease) {
@@ -77,6 +76,11 @@ export const make = Effect.fnUntraced(function* (
   }
 })
 
+const fatal = (message: string): Failure => ({ type: "FATAL", message, offset: undefined })
+
 /** Whether a failure says that the whole instance has been given up, not only the query. */
 export const isInvalidated = (failure: Failure): boolean =>
   failure.message.includes("database has been invalidated because of a previous fatal error")
+
+/** What a query is told that was interrupted because its instance was given up. */
+export const gaveUp: Failure = fatal("The database failed while the query ran, by the fault of another query")

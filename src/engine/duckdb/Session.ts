@@ -174,9 +174,10 @@ class Native implements Session {
   }
 
   private failed(failure: Failure.Failure): Effect.Effect<never, Failure.Failure> {
-    return Instance.isInvalidated(failure)
-      ? Effect.andThen(this.instance.discard(this.lease), Effect.fail(failure))
-      : Effect.fail(failure)
+    if (Instance.isInvalidated(failure)) {
+      return Effect.andThen(this.instance.discard(this.lease), Effect.fail(failure))
+    }
+    return Effect.fail(this.lease.discarded() ? Instance.gaveUp : failure)
   }
 
   wait<A>(promise: Promise<A>): Effect.Effect<A> {

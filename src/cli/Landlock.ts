@@ -15,8 +15,10 @@ export interface Access {
   readonly privateDirectory: string
   /** Other directories in which files may be made, written and removed. */
   readonly writable: ReadonlyArray<string>
-  /** Directories from which files and empty directories may be removed. */
-  readonly removable: ReadonlyArray<string>
+  /** Directories from which empty directories may be removed. */
+  readonly emptied: ReadonlyArray<string>
+  /** Directories in which Unix sockets are made, moved and removed. */
+  readonly sockets: ReadonlyArray<string>
 }
 
 /**
@@ -57,20 +59,21 @@ const removeDirectory = 1n << 4n
 const removeFile = 1n << 5n
 const makeDirectory = 1n << 7n
 const makeFile = 1n << 8n
+/** Links and moves between directories, which are refused wherever this is not granted. */
+const refer = 1n << 13n
 const truncate = 1n << 14n
 const rights: ReadonlyArray<readonly [version: bigint, rights: bigint]> = [
   // Sockets are not among them: they are made where the server listens.
   [1n, writeFile | removeDirectory | removeFile | makeDirectory | makeFile],
   // Devices, pipes, block devices and symbolic links, which the process never makes.
   [1n, (1n << 6n) | (1n << 10n) | (1n << 11n) | (1n << 12n)],
-  // Moving files between directories.
-  [2n, 1n << 13n],
+  [2n, refer],
   [3n, truncate]
 ]
 
 const connectTcp = 1n << 1n
 
-const restrictThread = ({ privateDirectory, removable, writable }: Access): string | undefined => {
+const restrictThread = ({ emptied, privateDirectory, sockets, writable }: Access): string | undefined => {
   const system = native()
   if (typeof system === "string") return system
   const version = system.landlock(createRuleset, 0n, 0n, 1n)
@@ -87,7 +90,8 @@ const restrictThread = ({ privateDirectory, removable, writable }: Access): stri
   const rules: ReadonlyArray<readonly [path: string, right: bigint]> = [
     [privateDirectory, write | makeDirectory | removeDirectory],
     ...writable.map((path) => [path, write] as const),
-    ...removable.map((path) => [path, removeFile | removeDirectory] as const)
+    ...emptied.map((path) => [path, removeDirectory] as const),
+    ...sockets.map((path) => [path, makeDirectory | removeDirectory | removeFile | refer] as const)
   ]
   const added = rules.every(([path, right]) => addRule(system, ruleset, path, right & handled))
   const done = added && system.noNewPrivileges() && system.landlock(restrictSelf, ruleset, 0n, 0n) === 0n

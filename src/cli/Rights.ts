@@ -41,7 +41,8 @@ export const drop = Effect.fnUntraced(function* (
     privateDirectory,
     // DuckDB makes other files beside the one that it changes.
     writable: config.readWrite && config.database !== undefined ? [dirname(resolve(config.database))] : [],
-    removable: [dirname(privateDirectory), ...config.listen.flatMap(socketDirectory)]
+    emptied: [dirname(privateDirectory)],
+    sockets: config.listen.flatMap(socketDirectory)
   })
   if (problem === undefined) return privateDirectory
   if (config.landlock === "require") return yield* new RightsError({ setting: "landlock", problem })
@@ -112,7 +113,6 @@ const passwordEntry = (name: string): ReadonlyArray<string> | undefined =>
     .map((line) => line.split(":"))
     .find(([entry]) => entry === name)
 
-/** A Unix socket is removed when the server stops. */
 const socketDirectory = (text: string): ReadonlyArray<string> => {
   const address = Address.parse(text)
   return address._tag === "Unix" ? [dirname(resolve(address.path))] : []

@@ -112,7 +112,6 @@ const statements = [
   "IMPORT DATABASE 'left_behind'",
   "COPY (SELECT 1) TO 'left_behind.csv'",
   "COPY FROM DATABASE memory TO memory",
-  "COMMENT ON TABLE trades IS 'left behind'",
   "SELECT setseed(0.5)",
   "SELECT write_log('left behind')",
   "CALL enable_logging(level = 'trace')",

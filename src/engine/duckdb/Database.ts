@@ -129,8 +129,7 @@ const checkDatabaseFile = (
     {
       onFailure: ({ code, message }) =>
         code !== "ENOENT" ? fail(message) : mayBeNew ? Effect.void : fail(`there is no file ${file}`),
-      onSuccess: (found) =>
-        found === magic || (mayBeNew && found === "") ? Effect.void : fail(`${file} is not a DuckDB file`)
+      onSuccess: (found) => (found === magic ? Effect.void : fail(`${file} is not a DuckDB file`))
     }
   )
 }
@@ -160,11 +159,9 @@ export const closed = {
   secret_directory: "none"
 } as const
 
-/** Where an instance puts what outgrows its memory. */
-export const spilling = (directory: string, maxSpill: number = defaultMaxSpill) => ({
-  temp_directory: directory,
-  max_temp_directory_size: `${maxSpill}B`
-})
+/** Limits what an instance may spill. Given to an instance when it is created, the limit is shown and not kept. */
+export const limitSpill = (maxSpill: number = defaultMaxSpill): string =>
+  `SET max_temp_directory_size = '${maxSpill}B'`
 
 /** Creates an instance; it closes with the scope. */
 export const create = (
@@ -189,7 +186,7 @@ export const attempt = <A>(setting: string, thunk: () => Promise<A>): Effect.Eff
 const openInstance = Effect.fnUntraced(function* (options: DuckDbOptions, layout: Layout, temporary: string) {
   const instance = yield* create(layout.main, {
     ...closed,
-    ...spilling(temporary, options.maxSpill),
+    temp_directory: temporary,
     ...(layout.main !== undefined && options.readWrite !== true ? { access_mode: "READ_ONLY" } : {})
   })
   yield* Effect.scoped(furnish(instance, options, layout))
@@ -212,6 +209,7 @@ const furnish = Effect.fnUntraced(function* (
   const run: Run = (setting, sql) => attempt(setting, () => connection.run(sql))
 
   yield* Effect.forEach(Sentinel.statements, (sql) => run("database", sql), { discard: true })
+  yield* run("maxSpill", limitSpill(options.maxSpill))
   // Otherwise a thread that has been idle for half a second gives all its memory back, and the first rows of the
   // next query wait until the system has handed it out again: some 30 ms for a large result.
   yield* run("database", "SET GLOBAL allocator_background_threads = true")

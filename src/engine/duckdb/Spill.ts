@@ -6,7 +6,16 @@
  * Everything here is synchronous: the command makes its directory before it gives up its write rights, and
  * must not start libuv's threads before that (`cli/Landlock`).
  */
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from "node:fs"
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmdirSync,
+  rmSync,
+  statSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
@@ -33,8 +42,15 @@ export const make = (parent: string = tmpdir()): Effect.Effect<string, DuckDbErr
           cause
         })
     }),
-    (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+    (path) => Effect.sync(() => remove(path))
   )
+
+/** The process may be allowed to remove nothing but an empty directory of `parent` (`cli/Landlock`). */
+const remove = (path: string): void => {
+  if (!existsSync(path)) return
+  for (const name of readdirSync(path)) rmSync(join(path, name), { recursive: true, force: true })
+  rmdirSync(path)
+}
 
 /**
  * The directory within `privateDirectory` that DuckDB shall make and spill to.

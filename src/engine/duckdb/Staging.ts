@@ -32,19 +32,19 @@ export interface Staging {
 /** What does not fit goes to the directory. */
 const memoryLimit = "256MB"
 
-const furnish = async (instance: DuckDBInstance): Promise<void> => {
+const furnish = async (instance: DuckDBInstance, maxSpill: number | undefined): Promise<void> => {
   const connection = await instance.connect()
-  for (const sql of Sentinel.statements) await connection.run(sql)
+  for (const sql of [...Sentinel.statements, Database.limitSpill(maxSpill)]) await connection.run(sql)
   connection.disconnectSync()
 }
 
 const openInstance = Effect.fnUntraced(function* (directory: string, maxSpill: number | undefined) {
   const instance = yield* Database.create(undefined, {
     ...Database.closed,
-    ...Database.spilling(directory, maxSpill),
+    temp_directory: directory,
     memory_limit: memoryLimit
   })
-  yield* Database.attempt("database", () => furnish(instance))
+  yield* Database.attempt("database", () => furnish(instance, maxSpill))
   return instance
 })
 

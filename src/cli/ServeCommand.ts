@@ -71,22 +71,24 @@ type Given = {
   readonly config: Option.Option<string>
 }
 
-/** A `--table` that is not NAME=FILE, or a name that another one has. */
-export class TableFlagError extends Schema.TaggedError<TableFlagError>()("TableFlagError", {
+/** A table that is not NAME=FILE, or has a name that another one has. */
+export class TableError extends Schema.TaggedError<TableError>()("TableError", {
+  /** `--table` or the variable. */
+  written: Schema.String,
   text: Schema.String,
   problem: Schema.String
 }) {
   override get message() {
-    return `--table ${this.text}: ${this.problem}`
+    return `${this.written} ${this.text}: ${this.problem}`
   }
 }
 
-const tables = Effect.fnUntraced(function* (given: ReadonlyArray<string>) {
+const tables = Effect.fnUntraced(function* (written: string, given: ReadonlyArray<string>) {
   const files = new Map<string, string>()
   for (const text of given) {
     const at = text.indexOf("=")
     const name = text.slice(0, Math.max(at, 0))
-    const fail = (problem: string) => new TableFlagError({ text, problem })
+    const fail = (problem: string) => new TableError({ written, text, problem })
     if (name === "" || at === text.length - 1) return yield* fail("expected NAME=FILE")
     // DuckDB takes names that differ in case for one.
     const same = Array.from(files.keys()).find((other) => other.toLowerCase() === name.toLowerCase())
@@ -124,8 +126,10 @@ const resolve = Effect.fnUntraced(function* ({ config, listen, table, ...setting
   const given = {
     ...Record.getSomes(settings),
     ...(listen.length > 0 ? { listen } : {}),
-    ...(table.length > 0 ? { tables: yield* tables(table) } : {})
+    ...(table.length > 0 ? { tables: yield* tables("--table", table) } : {})
   }
+  // Of two with one name, Config takes the last and says nothing.
+  yield* tables(constant("tables"), process.env[constant("tables")]?.split(",") ?? [])
   const path = Option.getOrElse(config, () => process.env[constant("config")] || undefined)
   const sources = [flagsGiven(given), environment] as const
   return yield* ServeConfig.load(path === undefined ? sources : [...sources, yield* file(path)])

@@ -222,10 +222,11 @@ describe.runIf(linux)("dataconn serve", () => {
       const { folder } = yield* served()
       const spill = yield* Folder.make
       const socket = join(yield* Folder.make, "socket")
-      const server = yield* Dataconn.serve(
-        ["--landlock", "require", "--spill-directory", spill, "--listen", `unix:${socket}`, ...args],
-        { cwd: folder }
-      )
+      const config = join(yield* Folder.make, "dataconn.json")
+      writeFileSync(config, JSON.stringify({ landlock: "require", spillDirectory: spill }))
+      const server = yield* Dataconn.serve(["--config", config, "--listen", `unix:${socket}`, ...args], {
+        cwd: folder
+      })
       assert.isNotEmpty((yield* ask(server, query)) as ReadonlyArray<unknown>)
       const [own = ""] = readdirSync(spill)
       assert.strictEqual(statSync(join(spill, own)).mode & 0o777, 0o700)

@@ -404,6 +404,15 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
     })
   )
 
+  it.live("a name that two tables have in a variable", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(
+        yield* complaint(listen, { env: { DATACONN_TABLES: "a=a.csv,A=b.csv" } }),
+        "dataconn: DATACONN_TABLES A=b.csv: a is already a.csv; choose another name"
+      )
+    })
+  )
+
   it.live("a variable", () =>
     Effect.gen(function* () {
       assert.strictEqual(

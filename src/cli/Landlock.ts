@@ -29,16 +29,11 @@ export interface Access {
  * A thread has the rights of the one that started it, at that time. So this must come before the first use of
  * libuv's threads, which all asynchronous access to files is. That is checked, by one of them.
  */
-export const restrict = (access: Access): Effect.Effect<string | undefined> =>
-  Effect.flatMap(
-    Effect.sync(() => restrictThread(access)),
-    (problem) =>
-      problem === undefined
-        ? Effect.map(holds(access.privateDirectory), (held) =>
-            held ? undefined : "libuv's threads were started before"
-          )
-        : Effect.succeed(problem)
-  )
+export const restrict = Effect.fnUntraced(function* (access: Access): Effect.fn.Return<string | undefined> {
+  const problem = restrictThread(access)
+  if (problem !== undefined) return problem
+  return (yield* holds(access.privateDirectory)) ? undefined : "libuv's threads were started before"
+})
 
 /** Nobody may make a symbolic link anywhere, so that one is a probe. */
 const holds = (directory: string): Effect.Effect<boolean> =>

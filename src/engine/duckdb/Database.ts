@@ -117,31 +117,32 @@ const attachedName = (path: string): string => {
 const searchPath = ({ name }: Attached): string => `${Sql.identifier(name)}.main,memory.main`
 
 /** DuckDB takes other files for those of an extension, and would fetch that. */
-const checkDatabaseFile = (
+const checkDatabaseFile = Effect.fnUntraced(function* (
   setting: string,
   file: string,
   mayBeNew = false
-): Effect.Effect<void, DuckDbError> => {
-  const fail = (problem: string) =>
-    Effect.fail(new DuckDbError({ setting, message: `${setting}: ${problem}` }))
-  return Effect.matchEffect(
-    Effect.tryPromise({ try: () => magicOf(file), catch: (cause) => cause as NodeJS.ErrnoException }),
-    {
-      onFailure: ({ code, message }) =>
-        code !== "ENOENT" ? fail(message) : mayBeNew ? Effect.void : fail(`there is no file ${file}`),
-      onSuccess: (found) => (found === magic ? Effect.void : fail(`${file} is not a DuckDB file`))
-    }
-  )
-}
+): Effect.fn.Return<void, DuckDbError> {
+  const error = (problem: string) => new DuckDbError({ setting, message: `${setting}: ${problem}` })
+  const found = yield* Effect.tryPromise({
+    try: () => magicOf(file),
+    catch: (cause) => error(String(cause))
+  })
+  if (found === undefined && !mayBeNew) return yield* error(`there is no file ${file}`)
+  if (found !== undefined && found !== magic) return yield* error(`${file} is not a DuckDB file`)
+})
 
 const magic = "DUCK"
 
-/** What stands where a DuckDB file has its magic; `""` for an empty file. */
-const magicOf = async (path: string): Promise<string> => {
-  const file = await openFile(path)
+/** What stands where a DuckDB file has its magic; `undefined` if there is no file. */
+const magicOf = async (path: string): Promise<string | undefined> => {
+  const file = await openFile(path).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === "ENOENT") return undefined
+    throw cause
+  })
+  if (file === undefined) return undefined
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(12), 0, 12, 0)
-    return bytesRead === 0 ? "" : buffer.toString("latin1", 8)
+    return buffer.toString("latin1", 8, bytesRead)
   } finally {
     await file.close()
   }

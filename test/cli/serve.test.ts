@@ -282,14 +282,15 @@ describe("what is served", () => {
 })
 
 describe("a database that DuckDB gives up", () => {
-  const fatal = request("SELECT reservoir_quantile(1.5::DECIMAL(38,37), [])")
+  const preload = new URL("../support/Invalidate.ts", import.meta.url).pathname
+  const program = [process.execPath, "--import", preload, bin] as const
 
   it.live("is opened again where nothing is lost by it", () =>
     Effect.gen(function* () {
-      const server = yield* Dataconn.serve()
-      const peer = yield* connect(server)
-      yield* peer.request(fatal)
-      yield* Response.take(peer)
+      const server = yield* Dataconn.serve([], { program })
+      yield* server.address
+      yield* server.kill("SIGUSR2")
+      yield* server.line(/^invalidated/)
       assert.deepStrictEqual(yield* rows(server, "SELECT count(*) AS n FROM trades"), [{ n: 100_000 }])
       yield* server.line(/DuckDB gave the database up; it is opened again/)
       yield* server.kill("SIGTERM")
@@ -299,12 +300,12 @@ describe("a database that DuckDB gives up", () => {
 
   it.live("ends the server where clients could have changed it in memory", () =>
     Effect.gen(function* () {
-      const server = yield* Dataconn.serve(["--read-write"])
+      const server = yield* Dataconn.serve(["--read-write"], { program })
       const peer = yield* connect(server)
-      for (const body of [fatal, request("SELECT 1")]) {
-        yield* peer.request(body)
-        yield* Response.take(peer)
-      }
+      yield* server.kill("SIGUSR2")
+      yield* server.line(/^invalidated/)
+      yield* peer.request(request("SELECT 1"))
+      yield* Response.take(peer)
       assert.strictEqual(yield* server.exit, 1)
       assert.include(server.stderr(), "dataconn: the database in memory failed and is lost")
     })

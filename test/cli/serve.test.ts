@@ -11,6 +11,9 @@ import * as LiveServer from "../support/LiveServer.ts"
 import * as Poll from "../support/Poll.ts"
 import * as Response from "../support/Response.ts"
 
+/** A file that is of no form that can be served. */
+const bin = Dataconn.source[1]
+
 const request = (query: string): string => JSON.stringify({ version: "v1", query })
 
 const silent = request("SELECT sum(a.range * b.range) FROM range(10000000) AS a, range(10000000) AS b")
@@ -295,6 +298,37 @@ describe("what is served", () => {
   )
 })
 
+describe("a database that DuckDB gives up", () => {
+  const preload = new URL("../support/Invalidate.ts", import.meta.url).pathname
+  const program = [process.execPath, "--import", preload, bin] as const
+
+  it.live("is opened again where nothing is lost by it", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve([], { program })
+      yield* server.address
+      yield* server.kill("SIGUSR2")
+      yield* server.line(/^invalidated/)
+      assert.deepStrictEqual(yield* rows(server, "SELECT count(*) AS n FROM trades"), [{ n: 100_000 }])
+      yield* server.line(/DuckDB gave the database up; it is opened again/)
+      yield* server.kill("SIGTERM")
+      assert.strictEqual(yield* server.exit, 0)
+    })
+  )
+
+  it.live("ends the server where clients could have changed it in memory", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve(["--read-write"], { program })
+      const peer = yield* connect(server)
+      yield* server.kill("SIGUSR2")
+      yield* server.line(/^invalidated/)
+      yield* peer.request(request("SELECT 1"))
+      yield* Response.take(peer)
+      assert.strictEqual(yield* server.exit, 1)
+      assert.include(server.stderr(), "dataconn: the database in memory failed and is lost")
+    })
+  )
+})
+
 describe("the settings", () => {
   it.live("come from flags first, then the environment, then the file", () =>
     Effect.gen(function* () {
@@ -363,6 +397,15 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
     [["--log-format", "xml"], `dataconn: --log-format: expected "text" | "json"`],
     [["--listen", "::1"], `dataconn: --listen: "::1" is no address: an IPv6 address stands in brackets`],
     [["--table", "trades"], "dataconn: --table trades: expected NAME=FILE"],
+    [
+      ["--table", "t=a.csv", "--table", "T=b.csv"],
+      "dataconn: --table T=b.csv: t is already a.csv; choose another name"
+    ],
+    [["--database", bin], `dataconn: database: ${bin} is not a DuckDB file`],
+    [["--table", `t=${bin}.db`], `dataconn: tables.t: there is no file ${bin}.db`],
+    [["--spill-directory", "/nowhere"], "dataconn: spillDirectory: no directory could be made in /nowhere: "],
+    [["--max-spill", "much"], "dataconn: --max-spill: expected a size"],
+    [["--landlock", "maybe"], `dataconn: --landlock: expected "auto" | "require" | "off"`],
     [["--table", "a=nowhere.csv"], "dataconn: tables.a: there is no file nowhere.csv"],
     [["--database", "/nonexistent/x.duckdb"], "dataconn: database: "],
     [["--memory-limit", "much"], "dataconn: memoryLimit: "],
@@ -383,6 +426,15 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
   it.live("an unknown command", () =>
     Effect.gen(function* () {
       assert.include(yield* complaint(["sevre"]), `dataconn: Unknown subcommand "sevre"`)
+    })
+  )
+
+  it.live("a name that two tables have in a variable", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(
+        yield* complaint(listen, { env: { DATACONN_TABLES: "a=a.csv,A=b.csv" } }),
+        "dataconn: DATACONN_TABLES A=b.csv: a is already a.csv; choose another name"
+      )
     })
   )
 

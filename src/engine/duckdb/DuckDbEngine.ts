@@ -4,7 +4,6 @@
 
 import { homedir } from "node:os"
 import { resolve } from "node:path"
-import type { DuckDBInstance } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
@@ -25,7 +24,7 @@ import * as Types from "./Types.ts"
 
 /** What answers requests. */
 interface Parts {
-  readonly instance: DuckDBInstance
+  readonly database: Database.Database
   readonly staging: Staging.Staging
   readonly guard: Guard.Guard
   readonly limits: Limits.Limits
@@ -33,11 +32,11 @@ interface Parts {
 
 /** Runs one request in its own session, which closes with the request's scope. */
 const answer = Effect.fnUntraced(function* (
-  { instance, staging, guard, limits }: Parts,
+  { database, staging, guard, limits }: Parts,
   request: QueryApi.ResolvedRequest
 ): Effect.fn.Return<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> {
   const session = yield* Effect.mapError(
-    Session.open(instance, { readOnly: !guard.permissions.readWrite }),
+    Session.open(database.instance, { ...database.session, readOnly: !guard.permissions.readWrite }),
     (failure) => Failure.toReject(failure, request.query)
   )
   const statement = yield* Statement.prepare({ guard, limits, session }, request.query, request.parameters)
@@ -79,13 +78,13 @@ export const make = Effect.fnUntraced(function* (
   options: Database.DuckDbOptions
 ): Effect.fn.Return<QueryEngine["Service"], Failure.DuckDbError, Scope.Scope> {
   const limits = yield* limitsOf(options)
-  const instance = yield* Database.open(options)
-  const staging = yield* Staging.open
+  const database = yield* Database.open(options)
+  const staging = yield* Staging.open(options)
   const permissions = {
     readWrite: options.readWrite === true,
     allowExternalAccess: options.allowExternalAccess === true
   }
-  const guard = yield* Guard.open(instance, permissions, [
+  const guard = yield* Guard.open(database.instance, permissions, [
     ...Object.entries(options.tables ?? {}).map(([name, file]) => [resolve(file), name] as const),
     [staging.directory, "<directory>"],
     [homedir(), "~"]
@@ -93,7 +92,7 @@ export const make = Effect.fnUntraced(function* (
   return QueryApi.makeEngine({
     formats: QueryApi.Format.literals,
     limits,
-    run: run({ instance, staging, guard, limits })
+    run: run({ database, staging, guard, limits })
   })
 })
 

@@ -77,7 +77,9 @@ const rejectCodes: Readonly<Record<string, ErrorCode>> = {
   Syntax: "syntax_error",
   Catalog: "not_found",
   Permission: "not_allowed",
-  "Out of Memory": "overloaded"
+  "Out of Memory": "overloaded",
+  INTERNAL: "internal",
+  FATAL: "internal"
 }
 
 /** A failure to prepare `query`: nothing was run. */
@@ -91,7 +93,7 @@ export const toReject = (failure: Failure, query: string): QueryError =>
 const failCodes: Readonly<Record<string, ErrorCode>> = {
   "Out of Memory": "out_of_memory",
   INTERNAL: "internal",
-  Fatal: "internal"
+  FATAL: "internal"
 }
 
 /** A failure of a query that had begun to run. */

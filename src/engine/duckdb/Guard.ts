@@ -4,7 +4,9 @@
 import type { DuckDBInstance } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Failure from "./Failure.ts"
+import * as Database from "./Database.ts"
+import type * as Failure from "./Failure.ts"
+import type * as Instance from "./Instance.ts"
 import type { BuiltIn, Permissions } from "./Judgement.ts"
 import * as Parser from "./Parser.ts"
 
@@ -19,16 +21,20 @@ export interface Guard {
 
 /** `hidden` comes before the paths that DuckDB itself knows of. */
 export const open = Effect.fnUntraced(function* (
-  instance: DuckDBInstance,
+  instance: Instance.Instance,
   permissions: Permissions,
   hidden: Failure.Hidden
 ): Effect.fn.Return<Guard, Failure.DuckDbError, Scope.Scope> {
   const parser = yield* Parser.open
-  const catalog = yield* Effect.tryPromise({
-    try: () => readCatalog(instance),
-    catch: (cause) =>
-      new Failure.DuckDbError({ setting: "database", message: Failure.fromCause(cause).message, cause })
-  })
+  const catalog = yield* Effect.scoped(
+    Effect.gen(function* () {
+      const { native } = yield* Effect.mapError(
+        instance.lease,
+        ({ message }) => new Failure.DuckDbError({ setting: "database", message })
+      )
+      return yield* Database.attempt("database", () => readCatalog(native))
+    })
+  )
   const texts = [...hidden, ...catalog.hidden]
   return { parser, permissions, builtIn: catalog.builtIn, hidden: [...texts, ...texts.map(inJson)] }
 })

@@ -5,7 +5,7 @@
  * The served instance is sealed and stays so. This one may write files, but it never sees a client's SQL,
  * only the rows that come out of it.
  */
-import { type DuckDBDataChunk, DuckDBInstance } from "@duckdb/node-api"
+import type { DuckDBDataChunk, DuckDBInstance } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { ResultLimits } from "../Limits.ts"
@@ -13,10 +13,12 @@ import type { QueryError } from "../QueryApi.ts"
 import * as Columns from "./Columns.ts"
 import * as Database from "./Database.ts"
 import * as Failure from "./Failure.ts"
+import * as Instance from "./Instance.ts"
 import * as Parameters from "./Parameters.ts"
 import type { Rows } from "./ResultStream.ts"
 import * as Sentinel from "./Sentinel.ts"
 import * as Session from "./Session.ts"
+import * as Spill from "./Spill.ts"
 import * as Sql from "./Sql.ts"
 import type { Whole } from "./Statement.ts"
 import type { ResultColumn, Source } from "./TextSql.ts"
@@ -24,7 +26,7 @@ import * as Types from "./Types.ts"
 
 /** See {@link open}. */
 export interface Staging {
-  readonly instance: DuckDBInstance
+  readonly instance: Instance.Instance
   /** Where files are made, and where tables go that outgrow the memory. Nobody else can read it. */
   readonly directory: string
 }
@@ -32,29 +34,34 @@ export interface Staging {
 /** What does not fit goes to the directory. */
 const memoryLimit = "256MB"
 
-const create = async (directory: string): Promise<DuckDBInstance> => {
-  const instance = await DuckDBInstance.create(":memory:", {
-    errors_as_json: "true",
+const furnish = async (instance: DuckDBInstance, maxSpill: number | undefined): Promise<void> => {
+  const connection = await instance.connect()
+  for (const sql of [...Sentinel.statements, Database.limitSpill(maxSpill)]) await connection.run(sql)
+  connection.disconnectSync()
+}
+
+const openInstance = Effect.fnUntraced(function* (directory: string, maxSpill: number | undefined) {
+  const instance = yield* Database.create(undefined, {
+    ...Database.closed,
     temp_directory: directory,
     memory_limit: memoryLimit
   })
-  const connection = await instance.connect()
-  for (const sql of Sentinel.statements) await connection.run(sql)
-  connection.disconnectSync()
+  yield* Database.attempt("database", () => furnish(instance, maxSpill))
   return instance
-}
+})
 
 /** Opens an empty instance in memory; it closes with the scope. */
-export const open: Effect.Effect<Staging, Failure.DuckDbError, Scope.Scope> = Effect.gen(function* () {
-  const directory = yield* Database.privateDirectory
-  const instance = yield* Effect.acquireRelease(
-    Effect.tryPromise({
-      try: () => create(directory),
-      catch: (cause) =>
-        new Failure.DuckDbError({ setting: "database", message: Failure.fromCause(cause).message, cause })
-    }),
-    (instance) => Effect.sync(() => instance.closeSync())
-  )
+export const open = Effect.fnUntraced(function* ({
+  maxSpill,
+  spillDirectory
+}: Pick<Database.DuckDbOptions, "spillDirectory" | "maxSpill">): Effect.fn.Return<
+  Staging,
+  Failure.DuckDbError,
+  Scope.Scope
+> {
+  const directory = yield* Spill.make(spillDirectory)
+  // Tables live only as long as the query that fills them, so that nothing is lost with an instance.
+  const instance = yield* Instance.make(openInstance(directory, maxSpill), { whenInvalidated: "reopen" })
   return { instance, directory }
 })
 

@@ -5,36 +5,100 @@ import { assert, describe, it } from "@effect/vitest"
 
 const src = fileURLToPath(new URL("../src", import.meta.url))
 
-/** What each folder may import of the others, after the table in src/README.md. */
-const allowed: Record<string, ReadonlyArray<string>> = {
-  wire: [],
-  engine: [],
-  connection: ["wire", "engine/QueryEngine", "engine/QueryApi"],
-  server: ["wire", "connection", "engine/QueryEngine", "engine/QueryApi"],
-  client: ["wire", "engine/QueryEngine", "engine/QueryApi"],
-  testing: ["wire", "engine", "connection", "server", "client"],
-  cli: ["wire", "engine", "connection", "server", "client"]
+/** The table of src/README.md: each folder, and the folders and modules that it may import. */
+const allowed = [
+  ...readFileSync(join(src, "README.md"), "utf8").matchAll(/^\| `(\w+)\/` \| [^|]* \| ([^|]*) \|$/gm)
+].map(([, folder = "", may = ""]) => ({
+  folder,
+  may: [...may.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name)
+}))
+
+const files = readdirSync(src, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"))
+const textOf = (file: string): string => readFileSync(join(src, file), "utf8")
+
+/** The files that a file imports; those of which it imports but types too, unless it is told otherwise. */
+const importsOf = (file: string, withTypes = true): ReadonlyArray<string> =>
+  [...textOf(file).matchAll(/^(?:import|export)\s(type\s)?[^"]*?from "(\.[^"]+)"|import\("(\.[^"]+)"\)/gm)]
+    .filter(([, type]) => withTypes || type === undefined)
+    .map(([, , path, dynamic]) => relative(src, join(src, dirname(file), path ?? dynamic ?? "")))
+
+const folderOf = (file: string): string => file.split("/")[0] ?? ""
+
+/** A circle in a graph, if there is one. */
+const circleIn = (nodes: ReadonlyArray<string>, next: (node: string) => ReadonlyArray<string>) => {
+  const done = new Set<string>()
+  const visit = (node: string, path: ReadonlyArray<string>): ReadonlyArray<string> | undefined => {
+    if (path.includes(node)) return [...path.slice(path.indexOf(node)), node]
+    if (done.has(node)) return undefined
+    for (const other of next(node)) {
+      const circle = visit(other, [...path, node])
+      if (circle !== undefined) return circle
+    }
+    done.add(node)
+    return undefined
+  }
+  for (const node of nodes) {
+    const circle = visit(node, [])
+    if (circle !== undefined) return circle
+  }
+  return undefined
 }
 
-const importsOf = (file: string): ReadonlyArray<string> =>
-  [...readFileSync(join(src, file), "utf8").matchAll(/(?:from |import\()"(\.[^"]+)"/g)].map(([, path = ""]) =>
-    relative(src, join(src, dirname(file), path))
-  )
-
 describe("the folders of src", () => {
-  const files = readdirSync(src, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"))
+  it("are those of the table", () => {
+    const folders = new Set(files.filter((file) => file.includes("/")).map((file) => file.split("/")[0]))
+    assert.deepStrictEqual(allowed.map(({ folder }) => folder).sort(), [...folders].sort())
+  })
 
-  for (const [folder, others] of Object.entries(allowed)) {
+  for (const { folder, may } of allowed) {
     it(`${folder} imports only what it may`, () => {
       const own = files.filter((file) => file.startsWith(`${folder}/`))
       assert.isAbove(own.length, 0)
-      const may = [folder, ...others]
+      const prefixes = [folder, ...may]
       const wrong = own.flatMap((file) =>
         importsOf(file)
-          .filter((path) => !may.some((prefix) => path === `${prefix}.ts` || path.startsWith(`${prefix}/`)))
+          .filter(
+            (path) => !prefixes.some((prefix) => path === `${prefix}.ts` || path.startsWith(`${prefix}/`))
+          )
           .map((path) => `${file} imports ${path}`)
       )
       assert.deepStrictEqual(wrong, [])
     })
   }
+
+  it("import each other in no circle, types included", () => {
+    const next = (folder: string) => [
+      ...new Set(
+        files
+          .filter((file) => folderOf(file) === folder)
+          .flatMap((file) => importsOf(file))
+          .map(folderOf)
+          .filter((other) => other !== folder)
+      )
+    ]
+    assert.isUndefined(circleIn(Object.keys(allowed), next))
+  })
+
+  it("have rules that src/README.md tells too", () => {
+    const readme = textOf("README.md")
+    for (const folder of Object.keys(allowed)) assert.include(readme, `| \`${folder}/\` |`)
+  })
+})
+
+describe("the files of src", () => {
+  it("import each other in no circle", () => {
+    assert.isAbove(files.flatMap((file) => importsOf(file)).length, 200)
+    assert.isUndefined(circleIn(files, (file) => importsOf(file, false)))
+  })
+
+  it("have at most 400 lines", () => {
+    const long = files.filter((file) => textOf(file).split("\n").length > 401)
+    assert.deepStrictEqual(long, [])
+  })
+
+  it("leave Node's private members to one of them", () => {
+    const members = /\b_handle\b|\bkBuffer(Cb)?\b|\b_writev?\b|\buseUserBuffer\b/
+    const found = files.filter((file) => members.test(textOf(file)))
+    assert.deepStrictEqual(found, ["net/NodeInternals.ts"])
+  })
 })

@@ -24,7 +24,14 @@ import * as Service from "./ClientService.ts"
 import { Requests } from "./Requests.ts"
 import { defaults, type Settings } from "./Settings.ts"
 
-/** An accepted request: the payload of the accept, and the result as it comes. */
+export { defaults, type Settings } from "./Settings.ts"
+
+/**
+ * An accepted request: the payload of the accept, and the result as it comes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Response {
   readonly payload: Uint8Array
   /**
@@ -35,14 +42,24 @@ export interface Response {
   readonly chunks: Stream.Stream<Uint8Array, QueryFailed | ClientError.ClientError>
 }
 
-/** An accepted query: what the server said about it, and the encoded result as it comes. */
+/**
+ * An accepted query: what the server said about it, and the encoded result as it comes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface QueryResponse {
   readonly accepted: QueryApi.QueryAccepted
   /** As those of a {@link Response}. */
   readonly chunks: Stream.Stream<Uint8Array, QueryApi.QueryError | ClientError.ClientError>
 }
 
-/** A query of the v1 API: the fields of a request but for its version. */
+/**
+ * A query of the v1 API: the fields of a request but for its version.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Query = Parameters<typeof QueryApi.encodeRequest>[0]
 
 /**
@@ -66,6 +83,9 @@ export type Query = Parameters<typeof QueryApi.encodeRequest>[0]
  *
  * A request waits forever if its own scope holds an unfinished response. `Effect.scoped` around the use of
  * each response avoids it.
+ *
+ * @category services
+ * @since 0.1.0
  */
 export interface ClientService {
   /**
@@ -87,12 +107,20 @@ export interface ClientService {
   readonly isOpen: () => boolean
 }
 
-/** The client's service; see {@link ClientService}. */
+/**
+ * The client's service; see {@link ClientService}.
+ *
+ * @category services
+ * @since 0.1.0
+ */
 export class Client extends Context.Service<Client, ClientService>()("dataconn/client/Client") {}
 
 /**
  * Makes a client over a socket and connects it. The scope owns the connection. `server` is what errors call
  * the other end.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (
   socket: Socket.Socket,
@@ -120,7 +148,12 @@ const makeOver = Effect.fnUntraced(function* (
   return Client.of(Service.make(requests))
 })
 
-/** Connects to a server by its address. The scope owns the connection. */
+/**
+ * Connects to a server by its address. The scope owns the connection.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const connect = <A extends Address.Input>(
   server: A,
   settings: Partial<Settings> = {}
@@ -131,7 +164,12 @@ export const connect = <A extends Address.Input>(
     return yield* makeOver(Tcp.connect({ address, timeout }), settings, Address.format(address))
   })
 
-/** Provides a client over the socket that is provided. */
+/**
+ * Provides a client over the socket that is provided.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
 export const layer = (
   settings?: Partial<Settings>
 ): Layer.Layer<Client, ClientError.ClientError, Socket.Socket> =>
@@ -140,7 +178,12 @@ export const layer = (
     Effect.flatMap(Socket.Socket, (socket) => make(socket, settings))
   )
 
-/** Provides a client of the server at an address. */
+/**
+ * Provides a client of the server at an address.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
 export const layerConnect = <A extends Address.Input>(
   server: A,
   settings?: Partial<Settings>

@@ -6,7 +6,12 @@
 import * as Schema from "effect/Schema"
 import type { Why } from "../protocol/ClientMachine.ts"
 
-/** There is no connection. Nothing was sent. */
+/**
+ * There is no connection. Nothing was sent.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class ConnectFailed extends Schema.TaggedError<ConnectFailed>()("ConnectFailed", {
   server: Schema.String,
   detail: Schema.String
@@ -18,6 +23,9 @@ export class ConnectFailed extends Schema.TaggedError<ConnectFailed>()("ConnectF
 
 /**
  * The connection ended before the request was sent, so a retry on a new connection is safe.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class ConnectionClosed extends Schema.TaggedError<ConnectionClosed>()("ConnectionClosed", {
   server: Schema.String,
@@ -28,7 +36,12 @@ export class ConnectionClosed extends Schema.TaggedError<ConnectionClosed>()("Co
   }
 }
 
-/** So many requests wait already that this one may not. Nothing was sent, and the client goes on. */
+/**
+ * So many requests wait already that this one may not. Nothing was sent, and the client goes on.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class TooManyRequests extends Schema.TaggedError<TooManyRequests>()("TooManyRequests", {
   server: Schema.String,
   maxQueuedRequests: Schema.Finite
@@ -38,7 +51,12 @@ export class TooManyRequests extends Schema.TaggedError<TooManyRequests>()("TooM
   }
 }
 
-/** The connection ended before the response did. What has been received is incomplete. */
+/**
+ * The connection ended before the response did. What has been received is incomplete.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class ConnectionLost extends Schema.TaggedError<ConnectionLost>()("ConnectionLost", {
   server: Schema.String,
   detail: Schema.String
@@ -48,7 +66,12 @@ export class ConnectionLost extends Schema.TaggedError<ConnectionLost>()("Connec
   }
 }
 
-/** Not even a heartbeat came while a response was awaited. The connection has been dropped. */
+/**
+ * Not even a heartbeat came while a response was awaited. The connection has been dropped.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class ServerSilent extends Schema.TaggedError<ServerSilent>()("ServerSilent", {
   server: Schema.String,
   heartbeatToleranceMillis: Schema.Finite
@@ -61,7 +84,12 @@ export class ServerSilent extends Schema.TaggedError<ServerSilent>()("ServerSile
   }
 }
 
-/** The server sent what the protocol does not allow. The connection has been dropped. */
+/**
+ * The server sent what the protocol does not allow. The connection has been dropped.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>()("ProtocolViolation", {
   server: Schema.String,
   detail: Schema.String
@@ -71,6 +99,12 @@ export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>()("
   }
 }
 
+/**
+ * How a request, or the connection to the server, failed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export const ClientErrorReason = Schema.Union([
   ConnectFailed,
   ConnectionClosed,
@@ -79,16 +113,32 @@ export const ClientErrorReason = Schema.Union([
   ServerSilent,
   ProtocolViolation
 ])
+/**
+ * How a request, or the connection to the server, failed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export type ClientErrorReason = typeof ClientErrorReason.Type
 
-/** The request, or the connection to the server, failed; `reason` says how. */
+/**
+ * The request, or the connection to the server, failed; `reason` says how.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class ClientError extends Schema.TaggedError<ClientError>()("ClientError", {
   reason: ClientErrorReason
 }) {
   override readonly message = this.reason.message
 }
 
-/** What the messages name: the server, and the limits that may have been too short. */
+/**
+ * What the messages name: the server, and the limits that may have been too short.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Names {
   readonly server: string
   readonly heartbeatToleranceMillis: number
@@ -113,25 +163,50 @@ const describe = (names: Names, why: Why): string => {
 
 const clientClosed = "the client was closed"
 
-/** The error of a connection that was not made. */
+/**
+ * The error of a connection that was not made.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const connectFailed = (server: string, detail: string): ClientError =>
   new ClientError({ reason: new ConnectFailed({ server, detail }) })
 
-/** The error of a request that was not sent, since the connection had ended. */
+/**
+ * The error of a request that was not sent, since the connection had ended.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const beforeRequest = (names: Names, why: Why): ClientError =>
   new ClientError({
     reason: new ConnectionClosed({ server: names.server, detail: describe(names, why) })
   })
 
-/** The error of a request that came after the client was closed. */
+/**
+ * The error of a request that came after the client was closed.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const closed = (server: string): ClientError =>
   new ClientError({ reason: new ConnectionClosed({ server, detail: clientClosed }) })
 
-/** The error of a request that may not wait for its turn. */
+/**
+ * The error of a request that may not wait for its turn.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const tooManyRequests = (server: string, maxQueuedRequests: number): ClientError =>
   new ClientError({ reason: new TooManyRequests({ server, maxQueuedRequests }) })
 
-/** The error of a response that the end of the connection broke off. */
+/**
+ * The error of a response that the end of the connection broke off.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const duringResponse = (names: Names, why: Why): ClientError => {
   const { heartbeatToleranceMillis, server } = names
   switch (why._tag) {

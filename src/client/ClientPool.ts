@@ -27,6 +27,8 @@ import type { Exchange } from "./Exchange.ts"
 import { Requests, type Supply } from "./Requests.ts"
 import { type PoolSettings, poolDefaults } from "./Settings.ts"
 
+export { type PoolSettings, poolDefaults } from "./Settings.ts"
+
 /**
  * Makes a client over sockets that `connect` makes, one when a request finds no connection that is free. The scope
  * owns them all: closing it breaks off what is in flight. `server` is what errors call the other end.
@@ -41,6 +43,9 @@ import { type PoolSettings, poolDefaults } from "./Settings.ts"
  *
  * `maxConnections` unfinished responses of one scope have all connections: another request of that scope waits
  * forever. `Effect.scoped` around the use of each response avoids it.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (
   connect: Effect.Effect<Socket.Socket, Socket.SocketError, Scope.Scope>,
@@ -203,7 +208,10 @@ class Pool implements Supply, ClientConnection.Owner {
       const connection = this.requests.longestFree
       const use = connection && this.connections.get(connection)
       if (connection === undefined || use === undefined) return
-      if (use.freeSince + idleTimeoutMillis > timers.now()) return this.watchIdle(use)
+      if (use.freeSince + idleTimeoutMillis > timers.now()) {
+        this.watchIdle(use)
+        return
+      }
       this.drop(connection, use)
     }
   }
@@ -213,7 +221,12 @@ class Pool implements Supply, ClientConnection.Owner {
   }
 }
 
-/** Makes a client of the server at an address, which connects when the first request comes. */
+/**
+ * Makes a client of the server at an address, which connects when the first request comes.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const connect = <A extends Address.Input>(
   server: A,
   settings: Partial<PoolSettings> = {}
@@ -224,7 +237,12 @@ export const connect = <A extends Address.Input>(
     return yield* makeOver(Tcp.connect({ address, timeout }), settings, Address.format(address))
   })
 
-/** Provides a client of the server at an address. */
+/**
+ * Provides a client of the server at an address.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
 export const layerConnect = <A extends Address.Input>(
   server: A,
   settings?: Partial<PoolSettings>

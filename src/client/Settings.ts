@@ -7,6 +7,9 @@ import * as Message from "../protocol/Message.ts"
 /**
  * Sizes are in bytes. A duration may be infinite, which switches the limit off. Connecting dies with a `RangeError`
  * that names the setting whose value is no limit.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export interface Settings extends Message.Options {
   /** Largest body of an accept. It is held as a whole, and grows with the number of columns. */
@@ -28,7 +31,12 @@ export interface Settings extends Message.Options {
   readonly maxQueuedRequests: number
 }
 
-/** The limits of a client with several connections, besides those of each. */
+/**
+ * The limits of a client with several connections, besides those of each.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface PoolSettings extends Settings {
   /** How many connections there are at most, and so how many requests are in flight. */
   readonly maxConnections: number
@@ -36,6 +44,12 @@ export interface PoolSettings extends Settings {
   readonly idleTimeout: Duration.Input
 }
 
+/**
+ * The defaults of a client.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export const defaults: Settings = {
   lengthCounts: Message.defaultOptions.lengthCounts,
   // The server decides how large its chunks are; memory is used only for what really arrives.
@@ -49,6 +63,12 @@ export const defaults: Settings = {
   maxQueuedRequests: 1024
 }
 
+/**
+ * The defaults of a client with several connections.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export const poolDefaults: PoolSettings = {
   ...defaults,
   maxConnections: 8,

@@ -10,7 +10,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
-import { QueryEngine, QueryFailed, QueryInitError, QueryRejected } from "./QueryEngine.ts"
+import { type Engine, QueryEngine, QueryFailed, QueryInitError, QueryRejected } from "./QueryEngine.ts"
 
 /**
  * What a step of a query came to.
@@ -19,10 +19,18 @@ import { QueryEngine, QueryFailed, QueryInitError, QueryRejected } from "./Query
  * - `payload`: the back buffer holds a chunk.
  * - `error`: the query failed; the back buffer holds the body of the error message.
  * - `complete`: the query is done; the back buffer holds the last chunk, which may be empty.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export type Status = "wait" | "payload" | "error" | "complete"
 
-/** Whether the query accepts its request, with the body of the message that says so. */
+/**
+ * Whether the query accepts its request, with the body of the message that says so.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type InitResult =
   | { readonly _tag: "Accept" | "Reject"; readonly payload: Uint8Array }
   | { readonly _tag: "Error"; readonly message: string }
@@ -36,6 +44,9 @@ export type InitResult =
  * not block. `toggle` follows every status but `wait`, and `payload` follows `toggle`. `end` is called exactly
  * once and last, whether the query completed, failed, was rejected or was cancelled. What these throw is a
  * defect: the response ends with an error, or the connection with reason `init`.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export interface PolledQuery {
   readonly init: (request: Uint8Array) => InitResult
@@ -45,6 +56,12 @@ export interface PolledQuery {
   readonly end: () => void
 }
 
+/**
+ * Settings of a polled engine.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Options {
   /** How long to wait after `wait`, on the Clock. Default 10 milliseconds. */
   readonly pollInterval?: Duration.Input | undefined
@@ -81,8 +98,13 @@ const chunks = (query: PolledQuery, options: Options): Stream.Stream<Uint8Array,
   return Stream.fromPull(Effect.succeed(pull))
 }
 
-/** The engine that answers each request with a query of its own. */
-export const makeEngine = (make: () => PolledQuery, options: Options = {}): QueryEngine["Service"] =>
+/**
+ * The engine that answers each request with a query of its own.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeEngine = (make: () => PolledQuery, options: Options = {}): Engine =>
   QueryEngine.of({
     init: Effect.fnUntraced(function* (request) {
       const query = yield* Effect.acquireRelease(Effect.sync(make), (query) => Effect.sync(() => query.end()))

@@ -20,9 +20,14 @@ import * as Tracer from "effect/Tracer"
 import * as ErrorMessage from "./ErrorMessage.ts"
 import * as JsonBounds from "./JsonBounds.ts"
 import * as Limits from "./Limits.ts"
-import { type AcceptedQuery, QueryEngine, QueryFailed, QueryRejected } from "./QueryEngine.ts"
+import { type AcceptedQuery, type Engine, QueryEngine, QueryFailed, QueryRejected } from "./QueryEngine.ts"
 
-/** The result formats of the API, as media types. */
+/**
+ * The result formats of the API, as media types.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
 export const Format = Schema.Literals([
   "application/json",
   "application/x-ndjson",
@@ -30,19 +35,40 @@ export const Format = Schema.Literals([
   "application/vnd.apache.arrow.stream",
   "application/vnd.apache.parquet"
 ])
+/**
+ * A result format, as a media type.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
 export type Format = typeof Format.Type
 
-/** The format of a request that names none. */
+/**
+ * The format of a request that names none.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const defaultFormat: Format = "application/json"
 
-/** Positional parameters as a list, named ones as an object. */
-export type Parameters = ReadonlyArray<Schema.Json> | Schema.JsonObject
-
-/** The parts come from a parser of JSON; looking at each again would take a microsecond for each. */
+/**
+ * Positional parameters as a list, named ones as an object. The parts come from a parser of JSON; looking at each
+ * again would take a microsecond for each.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
 export const Parameters = Schema.declare<Parameters>(
   (value): value is Parameters => typeof value === "object" && value !== null,
   { expected: "a list or an object" }
 )
+/**
+ * The parameters of a query.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export type Parameters = ReadonlyArray<Schema.Json> | Schema.JsonObject
 
 /** Longest `queryId` in UTF-16 units; the accept repeats it. */
 const maxQueryIdLength = 1024
@@ -51,6 +77,9 @@ const maxQueryIdLength = 1024
  * The body of a request (`R`).
  *
  * `timeoutMs` is in milliseconds from the request's arrival. `traceparent` is a W3C trace context.
+ *
+ * @category schemas
+ * @since 0.1.0
  */
 export class QueryRequest extends Schema.Class<QueryRequest>("QueryRequest")({
   version: Schema.Literal("v1"),
@@ -62,18 +91,39 @@ export class QueryRequest extends Schema.Class<QueryRequest>("QueryRequest")({
   traceparent: Schema.optional(Schema.String)
 }) {}
 
-/** One column of a result: its name and the engine's own name for its type. */
+/**
+ * One column of a result: its name and the engine's own name for its type.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
 export const Column = Schema.Struct({ name: Schema.String, type: Schema.String })
+/**
+ * One column of a result.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
 export type Column = typeof Column.Type
 
-/** The body of an accept (`A`). `columns` is there where the engine knows them by then. */
+/**
+ * The body of an accept (`A`). `columns` is there where the engine knows them by then.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
 export class QueryAccepted extends Schema.Class<QueryAccepted>("QueryAccepted")({
   format: Format,
   queryId: Schema.String,
   columns: Schema.optional(Schema.Array(Column))
 }) {}
 
-/** The codes of rejects and errors. */
+/**
+ * The codes of rejects and errors.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
 export const ErrorCode = Schema.Literals([
   "bad_request",
   "too_large",
@@ -90,6 +140,12 @@ export const ErrorCode = Schema.Literals([
   "out_of_memory",
   "internal"
 ])
+/**
+ * A code of a reject or an error.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
 export type ErrorCode = typeof ErrorCode.Type
 
 /**
@@ -97,6 +153,9 @@ export type ErrorCode = typeof ErrorCode.Type
  *
  * `position` is the 1-based character offset in the query; `retryAfterMs` is in milliseconds. `message` is
  * never empty. As a reject it means that nothing was run, so a retry is safe.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class QueryError extends Schema.TaggedError<QueryError>()("QueryError", {
   code: ErrorCode,
@@ -112,6 +171,9 @@ const retryableCodes: ReadonlySet<ErrorCode> = new Set(["overloaded", "shutting_
 /**
  * A {@link QueryError} with the `retryable` that PROTOCOL.md §3 gives its code. An empty message becomes the
  * code, since an error always says something; one longer than {@link ErrorMessage.maxBytes} is cut.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const queryError = (
   code: ErrorCode,
@@ -126,7 +188,12 @@ export const queryError = (
     ...(details?.retryAfterMs === undefined ? {} : { retryAfterMs: details.retryAfterMs })
   })
 
-/** What a v1 engine is asked: a request with its defaults filled in. */
+/**
+ * What a v1 engine is asked: a request with its defaults filled in.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface ResolvedRequest {
   readonly query: string
   readonly parameters: Parameters
@@ -137,6 +204,9 @@ export interface ResolvedRequest {
 
 /**
  * What a v1 engine answers: the columns where they are known before the first byte, and the encoded result.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export interface QueryResult {
   readonly columns?: ReadonlyArray<Column> | undefined
@@ -153,19 +223,22 @@ export interface QueryResult {
  * to ask for one of `formats`. Its failure is sent as the reject message, so it must have run nothing by
  * then; a failure of the chunks is sent as the error message.
  *
- * The request's `timeoutMs` covers `run` too. A reject cannot say `timeout` (PROTOCOL.md §3), so a `run` that
- * takes too long is accepted, without columns, and fails at its first chunk.
+ * The request's `timeoutMs` covers `run` too. A reject would say that nothing was run (PROTOCOL.md §3), so a `run` that
+ * takes too long is accepted, without columns, and fails with `timeout` at its first chunk.
  *
  * A request with a `traceparent` runs in a span `dataconn.query` below it, which ends with the query.
  *
  * A request beyond one of `limits` is rejected as `bad_request` before it is parsed. Throws a `RangeError` that
  * names the limit whose value cannot be one.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const makeEngine = (options: {
   readonly formats: ReadonlyArray<Format>
   readonly limits?: Limits.Options | undefined
   readonly run: (request: ResolvedRequest) => Effect.Effect<QueryResult, QueryError, Scope.Scope>
-}): QueryEngine["Service"] => {
+}): Engine => {
   const formats = new Set(options.formats)
   const limits = Limits.make(options.limits)
 
@@ -312,7 +385,12 @@ const bad = (code: ErrorCode, message: string): Result.Result<never, QueryError>
 const encodeAccepted = (accepted: QueryAccepted): Uint8Array =>
   encodeJson({ format: accepted.format, queryId: accepted.queryId, columns: accepted.columns })
 
-/** Encodes a {@link QueryError} as the body of a reject or error message; a long message is cut. */
+/**
+ * Encodes a {@link QueryError} as the body of a reject or error message; a long message is cut.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
 export const encodeError = (error: QueryError): Uint8Array =>
   encodeJson({
     code: error.code,
@@ -322,7 +400,12 @@ export const encodeError = (error: QueryError): Uint8Array =>
     retryAfterMs: error.retryAfterMs
   })
 
-/** Encodes a request's body; `version` is filled in. */
+/**
+ * Encodes a request's body; `version` is filled in.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
 export const encodeRequest = (
   request: Omit<ConstructorParameters<typeof QueryRequest>[0], "version">
 ): Uint8Array => encodeJson({ version: "v1", ...request })
@@ -332,6 +415,9 @@ const decodeQueryAccepted = Schema.decodeUnknownResult(QueryAccepted)
 /**
  * Decodes the body of an accept. A body that is none fails with a {@link QueryError} of code `internal`: the
  * server is at fault, not the query.
+ *
+ * @category decoding
+ * @since 0.1.0
  */
 export const decodeAccepted = (payload: Uint8Array): Result.Result<QueryAccepted, QueryError> =>
   parseJson(payload).pipe(
@@ -356,6 +442,9 @@ const decodeQueryError = Schema.decodeUnknownResult(
  *
  * Never fails: a body of another shape gives a {@link QueryError} with code `internal` and the body's
  * `message`, or else its text, so that what an unknown server had to say is not lost.
+ *
+ * @category decoding
+ * @since 0.1.0
  */
 export const decodeError = (payload: Uint8Array): QueryError => {
   const body = Result.getOrUndefined(parseJson(payload))

@@ -15,6 +15,9 @@ import type * as Stream from "effect/Stream"
 /**
  * The engine declined the request: nothing was run, so a retry is safe. `payload` is the body of the reject
  * message (`J`).
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class QueryRejected extends Schema.TaggedError<QueryRejected>()("QueryRejected", {
   payload: Schema.Uint8Array
@@ -23,6 +26,9 @@ export class QueryRejected extends Schema.TaggedError<QueryRejected>()("QueryRej
 /**
  * An accepted query failed. `payload` is the body of the error message (`E`), which ends the response; what
  * was streamed before it is incomplete by definition.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class QueryFailed extends Schema.TaggedError<QueryFailed>()("QueryFailed", {
   payload: Schema.Uint8Array
@@ -31,6 +37,9 @@ export class QueryFailed extends Schema.TaggedError<QueryFailed>()("QueryFailed"
 /**
  * The engine could not even tell whether it accepts. The connection ends with reason `init`; the client
  * sees it closed.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class QueryInitError extends Schema.TaggedError<QueryInitError>()("QueryInitError", {
   message: Schema.String,
@@ -53,6 +62,9 @@ export class QueryInitError extends Schema.TaggedError<QueryInitError>()("QueryI
  *
  * `timeout` limits this query, from the request to its end; the shorter of it and the server's
  * `queryTimeout` counts. When it is over the query is interrupted and the response ends with an error.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export interface AcceptedQuery {
   readonly payload: Uint8Array
@@ -71,6 +83,9 @@ export interface AcceptedQuery {
  * the response of a query that was complete with an error.
  *
  * A defect is logged with its cause and answered with the code `internal`.
+ *
+ * @category services
+ * @since 0.1.0
  */
 export interface Engine {
   readonly init: (
@@ -78,5 +93,10 @@ export interface Engine {
   ) => Effect.Effect<AcceptedQuery, QueryRejected | QueryInitError, Scope.Scope>
 }
 
-/** The service that answers queries; see {@link Engine}. */
+/**
+ * The service that answers queries; see {@link Engine}.
+ *
+ * @category services
+ * @since 0.1.0
+ */
 export class QueryEngine extends Context.Service<QueryEngine, Engine>()("dataconn/engine/QueryEngine") {}

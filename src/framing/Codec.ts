@@ -14,6 +14,9 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
  *
  * `end` tells a clean end of the input (`undefined`) from an end inside a message. `partial` is true while some but
  * not all bytes of a message have been received. `buffered` is the number of bytes that are held for it.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export interface Decoder<In, E> {
   readonly push: (chunk: Uint8Array, out: Array<In>) => E | undefined
@@ -22,7 +25,12 @@ export interface Decoder<In, E> {
   readonly buffered: number
 }
 
-/** A protocol: reads messages of type `In`, writes those of type `Out`, and fails to read with `E`. */
+/**
+ * A protocol: reads messages of type `In`, writes those of type `Out`, and fails to read with `E`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Codec<In, Out, E> {
   /** A decoder at the start of an input. */
   readonly makeDecoder: () => Decoder<In, E>

@@ -17,7 +17,12 @@ import * as Limit from "../settings/Limit.ts"
 import type { Codec, Decoder } from "./Codec.ts"
 import * as Writer from "./Writer.ts"
 
-/** A message began to arrive and was not complete within `frameTimeout`. */
+/**
+ * A message began to arrive and was not complete within `frameTimeout`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class FrameTimeout extends Schema.TaggedError<FrameTimeout>()("FrameTimeout", {
   frameTimeoutMillis: Schema.Finite
 }) {
@@ -26,6 +31,12 @@ export class FrameTimeout extends Schema.TaggedError<FrameTimeout>()("FrameTimeo
   }
 }
 
+/**
+ * Settings of a framed connection.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Options extends Writer.Options {
   /**
    * How long a message may take to arrive, from its first byte to its last, in milliseconds. Default `Infinity`. Time
@@ -36,25 +47,51 @@ export interface Options extends Writer.Options {
   readonly account?: Account | undefined
 }
 
-/** What a connection has of an account of bytes. */
+/**
+ * What a connection has of an account of bytes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Account {
   /** Holds this many bytes from now on. False if there is no room for them. */
   readonly resize: (bytes: number) => boolean
 }
 
-/** The memory that a message takes which is not complete would exceed its account. */
+/**
+ * The memory that a message takes which is not complete would exceed its account.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class BufferLimit extends Schema.TaggedError<BufferLimit>()("BufferLimit", {}) {
   override get message() {
     return "A message would hold more memory than is left for messages that are not complete"
   }
 }
 
-/** The messages that one read completed. */
+/**
+ * The messages that one read completed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Batch<In> = Arr.NonEmptyReadonlyArray<In>
 
-/** Why nothing more is read: the decoder or the socket failed, or a message came too slowly or took too much memory. */
+/**
+ * Why nothing more is read: the decoder or the socket failed, or a message came too slowly or took too much memory.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export type ReadError<E> = E | Socket.SocketError | FrameTimeout | BufferLimit
 
+/**
+ * A connection of a protocol: reads messages of type `In` and writes those of type `Out`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface FramedConnection<In, Out, E> {
   /**
    * The messages that arrive, in batches: the messages that one read completed.
@@ -76,7 +113,12 @@ export interface FramedConnection<In, Out, E> {
   readonly buffered: () => number
 }
 
-/** Speaks the protocol of a codec over a transport, from now on. The scope owns its timers, unless they are shared. */
+/**
+ * Speaks the protocol of a codec over a transport, from now on. The scope owns its timers, unless they are shared.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const make = <In, Out, E>(
   transport: Transport.Transport,
   codec: Codec<In, Out, E>,
@@ -101,6 +143,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   private readonly account: Account | undefined
   private deadline: Timers.Deadline | undefined
   private isReading = false
+  private isPaused = false
   private held: Batch<In> | undefined
   private end: Exit.Exit<never, ReadError<E> | Cause.Done> | undefined
   private waiter: ((next: Next<In, ReadError<E>>) => void) | undefined
@@ -139,18 +182,25 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
 
   private readonly leave = Effect.sync(() => {
     this.waiter = undefined
-    this.transport.pause()
+    this.pause()
   })
 
   private read(): void {
     // The time in which nobody wanted the message is not the peer's.
-    if (this.decoder.partial) this.began(this.timers.now())
-    if (this.isReading) {
+    if (this.isPaused && this.decoder.partial) this.began(this.timers.now())
+    if (this.isPaused) {
+      this.isPaused = false
       this.transport.resume()
-    } else {
+    } else if (!this.isReading) {
       this.isReading = true
       this.transport.read(this)
     }
+  }
+
+  private pause(): void {
+    if (this.isPaused || !this.isReading) return
+    this.isPaused = true
+    this.transport.pause()
   }
 
   private ready(): Next<In, ReadError<E>> | undefined {
@@ -165,8 +215,9 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
     const ready = waiter === undefined ? undefined : this.ready()
     if (waiter === undefined || ready === undefined) return
     this.waiter = undefined
-    this.transport.pause()
     waiter(ready)
+    // A consumer that asks for more at once has the transport read on without a pause.
+    if (this.waiter === undefined) this.pause()
   }
 
   received(chunks: Transport.Chunks): void {
@@ -224,7 +275,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   stop(): void {
     // Messages that the consumer has not been given yet are dropped.
     this.held = undefined
-    this.transport.pause()
+    this.pause()
     this.finish(Exit.fail(Cause.Done()))
   }
 
@@ -245,7 +296,12 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
 const isCleanClose = (error: Socket.SocketError): boolean =>
   error.reason._tag === "SocketCloseError" && error.reason.code === 1000
 
-/** A failure to read in words. */
+/**
+ * A failure to read in words.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
 export const describe = (error: ReadError<{ readonly message: string }>): string =>
   "_tag" in error && error._tag === "SocketError"
     ? Writer.describe(error as Socket.SocketError)

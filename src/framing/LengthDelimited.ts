@@ -41,6 +41,9 @@ export * from "./LengthDelimitedError.ts"
  * **Details**
  *
  * `maxFrameSize` is in bytes, header included. Lengths above `Number.MAX_SAFE_INTEGER` are too large whatever it says.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export interface Options<E = LengthDelimitedError> extends Layout {
   readonly maxFrameSize: number
@@ -65,11 +68,19 @@ export interface Options<E = LengthDelimitedError> extends Layout {
 
 /**
  * A decoder at the start of an input. Throws a `RangeError` that names the option whose value it cannot be.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const makeDecoder = (options: PlainOptions): Decoder<Frame, LengthDelimitedError> =>
   decoders({ ...options, toError: identity })()
 
-/** The options of a decoder that fails with its own reasons. */
+/**
+ * The options of a decoder that fails with its own reasons.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export type PlainOptions = Omit<Options<LengthDelimitedError>, "toError">
 
 const empty = new Uint8Array(0)
@@ -278,7 +289,12 @@ const part = (
   length: number
 ): Uint8Array => divided?.part(at, length) ?? new Uint8Array(chunk.buffer, chunk.byteOffset + at, length)
 
-/** The codec of frames. Throws a `RangeError` that names the option whose value it cannot be. */
+/**
+ * The codec of frames. Throws a `RangeError` that names the option whose value it cannot be.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const codec = (options: PlainOptions): Codec<Frame, Frame, LengthDelimitedError> => ({
   makeDecoder: decoders({ ...options, toError: identity }),
   layOut: (frames) => layOut(options, frames)
@@ -289,7 +305,12 @@ const checkSize = (name: string, size: number): void => {
   if (size !== Number.POSITIVE_INFINITY) Limit.size(name, size, 0)
 }
 
-/** Makes decoders that fail with errors of one's own. Throws as {@link codec} does. */
+/**
+ * Makes decoders that fail with errors of one's own. Throws as {@link codec} does.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const decoders = <E>(options: Options<E>): (() => Decoder<Frame, E>) => {
   check(options)
   checkSize("maxFrameSize", options.maxFrameSize)

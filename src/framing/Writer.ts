@@ -17,7 +17,12 @@ import * as Transport from "../net/Transport.ts"
 import * as Limit from "../settings/Limit.ts"
 import type { Codec } from "./Codec.ts"
 
-/** The peer took no byte for `writeTimeout`; the socket has been destroyed. */
+/**
+ * The peer took no byte for `writeTimeout`; the socket has been destroyed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeout", {
   writeTimeoutMillis: Schema.Finite
 }) {
@@ -26,10 +31,20 @@ export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeo
   }
 }
 
-/** Why a write fails. After it the connection is of no more use. */
+/**
+ * Why a write fails. After it the connection is of no more use.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export type Failure = Socket.SocketError | WriteTimeout
 
-/** A failure in the words of the system, where it has any. */
+/**
+ * A failure in the words of the system, where it has any.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
 export const describe = (error: Failure): string => {
   if (error._tag === "WriteTimeout") return error.message
   const { reason } = error
@@ -45,6 +60,12 @@ const firstMessage = (error: Error): string => {
   return messages.join("; ")
 }
 
+/**
+ * Settings of a writer.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Options {
   /** How long the peer may take no byte while a write is under way, in milliseconds; may be `Infinity`. */
   readonly writeTimeoutMillis: number
@@ -66,6 +87,9 @@ export interface Options {
  * **Gotchas**
  *
  * `take` must not lead to another write on its own stack: this one has not begun yet.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export interface Submission<Out> {
   readonly take: (now: number) => ReadonlyArray<Out>
@@ -74,6 +98,12 @@ export interface Submission<Out> {
   readonly urgent?: boolean | undefined
 }
 
+/**
+ * The one writer of a connection: writes messages in the order in which they are submitted.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Writer<Out> {
   /**
    * Writes messages one behind the other and waits until the socket has taken them; see {@link Submission}.
@@ -103,7 +133,12 @@ export interface Writer<Out> {
   readonly messagesWritten: () => number
 }
 
-/** Makes the writer of a transport. Dies with a `RangeError` that names the option whose value it cannot be. */
+/**
+ * Makes the writer of a transport. Dies with a `RangeError` that names the option whose value it cannot be.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const make = <Out>(
   transport: Transport.Transport,
   codec: Pick<Codec<never, Out, unknown>, "layOut">,
@@ -325,14 +360,20 @@ class FairWriter<Out> implements Writer<Out>, Task {
     scheduler.spend(bytes)
     const exit = transport.write(head, this.onWritten)
     if (isFirst) submission.started?.()
-    if (exit !== undefined) this.end(exit)
+    if (exit !== undefined) this.taken(exit)
     else this.whenBlocked()
   }
 
   private readonly onWritten = (exit: Exit.Exit<void, Socket.SocketError>): void => {
     this.lastAt = this.timers.now()
-    this.end(exit)
+    this.taken(exit)
     this.resume()
+  }
+
+  /** A write that failed may have stopped inside a message: nothing follows it. */
+  private taken(exit: Exit.Exit<void, Socket.SocketError>): void {
+    if (Exit.isFailure(exit)) this.fail(Exit.failCause(exit.cause))
+    else this.end(exit)
   }
 
   private end(exit: Exit.Exit<void, Failure>): void {

@@ -18,13 +18,28 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
 
-/** Never. */
+/**
+ * Never.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const never: number = Number.POSITIVE_INFINITY
 
-/** How much later than asked for a timer that waits for this long may fire, in milliseconds. */
+/**
+ * How much later than asked for a timer that waits for this long may fire, in milliseconds.
+ *
+ * @category timing
+ * @since 0.1.0
+ */
 export const tolerance = (waitMillis: number): number => Math.min(1000, Math.floor(waitMillis / 100))
 
-/** Elapsed milliseconds since some moment in the past. */
+/**
+ * Elapsed milliseconds since some moment in the past.
+ *
+ * @category timing
+ * @since 0.1.0
+ */
 export const elapsed = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
 /** Nothing is before or after `NaN`. */
@@ -45,6 +60,12 @@ interface Bucket {
   readonly timers: Set<Timer>
 }
 
+/**
+ * Timers that share one sleeping fiber. The fiber runs {@link Timers.run}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export class Timers {
   private readonly clock: Clock.Clock
   /** The soonest first. */
@@ -149,6 +170,9 @@ export class Timers {
 /**
  * A time that may not be reached, and that is put off again and again: a later time than the one that is set costs
  * nothing.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export class Deadline implements Timer {
   bucket: Bucket | undefined
@@ -184,19 +208,34 @@ export class Deadline implements Timer {
   }
 }
 
-/** Timers whose fiber lives in the scope. */
+/**
+ * Timers whose fiber lives in the scope.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const make: Effect.Effect<Timers, never, Scope.Scope> = Effect.gen(function* () {
   const timers = new Timers(yield* Clock.Clock)
   yield* Effect.forkScoped(timers.run)
   return timers
 })
 
-/** The timers that connections share: a server provides its own. */
+/**
+ * The timers that connections share: a server provides its own.
+ *
+ * @category services
+ * @since 0.1.0
+ */
 export const Shared: Context.Reference<Timers | undefined> = Context.Reference("dataconn/loop/Timers", {
   defaultValue: (): Timers | undefined => undefined
 })
 
-/** The shared timers, or some of the scope's own. */
+/**
+ * The shared timers, or some of the scope's own.
+ *
+ * @category services
+ * @since 0.1.0
+ */
 export const use: Effect.Effect<Timers, never, Scope.Scope> = Effect.flatMap(Shared, (shared) =>
   shared === undefined ? make : Effect.succeed(shared)
 )

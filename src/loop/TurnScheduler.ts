@@ -20,7 +20,12 @@ import * as Context from "effect/Context"
 import type { Scheduler as EffectScheduler } from "effect/Scheduler"
 import * as Limit from "../settings/Limit.ts"
 
-/** A writer or a consumer that waits for a turn. */
+/**
+ * A writer or a consumer that waits for a turn.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Task {
   /** The turn has come. An exception costs no other task its turn. */
   readonly resume: () => void
@@ -29,6 +34,12 @@ export interface Task {
   behind: Task | undefined
 }
 
+/**
+ * Settings of a scheduler.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Options {
   /** How many bytes are written in a turn of the event loop. Default 512 KiB, one write of a large result. */
   readonly quantum?: number | undefined
@@ -41,7 +52,12 @@ export interface Options {
   readonly maxWriteSize?: number | undefined
 }
 
-/** A quantum of bytes for each turn of the event loop, and the tasks that wait for one. */
+/**
+ * A quantum of bytes for each turn of the event loop, and the tasks that wait for one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export class Scheduler {
   readonly quantum: number
   /** How many bytes a socket is handed at once. */
@@ -127,7 +143,12 @@ export class Scheduler {
   }
 }
 
-/** The scheduler of the thread's connections, unless another one is provided. */
+/**
+ * The scheduler of the thread's connections, unless another one is provided.
+ *
+ * @category services
+ * @since 0.1.0
+ */
 export const TurnScheduler: Context.Reference<Scheduler> = Context.Reference("dataconn/loop/TurnScheduler", {
   defaultValue: () => new Scheduler()
 })

@@ -6,20 +6,46 @@ import { isIPv6 } from "node:net"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
-/** The port of an address that names none. */
+/**
+ * The port of an address that names none.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const defaultPort = 11653
 
+/**
+ * An address.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Address =
   | { readonly _tag: "Tcp"; readonly host: string; readonly port: number }
   | { readonly _tag: "Unix"; readonly path: string }
 
-/** A TCP address. */
+/**
+ * A TCP address.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const tcp = (host: string, port: number = defaultPort): Address => ({ _tag: "Tcp", host, port })
 
-/** The address of a Unix socket. */
+/**
+ * The address of a Unix socket.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const unix = (path: string): Address => ({ _tag: "Unix", path })
 
-/** A text that is no address. */
+/**
+ * A text that is no address.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class AddressError extends Schema.TaggedError<AddressError>()("AddressError", {
   text: Schema.String,
   problem: Schema.String
@@ -40,6 +66,9 @@ const maxPathBytes = 107
  * **Details**
  *
  * Port 0 lets the system choose one to listen on. A host without a port has {@link defaultPort}.
+ *
+ * @category parsing
+ * @since 0.1.0
  */
 export const parse = (text: string): Result.Result<Address, AddressError> => {
   const fail = (problem: string) => Result.fail(new AddressError({ text, problem }))
@@ -63,25 +92,55 @@ export const parse = (text: string): Result.Result<Address, AddressError> => {
   return Result.succeed(tcp(v6 ?? name ?? "", port))
 }
 
-/** An address, or the text of one. */
+/**
+ * An address, or the text of one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Input = Address | string
 
-/** How reading an {@link Input} can fail: only a text can. */
+/**
+ * How reading an {@link Input} can fail: only a text can.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type ErrorOf<A extends Input> = A extends string ? AddressError : never
 
-/** The address of an {@link Input}. */
+/**
+ * The address of an {@link Input}.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
 export const fromInput = <A extends Input>(input: A): Result.Result<Address, ErrorOf<A>> =>
   (typeof input === "string" ? parse(input) : Result.succeed(input)) as Result.Result<Address, ErrorOf<A>>
 
-/** The text that {@link parse} reads back. */
+/**
+ * The text that {@link parse} reads back.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
 export const format = (address: Address): string =>
   address._tag === "Unix" ? `unix:${address.path}` : formatTcp(address.host, address.port)
 
-/** `HOST:PORT`, with brackets around an IPv6 host. */
+/**
+ * `HOST:PORT`, with brackets around an IPv6 host.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
 export const formatTcp = (host: string, port: number): string =>
   host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
 
-/** An address as text, for settings. */
+/**
+ * An address as text, for settings.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
 export const AddressFromString: Schema.Codec<string, string> = Schema.String.check(
   Schema.makeFilter((text: string) => {
     const parsed = parse(text)

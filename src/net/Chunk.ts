@@ -9,7 +9,12 @@ import { Buffer } from "node:buffer"
 
 const owner: unique symbol = Symbol("dataconn/net/Chunk/owner")
 
-/** Takes back the memory of a chunk, which is the object that was given to {@link owned}. */
+/**
+ * Takes back the memory of a chunk, which is the object that was given to {@link owned}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Release = (chunk: Uint8Array) => void
 
 type Owned = Uint8Array & { [owner]?: Release | undefined }
@@ -21,18 +26,29 @@ type Owned = Uint8Array & { [owner]?: Release | undefined }
  *
  * Views that somebody makes of a chunk (`subarray`) are not owned. They must not be read after the chunk has been
  * released.
+ *
+ * @category ownership
+ * @since 0.1.0
  */
 export const owned = <A extends Uint8Array>(chunk: A, release: Release): A => {
   ;(chunk as Owned)[owner] = release
   return chunk
 }
 
-/** Whether a chunk's memory goes back to somebody when it is released. */
+/**
+ * Whether a chunk's memory goes back to somebody when it is released.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
 export const isOwned = (chunk: Uint8Array): boolean => (chunk as Owned)[owner] !== undefined
 
 /**
  * Gives a chunk's memory back; the holder must not read it afterwards. Does nothing for a chunk that nobody owns, and
  * nothing the second time.
+ *
+ * @category ownership
+ * @since 0.1.0
  */
 export const release = (chunk: Uint8Array): void => {
   const give = (chunk as Owned)[owner]
@@ -41,7 +57,12 @@ export const release = (chunk: Uint8Array): void => {
   give(chunk)
 }
 
-/** Bytes to keep for as long as one likes: the chunk itself, or a copy of one that is owned, which is released. */
+/**
+ * Bytes to keep for as long as one likes: the chunk itself, or a copy of one that is owned, which is released.
+ *
+ * @category ownership
+ * @since 0.1.0
+ */
 export const keep = (chunk: Uint8Array): Uint8Array => {
   if (!isOwned(chunk)) return chunk
   const copy = copied(chunk)
@@ -49,7 +70,12 @@ export const keep = (chunk: Uint8Array): Uint8Array => {
   return copy
 }
 
-/** A copy, in Node's pool where its memory would otherwise cost more than its bytes. */
+/**
+ * A copy, in Node's pool where its memory would otherwise cost more than its bytes.
+ *
+ * @category ownership
+ * @since 0.1.0
+ */
 export const copied = (chunk: Uint8Array): Uint8Array => {
   const { length } = chunk
   if (length >= Buffer.poolSize >>> 1) return chunk.slice()
@@ -58,7 +84,12 @@ export const copied = (chunk: Uint8Array): Uint8Array => {
   return new Uint8Array(pooled.buffer, pooled.byteOffset, length)
 }
 
-/** Divides a chunk among several holders: it is released when all parts and the divider itself have been. */
+/**
+ * Divides a chunk among several holders: it is released when all parts and the divider itself have been.
+ *
+ * @category ownership
+ * @since 0.1.0
+ */
 export class Divided {
   private readonly chunk: Uint8Array
   private holders = 1

@@ -9,7 +9,12 @@ import type * as Scope from "effect/Scope"
 import * as Address from "./Address.ts"
 import * as UnixSocket from "./UnixSocket.ts"
 
-/** The server cannot listen on an address. */
+/**
+ * The server cannot listen on an address.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", {
   address: Schema.String,
   cause: Schema.Defect()

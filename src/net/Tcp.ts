@@ -152,20 +152,36 @@ class TcpTransport implements Transport.Transport {
 
 const socketClosed = () => new Error("socket closed")
 
-/** The transport of a connected socket, such as a server accepts. */
+/**
+ * The transport of a connected socket, such as a server accepts.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const fromSocket = (socket: Net.Socket): Transport.Open =>
   Effect.acquireRelease(
     Effect.sync(() => new TcpTransport(socket)),
     (transport) => Effect.sync(() => transport.close())
   )
 
+/**
+ * Where and how to connect.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface ConnectOptions {
   readonly address: Address.Address
   /** How long connecting may take. */
   readonly timeout: Duration.Input
 }
 
-/** Connects. The scope owns the connection. */
+/**
+ * Connects. The scope owns the connection.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const connect = (options: ConnectOptions): Transport.Open =>
   Effect.acquireRelease(
     Effect.sync(() => dial(options.address)),

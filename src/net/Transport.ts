@@ -12,16 +12,32 @@ import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 
-/** Bytes in several parts, in their order. */
+/**
+ * Bytes in several parts, in their order.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
 
+/**
+ * The length of parts together, in bytes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export const byteLength = (parts: Chunks): number => {
   let bytes = 0
   for (const part of parts) bytes += part.length
   return bytes
 }
 
-/** The first `size` bytes of parts that are longer, and the bytes behind. */
+/**
+ * The first `size` bytes of parts that are longer, and the bytes behind.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export const cut = (parts: Chunks, size: number): readonly [Chunks, Chunks] => {
   const first: Array<Uint8Array> = []
   const rest: Array<Uint8Array> = []
@@ -34,7 +50,12 @@ export const cut = (parts: Chunks, size: number): readonly [Chunks, Chunks] => {
   return [first, rest] as unknown as readonly [Chunks, Chunks]
 }
 
-/** The consumer of the bytes that arrive. */
+/**
+ * The consumer of the bytes that arrive.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Receiver {
   /** The chunks of one read. They are the receiver's: it passes them on or releases them (`Chunk`). */
   readonly received: (chunks: Chunks) => void
@@ -42,7 +63,12 @@ export interface Receiver {
   readonly ended: (cause: Cause.Cause<Socket.SocketError>) => void
 }
 
-/** A bidirectional stream of bytes. */
+/**
+ * A bidirectional stream of bytes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Transport {
   /** Reads from now on; to be called once. */
   readonly read: (receiver: Receiver) => void
@@ -70,16 +96,31 @@ export interface Transport {
   readonly unsent: () => number
 }
 
-/** Takes a transport over. The scope owns it from then on; closing the scope closes it after pending writes. */
+/**
+ * Takes a transport over. The scope owns it from then on; closing the scope closes it after pending writes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Open = Effect.Effect<Transport, Socket.SocketError, Scope.Scope>
 
-/** Settings of {@link fromSocket}. */
+/**
+ * Settings of {@link fromSocket}.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface SocketOptions {
   /** See {@link Transport}; an Effect `Socket` does not tell. */
   readonly unsent?: (() => number) | undefined
 }
 
-/** The transport of any Effect `Socket`. Its bytes are copied, since a socket may hold them for as long as it likes. */
+/**
+ * The transport of any Effect `Socket`. Its bytes are copied, since a socket may hold them for as long as it likes.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const fromSocket = (socket: Socket.Socket, options: SocketOptions = {}): Open =>
   Effect.gen(function* () {
     const pull = yield* Socket.readerBytes(socket)

@@ -15,6 +15,9 @@ import * as Message from "./Message.ts"
  * - `Responding`: the server accepted; chunks follow.
  * - `Cancelling`: the cancel was sent, and the response has not ended. `accepted` says whether its accept came.
  * - `Closed`: nothing follows.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export type State =
   | { readonly _tag: "Idle" }
@@ -32,6 +35,9 @@ export type State =
  * - `Silent`: the server sent nothing for longer than the tolerance.
  * - `CancelIgnored`: the server did not end the response that was cancelled.
  * - `Closed`: the client's owner closed it.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export type Why =
   | { readonly _tag: "ServerClosed" }
@@ -50,6 +56,9 @@ export type Why =
  * - `Silence`: nothing was received for longer than the tolerance.
  * - `CancelExpired`: the response was not ended in time after the cancel.
  * - `Close`: the client's owner is done.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export type Event =
   | { readonly _tag: "Request" }
@@ -70,6 +79,9 @@ export type Event =
  * - `Accept`, `Chunk`: the body belongs to the response. `Reject`, `Finish`, `Fail`: it ends the response.
  * - `EndCancelled`: the response is over, and nobody wants to know how.
  * - `Close`: drop the connection; a response in flight is broken off.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export type Action =
   | "None"
@@ -83,6 +95,12 @@ export type Action =
   | "EndCancelled"
   | "Close"
 
+/**
+ * The next state, and what to do.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Step = readonly [State, Action]
 
 const idle: State = { _tag: "Idle" }
@@ -91,12 +109,22 @@ const responding: State = { _tag: "Responding" }
 const cancelling: State = { _tag: "Cancelling", accepted: false }
 const cancellingAccepted: State = { _tag: "Cancelling", accepted: true }
 
-/** A connection that has just been opened. */
+/**
+ * A connection that has just been opened.
+ *
+ * @category states
+ * @since 0.1.0
+ */
 export const initial: State = idle
 
 const close = (why: Why): Step => [{ _tag: "Closed", why }, "Close"]
 
-/** The state and action that follow from an event. */
+/**
+ * The state and action that follow from an event.
+ *
+ * @category transitions
+ * @since 0.1.0
+ */
 export const step = (state: State, event: Event): Step => {
   if (state._tag === "Closed") return [state, "None"]
   switch (event._tag) {

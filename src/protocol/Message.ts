@@ -12,6 +12,9 @@ import * as Limit from "../settings/Limit.ts"
 
 /**
  * The message types by their letter on the wire (PROTOCOL.md §1).
+ *
+ * @category models
+ * @since 0.1.0
  */
 export const Type = {
   Request: 0x52,
@@ -27,6 +30,9 @@ export const Type = {
 
 /**
  * One of the message types.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export type Type = (typeof Type)[keyof typeof Type]
 
@@ -37,6 +43,9 @@ export type Type = (typeof Type)[keyof typeof Type]
  *
  * The body of a decoded message may be a view of the chunk it arrived in, and is owned if that is (`Chunk`). `skipped`
  * is the size in bytes of a request that was too long to be stored.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export interface Message {
   readonly type: Type
@@ -52,6 +61,9 @@ export interface Message {
  * `lengthCounts` says what the length field counts: `"body"` is the protocol's default, the others are for
  * peers that count the type too, or the whole frame. `maxFrameSize` is in bytes, header included; it limits
  * what is received, not what is sent.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export interface Options {
   readonly lengthCounts: LengthDelimited.LengthCounts
@@ -60,11 +72,17 @@ export interface Options {
 
 /**
  * The length counts the body, and frames of at most 1 MiB are received.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export const defaultOptions: Options = { lengthCounts: "body", maxFrameSize: 1024 * 1024 }
 
 /**
  * Size of a frame's header in bytes: the length and the type.
+ *
+ * @category constants
+ * @since 0.1.0
  */
 export const headerSize = 5
 
@@ -89,21 +107,33 @@ const properties: Readonly<Record<Type, Properties>> = {
 
 /**
  * The letter that stands for the type on the wire.
+ *
+ * @category formatting
+ * @since 0.1.0
  */
 export const letter = (type: Type): string => String.fromCharCode(type)
 
 /**
  * The name of the type, as PROTOCOL.md §1 has it.
+ *
+ * @category formatting
+ * @since 0.1.0
  */
 export const name = (type: Type): string => properties[type].name
 
 /**
  * Whether messages of the type may have a body. It may be empty even then.
+ *
+ * @category predicates
+ * @since 0.1.0
  */
 export const hasBody = (type: Type): boolean => properties[type].hasBody
 
 /**
  * Whether a message of the type ends the response.
+ *
+ * @category predicates
+ * @since 0.1.0
  */
 export const isTerminal = (type: Type): boolean => properties[type].isTerminal
 
@@ -111,16 +141,25 @@ const empty = new Uint8Array(0)
 
 /**
  * A message; without a body unless one is given.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (type: Type, body: Uint8Array = empty): Message => ({ type, body })
 
 /**
  * Size of the message on the wire in bytes, header included.
+ *
+ * @category encoding
+ * @since 0.1.0
  */
 export const size = (message: Message): number => headerSize + message.body.length
 
 /**
  * The byte where the type should be is none of the nine letters. `type` is that byte.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class UnknownType extends Schema.TaggedError<UnknownType>()("UnknownType", {
   type: Schema.Finite
@@ -136,6 +175,9 @@ export class UnknownType extends Schema.TaggedError<UnknownType>()("UnknownType"
 
 /**
  * A message that may have no body announces one of `length` bytes.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class UnexpectedBody extends Schema.TaggedError<UnexpectedBody>()("UnexpectedBody", {
   type: Schema.Literals([Type.Cancel, Type.CancelAcknowledged, Type.Heartbeat]),
@@ -151,6 +193,9 @@ export class UnexpectedBody extends Schema.TaggedError<UnexpectedBody>()("Unexpe
 
 /**
  * A message of a type that has a limit of its own announces a body of `length` bytes, which is more.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class BodyTooLong extends Schema.TaggedError<BodyTooLong>()("BodyTooLong", {
   type: Schema.Literals(Object.values(Type)),
@@ -166,13 +211,21 @@ export class BodyTooLong extends Schema.TaggedError<BodyTooLong>()("BodyTooLong"
   }
 }
 
-/** What bodies of a type may have in bytes, and the setting that says so. Other types have `maxFrameSize` only. */
+/**
+ * What bodies of a type may have in bytes, and the setting that says so. Other types have `maxFrameSize` only.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export type BodyLimits = {
   readonly [T in Type]?: { readonly setting: string; readonly maxSize: number }
 }
 
 /**
  * Schema of every reason for which input is not a sequence of frames.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export const FrameErrorReason = Schema.Union([
   LengthDelimited.MaxSizeTooShortForHeader,
@@ -186,11 +239,17 @@ export const FrameErrorReason = Schema.Union([
 
 /**
  * Every reason for which input is not a sequence of frames.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export type FrameErrorReason = typeof FrameErrorReason.Type
 
 /**
  * The input is not a sequence of frames that this peer accepts. Nothing after it can be understood.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class FrameError extends Schema.TaggedError<FrameError>()("FrameError", {
   reason: FrameErrorReason
@@ -233,7 +292,12 @@ const noLimits: BodyLimits = {}
 const partType = (type: number): Type | undefined =>
   type === Type.Intermediate || type === Type.Final ? Type.Intermediate : undefined
 
-/** What one side receives, besides the {@link Options} that both agree on. */
+/**
+ * What one side receives, besides the {@link Options} that both agree on.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface CodecOptions extends Options {
   /** Whether a chunk message is handed out in parts as they arrive, each as a chunk: nothing is copied. */
   readonly splitChunks?: boolean | undefined
@@ -251,6 +315,9 @@ const toError = (reason: FrameErrorReason): FrameError => new FrameError({ reaso
 /**
  * The codec of DataConn's messages. `skips` is asked when a request begins that is too long: whether it is
  * skipped, or malformed. Throws a `RangeError` that names the option whose value it cannot be.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const codec = (
   options: CodecOptions = defaultOptions,
@@ -312,6 +379,9 @@ const assertBody = (type: Type, bodyLength: number): void => {
  *
  * Throws a `RangeError`, as a programming error, if a length is given to a type that may have no body, or one
  * that does not fit the four bytes of the field.
+ *
+ * @category encoding
+ * @since 0.1.0
  */
 export const header = (options: Options, type: Type, bodyLength: number): Uint8Array => {
   assertBody(type, bodyLength)
@@ -320,6 +390,9 @@ export const header = (options: Options, type: Type, bodyLength: number): Uint8A
 
 /**
  * A message as one contiguous buffer. The body is copied; throws as {@link header} does.
+ *
+ * @category encoding
+ * @since 0.1.0
  */
 export const encode = (message: Message, options: Options = defaultOptions): Uint8Array => {
   const bytes = new Uint8Array(size(message))

@@ -7,12 +7,23 @@
 import { isUint8Array } from "node:util/types"
 import * as Message from "./Message.ts"
 
-/** How a response ends when its query has ended by itself. */
+/**
+ * How a response ends when its query has ended by itself.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type End =
   | { readonly _tag: "Complete" }
   | { readonly _tag: "Failed"; readonly payload: Uint8Array }
   | { readonly _tag: "Rejected"; readonly payload: Uint8Array }
 
+/**
+ * How much a response holds and hands out.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Limits {
   /** Largest body of a chunk message, in bytes. */
   readonly chunkSize: number
@@ -45,6 +56,12 @@ const assertBytes = (what: string, given: unknown): void => {
     throw new TypeError(`The engine gave ${what} that is no Uint8Array: ${typeof given}`)
 }
 
+/**
+ * A response between the engine that fills it and the writer that empties it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export class Response {
   private readonly limits: Limits
   private accept: Uint8Array | undefined
@@ -78,7 +95,9 @@ export class Response {
 
   /** Whether there is something to hand out. */
   get hasMore(): boolean {
-    return this.chunks.length > 0 || (this.ending !== undefined && !this.finished)
+    return (
+      this.accept !== undefined || this.chunks.length > 0 || (this.ending !== undefined && !this.finished)
+    )
   }
 
   /** Whether as much is held as may be taken from the engine ahead of the socket. */
@@ -120,6 +139,7 @@ export class Response {
     const { chunks } = this
     this.accept = undefined
     this.chunks = []
+    this.offset = 0
     this.bytes = 0
     return chunks
   }

@@ -12,16 +12,29 @@ import type { Response } from "./Response.ts"
 /**
  * Why a connection ended: reading or writing failed (the peer's close included), a query could not be run or
  * initialised, the peer violated the protocol, or the server drained the connection.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export type ControlReason = "read" | "write" | "run" | "init" | "protocol" | "drain"
 
-/** The codes of the local replies: responses that the server gives on its own account. */
+/**
+ * The codes of the local replies: responses that the server gives on its own account.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type LocalCode = Extract<
   ErrorCode,
   "overloaded" | "shutting_down" | "timeout" | "too_large" | "internal"
 >
 
-/** A local reply, which ends a response. */
+/**
+ * A local reply, which ends a response.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type LocalReply =
   | { readonly type: "CancelAcknowledged" }
   | { readonly type: "Reject" | "Error"; readonly code: LocalCode }
@@ -41,6 +54,9 @@ export type LocalReply =
  *
  * `refusing` is set on a connection that runs no further query: requests are rejected with this code, and it closes
  * after the response.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export type State =
   | { readonly _tag: "Ready"; readonly staleCancel: boolean; readonly refusing: LocalCode | undefined }
@@ -66,6 +82,9 @@ export type State =
  *   limit it was, if not `idleTimeout`.
  * - `Drain`: the server is stopping. `DrainExpired`: it waits no longer for running queries. `Stopped`: it closes
  *   the connection at once.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export type Event =
   | { readonly _tag: "Request" }
@@ -95,6 +114,9 @@ export type Event =
  * - `StopQuery`: interrupt the query; `QueryEnded` follows.
  * - `Write`: there is something to write: `take` gives it when the writer has its turn.
  * - `Close`: close the socket, `"flush"` after pending writes, `"abort"` at once. A running query is interrupted.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export type Action =
   | { readonly _tag: "None" }
@@ -104,12 +126,28 @@ export type Action =
   | { readonly _tag: "Write" }
   | { readonly _tag: "Close"; readonly how: "flush" | "abort" }
 
+/**
+ * The next state, and what to do.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Step = readonly [State, Action]
 
-/** A connection that has just been opened. */
+/**
+ * A connection that has just been opened.
+ *
+ * @category states
+ * @since 0.1.0
+ */
 export const initial: State = { _tag: "Ready", staleCancel: false, refusing: undefined }
 
-/** A connection beyond the server's limit: its first request is rejected, then it closes. */
+/**
+ * A connection beyond the server's limit: its first request is rejected, then it closes.
+ *
+ * @category states
+ * @since 0.1.0
+ */
 export const refusing = (code: LocalCode): State => ({ _tag: "Ready", staleCancel: false, refusing: code })
 
 const none: Action = { _tag: "None" }
@@ -144,7 +182,12 @@ const readyAfterResponse: Step = [{ _tag: "Ready", staleCancel: true, refusing: 
 const responded = (refusing: LocalCode | undefined, next: Step): Step =>
   refusing === undefined ? next : drained(refusing)
 
-/** The state and action that follow from an event. */
+/**
+ * The state and action that follow from an event.
+ *
+ * @category transitions
+ * @since 0.1.0
+ */
 export const step = (state: State, event: Event): Step => {
   if (state._tag === "Closed") return [state, none]
   switch (event._tag) {
@@ -333,7 +376,12 @@ const awaitingReply = (state: In<"Stopping" | "Replying">, event: Rest): Step =>
   }
 }
 
-/** The messages that are written next, and the state while they are. */
+/**
+ * The messages that are written next, and the state while they are.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Taken = readonly [State, ReadonlyArray<Message.Message>]
 
 const nothing: ReadonlyArray<Message.Message> = []
@@ -347,6 +395,9 @@ const terminalBegun: Event = { _tag: "TerminalBegun" }
  *
  * `response` is that of the query which runs, or has ended. `encode` gives the body of a local reply. `written` is how
  * many bytes the connection has written before.
+ *
+ * @category transitions
+ * @since 0.1.0
  */
 export const take = (
   state: State,

@@ -22,6 +22,12 @@ import { limits, type Settings } from "./Settings.ts"
 import type { Shutdown } from "./Shutdown.ts"
 import type { ControlStatistics, HeartbeatStatistics } from "./Statistics.ts"
 
+/**
+ * Settings of a connection, and what it shares with the others of its server.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Options {
   /** Asked for once, when an embedder is told of the connection. */
   readonly info: () => ConnectionInfo
@@ -39,6 +45,9 @@ export interface Options {
 /**
  * Serves a connection until it ends, for whatever reason; the statistics say which. Never fails. Interruption aborts
  * the running query and drops the socket.
+ *
+ * @category serving
+ * @since 0.1.0
  */
 export const serve = (
   open: Transport.Open,
@@ -56,11 +65,13 @@ export const serve = (
     })
   )
 
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
 const live = Effect.fnUntraced(function* (
   open: Transport.Open,
   { queries, refusedBy, refusing, settings, shutdown }: Options,
   publish: Publish,
-  restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  restore: Restore
 ): Effect.fn.Return<Ended, Socket.SocketError, QueryEngine | Scope.Scope> {
   const scope = yield* Effect.scope
   const all = limits(settings)
@@ -85,8 +96,7 @@ const live = Effect.fnUntraced(function* (
   })
   if (shutdown !== undefined) yield* shutdown.join(control)
   yield* Effect.forkIn(control.guard(heartbeat.run), scope)
-  const exit = yield* Effect.exit(restore(control.run))
-  yield* control.close(exit)
+  yield* Effect.catchCause(restore(control.run), (cause) => control.close(cause))
   return { control: control.statistics(), heartbeat: heartbeat.statistics(), detail: control.error.detail }
 })
 

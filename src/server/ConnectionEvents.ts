@@ -5,7 +5,21 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { ControlStatistics, HeartbeatStatistics, QueryRunnerStatistics } from "./Statistics.ts"
 
-/** The two ends of a connection, as text. */
+export type { ControlReason } from "../protocol/ServerMachine.ts"
+export type {
+  ControlStatistics,
+  HeartbeatReason,
+  HeartbeatStatistics,
+  QueryRunnerReason,
+  QueryRunnerStatistics
+} from "./Statistics.ts"
+
+/**
+ * The two ends of a connection, as text.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface ConnectionInfo {
   /** Counts the connections of a server, from 1. */
   readonly id: number
@@ -24,6 +38,9 @@ export interface ConnectionInfo {
  * - `Failed`: the response ended with an error, the body of which is `payload`.
  * - `Aborted`: the connection ended before the response did.
  * - `Closed`: the connection ended; `control.reason` says why, `detail` says it in words.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export type ConnectionEvent =
   | { readonly _tag: "Opened"; readonly connection: ConnectionInfo }
@@ -49,12 +66,22 @@ export type ConnectionEvent =
       readonly detail: string
     }
 
-/** What an embedder does about events. */
+/**
+ * What an embedder does about events.
+ *
+ * @category services
+ * @since 0.1.0
+ */
 export interface Listener {
   readonly publish: (event: ConnectionEvent) => Effect.Effect<void>
 }
 
-/** An event without the connection that it is about. */
+/**
+ * An event without the connection that it is about.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Step = ConnectionEvent extends infer E
   ? E extends unknown
     ? Omit<E, "connection">
@@ -68,6 +95,9 @@ export type Step = ConnectionEvent extends infer E
  *
  * `publish` runs in the connection's own fibers and holds that connection up: hand slow work to a bounded
  * queue.
+ *
+ * @category services
+ * @since 0.1.0
  */
 export const ConnectionEvents: Context.Reference<Listener | undefined> = Context.Reference(
   "dataconn/server/ConnectionEvents",

@@ -8,6 +8,12 @@ import { type ConnectionEvent, ConnectionEvents, type ConnectionInfo } from "./C
 import * as Printable from "./Printable.ts"
 import type { ControlReason } from "./Statistics.ts"
 
+/**
+ * Settings of the log.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Options {
   /** How many bytes of a body a line shows. */
   readonly maxBodyLength: number
@@ -15,7 +21,12 @@ export interface Options {
 
 const endpoints = ({ local, remote }: ConnectionInfo): string => `${remote} => ${local}`
 
-/** A body as it is logged: cut at `maxBodyLength` bytes, before a character that would be cut, on one line. */
+/**
+ * A body as it is logged: cut at `maxBodyLength` bytes, before a character that would be cut, on one line.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
 export const show = (body: Uint8Array, maxBodyLength: number): string => {
   const isCut = body.length > maxBodyLength
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
@@ -33,7 +44,12 @@ const closings: Record<ControlReason, string> = {
   drain: "drain"
 }
 
-/** The line of an event. */
+/**
+ * The line of an event.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
 export const line = (event: ConnectionEvent, options: Options): string => {
   const who = endpoints(event.connection)
   const body = (bytes: Uint8Array) => show(bytes, options.maxBodyLength)
@@ -59,7 +75,12 @@ export const line = (event: ConnectionEvent, options: Options): string => {
   }
 }
 
-/** The same event as fields, for structured logs. */
+/**
+ * The same event as fields, for structured logs.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
 export const fields = (event: ConnectionEvent, options: Options): Record<string, unknown> => {
   const { _tag, ...rest } = event
   return Object.fromEntries([
@@ -71,7 +92,12 @@ export const fields = (event: ConnectionEvent, options: Options): Record<string,
   ])
 }
 
-/** Logs every event, at level Info: the line, and the fields beside it. */
+/**
+ * Logs every event, at level Info: the line, and the fields beside it.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
 export const layer = (options: Options): Layer.Layer<never> =>
   Layer.succeed(ConnectionEvents, {
     publish: (event) =>

@@ -5,23 +5,24 @@
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { AcceptedQuery, Engine } from "../engine/QueryEngine.ts"
-import * as FramedConnection from "../framing/FramedConnection.ts"
-import * as Writer from "../framing/Writer.ts"
+import type * as FramedConnection from "../framing/FramedConnection.ts"
+import type * as Writer from "../framing/Writer.ts"
 import type * as Timers from "../loop/Timers.ts"
 import * as Message from "../protocol/Message.ts"
 import * as Machine from "../protocol/ServerMachine.ts"
 import type { Step } from "./ConnectionEvents.ts"
+import * as ControlEvents from "./ControlEvents.ts"
 import * as LocalReply from "./LocalReply.ts"
 import { type Connection, type Outcome, PendingResponse } from "./PendingResponse.ts"
 import type * as QueryLimit from "./QueryLimit.ts"
 import * as QueryRunner from "./QueryRunner.ts"
 import * as RequestQuota from "./RequestQuota.ts"
+import { Responses } from "./Responses.ts"
 import { type Limits, millis } from "./Settings.ts"
 import type { ControlStatistics } from "./Statistics.ts"
 
@@ -64,25 +65,17 @@ export class Control implements Connection, QueryRunner.Dependencies {
   private readonly deadline: Timers.Deadline
   private phase: Phase = "idle"
   private how: "flush" | "abort" = "abort"
-  /** The response that has not been written to its end. */
-  private pending: PendingResponse | undefined
-  /** The fiber of its query. */
+  private readonly responses: Responses
+  /** The fiber of the query. */
   private query: Fiber.Fiber<unknown, unknown> | undefined
-  /** The fiber that tells the embedder of its request. */
-  private announcing: Fiber.Fiber<void> | undefined
-  private settledWaiter: (() => void) | undefined
-  /** How the response ended, and the fiber that tells the embedder of it. */
-  private lastStep: Step | undefined
-  private tell: (() => void) | undefined
   private queryStartedAt = 0
   private queryTimeoutMillis = 0
   private accepts = 0
-  private rejects = 0
-  private cancels = 0
 
   constructor(dependencies: Dependencies) {
     this.dependencies = dependencies
     this.writer = dependencies.framed.writer
+    this.responses = new Responses(dependencies)
     this.state = dependencies.initial
     const { firstRequestTimeoutMillis, idleTimeoutMillis } = dependencies.limits
     this.deadline = dependencies.timers.deadline(() => this.dispatch(this.expired))
@@ -95,7 +88,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
       Stream.runForEachArray(this.dependencies.framed.messages, (batch) => this.receive(batch, 0)),
       {
         onSuccess: () => this.fail({ _tag: "PeerClosed" }),
-        onFailure: (cause) => this.fail(inputEnd(cause, this.dependencies.quota))
+        onFailure: (cause) => this.fail(ControlEvents.ofInput(cause, this.dependencies.quota))
       }
     )
   }
@@ -104,7 +97,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return Effect.suspend(() => {
       this.dispatch(event)
       return Effect.andThen(
-        this.how === "flush" ? Effect.andThen(this.settled, this.writer.flushed) : Effect.void,
+        this.how === "flush" ? Effect.andThen(this.responses.settled, this.writer.flushed) : Effect.void,
         Effect.fail(this.error)
       )
     })
@@ -129,23 +122,28 @@ export class Control implements Connection, QueryRunner.Dependencies {
               Effect.suspend(() => this.receive(batch, at + 1))
             )
       }
-      this.dispatch(eventOf(message))
+      this.dispatch(ControlEvents.ofMessage(message))
     }
     return Effect.void
   }
 
   /** Starts a request's response in a fiber of its own, unless the request is a violation. */
-  private request({ body, skipped }: Message.Message): Effect.Effect<unknown> {
-    const action = this.step(skipped === undefined ? request : tooLarge)
+  private request(message: Message.Message): Effect.Effect<unknown> {
+    const action = this.step(ControlEvents.ofMessage(message))
     if (action._tag !== "StartQuery" && action._tag !== "Refuse") {
       this.perform(action)
       return Effect.void
     }
+    const { body } = message
     const pending = new PendingResponse(this, this.dependencies.limits)
+    if (!this.responses.mayBegin(body)) {
+      this.dispatch({ _tag: "ReadFailed", detail: RequestQuota.exceeded(this.dependencies.quota) })
+      return Effect.void
+    }
     const response =
       action._tag === "StartQuery"
-        ? this.stoppable(this.respond(body, pending, this.runQuery(body, pending)))
-        : this.respond(body, pending, pending.refuse)
+        ? this.stoppable(this.responses.begin(body, pending, this.runQuery(body, pending)))
+        : this.responses.begin(body, pending, pending.refuse)
     return Effect.forkIn(response, this.dependencies.scope, forked)
   }
 
@@ -166,7 +164,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
         this.query?.interruptUnsafe()
         break
       case "Write":
-        this.pending?.submit()
+        this.responses.pending?.submit()
         break
       case "Close":
         this.end(action.how)
@@ -176,74 +174,24 @@ export class Control implements Connection, QueryRunner.Dependencies {
   private end(how: "flush" | "abort"): void {
     this.how = how
     this.query?.interruptUnsafe()
-    this.announcing?.interruptUnsafe()
+    this.responses.stop()
     this.dependencies.framed.stop()
   }
 
   /** Ends the response under way, and drops the socket unless all has been written. */
-  close(exit: Exit.Exit<never, ControlError>): Effect.Effect<void> {
-    const isStopped = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+  close(cause: Cause.Cause<ControlError>): Effect.Effect<void> {
+    const isStopped = Cause.hasInterruptsOnly(cause)
     // On a stack of its own: the event that ends the connection may be in the middle of a write.
     return Effect.andThen(
       Effect.yieldNow,
       Effect.sync(() => {
         // The control was interrupted, or broke.
-        if (this.state._tag !== "Closed") {
-          this.dispatch(
-            isStopped
-              ? { _tag: "Stopped" }
-              : { _tag: "RunFailed", detail: String(Exit.isFailure(exit) ? Cause.squash(exit.cause) : exit) }
-          )
-        }
+        if (this.state._tag !== "Closed") this.dispatch(ControlEvents.ofEnd(cause))
         this.deadline.clear()
         if (isStopped || this.how === "abort") this.writer.close()
-        this.pending?.break()
+        this.responses.pending?.break()
       })
     )
-  }
-
-  /** Answers one request, when the response before it has been written. An embedder is told before and after. */
-  private respond(
-    body: Uint8Array,
-    pending: PendingResponse,
-    response: Effect.Effect<void>
-  ): Effect.Effect<void> {
-    const inTurn = Effect.suspend(() => {
-      this.pending = pending
-      const { publish } = this.dependencies
-      if (publish === undefined) return response
-      return Effect.andThen(
-        this.announce(publish({ _tag: "Request", body })),
-        Effect.andThen(
-          response,
-          Effect.flatMap(this.told, (step) => Effect.map(publish(step), () => this.settle()))
-        )
-      )
-    })
-    return this.pending === undefined ? inTurn : Effect.andThen(this.turn(body), inTurn)
-  }
-
-  /** Waits until the response before has been written to its end. */
-  private turn(body: Uint8Array): Effect.Effect<void> {
-    const { quota } = this.dependencies
-    const hold = new RequestQuota.Hold(quota)
-    if (!hold.resize(body.length)) {
-      this.dispatch({ _tag: "ReadFailed", detail: RequestQuota.exceeded(quota) })
-    }
-    return Effect.ensuring(
-      this.settled,
-      Effect.sync(() => hold.release())
-    )
-  }
-
-  /** The end of the connection waits for the events that it brings, but not for this one. */
-  private announce(published: Effect.Effect<void>): Effect.Effect<unknown> {
-    const fiber = Effect.forkIn(published, this.dependencies.scope, { startImmediately: true })
-    return Effect.flatMap(fiber, (announcing) => {
-      this.announcing = announcing
-      if (this.state._tag === "Closed") announcing.interruptUnsafe()
-      return Fiber.await(announcing)
-    })
   }
 
   private runQuery(body: Uint8Array, pending: PendingResponse): Effect.Effect<void> {
@@ -301,7 +249,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
         pending.end(outcome)
     }
     if (this.state._tag === "Closed") pending.break()
-    else this.dispatch(queryEnded)
+    else this.dispatch({ _tag: "QueryEnded" })
   }
 
   private get isRunning(): boolean {
@@ -347,80 +295,19 @@ export class Control implements Connection, QueryRunner.Dependencies {
   }
 
   writeFailed(cause: Cause.Cause<Writer.Failure>): void {
-    if (Cause.hasInterruptsOnly(cause)) return
-    const error = Cause.findErrorOption(cause)
-    this.dispatch(
-      error._tag === "Some"
-        ? { _tag: "WriteFailed", detail: Writer.describe(error.value) }
-        : { _tag: "RunFailed", detail: String(Cause.squash(cause)) }
-    )
+    const event = ControlEvents.ofWrite(cause)
+    if (event !== undefined) this.dispatch(event)
+  }
+
+  over(pending: PendingResponse, outcome: Outcome): void {
+    const isWriteFailure = this.state._tag === "Closed" && this.state.reason === "write"
+    this.responses.over(pending, outcome, isWriteFailure)
   }
 
   /** Ends the connection if a fiber of it fails to write. */
   guard(fiber: Effect.Effect<never, Writer.Failure>): Effect.Effect<void> {
     return Effect.catchCause(fiber, (cause) => Effect.sync(() => this.writeFailed(cause)))
   }
-
-  over(pending: PendingResponse, outcome: Outcome): void {
-    const step = this.stepOf(outcome, pending)
-    if (this.dependencies.publish === undefined) {
-      this.settle()
-    } else {
-      this.lastStep = step
-      this.tell?.()
-    }
-  }
-
-  /** Waits until the response is over. */
-  private readonly told: Effect.Effect<Step> = Effect.callback((resume) => {
-    this.tell = () => {
-      if (this.lastStep === undefined) return
-      const step = this.lastStep
-      this.lastStep = undefined
-      this.tell = undefined
-      resume(Effect.succeed(step))
-    }
-    this.tell()
-  })
-
-  /** The connection takes the next request. */
-  private settle(): void {
-    this.pending = undefined
-    const { settledWaiter } = this
-    this.settledWaiter = undefined
-    settledWaiter?.()
-  }
-
-  private stepOf(outcome: Outcome, pending: PendingResponse): Step {
-    if (outcome._tag === "Broken") {
-      const isWriteFailure =
-        outcome.isWriteFailure || (this.state._tag === "Closed" && this.state.reason === "write")
-      return { _tag: "Aborted", query: pending.statistics(isWriteFailure ? "fail" : "abort") }
-    }
-    const { body, type } = outcome.terminal
-    switch (type) {
-      case Message.Type.Reject:
-        this.rejects++
-        return { _tag: "Rejected", payload: body }
-      case Message.Type.Error:
-        return { _tag: "Failed", payload: body, query: pending.statistics("error") }
-      case Message.Type.CancelAcknowledged:
-        this.cancels++
-        return { _tag: "Cancelled", query: pending.statistics("cancel") }
-      default:
-        return { _tag: "Completed", query: pending.statistics("complete") }
-    }
-  }
-
-  /** Waits until no response is under way. */
-  private readonly settled: Effect.Effect<void> = Effect.callback((resume) => {
-    if (this.pending === undefined) return resume(Effect.void)
-    if (this.settledWaiter !== undefined) throw new Error("A connection settles for one waiter at a time")
-    this.settledWaiter = () => resume(Effect.void)
-    return Effect.sync(() => {
-      this.settledWaiter = undefined
-    })
-  })
 
   /** Until the first request has arrived, the sooner of two limits holds. */
   private get expired(): Machine.Event {
@@ -449,39 +336,8 @@ export class Control implements Connection, QueryRunner.Dependencies {
       messagesRead: framed.messagesRead(),
       messagesWritten: this.writer.messagesWritten(),
       accepted: this.accepts,
-      rejected: this.rejects,
-      cancelled: this.cancels,
+      ...this.responses.statistics(),
       reason: this.error.reason
     }
-  }
-}
-
-const request: Machine.Event = { _tag: "Request" }
-const tooLarge: Machine.Event = { _tag: "TooLarge" }
-const cancel: Machine.Event = { _tag: "Cancel" }
-const queryEnded: Machine.Event = { _tag: "QueryEnded" }
-
-const eventOf = ({ type }: Message.Message): Machine.Event =>
-  type === Message.Type.Cancel
-    ? cancel
-    : { _tag: "Unexpected", detail: `${Message.name(type)} from a client` }
-
-const inputEnd = (
-  cause: Cause.Cause<FramedConnection.ReadError<Message.FrameError>>,
-  quota: RequestQuota.Quota
-): Machine.Event => {
-  const error = Cause.findErrorOption(cause)
-  if (error._tag === "None") return { _tag: "RunFailed", detail: String(Cause.squash(cause)) }
-  switch (error.value._tag) {
-    case "FrameTimeout":
-      return { _tag: "RequestExpired" }
-    case "BufferLimit":
-      return { _tag: "ReadFailed", detail: RequestQuota.exceeded(quota) }
-    case "SocketError":
-      return { _tag: "ReadFailed", detail: FramedConnection.describe(error.value) }
-    case "FrameError":
-      return error.value.reason._tag === "EndInsideFrame"
-        ? { _tag: "ReadFailed", detail: error.value.message }
-        : { _tag: "Malformed", detail: error.value.message }
   }
 }

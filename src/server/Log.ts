@@ -9,12 +9,29 @@ import type * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Printable from "./Printable.ts"
 
+/**
+ * The formats of the log.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export const formats = ["text", "json"] as const
+/**
+ * A format of the log.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export type Format = (typeof formats)[number]
 
 const billion = 1_000_000_000n
 
-/** Nanoseconds since 1970 as UTC: `2021-10-06T04:01:26.490694105Z`. */
+/**
+ * Nanoseconds since 1970 as UTC: `2021-10-06T04:01:26.490694105Z`.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
 export const timestamp = (nanos: bigint): string => {
   const seconds = new Date(Number(nanos / billion) * 1000).toISOString().slice(0, 19)
   return `${seconds}.${String(nanos % billion).padStart(9, "0")}Z`
@@ -43,6 +60,11 @@ const json = Logger.make(({ cause, fiber, logLevel, message }) => {
   return Printable.line(Formatter.formatJson({ ...own, ...fields, ...trace, ...own }))
 })
 
-/** Writes the log to standard output in this format. */
+/**
+ * Writes the log to standard output in this format.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
 export const layer = (format: Format): Layer.Layer<never> =>
   Logger.layer([Logger.withConsoleLog(format === "json" ? json : text)])

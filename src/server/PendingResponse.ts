@@ -61,6 +61,11 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
   offer(chunks: ReadonlyArray<Uint8Array>): Effect.Effect<void> | undefined {
     const { response } = this
     this.runs++
+    if (this.outcome !== undefined) {
+      // The query is about to be interrupted, and nothing more is wanted of it.
+      this.release(chunks)
+      return Effect.never
+    }
     response.offer(chunks)
     if (!response.isFull) {
       this.connection.writer.submitSoon(this)
@@ -146,7 +151,6 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     if (this.outcome !== undefined) return
     this.outcome = outcome
     this.release(this.response.drop())
-    this.wake()
     this.connection.over(this, outcome)
   }
 
@@ -162,7 +166,7 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
 
   private wake(): void {
     const { room } = this
-    if (room === undefined || (this.response.isFull && this.outcome === undefined)) return
+    if (room === undefined || this.response.isFull) return
     this.room = undefined
     room()
   }

@@ -7,6 +7,12 @@ import * as QueryApi from "../engine/QueryApi.ts"
 import { QueryRejected } from "../engine/QueryEngine.ts"
 import { FairQueue } from "./FairQueue.ts"
 
+/**
+ * How many queries run and wait.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Options {
   /** How many queries run at a time. */
   readonly maxConcurrentQueries: number
@@ -16,10 +22,20 @@ export interface Options {
   readonly maxQueriesPerAddress?: number | undefined
 }
 
-/** Why there is no place for a query. */
+/**
+ * Why there is no place for a query.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Refusal = "full" | "displaced" | "addressFull"
 
-/** A query that takes a place. */
+/**
+ * A query that takes a place.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Place {
   /** A place to run has become free for one that waits. */
   readonly call: () => void
@@ -27,7 +43,12 @@ export interface Place {
   readonly displaced: () => void
 }
 
-/** The places that the queries of one connection may take. */
+/**
+ * The places that the queries of one connection may take.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Places {
   /** Takes a place to run, or else one in the queue, or none and says why. All but the last are to be left. */
   readonly enter: (place: Place) => "running" | "waiting" | Exclude<Refusal, "displaced">
@@ -37,7 +58,12 @@ export interface Places {
   readonly overloaded: (why?: Refusal) => QueryRejected
 }
 
-/** The places that all queries of a server take: a bounded number runs, and a bounded number waits. */
+/**
+ * The places that all queries of a server take: a bounded number runs, and a bounded number waits.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export class Limit implements Places {
   private readonly options: Options
   private readonly maxPerAddress: number
@@ -139,13 +165,23 @@ class AddressPlaces implements Places {
   }
 }
 
-/** A reject as `overloaded`, which says that it may be tried again. */
+/**
+ * A reject as `overloaded`, which says that it may be tried again.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const overloaded = (message: string): QueryRejected =>
   new QueryRejected({
     payload: QueryApi.encodeError(new QueryApi.QueryError({ code: "overloaded", message, retryable: true }))
   })
 
-/** The places that connections share: a server provides its own, and there is no limit otherwise. */
+/**
+ * The places that connections share: a server provides its own, and there is no limit otherwise.
+ *
+ * @category services
+ * @since 0.1.0
+ */
 export const QueryLimit: Context.Reference<Places> = Context.Reference("dataconn/server/QueryLimit", {
   defaultValue: (): Places =>
     new Limit({ maxConcurrentQueries: Number.POSITIVE_INFINITY, maxQueuedQueries: Number.POSITIVE_INFINITY })

@@ -77,7 +77,9 @@ class Query implements QueryLimit.Place {
   private readonly request: Uint8Array
   private readonly pending: PendingResponse
   private hasPlace = false
-  private resume: ((place: Effect.Effect<void, QueryRejected>) => void) | undefined
+  /** The place, or why there is none: it may come before it is waited for. */
+  private turn: Effect.Effect<void, QueryRejected> | undefined
+  private resume: ((turn: Effect.Effect<void, QueryRejected>) => void) | undefined
 
   constructor(dependencies: Dependencies, request: Uint8Array, pending: PendingResponse) {
     this.dependencies = dependencies
@@ -106,8 +108,9 @@ class Query implements QueryLimit.Place {
     if (!hold.resize(this.request.length)) {
       return Effect.fail(QueryLimit.overloaded(RequestQuota.exceeded(quota)))
     }
-    const deadline = timers.deadline(() => this.resume?.(Effect.fail(QueryLimit.overloaded(waitedTooLong))))
+    const deadline = timers.deadline(() => this.take(Effect.fail(QueryLimit.overloaded(waitedTooLong))))
     const place = Effect.callback<void, QueryRejected>((resume) => {
+      if (this.turn !== undefined) return resume(this.turn)
       this.resume = resume
       deadline.set(timers.now() + queueTimeoutMillis)
     })
@@ -120,13 +123,18 @@ class Query implements QueryLimit.Place {
     )
   }
 
+  private take(turn: Effect.Effect<void, QueryRejected>): void {
+    this.turn ??= turn
+    this.resume?.(this.turn)
+  }
+
   call(): void {
-    this.resume?.(Effect.void)
+    this.take(Effect.void)
   }
 
   displaced(): void {
     this.hasPlace = false
-    this.resume?.(Effect.fail(this.dependencies.limit.overloaded("displaced")))
+    this.take(Effect.fail(this.dependencies.limit.overloaded("displaced")))
   }
 
   private ask(): Effect.Effect<void, Failure, Scope.Scope> {

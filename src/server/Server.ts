@@ -17,20 +17,30 @@ import * as Connections from "./Connections.ts"
 import * as FileLimit from "./FileLimit.ts"
 import * as ServerConfig from "./ServerConfig.ts"
 
+export { ListenError } from "../net/Listener.ts"
+
 /**
  * A running server.
+ *
+ * @category services
+ * @since 0.1.0
  */
-export class Server extends Context.Service<
-  Server,
-  {
-    /** Where it listens, with the ports that the system chose, in the order of the configuration. */
-    readonly addresses: ReadonlyArray<Address.Address>
-    /** How many connections are open. */
-    readonly connections: Effect.Effect<number>
-    /** Stops waiting for responses, if the server is stopping or when it does. */
-    readonly stopNow: Effect.Effect<void>
-  }
->()("dataconn/server/Server") {}
+export interface ServerService {
+  /** Where it listens, with the ports that the system chose, in the order of the configuration. */
+  readonly addresses: ReadonlyArray<Address.Address>
+  /** How many connections are open. */
+  readonly connections: Effect.Effect<number>
+  /** Stops waiting for responses, if the server is stopping or when it does. */
+  readonly stopNow: Effect.Effect<void>
+}
+
+/**
+ * The service of a running server; see {@link ServerService}.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Server extends Context.Service<Server, ServerService>()("dataconn/server/Server") {}
 
 /** See `Admission.Limits`. */
 const maxRefusals = 64
@@ -44,14 +54,13 @@ const maxRefusals = 64
  * Queries go to the `QueryEngine` of the context. `ConnectionEvents`, where provided, is told of everything
  * that happens. Fails with a `ListenError` if it cannot listen on one of its addresses. Dies with a `RangeError` that
  * names the setting whose value cannot be one.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function* (
   options: ServerConfig.Options = {}
-): Effect.fn.Return<
-  Server["Service"],
-  Listener.ListenError | Address.AddressError,
-  QueryEngine | Scope.Scope
-> {
+): Effect.fn.Return<ServerService, Listener.ListenError | Address.AddressError, QueryEngine | Scope.Scope> {
   const config = ServerConfig.make(options)
   const connections = yield* Connections.make({ ...config, maxRefusals })
   const spawner = yield* Spawner.make
@@ -95,13 +104,23 @@ const endpoints = (socket: Net.Socket, address: Address.Address, id: number) =>
             : Address.formatTcp(socket.remoteAddress, socket.remotePort ?? 0)
       }
 
-/** A server with these settings, on the `QueryEngine` of the context; see {@link make}. */
+/**
+ * A server with these settings, on the `QueryEngine` of the context; see {@link make}.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
 export const layer = (
   options?: ServerConfig.Options
 ): Layer.Layer<Server, Listener.ListenError | Address.AddressError, QueryEngine> =>
   Layer.effect(Server, make(options))
 
-/** A server with the settings of Effect's Config. */
+/**
+ * A server with the settings of Effect's Config.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
 export const layerConfig: Layer.Layer<
   Server,
   Listener.ListenError | Address.AddressError | Config.ConfigError,

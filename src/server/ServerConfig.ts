@@ -10,9 +10,14 @@ import * as Address from "../net/Address.ts"
 import * as Setting from "./Setting.ts"
 import * as Settings from "./Settings.ts"
 
+export type { Setting, Table, Values } from "./Setting.ts"
+
 /**
  * The settings by name. A name is spelt `heartbeatInterval` in a file, `DATACONN_HEARTBEAT_INTERVAL` in the
  * environment and `--heartbeat-interval` as a flag.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export const settings = {
   maxConnections: Setting.count(
@@ -76,7 +81,7 @@ export const settings = {
   ),
   maxSkippedSize: Setting.bytes(
     "64 MiB",
-    0,
+    5,
     "Longest request that is rejected as `too_large`: its body is read and not stored. A longer one ends the connection."
   ),
   maxUnfinishedBytes: Setting.bytes(
@@ -112,21 +117,39 @@ export const settings = {
   keepAlive: Setting.duration("1 minute", "Silence after which TCP probes whether the client is still there.")
 } as const
 
-/** The settings of a server. Sizes are in bytes. */
+/**
+ * The settings of a server. Sizes are in bytes.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export type ServerConfig = Setting.Values<typeof settings> & {
   /** The addresses to listen on; see `Address.parse` for their form. */
   readonly listen: ReadonlyArray<string>
 }
 
-/** Loopback only: whoever wants strangers in says so. */
+/**
+ * Loopback only: whoever wants strangers in says so.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export const defaultListen: ReadonlyArray<string> = [`127.0.0.1:${Address.defaultPort}`]
 
-/** The defaults of all settings. */
+/**
+ * The defaults of all settings.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export const defaults: ServerConfig = { ...Setting.defaults(settings), listen: defaultListen }
 
 /**
  * Settings as code gives them: a duration is whatever Effect takes for one, such as `"5 seconds"`; sizes are in
  * bytes. What is left out, or `undefined`, has its default.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export type Options = {
   readonly [K in keyof ServerConfig]?:
@@ -137,6 +160,9 @@ export type Options = {
 /**
  * A configuration that differs from the defaults in what is given. Throws a `RangeError` that names the setting whose
  * value cannot be one.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (given: Options = {}): ServerConfig => {
   const table: Setting.Table = settings
@@ -149,6 +175,9 @@ export const make = (given: Options = {}): ServerConfig => {
 /**
  * Reads the settings through Effect's Config, each under its own name; what is missing has its default. An
  * error names the setting and what was expected.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export const config: Config.Config<ServerConfig> = Config.map(
   Config.all([
@@ -158,7 +187,12 @@ export const config: Config.Config<ServerConfig> = Config.map(
   ([values, listen]) => ({ ...values, listen })
 )
 
-/** The environment as a source of settings: `DATACONN_HEARTBEAT_INTERVAL` for `heartbeatInterval`. */
+/**
+ * The environment as a source of settings: `DATACONN_HEARTBEAT_INTERVAL` for `heartbeatInterval`.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export const fromEnv = (env?: Record<string, string>): ConfigProvider.ConfigProvider =>
   (env === undefined ? ConfigProvider.fromEnv() : ConfigProvider.fromEnv({ env })).pipe(
     ConfigProvider.constantCase,

@@ -11,6 +11,12 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Limit from "../settings/Limit.ts"
 
+/**
+ * One setting.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Setting<A> {
   readonly schema: Schema.ConstraintCodec<A, unknown>
   readonly fallback: A
@@ -232,10 +238,20 @@ export const text = (form: string, whenAbsent: string, doc: string): Setting<str
   doc
 })
 
-/** Settings by name. */
+/**
+ * Settings by name.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export type Table = Readonly<Record<string, Setting<unknown>>>
 
-/** The values of a table's settings. */
+/**
+ * The values of a table's settings.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export type Values<T extends Table> = { readonly [K in keyof T]: T[K]["fallback"] }
 
 /** The defaults of a table. */

@@ -5,7 +5,12 @@ import * as Duration from "effect/Duration"
 import * as Message from "../protocol/Message.ts"
 import * as Limit from "../settings/Limit.ts"
 
-/** Sizes are in bytes. A duration may be infinite, which switches the limit off. */
+/**
+ * Sizes are in bytes. A duration may be infinite, which switches the limit off.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Settings extends Message.Options {
   /** Longest request, header included, that is rejected as `too_large`. A longer one ends the connection. */
   readonly maxSkippedSize: number
@@ -31,7 +36,12 @@ export interface Settings extends Message.Options {
   readonly idleTimeout: Duration.Input
 }
 
-/** They have no limit for the first request: a server sets one. */
+/**
+ * They have no limit for the first request: a server sets one.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export const defaults: Omit<Settings, "firstRequestTimeout"> = {
   ...Message.defaultOptions,
   maxSkippedSize: 64 * 1024 * 1024,
@@ -47,7 +57,12 @@ export const defaults: Omit<Settings, "firstRequestTimeout"> = {
   idleTimeout: "1 hour"
 }
 
-/** What a connection works with: the settings, with durations in milliseconds. */
+/**
+ * What a connection works with: the settings, with durations in milliseconds.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Limits
   extends Pick<
     Settings,
@@ -67,6 +82,9 @@ const known = new WeakMap<Settings, Limits>()
 /**
  * The limits of all connections that have these settings: one object, which thousands of them look at. Throws a
  * `RangeError` that names the setting whose value cannot be one.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export const limits = (settings: Settings): Limits => {
   let limits = known.get(settings)
@@ -74,7 +92,7 @@ export const limits = (settings: Settings): Limits => {
     limits = {
       lengthCounts: settings.lengthCounts,
       maxFrameSize: Limit.size("maxFrameSize", settings.maxFrameSize, Message.headerSize),
-      maxSkippedSize: Limit.size("maxSkippedSize", settings.maxSkippedSize, 0),
+      maxSkippedSize: Limit.size("maxSkippedSize", settings.maxSkippedSize, Message.headerSize),
       chunkSize: Limit.size("chunkSize", settings.chunkSize, 1),
       prefetchSize: Limit.size("prefetchSize", settings.prefetchSize, 1),
       batchSize: Limit.size("batchSize", settings.batchSize, 1),
@@ -94,6 +112,11 @@ export const limits = (settings: Settings): Limits => {
   return limits
 }
 
-/** A duration in milliseconds. */
+/**
+ * A duration in milliseconds.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export const millis = (duration: Duration.Input): number =>
   Duration.toMillis(Duration.fromInputUnsafe(duration))

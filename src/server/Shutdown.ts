@@ -7,15 +7,31 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
 
-/** A connection that is told of the stop, and has to end. */
+/**
+ * A connection that is told of the stop, and has to end.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Member {
   readonly drain: Effect.Effect<void>
   readonly drainExpired: Effect.Effect<void>
 }
 
-/** How long connections have for their last message after `drainTimeout`. */
+/**
+ * How long connections have for their last message after `drainTimeout`.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const goodbye: Duration.Input = "2 seconds"
 
+/**
+ * The connections of a server, which are told when it stops.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export class Shutdown {
   private readonly members = new Set<Member>()
   private readonly empty = Latch.makeUnsafe(true)

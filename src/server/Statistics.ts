@@ -8,6 +8,12 @@ import type { ControlReason } from "../protocol/ServerMachine.ts"
 
 export type { ControlReason }
 
+/**
+ * Counters of a connection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface ControlStatistics {
   readonly bytesRead: number
   readonly bytesWritten: number
@@ -19,9 +25,20 @@ export interface ControlStatistics {
   readonly reason: ControlReason
 }
 
-/** Where the heartbeat operation was when it ended. */
+/**
+ * Where the heartbeat operation was when it ended.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type HeartbeatReason = "wait" | "write"
 
+/**
+ * Counters of the heartbeats of a connection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface HeartbeatStatistics {
   readonly bytesTransferred: number
   readonly messages: number
@@ -32,9 +49,18 @@ export interface HeartbeatStatistics {
 /**
  * How a query ended: with an error of the engine or the server, cancelled by the client, completed, failed to
  * be written, or aborted with its connection.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export type QueryRunnerReason = "error" | "cancel" | "complete" | "fail" | "abort"
 
+/**
+ * Counters of one query.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface QueryRunnerStatistics {
   readonly bytesTransferred: number
   /** Bytes of the result: the bodies of its chunks. */

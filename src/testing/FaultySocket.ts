@@ -16,7 +16,12 @@ import * as Latch from "effect/Latch"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 
-/** What goes wrong. An empty plan changes nothing. */
+/**
+ * What goes wrong. An empty plan changes nothing.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Plan {
   /** The most bytes that one read brings. What is left over comes with the next reads. */
   readonly readSize?: number | undefined
@@ -34,9 +39,20 @@ export interface Plan {
   readonly failAt?: number | undefined
 }
 
-/** What an operation is. The write of a `CloseEvent` is a close, be it clean or a reset. */
+/**
+ * What an operation is. The write of a `CloseEvent` is a close, be it clean or a reset.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Operation = "open" | "read" | "write" | "close"
 
+/**
+ * A socket that fails by its plan, and what the test does to it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface FaultySocket {
   readonly socket: Socket.Socket
   /** How many operations have begun. */
@@ -64,6 +80,9 @@ export interface FaultySocket {
  *
  * A close that fails by the plan has closed all the same, as with the system's `close`. Interruption leaves a
  * write that `writeSize` has split unfinished.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (socket: Socket.Socket, plan: Plan = {}): FaultySocket => {
   const faults = new Faults(socket, plan)

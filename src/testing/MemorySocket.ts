@@ -9,6 +9,12 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Socket from "effect/socket/Socket"
 
+/**
+ * Settings of a connection in memory.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Options {
   /** How many bytes a direction holds before its writer waits. Default 64 KiB. */
   readonly capacity?: number | undefined
@@ -123,7 +129,12 @@ const end = (incoming: Pipe, outgoing: Pipe): Socket.Socket => {
   })
 }
 
-/** The two ends of a connection. What one writes, the other reads. */
+/**
+ * The two ends of a connection. What one writes, the other reads.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const pair = (options?: Options): Effect.Effect<readonly [Socket.Socket, Socket.Socket]> =>
   Effect.sync(() => {
     const capacity = options?.capacity ?? 64 * 1024

@@ -18,7 +18,12 @@ import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as Message from "../protocol/Message.ts"
 
-/** Another message came than the script expects, or none. */
+/**
+ * Another message came than the script expects, or none.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class Unexpected extends Schema.TaggedError<Unexpected>()("Unexpected", {
   expected: Schema.String,
   actual: Schema.String
@@ -28,7 +33,12 @@ export class Unexpected extends Schema.TaggedError<Unexpected>()("Unexpected", {
   }
 }
 
-/** The socket did not take what the script sends. */
+/**
+ * The socket did not take what the script sends.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class NotSent extends Schema.TaggedError<NotSent>()("NotSent", {
   what: Schema.String,
   detail: Schema.String
@@ -38,7 +48,12 @@ export class NotSent extends Schema.TaggedError<NotSent>()("NotSent", {
   }
 }
 
-/** The conversation left the script. `conversation` is how it went: the last messages of both directions. */
+/**
+ * The conversation left the script. `conversation` is how it went: the last messages of both directions.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class ScriptedPeerError extends Schema.TaggedError<ScriptedPeerError>()("ScriptedPeerError", {
   reason: Schema.Union([Unexpected, NotSent]),
   conversation: Schema.Array(Schema.String)
@@ -49,6 +64,12 @@ export class ScriptedPeerError extends Schema.TaggedError<ScriptedPeerError>()("
   }
 }
 
+/**
+ * A peer that keeps to a script.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface ScriptedPeer {
   /** The next messages must be these. `"closed"` and `"reset"` stand for the end of the connection. */
   readonly expect: (...messages: ReadonlyArray<string>) => Effect.Effect<void, ScriptedPeerError>
@@ -62,6 +83,12 @@ export interface ScriptedPeer {
   readonly reset: Effect.Effect<void, ScriptedPeerError>
 }
 
+/**
+ * Settings of a scripted peer.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Options extends Partial<Message.Options> {
   /** How long an expected message may take on the Clock. Default infinite. */
   readonly patience?: Duration.Input | undefined
@@ -78,11 +105,19 @@ const decoder = new TextDecoder()
  * **Gotchas**
  *
  * To send a body with a type that may have none throws, as a programming error; `sendBytes` sends anything.
+ *
+ * @category messages
+ * @since 0.1.0
  */
 export const frame = (message: string): Message.Message =>
   Message.make(message.charCodeAt(0) as Message.Type, encoder.encode(message.slice(2)))
 
-/** The text that stands for a frame. */
+/**
+ * The text that stands for a frame.
+ *
+ * @category messages
+ * @since 0.1.0
+ */
 export const show = ({ body, type }: Message.Message): string =>
   body.length === 0 ? Message.letter(type) : `${Message.letter(type)} ${decoder.decode(body)}`
 
@@ -91,7 +126,12 @@ const longest = 100
 const clip = (message: string): string =>
   message.length <= longest ? message : `${message.slice(0, longest)}… (${message.length} characters)`
 
-/** Opens the socket. The scope owns it. */
+/**
+ * Opens the socket. The scope owns it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const make = Effect.fnUntraced(function* (
   socket: Socket.Socket,
   options: Options = {}

@@ -11,13 +11,22 @@ import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import { QueryEngine, QueryFailed, QueryInitError, QueryRejected } from "../engine/QueryEngine.ts"
+import {
+  type Engine,
+  QueryEngine,
+  QueryFailed,
+  QueryInitError,
+  QueryRejected
+} from "../engine/QueryEngine.ts"
 
 /**
  * What a query does next.
  *
  * The first step of a query is one of `accept`, `reject`, `initFailure` and `interrupt`; then come chunks, up
  * to `end`, `fail` or `interrupt`. A step out of place is a defect of the engine, as `die` is.
+ *
+ * @category steps
+ * @since 0.1.0
  */
 export type Step =
   | { readonly _tag: "accept"; readonly payload: string; readonly timeout?: number }
@@ -33,8 +42,14 @@ export type Step =
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
+/**
+ * An engine, and the means by which the test leads it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface StepEngine {
-  readonly engine: QueryEngine["Service"]
+  readonly engine: Engine
   /** Releases steps, at most 1024 ahead of the queries. A query waits for each of its steps. */
   readonly step: (...steps: ReadonlyArray<Step>) => Effect.Effect<void>
   /** Takes back the steps that no query has got to. */
@@ -43,19 +58,45 @@ export interface StepEngine {
   readonly log: ReadonlyArray<string>
 }
 
+/**
+ * Settings of an engine.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Options {
   /** How long a query's finalizer takes on the Clock, in milliseconds. Default 0. */
   readonly finalizerMillis?: number | undefined
 }
 
-/** Accepts with the payload `yes`. */
+/**
+ * Accepts with the payload `yes`.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
 export const accept = { _tag: "accept", payload: "yes" } as const
-/** The result is complete. */
+/**
+ * The result is complete.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
 export const end = { _tag: "end" } as const
-/** A chunk of the result. */
+/**
+ * A chunk of the result.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
 export const chunk = (payload: string) => ({ _tag: "chunk", payload }) as const
 
-/** Constructs an engine without steps. */
+/**
+ * Constructs an engine without steps.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const make = Effect.fnUntraced(function* (options: Options = {}): Effect.fn.Return<StepEngine> {
   const steps = yield* Queue.bounded<Step>(1024)
   const log: Array<string> = []

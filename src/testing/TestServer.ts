@@ -12,6 +12,12 @@ import * as Connection from "../server/Connection.ts"
 import * as Settings from "../server/Settings.ts"
 import * as MemorySocket from "./MemorySocket.ts"
 
+/**
+ * Settings of both ends, and of the connection between them.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface Options extends MemorySocket.Options {
   /** Limits of the server's end that differ from the defaults. */
   readonly server?: Partial<Settings.Settings> | undefined
@@ -22,6 +28,9 @@ export interface Options extends MemorySocket.Options {
 /**
  * Serves one connection with the `QueryEngine` of the context, and connects a client to it. Both ends are the
  * real ones; only what lies between them is not. All waiting is on the Clock. The scope owns both.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const connect = Effect.fnUntraced(function* (
   options: Options = {}

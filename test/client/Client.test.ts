@@ -529,6 +529,7 @@ describe("a second request", () => {
       const first = yield* Effect.forkChild(Effect.scoped(opened.client.request(new Uint8Array(100))), {
         startImmediately: true
       })
+      yield* Served.settle
       yield* opened.server.send("J no")
       assert.strictEqual(failure(yield* Fiber.await(first)), "QueryRejected")
       const second = yield* Effect.forkChild(Effect.scoped(opened.client.request(bytes("two"))), {

@@ -5,8 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { Client } from "../../src/client/Client.ts"
 import type { ClientError } from "../../src/client/ClientError.ts"
-import type { Connection } from "../../src/server/Connection.ts"
 import type { QueryFailed, QueryRejected } from "../../src/engine/QueryEngine.ts"
+import type { Member } from "../../src/server/Shutdown.ts"
 import { accept, chunk, end, type Step, type StepEngine } from "../../src/testing/StepEngine.ts"
 
 type Failure = ClientError | QueryRejected | QueryFailed
@@ -14,7 +14,7 @@ type Failure = ClientError | QueryRejected | QueryFailed
 export interface Conversation {
   readonly name: string
   /** What the server's side does meanwhile: the engine's steps, and the stop. */
-  readonly server: (engine: StepEngine, connection: Connection) => Effect.Effect<void>
+  readonly server: (engine: StepEngine, connection: Member) => Effect.Effect<void>
   /** What the client's side does; the text says what came of it. */
   readonly client: (client: Client["Service"]) => Effect.Effect<string, Failure>
   /** What comes of it while nothing fails: the text, or a failure as `failure` shows it. */

@@ -6,16 +6,17 @@ import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import * as Client from "../../src/client/Client.ts"
 import type { ClientError } from "../../src/client/ClientError.ts"
+import { QueryEngine, type QueryFailed, type QueryRejected } from "../../src/engine/QueryEngine.ts"
+import * as Transport from "../../src/net/Transport.ts"
 import * as Connection from "../../src/server/Connection.ts"
 import { type ConnectionEvent, ConnectionEvents } from "../../src/server/ConnectionEvents.ts"
 import * as QueryLimit from "../../src/server/QueryLimit.ts"
-import * as RequestQuota from "../../src/connection/RequestQuota.ts"
+import * as RequestQuota from "../../src/server/RequestQuota.ts"
 import * as Settings from "../../src/server/Settings.ts"
-import { QueryEngine, type QueryFailed, type QueryRejected } from "../../src/engine/QueryEngine.ts"
+import type { Member } from "../../src/server/Shutdown.ts"
 import * as FaultySocket from "../../src/testing/FaultySocket.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as StepEngine from "../../src/testing/StepEngine.ts"
-import * as Transport from "../../src/net/Transport.ts"
 import * as Served from "../support/Served.ts"
 import type { Conversation } from "./Conversations.ts"
 import * as Judge from "./Judge.ts"
@@ -66,8 +67,17 @@ export const run = Effect.fnUntraced(function* (
   const living = new Living()
 
   const wired = living.socket(side === "server" ? faulty.socket : near)
-  const connection = Connection.make(Transport.fromSocket(wired), { info: () => Served.info, settings })
-  const serving = yield* connection.run.pipe(
+  let member: Member | undefined
+  const serving = yield* Connection.serve(Transport.fromSocket(wired), {
+    info: () => Served.info,
+    settings,
+    shutdown: {
+      join: (joined) =>
+        Effect.sync(() => {
+          member = joined
+        })
+    }
+  }).pipe(
     Effect.provideService(QueryEngine, engine.engine),
     Effect.provideService(QueryLimit.QueryLimit, limit),
     Effect.provideService(RequestQuota.RequestQuota, quota),
@@ -80,6 +90,8 @@ export const run = Effect.fnUntraced(function* (
     }),
     (effect) => living.fork(effect)
   )
+  const tell = (what: keyof Member) => Effect.suspend(() => member?.[what] ?? Effect.void)
+  const connection: Member = { drain: tell("drain"), drainExpired: tell("drainExpired") }
   const script = yield* Effect.forkChild(conversation.server(engine, connection))
   const socket = living.socket(side === "client" ? faulty.socket : far)
   // A connection that failed ends for the server too, without waiting for the client to close its scope.

@@ -276,7 +276,7 @@ describe("a client that does not speak the protocol", () => {
       "an HTTP request": Buffer.from("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
       "a TLS hello": Buffer.from("160301020001000001fc0303", "hex"),
       "the largest length there is": Buffer.from("ffffffff52", "hex"),
-      "a length just above maxFrameSize": Buffer.from([0xfc, 0xff, 0x0f, 0x00, 0x52]),
+      "a length just above maxSkippedSize": Buffer.from([0xfc, 0xff, 0xff, 0x03, 0x52]),
       "an unknown type": frame("Z"),
       "a type of lower case": frame("r", "echo"),
       "a server's message": frame("A", "echo"),

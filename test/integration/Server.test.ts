@@ -12,9 +12,9 @@ import * as Stream from "effect/Stream"
 import * as Client from "../../src/client/Client.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import * as Address from "../../src/net/Address.ts"
 import * as Server from "../../src/server/Server.ts"
 import type * as ServerConfig from "../../src/server/ServerConfig.ts"
-import * as Address from "../../src/net/Address.ts"
 import * as Folder from "../support/Folder.ts"
 import * as LiveServer from "../support/LiveServer.ts"
 import * as Peer from "../support/Peer.ts"
@@ -418,7 +418,8 @@ describe("layerConfig", () => {
       const peer = yield* LiveServer.connect(address)
       assert.strictEqual(yield* Response.result(peer, "echo short"), "short")
       yield* peer.request("echo much too long")
-      assert.strictEqual(yield* peer.next, "closed")
+      assert.match(yield* peer.next, /^J \{"code":"too_large"/)
+      assert.strictEqual(yield* Response.result(peer, "echo after"), "after")
     })
   )
 

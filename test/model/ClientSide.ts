@@ -2,13 +2,13 @@
  * The client's machine and what `ClientConnection` does around it, with the rules that an onlooker holds it to;
  * and, in its place, a client without manners.
  */
-import type * as ClientControl from "../../src/protocol/ClientMachine.ts"
+import type * as ClientMachine from "../../src/protocol/ClientMachine.ts"
 import * as Message from "../../src/protocol/Message.ts"
 import { broken, check, type Draft, head, type Letter, length, type Steps } from "./State.ts"
 
-type Step = typeof ClientControl.step
+type Step = typeof ClientMachine.step
 
-const types: Readonly<Record<Exclude<Letter, "X">, Message.Type>> = {
+const types: Readonly<Record<Exclude<Letter, "X" | "L">, Message.Type>> = {
   R: Message.Type.Request,
   C: Message.Type.Cancel,
   A: Message.Type.Accept,
@@ -21,11 +21,13 @@ const types: Readonly<Record<Exclude<Letter, "X">, Message.Type>> = {
 }
 
 /** What the client's machine makes of a letter from the server. */
-export const frameEvent = (letter: Letter): ClientControl.Event =>
-  letter === "X" ? { _tag: "Malformed", detail: "no frame" } : { _tag: "Received", type: types[letter] }
+export const frameEvent = (letter: Letter): ClientMachine.Event =>
+  letter === "X" || letter === "L"
+    ? { _tag: "Malformed", detail: "no message" }
+    : { _tag: "Received", type: types[letter] }
 
 /** What the consumer of a response gets to hear of a message that its client wants. */
-const heard: Partial<Record<Letter, ClientControl.Action>> = {
+const heard: Partial<Record<Letter, ClientMachine.Action>> = {
   A: "Accept",
   I: "Chunk",
   J: "Reject",
@@ -36,13 +38,13 @@ const heard: Partial<Record<Letter, ClientControl.Action>> = {
 const isTerminal = (letter: Letter): boolean => "JFEK".includes(letter)
 
 /** What has to be done about a message that the protocol allows. */
-export const expected = (letter: Letter, cancelled: boolean): ClientControl.Action => {
+export const expected = (letter: Letter, cancelled: boolean): ClientMachine.Action => {
   if (letter === "H") return "None"
   if (cancelled) return isTerminal(letter) ? "EndCancelled" : "None"
   return heard[letter] ?? "None"
 }
 
-const dispatch = (draft: Draft, step: Step, event: ClientControl.Event): ClientControl.Action => {
+const dispatch = (draft: Draft, step: Step, event: ClientMachine.Event): ClientMachine.Action => {
   const [state, action] = step(draft.client, event)
   const open = draft.client._tag !== "Closed"
   draft.client = state
@@ -58,6 +60,7 @@ const end = (draft: Draft): void => {
   draft.clientEnded = true
   draft.toClient = ""
   draft.requests = 0
+  draft.long = 0
   draft.hostile = 0
   draft.inFlight = false
   draft.accepted = false
@@ -90,13 +93,14 @@ const addSender = (steps: Steps): void => {
   const { machines, state } = steps
   if (state.requests > 0 && !state.inFlight) {
     steps.add("choice", "client sends R", (draft) => {
-      const action = dispatch(draft, machines.client, { _tag: "Request" })
-      check(draft, action === "SendRequest", "A request has its turn, and it is not sent")
-      draft.requests--
-      draft.sent++
-      draft.inFlight = true
-      send(draft, "R")
+      request(draft, machines.client, "R")
     })
+    if (state.long > 0) {
+      steps.add("choice", "client sends a long R", (draft) => {
+        draft.long--
+        request(draft, machines.client, "L")
+      })
+    }
   }
   if (state.inFlight) {
     steps.add("choice", "client wants to send another R", (draft) => {
@@ -114,9 +118,18 @@ const addSender = (steps: Steps): void => {
   })
 }
 
+const request = (draft: Draft, step: Step, letter: "R" | "L"): void => {
+  const action = dispatch(draft, step, { _tag: "Request" })
+  check(draft, action === "SendRequest", "A request has its turn, and it is not sent")
+  draft.requests--
+  draft.sent++
+  draft.inFlight = true
+  send(draft, letter)
+}
+
 const addReader = (steps: Steps): void => {
   const { machines, state } = steps
-  const ends = (kind: "choice" | "progress", label: string, event: ClientControl.Event) =>
+  const ends = (kind: "choice" | "progress", label: string, event: ClientMachine.Event) =>
     steps.add(kind, label, (draft) => {
       dispatch(draft, machines.client, event)
       check(draft, draft.client._tag === "Closed", `It goes on after ${event._tag}`)
@@ -159,7 +172,7 @@ const read = (draft: Draft, step: Step): void => {
 
 const addLimits = (steps: Steps): void => {
   const { machines, state } = steps
-  const told = (label: string, event: ClientControl.Event, closes: boolean) =>
+  const told = (label: string, event: ClientMachine.Event, closes: boolean) =>
     steps.add("choice", label, (draft) => {
       dispatch(draft, machines.client, event)
       check(draft, (draft.client._tag === "Closed") === closes, `${event._tag} is for those who wait`)

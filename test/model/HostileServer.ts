@@ -3,20 +3,20 @@
  *
  * There is no end to what may be sent, and few states: nothing has to be counted.
  */
-import * as ClientControl from "../../src/client/ClientControl.ts"
+import * as ClientMachine from "../../src/protocol/ClientMachine.ts"
 import { expected, frameEvent } from "./ClientSide.ts"
 import type { Kind, System, Transition } from "./Explore.ts"
 import type { Letter, Machines } from "./State.ts"
 
 /** The machine, and what an onlooker knows of the request in flight. */
 interface State {
-  readonly client: ClientControl.State
+  readonly client: ClientMachine.State
   readonly inFlight: boolean
   readonly accepted: boolean
   readonly cancelled: boolean
 }
 
-const initial: State = { client: ClientControl.initial, inFlight: false, accepted: false, cancelled: false }
+const initial: State = { client: ClientMachine.initial, inFlight: false, accepted: false, cancelled: false }
 
 const letters: ReadonlyArray<Letter> = ["R", "C", "A", "J", "I", "F", "E", "K", "H", "X"]
 
@@ -39,12 +39,12 @@ const allowed = (state: State, letter: Letter): boolean => {
   }
 }
 
-const after = (state: State, client: ClientControl.State, letter: Letter): State => {
+const after = (state: State, client: ClientMachine.State, letter: Letter): State => {
   if (client._tag === "Closed" || "JFEK".includes(letter)) return { ...initial, client }
   return { ...state, client, accepted: state.accepted || letter === "A" }
 }
 
-const receive = (state: State, letter: Letter, step: typeof ClientControl.step): Transition<State> => {
+const receive = (state: State, letter: Letter, step: typeof ClientMachine.step): Transition<State> => {
   const [client, action] = step(state.client, frameEvent(letter))
   const transition = (broken: string | undefined): Transition<State> => ({
     label: `server sends ${letter}`,
@@ -67,11 +67,11 @@ const receive = (state: State, letter: Letter, step: typeof ClientControl.step):
 const wish = (
   state: State,
   tag: "Request" | "Cancel" | "Close",
-  step: typeof ClientControl.step
+  step: typeof ClientMachine.step
 ): Transition<State> => {
   const [client, action] = step(state.client, { _tag: tag })
   const open = state.client._tag !== "Closed"
-  const right: Record<typeof tag, ClientControl.Action> = {
+  const right: Record<typeof tag, ClientMachine.Action> = {
     Request: open && !state.inFlight ? "SendRequest" : "None",
     Cancel: state.inFlight && !state.cancelled ? "SendCancel" : "None",
     Close: open ? "Close" : "None"

@@ -10,16 +10,14 @@ export interface Options {
   readonly machines: Machines
   readonly bounds: Bounds
   readonly client: "conforming" | "hostile"
-  /** Lets others have a turn between the decision to stop a query and its interruption. */
-  readonly stopsLate?: boolean
 }
 
 /** The system of a connection within the server's limit, and of one beyond it. */
 export const make = (options: Options): System<State> => {
-  const { bounds, client, machines, stopsLate = false } = options
+  const { bounds, client, machines } = options
   const addClient = client === "conforming" ? ClientSide.add : ClientSide.addHostile
   return {
-    initial: [false, true].map((beyondLimit) => initial(bounds, { beyondLimit, stopsLate })),
+    initial: [false, true].map((beyondLimit) => initial(bounds, beyondLimit)),
     successors: (state) => {
       const steps = new Steps(state, machines, bounds)
       addClient(steps)
@@ -30,7 +28,7 @@ export const make = (options: Options): System<State> => {
     show,
     isEnd: (state) => isOver(state) || isIdle(state),
     wrongAtRest: (state) => {
-      if (isOver(state) || isIdle(state) || isWaiting(state, client === "conforming")) return undefined
+      if (isOver(state) || isIdle(state) || isWaiting(state, options)) return undefined
       return state.drained > 0 ? "It does not end after it was told to stop" : "Nothing happens any more"
     }
   }
@@ -44,8 +42,7 @@ const isQuiet = (state: State): boolean =>
   state.toServer === "" &&
   state.toClient === "" &&
   state.write === undefined &&
-  !state.answerWaits &&
-  !state.stopDue &&
+  !state.submitted &&
   state.socket === "open" &&
   !state.clientEnded &&
   !state.violated
@@ -54,18 +51,19 @@ const isQuiet = (state: State): boolean =>
 const isIdle = (state: State): boolean =>
   isQuiet(state) &&
   !state.inFlight &&
-  state.query === undefined &&
+  state.response === undefined &&
   state.answering === 0 &&
   state.drained === 0 &&
   !(state.beyondLimit && state.sent > 0)
 
 /** The engine takes its time, and both ends know of the same request that it is being answered. */
-const isWaiting = (state: State, conforming: boolean): boolean => {
-  const { query } = state
-  if (query === undefined || query.stopping || query.waiting) return false
-  const silent = query.engine === "deciding" || (query.engine === "streaming" && !query.accept)
-  const wanted = silent && query.chunks === 0 && !state.cancelRead && state.drained < 2
-  if (!conforming) return isQuiet(state) && wanted && state.answering !== 0
+const isWaiting = (state: State, { client, machines }: Options): boolean => {
+  const { query, response } = state
+  if (query === undefined || query.stopping || response === undefined || !isQuiet(state)) return false
+  const silent = query.engine === "deciding" || (query.engine === "streaming" && !response.isFull)
+  const nothingToWrite = !machines.hasMore(state.server, response)
+  const wanted = silent && nothingToWrite && !state.cancelRead && state.drained < 2
+  if (client === "hostile") return wanted && state.answering !== 0
   const agreed = state.answering === state.sent && state.acceptSent === state.accepted
-  return isQuiet(state) && wanted && state.inFlight && !state.cancelled && agreed
+  return wanted && state.inFlight && !state.cancelled && agreed
 }

@@ -1,27 +1,29 @@
 /**
- * What may happen on the server's side: what `Connection`, `QueryDriver` and `FrameWriter` do around the machine,
- * and what the table of `src/PROTOCOL.md`, section 2, says about it.
+ * What may happen around the server's machine: what `Control`, `PendingResponse`, `QueryRunner` and the writer do with
+ * its steps and messages.
  */
-import type * as Control from "../../src/protocol/ServerMachine.ts"
-import { begin, destroy, dispatch, interrupt, type Step, terminalBegun } from "./ServerActions.ts"
-import { broken, check, type Draft, head, type Letter, length, type Query, type Steps } from "./State.ts"
-
-/** What the table of the protocol says of a frame that arrives. */
-type Verdict = "run" | "cancel" | "ignore" | "violation"
-
-const verdict = (draft: Draft, letter: Letter): Verdict => {
-  if (letter === "R") return draft.answering === 0 ? "run" : "violation"
-  if (letter !== "C") return "violation"
-  if (draft.answering !== 0) return draft.cancelRead ? "violation" : "cancel"
-  return draft.stale ? "ignore" : "violation"
-}
+import * as Message from "../../src/protocol/Message.ts"
+import type { End, Response } from "../../src/protocol/Response.ts"
+import type * as ServerMachine from "../../src/protocol/ServerMachine.ts"
+import * as Rules from "./Rules.ts"
+import type { Machines } from "./State.ts"
+import {
+  check,
+  copy,
+  type Draft,
+  head,
+  type Letter,
+  length,
+  nobodyAsked,
+  type Query,
+  type Steps
+} from "./State.ts"
 
 /** What may happen on the server's side. */
 export const add = (steps: Steps): void => {
   const { state } = steps
   if (state.query !== undefined) addQuery(steps, state.query)
-  if (state.stopDue) steps.add("progress", "server stops the query", (draft) => interrupt(draft))
-  if (state.socket === "flushing" && state.write === undefined) {
+  if (state.socket === "flushing" && state.response === undefined && state.write === undefined) {
     steps.add("progress", "server closes", (draft) => destroy(draft))
   }
   if (state.socket === "destroyed") return
@@ -34,214 +36,287 @@ export const add = (steps: Steps): void => {
   addLimits(steps)
 }
 
-const addQuery = (steps: Steps, query: Query): void => {
-  const step = steps.machines.server
-  if (query.stopping) {
-    steps.add("progress", "query has ended", (draft) => {
-      draft.query = undefined
-      if (draft.server._tag === "Stopping") dispatch(draft, step, { _tag: "QueryStopped" })
-    })
+/** Steps the machine, and performs its action in the same moment. */
+const dispatch = (draft: Draft, { step }: Machines, event: ServerMachine.Event): ServerMachine.Action => {
+  const [state, action] = step(draft.server, event)
+  draft.server = state
+  perform(draft, action)
+  return action
+}
+
+const perform = (draft: Draft, action: ServerMachine.Action): void => {
+  switch (action._tag) {
+    case "StopQuery":
+      check(draft, draft.query?.stopping === false, "It stops a query that does not run")
+      if (draft.query !== undefined) draft.query = { ...draft.query, stopping: true }
+      break
+    case "Write":
+      check(draft, draft.response !== undefined, "It writes a response to nothing")
+      draft.submitted = draft.response !== undefined
+      break
+    case "Close":
+      close(draft, action.how)
+  }
+  check(
+    draft,
+    (draft.server._tag === "Closed") === (draft.socket !== "open"),
+    "Closed and the socket disagree"
+  )
+}
+
+const close = (draft: Draft, how: "flush" | "abort"): void => {
+  check(draft, draft.server._tag === "Closed", "It closes and goes on")
+  if (how === "abort") {
+    destroy(draft)
     return
   }
-  if (query.waiting) return
-  const engine = (label: string, change: Partial<Query>) =>
+  check(draft, draft.query === undefined, "It leaves a query running")
+  draft.socket = "flushing"
+}
+
+/** The socket goes, and with it the scope that owns the query. */
+const destroy = (draft: Draft): void => {
+  // What the kernel has for the peer is lost with a reset: after unread data, or if it was not all taken.
+  draft.lossy = draft.socket !== "flushing" || draft.toServer !== ""
+  draft.socket = "destroyed"
+  draft.toServer = ""
+  draft.write = undefined
+  if (draft.query !== undefined) draft.query = abandoned
+  // Nobody asks for the rest any more: what differs in it only is the same from here on.
+  draft.response = undefined
+  draft.submitted = false
+  draft.heartbeats = 0
+  draft.expiries = 0
+  Object.assign(draft, nobodyAsked)
+}
+
+const abandoned: Query = { engine: "deciding", left: 0, stopping: true }
+
+/** Changes the response under way, which every query has. */
+const respond = (draft: Draft, change: (response: Response) => void): void => {
+  if (draft.response === undefined) {
+    check(draft, draft.socket === "destroyed", "The response is over, and its query goes on")
+    return
+  }
+  const response = copy(draft.response)
+  draft.response = response
+  change(response)
+}
+
+const addQuery = (steps: Steps, query: Query): void => {
+  const { bounds, machines, state } = steps
+  if (query.stopping) {
+    steps.add("progress", "query is interrupted", (draft) => queryEnded(draft, machines))
+  }
+  if (state.response === undefined) return
+  // An engine that cannot be interrupted goes on for a while.
+  const engine = (
+    label: string,
+    change: Partial<Query>,
+    offer?: (response: Response, draft: Draft) => void
+  ) =>
     steps.add("engine", `engine ${label}`, (draft) => {
       draft.query = { ...query, ...change }
+      if (offer === undefined) return
+      respond(draft, (response) => offer(response, draft))
+      draft.submitted = true
     })
   if (query.engine === "deciding") {
-    engine("accepts", { engine: "streaming", accept: true, left: steps.bounds.chunks })
+    engine("accepts", { engine: "streaming", left: bounds.chunks }, (response) => response.accepted(nothing))
     engine("rejects", { engine: "rejected" })
     engine("cannot initialise", { engine: "broken" })
-  }
-  if (query.engine === "streaming") {
-    if (query.left > 0) engine("offers a chunk", { chunks: query.chunks + 1, left: query.left - 1 })
+    engine("dies", { engine: "dead" })
+  } else if (query.engine === "streaming") {
+    // It is asked for more when there is room.
+    if (state.response.isFull) return
+    if (query.left > 0) engine("offers a chunk", { left: query.left - 1 }, offer)
     engine("is done", { engine: "complete", left: 0 })
     engine("fails", { engine: "failed", left: 0 })
-  }
-  if (query.engine === "broken") {
-    steps.add("progress", "driver gives up", (draft) => {
-      draft.query = undefined
-      dispatch(draft, step, { _tag: "InitFailed", detail: "no database" })
-    })
+    engine("dies", { engine: "dead", left: 0 })
   } else {
-    steps.add("choice", "driver breaks", (draft) => {
-      draft.query = undefined
-      dispatch(draft, step, { _tag: "RunFailed", detail: "a bug" })
-    })
-    addDriver(steps, query)
+    steps.add("progress", "query's finalizers have run", (draft) => queryEnded(draft, machines, query.engine))
+  }
+  function offer(response: Response, draft: Draft): void {
+    check(draft, ahead(draft) < bounds.prefetchSize, "The engine is asked for more than prefetchSize")
+    const first = Rules.bytesOf(draft.offered++)
+    draft.lent++
+    response.offer([Uint8Array.from({ length: draft.offered + 1 }, (_, at) => first + at)])
   }
 }
 
-const terminals = { complete: "F", failed: "E", rejected: "J" } as const
+const nothing = new Uint8Array(0)
 
-/** The driver writes what is in the buffer: all of it, or what fits in one write. */
-const addDriver = (steps: Steps, query: Query): void => {
-  const { engine } = query
-  const ended = engine === "complete" || engine === "failed" || engine === "rejected"
-  if (steps.state.write !== undefined || !(query.accept || query.chunks > 0 || ended)) return
-  if (query.chunks > 1) {
-    steps.add("progress", "driver writes one chunk", (draft) => {
-      takeAccept(draft, query, steps.machines.server)
-      begin(draft, "I")
-      draft.query = { ...query, accept: false, chunks: query.chunks - 1 }
-      draft.write = "chunks"
-    })
+/** How many bytes are held for the socket, headers included. */
+const ahead = ({ offered, passed }: Draft): number => {
+  let whole = 0
+  while (Rules.bytesOf(whole + 1) <= passed) whole++
+  return Message.headerSize * (offered - whole) + Rules.bytesOf(offered) - passed
+}
+
+const isRunning = ({ server }: Draft): boolean =>
+  server._tag === "Initialising" || server._tag === "Responding"
+
+/** The query's finalizers have run; `how` says what the engine said last, unless the query was interrupted. */
+const queryEnded = (draft: Draft, machines: Machines, how?: Query["engine"]): void => {
+  draft.query = undefined
+  if (how === "broken") {
+    dispatch(draft, machines, { _tag: "InitFailed", detail: "no database" })
+    return
   }
-  steps.add("progress", "driver writes all there is", (draft) => {
-    takeAccept(draft, query, steps.machines.server)
-    // The last chunk at hand is the final one.
-    const intermediate = engine === "complete" ? query.chunks - 1 : query.chunks
-    for (let chunk = 0; chunk < intermediate; chunk++) begin(draft, "I")
-    if (ended) {
-      draft.query = undefined
-      draft.write = "terminal"
-      begin(draft, terminals[engine])
-      terminalBegun(draft, steps.machines.server)
-    } else {
-      draft.query = { ...query, accept: false, chunks: 0 }
-      draft.write = "chunks"
-    }
-  })
+  if (how !== undefined || isRunning(draft)) {
+    respond(draft, (response) => response.ended(endOf(response, how)))
+    if (draft.answering !== 0) draft.ended = how ?? "dead"
+  }
+  dispatch(draft, machines, { _tag: "QueryEnded" })
 }
 
-const takeAccept = (draft: Draft, query: Query, step: Step): void => {
-  if (!query.accept) return
-  begin(draft, "A")
-  dispatch(draft, step, { _tag: "AcceptBegun" })
+const endOf = (response: Response, how: Query["engine"] | undefined): End => {
+  switch (how) {
+    case "complete":
+      return { _tag: "Complete" }
+    case "failed":
+      return { _tag: "Failed", payload: Rules.bodies.failed }
+    case "rejected":
+      return { _tag: "Rejected", payload: Rules.bodies.rejected }
+    default:
+      return { _tag: response.isAccepted ? "Failed" : "Rejected", payload: Rules.encode("internal") }
+  }
 }
+
+const heartbeat = Message.make(Message.Type.Heartbeat)
 
 const addWriter = (steps: Steps): void => {
   const { bounds, machines, state } = steps
-  const { answerWaits, clientEnded, heartbeats, toClient, write } = state
+  const { clientEnded, heartbeats, submitted, toClient, write } = state
   if (write === undefined) {
-    if (answerWaits) steps.add("progress", "answer is written", (draft) => answer(draft, machines.server))
+    if (submitted) steps.add("progress", "server writes", (draft) => take(draft, machines))
     if (heartbeats > 0) {
       steps.add("choice", "heartbeat is written", (draft) => {
         draft.heartbeats--
         draft.write = "heartbeat"
-        begin(draft, "H")
+        Rules.begin(draft, heartbeat)
       })
     }
     return
   }
   const room = clientEnded || length(toClient) <= bounds.toClient
-  if (room) steps.add("progress", "socket took the write", (draft) => written(draft))
-  if (clientEnded || !room) steps.add("choice", "write fails", (draft) => writeFails(draft, machines.server))
-}
-
-const letters = { CancelAcknowledged: "K", Reject: "J", Error: "E" } as const
-
-const answer = (draft: Draft, step: Step): void => {
-  draft.answerWaits = false
-  if (draft.server._tag !== "Stopping") {
-    broken(draft, "An answer has its turn, and there is nothing to say")
-    return
+  if (room) steps.add("progress", "socket took the write", (draft) => written(draft, machines))
+  if (clientEnded || !room) {
+    steps.add("choice", "write fails", (draft) => {
+      if (write !== "heartbeat") draft.response = undefined
+      draft.submitted = false
+      draft.write = undefined
+      dispatch(draft, machines, { _tag: "WriteFailed", detail: "the socket broke" })
+      check(draft, draft.server._tag === "Closed", "It goes on after WriteFailed")
+    })
   }
-  check(draft, draft.query === undefined, "It answers before the query has ended")
-  const { answer: given } = draft.server
-  if (given.type !== "CancelAcknowledged") {
-    check(draft, given.code === expectedCode(draft), `${given.type} says ${given.code}`)
-  }
-  draft.write = "answer"
-  begin(draft, letters[given.type])
-  terminalBegun(draft, step)
 }
 
-const expectedCode = (draft: Draft): Control.ServerCode => {
-  if (draft.beyondLimit) return "overloaded"
-  if (draft.stopped === "drain") return "shutting_down"
-  // Nothing was run before the accept: a reject says that trying again is safe.
-  return draft.acceptSent ? "timeout" : "overloaded"
+/** The response has its turn. */
+const take = (draft: Draft, machines: Machines): void => {
+  draft.submitted = false
+  respond(draft, (response) => {
+    const before = draft.server
+    const hasMore = machines.hasMore(before, response)
+    const [state, messages] = machines.take(before, response, 0, Rules.encode)
+    check(
+      draft,
+      hasMore === messages.length > 0,
+      `It ${hasMore ? "has" : "wants"} something to write in vain`
+    )
+    if (messages.length === 0) return
+    check(draft, before._tag !== "Closed", "It writes although it has closed")
+    for (const message of messages) Rules.begin(draft, message)
+    draft.server = state
+    draft.write = draft.answering === 0 ? "last" : "part"
+    if (draft.write === "last") lastBegun(draft)
+    else
+      check(
+        draft,
+        state._tag !== "Closed" && state._tag !== "Ready",
+        "It goes on before the response has ended"
+      )
+  })
 }
 
-const written = (draft: Draft): void => {
-  if (draft.write === "terminal" || draft.write === "answer") nextTurn(draft)
+/** The message that ends the response is handed to the socket. */
+const lastBegun = (draft: Draft): void => {
+  const isLast = draft.drained > 0 || draft.beyondLimit
+  if (draft.server._tag === "Closed") close(draft, "flush")
+  else check(draft, draft.server._tag === "Ready", "It takes no request after a response")
+  if (isLast) check(draft, draft.socket === "flushing", "It goes on after its last response")
+  else check(draft, draft.socket === "open", "It closes after a response")
+}
+
+const written = (draft: Draft, machines: Machines): void => {
+  const { write } = draft
   draft.write = undefined
-}
-
-const nextTurn = (draft: Draft): void => {
-  if (draft.query !== undefined) draft.query = { ...draft.query, waiting: false }
-}
-
-/** The peer is gone, or took nothing for too long: the one who writes hears of it, or else the one who reads. */
-const writeFails = (draft: Draft, step: Step): void => {
-  const { query, write } = draft
-  written(draft)
-  if (write === "chunks") {
-    if (query === undefined || query.stopping) {
-      dispatch(draft, step, { _tag: "ReadFailed", detail: "the socket broke" })
-      return
-    }
-    draft.query = undefined
-  }
-  dispatch(draft, step, { _tag: "WriteFailed", detail: "the socket broke" })
-  check(draft, draft.server._tag === "Closed", "It goes on after WriteFailed")
+  if (write === "heartbeat" || draft.response === undefined) return
+  respond(draft, (response) => {
+    draft.lent -= response.sent().length
+    if (write === "last") draft.lent -= response.drop().length
+    else if (machines.hasMore(draft.server, response)) draft.submitted = true
+  })
+  if (write !== "last") return
+  check(draft, draft.lent === 0, "Chunks are not given back")
+  draft.response = undefined
+  draft.submitted = false
 }
 
 const addReader = (steps: Steps): void => {
   const { machines, state } = steps
-  const dispatched = (kind: "choice" | "progress", label: string, event: Control.Event) =>
+  const dispatched = (kind: "choice" | "progress", label: string, event: ServerMachine.Event) =>
     steps.add(kind, label, (draft) => {
-      dispatch(draft, machines.server, event)
+      dispatch(draft, machines, event)
       check(draft, draft.server._tag === "Closed", `It goes on after ${event._tag}`)
     })
   dispatched("choice", "server's read fails", { _tag: "ReadFailed", detail: "reset" })
+  dispatched("choice", "server is stopped", { _tag: "Stopped" })
+  if (state.response !== undefined) {
+    dispatched("choice", "server breaks", { _tag: "RunFailed", detail: "a bug" })
+  }
   if (state.toServer !== "") {
-    steps.add("progress", `server reads ${state.toServer.slice(0, 2)}`, (draft) =>
-      read(draft, machines.server)
-    )
+    const isRequest = "RL".includes(state.toServer.charAt(0))
+    // The response before it has not been written to its end.
+    if (isRequest && state.server._tag === "Ready" && state.response !== undefined) return
+    steps.add("progress", `server reads ${state.toServer.slice(0, 2)}`, (draft) => read(draft, steps))
   } else if (state.clientEnded) {
     dispatched("progress", "server reads the end", { _tag: "PeerClosed" })
   }
 }
 
-/** Frames of the read in which the connection was closed are still given to the machine. */
+/** Messages of the read in which the connection was closed are still given to the machine. */
 const addLastRead = (steps: Steps): void => {
   if (steps.state.toServer === "") return
   steps.add("choice", "server reads on", (draft) => {
     const [letter] = head(draft.toServer)
     draft.toServer = draft.toServer.slice(2)
-    const action = dispatch(draft, steps.machines.server, frameEvent(letter))
+    const action = dispatch(draft, steps.machines, eventOf(letter))
     check(draft, draft.server._tag === "Closed" && action._tag === "None", "Closed is not the end")
   })
 }
 
-const frameEvent = (letter: Letter): Control.Event => {
+const eventOf = (letter: Letter): ServerMachine.Event => {
   switch (letter) {
     case "R":
       return { _tag: "Request" }
+    case "L":
+      return { _tag: "TooLarge" }
     case "C":
       return { _tag: "Cancel" }
     case "X":
-      return { _tag: "Malformed", detail: "no frame" }
+      return { _tag: "Malformed", detail: "no message" }
     default:
       return { _tag: "Unexpected", detail: `${letter} from a client` }
   }
 }
 
-const read = (draft: Draft, step: Step): void => {
+const read = (draft: Draft, steps: Steps): void => {
   const [letter, request] = head(draft.toServer)
   draft.toServer = draft.toServer.slice(2)
-  const expected = verdict(draft, letter)
   const before = draft.server
-  if (letter === "C" && draft.answering !== 0) {
-    check(draft, draft.answering === request, "A cancel meets another request than it was sent for")
-  }
-  switch (expected) {
-    case "run":
-      draft.answering = request
-      draft.stale = false
-      break
-    case "cancel":
-      draft.cancelRead = true
-      break
-    case "ignore":
-      draft.stale = false
-      break
-    case "violation":
-      draft.violated = true
-  }
-  const action = dispatch(draft, step, frameEvent(letter))
+  const expected = Rules.arrived(draft, letter, request)
+  const action = dispatch(draft, steps.machines, eventOf(letter))
   const { server } = draft
   if (expected === "violation") {
     const cutOff = server._tag === "Closed" && server.reason === "protocol" && draft.socket === "destroyed"
@@ -250,20 +325,38 @@ const read = (draft: Draft, step: Step): void => {
   }
   check(draft, server._tag !== "Closed", `${letter} is cut off in ${before._tag}`)
   if (expected === "ignore") check(draft, action._tag === "None", "A stale cancel is not ignored")
+  if (expected === "answer") begun(draft, steps, action)
 }
 
-const isStopped = (draft: Draft): boolean => draft.query?.stopping === true || draft.stopDue
+/** A request has its response. */
+const begun = (draft: Draft, { bounds, machines }: Steps, action: ServerMachine.Action): void => {
+  const expected = Rules.isRefused(draft) ? "Refuse" : "StartQuery"
+  check(
+    draft,
+    action._tag === expected,
+    `A request that asks for ${expected} is answered with ${action._tag}`
+  )
+  draft.response = new machines.Response({ ...bounds, chunkSize: 1 })
+  draft.submitted = action._tag === "Refuse"
+  if (action._tag !== "StartQuery") return
+  check(draft, draft.query === undefined, "It runs two queries")
+  check(draft, draft.drained === 0, "It runs a query after it was told to stop")
+  draft.query = { engine: "deciding", left: 0, stopping: false }
+}
+
+/** Whether a reply of the server's own is to end the response. */
+const isStopped = ({ server }: Draft): boolean => server._tag === "Stopping" || server._tag === "Replying"
 
 const addLimits = (steps: Steps): void => {
   const { machines, state } = steps
-  const { answering, drained, expiries, query, server } = state
+  const { answering, drained, expiries, server } = state
   const told = (
     label: string,
-    event: Control.Event,
+    event: ServerMachine.Event,
     afterwards: (draft: Draft, unchanged: boolean) => void
   ) =>
     steps.add("choice", label, (draft) => {
-      const action = dispatch(draft, machines.server, event)
+      const action = dispatch(draft, machines, event)
       afterwards(draft, action._tag === "None" && draft.server._tag === server._tag)
     })
   const idle = answering === 0
@@ -276,7 +369,7 @@ const addLimits = (steps: Steps): void => {
   if (expiries > 0) {
     told("query takes too long", { _tag: "QueryExpired" }, (draft, unchanged) => {
       draft.expiries--
-      const stops = query !== undefined && !query.stopping
+      const stops = Rules.mayBeStopped(draft)
       check(draft, stops ? isStopped(draft) : unchanged, "The query's limit stops a query")
       if (stops) draft.stopped = "timeout"
     })
@@ -292,7 +385,7 @@ const addLimits = (steps: Steps): void => {
     told("drain takes too long", { _tag: "DrainExpired" }, (draft) => {
       draft.drained = 2
       if (idle) check(draft, draft.socket === "flushing", "An idle connection stays open after drainTimeout")
-      if (query === undefined || query.stopping) return
+      if (!Rules.mayBeStopped(draft)) return
       check(draft, isStopped(draft), "A query goes on after drainTimeout")
       draft.stopped = "drain"
     })

@@ -1,82 +1,98 @@
 /**
- * One connection as data: both machines, what surrounds them, the wires between them, and what an onlooker
- * remembers in order to judge what happens.
+ * One connection as data: both machines and the response, what surrounds them, the wires between them, and what an
+ * onlooker remembers in order to judge what happens.
  */
-import * as ClientControl from "../../src/protocol/ClientMachine.ts"
-import * as Control from "../../src/protocol/ServerMachine.ts"
+import * as ClientMachine from "../../src/protocol/ClientMachine.ts"
+import { Response } from "../../src/protocol/Response.ts"
+import * as ServerMachine from "../../src/protocol/ServerMachine.ts"
 import type { Kind, Transition } from "./Explore.ts"
 
-/** The two machines, or what a mutant makes of them. */
+/** All that decides, as it is or as a mutant has it. */
 export interface Machines {
-  readonly server: typeof Control.step
-  readonly client: typeof ClientControl.step
+  readonly step: typeof ServerMachine.step
+  readonly take: typeof ServerMachine.take
+  readonly hasMore: typeof ServerMachine.hasMore
+  readonly Response: typeof Response
+  readonly client: typeof ClientMachine.step
 }
 
-export const machines: Machines = { server: Control.step, client: ClientControl.step }
+export const machines: Machines = {
+  step: ServerMachine.step,
+  take: ServerMachine.take,
+  hasMore: ServerMachine.hasMore,
+  Response,
+  client: ClientMachine.step
+}
 
 /** How much may happen. All that can go on for ever is counted, so that there is an end to the states. */
 export interface Bounds {
   readonly requests: number
-  /** Chunks that the engine has for each query. */
+  /** How many of them are longer than the server takes. */
+  readonly long: number
+  /** Chunks that the engine has for each query: the first has two bytes, the second three, and so on. */
   readonly chunks: number
+  /** The response's limits, in bytes. */
+  readonly prefetchSize: number
+  readonly batchSize: number
   readonly heartbeats: number
   /** How often a query may take too long. */
   readonly expiries: number
-  /** Frames that the wire to the server takes; a client that has more waits. */
+  /** Messages that the wire to the server takes; a client that has more waits. */
   readonly toServer: number
-  /** Frames on the wire to the client beyond which a write has not been taken yet. */
+  /** Messages on the wire to the client beyond which a write has not been taken yet. */
   readonly toClient: number
   /** How many messages a client without manners sends, and which. */
   readonly hostile: number
   readonly alphabet: string
 }
 
-/** The first letter of a frame on a wire; `X` stands for bytes that are no frame. */
-export type Letter = "R" | "C" | "A" | "J" | "I" | "F" | "E" | "K" | "H" | "X"
+/**
+ * The first letter of a message on a wire; `L` stands for a request that is longer than the server takes, `X` for
+ * bytes that are no message.
+ */
+export type Letter = "R" | "L" | "C" | "A" | "J" | "I" | "F" | "E" | "K" | "H" | "X"
 
-/** A query with its driver, from `StartQuery` until its last word begins to be written, or it has ended. */
+/** What the engine has said last of a query; `broken` is the failure to initialise, `dead` a defect. */
+export type Engine = "deciding" | "streaming" | "complete" | "failed" | "rejected" | "broken" | "dead"
+
+/** The fiber of a query, until its finalizers have run. */
 export interface Query {
-  /** The write that ends the response before is still under way. */
-  readonly waiting: boolean
-  /** What the engine has said last; `broken` is the failure to initialise. */
-  readonly engine: "deciding" | "streaming" | "complete" | "failed" | "rejected" | "broken"
-  /** What is in the response buffer: the accept, and chunks. */
-  readonly accept: boolean
-  readonly chunks: number
+  readonly engine: Engine
   /** Chunks that the engine has left. */
   readonly left: number
-  /** It was interrupted, and its finalizers have not all run. */
+  /** It was interrupted. */
   readonly stopping: boolean
 }
 
-export type Write = "chunks" | "terminal" | "answer" | "heartbeat"
+/** What is being written: a part of a response, one with the message that ends it, or a heartbeat. */
+export type Write = "part" | "last" | "heartbeat"
 
 /** A state under construction: steps change a copy of their own. */
 export interface Draft {
-  // The server: its machine, and what performs the actions.
-  server: Control.State
+  // The server: what decides, and what performs the actions.
+  server: ServerMachine.State
+  /** The response under way, until the socket has taken all of it. Copied before it changes. */
+  response: Response | undefined
   query: Query | undefined
-  /** What is being written. Nothing else begins to be written before it has been taken. */
+  /** The response waits for its turn to write. */
+  submitted: boolean
+  /** Nothing else begins to be written before this has been taken. */
   write: Write | undefined
-  /** `Respond` was performed, and its write has not begun. */
-  answerWaits: boolean
-  /** Whether something may come between a `StopQuery` and the interruption, and whether that is yet to come. */
-  readonly stopsLate: boolean
-  stopDue: boolean
   socket: "open" | "flushing" | "destroyed"
 
-  // The wires: a letter and the number of the request it belongs to for each frame, the oldest first.
+  // The wires: a letter and the number of the request it belongs to for each message, the oldest first.
   toServer: string
   toClient: string
   /** The server's socket was dropped: what it has sent may not arrive. */
   lossy: boolean
 
   // The client: its machine, and whether its socket has ended.
-  client: ClientControl.State
+  client: ClientMachine.State
   clientEnded: boolean
 
   // What is left of the bounds.
   requests: number
+  long: number
   heartbeats: number
   expiries: number
   hostile: number
@@ -91,9 +107,17 @@ export interface Draft {
   answering: number
   acceptSent: boolean
   cancelRead: boolean
+  /** It is longer than the server takes. */
+  tooLarge: boolean
+  /** How its query has ended by itself. */
+  ended: Engine | ""
+  /** Chunks that the engine has offered, those of them that were not given back, and bytes on the wire. */
+  offered: number
+  lent: number
+  passed: number
   /** A cancel may still come that crossed the last response. */
   stale: boolean
-  /** Why the query was stopped first, which decides the code of the answer. */
+  /** Why the query was stopped first, which decides the code of the reply. */
   stopped: "" | "timeout" | "drain"
   /** The server was told to stop; twice if its patience is over. */
   drained: 0 | 1 | 2
@@ -115,25 +139,20 @@ export const check = (draft: Draft, holds: boolean, rule: string): void => {
   if (!holds) broken(draft, rule)
 }
 
-export interface Start {
-  readonly beyondLimit: boolean
-  readonly stopsLate: boolean
-}
-
-export const initial = (bounds: Bounds, { beyondLimit, stopsLate }: Start): State => ({
-  server: beyondLimit ? Control.refusing("overloaded") : Control.initial,
+export const initial = (bounds: Bounds, beyondLimit: boolean): State => ({
+  server: beyondLimit ? ServerMachine.refusing("overloaded") : ServerMachine.initial,
+  response: undefined,
   query: undefined,
+  submitted: false,
   write: undefined,
-  answerWaits: false,
-  stopsLate,
-  stopDue: false,
   socket: "open",
   toServer: "",
   toClient: "",
   lossy: false,
-  client: ClientControl.initial,
+  client: ClientMachine.initial,
   clientEnded: false,
   requests: bounds.requests,
+  long: bounds.long,
   heartbeats: bounds.heartbeats,
   expiries: bounds.expiries,
   hostile: bounds.hostile,
@@ -141,16 +160,26 @@ export const initial = (bounds: Bounds, { beyondLimit, stopsLate }: Start): Stat
   inFlight: false,
   accepted: false,
   cancelled: false,
+  beyondLimit,
+  violated: false,
+  broken: undefined,
+  ...nobodyAsked
+})
+
+/** What an onlooker knows of a server that nobody has asked. */
+export const nobodyAsked = {
   answering: 0,
   acceptSent: false,
   cancelRead: false,
+  tooLarge: false,
+  ended: "",
+  offered: 0,
+  lent: 0,
+  passed: 0,
   stale: false,
   stopped: "",
-  drained: 0,
-  beyondLimit,
-  violated: false,
-  broken: undefined
-})
+  drained: 0
+} as const
 
 /** Collects what may happen next in a state. */
 export class Steps {
@@ -172,23 +201,44 @@ export class Steps {
   }
 }
 
-/** Frames on a wire. */
+/** Messages on a wire. */
 export const length = (wire: string): number => wire.length / 2
 
-/** The oldest frame of a wire. */
+/** The oldest message of a wire. */
 export const head = (wire: string): readonly [letter: Letter, request: number] => [
   wire.charAt(0) as Letter,
   Number(wire.charAt(1))
 ]
 
+/** What a response holds, which is its own affair. */
+interface Contents {
+  readonly accept: Uint8Array | undefined
+  readonly chunks: ReadonlyArray<Uint8Array>
+  readonly offset: number
+  readonly bytes: number
+  readonly spent: ReadonlyArray<Uint8Array>
+  readonly ending: { readonly _tag: string } | undefined
+}
+
+const contents = (response: Response): Contents => response as unknown as Contents
+
+/** A response of its own, which may be changed. */
+export const copy = (response: Response): Response =>
+  Object.assign(Object.create(Object.getPrototypeOf(response)), response, {
+    chunks: [...contents(response).chunks]
+  })
+
 const flag = (value: boolean): string => (value ? "1" : "0")
 
-const showServer = (server: Control.State): string => {
+const showServer = (server: ServerMachine.State): string => {
   switch (server._tag) {
     case "Ready":
       return `Ready${server.staleCancel ? "+stale" : ""}${server.refusing ?? ""}`
+    case "Ending":
+      return `Ending${server.accepted ? "+accepted" : ""}${server.refusing ?? ""}`
     case "Stopping":
-      return `Stopping(${server.answer.type}${"code" in server.answer ? server.answer.code : ""})${server.refusing ?? ""}`
+    case "Replying":
+      return `${server._tag}(${server.reply.type}${"code" in server.reply ? server.reply.code : ""})${server.refusing ?? ""}`
     case "Closed":
       return "Closed"
     default:
@@ -196,15 +246,25 @@ const showServer = (server: Control.State): string => {
   }
 }
 
-const showClient = (client: ClientControl.State): string =>
+const showClient = (client: ClientMachine.State): string =>
   client._tag === "Cancelling" ? `Cancelling${client.accepted ? "+accepted" : ""}` : client._tag
 
-const showQuery = (query: Query): string =>
-  `${query.engine}${query.waiting ? "+waiting" : ""}${query.accept ? "+A" : ""}${"+I".repeat(query.chunks)}${query.stopping ? "+interrupted" : ""}`
+const showQuery = (query: Query): string => `${query.engine}${query.stopping ? "+interrupted" : ""}`
+
+export const showResponse = (response: Response): string => {
+  const { accept, bytes, chunks, ending, offset, spent } = contents(response)
+  const sizes = chunks.map(({ length }) => length).join(",")
+  return `${accept === undefined ? "" : "A"}${flag(response.isAccepted)}[${sizes}]+${offset}-${spent.length} ${bytes} B ${ending?._tag ?? ""}${flag(response.done)}`
+}
 
 /** Two states with the same key have the same future. Why something was closed is of the past. */
-export const key = (s: State): string =>
-  `${showServer(s.server)}|${s.query === undefined ? "" : showQuery(s.query) + s.query.left}|${s.write ?? ""}|${s.socket}|${s.toServer}|${s.toClient}|${showClient(s.client)}|${s.requests}${s.heartbeats}${s.expiries}${s.hostile}${s.sent}${s.answering}${s.drained}${s.stopped}${flag(s.answerWaits)}${flag(s.stopDue)}${flag(s.lossy)}${flag(s.clientEnded)}${flag(s.inFlight)}${flag(s.accepted)}${flag(s.cancelled)}${flag(s.acceptSent)}${flag(s.cancelRead)}${flag(s.stale)}${flag(s.beyondLimit)}${flag(s.violated)}`
+export const key = (s: State): string => {
+  const response = s.response === undefined ? "" : showResponse(s.response)
+  const query = s.query === undefined ? "" : showQuery(s.query) + s.query.left
+  const counts = `${s.requests}${s.long}${s.heartbeats}${s.expiries}${s.hostile}${s.sent}${s.answering}${s.drained}${s.offered}${s.lent}${s.passed}`
+  const flags = `${flag(s.submitted)}${flag(s.lossy)}${flag(s.clientEnded)}${flag(s.inFlight)}${flag(s.accepted)}${flag(s.cancelled)}${flag(s.acceptSent)}${flag(s.cancelRead)}${flag(s.tooLarge)}${flag(s.stale)}${flag(s.beyondLimit)}${flag(s.violated)}`
+  return `${showServer(s.server)}|${response}|${query}|${s.write ?? ""}|${s.socket}|${s.toServer}|${s.toClient}|${showClient(s.client)}|${counts}|${s.stopped}${s.ended}|${flags}`
+}
 
 /** A line of a transcript. */
 export const show = (s: State): string => {
@@ -213,9 +273,9 @@ export const show = (s: State): string => {
   const parts = [
     `server ${showServer(s.server)}${closed}`,
     s.query === undefined ? "" : `query ${showQuery(s.query)}`,
+    s.response === undefined ? "" : `response ${showResponse(s.response)}`,
+    s.submitted ? "submitted" : "",
     s.write === undefined ? "" : `writing ${s.write}`,
-    s.answerWaits ? "answer waits" : "",
-    s.stopDue ? "interruption due" : "",
     s.socket === "open" ? "" : s.socket,
     `>[${s.toServer}] <[${s.toClient}]`,
     `client ${showClient(s.client)}${why}`

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Dataconn from "../support/Dataconn.ts"
 import * as LiveServer from "../support/LiveServer.ts"
 import * as Response from "../support/Response.ts"
+import * as Consumer from "./Consumer.ts"
 
 const root = new URL("../../", import.meta.url).pathname
 const minutes = 60_000
@@ -20,7 +21,11 @@ const { PATH = "" } = process.env
 const env = { ...process.env, PATH: [dirname(process.execPath), PATH].join(delimiter) }
 
 const run = async (cwd: string, command: string, ...args: ReadonlyArray<string>): Promise<string> => {
-  const { stdout } = await promisify(execFile)(command, args, { cwd, env, maxBuffer: 16 * 1024 * 1024 })
+  const running = promisify(execFile)(command, args, { cwd, env, maxBuffer: 16 * 1024 * 1024 })
+  const { stdout } = await running.catch((error) => {
+    // A compiler says on standard output what is wrong.
+    throw new Error(`${error.message}\n${error.stdout}`)
+  })
   return stdout
 }
 
@@ -49,7 +54,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 describe("the tarball", () => {
   it("holds the build, its source and what a reader needs, and nothing else", () => {
-    for (const path of ["package.json", "README.md", "LICENSE", "src/PROTOCOL.md", "src/index.ts"]) {
+    for (const path of ["package.json", "README.md", "LICENSE", "src/protocol/PROTOCOL.md", "src/index.ts"]) {
       assert.include(files, path)
     }
     const others = files.filter((path) => !/^(dist|src)\/|^(package\.json|README\.md|LICENSE)$/.test(path))
@@ -83,6 +88,45 @@ describe("the tarball", () => {
       []
     )
   })
+})
+
+describe("the declarations", () => {
+  const sources = ["package/consumer", "readme"].flatMap((folder) =>
+    readdirSync(join(root, "test", folder))
+      .filter((name) => /^[a-z]+(\.test)?\.ts$/.test(name))
+      .map((name) => join("test", folder, name))
+  )
+  const project = () => join(folder, "project")
+
+  beforeAll(() => Consumer.make(project(), sources))
+
+  const compilers = { typescript: /^Version 7\./, "typescript-5.9": /^Version 5\.9\./ }
+  const modules = {
+    NodeNext: { module: "NodeNext" },
+    bundler: { module: "ESNext", moduleResolution: "bundler" }
+  }
+
+  for (const [name, version] of Object.entries(compilers)) {
+    for (const [resolution, options] of Object.entries(modules)) {
+      it(
+        `name every type that a user exports: ${name}, ${resolution}`,
+        async () => {
+          const out = `${name}-${resolution}`
+          const tsc = Consumer.compiler(name)
+          assert.match(await run(folder, process.execPath, tsc, "--version"), version)
+          const config = Consumer.configure(project(), out, options)
+          assert.strictEqual(await run(folder, process.execPath, tsc, "--pretty", "false", "-p", config), "")
+          const declarations = readdirSync(join(project(), out)).filter((path) => path.endsWith(".d.ts"))
+          assert.lengthOf(declarations, sources.length)
+          for (const path of declarations) {
+            // Not even as a path into the package, which another machine or version does not have.
+            assert.notMatch(readFileSync(join(project(), out, path), "utf8"), /\bany\b|dist\//, path)
+          }
+        },
+        3 * minutes
+      )
+    }
+  }
 })
 
 describe("the installed package", () => {

@@ -11,7 +11,7 @@ describe("the README", () => {
   const examples = [...readme.matchAll(/<!-- (test\/readme\/\S+) -->\n```ts\n([\s\S]*?)```/g)]
 
   it("has examples", () => {
-    assert.strictEqual(examples.length, 4)
+    assert.strictEqual(examples.length, 5)
   })
 
   for (const [, path = "", code] of examples) {

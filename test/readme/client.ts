@@ -1,8 +1,8 @@
-import { Address, Client } from "dataconn"
+import { Client } from "dataconn"
 import { Effect, Stream } from "effect"
 
 export const printTrades = Effect.gen(function* () {
-  const client = yield* Client.connect(Address.tcp("127.0.0.1", 11653))
+  const client = yield* Client.connect("127.0.0.1:11653")
   const { chunks } = yield* client.query({ query: "SELECT * FROM trades", format: "application/x-ndjson" })
   yield* chunks.pipe(
     Stream.decodeText,

@@ -277,6 +277,45 @@ describe("a cancel while a write is blocked", () => {
       yield* assertUsable(served)
     })
   )
+
+  it.effect("of a request that is being made known interrupts its query before it begins", () =>
+    Effect.gen(function* () {
+      const served = yield* Served.open({
+        publish: (event) => (event._tag === "Request" ? Effect.sleep(1000) : Effect.void)
+      })
+      const { peer, steps, tags } = served
+      yield* peer.request("one")
+      yield* Served.settle
+      yield* peer.cancel
+      yield* TestClock.adjust(1000)
+      assert.strictEqual(yield* peer.next, "K")
+      yield* Served.settle
+      assert.deepStrictEqual(steps.log, [])
+      assert.strictEqual(tags(), "Opened Request Cancelled")
+    })
+  )
+
+  it.effect("whose query takes its time to end writes nothing meanwhile", () =>
+    Effect.gen(function* () {
+      const served = yield* Served.open({ capacity: 4, finalizerMillis: 1000, heartbeatInterval: "Infinity" })
+      const { peer, steps, writes } = served
+      yield* steps.step(accept)
+      yield* peer.request("one")
+      yield* Served.settle
+      // More waits behind a write that is blocked, and the write ends while the query is being stopped.
+      yield* steps.step(chunk("a"), chunk("b"))
+      yield* Served.settle
+      yield* peer.cancel
+      yield* Served.settle
+      assert.strictEqual(yield* peer.next, "A yes")
+      yield* TestClock.adjust(999)
+      assert.lengthOf(writes, 1)
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* peer.next, "K")
+      yield* Served.settle
+      assert.strictEqual(served.tags(), "Opened Request Accepted Cancelled")
+    })
+  )
 })
 
 describe("a cancel at any step of a response", () => {

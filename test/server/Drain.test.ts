@@ -301,6 +301,31 @@ describe("interruption", () => {
     })
   )
 
+  it.effect("while the last response is being written drops it", () =>
+    Effect.gen(function* () {
+      const served = yield* Served.open({ capacity: 4 })
+      yield* served.steps.step(accept, chunk("a"), end)
+      yield* served.peer.request("one")
+      yield* Served.settle
+      yield* served.connection.drain
+      yield* Served.settle
+      assert.isUndefined(served.fiber.pollUnsafe())
+      yield* Fiber.interrupt(served.fiber)
+      assert.strictEqual((yield* served.peer.rest).at(-1), "closed")
+      assert.strictEqual(served.tags(), "Opened Request Accepted Aborted Closed")
+    })
+  )
+
+  it.effect("while the socket is being opened tells of the end", () =>
+    Effect.gen(function* () {
+      const wrap = (socket: Socket.Socket): Socket.Socket => ({ ...socket, reader: Effect.never })
+      const served = yield* Served.open({ wrap })
+      yield* Fiber.interrupt(served.fiber)
+      assert.strictEqual(served.tags(), "Opened Closed")
+      assert.strictEqual(served.closed().control.reason, "drain")
+    })
+  )
+
   it.effect("while the opening is being made known still tells of the end", () =>
     Effect.gen(function* () {
       const served = yield* Served.open({

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
-import { FairQueue } from "../../src/connection/FairQueue.ts"
+import { FairQueue } from "../../src/server/FairQueue.ts"
 
 /** An item knows its address and when it came. */
 interface Item {

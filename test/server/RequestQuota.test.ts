@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
-import { Hold, Quota } from "../../src/connection/RequestQuota.ts"
+import { Hold, Quota } from "../../src/server/RequestQuota.ts"
 
 describe("a quota", () => {
   it("takes all of what is asked for, or nothing", () => {

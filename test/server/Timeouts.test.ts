@@ -311,7 +311,7 @@ describe("firstRequestTimeout", () => {
   it.effect("counts until the first request is there whole", () =>
     Effect.gen(function* () {
       const { peer, ended, closed } = yield* Served.open(limits)
-      const bytes = Frame.encode(Peer.request("one"))
+      const bytes = Message.encode(Peer.request("one"))
       yield* TestClock.adjust(900)
       yield* peer.sendBytes(bytes.subarray(0, -1))
       yield* TestClock.adjust(99)

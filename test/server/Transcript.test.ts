@@ -104,8 +104,8 @@ const conversations: Record<string, string> = {
   "violation: a cancel with a body": `
     > 01 00 00 00 43 21                  C "!"
     x protocol`,
-  "violation: a frame above maxFrameSize, at its header": `
-    > fc ff 0f 00 52                     R of 1 MiB - 4 bytes, with its header one too many
+  "violation: a request above maxSkippedSize, at its header": `
+    > fc ff ff 03 52                     R of 64 MiB - 4 bytes, with its header one too many
     x protocol`,
   "an end inside a frame": `
     > 05 00 00 00 52 68                  R "h, and three bytes missing

@@ -3,22 +3,23 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as ClientControl from "../../src/protocol/ClientMachine.ts"
-import type * as Control from "../../src/protocol/ServerMachine.ts"
-import type { FairQueue } from "../../src/connection/FairQueue.ts"
-import type * as Heartbeat from "../../src/server/Heartbeat.ts"
-import type * as QueryLimit from "../../src/server/QueryLimit.ts"
-import type * as Admission from "../../src/server/Admission.ts"
-import type * as Shutdown from "../../src/server/Shutdown.ts"
+import * as Scope from "effect/Scope"
+import type * as ClientMachine from "../../src/protocol/ClientMachine.ts"
+import type { FairQueue } from "../../src/server/FairQueue.ts"
 import type * as Message from "../../src/protocol/Message.ts"
+import type * as ServerMachine from "../../src/protocol/ServerMachine.ts"
+import type * as Admission from "../../src/server/Admission.ts"
+import type * as QueryLimit from "../../src/server/QueryLimit.ts"
+import type * as Shutdown from "../../src/server/Shutdown.ts"
 
 export type Change<A> = (real: A) => A
 
 /** The bugs that can be planted: what becomes of the real code while a test runs. */
 export interface Planted {
-  readonly step: Change<typeof Control.step>
-  readonly client: Change<typeof ClientControl.step>
-  readonly heartbeat: Change<Heartbeat.Options>
+  readonly step: Change<typeof ServerMachine.step>
+  readonly client: Change<typeof ClientMachine.step>
+  /** The interval of heartbeats, in milliseconds. */
+  readonly heartbeat: Change<number>
   readonly take: Change<Array<Message.Message>>
   /** The chunks that are given back, of all that were offered. */
   readonly sent: (sent: ReadonlyArray<Uint8Array>, offered: ReadonlyArray<Uint8Array>) => typeof sent
@@ -48,6 +49,11 @@ const changed =
       }
     }
 
+const acknowledged: ServerMachine.LocalReply = { type: "CancelAcknowledged" }
+
+/** States in which a stale cancel has come. */
+const crossed = new WeakSet<ServerMachine.State>()
+
 /** Those of a connection and a client first, then those of a whole server. */
 export const bugs: ReadonlyArray<Bug> = [
   {
@@ -59,18 +65,18 @@ export const bugs: ReadonlyArray<Bug> = [
     found: /ended for no cause: protocol/
   },
   {
-    name: "a cancel that crosses the end of its response is acknowledged",
+    name: "a cancel that crosses the end of its response is one of the next request",
     plant: {
       step: (step) => (state, event) => {
-        if (state._tag !== "Ready" || !state.staleCancel || event._tag !== "Cancel") return step(state, event)
-        const answer = { type: "CancelAcknowledged" } as const
-        return [
-          { _tag: "Stopping", answer, refusing: state.refusing },
-          { _tag: "Respond", answer }
-        ]
+        if (state._tag === "Ready" && crossed.has(state) && event._tag === "Request") {
+          return [{ _tag: "Replying", reply: acknowledged, refusing: state.refusing }, { _tag: "Refuse" }]
+        }
+        const [next, action] = step(state, event)
+        if (state._tag === "Ready" && next._tag === "Ready" && event._tag === "Cancel") crossed.add(next)
+        return [next, action]
       }
     },
-    found: /K without a request/
+    found: /K without a C/
   },
   {
     name: "a cancel is acknowledged before its query has ended",
@@ -78,7 +84,7 @@ export const bugs: ReadonlyArray<Bug> = [
       step: (step) => (state, event) => {
         const [next, action] = step(state, event)
         if (event._tag !== "Cancel" || next._tag !== "Stopping") return [next, action]
-        return [next, { _tag: "Respond", answer: next.answer }]
+        return [{ ...next, _tag: "Replying" }, { _tag: "Write" }]
       }
     },
     found: /while query \d+ is open|has not ended|although the cancel came before it/
@@ -115,12 +121,12 @@ export const bugs: ReadonlyArray<Bug> = [
   },
   {
     name: "a heartbeat comes after two intervals",
-    plant: { heartbeat: (all) => ({ ...all, intervalMillis: all.intervalMillis * 2 }) },
+    plant: { heartbeat: (millis) => millis * 2 },
     found: /ms of silence/
   },
   {
     name: "a heartbeat comes after half an interval",
-    plant: { heartbeat: (all) => ({ ...all, intervalMillis: all.intervalMillis / 2 }) },
+    plant: { heartbeat: (millis) => millis / 2 },
     found: /H after/
   },
   {
@@ -147,13 +153,8 @@ export const bugs: ReadonlyArray<Bug> = [
   {
     name: "a query that takes too long is not ended",
     plant: {
-      heartbeat: (all) => ({
-        ...all,
-        listener: {
-          expired: (deadline) => (deadline === "query" ? undefined : all.listener.expired(deadline)),
-          writeFailed: (error) => all.listener.writeFailed(error)
-        }
-      })
+      step: (step) => (state, event) =>
+        event._tag === "QueryExpired" ? [state, { _tag: "None" }] : step(state, event)
     },
     found: /waits for an end/
   },
@@ -242,14 +243,9 @@ export const bugs: ReadonlyArray<Bug> = [
     plant: {
       shutdown: (Real) =>
         class extends Real {
-          private readonly deaf = new Map<Shutdown.Member, Shutdown.Member>()
-          override add(member: Shutdown.Member): void {
+          override join(member: Shutdown.Member): ReturnType<Shutdown.Shutdown["join"]> {
             const deaf = { drain: Effect.void, drainExpired: Effect.void }
-            this.deaf.set(member, this.size === 0 ? member : deaf)
-            super.add(this.deaf.get(member) ?? member)
-          }
-          override delete(member: Shutdown.Member): void {
-            super.delete(this.deaf.get(member) ?? member)
+            return Effect.suspend(() => super.join(this.size === 0 ? member : deaf))
           }
         }
     },
@@ -261,24 +257,27 @@ export const bugs: ReadonlyArray<Bug> = [
       shutdown: (Real) =>
         class extends Real {
           private last: Shutdown.Member | undefined
-          override add(member: Shutdown.Member): void {
+          override join(member: Shutdown.Member): ReturnType<Shutdown.Shutdown["join"]> {
             this.last = member
-            super.add(member)
+            return super.join(member)
           }
           override drain(drainTimeout: Duration.Input): Effect.Effect<void> {
-            if (this.last !== undefined) this.delete(this.last)
+            const { members } = this as unknown as { readonly members: Set<Shutdown.Member | undefined> }
+            members.delete(this.last)
             return super.drain(drainTimeout)
           }
         }
     },
-    found: /is cut off|is kept although it is idle/
+    found: /is cut off|is kept although it is idle|waits for an end/
   },
   {
     name: "a drain waits for those who have gone",
     plant: {
       shutdown: (Real) =>
         class extends Real {
-          override delete(): void {}
+          override join(member: Shutdown.Member): ReturnType<Shutdown.Shutdown["join"]> {
+            return Scope.provide(super.join(member), Scope.makeUnsafe())
+          }
         }
     },
     found: /waits for nobody|connections when all have ended/

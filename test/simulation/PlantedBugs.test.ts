@@ -3,14 +3,14 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { afterEach, vi } from "vitest"
-import type * as ClientControl from "../../src/protocol/ClientMachine.ts"
-import type * as Control from "../../src/protocol/ServerMachine.ts"
+import type * as ClientMachine from "../../src/protocol/ClientMachine.ts"
+import type * as Message from "../../src/protocol/Message.ts"
+import type * as Response from "../../src/protocol/Response.ts"
+import type * as ServerMachine from "../../src/protocol/ServerMachine.ts"
+import type * as Admission from "../../src/server/Admission.ts"
 import type * as Heartbeat from "../../src/server/Heartbeat.ts"
 import type * as QueryLimit from "../../src/server/QueryLimit.ts"
-import type * as ResponseBuffer from "../../src/protocol/Response.ts"
-import type * as Admission from "../../src/server/Admission.ts"
 import type * as Shutdown from "../../src/server/Shutdown.ts"
-import type * as Message from "../../src/protocol/Message.ts"
 import { bugs, type Planted } from "./Bugs.ts"
 import * as Reduction from "./Reduction.ts"
 import * as Search from "./Search.ts"
@@ -33,26 +33,28 @@ const { planted, sound } = vi.hoisted(() => {
 })
 
 vi.mock("../../src/protocol/ServerMachine.ts", async (original) => {
-  const real = await original<typeof Control>()
+  const real = await original<typeof ServerMachine>()
   const step: typeof real.step = (state, event) => planted.step(real.step)(state, event)
   return { ...real, step }
 })
 
 vi.mock("../../src/protocol/ClientMachine.ts", async (original) => {
-  const real = await original<typeof ClientControl>()
+  const real = await original<typeof ClientMachine>()
   const step: typeof real.step = (state, event) => planted.client(real.step)(state, event)
   return { ...real, step }
 })
 
 vi.mock("../../src/server/Heartbeat.ts", async (original) => {
   const real = await original<typeof Heartbeat>()
-  const make: typeof real.make = (options) => real.make(planted.heartbeat(options))
-  return { ...real, make }
+  type Given = ConstructorParameters<typeof real.Heartbeat>
+  const construct = (Real: typeof real.Heartbeat, [writer, timers, millis]: Given) =>
+    new Real(writer, timers, planted.heartbeat(millis))
+  return { ...real, Heartbeat: new Proxy(real.Heartbeat, { construct }) }
 })
 
 vi.mock("../../src/protocol/Response.ts", async (original) => {
-  const real = await original<typeof ResponseBuffer>()
-  class Buffer extends real.ResponseBuffer {
+  const real = await original<typeof Response>()
+  class Planted extends real.Response {
     private readonly offered: Array<Uint8Array> = []
     override offer(chunks: ReadonlyArray<Uint8Array>): void {
       this.offered.push(...chunks)
@@ -65,7 +67,7 @@ vi.mock("../../src/protocol/Response.ts", async (original) => {
       return planted.sent(super.sent(), this.offered)
     }
   }
-  return { ...real, ResponseBuffer: Buffer }
+  return { ...real, Response: Planted }
 })
 
 vi.mock("../../src/server/Admission.ts", async (original) => {

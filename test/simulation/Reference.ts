@@ -140,6 +140,9 @@ export class Reference {
     const { query } = exchange.request
     const text = decoder.decode(body)
     if (text === Scenario.reject(query)) return void this.expect(query.init === "reject", "J, but no reject")
+    if (JSON.parse(text).code === "internal") {
+      return void this.expect(/defect|interrupt/.test(query.init), `internal, but ${query.init}`)
+    }
     this.own(exchange, text)
   }
 
@@ -166,7 +169,7 @@ export class Reference {
     const late = run.now - exchange.sentAt >= limit
     const allowed: Record<string, () => boolean> = {
       shutting_down: () => run.now >= server.expiresAt,
-      timeout: () => late && exchange.accepted,
+      timeout: () => late,
       overloaded: () => {
         if (exchange.accepted) return false
         if (/queueTimeout/.test(message)) {
@@ -174,7 +177,7 @@ export class Reference {
         }
         if (/maxQueriesPerAddress/.test(message)) return server.wasAddressFull(query.id)
         if (/taken this one's place/.test(message)) return server.mayBeDisplaced(query.id)
-        return /maxQueuedQueries/.test(message) ? server.wasFull(query.id) : late || server.refuses(client)
+        return /maxQueuedQueries/.test(message) ? server.wasFull(query.id) : server.refuses(client)
       }
     }
     this.expect(allowed[code]?.() === true, `${code} after ${run.now - exchange.sentAt} ms of ${limit} ms`)

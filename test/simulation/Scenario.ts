@@ -3,8 +3,9 @@
  * clients do, how bad the network is, what the server's limits are and when it stops. Times are in
  * milliseconds.
  */
-import * as Settings from "../../src/server/Settings.ts"
+
 import type * as Connections from "../../src/server/Connections.ts"
+import * as Settings from "../../src/server/Settings.ts"
 import type { Conditions } from "./Network.ts"
 import type { Random } from "./Random.ts"
 
@@ -73,9 +74,12 @@ export interface Scenario {
   readonly clients: ReadonlyArray<Client>
   readonly stop: Stop | undefined
   readonly preemption: number
-  readonly bytesPerTurn: number
-  readonly pieceSize: number
+  readonly quantum: number
+  readonly maxWriteSize: number
 }
+
+/** The largest chunk of an engine. */
+export const mostChunkBytes = 1500
 
 const query = (random: Random, id: number): Query => {
   const slow = random.chance(0.4)
@@ -89,7 +93,7 @@ const query = (random: Random, id: number): Query => {
       : random.pick(["reject", "reject", "failure", "defect", "interrupt", "silent"]),
     chunks: Array.from({ length: random.between(0, 8) }, () => ({
       delay: delay(),
-      size: large ? random.between(0, 1500) : random.between(0, 60)
+      size: large ? random.between(0, mostChunkBytes) : random.between(0, 60)
     })),
     ending: random.chance(0.7) ? "complete" : random.pick(["fail", "fail", "defect", "interrupt", "silent"]),
     finalizer: random.chance(0.3) ? random.between(0, 100) : 0,
@@ -168,8 +172,8 @@ const decide = (random: Random): Scenario => ({
       }
     : undefined,
   preemption: random.pick([0, 0.01, 0.1, 0.3]),
-  bytesPerTurn: random.pick([1, 1000, 1024 * 1024]),
-  pieceSize: random.pick([7, 1000, 1024 * 1024])
+  quantum: random.pick([1, 1000, 1024 * 1024]),
+  maxWriteSize: random.pick([7, 1000, 1024 * 1024])
 })
 
 /** Decided on last: what older seeds have found stays as it was. */

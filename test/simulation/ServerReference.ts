@@ -3,8 +3,9 @@
  * stops. What happens within one moment of the clock has no order here, so a server that is between two steps
  * has the benefit of the doubt until everything that can run has run.
  */
-import { millis } from "../../src/server/Settings.ts"
+
 import type { Place } from "../../src/server/Admission.ts"
+import { millis } from "../../src/server/Settings.ts"
 import * as Shutdown from "../../src/server/Shutdown.ts"
 import type { Reference } from "./Reference.ts"
 import type { Run } from "./Run.ts"
@@ -39,6 +40,9 @@ export interface Asked {
 }
 
 const longestFinalizer = 100
+
+/** When a limit of so many milliseconds is over at the latest: timers that are near each other fire together. */
+export const latest = (millis: number): number => millis + Math.min(1000, Math.floor(millis / 100))
 
 /** How long a client may be idle, before its first request or after it, for each of what it may be. */
 export const idleTimes = (
@@ -198,10 +202,10 @@ export class ServerReference {
     const since = current === undefined ? watch.openedAt : current.answeredAt
     const idle = Math.max(...idleTimes(guest, scenario, current === undefined))
     const { at = Infinity, cancelledAt = Infinity } = current ?? {}
-    const late = Math.min(at + Number(scenario.settings.queryTimeout), cancelledAt, this.expiresAt)
+    const late = Math.min(at + latest(Number(scenario.settings.queryTimeout)), cancelledAt, this.expiresAt)
     if (since === undefined)
       this.expect(run.now <= late + longestFinalizer, `client ${client.id} waits for an end`)
-    else this.expect(run.now <= since + idle, `client ${client.id} is idle for too long`)
+    else this.expect(run.now <= since + latest(idle), `client ${client.id} is idle for too long`)
   }
 
   /** As many queries run as may, the others wait for their turn, and none is overtaken by its own address's. */

@@ -10,11 +10,11 @@ import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
-import { type ConnectionEvent, ConnectionEvents } from "../../src/server/ConnectionEvents.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
-import * as Connections from "../../src/server/Connections.ts"
+import { TurnScheduler, Scheduler as Turns } from "../../src/loop/TurnScheduler.ts"
 import * as Transport from "../../src/net/Transport.ts"
-import { Budget, TurnBudget } from "../../src/loop/TurnScheduler.ts"
+import { type ConnectionEvent, ConnectionEvents } from "../../src/server/ConnectionEvents.ts"
+import * as Connections from "../../src/server/Connections.ts"
 import * as Network from "./Network.ts"
 import * as PackageClient from "./PackageClient.ts"
 import { Random } from "./Random.ts"
@@ -89,7 +89,7 @@ export const run = (seed: number, { order, without }: Variation = asItIs): Outco
     Context.add(Scheduler.Scheduler, scheduler),
     Context.add(Clock.Clock, clock),
     Context.add(Logger.CurrentLoggers, new Set<Logger.Logger<unknown, unknown>>()),
-    Context.add(TurnBudget, new Budget(scenario.bytesPerTurn, { pieceSize: scenario.pieceSize })),
+    Context.add(TurnScheduler, new Turns({ quantum: scenario.quantum, maxWriteSize: scenario.maxWriteSize })),
     Context.add(QueryEngine, engine),
     Context.add(ConnectionEvents, { publish: (event) => publish(guests, event) })
   )
@@ -196,7 +196,7 @@ const visit = Effect.fnUntraced(function* (
   const [near, far] = Network.connect({ random: network, clock, conditions: client.conditions })
   const guest = server.arrives(client, reference, watch)
   connections.accept({
-    transport: Transport.fromSocket(watch.tap(near.socket), { copies: true }),
+    transport: Transport.fromSocket(watch.tap(near.socket)),
     address: client.address,
     endpoints: (id) => {
       if (guests.has(id)) run.wrong("server", `has two connections ${id}`)

@@ -4,13 +4,14 @@
  */
 import { createInterface } from "node:readline"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Address from "../../src/net/Address.ts"
 import { Random } from "../simulation/Random.ts"
 import * as Tally from "./Tally.ts"
 import * as Worker from "./Worker.ts"
 
 const [where = "", seed = "", pace = ""] = process.argv.slice(2)
-const address = Address.parse(where)
+const address = Result.getOrThrow(Address.parse(where))
 if (address._tag !== "Tcp") throw new Error(`not the address of a server: ${where}`)
 
 const input = createInterface({ input: process.stdin })

@@ -15,7 +15,12 @@ import type * as Session from "./Session.ts"
 import * as Spill from "./Spill.ts"
 import * as Sql from "./Sql.ts"
 
-/** What the engine serves and what it permits. Everything is optional; the default is an empty database. */
+/**
+ * What the engine serves and what it permits. Everything is optional; the default is an empty database.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
 export interface DuckDbOptions extends Limits.Options {
   /** A DuckDB database file. In memory when absent. Opened read-only unless `readWrite` is set. */
   readonly database?: string | undefined

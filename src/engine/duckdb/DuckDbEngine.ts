@@ -10,7 +10,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Limits from "../Limits.ts"
 import * as QueryApi from "../QueryApi.ts"
-import { QueryEngine } from "../QueryEngine.ts"
+import { type Engine, QueryEngine } from "../QueryEngine.ts"
 import * as Database from "./Database.ts"
 import * as Failure from "./Failure.ts"
 import * as Guard from "./Guard.ts"
@@ -73,10 +73,15 @@ const run =
     )
   }
 
-/** As {@link layer}, as an effect. */
+/**
+ * As {@link layer}, as an effect.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const make = Effect.fnUntraced(function* (
   options: Database.DuckDbOptions
-): Effect.fn.Return<QueryEngine["Service"], Failure.DuckDbError, Scope.Scope> {
+): Effect.fn.Return<Engine, Failure.DuckDbError, Scope.Scope> {
   const limits = yield* limitsOf(options)
   const database = yield* Database.open(options)
   const staging = yield* Staging.open(options)
@@ -131,6 +136,9 @@ const limitsOf = (options: Limits.Options): Effect.Effect<Limits.Limits, Failure
  *
  * A single call of a function on one huge value (`list_sort` of millions) cannot be interrupted. After 10 s
  * the cancellation goes ahead without it, and its connection closes when it ends.
+ *
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = (options: Database.DuckDbOptions): Layer.Layer<QueryEngine, Failure.DuckDbError> =>
   Layer.effect(QueryEngine, make(options))

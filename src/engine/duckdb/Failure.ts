@@ -7,6 +7,9 @@ import { type ErrorCode, type QueryError, queryError } from "../QueryApi.ts"
 /**
  * The engine could not be started. `setting` is the option to change, as it is written in
  * `DuckDbOptions`, and the message says what is wrong with it.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class DuckDbError extends Schema.TaggedError<DuckDbError>()("DuckDbError", {
   setting: Schema.String,

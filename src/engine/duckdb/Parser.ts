@@ -13,6 +13,7 @@ import {
 } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import * as Failure from "./Failure.ts"
 
 /** A text whose statements are all `SELECT`s (`FROM`, `VALUES`, `DESCRIBE`, `SHOW` and the like included). */
@@ -41,6 +42,9 @@ export interface Parser {
 
 /** As many connections are kept for the next texts. */
 const maxIdle = 4
+
+/** As many texts are parsed at a time; those whose query has been given up count until their parser has ended. */
+const maxBusy = 8
 
 /** As many texts are remembered, because clients ask the same again, if they are no longer than this. */
 const maxRecent = 256
@@ -120,6 +124,7 @@ class Workers {
   private readonly instance: DuckDBInstance
   private readonly idle: Array<Worker> = []
   private readonly busy = new Set<Promise<unknown>>()
+  private readonly turns = Semaphore.makeUnsafe(maxBusy)
   private closed = false
 
   constructor(instance: DuckDBInstance) {
@@ -128,21 +133,29 @@ class Workers {
 
   /**
    * Runs a statement of a worker. Parsing cannot be interrupted: interruption leaves the worker to itself,
-   * which takes the next text when it is done.
+   * which takes the next text when it is done. Interruption ends the wait for a turn at once.
    */
   ask(
     statement: (worker: Worker) => DuckDBPreparedStatement,
     texts: ReadonlyArray<string>
   ): Effect.Effect<ReadonlyArray<DuckDBValue>, Failure.Failure> {
-    return Effect.callback((resume) => {
-      const answer = this.run(statement, texts)
-      const settled = answer.then(
-        (row) => resume(Effect.succeed(row)),
-        (cause) => resume(Effect.fail(Failure.fromCause(cause)))
-      )
-      this.busy.add(settled)
-      settled.then(() => this.busy.delete(settled))
-    })
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(restore(this.turns.take(1)), () => {
+        const settled = this.run(statement, texts).then(Effect.succeed, (cause) =>
+          Effect.fail(Failure.fromCause(cause))
+        )
+        this.busy.add(settled)
+        void settled.then(() => {
+          this.busy.delete(settled)
+          Effect.runSync(this.turns.release(1))
+        })
+        return restore(
+          Effect.callback<ReadonlyArray<DuckDBValue>, Failure.Failure>((resume) => {
+            settled.then(resume)
+          })
+        )
+      })
+    )
   }
 
   private async run(

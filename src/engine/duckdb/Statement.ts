@@ -8,6 +8,7 @@ import { VARCHAR } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import { type Parameters as JsonParameters, type QueryError, queryError } from "../QueryApi.ts"
 import * as Columns from "./Columns.ts"
+import * as Complexity from "./Complexity.ts"
 import * as Explain from "./Explain.ts"
 import * as Failure from "./Failure.ts"
 import type { Guard } from "./Guard.ts"
@@ -58,6 +59,8 @@ export const prepare = Effect.fnUntraced(function* (
   const { guard, limits, session } = context
   // DuckDB would take the text up to there for the whole.
   if (query.includes("\0")) return yield* queryError("syntax_error", "The query holds a NUL character")
+  const excess = Complexity.excess(query)
+  if (excess !== undefined) return yield* queryError("invalid_query", excess)
   const explain = Explain.split(query)
   if (explain !== undefined) return yield* prepareExplain(context, explain, parameters)
   const { prepared, isQuery } = yield* judge(guard, session, query)

@@ -9,7 +9,7 @@
  * - show the server's paths, settings or the queries of others (`duckdb_logs`, `duckdb_databases`,
  *   `duckdb_views`, `current_setting`, `current_query`);
  * - end the process or the instance on some input (`sql_auto_complete`, `json_structure`,
- *   `reservoir_quantile`), take raw addresses (`arrow_scan`) or the raw bytes of a state (`finalize`);
+ *   `reservoir_quantile`; `test_all_types` has values of VARIANT, see `Variant`), take raw addresses (`arrow_scan`) or the raw bytes of a state (`finalize`);
  * - wait (`sleep_ms`).
  */
 
@@ -111,7 +111,7 @@ export const tables: ReadonlySet<string> = names(`
   duckdb_functions duckdb_indexes duckdb_keywords duckdb_memory duckdb_optimizers duckdb_schemas
   duckdb_sequences duckdb_tables duckdb_types duckdb_variables generate_series
   icu_calendar_names json_each json_tree pg_timezone_names pragma_collations pragma_platform pragma_show
-  pragma_storage_info pragma_table_info pragma_version range repeat repeat_row test_all_types
+  pragma_storage_info pragma_table_info pragma_version range repeat repeat_row
   unnest
 `)
 

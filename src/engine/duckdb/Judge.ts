@@ -9,11 +9,12 @@ import { type QueryError, queryError } from "../QueryApi.ts"
 import * as Failure from "./Failure.ts"
 import type { Guard } from "./Guard.ts"
 import * as Judgement from "./Judgement.ts"
-import type { Queries } from "./Parser.ts"
+import type { Parser, Queries } from "./Parser.ts"
 import * as Pragma from "./Pragma.ts"
 import * as Sentinel from "./Sentinel.ts"
 import type { Session } from "./Session.ts"
 import * as Sql from "./Sql.ts"
+import * as Variant from "./Variant.ts"
 import * as Words from "./Words.ts"
 
 /** A statement that may run, and whether its rows are those of a query, which can stand in a `FROM` clause. */
@@ -33,7 +34,7 @@ export const judge = Effect.fnUntraced(function* (
   if (queries === "broken") yield* extractOne(session, sql)
   if (typeof queries === "string") return yield* judgeOther(guard, session, sql)
   if (queries.statements !== 1) return yield* notOne(queries.statements, sql)
-  yield* judgeNames(guard, session, queries)
+  yield* judgeNames(guard, session, sql, queries)
   const prepared = yield* Effect.mapError(
     session.call((connection) => connection.prepare(sql)),
     (failure) => Failure.toReject(failure, sql)
@@ -52,10 +53,13 @@ const notOne = (count: number, sql: string): QueryError => {
 }
 
 const judgeNames = Effect.fnUntraced(function* (
-  { builtIn, permissions }: Guard,
+  { builtIn, parser, permissions }: Guard,
   session: Session,
+  sql: string,
   queries: Queries
 ): Effect.fn.Return<void, QueryError> {
+  if (queries.types.includes(Variant.typeName)) return yield* noVariant
+  if (queries.functions.some((name) => Variant.structured.has(name))) yield* judgeStructures(parser, sql)
   const view = Judgement.ofViews(queries)
   if (view !== undefined) return yield* view
   const names = Judgement.unknown(queries, permissions)
@@ -63,6 +67,28 @@ const judgeNames = Effect.fnUntraced(function* (
   const macros = permissions.allowExternalAccess ? yield* macrosOf(session) : noMacros
   const refused = Judgement.ofFunctions(names, builtIn, permissions, macros)
   if (refused !== undefined) return yield* refused
+})
+
+const noVariant = queryError("not_allowed", "Casts to VARIANT are not for clients; cast to JSON")
+
+/** Trees are searched on the event loop up to this many characters. */
+const maxTreeLength = 1024 * 1024
+
+const judgeStructures = Effect.fnUntraced(function* (
+  parser: Parser,
+  sql: string
+): Effect.fn.Return<void, QueryError> {
+  const tree = yield* Effect.mapError(parser.tree(sql), (failure) => Failure.toReject(failure, sql))
+  const structures = tree.length > maxTreeLength ? [undefined] : Variant.structures(JSON.parse(tree))
+  for (const structure of structures) {
+    if (structure === undefined) {
+      return yield* queryError(
+        "not_allowed",
+        "The structure that from_json or json_transform is given must be a literal, in a query that is not very long"
+      )
+    }
+    if (Variant.isNamedIn(structure)) return yield* noVariant
+  }
 })
 
 const noMacros: ReadonlySet<string> = new Set()
@@ -88,6 +114,7 @@ const judgeOther = Effect.fnUntraced(function* (
   const words = Words.of(sql)
   const refused = isPragma ? undefined : Judgement.ofWords(words, builtIn, permissions, Sentinel.database)
   if (refused !== undefined) return yield* refused
+  if (Variant.mayBeCast(sql)) return yield* noVariant
   const extracted = yield* extractOne(session, sql)
   const prepared = yield* Effect.mapError(
     session.call(() => extracted.prepare(0)),
@@ -103,7 +130,7 @@ const judgeOther = Effect.fnUntraced(function* (
         )
   }
   if (!isAllowed(type, permissions)) return yield* notAllowed(type, permissions)
-  if (type === StatementType.CREATE) yield* refuseSecret(session, sql)
+  if (type === StatementType.CREATE || type === StatementType.ALTER) yield* judgePlan(session, sql)
   if (type === StatementType.CALL) {
     // CHECKPOINT is of this kind too, and calls its function without a parenthesis.
     const called = Judgement.ofWords(
@@ -128,12 +155,12 @@ const extractOne = Effect.fnUntraced(function* (
   return extracted.count === 1 ? extracted : yield* notOne(extracted.count, sql)
 })
 
-/** Secrets are of the kind CREATE, but belong to the whole instance. Only the plan tells them apart. */
-const refuseSecret = Effect.fnUntraced(function* (
+/** Secrets are of the kind CREATE, but belong to the whole instance. Only the plan tells them, and types, apart. */
+const judgePlan = Effect.fnUntraced(function* (
   session: Session,
   sql: string
 ): Effect.fn.Return<void, QueryError> {
-  if (!/secret/i.test(sql)) return
+  if (!/secret|variant/i.test(sql)) return
   const plan = yield* Effect.mapError(
     session.call(async (connection) => {
       const result = await connection.runAndReadAll(`SELECT json_serialize_plan(${Sql.literal(sql)})`)
@@ -144,6 +171,7 @@ const refuseSecret = Effect.fnUntraced(function* (
   if (plan.includes("LOGICAL_CREATE_SECRET")) {
     return yield* queryError("not_allowed", "CREATE SECRET statements are not allowed")
   }
+  if (Variant.isTypeIn(plan)) return yield* noVariant
 })
 
 const writing: ReadonlySet<StatementType> = new Set([

@@ -27,6 +27,8 @@ export interface Queries {
   readonly tables: ReadonlyArray<string>
   /** The schemas that tables are named with. */
   readonly schemas: ReadonlyArray<string>
+  /** The names of types, also inside others. */
+  readonly types: ReadonlyArray<string>
 }
 
 /** See {@link open}. */
@@ -36,6 +38,8 @@ export interface Parser {
    * where it is no SQL.
    */
   readonly parse: (sql: string) => Effect.Effect<Queries | "other" | "broken", Failure.Failure>
+  /** The whole tree, as JSON. */
+  readonly tree: (sql: string) => Effect.Effect<string, Failure.Failure>
   /** Whether two texts say the same, places in the text included: one may only go on for longer. */
   readonly sameTree: (first: string, second: string) => Effect.Effect<boolean, Failure.Failure>
 }
@@ -50,7 +54,7 @@ const maxBusy = 8
 const maxRecent = 256
 const maxRecentLength = 2048
 
-/** As many different functions, or tables, may one text name. DuckDB itself has 900 functions. */
+/** As many different functions, tables or types may one text name. DuckDB itself has 900 functions. */
 const maxNames = 1000
 
 const tree = (parameter: string): string =>
@@ -60,12 +64,14 @@ const tree = (parameter: string): string =>
 const parseSql = `
   SELECT
     s->>'$.error_type', len(s->'$.statements[*]'),
-    ${["function_name", "function.function_name", "table_name", "schema_name"]
+    ${["function_name", "function.function_name", "table_name", "schema_name", "type_name"]
       .map(
         (key) => `list_distinct(list_transform(s->>'$..${key}', lambda name: lower(name)))[:${maxNames + 1}]`
       )
       .join(", ")}
   FROM (SELECT ${tree("$1")} AS s)`
+
+const treeSql = `SELECT ${tree("$1")}::VARCHAR`
 
 const sameTreeSql = `SELECT ${tree("$1")} = ${tree("$2")}`
 
@@ -73,6 +79,7 @@ const sameTreeSql = `SELECT ${tree("$1")} = ${tree("$2")}`
 interface Worker {
   readonly connection: DuckDBConnection
   readonly parse: DuckDBPreparedStatement
+  readonly tree: DuckDBPreparedStatement
   readonly sameTree: DuckDBPreparedStatement
 }
 
@@ -99,6 +106,11 @@ export const open: Effect.Effect<Parser, Failure.DuckDbError, Scope.Scope> = Eff
             Effect.tap((queries) => Effect.sync(() => recent.set(sql, queries)))
           )
       }),
+    tree: (sql) =>
+      Effect.map(
+        workers.ask(({ tree }) => tree, [sql]),
+        ([tree]) => String(tree)
+      ),
     sameTree: (first, second) =>
       Effect.map(
         workers.ask(({ sameTree }) => sameTree, [first, second]),
@@ -179,6 +191,7 @@ class Workers {
     return {
       connection,
       parse: await connection.prepare(parseSql),
+      tree: await connection.prepare(treeSql),
       sameTree: await connection.prepare(sameTreeSql)
     }
   }
@@ -198,14 +211,21 @@ const queriesOf = (
   const [error, statements, ...lists] = row
   if (error !== null) return Effect.succeed(error === "parser" ? "broken" : "other")
   const names = lists.map((list) => (list as DuckDBListValue).items as ReadonlyArray<string>)
-  const [functions = [], tableFunctions = [], tables = [], schemas = []] = names
+  const [functions = [], tableFunctions = [], tables = [], schemas = [], types = []] = names
   return names.some(({ length }) => length > maxNames)
     ? Effect.fail({
         type: "",
-        message: `The query names more than ${maxNames} different functions or tables`,
+        message: `The query names more than ${maxNames} different functions, tables or types`,
         offset: undefined
       })
-    : Effect.succeed({ statements: Number(statements), functions, tableFunctions, tables, schemas })
+    : Effect.succeed({
+        statements: Number(statements),
+        functions,
+        tableFunctions,
+        tables,
+        schemas,
+        types
+      })
 }
 
 /** The answers that were asked for last. */

@@ -19,7 +19,8 @@ import * as Tcp from "../net/Tcp.ts"
 import * as Transport from "../net/Transport.ts"
 import * as Limit from "../settings/Limit.ts"
 import * as ClientConnection from "./ClientConnection.ts"
-import * as ClientError from "./ClientError.ts"
+import type * as ClientError from "./ClientError.ts"
+import * as ClientFailure from "./ClientFailure.ts"
 import * as Service from "./ClientService.ts"
 import { Requests } from "./Requests.ts"
 import { defaults, type Settings } from "./Settings.ts"
@@ -141,7 +142,7 @@ const makeOver = Effect.fnUntraced(function* (
     freed: (connection) => void requests.offer(connection),
     ended: (_, why, unsent) => {
       if (unsent !== undefined) requests.again(unsent)
-      requests.close(ClientError.beforeRequest(options, why))
+      requests.close(ClientFailure.beforeRequest(options, why))
     }
   })
   requests.offer(connection)
@@ -150,6 +151,19 @@ const makeOver = Effect.fnUntraced(function* (
 
 /**
  * Connects to a server by its address. The scope owns the connection.
+ *
+ * **Example** (Running a query)
+ *
+ * ```ts
+ * import { Client } from "dataconn"
+ * import { Effect, Stream } from "effect"
+ *
+ * export const count = Effect.gen(function* () {
+ *   const client = yield* Client.connect("127.0.0.1:11653")
+ *   const { accepted, chunks } = yield* client.query({ query: "SELECT count(*) FROM trades", format: "text/csv" })
+ *   return [accepted.columns, yield* Stream.mkString(Stream.decodeText(chunks))] as const
+ * }).pipe(Effect.scoped)
+ * ```
  *
  * @category constructors
  * @since 0.1.0

@@ -22,11 +22,12 @@ import * as Machine from "../protocol/ClientMachine.ts"
 import * as Message from "../protocol/Message.ts"
 import * as Limit from "../settings/Limit.ts"
 import * as BodyLimits from "./BodyLimits.ts"
-import * as ClientError from "./ClientError.ts"
+import type * as ClientError from "./ClientError.ts"
+import * as ClientFailure from "./ClientFailure.ts"
 import type { Exchange, Line } from "./Exchange.ts"
 import type { Settings } from "./Settings.ts"
 
-export interface Options extends Message.Options, ClientError.Names {
+export interface Options extends Message.Options, ClientFailure.Names {
   readonly writeTimeoutMillis: number
   readonly bodyLimits?: Message.BodyLimits | undefined
 }
@@ -72,7 +73,7 @@ export const make = Effect.fnUntraced(function* (
   const scope = yield* Scope.fork(yield* Effect.scope)
   return yield* Scope.provide(open(transport, options, owner, scope), scope).pipe(
     Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
-    Effect.mapError((error) => ClientError.connectFailed(options.server, Writer.describe(error)))
+    Effect.mapError((error) => ClientFailure.connectFailed(options.server, Writer.describe(error)))
   )
 })
 
@@ -253,7 +254,7 @@ class Session implements ClientConnection, Line {
     this.silence.clear()
     this.cancelDeadline.clear()
     if (exchange?.sent === true) {
-      exchange.end({ _tag: "Broken", cause: Cause.fail(ClientError.duringResponse(options, why)) })
+      exchange.end({ _tag: "Broken", cause: Cause.fail(ClientFailure.duringResponse(options, why)) })
       owner.ended(this, why, undefined)
     } else {
       this.current = undefined

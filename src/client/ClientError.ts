@@ -4,7 +4,6 @@
  * What the server has to say about a query is none of these: that is a rejected or failed query.
  */
 import * as Schema from "effect/Schema"
-import type { Why } from "../protocol/ClientMachine.ts"
 
 /**
  * There is no connection. Nothing was sent.
@@ -131,90 +130,4 @@ export class ClientError extends Schema.TaggedError<ClientError>()("ClientError"
   reason: ClientErrorReason
 }) {
   override readonly message = this.reason.message
-}
-
-/**
- * What the messages name: the server, and the limits that may have been too short.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Names {
-  readonly server: string
-  readonly heartbeatToleranceMillis: number
-  readonly cancelTimeoutMillis: number
-}
-
-const describe = (names: Names, why: Why): string => {
-  switch (why._tag) {
-    case "ServerClosed":
-      return "the server closed it"
-    case "Lost":
-    case "Violation":
-      return why.detail
-    case "Silent":
-      return `the server was silent for ${names.heartbeatToleranceMillis} ms (heartbeatTolerance)`
-    case "CancelIgnored":
-      return `the server did not acknowledge a cancel within ${names.cancelTimeoutMillis} ms (cancelTimeout)`
-    case "Closed":
-      return clientClosed
-  }
-}
-
-const clientClosed = "the client was closed"
-
-/**
- * The error of a connection that was not made.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const connectFailed = (server: string, detail: string): ClientError =>
-  new ClientError({ reason: new ConnectFailed({ server, detail }) })
-
-/**
- * The error of a request that was not sent, since the connection had ended.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const beforeRequest = (names: Names, why: Why): ClientError =>
-  new ClientError({
-    reason: new ConnectionClosed({ server: names.server, detail: describe(names, why) })
-  })
-
-/**
- * The error of a request that came after the client was closed.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const closed = (server: string): ClientError =>
-  new ClientError({ reason: new ConnectionClosed({ server, detail: clientClosed }) })
-
-/**
- * The error of a request that may not wait for its turn.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const tooManyRequests = (server: string, maxQueuedRequests: number): ClientError =>
-  new ClientError({ reason: new TooManyRequests({ server, maxQueuedRequests }) })
-
-/**
- * The error of a response that the end of the connection broke off.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const duringResponse = (names: Names, why: Why): ClientError => {
-  const { heartbeatToleranceMillis, server } = names
-  switch (why._tag) {
-    case "Silent":
-      return new ClientError({ reason: new ServerSilent({ server, heartbeatToleranceMillis }) })
-    case "Violation":
-      return new ClientError({ reason: new ProtocolViolation({ server, detail: why.detail }) })
-    default:
-      return new ClientError({ reason: new ConnectionLost({ server, detail: describe(names, why) }) })
-  }
 }

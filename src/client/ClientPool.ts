@@ -21,7 +21,8 @@ import type { Why } from "../protocol/ClientMachine.ts"
 import * as Limit from "../settings/Limit.ts"
 import * as Client from "./Client.ts"
 import * as ClientConnection from "./ClientConnection.ts"
-import * as ClientError from "./ClientError.ts"
+import type * as ClientError from "./ClientError.ts"
+import * as ClientFailure from "./ClientFailure.ts"
 import * as Service from "./ClientService.ts"
 import type { Exchange } from "./Exchange.ts"
 import { Requests, type Supply } from "./Requests.ts"
@@ -121,7 +122,7 @@ class Pool implements Supply, ClientConnection.Owner {
   /** Takes no request any more. */
   readonly close: Effect.Effect<void> = Effect.sync(() => {
     this.idleDeadline.clear()
-    this.requests.close(ClientError.closed(this.dependencies.options.server))
+    this.requests.close(ClientFailure.closed(this.dependencies.options.server))
   })
 
   left(): number {
@@ -217,7 +218,7 @@ class Pool implements Supply, ClientConnection.Owner {
   }
 
   private notSent(why: Why): Cause.Cause<ClientError.ClientError> {
-    return Cause.fail(ClientError.beforeRequest(this.dependencies.options, why))
+    return Cause.fail(ClientFailure.beforeRequest(this.dependencies.options, why))
   }
 }
 
@@ -239,6 +240,23 @@ export const connect = <A extends Address.Input>(
 
 /**
  * Provides a client of the server at an address.
+ *
+ * **Example** (Queries side by side)
+ *
+ * ```ts
+ * import { Client, ClientPool } from "dataconn"
+ * import { Effect, Stream } from "effect"
+ *
+ * const size = Effect.fnUntraced(function* (table: string) {
+ *   const client = yield* Client.Client
+ *   const { chunks } = yield* client.query({ query: `FROM ${table}`, format: "application/vnd.apache.parquet" })
+ *   return yield* Stream.runFold(chunks, () => 0, (bytes, chunk) => bytes + chunk.length)
+ * }, Effect.scoped)
+ *
+ * export const sizes = Effect.forEach(["trades", "quotes"], size, { concurrency: "unbounded" }).pipe(
+ *   Effect.provide(ClientPool.layerConnect("127.0.0.1:11653", { maxConnections: 4 }))
+ * )
+ * ```
  *
  * @category layers
  * @since 0.1.0

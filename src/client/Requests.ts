@@ -7,7 +7,8 @@ import * as Scope from "effect/Scope"
 import type { QueryRejected } from "../engine/QueryEngine.ts"
 import * as Limit from "../settings/Limit.ts"
 import type { ClientConnection } from "./ClientConnection.ts"
-import * as ClientError from "./ClientError.ts"
+import type * as ClientError from "./ClientError.ts"
+import * as ClientFailure from "./ClientFailure.ts"
 import { Exchange, type Line } from "./Exchange.ts"
 
 /** Where more connections come from. */
@@ -82,7 +83,7 @@ export class Requests implements Line {
       this.waiting.push(exchange)
       this.supply.wanted()
     } else {
-      exchange.refuse(Cause.fail(ClientError.tooManyRequests(server, maxQueuedRequests)))
+      exchange.refuse(Cause.fail(ClientFailure.tooManyRequests(server, maxQueuedRequests)))
     }
   }
 

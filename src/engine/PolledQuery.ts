@@ -101,6 +101,41 @@ const chunks = (query: PolledQuery, options: Options): Stream.Stream<Uint8Array,
 /**
  * The engine that answers each request with a query of its own.
  *
+ * **Example** (Counting down)
+ *
+ * ```ts
+ * import { PolledQuery, QueryEngine } from "dataconn"
+ * import { Layer } from "effect"
+ *
+ * const encoder = new TextEncoder()
+ *
+ * class Countdown implements PolledQuery.PolledQuery {
+ *   private left = 3
+ *   private front = ""
+ *   private back = ""
+ *
+ *   init(): PolledQuery.InitResult {
+ *     return { _tag: "Accept", payload: new Uint8Array(0) }
+ *   }
+ *   run(): PolledQuery.Status {
+ *     this.back = `${this.left}\n`
+ *     return this.left-- > 0 ? "payload" : "complete"
+ *   }
+ *   toggle() {
+ *     this.front = this.back
+ *   }
+ *   payload() {
+ *     return encoder.encode(this.front)
+ *   }
+ *   end() {}
+ * }
+ *
+ * export const Countdowns = Layer.succeed(
+ *   QueryEngine.QueryEngine,
+ *   PolledQuery.makeEngine(() => new Countdown(), { pollInterval: "1 millis" })
+ * )
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -96,6 +96,20 @@ export interface Engine {
 /**
  * The service that answers queries; see {@link Engine}.
  *
+ * **Example** (Answering each request with its own bytes)
+ *
+ * ```ts
+ * import { QueryEngine } from "dataconn"
+ * import { Effect, Layer, Stream } from "effect"
+ *
+ * export const Echo = Layer.succeed(QueryEngine.QueryEngine, {
+ *   init: (request) =>
+ *     request.length > 0
+ *       ? Effect.succeed({ payload: new Uint8Array(0), chunks: Stream.make(request) })
+ *       : Effect.fail(new QueryEngine.QueryRejected({ payload: new TextEncoder().encode("say something") }))
+ * })
+ * ```
+ *
  * @category services
  * @since 0.1.0
  */

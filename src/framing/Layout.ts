@@ -8,11 +8,17 @@ import * as Schema from "effect/Schema"
 
 /**
  * What the value of the length field counts: the body, the type and the body, or the whole frame.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export const LengthCounts = Schema.Literals(["body", "typeAndBody", "frame"])
 
 /**
  * What the value of the length field counts: the body, the type and the body, or the whole frame.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export type LengthCounts = typeof LengthCounts.Type
 
@@ -23,6 +29,9 @@ export type LengthCounts = typeof LengthCounts.Type
  *
  * `fieldWidth` is the width of the length field in bytes. `typeBytes` is the number of bytes between the length field
  * and the body; they belong to the header.
+ *
+ * @category settings
+ * @since 0.1.0
  */
 export interface Layout {
   readonly fieldWidth: 1 | 2 | 3 | 4 | 8
@@ -38,6 +47,9 @@ export interface Layout {
  *
  * The body of a decoded frame may be a view of the chunk it arrived in, and is owned if that is (`Chunk`). `skipped`
  * is the size in bytes of a frame whose body was not stored ({@link Options}).
+ *
+ * @category models
+ * @since 0.1.0
  */
 export interface Frame {
   readonly type: number
@@ -47,6 +59,9 @@ export interface Frame {
 
 /**
  * Size of a header in bytes.
+ *
+ * @category encoding
+ * @since 0.1.0
  */
 export const headerSize = (layout: Layout): number => layout.fieldWidth + layout.typeBytes
 
@@ -84,6 +99,9 @@ export const readLength = (layout: Layout, bytes: Uint8Array, offset: number): n
  *
  * Throws a `RangeError` if the length does not fit `fieldWidth` or the header does not fit the target: both
  * are programming errors. The receiver's `maxFrameSize` is not known here.
+ *
+ * @category encoding
+ * @since 0.1.0
  */
 export const encodeHeaderInto = (
   layout: Layout,
@@ -116,6 +134,9 @@ export const encodeHeaderInto = (
 
 /**
  * A header in a buffer of its own. Throws as {@link encodeHeaderInto} does.
+ *
+ * @category encoding
+ * @since 0.1.0
  */
 export const encodeHeader = (layout: Layout, type: number, bodyLength: number): Uint8Array => {
   const header = new Uint8Array(headerSize(layout))
@@ -150,6 +171,9 @@ const inlineBodySize = 2048
 /**
  * Frames laid out for one gather write: small ones are copied into a contiguous buffer, large bodies stay where they
  * are, and those of one type and length share their header. Throws as {@link encodeHeaderInto} does.
+ *
+ * @category encoding
+ * @since 0.1.0
  */
 export const layOut = (
   layout: Layout,

@@ -6,6 +6,9 @@ import { LengthCounts } from "./Layout.ts"
 
 /**
  * `maxFrameSize` is so small that not even a header fits. Arises with the first byte received.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class MaxSizeTooShortForHeader extends Schema.TaggedError<MaxSizeTooShortForHeader>()(
   "MaxSizeTooShortForHeader",
@@ -19,6 +22,9 @@ export class MaxSizeTooShortForHeader extends Schema.TaggedError<MaxSizeTooShort
 /**
  * A header announces a frame larger than `maxFrameSize`. `frameSize` counts the header; above
  * `Number.MAX_SAFE_INTEGER` it is rounded.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class MaxSizeTooShortForPayload extends Schema.TaggedError<MaxSizeTooShortForPayload>()(
   "MaxSizeTooShortForPayload",
@@ -34,6 +40,9 @@ export class MaxSizeTooShortForPayload extends Schema.TaggedError<MaxSizeTooShor
 
 /**
  * The length is smaller than what it must count at least.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class LengthTooShort extends Schema.TaggedError<LengthTooShort>()("LengthTooShort", {
   length: Schema.Finite,
@@ -51,6 +60,9 @@ export class LengthTooShort extends Schema.TaggedError<LengthTooShort>()("Length
 /**
  * The input ended inside a frame. `received` is the number of bytes of that frame that arrived, header
  * included; `expected` is the size of the whole frame, known once its header is complete.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class EndInsideFrame extends Schema.TaggedError<EndInsideFrame>()("EndInsideFrame", {
   received: Schema.Finite,
@@ -65,6 +77,9 @@ export class EndInsideFrame extends Schema.TaggedError<EndInsideFrame>()("EndIns
 
 /**
  * Schema of every reason for which a decoder fails by itself.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export const LengthDelimitedError = Schema.Union([
   MaxSizeTooShortForHeader,
@@ -75,5 +90,8 @@ export const LengthDelimitedError = Schema.Union([
 
 /**
  * Every reason for which a decoder fails by itself.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export type LengthDelimitedError = typeof LengthDelimitedError.Type

@@ -9,56 +9,15 @@ import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { Scheduler as EffectScheduler } from "effect/Scheduler"
-import * as Schema from "effect/Schema"
 import type * as Socket from "effect/socket/Socket"
 import * as Timers from "../loop/Timers.ts"
 import { type Scheduler, type Task, TurnScheduler } from "../loop/TurnScheduler.ts"
 import * as Transport from "../net/Transport.ts"
 import * as Limit from "../settings/Limit.ts"
 import type { Codec } from "./Codec.ts"
+import { type Failure, WriteTimeout } from "./WriteFailure.ts"
 
-/**
- * The peer took no byte for `writeTimeout`; the socket has been destroyed.
- *
- * @category errors
- * @since 0.1.0
- */
-export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeout", {
-  writeTimeoutMillis: Schema.Finite
-}) {
-  override get message() {
-    return `Peer accepted no data for ${this.writeTimeoutMillis} ms (writeTimeout)`
-  }
-}
-
-/**
- * Why a write fails. After it the connection is of no more use.
- *
- * @category errors
- * @since 0.1.0
- */
-export type Failure = Socket.SocketError | WriteTimeout
-
-/**
- * A failure in the words of the system, where it has any.
- *
- * @category formatting
- * @since 0.1.0
- */
-export const describe = (error: Failure): string => {
-  if (error._tag === "WriteTimeout") return error.message
-  const { reason } = error
-  if (reason._tag === "SocketCloseError") return reason.code === 1000 ? "End of file" : "Connection closed"
-  const cause = "cause" in reason ? reason.cause : undefined
-  return cause instanceof Error ? firstMessage(cause) : reason.message
-}
-
-/** Connecting to a name with several addresses fails with an error for each and no message of its own. */
-const firstMessage = (error: Error): string => {
-  if (error.message !== "" || !(error instanceof AggregateError)) return error.message
-  const messages = error.errors.map((each) => (each instanceof Error ? each.message : String(each)))
-  return messages.join("; ")
-}
+export { describe, type Failure, WriteTimeout } from "./WriteFailure.ts"
 
 /**
  * Settings of a writer.
@@ -414,13 +373,14 @@ class FairWriter<Out> implements Writer<Out>, Task {
 
   private fail(exit: Exit.Exit<never, Failure>): void {
     if (this.closed !== undefined) return
-    this.closed = exit
+    this.closed = this.timeout === undefined ? exit : Exit.fail(this.timeout)
     this.deadline?.clear()
     const waiting = this.first === undefined ? nobody : [this.first, ...this.queue]
     this.first = undefined
     this.queue = nobody
-    this.transport.destroy()
     this.end(exit)
     for (const submission of waiting) submission.ended(exit)
+    // Last: the reader may hear of the end of the transport at once, and the failure is its cause.
+    this.transport.destroy()
   }
 }

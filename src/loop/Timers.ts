@@ -7,8 +7,8 @@
  *
  * **Details**
  *
- * A timer never fires before its time. It may fire later by up to a hundredth of its wait, and a second at most, if it
- * then fires together with others ({@link tolerance}). It fires in a turn of the event loop in which sockets have been
+ * A timer fires at its time, or together with another one that is due up to a hundredth of its wait later, and a second
+ * at most ({@link tolerance}). It never fires earlier, unless it says by how much it may. It fires in a turn of the event loop in which sockets have been
  * polled since its time came: after a busy stretch, bytes that arrived meanwhile count.
  */
 import * as Cause from "effect/Cause"
@@ -83,11 +83,11 @@ export class Timers {
     return elapsed(this.clock)
   }
 
-  /** Waits until a time, in milliseconds of {@link now}. */
-  sleepUntil(at: number): Effect.Effect<void> {
+  /** Waits until a time, in milliseconds of {@link now}, or up to `early` milliseconds less if others fire then. */
+  sleepUntil(at: number, early = 0): Effect.Effect<void> {
     return Effect.callback((resume) => {
       const timer: Timer = { fire: () => resume(Effect.void), bucket: undefined }
-      this.schedule(timer, at)
+      this.schedule(timer, at, early)
       return Effect.sync(() => this.cancel(timer))
     })
   }
@@ -98,11 +98,11 @@ export class Timers {
   }
 
   /** Sets when a timer fires, at this time or a little later; an earlier setting no longer holds. */
-  schedule(timer: Timer, at: number): void {
+  schedule(timer: Timer, at: number, early = 0): void {
     assertTime(at)
     this.cancel(timer)
     if (at === never) return
-    const bucket = this.bucket(at)
+    const bucket = this.bucket(at, early)
     bucket.timers.add(timer)
     timer.bucket = bucket
     // Times behind the fiber's next look cost nothing.
@@ -110,24 +110,37 @@ export class Timers {
   }
 
   cancel(timer: Timer): void {
-    timer.bucket?.timers.delete(timer)
+    const { bucket } = timer
+    if (bucket === undefined) return
     timer.bucket = undefined
+    bucket.timers.delete(timer)
+    if (bucket.timers.size > 0) return
+    const at = this.firstFrom(bucket.at)
+    if (this.buckets[at] === bucket) this.buckets.splice(at, 1)
   }
 
-  /** The first bucket that is not before the time, if it is within the tolerance, or one of this time. */
-  private bucket(at: number): Bucket {
-    const { buckets } = this
+  /** The index of the first bucket that is not before the time. */
+  private firstFrom(at: number): number {
     let low = 0
-    let high = buckets.length
+    let high = this.buckets.length
     while (low < high) {
       const middle = (low + high) >>> 1
-      if ((buckets[middle] as Bucket).at < at) low = middle + 1
+      if ((this.buckets[middle] as Bucket).at < at) low = middle + 1
       else high = middle
     }
-    const near = buckets[low]
-    if (near !== undefined && near.at <= at + tolerance(at - this.now())) return near
+    return low
+  }
+
+  /** A bucket that is near enough to the time, or one of this time. */
+  private bucket(at: number, early: number): Bucket {
+    const { buckets } = this
+    const index = this.firstFrom(at)
+    const before = buckets[index - 1]
+    if (before !== undefined && before.at >= at - early) return before
+    const next = buckets[index]
+    if (next !== undefined && next.at <= at + tolerance(at - this.now())) return next
     const bucket: Bucket = { at, timers: new Set() }
-    buckets.splice(low, 0, bucket)
+    buckets.splice(index, 0, bucket)
     return bucket
   }
 

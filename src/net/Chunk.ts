@@ -47,6 +47,22 @@ export const isOwned = (chunk: Uint8Array): boolean => (chunk as Owned)[owner] !
  * Gives a chunk's memory back; the holder must not read it afterwards. Does nothing for a chunk that nobody owns, and
  * nothing the second time.
  *
+ * **Example** (Counting bytes without keeping them)
+ *
+ * ```ts
+ * import { Chunk } from "dataconn"
+ * import { Effect, Stream } from "effect"
+ *
+ * export const countBytes = <E>(chunks: Stream.Stream<Uint8Array, E>) =>
+ *   Stream.runFoldEffect(chunks, () => 0, (bytes, chunk) =>
+ *     Effect.sync(() => {
+ *       const length = chunk.length
+ *       Chunk.release(chunk)
+ *       return bytes + length
+ *     })
+ *   )
+ * ```
+ *
  * @category ownership
  * @since 0.1.0
  */

@@ -38,14 +38,14 @@ export class ReadMemory {
   private block: Block | undefined
   private readonly spare: Array<Block> = []
 
-  /** Where the next read goes. */
+  /** Where the next read goes: it may be under way from now on, until its bytes are taken. */
   readonly room = (): Uint8Array => {
-    // Not when its last chunk is released: the next read may already have been told where to go.
-    if (this.block?.chunks === 0) this.block.at = 0
-    if (this.block === undefined || blockSize - this.block.at < leastRoom) {
-      this.block = this.spare.pop() ?? new Block()
-    }
-    return this.block.at === 0 ? this.block.memory : this.block.memory.subarray(this.block.at)
+    let { block } = this
+    // Not as soon as the last chunk is released: a read may be under way then.
+    if (block?.chunks === 0) block.at = 0
+    if (block === undefined || blockSize - block.at < leastRoom) block = this.spare.pop() ?? new Block()
+    this.block = block
+    return block.at === 0 ? block.memory : block.memory.subarray(block.at)
   }
 
   /** The bytes that a read brought. */
@@ -57,7 +57,7 @@ export class ReadMemory {
   }
 
   private readonly released = (block: Block): void => {
-    if (block === this.block || this.spare.length >= maxSpare) return
+    if (block === this.block || this.spare.length === maxSpare) return
     block.at = 0
     this.spare.push(block)
   }

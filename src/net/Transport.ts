@@ -21,9 +21,9 @@ import * as Socket from "effect/socket/Socket"
 export type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
 
 /**
- * The length of parts together, in bytes.
+ * The number of bytes in all parts.
  *
- * @category models
+ * @category bytes
  * @since 0.1.0
  */
 export const byteLength = (parts: Chunks): number => {
@@ -35,7 +35,7 @@ export const byteLength = (parts: Chunks): number => {
 /**
  * The first `size` bytes of parts that are longer, and the bytes behind.
  *
- * @category models
+ * @category bytes
  * @since 0.1.0
  */
 export const cut = (parts: Chunks, size: number): readonly [Chunks, Chunks] => {

@@ -373,12 +373,8 @@ const assertBody = (type: Type, bodyLength: number): void => {
 }
 
 /**
- * The header of a message whose body is sent from where it lies.
- *
- * **Gotchas**
- *
- * Throws a `RangeError`, as a programming error, if a length is given to a type that may have no body, or one
- * that does not fit the four bytes of the field.
+ * The header of a message whose body is sent from where it lies. Throws a `RangeError`, as a programming error, if a
+ * length is given to a type that may have no body, or one that does not fit the four bytes of the field.
  *
  * @category encoding
  * @since 0.1.0

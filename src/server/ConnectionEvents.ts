@@ -5,7 +5,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { ControlStatistics, HeartbeatStatistics, QueryRunnerStatistics } from "./Statistics.ts"
 
-export type { ControlReason } from "../protocol/ServerMachine.ts"
+export type { ControlReason } from "../protocol/ServerState.ts"
 export type {
   ControlStatistics,
   HeartbeatReason,

@@ -40,6 +40,7 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
   private terminal: Message.Message | undefined
   /** Resumes the query's fiber when there is room for more. */
   private room: (() => void) | undefined
+  /** Whether the last turn had something to write. */
   private bytes = 0
   private payloadBytes = 0
   private messages = 0
@@ -136,8 +137,9 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
 
   ended(exit: Exit.Exit<void, Writer.Failure>): void {
     if (Exit.isFailure(exit)) {
-      this.finish(Cause.hasInterruptsOnly(exit.cause) ? broken : failed)
+      // First, so that no other request begins.
       this.connection.writeFailed(exit.cause)
+      this.finish(Cause.hasInterruptsOnly(exit.cause) ? broken : failed)
       return
     }
     const defect = this.release(this.response.sent())

@@ -107,6 +107,21 @@ const endpoints = (socket: Net.Socket, address: Address.Address, id: number) =>
 /**
  * A server with these settings, on the `QueryEngine` of the context; see {@link make}.
  *
+ * **Example** (Serving an engine until the process is interrupted)
+ *
+ * ```ts
+ * import { NodeRuntime } from "@effect/platform-node"
+ * import { Server } from "dataconn"
+ * import { DuckDbEngine } from "dataconn/duckdb"
+ * import { Layer } from "effect"
+ *
+ * Server.layer({ listen: ["127.0.0.1:11653", "unix:/run/dataconn.sock"], maxConcurrentQueries: 8 }).pipe(
+ *   Layer.provide(DuckDbEngine.layer({ database: "market.duckdb" })),
+ *   Layer.launch,
+ *   NodeRuntime.runMain
+ * )
+ * ```
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -4,7 +4,7 @@
  * Sizes are in bytes of the wire, headers included, unless the name says payload.
  */
 
-import type { ControlReason } from "../protocol/ServerMachine.ts"
+import type { ControlReason } from "../protocol/ServerState.ts"
 
 export type { ControlReason }
 

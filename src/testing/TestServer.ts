@@ -29,6 +29,25 @@ export interface Options extends MemorySocket.Options {
  * Serves one connection with the `QueryEngine` of the context, and connects a client to it. Both ends are the
  * real ones; only what lies between them is not. All waiting is on the Clock. The scope owns both.
  *
+ * **Example** (An engine and a client, without a socket)
+ *
+ * ```ts
+ * import { assert, it } from "@effect/vitest"
+ * import { StepEngine, TestServer } from "dataconn/testing"
+ * import { QueryEngine } from "dataconn"
+ * import { Effect, Stream } from "effect"
+ *
+ * it.effect("delivers the result", () =>
+ *   Effect.gen(function* () {
+ *     const { engine, step } = yield* StepEngine.make()
+ *     yield* step(StepEngine.accept, StepEngine.chunk("42"), StepEngine.end)
+ *     const client = yield* Effect.provideService(TestServer.connect(), QueryEngine.QueryEngine, engine)
+ *     const { chunks } = yield* client.request(new Uint8Array(0))
+ *     assert.strictEqual(yield* Stream.mkString(Stream.decodeText(chunks)), "42")
+ *   })
+ * )
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -4,6 +4,7 @@
  */
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import * as Message from "../../src/protocol/Message.ts"
+import * as Settings from "../../src/server/Settings.ts"
 import * as Reference from "../protocol/reference.ts"
 import * as Bodies from "./Bodies.ts"
 import { Possibilities } from "./Possibilities.ts"
@@ -17,15 +18,24 @@ interface Arrival {
 
 const nothing = new Uint8Array(0)
 
+/** Whether a frame is longer than a server takes. A request of up to `maxSkippedSize` is rejected, and no more. */
+const isTooLarge = (bodyLength: number): boolean =>
+  Message.headerSize + bodyLength > Settings.defaults.maxFrameSize
+
+/** The code that a request is to be rejected with, if it is. */
+const rejection = (request: Uint8Array): string | undefined =>
+  isTooLarge(request.length) ? "too_large" : Bodies.rejection(request)
+
 const layout = {
   fieldWidth: 4,
   byteOrder: "little",
   typeBytes: 1,
   lengthCounts: "body",
-  maxFrameSize: Message.defaultOptions.maxFrameSize,
+  maxFrameSize: Settings.defaults.maxSkippedSize,
   checkHeader: (type: number, length: number) => {
     const letter = String.fromCharCode(type)
     if (!"RCAJIFEKH".includes(letter)) return { _tag: "UnknownType" }
+    if (letter !== "R" && isTooLarge(length)) return { _tag: "MaxSizeTooShortForPayload" }
     return "CKH".includes(letter) && length > 0 ? { _tag: "UnexpectedBody" } : undefined
   }
 } as const
@@ -130,14 +140,14 @@ export class Judge {
   }
 
   private accept(body: Uint8Array, request: Uint8Array): void {
-    const code = Bodies.rejection(request)
+    const code = rejection(request)
     this.expect(code === undefined, `A for a request that is to be rejected with ${code}`)
     this.expect(QueryApi.decodeAccepted(body)._tag === "Success", `A with the body ${Reference.hex(body)}`)
   }
 
   private error(letter: "J" | "E", body: Uint8Array, request: Uint8Array): void {
     const { code, message } = QueryApi.decodeError(body)
-    const expected = letter === "J" ? Bodies.rejection(request) : undefined
+    const expected = letter === "J" ? rejection(request) : undefined
     const allowed = expected !== undefined ? [expected] : letter === "J" ? rejects : failures
     this.answers.push(`${letter} ${code}`)
     this.expect(

@@ -208,8 +208,6 @@ describe("a relay from a client's connection to a server's", () => {
       assert.isAtLeast(written, blocks * blockSize)
       yield* Poll.until("all are released", () => relayed.counts().every((count) => count > 0))
       assert.deepStrictEqual(new Set(relayed.counts()), new Set([1]))
-      // Of 32 MiB that went through.
-      assert.isAtMost(relayed.memory.size, 40)
     })
   )
 

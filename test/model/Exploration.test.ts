@@ -30,10 +30,10 @@ const small: Bounds = {
 }
 
 /** Most mutants are found within one request, which is searched in no time. */
-const tiny: Bounds = { ...small, requests: 1, toServer: 2 }
+const tiny: Bounds = { ...small, requests: 1, heartbeats: 0, toServer: 2 }
 
 /** A response that has no room for a second chunk. */
-const full: Bounds = { ...tiny, long: 0, chunks: 2, prefetchSize: 7, heartbeats: 0, expiries: 0 }
+const full: Bounds = { ...tiny, long: 0, chunks: 2, prefetchSize: 7, expiries: 0 }
 
 const hostile: Bounds = {
   ...small,
@@ -92,16 +92,16 @@ describe("the protocol holds", () => {
   })
 })
 
-/** What the first search that finds something finds. */
+/** What the first search that finds something finds: those that find most come first, the longest last. */
 const caught = (given: Machines): Explore.Violation | undefined =>
-  explore(given, tiny).violation ??
-  explore(given, full).violation ??
-  explore(given, small).violation ??
   exploreClient(given).violation ??
-  explore(given, { ...hostile, alphabet: "RLCHX" }).violation
+  explore(given, tiny).violation ??
+  explore(given, { ...hostile, alphabet: "RLCHX" }).violation ??
+  explore(given, full).violation ??
+  explore(given, small).violation
 
 describe("the exploration", () => {
-  it("finds nothing in the real machines where it looks for mutants", () => {
+  it("finds nothing in the real machines where it looks for mutants", { timeout: 120_000 }, () => {
     assert.isUndefined(caught(machines)?.transcript)
   })
 
@@ -168,7 +168,7 @@ describe("the exploration catches the mutant", () => {
     assert.isAtLeast(mutants.length, 220)
   })
 
-  it("of every rule that a search comes to", () => {
+  it("of every rule that a search comes to", { timeout: 120_000 }, () => {
     const differs = (act: Act) => (mutant: Mutant) =>
       JSON.stringify(act(mutant.machines)) !== JSON.stringify(act(machines))
     const rules = [...asked()]

@@ -1,7 +1,7 @@
 /**
  * The project of somebody who uses the installed package: compiled with declarations, by several compilers.
  */
-import { copyFileSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs"
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
 
 const root = new URL("../../", import.meta.url).pathname
@@ -26,10 +26,30 @@ const lend = (project: string): void => {
   }
 }
 
-/** Makes a project of these sources in a folder beside the `node_modules` that the package is installed in. */
-export const make = (project: string, sources: ReadonlyArray<string>): void => {
+/** The examples in the docs of the sources. */
+const examples = (): ReadonlyArray<string> => {
+  const src = join(root, "src")
+  return readdirSync(src, { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith(".ts"))
+    .sort()
+    .flatMap((path) => [
+      ...readFileSync(join(src, path), "utf8").matchAll(/^ \* ```ts\n((?: \*.*\n)*?) \* ```$/gm)
+    ])
+    .map(([, code = ""]) => code.replace(/^ \* ?/gm, ""))
+}
+
+/**
+ * Makes a project in a folder beside the `node_modules` that the package is installed in: of these sources, and of the
+ * examples in the docs. Returns the names of its files.
+ */
+export const make = (project: string, sources: ReadonlyArray<string>): ReadonlyArray<string> => {
   lend(project)
   for (const source of sources) copyFileSync(join(root, source), join(project, basename(source)))
+  const names = examples().map((code, i) => {
+    writeFileSync(join(project, `example${i}.ts`), code)
+    return `example${i}.ts`
+  })
+  return [...sources.map((source) => basename(source)), ...names]
 }
 
 /** Writes the configuration that resolves modules in this way, and returns its path. */

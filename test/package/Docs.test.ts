@@ -32,14 +32,17 @@ const namespaces = (entry: string): ReadonlyArray<readonly [string, string]> =>
 
 /** What a module exports of other modules, with the docs that it has there. */
 const borrowed = (module: string): ReadonlyArray<Declaration> =>
-  [...read(module).matchAll(/^export (?:type )?\{([^}]*)\} from "(\.[^"]+)"/gm)].flatMap(
-    ([, names = "", path = ""]) => {
+  [...read(module).matchAll(/^export (?:type )?(?:\*|\{([^}]*)\}) from "(\.[^"]+)"/gm)].flatMap(
+    ([, names, path = ""]) => {
       const there = declarations(readFileSync(new URL(path, new URL(module, src)), "utf8"))
-      return names
-        .split(",")
-        .map((name) => name.trim().replace(/^type /, ""))
+      if (names === undefined) return there
+      const wanted = names.split(",").map((name) => name.trim().replace(/^type /, ""))
+      return wanted
         .filter((name) => name !== "")
-        .map((name) => there.find((declaration) => declaration.name === name) ?? { name, doc: "" })
+        .flatMap((name) => {
+          const found = there.filter((declaration) => declaration.name === name)
+          return found.length > 0 ? found : [{ name, doc: "" }]
+        })
     }
   )
 
@@ -82,7 +85,7 @@ describe("the docs", () => {
       assert.isAbove(all.length + namespaces(module).length, 0)
       const wrong = all.filter(
         ({ doc }) =>
-          !/^ \* [^@\s]/.test(doc) ||
+          !/^ \* [^@\s*]/.test(doc) ||
           !/^ \* @category \w/m.test(doc) ||
           !/^ \* @since \d+\.\d+\.\d+$/m.test(doc)
       )

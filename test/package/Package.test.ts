@@ -98,7 +98,14 @@ describe("the declarations", () => {
   )
   const project = () => join(folder, "project")
 
-  beforeAll(() => Consumer.make(project(), sources))
+  let names: ReadonlyArray<string> = []
+  beforeAll(() => {
+    names = Consumer.make(project(), sources)
+  })
+
+  it("are tried with the examples of the README and of the docs", () => {
+    assert.includeMembers([...names], ["client.ts", "ticks.test.ts", "service.ts", "example7.ts"])
+  })
 
   const compilers = { typescript: /^Version 7\./, "typescript-5.9": /^Version 5\.9\./ }
   const modules = {
@@ -117,7 +124,7 @@ describe("the declarations", () => {
           const config = Consumer.configure(project(), out, options)
           assert.strictEqual(await run(folder, process.execPath, tsc, "--pretty", "false", "-p", config), "")
           const declarations = readdirSync(join(project(), out)).filter((path) => path.endsWith(".d.ts"))
-          assert.lengthOf(declarations, sources.length)
+          assert.lengthOf(declarations, names.length)
           for (const path of declarations) {
             // Not even as a path into the package, which another machine or version does not have.
             assert.notMatch(readFileSync(join(project(), out, path), "utf8"), /\bany\b|dist\//, path)
@@ -220,13 +227,13 @@ describe("the installed package", () => {
 
   it("exports what its package.json says, and nothing of its inside", async () => {
     const script = `
-      for (const name of ["dataconn", "dataconn/duckdb", "dataconn/testing", "dataconn/package.json", "dataconn/server/Server"]) {
+      for (const name of ["dataconn", "dataconn/duckdb", "dataconn/testing", "dataconn/toolbox", "dataconn/Client", "dataconn/testing/TestServer", "dataconn/package.json", "dataconn/server/Server"]) {
         try { import.meta.resolve(name); console.log(name) } catch (error) { console.log(name, error.code) }
       }`
     const said = await run(folder, process.execPath, "--input-type=module", "-e", script)
     assert.strictEqual(
       said,
-      "dataconn\ndataconn/duckdb\ndataconn/testing\ndataconn/package.json\ndataconn/server/Server ERR_PACKAGE_PATH_NOT_EXPORTED\n"
+      "dataconn\ndataconn/duckdb\ndataconn/testing\ndataconn/toolbox\ndataconn/Client\ndataconn/testing/TestServer\ndataconn/package.json\ndataconn/server/Server ERR_PACKAGE_PATH_NOT_EXPORTED\n"
     )
   })
 

@@ -10,7 +10,7 @@ const codec = LengthDelimited.codec({
   maxFrameSize: 4096
 })
 
-/** Sends each frame back. A peer that does not read is read from no further. */
+/** Sends each frame back, and reads no more from a peer that does not read. */
 export const echo = Effect.fnUntraced(function* (open: Transport.Open) {
   const connection = yield* FramedConnection.make(yield* open, codec, { writeTimeoutMillis: 30_000 })
   yield* Stream.runForEachArray(connection.messages, (frames) => connection.writer.write(() => frames))

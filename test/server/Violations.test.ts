@@ -113,16 +113,21 @@ for (const [state, enter, log, tags] of states) {
         })
       )
 
-      it.effect("a request above maxSkippedSize is a violation", () =>
-        Effect.gen(function* () {
-          const served = yield* Served.open({ maxFrameSize: 100, maxSkippedSize: 200 })
-          yield* enter(served)
-          yield* Served.settle
-          yield* served.peer.sendBytes(tooLong(196))
-          assert.deepStrictEqual(yield* served.peer.rest, ["closed"])
-          assert.strictEqual((yield* served.ended).reason, "protocol")
-        })
-      )
+      for (const [maxSkippedSize, length] of [
+        [200, 196],
+        [5, 96]
+      ] as const) {
+        it.effect(`a request above maxSkippedSize is a violation: ${maxSkippedSize}`, () =>
+          Effect.gen(function* () {
+            const served = yield* Served.open({ maxFrameSize: 100, maxSkippedSize })
+            yield* enter(served)
+            yield* Served.settle
+            yield* served.peer.sendBytes(tooLong(length))
+            assert.deepStrictEqual(yield* served.peer.rest, ["closed"])
+            assert.strictEqual((yield* served.ended).reason, "protocol")
+          })
+        )
+      }
     }
 
     for (const [name, input, detail] of illegal) {

@@ -19,6 +19,11 @@ describe("simulated servers", () => {
   it.each([
     [1139, "a query that is stopped while its connection breaks ends untold"],
     [55257, "a query that is stopped while its connection breaks ends untold"],
+    [9, "a connection that writes its last words outlives the server's patience"],
+    [14, "a request begins although the write before it has failed"],
+    [1795961322785, "a response that is broken asks its engine for more"],
+    [1795961322989, "something is written behind a write that failed"],
+    [1795961323648, "a query that is called before it waits is never run"],
     [1795643385240, "hearts stop while the last queries of a stopping server end"]
   ])("with seed %i no longer show that %s", (seed) => {
     assert.deepStrictEqual(Simulation.run(seed, { ...Simulation.asItIs, without }).failures, [])

@@ -1,0 +1,325 @@
+/**
+ * The bodies of the v1 query API (PROTOCOL.md §3): their schemas, encoders and decoders.
+ */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as ErrorMessage from "./ErrorMessage.ts"
+import * as JsonBounds from "./JsonBounds.ts"
+import type * as Limits from "./Limits.ts"
+
+/**
+ * The result formats of the API, as media types.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Format = Schema.Literals([
+  "application/json",
+  "application/x-ndjson",
+  "text/csv",
+  "application/vnd.apache.arrow.stream",
+  "application/vnd.apache.parquet"
+])
+/**
+ * A result format, as a media type.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export type Format = typeof Format.Type
+
+/**
+ * The format of a request that names none.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const defaultFormat: Format = "application/json"
+
+/**
+ * Positional parameters as a list, named ones as an object. The parts come from a parser of JSON; looking at each
+ * again would take a microsecond for each.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Parameters = Schema.declare<Parameters>(
+  (value): value is Parameters => typeof value === "object" && value !== null,
+  { expected: "a list or an object" }
+)
+/**
+ * The parameters of a query.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export type Parameters = ReadonlyArray<Schema.Json> | Schema.JsonObject
+
+/** Longest `queryId` in UTF-16 units; the accept repeats it. */
+const maxQueryIdLength = 1024
+
+/**
+ * The body of a request (`R`).
+ *
+ * `timeoutMs` is in milliseconds from the request's arrival. `traceparent` is a W3C trace context.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export class QueryRequest extends Schema.Class<QueryRequest>("QueryRequest")({
+  version: Schema.Literal("v1"),
+  query: Schema.NonEmptyString,
+  parameters: Schema.optional(Parameters),
+  format: Schema.optional(Format),
+  timeoutMs: Schema.optional(Schema.Finite.check(Schema.isGreaterThan(0))),
+  queryId: Schema.optional(Schema.String.check(Schema.isMaxLength(maxQueryIdLength))),
+  traceparent: Schema.optional(Schema.String)
+}) {}
+
+/**
+ * One column of a result: its name and the engine's own name for its type.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Column = Schema.Struct({ name: Schema.String, type: Schema.String })
+/**
+ * One column of a result.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export type Column = typeof Column.Type
+
+/**
+ * The body of an accept (`A`). `columns` is there where the engine knows them by then.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export class QueryAccepted extends Schema.Class<QueryAccepted>("QueryAccepted")({
+  format: Format,
+  queryId: Schema.String,
+  columns: Schema.optional(Schema.Array(Column))
+}) {}
+
+/**
+ * The codes of rejects and errors.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ErrorCode = Schema.Literals([
+  "bad_request",
+  "too_large",
+  "unsupported_version",
+  "unsupported_format",
+  "not_allowed",
+  "syntax_error",
+  "not_found",
+  "invalid_query",
+  "overloaded",
+  "shutting_down",
+  "execution_failed",
+  "timeout",
+  "out_of_memory",
+  "internal"
+])
+/**
+ * A code of a reject or an error.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export type ErrorCode = typeof ErrorCode.Type
+
+/**
+ * The body of a reject (`J`) or error (`E`), and the failure that a v1 engine raises to send one.
+ *
+ * `position` is the 1-based character offset in the query; `retryAfterMs` is in milliseconds. `message` is
+ * never empty. As a reject it means that nothing was run, so a retry is safe.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class QueryError extends Schema.TaggedError<QueryError>()("QueryError", {
+  code: ErrorCode,
+  message: Schema.NonEmptyString,
+  retryable: Schema.Boolean,
+  position: Schema.optional(Schema.Int),
+  retryAfterMs: Schema.optional(Schema.Int)
+}) {}
+
+/** The codes that a client may retry without any change. */
+const retryableCodes: ReadonlySet<ErrorCode> = new Set(["overloaded", "shutting_down"])
+
+/**
+ * A {@link QueryError} with the `retryable` that PROTOCOL.md §3 gives its code. An empty message becomes the
+ * code, since an error always says something; one longer than {@link ErrorMessage.maxBytes} is cut.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const queryError = (
+  code: ErrorCode,
+  message: string,
+  details?: { readonly position?: number | undefined; readonly retryAfterMs?: number | undefined }
+): QueryError =>
+  new QueryError({
+    code,
+    message: message === "" ? code : ErrorMessage.bounded(message),
+    retryable: retryableCodes.has(code),
+    ...(details?.position === undefined ? {} : { position: details.position }),
+    ...(details?.retryAfterMs === undefined ? {} : { retryAfterMs: details.retryAfterMs })
+  })
+
+const utf8 = new TextDecoder("utf-8", { fatal: true })
+const lossyUtf8 = new TextDecoder("utf-8")
+const encoder = new TextEncoder()
+
+const encodeJson = (body: unknown): Uint8Array => encoder.encode(JSON.stringify(body))
+
+const parseJson = (payload: Uint8Array): Result.Result<unknown, string> =>
+  Result.try({
+    try: (): unknown => JSON.parse(utf8.decode(payload)),
+    catch: (cause) => (cause instanceof SyntaxError ? `not JSON: ${cause.message}` : "not UTF-8")
+  })
+
+const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** The first thing wrong, with the field that it is wrong in. */
+const describe = (error: Schema.SchemaError): string => {
+  const issue = formatIssue(error.issue).issues[0]
+  if (issue === undefined) return error.message
+  const path = (issue.path ?? []).map((key) => String(typeof key === "object" ? key.key : key)).join(".")
+  return path === "" ? issue.message : `${path}: ${issue.message}`
+}
+
+const decodeQueryRequest = Schema.decodeUnknownResult(QueryRequest)
+
+/** Decodes the body of a request for one of the formats, within limits; the error names the field that is wrong. */
+export const decodeRequest = (
+  payload: Uint8Array,
+  formats: ReadonlySet<Format>,
+  limits: Limits.RequestLimits
+): Result.Result<QueryRequest, QueryError> => {
+  const excess = exceeded(payload, limits)
+  if (excess !== undefined) return bad("bad_request", excess)
+  const json = parseJson(payload)
+  if (Result.isFailure(json)) return bad("bad_request", `The request is ${json.failure}`)
+  const body = json.success
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    return bad("bad_request", "The request is not a JSON object")
+  }
+  // The version decides what the other fields mean, so it is looked at before them.
+  if ("version" in body && typeof body.version === "string" && body.version !== "v1") {
+    return bad("unsupported_version", `version: "${body.version}" is not supported; use "v1"`)
+  }
+  if ("format" in body && typeof body.format === "string" && !formats.has(body.format as Format)) {
+    const supported = Array.from(formats).join(", ")
+    return bad("unsupported_format", `format: "${body.format}" is not supported; use one of ${supported}`)
+  }
+  if ("query" in body && typeof body.query === "string" && isLonger(body.query, limits.maxQueryLength)) {
+    return bad("bad_request", `query: longer than ${limits.maxQueryLength} bytes (maxQueryLength)`)
+  }
+  return Result.mapError(decodeQueryRequest(body), (error) => queryError("bad_request", describe(error)))
+}
+
+/** The fields of a request beside its parameters have values and names too. */
+const ownValues = 256
+
+const exceeded = (payload: Uint8Array, limits: Limits.RequestLimits): string | undefined => {
+  const { maxNesting, maxParameters } = limits
+  const bounds = { levels: maxNesting + 1, values: maxParameters + ownValues }
+  switch (JsonBounds.exceeded(payload, bounds)) {
+    case "levels":
+      return `parameters: more than ${maxNesting} levels of lists and objects (maxNesting)`
+    case "values":
+      return `parameters: more than ${maxParameters} values and names of members (maxParameters)`
+    case undefined:
+      return undefined
+  }
+}
+
+const isLonger = (text: string, bytes: number): boolean =>
+  text.length > bytes || Buffer.byteLength(text) > bytes
+
+const bad = (code: ErrorCode, message: string): Result.Result<never, QueryError> =>
+  Result.fail(queryError(code, message))
+
+/** Encodes the body of an accept. */
+export const encodeAccepted = (accepted: QueryAccepted): Uint8Array =>
+  encodeJson({ format: accepted.format, queryId: accepted.queryId, columns: accepted.columns })
+
+/**
+ * Encodes a {@link QueryError} as the body of a reject or error message; a long message is cut.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const encodeError = (error: QueryError): Uint8Array =>
+  encodeJson({
+    code: error.code,
+    message: ErrorMessage.bounded(error.message),
+    retryable: error.retryable,
+    position: error.position,
+    retryAfterMs: error.retryAfterMs
+  })
+
+/**
+ * Encodes a request's body; `version` is filled in.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const encodeRequest = (
+  request: Omit<ConstructorParameters<typeof QueryRequest>[0], "version">
+): Uint8Array => encodeJson({ version: "v1", ...request })
+
+const decodeQueryAccepted = Schema.decodeUnknownResult(QueryAccepted)
+
+/**
+ * Decodes the body of an accept. A body that is none fails with a {@link QueryError} of code `internal`: the
+ * server is at fault, not the query.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const decodeAccepted = (payload: Uint8Array): Result.Result<QueryAccepted, QueryError> =>
+  parseJson(payload).pipe(
+    Result.flatMap((body) => Result.mapError(decodeQueryAccepted(body), describe)),
+    Result.mapError((reason) => queryError("internal", `The server sent an undecodable accept: ${reason}`))
+  )
+
+const decodeQueryError = Schema.decodeUnknownResult(
+  Schema.Struct({
+    code: ErrorCode,
+    message: Schema.NonEmptyString,
+    retryable: Schema.Boolean,
+    position: Schema.optional(Schema.Int),
+    retryAfterMs: Schema.optional(Schema.Int)
+  })
+)
+
+/**
+ * Decodes the body of a reject or error.
+ *
+ * **Details**
+ *
+ * Never fails: a body of another shape gives a {@link QueryError} with code `internal` and the body's
+ * `message`, or else its text, so that what an unknown server had to say is not lost.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const decodeError = (payload: Uint8Array): QueryError => {
+  const body = Result.getOrUndefined(parseJson(payload))
+  const decoded = decodeQueryError(body)
+  if (Result.isSuccess(decoded)) return new QueryError(decoded.success)
+  const message =
+    typeof body === "object" && body !== null && "message" in body && typeof body.message === "string"
+      ? body.message
+      : lossyUtf8.decode(payload)
+  return queryError("internal", message)
+}

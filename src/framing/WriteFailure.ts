@@ -1,0 +1,48 @@
+/**
+ * Why a write fails, and the words for it.
+ */
+import * as Schema from "effect/Schema"
+import type * as Socket from "effect/socket/Socket"
+
+/**
+ * The peer took no byte for `writeTimeout`; the socket has been destroyed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeout", {
+  writeTimeoutMillis: Schema.Finite
+}) {
+  override get message() {
+    return `Peer accepted no data for ${this.writeTimeoutMillis} ms (writeTimeout)`
+  }
+}
+
+/**
+ * Why a write fails. After it the connection is of no more use.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type Failure = Socket.SocketError | WriteTimeout
+
+/**
+ * A failure in the words of the system, where it has any.
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
+export const describe = (error: Failure): string => {
+  if (error._tag === "WriteTimeout") return error.message
+  const { reason } = error
+  if (reason._tag === "SocketCloseError") return reason.code === 1000 ? "End of file" : "Connection closed"
+  const cause = "cause" in reason ? reason.cause : undefined
+  return cause instanceof Error ? firstMessage(cause) : reason.message
+}
+
+/** Connecting to a name with several addresses fails with an error for each and no message of its own. */
+const firstMessage = (error: Error): string => {
+  if (error.message !== "" || !(error instanceof AggregateError)) return error.message
+  const messages = error.errors.map((each) => (each instanceof Error ? each.message : String(each)))
+  return messages.join("; ")
+}

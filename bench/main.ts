@@ -23,7 +23,8 @@ const benches: Record<string, () => Promise<{ readonly run: Bench }>> = {
   peers: () => import("./peers.ts"),
   relay: () => import("./relay.ts"),
   ceiling: () => import("./ceiling.ts"),
-  duckdb: () => import("./duckdb.ts")
+  duckdb: () => import("./duckdb.ts"),
+  steps: () => import("./steps.ts")
 }
 
 const usage = `npm run bench -- NAME… [--quick] [--repeats N] [--output FILE] [--before CHECKOUT]

@@ -4,6 +4,7 @@
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -14,6 +15,7 @@ import * as Log from "../server/Log.ts"
 import * as Server from "../server/Server.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
 import type * as Setting from "../server/Setting.ts"
+import * as Rights from "./Rights.ts"
 import * as ServeConfig from "./ServeConfig.ts"
 import * as Signals from "./Signals.ts"
 
@@ -69,25 +71,32 @@ type Given = {
   readonly config: Option.Option<string>
 }
 
-/** A `--table` that is not NAME=FILE. */
-export class TableFlagError extends Schema.TaggedError<TableFlagError>()("TableFlagError", {
-  text: Schema.String
+/** A table that is not NAME=FILE, or has a name that another one has. */
+export class TableError extends Schema.TaggedError<TableError>()("TableError", {
+  /** `--table` or the variable. */
+  written: Schema.String,
+  text: Schema.String,
+  problem: Schema.String
 }) {
   override get message() {
-    return `--table ${this.text}: expected NAME=FILE`
+    return `${this.written} ${this.text}: ${this.problem}`
   }
 }
 
-const tables = (given: ReadonlyArray<string>): Effect.Effect<Record<string, string>, TableFlagError> =>
-  Effect.map(
-    Effect.forEach(given, (text) => {
-      const at = text.indexOf("=")
-      return at > 0 && at < text.length - 1
-        ? Effect.succeed([text.slice(0, at), text.slice(at + 1)] as const)
-        : Effect.fail(new TableFlagError({ text }))
-    }),
-    Object.fromEntries
-  )
+const tables = Effect.fnUntraced(function* (written: string, given: ReadonlyArray<string>) {
+  const files = new Map<string, string>()
+  for (const text of given) {
+    const at = text.indexOf("=")
+    const name = text.slice(0, Math.max(at, 0))
+    const fail = (problem: string) => new TableError({ written, text, problem })
+    if (name === "" || at === text.length - 1) return yield* fail("expected NAME=FILE")
+    // DuckDB takes names that differ in case for one.
+    const same = Array.from(files.keys()).find((other) => other.toLowerCase() === name.toLowerCase())
+    if (same !== undefined) return yield* fail(`${same} is already ${files.get(same)}; choose another name`)
+    files.set(name, text.slice(at + 1))
+  }
+  return Object.fromEntries(files)
+})
 
 const constant = (name: string): string => `DATACONN_${kebab(name).toUpperCase().replaceAll("-", "_")}`
 
@@ -117,8 +126,10 @@ const resolve = Effect.fnUntraced(function* ({ config, listen, table, ...setting
   const given = {
     ...Record.getSomes(settings),
     ...(listen.length > 0 ? { listen } : {}),
-    ...(table.length > 0 ? { tables: yield* tables(table) } : {})
+    ...(table.length > 0 ? { tables: yield* tables("--table", table) } : {})
   }
+  // Of two with one name, Config takes the last and says nothing.
+  yield* tables(constant("tables"), process.env[constant("tables")]?.split(",") ?? [])
   const path = Option.getOrElse(config, () => process.env[constant("config")] || undefined)
   const sources = [flagsGiven(given), environment] as const
   return yield* ServeConfig.load(path === undefined ? sources : [...sources, yield* file(path)])
@@ -127,23 +138,35 @@ const resolve = Effect.fnUntraced(function* ({ config, listen, table, ...setting
 const logging = (config: ServeConfig.ServeConfig) =>
   Layer.merge(Log.layer(config.logFormat), ConnectionLog.layer({ maxBodyLength: config.logBodyLength }))
 
-/** The engine, loaded only here: other commands do without it. */
-const engine = (config: ServeConfig.ServeConfig) =>
+/** The engine, loaded only here: other commands do without it, and its threads have the rights of this time. */
+const engine = (config: ServeConfig.ServeConfig, lost: Deferred.Deferred<never, DatabaseLost>) =>
   Layer.unwrap(
     Effect.gen(function* () {
+      const spillDirectory = yield* Rights.drop(config)
       const DuckDbEngine = yield* Effect.promise(() => import("../engine/duckdb/DuckDbEngine.ts"))
-      const { allowExternalAccess, database, memoryLimit, readWrite, tables, threads } = config
+      const { allowExternalAccess, database, maxSpill, memoryLimit, readWrite, tables, threads } = config
       return DuckDbEngine.layer({
+        ...config,
         database,
         tables,
         readWrite,
         allowExternalAccess,
         memoryLimit,
         threads,
-        sample: database === undefined && Object.keys(tables).length === 0
+        spillDirectory,
+        maxSpill,
+        sample: database === undefined && Object.keys(tables).length === 0,
+        onLost: () => Deferred.doneUnsafe(lost, Effect.fail(new DatabaseLost()))
       })
     })
   )
+
+/** The database was in memory, clients could change it, and DuckDB gave it up. */
+export class DatabaseLost extends Schema.TaggedError<DatabaseLost>()("DatabaseLost", {}) {
+  override get message() {
+    return "the database in memory failed and is lost; start the server again"
+  }
+}
 
 /** Whoever reads the log may leave, or its disk be full: that is no reason to stop serving. */
 const survivesItsLog = Effect.acquireRelease(
@@ -170,6 +193,7 @@ const threadPoolSize = "UV_THREADPOOL_SIZE"
 
 const serve = Effect.fnUntraced(function* (given: Given) {
   const config = yield* resolve(given)
+  const lost = yield* Deferred.make<never, DatabaseLost>()
   let stopNow: Effect.Effect<void> = Effect.void
   yield* survivesItsLog
   // Before all else, so that signals are heard while the engine opens and while the server stops.
@@ -179,10 +203,10 @@ const serve = Effect.fnUntraced(function* (given: Given) {
     const server = yield* Server.make(config)
     stopNow = server.stopNow
     yield* Effect.logInfo("Started (send SIGINT or SIGTERM to exit)")
-    return yield* Effect.onInterrupt(Effect.never, () => Effect.logInfo("Stopping..."))
+    return yield* Effect.onInterrupt(Deferred.await(lost), () => Effect.logInfo("Stopping..."))
   })
   return yield* Effect.scoped(running).pipe(
-    Effect.provide(Layer.provideMerge(engine(config), logging(config)))
+    Effect.provide(Layer.provideMerge(engine(config, lost), logging(config)))
   )
 })
 

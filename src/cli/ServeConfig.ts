@@ -1,14 +1,15 @@
 /**
  * What the standalone server is told besides the server's own settings: what to serve, and how to log.
  */
+import { readFileSync } from "node:fs"
 import type * as Arr from "effect/Array"
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
+import * as Limits from "../engine/Limits.ts"
 import * as Log from "../server/Log.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
 import * as Setting from "../server/Setting.ts"
@@ -22,6 +23,45 @@ export const settings = {
   ),
   memoryLimit: Setting.text("size", "80 % of memory", "DuckDB's `memory_limit`, such as `2GB`."),
   threads: Setting.optionalCount(1, "one a core", "DuckDB's `threads`."),
+  spillDirectory: Setting.text(
+    "directory",
+    "that of TMPDIR",
+    "Where a private directory is made for what outgrows the memory."
+  ),
+  maxSpill: Setting.bytes("16 GiB", 0, "How much may be written there. A query that needs more fails."),
+  user: Setting.text("name", "who starts it", "System user to become, if root starts the server."),
+  allowRoot: Setting.toggle(
+    "Lets the server run as root although it serves files, lets clients write or listens beyond loopback."
+  ),
+  landlock: Setting.choice(
+    ["auto", "require", "off"],
+    "auto",
+    "Has the kernel refuse every write that the server need not do: if it can, always, or never."
+  ),
+  maxQueryLength: Setting.bytes("256 KiB", 1, "Longest query."),
+  maxParameters: Setting.count(
+    Limits.defaults.maxParameters,
+    1,
+    "Values in a request's parameters, those in lists and objects and the names of members counted. The event loop spends about a microsecond on each."
+  ),
+  maxNesting: Setting.count(
+    Limits.defaults.maxNesting,
+    1,
+    "Levels of lists and objects in parameters, and of nested types in a column."
+  ),
+  maxColumns: Setting.count(
+    Limits.defaults.maxColumns,
+    1,
+    "Columns of a result, the fields of nested types counted."
+  ),
+  maxResultRows: Setting.limit("Rows of a result. A longer one ends with an error."),
+  maxResultBytes: Setting.bytesLimit("Encoded bytes of a result. A larger one ends with an error."),
+  maxRowSize: Setting.bytes(
+    "256 MiB",
+    1,
+    "Largest row of a result, as text without escapes. A result with a larger one ends with an error.",
+    Limits.largestRow
+  ),
   logFormat: Setting.choice(Log.formats, "text", "Log lines for people, or one JSON object a line."),
   logBodyLength: Setting.bytes("200 B", 0, "How much of a request or response body a log line shows.")
 } as const
@@ -79,10 +119,15 @@ const problemOf = ([name, value]: [string, Schema.Json]): string | undefined => 
 /** Settings from a JSON file: an object with the settings by name. */
 export const fromFile = Effect.fnUntraced(function* (path: string) {
   const fail = (problem: string) => new ConfigFileError({ path, problem })
-  const files = yield* FileSystem.FileSystem
-  const text = yield* Effect.mapError(files.readFileString(path), ({ reason }) =>
-    fail(reason._tag === "NotFound" ? "there is no such file" : reason.message)
-  )
+  const text = yield* Effect.try({
+    // Asynchronously it would start libuv's threads, which must not be before the process has given up its
+    // rights (see `Rights`).
+    try: () => readFileSync(path, "utf8"),
+    catch: (cause) => {
+      const { code, message } = cause as NodeJS.ErrnoException
+      return fail(code === "ENOENT" ? "there is no such file" : message)
+    }
+  })
   const contents = yield* Effect.mapError(Schema.decodeEffect(FileContents)(text), () =>
     fail("is not a JSON object")
   )

@@ -14,6 +14,7 @@ import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
+import * as Limits from "./Limits.ts"
 import {
   type Column,
   decodeRequest,
@@ -38,7 +39,6 @@ export {
   encodeError,
   encodeRequest,
   Format,
-  maxParameterDepth,
   Parameters,
   QueryAccepted,
   QueryError,
@@ -86,6 +86,9 @@ export interface QueryResult {
  *
  * A request with a `traceparent` runs in a span `dataconn.query` below it, which ends with the query.
  *
+ * A request beyond one of `limits` is rejected as `bad_request` before it is parsed. Throws a `RangeError` that
+ * names the limit whose value cannot be one.
+ *
  * **Example** (An engine that knows one table)
  *
  * ```ts
@@ -112,9 +115,11 @@ export interface QueryResult {
  */
 export const makeEngine = (options: {
   readonly formats: ReadonlyArray<Format>
+  readonly limits?: Limits.Options | undefined
   readonly run: (request: ResolvedRequest) => Effect.Effect<QueryResult, QueryError, Scope.Scope>
 }): Engine => {
   const formats = new Set(options.formats)
+  const limits = Limits.make(options.limits)
 
   const answer = (request: ResolvedRequest): Effect.Effect<QueryResult, QueryError, Scope.Scope> =>
     request.timeout === undefined
@@ -127,7 +132,7 @@ export const makeEngine = (options: {
   return QueryEngine.of({
     init: Effect.fnUntraced(
       function* (payload): Effect.fn.Return<AcceptedQuery, QueryError, Scope.Scope> {
-        const request = yield* Effect.fromResult(decodeRequest(payload, formats))
+        const request = yield* Effect.fromResult(decodeRequest(payload, formats, limits))
         const resolved = yield* resolve(request)
         const result = yield* traced(answer(resolved), request)
         return {

@@ -4,6 +4,9 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
+import * as ErrorMessage from "./ErrorMessage.ts"
+import * as JsonBounds from "./JsonBounds.ts"
+import type * as Limits from "./Limits.ts"
 
 /**
  * The result formats of the API, as media types.
@@ -35,28 +38,26 @@ export type Format = typeof Format.Type
 export const defaultFormat: Format = "application/json"
 
 /**
- * Positional parameters as a list, named ones as an object.
+ * Positional parameters as a list, named ones as an object. The parts come from a parser of JSON; looking at each
+ * again would take a microsecond for each.
  *
  * @category schemas
  * @since 0.1.0
  */
-export const Parameters = Schema.Union([Schema.Array(Schema.Json), Schema.Record(Schema.String, Schema.Json)])
+export const Parameters = Schema.declare<Parameters>(
+  (value): value is Parameters => typeof value === "object" && value !== null,
+  { expected: "a list or an object" }
+)
 /**
  * The parameters of a query.
  *
  * @category schemas
  * @since 0.1.0
  */
-export type Parameters = typeof Parameters.Type
+export type Parameters = ReadonlyArray<Schema.Json> | Schema.JsonObject
 
-/**
- * How many levels of lists and objects the parameters of a request may have, the outermost counted. Engines
- * take them apart by recursion and make types of them, which for thousands of levels takes minutes.
- *
- * @category constants
- * @since 0.1.0
- */
-export const maxParameterDepth = 64
+/** Longest `queryId` in UTF-16 units; the accept repeats it. */
+const maxQueryIdLength = 1024
 
 /**
  * The body of a request (`R`).
@@ -72,7 +73,7 @@ export class QueryRequest extends Schema.Class<QueryRequest>("QueryRequest")({
   parameters: Schema.optional(Parameters),
   format: Schema.optional(Format),
   timeoutMs: Schema.optional(Schema.Finite.check(Schema.isGreaterThan(0))),
-  queryId: Schema.optional(Schema.String),
+  queryId: Schema.optional(Schema.String.check(Schema.isMaxLength(maxQueryIdLength))),
   traceparent: Schema.optional(Schema.String)
 }) {}
 
@@ -155,7 +156,7 @@ const retryableCodes: ReadonlySet<ErrorCode> = new Set(["overloaded", "shutting_
 
 /**
  * A {@link QueryError} with the `retryable` that PROTOCOL.md §3 gives its code. An empty message becomes the
- * code, since an error always says something.
+ * code, since an error always says something; one longer than {@link ErrorMessage.maxBytes} is cut.
  *
  * @category constructors
  * @since 0.1.0
@@ -167,7 +168,7 @@ export const queryError = (
 ): QueryError =>
   new QueryError({
     code,
-    message: message === "" ? code : message,
+    message: message === "" ? code : ErrorMessage.bounded(message),
     retryable: retryableCodes.has(code),
     ...(details?.position === undefined ? {} : { position: details.position }),
     ...(details?.retryAfterMs === undefined ? {} : { retryAfterMs: details.retryAfterMs })
@@ -197,11 +198,14 @@ const describe = (error: Schema.SchemaError): string => {
 
 const decodeQueryRequest = Schema.decodeUnknownResult(QueryRequest)
 
-/** Decodes the body of a request for one of the formats; the error names the field that is wrong. */
+/** Decodes the body of a request for one of the formats, within limits; the error names the field that is wrong. */
 export const decodeRequest = (
   payload: Uint8Array,
-  formats: ReadonlySet<Format>
+  formats: ReadonlySet<Format>,
+  limits: Limits.RequestLimits
 ): Result.Result<QueryRequest, QueryError> => {
+  const excess = exceeded(payload, limits)
+  if (excess !== undefined) return bad("bad_request", excess)
   const json = parseJson(payload)
   if (Result.isFailure(json)) return bad("bad_request", `The request is ${json.failure}`)
   const body = json.success
@@ -216,17 +220,30 @@ export const decodeRequest = (
     const supported = Array.from(formats).join(", ")
     return bad("unsupported_format", `format: "${body.format}" is not supported; use one of ${supported}`)
   }
-  if ("parameters" in body && isDeeper(body.parameters, maxParameterDepth)) {
-    return bad("bad_request", `parameters: more than ${maxParameterDepth} levels of lists and objects`)
+  if ("query" in body && typeof body.query === "string" && isLonger(body.query, limits.maxQueryLength)) {
+    return bad("bad_request", `query: longer than ${limits.maxQueryLength} bytes (maxQueryLength)`)
   }
   return Result.mapError(decodeQueryRequest(body), (error) => queryError("bad_request", describe(error)))
 }
 
-/** Whether a value has more levels of lists and objects than this. Looks no deeper than that. */
-const isDeeper = (value: unknown, levels: number): boolean =>
-  typeof value === "object" &&
-  value !== null &&
-  (levels === 0 || Object.values(value).some((item) => isDeeper(item, levels - 1)))
+/** The fields of a request beside its parameters have values and names too. */
+const ownValues = 256
+
+const exceeded = (payload: Uint8Array, limits: Limits.RequestLimits): string | undefined => {
+  const { maxNesting, maxParameters } = limits
+  const bounds = { levels: maxNesting + 1, values: maxParameters + ownValues }
+  switch (JsonBounds.exceeded(payload, bounds)) {
+    case "levels":
+      return `parameters: more than ${maxNesting} levels of lists and objects (maxNesting)`
+    case "values":
+      return `parameters: more than ${maxParameters} values and names of members (maxParameters)`
+    case undefined:
+      return undefined
+  }
+}
+
+const isLonger = (text: string, bytes: number): boolean =>
+  text.length > bytes || Buffer.byteLength(text) > bytes
 
 const bad = (code: ErrorCode, message: string): Result.Result<never, QueryError> =>
   Result.fail(queryError(code, message))
@@ -236,7 +253,7 @@ export const encodeAccepted = (accepted: QueryAccepted): Uint8Array =>
   encodeJson({ format: accepted.format, queryId: accepted.queryId, columns: accepted.columns })
 
 /**
- * Encodes a {@link QueryError} as the body of a reject or error message.
+ * Encodes a {@link QueryError} as the body of a reject or error message; a long message is cut.
  *
  * @category encoding
  * @since 0.1.0
@@ -244,7 +261,7 @@ export const encodeAccepted = (accepted: QueryAccepted): Uint8Array =>
 export const encodeError = (error: QueryError): Uint8Array =>
   encodeJson({
     code: error.code,
-    message: error.message,
+    message: ErrorMessage.bounded(error.message),
     retryable: error.retryable,
     position: error.position,
     retryAfterMs: error.retryAfterMs

@@ -155,20 +155,43 @@ const readSize = (text: string): number | undefined =>
     )
   )
 
-/** A size such as `64 KiB` or `65536`, as a number of bytes of at least `minimum`. */
-export const bytes = (fallback: string, minimum: number, doc: string): Setting<number> => ({
+/** A size such as `64 KiB` or `65536`, as a number of bytes from `minimum` to `maximum`. */
+export const bytes = (
+  fallback: string,
+  minimum: number,
+  doc: string,
+  maximum = Number.POSITIVE_INFINITY
+): Setting<number> => ({
   schema: fromText(
     Schema.Int,
-    `${Limit.sizes(minimum)}, such as 64 KiB or 65536`,
+    `${Limit.sizes(minimum, maximum)}, such as 64 KiB or 65536`,
     (text) => {
       const size = readSize(text)
-      return size === undefined || size < minimum ? undefined : size
+      return size === undefined || size < minimum || size > maximum ? undefined : size
     },
     (size) => `${size} B`
   ),
-  check: (name, given) => Limit.size(name, given, minimum),
+  check: (name, given) => Limit.size(name, given, minimum, maximum),
   fallback: Number(ByteSize.toBigInt(ByteSize.fromStringUnsafe(fallback))),
   fallbackText: fallback,
+  form: "size",
+  doc
+})
+
+/** A size of at least 1 byte; `Infinity`, the default, switches the limit off. */
+export const bytesLimit = (doc: string): Setting<number> => ({
+  schema: fromText(
+    Schema.Number,
+    `${Limit.sizes(1)}, such as 64 KiB or 65536, or Infinity`,
+    (text) => {
+      const size = text === "Infinity" ? Number.POSITIVE_INFINITY : readSize(text)
+      return size === undefined || size < 1 ? undefined : size
+    },
+    (size) => (size === Number.POSITIVE_INFINITY ? "Infinity" : `${size} B`)
+  ),
+  check: Limit.countOrInfinity,
+  fallback: Number.POSITIVE_INFINITY,
+  fallbackText: "Infinity",
   form: "size",
   doc
 })

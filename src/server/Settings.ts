@@ -50,7 +50,7 @@ export const defaults: Omit<Settings, "firstRequestTimeout"> = {
   // A little below the window that TCP begins with on loopback: what is beyond it waits in the kernel.
   prefetchSize: 896 * 1024,
   batchSize: 896 * 1024,
-  queryTimeout: "1 hour",
+  queryTimeout: "10 minutes",
   queueTimeout: "2 minutes",
   writeTimeout: "30 seconds",
   requestTimeout: "30 seconds",

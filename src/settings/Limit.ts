@@ -9,7 +9,8 @@ import * as Option from "effect/Option"
 export const counts = (minimum: number): string => `a whole number of at least ${minimum}`
 
 /** What a size in bytes may be. */
-export const sizes = (minimum: number): string => `a size of at least ${minimum} B`
+export const sizes = (minimum: number, maximum = Number.POSITIVE_INFINITY): string =>
+  `a size of at least ${minimum} B${maximum === Number.POSITIVE_INFINITY ? "" : ` and at most ${maximum} B`}`
 
 /** What a limit may be that can be switched off. */
 export const limits = `${counts(1)}, or Infinity`
@@ -31,8 +32,11 @@ const whole = (name: string, given: number, minimum: number, expected: string): 
 export const count = (name: string, given: number, minimum: number): number =>
   whole(name, given, minimum, counts(minimum))
 
-export const size = (name: string, given: number, minimum: number): number =>
-  whole(name, given, minimum, sizes(minimum))
+export const size = (name: string, given: number, minimum: number, maximum?: number): number => {
+  const expected = sizes(minimum, maximum)
+  const size = whole(name, given, minimum, expected)
+  return maximum !== undefined && size > maximum ? fail(name, expected, given) : size
+}
 
 export const countOrInfinity = (name: string, given: number): number =>
   given === Number.POSITIVE_INFINITY ? given : whole(name, given, 1, limits)

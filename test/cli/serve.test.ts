@@ -11,6 +11,9 @@ import * as LiveServer from "../support/LiveServer.ts"
 import * as Poll from "../support/Poll.ts"
 import * as Response from "../support/Response.ts"
 
+/** A file that is of no form that can be served. */
+const bin = Dataconn.source[1]
+
 const request = (query: string): string => JSON.stringify({ version: "v1", query })
 
 const silent = request("SELECT sum(a.range * b.range) FROM range(10000000) AS a, range(10000000) AS b")
@@ -245,6 +248,23 @@ describe("what is served", () => {
     })
   )
 
+  it.live("are held to the limits of results", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve(["--max-result-rows", "3", "--max-result-bytes", "1 KiB"])
+      const peer = yield* connect(server)
+      for (const [query, limit] of [
+        ["FROM range(4)", "maxResultRows"],
+        ["SELECT repeat('x', 2000)", "maxResultBytes"]
+      ] as const) {
+        yield* peer.request(request(query))
+        const { end } = yield* Response.take(peer)
+        assert.match(end, /^E .*execution_failed/)
+        assert.include(end, limit)
+      }
+      assert.strictEqual(yield* Response.result(peer, request("SELECT 1 AS a")), `[{"a":1}]`)
+    })
+  )
+
   it.live("are CSV, JSON and Parquet files by name with --table, and nothing else of the disk", () =>
     Effect.gen(function* () {
       const folder = yield* Folder.make
@@ -274,6 +294,37 @@ describe("what is served", () => {
       assert.match((yield* Response.take(peer)).end, /^J /)
       yield* peer.request(request("FROM trades"))
       assert.match((yield* Response.take(peer)).end, /^J .*not_found/)
+    })
+  )
+})
+
+describe("a database that DuckDB gives up", () => {
+  const preload = new URL("../support/Invalidate.ts", import.meta.url).pathname
+  const program = [process.execPath, "--import", preload, bin] as const
+
+  it.live("is opened again where nothing is lost by it", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve([], { program })
+      yield* server.address
+      yield* server.kill("SIGUSR2")
+      yield* server.line(/^invalidated/)
+      assert.deepStrictEqual(yield* rows(server, "SELECT count(*) AS n FROM trades"), [{ n: 100_000 }])
+      yield* server.line(/DuckDB gave the database up; it is opened again/)
+      yield* server.kill("SIGTERM")
+      assert.strictEqual(yield* server.exit, 0)
+    })
+  )
+
+  it.live("ends the server where clients could have changed it in memory", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve(["--read-write"], { program })
+      const peer = yield* connect(server)
+      yield* server.kill("SIGUSR2")
+      yield* server.line(/^invalidated/)
+      yield* peer.request(request("SELECT 1"))
+      yield* Response.take(peer)
+      assert.strictEqual(yield* server.exit, 1)
+      assert.include(server.stderr(), "dataconn: the database in memory failed and is lost")
     })
   )
 })
@@ -333,12 +384,28 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
 
   it.live.each<[args: ReadonlyArray<string>, said: string]>([
     [["--threads", "abc"], "dataconn: --threads: expected a whole number of at least 1"],
+    [["--max-columns", "0"], "dataconn: --max-columns: expected a whole number of at least 1"],
+    [
+      ["--max-result-rows", "0"],
+      "dataconn: --max-result-rows: expected a whole number of at least 1, or Infinity"
+    ],
+    [["--max-result-bytes", "0"], "dataconn: --max-result-bytes: expected a size of at least 1 B"],
+    [["--max-row-size", "1 GiB"], "dataconn: --max-row-size: expected a size of at least 1 B and at most"],
     [["--max-connections", "0"], "dataconn: --max-connections: expected a whole number of at least 1"],
     [["--drain-timeout", "soon"], "dataconn: --drain-timeout: expected a duration of zero or more"],
     [["--chunk-size", "big"], "dataconn: --chunk-size: expected a size of at least 1 B"],
     [["--log-format", "xml"], `dataconn: --log-format: expected "text" | "json"`],
     [["--listen", "::1"], `dataconn: --listen: "::1" is no address: an IPv6 address stands in brackets`],
     [["--table", "trades"], "dataconn: --table trades: expected NAME=FILE"],
+    [
+      ["--table", "t=a.csv", "--table", "T=b.csv"],
+      "dataconn: --table T=b.csv: t is already a.csv; choose another name"
+    ],
+    [["--database", bin], `dataconn: database: ${bin} is not a DuckDB file`],
+    [["--table", `t=${bin}.db`], `dataconn: tables.t: there is no file ${bin}.db`],
+    [["--spill-directory", "/nowhere"], "dataconn: spillDirectory: no directory could be made in /nowhere: "],
+    [["--max-spill", "much"], "dataconn: --max-spill: expected a size"],
+    [["--landlock", "maybe"], `dataconn: --landlock: expected "auto" | "require" | "off"`],
     [["--table", "a=nowhere.csv"], "dataconn: tables.a: there is no file nowhere.csv"],
     [["--database", "/nonexistent/x.duckdb"], "dataconn: database: "],
     [["--memory-limit", "much"], "dataconn: memoryLimit: "],
@@ -359,6 +426,15 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
   it.live("an unknown command", () =>
     Effect.gen(function* () {
       assert.include(yield* complaint(["sevre"]), `dataconn: Unknown subcommand "sevre"`)
+    })
+  )
+
+  it.live("a name that two tables have in a variable", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(
+        yield* complaint(listen, { env: { DATACONN_TABLES: "a=a.csv,A=b.csv" } }),
+        "dataconn: DATACONN_TABLES A=b.csv: a is already a.csv; choose another name"
+      )
     })
   )
 

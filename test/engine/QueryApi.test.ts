@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import * as Limits from "../../src/engine/Limits.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import { QueryFailed, QueryRejected } from "../../src/engine/QueryEngine.ts"
 
@@ -57,8 +58,26 @@ describe("requests", () => {
       "application/json, text/csv"
     ],
     ["scalar parameters", '{"version":"v1","query":"q","parameters":5}', "bad_request", "parameters"],
-    ["parameters nested too deep", nested(QueryApi.maxParameterDepth + 1), "bad_request", "64"],
+    ["parameters nested too deep", nested(Limits.defaults.maxNesting + 1), "bad_request", "maxNesting"],
     ["parameters nested beyond any stack", nested(200_000), "bad_request", "parameters"],
+    [
+      "more parameters than the limit",
+      `{"version":"v1","query":"q","parameters":[${"1,".repeat(70_000)}1]}`,
+      "bad_request",
+      "maxParameters"
+    ],
+    [
+      "a query longer than the limit",
+      `{"version":"v1","query":"${"é".repeat(140_000)}"}`,
+      "bad_request",
+      "maxQueryLength"
+    ],
+    [
+      "an id that the accept has no room for",
+      `{"version":"v1","query":"q","queryId":"${"i".repeat(1025)}"}`,
+      "bad_request",
+      "queryId"
+    ],
     ["a timeout of zero", '{"version":"v1","query":"q","timeoutMs":0}', "bad_request", "timeoutMs"],
     [
       "a timeout that is no number",
@@ -79,7 +98,7 @@ describe("requests", () => {
   }
 
   it.effect("may have parameters nested as deep as the limit", () =>
-    Effect.scoped(empty.init(utf8(nested(QueryApi.maxParameterDepth))))
+    Effect.scoped(empty.init(utf8(nested(Limits.defaults.maxNesting))))
   )
 
   it.effect("reach the engine with defaults filled in and unknown fields ignored", () =>

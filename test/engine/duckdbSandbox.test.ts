@@ -102,6 +102,7 @@ describe("by default a query", () => {
             `FROM read_text('${secret}')`,
             `FROM read_blob('${secret}')`,
             `FROM glob('${path}/*')`,
+            `FROM sniff_csv('${secret}')`,
             `SELECT * FROM query('FROM ''${secret}''')`,
             `ATTACH '${join(path, "base.duckdb")}'`,
             `COPY trades TO '${join(path, "out.csv")}'`,
@@ -155,11 +156,6 @@ describe("by default a query", () => {
           ]) {
             assert.deepInclude(yield* failure(engine, query), { type: "J", code: "not_allowed" }, query)
           }
-          // This one looks for its file only when it runs.
-          assert.deepInclude(yield* failure(engine, `FROM sniff_csv('${secret}')`), {
-            type: "E",
-            code: "execution_failed"
-          })
           assert.deepStrictEqual(yield* rows(engine, "SELECT count(*) AS n FROM trades"), [{ n: 100000 }])
         })
       )
@@ -248,11 +244,13 @@ describe("with readWrite", () => {
             "SET threads = 1",
             "BEGIN",
             "INSERT INTO __dataconn.main.sentinel VALUES (true)",
-            'DELETE FROM "__DataConn".sentinel',
-            'DROP TABLE U&"\\005f_dataconn".sentinel'
+            'DELETE FROM "__DataConn".sentinel'
           ]) {
             assert.deepInclude(yield* failure(engine, query), { type: "J", code: "not_allowed" }, query)
           }
+          // DuckDB's parser has no names with escapes.
+          const escaped = 'DROP TABLE U&"\\005f_dataconn".sentinel'
+          assert.deepInclude(yield* failure(engine, escaped), { type: "J", code: "syntax_error" })
           yield* ask(engine, "CREATE TEMP TABLE mine AS SELECT 1 AS a")
           assert.deepInclude(yield* failure(engine, "FROM mine"), { type: "J", code: "not_found" })
         })

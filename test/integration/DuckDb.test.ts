@@ -4,6 +4,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as DuckDbEngine from "../../src/engine/duckdb/DuckDbEngine.ts"
+import type * as Limits from "../../src/engine/Limits.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import type * as ServerConfig from "../../src/server/ServerConfig.ts"
 import * as LiveServer from "../support/LiveServer.ts"
@@ -16,8 +17,8 @@ const silent = "SELECT sum(a.range * b.range) AS s FROM range(10000000) AS a, ra
 const request = (query: string, more: Record<string, unknown> = {}): string =>
   JSON.stringify({ version: "v1", query, ...more })
 
-const start = Effect.fnUntraced(function* (config: ServerConfig.Options = {}) {
-  const engine = yield* DuckDbEngine.make({ sample: true, threads: 2 })
+const start = Effect.fnUntraced(function* (config: ServerConfig.Options = {}, limits: Limits.Options = {}) {
+  const engine = yield* DuckDbEngine.make({ sample: true, threads: 2, ...limits })
   const live = yield* LiveServer.start(engine, config)
   return { live, peer: yield* LiveServer.connect(live.address) }
 })
@@ -98,6 +99,60 @@ describe("a query that cannot be answered", () => {
         "E execution_failed"
       )
       assert.deepStrictEqual(yield* json(peer, "SELECT 1 AS a"), [{ a: 1 }])
+    })
+  )
+})
+
+describe("a request or result beyond a limit", () => {
+  const limits = {
+    maxQueryLength: 2000,
+    maxParameters: 1000,
+    maxNesting: 8,
+    maxColumns: 50,
+    maxResultRows: 100,
+    maxResultBytes: 20_000,
+    maxRowSize: 10_000
+  }
+  const nested = (depth: number) => `${"[".repeat(depth)}${"]".repeat(depth)}`
+
+  it.live("gets an error that names the limit, and the connection goes on", () =>
+    Effect.gen(function* () {
+      const { peer } = yield* start({}, limits)
+      for (const [limit, letter, body] of [
+        ["maxQueryLength", "J", request(`SELECT '${"x".repeat(2000)}'`)],
+        ["maxParameters", "J", request("SELECT ?", { parameters: [Array(2000).fill(1)] })],
+        ["maxNesting", "J", `{"version":"v1","query":"SELECT ?","parameters":${nested(9)}}`],
+        ["maxNesting", "J", "[".repeat(1_000_000)],
+        ["maxNesting", "J", request(`SELECT ${nested(9)}`)],
+        ["maxColumns", "J", request(`SELECT ${Array(51).fill("1").join()}`)],
+        ["maxResultRows", "E", request("FROM range(101)")],
+        ["maxResultBytes", "E", request("SELECT repeat('x', 500) FROM range(50)")],
+        ["maxRowSize", "E", request("SELECT repeat('x', 10001)")]
+      ] as const) {
+        yield* peer.request(body)
+        const end = error((yield* Response.take(peer)).end)
+        assert.strictEqual(end.letter, letter, limit)
+        assert.include(end.message, limit)
+      }
+      assert.deepStrictEqual(yield* json(peer, "SELECT 1 AS a"), [{ a: 1 }])
+    })
+  )
+
+  it.live("is told of in at most 4 KiB, whatever the query quotes", () =>
+    Effect.gen(function* () {
+      const { peer } = yield* start()
+      for (const query of [
+        `SELECT 1 FROM ${"x".repeat(100_000)}`,
+        "SELECT error(repeat('x', 3000000) || i) FROM range(10) AS r(i)",
+        "SELECT (repeat('\"\\', 3000000) || i)::INTEGER FROM range(10) AS r(i)"
+      ]) {
+        yield* peer.request(request(query))
+        const { end } = yield* Response.take(peer)
+        const { message } = error(end)
+        assert.isAtMost(Buffer.byteLength(message), 4096)
+        assert.isTrue(message.endsWith("…"))
+        assert.notInclude(message, "exception_type")
+      }
     })
   )
 })

@@ -57,7 +57,8 @@ export const run = (
         const [command, ...first] = options.program ?? source
         return spawn(command, [...first, ...args], {
           cwd: options.cwd,
-          env: { ...environment, NO_COLOR: "1", ...options.env },
+          // Tests may run as root, as in containers.
+          env: { ...environment, NO_COLOR: "1", DATACONN_ALLOW_ROOT: "true", ...options.env },
           detached: options.detached ?? false,
           stdio: ["ignore", "pipe", "pipe"]
         })

@@ -1,24 +1,44 @@
 /**
- * A result as an Arrow IPC stream: one record batch for each of DuckDB's chunks.
+ * A result as an Arrow IPC stream: a record batch for each of DuckDB's chunks, or several where rows are large.
  */
 import { type DuckDBDataChunk, DuckDBLogicalType, type DuckDBType } from "@duckdb/node-api"
 import duckdb from "@duckdb/node-bindings"
 import type * as Arrow from "apache-arrow"
+import type * as Message from "apache-arrow/ipc/metadata/message"
+import type * as Assembler from "apache-arrow/visitor/vectorassembler"
 import * as ArrowVectors from "./ArrowVectors.ts"
 import type { Encoded } from "./ResultStream.ts"
+import type { Steps } from "./Steps.ts"
 import type { ResultColumn } from "./TextSql.ts"
+import * as Validity from "./Validity.ts"
+import { Source } from "./VectorSource.ts"
 
 /** The end-of-stream mark: a continuation mark and a length of zero. */
 export const endOfStream = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0)
 
+/** What is used of apache-arrow. Its writer for streams would copy each batch twice. */
+export interface Library {
+  readonly arrow: typeof Arrow
+  readonly message: typeof Message
+  readonly assembler: typeof Assembler
+}
+
+/** Loads it for those who want Arrow, so that nobody else pays for it. */
+export const load = async (): Promise<Library> => {
+  const [arrow, message, assembler] = await Promise.all([
+    import("apache-arrow"),
+    import("apache-arrow/ipc/metadata/message"),
+    import("apache-arrow/visitor/vectorassembler")
+  ])
+  return { arrow, message, assembler }
+}
+
 /**
- * Encodes chunks of columns with these names and one BOOLEAN column after them, which is true in the sentinel
- * row that ends the result. What follows that column is not looked at. The stream is whole once {@link endOfStream} follows.
- *
- * apache-arrow is loaded by those who call this, so that nobody else pays for it.
+ * Encodes chunks of `TextSql.weighed`: columns with these names, then the BOOLEAN that is true in the sentinel, then
+ * the size of each row. The stream is whole once {@link endOfStream} follows.
  */
 export const encoder = (
-  arrow: typeof Arrow,
+  library: Library,
   names: ReadonlyArray<string>
 ): ((chunk: DuckDBDataChunk) => Encoded) => {
   let writer: Writer | undefined
@@ -26,15 +46,20 @@ export const encoder = (
     const size = chunk.rowCount
     const vectors = names.map((_, index) => duckdb.data_chunk_get_vector(chunk.chunk, index))
     const sentinel = duckdb.data_chunk_get_vector(chunk.chunk, names.length)
+    const isTooLarge = Validity.firstNull(sentinel, size) < size
     const isLast = duckdb.vector_get_data(sentinel, size)[size - 1] === 1
+    const rows = isLast ? size - 1 : size
+    const sizes = sizesOf(duckdb.data_chunk_get_vector(chunk.chunk, names.length + 1), rows)
     const head = writer === undefined
     writer ??= new Writer(
-      arrow,
+      library,
       vectors.map((vector, index) => ({ name: names[index] as string, type: typeOfVector(vector) }))
     )
     return {
-      pieces: pieces(writer, { vectors, size, rows: isLast ? size - 1 : size }, head),
+      pieces: pieces(writer, { sources: vectors.map((vector) => new Source(vector, size)), sizes }, head),
+      rows,
       isLast,
+      isTooLarge,
       release: () => duckdb.data_chunk_reset(chunk.chunk)
     }
   }
@@ -43,62 +68,113 @@ export const encoder = (
 const typeOfVector = (vector: duckdb.Vector): DuckDBType =>
   DuckDBLogicalType.create(duckdb.vector_get_column_type(vector)).asType()
 
-/** Some vectors of one chunk, of which the first `rows` are the result's. */
-interface Columns {
-  readonly vectors: ReadonlyArray<duckdb.Vector>
-  readonly size: number
-  readonly rows: number
+const sizesOf = (vector: duckdb.Vector, rows: number): BigInt64Array => {
+  const bytes = duckdb.vector_get_data(vector, rows * 8)
+  return new BigInt64Array(bytes.slice().buffer)
 }
+
+/** The vectors of one chunk, and the sizes of the rows that are the result's. */
+interface Columns {
+  readonly sources: ReadonlyArray<Source>
+  readonly sizes: BigInt64Array
+}
+
+/** Rows are put into one record batch up to this many bytes by their sizes, a longer row into one of its own. */
+const maxBatchBytes = 32 * 1024 * 1024
 
 class Writer {
   /** The schema, which begins a stream. */
-  readonly head: Uint8Array<ArrayBuffer>
-  private readonly arrow: typeof Arrow
+  readonly head: ReadonlyArray<Uint8Array<ArrayBuffer>>
+  private readonly library: Library
   private readonly types: ReadonlyArray<DuckDBType>
-  private readonly schema: Arrow.Schema
+  private readonly fields: ReadonlyArray<Arrow.Field>
 
-  constructor(arrow: typeof Arrow, columns: ReadonlyArray<ResultColumn>) {
-    this.arrow = arrow
+  constructor(library: Library, columns: ReadonlyArray<ResultColumn>) {
+    const { arrow, message } = library
+    this.library = library
     this.types = columns.map(({ type }) => type)
-    this.schema = new arrow.Schema(
-      columns.map(({ name, type }) => new arrow.Field(name, ArrowVectors.typeOf(arrow, type), true))
+    this.fields = columns.map(
+      ({ name, type }) => new arrow.Field(name, ArrowVectors.typeOf(arrow, type), true)
     )
-    this.head = this.write([]).slice(0, -endOfStream.length)
+    this.head = encapsulated(message.Message.encode(message.Message.from(new arrow.Schema([...this.fields]))))
   }
 
-  /** A record batch. The library writes whole streams only, so it is cut out of a stream of its own. */
-  batch({ vectors, size, rows }: Columns): Uint8Array<ArrayBuffer> {
-    const indexes = Int32Array.from({ length: rows }, (_, row) => row)
-    const { fields } = this.schema
-    const children = vectors.map((vector, index) =>
-      ArrowVectors.dataOf(
-        this.arrow,
-        { vector, size },
-        this.types[index] as DuckDBType,
-        (fields[index] as Arrow.Field).type,
-        indexes
-      )
-    )
-    const type = new this.arrow.Struct(fields)
-    const data = this.arrow.makeData({ type, length: rows, nullCount: 0, children })
-    const stream = this.write([new this.arrow.RecordBatch(this.schema, data)])
-    return stream.slice(this.head.length, -endOfStream.length)
-  }
-
-  private write(batches: ReadonlyArray<Arrow.RecordBatch>): Uint8Array<ArrayBuffer> {
-    const writer = new this.arrow.RecordBatchStreamWriter()
-    writer.reset(undefined, this.schema)
-    for (const batch of batches) writer.write(batch)
-    return writer.finish().toUint8Array(true) as Uint8Array<ArrayBuffer>
+  /** A record batch of the rows from one to another, as the parts it is written in. */
+  *batch({ sources }: Columns, from: number, to: number): Steps<ReadonlyArray<Uint8Array<ArrayBuffer>>> {
+    const { arrow, assembler, message } = this.library
+    const length = to - from
+    const rows = Int32Array.from({ length }, (_, row) => from + row)
+    const reader = new ArrowVectors.Reader(arrow)
+    const children: Array<{ readonly data: Arrow.Data }> = []
+    for (const [index, source] of sources.entries()) {
+      const { type } = this.fields[index] as Arrow.Field
+      children.push({ data: yield* reader.read(source, this.types[index] as DuckDBType, type, rows) })
+    }
+    // Of its arguments it looks at nothing else. Record batches would be made in time that is quadratic in columns.
+    const body = assembler.VectorAssembler.assemble(children as never)
+    const header = new message.RecordBatch(length, body.nodes, body.bufferRegions, null)
+    return [
+      ...encapsulated(message.Message.encode(message.Message.from(header, body.byteLength))),
+      ...body.buffers.flatMap((buffer) => padded(bytesOf(buffer)))
+    ]
   }
 }
+
+/** A message's metadata with its continuation mark and length. */
+const encapsulated = (metadata: Uint8Array): ReadonlyArray<Uint8Array<ArrayBuffer>> => {
+  const mark = new Uint8Array(8).fill(0xff, 0, 4)
+  new DataView(mark.buffer).setInt32(4, metadata.length + paddingOf(metadata), true)
+  return [mark, ...padded(bytesOf(metadata))]
+}
+
+const bytesOf = ({ buffer, byteLength, byteOffset }: ArrayBufferView): Uint8Array<ArrayBuffer> =>
+  new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)
+
+/** Every part of a message begins at a multiple of 8 bytes. */
+const paddingOf = ({ length }: Uint8Array): number => -length & 7
+
+const padded = (part: Uint8Array<ArrayBuffer>): ReadonlyArray<Uint8Array<ArrayBuffer>> =>
+  paddingOf(part) === 0 ? [part] : [part, new Uint8Array(paddingOf(part))]
 
 /** No piece is longer than this, in bytes. */
 const maxPieceBytes = 256 * 1024
 
-function* pieces(writer: Writer, columns: Columns, head: boolean): Generator<Uint8Array<ArrayBuffer>, void> {
-  if (head) yield writer.head
-  if (columns.rows === 0) return
-  const bytes = writer.batch(columns)
-  for (let at = 0; at < bytes.length; at += maxPieceBytes) yield bytes.subarray(at, at + maxPieceBytes)
+function* pieces(
+  writer: Writer,
+  columns: Columns,
+  head: boolean
+): Generator<Uint8Array<ArrayBuffer> | undefined, void> {
+  if (head) yield* cut(writer.head)
+  const { sizes } = columns
+  for (let from = 0; from < sizes.length; ) {
+    let to = from + 1
+    let total = Number(sizes[from])
+    for (; to < sizes.length; to++) {
+      total += Number(sizes[to])
+      if (total > maxBatchBytes) break
+    }
+    yield* cut(yield* writer.batch(columns, from, to))
+    from = to
+    if (to < sizes.length) yield
+  }
+}
+
+/** Small parts are put together, large ones cut. */
+function* cut(parts: ReadonlyArray<Uint8Array<ArrayBuffer>>): Generator<Uint8Array<ArrayBuffer>, void> {
+  let small: Array<Uint8Array<ArrayBuffer>> = []
+  let bytes = 0
+  for (const part of parts) {
+    if (part.length < maxPieceBytes) {
+      small.push(part)
+      bytes += part.length
+    }
+    if (small.length > 0 && (part.length >= maxPieceBytes || bytes >= maxPieceBytes)) {
+      yield Buffer.concat(small, bytes)
+      small = []
+      bytes = 0
+    }
+    if (part.length < maxPieceBytes) continue
+    for (let at = 0; at < part.length; at += maxPieceBytes) yield part.subarray(at, at + maxPieceBytes)
+  }
+  if (small.length > 0) yield Buffer.concat(small, bytes)
 }

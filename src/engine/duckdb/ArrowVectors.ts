@@ -7,18 +7,13 @@
 import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api"
 import duckdb from "@duckdb/node-bindings"
 import type * as Arrow from "apache-arrow"
+import type { Steps } from "./Steps.ts"
 import * as Strings from "./Strings.ts"
 import type * as Types from "./Types.ts"
-import * as Validity from "./Validity.ts"
+import type { Source } from "./VectorSource.ts"
 
 type Module = typeof Arrow
 type Rows = Int32Array<ArrayBuffer>
-
-/** A vector and how many rows it holds, valid or not. */
-interface Source {
-  readonly vector: duckdb.Vector
-  readonly size: number
-}
 
 /**
  * Types without an Arrow counterpart that readers agree on. They travel as the text that DuckDB prints, and
@@ -120,83 +115,240 @@ const flatType = (arrow: Module, type: DuckDBType): Arrow.DataType => {
   }
 }
 
-/** The rows of a column, or of a vector inside one, as Arrow data of `target`'s type. */
-export const dataOf = (
-  arrow: Module,
-  source: Source,
-  type: DuckDBType,
-  target: Arrow.DataType,
-  from: Rows
-): Arrow.Data => {
-  const isValid = Validity.make(source.vector, source.size)
-  const rows = from.map((row) => (row !== -1 && isValid(row) ? row : -1))
-  const nulls = nullsOf(rows)
-  const child = (vector: duckdb.Vector, size: number, inner: DuckDBType, index: number, innerRows: Rows) =>
-    dataOf(
-      arrow,
-      { vector, size },
-      inner,
-      (target.children as ReadonlyArray<Arrow.Field>)[index]?.type as never,
-      innerRows
-    )
-  const make = (props: object): Arrow.Data =>
-    arrow.makeData({ type: target, length: rows.length, ...nulls, ...props } as never)
+/** How many values are looked at in one step: some milliseconds. */
+const stepValues = 64 * 1024
 
-  switch (type.typeId) {
-    case DuckDBTypeId.LIST:
-    case DuckDBTypeId.MAP: {
-      const { valueOffsets, childRows } = unnest(source, rows)
-      const vector = duckdb.list_vector_get_child(source.vector)
-      const size = duckdb.list_vector_get_size(source.vector)
-      const inner = type.typeId === DuckDBTypeId.LIST ? type.valueType : entriesOf(type)
-      return make({ valueOffsets, child: child(vector, size, inner, 0, childRows) })
+/** Bytes of text that are copied in one step. */
+const stepBytes = 4 * 1024 * 1024
+
+/** Reads the columns of one batch, in steps over all of them. */
+export class Reader {
+  private readonly arrow: Module
+  private work = 0
+
+  constructor(arrow: Module) {
+    this.arrow = arrow
+  }
+
+  /** The rows of a column, or of a vector inside one, as Arrow data of `target`'s type. */
+  *read(source: Source, type: DuckDBType, target: Arrow.DataType, from: Rows): Steps<Arrow.Data> {
+    const rows = yield* this.validOf(source, from)
+    const nulls = yield* this.nullsOf(rows)
+    const child = (inner: Source, innerType: DuckDBType, index: number, innerRows: Rows) =>
+      this.read(
+        inner,
+        innerType,
+        (target.children as ReadonlyArray<Arrow.Field>)[index]?.type as never,
+        innerRows
+      )
+    const make = (props: object): Arrow.Data =>
+      this.arrow.makeData({ type: target, length: rows.length, ...nulls, ...props } as never)
+
+    switch (type.typeId) {
+      case DuckDBTypeId.LIST:
+      case DuckDBTypeId.MAP: {
+        const { childRows, valueOffsets } = yield* this.unnest(source, rows)
+        const size = duckdb.list_vector_get_size(source.vector)
+        const items = source.child(0, () => duckdb.list_vector_get_child(source.vector), size)
+        const inner = type.typeId === DuckDBTypeId.LIST ? type.valueType : entriesOf(type)
+        return make({ valueOffsets, child: yield* child(items, inner, 0, childRows) })
+      }
+      case DuckDBTypeId.ARRAY: {
+        const { length } = type
+        const childRows = yield* this.spread(rows, length)
+        const size = source.size * length
+        const items = source.child(0, () => duckdb.array_vector_get_child(source.vector), size)
+        return make({ child: yield* child(items, type.valueType, 0, childRows) })
+      }
+      case DuckDBTypeId.STRUCT: {
+        const children: Array<Arrow.Data> = []
+        for (const [index, inner] of type.entryTypes.entries()) {
+          children.push(yield* child(member(source, index), inner, index, rows))
+        }
+        return make({ children })
+      }
+      case DuckDBTypeId.UNION: {
+        // Physically a struct whose first member is the tag. Arrow's unions have no NULL of their own: it
+        // becomes the first member's.
+        const tags = member(source, 0).bytes(1)
+        const typeIds = new Int8Array(rows.length)
+        yield* this.each(rows.length, (at) => {
+          const row = rows[at] as number
+          typeIds[at] = row === -1 ? 0 : (tags[row] as number)
+        })
+        const children: Array<Arrow.Data> = []
+        for (const [index, inner] of type.memberTypes.entries()) {
+          const own = new Int32Array(rows.length)
+          yield* this.each(rows.length, (at) => {
+            own[at] = typeIds[at] === index ? (rows[at] as number) : -1
+          })
+          children.push(yield* child(member(source, index + 1), inner, index, own))
+        }
+        const props = { type: target as Arrow.SparseUnion, length: rows.length, typeIds, children }
+        return this.arrow.makeData(props as never)
+      }
+      case DuckDBTypeId.VARCHAR:
+      case DuckDBTypeId.BLOB:
+        return make(yield* this.stringsOf(source, rows))
+      case DuckDBTypeId.SQLNULL:
+        return this.arrow.makeData({ type: target as Arrow.Null, length: rows.length })
+      default:
+        return make({ data: yield* this.fixedOf(source, type, rows) })
     }
-    case DuckDBTypeId.ARRAY: {
-      const { length } = type
-      const childRows = Int32Array.from({ length: rows.length * length }, (_, index) => {
-        const row = rows[Math.floor(index / length)] as number
-        return row === -1 ? -1 : row * length + (index % length)
-      })
-      const vector = duckdb.array_vector_get_child(source.vector)
-      return make({ child: child(vector, source.size * length, type.valueType, 0, childRows) })
+  }
+
+  /** Does something for each index below `count`, in steps that all calls share. */
+  private *each(count: number, work: (index: number) => void): Steps<void> {
+    for (let index = 0; index < count; ) {
+      const end = Math.min(count, index + stepValues - this.work)
+      this.work += end - index
+      while (index < end) work(index++)
+      if (this.work < stepValues) return
+      this.work = 0
+      yield
     }
-    case DuckDBTypeId.STRUCT:
-      return make({
-        children: type.entryTypes.map((inner, index) =>
-          child(duckdb.struct_vector_get_child(source.vector, index), source.size, inner, index, rows)
-        )
-      })
-    case DuckDBTypeId.UNION: {
-      // Physically a struct whose first member is the tag. Arrow's unions have no NULL of their own: it
-      // becomes the first member's.
-      const tags = duckdb.vector_get_data(duckdb.struct_vector_get_child(source.vector, 0), source.size)
-      const typeIds = Int8Array.from(rows, (row) => (row === -1 ? 0 : (tags[row] as number)))
-      const children = type.memberTypes.map((inner, index) => {
-        const vector = duckdb.struct_vector_get_child(source.vector, index + 1)
-        return child(
-          vector,
-          source.size,
-          inner,
-          index,
-          rows.map((row, at) => (typeIds[at] === index ? row : -1))
-        )
-      })
-      return arrow.makeData({
-        type: target as Arrow.SparseUnion,
-        length: rows.length,
-        typeIds,
-        children
-      } as never)
+  }
+
+  /** The rows, -1 for those that are NULL here. */
+  private *validOf({ isValid }: Source, from: Rows): Steps<Rows> {
+    const rows = new Int32Array(from.length)
+    yield* this.each(from.length, (index) => {
+      const row = from[index] as number
+      rows[index] = row !== -1 && isValid(row) ? row : -1
+    })
+    return rows
+  }
+
+  private *nullsOf(
+    rows: Rows
+  ): Steps<{ readonly nullCount: number; readonly nullBitmap?: Uint8Array | undefined }> {
+    const nullBitmap = new Uint8Array(Math.ceil(rows.length / 8))
+    let nullCount = 0
+    yield* this.each(rows.length, (index) => {
+      if (rows[index] === -1) nullCount++
+      else nullBitmap[index >> 3] = (nullBitmap[index >> 3] as number) | (1 << (index & 7))
+    })
+    return nullCount === 0 ? { nullCount } : { nullCount, nullBitmap }
+  }
+
+  /** A list entry is an offset and a length, 8 bytes each; a chunk's child never needs more than 4 of them. */
+  private *unnest(
+    source: Source,
+    rows: Rows
+  ): Steps<{ readonly valueOffsets: Int32Array; readonly childRows: Rows }> {
+    const bytes = source.bytes(16)
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, source.size * 4)
+    const lengthOf = (row: number) => (row === -1 ? 0 : (words[row * 4 + 2] as number))
+    const valueOffsets = new Int32Array(rows.length + 1)
+    yield* this.each(rows.length, (index) => {
+      valueOffsets[index + 1] = (valueOffsets[index] as number) + lengthOf(rows[index] as number)
+    })
+    const childRows = new Int32Array(valueOffsets[rows.length] as number)
+    let index = 0
+    yield* this.each(childRows.length, (at) => {
+      while (at >= (valueOffsets[index + 1] as number)) index++
+      childRows[at] = (words[(rows[index] as number) * 4] as number) + at - (valueOffsets[index] as number)
+    })
+    return { valueOffsets, childRows }
+  }
+
+  /** The rows of an array's child. */
+  private *spread(rows: Rows, length: number): Steps<Rows> {
+    const childRows = new Int32Array(rows.length * length)
+    yield* this.each(childRows.length, (at) => {
+      const row = rows[Math.floor(at / length)] as number
+      childRows[at] = row === -1 ? -1 : row * length + (at % length)
+    })
+    return childRows
+  }
+
+  private *stringsOf(
+    source: Source,
+    rows: Rows
+  ): Steps<{ readonly valueOffsets: Int32Array; readonly data: Uint8Array }> {
+    const valueOffsets = new Int32Array(rows.length + 1)
+    const valid: Array<number> = []
+    const strings = Strings.of(source.bytes(16))
+    yield* this.each(rows.length, (index) => {
+      const row = rows[index] as number
+      if (row !== -1) valid.push(row)
+      valueOffsets[index + 1] =
+        (valueOffsets[index] as number) + (row === -1 ? 0 : Strings.length(strings, row))
+    })
+    const data = Buffer.allocUnsafeSlow(valueOffsets[rows.length] as number)
+    yield* Strings.copyInto(data, strings, Int32Array.from(valid), stepBytes)
+    return { valueOffsets, data }
+  }
+
+  /** Values of a fixed width, in Arrow's layout. */
+  private *fixedOf(source: Source, type: DuckDBType, rows: Rows): Steps<Uint8Array> {
+    switch (type.typeId) {
+      case DuckDBTypeId.BOOLEAN:
+        return yield* this.bits(yield* this.gather(source, rows, 1))
+      case DuckDBTypeId.DECIMAL: {
+        const width = decimalWidth(type.width)
+        return yield* this.widen(yield* this.gather(source, rows, width), width)
+      }
+      case DuckDBTypeId.INTERVAL:
+        return yield* this.microsToNanos(yield* this.gather(source, rows, 16))
+      default:
+        return yield* this.gather(source, rows, widths[type.typeId] ?? 8)
     }
-    case DuckDBTypeId.VARCHAR:
-    case DuckDBTypeId.BLOB:
-      return make(stringsOf(source, rows))
-    case DuckDBTypeId.SQLNULL:
-      return arrow.makeData({ type: target as Arrow.Null, length: rows.length })
-    default:
-      return make({ data: fixedOf(source, type, rows) })
+  }
+
+  /** The values of the rows, one after the other; zeroes for NULL. */
+  private *gather(source: Source, rows: Rows, width: number): Steps<Uint8Array<ArrayBuffer>> {
+    const target = new Uint8Array(rows.length * width)
+    if (source.size === 0) return target
+    const bytes = source.bytes(width)
+    // Neighbours are copied together; a run that is cut by a step is two.
+    let start = 0
+    yield* this.each(rows.length, (index) => {
+      const row = rows[index] as number
+      const isEnd = row === -1 || rows[index + 1] !== row + 1 || index - start >= stepValues
+      if (!isEnd) return
+      if (row !== -1) {
+        const first = rows[start] as number
+        target.set(bytes.subarray(first * width, (row + 1) * width), start * width)
+      }
+      start = index + 1
+    })
+    return target
+  }
+
+  private *bits(booleans: Uint8Array): Steps<Uint8Array> {
+    const packed = new Uint8Array(Math.ceil(booleans.length / 8))
+    yield* this.each(booleans.length, (index) => {
+      if (booleans[index] !== 0) packed[index >> 3] = (packed[index >> 3] as number) | (1 << (index & 7))
+    })
+    return packed
+  }
+
+  /** Sign-extends little-endian integers to 16 bytes. */
+  private *widen(values: Uint8Array, width: number): Steps<Uint8Array> {
+    if (width === 16) return values
+    const target = new Uint8Array((values.length / width) * 16)
+    yield* this.each(values.length / width, (index) => {
+      const from = index * width
+      const to = index * 16
+      for (let byte = 0; byte < width; byte++) target[to + byte] = values[from + byte] as number
+      if ((values[from + width - 1] as number) >= 0x80) target.fill(0xff, to + width, to + 16)
+    })
+    return target
+  }
+
+  /** An interval's last 8 of 16 bytes are microseconds in DuckDB, nanoseconds in Arrow. */
+  private *microsToNanos(intervals: Uint8Array<ArrayBuffer>): Steps<Uint8Array> {
+    const words = new BigInt64Array(intervals.buffer)
+    yield* this.each(words.length / 2, (index) => {
+      words[index * 2 + 1] = (words[index * 2 + 1] as bigint) * 1000n
+    })
+    return intervals
   }
 }
+
+const member = (source: Source, index: number): Source =>
+  source.child(index, () => duckdb.struct_vector_get_child(source.vector, index), source.size)
 
 const entriesOf = (type: { readonly keyType: DuckDBType; readonly valueType: DuckDBType }): DuckDBType =>
   ({
@@ -204,68 +356,6 @@ const entriesOf = (type: { readonly keyType: DuckDBType; readonly valueType: Duc
     entryNames: ["key", "value"],
     entryTypes: [type.keyType, type.valueType]
   }) as unknown as DuckDBType
-
-const nullsOf = (rows: Rows): { readonly nullCount: number; readonly nullBitmap?: Uint8Array } => {
-  const nullBitmap = new Uint8Array(Math.ceil(rows.length / 8))
-  let nullCount = 0
-  rows.forEach((row, index) => {
-    if (row === -1) nullCount++
-    else nullBitmap[index >> 3] = (nullBitmap[index >> 3] as number) | (1 << (index & 7))
-  })
-  return nullCount === 0 ? { nullCount } : { nullCount, nullBitmap }
-}
-
-/** A list entry is an offset and a length, 8 bytes each; a chunk's child never needs more than 4 of them. */
-const unnest = (
-  source: Source,
-  rows: Rows
-): { readonly valueOffsets: Int32Array; readonly childRows: Rows } => {
-  const bytes = duckdb.vector_get_data(source.vector, source.size * 16)
-  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, source.size * 4)
-  const lengthOf = (row: number) => (row === -1 ? 0 : (words[row * 4 + 2] as number))
-  const valueOffsets = new Int32Array(rows.length + 1)
-  rows.forEach((row, index) => {
-    valueOffsets[index + 1] = (valueOffsets[index] as number) + lengthOf(row)
-  })
-  const childRows = new Int32Array(valueOffsets[rows.length] as number)
-  rows.forEach((row, index) => {
-    const start = valueOffsets[index] as number
-    for (let item = 0; item < lengthOf(row); item++) {
-      childRows[start + item] = (words[row * 4] as number) + item
-    }
-  })
-  return { valueOffsets, childRows }
-}
-
-const stringsOf = (
-  source: Source,
-  rows: Rows
-): { readonly valueOffsets: Int32Array; readonly data: Uint8Array } => {
-  const valid = rows.filter((row) => row !== -1)
-  const valueOffsets = new Int32Array(rows.length + 1)
-  if (valid.length === 0) return { valueOffsets, data: new Uint8Array(0) }
-  const strings = Strings.make(source.vector, source.size)
-  rows.forEach((row, index) => {
-    const length = row === -1 ? 0 : Strings.length(strings, row)
-    valueOffsets[index + 1] = (valueOffsets[index] as number) + length
-  })
-  const total = valueOffsets[rows.length] as number
-  return { valueOffsets, data: Strings.copy(strings, valid, { from: 0, to: valid.length, total }) }
-}
-
-/** Values of a fixed width, in Arrow's layout. */
-const fixedOf = (source: Source, type: DuckDBType, rows: Rows): Uint8Array => {
-  switch (type.typeId) {
-    case DuckDBTypeId.BOOLEAN:
-      return bits(gather(source, rows, 1))
-    case DuckDBTypeId.DECIMAL:
-      return widen(gather(source, rows, decimalWidth(type.width)), decimalWidth(type.width))
-    case DuckDBTypeId.INTERVAL:
-      return microsToNanos(gather(source, rows, 16))
-    default:
-      return gather(source, rows, widths[type.typeId] ?? 8)
-  }
-}
 
 const widths: { readonly [Id in DuckDBTypeId]?: number } = {
   [DuckDBTypeId.TINYINT]: 1,
@@ -281,49 +371,3 @@ const widths: { readonly [Id in DuckDBTypeId]?: number } = {
 
 /** DuckDB stores a decimal in the narrowest integer that holds its digits. */
 const decimalWidth = (digits: number): number => (digits <= 4 ? 2 : digits <= 9 ? 4 : digits <= 18 ? 8 : 16)
-
-/** The values of the rows, one after the other; zeroes for NULL. */
-const gather = (source: Source, rows: Rows, width: number): Uint8Array<ArrayBuffer> => {
-  const target = new Uint8Array(rows.length * width)
-  if (source.size === 0) return target
-  const bytes = duckdb.vector_get_data(source.vector, source.size * width)
-  for (let index = 0; index < rows.length; ) {
-    const row = rows[index] as number
-    let end = index + 1
-    if (row === -1) {
-      index = end
-      continue
-    }
-    while (end < rows.length && rows[end] === row + end - index) end++
-    target.set(bytes.subarray(row * width, (row + end - index) * width), index * width)
-    index = end
-  }
-  return target
-}
-
-const bits = (booleans: Uint8Array): Uint8Array => {
-  const packed = new Uint8Array(Math.ceil(booleans.length / 8))
-  booleans.forEach((value, index) => {
-    if (value !== 0) packed[index >> 3] = (packed[index >> 3] as number) | (1 << (index & 7))
-  })
-  return packed
-}
-
-/** Sign-extends little-endian integers to 16 bytes. */
-const widen = (values: Uint8Array, width: number): Uint8Array => {
-  if (width === 16) return values
-  const target = new Uint8Array((values.length / width) * 16)
-  for (let from = 0, to = 0; from < values.length; from += width, to += 16) {
-    const negative = (values[from + width - 1] as number) >= 0x80
-    target.set(values.subarray(from, from + width), to)
-    if (negative) target.fill(0xff, to + width, to + 16)
-  }
-  return target
-}
-
-/** An interval's last 8 of 16 bytes are microseconds in DuckDB, nanoseconds in Arrow. */
-const microsToNanos = (intervals: Uint8Array<ArrayBuffer>): Uint8Array => {
-  const words = new BigInt64Array(intervals.buffer)
-  for (let index = 1; index < words.length; index += 2) words[index] = (words[index] as bigint) * 1000n
-  return intervals
-}

@@ -1,15 +1,18 @@
 /**
  * Opens the DuckDB instance that a server answers from, and closes it to everything else.
  */
-import { mkdtemp, rm } from "node:fs/promises"
-import { tmpdir } from "node:os"
-import { join, resolve } from "node:path"
+import { open as openFile } from "node:fs/promises"
+import { basename, extname, resolve } from "node:path"
 import { DuckDBInstance, type DuckDBMaterializedResult } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type * as Limits from "../Limits.ts"
 import { DuckDbError, fromCause } from "./Failure.ts"
+import * as Instance from "./Instance.ts"
 import * as Sample from "./Sample.ts"
 import * as Sentinel from "./Sentinel.ts"
+import type * as Session from "./Session.ts"
+import * as Spill from "./Spill.ts"
 import * as Sql from "./Sql.ts"
 
 /**
@@ -18,7 +21,7 @@ import * as Sql from "./Sql.ts"
  * @category settings
  * @since 0.1.0
  */
-export interface DuckDbOptions {
+export interface DuckDbOptions extends Limits.Options {
   /** A DuckDB database file. In memory when absent. Opened read-only unless `readWrite` is set. */
   readonly database?: string | undefined
   /**
@@ -39,72 +42,145 @@ export interface DuckDbOptions {
   readonly memoryLimit?: string | undefined
   /** DuckDB's `threads`. Default: one per core. */
   readonly threads?: number | undefined
+  /**
+   * Where to make a private directory for what outgrows the memory. Default: the system's directory for
+   * temporary files (`TMPDIR`).
+   */
+  readonly spillDirectory?: string | undefined
+  /** How much may be written there, in bytes; a query that needs more fails. Default: {@link defaultMaxSpill}. */
+  readonly maxSpill?: number | undefined
+  /**
+   * Run once if DuckDB gives up a database that cannot be opened again without loss: one in memory that
+   * clients could change. Every request fails from then on, so the process should end.
+   */
+  readonly onLost?: (() => void) | undefined
+}
+
+/** 16 GiB. */
+export const defaultMaxSpill = 16 * 1024 ** 3
+
+/** An open database. */
+export interface Database {
+  readonly instance: Instance.Instance
+  /** What its sessions are opened with. */
+  readonly session: Pick<Session.Options, "searchPath">
 }
 
 /** Opens the database; it closes with the scope, after the queries that run on it. */
 export const open = Effect.fnUntraced(function* (
   options: DuckDbOptions
-): Effect.fn.Return<DuckDBInstance, DuckDbError, Scope.Scope> {
-  const spillDirectory = yield* privateDirectory
+): Effect.fn.Return<Database, DuckDbError, Scope.Scope> {
   const layout = yield* layoutOf(options)
-  const instance = yield* openInstance(layout.main, options.readWrite === true)
-  yield* Effect.scoped(furnish(instance, options, layout, spillDirectory))
-  return instance
+  const spillDirectory = yield* Spill.make(options.spillDirectory)
+  const temporary = Spill.unreadable(spillDirectory)
+  const instance = yield* Instance.make(openInstance(options, layout, temporary), {
+    whenInvalidated: whenInvalidated(options)
+  })
+  return { instance, session: { searchPath: layout.aside && searchPath(layout.aside) } }
 })
+
+const whenInvalidated = ({
+  database,
+  onLost,
+  readWrite
+}: DuckDbOptions): Instance.Options["whenInvalidated"] =>
+  readWrite !== true ? "reopen" : database !== undefined ? "reopenAlone" : (onLost ?? (() => {}))
 
 /** Which database file is the instance's own, and which is attached beside an instance in memory. */
 interface Layout {
   readonly main: string | undefined
-  readonly aside: string | undefined
+  readonly aside: Attached | undefined
 }
 
-const layoutOf = (options: DuckDbOptions): Effect.Effect<Layout, DuckDbError> => {
+interface Attached {
+  readonly name: string
+  readonly path: string
+}
+
+const layoutOf = Effect.fnUntraced(function* (options: DuckDbOptions): Effect.fn.Return<Layout, DuckDbError> {
+  if (options.database === undefined) return { main: undefined, aside: undefined }
+  const path = resolve(options.database)
+  yield* checkDatabaseFile("database", options.database, options.readWrite === true)
   const addition =
     Object.keys(options.tables ?? {}).length > 0 ? "tables" : options.sample === true ? "sample" : undefined
-  if (options.database === undefined || addition === undefined) {
-    return Effect.succeed({ main: options.database, aside: undefined })
-  }
+  if (addition === undefined) return { main: path, aside: undefined }
   // Views and sample tables would be stored in the file, which is not ours to change.
-  return options.readWrite === true
-    ? Effect.fail(
-        new DuckDbError({
-          setting: addition,
-          message: `${addition} cannot be combined with a database file that is opened with readWrite`
-        })
-      )
-    : Effect.succeed({ main: undefined, aside: options.database })
+  if (options.readWrite === true) {
+    return yield* new DuckDbError({
+      setting: addition,
+      message: `${addition} cannot be combined with a database file that is opened with readWrite`
+    })
+  }
+  return { main: undefined, aside: { name: attachedName(path), path } }
+})
+
+/** The name that DuckDB itself gives to a database file, unless another has it. */
+const attachedName = (path: string): string => {
+  const name = basename(path, extname(path))
+  return /^(memory|system|temp)$/i.test(name) ? `${name}_1` : name
 }
 
-/** A directory that only this process's user can read, for what DuckDB spills; deleted with the scope. */
-export const privateDirectory: Effect.Effect<string, DuckDbError, Scope.Scope> = Effect.acquireRelease(
-  Effect.tryPromise({
-    try: () => mkdtemp(join(tmpdir(), "dataconn-")),
-    catch: (cause) =>
-      new DuckDbError({
-        setting: "TMPDIR",
-        message: `No directory for temporary files could be made in ${tmpdir()}: ${String(cause)}`,
-        cause
-      })
-  }),
-  (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
-)
+const searchPath = ({ name }: Attached): string => `${Sql.identifier(name)}.main,memory.main`
 
-const openInstance = (
+/** DuckDB takes other files for those of an extension, and would fetch that. */
+const checkDatabaseFile = Effect.fnUntraced(function* (
+  setting: string,
+  file: string,
+  mayBeNew = false
+): Effect.fn.Return<void, DuckDbError> {
+  const error = (problem: string) => new DuckDbError({ setting, message: `${setting}: ${problem}` })
+  const found = yield* Effect.tryPromise({
+    try: () => magicOf(file),
+    catch: (cause) => error(String(cause))
+  })
+  if (found === undefined && !mayBeNew) return yield* error(`there is no file ${file}`)
+  if (found !== undefined && found !== magic) return yield* error(`${file} is not a DuckDB file`)
+})
+
+const magic = "DUCK"
+
+/** What stands where a DuckDB file has its magic; `undefined` if there is no file. */
+const magicOf = async (path: string): Promise<string | undefined> => {
+  const file = await openFile(path).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === "ENOENT") return undefined
+    throw cause
+  })
+  if (file === undefined) return undefined
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(12), 0, 12, 0)
+    return buffer.toString("latin1", 8, bytesRead)
+  } finally {
+    await file.close()
+  }
+}
+
+/** What an instance never does, from its first moment on: reach for the network, or read a user's own files. */
+export const closed = {
+  // The exception's type and position come only with this form.
+  errors_as_json: "true",
+  autoinstall_known_extensions: "false",
+  autoload_known_extensions: "false",
+  allow_community_extensions: "false",
+  allow_persistent_secrets: "false",
+  // The one setting that would otherwise show the home of the user that runs the server.
+  secret_directory: "none"
+} as const
+
+/** Limits what an instance may spill. Given to an instance when it is created, the limit is shown and not kept. */
+export const limitSpill = (maxSpill: number = defaultMaxSpill): string =>
+  `SET max_temp_directory_size = '${maxSpill}B'`
+
+/** Creates an instance; it closes with the scope. */
+export const create = (
   database: string | undefined,
-  readWrite: boolean
+  settings: Readonly<Record<string, string>>
 ): Effect.Effect<DuckDBInstance, DuckDbError, Scope.Scope> =>
   Effect.acquireRelease(
-    attempt("database", () =>
-      DuckDBInstance.create(database ?? ":memory:", {
-        // The exception's type and position come only with this form.
-        errors_as_json: "true",
-        ...(database !== undefined && !readWrite ? { access_mode: "READ_ONLY" } : {})
-      })
-    ),
+    attempt("database", () => DuckDBInstance.create(database ?? ":memory:", settings)),
     (instance) => Effect.sync(() => instance.closeSync())
   )
 
-const attempt = <A>(setting: string, thunk: () => Promise<A>): Effect.Effect<A, DuckDbError> =>
+export const attempt = <A>(setting: string, thunk: () => Promise<A>): Effect.Effect<A, DuckDbError> =>
   // A database that is closed while a call is still running in it never lets the process end.
   Effect.uninterruptible(
     Effect.tryPromise({
@@ -114,6 +190,16 @@ const attempt = <A>(setting: string, thunk: () => Promise<A>): Effect.Effect<A, 
     })
   )
 
+const openInstance = Effect.fnUntraced(function* (options: DuckDbOptions, layout: Layout, temporary: string) {
+  const instance = yield* create(layout.main, {
+    ...closed,
+    temp_directory: temporary,
+    ...(layout.main !== undefined && options.readWrite !== true ? { access_mode: "READ_ONLY" } : {})
+  })
+  yield* Effect.scoped(furnish(instance, options, layout))
+  return instance
+})
+
 /** Runs SQL on behalf of a setting, which its failure names. */
 type Run = (setting: string, sql: string) => Effect.Effect<DuckDBMaterializedResult, DuckDbError>
 
@@ -121,8 +207,7 @@ type Run = (setting: string, sql: string) => Effect.Effect<DuckDBMaterializedRes
 const furnish = Effect.fnUntraced(function* (
   instance: DuckDBInstance,
   options: DuckDbOptions,
-  layout: Layout,
-  spillDirectory: string
+  layout: Layout
 ): Effect.fn.Return<void, DuckDbError, Scope.Scope> {
   const connection = yield* Effect.acquireRelease(
     attempt("database", () => instance.connect()),
@@ -131,24 +216,33 @@ const furnish = Effect.fnUntraced(function* (
   const run: Run = (setting, sql) => attempt(setting, () => connection.run(sql))
 
   yield* Effect.forEach(Sentinel.statements, (sql) => run("database", sql), { discard: true })
+  yield* run("maxSpill", limitSpill(options.maxSpill))
   // Otherwise a thread that has been idle for half a second gives all its memory back, and the first rows of the
   // next query wait until the system has handed it out again: some 30 ms for a large result.
   yield* run("database", "SET GLOBAL allocator_background_threads = true")
-  yield* run("temp_directory", `SET temp_directory = ${Sql.literal(spillDirectory)}`)
   // Timestamps with a zone are printed in the session's, which would otherwise be the machine's.
   yield* run("TimeZone", "SET GLOBAL TimeZone = 'UTC'")
   if (options.memoryLimit !== undefined) {
     yield* run("memoryLimit", `SET memory_limit = ${Sql.literal(options.memoryLimit)}`)
   }
   if (options.threads !== undefined) yield* run("threads", `SET threads = ${Number(options.threads)}`)
-  if (layout.aside !== undefined) yield* mirror(run, layout.aside)
+  if (layout.aside !== undefined) {
+    const { name, path } = layout.aside
+    yield* run("database", `ATTACH ${Sql.literal(path)} AS ${Sql.identifier(name)} (READ_ONLY)`)
+  }
   if (options.sample === true) {
     yield* Effect.forEach(Sample.statements, (sql) => run("sample", sql), { discard: true })
   }
   const files = yield* Effect.forEach(Object.entries(options.tables ?? {}), ([name, file]) =>
     nameFile(run, name, file)
   )
-  if (options.allowExternalAccess !== true) yield* seal(run, files.flat())
+  if (layout.aside !== undefined) yield* checkNames(run, layout.aside.name)
+  yield* options.allowExternalAccess === true
+    ? run(
+        "allowExternalAccess",
+        "SET autoinstall_known_extensions = true; SET autoload_known_extensions = true"
+      )
+    : seal(run, files.flat())
 })
 
 /** From here on only `files` can be read, and no setting of the instance can be changed any more. */
@@ -158,23 +252,30 @@ const seal = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, DuckDbError> {
   if (files.length > 0) yield* run("tables", `SET allowed_paths = ${Sql.list(files)}`)
   yield* run("allowExternalAccess", "SET enable_external_access = false")
-  // `Session` sizes its buffer. It is a setting of a connection, and a client has neither SET nor a
-  // connection that outlives its query.
-  yield* run("allowExternalAccess", "SET allowed_configs = ['streaming_buffer_size']")
+  // `Session` sets them. They are settings of a connection, and a client has neither SET nor a connection that
+  // outlives its query.
+  yield* run("allowExternalAccess", "SET allowed_configs = ['streaming_buffer_size', 'search_path']")
   yield* run("allowExternalAccess", "SET lock_configuration = true")
 })
 
-/** Attaches a database and gives its tables their plain names, as views. */
-const mirror = Effect.fnUntraced(function* (run: Run, file: string): Effect.fn.Return<void, DuckDbError> {
-  yield* run("database", `ATTACH ${Sql.literal(file)} AS served (READ_ONLY)`)
-  const tables = yield* run(
-    "database",
-    "SELECT table_name FROM information_schema.tables WHERE table_catalog = 'served' AND table_schema = 'main'"
+/** Of two tables with one name, one would hide the other. */
+const checkNames = Effect.fnUntraced(function* (
+  run: Run,
+  database: string
+): Effect.fn.Return<void, DuckDbError> {
+  const found = yield* run(
+    "tables",
+    `SELECT ours.table_name FROM information_schema.tables AS ours, information_schema.tables AS theirs
+    WHERE ours.table_catalog = 'memory' AND ours.table_schema = 'main'
+      AND theirs.table_catalog = ${Sql.literal(database)} AND theirs.table_schema = 'main'
+      AND lower(ours.table_name) = lower(theirs.table_name)`
   )
-  for (const [name] of yield* attempt("database", () => tables.getRows())) {
-    const table = Sql.identifier(String(name))
-    yield* run("database", `CREATE VIEW ${table} AS FROM served.main.${table}`)
-  }
+  const [name] = (yield* attempt("tables", () => found.getRows())).flat()
+  if (name === undefined) return
+  return yield* new DuckDbError({
+    setting: `tables.${name}`,
+    message: `tables.${name}: the database has a table of this name; choose another`
+  })
 })
 
 const readers: ReadonlyArray<readonly [extensions: RegExp, reader: string]> = [
@@ -194,6 +295,7 @@ const nameFile = Effect.fnUntraced(function* (
   const setting = `tables.${name}`
   const path = resolve(file)
   if (databaseFile.test(path)) {
+    yield* checkDatabaseFile(setting, file)
     yield* run(setting, `ATTACH ${Sql.literal(path)} AS ${Sql.identifier(name)} (READ_ONLY)`)
     return []
   }

@@ -2,46 +2,76 @@
  * The embedded engine: answers the v1 query API from a DuckDB database in this process.
  */
 
-import type { DuckDBInstance } from "@duckdb/node-api"
+import { homedir } from "node:os"
+import { resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Limits from "../Limits.ts"
 import * as QueryApi from "../QueryApi.ts"
 import { type Engine, QueryEngine } from "../QueryEngine.ts"
 import * as Database from "./Database.ts"
 import * as Failure from "./Failure.ts"
+import * as Guard from "./Guard.ts"
+import * as Plan from "./Plan.ts"
 import * as ResultFormat from "./ResultFormat.ts"
+import type * as ResultStream from "./ResultStream.ts"
 import * as Session from "./Session.ts"
 import * as Staging from "./Staging.ts"
 import * as Statement from "./Statement.ts"
 import * as Types from "./Types.ts"
 
+/** What answers requests. */
+interface Parts {
+  readonly database: Database.Database
+  readonly staging: Staging.Staging
+  readonly guard: Guard.Guard
+  readonly limits: Limits.Limits
+}
+
 /** Runs one request in its own session, which closes with the request's scope. */
-const run = (
-  instance: DuckDBInstance,
-  staging: Staging.Staging,
-  permissions: Statement.Permissions
-): ((
+const answer = Effect.fnUntraced(function* (
+  { database, staging, guard, limits }: Parts,
   request: QueryApi.ResolvedRequest
-) => Effect.Effect<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope>) =>
-  Effect.fnUntraced(function* (request) {
-    const session = yield* Effect.mapError(
-      Session.open(instance, { readOnly: !permissions.readWrite }),
-      (failure) => Failure.toReject(failure, request.query)
+): Effect.fn.Return<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> {
+  const session = yield* Effect.mapError(
+    Session.open(database.instance, { ...database.session, readOnly: !guard.permissions.readWrite }),
+    (failure) => Failure.toReject(failure, request.query)
+  )
+  const statement = yield* Statement.prepare({ guard, limits, session }, request.query, request.parameters)
+  const encode = (rows: ResultStream.Rows) => ResultFormat.encode(request.format, rows, staging)
+  const whole = (statement: Statement.Whole) =>
+    statement.explains
+      ? Plan.run(guard.hidden, session, statement, limits)
+      : Staging.runWhole(staging, session, statement, limits)
+  return {
+    columns: statement.columns?.map(({ name, type }) => ({ name, type: Types.name(type) })),
+    chunks: statement.wrappable
+      ? encode({ session, source: statement, bound: statement.bound, limits })
+      : Stream.unwrap(Effect.map(whole(statement), encode))
+  }
+})
+
+/** Answers every request: what breaks is an error of this query, and no error shows a path of the server. */
+const run =
+  (parts: Parts) =>
+  (
+    request: QueryApi.ResolvedRequest
+  ): Effect.Effect<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> => {
+    const conceal = (error: QueryApi.QueryError) => Failure.conceal(parts.guard.hidden, request.query, error)
+    return answer(parts, request).pipe(
+      Effect.catchDefect((defect) => Effect.fail(Failure.ofDefect(defect))),
+      Effect.map((result) => ({
+        ...result,
+        chunks: result.chunks.pipe(
+          Stream.catchDefect((defect) => Stream.fail(Failure.ofDefect(defect))),
+          Stream.mapError(conceal)
+        )
+      })),
+      Effect.mapError(conceal)
     )
-    const statement = yield* Statement.prepare(session, request.query, request.parameters, permissions)
-    return {
-      columns: statement.columns?.map(({ name, type }) => ({ name, type: Types.name(type) })),
-      chunks: statement.wrappable
-        ? ResultFormat.encode(request.format, { session, source: statement, bound: statement.bound }, staging)
-        : Stream.unwrap(
-            Effect.map(Staging.runWhole(staging, session, statement), (rows) =>
-              ResultFormat.encode(request.format, rows, staging)
-            )
-          )
-    }
-  })
+  }
 
 /**
  * As {@link layer}, as an effect.
@@ -52,16 +82,33 @@ const run = (
 export const make = Effect.fnUntraced(function* (
   options: Database.DuckDbOptions
 ): Effect.fn.Return<Engine, Failure.DuckDbError, Scope.Scope> {
-  const instance = yield* Database.open(options)
-  const staging = yield* Staging.open
+  const limits = yield* limitsOf(options)
+  const database = yield* Database.open(options)
+  const staging = yield* Staging.open(options)
+  const permissions = {
+    readWrite: options.readWrite === true,
+    allowExternalAccess: options.allowExternalAccess === true
+  }
+  const guard = yield* Guard.open(database.instance, permissions, [
+    ...Object.entries(options.tables ?? {}).map(([name, file]) => [resolve(file), name] as const),
+    [staging.directory, "<directory>"],
+    [homedir(), "~"]
+  ])
   return QueryApi.makeEngine({
     formats: QueryApi.Format.literals,
-    run: run(instance, staging, {
-      readWrite: options.readWrite === true,
-      allowExternalAccess: options.allowExternalAccess === true
-    })
+    limits,
+    run: run({ database, staging, guard, limits })
   })
 })
+
+const limitsOf = (options: Limits.Options): Effect.Effect<Limits.Limits, Failure.DuckDbError> =>
+  Effect.try({
+    try: () => Limits.make(options),
+    catch: (cause) => {
+      const message = cause instanceof Error ? cause.message : String(cause)
+      return new Failure.DuckDbError({ setting: message.split(" ")[0] ?? "", message, cause })
+    }
+  })
 
 /**
  * A {@link QueryEngine} on a DuckDB in this process.
@@ -71,6 +118,9 @@ export const make = Effect.fnUntraced(function* (
  * Answers the v1 query API in all its formats, with positional and named parameters. By default it only
  * reads, and only what `options` name. A query that cannot be prepared is rejected; one that fails later ends
  * with an error, never as a whole result. Interruption stops DuckDB within milliseconds and waits for it.
+ *
+ * No request holds the event loop for long, and no result outgrows the memory: see `Limits`. A request beyond one
+ * of them is rejected, a result beyond one ends with an error that names it.
  *
  * A database, file or limit that cannot be had fails the layer with a {@link Failure.DuckDbError} that names
  * the setting.

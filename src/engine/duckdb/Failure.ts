@@ -26,26 +26,43 @@ export interface Failure {
   readonly offset: number | undefined
 }
 
+/**
+ * Characters of an error that are read. A longer one quotes a value of the query, and a client is told no more
+ * than its beginning.
+ */
+const maxText = 64 * 1024
+
 /** Reads DuckDB's error. Some calls put a plain prefix before the JSON, and some errors are plain text. */
 export const fromCause = (cause: unknown): Failure => {
-  const text = cause instanceof Error ? cause.message : String(cause)
+  const whole = cause instanceof Error ? cause.message : String(cause)
+  const text = whole.slice(0, maxText)
   const start = text.indexOf("{")
-  if (start !== -1) {
+  const body = start === -1 ? undefined : parse(text.slice(start), whole.length > maxText)
+  if (!isErrorBody(body)) return { type: "", message: text, offset: undefined }
+  const position = Number(body.position ?? Number.NaN)
+  return {
+    type: body.exception_type,
+    message: body.exception_message,
+    offset: Number.isInteger(position) ? position : undefined
+  }
+}
+
+/** Where a string of JSON was cut, an escape may have been; the longest is of six characters. */
+const longestEscape = 6
+
+/** Parses JSON, or what is left of an object that was cut within a string; `undefined` if it is neither. */
+const parse = (json: string, isCut: boolean): unknown => {
+  const candidates = isCut
+    ? Array.from({ length: longestEscape }, (_, dropped) => `${json.slice(0, json.length - dropped)}"}`)
+    : [json]
+  for (const candidate of candidates) {
     try {
-      const body: unknown = JSON.parse(text.slice(start))
-      if (isErrorBody(body)) {
-        const position = Number(body.position ?? Number.NaN)
-        return {
-          type: body.exception_type,
-          message: body.exception_message,
-          offset: Number.isInteger(position) ? position : undefined
-        }
-      }
+      return JSON.parse(candidate)
     } catch {
-      // Not the JSON form after all: the text itself is the message.
+      // Not the JSON form after all, or not cut here.
     }
   }
-  return { type: "", message: text, offset: undefined }
+  return undefined
 }
 
 const isErrorBody = (
@@ -63,7 +80,9 @@ const rejectCodes: Readonly<Record<string, ErrorCode>> = {
   Syntax: "syntax_error",
   Catalog: "not_found",
   Permission: "not_allowed",
-  "Out of Memory": "overloaded"
+  "Out of Memory": "overloaded",
+  INTERNAL: "internal",
+  FATAL: "internal"
 }
 
 /** A failure to prepare `query`: nothing was run. */
@@ -77,7 +96,7 @@ export const toReject = (failure: Failure, query: string): QueryError =>
 const failCodes: Readonly<Record<string, ErrorCode>> = {
   "Out of Memory": "out_of_memory",
   INTERNAL: "internal",
-  Fatal: "internal"
+  FATAL: "internal"
 }
 
 /** A failure of a query that had begun to run. */
@@ -89,4 +108,38 @@ const isReadOnlyViolation = (failure: Failure): boolean => /read-only mode/i.tes
 
 /** The 1-based character: the parser's offsets count characters, all others bytes of UTF-8. */
 const position = (type: string, query: string, offset: number): number =>
-  type === "Parser" ? offset + 1 : Array.from(Buffer.from(query).toString("utf8", 0, offset)).length + 1
+  type === "Parser" ? offset + 1 : charactersIn(Buffer.from(query), offset) + 1
+
+/** Every byte of UTF-8 begins a character unless it begins with the bits 10. */
+const charactersIn = (utf8: Uint8Array, bytes: number): number => {
+  let count = 0
+  for (let at = 0; at < bytes && at < utf8.length; at++) if (((utf8[at] as number) & 0xc0) !== 0x80) count++
+  return count
+}
+
+/** Texts of the server that no client is to see, and what stands in their place. */
+export type Hidden = ReadonlyArray<readonly [text: string, replacement: string]>
+
+/** Replaces what is to be hidden, longer texts first. */
+export const hide = (hidden: Hidden, text: string): string =>
+  hidden
+    .toSorted(([a], [b]) => b.length - a.length)
+    .reduce((shown, [path, replacement]) => shown.replaceAll(path, replacement), text)
+
+/** A path from the root, as it stands in a message: quoted, or after a blank. */
+const path = /(?<=^|[\s"'([<])(?:\/[^\s"'()[\]<>:,;/]+){2,}\/?/g
+
+/**
+ * An error without the paths of the server. Those that nobody listed (files of a view in a served database,
+ * directories of DuckDB's own) are known by their form; a path that the client itself wrote stays.
+ */
+export const conceal = (hidden: Hidden, query: string, error: QueryError): QueryError =>
+  queryError(
+    error.code,
+    hide(hidden, error.message).replace(path, (found) => (query.includes(found) ? found : "<path>")),
+    error
+  )
+
+/** Something broke that should not have: the query ends, and nothing else does. */
+export const ofDefect = (defect: unknown): QueryError =>
+  queryError("internal", `The query could not be answered: ${fromCause(defect).message}`)

@@ -10,29 +10,32 @@ import {
   BOOLEAN,
   DOUBLE,
   type DuckDBConnection,
+  DuckDBListType,
+  type DuckDBLogicalType,
   type DuckDBMaterializedResult,
   type DuckDBPreparedStatement,
   type DuckDBResult,
+  DuckDBStructType,
   type DuckDBType,
-  type DuckDBValue,
   INTEGER,
   LIST,
-  listValue,
   SQLNULL,
-  STRUCT,
-  structValue,
   VARCHAR
 } from "@duckdb/node-api"
-import * as Result from "effect/Result"
+import duckdb from "@duckdb/node-bindings"
+import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
-import { type Parameters, type QueryError, queryError } from "../QueryApi.ts"
+import { type Parameters, QueryError, queryError } from "../QueryApi.ts"
+import * as Steps from "./Steps.ts"
 
 /** A parameter as DuckDB takes it, under the name that the statement has for it (`"1"` for the first `?`). */
 export interface Bound {
   readonly name: string
-  readonly type: DuckDBType
-  readonly value: DuckDBValue
+  readonly bind: (statement: duckdb.PreparedStatement, index: number) => void
 }
+
+/** Values, names or bindings in one step: each is a native call of about a microsecond. */
+const stepSize = 1024
 
 /**
  * The statement's parameters by name, with their indexes. DuckDB names the parameter at an index at once and
@@ -40,7 +43,7 @@ export interface Bound {
  *
  * `undefined` if the statement leaves a number out, as `SELECT $2` does: DuckDB has no names then.
  */
-const indexesOf = (prepared: DuckDBPreparedStatement): ReadonlyMap<string, number> | undefined => {
+function* indexesOf(prepared: DuckDBPreparedStatement): Steps.Steps<ReadonlyMap<string, number> | undefined> {
   const indexes = new Map<string, number>()
   for (let index = 1; index <= prepared.parameterCount; index++) {
     try {
@@ -48,6 +51,7 @@ const indexesOf = (prepared: DuckDBPreparedStatement): ReadonlyMap<string, numbe
     } catch {
       return undefined
     }
+    if (index % stepSize === 0) yield
   }
   return indexes
 }
@@ -63,10 +67,18 @@ const indexesOf = (prepared: DuckDBPreparedStatement): ReadonlyMap<string, numbe
 export const match = (
   prepared: DuckDBPreparedStatement,
   parameters: Parameters
-): Result.Result<ReadonlyArray<Bound>, QueryError> => {
-  const wanted = indexesOf(prepared)
+): Effect.Effect<ReadonlyArray<Bound>, QueryError> =>
+  Effect.flatMap(Steps.run(matched(prepared, parameters)), (bound) =>
+    bound instanceof QueryError ? Effect.fail(bound) : Effect.succeed(bound)
+  )
+
+function* matched(
+  prepared: DuckDBPreparedStatement,
+  parameters: Parameters
+): Steps.Steps<ReadonlyArray<Bound> | QueryError> {
+  const wanted = yield* indexesOf(prepared)
   if (wanted === undefined) {
-    return Result.fail(queryError("invalid_query", "The query leaves out a number among its parameters"))
+    return queryError("invalid_query", "The query leaves out a number among its parameters")
   }
   const given = new Map<string, Schema.Json>(
     isList(parameters)
@@ -75,24 +87,32 @@ export const match = (
   )
   const excess = Array.from(given.keys()).find((name) => !wanted.has(name))
   if (excess !== undefined) return bad(excess, "the query has no such parameter")
+  const values = new Values()
   const bound: Array<Bound> = []
   for (const name of wanted.keys()) {
-    const value = given.get(name)
-    if (value === undefined) return bad(name, "the query needs it and the request does not have it")
-    const typed = fromJson(value)
-    if (typed === undefined) return bad(name, "its elements have no type in common")
-    bound.push({ name, ...typed })
+    const json = given.get(name)
+    if (json === undefined) return bad(name, "the query needs it and the request does not have it")
+    const bind = yield* values.bind(json)
+    if (bind === undefined) return bad(name, "its elements have no type in common")
+    bound.push({ name, bind })
   }
-  return Result.succeed(bound)
+  return bound
 }
 
 /** Binds to any statement that holds the matched one's text. */
-export const bind = (prepared: DuckDBPreparedStatement, bound: ReadonlyArray<Bound>): void => {
-  const indexes = indexesOf(prepared)
-  for (const { name, type, value } of bound) {
-    const index = indexes?.get(name) ?? prepared.parameterIndex(name)
-    if (value === null) prepared.bindNull(index)
-    else prepared.bindValue(index, value, type)
+export const bind = (prepared: DuckDBPreparedStatement, bound: ReadonlyArray<Bound>): Promise<void> =>
+  Steps.runPromise(binding(prepared, bound))
+
+function* binding(prepared: DuckDBPreparedStatement, bound: ReadonlyArray<Bound>): Steps.Steps<void> {
+  if (bound.length === 0) return
+  const indexes = yield* indexesOf(prepared)
+  // The bindings' own class makes a value anew for each call; this is the handle that it wraps.
+  const { prepared_statement } = prepared as unknown as {
+    readonly prepared_statement: duckdb.PreparedStatement
+  }
+  for (const [count, { bind, name }] of bound.entries()) {
+    bind(prepared_statement, indexes?.get(name) ?? prepared.parameterIndex(name))
+    if (count % stepSize === stepSize - 1) yield
   }
 }
 
@@ -103,7 +123,7 @@ export const run = async (
 ): Promise<DuckDBMaterializedResult> => {
   const prepared = await connection.prepare(statement.sql)
   try {
-    bind(prepared, statement.bound)
+    await bind(prepared, statement.bound)
     return await prepared.run()
   } finally {
     prepared.destroySync()
@@ -117,82 +137,151 @@ export const stream = async (
 ): Promise<DuckDBResult> => {
   const prepared = await connection.prepare(statement.sql)
   try {
-    bind(prepared, statement.bound)
+    await bind(prepared, statement.bound)
     return await prepared.stream()
   } finally {
     prepared.destroySync()
   }
 }
 
-const bad = (name: string, reason: string): Result.Result<never, QueryError> =>
-  Result.fail(queryError("bad_request", `parameters.${name}: ${reason}`))
+const bad = (name: string, reason: string): QueryError =>
+  queryError("bad_request", `parameters.${name}: ${reason}`)
 
 const isList = (value: Parameters | Schema.Json): value is ReadonlyArray<Schema.Json> => Array.isArray(value)
 
-interface Typed {
-  readonly type: DuckDBType
-  readonly value: DuckDBValue
+/** Makes DuckDB's values of JSON ones. */
+class Values {
+  private count = 0
+  /** A list of objects has one type for all of them. */
+  private readonly logical = new Map<DuckDBType, DuckDBLogicalType>()
+
+  private *typeOf(json: Schema.Json): Steps.Steps<DuckDBType | undefined> {
+    if (++this.count % stepSize === 0) yield
+    switch (typeof json) {
+      case "boolean":
+        return BOOLEAN
+      case "number":
+        return typeOfNumber(json)
+      case "string":
+        return VARCHAR
+      default:
+        if (json === null) return SQLNULL
+        return yield* isList(json) ? this.typeOfList(json) : this.typeOfObject(json as Schema.JsonObject)
+    }
+  }
+
+  /** Binds a value; `undefined` where the elements of a list have no type in common. */
+  *bind(json: Schema.Json): Steps.Steps<Bound["bind"] | undefined> {
+    const type = yield* this.typeOf(json)
+    if (typeof json !== "object" || json === null) return bindScalar(json)
+    if (type === undefined) return undefined
+    const value = yield* this.valueOf(json, type)
+    return (statement, index) => duckdb.bind_value(statement, index, value)
+  }
+
+  private *typeOfList(list: ReadonlyArray<Schema.Json>): Steps.Steps<DuckDBType | undefined> {
+    let common: DuckDBType | undefined = SQLNULL
+    for (const json of list) {
+      const type: DuckDBType | undefined = yield* this.typeOf(json)
+      common = type && commonType(common, type)
+      if (common === undefined) return undefined
+    }
+    return LIST(common)
+  }
+
+  private *typeOfObject(object: Schema.JsonObject): Steps.Steps<DuckDBType | undefined> {
+    const types: Array<DuckDBType> = []
+    for (const json of Object.values(object)) {
+      const type = yield* this.typeOf(json)
+      if (type === undefined) return undefined
+      types.push(type)
+    }
+    return new DuckDBStructType(Object.keys(object), types)
+  }
+
+  private *valueOf(json: Schema.Json, type: DuckDBType): Steps.Steps<duckdb.Value> {
+    if (++this.count % stepSize === 0) yield
+    if (json === null) return duckdb.create_null_value()
+    if (type instanceof DuckDBListType) {
+      const items = yield* this.valuesOf(json as ReadonlyArray<Schema.Json>, () => type.valueType)
+      return duckdb.create_list_value(this.handle(type.valueType), items)
+    }
+    if (type instanceof DuckDBStructType) {
+      const values = Object.values(json as Schema.JsonObject)
+      const entries = yield* this.valuesOf(values, (index) => type.entryTypes[index] as DuckDBType)
+      return duckdb.create_struct_value(this.handle(type), entries)
+    }
+    return scalar(json, type)
+  }
+
+  private *valuesOf(
+    list: ReadonlyArray<Schema.Json>,
+    typeAt: (index: number) => DuckDBType
+  ): Steps.Steps<ReadonlyArray<duckdb.Value>> {
+    const values: Array<duckdb.Value> = []
+    for (const [index, json] of list.entries()) values.push(yield* this.valueOf(json, typeAt(index)))
+    return values
+  }
+
+  private handle(type: DuckDBType): duckdb.LogicalType {
+    let logical = this.logical.get(type)
+    if (logical === undefined) {
+      logical = type.toLogicalType()
+      this.logical.set(type, logical)
+    }
+    return logical.logical_type
+  }
 }
 
-const fromJson = (json: Schema.Json): Typed | undefined => {
+const typeOfNumber = (value: number): DuckDBType => {
+  if (!Number.isSafeInteger(value) || Object.is(value, -0)) return DOUBLE
+  return value === (value | 0) ? INTEGER : BIGINT
+}
+
+/** Without a value of DuckDB's, which the garbage collector would have to find. */
+const bindScalar = (json: Exclude<Schema.Json, object> | null): Bound["bind"] => {
   switch (typeof json) {
     case "boolean":
-      return { type: BOOLEAN, value: json }
-    case "number":
-      return fromNumber(json)
+      return (statement, index) => duckdb.bind_boolean(statement, index, json)
     case "string":
-      return { type: VARCHAR, value: json }
+      return (statement, index) => duckdb.bind_varchar(statement, index, json)
+    case "number":
+      return bindNumber(json, typeOfNumber(json))
     default:
-      if (json === null) return { type: SQLNULL, value: null }
-      return isList(json) ? fromList(json) : fromObject(json as Schema.JsonObject)
+      return duckdb.bind_null
   }
 }
 
-const fromNumber = (value: number): Typed => {
-  if (!Number.isSafeInteger(value) || Object.is(value, -0)) return { type: DOUBLE, value }
-  return value === (value | 0) ? { type: INTEGER, value } : { type: BIGINT, value: BigInt(value) }
+const bindNumber = (value: number, type: DuckDBType): Bound["bind"] => {
+  if (type === INTEGER) return (statement, index) => duckdb.bind_int32(statement, index, value)
+  return type === BIGINT
+    ? (statement, index) => duckdb.bind_int64(statement, index, BigInt(value))
+    : (statement, index) => duckdb.bind_double(statement, index, value)
 }
 
-const fromList = (list: ReadonlyArray<Schema.Json>): Typed | undefined => {
-  const items: Array<Typed> = []
-  for (const json of list) {
-    const item = fromJson(json)
-    if (item === undefined) return undefined
-    items.push(item)
+/** A scalar in the type that holds it and its neighbours. */
+const scalar = (json: Schema.Json, type: DuckDBType): duckdb.Value => {
+  switch (type) {
+    case BOOLEAN:
+      return duckdb.create_bool(json as boolean)
+    case INTEGER:
+      return duckdb.create_int32(json as number)
+    case BIGINT:
+      return duckdb.create_int64(BigInt(json as number))
+    case DOUBLE:
+      return duckdb.create_double(json as number)
+    default:
+      return duckdb.create_varchar(json as string)
   }
-  const type = items.reduce<DuckDBType | undefined>(
-    (common, item) => (common === undefined ? undefined : commonType(common, item.type)),
-    SQLNULL
-  )
-  if (type === undefined) return undefined
-  return { type: LIST(type), value: listValue(items.map((item) => widen(item.value, type))) }
-}
-
-const fromObject = (object: Schema.JsonObject): Typed | undefined => {
-  const types: Record<string, DuckDBType> = {}
-  const values: Record<string, DuckDBValue> = {}
-  for (const [key, json] of Object.entries(object)) {
-    const field = fromJson(json)
-    if (field === undefined) return undefined
-    types[key] = field.type
-    values[key] = field.value
-  }
-  return { type: STRUCT(types), value: structValue(values) }
 }
 
 const numeric: ReadonlyArray<DuckDBType> = [INTEGER, BIGINT, DOUBLE]
 
 /** The type that holds values of both, for the types that JSON gives rise to. */
 const commonType = (a: DuckDBType, b: DuckDBType): DuckDBType | undefined => {
+  if (a === b || b === SQLNULL) return a
   if (a === SQLNULL) return b
-  if (b === SQLNULL || a.toString() === b.toString()) return a
   const wider = Math.max(numeric.indexOf(a), numeric.indexOf(b))
-  return numeric.includes(a) && numeric.includes(b) ? numeric[wider] : undefined
-}
-
-/** Only numbers differ in representation among the types that go together. */
-const widen = (value: DuckDBValue, type: DuckDBType): DuckDBValue => {
-  if (type === BIGINT && typeof value === "number") return BigInt(value)
-  if (type === DOUBLE && typeof value === "bigint") return Number(value)
-  return value
+  if (numeric.includes(a) && numeric.includes(b)) return numeric[wider]
+  return a.toString() === b.toString() ? a : undefined
 }

@@ -17,8 +17,10 @@ import * as Failure from "./Failure.ts"
 import * as ResultStream from "./ResultStream.ts"
 import * as Sql from "./Sql.ts"
 import * as Staging from "./Staging.ts"
+import type { Steps } from "./Steps.ts"
 import * as TextSql from "./TextSql.ts"
 import type * as Types from "./Types.ts"
+import * as Validity from "./Validity.ts"
 
 /**
  * Parquet, as DuckDB writes it, has no 128-bit integers (they would become DOUBLE), no offsets in times, no
@@ -72,27 +74,37 @@ export const run = (
 
 /** Copies the rows to where files may be written. */
 const stage = Effect.fnUntraced(function* (rows: ResultStream.Rows, staging: Staging.Staging) {
-  const columns = yield* ResultStream.columns(rows, TextSql.typed(rows.source, rename))
-  const named = columns.slice(0, -1).map(({ type }, index) => ({
+  const columns = yield* ResultStream.columns(rows, TextSql.typed(rows, rename))
+  const named = columns.slice(0, -2).map(({ type }, index) => ({
     name: (rows.source.columns[index] as TextSql.ResultColumn).name,
     type
   }))
   const table = yield* Effect.mapError(Staging.table(staging, named, true), Failure.toError)
   yield* Stream.runDrain(
-    ResultStream.run(rows, TextSql.typed(rows.source, rename), (chunk) => {
-      const isLast = endsWithSentinel(chunk)
-      table.append(chunk)
+    ResultStream.run(rows, TextSql.typed(rows, rename), (chunk) => {
+      const { isLast, isTooLarge } = sentinelOf(chunk)
       return {
-        pieces: [].values(),
+        pieces: appending(table, chunk),
+        rows: isLast ? chunk.rowCount - 1 : chunk.rowCount,
         isLast,
+        isTooLarge,
         release: () => duckdb.data_chunk_reset(chunk.chunk)
       }
     })
   )
-  return { session: table.session, source: table.finish() }
+  return { session: table.session, source: yield* table.finish }
 })
 
-const endsWithSentinel = (chunk: DuckDBDataChunk): boolean => {
-  const sentinel = duckdb.data_chunk_get_vector(chunk.chunk, chunk.columnCount - 1)
-  return duckdb.vector_get_data(sentinel, chunk.rowCount)[chunk.rowCount - 1] === 1
+function* appending(table: Staging.Table, chunk: DuckDBDataChunk): Steps<void> {
+  table.append(chunk)
+  yield
+}
+
+const sentinelOf = (chunk: DuckDBDataChunk) => {
+  const rows = chunk.rowCount
+  const sentinel = duckdb.data_chunk_get_vector(chunk.chunk, chunk.columnCount - 2)
+  return {
+    isLast: duckdb.vector_get_data(sentinel, rows)[rows - 1] === 1,
+    isTooLarge: Validity.firstNull(sentinel, rows) < rows
+  }
 }

@@ -3,7 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { Format, QueryError } from "../QueryApi.ts"
+import { type Format, type QueryError, queryError } from "../QueryApi.ts"
 import * as ArrowStream from "./ArrowStream.ts"
 import * as ArrowVectors from "./ArrowVectors.ts"
 import * as NonFinite from "./NonFinite.ts"
@@ -17,7 +17,7 @@ import * as Types from "./Types.ts"
 type Bytes = Stream.Stream<Uint8Array, QueryError>
 
 /**
- * Runs the rows' query when the stream is first pulled, and prints what it gives.
+ * Runs the rows' query when the stream is first pulled, and prints what it gives, up to `maxResultBytes`.
  *
  * **Details**
  *
@@ -25,16 +25,34 @@ type Bytes = Stream.Stream<Uint8Array, QueryError>
  * NULL and a quoted empty one the empty string. Arrow and Parquet keep DuckDB's types where they have
  * counterparts; the others travel as the text that DuckDB prints.
  */
-export const encode = (format: Format, rows: ResultStream.Rows, staging: Staging): Bytes => {
+export const encode = (format: Format, rows: ResultStream.Rows, staging: Staging): Bytes =>
+  limited(encodeAll(format, rows, staging), rows.limits.maxResultBytes)
+
+/** Fails where a result goes on beyond a number of bytes. */
+const limited = (result: Bytes, maxResultBytes: number): Bytes => {
+  if (maxResultBytes === Number.POSITIVE_INFINITY) return result
+  const message = `The result has more than ${maxResultBytes} bytes (maxResultBytes); it is incomplete`
+  return Stream.suspend(() => {
+    let bytes = 0
+    return Stream.mapEffect(result, (chunk) => {
+      bytes += chunk.length
+      return bytes > maxResultBytes
+        ? Effect.fail(queryError("execution_failed", message))
+        : Effect.succeed(chunk)
+    })
+  })
+}
+
+const encodeAll = (format: Format, rows: ResultStream.Rows, staging: Staging): Bytes => {
   switch (format) {
     case "application/json":
-      return asArray(ResultStream.run(rows, TextSql.json(rows.source), objects(rows)))
+      return asArray(ResultStream.run(rows, TextSql.json(rows), objects(rows)))
     case "application/x-ndjson":
-      return ResultStream.run(rows, TextSql.ndjson(rows.source), objects(rows))
+      return ResultStream.run(rows, TextSql.ndjson(rows), objects(rows))
     case "text/csv":
       return Stream.concat(
         Stream.sync(() => Buffer.from(TextSql.csvHeader(rows.source.columns))),
-        ResultStream.run(rows, TextSql.csv(rows.source), TextStream.encoder(undefined))
+        ResultStream.run(rows, TextSql.csv(rows), TextStream.encoder(undefined))
       )
     case "application/vnd.apache.arrow.stream":
       return arrow(rows)
@@ -67,19 +85,17 @@ const asArray = (rows: Bytes): Bytes =>
 
 const arrow = (rows: ResultStream.Rows): Bytes =>
   Stream.unwrap(
-    Effect.map(
-      Effect.promise(() => import("apache-arrow")),
-      (library) =>
-        Stream.concat(
-          ResultStream.run(
-            rows,
-            TextSql.weighed(rows.source, ArrowVectors.rename),
-            ArrowStream.encoder(
-              library,
-              rows.source.columns.map(({ name }) => name)
-            )
-          ),
-          Stream.sync(() => ArrowStream.endOfStream.slice())
-        )
+    Effect.map(Effect.promise(ArrowStream.load), (library) =>
+      Stream.concat(
+        ResultStream.run(
+          rows,
+          TextSql.weighed(rows, ArrowVectors.rename),
+          ArrowStream.encoder(
+            library,
+            rows.source.columns.map(({ name }) => name)
+          )
+        ),
+        Stream.sync(() => ArrowStream.endOfStream.slice())
+      )
     )
   )

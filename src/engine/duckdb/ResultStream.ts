@@ -5,18 +5,23 @@ import type { DuckDBDataChunk, DuckDBResult } from "@duckdb/node-api"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { type QueryError, queryError } from "../QueryApi.ts"
+import type { ResultLimits } from "../Limits.ts"
+import { QueryError, queryError } from "../QueryApi.ts"
+import * as Columns from "./Columns.ts"
 import * as Failure from "./Failure.ts"
 import * as Parameters from "./Parameters.ts"
 import type { Session } from "./Session.ts"
-import { columnsOf } from "./Statement.ts"
 import type { ResultColumn, Source } from "./TextSql.ts"
 
 /** Rows of a chunk as bytes, and whether the chunk ended with the row of `Sentinel`. */
 export interface Encoded {
-  /** Read lazily. */
-  readonly pieces: Iterator<Uint8Array<ArrayBuffer>>
+  /** Read lazily. `undefined` stands for a few milliseconds of work that have not led to a piece. */
+  readonly pieces: Iterator<Uint8Array<ArrayBuffer> | undefined>
+  /** How many rows it has, the sentinel not counted. */
+  readonly rows: number
   readonly isLast: boolean
+  /** Whether a row is larger than `maxRowSize`, so that it has not been made. */
+  readonly isTooLarge: boolean
   /** Gives the chunk's memory back once its pieces have been read; they stay valid. */
   readonly release: () => void
 }
@@ -26,6 +31,7 @@ export interface Rows {
   readonly session: Session
   readonly source: Source
   readonly bound: ReadonlyArray<Parameters.Bound>
+  readonly limits: ResultLimits
 }
 
 /** How long the search for a failed stream's error may take, in milliseconds. */
@@ -54,7 +60,8 @@ const batchBytes = 512 * 1024
  *
  * The statement starts with the first pull. A bounded number of chunks is fetched ahead, so a reader that
  * stalls stalls the query too. The stream ends only if the sentinel came; it fails with `execution_failed`
- * or a code more exact otherwise. Interruption interrupts DuckDB.
+ * or a code more exact otherwise, also where a result exceeds `maxResultRows` or `maxRowSize`, which the
+ * message names. Interruption interrupts DuckDB.
  */
 export const run = (
   rows: Rows,
@@ -67,12 +74,17 @@ export const run = (
       let current: Encoded | undefined
       let ahead: Ahead | undefined
       let chunkBytes = aheadBytes
+      let count = 0
       return Effect.gen(function* () {
         while (true) {
           if (current !== undefined) {
-            const pieces = batch(current.pieces)
+            const { isPaused, pieces } = yield* batch(current.pieces)
             for (const piece of pieces) chunkBytes += piece.length
             if (isNonEmpty(pieces)) return pieces
+            if (isPaused) {
+              yield* Effect.yieldNow
+              continue
+            }
             current.release()
             if (current.isLast) return yield* Cause.done()
           }
@@ -81,6 +93,9 @@ export const run = (
           if (chunk === undefined)
             return yield* Effect.flatMap(diagnose(rows.session, statement), Effect.fail)
           current = encode(chunk)
+          count += current.rows
+          const excess = excessOf(current, count, rows.limits)
+          if (excess !== undefined) return yield* queryError("execution_failed", excess)
           ahead.limit = Math.ceil(aheadBytes / Math.max(chunkBytes, minChunkBytes))
           chunkBytes = 0
         }
@@ -88,15 +103,43 @@ export const run = (
     })
   )
 
-const batch = (pieces: Iterator<Uint8Array<ArrayBuffer>>): Array<Uint8Array<ArrayBuffer>> => {
+/** How a result exceeds its limits with this chunk, after which it has `rows`. */
+const excessOf = (chunk: Encoded, rows: number, limits: ResultLimits): string | undefined => {
+  if (chunk.isTooLarge) {
+    return `A row is larger than ${limits.maxRowSize} bytes (maxRowSize); the result is incomplete`
+  }
+  return rows > limits.maxResultRows
+    ? `The result has more than ${limits.maxResultRows} rows (maxResultRows); it is incomplete`
+    : undefined
+}
+
+/** Pieces that are there without much work. */
+interface Batch {
+  readonly pieces: Array<Uint8Array<ArrayBuffer>>
+  /** Whether there is more work, which should not begin before the event loop has turned. */
+  readonly isPaused: boolean
+}
+
+/** Fails where the pieces throw a `QueryError`. */
+const batch = (pieces: Encoded["pieces"]): Effect.Effect<Batch, QueryError> =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(take(pieces))
+    } catch (error) {
+      return error instanceof QueryError ? Effect.fail(error) : Effect.die(error)
+    }
+  })
+
+const take = (pieces: Encoded["pieces"]): Batch => {
   const taken: Array<Uint8Array<ArrayBuffer>> = []
   for (let bytes = 0; bytes < batchBytes; ) {
     const piece = pieces.next()
     if (piece.done === true) break
+    if (piece.value === undefined) return { pieces: taken, isPaused: true }
     taken.push(piece.value)
     bytes += piece.value.length
   }
-  return taken
+  return { pieces: taken, isPaused: false }
 }
 
 const isNonEmpty = <A>(list: Array<A>): list is [A, ...Array<A>] => list.length > 0
@@ -179,17 +222,18 @@ interface BoundSql {
 
 /** The columns that `sql` has, without running it. */
 export const columns = (
-  { session, bound }: Rows,
+  { bound, limits, session }: Rows,
   sql: string
 ): Effect.Effect<ReadonlyArray<ResultColumn>, QueryError> =>
-  Effect.mapError(
-    Effect.map(
+  Effect.flatMap(
+    Effect.mapError(
       session.call((connection) =>
         Parameters.stream(connection, { sql: `SELECT * FROM (${sql}) LIMIT 0`, bound })
       ),
-      columnsOf
+      Failure.toError
     ),
-    Failure.toError
+    // `TextSql.typed` has two more.
+    (result) => Columns.ofResult(result, { ...limits, maxColumns: limits.maxColumns + 2 })
   )
 
 /**

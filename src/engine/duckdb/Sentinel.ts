@@ -9,17 +9,14 @@
  * batch index, and DuckDB would compute the whole result on one thread.
  */
 
-/** A database in memory beside whatever the instance serves. */
+/** A database in memory beside whatever the instance serves. DuckDB lists it nowhere. */
 export const database = "__dataconn"
 
 /** Where the row is. */
 export const table = `${database}.main.sentinel`
 
-/** Whether a text names that database, be it with escapes. A client that writes to it would break every result. */
-export const mentioned = (sql: string): boolean => /__dataconn|u&"/i.test(sql)
-
 /** Makes the table, before the instance is sealed. */
 export const statements: ReadonlyArray<string> = [
-  `ATTACH ':memory:' AS ${database} (READ_WRITE)`,
+  `ATTACH ':memory:' AS ${database} (READ_WRITE, HIDDEN)`,
   `CREATE TABLE ${table} AS SELECT true AS last`
 ]

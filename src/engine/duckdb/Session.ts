@@ -1,10 +1,13 @@
 /**
  * One DuckDB connection that serves one query: native calls that interruption really stops.
  */
-import type { DuckDBConnection, DuckDBInstance } from "@duckdb/node-api"
+import type { DuckDBConnection } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import * as Failure from "./Failure.ts"
+import * as Instance from "./Instance.ts"
+import * as Sql from "./Sql.ts"
 
 type Thunk<A> = (connection: DuckDBConnection) => Promise<A>
 
@@ -50,6 +53,17 @@ const minBufferBytes = 2_500_000
 /** The sessions that are open, among which the buffer is divided. */
 let sessions = 0
 
+/** See {@link open}. */
+export interface Options {
+  /**
+   * Whether everything runs in a read-only transaction: DuckDB itself then refuses every write, also the ones
+   * that hide in `EXPLAIN ANALYZE`.
+   */
+  readonly readOnly: boolean
+  /** The schemas in which names are looked for, where they are not only the main database's. */
+  readonly searchPath?: string | undefined
+}
+
 /**
  * Opens a connection for one query; it closes with the scope.
  *
@@ -58,17 +72,35 @@ let sessions = 0
  * A connection of its own is what makes a query cancellable alone and keeps temporary state from leaking
  * into the next one. It costs 0.05 ms, so there is no pool.
  *
- * With `readOnly` everything runs in a read-only transaction: DuckDB itself then refuses every write, also
- * the ones that hide in `EXPLAIN ANALYZE`.
+ * An instance that DuckDB gave up is found here at the latest, and discarded; the session then opens on
+ * another.
  */
 export const open = (
-  instance: DuckDBInstance,
-  options: { readonly readOnly: boolean }
+  instance: Instance.Instance,
+  options: Options
+): Effect.Effect<Session, Failure.Failure, Scope.Scope> =>
+  Effect.catchIf(openOnce(instance, options), Instance.isInvalidated, () => openOnce(instance, options))
+
+/** Holds no lease if it fails: an instance is closed only when nobody has one. */
+const openOnce = (instance: Instance.Instance, options: Options) =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.fork(yield* Effect.scope)
+      const exit = yield* Effect.exit(restore(Scope.provide(establish(instance, options), scope)))
+      if (Exit.isFailure(exit)) yield* Scope.close(scope, exit)
+      return yield* exit
+    })
+  )
+
+const establish = (
+  instance: Instance.Instance,
+  options: Options
 ): Effect.Effect<Session, Failure.Failure, Scope.Scope> =>
   Effect.gen(function* () {
+    const lease = yield* instance.lease
     const native = yield* Effect.acquireRelease(
       Effect.tryPromise({
-        try: async () => new Native(await instance.connect(), options.readOnly),
+        try: async () => new Native(await lease.native.connect(), lease, instance, options),
         catch: Failure.fromCause
       }),
       (native) => native.close
@@ -84,19 +116,33 @@ class Native implements Session {
   private running = false
   /** Set when an interrupted call did not end in time: it has been waited for once, which is enough. */
   private abandoned = false
-  private readonly readOnly: boolean
+  private readonly lease: Instance.Lease
+  private readonly instance: Instance.Instance
+  private readonly options: Options
 
-  constructor(connection: DuckDBConnection, readOnly: boolean) {
+  constructor(
+    connection: DuckDBConnection,
+    lease: Instance.Lease,
+    instance: Instance.Instance,
+    options: Options
+  ) {
     this.connection = connection
-    this.readOnly = readOnly
+    this.lease = lease
+    this.instance = instance
+    this.options = options
+    lease.interrupts.add(this.interrupt)
     sessions++
   }
+
+  private readonly interrupt = (): void => this.connection.interrupt()
 
   /** As one text, because each costs a turn of the event loop. */
   readonly setUp: Effect.Effect<void, Failure.Failure> = Effect.suspend(() => {
     const buffer = Math.max(minBufferBytes, Math.floor(bufferBytes / sessions))
-    const transaction = this.readOnly ? "; BEGIN TRANSACTION READ ONLY" : ""
-    const sql = `SET streaming_buffer_size = '${buffer}B'${transaction}`
+    const { readOnly, searchPath } = this.options
+    const path = searchPath === undefined ? "" : `; SET search_path = ${Sql.literal(searchPath)}`
+    const transaction = readOnly ? "; BEGIN TRANSACTION READ ONLY" : ""
+    const sql = `SET streaming_buffer_size = '${buffer}B'${path}${transaction}`
     return Effect.asVoid(this.call((connection) => connection.run(sql)))
   })
 
@@ -113,7 +159,7 @@ class Native implements Session {
     this.running = true
     const outcome = thunk(this.connection).then(
       (value) => Effect.succeed(value),
-      (cause) => Effect.fail(Failure.fromCause(cause))
+      (cause) => this.failed(Failure.fromCause(cause))
     )
     const pending = outcome.then(() => {
       // The next call may have begun already, when this one had nothing more to do.
@@ -125,6 +171,13 @@ class Native implements Session {
       pending.then(() => outcome.then(resume))
       return this.stop
     })
+  }
+
+  private failed(failure: Failure.Failure): Effect.Effect<never, Failure.Failure> {
+    if (Instance.isInvalidated(failure)) {
+      return Effect.andThen(this.instance.discard(this.lease), Effect.fail(failure))
+    }
+    return Effect.fail(this.lease.discarded() ? Instance.gaveUp : failure)
   }
 
   wait<A>(promise: Promise<A>): Effect.Effect<A> {
@@ -168,6 +221,7 @@ class Native implements Session {
    */
   private async disconnect(): Promise<void> {
     sessions--
+    this.lease.interrupts.delete(this.interrupt)
     await this.connection.run("ROLLBACK").catch(() => {})
     this.connection.disconnectSync()
   }

@@ -1,22 +1,21 @@
 /**
- * From the text of a request to a statement that may run: one statement, of a kind that is allowed, with its
- * columns and its parameters.
+ * From the text of a request to a statement that may run: one statement, of a kind and with functions that are
+ * allowed, with its columns and its parameters.
+ *
+ * DuckDB's own parser says what the text is (`Parser`), before DuckDB binds any of it: binding runs functions.
  */
-import { type DuckDBPreparedStatement, type DuckDBType, DuckDBTypeId, StatementType } from "@duckdb/node-api"
+import { VARCHAR } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import { type Parameters as JsonParameters, type QueryError, queryError } from "../QueryApi.ts"
+import * as Columns from "./Columns.ts"
+import * as Complexity from "./Complexity.ts"
+import * as Explain from "./Explain.ts"
 import * as Failure from "./Failure.ts"
-import * as Lexer from "./Lexer.ts"
+import type { Guard } from "./Guard.ts"
+import { judge } from "./Judge.ts"
 import * as Parameters from "./Parameters.ts"
-import * as Sentinel from "./Sentinel.ts"
 import type { Session } from "./Session.ts"
 import type { ResultColumn } from "./TextSql.ts"
-
-/** What a server lets its clients do beyond reading. */
-export interface Permissions {
-  readonly readWrite: boolean
-  readonly allowExternalAccess: boolean
-}
 
 /** A statement that was found fit to run. */
 export type Statement = Wrappable | Whole
@@ -24,190 +23,154 @@ export type Statement = Wrappable | Whole
 /** A statement that can stand in a `FROM` clause, so that DuckDB formats and streams its rows. */
 export interface Wrappable {
   readonly wrappable: true
-  /** The statement without a semicolon or comment at its end. */
+  /** The statement without semicolons at its end. */
   readonly sql: string
   readonly bound: ReadonlyArray<Parameters.Bound>
   /** Names as results carry them: names that occur twice have been told apart (`a`, `a_1`). */
   readonly columns: ReadonlyArray<ResultColumn>
 }
 
-/** The others (`EXPLAIN`, most `PRAGMA`s, everything that writes), which have small results. */
+/** The others (`EXPLAIN`, `PRAGMA`, everything that writes), which have small results. */
 export interface Whole {
   readonly wrappable: false
-  /** The statement as it came. */
   readonly sql: string
   readonly bound: ReadonlyArray<Parameters.Bound>
   /** Absent where they depend on parameters. */
   readonly columns: ReadonlyArray<ResultColumn> | undefined
+  /** Whether it is an `EXPLAIN`, whose rows may show paths of the server. */
+  readonly explains: boolean
+}
+
+/** What statements of one request are prepared with. */
+export interface Context {
+  readonly guard: Guard
+  readonly session: Session
+  readonly limits: Columns.Limits
 }
 
 /**
  * Prepares a request's query. Everything that fails here is a reject: nothing was run.
  */
 export const prepare = Effect.fnUntraced(function* (
-  session: Session,
+  context: Context,
   query: string,
-  parameters: JsonParameters,
-  permissions: Permissions
+  parameters: JsonParameters
 ): Effect.fn.Return<Statement, QueryError> {
-  const prepared = yield* prepareOnly(session, query)
-  const sql = Lexer.trimEnd(query)
-  yield* allow(session, prepared.statementType, sql, permissions)
-  const bound = yield* Effect.fromResult(Parameters.match(prepared, parameters))
-  const columns = hasUnknown(prepared) ? undefined : columnsOf(prepared)
-  const wrapped =
-    prepared.statementType === StatementType.SELECT ? yield* columnsOfWrapped(session, sql, bound) : undefined
-  // Other columns would mean that the text was cut where it should not have been.
-  return wrapped === undefined || (columns !== undefined && columns.length !== wrapped.length)
-    ? { wrappable: false, sql: query, bound, columns }
-    : { wrappable: true, sql, bound, columns: wrapped }
-})
-
-/** Prepares the text as it came, so that error positions are those of the client's own text. */
-const prepareOnly = Effect.fnUntraced(function* (
-  session: Session,
-  query: string
-): Effect.fn.Return<DuckDBPreparedStatement, QueryError> {
-  const rejected = (failure: Failure.Failure) => Failure.toReject(failure, query)
+  const { guard, limits, session } = context
   // DuckDB would take the text up to there for the whole.
   if (query.includes("\0")) return yield* queryError("syntax_error", "The query holds a NUL character")
-  // The engine's own table: a result's end is told by its one row.
-  if (Sentinel.mentioned(query)) {
-    return yield* queryError("not_allowed", `${Sentinel.database} is the engine's own and not to be named`)
+  const excess = Complexity.excess(query)
+  if (excess !== undefined) return yield* queryError("invalid_query", excess)
+  const explain = Explain.split(query)
+  if (explain !== undefined) return yield* prepareExplain(context, explain, parameters)
+  const { prepared, isQuery } = yield* judge(guard, session, query)
+  const bound = yield* Parameters.match(prepared, parameters)
+  const wrapped = isQuery ? yield* wrap(context, query, bound) : undefined
+  // Other columns would mean that the text says something else in parentheses.
+  return wrapped === undefined ||
+    (Columns.areKnown(prepared) && prepared.columnCount !== wrapped.columns.length)
+    ? {
+        wrappable: false,
+        sql: query,
+        bound,
+        columns: yield* Columns.ofPrepared(prepared, limits),
+        explains: false
+      }
+    : { wrappable: true, bound, ...wrapped }
+})
+
+/** The statement is judged as if it had come alone, and runs behind an `EXPLAIN` of our own. */
+const prepareExplain = Effect.fnUntraced(function* (
+  { guard, session }: Context,
+  explain: Explain.Explain,
+  parameters: JsonParameters
+): Effect.fn.Return<Statement, QueryError> {
+  if (explain.analyze && !Explain.formats.has(explain.format)) {
+    const formats = Array.from(Explain.formats).join(" and ")
+    return yield* queryError("not_allowed", `EXPLAIN ANALYZE has the formats ${formats}`)
   }
-  const forbidden = Array.from(Lexer.calls(query)).find((name) => serverFunctions.has(name))
-  if (forbidden !== undefined) {
-    return yield* queryError("not_allowed", `The function ${forbidden} is not for clients`)
-  }
-  if (Lexer.trimEnd(query) === "") return yield* queryError("invalid_query", "The query holds no statement")
-  const extracted = yield* Effect.mapError(
-    session.call((connection) => connection.extractStatements(query)),
-    rejected
-  )
-  if (extracted.count !== 1) {
-    const hint = /\bpivot\b/i.test(query)
-      ? "; a PIVOT counts as several unless its columns are listed with IN"
-      : ""
+  if (Explain.hasOptions(explain.statement)) {
     return yield* queryError(
-      "invalid_query",
-      `A query must be exactly one statement, not ${extracted.count}${hint}`
+      "not_allowed",
+      "EXPLAIN has only the options ANALYZE and FORMAT, such as FORMAT json"
     )
   }
-  return yield* Effect.mapError(
-    session.call(() => extracted.prepare(0)),
-    rejected
+  const { prepared } = yield* Effect.mapError(judge(guard, session, explain.statement), (error) =>
+    error.position === undefined
+      ? error
+      : queryError(error.code, error.message, { position: error.position + explain.offset })
   )
+  const bound = yield* Parameters.match(prepared, parameters)
+  const sql = Explain.join(explain, explain.statement)
+  // Not every statement can be explained.
+  yield* Effect.mapError(
+    session.call((connection) => connection.prepare(sql)),
+    (failure) => Failure.toReject({ ...failure, offset: undefined }, sql)
+  )
+  return { wrappable: false, sql, bound, columns: Explain.columns, explains: true }
 })
 
 /**
- * Functions that change the whole instance from within a SELECT, which DuckDB does not lock: with its log on,
- * everyone's queries can be read. The last two run SQL that is only known when they are called.
+ * The statement as it can stand in a `FROM` clause, or `undefined` where it cannot. Its columns are those of a
+ * result: types that depend on parameters are only known of one. With LIMIT 0 the optimiser leaves nothing to run.
  */
-const serverFunctions: ReadonlySet<string> = new Set([
-  "enable_logging",
-  "disable_logging",
-  "truncate_duckdb_logs",
-  "enable_profiling",
-  "disable_profiling",
-  "enable_peg_parser",
-  "disable_peg_parser",
-  "checkpoint",
-  "force_checkpoint",
-  "query",
-  "json_execute_serialized_sql"
-])
-
-const reading: ReadonlySet<StatementType> = new Set([StatementType.SELECT])
-
-const writing: ReadonlySet<StatementType> = new Set([
-  StatementType.SELECT,
-  StatementType.INSERT,
-  StatementType.UPDATE,
-  StatementType.DELETE,
-  StatementType.MERGE_INTO,
-  StatementType.CREATE,
-  StatementType.CREATE_FUNC,
-  StatementType.DROP,
-  StatementType.ALTER,
-  StatementType.ANALYZE,
-  StatementType.VACUUM,
-  StatementType.CALL
-])
-
-/** Needs both permissions: each of these reaches for files. */
-const exporting: ReadonlySet<StatementType> = new Set([
-  StatementType.COPY,
-  StatementType.EXPORT,
-  StatementType.COPY_DATABASE
-])
-
-/**
- * Transactions, settings, prepared statements and attached databases are state of a connection or of the
- * whole server. A connection lives for one query, and the server is not the client's.
- */
-const isAllowed = (type: StatementType, { readWrite, allowExternalAccess }: Permissions): boolean =>
-  readWrite ? writing.has(type) || (allowExternalAccess && exporting.has(type)) : reading.has(type)
-
-const allow = Effect.fnUntraced(function* (
-  session: Session,
-  type: StatementType,
-  sql: string,
-  permissions: Permissions
-): Effect.fn.Return<void, QueryError> {
-  if (type !== StatementType.EXPLAIN) {
-    return isAllowed(type, permissions) ? undefined : yield* notAllowed(type, permissions)
-  }
-  // EXPLAIN ANALYZE runs what it explains, so that must be allowed too.
-  const inner = Lexer.explained(sql)
-  if (inner === undefined) return yield* queryError("not_allowed", "This form of EXPLAIN is not allowed")
-  const prepared = yield* prepareOnly(session, inner)
-  if (!isAllowed(prepared.statementType, permissions)) {
-    return yield* notAllowed(prepared.statementType, permissions)
-  }
-})
-
-const notAllowed = (type: StatementType, permissions: Permissions): QueryError => {
-  const name = (StatementType[type] ?? String(type)).replaceAll("_", " ")
-  const why = writing.has(type) && !permissions.readWrite ? ": this server only reads" : ""
-  return queryError("not_allowed", `${name} statements are not allowed${why}`)
-}
-
-/** Of a prepared statement or a result. */
-export const columnsOf = (prepared: {
-  readonly columnCount: number
-  readonly columnName: (index: number) => string
-  readonly columnType: (index: number) => DuckDBType
-}): ReadonlyArray<ResultColumn> =>
-  Array.from({ length: prepared.columnCount }, (_, index) => ({
-    name: prepared.columnName(index),
-    type: prepared.columnType(index)
-  }))
-
-/** The columns of the statement in a `FROM` clause, or `undefined` where it cannot stand in one. */
-const columnsOfWrapped = Effect.fnUntraced(function* (
-  session: Session,
-  sql: string,
+const wrap = Effect.fnUntraced(function* (
+  { guard, limits, session }: Context,
+  query: string,
   bound: ReadonlyArray<Parameters.Bound>
-): Effect.fn.Return<ReadonlyArray<ResultColumn> | undefined, QueryError> {
+): Effect.fn.Return<Pick<Wrappable, "sql" | "columns"> | undefined, QueryError> {
+  const sql = yield* withoutSemicolons(guard, query)
   const prepared = yield* Effect.option(
     session.call((connection) => connection.prepare(`SELECT * FROM (\n${sql}\n) LIMIT 0`))
   )
   if (prepared._tag === "None") return undefined
   const statement = prepared.value
-  if (bound.length === 0 || !hasUnknown(statement)) return columnsOf(statement)
-  // Types that depend on parameters are only known once values are bound, and DuckDB tells them only of a
-  // result; with LIMIT 0 the optimiser leaves nothing to run.
   const result = yield* Effect.mapError(
-    session.call(() => {
-      Parameters.bind(statement, bound)
+    session.call(async () => {
+      await Parameters.bind(statement, bound)
       return statement.stream()
     }),
     (failure) => Failure.toReject({ ...failure, offset: undefined }, sql)
   )
-  return columnsOf(result)
+  return named(sql, yield* Columns.ofAnyResult(result, limits))
 })
 
-const hasUnknown = (prepared: DuckDBPreparedStatement): boolean =>
-  Array.from({ length: prepared.columnCount }, (_, index) => prepared.columnTypeId(index)).includes(
-    DuckDBTypeId.INVALID
+/** Values of a type without a name travel as the text that DuckDB prints. */
+const named = (sql: string, columns: ReadonlyArray<Columns.Column>): Pick<Wrappable, "sql" | "columns"> => {
+  if (columns.every(Columns.isNamed)) return { sql, columns }
+  const aliases = columns.map((_, index) => `c${index}`)
+  const values = columns.map(({ type }, index) =>
+    type === undefined ? `CAST(c${index} AS VARCHAR)` : `c${index}`
   )
+  return {
+    sql: `SELECT ${values.join(", ")} FROM (\n${sql}\n) AS r(${aliases.join(", ")})`,
+    columns: columns.map(({ name, type }) => ({ name, type: type ?? VARCHAR }))
+  }
+}
+
+/** Semicolons at the end of a text that are looked at, the last ones. */
+const maxSemicolons = 16
+
+/**
+ * The shortest beginning of a statement that says the same as the whole, up to one of its last semicolons.
+ * DuckDB's parser compares the two, so nothing but semicolons, blanks and comments is ever left out.
+ */
+const withoutSemicolons = Effect.fnUntraced(function* (
+  { parser }: Guard,
+  query: string
+): Effect.fn.Return<string, QueryError> {
+  let end = query.length
+  while (end > 0 && /[\s;]/.test(query.charAt(end - 1))) end--
+  const trimmed = query.slice(0, end)
+  const cuts = end < query.length && query.includes(";", end) ? [end] : []
+  for (let at = trimmed.lastIndexOf(";"); at > 0 && cuts.length < maxSemicolons; ) {
+    cuts.unshift(at)
+    at = trimmed.lastIndexOf(";", at - 1)
+  }
+  for (const cut of cuts) {
+    const beginning = query.slice(0, cut)
+    const same = yield* Effect.mapError(parser.sameTree(beginning, query), Failure.toError)
+    if (same) return beginning
+  }
+  return query
+})

@@ -4,6 +4,8 @@
  * Every statement here ends with the row of `Sentinel`, in the shape that its docs say.
  */
 import type { DuckDBType } from "@duckdb/node-api"
+import type { ResultLimits } from "../Limits.ts"
+import * as RowSize from "./RowSize.ts"
 import * as Sentinel from "./Sentinel.ts"
 import * as Sql from "./Sql.ts"
 import * as Types from "./Types.ts"
@@ -20,18 +22,24 @@ export interface Source {
   readonly columns: ReadonlyArray<ResultColumn>
 }
 
+/** A source whose larger rows are not to be made. */
+export interface Bounded {
+  readonly source: Source
+  readonly limits: Pick<ResultLimits, "maxRowSize">
+}
+
 /** A JSON object with a line feed after it. */
-export const ndjson = (source: Source): string => objects(source, "{", "}\n")
+export const ndjson = (rows: Bounded): string => objects(rows, "{", "}\n")
 
 /** A JSON object with a comma before it. */
-export const json = (source: Source): string => objects(source, ",{", "}")
+export const json = (rows: Bounded): string => objects(rows, ",{", "}")
 
 /**
  * Rows without NULL and non-finite numbers are joined from the texts of their columns, which takes DuckDB a
  * sixth less time than `to_json` of the row; the others look at each column.
  */
-const objects = (source: Source, before: string, after: string): string => {
-  const fields = source.columns.map(jsonField)
+const objects = (rows: Bounded, before: string, after: string): string => {
+  const fields = rows.source.columns.map(jsonField)
   const plain = fields.flatMap(({ key, quote, text }, index) => [
     Sql.literal(`${index === 0 ? before : `${fields[index - 1]?.quote},`}${key}${quote}`),
     text
@@ -43,7 +51,7 @@ const objects = (source: Source, before: string, after: string): string => {
   const ofPlain = [...plain, Sql.literal(`${fields.at(-1)?.quote}${after}`)].join(", ")
   const ofCareful = [...careful, Sql.literal(after)].join(", ")
   const allPresent = fields.map(({ present }) => present).join(" AND ")
-  return texts(source, `CASE WHEN ${allPresent} THEN concat(${ofPlain}) ELSE concat(${ofCareful}) END`)
+  return texts(rows, `CASE WHEN ${allPresent} THEN concat(${ofPlain}) ELSE concat(${ofCareful}) END`)
 }
 
 /** A column as a member of an object. */
@@ -73,9 +81,9 @@ const jsonField = ({ name, type }: ResultColumn, index: number): JsonField => {
 }
 
 /** A record of RFC 4180 with its CRLF. */
-export const csv = (source: Source): string => {
-  const fields = source.columns.map(({ type }, index) => csvField(`c${index}`, Types.name(type)))
-  return texts(source, `concat(${fields.join(", ',', ")}, chr(13) || chr(10))`)
+export const csv = (rows: Bounded): string => {
+  const fields = rows.source.columns.map(({ type }, index) => csvField(`c${index}`, Types.name(type)))
+  return texts(rows, `concat(${fields.join(", ',', ")}, chr(13) || chr(10))`)
 }
 
 /** What a row may measure before DuckDB is told, in bytes; and how often it is told from there on. */
@@ -91,26 +99,38 @@ const textStep = 64
 const weight = (bytes: string): string =>
   `CASE WHEN ${bytes} > ${longText} THEN range(0, ${bytes}, ${textStep}) END`
 
-/** Two columns: the text of each row, which is NULL in the sentinel, and its weight. */
-const texts = (source: Source, text: string): string =>
-  `SELECT t, ${weight("strlen(t)")} FROM (SELECT ${text} AS t ${fromRenamed(source)}) UNION ALL SELECT NULL, NULL FROM ${Sentinel.table}`
+/** What stands beside a row that is too large: more than beside the sentinel. */
+const tooLarge = "[0::BIGINT]"
+
+/** Two columns: the text of each row, which is NULL in the sentinel and in a row that is too large, and its weight. */
+const texts = ({ limits, source }: Bounded, text: string): string => {
+  const size = RowSize.sql(source.columns)
+  const guarded =
+    typeof size === "number" ? text : `CASE WHEN ${size} <= ${limits.maxRowSize} THEN ${text} END`
+  return `SELECT t, CASE WHEN t IS NULL THEN ${tooLarge} ELSE ${weight("strlen(t)")} END FROM (SELECT ${guarded} AS t ${fromRenamed(source)}) UNION ALL SELECT NULL, NULL FROM ${Sentinel.table}`
+}
 
 /**
- * The columns, cast to what `rename` makes of their types, and one BOOLEAN after them, which is true in the
- * sentinel, whose other columns are NULL.
+ * The columns, cast to what `rename` makes of their types, and two after them: a BOOLEAN that is true in the
+ * sentinel, whose other columns are NULL, and NULL in a row that is too large; and the size of the row (see
+ * `RowSize`).
  */
-export const typed = (source: Source, rename: Types.Rename): string =>
-  unionSentinel(source, `${casts(source, rename)}, false ${fromRenamed(source)}`, "true")
+export const typed = (rows: Bounded, rename: Types.Rename): string =>
+  unionSentinel(rows.source, `${sized(rows, rename)} ${fromSized(rows.source)}`, "true, 0")
 
-/** The same, and the weight of the texts and blobs that are not inside other values. */
-export const weighed = (source: Source, rename: Types.Rename): string => {
-  const bytes = source.columns.flatMap(({ type }, index) => {
-    const length = Types.byteLength(type, `c${index}`)
-    return length === undefined ? [] : [`coalesce(${length}, 0)`]
-  })
-  const from = `FROM (SELECT *, ${["0", ...bytes].join(" + ")} AS bytes ${fromRenamed(source)})`
-  return unionSentinel(source, `${casts(source, rename)}, false, ${weight("bytes")} ${from}`, "true, NULL")
-}
+/** The same, and a weight by the size. */
+export const weighed = (rows: Bounded, rename: Types.Rename): string =>
+  unionSentinel(
+    rows.source,
+    `${sized(rows, rename)}, ${weight("size")} ${fromSized(rows.source)}`,
+    "true, 0, NULL"
+  )
+
+const sized = ({ limits, source }: Bounded, rename: Types.Rename): string =>
+  `${casts(source, rename)}, CASE WHEN size <= ${limits.maxRowSize} THEN false END, size`
+
+const fromSized = (source: Source): string =>
+  `FROM (SELECT *, CAST(${RowSize.sql(source.columns)} AS BIGINT) AS size ${fromRenamed(source)})`
 
 const casts = (source: Source, rename: Types.Rename): string =>
   source.columns

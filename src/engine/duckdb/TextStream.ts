@@ -11,7 +11,7 @@ import * as Validity from "./Validity.ts"
 
 /**
  * Rows are copied together up to this many bytes, mostly a whole chunk: each copy costs, whatever its size. A
- * longer row is cut.
+ * longer row is copied in pieces of this length.
  */
 const maxPieceBytes = 512 * 1024
 
@@ -19,18 +19,22 @@ const maxPieceBytes = 512 * 1024
 const everyRow = Int32Array.from({ length: duckdb.vector_size() }, (_, row) => row)
 
 /**
- * Encodes chunks whose first column is text, NULL in the last row, the sentinel. `suspicious` says which
- * pieces may hold numbers that JSON has no word for.
+ * Encodes chunks of text and its weight. In the sentinel, which is the last row, both are NULL; in a row that is
+ * too large only the text is. `suspicious` says which pieces may hold numbers that JSON has no word for.
  */
 export const encoder =
   (suspicious: NonFinite.Suspicion | undefined) =>
   (chunk: DuckDBDataChunk): Encoded => {
-    const rows = chunk.rowCount
+    const size = chunk.rowCount
     const vector = duckdb.data_chunk_get_vector(chunk.chunk, 0)
-    const isLast = !Validity.make(vector, rows)(rows - 1)
+    const rows = Validity.firstNull(vector, size)
+    const isLast =
+      rows === size - 1 && !Validity.make(duckdb.data_chunk_get_vector(chunk.chunk, 1), size)(rows)
     return {
-      pieces: pieces(vector, isLast ? rows - 1 : rows, suspicious),
+      pieces: ownedPieces(pieces(vector, rows, suspicious)),
+      rows,
       isLast,
+      isTooLarge: rows < size && !isLast,
       // Without it the memory waits for a garbage collection that does not know how much there is to gain.
       release: () => duckdb.data_chunk_reset(chunk.chunk)
     }
@@ -47,26 +51,48 @@ const free = ({ buffer }: Uint8Array): void => {
   if (buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
 
-function* pieces(
-  vector: duckdb.Vector,
-  rows: number,
-  suspicious: NonFinite.Suspicion | undefined
-): Generator<Uint8Array<ArrayBuffer>, void> {
+type Pieces = Generator<Uint8Array<ArrayBuffer> | undefined, void>
+
+function* ownedPieces(pieces: Pieces): Pieces {
+  for (const piece of pieces) yield piece === undefined ? undefined : owned(piece)
+}
+
+function* pieces(vector: duckdb.Vector, rows: number, suspicious: NonFinite.Suspicion | undefined): Pieces {
   if (rows === 0) return
   const strings = Strings.make(vector, rows)
   for (let from = 0; from < rows; ) {
     let to = from + 1
     let total = Strings.length(strings, from)
+    if (total > maxPieceBytes) {
+      const cut = Strings.cut(strings, from, maxPieceBytes)
+      // A word may be cut, so that no piece is above suspicion.
+      yield* suspicious === undefined ? cut : mended(cut)
+      from = to
+      continue
+    }
     for (; to < rows; to++) {
       const size = Strings.length(strings, to)
       if (total + size > maxPieceBytes) break
       total += size
     }
     const copied = Strings.copy(strings, everyRow, { from, to, total })
-    const bytes = suspicious?.(copied) ? NonFinite.mend(copied) : copied
-    for (let at = 0; at < bytes.length; at += maxPieceBytes)
-      yield owned(bytes.subarray(at, at + maxPieceBytes))
+    if (suspicious?.(copied)) yield* mended([copied])
+    else yield copied
     from = to
   }
   Strings.close(strings)
+}
+
+/** Mending looks at every byte; this many take a few milliseconds. */
+const mendBytes = 128 * 1024
+
+/** Whole rows, in pieces, without words that JSON does not have. */
+function* mended(pieces: Iterable<Buffer<ArrayBuffer>>): Pieces {
+  const mender = new NonFinite.Mender()
+  for (const piece of pieces) {
+    for (let at = 0; at < piece.length; at += mendBytes) {
+      yield mender.push(piece.subarray(at, at + mendBytes))
+      yield
+    }
+  }
 }

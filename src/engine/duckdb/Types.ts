@@ -49,17 +49,5 @@ const members = (
  */
 export const mayHaveUnnamed = (type: DuckDBType): boolean => type.toString().includes('"" ')
 
-/** How many bytes a column of text or bytes holds in a row, in SQL; nothing if its type has a size of its own. */
-export const byteLength = (type: DuckDBType, column: string): string | undefined => {
-  switch (type.typeId) {
-    case DuckDBTypeId.VARCHAR:
-      return `strlen(${column})`
-    case DuckDBTypeId.BLOB:
-      return `octet_length(${column})`
-    default:
-      return undefined
-  }
-}
-
 /** Whether values of the type of this name may be NaN or infinite. Nested types are not looked into. */
 export const isFloat = (name: string): boolean => name === "FLOAT" || name === "DOUBLE"

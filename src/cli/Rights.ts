@@ -1,0 +1,138 @@
+/**
+ * What the server's process may do: which user it runs as, and that it can write nothing which it need not.
+ *
+ * This is independent of how statements are checked and of DuckDB's own settings.
+ */
+import { accessSync, constants, readFileSync } from "node:fs"
+import { dirname, resolve } from "node:path"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { DuckDbError } from "../engine/duckdb/Failure.ts"
+import * as Spill from "../engine/duckdb/Spill.ts"
+import * as Address from "../net/Address.ts"
+import * as Landlock from "./Landlock.ts"
+import type { ServeConfig } from "./ServeConfig.ts"
+
+/** The server must not or cannot run with the rights that it has. */
+export class RightsError extends Schema.TaggedError<RightsError>()("RightsError", {
+  setting: Schema.String,
+  problem: Schema.String
+}) {
+  override get message() {
+    return `${this.setting}: ${this.problem}`
+  }
+}
+
+/**
+ * Gives up the rights that the server does not need, for good. Gives the private directory to spill to, which
+ * is deleted with the scope.
+ *
+ * Must come before anything uses libuv's threads; see {@link Landlock.restrict}.
+ */
+export const drop = Effect.fnUntraced(function* (
+  config: ServeConfig
+): Effect.fn.Return<string, RightsError | DuckDbError, Scope.Scope> {
+  if (config.user !== undefined) yield* become(config.user)
+  yield* refuseRoot(config)
+  const privateDirectory = yield* Spill.make(config.spillDirectory)
+  if (config.landlock === "off" || config.allowExternalAccess) return privateDirectory
+  const problem = yield* Landlock.restrict({
+    privateDirectory,
+    // DuckDB makes other files beside the one that it changes.
+    writable: config.readWrite && config.database !== undefined ? [dirname(resolve(config.database))] : [],
+    emptied: [dirname(privateDirectory)],
+    sockets: config.listen.flatMap(socketDirectory)
+  })
+  if (problem === undefined) return privateDirectory
+  if (config.landlock === "require") return yield* new RightsError({ setting: "landlock", problem })
+  const writable = filesServed(config).filter(isWritable)
+  if (writable.length > 0) {
+    yield* Effect.logWarning(
+      `Nothing but the check of statements keeps queries from writing to ${writable.join(", ")}: this process ` +
+        `may, and Landlock cannot be used (${problem}). Take its right to write away, or serve as another user`
+    )
+  }
+  return privateDirectory
+})
+
+/** What a fault of the server would give away to whom, if it had all rights. */
+const atStake = ({
+  allowExternalAccess,
+  database,
+  listen,
+  readWrite,
+  tables
+}: ServeConfig): string | undefined => {
+  if (database !== undefined || Object.keys(tables).length > 0) return "serves files"
+  if (readWrite) return "lets clients write"
+  if (allowExternalAccess) return "lets clients reach files"
+  return listen.every(isLocal) ? undefined : "listens beyond this machine"
+}
+
+/** Settings hold nothing else. */
+const addressOf = (text: string): Address.Address => Result.getOrThrow(Address.parse(text))
+
+const isLocal = (text: string): boolean => {
+  const address = addressOf(text)
+  return address._tag !== "Tcp" || /^(localhost|127\..*|::1)$/i.test(address.host)
+}
+
+const refuseRoot = (config: ServeConfig): Effect.Effect<void, RightsError> => {
+  const stake = atStake(config)
+  return process.getuid?.() !== 0 || config.allowRoot || stake === undefined
+    ? Effect.void
+    : Effect.fail(
+        new RightsError({
+          setting: "allowRoot",
+          problem:
+            `a server that ${stake} does not run as root. Start it as another user, name one to become ` +
+            "(--user NAME), or allow it (--allow-root)"
+        })
+      )
+}
+
+/** Becomes another user, with that user's groups. */
+const become = (name: string): Effect.Effect<void, RightsError> =>
+  Effect.try({
+    try: () => {
+      const [, , uid, gid] = passwordEntry(name) ?? []
+      if (uid === undefined || gid === undefined) throw new Error(`there is no user ${name}`)
+      if (process.getuid?.() === Number(uid)) return
+      if (process.getuid?.() !== 0)
+        throw new Error("only root can become another user")
+        // Not among the types.
+      ;(process as { initgroups?: (user: string, group: number) => void }).initgroups?.(name, Number(gid))
+      process.setgid?.(Number(gid))
+      process.setuid?.(Number(uid))
+    },
+    catch: (cause) =>
+      new RightsError({ setting: "user", problem: cause instanceof Error ? cause.message : String(cause) })
+  })
+
+const passwordEntry = (name: string): ReadonlyArray<string> | undefined =>
+  readFileSync("/etc/passwd", "utf8")
+    .split("\n")
+    .map((line) => line.split(":"))
+    .find(([entry]) => entry === name)
+
+const socketDirectory = (text: string): ReadonlyArray<string> => {
+  const address = addressOf(text)
+  return address._tag === "Unix" ? [dirname(resolve(address.path))] : []
+}
+
+/** The files that are served to be read; a pattern stands for the directory in which it is looked for. */
+const filesServed = ({ database, readWrite, tables }: ServeConfig): ReadonlyArray<string> =>
+  [...(database === undefined || readWrite ? [] : [database]), ...Object.values(tables)].map((path) =>
+    /[*?[]/.test(path) ? dirname(path.replace(/[*?[].*/s, "x")) : path
+  )
+
+const isWritable = (path: string): boolean => {
+  try {
+    accessSync(path, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * What one request may ask of an engine. Every limit keeps two promises: no request holds the event loop for
+ * long, and no result outgrows the memory. An error about a limit names it.
+ */
+import * as Limit from "../settings/Limit.ts"
+
+/** Limits of a request as it arrives. */
+export interface RequestLimits {
+  /** Longest query, in bytes of UTF-8. */
+  readonly maxQueryLength: number
+  /**
+   * How many values the JSON of a request may hold, those in lists and objects and the names of members
+   * counted. Each takes about a microsecond of the event loop.
+   */
+  readonly maxParameters: number
+  /** Levels of lists and objects in a parameter, and of nested types in a column. */
+  readonly maxNesting: number
+}
+
+/** Limits of a result. */
+export interface ResultLimits {
+  readonly maxNesting: number
+  /** Columns, with the fields of nested types counted. */
+  readonly maxColumns: number
+  /** Rows; `Infinity` switches the limit off. */
+  readonly maxResultRows: number
+  /** Encoded bytes; `Infinity` switches the limit off. */
+  readonly maxResultBytes: number
+  /** Largest row in bytes, as text without escapes; at most {@link largestRow}. */
+  readonly maxRowSize: number
+}
+
+export interface Limits extends RequestLimits, ResultLimits {}
+
+const KiB = 1024
+const MiB = 1024 * KiB
+
+/** DuckDB counts the bytes of a text in 32 bits, and JSON's escapes take up to six times a text's bytes. */
+export const largestRow = 512 * MiB
+
+export const defaults: Limits = {
+  maxQueryLength: 256 * KiB,
+  maxParameters: 65_536,
+  maxNesting: 64,
+  maxColumns: 4096,
+  maxResultRows: Number.POSITIVE_INFINITY,
+  maxResultBytes: Number.POSITIVE_INFINITY,
+  maxRowSize: 256 * MiB
+}
+
+/** Limits as code gives them; what is left out, or `undefined`, has its default. */
+export type Options = { readonly [K in keyof Limits]?: Limits[K] | undefined }
+
+const checks: { readonly [K in keyof Limits]: (name: string, given: number) => number } = {
+  maxQueryLength: (name, given) => Limit.size(name, given, 1),
+  maxParameters: (name, given) => Limit.count(name, given, 1),
+  maxNesting: (name, given) => Limit.count(name, given, 1),
+  maxColumns: (name, given) => Limit.count(name, given, 1),
+  maxResultRows: Limit.countOrInfinity,
+  maxResultBytes: Limit.countOrInfinity,
+  maxRowSize: (name, given) => Limit.size(name, given, 1, largestRow)
+}
+
+/** The limits in force. Throws a `RangeError` that names the one whose value cannot be a limit. */
+export const make = (given: Options = {}): Limits => {
+  const names = Object.keys(defaults) as Array<keyof Limits>
+  return Object.fromEntries(
+    names.map((name) => [name, checks[name](name, given[name] ?? defaults[name])])
+  ) as unknown as Limits
+}

@@ -1,0 +1,218 @@
+/**
+ * The columns of a statement or result, within the limits of a result.
+ */
+import {
+  DuckDBArrayLogicalType,
+  DuckDBArrayType,
+  DuckDBEnumLogicalType,
+  DuckDBEnumType,
+  DuckDBListLogicalType,
+  DuckDBListType,
+  type DuckDBLogicalType,
+  DuckDBMapLogicalType,
+  DuckDBMapType,
+  type DuckDBPreparedStatement,
+  type DuckDBResult,
+  DuckDBStructLogicalType,
+  DuckDBStructType,
+  type DuckDBType,
+  DuckDBTypeId,
+  DuckDBUnionLogicalType,
+  DuckDBUnionType,
+  SQLNULL,
+  VARCHAR
+} from "@duckdb/node-api"
+import * as Effect from "effect/Effect"
+import type { ResultLimits } from "../Limits.ts"
+import { type QueryError, queryError } from "../QueryApi.ts"
+import * as Steps from "./Steps.ts"
+import type { ResultColumn } from "./TextSql.ts"
+import * as Types from "./Types.ts"
+
+/** The limits that columns are held to. */
+export type Limits = Pick<ResultLimits, "maxColumns" | "maxNesting">
+
+/**
+ * Names and types of the columns as an accept carries them, in bytes of JSON. With the rest of its body it
+ * stays below 1 MiB.
+ */
+export const maxDescriptionBytes = 1020 * 1024
+
+/** A column whose type is `undefined` where DuckDB's interface has no name for it, as for TYPE. */
+export interface Column {
+  readonly name: string
+  readonly type: DuckDBType | undefined
+}
+
+export const isNamed = (column: Column): column is ResultColumn => column.type !== undefined
+
+/**
+ * Reads the columns of a result.
+ *
+ * Fails with `invalid_query` and the name of the limit if there are more columns than `maxColumns`, if a type is
+ * nested deeper than `maxNesting`, or if names and types are longer than {@link maxDescriptionBytes}.
+ */
+export const ofAnyResult = (
+  result: DuckDBResult,
+  limits: Limits
+): Effect.Effect<ReadonlyArray<Column>, QueryError> => {
+  const reader = new Reader(limits)
+  return reader.read(result.columnCount, {
+    name: (index) => result.columnName(index),
+    type: (index) => reader.type(result.columnLogicalType(index), 0)
+  })
+}
+
+/** As {@link ofAnyResult}; fails with `invalid_query` too if a type has no name. */
+export const ofResult = (
+  result: DuckDBResult,
+  limits: Limits
+): Effect.Effect<ReadonlyArray<ResultColumn>, QueryError> =>
+  Effect.flatMap(ofAnyResult(result, limits), allNamed)
+
+const allNamed = (columns: ReadonlyArray<Column>): Effect.Effect<ReadonlyArray<ResultColumn>, QueryError> =>
+  columns.every(isNamed)
+    ? Effect.succeed(columns)
+    : Effect.fail(queryError("invalid_query", "A column has a type that cannot be sent; cast it to VARCHAR"))
+
+/**
+ * As {@link ofResult}, of a statement that has not run; `undefined` where types depend on parameters. DuckDB
+ * copies the types of all columns to tell that of one, so results are the better source for many columns.
+ */
+export const ofPrepared = (
+  prepared: DuckDBPreparedStatement,
+  limits: Limits
+): Effect.Effect<ReadonlyArray<ResultColumn> | undefined, QueryError> =>
+  areKnown(prepared)
+    ? Effect.flatMap(
+        new Reader(limits).read(prepared.columnCount, {
+          name: (index) => prepared.columnName(index),
+          type: (index) => prepared.columnType(index)
+        }),
+        allNamed
+      )
+    : Effect.undefined
+
+/** Whether a statement's columns are known. One of an unknown type may stand for all of them otherwise. */
+export const areKnown = (prepared: DuckDBPreparedStatement): boolean =>
+  prepared.parameterCount === 0 ||
+  prepared.columnCount === 0 ||
+  prepared.columnTypeId(0) !== DuckDBTypeId.INVALID
+
+/** Columns that are read in one step. */
+const stepColumns = 64
+
+/** What a statement or result tells of each of its columns. */
+interface Described {
+  readonly name: (index: number) => string
+  readonly type: (index: number) => DuckDBType
+}
+
+/** The bindings throw for types that they have no name for, at any depth. */
+const typeOrNone = (read: () => DuckDBType): DuckDBType | undefined => {
+  try {
+    return read()
+  } catch {
+    return undefined
+  }
+}
+
+/** Reads columns until one of the limits is exceeded. */
+class Reader {
+  private readonly limits: Limits
+  private fields = 0
+  private description = 0
+  private excess: string | undefined
+
+  constructor(limits: Limits) {
+    this.limits = limits
+  }
+
+  read(count: number, columns: Described): Effect.Effect<ReadonlyArray<Column>, QueryError> {
+    return Effect.flatMap(Steps.run(this.columns(count, columns)), (columns) =>
+      this.excess === undefined
+        ? Effect.succeed(columns)
+        : Effect.fail(queryError("invalid_query", this.excess))
+    )
+  }
+
+  private *columns(count: number, described: Described): Steps.Steps<ReadonlyArray<Column>> {
+    const columns: Array<Column> = []
+    this.count(count)
+    for (let index = 0; index < count && this.excess === undefined; index++) {
+      const name = described.name(index)
+      const type = typeOrNone(() => described.type(index))
+      if (this.excess === undefined) this.describe({ name, type: Types.name(type ?? VARCHAR) })
+      columns.push({ name, type })
+      if (index % stepColumns === stepColumns - 1) yield
+    }
+    return columns
+  }
+
+  /** A type, or any other once a limit is exceeded. */
+  type(logical: DuckDBLogicalType, level: number): DuckDBType {
+    if (level > this.limits.maxNesting) {
+      this.excess ??= `A column's type is nested more than ${this.limits.maxNesting} levels deep (maxNesting)`
+    }
+    if (this.excess !== undefined) return SQLNULL
+    const { alias } = logical
+    const inner = (type: DuckDBLogicalType) => this.type(type, level + 1)
+    if (logical instanceof DuckDBListLogicalType) return new DuckDBListType(inner(logical.valueType), alias)
+    if (logical instanceof DuckDBArrayLogicalType) {
+      return new DuckDBArrayType(inner(logical.valueType), logical.length, alias)
+    }
+    if (logical instanceof DuckDBMapLogicalType) {
+      return new DuckDBMapType(inner(logical.keyType), inner(logical.valueType), alias)
+    }
+    if (logical instanceof DuckDBStructLogicalType) {
+      const members = this.members(logical.entryCount)
+      const names = members.map((index) => logical.entryName(index))
+      return new DuckDBStructType(
+        names,
+        members.map((index) => inner(logical.entryLogicalType(index))),
+        alias
+      )
+    }
+    if (logical instanceof DuckDBUnionLogicalType) {
+      const members = this.members(logical.memberCount)
+      const tags = members.map((index) => logical.memberTag(index))
+      return new DuckDBUnionType(
+        tags,
+        members.map((index) => inner(logical.memberLogicalType(index))),
+        alias
+      )
+    }
+    if (logical instanceof DuckDBEnumLogicalType) return this.enumeration(logical)
+    return logical.asType()
+  }
+
+  private members(count: number): ReadonlyArray<number> {
+    this.count(count)
+    return this.excess === undefined ? Array.from({ length: count }, (_, index) => index) : []
+  }
+
+  /** Its names are part of its name, so a description has no room for very many of them. */
+  private enumeration(logical: DuckDBEnumLogicalType): DuckDBType {
+    if (logical.valueCount * "'a', ".length > maxDescriptionBytes) this.tooLong()
+    return this.excess === undefined
+      ? new DuckDBEnumType(logical.values(), logical.internalTypeId, logical.alias)
+      : SQLNULL
+  }
+
+  private count(fields: number): void {
+    const { maxColumns } = this.limits
+    this.fields += fields
+    if (this.fields > maxColumns) {
+      this.excess ??= `The result has more than ${maxColumns} columns, fields of nested types counted (maxColumns)`
+    }
+  }
+
+  private describe(column: { readonly name: string; readonly type: string }): void {
+    this.description += Buffer.byteLength(JSON.stringify(column)) + 1
+    if (this.description > maxDescriptionBytes) this.tooLong()
+  }
+
+  private tooLong(): void {
+    this.excess ??= `The names and types of the result's columns are longer than ${maxDescriptionBytes} bytes; fewer columns are needed than maxColumns allows`
+  }
+}

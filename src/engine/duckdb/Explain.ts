@@ -1,0 +1,56 @@
+/**
+ * `EXPLAIN` and the statement that it explains, taken apart and put together again.
+ *
+ * The statement is judged alone, as if a client had sent it, and our own `EXPLAIN` is put before it. So nothing
+ * depends on where the text is cut: whatever runs has been judged.
+ */
+import { VARCHAR } from "@duckdb/node-api"
+import type { ResultColumn } from "./TextSql.ts"
+
+/** A text that begins as `EXPLAIN` does. */
+export interface Explain {
+  readonly analyze: boolean
+  /** One of {@link formats}, or what the client wrote. */
+  readonly format: string
+  /** The rest, and how many characters of the text stand before it. */
+  readonly statement: string
+  readonly offset: number
+}
+
+/** Those that show the files of a table in a way in which they can be found and hidden. */
+export const formats: ReadonlySet<string> = new Set(["text", "json"])
+
+/** What every `EXPLAIN` gives. */
+export const columns: ReadonlyArray<ResultColumn> = ["explain_key", "explain_value"].map((name) => ({
+  name,
+  type: VARCHAR
+}))
+
+/** Blanks and comments without others in them. */
+const blank = String.raw`(?:\s|--[^\n\r]*[\n\r]|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/)`
+const option = String.raw`(?:analy[sz]e(?:\s+true)?|format\s+'?\w+'?)`
+const pattern = new RegExp(
+  `^${blank}*explain(?:${blank}+(analy[sz]e)(?!\\w)|${blank}*\\(\\s*(${option}(?:\\s*,\\s*${option})*)\\s*\\)|(?!\\w))`,
+  "i"
+)
+
+/** Whether a statement that was found begins with more options of `EXPLAIN`. */
+export const hasOptions = (statement: string): boolean =>
+  /^\s*\(\s*(analy[sz]e|format|verbose|codegen|costs|buffers|timing)\b/i.test(statement)
+
+/** `undefined` where the text begins otherwise, or with options that are not known here. */
+export const split = (sql: string): Explain | undefined => {
+  const match = pattern.exec(sql)
+  if (match === null) return undefined
+  const [prefix, analyze, options = ""] = match
+  return {
+    analyze: analyze !== undefined || /analy/i.test(options),
+    format: /format\s+'?(\w+)/i.exec(options)?.[1]?.toLowerCase() ?? "text",
+    statement: sql.slice(prefix.length),
+    offset: Array.from(prefix).length
+  }
+}
+
+/** Options in parentheses leave no room for reading the statement's own first words as options. */
+export const join = ({ analyze, format }: Explain, statement: string): string =>
+  `EXPLAIN (${analyze ? "ANALYZE, " : ""}FORMAT ${format}) ${statement}`

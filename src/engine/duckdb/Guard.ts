@@ -1,0 +1,71 @@
+/**
+ * What it takes to judge clients' queries, made once for an engine.
+ */
+import type { DuckDBInstance } from "@duckdb/node-api"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Database from "./Database.ts"
+import * as Failure from "./Failure.ts"
+import type * as Instance from "./Instance.ts"
+import type { BuiltIn, Permissions } from "./Judgement.ts"
+import * as Parser from "./Parser.ts"
+
+/** See {@link open}. */
+export interface Guard {
+  readonly parser: Parser.Parser
+  readonly builtIn: BuiltIn
+  readonly permissions: Permissions
+  /** The paths of the server, which no error and no plan is to show. */
+  readonly hidden: Failure.Hidden
+}
+
+/** `hidden` comes before the paths that DuckDB itself knows of. */
+export const open = Effect.fnUntraced(function* (
+  instance: Instance.Instance,
+  permissions: Permissions,
+  hidden: Failure.Hidden
+): Effect.fn.Return<Guard, Failure.DuckDbError, Scope.Scope> {
+  const parser = yield* Parser.open
+  const catalog = yield* Effect.scoped(
+    Effect.gen(function* () {
+      const { native } = yield* Effect.mapError(
+        instance.lease,
+        ({ message }) => new Failure.DuckDbError({ setting: "database", message })
+      )
+      return yield* Database.attempt("database", () => readCatalog(native))
+    })
+  )
+  const texts = [...hidden, ...catalog.hidden]
+  return { parser, permissions, builtIn: catalog.builtIn, hidden: [...texts, ...texts.map(inJson)] }
+})
+
+/** As plans in JSON have it. */
+const inJson = ([path, replacement]: Failure.Hidden[number]): Failure.Hidden[number] => [
+  JSON.stringify(path).slice(1, -1),
+  replacement
+]
+
+const functionsSql = `
+  SELECT lower(function_name), list(DISTINCT function_type IN ('table', 'table_macro'))
+  FROM duckdb_functions() WHERE internal GROUP BY 1`
+
+const pathsSql = `
+  SELECT path, kind FROM (
+    SELECT path, '<file>' AS kind FROM duckdb_databases()
+    UNION ALL SELECT unnest(current_setting('allowed_paths')), '<file>'
+    UNION ALL SELECT current_setting('temp_directory'), '<directory>'
+  ) WHERE path != ''`
+
+const readCatalog = async (instance: DuckDBInstance): Promise<Pick<Guard, "builtIn" | "hidden">> => {
+  const connection = await instance.connect()
+  try {
+    const functions = await (await connection.runAndReadAll(functionsSql)).getRowsJS()
+    const paths = await (await connection.runAndReadAll(pathsSql)).getRowsJS()
+    return {
+      builtIn: new Map(functions as Array<[string, Array<boolean>]>),
+      hidden: paths as Array<[string, string]>
+    }
+  } finally {
+    connection.disconnectSync()
+  }
+}

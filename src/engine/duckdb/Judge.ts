@@ -1,0 +1,209 @@
+/**
+ * Judges one statement by its text, before DuckDB binds any of it: binding runs functions.
+ *
+ * `Judgement` decides; this asks DuckDB's parser and catalog what to decide on.
+ */
+import { type DuckDBExtractedStatements, type DuckDBPreparedStatement, StatementType } from "@duckdb/node-api"
+import * as Effect from "effect/Effect"
+import { type QueryError, queryError } from "../QueryApi.ts"
+import * as Failure from "./Failure.ts"
+import type { Guard } from "./Guard.ts"
+import * as Judgement from "./Judgement.ts"
+import type { Parser, Queries } from "./Parser.ts"
+import * as Pragma from "./Pragma.ts"
+import * as Sentinel from "./Sentinel.ts"
+import type { Session } from "./Session.ts"
+import * as Sql from "./Sql.ts"
+import * as Variant from "./Variant.ts"
+import * as Words from "./Words.ts"
+
+/** A statement that may run, and whether its rows are those of a query, which can stand in a `FROM` clause. */
+export interface Judged {
+  readonly prepared: DuckDBPreparedStatement
+  readonly isQuery: boolean
+}
+
+/** Judges one statement by its text. It is prepared as it came, so that error positions are those of that text. */
+export const judge = Effect.fnUntraced(function* (
+  guard: Guard,
+  session: Session,
+  sql: string
+): Effect.fn.Return<Judged, QueryError> {
+  const queries = yield* Effect.mapError(guard.parser.parse(sql), (failure) => Failure.toReject(failure, sql))
+  // DuckDB says where the mistake is.
+  if (queries === "broken") yield* extractOne(session, sql)
+  if (typeof queries === "string") return yield* judgeOther(guard, session, sql)
+  if (queries.statements !== 1) return yield* notOne(queries.statements, sql)
+  yield* judgeNames(guard, session, sql, queries)
+  const prepared = yield* Effect.mapError(
+    session.call((connection) => connection.prepare(sql)),
+    (failure) => Failure.toReject(failure, sql)
+  )
+  return prepared.statementType === StatementType.SELECT
+    ? { prepared, isQuery: true }
+    : yield* notAllowed(prepared.statementType, guard.permissions)
+})
+
+const notOne = (count: number, sql: string): QueryError => {
+  if (count === 0) return queryError("invalid_query", "The query holds no statement")
+  const hint = /\bpivot\b/i.test(sql)
+    ? "; a PIVOT counts as several unless its columns are listed with IN"
+    : ""
+  return queryError("invalid_query", `A query must be exactly one statement, not ${count}${hint}`)
+}
+
+const judgeNames = Effect.fnUntraced(function* (
+  { builtIn, parser, permissions }: Guard,
+  session: Session,
+  sql: string,
+  queries: Queries
+): Effect.fn.Return<void, QueryError> {
+  if (queries.types.includes(Variant.typeName)) return yield* noVariant
+  if (queries.functions.some((name) => Variant.structured.has(name))) yield* judgeStructures(parser, sql)
+  const view = Judgement.ofViews(queries)
+  if (view !== undefined) return yield* view
+  const names = Judgement.unknown(queries, permissions)
+  if (names.length === 0) return
+  const macros = permissions.allowExternalAccess ? yield* macrosOf(session) : noMacros
+  const refused = Judgement.ofFunctions(names, builtIn, permissions, macros)
+  if (refused !== undefined) return yield* refused
+})
+
+const noVariant = queryError("not_allowed", "Casts to VARIANT are not for clients; cast to JSON")
+
+/** Trees are searched on the event loop up to this many characters. */
+const maxTreeLength = 1024 * 1024
+
+const judgeStructures = Effect.fnUntraced(function* (
+  parser: Parser,
+  sql: string
+): Effect.fn.Return<void, QueryError> {
+  const tree = yield* Effect.mapError(parser.tree(sql), (failure) => Failure.toReject(failure, sql))
+  const structures = tree.length > maxTreeLength ? [undefined] : Variant.structures(JSON.parse(tree))
+  for (const structure of structures) {
+    if (structure === undefined) {
+      return yield* queryError(
+        "not_allowed",
+        "The structure that from_json or json_transform is given must be a literal, in a query that is not very long"
+      )
+    }
+    if (Variant.isNamedIn(structure)) return yield* noVariant
+  }
+})
+
+const noMacros: ReadonlySet<string> = new Set()
+
+const macrosOf = (session: Session): Effect.Effect<ReadonlySet<string>, QueryError> =>
+  Effect.mapError(
+    session.call(async (connection) => {
+      const sql = "SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE NOT internal"
+      const rows = (await connection.runAndReadAll(sql)).getRows()
+      return new Set(rows.map(([name]) => String(name)))
+    }),
+    Failure.toError
+  )
+
+/** Judges what the parser gives no tree of. */
+const judgeOther = Effect.fnUntraced(function* (
+  guard: Guard,
+  session: Session,
+  sql: string
+): Effect.fn.Return<Judged, QueryError> {
+  const { builtIn, permissions } = guard
+  const isPragma = Pragma.isAllowed(sql)
+  const words = Words.of(sql)
+  const refused = isPragma ? undefined : Judgement.ofWords(words, builtIn, permissions, Sentinel.database)
+  if (refused !== undefined) return yield* refused
+  if (Variant.mayBeCast(sql)) return yield* noVariant
+  const extracted = yield* extractOne(session, sql)
+  const prepared = yield* Effect.mapError(
+    session.call(() => extracted.prepare(0)),
+    (failure) => Failure.toReject(failure, sql)
+  )
+  const type = prepared.statementType
+  if (type === StatementType.SELECT) {
+    return isPragma
+      ? { prepared, isQuery: false }
+      : yield* queryError(
+          "not_allowed",
+          "The query is a PRAGMA that is not for clients, or one that cannot be judged"
+        )
+  }
+  if (!isAllowed(type, permissions)) return yield* notAllowed(type, permissions)
+  if (type === StatementType.CREATE || type === StatementType.ALTER) yield* judgePlan(session, sql)
+  if (type === StatementType.CALL) {
+    // CHECKPOINT is of this kind too, and calls its function without a parenthesis.
+    const called = Judgement.ofWords(
+      { all: words.all, called: words.all },
+      builtIn,
+      permissions,
+      Sentinel.database
+    )
+    if (called !== undefined) return yield* called
+  }
+  return { prepared, isQuery: false }
+})
+
+const extractOne = Effect.fnUntraced(function* (
+  session: Session,
+  sql: string
+): Effect.fn.Return<DuckDBExtractedStatements, QueryError> {
+  const extracted = yield* Effect.mapError(
+    session.call((connection) => connection.extractStatements(sql)),
+    (failure) => Failure.toReject(failure, sql)
+  )
+  return extracted.count === 1 ? extracted : yield* notOne(extracted.count, sql)
+})
+
+/** Secrets are of the kind CREATE, but belong to the whole instance. Only the plan tells them, and types, apart. */
+const judgePlan = Effect.fnUntraced(function* (
+  session: Session,
+  sql: string
+): Effect.fn.Return<void, QueryError> {
+  if (!/secret|variant/i.test(sql)) return
+  const plan = yield* Effect.mapError(
+    session.call(async (connection) => {
+      const result = await connection.runAndReadAll(`SELECT json_serialize_plan(${Sql.literal(sql)})`)
+      return String(result.getRows()[0]?.[0])
+    }),
+    (failure) => Failure.toReject({ ...failure, offset: undefined }, sql)
+  )
+  if (plan.includes("LOGICAL_CREATE_SECRET")) {
+    return yield* queryError("not_allowed", "CREATE SECRET statements are not allowed")
+  }
+  if (Variant.isTypeIn(plan)) return yield* noVariant
+})
+
+const writing: ReadonlySet<StatementType> = new Set([
+  StatementType.INSERT,
+  StatementType.UPDATE,
+  StatementType.DELETE,
+  StatementType.MERGE_INTO,
+  StatementType.CREATE,
+  StatementType.CREATE_FUNC,
+  StatementType.DROP,
+  StatementType.ALTER,
+  StatementType.ANALYZE,
+  StatementType.VACUUM,
+  StatementType.CALL
+])
+
+/** Needs both permissions: each of these reaches for files. */
+const exporting: ReadonlySet<StatementType> = new Set([
+  StatementType.COPY,
+  StatementType.EXPORT,
+  StatementType.COPY_DATABASE
+])
+
+/**
+ * Transactions, settings, prepared statements and attached databases are state of a connection or of the
+ * whole server. A connection lives for one query, and the server is not the client's.
+ */
+const isAllowed = (type: StatementType, { readWrite, allowExternalAccess }: Judgement.Permissions): boolean =>
+  readWrite && (writing.has(type) || (allowExternalAccess && exporting.has(type)))
+
+const notAllowed = (type: StatementType, permissions: Judgement.Permissions): QueryError => {
+  const name = (StatementType[type] ?? String(type)).replaceAll("_", " ")
+  const why = writing.has(type) && !permissions.readWrite ? ": this server only reads" : ""
+  return queryError("not_allowed", `${name} statements are not allowed${why}`)
+}

@@ -1,0 +1,91 @@
+/**
+ * Whether a client may run what its text says, by the functions and views that the text names.
+ *
+ * Functions are allowed by name ({@link Functions}), also the ones inside views and macros that a client makes.
+ * Views and macros of a served database are the operator's: what is inside them is not looked at, only their
+ * names are.
+ */
+import { type QueryError, queryError } from "../QueryApi.ts"
+import * as Functions from "./Functions.ts"
+import type { Queries } from "./Parser.ts"
+import type { Words } from "./Words.ts"
+
+/** What a server lets its clients do beyond reading. */
+export interface Permissions {
+  readonly readWrite: boolean
+  readonly allowExternalAccess: boolean
+}
+
+/** DuckDB's own functions: for each name in small letters, whether it is one that stands where a table does. */
+export type BuiltIn = ReadonlyMap<string, ReadonlyArray<boolean>>
+
+const isAllowed = (name: string, isTable: boolean, permissions: Permissions): boolean =>
+  isTable
+    ? Functions.tables.has(name) || (permissions.allowExternalAccess && Functions.readers.has(name))
+    : Functions.values.has(name) || (permissions.readWrite && Functions.sequences.has(name))
+
+/**
+ * The functions that are called and on no list: macros of the served database, DuckDB's own that are not for
+ * clients, and misspelt ones.
+ */
+export const unknown = (queries: Queries, permissions: Permissions): ReadonlyArray<string> => [
+  ...queries.functions.filter(
+    (name) => !isAllowed(name, false, permissions) && !isAllowed(name, true, permissions)
+  ),
+  ...queries.tableFunctions.filter((name) => !isAllowed(name, true, permissions))
+]
+
+/**
+ * A reason to refuse queries of which these functions are {@link unknown}.
+ *
+ * A name that nothing has is left to DuckDB, which says where it stands. With `allowExternalAccess` DuckDB
+ * might load an extension for it, so then it has to be one of `macros`, those of the served database.
+ */
+export const ofFunctions = (
+  names: ReadonlyArray<string>,
+  builtIn: BuiltIn,
+  permissions: Permissions,
+  macros: ReadonlySet<string>
+): QueryError | undefined => {
+  const refused = names.find((name) => {
+    const uses = builtIn.get(name)
+    if (uses === undefined) return permissions.allowExternalAccess && !macros.has(name)
+    return uses.some((isTable) => isTable || !isAllowed(name, false, permissions))
+  })
+  return refused === undefined ? undefined : notForClients("function", refused)
+}
+
+/** A reason to refuse queries for the views that they name. */
+export const ofViews = ({ tables, schemas }: Queries): QueryError | undefined => hidden(tables, schemas)
+
+/**
+ * A reason to refuse a statement that has no tree, for a word in it. `database` is the engine's own, which
+ * only reading leaves as it is.
+ */
+export const ofWords = (
+  { all, called }: Words,
+  builtIn: BuiltIn,
+  permissions: Permissions,
+  database: string
+): QueryError | undefined => {
+  for (const name of called) {
+    if (builtIn.get(name)?.some((isTable) => !isAllowed(name, isTable, permissions))) {
+      return notForClients("function", name)
+    }
+  }
+  if (all.has(database))
+    return queryError("not_allowed", "The query names a database that is not for clients")
+  return hidden(all, all)
+}
+
+const hidden = (tables: Iterable<string>, schemas: Iterable<string>): QueryError | undefined => {
+  const { schema, view } = Functions.hiddenInSchema
+  const qualified = new Set(schemas).has(schema)
+  for (const name of tables) {
+    if (Functions.hiddenViews.has(name) || (qualified && name === view)) return notForClients("view", name)
+  }
+  return undefined
+}
+
+const notForClients = (kind: "function" | "view", name: string): QueryError =>
+  queryError("not_allowed", `The ${kind} ${name} is not for clients`)

@@ -1,0 +1,14 @@
+/**
+ * The `PRAGMA`s that clients may send: those that describe tables and DuckDB itself.
+ *
+ * DuckDB makes a query of them that its parser cannot show, so the whole text has to be one of these forms. A
+ * text that is written otherwise is refused.
+ */
+
+const argument = String.raw`\(\s*(?:'[\w .]+'|"[\w .]+"|[a-z_][\w.]*)\s*\)`
+const describing = `(?:table_info|storage_info|show)\\s*${argument}`
+const plain = "(?:show_tables|show_tables_expanded|show_databases|collations|functions|version|platform)"
+
+const pattern = new RegExp(`^\\s*pragma\\s+(?:${describing}|${plain})[\\s;]*$`, "i")
+
+export const isAllowed = (sql: string): boolean => pattern.test(sql)

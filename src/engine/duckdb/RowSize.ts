@@ -1,0 +1,113 @@
+/**
+ * SQL for how large a row is, before anything is made of it.
+ *
+ * DuckDB counts the bytes of a text in 32 bits and cuts a longer one without a word, so rows are measured before
+ * they are printed. The measure is that of the text without escapes, from above: an escape makes at most six
+ * bytes of one.
+ */
+import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api"
+import type { ResultColumn } from "./TextSql.ts"
+
+/** The most that values of a type take, in bytes, with a comma. */
+const widths: { readonly [Id in DuckDBTypeId]?: number } = {
+  [DuckDBTypeId.SQLNULL]: 6,
+  [DuckDBTypeId.BOOLEAN]: 6,
+  [DuckDBTypeId.TINYINT]: 6,
+  [DuckDBTypeId.UTINYINT]: 6,
+  [DuckDBTypeId.SMALLINT]: 8,
+  [DuckDBTypeId.USMALLINT]: 8,
+  [DuckDBTypeId.INTEGER]: 13,
+  [DuckDBTypeId.UINTEGER]: 13,
+  [DuckDBTypeId.BIGINT]: 22,
+  [DuckDBTypeId.UBIGINT]: 22,
+  [DuckDBTypeId.FLOAT]: 20,
+  [DuckDBTypeId.DOUBLE]: 28,
+  [DuckDBTypeId.INTERVAL]: 128
+}
+
+const otherWidth = 48
+
+/** Bytes that do not depend on the row, and SQL for each part that does. */
+interface Size {
+  readonly fixed: number
+  readonly parts: ReadonlyArray<string>
+}
+
+const fixed = (bytes: number): Size => ({ fixed: bytes, parts: [] })
+
+const sum = (sizes: ReadonlyArray<Size>): Size => ({
+  fixed: sizes.reduce((bytes, size) => bytes + size.fixed, 0),
+  parts: sizes.flatMap(({ parts }) => parts)
+})
+
+const part = (sql: string): Size => ({ fixed: 4, parts: [`coalesce(${sql}, 0)`] })
+
+const sqlOf = ({ fixed, parts }: Size): string => [fixed, ...parts].join(" + ")
+
+/** SQL for the size of a row in bytes; a number if all rows have the same. */
+export const sql = (columns: ReadonlyArray<ResultColumn>): string | number => {
+  const size = sum(
+    columns.map(({ name, type }, index) => sum([fixed(name.length * 3), sizeOf(type, `c${index}`)]))
+  )
+  return size.parts.length === 0 ? size.fixed : sqlOf(size)
+}
+
+/** The size of a value that the expression gives; `depth` names the variables of lambdas apart. */
+const sizeOf = (type: DuckDBType, value: string, depth = 0): Size => {
+  switch (type.typeId) {
+    case DuckDBTypeId.VARCHAR:
+      return part(`strlen(${value})`)
+    case DuckDBTypeId.BLOB:
+      return part(`octet_length(${value})`)
+    case DuckDBTypeId.BIT:
+      return part(`length(${value})`)
+    case DuckDBTypeId.LIST:
+    case DuckDBTypeId.ARRAY:
+      return sizeOfList(type.valueType, value, depth)
+    case DuckDBTypeId.MAP:
+      return sum([
+        sizeOfList(type.keyType, `map_keys(${value})`, depth),
+        sizeOfList(type.valueType, `map_values(${value})`, depth)
+      ])
+    case DuckDBTypeId.STRUCT:
+      return sum(
+        type.entryTypes.map((inner, index) =>
+          sum([
+            fixed((type.entryNames[index] ?? "").length * 3 + 4),
+            sizeOf(inner, `struct_extract_at(${value}, ${index + 1})`, depth)
+          ])
+        )
+      )
+    case DuckDBTypeId.UNION:
+    case DuckDBTypeId.BIGNUM:
+    case DuckDBTypeId.VARIANT:
+    case DuckDBTypeId.GEOMETRY:
+    case DuckDBTypeId.ENUM:
+      return part(`strlen(CAST(${value} AS VARCHAR))`)
+    default:
+      return fixed(widths[type.typeId] ?? otherWidth)
+  }
+}
+
+/**
+ * DuckDB plans lambdas within lambdas in time that doubles with each, from some sixteen on. What is nested deeper
+ * than this is measured by its text.
+ */
+const maxLambdas = 6
+
+/**
+ * Lists within a list are flattened, and their brackets not counted: an empty list takes more memory than text.
+ */
+const sizeOfList = (type: DuckDBType, list: string, depth: number): Size => {
+  if (type.typeId === DuckDBTypeId.LIST) {
+    return sizeOfList(type.valueType, `flatten(${list})`, depth)
+  }
+  if (depth >= maxLambdas) return part(`strlen(CAST(${list} AS VARCHAR))`)
+  const element = `e${depth}`
+  const size = sizeOf(type, element, depth + 1)
+  return part(
+    size.parts.length === 0
+      ? `len(${list}) * ${size.fixed}`
+      : `CAST(list_sum(list_transform(${list}, lambda ${element}: ${sqlOf(size)})) AS BIGINT)`
+  )
+}

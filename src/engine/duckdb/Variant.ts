@@ -1,0 +1,72 @@
+/**
+ * Where a text makes values of the type VARIANT.
+ *
+ * DuckDB ends the process on some uses of them: functions of lists read beyond their memory, and a cast of deeply
+ * nested JSON has no end of the stack. So clients may read columns of this type, and make no values of it.
+ */
+
+/** As the parser's tree names it, in small letters. */
+export const typeName = "variant"
+
+/** Whether a plan of DuckDB's, as JSON, has the type. In the text of a literal the quotes have backslashes. */
+export const isTypeIn = (plan: string): boolean => plan.includes('"id":"VARIANT"')
+
+/** Functions that make values of a type that a text in their second argument names. */
+export const structured: ReadonlySet<string> = new Set([
+  "from_json",
+  "from_json_strict",
+  "json_transform",
+  "json_transform_strict"
+])
+
+/**
+ * The second argument of each call of {@link structured} in a tree; `undefined` for one that is no literal, whose
+ * text is known only when it runs.
+ */
+export const structures = (tree: unknown): ReadonlyArray<string | undefined> => {
+  const found: Array<string | undefined> = []
+  const rest: Array<unknown> = [tree]
+  while (rest.length > 0) {
+    const node = rest.pop()
+    if (typeof node !== "object" || node === null) continue
+    if (isCall(node)) found.push(literal(node.children?.[1]))
+    for (const child of Object.values(node)) rest.push(child)
+  }
+  return found
+}
+
+interface Node {
+  readonly function_name?: unknown
+  readonly class?: unknown
+  readonly children?: ReadonlyArray<Node>
+  readonly child?: Node
+  readonly value?: { readonly value?: unknown }
+}
+
+const isCall = (node: Node | object): node is Node =>
+  "function_name" in node &&
+  typeof node.function_name === "string" &&
+  structured.has(node.function_name.toLowerCase())
+
+const literal = (node: Node | undefined): string | undefined => {
+  if (node?.class === "CAST") return literal(node.child)
+  const value = node?.class === "CONSTANT" ? node.value?.value : undefined
+  return typeof value === "string" ? value : undefined
+}
+
+/** Whether a structure names the type, be it with JSON's escapes. */
+export const isNamedIn = (structure: string): boolean => {
+  try {
+    return /variant/i.test(JSON.stringify(JSON.parse(structure)))
+  } catch {
+    // DuckDB says what is wrong with it, unless it is more lenient.
+    return /variant|\\u/i.test(structure)
+  }
+}
+
+/**
+ * Whether a statement that has no tree may cast to the type. Errs on one side: a column of this name after a keyword
+ * counts too, in a statement that casts to anything.
+ */
+export const mayBeCast = (sql: string): boolean =>
+  /::|\bcast\b/i.test(sql) && /(?:::|[\w"*/])\s*"?variant\b/i.test(sql)

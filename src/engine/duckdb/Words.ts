@@ -1,0 +1,31 @@
+/**
+ * The names that a text may call, whatever its grammar.
+ *
+ * DuckDB's parser gives no tree of statements that write, so these are looked at as a row of words. The test
+ * errs on one side only: a name that is called stands in the text letter for letter (DuckDB's parser refuses
+ * names with escapes, `U&"…"`), and nothing but blanks, a quote or comments stands between it and its
+ * parenthesis. So a forbidden function is always found, and at worst a text in a literal is found too.
+ */
+
+/** The words of a text in small letters, and those of them that a parenthesis or a comment follows. */
+export interface Words {
+  readonly all: ReadonlySet<string>
+  readonly called: ReadonlySet<string>
+}
+
+const word = /[A-Za-z0-9_]+/g
+
+/** Every character beyond ASCII counts as a blank here, as some of them do for DuckDB. */
+const opening = /["\s\u0080-\uffff]*(?:\(|--|\/\*)/y
+
+export const of = (sql: string): Words => {
+  const all = new Set<string>()
+  const called = new Set<string>()
+  for (const match of sql.matchAll(word)) {
+    const name = match[0].toLowerCase()
+    all.add(name)
+    opening.lastIndex = match.index + name.length
+    if (opening.test(sql)) called.add(name)
+  }
+  return { all, called }
+}

@@ -1,0 +1,65 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Complexity from "../../src/engine/duckdb/Complexity.ts"
+import { failure, rows, withEngine } from "./duckdbEngine.ts"
+
+describe("the complexity of a text", () => {
+  it("is bounded where DuckDB's parser takes quadratic time", () => {
+    for (const [text, mention] of [
+      ["/*".repeat(600), "operators"],
+      [`SELECT 1${"/**/".repeat(300)}`, "operators"],
+      [`SELECT 1${"+-".repeat(600)}1`, "operators"],
+      [`SELECT 1${" AND 1".repeat(8193)}`, "AND"],
+      [`SELECT 1${" or 1".repeat(8193)}`, "OR"]
+    ] as const) {
+      assert.include(Complexity.excess(text), mention)
+    }
+  })
+
+  it("leaves the rest alone, each time it is asked", () => {
+    for (const text of [
+      `SELECT 1${" AND 1".repeat(8192)}`,
+      `SELECT 1 -- ${"=".repeat(1000)}`,
+      `SELECT 1${"/**/ ".repeat(10_000)}`,
+      `SELECT ${"1,".repeat(50_000)}1`
+    ]) {
+      assert.isUndefined(Complexity.excess(text))
+    }
+  })
+})
+
+const size = 256 * 1024
+const filled = (start: string, unit: string) =>
+  start + unit.repeat(Math.floor((size - start.length) / unit.length))
+
+describe("a query as long as it may be", () => {
+  it.effect("is answered whatever it repeats", () =>
+    withEngine({}, (engine) =>
+      Effect.gen(function* () {
+        for (const query of [
+          filled("", "AND "),
+          filled("SELECT 1", " AND 1"),
+          filled("SELECT 1", "/*"),
+          filled("SELECT 1", "/*x"),
+          filled("", "("),
+          filled("SELECT ", "["),
+          filled("SELECT ", "$$"),
+          filled("SELECT ", "$a$"),
+          filled("SELECT '", "'"),
+          filled("SELECT ", "- "),
+          filled("SELECT 1", "+1"),
+          filled("", "EXPLAIN ")
+        ]) {
+          assert.strictEqual((yield* failure(engine, query)).type, "J", query.slice(0, 20))
+        }
+        for (const query of [
+          filled("SELECT 1 AS a", ";"),
+          filled("SELECT 1 AS a ", "-- \n"),
+          filled("SELECT 1 AS a", "/**/ ")
+        ]) {
+          assert.deepStrictEqual(yield* rows(engine, query), [{ a: 1 }], query.slice(0, 20))
+        }
+      })
+    )
+  )
+})

@@ -1,0 +1,45 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as FastCheck from "fast-check"
+import * as JsonBounds from "../../src/engine/JsonBounds.ts"
+
+const exceeded = (json: string, levels: number, values: number) =>
+  JsonBounds.exceeded(Buffer.from(json), { levels, values })
+
+/** Levels of lists and objects in a value, and the values and names in it. */
+const measure = (value: unknown): { readonly levels: number; readonly values: number } => {
+  if (typeof value !== "object" || value === null) return { levels: 0, values: 1 }
+  const names = Array.isArray(value) ? 0 : Object.keys(value).length
+  const inner = Object.values(value).map(measure)
+  return {
+    levels: 1 + Math.max(0, ...inner.map(({ levels }) => levels)),
+    values: inner.reduce((sum, { values }) => sum + values, 1 + names)
+  }
+}
+
+describe("bounds on JSON", () => {
+  it("are those of the value that it stands for, but for empty lists and objects", () => {
+    FastCheck.assert(
+      FastCheck.property(FastCheck.jsonValue({ maxDepth: 5 }), (value) => {
+        const json = JSON.stringify(value)
+        const { levels, values } = measure(value)
+        assert.isUndefined(exceeded(json, levels, values + 1000))
+        if (levels > 0) assert.strictEqual(exceeded(json, levels - 1, values + 1000), "levels")
+        assert.isUndefined(exceeded(json, levels, 2 * values))
+        if (values > 4) assert.strictEqual(exceeded(json, levels, values >> 2), "values")
+      })
+    )
+  })
+
+  it("do not count what stands in strings", () => {
+    assert.isUndefined(exceeded(JSON.stringify(['[[,:"{{\\', "\\"]), 1, 3))
+    assert.strictEqual(exceeded(JSON.stringify(["\\", [], []]), 1, 9), "levels")
+  })
+
+  it("hold for text that is no JSON", () => {
+    assert.strictEqual(exceeded("[".repeat(100), 64, 1000), "levels")
+    assert.strictEqual(exceeded('{"a":'.repeat(100), 64, 1000), "levels")
+    assert.strictEqual(exceeded(",".repeat(100), 64, 10), "values")
+    assert.isUndefined(exceeded(`"${"[".repeat(100)}`, 64, 10))
+    assert.isUndefined(exceeded('"\\', 64, 10))
+  })
+})

@@ -1,0 +1,297 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Functions from "../../src/engine/duckdb/Functions.ts"
+import { type Engine, failure, rows, text, withEngine } from "./duckdbEngine.ts"
+
+const refused = (engine: Engine, query: string, mention: string) =>
+  Effect.map(failure(engine, query), (error) => {
+    assert.deepInclude(error, { type: "J", code: "not_allowed" }, query)
+    assert.include(error.message, mention, query)
+  })
+
+/** DuckDB's own functions, from an engine that may list them. */
+const builtIn = (engine: Engine) =>
+  rows(
+    engine,
+    "SELECT DISTINCT function_name AS name, function_type LIKE 'table%' AS table, function_type AS type FROM duckdb_functions() WHERE internal"
+  ) as Effect.Effect<ReadonlyArray<{ name: string; table: boolean; type: string }>>
+
+const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
+
+describe("the functions of the installed DuckDB", () => {
+  for (const readWrite of [false, true]) {
+    it.effect(
+      `that are on no list are refused as values and as tables${readWrite ? ", with readWrite" : ""}`,
+      () =>
+        withEngine({ readWrite }, (engine) =>
+          Effect.gen(function* () {
+            const listed = yield* builtIn(engine)
+            const allowed = new Set([
+              ...Functions.values,
+              ...Functions.tables,
+              ...(readWrite ? Functions.sequences : [])
+            ])
+            const others = new Set(listed.map(({ name }) => name).filter((name) => !allowed.has(name)))
+            assert.isAbove(others.size, 100)
+            for (const name of others) {
+              yield* refused(engine, `SELECT ${quote(name)}(1)`, name)
+              yield* refused(engine, `SELECT 1 AS a FROM system.main.${quote(name)}('x')`, name)
+              if (readWrite) yield* refused(engine, `CREATE VIEW v AS SELECT ${quote(name)} (1)`, name)
+              if (readWrite)
+                yield* refused(engine, `INSERT INTO t FROM ${quote(name.toUpperCase())}/**/()`, name)
+            }
+          })
+        )
+    )
+  }
+
+  it.effect("that stand where a table does are allowed by a list of their own", () =>
+    withEngine({}, (engine) =>
+      Effect.gen(function* () {
+        for (const { name, table } of yield* builtIn(engine)) {
+          if (table && !Functions.tables.has(name))
+            yield* refused(engine, `FROM ${quote(name)}('x', 1)`, name)
+        }
+      })
+    )
+  )
+
+  it.effect("are all that the lists name", () =>
+    withEngine({}, (engine) =>
+      Effect.gen(function* () {
+        const listed = yield* builtIn(engine)
+        const tables = new Set(listed.filter(({ table }) => table).map(({ name }) => name))
+        const values = new Set(listed.filter(({ table }) => !table).map(({ name }) => name))
+        assert.deepStrictEqual(
+          Array.from(Functions.tables).filter((name) => !tables.has(name)),
+          []
+        )
+        assert.deepStrictEqual(
+          [...Functions.values, ...Functions.sequences].filter((name) => !values.has(name)),
+          []
+        )
+      })
+    )
+  )
+})
+
+/** All that DuckDB takes for white space, and comments. */
+const blanks = [
+  ..."\t\n\f\r \u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u202f\u205f\u2060\u3000\ufeff",
+  "/**/",
+  "/* /* ( */ */",
+  "-- (\n"
+]
+
+/** Queries that each call a function in a way of its own. */
+const ways = (call: string): ReadonlyArray<string> => [
+  `SELECT ${call}`,
+  `FROM ${call}`,
+  `FROM main.${call}`,
+  `FROM system.main.${call}`,
+  `(FROM ${call})`,
+  `SELECT * FROM range(3) AS t(i), LATERAL (FROM ${call})`,
+  `SELECT 1 AS a$$ FROM ${call} AS b$$`,
+  `SELECT $$a$$ FROM ${call} WHERE 'b' = $$b$$`,
+  `SELECT $x$ ' $x$, e'\\'', '''' FROM ${call}`,
+  `SELECT 1 FROM ${call} -- '`,
+  `WITH t AS MATERIALIZED (FROM ${call}) SELECT 1`,
+  `WITH RECURSIVE t AS (SELECT 1 UNION ALL SELECT 2 FROM ${call}) FROM t`,
+  `SELECT 1 UNION ALL SELECT 2 FROM ${call}`,
+  `SELECT (SELECT 1 FROM ${call})`,
+  `SELECT EXISTS (FROM ${call})`,
+  `SELECT ARRAY(FROM ${call})`,
+  `SELECT 1 IN (FROM ${call})`,
+  `SELECT [x + ${call} FOR x IN [1] IF ${call}]`,
+  `SELECT list_transform([1], lambda x: ${call})`,
+  `SELECT list_transform([1], x -> ${call})`,
+  `SELECT COLUMNS(lambda c: ${call}) FROM range(1)`,
+  `SELECT {'a': ${call}}, [${call}], MAP {1: ${call}}`,
+  `SELECT CASE WHEN ${call} THEN 1 END, TRY_CAST(${call} AS INTEGER), TRY(${call})`,
+  `SELECT * REPLACE (${call} AS range) FROM range(1)`,
+  `SELECT DISTINCT ON (${call}) 1`,
+  `SELECT 1 WHERE ${call}`,
+  `SELECT 1 GROUP BY ${call}`,
+  `SELECT 1 FROM range(1) GROUP BY GROUPING SETS ((${call}))`,
+  `SELECT 1 HAVING ${call}`,
+  `SELECT 1 QUALIFY ${call}`,
+  `SELECT 1 ORDER BY ${call}`,
+  `SELECT 1 LIMIT ${call}`,
+  `SELECT 1 OFFSET ${call}`,
+  `SELECT 1 LIMIT (SELECT ${call})`,
+  `VALUES (${call})`,
+  `FROM (VALUES (${call})) AS t(a)`,
+  `FROM range(${call})`,
+  `FROM range(1, step := ${call})`,
+  `SELECT 1 FROM range(1) a JOIN range(1) b ON ${call}`,
+  `SELECT sum(1) FILTER (${call}), list(1 ORDER BY ${call})`,
+  `SELECT sum(1) OVER (PARTITION BY ${call} ORDER BY ${call} ROWS BETWEEN ${call} PRECEDING AND CURRENT ROW)`,
+  `SELECT sum(1) OVER w FROM range(1) WINDOW w AS (ORDER BY ${call})`,
+  `FROM range(1) PIVOT (sum(range) FOR range IN (1) GROUP BY range) WHERE ${call}`,
+  `PIVOT (FROM ${call}) ON a IN (1)`,
+  `UNPIVOT (FROM ${call}) ON a`,
+  `FROM (FROM ${call}) USING SAMPLE 1`,
+  `FROM t AT (VERSION => ${call})`,
+  `DESCRIBE FROM ${call}`,
+  `SUMMARIZE FROM ${call}`,
+  `EXPLAIN FROM ${call}`,
+  `EXPLAIN ANALYZE FROM ${call}`,
+  `EXPLAIN (FORMAT json) SELECT ${call}`,
+  `/* */ EXPLAIN -- x\n (ANALYZE, FORMAT json) FROM ${call}`
+]
+
+describe("a forbidden function", () => {
+  it.effect("is found in every place of a query", () =>
+    withEngine({}, (engine) =>
+      Effect.forEach(ways("enable_logging()"), (query) => refused(engine, query, "enable_logging"), {
+        discard: true
+      })
+    )
+  )
+
+  it.effect("is found however its call is written", () =>
+    withEngine({}, (engine) =>
+      Effect.gen(function* () {
+        for (const blank of blanks) {
+          for (const name of ["enable_logging", "Enable_LOGGING", '"enable_logging"']) {
+            yield* refused(engine, `FROM${blank} ${name}${blank}(${blank})`, "enable_logging")
+            // Between what looks like dollars DuckDB takes blanks beyond ASCII for a part of the name.
+            const query = `SELECT 1 AS a$$ FROM ${name}${blank}() AS b$$`
+            if (/^[ -~\t\n\r\f]*$/.test(blank)) yield* refused(engine, query, "enable_logging")
+            else assert.strictEqual((yield* failure(engine, query)).type, "J")
+          }
+        }
+        yield* refused(engine, "SELECT a.enable_logging() FROM range(1) t(a)", "enable_logging")
+        yield* refused(engine, "SELECT a.abs().query() FROM range(1) t(a)", "query")
+        yield* refused(
+          engine,
+          "FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))",
+          "json_execute"
+        )
+        yield* refused(engine, "FROM query('SELECT 1') WITH ORDINALITY", "query")
+        yield* refused(engine, "FROM histogram('duckdb_' || 'databases', path)", "histogram")
+      })
+    )
+  )
+
+  it.effect("is found in statements that write", () =>
+    withEngine({ readWrite: true }, (engine) =>
+      Effect.gen(function* () {
+        yield* text(engine, "CREATE TABLE t (a INTEGER)")
+        for (const blank of blanks) {
+          for (const query of [
+            `INSERT INTO t SELECT 1 FROM enable_logging${blank}()`,
+            `CREATE VIEW v AS FROM "enable_logging"${blank}()`,
+            `CREATE TABLE u AS FROM Enable_Logging${blank}()`
+          ]) {
+            yield* refused(engine, query, "enable_logging")
+          }
+        }
+        for (const query of [
+          "CREATE MACRO m(x) AS query(x)",
+          "CREATE MACRO m(x) AS TABLE FROM query(x)",
+          "CREATE OR REPLACE TEMP VIEW v AS SELECT (SELECT 1 FROM query('x'))",
+          "UPDATE t SET a = (SELECT 1 FROM query('x'))",
+          "DELETE FROM t USING query('x')",
+          "MERGE INTO t USING query('x') s ON true WHEN MATCHED THEN DELETE",
+          "INSERT INTO t VALUES (1) RETURNING (FROM query('x'))",
+          "CALL query('x')",
+          "EXPLAIN INSERT INTO t FROM query('x')",
+          "EXPLAIN ANALYZE INSERT INTO t FROM query('x')"
+        ]) {
+          yield* refused(engine, query, "query")
+        }
+        for (const query of [
+          "CREATE TABLE u (a INTEGER DEFAULT write_log('x'))",
+          "CREATE TABLE u (a INTEGER CHECK (write_log('x')))",
+          "CREATE TABLE u (a INTEGER, b AS (write_log('x')))",
+          "CREATE INDEX i ON t (write_log('x'))",
+          "CREATE TYPE e AS ENUM (SELECT write_log('x'))",
+          "ALTER TABLE t ALTER a SET DEFAULT write_log('x')",
+          "ALTER TABLE t ALTER a TYPE INTEGER USING write_log('x')"
+        ]) {
+          yield* refused(engine, query, "write_log")
+        }
+        yield* refused(engine, "CHECKPOINT", "checkpoint")
+        yield* refused(engine, "FORCE CHECKPOINT", "checkpoint")
+        yield* refused(engine, "CREATE VIEW v AS FROM duckdb_logs", "duckdb_logs")
+        yield* refused(engine, "CREATE VIEW v AS FROM information_schema.views", "views")
+        assert.deepStrictEqual(yield* rows(engine, "FROM t"), [])
+      })
+    )
+  )
+})
+
+describe("names that only look forbidden", () => {
+  for (const [query, expected] of [
+    ["SELECT 'menu&\"x\"' AS a", { a: 'menu&"x"' }],
+    ["SELECT '__dataconn' AS a", { a: "__dataconn" }],
+    ["SELECT 'query(' AS a -- enable_logging(", { a: "query(" }],
+    ["WITH query(a) AS (SELECT 1) FROM query", { a: 1 }],
+    ["FROM (SELECT 1) AS sniff_csv(a)", { a: 1 }],
+    ['SELECT 1 AS "duckdb_logs()"', { "duckdb_logs()": 1 }],
+    ["SELECT query.a FROM (SELECT 1 AS a) query", { a: 1 }]
+  ] as const) {
+    it.effect(`are no calls: ${query}`, () =>
+      withEngine({}, (engine) =>
+        Effect.map(rows(engine, query), (found) => assert.deepStrictEqual(found, [expected]))
+      )
+    )
+  }
+
+  it.effect("are columns and tables of those who write, too", () =>
+    withEngine({ readWrite: true }, (engine) =>
+      Effect.gen(function* () {
+        yield* text(engine, "CREATE TABLE t (query TEXT, checkpoint INTEGER, secret INTEGER)")
+        yield* text(engine, "INSERT INTO t VALUES ('a query', 1, 2)")
+        yield* text(engine, "UPDATE t SET query = 'glob' WHERE checkpoint = 1")
+        assert.deepStrictEqual(yield* rows(engine, "FROM t"), [{ query: "glob", checkpoint: 1, secret: 2 }])
+      })
+    )
+  )
+})
+
+describe("macros of the served database", () => {
+  it.effect("may be called, under names that are not DuckDB's own", () =>
+    withEngine({ readWrite: true }, (engine) =>
+      Effect.gen(function* () {
+        yield* text(engine, "CREATE MACRO twice(x) AS 2 * x")
+        yield* text(engine, "CREATE MACRO Upto(n) AS TABLE FROM range(n) t(i)")
+        assert.deepStrictEqual(yield* rows(engine, "SELECT twice(i)::INTEGER AS a FROM UPTO(2)"), [
+          { a: 0 },
+          { a: 2 }
+        ])
+      })
+    )
+  )
+})
+
+describe("what describes tables", () => {
+  it.effect("is there for clients, and does not show the engine's own database", () =>
+    withEngine({ sample: true }, (engine) =>
+      Effect.gen(function* () {
+        for (const query of [
+          "SHOW TABLES",
+          "SHOW ALL TABLES",
+          "SHOW DATABASES",
+          "DESCRIBE trades",
+          "SUMMARIZE trades",
+          "FROM information_schema.tables",
+          "FROM information_schema.columns",
+          "FROM information_schema.schemata",
+          "FROM duckdb_tables()",
+          "FROM duckdb_columns()",
+          "FROM duckdb_schemas()",
+          "FROM pg_catalog.pg_class",
+          "FROM pg_database",
+          "PRAGMA show_tables",
+          "PRAGMA table_info('trades');"
+        ]) {
+          const found = yield* text(engine, query)
+          assert.notStrictEqual(found, "[]", query)
+          assert.notInclude(found, "__dataconn", query)
+        }
+      })
+    )
+  )
+})

@@ -68,6 +68,7 @@ describe("a spawner", () => {
       const spawner = yield* Scope.provide(Spawner.make, scope)
       const log: Array<string> = []
       spawner.spawn(Effect.onInterrupt(Effect.never, () => note(log, "interrupted")))
+      yield* Effect.yieldNow
       yield* Scope.close(scope, Exit.void)
       assert.deepStrictEqual(log, ["interrupted"])
       spawner.spawn(note(log, "late"))

@@ -85,9 +85,9 @@ describe("a client and a server's connection", () => {
       const opened = yield* open
       yield* TestClock.adjust("59 minutes")
       const fiber = yield* Effect.forkChild(run(opened, "slow"), { startImmediately: true })
-      yield* TestClock.adjust("10 minutes")
+      yield* TestClock.adjust("5 minutes")
       yield* opened.steps.step(accept)
-      yield* TestClock.adjust("10 minutes")
+      yield* TestClock.adjust("4 minutes")
       yield* opened.steps.step(chunk("a"), end)
       assert.deepStrictEqual(yield* Fiber.join(fiber), ["yes", "a"])
     })

@@ -69,7 +69,8 @@ describe("a client that vanishes", () => {
       yield* isServed(live)
       // Node reports a failed accept in this way.
       sockets[0]?.server?.emit("error", new Error("accept EMFILE"))
-      assert.match(live.log.at(-1) ?? "", /^Error: Error \(accept EMFILE\) accepting on 127\.0\.0\.1:/)
+      const told = /^Error: Error \(accept EMFILE\) accepting on 127\.0\.0\.1:/
+      yield* Poll.until("the log tells of it", () => told.test(live.log.at(-1) ?? ""))
       yield* isServed(live)
     })
   )

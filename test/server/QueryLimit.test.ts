@@ -305,7 +305,7 @@ describe("queueTimeout", () => {
       yield* first.steps.step(accept, end)
       assert.deepStrictEqual(yield* first.peer.take(2), ["A yes", "F"])
       yield* first.peer.request("three")
-      const third = yield* open({ ...quiet, queueTimeout: "Infinity" })
+      const third = yield* open({ ...quiet, queueTimeout: "Infinity", queryTimeout: "Infinity" })
       yield* Served.settle
       yield* third.peer.request("four")
       yield* TestClock.adjust("50 minutes")

@@ -332,11 +332,8 @@ export const bugs: ReadonlyArray<Bug> = [
           }
           /** Goes to the end of the queue, if it waits. */
           private wait(place: QueryLimit.Place): void {
-            const { addresses, waiting } = this as unknown as {
-              readonly addresses: Map<QueryLimit.Place, string>
-              readonly waiting: FairQueue<QueryLimit.Place>
-            }
-            if (waiting.delete(place)) waiting.enter(addresses.get(place) ?? "", place)
+            const { waiting } = this as unknown as { readonly waiting: FairQueue<QueryLimit.Place> }
+            if (waiting.delete(place)) waiting.enter(place.address ?? "", place)
           }
         }
     },

@@ -46,6 +46,9 @@ export interface Connections {
   readonly stopNow: Effect.Effect<void>
 }
 
+/** How many turns of the event loop a stopping server waits for connections that are being opened. */
+const maxOpeningTurns = 100
+
 /**
  * Serves connections in the scope, with the `QueryEngine` of the context within its limits. Closing the scope
  * ends them: idle ones at once, those that respond within `drainTimeout`. None is let in from then on.
@@ -67,34 +70,48 @@ export const make = Effect.fnUntraced(function* (
   const shutdown = new Shutdown()
   // A connection that is only told that there is no place for it must not wait with its request.
   const impatient: Settings = { ...options, idleTimeout: options.requestTimeout }
+  /** Those that have not opened their sockets: until then nobody else closes them. */
+  const arriving = new Set<Arrival>()
   let count = 0
 
   yield* Effect.addFinalizer(() =>
     Effect.gen(function* () {
       admission.close()
+      // Connections that were let in just now are told, too, if they open their sockets.
+      for (let turns = 0; arriving.size > 0 && turns < maxOpeningTurns; turns++) yield* Effect.yieldNow
       yield* shutdown.drain(options.drainTimeout)
       yield* Scope.close(fibers, Exit.void)
+      for (const { drop } of arriving) drop()
       yield* Scope.close(waking, Exit.void)
     })
   )
 
-  const accept: Connections["accept"] = ({ address, drop, endpoints, transport }) => {
+  const accept: Connections["accept"] = (arrival) => {
+    const { address, drop, endpoints, transport } = arrival
     const refusedBy = admission.limit(address)
     const place = admission.enter(address)
     if (place === undefined) return drop()
     const id = ++count
     const refusing = place === "refused"
-    const connection = Connection.serve(transport, {
-      info: () => ({ id, ...endpoints(id) }),
-      settings: refusing ? impatient : options,
-      queries: queries.of(address),
-      refusing: refusing ? "overloaded" : undefined,
-      refusedBy,
-      shutdown
+    const connection = Connection.serve(
+      Effect.tap(transport, () => Effect.sync(() => arriving.delete(arrival))),
+      {
+        info: () => ({ id, ...endpoints(id) }),
+        settings: refusing ? impatient : options,
+        queries: queries.of(address),
+        refusing: refusing ? "overloaded" : undefined,
+        refusedBy,
+        shutdown
+      }
+    )
+    const leave = Effect.sync(() => {
+      admission.leave(place, address)
+      // Its socket could not be opened.
+      if (arriving.delete(arrival)) drop()
     })
-    const leave = Effect.sync(() => admission.leave(place, address))
+    arriving.add(arrival)
     spawner.spawn(Effect.provideContext(Effect.ensuring(connection, leave), context))
   }
 
-  return { accept, size: Effect.sync(() => shutdown.size), stopNow: shutdown.now }
+  return { accept, size: Effect.sync(() => shutdown.size + arriving.size), stopNow: shutdown.now }
 })

@@ -149,7 +149,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
     }
     const response =
       action._tag === "StartQuery"
-        ? this.stoppable(this.responses.begin(body, pending, this.runQuery(body, pending)))
+        ? this.stoppable(this.responses.begin(body, pending, QueryRunner.run(this, body, pending)))
         : this.responses.begin(body, pending, pending.refuse)
     return Effect.forkIn(response, this.dependencies.scope, forked)
   }
@@ -201,10 +201,6 @@ export class Control implements Connection, QueryRunner.Dependencies {
     )
   }
 
-  private runQuery(body: Uint8Array, pending: PendingResponse): Effect.Effect<void> {
-    return Effect.map(QueryRunner.run(this, body, pending), (outcome) => this.queryEnded(outcome, pending))
-  }
-
   /** The query of this response can be stopped from now on, and its time counts from when the request arrived. */
   private stoppable(response: Effect.Effect<void>): Effect.Effect<void> {
     return Effect.withFiber((fiber) => {
@@ -242,7 +238,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
   }
 
   /** The query has ended, and its finalizers have run. */
-  private queryEnded(outcome: QueryRunner.Outcome, pending: PendingResponse): void {
+  ended(outcome: QueryRunner.Outcome, pending: PendingResponse): void {
     this.query = undefined
     switch (outcome._tag) {
       case "InitFailed":

@@ -38,6 +38,8 @@ export interface Dependencies {
   readonly scope: Scope.Scope
   /** The engine accepted. The effect, if there is one, runs before the accept is written. */
   readonly accepted: (query: AcceptedQuery) => Effect.Effect<void> | undefined
+  /** The query has ended, and its finalizers have run. */
+  readonly ended: (outcome: Outcome, pending: PendingResponse) => void
 }
 
 /** How a query ended. */
@@ -55,14 +57,14 @@ const interrupted: Outcome = { _tag: "Interrupted" }
 const complete: Outcome = { _tag: "Complete" }
 
 /**
- * Runs the query of a request, and gives its outcome once its finalizers have run. Never fails. Only the query itself
- * can be interrupted.
+ * Runs the query of a request. Never fails; only the query itself can be interrupted, and its outcome is told once its
+ * finalizers have run.
  */
 export const run = (
   dependencies: Dependencies,
   request: Uint8Array,
   pending: PendingResponse
-): Effect.Effect<Outcome> => {
+): Effect.Effect<void> => {
   const query = new Query(dependencies, request, pending)
   const running = Effect.interruptible(Effect.suspend(() => query.run()))
   return Effect.matchCauseEffect(Scope.provide(running, query.scope), {
@@ -158,34 +160,42 @@ class Query implements QueryLimit.Place {
   }
 
   /** Closes the query's scope. That a stream is done is the query's success. */
-  ended(exit: Exit.Exit<void, Failure>): Effect.Effect<Outcome> {
+  ended(exit: Exit.Exit<void, Failure>): Effect.Effect<void> {
     const ended = Exit.isFailure(exit) && Pull.isDoneCause(exit.cause) ? Exit.void : exit
     const closing = Scope.closeUnsafe(this.scope, ended)
     return closing === undefined
-      ? this.outcome(ended)
-      : Effect.flatMap(Effect.exit(closing), (closed) => this.outcome(both(ended, closed)))
+      ? this.finish(ended)
+      : Effect.flatMap(Effect.exit(closing), (closed) => this.finish(both(ended, closed)))
   }
 
-  private outcome(exit: Exit.Exit<unknown, Failure>): Effect.Effect<Outcome> {
-    if (this.hasPlace) this.dependencies.limit.leave(this)
-    if (Exit.isSuccess(exit)) return Effect.succeed(complete)
-    const error = Cause.findErrorOption(exit.cause)
-    if (error._tag === "Some") {
-      switch (error.value._tag) {
-        case "QueryRejected":
-          return Effect.succeed({ _tag: "Rejected", payload: error.value.payload })
-        case "QueryFailed":
-          return Effect.succeed({ _tag: "Failed", payload: error.value.payload })
-        case "QueryInitError":
-          return Effect.succeed({ _tag: "InitFailed", detail: error.value.message })
-        default:
-      }
+  private finish(exit: Exit.Exit<unknown, Failure>): Effect.Effect<void> {
+    const { dependencies, pending } = this
+    if (this.hasPlace) dependencies.limit.leave(this)
+    const outcome = Exit.isSuccess(exit) ? complete : outcomeOf(exit.cause)
+    if (outcome !== undefined) {
+      dependencies.ended(outcome, pending)
+      return Effect.void
     }
-    if (Cause.hasInterruptsOnly(exit.cause)) return Effect.succeed(interrupted)
-    return Effect.as(
-      Effect.logError("The engine died while answering a query", exit.cause),
-      died(this.pending)
+    const cause = Exit.isFailure(exit) ? exit.cause : Cause.empty
+    return Effect.map(Effect.logError("The engine died while answering a query", cause), () =>
+      dependencies.ended(died(pending), pending)
     )
+  }
+}
+
+/** The outcome that a failure is, unless it is a defect. */
+const outcomeOf = (cause: Cause.Cause<Failure>): Outcome | undefined => {
+  const error = Cause.findErrorOption(cause)
+  if (error._tag === "None") return Cause.hasInterruptsOnly(cause) ? interrupted : undefined
+  switch (error.value._tag) {
+    case "QueryRejected":
+      return { _tag: "Rejected", payload: error.value.payload }
+    case "QueryFailed":
+      return { _tag: "Failed", payload: error.value.payload }
+    case "QueryInitError":
+      return { _tag: "InitFailed", detail: error.value.message }
+    case "Done":
+      return complete
   }
 }
 

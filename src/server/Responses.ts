@@ -55,24 +55,32 @@ export class Responses {
 
   /** Answers one request, when the response before it has been written. An embedder is told before and after. */
   begin(body: Uint8Array, pending: PendingResponse, response: Effect.Effect<void>): Effect.Effect<void> {
-    const inTurn = Effect.suspend(() => {
-      this.current = pending
-      const { publish } = this.dependencies
-      if (publish === undefined) return response
-      return Effect.andThen(
-        this.announce(publish({ _tag: "Request", body })),
-        Effect.andThen(
-          response,
-          Effect.flatMap(this.told, (step) => Effect.map(publish(step), () => this.settle()))
-        )
-      )
-    })
-    if (this.current === undefined) return inTurn
+    if (this.current === undefined) return this.inTurn(body, pending, response)
     const waited = Effect.ensuring(
       this.settled,
       Effect.sync(() => this.hold?.release())
     )
-    return Effect.andThen(waited, inTurn)
+    return Effect.andThen(
+      waited,
+      Effect.suspend(() => this.inTurn(body, pending, response))
+    )
+  }
+
+  private inTurn(
+    body: Uint8Array,
+    pending: PendingResponse,
+    response: Effect.Effect<void>
+  ): Effect.Effect<void> {
+    this.current = pending
+    const { publish } = this.dependencies
+    if (publish === undefined) return response
+    return Effect.andThen(
+      this.announce(publish({ _tag: "Request", body })),
+      Effect.andThen(
+        response,
+        Effect.flatMap(this.told, (step) => Effect.map(publish(step), () => this.settle()))
+      )
+    )
   }
 
   /** The end of the connection waits for the events that it brings, but not for this one. */

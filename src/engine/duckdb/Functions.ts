@@ -8,8 +8,8 @@
  * - run SQL that is only known when they are called (`query`, `query_table`, `histogram` as a table);
  * - show the server's paths, settings or the queries of others (`duckdb_logs`, `duckdb_databases`,
  *   `duckdb_views`, `current_setting`, `current_query`);
- * - end the process or the instance on some input (`sql_auto_complete`, `json_structure`,
- *   `reservoir_quantile`; `test_all_types` has values of VARIANT, see `Variant`), take raw addresses (`arrow_scan`) or the raw bytes of a state (`finalize`);
+ * - end the process or the instance on some input (`sql_auto_complete`, `json_structure`, `json_contains` and
+ *   `json_merge_patch` of deep values, `reservoir_quantile`; `test_all_types` has values of VARIANT, see `Variant`), take raw addresses (`arrow_scan`) or the raw bytes of a state (`finalize`);
  * - wait (`sleep_ms`).
  */
 
@@ -36,8 +36,8 @@ const scalars = `
   from_json_strict gamma gcd gen_random_uuid generate_series get_bit get_current_time get_current_timestamp
   get_type getvariable grade_up greatest greatest_common_divisor hamming hash hex hour icu_sort_key
   ilike_escape in_search_path instr is_histogram_other_bin isfinite isinf isnan isodow isoyear jaccard
-  jaro_similarity jaro_winkler_similarity json_array json_array_length json_contains json_exists
-  json_extract json_extract_path json_extract_path_text json_extract_string json_keys json_merge_patch
+  jaro_similarity jaro_winkler_similarity json_array json_array_length json_exists
+  json_extract json_extract_path json_extract_path_text json_extract_string json_keys
   json_object json_pretty json_quote json_serialize_sql json_transform json_transform_strict json_type
   json_valid json_value julian last_day lcase lcm least least_common_multiple left left_grapheme len length
   length_grapheme levenshtein lgamma like_escape list_aggr list_aggregate list_apply list_cat list_concat

@@ -201,4 +201,24 @@ describe("Plan.hideFiles", () => {
       "│Filename(s):│\n\n│            │\n│ kept       │"
     )
   })
+
+  it.effect("does not read a file by its path, so that nobody can guess where it is", () =>
+    Effect.gen(function* () {
+      const path = yield* directory
+      const guesses = ["a.csv", join(path, "a.csv"), `file:${join(path, "a.csv")}`, "./A.CSV", "base.duckdb"]
+      for (const options of Object.values(modes(path))) {
+        yield* withEngine(options, (engine) =>
+          Effect.gen(function* () {
+            for (const guess of guesses) {
+              const { code, message } = yield* failure(engine, `SELECT * FROM '${guess}'`)
+              assert.deepStrictEqual(
+                [code, message.includes("names tables, not files")],
+                ["not_allowed", true]
+              )
+            }
+          })
+        )
+      }
+    }).pipe(Effect.scoped)
+  )
 })

@@ -62,6 +62,8 @@ const judgeNames = Effect.fnUntraced(function* (
   if (queries.functions.some((name) => Variant.structured.has(name))) yield* judgeStructures(parser, sql)
   const view = Judgement.ofViews(queries)
   if (view !== undefined) return yield* view
+  const file = Judgement.ofFiles(queries, permissions)
+  if (file !== undefined) return yield* file
   const names = Judgement.unknown(queries, permissions)
   if (names.length === 0) return
   const macros = permissions.allowExternalAccess ? yield* macrosOf(session) : noMacros

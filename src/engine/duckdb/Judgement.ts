@@ -58,6 +58,18 @@ export const ofFunctions = (
 /** A reason to refuse queries for the views that they name. */
 export const ofViews = ({ tables, schemas }: Queries): QueryError | undefined => hidden(tables, schemas)
 
+/** DuckDB reads a file whose path stands where a table does, if no table has that name. */
+const path = /[/\\]|^file:|\.(csv|tsv|txt|json|jsonl|ndjson|parquet|pq|duckdb|ddb|db|sqlite)(\.(gz|zst|br))?$/
+
+/** A reason to refuse queries that name files in place of tables, which would tell where the server has its own. */
+export const ofFiles = ({ tables }: Queries, permissions: Permissions): QueryError | undefined =>
+  !permissions.allowExternalAccess && tables.some((name) => path.test(name))
+    ? queryError(
+        "not_allowed",
+        "A query names tables, not files: served files have the names of their tables"
+      )
+    : undefined
+
 /**
  * A reason to refuse a statement that has no tree, for a word in it. `database` is the engine's own, which
  * only reading leaves as it is.

@@ -34,13 +34,13 @@ const bodies: Readonly<Record<string, () => string>> = {
   "JSON: different names": () => `{"version":"v1","query":"SELECT 1",${list(80_000, (i) => `"k${i}":1`)}}`,
   "JSON: the same name": () => `{"version":"v1","query":"SELECT 1",${list(100_000, () => '"k":1')}}`,
   "JSON: names within the limit": () =>
-    `{"version":"v1","query":"SELECT 1",${list(32_000, (i) => `"k${i}":1`)}}`,
+    `{"version":"v1","query":"SELECT 1",${list(8000, (i) => `"k${i}":1`)}}`,
   "JSON: numbers": () => parameters("SELECT len(?)", "1", "[[", "]]"),
   "JSON: objects": () => parameters("SELECT len(?)", '{"a":1}', "[[", "]]"),
   "JSON: numbers within the limit": () =>
-    `{"version":"v1","query":"SELECT len(?)","parameters":[[${list(65_000, () => "1")}]]}`,
+    `{"version":"v1","query":"SELECT len(?)","parameters":[[${list(16_000, () => "1")}]]}`,
   "JSON: objects within the limit": () =>
-    `{"version":"v1","query":"SELECT len(?)","parameters":[[${list(21_000, () => '{"a":1}')}]]}`
+    `{"version":"v1","query":"SELECT len(?)","parameters":[[${list(5000, () => '{"a":1}')}]]}`
 }
 
 const queries: Readonly<Record<string, () => string>> = {
@@ -49,6 +49,12 @@ const queries: Readonly<Record<string, () => string>> = {
       version: "v1",
       query: `SELECT 1 WHERE 1 IN (${list(60_000, () => "?")})`,
       parameters: Array.from({ length: 60_000 }, (_, index) => index)
+    }),
+  "SQL: 16,000 parameters": () =>
+    JSON.stringify({
+      version: "v1",
+      query: `SELECT 1 WHERE 1 IN (${list(16_000, () => "?")})`,
+      parameters: Array.from({ length: 16_000 }, (_, index) => index)
     }),
   "SQL: 20,000 named parameters": () =>
     JSON.stringify({
@@ -62,6 +68,10 @@ const queries: Readonly<Record<string, () => string>> = {
   "SQL: a struct of 20,000 fields": () => sql(`SELECT {${list(20_000, (i) => `a${i}:1`)}}`),
   "SQL: parentheses": () => sql(`SELECT ${"(".repeat(120_000)}1${")".repeat(120_000)}`),
   "SQL: a long IN": () => sql(`SELECT 1 WHERE 1 IN (${list(100_000, () => "1")})`),
+  "SQL: a long SELECT": () => sql(`SELECT ${list(130_000, () => "1")}`),
+  "SQL: a long VALUES": () => sql(`VALUES ${list(65_000, () => "(1)")}`),
+  "SQL: a list of many": () => sql(`SELECT [${list(130_000, () => "1")}]`),
+  "SQL: 19,000 unions": () => sql(list(19_000, () => "SELECT 1", " UNION ")),
   "SQL: many CTEs": () => sql(`WITH ${list(900, (i) => `t${i} AS (SELECT 1)`)} SELECT 1`),
   "SQL: many unions": () => sql(list(2000, () => "SELECT 1", " UNION ALL ")),
   "SQL: many joins": () => sql(`SELECT 1 FROM ${list(200, (i) => `(SELECT 1) t${i}`)}`),
@@ -75,6 +85,10 @@ const results: Readonly<Record<string, () => string>> = {
   "result: 4000 columns, CSV": () => sql(`SELECT ${list(4000, () => "i")} FROM range(4000) t(i)`, csv),
   "result: 4000 columns, Arrow": () => sql(`SELECT ${list(4000, () => "i")} FROM range(4000) t(i)`, arrow),
   "result: 400 columns, Parquet": () => sql(`SELECT ${list(400, () => "i")} FROM range(4000) t(i)`, parquet),
+  "result: 4000 columns, Parquet": () =>
+    sql(`SELECT ${list(4000, () => "i")} FROM range(4000) t(i)`, parquet),
+  "result: 4000 columns of texts, Arrow": () =>
+    sql(`SELECT ${list(4000, () => "'abc' || i")} FROM range(4000) t(i)`, arrow),
   "result: nested 60 deep": () => sql(`SELECT ${"[".repeat(60)}1${"]".repeat(60)}`, arrow),
   "result: a list of 5 million, Arrow": () => sql("FROM (SELECT list(i) FROM range(5000000) t(i))", arrow),
   "result: a list of 5 million, NDJSON": () => sql("FROM (SELECT list(i) FROM range(5000000) t(i))"),
@@ -88,6 +102,7 @@ const results: Readonly<Record<string, () => string>> = {
     sql("SELECT string_agg('0123456789', '') FROM range(10000000)", arrow),
   "result: a text of 800 MB": () => sql("SELECT repeat(chr(1), 800000000)"),
   "result: an error of 20 MB": () => sql("SELECT string_agg('0123456789', '')::INT FROM range(2000000)"),
+  "result: an error of 200 MB": () => sql("SELECT string_agg('0123456789', '')::INT FROM range(20000000)"),
   "result: 2 million rows, NDJSON": () => sql("SELECT i, i * 2, 'abc' || i FROM range(2000000) t(i)"),
   "result: 2 million rows, Arrow": () => sql("SELECT i, i * 2, 'abc' || i FROM range(2000000) t(i)", arrow),
   "result: 2 million rows, Parquet": () =>

@@ -40,7 +40,7 @@ export const largestRow = 512 * MiB
 
 export const defaults: Limits = {
   maxQueryLength: 256 * KiB,
-  maxParameters: 65_536,
+  maxParameters: 16_384,
   maxNesting: 64,
   maxColumns: 4096,
   maxResultRows: Number.POSITIVE_INFINITY,

@@ -42,6 +42,14 @@ export const encoder = (
   names: ReadonlyArray<string>
 ): ((chunk: DuckDBDataChunk) => Encoded) => {
   let writer: Writer | undefined
+  function* stream(columns: Columns): Pieces {
+    if (writer === undefined) {
+      writer = new Writer(library, described(names, columns))
+      yield
+      yield* cut(writer.head())
+    }
+    yield* batches(writer, columns)
+  }
   return (chunk) => {
     const size = chunk.rowCount
     const vectors = names.map((_, index) => duckdb.data_chunk_get_vector(chunk.chunk, index))
@@ -50,13 +58,9 @@ export const encoder = (
     const isLast = duckdb.vector_get_data(sentinel, size)[size - 1] === 1
     const rows = isLast ? size - 1 : size
     const sizes = sizesOf(duckdb.data_chunk_get_vector(chunk.chunk, names.length + 1), rows)
-    const head = writer === undefined
-    writer ??= new Writer(
-      library,
-      vectors.map((vector, index) => ({ name: names[index] as string, type: typeOfVector(vector) }))
-    )
+    const columns = { sources: vectors.map((vector) => new Source(vector, size)), sizes }
     return {
-      pieces: pieces(writer, { sources: vectors.map((vector) => new Source(vector, size)), sizes }, head),
+      pieces: stream(columns),
       rows,
       isLast,
       isTooLarge,
@@ -64,6 +68,9 @@ export const encoder = (
     }
   }
 }
+
+const described = (names: ReadonlyArray<string>, { sources }: Columns): ReadonlyArray<ResultColumn> =>
+  sources.map(({ vector }, index) => ({ name: names[index] as string, type: typeOfVector(vector) }))
 
 const typeOfVector = (vector: duckdb.Vector): DuckDBType =>
   DuckDBLogicalType.create(duckdb.vector_get_column_type(vector)).asType()
@@ -83,23 +90,29 @@ interface Columns {
 const maxBatchBytes = 32 * 1024 * 1024
 
 class Writer {
-  /** The schema, which begins a stream. */
-  readonly head: ReadonlyArray<Uint8Array<ArrayBuffer>>
   private readonly library: Library
   private readonly types: ReadonlyArray<DuckDBType>
   private readonly fields: ReadonlyArray<Arrow.Field>
 
   constructor(library: Library, columns: ReadonlyArray<ResultColumn>) {
-    const { arrow, message } = library
+    const { arrow } = library
     this.library = library
     this.types = columns.map(({ type }) => type)
     this.fields = columns.map(
       ({ name, type }) => new arrow.Field(name, ArrowVectors.typeOf(arrow, type), true)
     )
-    this.head = encapsulated(message.Message.encode(message.Message.from(new arrow.Schema([...this.fields]))))
   }
 
-  /** A record batch of the rows from one to another, as the parts it is written in. */
+  /** The schema, which begins a stream. */
+  head(): ReadonlyArray<Uint8Array<ArrayBuffer>> {
+    const { arrow, message } = this.library
+    return encapsulated(message.Message.encode(message.Message.from(new arrow.Schema([...this.fields]))))
+  }
+
+  /**
+   * A record batch of the rows from one to another, as the parts it is written in. What thousands of columns take
+   * is divided into steps: their values, the list of their buffers, and its encoding.
+   */
   *batch({ sources }: Columns, from: number, to: number): Steps<ReadonlyArray<Uint8Array<ArrayBuffer>>> {
     const { arrow, assembler, message } = this.library
     const length = to - from
@@ -110,13 +123,14 @@ class Writer {
       const { type } = this.fields[index] as Arrow.Field
       children.push({ data: yield* reader.read(source, this.types[index] as DuckDBType, type, rows) })
     }
+    yield
     // Of its arguments it looks at nothing else. Record batches would be made in time that is quadratic in columns.
     const body = assembler.VectorAssembler.assemble(children as never)
+    yield
     const header = new message.RecordBatch(length, body.nodes, body.bufferRegions, null)
-    return [
-      ...encapsulated(message.Message.encode(message.Message.from(header, body.byteLength))),
-      ...body.buffers.flatMap((buffer) => padded(bytesOf(buffer)))
-    ]
+    const description = encapsulated(message.Message.encode(message.Message.from(header, body.byteLength)))
+    yield
+    return [...description, ...body.buffers.flatMap((buffer) => padded(bytesOf(buffer)))]
   }
 }
 
@@ -139,12 +153,9 @@ const padded = (part: Uint8Array<ArrayBuffer>): ReadonlyArray<Uint8Array<ArrayBu
 /** No piece is longer than this, in bytes. */
 const maxPieceBytes = 256 * 1024
 
-function* pieces(
-  writer: Writer,
-  columns: Columns,
-  head: boolean
-): Generator<Uint8Array<ArrayBuffer> | undefined, void> {
-  if (head) yield* cut(writer.head)
+type Pieces = Generator<Uint8Array<ArrayBuffer> | undefined, void>
+
+function* batches(writer: Writer, columns: Columns): Pieces {
   const { sizes } = columns
   for (let from = 0; from < sizes.length; ) {
     let to = from + 1

@@ -99,6 +99,13 @@ export const areKnown = (prepared: DuckDBPreparedStatement): boolean =>
   prepared.columnCount === 0 ||
   prepared.columnTypeId(0) !== DuckDBTypeId.INVALID
 
+const tooManyMessage = (maxColumns: number): string =>
+  `The result has more than ${maxColumns} columns, fields of nested types counted (maxColumns)`
+
+/** The error about more columns than `maxColumns`. */
+export const tooMany = ({ maxColumns }: Limits): QueryError =>
+  queryError("invalid_query", tooManyMessage(maxColumns))
+
 /** Columns that are read in one step. */
 const stepColumns = 64
 
@@ -203,7 +210,7 @@ class Reader {
     const { maxColumns } = this.limits
     this.fields += fields
     if (this.fields > maxColumns) {
-      this.excess ??= `The result has more than ${maxColumns} columns, fields of nested types counted (maxColumns)`
+      this.excess ??= tooManyMessage(maxColumns)
     }
   }
 

@@ -64,6 +64,8 @@ export const prepare = Effect.fnUntraced(function* (
   const explain = Explain.split(query)
   if (explain !== undefined) return yield* prepareExplain(context, explain, parameters)
   const { prepared, isQuery } = yield* judge(guard, session, query)
+  // Before DuckDB binds the text again, which takes it minutes where a hundred thousand columns have one name.
+  if (prepared.columnCount > limits.maxColumns) return yield* Columns.tooMany(limits)
   const bound = yield* Parameters.match(prepared, parameters)
   const wrapped = isQuery ? yield* wrap(context, query, bound) : undefined
   // Other columns would mean that the text says something else in parentheses.

@@ -23,7 +23,7 @@ export interface Library {
   readonly assembler: typeof Assembler
 }
 
-/** Loads it for those who want Arrow, so that nobody else pays for it. */
+/** Loads it, which takes some 60 ms the first time: an engine does so before it answers. */
 export const load = async (): Promise<Library> => {
   const [arrow, message, assembler] = await Promise.all([
     import("apache-arrow"),

@@ -11,6 +11,7 @@ import * as Stream from "effect/Stream"
 import * as Limits from "../Limits.ts"
 import * as QueryApi from "../QueryApi.ts"
 import { type Engine, QueryEngine } from "../QueryEngine.ts"
+import * as ArrowStream from "./ArrowStream.ts"
 import * as Database from "./Database.ts"
 import * as Failure from "./Failure.ts"
 import * as Guard from "./Guard.ts"
@@ -83,6 +84,8 @@ export const make = Effect.fnUntraced(function* (
   options: Database.DuckDbOptions
 ): Effect.fn.Return<Engine, Failure.DuckDbError, Scope.Scope> {
   const limits = yield* limitsOf(options)
+  // It takes some 60 ms of the event loop, which the first request for Arrow would take from all others.
+  yield* Effect.promise(ArrowStream.load)
   const database = yield* Database.open(options)
   const staging = yield* Staging.open(options)
   const permissions = {

@@ -17,6 +17,8 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     setupFiles: ["test/support/seed.ts"],
+    // Half of the tests wait for other processes: as many workers as a small machine has processors.
+    maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 30_000
   }

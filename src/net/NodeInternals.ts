@@ -36,7 +36,7 @@ const entriesOf = (parts: ReadonlyArray<Uint8Array>): Entries => {
 /**
  * Writes parts one behind the other, with `writev`, and without the queue of the stream: one write is under way at a
  * time, and `written` is called before this returns when the kernel has taken all of it. The stream's queue costs a
- * tick of the process for each write: 9 % of the small queries on 64 connections (`npm run bench -- small`).
+ * tick of the process for each write, in which nobody knows yet that the kernel has taken it.
  */
 export const write = (
   socket: Net.Socket,
@@ -93,7 +93,7 @@ const fields = ((): Fields | undefined => {
 /**
  * Has a socket read into memory that the thread shares, and gives `received` a view of it for each read, which holds
  * until it returns. Returns whether that is possible: otherwise the socket emits `data`. Left to itself Node
- * allocates 64 KiB for each read of each socket: 19 % of the small queries (`npm run bench -- small`).
+ * allocates 64 KiB for each read of each socket.
  */
 export const readIntoShared = (socket: Net.Socket, received: (view: Uint8Array) => void): boolean => {
   const internals = internalsOf(socket)

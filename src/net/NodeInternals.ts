@@ -35,8 +35,9 @@ const entriesOf = (parts: ReadonlyArray<Uint8Array>): Entries => {
 
 /**
  * Writes parts one behind the other, with `writev`, and without the queue of the stream: one write is under way at a
- * time, and `written` is called before this returns when the kernel has taken all of it. The stream's queue costs a
- * tick of the process for each write, in which nobody knows yet that the kernel has taken it.
+ * time, and `written` is called before this returns when the kernel has taken all of it. Through the
+ * stream that is known a tick of the process later. Small queries on 64 connections took 15.3 µs of CPU this way and
+ * 15.0 through the stream (medians of three turns of 96,000): no gain was shown there.
  */
 export const write = (
   socket: Net.Socket,
@@ -93,7 +94,8 @@ const fields = ((): Fields | undefined => {
 /**
  * Has a socket read into memory that the thread shares, and gives `received` a view of it for each read, which holds
  * until it returns. Returns whether that is possible: otherwise the socket emits `data`. Left to itself Node
- * allocates 64 KiB for each read of each socket.
+ * allocates 64 KiB for each read of each socket: small queries on 64 connections then took 19.8 µs of CPU to 15.3
+ * (medians of three turns of 96,000).
  */
 export const readIntoShared = (socket: Net.Socket, received: (view: Uint8Array) => void): boolean => {
   const internals = internalsOf(socket)

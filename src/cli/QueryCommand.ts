@@ -70,6 +70,12 @@ const flags = {
     Flag.withDescription("The format of the result, by its short name or media type. Default: json"),
     Flag.withDefault("application/json" as Format)
   ),
+  numbers: Flag.Literals("numbers", ["number", "string"]).pipe(
+    Flag.withDescription(
+      "How JSON has numbers that a double may not hold: as numbers, or as strings. Default: number"
+    ),
+    Flag.withDefault("number" as const)
+  ),
   parameters: Flag.String("param").pipe(
     Flag.withAlias("p"),
     Flag.withMetavar("[name=]value"),
@@ -115,6 +121,7 @@ const request = (given: Given, query: string): Client.Query => ({
   query,
   parameters: given.parameters,
   format: given.format,
+  ...(given.numbers === "string" ? { numbers: given.numbers } : {}),
   ...(Duration.isFinite(given.timeout) ? { timeoutMs: Duration.toMillis(given.timeout) } : {})
 })
 

@@ -22,6 +22,7 @@ import {
   encodeAccepted,
   encodeError,
   type Format,
+  type Numbers,
   type Parameters,
   QueryAccepted,
   type QueryError,
@@ -39,6 +40,7 @@ export {
   encodeError,
   encodeRequest,
   Format,
+  Numbers,
   Parameters,
   QueryAccepted,
   QueryError,
@@ -56,6 +58,7 @@ export interface ResolvedRequest {
   readonly query: string
   readonly parameters: Parameters
   readonly format: Format
+  readonly numbers: Numbers
   readonly queryId: string
   readonly timeout: Duration.Duration | undefined
 }
@@ -161,6 +164,7 @@ const resolve = Effect.fnUntraced(function* (request: QueryRequest): Effect.fn.R
     query: request.query,
     parameters: request.parameters ?? [],
     format: request.format ?? defaultFormat,
+    numbers: request.numbers ?? "number",
     queryId: request.queryId ?? (yield* randomId),
     timeout: request.timeoutMs === undefined ? undefined : Duration.millis(request.timeoutMs)
   }

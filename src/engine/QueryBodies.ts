@@ -38,6 +38,22 @@ export type Format = typeof Format.Type
 export const defaultFormat: Format = "application/json"
 
 /**
+ * How numbers that a DOUBLE may not hold stand in JSON: as numbers with all their digits, or as strings. They are those
+ * of BIGINT, UBIGINT, HUGEINT, UHUGEINT, BIGNUM and DECIMAL, in nested values too.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Numbers = Schema.Literals(["number", "string"])
+/**
+ * How numbers that a DOUBLE may not hold stand in JSON.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export type Numbers = typeof Numbers.Type
+
+/**
  * Positional parameters as a list, named ones as an object. The parts come from a parser of JSON; looking at each
  * again would take a microsecond for each.
  *
@@ -62,7 +78,8 @@ const maxQueryIdLength = 1024
 /**
  * The body of a request (`R`).
  *
- * `timeoutMs` is in milliseconds from the request's arrival. `traceparent` is a W3C trace context.
+ * `timeoutMs` is in milliseconds from the request's arrival. `traceparent` is a W3C trace context. `numbers` means
+ * something to the formats that are JSON only, and is `"number"` if it is left out.
  *
  * @category schemas
  * @since 0.1.0
@@ -72,18 +89,24 @@ export class QueryRequest extends Schema.Class<QueryRequest>("QueryRequest")({
   query: Schema.NonEmptyString,
   parameters: Schema.optional(Parameters),
   format: Schema.optional(Format),
+  numbers: Schema.optional(Numbers),
   timeoutMs: Schema.optional(Schema.Finite.check(Schema.isGreaterThan(0))),
   queryId: Schema.optional(Schema.String.check(Schema.isMaxLength(maxQueryIdLength))),
   traceparent: Schema.optional(Schema.String)
 }) {}
 
 /**
- * One column of a result: its name and the engine's own name for its type.
+ * One column of a result: its name and the engine's own name for its type. `wideNumbers` is true where the column has
+ * numbers that a DOUBLE may not hold: a reader of JSON who needs them exactly asks for `numbers: "string"`.
  *
  * @category schemas
  * @since 0.1.0
  */
-export const Column = Schema.Struct({ name: Schema.String, type: Schema.String })
+export const Column = Schema.Struct({
+  name: Schema.String,
+  type: Schema.String,
+  wideNumbers: Schema.optional(Schema.Boolean)
+})
 /**
  * One column of a result.
  *

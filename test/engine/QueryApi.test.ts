@@ -135,6 +135,7 @@ describe("requests", () => {
             query: "é",
             parameters: { a: [1, null] },
             format: "text/csv",
+            numbers: "string",
             queryId: "id",
             timeoutMs: 250
           })
@@ -144,6 +145,7 @@ describe("requests", () => {
         query: "é",
         parameters: { a: [1, null] },
         format: "text/csv",
+        numbers: "string",
         queryId: "id",
         timeout: Duration.millis(250)
       })

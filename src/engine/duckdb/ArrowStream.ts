@@ -34,7 +34,7 @@ export const load = async (): Promise<Library> => {
 }
 
 /**
- * Encodes chunks of `TextSql.weighed`: columns with these names, then the BOOLEAN that is true in the sentinel, then
+ * Encodes chunks of `TypedSql.weighed`: columns with these names, then the BOOLEAN that is true in the sentinel, then
  * the size of each row. The stream is whole once {@link endOfStream} follows.
  */
 export const encoder = (
@@ -56,12 +56,12 @@ export const encoder = (
     const sentinel = duckdb.data_chunk_get_vector(chunk.chunk, names.length)
     const isTooLarge = Validity.firstNull(sentinel, size) < size
     const isLast = duckdb.vector_get_data(sentinel, size)[size - 1] === 1
-    const rows = isLast ? size - 1 : size
-    const sizes = sizesOf(duckdb.data_chunk_get_vector(chunk.chunk, names.length + 1), rows)
-    const columns = { sources: vectors.map((vector) => new Source(vector, size)), sizes }
+    const sizes = duckdb.data_chunk_get_vector(chunk.chunk, names.length + 1)
+    const rows = rowsOf(sizes, isLast ? size - 1 : size)
+    const columns = { sources: vectors.map((vector) => new Source(vector, size)), ...rows }
     return {
       pieces: stream(columns),
-      rows,
+      rows: rows.rows.length,
       isLast,
       isTooLarge,
       release: () => duckdb.data_chunk_reset(chunk.chunk)
@@ -75,15 +75,23 @@ const described = (names: ReadonlyArray<string>, { sources }: Columns): Readonly
 const typeOfVector = (vector: duckdb.Vector): DuckDBType =>
   DuckDBLogicalType.create(duckdb.vector_get_column_type(vector)).asType()
 
-const sizesOf = (vector: duckdb.Vector, rows: number): BigInt64Array => {
-  const bytes = duckdb.vector_get_data(vector, rows * 8)
-  return new BigInt64Array(bytes.slice().buffer)
+/** The rows of the result in a chunk, and their sizes. */
+interface Rows {
+  readonly rows: Int32Array<ArrayBuffer>
+  readonly sizes: BigInt64Array
 }
 
-/** The vectors of one chunk, and the sizes of the rows that are the result's. */
-interface Columns {
+/** Those that have a size. */
+const rowsOf = (vector: duckdb.Vector, count: number): Rows => {
+  const bytes = duckdb.vector_get_data(vector, count * 8)
+  const isPresent = Validity.make(vector, count)
+  const all = Int32Array.from({ length: count }, (_, row) => row)
+  return { rows: all.filter(isPresent), sizes: new BigInt64Array(bytes.slice().buffer) }
+}
+
+/** The vectors of one chunk, and its rows. */
+interface Columns extends Rows {
   readonly sources: ReadonlyArray<Source>
-  readonly sizes: BigInt64Array
 }
 
 /** Rows are put into one record batch up to this many bytes by their sizes, a longer row into one of its own. */
@@ -110,17 +118,17 @@ class Writer {
   }
 
   /**
-   * A record batch of the rows from one to another, as the parts it is written in. What thousands of columns take
-   * is divided into steps: their values, the list of their buffers, and its encoding.
+   * A record batch of some rows, as the parts it is written in. What thousands of columns take is divided into
+   * steps: their values, the list of their buffers, and its encoding.
    */
-  *batch({ sources }: Columns, from: number, to: number): Steps<ReadonlyArray<Uint8Array<ArrayBuffer>>> {
+  *batch({ sources }: Columns, rows: Int32Array<ArrayBuffer>): Steps<ReadonlyArray<Uint8Array<ArrayBuffer>>> {
     const { arrow, assembler, message } = this.library
-    const length = to - from
-    const rows = Int32Array.from({ length }, (_, row) => from + row)
+    const { length } = rows
     const reader = new ArrowVectors.Reader(arrow)
     const children: Array<{ readonly data: Arrow.Data }> = []
     for (const [index, source] of sources.entries()) {
-      const { type } = this.fields[index] as Arrow.Field
+      const { name, type } = this.fields[index] as Arrow.Field
+      reader.column = name
       children.push({ data: yield* reader.read(source, this.types[index] as DuckDBType, type, rows) })
     }
     yield
@@ -156,17 +164,18 @@ const maxPieceBytes = 256 * 1024
 type Pieces = Generator<Uint8Array<ArrayBuffer> | undefined, void>
 
 function* batches(writer: Writer, columns: Columns): Pieces {
-  const { sizes } = columns
-  for (let from = 0; from < sizes.length; ) {
+  const { rows, sizes } = columns
+  const sizeAt = (index: number): number => Number(sizes[rows[index] as number])
+  for (let from = 0; from < rows.length; ) {
     let to = from + 1
-    let total = Number(sizes[from])
-    for (; to < sizes.length; to++) {
-      total += Number(sizes[to])
+    let total = sizeAt(from)
+    for (; to < rows.length; to++) {
+      total += sizeAt(to)
       if (total > maxBatchBytes) break
     }
-    yield* cut(yield* writer.batch(columns, from, to))
+    yield* cut(yield* writer.batch(columns, rows.slice(from, to)))
     from = to
-    if (to < sizes.length) yield
+    if (to < rows.length) yield
   }
 }
 

@@ -7,6 +7,7 @@
 import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api"
 import duckdb from "@duckdb/node-bindings"
 import type * as Arrow from "apache-arrow"
+import { type QueryError, queryError } from "../QueryApi.ts"
 import type { Steps } from "./Steps.ts"
 import * as Strings from "./Strings.ts"
 import type * as Types from "./Types.ts"
@@ -125,6 +126,8 @@ const stepBytes = 4 * 1024 * 1024
 export class Reader {
   private readonly arrow: Module
   private work = 0
+  /** The name of the column that is read, for errors. */
+  column = ""
 
   constructor(arrow: Module) {
     this.arrow = arrow
@@ -341,9 +344,18 @@ export class Reader {
   private *microsToNanos(intervals: Uint8Array<ArrayBuffer>): Steps<Uint8Array> {
     const words = new BigInt64Array(intervals.buffer)
     yield* this.each(words.length / 2, (index) => {
-      words[index * 2 + 1] = (words[index * 2 + 1] as bigint) * 1000n
+      const nanos = (words[index * 2 + 1] as bigint) * 1000n
+      words[index * 2 + 1] = nanos
+      if (words[index * 2 + 1] !== nanos) throw this.tooLongInterval()
     })
     return intervals
+  }
+
+  private tooLongInterval(): QueryError {
+    return queryError(
+      "execution_failed",
+      `The column ${this.column} has an INTERVAL whose hours, minutes and seconds are beyond the 292 years of nanoseconds that Arrow has for them; cast it to VARCHAR`
+    )
   }
 }
 

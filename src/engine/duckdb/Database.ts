@@ -1,6 +1,7 @@
 /**
  * Opens the DuckDB instance that a server answers from, and closes it to everything else.
  */
+import { mkdirSync } from "node:fs"
 import { open as openFile } from "node:fs/promises"
 import { basename, extname, resolve } from "node:path"
 import { DuckDBInstance, type DuckDBMaterializedResult } from "@duckdb/node-api"
@@ -9,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import type * as Limits from "../Limits.ts"
 import { DuckDbError, fromCause } from "./Failure.ts"
 import * as Instance from "./Instance.ts"
+import * as ResultFiles from "./ResultFiles.ts"
 import * as Sample from "./Sample.ts"
 import * as Sentinel from "./Sentinel.ts"
 import type * as Session from "./Session.ts"
@@ -47,7 +49,11 @@ export interface DuckDbOptions extends Limits.Options {
    * temporary files (`TMPDIR`).
    */
   readonly spillDirectory?: string | undefined
-  /** How much may be written there, in bytes; a query that needs more fails. Default: {@link defaultMaxSpill}. */
+  /**
+   * How much may be written there, in bytes; a query that needs more fails. It counts twice: once for what queries
+   * need while they run, and once for the files of Parquet results, each until it has been sent. Default:
+   * {@link defaultMaxSpill}.
+   */
   readonly maxSpill?: number | undefined
   /**
    * Run once if DuckDB gives up a database that cannot be opened again without loss: one in memory that
@@ -64,6 +70,10 @@ export interface Database {
   readonly instance: Instance.Instance
   /** What its sessions are opened with. */
   readonly session: Pick<Session.Options, "searchPath">
+  /** Where whole results go before they are streamed. */
+  readonly files: ResultFiles.ResultFiles
+  /** The private directory that all of that is in. */
+  readonly directory: string
 }
 
 /** Opens the database; it closes with the scope, after the queries that run on it. */
@@ -71,12 +81,18 @@ export const open = Effect.fnUntraced(function* (
   options: DuckDbOptions
 ): Effect.fn.Return<Database, DuckDbError, Scope.Scope> {
   const layout = yield* layoutOf(options)
-  const spillDirectory = yield* Spill.make(options.spillDirectory)
-  const temporary = Spill.unreadable(spillDirectory)
+  const directory = yield* Spill.make(options.spillDirectory)
+  const temporary = Spill.unreadable(directory)
+  mkdirSync(temporary)
   const instance = yield* Instance.make(openInstance(options, layout, temporary), {
     whenInvalidated: whenInvalidated(options)
   })
-  return { instance, session: { searchPath: layout.aside && searchPath(layout.aside) } }
+  return {
+    instance,
+    session: { searchPath: layout.aside && searchPath(layout.aside) },
+    files: ResultFiles.make(temporary, options.maxSpill ?? defaultMaxSpill),
+    directory
+  }
 })
 
 const whenInvalidated = ({

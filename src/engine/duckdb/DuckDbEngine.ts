@@ -21,19 +21,19 @@ import type * as ResultStream from "./ResultStream.ts"
 import * as Session from "./Session.ts"
 import * as Staging from "./Staging.ts"
 import * as Statement from "./Statement.ts"
+import type { ResultColumn } from "./TextSql.ts"
 import * as Types from "./Types.ts"
 
 /** What answers requests. */
 interface Parts {
   readonly database: Database.Database
-  readonly staging: Staging.Staging
   readonly guard: Guard.Guard
   readonly limits: Limits.Limits
 }
 
 /** Runs one request in its own session, which closes with the request's scope. */
 const answer = Effect.fnUntraced(function* (
-  { database, staging, guard, limits }: Parts,
+  { database, guard, limits }: Parts,
   request: QueryApi.ResolvedRequest
 ): Effect.fn.Return<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> {
   const session = yield* Effect.mapError(
@@ -41,17 +41,23 @@ const answer = Effect.fnUntraced(function* (
     (failure) => Failure.toReject(failure, request.query)
   )
   const statement = yield* Statement.prepare({ guard, limits, session }, request.query, request.parameters)
-  const encode = (rows: ResultStream.Rows) => ResultFormat.encode(request.format, rows, staging)
+  const encode = (rows: ResultStream.Rows) => ResultFormat.encode(rows, request, database.files)
   const whole = (statement: Statement.Whole) =>
     statement.explains
       ? Plan.run(guard.hidden, session, statement, limits)
-      : Staging.runWhole(staging, session, statement, limits)
+      : Staging.runWhole(database, session, statement, limits)
   return {
-    columns: statement.columns?.map(({ name, type }) => ({ name, type: Types.name(type) })),
+    columns: statement.columns?.map(described),
     chunks: statement.wrappable
       ? encode({ session, source: statement, bound: statement.bound, limits })
       : Stream.unwrap(Effect.map(whole(statement), encode))
   }
+})
+
+const described = ({ name, type }: ResultColumn): QueryApi.Column => ({
+  name,
+  type: Types.name(type),
+  ...(Types.some(type, Types.isWideNumber) ? { wideNumbers: true } : {})
 })
 
 /** Answers every request: what breaks is an error of this query, and no error shows a path of the server. */
@@ -87,20 +93,19 @@ export const make = Effect.fnUntraced(function* (
   // It takes some 60 ms of the event loop, which the first request for Arrow would take from all others.
   yield* Effect.promise(ArrowStream.load)
   const database = yield* Database.open(options)
-  const staging = yield* Staging.open(options)
   const permissions = {
     readWrite: options.readWrite === true,
     allowExternalAccess: options.allowExternalAccess === true
   }
   const guard = yield* Guard.open(database.instance, permissions, [
     ...Object.entries(options.tables ?? {}).map(([name, file]) => [resolve(file), name] as const),
-    [staging.directory, "<directory>"],
+    [database.directory, "<directory>"],
     [homedir(), "~"]
   ])
   return QueryApi.makeEngine({
     formats: QueryApi.Format.literals,
     limits,
-    run: run({ database, staging, guard, limits })
+    run: run({ database, guard, limits })
   })
 })
 

@@ -1,26 +1,20 @@
 /**
  * A result as a Parquet file.
  *
- * Parquet's index comes last and its row groups are large, so the file is written to a private directory
- * first and streamed from there. The rows travel through `Staging`, because the served instance may not
- * write files.
+ * Parquet's index comes last and its row groups are large, so DuckDB writes the file to a private directory, and it
+ * is streamed from there. What DuckDB can export within its memory limit, this can send.
  */
-import { createReadStream } from "node:fs"
-import { rm } from "node:fs/promises"
-import { join } from "node:path"
-import { type DuckDBDataChunk, DuckDBTypeId } from "@duckdb/node-api"
-import duckdb from "@duckdb/node-bindings"
+import { DuckDBTypeId } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { type QueryError, queryError } from "../QueryApi.ts"
-import * as Failure from "./Failure.ts"
+import type { QueryError } from "../QueryApi.ts"
+import * as Parameters from "./Parameters.ts"
+import type { ResultFiles } from "./ResultFiles.ts"
 import * as ResultStream from "./ResultStream.ts"
 import * as Sql from "./Sql.ts"
-import * as Staging from "./Staging.ts"
-import type { Steps } from "./Steps.ts"
 import * as TextSql from "./TextSql.ts"
+import * as TypedSql from "./TypedSql.ts"
 import type * as Types from "./Types.ts"
-import * as Validity from "./Validity.ts"
 
 /**
  * Parquet, as DuckDB writes it, has no 128-bit integers (they would become DOUBLE), no offsets in times, no
@@ -43,68 +37,33 @@ const rename: Types.Rename = (type) => {
   }
 }
 
-/** Bytes of a file that are read at once. */
-const readBytes = 256 * 1024
-
-/** The number of files made so far, which names the next one. */
-let files = 0
-
-/** Runs a query into a file and streams that; the file is gone when the stream has ended in any way. */
-export const run = (
-  rows: ResultStream.Rows,
-  staging: Staging.Staging
-): Stream.Stream<Uint8Array, QueryError> =>
+/**
+ * Runs a query into a file and streams that; the file is gone when the stream has ended in any way. An error comes
+ * before the first byte.
+ */
+export const run = (rows: ResultStream.Rows, files: ResultFiles): Stream.Stream<Uint8Array, QueryError> =>
   Stream.unwrap(
     Effect.gen(function* () {
-      const { session, source } = yield* stage(rows, staging)
-      const path = join(staging.directory, `${files++}.parquet`)
-      yield* Effect.addFinalizer(() => Effect.promise(() => rm(path, { force: true })))
-      yield* Effect.mapError(
-        session.call((connection) =>
-          connection.run(`COPY (${source.sql}) TO ${Sql.literal(path)} (FORMAT parquet)`)
-        ),
-        Failure.toError
-      )
-      return Stream.fromAsyncIterable(
-        createReadStream(path, { highWaterMark: readBytes }) as AsyncIterable<Uint8Array>,
-        (cause) => queryError("internal", `The Parquet file could not be read back: ${String(cause)}`)
-      )
+      const file = yield* files.open
+      // DuckDB would write beside a file that is there, and rename.
+      const options = "FORMAT parquet, USE_TMP_FILE false"
+      const sql = `COPY (${TypedSql.named(rows, rename)}) TO ${Sql.literal(file.path)} (${options})`
+      const count = yield* file.written(copy(rows, sql))
+      const excess = ResultStream.excessRows(count, rows.limits)
+      if (excess !== undefined) return Stream.fail(excess)
+      return file.bytes
     })
   )
 
-/** Copies the rows to where files may be written. */
-const stage = Effect.fnUntraced(function* (rows: ResultStream.Rows, staging: Staging.Staging) {
-  const columns = yield* ResultStream.columns(rows, TextSql.typed(rows, rename))
-  const named = columns.slice(0, -2).map(({ type }, index) => ({
-    name: (rows.source.columns[index] as TextSql.ResultColumn).name,
-    type
-  }))
-  const table = yield* Effect.mapError(Staging.table(staging, named, true), Failure.toError)
-  yield* Stream.runDrain(
-    ResultStream.run(rows, TextSql.typed(rows, rename), (chunk) => {
-      const { isLast, isTooLarge } = sentinelOf(chunk)
-      return {
-        pieces: appending(table, chunk),
-        rows: isLast ? chunk.rowCount - 1 : chunk.rowCount,
-        isLast,
-        isTooLarge,
-        release: () => duckdb.data_chunk_reset(chunk.chunk)
-      }
-    })
+/** Runs a COPY and gives the number of its rows. */
+const copy = (
+  { bound, session, source }: ResultStream.Rows,
+  sql: string
+): Effect.Effect<number, QueryError> =>
+  Effect.mapError(
+    session.call(async (connection) => {
+      const result = await Parameters.run(connection, { sql, bound })
+      return Number((await result.getRows())[0]?.[0])
+    }),
+    (failure) => TextSql.toError(source, failure)
   )
-  return { session: table.session, source: yield* table.finish }
-})
-
-function* appending(table: Staging.Table, chunk: DuckDBDataChunk): Steps<void> {
-  table.append(chunk)
-  yield
-}
-
-const sentinelOf = (chunk: DuckDBDataChunk) => {
-  const rows = chunk.rowCount
-  const sentinel = duckdb.data_chunk_get_vector(chunk.chunk, chunk.columnCount - 2)
-  return {
-    isLast: duckdb.vector_get_data(sentinel, rows)[rows - 1] === 1,
-    isTooLarge: Validity.firstNull(sentinel, rows) < rows
-  }
-}

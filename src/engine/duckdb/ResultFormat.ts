@@ -3,16 +3,16 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { type Format, type QueryError, queryError } from "../QueryApi.ts"
+import { type Format, type Numbers, type QueryError, queryError } from "../QueryApi.ts"
 import * as ArrowStream from "./ArrowStream.ts"
 import * as ArrowVectors from "./ArrowVectors.ts"
-import * as NonFinite from "./NonFinite.ts"
+import * as JsonText from "./JsonText.ts"
 import * as ParquetStream from "./ParquetStream.ts"
+import type { ResultFiles } from "./ResultFiles.ts"
 import * as ResultStream from "./ResultStream.ts"
-import type { Staging } from "./Staging.ts"
 import * as TextSql from "./TextSql.ts"
 import * as TextStream from "./TextStream.ts"
-import * as Types from "./Types.ts"
+import * as TypedSql from "./TypedSql.ts"
 
 type Bytes = Stream.Stream<Uint8Array, QueryError>
 
@@ -25,8 +25,14 @@ type Bytes = Stream.Stream<Uint8Array, QueryError>
  * NULL and a quoted empty one the empty string. Arrow and Parquet keep DuckDB's types where they have
  * counterparts; the others travel as the text that DuckDB prints.
  */
-export const encode = (format: Format, rows: ResultStream.Rows, staging: Staging): Bytes =>
-  limited(encodeAll(format, rows, staging), rows.limits.maxResultBytes)
+export const encode = (rows: ResultStream.Rows, shape: Shape, files: ResultFiles): Bytes =>
+  limited(encodeAll(rows, shape, files), rows.limits.maxResultBytes)
+
+/** What a request asks of its result. */
+export interface Shape {
+  readonly format: Format
+  readonly numbers: Numbers
+}
 
 /** Fails where a result goes on beyond a number of bytes. */
 const limited = (result: Bytes, maxResultBytes: number): Bytes => {
@@ -43,12 +49,12 @@ const limited = (result: Bytes, maxResultBytes: number): Bytes => {
   })
 }
 
-const encodeAll = (format: Format, rows: ResultStream.Rows, staging: Staging): Bytes => {
+const encodeAll = (rows: ResultStream.Rows, { format, numbers }: Shape, files: ResultFiles): Bytes => {
   switch (format) {
     case "application/json":
-      return asArray(ResultStream.run(rows, TextSql.json(rows), objects(rows)))
+      return asArray(ResultStream.run(rows, TextSql.json(rows, numbers), objects(rows)))
     case "application/x-ndjson":
-      return ResultStream.run(rows, TextSql.ndjson(rows), objects(rows))
+      return ResultStream.run(rows, TextSql.ndjson(rows, numbers), objects(rows))
     case "text/csv":
       return Stream.concat(
         Stream.sync(() => Buffer.from(TextSql.csvHeader(rows.source.columns))),
@@ -57,15 +63,12 @@ const encodeAll = (format: Format, rows: ResultStream.Rows, staging: Staging): B
     case "application/vnd.apache.arrow.stream":
       return arrow(rows)
     case "application/vnd.apache.parquet":
-      return ParquetStream.run(rows, staging)
+      return ParquetStream.run(rows, files)
   }
 }
 
-/** `TextSql` sees to columns of floating-point numbers themselves. */
-const objects = (rows: ResultStream.Rows) => {
-  const types = rows.source.columns.map(({ type }) => Types.name(type))
-  return TextStream.encoder(NonFinite.suspicion(types.filter((name) => !Types.isFloat(name))))
-}
+const objects = (rows: ResultStream.Rows) =>
+  TextStream.encoder(JsonText.suspicion(rows.source.columns.map(({ type }) => type)))
 
 const openBracket = 0x5b
 
@@ -89,7 +92,7 @@ const arrow = (rows: ResultStream.Rows): Bytes =>
       Stream.concat(
         ResultStream.run(
           rows,
-          TextSql.weighed(rows, ArrowVectors.rename),
+          TypedSql.weighed(rows, ArrowVectors.rename),
           ArrowStream.encoder(
             library,
             rows.source.columns.map(({ name }) => name)

@@ -7,11 +7,11 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { ResultLimits } from "../Limits.ts"
 import { QueryError, queryError } from "../QueryApi.ts"
-import * as Columns from "./Columns.ts"
 import * as Failure from "./Failure.ts"
 import * as Parameters from "./Parameters.ts"
 import type { Session } from "./Session.ts"
-import type { ResultColumn, Source } from "./TextSql.ts"
+import * as TextSql from "./TextSql.ts"
+import * as TypedSql from "./TypedSql.ts"
 
 /** Rows of a chunk as bytes, and whether the chunk ended with the row of `Sentinel`. */
 export interface Encoded {
@@ -29,7 +29,7 @@ export interface Encoded {
 /** Rows yet to be made: a source, the parameters in it, and the session to run it in. */
 export interface Rows {
   readonly session: Session
-  readonly source: Source
+  readonly source: TextSql.Source
   readonly bound: ReadonlyArray<Parameters.Bound>
   readonly limits: ResultLimits
 }
@@ -70,7 +70,7 @@ export const run = (
 ): Stream.Stream<Uint8Array<ArrayBuffer>, QueryError> =>
   Stream.fromPull(
     Effect.sync(() => {
-      const statement = { sql, bound: rows.bound }
+      const statement = { sql, bound: rows.bound, source: rows.source }
       let current: Encoded | undefined
       let ahead: Ahead | undefined
       let chunkBytes = aheadBytes
@@ -89,13 +89,16 @@ export const run = (
             if (current.isLast) return yield* Cause.done()
           }
           ahead ??= new Ahead(rows.session, yield* start(rows.session, statement))
-          const chunk = yield* Effect.mapError(ahead.take, Failure.toError)
+          const chunk = yield* Effect.mapError(ahead.take, (failure) => TextSql.toError(rows.source, failure))
           if (chunk === undefined)
             return yield* Effect.flatMap(diagnose(rows.session, statement), Effect.fail)
           current = encode(chunk)
           count += current.rows
-          const excess = excessOf(current, count, rows.limits)
-          if (excess !== undefined) return yield* queryError("execution_failed", excess)
+          if (current.isTooLarge) {
+            return yield* queryError("execution_failed", TypedSql.tooLargeMessage(rows.limits))
+          }
+          const excess = excessRows(count, rows.limits)
+          if (excess !== undefined) return yield* excess
           ahead.limit = Math.ceil(aheadBytes / Math.max(chunkBytes, minChunkBytes))
           chunkBytes = 0
         }
@@ -103,15 +106,17 @@ export const run = (
     })
   )
 
-/** How a result exceeds its limits with this chunk, after which it has `rows`. */
-const excessOf = (chunk: Encoded, rows: number, limits: ResultLimits): string | undefined => {
-  if (chunk.isTooLarge) {
-    return `A row is larger than ${limits.maxRowSize} bytes (maxRowSize); the result is incomplete`
-  }
-  return rows > limits.maxResultRows
-    ? `The result has more than ${limits.maxResultRows} rows (maxResultRows); it is incomplete`
+/** The error about a result that has more rows than `maxResultRows`. */
+export const excessRows = (
+  rows: number,
+  { maxResultRows }: Pick<ResultLimits, "maxResultRows">
+): QueryError | undefined =>
+  rows > maxResultRows
+    ? queryError(
+        "execution_failed",
+        `The result has more than ${maxResultRows} rows (maxResultRows); it is incomplete`
+      )
     : undefined
-}
 
 /** Pieces that are there without much work. */
 interface Batch {
@@ -212,29 +217,14 @@ class Ahead {
 const start = (session: Session, statement: BoundSql): Effect.Effect<DuckDBResult, QueryError> =>
   Effect.mapError(
     session.call((connection) => Parameters.stream(connection, statement)),
-    Failure.toError
+    (failure) => TextSql.toError(statement.source, failure)
   )
 
 interface BoundSql {
   readonly sql: string
   readonly bound: ReadonlyArray<Parameters.Bound>
+  readonly source: TextSql.Source
 }
-
-/** The columns that `sql` has, without running it. */
-export const columns = (
-  { bound, limits, session }: Rows,
-  sql: string
-): Effect.Effect<ReadonlyArray<ResultColumn>, QueryError> =>
-  Effect.flatMap(
-    Effect.mapError(
-      session.call((connection) =>
-        Parameters.stream(connection, { sql: `SELECT * FROM (${sql}) LIMIT 0`, bound })
-      ),
-      Failure.toError
-    ),
-    // `TextSql.typed` has two more.
-    (result) => Columns.ofResult(result, { ...limits, maxColumns: limits.maxColumns + 2 })
-  )
 
 /**
  * Why a stream stopped early. The bindings keep that to themselves for a stream, but not for a statement
@@ -247,6 +237,6 @@ const diagnose = (session: Session, statement: BoundSql): Effect.Effect<QueryErr
   const unknown = queryError("execution_failed", "The query failed while it ran; DuckDB did not say why")
   return Effect.match(Effect.timeoutOption(Effect.andThen(session.restart, again), diagnosisMs), {
     onSuccess: () => unknown,
-    onFailure: Failure.toError
+    onFailure: (failure) => TextSql.toError(statement.source, failure)
   })
 }

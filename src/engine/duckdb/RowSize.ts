@@ -6,6 +6,7 @@
  * bytes of one.
  */
 import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api"
+import * as Sql from "./Sql.ts"
 import type { ResultColumn } from "./TextSql.ts"
 
 /** The most that values of a type take, in bytes, with a comma. */
@@ -42,12 +43,19 @@ const sum = (sizes: ReadonlyArray<Size>): Size => ({
 
 const part = (sql: string): Size => ({ fixed: 4, parts: [`coalesce(${sql}, 0)`] })
 
-const sqlOf = ({ fixed, parts }: Size): string => [fixed, ...parts].join(" + ")
+const sqlOf = ({ fixed, parts }: Size): string => sumOf([String(fixed), ...parts])
+
+/** DuckDB takes a plain sum of a thousand for an expression that is nested as deep, and refuses it. */
+const sumOf = (parts: ReadonlyArray<string>): string => {
+  if (parts.length <= 8) return parts.join(" + ")
+  const middle = parts.length >> 1
+  return `(${sumOf(parts.slice(0, middle))}) + (${sumOf(parts.slice(middle))})`
+}
 
 /** SQL for the size of a row in bytes; a number if all rows have the same. */
 export const sql = (columns: ReadonlyArray<ResultColumn>): string | number => {
   const size = sum(
-    columns.map(({ name, type }, index) => sum([fixed(name.length * 3), sizeOf(type, `c${index}`)]))
+    columns.map(({ name, type }, index) => sum([fixed(name.length * 3), sizeOf(type, Sql.column(index))]))
   )
   return size.parts.length === 0 ? size.fixed : sqlOf(size)
 }

@@ -9,11 +9,16 @@
  * batch index, and DuckDB would compute the whole result on one thread.
  */
 
-/** A database in memory beside whatever the instance serves. DuckDB lists it nowhere. */
-export const database = "__dataconn"
+import { randomUUID } from "node:crypto"
 
-/** Where the row is. */
-export const table = `${database}.main.sentinel`
+/**
+ * A database in memory beside whatever the instance serves. DuckDB lists it nowhere, and nothing of a client's has
+ * its name.
+ */
+export const database = `_${randomUUID().replaceAll("-", "")}`
+
+/** Where the row is. DuckDB proposes tables of all databases for a name that it does not find, if they are alike. */
+export const table = `${database}.main.${database}`
 
 /** Makes the table, before the instance is sealed. */
 export const statements: ReadonlyArray<string> = [

@@ -15,6 +15,7 @@ import type { Guard } from "./Guard.ts"
 import { judge } from "./Judge.ts"
 import * as Parameters from "./Parameters.ts"
 import type { Session } from "./Session.ts"
+import * as Sql from "./Sql.ts"
 import type { ResultColumn } from "./TextSql.ts"
 
 /** A statement that was found fit to run. */
@@ -140,9 +141,9 @@ const wrap = Effect.fnUntraced(function* (
 /** Values of a type without a name travel as the text that DuckDB prints. */
 const named = (sql: string, columns: ReadonlyArray<Columns.Column>): Pick<Wrappable, "sql" | "columns"> => {
   if (columns.every(Columns.isNamed)) return { sql, columns }
-  const aliases = columns.map((_, index) => `c${index}`)
+  const aliases = columns.map((_, index) => Sql.column(index))
   const values = columns.map(({ type }, index) =>
-    type === undefined ? `CAST(c${index} AS VARCHAR)` : `c${index}`
+    type === undefined ? `CAST(${Sql.column(index)} AS VARCHAR)` : Sql.column(index)
   )
   return {
     sql: `SELECT ${values.join(", ")} FROM (\n${sql}\n) AS r(${aliases.join(", ")})`,

@@ -4,7 +4,7 @@
 import type { DuckDBDataChunk } from "@duckdb/node-api"
 import duckdb from "@duckdb/node-bindings"
 import * as Chunk from "../../net/Chunk.ts"
-import * as NonFinite from "./NonFinite.ts"
+import * as JsonText from "./JsonText.ts"
 import type { Encoded } from "./ResultStream.ts"
 import * as Strings from "./Strings.ts"
 import * as Validity from "./Validity.ts"
@@ -23,7 +23,7 @@ const everyRow = Int32Array.from({ length: duckdb.vector_size() }, (_, row) => r
  * too large only the text is. `suspicious` says which pieces may hold numbers that JSON has no word for.
  */
 export const encoder =
-  (suspicious: NonFinite.Suspicion | undefined) =>
+  (suspicious: JsonText.Suspicion | undefined) =>
   (chunk: DuckDBDataChunk): Encoded => {
     const size = chunk.rowCount
     const vector = duckdb.data_chunk_get_vector(chunk.chunk, 0)
@@ -57,7 +57,7 @@ function* ownedPieces(pieces: Pieces): Pieces {
   for (const piece of pieces) yield piece === undefined ? undefined : owned(piece)
 }
 
-function* pieces(vector: duckdb.Vector, rows: number, suspicious: NonFinite.Suspicion | undefined): Pieces {
+function* pieces(vector: duckdb.Vector, rows: number, suspicious: JsonText.Suspicion | undefined): Pieces {
   if (rows === 0) return
   const strings = Strings.make(vector, rows)
   for (let from = 0; from < rows; ) {
@@ -88,7 +88,7 @@ const mendBytes = 128 * 1024
 
 /** Whole rows, in pieces, without words that JSON does not have. */
 function* mended(pieces: Iterable<Buffer<ArrayBuffer>>): Pieces {
-  const mender = new NonFinite.Mender()
+  const mender = new JsonText.Mender()
   for (const piece of pieces) {
     for (let at = 0; at < piece.length; at += mendBytes) {
       yield mender.push(piece.subarray(at, at + mendBytes))

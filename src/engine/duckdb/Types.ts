@@ -8,40 +8,69 @@ import * as Sql from "./Sql.ts"
 export type Rename = (type: DuckDBType) => string | undefined
 
 /**
- * The name of a type. With `rename` it is the type that a cast which reaches into nested values leads to.
+ * The name of a type, as its own schema has it.
  *
  * **Gotchas**
  *
  * The bindings' own `toString` forgets aliases inside nested types (a list of JSON prints as `VARCHAR[]`) and
  * gives the fields of an unnamed struct names that SQL does not accept.
  */
-export const name = (type: DuckDBType, rename?: Rename): string => {
+export const name = (type: DuckDBType): string => spell(type, (leaf) => leaf.alias ?? leaf.toString())
+
+/**
+ * The type as a cast reaches it from anywhere, with `rename` inside nested types too. Types that somebody named are
+ * spelled out: their names may not be found from here.
+ */
+export const castName = (type: DuckDBType, rename?: Rename): string =>
+  spell(type, (leaf) => (isJson(leaf) ? "JSON" : leaf.toString()), rename)
+
+/** Whether it is DuckDB's JSON, a text of its own kind. */
+export const isJson = (type: DuckDBType): boolean => type.alias === "JSON"
+
+const spell = (type: DuckDBType, spellLeaf: (leaf: DuckDBType) => string, rename?: Rename): string => {
   const renamed = rename?.(type)
   if (renamed !== undefined) return renamed
+  const inner = (child: DuckDBType) => spell(child, spellLeaf, rename)
+  const members = (names: ReadonlyArray<string>, types: ReadonlyArray<DuckDBType>) =>
+    types
+      .map((child, index) => `${Sql.identifier(names[index] || `element${index + 1}`)} ${inner(child)}`)
+      .join(", ")
   switch (type.typeId) {
     case DuckDBTypeId.LIST:
-      return `${name(type.valueType, rename)}[]`
+      return `${inner(type.valueType)}[]`
     case DuckDBTypeId.ARRAY:
-      return `${name(type.valueType, rename)}[${type.length}]`
+      return `${inner(type.valueType)}[${type.length}]`
     case DuckDBTypeId.MAP:
-      return `MAP(${name(type.keyType, rename)}, ${name(type.valueType, rename)})`
+      return `MAP(${inner(type.keyType)}, ${inner(type.valueType)})`
     case DuckDBTypeId.STRUCT:
-      return `STRUCT(${members(type.entryNames, type.entryTypes, rename)})`
+      return `STRUCT(${members(type.entryNames, type.entryTypes)})`
     case DuckDBTypeId.UNION:
-      return `UNION(${members(type.memberTags, type.memberTypes, rename)})`
+      return `UNION(${members(type.memberTags, type.memberTypes)})`
     default:
-      return type.alias ?? type.toString()
+      return spellLeaf(type)
   }
 }
 
-const members = (
-  names: ReadonlyArray<string>,
-  types: ReadonlyArray<DuckDBType>,
-  rename: Rename | undefined
-): string =>
-  types
-    .map((type, index) => `${Sql.identifier(names[index] || `element${index + 1}`)} ${name(type, rename)}`)
-    .join(", ")
+/** The types directly inside a type. */
+export const childrenOf = (type: DuckDBType): ReadonlyArray<DuckDBType> => {
+  switch (type.typeId) {
+    case DuckDBTypeId.LIST:
+    case DuckDBTypeId.ARRAY:
+      return [type.valueType]
+    case DuckDBTypeId.MAP:
+      return [type.keyType, type.valueType]
+    case DuckDBTypeId.STRUCT:
+      return type.entryTypes
+    case DuckDBTypeId.UNION:
+      return type.memberTypes
+    default:
+      return []
+  }
+}
+
+/** Whether the type or one inside it is of a kind. */
+export const some = (type: DuckDBType, is: (type: DuckDBType) => boolean): boolean =>
+  is(type) || childrenOf(type).some((child) => some(child, is))
 
 /**
  * Whether a struct without names (`row(1, 2)`) may be inside. Its fields all print with the same empty key,
@@ -49,5 +78,18 @@ const members = (
  */
 export const mayHaveUnnamed = (type: DuckDBType): boolean => type.toString().includes('"" ')
 
-/** Whether values of the type of this name may be NaN or infinite. Nested types are not looked into. */
-export const isFloat = (name: string): boolean => name === "FLOAT" || name === "DOUBLE"
+/** Whether values of the type itself may be NaN or infinite. */
+export const isFloat = ({ typeId }: DuckDBType): boolean =>
+  typeId === DuckDBTypeId.FLOAT || typeId === DuckDBTypeId.DOUBLE
+
+const wide: ReadonlySet<DuckDBTypeId> = new Set([
+  DuckDBTypeId.BIGINT,
+  DuckDBTypeId.UBIGINT,
+  DuckDBTypeId.HUGEINT,
+  DuckDBTypeId.UHUGEINT,
+  DuckDBTypeId.BIGNUM,
+  DuckDBTypeId.DECIMAL
+])
+
+/** Whether a DOUBLE may not hold all numbers of the type itself. */
+export const isWideNumber = ({ typeId }: DuckDBType): boolean => wide.has(typeId)

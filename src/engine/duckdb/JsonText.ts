@@ -1,35 +1,49 @@
 /**
- * Makes JSON of DuckDB's JSON: `NaN`, `Infinity` and their spellings become `null`.
+ * Makes JSON of DuckDB's JSON: `NaN`, `Infinity` and their spellings become `null`, and `.5` becomes `0.5`.
  *
  * DuckDB prints non-finite numbers as bare words, wherever they are nested, and JSON columns keep those of
  * their own text. Mending the bytes treats all of these alike and costs one search where there are none.
  */
+import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api"
+import * as Types from "./Types.ts"
 
-/** A test whether a piece of text may hold such a word, chosen by the types of its columns. */
+/** A test whether a piece of text may hold such a word or number, chosen by the types of its columns. */
 export type Suspicion = (bytes: Buffer) => boolean
 
 /**
- * The cheapest sufficient {@link Suspicion} for columns of these types, `undefined` where no value can be
- * non-finite. The types are DuckDB's own names for them, with nested ones spelled out.
+ * The cheapest sufficient {@link Suspicion} for columns of these types, `undefined` where nothing is to be mended.
+ * `JsonSql` sees to columns of numbers themselves.
  */
-export const suspicion = (types: ReadonlyArray<string>): Suspicion | undefined => {
-  const all = types.join()
+export const suspicion = (types: ReadonlyArray<DuckDBType>): Suspicion | undefined => {
   // A JSON column holds what its author wrote, in any case; a number is always printed alike.
-  if (all.includes("JSON")) return (bytes) => /nan|inf/i.test(bytes.toString("latin1"))
-  if (/FLOAT|DOUBLE/.test(all)) return (bytes) => bytes.includes("NaN") || bytes.includes("Infinity")
-  return undefined
+  if (types.some((type) => Types.some(type, Types.isJson))) return matches(/nan|inf|[[,:]-?\./i)
+  const inner = types.filter((type) => Types.childrenOf(type).length > 0)
+  const hasFraction = inner.some((type) => Types.some(type, isFraction))
+  const hasFloat = inner.some((type) => Types.some(type, Types.isFloat))
+  if (hasFraction) return matches(hasFloat ? /NaN|Infinity|[[,:]-?\./ : /[[,:]-?\./)
+  return hasFloat ? (bytes) => bytes.includes("NaN") || bytes.includes("Infinity") : undefined
 }
+
+const matches =
+  (pattern: RegExp): Suspicion =>
+  (bytes) =>
+    pattern.test(bytes.toString("latin1"))
+
+/** Whether numbers of the type have no digit before the point, and none can be added. */
+const isFraction = (type: DuckDBType): boolean => type.typeId === DuckDBTypeId.DECIMAL && type.scale === 38
 
 const quote = 0x22
 const backslash = 0x5c
 const minus = 0x2d
+const point = 0x2e
 const nul = Buffer.from("null")
+const zero = Buffer.from("0")
 const noBytes = Buffer.alloc(0)
 
 const isLetter = (byte: number): boolean => (byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a
-const isNumeric = (byte: number): boolean => (byte >= 0x30 && byte <= 0x39) || byte === 0x2e
+const isNumeric = (byte: number): boolean => (byte >= 0x30 && byte <= 0x39) || byte === point
 
-/** Replaces the bare words other than `true`, `false` and `null` in whole JSON values by `null`. */
+/** Replaces the bare words other than `true`, `false` and `null` in whole JSON values, and completes fractions. */
 export const mend = (bytes: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> => {
   const mender = new Mender()
   const mended = mender.push(bytes)
@@ -46,8 +60,7 @@ export class Mender {
   /** The mended piece, but for a word at its end, which comes with the next one. */
   push(piece: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> {
     const bytes = this.held.length === 0 ? piece : Buffer.concat([this.held, piece])
-    const parts: Array<Buffer> = []
-    let kept = 0
+    const target = new Target(bytes)
     let at = 0
     this.held = noBytes
     while (at < bytes.length) {
@@ -58,23 +71,19 @@ export class Mender {
         this.within = "string"
         at++
       } else if (isNumeric(byte)) {
+        if (byte === point) target.insert(zero, at, at)
         this.within = "number"
       } else if (byte === minus || isLetter(byte)) {
         const end = wordEnd(bytes, byte === minus ? at + 1 : at)
         if (end === bytes.length) break
-        if (!isWord(bytes, at, end)) {
-          parts.push(bytes.subarray(kept, at), nul)
-          kept = end
-        }
+        if (!isWord(bytes, at, end)) target.insert(nul, at, end)
         at = end
       } else {
         at++
       }
     }
     this.held = bytes.subarray(at)
-    if (kept === 0 && at === bytes.length) return bytes
-    parts.push(bytes.subarray(kept, at))
-    return Buffer.concat(parts)
+    return target.end(at)
   }
 
   /** What was held back of a text that has ended. */
@@ -99,6 +108,44 @@ export class Mender {
         return end
       }
     }
+  }
+}
+
+/** Bytes of which some are replaced. */
+class Target {
+  private readonly bytes: Buffer<ArrayBuffer>
+  private target: Buffer<ArrayBuffer> | undefined
+  private length = 0
+  /** How far the bytes have been copied. */
+  private copied = 0
+
+  constructor(bytes: Buffer<ArrayBuffer>) {
+    this.bytes = bytes
+  }
+
+  /** Puts something in the place of the bytes from one to another. */
+  insert(text: Buffer, from: number, to: number): void {
+    // Nothing of one byte becomes more than four.
+    this.target ??= Buffer.allocUnsafeSlow(this.bytes.length * 4)
+    this.copy(this.bytes, this.copied, from)
+    this.copy(text, 0, text.length)
+    this.copied = to
+  }
+
+  end(at: number): Buffer<ArrayBuffer> {
+    if (this.target === undefined) return this.bytes.subarray(0, at)
+    this.copy(this.bytes, this.copied, at)
+    const whole = Buffer.allocUnsafeSlow(this.length)
+    this.target.copy(whole, 0, 0, this.length)
+    return whole
+  }
+
+  /** A native call takes longer than a few bytes do. */
+  private copy(source: Buffer, from: number, to: number): void {
+    const target = this.target as Buffer
+    if (to - from > 32) source.copy(target, this.length, from, to)
+    else for (let at = from; at < to; at++) target[this.length + at - from] = source[at] as number
+    this.length += to - from
   }
 }
 

@@ -1,0 +1,100 @@
+/**
+ * SQL that gives the rows of a query with the types that a binary format has.
+ */
+import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api"
+import type { ResultLimits } from "../Limits.ts"
+import * as RowSize from "./RowSize.ts"
+import * as Sentinel from "./Sentinel.ts"
+import * as Sql from "./Sql.ts"
+import { type Bounded, fromRenamed, weight } from "./TextSql.ts"
+import * as Types from "./Types.ts"
+
+/**
+ * The columns with their names, cast to what `rename` makes of their types, and one row more than `maxResultRows` at
+ * the most. It has no sentinel, and fails at a row that is larger than `maxRowSize`.
+ */
+export const named = ({ limits, source }: Bounded, rename: Types.Rename): string => {
+  const size = RowSize.sql(source.columns)
+  const columns = casts(source.columns, rename).map(({ sql, type }, index) => {
+    // DuckDB computes the first column of a chunk before the others.
+    const isGuard = index === 0 && typeof size === "string"
+    const guarded = isGuard ? when(`${size} <= ${limits.maxRowSize}`, sql, type, fail(limits)) : sql
+    return `${guarded} AS ${Sql.identifier(source.columns[index]?.name ?? "")}`
+  })
+  const limit = Number.isFinite(limits.maxResultRows) ? ` LIMIT ${limits.maxResultRows + 1}` : ""
+  return `SELECT ${columns.join(", ")} ${fromRenamed(source)}${limit}`
+}
+
+/** The message about a row that is larger than `maxRowSize`. */
+export const tooLargeMessage = ({ maxRowSize }: Pick<ResultLimits, "maxRowSize">): string =>
+  `A row is larger than ${maxRowSize} bytes (maxRowSize); the result is incomplete`
+
+const fail = (limits: Pick<ResultLimits, "maxRowSize">): string =>
+  `error(${Sql.literal(tooLargeMessage(limits))})`
+
+/**
+ * The columns, cast to what `rename` makes of their types, and three after them:
+ *
+ * - a BOOLEAN that is true in the sentinel, whose other columns are NULL, and NULL in a row that is too large;
+ * - the size of the row (see `RowSize`), which is NULL in a row of {@link padded};
+ * - a weight by the size.
+ */
+export const weighed = (rows: Bounded, rename: Types.Rename): string => {
+  const { limits, source } = rows
+  const state = `CASE WHEN size <= ${limits.maxRowSize} THEN false END`
+  const columns = casts(source.columns, rename).map(({ sql, type }) =>
+    isPadded(rows) ? when("pad = 0", sql, type) : sql
+  )
+  const size = isPadded(rows) ? "CASE WHEN pad = 0 THEN size END" : "size"
+  return (
+    `SELECT ${columns.join(", ")}, ${state}, ${size}, ${weight(size)} FROM (${padded(rows)}) ` +
+    `UNION ALL SELECT ${columns.map(() => "NULL").join(", ")}, true, 0, NULL FROM ${Sentinel.table}`
+  )
+}
+
+/** Bytes of a row with lists, by its size, for each of which a row of nothing follows it. */
+const padBytes = 16 * 1024
+
+/**
+ * The rows with their sizes, and with rows of nothing among those with long lists.
+ *
+ * The elements of all the lists of a chunk are one vector, which the bindings copy in one go. With these rows, which
+ * count among the 2048 of a chunk, a chunk has some 32 MB of them at the most, or one row.
+ */
+const padded = (rows: Bounded): string => {
+  const { limits, source } = rows
+  const sized = `SELECT *, CAST(${RowSize.sql(source.columns)} AS BIGINT) AS size ${fromRenamed(source)}`
+  return isPadded(rows)
+    ? `SELECT *, unnest(range(0, 1 + CASE WHEN size <= ${limits.maxRowSize} THEN size // ${padBytes} ELSE 0 END)) AS pad FROM (${sized})`
+    : sized
+}
+
+const isPadded = ({ source }: Bounded): boolean => source.columns.some(({ type }) => Types.some(type, isMany))
+
+const isMany = ({ typeId }: DuckDBType): boolean =>
+  typeId === DuckDBTypeId.LIST || typeId === DuckDBTypeId.MAP || typeId === DuckDBTypeId.ARRAY
+
+/** The value if a condition holds. DuckDB has no CASE for arrays of a fixed size, but for lists of anything. */
+const when = (condition: string, sql: string, type: DuckDBType, otherwise = "NULL"): string =>
+  Types.some(type, ({ typeId }) => typeId === DuckDBTypeId.ARRAY)
+    ? `list_extract(CASE WHEN ${condition} THEN [${sql}] ELSE ${otherwise} END, 1)`
+    : `CASE WHEN ${condition} THEN ${sql} ELSE ${otherwise} END`
+
+/** SQL for a column, and the type that it had before its cast. */
+interface Cast {
+  readonly sql: string
+  readonly type: DuckDBType
+}
+
+const casts = (
+  columns: ReadonlyArray<{ readonly type: DuckDBType }>,
+  rename: Types.Rename
+): ReadonlyArray<Cast> =>
+  columns.map(({ type }, index) => {
+    const column = Sql.column(index)
+    const sql = needsCast(type, rename) ? `CAST(${column} AS ${Types.castName(type, rename)})` : column
+    return { sql, type }
+  })
+
+const needsCast = (type: DuckDBType, rename: Types.Rename): boolean =>
+  Types.mayHaveUnnamed(type) || Types.some(type, (inner) => rename(inner) !== undefined)

@@ -38,7 +38,7 @@ export type Limits = Pick<ResultLimits, "maxColumns" | "maxNesting">
  */
 export const maxDescriptionBytes = 1020 * 1024
 
-/** A column whose type is `undefined` where DuckDB's interface has no name for it, as for TYPE. */
+/** A column with a name that no other of its result has, whose type is `undefined` where DuckDB's interface has no name for it, as for TYPE. */
 export interface Column {
   readonly name: string
   readonly type: DuckDBType | undefined
@@ -124,9 +124,32 @@ const typeOrNone = (read: () => DuckDBType): DuckDBType | undefined => {
   }
 }
 
+/**
+ * Names that differ, be it in more than their case, made as DuckDB makes those of a query in a `FROM` clause.
+ * Statements that write may give one name twice.
+ */
+class Names {
+  /** For each name in small letters, the number of the next one that is like it. */
+  private readonly next = new Map<string, number>()
+
+  unique(name: string): string {
+    const key = name.toLowerCase()
+    let number = this.next.get(key)
+    let unique = name
+    if (number !== undefined) {
+      do unique = `${name}_${number++}`
+      while (this.next.has(unique.toLowerCase()))
+      this.next.set(key, number)
+    }
+    this.next.set(unique.toLowerCase(), 1)
+    return unique
+  }
+}
+
 /** Reads columns until one of the limits is exceeded. */
 class Reader {
   private readonly limits: Limits
+  private readonly names = new Names()
   private fields = 0
   private description = 0
   private excess: string | undefined
@@ -147,7 +170,7 @@ class Reader {
     const columns: Array<Column> = []
     this.count(count)
     for (let index = 0; index < count && this.excess === undefined; index++) {
-      const name = described.name(index)
+      const name = this.names.unique(described.name(index))
       const type = typeOrNone(() => described.type(index))
       if (this.excess === undefined) this.describe({ name, type: Types.name(type ?? VARCHAR) })
       columns.push({ name, type })

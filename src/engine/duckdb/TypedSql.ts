@@ -41,11 +41,12 @@ const fail = (limits: Pick<ResultLimits, "maxRowSize">): string =>
  */
 export const weighed = (rows: Bounded, rename: Types.Rename): string => {
   const { limits, source } = rows
+  const pads = isPadded(rows)
   const state = `CASE WHEN size <= ${limits.maxRowSize} THEN false END`
   const columns = casts(source.columns, rename).map(({ sql, type }) =>
-    isPadded(rows) ? when("pad = 0", sql, type) : sql
+    pads ? when("pad = 0", sql, type) : sql
   )
-  const size = isPadded(rows) ? "CASE WHEN pad = 0 THEN size END" : "size"
+  const size = pads ? "CASE WHEN pad = 0 THEN size END" : "size"
   return (
     `SELECT ${columns.join(", ")}, ${state}, ${size}, ${weight(size)} FROM (${padded(rows)}) ` +
     `UNION ALL SELECT ${columns.map(() => "NULL").join(", ")}, true, 0, NULL FROM ${Sentinel.table}`

@@ -28,7 +28,11 @@ export const settings = {
     "that of TMPDIR",
     "Where a private directory is made for what outgrows the memory."
   ),
-  maxSpill: Setting.bytes("16 GiB", 0, "How much may be written there. A query that needs more fails."),
+  maxSpill: Setting.bytes(
+    "16 GiB",
+    0,
+    "How much may be written there: by queries that run, and as much again by Parquet results until they are sent. A query that needs more fails."
+  ),
   user: Setting.text("name", "who starts it", "System user to become, if root starts the server."),
   allowRoot: Setting.toggle(
     "Lets the server run as root although it serves files, lets clients write or listens beyond loopback."

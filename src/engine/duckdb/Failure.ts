@@ -104,7 +104,7 @@ export const toError = (failure: Failure): QueryError =>
   queryError(failCodes[failure.type] ?? "execution_failed", failure.message)
 
 /** DuckDB refuses writes in read-only databases and transactions with two exception types. */
-const isReadOnlyViolation = (failure: Failure): boolean => /read-only mode/i.test(failure.message)
+export const isReadOnlyViolation = (failure: Failure): boolean => /read-only mode/i.test(failure.message)
 
 /** The 1-based character: the parser's offsets count characters, all others bytes of UTF-8. */
 const position = (type: string, query: string, offset: number): number =>

@@ -228,15 +228,20 @@ interface BoundSql {
 
 /**
  * Why a stream stopped early. The bindings keep that to themselves for a stream, but not for a statement
- * that runs in one go, so the query runs again as an aggregate of all its text.
+ * that runs in one go, so the query runs again as an aggregate of all its text. It does so in a read-only
+ * transaction, so that a sequence, which no rollback takes back, is not counted twice.
  */
 const diagnose = (session: Session, statement: BoundSql): Effect.Effect<QueryError> => {
-  const again = session.call((connection) =>
-    Parameters.run(connection, { ...statement, sql: `SELECT bit_xor(hash(r)) FROM (${statement.sql}) AS r` })
-  )
+  const again = session.call(async (connection) => {
+    await connection.run("ROLLBACK").catch(() => {})
+    await connection.run("BEGIN TRANSACTION READ ONLY")
+    const sql = `SELECT bit_xor(hash(r)) FROM (${statement.sql}) AS r`
+    await Parameters.run(connection, { ...statement, sql })
+  })
   const unknown = queryError("execution_failed", "The query failed while it ran; DuckDB did not say why")
-  return Effect.match(Effect.timeoutOption(Effect.andThen(session.restart, again), diagnosisMs), {
+  return Effect.match(Effect.timeoutOption(again, diagnosisMs), {
     onSuccess: () => unknown,
-    onFailure: (failure) => TextSql.toError(statement.source, failure)
+    onFailure: (failure) =>
+      Failure.isReadOnlyViolation(failure) ? unknown : TextSql.toError(statement.source, failure)
   })
 }

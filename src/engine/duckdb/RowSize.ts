@@ -87,6 +87,14 @@ const sizeOf = (type: DuckDBType, value: string, depth = 0): Size => {
         )
       )
     case DuckDBTypeId.UNION:
+      // NULL for all members but one.
+      return sum(
+        type.memberTypes.map((inner, index) => {
+          const tag = type.memberTags[index] ?? ""
+          const member = sizeOf(inner, `union_extract(${value}, ${Sql.literal(tag)})`, depth)
+          return sum([fixed(tag.length * 3 + 4), member])
+        })
+      )
     case DuckDBTypeId.BIGNUM:
     case DuckDBTypeId.VARIANT:
     case DuckDBTypeId.GEOMETRY:

@@ -25,8 +25,6 @@ export interface Session {
   readonly begin: <A>(thunk: Thunk<A>) => Effect.Effect<A, Failure.Failure>
   /** Waits for something that the call under way will bring; interrupted as `call` is. */
   readonly wait: <A>(promise: Promise<A>) => Effect.Effect<A>
-  /** Ends what runs on the connection and begins again as when it was opened. */
-  readonly restart: Effect.Effect<void, Failure.Failure>
 }
 
 /**
@@ -145,11 +143,6 @@ class Native implements Session {
     const sql = `SET streaming_buffer_size = '${buffer}B'${path}${transaction}`
     return Effect.asVoid(this.call((connection) => connection.run(sql)))
   })
-
-  readonly restart: Effect.Effect<void, Failure.Failure> = Effect.andThen(
-    Effect.ignore(this.call((connection) => connection.run("ROLLBACK"))),
-    this.setUp
-  )
 
   call<A>(thunk: Thunk<A>): Effect.Effect<A, Failure.Failure> {
     return Effect.suspend(() => this.begin(thunk))

@@ -10,6 +10,7 @@ import { QueryError, queryError } from "../QueryApi.ts"
 import * as Columns from "./Columns.ts"
 import * as Failure from "./Failure.ts"
 import * as Parameters from "./Parameters.ts"
+import * as ResultError from "./ResultError.ts"
 import type { Session } from "./Session.ts"
 import type { ResultColumn, Source } from "./TextSql.ts"
 
@@ -33,9 +34,6 @@ export interface Rows {
   readonly bound: ReadonlyArray<Parameters.Bound>
   readonly limits: ResultLimits
 }
-
-/** How long the search for a failed stream's error may take, in milliseconds. */
-const diagnosisMs = 5_000
 
 /**
  * DuckDB goes on computing only once its own buffer has been emptied, so chunks are taken out of it as soon
@@ -90,8 +88,7 @@ export const run = (
           }
           ahead ??= new Ahead(rows.session, yield* start(rows.session, statement))
           const chunk = yield* Effect.mapError(ahead.take, Failure.toError)
-          if (chunk === undefined)
-            return yield* Effect.flatMap(diagnose(rows.session, statement), Effect.fail)
+          if (chunk === undefined) return yield* ahead.failed
           current = encode(chunk)
           count += current.rows
           const excess = excessOf(current, count, rows.limits)
@@ -144,6 +141,14 @@ const take = (pieces: Encoded["pieces"]): Batch => {
 
 const isNonEmpty = <A>(list: Array<A>): list is [A, ...Array<A>] => list.length > 0
 
+/**
+ * What DuckDB 1.5 says of an error in a thread of its own, where rows have no batches (`range`, `GROUP BY`), if the
+ * thread that fetches finds the others stopped before it finds their error.
+ */
+const interrupted = "INTERRUPT"
+
+const unknown = queryError("execution_failed", "The query failed while it ran; DuckDB did not say why")
+
 /** Chunks of a result that are fetched before they are asked for. */
 class Ahead {
   private readonly session: Session
@@ -177,6 +182,17 @@ class Ahead {
     })
     return Effect.andThen(this.session.wait(arrival), this.take)
   })
+
+  /** Why there are no more chunks, though the sentinel has not come. */
+  readonly failed: Effect.Effect<never, QueryError> = Effect.flatMap(
+    Effect.promise(() => ResultError.of(this.result)),
+    (error) =>
+      error === undefined
+        ? Effect.fail(unknown)
+        : Effect.mapError(this.session.failed(Failure.fromCause(error)), (failure) =>
+            failure.type === interrupted ? unknown : Failure.toError(failure)
+          )
+  )
 
   /** Turns of the event loop, in which chunks arrive, for as long as they do so at once. */
   private readonly drained: Effect.Effect<void> = Effect.callback<void>((resume) => {
@@ -235,18 +251,3 @@ export const columns = (
     // `TextSql.typed` has two more.
     (result) => Columns.ofResult(result, { ...limits, maxColumns: limits.maxColumns + 2 })
   )
-
-/**
- * Why a stream stopped early. The bindings keep that to themselves for a stream, but not for a statement
- * that runs in one go, so the query runs again as an aggregate of all its text.
- */
-const diagnose = (session: Session, statement: BoundSql): Effect.Effect<QueryError> => {
-  const again = session.call((connection) =>
-    Parameters.run(connection, { ...statement, sql: `SELECT bit_xor(hash(r)) FROM (${statement.sql}) AS r` })
-  )
-  const unknown = queryError("execution_failed", "The query failed while it ran; DuckDB did not say why")
-  return Effect.match(Effect.timeoutOption(Effect.andThen(session.restart, again), diagnosisMs), {
-    onSuccess: () => unknown,
-    onFailure: Failure.toError
-  })
-}

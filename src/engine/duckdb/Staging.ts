@@ -86,7 +86,7 @@ export const table = Effect.fnUntraced(function* (
   columns: ReadonlyArray<ResultColumn>,
   withSentinel: boolean
 ): Effect.fn.Return<Table, Failure.Failure, Scope.Scope> {
-  const session = yield* Session.open(staging.instance, { readOnly: false })
+  const session = yield* Session.open(staging.instance, { transaction: "none" })
   const definitions = columns.map(({ type }, index) => `c${index} ${Types.name(type)}`)
   if (withSentinel) definitions.push(`${sentinel} BOOLEAN`, "size BIGINT")
   yield* session.call((connection) => connection.run(`CREATE TEMP TABLE staged(${definitions.join(", ")})`))

@@ -73,6 +73,8 @@ export interface QueryResult {
   readonly columns?: ReadonlyArray<Column> | undefined
   /** See `AcceptedQuery`. */
   readonly chunks: Stream.Stream<Uint8Array, QueryError>
+  /** See `AcceptedQuery`. */
+  readonly commit?: Effect.Effect<void, QueryError> | undefined
 }
 
 /**
@@ -146,7 +148,8 @@ export const makeEngine = (options: {
               ...(result.columns === undefined ? {} : { columns: result.columns })
             })
           ),
-          chunks: Stream.mapError(result.chunks, (error) => new QueryFailed({ payload: encodeError(error) })),
+          chunks: Stream.mapError(result.chunks, failed),
+          commit: result.commit && Effect.mapError(result.commit, failed),
           timeout: resolved.timeout
         }
       },
@@ -154,6 +157,8 @@ export const makeEngine = (options: {
     )
   })
 }
+
+const failed = (error: QueryError): QueryFailed => new QueryFailed({ payload: encodeError(error) })
 
 const timedOut: QueryResult = {
   chunks: Stream.fail(queryError("timeout", "The query did not start within its timeoutMs"))

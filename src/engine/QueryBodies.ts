@@ -147,7 +147,8 @@ export const ErrorCode = Schema.Literals([
   "execution_failed",
   "timeout",
   "out_of_memory",
-  "internal"
+  "internal",
+  "unknown_outcome"
 ])
 /**
  * A code of a reject or an error.
@@ -178,7 +179,7 @@ export class QueryError extends Schema.TaggedError<QueryError>()("QueryError", {
 const retryableCodes: ReadonlySet<ErrorCode> = new Set(["overloaded", "shutting_down"])
 
 /**
- * A {@link QueryError} with the `retryable` that PROTOCOL.md §3 gives its code. An empty message becomes the
+ * A {@link QueryError} with the `retryable` that PROTOCOL.md §3 gives its code, unless it is given. An empty message becomes the
  * code, since an error always says something; one longer than {@link ErrorMessage.maxBytes} is cut.
  *
  * @category constructors
@@ -187,12 +188,16 @@ const retryableCodes: ReadonlySet<ErrorCode> = new Set(["overloaded", "shutting_
 export const queryError = (
   code: ErrorCode,
   message: string,
-  details?: { readonly position?: number | undefined; readonly retryAfterMs?: number | undefined }
+  details?: {
+    readonly retryable?: boolean | undefined
+    readonly position?: number | undefined
+    readonly retryAfterMs?: number | undefined
+  }
 ): QueryError =>
   new QueryError({
     code,
     message: message === "" ? code : ErrorMessage.bounded(message),
-    retryable: retryableCodes.has(code),
+    retryable: details?.retryable ?? retryableCodes.has(code),
     ...(details?.position === undefined ? {} : { position: details.position }),
     ...(details?.retryAfterMs === undefined ? {} : { retryAfterMs: details.retryAfterMs })
   })

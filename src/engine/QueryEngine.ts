@@ -60,6 +60,13 @@ export class QueryInitError extends Schema.TaggedError<QueryInitError>()("QueryI
  * bytes have been sent and nothing refers to them any more, or when the response ends without them. Of a large result
  * the garbage collector would otherwise have to find all of it.
  *
+ * `commit` makes what the query has changed last. It runs once the client's socket has taken the whole result, and
+ * before the message that ends the response. Whatever ends the query before it (a failure, a cancel, a limit, a client
+ * that is gone) closes the query's scope without it, which has to undo everything. Once it has begun it is not
+ * interrupted, and its outcome stands: success is told as complete, whatever the client may have sent meanwhile; a
+ * `QueryFailed` means that nothing of the query is there. If that is not known either, its payload says
+ * `unknown_outcome`, as the server says itself after a defect of `commit` or of a finalizer behind it.
+ *
  * `timeout` limits this query, from the request to its end; the shorter of it and the server's
  * `queryTimeout` counts. When it is over the query is interrupted and the response ends with an error.
  *
@@ -69,6 +76,7 @@ export class QueryInitError extends Schema.TaggedError<QueryInitError>()("QueryI
 export interface AcceptedQuery {
   readonly payload: Uint8Array
   readonly chunks: Stream.Stream<Uint8Array, QueryFailed>
+  readonly commit?: Effect.Effect<void, QueryFailed> | undefined
   readonly timeout?: Duration.Input | undefined
 }
 

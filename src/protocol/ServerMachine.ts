@@ -59,6 +59,7 @@ const drained = (code: LocalCode): Step =>
 const started: Step = [{ _tag: "Initialising", refusing: undefined }, startQuery]
 const accepted: Step = [{ _tag: "Responding", refusing: undefined }, none]
 const endingAccepted: Step = [{ _tag: "Ending", accepted: true, refusing: undefined }, write]
+const committing: Step = [{ _tag: "Committing", crossed: false, refusing: undefined }, none]
 const ending: Step = [{ _tag: "Ending", accepted: false, refusing: undefined }, write]
 const readyAfterCancel: Step = [{ _tag: "Ready", staleCancel: false, refusing: undefined }, none]
 const readyAfterResponse: Step = [{ _tag: "Ready", staleCancel: true, refusing: undefined }, none]
@@ -101,6 +102,8 @@ export const step = (state: State, event: Event): Step => {
       return running(state, event)
     case "Ending":
       return finishing(state, event)
+    case "Committing":
+      return standing(state, event)
     case "Stopping":
       return stopping(state, event)
     case "Replying":
@@ -166,6 +169,11 @@ const running = (state: In<"Initialising" | "Responding">, event: Rest): Step =>
       return state.refusing === undefined
         ? accepted
         : [{ _tag: "Responding", refusing: state.refusing }, none]
+    case "CommitBegun":
+      if (!isAccepted) return [state, none]
+      return state.refusing === undefined
+        ? committing
+        : [{ _tag: "Committing", crossed: false, refusing: state.refusing }, none]
     case "QueryEnded":
       if (state.refusing === undefined) return isAccepted ? endingAccepted : ending
       return [{ _tag: "Ending", accepted: isAccepted, refusing: state.refusing }, write]
@@ -219,6 +227,28 @@ const finishing = (state: In<"Ending">, event: Rest): Step => {
         },
         write
       ]
+    default:
+      return [state, none]
+  }
+}
+
+/** The outcome is decided: neither a cancel nor a limit changes the message that ends the response. */
+const standing = (state: In<"Committing">, event: Rest): Step => {
+  switch (event._tag) {
+    case "Request":
+    case "TooLarge":
+      return inFlight()
+    case "Cancel":
+      return state.crossed
+        ? violation("Cancel while a query that was cancelled commits")
+        : [{ ...state, crossed: true }, none]
+    case "QueryEnded":
+      return [state, write]
+    case "TerminalBegun":
+      return responded(state.refusing, state.crossed ? readyAfterCancel : readyAfterResponse)
+    case "Drain":
+    case "DrainExpired":
+      return [{ ...state, refusing: "shutting_down" }, none]
     default:
       return [state, none]
   }
@@ -293,6 +323,7 @@ export const take = (
   switch (state._tag) {
     case "Initialising":
     case "Responding":
+    case "Committing":
     case "Ending": {
       const messages = response.take(written)
       const begun = messages[0]?.type === Message.Type.Accept ? step(state, acceptBegun)[0] : state
@@ -321,6 +352,7 @@ export const hasMore = (state: State, response: Response): boolean => {
   switch (state._tag) {
     case "Initialising":
     case "Responding":
+    case "Committing":
     case "Ending":
       return response.hasMore
     case "Replying":

@@ -20,7 +20,7 @@ export type ControlReason = "read" | "write" | "run" | "init" | "protocol" | "dr
  */
 export type LocalCode = Extract<
   ErrorCode,
-  "overloaded" | "shutting_down" | "timeout" | "too_large" | "internal"
+  "overloaded" | "shutting_down" | "timeout" | "too_large" | "internal" | "unknown_outcome"
 >
 
 /**
@@ -42,6 +42,8 @@ export type LocalReply =
  * - `Responding`: the query runs, and its accept has begun to be written.
  * - `Ending`: the query has ended by itself, and the rest of its response is being written. `accepted` says whether
  *   its accept has begun to be.
+ * - `Committing`: the query has begun to commit, or has ended after that: the message that ends its response stands.
+ *   `crossed` is set once a cancel has come, which is late.
  * - `Stopping`: the query was interrupted and has not ended yet; `reply` ends the response.
  * - `Replying`: no query runs; `reply` waits to be written, and ends the response.
  * - `Closed`: nothing follows. `reason` is kept for the statistics.
@@ -57,6 +59,7 @@ export type State =
   | { readonly _tag: "Initialising"; readonly refusing: LocalCode | undefined }
   | { readonly _tag: "Responding"; readonly refusing: LocalCode | undefined }
   | { readonly _tag: "Ending"; readonly accepted: boolean; readonly refusing: LocalCode | undefined }
+  | { readonly _tag: "Committing"; readonly crossed: boolean; readonly refusing: LocalCode | undefined }
   | { readonly _tag: "Stopping"; readonly reply: LocalReply; readonly refusing: LocalCode | undefined }
   | { readonly _tag: "Replying"; readonly reply: LocalReply; readonly refusing: LocalCode | undefined }
   | { readonly _tag: "Closed"; readonly reason: ControlReason; readonly detail: string }
@@ -69,6 +72,8 @@ export type State =
  * - `PeerClosed`, `ReadFailed`, `WriteFailed`: the socket.
  * - `AcceptBegun`, `TerminalBegun`: the accept, or the message that ends the response, begins to be written:
  *   from here on it precedes everything else.
+ * - `CommitBegun`: the socket has taken the whole result, and the query would commit. It may if the next state is
+ *   `Committing`.
  * - `QueryEnded`: the query has ended, and its finalizers have run. The response says how, unless it was interrupted.
  * - `InitFailed`: the same, but the engine could not tell whether it accepts. `RunFailed`: the server broke.
  * - `QueryExpired`: the query took longer than its timeout.
@@ -91,6 +96,7 @@ export type Event =
   | { readonly _tag: "WriteFailed"; readonly detail: string }
   | { readonly _tag: "AcceptBegun" }
   | { readonly _tag: "TerminalBegun" }
+  | { readonly _tag: "CommitBegun" }
   | { readonly _tag: "QueryEnded" }
   | { readonly _tag: "InitFailed"; readonly detail: string }
   | { readonly _tag: "RunFailed"; readonly detail: string }

@@ -237,6 +237,11 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return this.dependencies.publish?.({ _tag: "Accepted", payload })
   }
 
+  mayCommit(): boolean {
+    this.dispatch({ _tag: "CommitBegun" })
+    return this.state._tag === "Committing"
+  }
+
   /** The query has ended, and its finalizers have run. */
   ended(outcome: QueryRunner.Outcome, pending: PendingResponse): void {
     this.query = undefined

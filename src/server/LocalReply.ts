@@ -15,6 +15,10 @@ const errors: Record<LocalCode, { readonly message: string; readonly retryable: 
     message: "The request is longer than the server's maxFrameSize: nothing of it was stored",
     retryable: false
   },
+  unknown_outcome: {
+    message: "The server failed while the query committed: its changes may be there or not",
+    retryable: false
+  },
   internal: { message: "The server failed to answer the query", retryable: false }
 }
 

@@ -38,9 +38,9 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
   private readonly connection: Connection
   private outcome: Outcome | undefined
   private terminal: Message.Message | undefined
-  /** Resumes the query's fiber when there is room for more. */
-  private room: (() => void) | undefined
-  /** Whether the last turn had something to write. */
+  /** Resumes the query's fiber if what it waits for has come. */
+  private waiter: (() => void) | undefined
+  private isWriting = false
   private bytes = 0
   private payloadBytes = 0
   private messages = 0
@@ -73,15 +73,24 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
       return undefined
     }
     this.connection.writer.submit(this)
-    return response.isFull ? this.hasRoom : undefined
+    return response.isFull ? this.until(() => !response.isFull) : undefined
   }
 
-  private get hasRoom(): Effect.Effect<void> {
+  /** The socket has taken all that the engine has given. */
+  get handedOver(): Effect.Effect<void> {
+    return this.until(() => !(this.isWriting || this.response.hasMore))
+  }
+
+  private until(condition: () => boolean): Effect.Effect<void> {
     return Effect.callback((resume) => {
-      if (!this.response.isFull) return resume(Effect.void)
-      this.room = () => resume(Effect.void)
+      if (condition()) return resume(Effect.void)
+      this.waiter = () => {
+        if (!condition()) return
+        this.waiter = undefined
+        resume(Effect.void)
+      }
       return Effect.sync(() => {
-        this.room = undefined
+        this.waiter = undefined
       })
     })
   }
@@ -117,6 +126,7 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     const messages = this.connection.take(this, now)
     // A local reply is not the query's.
     if (!isLocal) this.count(messages)
+    this.isWriting = messages.length > 0
     const last = messages.at(-1)
     if (last !== undefined && Message.isTerminal(last.type)) this.terminal = last
     return messages
@@ -132,7 +142,7 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
 
   /** The socket has the messages: the engine works on the next ones meanwhile. */
   started(): void {
-    this.wake()
+    this.waiter?.()
   }
 
   ended(exit: Exit.Exit<void, Writer.Failure>): void {
@@ -142,11 +152,12 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
       this.finish(Cause.hasInterruptsOnly(exit.cause) ? broken : failed)
       return
     }
+    this.isWriting = false
     const defect = this.release(this.response.sent())
     if (defect !== undefined) this.connection.writeFailed(defect)
     if (this.terminal !== undefined) this.finish({ _tag: "Written", terminal: this.terminal })
     else if (this.connection.hasMore(this)) this.connection.writer.submit(this)
-    this.wake()
+    this.waiter?.()
   }
 
   private finish(outcome: Outcome): void {
@@ -164,13 +175,6 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     } catch (defect) {
       return Cause.die(defect)
     }
-  }
-
-  private wake(): void {
-    const { room } = this
-    if (room === undefined || this.response.isFull) return
-    this.room = undefined
-    room()
   }
 
   statistics(reason: QueryRunnerReason): QueryRunnerStatistics {

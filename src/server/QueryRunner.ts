@@ -1,6 +1,9 @@
 /**
  * Runs one query: asks the engine, and takes its result ahead of the socket by a bounded number of bytes.
  *
+ * A query that changes something commits when its whole result has been handed over, and before the message that ends
+ * the response: from then on that message stands.
+ *
  * A query is one fiber, and interrupting it is how it is cancelled. Its scope is a child of the connection's, and
  * closes before the message that ends the response is written.
  */
@@ -38,6 +41,8 @@ export interface Dependencies {
   readonly scope: Scope.Scope
   /** The engine accepted. The effect, if there is one, runs before the accept is written. */
   readonly accepted: (query: AcceptedQuery) => Effect.Effect<void> | undefined
+  /** The query would commit. Whether it may: it has not been stopped. */
+  readonly mayCommit: () => boolean
   /** The query has ended, and its finalizers have run. */
   readonly ended: (outcome: Outcome, pending: PendingResponse) => void
 }
@@ -80,6 +85,7 @@ class Query implements QueryLimit.Place {
   private readonly request: Uint8Array
   private readonly pending: PendingResponse
   private hasPlace = false
+  private hasCommitBegun = false
   /** The place, or why there is none: it may come before it is waited for. */
   private turn: Effect.Effect<void, QueryRejected> | undefined
   private resume: ((turn: Effect.Effect<void, QueryRejected>) => void) | undefined
@@ -148,8 +154,9 @@ class Query implements QueryLimit.Place {
     })
   }
 
-  private fill({ chunks, payload }: AcceptedQuery): Effect.Effect<void, Failure> {
-    return Effect.flatMapEager(Channel.toPullScoped(Stream.toChannel(chunks), this.scope), (pull) => {
+  private fill(query: AcceptedQuery): Effect.Effect<void, Failure> {
+    const { chunks, commit, payload } = query
+    const filled = Effect.flatMapEager(Channel.toPullScoped(Stream.toChannel(chunks), this.scope), (pull) => {
       this.pending.accept(payload)
       const next: Effect.Effect<never, Failure> = Effect.flatMap(pull, (chunks) => {
         const room = this.pending.offer(chunks)
@@ -157,6 +164,19 @@ class Query implements QueryLimit.Place {
       })
       return next
     })
+    return commit === undefined
+      ? filled
+      : Pull.catchDone(filled, () => Effect.andThen(this.pending.handedOver, this.commit(commit)))
+  }
+
+  /** The machine hears of it in the same step, so that neither a cancel nor a limit comes in between. */
+  private commit(commit: Effect.Effect<void, QueryFailed>): Effect.Effect<void, QueryFailed> {
+    return Effect.uninterruptible(
+      Effect.suspend(() => {
+        this.hasCommitBegun = this.dependencies.mayCommit()
+        return this.hasCommitBegun ? commit : Effect.interrupt
+      })
+    )
   }
 
   /** Closes the query's scope. That a stream is done is the query's success. */
@@ -172,13 +192,13 @@ class Query implements QueryLimit.Place {
     const { dependencies, pending } = this
     if (this.hasPlace) dependencies.limit.leave(this)
     const outcome = Exit.isSuccess(exit) ? complete : outcomeOf(exit.cause)
-    if (outcome !== undefined) {
+    if (outcome !== undefined && !(this.hasCommitBegun && outcome._tag === "Interrupted")) {
       dependencies.ended(outcome, pending)
       return Effect.void
     }
     const cause = Exit.isFailure(exit) ? exit.cause : Cause.empty
     return Effect.map(Effect.logError("The engine died while answering a query", cause), () =>
-      dependencies.ended(died(pending), pending)
+      dependencies.ended(this.hasCommitBegun ? unknown : died(pending), pending)
     )
   }
 }
@@ -204,6 +224,9 @@ const both = (query: Exit.Exit<void, Failure>, closed: Exit.Exit<unknown>): Exit
   if (Exit.isSuccess(closed)) return query
   return Exit.isSuccess(query) ? closed : Exit.failCause(Cause.combine(query.cause, closed.cause))
 }
+
+/** Nobody knows what a commit came to. */
+const unknown: End = { _tag: "Failed", payload: LocalReply.body("unknown_outcome") }
 
 /** A defect of the engine. The error says nothing of the cause. */
 export const died = (pending: PendingResponse): End => ({

@@ -46,7 +46,7 @@ const attack = Effect.fnUntraced(function* ({ config, sessions, unsealed }: Atta
   for (const statements of sessions) {
     yield* Effect.scoped(
       Effect.gen(function* () {
-        const session = yield* Session.open(opened.instance, { ...opened.session, readOnly: false })
+        const session = yield* Session.open(opened.instance, { ...opened.session, transaction: "none" })
         for (const sql of statements) {
           outcome[sql] = yield* Effect.match(
             session.call((connection) => connection.run(sql)),

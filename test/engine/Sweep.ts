@@ -62,8 +62,9 @@ const raw = Effect.map(
   ({ instance: served, session }) =>
     (sql: string) =>
       Effect.scoped(
-        Effect.flatMap(Session.open(served, { ...session, readOnly: !options.readWrite }), (open) =>
-          open.call((connection) => connection.run(sql))
+        Effect.flatMap(
+          Session.open(served, { ...session, transaction: options.readWrite ? "none" : "read only" }),
+          (open) => open.call((connection) => connection.run(sql))
         )
       )
 )

@@ -25,7 +25,9 @@ export const ask = (
 ): Effect.Effect<Buffer, QueryApi.QueryError> =>
   Effect.gen(function* () {
     const accepted = yield* engine.init(QueryApi.encodeRequest({ query, ...details }))
-    return Buffer.concat(yield* Stream.runCollect(accepted.chunks))
+    const chunks = yield* Stream.runCollect(accepted.chunks)
+    yield* accepted.commit ?? Effect.void
+    return Buffer.concat(chunks)
   }).pipe(
     Effect.scoped,
     Effect.catchTags({
@@ -56,7 +58,8 @@ export const failure = (engine: Engine, query: string, details: Details = {}) =>
   Effect.scoped(
     Effect.gen(function* () {
       const accepted = yield* engine.init(QueryApi.encodeRequest({ query, ...details }))
-      return yield* Stream.runDrain(accepted.chunks)
+      yield* Stream.runDrain(accepted.chunks)
+      return yield* accepted.commit ?? Effect.void
     })
   ).pipe(
     Effect.flip,

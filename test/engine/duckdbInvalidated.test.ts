@@ -21,7 +21,7 @@ const opened = Effect.fnUntraced(function* (options: Database.DuckDbOptions) {
   const database = yield* Database.open(options)
   const session = Session.open(database.instance, {
     ...database.session,
-    readOnly: options.readWrite !== true
+    transaction: options.readWrite === true ? "none" : "read only"
   })
   const inOne = (sql: string, begun: Effect.Effect<unknown> = Effect.void) =>
     Effect.scoped(

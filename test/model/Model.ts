@@ -62,6 +62,8 @@ const isWaiting = (state: State, { client, machines }: Options): boolean => {
   if (query === undefined || query.stopping || response === undefined || !isQuiet(state)) return false
   const silent = query.engine === "deciding" || (query.engine === "streaming" && !response.isFull)
   const nothingToWrite = !machines.hasMore(state.server, response)
+  // A commit is not stopped, and a client that cancels waits for what it comes to.
+  if (query.engine === "committing") return nothingToWrite && state.answering !== 0
   const wanted = silent && nothingToWrite && !state.cancelRead && state.drained < 2
   if (client === "hostile") return wanted && state.answering !== 0
   const agreed = state.answering === state.sent && state.acceptSent === state.accepted

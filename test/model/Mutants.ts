@@ -120,7 +120,8 @@ const goingOn = ({ step: [state, action] }: Server): ServerMachine.Step | undefi
 const busy = ["Initialising", "Responding"] as const
 const unfinished = ["Initialising", "Responding", "Ending"] as const
 const awaiting = ["Stopping", "Replying"] as const
-const responding = [...unfinished, ...awaiting] as const
+const responding = [...unfinished, ...awaiting, "Committing"] as const
+const hasCrossed = (state: ServerMachine.State): boolean => state._tag === "Committing" && state.crossed
 
 const serverMutants: ReadonlyArray<Mutant> = [
   server("does not ignore the stale cancel", "Ready", "Cancel", violation),
@@ -205,6 +206,61 @@ const serverMutants: ReadonlyArray<Mutant> = [
     ),
     server(`does not hear of the stop in ${tag}`, tag, ["Drain", "DrainExpired"], ignored)
   ]),
+  server("does not let a query commit", "Responding", "CommitBegun", ignored),
+  server("lets a query commit that was stopped", "Stopping", "CommitBegun", () => [
+    { _tag: "Committing", crossed: false, refusing: undefined },
+    none
+  ]),
+  server("stops when a query commits", "Responding", "CommitBegun", ({ step }) => [step[0], stopQuery]),
+  server("forgets that it stops when a query commits", "Responding", "CommitBegun", goingOn),
+  server("has read a cancel before the commit", "Responding", "CommitBegun", ({ step }) =>
+    step[0]._tag === "Committing" ? [{ ...step[0], crossed: true }, none] : undefined
+  ),
+  server("acknowledges a cancel of a commit", "Committing", "Cancel", ({ state }) => [
+    { _tag: "Stopping", reply: acknowledged, refusing: refusing(state) },
+    stopQuery
+  ]),
+  server("acknowledges a cancel of what was committed", "Committing", "Cancel", ({ state }) => [
+    { _tag: "Replying", reply: acknowledged, refusing: refusing(state) },
+    write
+  ]),
+  server("cuts off a cancel of a commit", "Committing", "Cancel", (given) =>
+    hasCrossed(given.state) ? undefined : violation()
+  ),
+  server("ignores every cancel of a commit", "Committing", "Cancel", (given) =>
+    hasCrossed(given.state) ? ignored(given) : undefined
+  ),
+  server("forgets the cancel of a commit", "Committing", "Cancel", (given) =>
+    hasCrossed(given.state) ? undefined : ignored(given)
+  ),
+  server("ignores a cancel after one that crossed the commit", "Committing", "TerminalBegun", (given) =>
+    hasCrossed(given.state) ? withStale(given, true) : undefined
+  ),
+  server("forgets the stale cancel after a commit", "Committing", "TerminalBegun", (given) =>
+    hasCrossed(given.state) ? undefined : withStale(given, false)
+  ),
+  server("stops a commit that takes too long", "Committing", "QueryExpired", ({ state }) => [
+    { _tag: "Stopping", reply: { type: "Error", code: "timeout" }, refusing: refusing(state) },
+    stopQuery
+  ]),
+  server("takes what was committed back for a limit", "Committing", "QueryExpired", ({ state }) => [
+    { _tag: "Replying", reply: { type: "Error", code: "timeout" }, refusing: refusing(state) },
+    write
+  ]),
+  server("takes what was committed back when it stops", "Committing", "DrainExpired", () => [
+    { _tag: "Replying", reply: { type: "Error", code: "shutting_down" }, refusing: "shutting_down" },
+    write
+  ]),
+  server("does not hear of the stop while a query commits", "Committing", ["Drain", "DrainExpired"], ignored),
+  server("forgets that it stops when a commit has ended", "Committing", "TerminalBegun", () => [
+    ready(true),
+    none
+  ]),
+  server("does not say that the end of a commit is to be written", "Committing", "QueryEnded", ignored),
+  server("is ready as soon as a commit has ended", "Committing", "QueryEnded", () => [ready(true), none]),
+  server("does not notice that the end of a commit begins", "Committing", "TerminalBegun", ignored),
+  server("runs a request while a query commits", "Committing", "Request", () => [initialising, startQuery]),
+  server("ignores a request while a query commits", "Committing", ["Request", "TooLarge"], ignored),
   server("does not reply when the query has ended", "Stopping", "QueryEnded", ignored),
   server("goes on without a reply when the query has ended", "Stopping", "QueryEnded", () => [
     ready(false),
@@ -363,7 +419,7 @@ const takeMutants: ReadonlyArray<Mutant> = [
     ]),
     taking(`does not notice what it gives in ${tag}`, tag, ([, messages], state) => [state, messages])
   ]),
-  ...(["Ending", "Replying"] as const).map((tag) =>
+  ...(["Ending", "Replying", "Committing"] as const).map((tag) =>
     taking(`gives two terminals in ${tag}`, tag, ([state, messages]) => [
       state,
       messages.flatMap((message) => (isTerminal(message) ? [message, message] : [message]))
@@ -392,6 +448,11 @@ const takeMutants: ReadonlyArray<Mutant> = [
     ServerMachine.take({ _tag: "Ending", accepted: true, refusing: refusing(state) }, ...given)
   ),
   taking("says nothing in reply", "Replying", (_, state) => [state, []]),
+  taking("says nothing of a commit", "Committing", (_, state) => [state, []]),
+  hasMore(
+    "has nothing to write after a commit",
+    (state, response) => state._tag !== "Committing" && ServerMachine.hasMore(state, response)
+  ),
   taking("says nothing of a response", unfinished, (_, state) => [state, []]),
   taking("says what is wrong in other words", "Replying", (_, state, response, written) =>
     ServerMachine.take(state, response, written, () => new Uint8Array(0))

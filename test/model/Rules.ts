@@ -12,6 +12,7 @@ export type Verdict = "answer" | "cancel" | "ignore" | "violation"
 export const verdict = (draft: Draft, letter: Letter): Verdict => {
   if (letter === "R" || letter === "L") return draft.answering === 0 ? "answer" : "violation"
   if (letter !== "C") return "violation"
+  if (draft.committing) return draft.crossed ? "violation" : "ignore"
   if (draft.answering !== 0) return draft.cancelRead ? "violation" : "cancel"
   return draft.stale ? "ignore" : "violation"
 }
@@ -33,6 +34,7 @@ export const arrived = (draft: Draft, letter: Letter, request: number): Verdict 
       break
     case "ignore":
       draft.stale = false
+      draft.crossed = draft.committing
       break
     case "violation":
       draft.violated = true
@@ -45,7 +47,7 @@ export const isRefused = (draft: Draft): boolean => draft.tooLarge || draft.beyo
 
 /** Whether a limit that is over decides how the response ends. */
 export const mayBeStopped = (draft: Draft): boolean =>
-  draft.answering !== 0 && !isRefused(draft) && !draft.cancelRead && draft.stopped === ""
+  draft.answering !== 0 && !isRefused(draft) && !draft.cancelRead && !draft.committing && draft.stopped === ""
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
@@ -64,12 +66,14 @@ const expectedBody = (draft: Draft): string => {
   if (draft.beyondLimit) return "overloaded"
   if (draft.stopped === "drain") return "shutting_down"
   if (draft.stopped === "timeout") return "timeout"
-  return draft.ended === "dead" ? "internal" : draft.ended
+  return codes[draft.ended] ?? draft.ended
 }
+
+const codes: Partial<Record<Engine | "", ErrorCode>> = { dead: "internal", unknown: "unknown_outcome" }
 
 const terminals: Partial<Record<Letter, ReadonlyArray<Engine | "">>> = {
   F: ["complete"],
-  E: ["failed", "dead"],
+  E: ["failed", "dead", "unknown"],
   J: ["rejected", "dead"]
 }
 
@@ -81,6 +85,7 @@ export const begin = (draft: Draft, { body, type }: Message.Message): void => {
   check(draft, draft.answering !== 0, `${letter} without a request to answer`)
   check(draft, !draft.violated, `${letter} in answer to a violation`)
   check(draft, !draft.cancelRead || letter === "K", `${letter} after C`)
+  check(draft, !draft.committing || "FE".includes(letter), `${letter} of a query that commits`)
   check(draft, draft.stopped === "" || "JEK".includes(letter), `${letter} of a query that was stopped`)
   if (letter === "A") {
     check(draft, !draft.acceptSent, "A twice")
@@ -91,6 +96,22 @@ export const begin = (draft: Draft, { body, type }: Message.Message): void => {
   if (letter === "J") check(draft, !draft.acceptSent, "J after A")
   if (letter === "I" || letter === "F") pass(draft, body)
   if (letter !== "I") end(draft, letter, body)
+}
+
+/** The query commits: its client has all that comes before the end, and wants nothing else. */
+export const commits = (draft: Draft): void => {
+  check(
+    draft,
+    draft.acceptSent && draft.passed === bytesOf(draft.offered),
+    "It commits before the end of the result"
+  )
+  check(draft, draft.write !== "part", "It commits before the socket has the result")
+  check(
+    draft,
+    !draft.cancelRead && draft.stopped === "" && !draft.violated,
+    "It commits although it was stopped"
+  )
+  draft.committing = true
 }
 
 /** The bytes of a result come in their order. */
@@ -123,9 +144,11 @@ const end = (draft: Draft, letter: Letter, body: Uint8Array): void => {
   draft.acceptSent = false
   draft.cancelRead = false
   draft.tooLarge = false
+  draft.committing = false
   draft.ended = ""
   draft.passed = 0
   draft.offered = 0
-  draft.stale = letter !== "K"
+  draft.stale = letter !== "K" && !draft.crossed
+  draft.crossed = false
   draft.stopped = ""
 }

@@ -48,6 +48,7 @@ const perform = (draft: Draft, action: ServerMachine.Action): void => {
   switch (action._tag) {
     case "StopQuery":
       check(draft, draft.query?.stopping === false, "It stops a query that does not run")
+      check(draft, !draft.committing, "It stops a query that commits")
       if (draft.query !== undefined) draft.query = { ...draft.query, stopping: true }
       break
     case "Write":
@@ -131,8 +132,18 @@ const addQuery = (steps: Steps, query: Query): void => {
     if (state.response.isFull) return
     if (query.left > 0) engine("offers a chunk", { left: query.left - 1 }, offer)
     engine("is done", { engine: "complete", left: 0 })
+    if (bounds.commits) engine("is done and would commit", { engine: "handing over", left: 0 })
     engine("fails", { engine: "failed", left: 0 })
     engine("dies", { engine: "dead", left: 0 })
+  } else if (query.engine === "handing over") {
+    if (state.write === "part" || state.response.hasMore) return
+    // A fiber that has been interrupted may be about to ask.
+    if (query.stopping) steps.add("choice", "query would commit", (draft) => refuseCommit(draft, steps))
+    else steps.add("progress", "query begins to commit", (draft) => commit(draft, steps, query))
+  } else if (query.engine === "committing") {
+    engine("commits", { engine: "complete" })
+    engine("does not commit", { engine: "failed" })
+    engine("breaks while it commits", { engine: "unknown" })
   } else {
     steps.add("progress", "query's finalizers have run", (draft) => queryEnded(draft, machines, query.engine))
   }
@@ -142,6 +153,18 @@ const addQuery = (steps: Steps, query: Query): void => {
     draft.lent++
     response.offer([Uint8Array.from({ length: draft.offered + 1 }, (_, at) => first + at)])
   }
+}
+
+const commit = (draft: Draft, { machines }: Steps, query: Query): void => {
+  const action = dispatch(draft, machines, { _tag: "CommitBegun" })
+  check(draft, draft.server._tag === "Committing" && action._tag === "None", "It may not commit")
+  Rules.commits(draft)
+  draft.query = { ...query, engine: "committing" }
+}
+
+const refuseCommit = (draft: Draft, { machines }: Steps): void => {
+  dispatch(draft, machines, { _tag: "CommitBegun" })
+  check(draft, draft.server._tag !== "Committing", "It commits although it was stopped")
 }
 
 const nothing = new Uint8Array(0)
@@ -176,6 +199,8 @@ const endOf = (response: Response, how: Query["engine"] | undefined): End => {
       return { _tag: "Complete" }
     case "failed":
       return { _tag: "Failed", payload: Rules.bodies.failed }
+    case "unknown":
+      return { _tag: "Failed", payload: Rules.encode("unknown_outcome") }
     case "rejected":
       return { _tag: "Rejected", payload: Rules.bodies.rejected }
     default:

@@ -35,6 +35,8 @@ export interface Bounds {
   readonly prefetchSize: number
   readonly batchSize: number
   readonly heartbeats: number
+  /** Whether queries may commit. */
+  readonly commits: boolean
   /** How often a query may take too long. */
   readonly expiries: number
   /** Messages that the wire to the server takes; a client that has more waits. */
@@ -52,8 +54,21 @@ export interface Bounds {
  */
 export type Letter = "R" | "L" | "C" | "A" | "J" | "I" | "F" | "E" | "K" | "H" | "X"
 
-/** What the engine has said last of a query; `broken` is the failure to initialise, `dead` a defect. */
-export type Engine = "deciding" | "streaming" | "complete" | "failed" | "rejected" | "broken" | "dead"
+/**
+ * What the engine has said last of a query; `broken` is the failure to initialise, `dead` a defect, `unknown` one after
+ * the commit has begun. A query that commits waits until its result has been handed over.
+ */
+export type Engine =
+  | "deciding"
+  | "streaming"
+  | "handing over"
+  | "committing"
+  | "complete"
+  | "failed"
+  | "unknown"
+  | "rejected"
+  | "broken"
+  | "dead"
 
 /** The fiber of a query, until its finalizers have run. */
 export interface Query {
@@ -109,6 +124,9 @@ export interface Draft {
   cancelRead: boolean
   /** It is longer than the server takes. */
   tooLarge: boolean
+  /** Its commit has begun; a cancel was read after that. */
+  committing: boolean
+  crossed: boolean
   /** How its query has ended by itself. */
   ended: Engine | ""
   /** Chunks that the engine has offered, those of them that were not given back, and bytes on the wire. */
@@ -172,6 +190,8 @@ export const nobodyAsked = {
   acceptSent: false,
   cancelRead: false,
   tooLarge: false,
+  committing: false,
+  crossed: false,
   ended: "",
   offered: 0,
   lent: 0,
@@ -234,6 +254,8 @@ const showServer = (server: ServerMachine.State): string => {
   switch (server._tag) {
     case "Ready":
       return `Ready${server.staleCancel ? "+stale" : ""}${server.refusing ?? ""}`
+    case "Committing":
+      return `Committing${server.crossed ? "+crossed" : ""}${server.refusing ?? ""}`
     case "Ending":
       return `Ending${server.accepted ? "+accepted" : ""}${server.refusing ?? ""}`
     case "Stopping":
@@ -262,7 +284,7 @@ export const key = (s: State): string => {
   const response = s.response === undefined ? "" : showResponse(s.response)
   const query = s.query === undefined ? "" : showQuery(s.query) + s.query.left
   const counts = `${s.requests}${s.long}${s.heartbeats}${s.expiries}${s.hostile}${s.sent}${s.answering}${s.drained}${s.offered}${s.lent}${s.passed}`
-  const flags = `${flag(s.submitted)}${flag(s.lossy)}${flag(s.clientEnded)}${flag(s.inFlight)}${flag(s.accepted)}${flag(s.cancelled)}${flag(s.acceptSent)}${flag(s.cancelRead)}${flag(s.tooLarge)}${flag(s.stale)}${flag(s.beyondLimit)}${flag(s.violated)}`
+  const flags = `${flag(s.submitted)}${flag(s.lossy)}${flag(s.clientEnded)}${flag(s.inFlight)}${flag(s.accepted)}${flag(s.cancelled)}${flag(s.acceptSent)}${flag(s.cancelRead)}${flag(s.tooLarge)}${flag(s.committing)}${flag(s.crossed)}${flag(s.stale)}${flag(s.beyondLimit)}${flag(s.violated)}`
   return `${showServer(s.server)}|${response}|${query}|${s.write ?? ""}|${s.socket}|${s.toServer}|${s.toClient}|${showClient(s.client)}|${counts}|${s.stopped}${s.ended}|${flags}`
 }
 

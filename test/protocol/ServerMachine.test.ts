@@ -10,6 +10,7 @@ const overloaded = Machine.refusing("overloaded")
 const initialising: Machine.State = { _tag: "Initialising", refusing: undefined }
 const responding: Machine.State = { _tag: "Responding", refusing: undefined }
 const ending = (accepted: boolean): Machine.State => ({ _tag: "Ending", accepted, refusing: undefined })
+const committing = (crossed: boolean): Machine.State => ({ _tag: "Committing", crossed, refusing: undefined })
 const stopping = (reply: Machine.LocalReply, refusing?: Machine.LocalCode): Machine.State => ({
   _tag: "Stopping",
   reply,
@@ -50,6 +51,7 @@ const events: { readonly [Tag in Machine.Event["_tag"]]: Extract<Machine.Event, 
   WriteFailed: { _tag: "WriteFailed", detail: "write EPIPE" },
   AcceptBegun: { _tag: "AcceptBegun" },
   TerminalBegun: { _tag: "TerminalBegun" },
+  CommitBegun: { _tag: "CommitBegun" },
   QueryEnded: { _tag: "QueryEnded" },
   InitFailed: { _tag: "InitFailed", detail: "no database" },
   RunFailed: { _tag: "RunFailed", detail: "a bug" },
@@ -157,6 +159,7 @@ const table: ReadonlyArray<readonly [name: string, state: Machine.State, cells: 
     {
       ...inFlight,
       Cancel: [stopping(acknowledge), stopQuery],
+      CommitBegun: stay(committing(false)),
       QueryEnded: [ending(true), write],
       InitFailed: [closed("init", "no database"), abort],
       QueryExpired: [stopping(error("timeout")), stopQuery],
@@ -170,10 +173,46 @@ const table: ReadonlyArray<readonly [name: string, state: Machine.State, cells: 
     {
       ...inFlight,
       Cancel: [draining(stopping(acknowledge)), stopQuery],
+      CommitBegun: stay(draining(committing(false))),
       QueryEnded: [draining(ending(true)), write],
       InitFailed: [closed("init", "no database"), abort],
       QueryExpired: [draining(stopping(error("timeout"))), stopQuery],
       DrainExpired: [stopping(error("shutting_down"), "shutting_down"), stopQuery]
+    }
+  ],
+  // The outcome is decided: the message that ends the response stands.
+  [
+    "committing",
+    committing(false),
+    {
+      ...inFlight,
+      Cancel: stay(committing(true)),
+      QueryEnded: [committing(false), write],
+      TerminalBegun: stay(afterResponse),
+      Drain: stay(draining(committing(false))),
+      DrainExpired: stay(draining(committing(false)))
+    }
+  ],
+  [
+    "committing when a cancel has come",
+    committing(true),
+    {
+      ...inFlight,
+      Cancel: violation("Cancel while a query that was cancelled commits"),
+      QueryEnded: [committing(true), write],
+      TerminalBegun: stay(afterCancel),
+      Drain: stay(draining(committing(true))),
+      DrainExpired: stay(draining(committing(true)))
+    }
+  ],
+  [
+    "committing while the server drains",
+    draining(committing(false)),
+    {
+      ...inFlight,
+      Cancel: stay(draining(committing(true))),
+      QueryEnded: [draining(committing(false)), write],
+      TerminalBegun: drained
     }
   ],
   // The query has ended: nothing is to be stopped, and a reply in place of its last message goes out at once.
@@ -350,6 +389,7 @@ describe("the machine", () => {
       for (const event of Object.values(events)) {
         const ends = event._tag === "QueryEnded" || event._tag === "InitFailed"
         if (ends && !runs) continue
+        if (event._tag === "TerminalBegun" && state._tag === "Committing" && runs) continue
         const [next, action] = Machine.step(state, event)
         if (action._tag === "StartQuery" || action._tag === "Refuse") assert.isFalse(runs)
         if (action._tag === "StopQuery") assert.isTrue(runs)

@@ -36,8 +36,12 @@ const answer = Effect.fnUntraced(function* (
   { database, guard, limits }: Parts,
   request: QueryApi.ResolvedRequest
 ): Effect.fn.Return<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> {
+  const { readWrite } = guard.permissions
   const session = yield* Effect.mapError(
-    Session.open(database.instance, { ...database.session, readOnly: !guard.permissions.readWrite }),
+    Session.open(database.instance, {
+      ...database.session,
+      transaction: readWrite ? "read write" : "read only"
+    }),
     (failure) => Failure.toReject(failure, request.query)
   )
   const statement = yield* Statement.prepare({ guard, limits, session }, request.query, request.parameters)
@@ -50,7 +54,9 @@ const answer = Effect.fnUntraced(function* (
     columns: statement.columns?.map(described),
     chunks: statement.wrappable
       ? encode({ session, source: statement, bound: statement.bound, limits })
-      : Stream.unwrap(Effect.map(whole(statement), encode))
+      : Stream.unwrap(Effect.map(whole(statement), encode)),
+    // Queries commit too: they may have taken values of a sequence.
+    commit: readWrite ? Effect.mapError(session.commit, Failure.ofCommit) : undefined
   }
 })
 
@@ -74,7 +80,8 @@ const run =
         chunks: result.chunks.pipe(
           Stream.catchDefect((defect) => Stream.fail(Failure.ofDefect(defect))),
           Stream.mapError(conceal)
-        )
+        ),
+        commit: result.commit && Effect.mapError(result.commit, conceal)
       })),
       Effect.mapError(conceal)
     )

@@ -101,7 +101,22 @@ const failCodes: Readonly<Record<string, ErrorCode>> = {
 
 /** A failure of a query that had begun to run. */
 export const toError = (failure: Failure): QueryError =>
-  queryError(failCodes[failure.type] ?? "execution_failed", failure.message)
+  queryError(failCodes[failure.type] ?? "execution_failed", failure.message, {
+    retryable: isConflict(failure)
+  })
+
+/** Another query changed the same rows, tables or keys, and was faster. */
+const isConflict = ({ message, type }: Failure): boolean =>
+  type === "TransactionContext" && /conflict|duplicate key|constraint violation/i.test(message)
+
+/**
+ * A failure to commit. DuckDB rolls the transaction back and says so, but for failures that it takes for fatal, which
+ * may come after the commit.
+ */
+export const ofCommit = (failure: Failure): QueryError =>
+  failure.type === "TransactionContext"
+    ? toError(failure)
+    : queryError("unknown_outcome", `The changes may be there or not: ${failure.message}`)
 
 /** DuckDB refuses writes in read-only databases and transactions with two exception types. */
 export const isReadOnlyViolation = (failure: Failure): boolean => /read-only mode/i.test(failure.message)

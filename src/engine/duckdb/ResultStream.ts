@@ -9,6 +9,7 @@ import type { ResultLimits } from "../Limits.ts"
 import { QueryError, queryError } from "../QueryApi.ts"
 import * as Failure from "./Failure.ts"
 import * as Parameters from "./Parameters.ts"
+import * as ResultError from "./ResultError.ts"
 import type { Session } from "./Session.ts"
 import * as TextSql from "./TextSql.ts"
 import * as TypedSql from "./TypedSql.ts"
@@ -33,9 +34,6 @@ export interface Rows {
   readonly bound: ReadonlyArray<Parameters.Bound>
   readonly limits: ResultLimits
 }
-
-/** How long the search for a failed stream's error may take, in milliseconds. */
-const diagnosisMs = 5_000
 
 /**
  * DuckDB goes on computing only once its own buffer has been emptied, so chunks are taken out of it as soon
@@ -90,8 +88,7 @@ export const run = (
           }
           ahead ??= new Ahead(rows.session, yield* start(rows.session, statement))
           const chunk = yield* Effect.mapError(ahead.take, (failure) => TextSql.toError(rows.source, failure))
-          if (chunk === undefined)
-            return yield* Effect.flatMap(diagnose(rows.session, statement), Effect.fail)
+          if (chunk === undefined) return yield* ahead.failed(rows.source)
           current = encode(chunk)
           count += current.rows
           if (current.isTooLarge) {
@@ -149,6 +146,14 @@ const take = (pieces: Encoded["pieces"]): Batch => {
 
 const isNonEmpty = <A>(list: Array<A>): list is [A, ...Array<A>] => list.length > 0
 
+/**
+ * What DuckDB 1.5 says of an error in a thread of its own, where rows have no batches (`range`, `GROUP BY`), if the
+ * thread that fetches finds the others stopped before it finds their error.
+ */
+const interrupted = "INTERRUPT"
+
+const unknown = queryError("execution_failed", "The query failed while it ran; DuckDB did not say why")
+
 /** Chunks of a result that are fetched before they are asked for. */
 class Ahead {
   private readonly session: Session
@@ -182,6 +187,19 @@ class Ahead {
     })
     return Effect.andThen(this.session.wait(arrival), this.take)
   })
+
+  /** Why there are no more chunks, though the sentinel has not come. */
+  failed(source: TextSql.Source): Effect.Effect<never, QueryError> {
+    return Effect.flatMap(
+      Effect.promise(() => ResultError.of(this.result)),
+      (error) =>
+        error === undefined
+          ? Effect.fail(unknown)
+          : Effect.mapError(this.session.failed(Failure.fromCause(error)), (failure) =>
+              failure.type === interrupted ? unknown : TextSql.toError(source, failure)
+            )
+    )
+  }
 
   /** Turns of the event loop, in which chunks arrive, for as long as they do so at once. */
   private readonly drained: Effect.Effect<void> = Effect.callback<void>((resume) => {
@@ -226,22 +244,3 @@ interface BoundSql {
   readonly source: TextSql.Source
 }
 
-/**
- * Why a stream stopped early. The bindings keep that to themselves for a stream, but not for a statement
- * that runs in one go, so the query runs again as an aggregate of all its text. It does so in a read-only
- * transaction, so that a sequence, which no rollback takes back, is not counted twice.
- */
-const diagnose = (session: Session, statement: BoundSql): Effect.Effect<QueryError> => {
-  const again = session.call(async (connection) => {
-    await connection.run("ROLLBACK").catch(() => {})
-    await connection.run("BEGIN TRANSACTION READ ONLY")
-    const sql = `SELECT bit_xor(hash(r)) FROM (${statement.sql}) AS r`
-    await Parameters.run(connection, { ...statement, sql })
-  })
-  const unknown = queryError("execution_failed", "The query failed while it ran; DuckDB did not say why")
-  return Effect.match(Effect.timeoutOption(again, diagnosisMs), {
-    onSuccess: () => unknown,
-    onFailure: (failure) =>
-      Failure.isReadOnlyViolation(failure) ? unknown : TextSql.toError(statement.source, failure)
-  })
-}

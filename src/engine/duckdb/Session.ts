@@ -25,6 +25,10 @@ export interface Session {
   readonly begin: <A>(thunk: Thunk<A>) => Effect.Effect<A, Failure.Failure>
   /** Waits for something that the call under way will bring; interrupted as `call` is. */
   readonly wait: <A>(promise: Promise<A>) => Effect.Effect<A>
+  /** Fails with the failure of something that ran on the connection, or with the reason why it was interrupted. */
+  readonly failed: (failure: Failure.Failure) => Effect.Effect<never, Failure.Failure>
+  /** Makes what was written last. Without it all is undone when the session closes. */
+  readonly commit: Effect.Effect<void, Failure.Failure>
 }
 
 /**
@@ -54,12 +58,18 @@ let sessions = 0
 /** See {@link open}. */
 export interface Options {
   /**
-   * Whether everything runs in a read-only transaction: DuckDB itself then refuses every write, also the ones
-   * that hide in `EXPLAIN ANALYZE`.
+   * The transaction that everything runs in. In a read-only one DuckDB itself refuses every write, also the ones
+   * that hide in `EXPLAIN ANALYZE`. Without one each statement commits by itself.
    */
-  readonly readOnly: boolean
+  readonly transaction: "read only" | "read write" | "none"
   /** The schemas in which names are looked for, where they are not only the main database's. */
   readonly searchPath?: string | undefined
+}
+
+const begin: Readonly<Record<Options["transaction"], string>> = {
+  "read only": "; BEGIN TRANSACTION READ ONLY",
+  "read write": "; BEGIN TRANSACTION READ WRITE",
+  none: ""
 }
 
 /**
@@ -137,12 +147,15 @@ class Native implements Session {
   /** As one text, because each costs a turn of the event loop. */
   readonly setUp: Effect.Effect<void, Failure.Failure> = Effect.suspend(() => {
     const buffer = Math.max(minBufferBytes, Math.floor(bufferBytes / sessions))
-    const { readOnly, searchPath } = this.options
+    const { searchPath, transaction } = this.options
     const path = searchPath === undefined ? "" : `; SET search_path = ${Sql.literal(searchPath)}`
-    const transaction = readOnly ? "; BEGIN TRANSACTION READ ONLY" : ""
-    const sql = `SET streaming_buffer_size = '${buffer}B'${path}${transaction}`
+    const sql = `SET streaming_buffer_size = '${buffer}B'${path}${begin[transaction]}`
     return Effect.asVoid(this.call((connection) => connection.run(sql)))
   })
+
+  readonly commit: Effect.Effect<void, Failure.Failure> = Effect.asVoid(
+    this.call((connection) => connection.run("COMMIT"))
+  )
 
   call<A>(thunk: Thunk<A>): Effect.Effect<A, Failure.Failure> {
     return Effect.suspend(() => this.begin(thunk))
@@ -166,7 +179,7 @@ class Native implements Session {
     })
   }
 
-  private failed(failure: Failure.Failure): Effect.Effect<never, Failure.Failure> {
+  failed(failure: Failure.Failure): Effect.Effect<never, Failure.Failure> {
     if (Instance.isInvalidated(failure)) {
       return Effect.andThen(this.instance.discard(this.lease), Effect.fail(failure))
     }

@@ -211,7 +211,11 @@ class Ahead {
 
 const start = (session: Session, statement: BoundSql): Effect.Effect<DuckDBResult, QueryError> =>
   Effect.mapError(
-    session.call((connection) => Parameters.stream(connection, statement)),
+    session.call(async (connection) => {
+      const result = await Parameters.stream(connection, statement)
+      session.own(result)
+      return result
+    }),
     Failure.toError
   )
 
@@ -228,7 +232,7 @@ export const columns = (
   Effect.flatMap(
     Effect.mapError(
       session.call((connection) =>
-        Parameters.stream(connection, { sql: `SELECT * FROM (${sql}) LIMIT 0`, bound })
+        Parameters.run(connection, { sql: `SELECT * FROM (${sql}) LIMIT 0`, bound })
       ),
       Failure.toError
     ),

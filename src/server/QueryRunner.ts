@@ -148,9 +148,9 @@ class Query implements QueryLimit.Place {
     })
   }
 
-  private fill({ chunks, payload }: AcceptedQuery): Effect.Effect<void, Failure> {
-    return Effect.flatMapEager(Channel.toPullScoped(Stream.toChannel(chunks), this.scope), (pull) => {
-      this.pending.accept(payload)
+  private fill(query: AcceptedQuery): Effect.Effect<void, Failure> {
+    return Effect.flatMapEager(Channel.toPullScoped(Stream.toChannel(query.chunks), this.scope), (pull) => {
+      this.pending.accept(query)
       const next: Effect.Effect<never, Failure> = Effect.flatMap(pull, (chunks) => {
         const room = this.pending.offer(chunks)
         return room === undefined ? next : Effect.andThen(room, next)

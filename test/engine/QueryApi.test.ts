@@ -136,7 +136,8 @@ describe("requests", () => {
             parameters: { a: [1, null] },
             format: "text/csv",
             queryId: "id",
-            timeoutMs: 250
+            timeoutMs: 250,
+            metadata: { user: "ada", "": "" }
           })
         )
       )
@@ -145,9 +146,11 @@ describe("requests", () => {
         parameters: { a: [1, null] },
         format: "text/csv",
         queryId: "id",
-        timeout: Duration.millis(250)
+        timeout: Duration.millis(250),
+        metadata: { user: "ada", "": "" }
       })
       assert.deepStrictEqual(accepted.timeout, Duration.millis(250))
+      assert.strictEqual(accepted.queryId, "id")
     })
   )
 })

@@ -7,6 +7,7 @@ import { DuckDBInstance, type DuckDBMaterializedResult } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Limits from "../Limits.ts"
+import type * as QueryApi from "../QueryApi.ts"
 import { DuckDbError, fromCause } from "./Failure.ts"
 import * as Instance from "./Instance.ts"
 import * as Sample from "./Sample.ts"
@@ -49,6 +50,10 @@ export interface DuckDbOptions extends Limits.Options {
   readonly spillDirectory?: string | undefined
   /** How much may be written there, in bytes; a query that needs more fails. Default: {@link defaultMaxSpill}. */
   readonly maxSpill?: number | undefined
+  /** Decides who may ask; see `QueryApi.makeEngine`. Default: whoever reaches the server. */
+  readonly admit?:
+    | ((request: QueryApi.ResolvedRequest) => Effect.Effect<void, QueryApi.QueryError>)
+    | undefined
   /**
    * Run once if DuckDB gives up a database that cannot be opened again without loss: one in memory that
    * clients could change. Every request fails from then on, so the process should end.

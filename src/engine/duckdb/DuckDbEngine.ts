@@ -41,13 +41,16 @@ const answer = Effect.fnUntraced(function* (
     (failure) => Failure.toReject(failure, request.query)
   )
   const statement = yield* Statement.prepare({ guard, limits, session }, request.query, request.parameters)
-  const encode = (rows: ResultStream.Rows) => ResultFormat.encode(request.format, rows, staging)
+  const counter: ResultStream.Counter = { rows: 0 }
+  const encode = (rows: ResultStream.Rows) =>
+    ResultFormat.encode(request.format, { ...rows, counter }, staging)
   const whole = (statement: Statement.Whole) =>
     statement.explains
       ? Plan.run(guard.hidden, session, statement, limits)
       : Staging.runWhole(staging, session, statement, limits)
   return {
     columns: statement.columns?.map(({ name, type }) => ({ name, type: Types.name(type) })),
+    rows: () => counter.rows,
     chunks: statement.wrappable
       ? encode({ session, source: statement, bound: statement.bound, limits })
       : Stream.unwrap(Effect.map(whole(statement), encode))
@@ -100,6 +103,7 @@ export const make = Effect.fnUntraced(function* (
   return QueryApi.makeEngine({
     formats: QueryApi.Format.literals,
     limits,
+    admit: options.admit,
     run: run({ database, staging, guard, limits })
   })
 })

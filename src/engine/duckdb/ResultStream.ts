@@ -32,6 +32,13 @@ export interface Rows {
   readonly source: Source
   readonly bound: ReadonlyArray<Parameters.Bound>
   readonly limits: ResultLimits
+  /** Told how many rows there are so far. */
+  readonly counter?: Counter | undefined
+}
+
+/** How many rows of a result have been made. */
+export interface Counter {
+  rows: number
 }
 
 /** How long the search for a failed stream's error may take, in milliseconds. */
@@ -94,6 +101,7 @@ export const run = (
             return yield* Effect.flatMap(diagnose(rows.session, statement), Effect.fail)
           current = encode(chunk)
           count += current.rows
+          if (rows.counter !== undefined) rows.counter.rows = count
           const excess = excessOf(current, count, rows.limits)
           if (excess !== undefined) return yield* queryError("execution_failed", excess)
           ahead.limit = Math.ceil(aheadBytes / Math.max(chunkBytes, minChunkBytes))

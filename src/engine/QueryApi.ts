@@ -133,7 +133,9 @@ export const makeEngine = (options: {
 
   const { admit, run } = options
   const admitted =
-    admit === undefined ? run : (request: ResolvedRequest) => Effect.flatMap(admit(request), () => run(request))
+    admit === undefined
+      ? run
+      : (request: ResolvedRequest) => Effect.flatMap(admit(request), () => run(request))
 
   const answer = (request: ResolvedRequest): Effect.Effect<QueryResult, QueryError, Scope.Scope> =>
     request.timeout === undefined

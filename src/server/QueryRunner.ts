@@ -76,6 +76,7 @@ export const run = (
 class Query implements QueryLimit.Place {
   readonly scope: Scope.Closeable
   address: string | undefined
+  isCounted = false
   private readonly dependencies: Dependencies
   private readonly request: Uint8Array
   private readonly pending: PendingResponse

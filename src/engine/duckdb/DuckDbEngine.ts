@@ -21,6 +21,7 @@ import type * as ResultStream from "./ResultStream.ts"
 import * as Session from "./Session.ts"
 import * as Staging from "./Staging.ts"
 import * as Statement from "./Statement.ts"
+import * as TableFile from "./TableFile.ts"
 import * as Types from "./Types.ts"
 
 /** What answers requests. */
@@ -96,7 +97,9 @@ export const make = Effect.fnUntraced(function* (
     allowExternalAccess: options.allowExternalAccess === true
   }
   const guard = yield* Guard.open(database.instance, permissions, [
-    ...Object.entries(options.tables ?? {}).map(([name, file]) => [resolve(file), name] as const),
+    ...Object.entries(options.tables ?? {}).map(
+      ([name, file]) => [resolve(TableFile.pathOf(file)), name] as const
+    ),
     [staging.directory, "<directory>"],
     [homedir(), "~"]
   ])

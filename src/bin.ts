@@ -1,4 +1,7 @@
 #!/usr/bin/env node
+// Whoever may send it could have Node open its debugger, and run what they like in this process.
+process.on("SIGUSR1", () => {})
+
 // Only what old versions of Node understand, until the version is known.
 const minimum = [22, 19] as const
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number)

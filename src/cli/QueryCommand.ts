@@ -14,7 +14,7 @@ import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Client from "../client/Client.ts"
 import { defaults } from "../client/Settings.ts"
-import type { Format, Parameters } from "../engine/QueryApi.ts"
+import type { Format, Metadata, Parameters } from "../engine/QueryApi.ts"
 import * as Address from "../net/Address.ts"
 import * as Setting from "../server/Setting.ts"
 import * as ProcessExit from "./ProcessExit.ts"
@@ -83,6 +83,13 @@ const flags = {
     Flag.atLeast(0),
     Flag.mapTryCatch((texts) => orThrow<Parameters>(QueryParameters.parse(texts)), message)
   ),
+  metadata: Flag.String("metadata").pipe(
+    Flag.withAlias("m"),
+    Flag.withMetavar("name=value"),
+    Flag.withDescription("Who asks, for a server that wants to know; may be given several times"),
+    Flag.atLeast(0),
+    Flag.mapTryCatch((texts) => orThrow<Metadata>(QueryParameters.metadata(texts)), message)
+  ),
   output: Flag.String("output").pipe(
     Flag.withAlias("o"),
     Flag.withMetavar("file"),
@@ -122,6 +129,7 @@ const request = (given: Given, query: string): Client.Query => ({
   parameters: given.parameters,
   format: given.format,
   ...(given.numbers === "string" ? { numbers: given.numbers } : {}),
+  ...(Object.keys(given.metadata).length > 0 ? { metadata: given.metadata } : {}),
   ...(Duration.isFinite(given.timeout) ? { timeoutMs: Duration.toMillis(given.timeout) } : {})
 })
 

@@ -1,5 +1,5 @@
 /**
- * The `--param` flags of `dataconn query` as the parameters of a request.
+ * The `--param` flags of `dataconn query` as the parameters of a request, and the `--metadata` flags as its metadata.
  */
 import * as Schema from "effect/Schema"
 import type { Parameters } from "../engine/QueryApi.ts"
@@ -56,4 +56,17 @@ export const parse = (texts: ReadonlyArray<string>): Parameters | ParameterError
     return new ParameterError({ problem: "every name once" })
   }
   return Object.fromEntries(pairs.map(([name, text]) => [name, value(text)]))
+}
+
+/** All `NAME=VALUE` in their order. A value is text as it stands. */
+export const metadata = (texts: ReadonlyArray<string>): Readonly<Record<string, string>> | ParameterError => {
+  const entries = new Map<string, string>()
+  for (const text of texts) {
+    const at = text.indexOf("=")
+    if (at < 1) return new ParameterError({ problem: "every entry NAME=VALUE" })
+    const name = text.slice(0, at)
+    if (entries.has(name)) return new ParameterError({ problem: `every name once; ${name} was given twice` })
+    entries.set(name, text.slice(at + 1))
+  }
+  return Object.fromEntries(entries)
 }

@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { DuckDbError } from "../engine/duckdb/Failure.ts"
 import * as Spill from "../engine/duckdb/Spill.ts"
+import * as TableFile from "../engine/duckdb/TableFile.ts"
 import * as Address from "../net/Address.ts"
 import * as Landlock from "./Landlock.ts"
 import type { ServeConfig } from "./ServeConfig.ts"
@@ -68,16 +69,11 @@ const atStake = ({
   if (database !== undefined || Object.keys(tables).length > 0) return "serves files"
   if (readWrite) return "lets clients write"
   if (allowExternalAccess) return "lets clients reach files"
-  return listen.every(isLocal) ? undefined : "listens beyond this machine"
+  return listen.every((text) => Address.isLocal(addressOf(text))) ? undefined : "listens beyond this machine"
 }
 
 /** Settings hold nothing else. */
 const addressOf = (text: string): Address.Address => Result.getOrThrow(Address.parse(text))
-
-const isLocal = (text: string): boolean => {
-  const address = addressOf(text)
-  return address._tag !== "Tcp" || /^(localhost|127\..*|::1)$/i.test(address.host)
-}
 
 const refuseRoot = (config: ServeConfig): Effect.Effect<void, RightsError> => {
   const stake = atStake(config)
@@ -124,9 +120,10 @@ const socketDirectory = (text: string): ReadonlyArray<string> => {
 
 /** The files that are served to be read; a pattern stands for the directory in which it is looked for. */
 const filesServed = ({ database, readWrite, tables }: ServeConfig): ReadonlyArray<string> =>
-  [...(database === undefined || readWrite ? [] : [database]), ...Object.values(tables)].map((path) =>
-    /[*?[]/.test(path) ? dirname(path.replace(/[*?[].*/s, "x")) : path
-  )
+  [
+    ...(database === undefined || readWrite ? [] : [database]),
+    ...Object.values(tables).map(TableFile.pathOf)
+  ].map((path) => (/[*?[]/.test(path) ? dirname(path.replace(/[*?[].*/s, "x")) : path))
 
 const isWritable = (path: string): boolean => {
   try {

@@ -10,14 +10,18 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
+import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as ConnectionLog from "../server/ConnectionLog.ts"
 import * as Log from "../server/Log.ts"
 import * as Server from "../server/Server.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
 import type * as Setting from "../server/Setting.ts"
+import * as Reload from "./Reload.ts"
 import * as Rights from "./Rights.ts"
 import * as ServeConfig from "./ServeConfig.ts"
+import * as ServedEngine from "./ServedEngine.ts"
 import * as Signals from "./Signals.ts"
+import * as StartLine from "./StartLine.ts"
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
@@ -52,7 +56,8 @@ const flags = {
   table: Flag.String("table").pipe(
     Flag.withMetavar("name=file"),
     Flag.withDescription(
-      "Serves a CSV, Parquet, JSON or DuckDB file under a name; may be given several times."
+      "Serves a CSV, Parquet, JSON or DuckDB file under a name; may be given several times. Options of the reader " +
+        "may follow, as in sales=sales.csv?encoding=latin-1&delim=;"
     ),
     Flag.atLeast(0)
   ),
@@ -84,16 +89,30 @@ export class TableError extends Schema.TaggedError<TableError>()("TableError", {
 }
 
 const tables = Effect.fnUntraced(function* (written: string, given: ReadonlyArray<string>) {
-  const files = new Map<string, string>()
+  const files: Array<readonly [string, string]> = []
   for (const text of given) {
     const at = text.indexOf("=")
-    const name = text.slice(0, Math.max(at, 0))
-    const fail = (problem: string) => new TableError({ written, text, problem })
-    if (name === "" || at === text.length - 1) return yield* fail("expected NAME=FILE")
-    // DuckDB takes names that differ in case for one.
-    const same = Array.from(files.keys()).find((other) => other.toLowerCase() === name.toLowerCase())
-    if (same !== undefined) return yield* fail(`${same} is already ${files.get(same)}; choose another name`)
-    files.set(name, text.slice(at + 1))
+    if (at < 1 || at === text.length - 1) {
+      return yield* new TableError({ written, text, problem: "expected NAME=FILE" })
+    }
+    files.push([text.slice(0, at), text.slice(at + 1)])
+  }
+  return yield* checkNames(written, files)
+})
+
+/** DuckDB takes names that differ in case for one. */
+const checkNames = Effect.fnUntraced(function* (
+  written: string,
+  files: ReadonlyArray<readonly [name: string, file: string]>
+) {
+  const known = new Map<string, readonly [string, string]>()
+  for (const [name, file] of files) {
+    const same = known.get(name.toLowerCase())
+    if (same !== undefined) {
+      const problem = `${same[0]} is already ${same[1]}; choose another name`
+      return yield* new TableError({ written, text: `${name}=${file}`, problem })
+    }
+    known.set(name.toLowerCase(), [name, file])
   }
   return Object.fromEntries(files)
 })
@@ -132,33 +151,16 @@ const resolve = Effect.fnUntraced(function* ({ config, listen, table, ...setting
   yield* tables(constant("tables"), process.env[constant("tables")]?.split(",") ?? [])
   const path = Option.getOrElse(config, () => process.env[constant("config")] || undefined)
   const sources = [flagsGiven(given), environment] as const
-  return yield* ServeConfig.load(path === undefined ? sources : [...sources, yield* file(path)])
+  const resolved = yield* ServeConfig.load(path === undefined ? sources : [...sources, yield* file(path)])
+  // Those of flags and of the variable have been looked at.
+  yield* checkNames(`tables in ${path}`, Object.entries(resolved.tables))
+  return resolved
 })
 
-const logging = (config: ServeConfig.ServeConfig) =>
-  Layer.merge(Log.layer(config.logFormat), ConnectionLog.layer({ maxBodyLength: config.logBodyLength }))
-
-/** The engine, loaded only here: other commands do without it, and its threads have the rights of this time. */
-const engine = (config: ServeConfig.ServeConfig, lost: Deferred.Deferred<never, DatabaseLost>) =>
-  Layer.unwrap(
-    Effect.gen(function* () {
-      const spillDirectory = yield* Rights.drop(config)
-      const DuckDbEngine = yield* Effect.promise(() => import("../engine/duckdb/DuckDbEngine.ts"))
-      const { allowExternalAccess, database, maxSpill, memoryLimit, readWrite, tables, threads } = config
-      return DuckDbEngine.layer({
-        ...config,
-        database,
-        tables,
-        readWrite,
-        allowExternalAccess,
-        memoryLimit,
-        threads,
-        spillDirectory,
-        maxSpill,
-        sample: database === undefined && Object.keys(tables).length === 0,
-        onLost: () => Deferred.doneUnsafe(lost, Effect.fail(new DatabaseLost()))
-      })
-    })
+const logging = ({ logBodyLength, logBufferSize, logFormat, logValues }: ServeConfig.ServeConfig) =>
+  Layer.merge(
+    Log.layerStream(logFormat, process.stdout, logBufferSize),
+    ConnectionLog.layer({ maxBodyLength: logBodyLength, logValues })
   )
 
 /** The database was in memory, clients could change it, and DuckDB gave it up. */
@@ -192,22 +194,33 @@ const checkThreads = ({ maxConcurrentQueries }: ServeConfig.ServeConfig) => {
 const threadPoolSize = "UV_THREADPOOL_SIZE"
 
 const serve = Effect.fnUntraced(function* (given: Given) {
-  const config = yield* resolve(given)
-  const lost = yield* Deferred.make<never, DatabaseLost>()
   let stopNow: Effect.Effect<void> = Effect.void
   yield* survivesItsLog
   // Before all else, so that signals are heard while the engine opens and while the server stops.
   yield* Signals.onSecond(Effect.suspend(() => stopNow))
+  const hangup = yield* Signals.hangups
+  const config = yield* resolve(given)
   const running = Effect.gen(function* () {
+    const lost = yield* Deferred.make<never, DatabaseLost>()
+    const engine = yield* ServedEngine.make({
+      config,
+      spillDirectory: yield* Rights.drop(config),
+      onLost: () => Deferred.doneUnsafe(lost, Effect.fail(new DatabaseLost()))
+    })
     yield* checkThreads(config)
-    const server = yield* Server.make(config)
+    const server = yield* Server.make(config).pipe(Effect.provideService(QueryEngine, engine.engine))
     stopNow = server.stopNow
-    yield* Effect.logInfo("Started (send SIGINT or SIGTERM to exit)")
+    const { fields, text } = StartLine.describe(config)
+    yield* Effect.logInfo(`Started (send SIGINT or SIGTERM to exit): ${text}`, fields)
+    let current = config
+    const reload = Effect.suspend(() => Reload.reload({ engine, server }, current, resolve(given)))
+    const reloading = Effect.map(reload, (config) => {
+      current = config
+    })
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(hangup, reloading)))
     return yield* Effect.onInterrupt(Deferred.await(lost), () => Effect.logInfo("Stopping..."))
   })
-  return yield* Effect.scoped(running).pipe(
-    Effect.provide(Layer.provideMerge(engine(config, lost), logging(config)))
-  )
+  return yield* Effect.scoped(running).pipe(Effect.provide(logging(config)))
 })
 
 export const command = Command.make("serve", flags, (given) =>

@@ -13,6 +13,7 @@ import * as Limits from "../engine/Limits.ts"
 import * as Log from "../server/Log.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
 import * as Setting from "../server/Setting.ts"
+import * as JsonNames from "./JsonNames.ts"
 
 /** The settings of the standalone server that are no limits of connections and queries. */
 export const settings = {
@@ -67,7 +68,15 @@ export const settings = {
     Limits.largestRow
   ),
   logFormat: Setting.choice(Log.formats, "text", "Log lines for people, or one JSON object a line."),
-  logBodyLength: Setting.bytes("200 B", 0, "How much of a request or response body a log line shows.")
+  logBodyLength: Setting.bytes("200 B", 0, "How much of a request or response body a log line shows."),
+  logValues: Setting.toggle(
+    "Logs the values of parameters. Otherwise their names and sizes are logged; of metadata always."
+  ),
+  logBufferSize: Setting.bytes(
+    "1 MiB",
+    1,
+    "How much of the log may wait for a slow reader. Lines beyond are dropped and counted."
+  )
 } as const
 
 /** Every setting that has a flag of its own. */
@@ -75,7 +84,7 @@ export const all = { ...ServerConfig.settings, ...settings } as const
 
 export type ServeConfig = ServerConfig.ServerConfig &
   Setting.Values<typeof settings> & {
-    /** Names for CSV, Parquet, JSON and DuckDB files. */
+    /** Names for CSV, Parquet, JSON and DuckDB files, behind which options of their readers may stand. */
     readonly tables: Readonly<Record<string, string>>
   }
 
@@ -135,6 +144,8 @@ export const fromFile = Effect.fnUntraced(function* (path: string) {
   const contents = yield* Effect.mapError(Schema.decodeEffect(FileContents)(text), () =>
     fail("is not a JSON object")
   )
+  const name = JsonNames.repeated(text)
+  if (name !== undefined) return yield* fail(`${name} is there twice; which is meant?`)
   const problem = Object.entries(contents).map(problemOf).find(Predicate.isNotUndefined)
   if (problem !== undefined) return yield* fail(problem)
   return contents

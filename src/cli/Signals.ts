@@ -1,7 +1,8 @@
 /**
- * What SIGINT and SIGTERM do to a command. The first interrupts it; that is done where the command is run.
+ * What signals do to a command. The first SIGINT or SIGTERM interrupts it; that is done where the command is run.
  */
 import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
 
 const signals = ["SIGINT", "SIGTERM"] as const
@@ -26,7 +27,15 @@ export const onSecond = Effect.fnUntraced(function* (
     // An exit would wait for the engine's native calls, which may be what it is stuck in.
     if (count === 3) process.kill(process.pid, "SIGKILL")
   }
-  yield* Effect.acquireRelease(
+  yield* handle(signals, onSignal)
+})
+
+/** Handles signals for as long as the scope is open. */
+const handle = (
+  signals: ReadonlyArray<NodeJS.Signals>,
+  onSignal: () => void
+): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.acquireRelease(
     Effect.sync(() => {
       for (const signal of signals) process.on(signal, onSignal)
     }),
@@ -35,4 +44,13 @@ export const onSecond = Effect.fnUntraced(function* (
         for (const signal of signals) process.off(signal, onSignal)
       })
   )
+
+/**
+ * From now on SIGHUP does not end the process, for as long as the scope is open. Gives the effect that waits for one
+ * that has not been waited for; several count as one.
+ */
+export const hangups: Effect.Effect<Effect.Effect<void>, never, Scope.Scope> = Effect.gen(function* () {
+  const came = yield* Latch.make(false)
+  yield* handle(["SIGHUP"], () => came.openUnsafe())
+  return Effect.andThen(came.await, Effect.asVoid(came.close))
 })

@@ -146,7 +146,7 @@ const makeOver = Effect.fnUntraced(function* (
     }
   })
   requests.offer(connection)
-  return Client.of(Service.make(requests))
+  return Client.of(Service.make(requests, all.metadata))
 })
 
 /**

@@ -78,7 +78,7 @@ const makeOver = Effect.fnUntraced(function* (
     spawner: yield* Scope.provide(Spawner.make, scope)
   })
   yield* Effect.addFinalizer(() => pool.close)
-  return Client.Client.of(Service.make(pool.requests))
+  return Client.Client.of(Service.make(pool.requests, all.metadata))
 })
 
 interface Dependencies {

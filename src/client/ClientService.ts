@@ -7,6 +7,7 @@ import { identity } from "effect/Function"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Metadata from "../engine/Metadata.ts"
 import * as QueryApi from "../engine/QueryApi.ts"
 import { QueryFailed } from "../engine/QueryEngine.ts"
 import * as Accept from "./Accept.ts"
@@ -15,13 +16,18 @@ import type { ClientError } from "./ClientError.ts"
 import { type Exchange, used } from "./Exchange.ts"
 import type { Requests } from "./Requests.ts"
 
-export const make = (requests: Requests): ClientService => ({
+/** `metadata` is that of every query. */
+export const make = (requests: Requests, metadata?: Metadata.Metadata): ClientService => ({
   request: (body) =>
     requests.run(body, (payload, exchange) => ({
       payload,
       chunks: chunks(exchange, queryFailed)
     })),
-  query: (query) => runQuery(requests, query),
+  query: (query) =>
+    runQuery(
+      requests,
+      metadata === undefined ? query : { ...query, metadata: { ...metadata, ...query.metadata } }
+    ),
   isOpen: () => requests.isOpen
 })
 
@@ -49,7 +55,12 @@ const runQuery = (
   query: Query
 ): Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError, Scope.Scope> =>
   Effect.matchEffect(
-    Effect.suspend(() => requests.run(QueryApi.encodeRequest(query), respond(query))),
+    Effect.suspend(() => {
+      const problem = query.metadata === undefined ? undefined : Metadata.problem(query.metadata)
+      if (problem === undefined) return requests.run(QueryApi.encodeRequest(query), respond(query))
+      // Nothing is sent that the server would reject.
+      return Effect.succeed(Effect.fail(QueryApi.queryError("bad_request", `metadata: ${problem}`)))
+    }),
     {
       onSuccess: identity,
       onFailure: (error) =>

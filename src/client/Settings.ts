@@ -2,6 +2,7 @@
  * The limits of a client's connection, and of several.
  */
 import type * as Duration from "effect/Duration"
+import type { Metadata } from "../engine/QueryApi.ts"
 import * as Message from "../protocol/Message.ts"
 
 /**
@@ -29,6 +30,11 @@ export interface Settings extends Message.Options {
   readonly writeTimeout: Duration.Input
   /** How many requests wait while others are in flight. Those beyond fail. */
   readonly maxQueuedRequests: number
+  /**
+   * Who asks: metadata of every `query`, to which a query may add its own. Entries of the query come first. The
+   * server's engine sees it and logs show no values.
+   */
+  readonly metadata?: Metadata | undefined
 }
 
 /**

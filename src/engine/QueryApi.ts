@@ -15,6 +15,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as Limits from "./Limits.ts"
+import * as Metadata from "./Metadata.ts"
 import {
   type Column,
   decodeRequest,
@@ -31,6 +32,7 @@ import {
 } from "./QueryBodies.ts"
 import { type AcceptedQuery, type Engine, QueryEngine, QueryFailed, QueryRejected } from "./QueryEngine.ts"
 
+export { Metadata } from "./Metadata.ts"
 export {
   Column,
   decodeAccepted,
@@ -61,6 +63,8 @@ export interface ResolvedRequest {
   readonly numbers: Numbers
   readonly queryId: string
   readonly timeout: Duration.Duration | undefined
+  /** Who asks, as the front-end says it; empty where it says nothing. Not to be logged. */
+  readonly metadata: Metadata.Metadata
 }
 
 /**
@@ -75,6 +79,8 @@ export interface QueryResult {
   readonly chunks: Stream.Stream<Uint8Array, QueryError>
   /** See `AcceptedQuery`. */
   readonly commit?: Effect.Effect<void, QueryError> | undefined
+  /** How many rows the result has so far, where that is known; for logs. */
+  readonly rows?: (() => number) | undefined
 }
 
 /**
@@ -88,6 +94,9 @@ export interface QueryResult {
  *
  * The request's `timeoutMs` covers `run` too. A reject would say that nothing was run (PROTOCOL.md §3), so a `run` that
  * takes too long is accepted, without columns, and fails with `timeout` at its first chunk.
+ *
+ * `admit` is asked before `run`, with the same request: whoever its `metadata` does not allow to ask fails there, with
+ * `not_allowed` as a rule. The error is sent as the reject message.
  *
  * A request with a `traceparent` runs in a span `dataconn.query` below it, which ends with the query.
  *
@@ -121,15 +130,22 @@ export interface QueryResult {
 export const makeEngine = (options: {
   readonly formats: ReadonlyArray<Format>
   readonly limits?: Limits.Options | undefined
+  readonly admit?: ((request: ResolvedRequest) => Effect.Effect<void, QueryError>) | undefined
   readonly run: (request: ResolvedRequest) => Effect.Effect<QueryResult, QueryError, Scope.Scope>
 }): Engine => {
   const formats = new Set(options.formats)
   const limits = Limits.make(options.limits)
 
+  const { admit, run } = options
+  const admitted =
+    admit === undefined
+      ? run
+      : (request: ResolvedRequest) => Effect.flatMap(admit(request), () => run(request))
+
   const answer = (request: ResolvedRequest): Effect.Effect<QueryResult, QueryError, Scope.Scope> =>
     request.timeout === undefined
-      ? options.run(request)
-      : Effect.timeoutOrElse(options.run(request), {
+      ? admitted(request)
+      : Effect.timeoutOrElse(admitted(request), {
           duration: request.timeout,
           orElse: () => Effect.succeed(timedOut)
         })
@@ -150,7 +166,9 @@ export const makeEngine = (options: {
           ),
           chunks: Stream.mapError(result.chunks, failed),
           commit: result.commit && Effect.mapError(result.commit, failed),
-          timeout: resolved.timeout
+          timeout: resolved.timeout,
+          queryId: resolved.queryId,
+          rows: result.rows
         }
       },
       Effect.mapError((error) => new QueryRejected({ payload: encodeError(error) }))
@@ -171,7 +189,8 @@ const resolve = Effect.fnUntraced(function* (request: QueryRequest): Effect.fn.R
     format: request.format ?? defaultFormat,
     numbers: request.numbers ?? "number",
     queryId: request.queryId ?? (yield* randomId),
-    timeout: request.timeoutMs === undefined ? undefined : Duration.millis(request.timeoutMs)
+    timeout: request.timeoutMs === undefined ? undefined : Duration.millis(request.timeoutMs),
+    metadata: Metadata.bare(request.metadata)
   }
 })
 

@@ -7,6 +7,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as ErrorMessage from "./ErrorMessage.ts"
 import * as JsonBounds from "./JsonBounds.ts"
 import type * as Limits from "./Limits.ts"
+import * as Metadata from "./Metadata.ts"
 
 /**
  * The result formats of the API, as media types.
@@ -79,7 +80,7 @@ const maxQueryIdLength = 1024
  * The body of a request (`R`).
  *
  * `timeoutMs` is in milliseconds from the request's arrival. `traceparent` is a W3C trace context. `numbers` means
- * something to the formats that are JSON only, and is `"number"` if it is left out.
+ * something to the formats that are JSON only, and is `"number"` if it is left out. `metadata` says who asks.
  *
  * @category schemas
  * @since 0.1.0
@@ -92,7 +93,8 @@ export class QueryRequest extends Schema.Class<QueryRequest>("QueryRequest")({
   numbers: Schema.optional(Numbers),
   timeoutMs: Schema.optional(Schema.Finite.check(Schema.isGreaterThan(0))),
   queryId: Schema.optional(Schema.String.check(Schema.isMaxLength(maxQueryIdLength))),
-  traceparent: Schema.optional(Schema.String)
+  traceparent: Schema.optional(Schema.String),
+  metadata: Schema.optional(Metadata.Metadata)
 }) {}
 
 /**
@@ -250,6 +252,10 @@ export const decodeRequest = (
   }
   if ("query" in body && typeof body.query === "string" && isLonger(body.query, limits.maxQueryLength)) {
     return bad("bad_request", `query: longer than ${limits.maxQueryLength} bytes (maxQueryLength)`)
+  }
+  if ("metadata" in body) {
+    const problem = Metadata.problem(body.metadata)
+    if (problem !== undefined) return bad("bad_request", `metadata: ${problem}`)
   }
   return Result.mapError(decodeQueryRequest(body), (error) => queryError("bad_request", describe(error)))
 }

@@ -70,6 +70,8 @@ export class QueryInitError extends Schema.TaggedError<QueryInitError>()("QueryI
  * `timeout` limits this query, from the request to its end; the shorter of it and the server's
  * `queryTimeout` counts. When it is over the query is interrupted and the response ends with an error.
  *
+ * `queryId` and `rows` are for logs and statistics: the name of the query, and how many rows its result has so far.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -78,6 +80,8 @@ export interface AcceptedQuery {
   readonly chunks: Stream.Stream<Uint8Array, QueryFailed>
   readonly commit?: Effect.Effect<void, QueryFailed> | undefined
   readonly timeout?: Duration.Input | undefined
+  readonly queryId?: string | undefined
+  readonly rows?: (() => number) | undefined
 }
 
 /**

@@ -136,6 +136,16 @@ export const formatTcp = (host: string, port: number): string =>
   host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
 
 /**
+ * Whether nobody beyond this machine can reach the address: a Unix socket, or a host of loopback.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const isLocal = (address: Address): boolean =>
+  address._tag !== "Tcp" ||
+  /^(localhost|127\.\d+\.\d+\.\d+|::1|::ffff:127\.\d+\.\d+\.\d+)$/i.test(address.host)
+
+/**
  * An address as text, for settings.
  *
  * @category schemas

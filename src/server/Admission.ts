@@ -15,7 +15,7 @@ export interface Limits {
 export type Place = "served" | "refused"
 
 export class Admission {
-  private readonly limits: Limits
+  private limits: Limits
   private readonly taken: Record<Place, number> = { served: 0, refused: 0 }
   /** How many are served of each address that has any. */
   private readonly counts = new Map<string, number>()
@@ -46,6 +46,11 @@ export class Admission {
   leave(place: Place, address = ""): void {
     this.taken[place]--
     if (place === "served") this.count(address, -1)
+  }
+
+  /** Other limits from now on. Connections beyond them stay. */
+  reload(limits: Limits): void {
+    this.limits = limits
   }
 
   /** Lets no connection in any more. */

@@ -46,14 +46,13 @@ export type ConnectionEvent =
   | { readonly _tag: "Opened"; readonly connection: ConnectionInfo }
   | { readonly _tag: "Request"; readonly connection: ConnectionInfo; readonly body: Uint8Array }
   | { readonly _tag: "Accepted"; readonly connection: ConnectionInfo; readonly payload: Uint8Array }
-  | { readonly _tag: "Rejected"; readonly connection: ConnectionInfo; readonly payload: Uint8Array }
   | {
       readonly _tag: "Completed" | "Cancelled" | "Aborted"
       readonly connection: ConnectionInfo
       readonly query: QueryRunnerStatistics
     }
   | {
-      readonly _tag: "Failed"
+      readonly _tag: "Rejected" | "Failed"
       readonly connection: ConnectionInfo
       readonly payload: Uint8Array
       readonly query: QueryRunnerStatistics

@@ -1,12 +1,14 @@
 /**
  * A line in the log for each step of each connection.
  */
+import { Buffer } from "node:buffer"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
 import { type ConnectionEvent, ConnectionEvents, type ConnectionInfo } from "./ConnectionEvents.ts"
+import * as LoggedRequest from "./LoggedRequest.ts"
 import * as Printable from "./Printable.ts"
-import type { ControlReason } from "./Statistics.ts"
+import type { ControlReason, QueryRunnerStatistics } from "./Statistics.ts"
 
 /**
  * Settings of the log.
@@ -17,6 +19,11 @@ import type { ControlReason } from "./Statistics.ts"
 export interface Options {
   /** How many bytes of a body a line shows. */
   readonly maxBodyLength: number
+  /**
+   * Whether the values of parameters are shown, and requests that are not of the v1 query API. Otherwise names and
+   * sizes are. The values of metadata are never shown. Default: `false`.
+   */
+  readonly logValues?: boolean | undefined
 }
 
 const endpoints = ({ local, remote }: ConnectionInfo): string => `${remote} => ${local}`
@@ -44,32 +51,78 @@ const closings: Record<ControlReason, string> = {
   drain: "drain"
 }
 
+/** The request that an event is about. */
+type Request = LoggedRequest.LoggedRequest
+
+const requestOf = (event: ConnectionEvent, options: Options): Request | undefined =>
+  event._tag === "Request" ? LoggedRequest.describe(event.body, options) : undefined
+
+/** The body of an event as it is shown. */
+const bodyOf = (
+  event: ConnectionEvent,
+  { maxBodyLength }: Options,
+  request: Request | undefined
+): string | undefined => {
+  switch (event._tag) {
+    case "Request":
+      return request === undefined ? undefined : show(Buffer.from(request.text), maxBodyLength)
+    case "Accepted":
+      return show(event.payload, maxBodyLength)
+    case "Rejected":
+    case "Failed":
+      return show(
+        request === undefined ? event.payload : LoggedRequest.conceal(request, event.payload),
+        maxBodyLength
+      )
+    default:
+      return undefined
+  }
+}
+
+const milliseconds = (duration: number): string =>
+  `${duration < 100 ? duration.toFixed(1) : Math.round(duration)} ms`
+
+/** How a query went, in parentheses. */
+const summary = (query: QueryRunnerStatistics, request: Request | undefined): string => {
+  const id = query.queryId ?? request?.queryId
+  return `(${[
+    ...(id === undefined ? [] : [`queryId ${Printable.line(Printable.clip(id, maxIdLength))}`]),
+    ...(query.rows === undefined ? [] : [`${query.rows} rows`]),
+    `${query.payloadBytesTransferred} bytes`,
+    milliseconds(query.durationMillis)
+  ].join(", ")})`
+}
+
+/** Characters of a client's name for its query that a line shows. */
+const maxIdLength = 64
+
 /**
- * The line of an event.
+ * The line of an event. `request` is what {@link Options} let be shown of the request that it is about.
  *
  * @category formatting
  * @since 0.1.0
  */
-export const line = (event: ConnectionEvent, options: Options): string => {
+export const line = (event: ConnectionEvent, options: Options, request?: Request): string => {
   const who = endpoints(event.connection)
-  const body = (bytes: Uint8Array) => show(bytes, options.maxBodyLength)
+  const about = request ?? requestOf(event, options)
+  const body = bodyOf(event, options, about)
   switch (event._tag) {
     case "Opened":
       return `Accepted connection ${who}`
     case "Request":
-      return `${who} request: ${body(event.body)}`
+      return `${who} request: ${body}`
     case "Accepted":
-      return `${who} accept: ${body(event.payload)}`
+      return `${who} accept: ${body}`
     case "Rejected":
-      return `${who} rejected: ${body(event.payload)}`
+      return `${who} rejected ${summary(event.query, about)}: ${body}`
     case "Completed":
-      return `${who} complete (${event.query.payloadBytesTransferred} bytes)`
+      return `${who} complete ${summary(event.query, about)}`
     case "Cancelled":
-      return `${who} cancelled (${event.query.payloadBytesTransferred} bytes)`
+      return `${who} cancelled ${summary(event.query, about)}`
     case "Aborted":
-      return `${who} aborted (${event.query.payloadBytesTransferred} bytes)`
+      return `${who} aborted ${summary(event.query, about)}`
     case "Failed":
-      return `${who} error: ${body(event.payload)}`
+      return `${who} error ${summary(event.query, about)}: ${body}`
     case "Closed":
       return `${who} disconnected due to ${closings[event.control.reason]}: ${Printable.line(event.detail)}`
   }
@@ -81,13 +134,20 @@ export const line = (event: ConnectionEvent, options: Options): string => {
  * @category formatting
  * @since 0.1.0
  */
-export const fields = (event: ConnectionEvent, options: Options): Record<string, unknown> => {
+export const fields = (
+  event: ConnectionEvent,
+  options: Options,
+  request?: Request
+): Record<string, unknown> => {
   const { _tag, ...rest } = event
+  const about = request ?? requestOf(event, options)
+  const id = ("query" in event ? event.query.queryId : undefined) ?? about?.queryId
   return Object.fromEntries([
     ["event", _tag],
+    ...(id === undefined ? [] : [["queryId", id]]),
     ...Object.entries(rest).map(([name, value]) => [
       name,
-      value instanceof Uint8Array ? show(value, options.maxBodyLength) : value
+      value instanceof Uint8Array ? bodyOf(event, options, about) : value
     ])
   ])
 }
@@ -98,10 +158,18 @@ export const fields = (event: ConnectionEvent, options: Options): Record<string,
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<never> =>
-  Layer.succeed(ConnectionEvents, {
+export const layer = (options: Options): Layer.Layer<never> => {
+  /** The last request of each connection. */
+  const requests = new WeakMap<ConnectionInfo, Request>()
+  const log = (event: ConnectionEvent): Effect.Effect<void> => {
+    const { connection } = event
+    const request = requestOf(event, options) ?? requests.get(connection)
+    if (event._tag === "Request" && request !== undefined) requests.set(connection, request)
+    else if (event._tag !== "Accepted") requests.delete(connection)
+    return Effect.logInfo(line(event, options, request), fields(event, options, request))
+  }
+  return Layer.succeed(ConnectionEvents, {
     publish: (event) =>
-      Effect.flatMap(LogLevel.isEnabled("Info"), (enabled) =>
-        enabled ? Effect.logInfo(line(event, options), fields(event, options)) : Effect.void
-      )
+      Effect.flatMap(LogLevel.isEnabled("Info"), (enabled) => (enabled ? log(event) : Effect.void))
   })
+}

@@ -40,6 +40,11 @@ export interface Arrival {
 export interface Connections {
   /** Serves a connection, tells it that there is no place for it, or drops it. */
   readonly accept: (arrival: Arrival) => void
+  /**
+   * Other limits from now on. Those of all connections together hold at once, and drop nobody; those of a connection
+   * hold for the connections that come.
+   */
+  readonly reload: (options: Options) => void
   /** How many are open. */
   readonly size: Effect.Effect<number>
   /** Stops waiting for responses, if the scope is closing or when it does. */
@@ -54,22 +59,23 @@ const maxOpeningTurns = 100
  * ends them: idle ones at once, those that respond within `drainTimeout`. None is let in from then on.
  */
 export const make = Effect.fnUntraced(function* (
-  options: Options
+  initial: Options
 ): Effect.fn.Return<Connections, never, QueryEngine | Scope.Scope> {
+  let options = initial
   const fibers = yield* Scope.make()
   // Closed when the last connection has ended: until then hearts beat.
   const waking = yield* Scope.make()
+  const quota = new RequestQuota.Quota(options.maxUnfinishedBytes)
   const context = (yield* Effect.context<never>()).pipe(
     Context.add(QueryEngine, yield* QueryEngine),
-    Context.add(RequestQuota.RequestQuota, new RequestQuota.Quota(options.maxUnfinishedBytes)),
+    Context.add(RequestQuota.RequestQuota, quota),
     Context.add(Timers.Shared, yield* Scope.provide(Timers.make, waking))
   )
   const spawner = yield* Spawner.make.pipe(Scope.provide(fibers), Effect.provideContext(context))
   const queries = new QueryLimit.Limit(options)
   const admission = new Admission.Admission(options)
   const shutdown = new Shutdown()
-  // A connection that is only told that there is no place for it must not wait with its request.
-  const impatient: Settings = { ...options, idleTimeout: options.requestTimeout }
+  let impatient = impatientOf(options)
   /** Those that have not opened their sockets: until then nobody else closes them. */
   const arriving = new Set<Arrival>()
   let count = 0
@@ -113,5 +119,16 @@ export const make = Effect.fnUntraced(function* (
     spawner.spawn(Effect.provideContext(Effect.ensuring(connection, leave), context))
   }
 
-  return { accept, size: Effect.sync(() => shutdown.size + arriving.size), stopNow: shutdown.now }
+  const reload: Connections["reload"] = (next) => {
+    options = next
+    impatient = impatientOf(next)
+    quota.limit = next.maxUnfinishedBytes
+    admission.reload(next)
+    queries.reload(next)
+  }
+
+  return { accept, reload, size: Effect.sync(() => shutdown.size + arriving.size), stopNow: shutdown.now }
 })
+
+/** A connection that is only told that there is no place for it must not wait with its request. */
+const impatientOf = (options: Options): Settings => ({ ...options, idleTimeout: options.requestTimeout })

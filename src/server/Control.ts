@@ -225,6 +225,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
   get timers() {
     return this.dependencies.timers
   }
+  readonly now = (): number => this.dependencies.timers.now()
   get queueTimeoutMillis() {
     return this.dependencies.limits.queueTimeoutMillis
   }

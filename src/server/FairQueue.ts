@@ -24,7 +24,8 @@ const newest = <A>(items: ReadonlySet<A>): A | undefined => {
 }
 
 export class FairQueue<A> {
-  private readonly capacity: number
+  /** How many may wait; those who wait beyond it stay. */
+  capacity: number
   /** The items of each address that has any; the next turn is that of the first. */
   private readonly queues = new Map<string, Set<A>>()
   private readonly addresses = new Map<A, string>()

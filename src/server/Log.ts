@@ -1,12 +1,15 @@
 /**
  * The loggers of the standalone server: lines as people read them, or one JSON object a line.
  */
+import type { Writable } from "node:stream"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Formatter from "effect/Formatter"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as LogSink from "./LogSink.ts"
 import * as Printable from "./Printable.ts"
 
 /**
@@ -60,6 +63,36 @@ const json = Logger.make(({ cause, fiber, logLevel, message }) => {
   return Printable.line(Formatter.formatJson({ ...own, ...fields, ...trace, ...own }))
 })
 
+const loggers: Readonly<Record<Format, Logger.Logger<unknown, string>>> = { text, json }
+
+/**
+ * Writes the log to a stream in this format. If its reader does not keep up, no more than `maxBuffered` bytes wait for
+ * it: the lines beyond are dropped, and their number is logged once there is room again.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerStream = (format: Format, stream: Writable, maxBuffered: number): Layer.Layer<never> =>
+  Layer.unwrap(
+    Effect.map(Clock.Clock, (clock) => {
+      const dropped = (count: number): string => {
+        const own = {
+          timestamp: timestamp(clock.currentTimeNanosUnsafe()),
+          level: "Warn",
+          message: lost(count)
+        }
+        return format === "json"
+          ? Formatter.formatJson({ ...own, dropped: count })
+          : `${own.timestamp} ${own.level}: ${own.message}`
+      }
+      const sink = LogSink.toStream(stream, { maxBuffered, dropped })
+      return Logger.layer([Logger.map(loggers[format], sink)])
+    })
+  )
+
+const lost = (count: number): string =>
+  `The log was not read in time: ${count} lines were dropped (logBufferSize)`
+
 /**
  * Writes the log to standard output in this format.
  *
@@ -67,4 +100,4 @@ const json = Logger.make(({ cause, fiber, logLevel, message }) => {
  * @since 0.1.0
  */
 export const layer = (format: Format): Layer.Layer<never> =>
-  Logger.layer([Logger.withConsoleLog(format === "json" ? json : text)])
+  Logger.layer([Logger.withConsoleLog(loggers[format])])

@@ -4,6 +4,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type { AcceptedQuery } from "../engine/QueryEngine.ts"
 import type * as Writer from "../framing/Writer.ts"
 import * as Chunk from "../net/Chunk.ts"
 import * as Message from "../protocol/Message.ts"
@@ -13,6 +14,8 @@ import type { QueryRunnerReason, QueryRunnerStatistics } from "./Statistics.ts"
 /** What a response asks of its connection. */
 export interface Connection {
   readonly writer: Writer.Writer<Message.Message>
+  /** Elapsed time, in milliseconds. */
+  readonly now: () => number
   /** Whether a local reply is to be written, for which the client waits. */
   readonly isReplying: boolean
   /** Whether `take` would give messages. */
@@ -45,15 +48,19 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
   private payloadBytes = 0
   private messages = 0
   private runs = 0
+  private readonly startedAt: number
+  private query: AcceptedQuery | undefined
 
   constructor(connection: Connection, limits: Limits) {
     this.connection = connection
+    this.startedAt = connection.now()
     this.response = new Response(limits)
   }
 
   /** The engine accepted. */
-  accept(payload: Uint8Array): void {
-    this.response.accepted(payload)
+  accept(query: AcceptedQuery): void {
+    this.query = query
+    this.response.accepted(query.payload)
     // A result that is there at once goes out together with the accept.
     this.connection.writer.submitSoon(this)
   }
@@ -177,12 +184,24 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     }
   }
 
+  /** An engine that breaks here has nothing to say of rows. */
+  private get rows(): number | undefined {
+    try {
+      return this.query?.rows?.()
+    } catch {
+      return undefined
+    }
+  }
+
   statistics(reason: QueryRunnerReason): QueryRunnerStatistics {
     return {
       bytesTransferred: this.bytes,
       payloadBytesTransferred: this.payloadBytes,
       messages: this.messages,
       runs: this.runs,
+      durationMillis: this.connection.now() - this.startedAt,
+      queryId: this.query?.queryId,
+      rows: this.rows,
       reason
     }
   }

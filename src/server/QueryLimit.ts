@@ -41,8 +41,10 @@ export interface Place {
   readonly call: () => void
   /** A query of an address that has fewer waiting has taken the place: it need not be left any more. */
   readonly displaced: () => void
-  /** The address that it is counted for, while it has a place. Belongs to the limit. */
+  /** The address that it is of, while it has a place. Belongs to the limit. */
   address?: string | undefined
+  /** Whether it is counted for that. Belongs to the limit. */
+  isCounted?: boolean
 }
 
 /**
@@ -67,8 +69,8 @@ export interface Places {
  * @since 0.1.0
  */
 export class Limit implements Places {
-  private readonly options: Options
-  private readonly maxPerAddress: number
+  private options: Options
+  private maxPerAddress: number
   private readonly waiting: FairQueue<Place>
   /** How many run or wait of each address that has any, if that is limited. */
   private readonly counts = new Map<string, number>()
@@ -78,6 +80,19 @@ export class Limit implements Places {
     this.options = options
     this.maxPerAddress = options.maxQueriesPerAddress ?? Number.POSITIVE_INFINITY
     this.waiting = new FairQueue(options.maxQueuedQueries)
+  }
+
+  /** Other limits from now on. Queries beyond them stay, and those that wait run if there is room. */
+  reload(options: Options): void {
+    this.options = options
+    this.maxPerAddress = options.maxQueriesPerAddress ?? Number.POSITIVE_INFINITY
+    this.waiting.capacity = options.maxQueuedQueries
+    while (this.running < options.maxConcurrentQueries) {
+      const next = this.waiting.next()
+      if (next === undefined) return
+      this.running++
+      next.call()
+    }
   }
 
   /** The places for the connections of one address. */
@@ -104,7 +119,7 @@ export class Limit implements Places {
 
   leave(place: Place): void {
     if (!this.remove(place) || this.waiting.delete(place)) return
-    const next = this.waiting.next()
+    const next = this.running > this.options.maxConcurrentQueries ? undefined : this.waiting.next()
     if (next === undefined) this.running--
     else next.call()
   }
@@ -132,15 +147,15 @@ export class Limit implements Places {
     // On the place itself: the tables of a map that each query enters and leaves hold each other, and so the queries,
     // until a full collection.
     place.address = address
-    if (this.maxPerAddress === Number.POSITIVE_INFINITY) return
-    this.counts.set(address, (this.counts.get(address) ?? 0) + 1)
+    place.isCounted = this.maxPerAddress !== Number.POSITIVE_INFINITY
+    if (place.isCounted) this.counts.set(address, (this.counts.get(address) ?? 0) + 1)
   }
 
   private remove(place: Place): boolean {
     const { address } = place
     if (address === undefined) return false
     place.address = undefined
-    if (this.maxPerAddress === Number.POSITIVE_INFINITY) return true
+    if (place.isCounted !== true) return true
     const count = (this.counts.get(address) ?? 0) - 1
     if (count > 0) this.counts.set(address, count)
     else this.counts.delete(address)

@@ -81,6 +81,7 @@ export const run = (
 class Query implements QueryLimit.Place {
   readonly scope: Scope.Closeable
   address: string | undefined
+  isCounted = false
   private readonly dependencies: Dependencies
   private readonly request: Uint8Array
   private readonly pending: PendingResponse
@@ -155,9 +156,9 @@ class Query implements QueryLimit.Place {
   }
 
   private fill(query: AcceptedQuery): Effect.Effect<void, Failure> {
-    const { chunks, commit, payload } = query
+    const { chunks, commit } = query
     const filled = Effect.flatMapEager(Channel.toPullScoped(Stream.toChannel(chunks), this.scope), (pull) => {
-      this.pending.accept(payload)
+      this.pending.accept(query)
       const next: Effect.Effect<never, Failure> = Effect.flatMap(pull, (chunks) => {
         const room = this.pending.offer(chunks)
         return room === undefined ? next : Effect.andThen(room, next)

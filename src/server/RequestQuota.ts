@@ -9,15 +9,15 @@ import * as Context from "effect/Context"
 
 /** An account of bytes with a limit. */
 export class Quota {
-  /** In bytes; may be `Infinity`. */
-  readonly limit: number
+  /** In bytes; may be `Infinity`. What has been taken beyond it stays. */
+  limit: number
   private taken = 0
 
   constructor(limit: number) {
     this.limit = limit
   }
 
-  /** Bytes that are taken at present; never more than the limit. */
+  /** Bytes that are taken at present; never more than the limit was. */
   get used(): number {
     return this.taken
   }

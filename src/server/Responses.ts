@@ -149,7 +149,7 @@ export class Responses {
     switch (type) {
       case Message.Type.Reject:
         this.rejects++
-        return { _tag: "Rejected", payload: body }
+        return { _tag: "Rejected", payload: body, query: pending.statistics("reject") }
       case Message.Type.Error:
         return { _tag: "Failed", payload: body, query: pending.statistics("error") }
       case Message.Type.CancelAcknowledged:

@@ -16,6 +16,7 @@ import * as Tcp from "../net/Tcp.ts"
 import * as Connections from "./Connections.ts"
 import * as FileLimit from "./FileLimit.ts"
 import * as ServerConfig from "./ServerConfig.ts"
+import * as Settings from "./Settings.ts"
 
 export { ListenError } from "../net/Listener.ts"
 
@@ -30,6 +31,12 @@ export interface ServerService {
   readonly addresses: ReadonlyArray<Address.Address>
   /** How many connections are open. */
   readonly connections: Effect.Effect<number>
+  /**
+   * Takes other limits, and drops no connection. The limits of all connections and queries together hold at once,
+   * those of one connection for the connections that come. Where and how it listens stays (`listen`, `backlog`,
+   * `socketMode`, `keepAlive`). Dies with a `RangeError` that names the setting whose value cannot be one.
+   */
+  readonly reload: (options: ServerConfig.Options) => Effect.Effect<void>
   /** Stops waiting for responses, if the server is stopping or when it does. */
   readonly stopNow: Effect.Effect<void>
 }
@@ -68,6 +75,7 @@ export const make = Effect.fnUntraced(function* (
   const addresses: Array<Address.Address> = []
   for (const text of config.listen) {
     const address = yield* Effect.fromResult(Address.fromInput(text))
+    if (!Address.isLocal(address)) yield* warnOfStrangers(text)
     const listener = yield* Listener.make({
       address,
       backlog: config.backlog,
@@ -82,8 +90,25 @@ export const make = Effect.fnUntraced(function* (
     addresses.push(listener.address)
   }
 
-  return Server.of({ addresses, connections: connections.size, stopNow: connections.stopNow })
+  return Server.of({
+    addresses,
+    connections: connections.size,
+    reload: (options) =>
+      Effect.sync(() => {
+        const config = ServerConfig.make(options)
+        // Throws for the limits that are none.
+        Settings.limits(config)
+        connections.reload({ ...config, maxRefusals })
+      }),
+    stopNow: connections.stopNow
+  })
 })
+
+const warnOfStrangers = (address: string): Effect.Effect<void> =>
+  Effect.logWarning(
+    `${address} can be reached from beyond this machine, and the server has neither login nor encryption: ` +
+      "whoever gets there may ask. Keep it to a private network"
+  )
 
 const arrival = (socket: Net.Socket, address: Address.Address): Connections.Arrival => ({
   transport: Tcp.fromSocket(socket),

@@ -47,13 +47,13 @@ export interface HeartbeatStatistics {
 }
 
 /**
- * How a query ended: with an error of the engine or the server, cancelled by the client, completed, failed to
- * be written, or aborted with its connection.
+ * How a query ended: rejected, with an error of the engine or the server, cancelled by the client, completed, failed
+ * to be written, or aborted with its connection.
  *
  * @category models
  * @since 0.1.0
  */
-export type QueryRunnerReason = "error" | "cancel" | "complete" | "fail" | "abort"
+export type QueryRunnerReason = "reject" | "error" | "cancel" | "complete" | "fail" | "abort"
 
 /**
  * Counters of one query.
@@ -68,5 +68,11 @@ export interface QueryRunnerStatistics {
   readonly messages: number
   /** How often the engine was asked for more. */
   readonly runs: number
+  /** From the arrival of the request to the end of its response. */
+  readonly durationMillis: number
+  /** The name of the query, if the engine accepted it and gave it one. */
+  readonly queryId: string | undefined
+  /** Rows of the result, as far as it was made; `undefined` where the engine does not count them. */
+  readonly rows: number | undefined
   readonly reason: QueryRunnerReason
 }

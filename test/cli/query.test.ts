@@ -46,14 +46,41 @@ describe("dataconn query", () => {
   it.live("passes parameters, format and timeout on", () =>
     Effect.gen(function* () {
       const server = yield* QueryServer.make
-      const args = ["echo", "--param", "a=1", "-p", "b=x=y", "--format", "arrow", "--timeout", "30 seconds"]
+      const args = [
+        "echo",
+        "--param",
+        "a=1",
+        "-p",
+        "b=x=y",
+        "--format",
+        "arrow",
+        "--timeout",
+        "30 seconds"
+      ].concat(["--metadata", "user=ada", "-m", "token=a=b"])
       const { stdout } = yield* run(query(server, ...args))
       assert.deepStrictEqual(JSON.parse(stdout), {
         query: "echo",
         parameters: { a: 1, b: "x=y" },
         format: "application/vnd.apache.arrow.stream",
-        timeout: "30000 millis"
+        timeout: "30000 millis",
+        metadata: { user: "ada", token: "a=b" }
       })
+    })
+  )
+
+  it.live("says of metadata what is wrong with it", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      for (const [args, said] of [
+        [["-m", "s3cret"], "every entry NAME=VALUE"],
+        [["-m", "=s3cret"], "every entry NAME=VALUE"],
+        [["-m", "a=s3cret", "-m", "a=s3cret"], "every name once; a was given twice"],
+        [["-m", `a=${"s3cret".repeat(2000)}`], "metadata: more than 8192 bytes of names and values"]
+      ] as const) {
+        const { code, stderr } = yield* run(query(server, "echo", ...args))
+        assert.include(stderr, said)
+        assert.strictEqual(code, 1)
+      }
     })
   )
 

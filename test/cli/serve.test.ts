@@ -59,16 +59,16 @@ describe("dataconn serve", () => {
       const who = String.raw`127\.0\.0\.1:\d+ => 127\.0\.0\.1:\d+`
       const expected = [
         String.raw`Opening DataConn socket on 127\.0\.0\.1:[1-9]\d*\.\.\.$`,
-        String.raw`Started \(send SIGINT or SIGTERM to exit\)$`,
+        String.raw`Started \(send SIGINT or SIGTERM to exit\): dataconn \d+\.\d+\.\d+, process \d+, serves the sample; read-only; settings: listen 127\.0\.0\.1:0, allowRoot true$`,
         `Accepted connection ${who}$`,
         `${who} request: \\{"version":"v1","query":"SELECT count\\(\\*\\) AS n FROM trades"\\}$`,
         `${who} accept: \\{"format":"application/json",.*\\}$`,
-        String.raw`${who} complete \(\d+ bytes\)$`,
+        String.raw`${who} complete \(queryId [0-9a-f]{16}, 1 rows, 14 bytes, \d+(\.\d)? ms\)$`,
         `${who} request: .*SELEKT"\\}$`,
-        `${who} rejected: \\{"code":"syntax_error",.*$`,
+        `${who} rejected \\(0 bytes, \\d+(\\.\\d)? ms\\): \\{"code":"syntax_error",.*$`,
         `${who} request: .*$`,
         `${who} accept: .*$`,
-        String.raw`${who} cancelled \(\d+ bytes\)$`,
+        String.raw`${who} cancelled \(queryId [0-9a-f]{16}, 0 rows, 0 bytes, \d+(\.\d)? ms\)$`,
         `${who} disconnected due to failure reading: End of file$`,
         String.raw`Stopping\.\.\.$`
       ]
@@ -159,7 +159,7 @@ describe("a signal", () => {
         reader.socket.resume()
         assert.strictEqual(yield* server.exit, 0)
         assert.isAbove(received, 50_000_000)
-        yield* server.line(/ complete \(\d+ bytes\)$/)
+        yield* server.line(/ complete \(queryId \w+, 50000 rows, \d+ bytes, \d+(\.\d)? ms\)$/)
       })
   )
 
@@ -405,6 +405,7 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
     [["--table", `t=${bin}.db`], `dataconn: tables.t: there is no file ${bin}.db`],
     [["--spill-directory", "/nowhere"], "dataconn: spillDirectory: no directory could be made in /nowhere: "],
     [["--max-spill", "much"], "dataconn: --max-spill: expected a size"],
+    [["--log-buffer-size", "0"], "dataconn: --log-buffer-size: expected a size of at least 1 B"],
     [["--landlock", "maybe"], `dataconn: --landlock: expected "auto" | "require" | "off"`],
     [["--table", "a=nowhere.csv"], "dataconn: tables.a: there is no file nowhere.csv"],
     [["--database", "/nonexistent/x.duckdb"], "dataconn: database: "],
@@ -470,7 +471,8 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
     [`{"listen":[]}`, "listen: expected an address or a list of addresses"],
     [`{"listen":{}}`, "listen: expected an address or a list of addresses"],
     [`{"tables":["a.csv"]}`, "tables: expected an object of files by name"],
-    [`{"backlog":[1]}`, "backlog: expected text, a number, true or false"]
+    [`{"backlog":[1]}`, "backlog: expected text, a number, true or false"],
+    [`{"backlog":1,"backlog":2}`, "backlog is there twice; which is meant?"]
   ])("a configuration file with %s", ([contents, said]) =>
     Effect.gen(function* () {
       const path = join(yield* Folder.make, "dataconn.json")
@@ -521,7 +523,71 @@ describe("an old Node", () => {
   )
 })
 
+describe("the log", () => {
+  it.live("shows no values of parameters and metadata, not even in the errors that quote them", () =>
+    Effect.gen(function* () {
+      const table = join(yield* Folder.make, "a.csv")
+      writeFileSync(table, "id\n1\n")
+      for (const format of ["text", "json"]) {
+        const server = yield* Dataconn.serve(["--table", `a=${table}`, "--log-format", format])
+        const peer = yield* connect(server)
+        yield* peer.request(
+          JSON.stringify({
+            version: "v1",
+            query: "SELECT $p::INTEGER",
+            parameters: { p: "hunter2" },
+            metadata: { token: "s3cret" },
+            queryId: "mine\n\u001b[2J\u202e"
+          })
+        )
+        assert.include((yield* Response.take(peer)).end, "hunter2")
+        yield* server.line(/(rejected|error) \(queryId mine/)
+        const log = server.lines().join("\n")
+        assert.notInclude(log, "hunter2")
+        assert.notInclude(log, "s3cret")
+        assert.match(log, /token\\?":\\?"6 B/)
+        // Nor do they leave their line or reach the terminal.
+        for (const hostile of ["\u001b", "\u202e"]) assert.notInclude(log, hostile)
+        for (const line of server.lines()) assert.match(line, /^(\d{4}-|\{)/)
+      }
+    })
+  )
+})
+
+describe("the debugger", () => {
+  it.live("is not opened by SIGUSR1", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve()
+      const peer = yield* connect(server)
+      yield* server.kill("SIGUSR1")
+      assert.strictEqual(yield* Response.result(peer, request("SELECT 1 AS a")), `[{"a":1}]`)
+      yield* server.kill("SIGTERM")
+      assert.strictEqual(yield* server.exit, 0)
+      assert.strictEqual(server.stderr(), "")
+    })
+  )
+})
+
 describe("the log's reader", () => {
+  it.live("may be slow: no more than --log-buffer-size waits for it, and it is told what it missed", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve(["--log-buffer-size", "4 KiB", "--log-body-length", "1 MiB"])
+      const peer = yield* connect(server)
+      yield* server.pauseOutput
+      // More than the pipe and its two ends hold.
+      const long = request(`SELECT 1 AS a -- ${"x".repeat(100_000)}`)
+      for (let i = 0; i < 10; i++) assert.strictEqual(yield* Response.result(peer, long), `[{"a":1}]`)
+      yield* server.resumeOutput
+      const said = yield* server.line(/Warn: The log was not read in time: \d+ lines were dropped/)
+      assert.match(said, /\(logBufferSize\)$/)
+      yield* peer.close
+      yield* server.line(/disconnected/)
+      yield* server.pauseOutput
+      yield* server.kill("SIGTERM")
+      assert.strictEqual(yield* server.exit, 0)
+    })
+  )
+
   it.live("may leave: the server goes on, and still stops when it is told to", () =>
     Effect.gen(function* () {
       const server = yield* Dataconn.serve()

@@ -36,6 +36,39 @@ describe("query", () => {
     })
   )
 
+  it.effect("sends the client's metadata and its own, which comes first", () =>
+    Effect.gen(function* () {
+      const [near, far] = yield* MemorySocket.pair()
+      const server = yield* ServerPeer.make(far)
+      const client = yield* Client.make(near, { metadata: { token: "s3cret", user: "nobody" } })
+      const sent: Array<unknown> = []
+      for (const metadata of [{ user: "ada" }, undefined]) {
+        const fiber = yield* Effect.forkChild(Effect.flip(client.query({ query: "q", metadata })))
+        sent.push(JSON.parse((yield* server.next).slice(2)).metadata)
+        yield* server.send("J {}")
+        yield* Fiber.join(fiber)
+      }
+      assert.deepStrictEqual(sent, [
+        { token: "s3cret", user: "ada" },
+        { token: "s3cret", user: "nobody" }
+      ])
+    })
+  )
+
+  it.effect("refuses metadata that no server takes, and sends nothing", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* open
+      const metadata = { a: "x".repeat(9000) }
+      const error = yield* Effect.flip(client.query({ query: "one", metadata }))
+      assert.strictEqual(error._tag, "QueryError")
+      assert.strictEqual(error.message, "metadata: more than 8192 bytes of names and values")
+      const fiber = yield* Effect.forkChild(Effect.flip(client.query({ query: "two" })))
+      assert.include(yield* server.next, `"two"`)
+      yield* server.send("J {}")
+      yield* Fiber.join(fiber)
+    })
+  )
+
   it.effect("gives the accept with the columns, and the result", () =>
     Effect.gen(function* () {
       const { client, server } = yield* open

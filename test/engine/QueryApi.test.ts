@@ -137,7 +137,8 @@ describe("requests", () => {
             format: "text/csv",
             numbers: "string",
             queryId: "id",
-            timeoutMs: 250
+            timeoutMs: 250,
+            metadata: { user: "ada", "": "" }
           })
         )
       )
@@ -147,9 +148,11 @@ describe("requests", () => {
         format: "text/csv",
         numbers: "string",
         queryId: "id",
-        timeout: Duration.millis(250)
+        timeout: Duration.millis(250),
+        metadata: { user: "ada", "": "" }
       })
       assert.deepStrictEqual(accepted.timeout, Duration.millis(250))
+      assert.strictEqual(accepted.queryId, "id")
     })
   )
 })

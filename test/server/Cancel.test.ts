@@ -80,7 +80,10 @@ describe("a cancel", () => {
           runs: 1,
           messages: 2,
           bytesTransferred: 14,
-          payloadBytesTransferred: 1
+          payloadBytesTransferred: 1,
+          durationMillis: 0,
+          queryId: undefined,
+          rows: undefined
         }
       })
       yield* assertUsable(served)

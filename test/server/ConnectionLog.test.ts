@@ -15,8 +15,13 @@ const query = {
   payloadBytesTransferred: 1184,
   messages: 2,
   runs: 1,
+  durationMillis: 12.34,
+  queryId: "q1",
+  rows: 3,
   reason: "complete"
 } as const
+
+const nameless = { ...query, queryId: undefined, rows: undefined, durationMillis: 1234.5 } as const
 
 const closed = (reason: ControlReason, detail: string): ConnectionEvent => ({
   _tag: "Closed",
@@ -42,11 +47,17 @@ describe("the line", () => {
     [{ _tag: "Opened", connection }, `Accepted connection ${who}`],
     [{ _tag: "Request", connection, body: bytes(`{"version":"v1"}`) }, `${who} request: {"version":"v1"}`],
     [{ _tag: "Accepted", connection, payload: bytes("{}") }, `${who} accept: {}`],
-    [{ _tag: "Rejected", connection, payload: bytes(`{"code":"x"}`) }, `${who} rejected: {"code":"x"}`],
-    [{ _tag: "Completed", connection, query }, `${who} complete (1184 bytes)`],
-    [{ _tag: "Cancelled", connection, query }, `${who} cancelled (1184 bytes)`],
-    [{ _tag: "Aborted", connection, query }, `${who} aborted (1184 bytes)`],
-    [{ _tag: "Failed", connection, query, payload: bytes("{}") }, `${who} error: {}`],
+    [
+      { _tag: "Rejected", connection, payload: bytes(`{"code":"x"}`), query: nameless },
+      `${who} rejected (1184 bytes, 1235 ms): {"code":"x"}`
+    ],
+    [{ _tag: "Completed", connection, query }, `${who} complete (queryId q1, 3 rows, 1184 bytes, 12.3 ms)`],
+    [{ _tag: "Cancelled", connection, query }, `${who} cancelled (queryId q1, 3 rows, 1184 bytes, 12.3 ms)`],
+    [{ _tag: "Aborted", connection, query }, `${who} aborted (queryId q1, 3 rows, 1184 bytes, 12.3 ms)`],
+    [
+      { _tag: "Failed", connection, query, payload: bytes("{}") },
+      `${who} error (queryId q1, 3 rows, 1184 bytes, 12.3 ms): {}`
+    ],
     [closed("read", "End of file"), `${who} disconnected due to failure reading: End of file`],
     [closed("write", "EPIPE"), `${who} disconnected due to failure writing: EPIPE`],
     [closed("run", "x"), `${who} disconnected due to failure running a query: x`],
@@ -93,19 +104,85 @@ describe("a body", () => {
 describe("the fields", () => {
   it("are the event's own, with bodies as they are shown", () => {
     assert.deepStrictEqual(
-      ConnectionLog.fields({ _tag: "Request", connection, body: bytes("SELECT 1\n") }, { maxBodyLength: 6 }),
+      ConnectionLog.fields(
+        { _tag: "Request", connection, body: bytes("SELECT 1\n") },
+        { maxBodyLength: 6, logValues: true }
+      ),
       { event: "Request", connection, body: "SELECT…" }
     )
     assert.deepStrictEqual(ConnectionLog.fields({ _tag: "Completed", connection, query }, options), {
       event: "Completed",
+      queryId: "q1",
       connection,
       query
     })
   })
 })
 
+const said = (body: object, more: Partial<ConnectionLog.Options> = {}) =>
+  ConnectionLog.line(
+    { _tag: "Request", connection, body: bytes(JSON.stringify(body)) },
+    { maxBodyLength: 1000, ...more }
+  ).replace(`${who} request: `, "")
+
+describe("a request", () => {
+  const request = {
+    version: "v1",
+    query: "SELECT $a",
+    parameters: { a: "hunter2", b: [1, { c: "é" }], n: null },
+    metadata: { token: "s3cret", "": "x" },
+    format: "text/csv",
+    queryId: "q1",
+    timeoutMs: 5,
+    password: "hunter2"
+  }
+
+  it("shows names and sizes of parameters and metadata, and of fields that nobody knows", () => {
+    assert.strictEqual(
+      said(request),
+      `{"version":"v1","query":"SELECT $a","parameters":{"a":"7 B","b":"14 B","n":"4 B"},` +
+        `"metadata":{"token":"6 B","":"1 B"},"format":"text/csv","queryId":"q1","timeoutMs":5,"password":"7 B"}`
+    )
+    assert.strictEqual(
+      said({ version: "v1", query: "x", parameters: ["hunter2", 42] }),
+      `{"version":"v1","query":"x","parameters":["7 B","2 B"]}`
+    )
+    assert.include(said({ parameters: Array.from({ length: 5000 }, () => 1) }), `"4900 more"]`)
+  })
+
+  it("shows the values of parameters with logValues, and those of metadata never", () => {
+    const shown = said(request, { logValues: true })
+    assert.include(shown, JSON.stringify(request.parameters))
+    assert.notInclude(shown, "s3cret")
+  })
+
+  it.each([
+    `{"version":"v1","query":"x","parameters":["hunter2"]`,
+    `"hunter2"`,
+    `["hunter2"]`,
+    "hunter2",
+    `{"query":${"[".repeat(1000)}"hunter2"`
+  ])("that is none shows its size: %j", (body) => {
+    assert.strictEqual(
+      ConnectionLog.line({ _tag: "Request", connection, body: bytes(body) }, options),
+      `${who} request: (${body.length} B)`
+    )
+  })
+
+  it("that was cut does not show its metadata, not even with logValues", () => {
+    const body = bytes(`{"version":"v1","metadata":{"token":"s3cret"`)
+    assert.notInclude(
+      ConnectionLog.line({ _tag: "Request", connection, body }, { ...options, logValues: true }),
+      "s3cret"
+    )
+  })
+})
+
 describe("the layer", () => {
-  const logged = Effect.fnUntraced(function* (level: "Info" | "Error") {
+  const logged = Effect.fnUntraced(function* (
+    level: "Info" | "Error",
+    events: ReadonlyArray<ConnectionEvent> = [{ _tag: "Opened", connection }]
+  ) {
     const messages: Array<unknown> = []
     const logger = Logger.make(({ logLevel, message }) => {
       messages.push([logLevel, message])
@@ -113,7 +190,7 @@ describe("the layer", () => {
     yield* Effect.gen(function* () {
       const listener = yield* ConnectionEvents
       assert.isDefined(listener)
-      yield* listener.publish({ _tag: "Opened", connection })
+      for (const event of events) yield* listener.publish(event)
     }).pipe(
       Effect.provide([ConnectionLog.layer(options), Logger.layer([logger])]),
       Effect.provideService(References.MinimumLogLevel, level)
@@ -127,6 +204,46 @@ describe("the layer", () => {
         ["Info", [`Accepted connection ${who}`, { event: "Opened", connection }]]
       ])
       assert.deepStrictEqual(yield* logged("Error"), [])
+    })
+  )
+
+  it.effect("leaves the values of a request out of the error that quotes them, and names the query", () =>
+    Effect.gen(function* () {
+      const request = (parameters: object) => ({
+        _tag: "Request" as const,
+        connection,
+        body: bytes(JSON.stringify({ version: "v1", query: "x", queryId: "mine", parameters }))
+      })
+      const failed = (message: string): ConnectionEvent => ({
+        _tag: "Failed",
+        connection,
+        payload: bytes(JSON.stringify({ code: "execution_failed", message, retryable: false, position: 7 })),
+        query: nameless
+      })
+      const long = "x".repeat(100)
+      const broken: ConnectionEvent = { _tag: "Request", connection, body: bytes(`{"parameters":[hunter2`) }
+      const lines = (yield* logged("Info", [
+        request(['hun"ter', 7, { deep: ["x@y"] }]),
+        failed(`Could not convert 'hun"ter' or 7 or x@y to 77 INT32`),
+        request([long]),
+        failed(`Could not convert '${long.slice(0, 60)}…`),
+        // It is the next one's no more.
+        failed("Could not convert 7"),
+        broken,
+        failed("Unexpected token h in [hunter2")
+      ])) as ReadonlyArray<[string, [string, Record<string, unknown>]]>
+      const errors = lines.flatMap(([, [, fields]]) => (fields["event"] === "Failed" ? [fields] : []))
+      const messages = errors.map(({ payload }) => JSON.parse(String(payload)).message)
+      assert.deepStrictEqual(messages, [
+        "Could not convert '<parameters.0>' or <parameters.1> or <parameters.2.deep.0> to 77 INT32",
+        "Could not convert '<parameters.0>…",
+        "Could not convert 7",
+        "(30 B)"
+      ])
+      assert.deepStrictEqual(
+        errors.map(({ queryId }) => queryId),
+        ["mine", "mine", undefined, undefined]
+      )
     })
   )
 })

@@ -6,6 +6,9 @@ import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import * as Served from "../support/Served.ts"
 
 const decoder = new TextDecoder()
+
+/** No time passes, and the engine neither names queries nor counts rows. */
+const unknown = { durationMillis: 0, queryId: undefined, rows: undefined }
 const connection = Served.info
 
 /** Events with their bodies as text. */
@@ -52,31 +55,65 @@ describe("events", () => {
             payloadBytesTransferred: 3,
             messages: 2,
             runs: 1,
-            reason: "complete"
+            reason: "complete",
+            ...unknown
           }
         },
         { _tag: "Request", connection, body: "two" },
-        { _tag: "Rejected", connection, payload: "no" },
+        {
+          _tag: "Rejected",
+          connection,
+          payload: "no",
+          query: {
+            bytesTransferred: 7,
+            payloadBytesTransferred: 0,
+            messages: 1,
+            runs: 0,
+            reason: "reject",
+            ...unknown
+          }
+        },
         { _tag: "Request", connection, body: "three" },
         { _tag: "Accepted", connection, payload: "yes" },
         {
           _tag: "Failed",
           connection,
           payload: "bad",
-          query: { bytesTransferred: 23, payloadBytesTransferred: 2, messages: 3, runs: 1, reason: "error" }
+          query: {
+            bytesTransferred: 23,
+            payloadBytesTransferred: 2,
+            messages: 3,
+            runs: 1,
+            reason: "error",
+            ...unknown
+          }
         },
         { _tag: "Request", connection, body: "four" },
         {
           _tag: "Cancelled",
           connection,
-          query: { bytesTransferred: 0, payloadBytesTransferred: 0, messages: 0, runs: 0, reason: "cancel" }
+          query: {
+            bytesTransferred: 0,
+            payloadBytesTransferred: 0,
+            messages: 0,
+            runs: 0,
+            reason: "cancel",
+            ...unknown
+          }
         },
         { _tag: "Request", connection, body: "five" },
         { _tag: "Accepted", connection, payload: "yes" },
         {
           _tag: "Aborted",
           connection,
-          query: { bytesTransferred: 8, payloadBytesTransferred: 0, messages: 1, runs: 0, reason: "abort" }
+          query: {
+            bytesTransferred: 8,
+            payloadBytesTransferred: 0,
+            messages: 1,
+            runs: 0,
+            reason: "abort",
+            ...unknown
+          }
         },
         {
           _tag: "Closed",

@@ -28,6 +28,9 @@ export interface Dataconn {
   readonly line: (pattern: RegExp) => Effect.Effect<string>
   /** Nobody reads its output from now on. */
   readonly closeOutput: Effect.Effect<void>
+  /** Its output is not read until it is resumed. */
+  readonly pauseOutput: Effect.Effect<void>
+  readonly resumeOutput: Effect.Effect<void>
   readonly kill: (signal: NodeJS.Signals) => Effect.Effect<void>
   readonly running: () => boolean
   /** Waits until it has ended; its exit code, or the signal that killed it. */
@@ -100,6 +103,8 @@ const observe = (
     stderr: () => stderr,
     line,
     closeOutput: Effect.sync(() => void child.stdout.destroy()),
+    pauseOutput: Effect.sync(() => void child.stdout.pause()),
+    resumeOutput: Effect.sync(() => void child.stdout.resume()),
     kill: (signal) => Effect.sync(() => void child.kill(signal)),
     running: () => ended === undefined,
     exit: Effect.map(

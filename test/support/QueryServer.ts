@@ -20,7 +20,7 @@ const encoder = new TextEncoder()
 const line = encoder.encode(`${"x".repeat(99)}\n`)
 
 const chunks = (request: QueryApi.ResolvedRequest): Stream.Stream<Uint8Array, QueryApi.QueryError> => {
-  const { format, parameters, query, timeout } = request
+  const { format, metadata, parameters, query, timeout } = request
   const first = Stream.succeed(line)
   switch (query.split(" ")[0]) {
     case "fail":
@@ -31,7 +31,15 @@ const chunks = (request: QueryApi.ResolvedRequest): Stream.Stream<Uint8Array, Qu
       return Stream.concat(first, Stream.never)
     default:
       return Stream.succeed(
-        encoder.encode(JSON.stringify({ query, parameters, format, timeout: timeout && String(timeout) }))
+        encoder.encode(
+          JSON.stringify({
+            query,
+            parameters,
+            format,
+            timeout: timeout && String(timeout),
+            metadata: Object.keys(metadata).length > 0 ? metadata : undefined
+          })
+        )
       )
   }
 }

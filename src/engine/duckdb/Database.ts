@@ -7,7 +7,9 @@ import { basename, extname, resolve } from "node:path"
 import { DuckDBInstance, type DuckDBMaterializedResult } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as ErrorMessage from "../ErrorMessage.ts"
 import type * as Limits from "../Limits.ts"
+import type * as QueryApi from "../QueryApi.ts"
 import { DuckDbError, fromCause } from "./Failure.ts"
 import * as Instance from "./Instance.ts"
 import * as ResultFiles from "./ResultFiles.ts"
@@ -16,6 +18,7 @@ import * as Sentinel from "./Sentinel.ts"
 import type * as Session from "./Session.ts"
 import * as Spill from "./Spill.ts"
 import * as Sql from "./Sql.ts"
+import * as TableFile from "./TableFile.ts"
 
 /**
  * What the engine serves and what it permits. Everything is optional; the default is an empty database.
@@ -28,7 +31,9 @@ export interface DuckDbOptions extends Limits.Options {
   readonly database?: string | undefined
   /**
    * Names for files: each is a view on its CSV, Parquet or JSON file (a path, or a pattern with `*`), read
-   * anew by each query and never copied, or a DuckDB database file, attached read-only under its name.
+   * anew by each query and never copied, or a DuckDB database file, attached read-only under its name. Options of the
+   * reader may follow the path, as in `sales.csv?encoding=latin-1&delim=;`. Of several files the columns are united
+   * by their names.
    */
   readonly tables?: Readonly<Record<string, string>> | undefined
   /** Whether to make the tables `trades` and `quotes` of `Sample`. Default `false`. */
@@ -55,6 +60,10 @@ export interface DuckDbOptions extends Limits.Options {
    * {@link defaultMaxSpill}.
    */
   readonly maxSpill?: number | undefined
+  /** Decides who may ask; see `QueryApi.makeEngine`. Default: whoever reaches the server. */
+  readonly admit?:
+    | ((request: QueryApi.ResolvedRequest) => Effect.Effect<void, QueryApi.QueryError>)
+    | undefined
   /**
    * Run once if DuckDB gives up a database that cannot be opened again without loss: one in memory that
    * clients could change. Every request fails from then on, so the process should end.
@@ -202,7 +211,11 @@ export const attempt = <A>(setting: string, thunk: () => Promise<A>): Effect.Eff
     Effect.tryPromise({
       try: thunk,
       catch: (cause) =>
-        new DuckDbError({ setting, message: `${setting}: ${fromCause(cause).message}`, cause })
+        new DuckDbError({
+          setting,
+          message: ErrorMessage.bounded(`${setting}: ${fromCause(cause).message.trim()}`),
+          cause
+        })
     })
   )
 
@@ -294,40 +307,33 @@ const checkNames = Effect.fnUntraced(function* (
   })
 })
 
-const readers: ReadonlyArray<readonly [extensions: RegExp, reader: string]> = [
-  [/\.(csv|tsv|txt)(\.gz|\.zst)?$/i, "read_csv_auto"],
-  [/\.(json|ndjson|jsonl)(\.gz|\.zst)?$/i, "read_json_auto"],
-  [/\.(parquet|pq)$/i, "read_parquet"]
-]
-
 const databaseFile = /\.(duckdb|ddb|db)$/i
 
 /** Makes a file readable under a name. Returns the files that its queries open. */
 const nameFile = Effect.fnUntraced(function* (
   run: Run,
   name: string,
-  file: string
+  text: string
 ): Effect.fn.Return<ReadonlyArray<string>, DuckDbError> {
   const setting = `tables.${name}`
-  const path = resolve(file)
+  const error = (problem: string) => new DuckDbError({ setting, message: `${setting}: ${problem}` })
+  const file = yield* Effect.mapError(Effect.fromResult(TableFile.parse(text)), error)
+  const path = resolve(file.path)
   if (databaseFile.test(path)) {
-    yield* checkDatabaseFile(setting, file)
+    if (file.options.length > 0) return yield* error("a DuckDB file has no options")
+    yield* checkDatabaseFile(setting, file.path)
     yield* run(setting, `ATTACH ${Sql.literal(path)} AS ${Sql.identifier(name)} (READ_ONLY)`)
     return []
   }
-  const reader = readers.find(([extensions]) => extensions.test(path))?.[1]
+  const reader = TableFile.readerOf(path)
   if (reader === undefined) {
-    return yield* new DuckDbError({
-      setting,
-      message: `${setting}: ${file} is no CSV, JSON, Parquet or DuckDB file by its name`
-    })
+    return yield* error(`${file.path} is no CSV, JSON, Parquet or DuckDB file by its name`)
   }
   // The pattern is resolved now: a sandbox of named files cannot look for others later.
   const found = yield* run(setting, `SELECT file FROM glob(${Sql.literal(path)}) ORDER BY file`)
   const files = (yield* attempt(setting, () => found.getRows())).map(([file]) => String(file))
-  if (files.length === 0) {
-    return yield* new DuckDbError({ setting, message: `${setting}: there is no file ${file}` })
-  }
-  yield* run(setting, `CREATE VIEW ${Sql.identifier(name)} AS FROM ${reader}(${Sql.list(files)})`)
+  if (files.length === 0) return yield* error(`there is no file ${file.path}`)
+  const call = yield* Effect.mapError(Effect.fromResult(TableFile.call(reader, files, file)), error)
+  yield* run(setting, `CREATE VIEW ${Sql.identifier(name)} AS FROM ${call}`)
   return files
 })

@@ -22,6 +22,7 @@ import * as Session from "./Session.ts"
 import * as Staging from "./Staging.ts"
 import * as Statement from "./Statement.ts"
 import type { ResultColumn } from "./TextSql.ts"
+import * as TableFile from "./TableFile.ts"
 import * as Types from "./Types.ts"
 
 /** What answers requests. */
@@ -45,13 +46,16 @@ const answer = Effect.fnUntraced(function* (
     (failure) => Failure.toReject(failure, request.query)
   )
   const statement = yield* Statement.prepare({ guard, limits, session }, request.query, request.parameters)
-  const encode = (rows: ResultStream.Rows) => ResultFormat.encode(rows, request, database.files)
+  const counter: ResultStream.Counter = { rows: 0 }
+  const encode = (rows: ResultStream.Rows) =>
+    ResultFormat.encode({ ...rows, counter }, request, database.files)
   const whole = (statement: Statement.Whole) =>
     statement.explains
       ? Plan.run(guard.hidden, session, statement, limits)
       : Staging.runWhole(database, session, statement, limits)
   return {
     columns: statement.columns?.map(described),
+    rows: () => counter.rows,
     chunks: statement.wrappable
       ? encode({ session, source: statement, bound: statement.bound, limits })
       : Stream.unwrap(Effect.map(whole(statement), encode)),
@@ -105,13 +109,16 @@ export const make = Effect.fnUntraced(function* (
     allowExternalAccess: options.allowExternalAccess === true
   }
   const guard = yield* Guard.open(database.instance, permissions, [
-    ...Object.entries(options.tables ?? {}).map(([name, file]) => [resolve(file), name] as const),
+    ...Object.entries(options.tables ?? {}).map(
+      ([name, file]) => [resolve(TableFile.pathOf(file)), name] as const
+    ),
     [database.directory, "<directory>"],
     [homedir(), "~"]
   ])
   return QueryApi.makeEngine({
     formats: QueryApi.Format.literals,
     limits,
+    admit: options.admit,
     run: run({ database, guard, limits })
   })
 })

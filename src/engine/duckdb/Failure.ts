@@ -3,6 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import { type ErrorCode, type QueryError, queryError } from "../QueryApi.ts"
+import * as Hints from "./Hints.ts"
 
 /**
  * The engine could not be started. `setting` is the option to change, as it is written in
@@ -89,7 +90,7 @@ const rejectCodes: Readonly<Record<string, ErrorCode>> = {
 export const toReject = (failure: Failure, query: string): QueryError =>
   queryError(
     isReadOnlyViolation(failure) ? "not_allowed" : (rejectCodes[failure.type] ?? "invalid_query"),
-    failure.message,
+    Hints.remove(failure.message),
     { position: failure.offset === undefined ? undefined : position(failure.type, query, failure.offset) }
   )
 
@@ -101,7 +102,7 @@ const failCodes: Readonly<Record<string, ErrorCode>> = {
 
 /** A failure of a query that had begun to run. */
 export const toError = (failure: Failure): QueryError =>
-  queryError(failCodes[failure.type] ?? "execution_failed", failure.message, {
+  queryError(failCodes[failure.type] ?? "execution_failed", Hints.remove(failure.message), {
     retryable: isConflict(failure)
   })
 
@@ -116,7 +117,7 @@ const isConflict = ({ message, type }: Failure): boolean =>
 export const ofCommit = (failure: Failure): QueryError =>
   failure.type === "TransactionContext"
     ? toError(failure)
-    : queryError("unknown_outcome", `The changes may be there or not: ${failure.message}`)
+    : queryError("unknown_outcome", `The changes may be there or not: ${Hints.remove(failure.message)}`)
 
 /** DuckDB refuses writes in read-only databases and transactions with two exception types. */
 export const isReadOnlyViolation = (failure: Failure): boolean => /read-only mode/i.test(failure.message)

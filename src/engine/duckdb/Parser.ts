@@ -12,9 +12,11 @@ import {
   type DuckDBValue
 } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Failure from "./Failure.ts"
+import * as Instance from "./Instance.ts"
 
 /** A text whose statements are all `SELECT`s (`FROM`, `VALUES`, `DESCRIBE`, `SHOW` and the like included). */
 export interface Queries {
@@ -81,17 +83,17 @@ interface Worker {
   readonly parse: DuckDBPreparedStatement
   readonly tree: DuckDBPreparedStatement
   readonly sameTree: DuckDBPreparedStatement
+  /** Of the instance that it is connected to, until its scope closes. */
+  readonly lease: Instance.Lease
+  readonly scope: Scope.Closeable
 }
 
 /** Opens a parser; it closes with the scope, once the texts that are being parsed have been. */
 export const open: Effect.Effect<Parser, Failure.DuckDbError, Scope.Scope> = Effect.gen(function* () {
+  const instance = yield* Instance.make(openInstance, { whenInvalidated: "reopen" })
   const workers = yield* Effect.acquireRelease(
-    Effect.tryPromise({
-      try: async () => new Workers(await create()),
-      catch: (cause) =>
-        new Failure.DuckDbError({ setting: "database", message: Failure.fromCause(cause).message, cause })
-    }),
-    (workers) => Effect.promise(() => workers.close())
+    Effect.sync(() => new Workers(instance)),
+    (workers) => workers.close
   )
   const recent = new Recent()
   return {
@@ -132,77 +134,137 @@ const create = async (): Promise<DuckDBInstance> => {
   return instance
 }
 
+const openInstance: Effect.Effect<DuckDBInstance, Failure.DuckDbError, Scope.Scope> = Effect.acquireRelease(
+  Effect.tryPromise({
+    try: create,
+    catch: (cause) =>
+      new Failure.DuckDbError({ setting: "database", message: Failure.fromCause(cause).message, cause })
+  }),
+  (instance) => Effect.sync(() => instance.closeSync())
+)
+
+type Ask = (worker: Worker) => DuckDBPreparedStatement
+
 class Workers {
-  private readonly instance: DuckDBInstance
+  private readonly instance: Instance.Instance
   private readonly idle: Array<Worker> = []
   private readonly busy = new Set<Promise<unknown>>()
   private readonly turns = Semaphore.makeUnsafe(maxBusy)
   private closed = false
 
-  constructor(instance: DuckDBInstance) {
+  constructor(instance: Instance.Instance) {
     this.instance = instance
   }
 
-  /**
-   * Runs a statement of a worker. Parsing cannot be interrupted: interruption leaves the worker to itself,
-   * which takes the next text when it is done. Interruption ends the wait for a turn at once.
-   */
+  /** Runs a statement of a worker; again, if it turns out that the worker's instance had been given up before. */
   ask(
-    statement: (worker: Worker) => DuckDBPreparedStatement,
+    statement: Ask,
     texts: ReadonlyArray<string>
   ): Effect.Effect<ReadonlyArray<DuckDBValue>, Failure.Failure> {
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(restore(this.turns.take(1)), () => {
-        const settled = this.run(statement, texts).then(Effect.succeed, (cause) =>
-          Effect.fail(Failure.fromCause(cause))
-        )
-        this.busy.add(settled)
-        void settled.then(() => {
-          this.busy.delete(settled)
-          Effect.runSync(this.turns.release(1))
-        })
-        return restore(
-          Effect.callback<ReadonlyArray<DuckDBValue>, Failure.Failure>((resume) => {
-            settled.then(resume)
-          })
-        )
-      })
+    return Effect.catchIf(this.askOnce(statement, texts), Instance.isInvalidated, () =>
+      this.askOnce(statement, texts)
     )
   }
 
-  private async run(
-    statement: (worker: Worker) => DuckDBPreparedStatement,
-    texts: ReadonlyArray<string>
-  ): Promise<ReadonlyArray<DuckDBValue>> {
-    const worker = this.idle.pop() ?? (await this.make())
-    try {
-      const prepared = statement(worker)
-      texts.forEach((text, index) => void prepared.bindVarchar(index + 1, text))
-      const result = await prepared.run()
-      return (await result.getRows())[0] ?? []
-    } finally {
-      if (this.closed || this.idle.length >= maxIdle) worker.connection.disconnectSync()
-      else this.idle.push(worker)
-    }
+  /**
+   * Parsing cannot be interrupted: interruption leaves the worker to itself, which takes the next text when it is
+   * done. Interruption ends the wait for a turn at once.
+   */
+  private askOnce(statement: Ask, texts: ReadonlyArray<string>) {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(restore(this.turns.take(1)), () =>
+        Effect.flatMap(
+          Effect.onError(this.take, () => this.turns.release(1)),
+          (worker) => {
+            const settled = this.run(worker, statement, texts)
+            this.busy.add(settled)
+            void settled.then(() => {
+              this.busy.delete(settled)
+              this.leave(worker)
+              Effect.runSync(this.turns.release(1))
+            })
+            return restore(
+              Effect.callback<ReadonlyArray<DuckDBValue>, Failure.Failure>((resume) => {
+                settled.then(resume)
+              })
+            )
+          }
+        )
+      )
+    )
   }
 
-  private async make(): Promise<Worker> {
-    const connection = await this.instance.connect()
+  private run(
+    worker: Worker,
+    statement: Ask,
+    texts: ReadonlyArray<string>
+  ): Promise<Effect.Effect<ReadonlyArray<DuckDBValue>, Failure.Failure>> {
+    const rows = async () => {
+      const prepared = statement(worker)
+      texts.forEach((text, index) => void prepared.bindVarchar(index + 1, text))
+      return (await (await prepared.run()).getRows())[0] ?? []
+    }
+    return rows().then(Effect.succeed, (cause) => this.failed(worker.lease, Failure.fromCause(cause)))
+  }
+
+  private failed(lease: Instance.Lease, failure: Failure.Failure): Effect.Effect<never, Failure.Failure> {
+    const failed = Effect.fail(failure)
+    return Instance.isInvalidated(failure) ? Effect.andThen(this.instance.discard(lease), failed) : failed
+  }
+
+  /** A worker for one text. */
+  private readonly take: Effect.Effect<Worker, Failure.Failure> = Effect.suspend(() => {
+    for (let worker = this.idle.pop(); worker !== undefined; worker = this.idle.pop()) {
+      if (!worker.lease.discarded()) return Effect.succeed(worker)
+      close(worker)
+    }
+    return this.make
+  })
+
+  private leave(worker: Worker): void {
+    if (this.closed || worker.lease.discarded() || this.idle.length >= maxIdle) close(worker)
+    else this.idle.push(worker)
+  }
+
+  private readonly make: Effect.Effect<Worker, Failure.Failure> = Effect.suspend(() => {
+    const scope = Scope.makeUnsafe()
+    const worker = Effect.flatMap(Scope.provide(this.instance.lease, scope), (lease) =>
+      Effect.catch(
+        Effect.tryPromise({ try: () => connect(lease, scope), catch: Failure.fromCause }),
+        (failure) => this.failed(lease, failure)
+      )
+    )
+    return Effect.onError(worker, () => Scope.close(scope, Exit.void))
+  })
+
+  readonly close: Effect.Effect<void> = Effect.promise(async () => {
+    this.closed = true
+    // An instance that is closed while a call is still running in it never lets the process end.
+    await Promise.all(this.busy)
+    for (const worker of this.idle.splice(0)) close(worker)
+  })
+}
+
+const connect = async (lease: Instance.Lease, scope: Scope.Closeable): Promise<Worker> => {
+  const connection = await lease.native.connect()
+  try {
     return {
       connection,
       parse: await connection.prepare(parseSql),
       tree: await connection.prepare(treeSql),
-      sameTree: await connection.prepare(sameTreeSql)
+      sameTree: await connection.prepare(sameTreeSql),
+      lease,
+      scope
     }
+  } catch (cause) {
+    connection.disconnectSync()
+    throw cause
   }
+}
 
-  async close(): Promise<void> {
-    this.closed = true
-    // An instance that is closed while a call is still running in it never lets the process end.
-    await Promise.all(this.busy)
-    for (const { connection } of this.idle) connection.disconnectSync()
-    this.instance.closeSync()
-  }
+const close = ({ connection, scope }: Worker): void => {
+  connection.disconnectSync()
+  Effect.runFork(Scope.close(scope, Exit.void))
 }
 
 const queriesOf = (

@@ -33,6 +33,13 @@ export interface Rows {
   readonly source: TextSql.Source
   readonly bound: ReadonlyArray<Parameters.Bound>
   readonly limits: ResultLimits
+  /** Told how many rows there are so far. */
+  readonly counter?: Counter | undefined
+}
+
+/** How many rows of a result have been made. */
+export interface Counter {
+  rows: number
 }
 
 /**
@@ -91,6 +98,7 @@ export const run = (
           if (chunk === undefined) return yield* ahead.failed(rows.source)
           current = encode(chunk)
           count += current.rows
+          if (rows.counter !== undefined) rows.counter.rows = count
           if (current.isTooLarge) {
             return yield* queryError("execution_failed", TypedSql.tooLargeMessage(rows.limits))
           }
@@ -234,7 +242,11 @@ class Ahead {
 
 const start = (session: Session, statement: BoundSql): Effect.Effect<DuckDBResult, QueryError> =>
   Effect.mapError(
-    session.call((connection) => Parameters.stream(connection, statement)),
+    session.call(async (connection) => {
+      const result = await Parameters.stream(connection, statement)
+      session.own(result)
+      return result
+    }),
     (failure) => TextSql.toError(statement.source, failure)
   )
 

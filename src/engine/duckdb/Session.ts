@@ -1,7 +1,7 @@
 /**
  * One DuckDB connection that serves one query: native calls that interruption really stops.
  */
-import type { DuckDBConnection } from "@duckdb/node-api"
+import type { DuckDBConnection, DuckDBResult } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
@@ -29,6 +29,11 @@ export interface Session {
   readonly failed: (failure: Failure.Failure) => Effect.Effect<never, Failure.Failure>
   /** Makes what was written last. Without it all is undone when the session closes. */
   readonly commit: Effect.Effect<void, Failure.Failure>
+  /**
+   * Has the session end a streamed result when it closes, read to its end or not. Until then, or until the garbage
+   * collector has found it, a result keeps its connection and so the file of the database open.
+   */
+  readonly own: (result: DuckDBResult) => void
 }
 
 /**
@@ -124,6 +129,7 @@ class Native implements Session {
   private running = false
   /** Set when an interrupted call did not end in time: it has been waited for once, which is enough. */
   private abandoned = false
+  private readonly results = new Set<DuckDBResult>()
   private readonly lease: Instance.Lease
   private readonly instance: Instance.Instance
   private readonly options: Options
@@ -156,6 +162,10 @@ class Native implements Session {
   readonly commit: Effect.Effect<void, Failure.Failure> = Effect.asVoid(
     this.call((connection) => connection.run("COMMIT"))
   )
+
+  own(result: DuckDBResult): void {
+    this.results.add(result)
+  }
 
   call<A>(thunk: Thunk<A>): Effect.Effect<A, Failure.Failure> {
     return Effect.suspend(() => this.begin(thunk))
@@ -216,19 +226,44 @@ class Native implements Session {
       stopped,
       Effect.promise(() => {
         const disconnected = this.pending.then(() => this.disconnect())
-        return this.running ? Promise.resolve() : disconnected
+        return this.running ? Promise.resolve() : within(interruptWaitMs, disconnected)
       })
     )
   })
 
-  /**
-   * A result that was not read to its end keeps its transaction and its threads until the garbage collector
-   * finds it; the rollback ends both now.
-   */
   private async disconnect(): Promise<void> {
     sessions--
+    for (const result of this.results) await this.end(result)
     this.lease.interrupts.delete(this.interrupt)
     await this.connection.run("ROLLBACK").catch(() => {})
     this.connection.disconnectSync()
   }
+
+  /**
+   * The bindings cannot destroy a result, but DuckDB lets go of the connection when it finds the result's end. That
+   * comes with the next chunk where the query is interrupted, and must come before the transaction ends.
+   */
+  private async end(result: DuckDBResult): Promise<void> {
+    const repeat = setInterval(this.interrupt, interruptRepeatMs)
+    try {
+      for (let more = true; more; ) {
+        this.interrupt()
+        more = ((await result.fetchChunk())?.rowCount ?? 0) > 0
+      }
+    } catch {
+      // Its failure is its end too.
+    } finally {
+      clearInterval(repeat)
+    }
+  }
 }
+
+/** Waits for a promise, but no longer than so many milliseconds. */
+const within = (millis: number, promise: Promise<void>): Promise<void> =>
+  new Promise((resolve) => {
+    const timer = setTimeout(resolve, millis)
+    void promise.then(() => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })

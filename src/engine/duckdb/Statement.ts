@@ -131,7 +131,7 @@ const wrap = Effect.fnUntraced(function* (
   const result = yield* Effect.mapError(
     session.call(async () => {
       await Parameters.bind(statement, bound)
-      return statement.stream()
+      return statement.run()
     }),
     (failure) => Failure.toReject({ ...failure, offset: undefined }, sql)
   )

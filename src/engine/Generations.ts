@@ -1,0 +1,71 @@
+/**
+ * An engine that is replaced while it answers: queries that run stay with the engine that they began on, which closes
+ * after the last of them.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import type { Engine } from "./QueryEngine.ts"
+
+/** See {@link make}. */
+export interface Generations<in Options, out Error> {
+  readonly engine: Engine
+  /**
+   * Opens an engine with other options, to which all later queries go. If that fails, or is interrupted, everything
+   * stays as it was.
+   */
+  readonly reload: (options: Options) => Effect.Effect<void, Error>
+}
+
+interface Generation {
+  readonly engine: Engine
+  readonly scope: Scope.Closeable
+  queries: number
+  isOver: boolean
+}
+
+/** Opens the first engine. All close with the scope. */
+export const make = Effect.fnUntraced(function* <Options, Error>(
+  open: (options: Options) => Effect.Effect<Engine, Error, Scope.Scope>,
+  initial: Options
+): Effect.fn.Return<Generations<Options, Error>, Error, Scope.Scope> {
+  const outer = yield* Effect.scope
+  const begin = (options: Options): Effect.Effect<Generation, Error> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.fork(outer)
+        const opened = yield* Effect.exit(restore(Scope.provide(open(options), scope)))
+        if (Exit.isFailure(opened)) yield* Scope.close(scope, opened)
+        return { engine: yield* opened, scope, queries: 0, isOver: false }
+      })
+    )
+  const isDone = ({ isOver, queries }: Generation): boolean => isOver && queries === 0
+  const close = ({ scope }: Generation): Effect.Effect<void> => Scope.close(scope, Exit.void)
+
+  let current = yield* begin(initial)
+  const lease = Effect.acquireRelease(
+    Effect.sync(() => {
+      current.queries++
+      return current
+    }),
+    (generation) =>
+      Effect.suspend(() => {
+        generation.queries--
+        // The query need not wait for it.
+        return isDone(generation) ? Effect.forkIn(close(generation), outer) : Effect.void
+      })
+  )
+  return {
+    engine: { init: (request) => Effect.flatMap(lease, ({ engine }) => engine.init(request)) },
+    reload: (options) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function* () {
+          const next = yield* restore(begin(options))
+          const last = current
+          current = next
+          last.isOver = true
+          if (isDone(last)) yield* close(last)
+        })
+      )
+  }
+})

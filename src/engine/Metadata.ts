@@ -1,0 +1,54 @@
+/**
+ * The metadata of a request (PROTOCOL.md §3): who asks, in words that its front-end and the server agree on, such as a
+ * token. It reaches the engine, and no log.
+ */
+import * as Schema from "effect/Schema"
+
+/** Most entries. */
+export const maxEntries = 64
+
+/** Most bytes of all names and values together, in UTF-8. */
+export const maxBytes = 8 * 1024
+
+/** What metadata is, for messages of errors. */
+const expected = "an object of strings"
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** What is wrong with a value as metadata, in words that go on after its name. */
+export const problem = (value: unknown): string | undefined => {
+  if (!isObject(value)) return `expected ${expected}`
+  const entries = Object.entries(value)
+  if (entries.length > maxEntries) return `more than ${maxEntries} entries`
+  let bytes = 0
+  for (const [name, text] of entries) {
+    if (typeof text !== "string") return `expected ${expected}, but ${JSON.stringify(name)} is none`
+    bytes += Buffer.byteLength(name) + Buffer.byteLength(text)
+  }
+  return bytes > maxBytes ? `more than ${maxBytes} bytes of names and values` : undefined
+}
+
+/**
+ * Metadata by name: at most 64 entries, and 8 KiB of names and values in UTF-8.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Metadata = Schema.declare<Readonly<Record<string, string>>>(
+  (value): value is Readonly<Record<string, string>> => problem(value) === undefined,
+  { expected }
+)
+/**
+ * Metadata by name.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export type Metadata = typeof Metadata.Type
+
+const none: Metadata = Object.freeze(Object.create(null))
+
+/** The entries alone: a name that nobody gave has no value, not even one that every object has. */
+export const bare = (given: Metadata | undefined): Metadata =>
+  given === undefined ? none : Object.assign(Object.create(null), given)

@@ -1,0 +1,46 @@
+/**
+ * DuckDB's advice in its messages is for somebody who may change its settings and load its extensions. A client may do
+ * neither: it is told of what the server's operator can do instead.
+ */
+
+/** All that follows is advice, and how a file was read. */
+const section = /\n*^[ \t]*(?:Possible|Potential) (?:fixes|solutions?)\b[\s\S]*/im
+
+/** Lines that are advice alone. */
+const lines: ReadonlyArray<RegExp> = [
+  /^\s*\*?\s*"?(?:SET|RESET|PRAGMA|(?:FORCE )?INSTALL|LOAD)\s+[\w'"]/,
+  /^\s*(?:Use|Or set|Try|Please try|Alternatively, consider|Consider|You can|To enable|Specify)\b.*(?:\bSET\b|\bPRAGMA\b|\bINSTALL\b|\bLOAD\b|install|=\s*(?:true|false)\b|'\w+_\w+')/i,
+  /^\s*(?:By default, this setting|This limit was set by)\b/,
+  /^\s*(?:See also|For more info|For more information|See the)\b.*https?:/
+]
+
+/** Sentences that are advice, to the end of their line. */
+const sentences: ReadonlyArray<RegExp> = [
+  /\s+(?:Use|Try|Please|Consider|You can(?: try)?|It is possible|To resolve|To solve)\b[^.\n]*(?:\bSET\b|\bPRAGMA\b|\bINSTALL\b|\bLOAD\b)[^\n]*/,
+  /\s+(?:See also|For more info|For more information)\b[^\n]*https?:[^\n]*/
+]
+
+/** What the operator can do about it. */
+const advice: ReadonlyArray<readonly [about: RegExp, text: string]> = [
+  [/max_temp_directory_size/, "The server's operator can raise maxSpill."],
+  [/memory_limit/, "The server's operator can raise memoryLimit."],
+  [/\bexists in the \w+ extension\b/, "This server does not load it."],
+  [
+    /CSV Error|JSON transform error|sniffing file|union_by_name|ignore_errors|auto-detected from/i,
+    "Options of the file's reader may help; those of a served table are the server's operator's to set."
+  ]
+]
+
+/** The message as a client is told it. */
+export const remove = (message: string): string => {
+  const kept = message
+    .replace(section, "")
+    .split("\n")
+    .filter((line) => !lines.some((pattern) => pattern.test(line)))
+    .map((line) => sentences.reduce((shorter, pattern) => shorter.replace(pattern, ""), line))
+    .join("\n")
+  if (kept === message) return message
+  const operators = advice.find(([about]) => about.test(message))?.[1]
+  const rest = kept.replace(/\n{2,}/g, "\n").trim()
+  return [rest, operators].filter((part) => part !== undefined && part !== "").join("\n")
+}

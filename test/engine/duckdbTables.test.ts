@@ -1,0 +1,125 @@
+/**
+ * Files that are served as tables: options of their readers, and several files as one table.
+ */
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as TableFile from "../../src/engine/duckdb/TableFile.ts"
+import * as Folder from "../support/Folder.ts"
+import { failure, rows, withEngine } from "./duckdbEngine.ts"
+
+const files: Readonly<Record<string, string | Buffer>> = {
+  "latin.csv": Buffer.from("id;name\n1;Zürich\n", "latin1"),
+  "utf16.csv": Buffer.from("\ufeffid,name\n1,日本\n", "utf16le"),
+  "mixed.csv": "id,name\r\n1,a\n2,b\r\n",
+  "large.csv": `id,name\n1,${"x".repeat(2_500_000)}\n`,
+  "late.csv": `id\n${"1\n".repeat(25_000)}oops\n`,
+  "part1.csv": "id,a\n1,x\n",
+  "part2.csv": "b,id\ny,2\n",
+  "part1.json": `{"id":1,"a":"x"}`,
+  "part2.json": `{"id":2,"b":[1]}`
+}
+
+const folder = Effect.gen(function* () {
+  const path = yield* Folder.make
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(path, name), content)
+  return path
+})
+
+/** Asks about the table `t`, which is this. */
+const serving = <A, E>(table: string, use: (engine: Parameters<typeof rows>[0]) => Effect.Effect<A, E>) =>
+  Effect.flatMap(folder, (path) => withEngine({ tables: { t: join(path, table) }, threads: 1 }, use))
+
+describe("a table", () => {
+  it.effect.each<[table: string, query: string, found: unknown]>([
+    ["latin.csv?encoding=latin-1&delim=;", "FROM t", [{ id: 1, name: "Zürich" }]],
+    ["latin.csv?encoding=ISO-8859-1&delim=%3B&types.id=VARCHAR", "FROM t", [{ id: "1", name: "Zürich" }]],
+    ["utf16.csv?encoding=utf-16", "FROM t", [{ id: 1, name: "日本" }]],
+    ["mixed.csv?strict_mode=false", "SELECT count(*) AS n FROM t", [{ n: 2 }]],
+    ["large.csv?max_line_size=3000000", "SELECT len(name) AS n FROM t", [{ n: 2_500_000 }]],
+    ["late.csv?types.id=VARCHAR", "SELECT max(id) AS id FROM t", [{ id: "oops" }]],
+    [
+      "part*.json",
+      "FROM t ORDER BY id",
+      [
+        { id: 1, a: "x", b: null },
+        { id: 2, a: null, b: [1] }
+      ]
+    ],
+    [
+      "part?.csv",
+      "FROM t ORDER BY id",
+      [
+        { id: 1, a: "x", b: null },
+        { id: 2, a: null, b: "y" }
+      ]
+    ]
+  ])("is read as %s", ([table, query, found]) =>
+    serving(table, (engine) =>
+      Effect.map(rows(engine, query), (answer) => assert.deepStrictEqual(answer, found))
+    )
+  )
+
+  it.effect.each<[table: string, said: string]>([
+    ["latin.csv", "This file is not utf-8 encoded"],
+    [
+      "latin.csv?encoding=cp1252",
+      `the option encoding: expected one of utf-8, utf-16, latin-1, not "cp1252"`
+    ],
+    ["latin.csv?filename=true", "there is no option filename for read_csv; there are all_varchar, "],
+    ["latin.csv?__proto__=1", "there is no option __proto__ for read_csv"],
+    ["latin.csv?skip=-1", `the option skip: expected a whole number of at least 0, not "-1"`],
+    ["latin.csv?header=maybe", `the option header: expected true or false, not "maybe"`],
+    ["latin.csv?header=true&header=true", "the option header is there twice"],
+    ["latin.csv?header=true&skip", `expected OPTION=VALUE, not "skip"`],
+    ["latin.csv?encoding=latin-1&types.nobody=DATE", `"nobody"`],
+    ["part1.json?delim=;", "there is no option delim for read_json"],
+    ["x.db?delim=;", "a DuckDB file has no options"]
+  ])("is refused as %s", ([table, said]) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(serving(table, () => Effect.void))
+      if (error._tag !== "DuckDbError") return assert.fail(String(error))
+      assert.strictEqual(error.setting, "tables.t")
+      assert.include(error.message, said)
+      assert.isAtMost(error.message.length, 4096)
+    })
+  )
+
+  it.effect("that is read wrongly says to clients what the operator can do about it", () =>
+    serving("late.csv", (engine) =>
+      Effect.gen(function* () {
+        const { message } = yield* failure(engine, "SELECT sum(id) FROM t")
+        assert.include(message, `Could not convert string "oops"`)
+        assert.match(message, /those of a served table are the server's operator's to set\.$/)
+        assert.notMatch(message, /sample_size|file = /)
+      })
+    )
+  )
+
+  it.effect("that has no path of its own for a client is no less closed for its options", () =>
+    serving("latin.csv?encoding=latin-1&delim=;", (engine) =>
+      Effect.gen(function* () {
+        const plan = JSON.stringify(yield* rows(engine, "EXPLAIN ANALYZE FROM t"))
+        assert.notInclude(plan, "latin.csv")
+      })
+    )
+  )
+})
+
+describe("a path", () => {
+  it("may be a pattern with question marks, and have options behind it", () => {
+    const parsed = (text: string) => Result.getOrThrow(TableFile.parse(text))
+    assert.deepStrictEqual(parsed("a?.csv"), { path: "a?.csv", options: [] })
+    assert.deepStrictEqual(parsed("a?.csv?nullstr=?&quote=%26"), {
+      path: "a?.csv",
+      options: [
+        ["nullstr", "?"],
+        ["quote", "&"]
+      ]
+    })
+    assert.strictEqual(TableFile.pathOf("a.csv?delim=%zz"), "a.csv?delim=%zz")
+    assert.isTrue(Result.isFailure(TableFile.parse("a.csv?delim=%zz")))
+  })
+})

@@ -12,6 +12,7 @@ import { Scheduler as EffectScheduler } from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Socket from "effect/socket/Socket"
+import * as QueryApi from "../engine/QueryApi.ts"
 import * as FramedConnection from "../framing/FramedConnection.ts"
 import * as Writer from "../framing/Writer.ts"
 import * as Timers from "../loop/Timers.ts"
@@ -59,7 +60,10 @@ export interface ClientConnection {
 export interface Owner {
   /** The response in flight has ended: another request may be sent. */
   readonly freed: (connection: ClientConnection) => void
-  /** The connection is of no more use; `unsent` was about to be sent on it. */
+  /**
+   * The connection is of no more use. `unsent` was about to be sent on it, or the server that goes away has not begun
+   * it: it may be sent on another one.
+   */
   readonly ended: (connection: ClientConnection, why: Machine.Why, unsent: Exchange | undefined) => void
 }
 
@@ -211,9 +215,11 @@ class Session implements ClientConnection, Line {
     else this.dispatch({ _tag: "Silence" })
   }
 
-  private message({ body, type }: Message.Message): void {
+  private message({ body: received, type }: Message.Message): void {
     const exchange = this.current
-    switch (this.step({ _tag: "Received", type })) {
+    const isRefusal = type === Message.Type.Reject || type === Message.Type.Error
+    const body = isRefusal ? Chunk.keep(received) : received
+    switch (this.step({ _tag: "Received", type, body })) {
       case "Accept":
         exchange?.accept(Chunk.keep(body))
         break
@@ -225,18 +231,33 @@ class Session implements ClientConnection, Line {
         exchange?.end({ _tag: "Complete" })
         break
       case "Reject":
-        exchange?.end({ _tag: "Rejected", payload: Chunk.keep(body) })
+        this.rejected(exchange, body)
         break
       case "Fail":
-        exchange?.end({ _tag: "Failed", payload: Chunk.keep(body) })
+        exchange?.end({ _tag: "Failed", payload: body })
+        this.heed(body)
         break
       case "EndCancelled":
         exchange?.end({ _tag: "Cancelled" })
+        if (isRefusal) this.heed(body)
         Chunk.release(body)
         break
       default:
         Chunk.release(body)
     }
+  }
+
+  /** A request that a server rejects because it goes away is as good as not sent. */
+  private rejected(exchange: Exchange | undefined, payload: Uint8Array): void {
+    const { closing, retryable } = QueryApi.decodeError(payload)
+    if (closing === true && retryable && exchange !== undefined) exchange.sent = false
+    else exchange?.end({ _tag: "Rejected", payload })
+    if (closing === true) this.step({ _tag: "GoingAway", payload })
+  }
+
+  /** Closes the connection if the message that ended the response says that the server does. */
+  private heed(payload: Uint8Array): void {
+    if (QueryApi.decodeError(payload).closing === true) this.step({ _tag: "GoingAway", payload })
   }
 
   /** Steps the machine and performs its action. */

@@ -1,6 +1,7 @@
 /**
  * The errors of a client's connection, from the reason why it ended.
  */
+import * as QueryApi from "../engine/QueryApi.ts"
 import type { Why } from "../protocol/ClientMachine.ts"
 import {
   ClientError,
@@ -21,6 +22,8 @@ export interface Names {
 
 const describe = (names: Names, why: Why): string => {
   switch (why._tag) {
+    case "GoingAway":
+      return `the server closes it (${QueryApi.decodeError(why.payload).message})`
     case "ServerClosed":
       return "the server closed it"
     case "Lost":

@@ -11,9 +11,11 @@ import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Spawner from "../loop/Spawner.ts"
 import * as Timers from "../loop/Timers.ts"
 import type * as Transport from "../net/Transport.ts"
+import * as Message from "../protocol/Message.ts"
 import * as Admission from "./Admission.ts"
 import * as Connection from "./Connection.ts"
 import type { ConnectionInfo } from "./ConnectionEvents.ts"
+import * as LocalReply from "./LocalReply.ts"
 import * as QueryLimit from "./QueryLimit.ts"
 import * as RequestQuota from "./RequestQuota.ts"
 import type { Settings } from "./Settings.ts"
@@ -33,8 +35,8 @@ export interface Arrival {
   readonly address: string
   /** Its two ends as text; `id` is the number that the connection gets. */
   readonly endpoints: (id: number) => Omit<ConnectionInfo, "id">
-  /** Closes the socket of a connection that is not let in. */
-  readonly drop: () => void
+  /** Closes the socket of a connection that is not let in, after these bytes. */
+  readonly drop: (words: Uint8Array) => void
 }
 
 export interface Connections {
@@ -81,16 +83,28 @@ export const make = Effect.fnUntraced(function* (
       for (let turns = 0; arriving.size > 0 && turns < maxOpeningTurns; turns++) yield* Effect.yieldNow
       yield* shutdown.drain(options.drainTimeout)
       yield* Scope.close(fibers, Exit.void)
-      for (const { drop } of arriving) drop()
+      for (const { drop } of arriving) drop(words("shutting_down"))
       yield* Scope.close(waking, Exit.void)
     })
   )
+
+  /** The goodbye of a connection that is not let in: it answers the request that may come. */
+  const words = (code: "overloaded" | "shutting_down", refusedBy?: string): Uint8Array =>
+    Message.encode(
+      Message.make(
+        Message.Type.Reject,
+        refusedBy === undefined ? LocalReply.body(code, true) : LocalReply.refusal(refusedBy)
+      ),
+      options
+    )
 
   const accept: Connections["accept"] = (arrival) => {
     const { address, drop, endpoints, transport } = arrival
     const refusedBy = admission.limit(address)
     const place = admission.enter(address)
-    if (place === undefined) return drop()
+    if (place === undefined) {
+      return drop(admission.isClosed ? words("shutting_down") : words("overloaded", refusedBy))
+    }
     const id = ++count
     const refusing = place === "refused"
     const connection = Connection.serve(
@@ -107,7 +121,7 @@ export const make = Effect.fnUntraced(function* (
     const leave = Effect.sync(() => {
       admission.leave(place, address)
       // Its socket could not be opened.
-      if (arriving.delete(arrival)) drop()
+      if (arriving.delete(arrival)) drop(words("shutting_down"))
     })
     arriving.add(arrival)
     spawner.spawn(Effect.provideContext(Effect.ensuring(connection, leave), context))

@@ -103,10 +103,23 @@ export class Control implements Connection, QueryRunner.Dependencies {
   private fail(event: Machine.Event): Effect.Effect<never, ControlError> {
     return Effect.suspend(() => {
       this.dispatch(event)
-      return Effect.andThen(
-        this.how === "flush" ? Effect.andThen(this.responses.settled, this.writer.flushed) : Effect.void,
-        Effect.fail(this.error)
-      )
+      return Effect.andThen(this.how === "flush" ? this.lastWords : Effect.void, Effect.fail(this.error))
+    })
+  }
+
+  /** Writes what is left to be written, and the goodbye behind it. */
+  private get lastWords(): Effect.Effect<void> {
+    return Effect.andThen(this.responses.settled, Effect.andThen(this.goodbye, this.writer.flushed))
+  }
+
+  /** Answers the request that may be under way: no later one is begun. */
+  private get goodbye(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { state } = this
+      if (state._tag !== "Closed" || state.goAway === undefined) return Effect.void
+      const { detail, goAway, reason } = state
+      const body = reason === "drain" ? this.replyBody(goAway, true) : LocalReply.idle(goAway, detail)
+      return Effect.ignore(this.writer.write(() => [Message.make(Message.Type.Reject, body)]))
     })
   }
 
@@ -290,11 +303,11 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return messages
   }
 
-  private readonly replyBody = (code: Machine.LocalCode): Uint8Array => {
+  private readonly replyBody = (code: Machine.LocalCode, closing: boolean): Uint8Array => {
     const { refusedBy } = this.dependencies
     return code === "overloaded" && refusedBy !== undefined
       ? LocalReply.refusal(refusedBy)
-      : LocalReply.body(code)
+      : LocalReply.body(code, closing)
   }
 
   writeFailed(cause: Cause.Cause<Writer.Failure>): void {

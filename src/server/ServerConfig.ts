@@ -69,6 +69,11 @@ export const settings = {
     Settings.defaults.writeTimeout,
     "How long a client may take no byte of what is being written; protects from clients that stop reading."
   ),
+  lingerTimeout: Setting.duration(
+    "1 second",
+    "How long a connection that the server has closed still takes what its client sends, so that no reset overtakes the server's last message. It ends when the client closes.",
+    true
+  ),
   drainTimeout: Setting.duration(
     "30 seconds",
     "How long a stopping server lets running responses finish before it ends them with `shutting_down`.",

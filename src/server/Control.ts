@@ -17,6 +17,7 @@ import * as Message from "../protocol/Message.ts"
 import * as Machine from "../protocol/ServerMachine.ts"
 import type { Step } from "./ConnectionEvents.ts"
 import * as ControlEvents from "./ControlEvents.ts"
+import type { Culprit } from "./Culprit.ts"
 import * as LocalReply from "./LocalReply.ts"
 import { type Connection, type Outcome, PendingResponse } from "./PendingResponse.ts"
 import type * as QueryLimit from "./QueryLimit.ts"
@@ -52,6 +53,7 @@ export interface Dependencies {
   readonly initial: Machine.State
   /** Tells the embedder of a step; `undefined` if nobody listens. */
   readonly publish: ((step: Step) => Effect.Effect<void>) | undefined
+  readonly culprit: Culprit
 }
 
 type Phase = "idle" | "query"
@@ -219,11 +221,16 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return Effect.withFiber((fiber) => {
       const { framed, limits } = this.dependencies
       this.query = fiber
+      this.dependencies.culprit.work = "query"
       this.queryStartedAt = framed.lastReadAt()
       this.queryTimeoutMillis = limits.queryTimeoutMillis
       this.expect("query", this.queryStartedAt + this.queryTimeoutMillis)
       return response
     })
+  }
+
+  finalizing(): void {
+    this.dependencies.culprit.work = "finalizer"
   }
 
   get engine() {
@@ -253,6 +260,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
   /** The query has ended, and its finalizers have run. */
   ended(outcome: QueryRunner.Outcome, pending: PendingResponse): void {
     this.query = undefined
+    this.dependencies.culprit.work = undefined
     switch (outcome._tag) {
       case "InitFailed":
         this.dispatch(outcome)

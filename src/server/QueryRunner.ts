@@ -38,6 +38,8 @@ export interface Dependencies {
   readonly scope: Scope.Scope
   /** The engine accepted. The effect, if there is one, runs before the accept is written. */
   readonly accepted: (query: AcceptedQuery) => Effect.Effect<void> | undefined
+  /** The query has ended, and its finalizers run. */
+  readonly finalizing: () => void
   /** The query has ended, and its finalizers have run. */
   readonly ended: (outcome: Outcome, pending: PendingResponse) => void
 }
@@ -162,6 +164,7 @@ class Query implements QueryLimit.Place {
   /** Closes the query's scope. That a stream is done is the query's success. */
   ended(exit: Exit.Exit<void, Failure>): Effect.Effect<void> {
     const ended = Exit.isFailure(exit) && Pull.isDoneCause(exit.cause) ? Exit.void : exit
+    this.dependencies.finalizing()
     const closing = Scope.closeUnsafe(this.scope, ended)
     return closing === undefined
       ? this.finish(ended)

@@ -76,7 +76,7 @@ export const settings = {
   ),
   drainTimeout: Setting.duration(
     "30 seconds",
-    "How long a stopping server lets running responses finish before it ends them with `shutting_down`.",
+    "How long a stopping server lets running responses finish before it ends them with `shutting_down`. What does not end even then, because of an engine, a finalizer or a listener to events, is dropped 4 seconds later, and the log names it.",
     true
   ),
   maxFrameSize: Setting.bytes(

@@ -127,6 +127,8 @@ class Session implements ClientConnection, Line {
   private isWritten = false
   /** Resumes the reading fiber, while it waits for the consumer. */
   private reading: (() => void) | undefined
+  private pausedAt = 0
+  private pausedMillis = 0
   /** When the server may have been silent for too long. */
   private readonly silence: Timers.Deadline
   private expectedAt = 0
@@ -178,12 +180,20 @@ class Session implements ClientConnection, Line {
   }
 
   private readonly wanted: Effect.Effect<void> = Effect.callback((resume) => {
-    if (this.mayRead) resume(Effect.void)
-    else this.reading = () => resume(Effect.void)
+    if (this.mayRead) return resume(Effect.void)
+    this.pausedAt = this.dependencies.timers.now()
+    this.reading = () => resume(Effect.void)
   })
+
+  /** The longest time in which the response's consumer has not read on. */
+  private get pause(): number {
+    const current = this.reading === undefined ? 0 : this.dependencies.timers.now() - this.pausedAt
+    return Math.max(this.pausedMillis, current)
+  }
 
   private readOn(): void {
     const { reading } = this
+    this.pausedMillis = this.pause
     this.reading = undefined
     reading?.()
   }
@@ -281,7 +291,8 @@ class Session implements ClientConnection, Line {
     this.silence.clear()
     this.cancelDeadline.clear()
     if (exchange?.sent === true) {
-      exchange.end({ _tag: "Broken", cause: Cause.fail(ClientFailure.duringResponse(options, why)) })
+      const error = ClientFailure.duringResponse(options, why, this.pause)
+      exchange.end({ _tag: "Broken", cause: Cause.fail(error) })
       owner.ended(this, why, undefined)
     } else {
       this.current = undefined
@@ -314,6 +325,7 @@ class Session implements ClientConnection, Line {
     if (this.current !== undefined) throw new Error("A connection has one request in flight")
     exchange.line = this
     this.current = exchange
+    this.pausedMillis = 0
     // Together with those of other connections: a server that is woken for one of them goes on with all.
     this.dependencies.framed.writer.submitSoon(this.submission)
   }

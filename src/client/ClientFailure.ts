@@ -58,8 +58,18 @@ export const closed = (server: string): ClientError =>
 export const tooManyRequests = (server: string, maxQueuedRequests: number): ClientError =>
   new ClientError({ reason: new TooManyRequests({ server, maxQueuedRequests }) })
 
-/** The error of a response that the end of the connection broke off. */
-export const duringResponse = (names: Names, why: Why): ClientError => {
+/** Pauses of a consumer that are shorter are not worth a word. */
+const longPauseMillis = 10_000
+
+/** A server ends a connection on which it cannot write, and cannot say so on it. */
+const afterPause = (detail: string, pausedMillis: number): string =>
+  pausedMillis < longPauseMillis
+    ? detail
+    : `${detail}. The response was not read on for ${Math.floor(pausedMillis / 1000)} s at a time, ` +
+      "and a server ends connections whose clients do not read (its writeTimeout)"
+
+/** The error of a response that the end of the connection broke off. Its consumer has paused for so long. */
+export const duringResponse = (names: Names, why: Why, pausedMillis = 0): ClientError => {
   const { heartbeatToleranceMillis, server } = names
   switch (why._tag) {
     case "Silent":
@@ -67,6 +77,8 @@ export const duringResponse = (names: Names, why: Why): ClientError => {
     case "Violation":
       return new ClientError({ reason: new ProtocolViolation({ server, detail: why.detail }) })
     default:
-      return new ClientError({ reason: new ConnectionLost({ server, detail: describe(names, why) }) })
+      return new ClientError({
+        reason: new ConnectionLost({ server, detail: afterPause(describe(names, why), pausedMillis) })
+      })
   }
 }

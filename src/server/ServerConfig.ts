@@ -67,7 +67,7 @@ export const settings = {
   ),
   writeTimeout: Setting.duration(
     Settings.defaults.writeTimeout,
-    "How long a client may take no byte of what is being written; protects from clients that stop reading."
+    "How long a client may take no byte of what is being written; protects from clients that stop reading. A system shows that a client reads only when a part of its receive buffer is free, on Linux up to 2 MiB: by default clients that read 7 kB/s or more are left alone, with 30 seconds those that read 70 kB/s."
   ),
   lingerTimeout: Setting.duration(
     "1 second",

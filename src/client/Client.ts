@@ -141,7 +141,8 @@ const makeOver = Effect.fnUntraced(function* (
   const connection = yield* ClientConnection.make(transport, options, {
     freed: (connection) => void requests.offer(connection),
     ended: (_, why, unsent) => {
-      if (unsent !== undefined) requests.again(unsent)
+      if (unsent !== undefined && why._tag === "GoingAway") unsent.reject(why.payload)
+      else if (unsent !== undefined) requests.again(unsent)
       requests.close(ClientFailure.beforeRequest(options, why))
     }
   })

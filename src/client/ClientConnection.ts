@@ -12,6 +12,7 @@ import { Scheduler as EffectScheduler } from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Socket from "effect/socket/Socket"
+import * as QueryApi from "../engine/QueryApi.ts"
 import * as FramedConnection from "../framing/FramedConnection.ts"
 import * as Writer from "../framing/Writer.ts"
 import * as Timers from "../loop/Timers.ts"
@@ -59,7 +60,10 @@ export interface ClientConnection {
 export interface Owner {
   /** The response in flight has ended: another request may be sent. */
   readonly freed: (connection: ClientConnection) => void
-  /** The connection is of no more use; `unsent` was about to be sent on it. */
+  /**
+   * The connection is of no more use. `unsent` was about to be sent on it, or the server that goes away has not begun
+   * it: it may be sent on another one.
+   */
   readonly ended: (connection: ClientConnection, why: Machine.Why, unsent: Exchange | undefined) => void
 }
 
@@ -123,6 +127,8 @@ class Session implements ClientConnection, Line {
   private isWritten = false
   /** Resumes the reading fiber, while it waits for the consumer. */
   private reading: (() => void) | undefined
+  private pausedAt = 0
+  private pausedMillis = 0
   /** When the server may have been silent for too long. */
   private readonly silence: Timers.Deadline
   private expectedAt = 0
@@ -174,12 +180,20 @@ class Session implements ClientConnection, Line {
   }
 
   private readonly wanted: Effect.Effect<void> = Effect.callback((resume) => {
-    if (this.mayRead) resume(Effect.void)
-    else this.reading = () => resume(Effect.void)
+    if (this.mayRead) return resume(Effect.void)
+    this.pausedAt = this.dependencies.timers.now()
+    this.reading = () => resume(Effect.void)
   })
+
+  /** The longest time in which the response's consumer has not read on. */
+  private get pause(): number {
+    const current = this.reading === undefined ? 0 : this.dependencies.timers.now() - this.pausedAt
+    return Math.max(this.pausedMillis, current)
+  }
 
   private readOn(): void {
     const { reading } = this
+    this.pausedMillis = this.pause
     this.reading = undefined
     reading?.()
   }
@@ -211,9 +225,11 @@ class Session implements ClientConnection, Line {
     else this.dispatch({ _tag: "Silence" })
   }
 
-  private message({ body, type }: Message.Message): void {
+  private message({ body: received, type }: Message.Message): void {
     const exchange = this.current
-    switch (this.step({ _tag: "Received", type })) {
+    const isRefusal = type === Message.Type.Reject || type === Message.Type.Error
+    const body = isRefusal ? Chunk.keep(received) : received
+    switch (this.step({ _tag: "Received", type, body })) {
       case "Accept":
         exchange?.accept(Chunk.keep(body))
         break
@@ -225,18 +241,33 @@ class Session implements ClientConnection, Line {
         exchange?.end({ _tag: "Complete" })
         break
       case "Reject":
-        exchange?.end({ _tag: "Rejected", payload: Chunk.keep(body) })
+        this.rejected(exchange, body)
         break
       case "Fail":
-        exchange?.end({ _tag: "Failed", payload: Chunk.keep(body) })
+        exchange?.end({ _tag: "Failed", payload: body })
+        this.heed(body)
         break
       case "EndCancelled":
         exchange?.end({ _tag: "Cancelled" })
+        if (isRefusal) this.heed(body)
         Chunk.release(body)
         break
       default:
         Chunk.release(body)
     }
+  }
+
+  /** A request that a server rejects because it goes away is as good as not sent. */
+  private rejected(exchange: Exchange | undefined, payload: Uint8Array): void {
+    const { closing, retryable } = QueryApi.decodeError(payload)
+    if (closing === true && retryable && exchange !== undefined) exchange.sent = false
+    else exchange?.end({ _tag: "Rejected", payload })
+    if (closing === true) this.step({ _tag: "GoingAway", payload })
+  }
+
+  /** Closes the connection if the message that ended the response says that the server does. */
+  private heed(payload: Uint8Array): void {
+    if (QueryApi.decodeError(payload).closing === true) this.step({ _tag: "GoingAway", payload })
   }
 
   /** Steps the machine and performs its action. */
@@ -260,7 +291,8 @@ class Session implements ClientConnection, Line {
     this.silence.clear()
     this.cancelDeadline.clear()
     if (exchange?.sent === true) {
-      exchange.end({ _tag: "Broken", cause: Cause.fail(ClientFailure.duringResponse(options, why)) })
+      const error = ClientFailure.duringResponse(options, why, this.pause)
+      exchange.end({ _tag: "Broken", cause: Cause.fail(error) })
       owner.ended(this, why, undefined)
     } else {
       this.current = undefined
@@ -293,6 +325,7 @@ class Session implements ClientConnection, Line {
     if (this.current !== undefined) throw new Error("A connection has one request in flight")
     exchange.line = this
     this.current = exchange
+    this.pausedMillis = 0
     // Together with those of other connections: a server that is woken for one of them goes on with all.
     this.dependencies.framed.writer.submitSoon(this.submission)
   }

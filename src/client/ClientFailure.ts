@@ -1,6 +1,7 @@
 /**
  * The errors of a client's connection, from the reason why it ended.
  */
+import * as QueryApi from "../engine/QueryApi.ts"
 import type { Why } from "../protocol/ClientMachine.ts"
 import {
   ClientError,
@@ -21,6 +22,8 @@ export interface Names {
 
 const describe = (names: Names, why: Why): string => {
   switch (why._tag) {
+    case "GoingAway":
+      return `the server closes it (${QueryApi.decodeError(why.payload).message})`
     case "ServerClosed":
       return "the server closed it"
     case "Lost":
@@ -55,8 +58,18 @@ export const closed = (server: string): ClientError =>
 export const tooManyRequests = (server: string, maxQueuedRequests: number): ClientError =>
   new ClientError({ reason: new TooManyRequests({ server, maxQueuedRequests }) })
 
-/** The error of a response that the end of the connection broke off. */
-export const duringResponse = (names: Names, why: Why): ClientError => {
+/** Pauses of a consumer that are shorter are not worth a word. */
+const longPauseMillis = 10_000
+
+/** A server ends a connection on which it cannot write, and cannot say so on it. */
+const afterPause = (detail: string, pausedMillis: number): string =>
+  pausedMillis < longPauseMillis
+    ? detail
+    : `${detail}. The response was not read on for ${Math.floor(pausedMillis / 1000)} s at a time, ` +
+      "and a server ends connections whose clients do not read (its writeTimeout)"
+
+/** The error of a response that the end of the connection broke off. Its consumer has paused for so long. */
+export const duringResponse = (names: Names, why: Why, pausedMillis = 0): ClientError => {
   const { heartbeatToleranceMillis, server } = names
   switch (why._tag) {
     case "Silent":
@@ -64,6 +77,8 @@ export const duringResponse = (names: Names, why: Why): ClientError => {
     case "Violation":
       return new ClientError({ reason: new ProtocolViolation({ server, detail: why.detail }) })
     default:
-      return new ClientError({ reason: new ConnectionLost({ server, detail: describe(names, why) }) })
+      return new ClientError({
+        reason: new ConnectionLost({ server, detail: afterPause(describe(names, why), pausedMillis) })
+      })
   }
 }

@@ -38,7 +38,8 @@ export { type PoolSettings, poolDefaults } from "./Settings.ts"
  *
  * A response has its connection until it has arrived, or its scope closes. Up to `maxConnections` are in flight,
  * and up to `maxQueuedRequests` wait, first come, first served. A request that was not sent because its connection
- * had ended in idleness is sent on another one. Nothing that was sent is sent again.
+ * had ended in idleness is sent on another one, and so is one that a server which goes away has not begun: it says so
+ * (PROTOCOL.md §2). Nothing else that was sent is sent again.
  *
  * **Gotchas**
  *
@@ -149,7 +150,7 @@ class Pool implements Supply, ClientConnection.Owner {
   private connected(exit: Exit.Exit<ClientConnection.ClientConnection, ClientError.ClientError>): void {
     this.connecting--
     if (Exit.isFailure(exit)) {
-      this.requests.refuseNext(exit.cause)
+      this.requests.endNext((next) => next.refuse(exit.cause))
       this.wanted()
       return
     }
@@ -159,7 +160,7 @@ class Pool implements Supply, ClientConnection.Owner {
     if (connection.why === undefined) {
       this.offer(connection, use)
     } else {
-      this.requests.refuseNext(this.notSent(connection.why))
+      this.requests.endNext((next) => this.refuse(next, connection.why as Why))
       this.drop(connection, use)
     }
   }
@@ -182,7 +183,7 @@ class Pool implements Supply, ClientConnection.Owner {
     const use = this.connections.get(connection)
     if (use === undefined) return
     // A server that ends new connections would be tried without end.
-    if (use.isNew) unsent?.refuse(this.notSent(why))
+    if (unsent !== undefined && use.isNew) this.refuse(unsent, why)
     else if (unsent !== undefined) this.requests.again(unsent)
     this.drop(connection, use)
   }
@@ -217,8 +218,9 @@ class Pool implements Supply, ClientConnection.Owner {
     }
   }
 
-  private notSent(why: Why): Cause.Cause<ClientError.ClientError> {
-    return Cause.fail(ClientFailure.beforeRequest(this.dependencies.options, why))
+  private refuse(unsent: Exchange, why: Why): void {
+    if (why._tag === "GoingAway") unsent.reject(why.payload)
+    else unsent.refuse(Cause.fail(ClientFailure.beforeRequest(this.dependencies.options, why)))
   }
 }
 

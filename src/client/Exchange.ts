@@ -85,6 +85,12 @@ export class Exchange implements Task {
     this.resume()
   }
 
+  /** Ends it with a server's reject. */
+  reject(payload: Uint8Array): void {
+    this.end({ _tag: "Rejected", payload })
+    this.resume()
+  }
+
   /** Tells whoever waits what came, once for all that one read brought. */
   resume(): void {
     if (this.ending !== undefined) this.overLatch?.openUnsafe()

@@ -121,8 +121,9 @@ export class Requests implements Line {
   }
 
   /** There is no connection for the request that waits longest. */
-  refuseNext(cause: Cause.Cause<ClientError.ClientError>): void {
-    this.waiting.shift()?.refuse(cause)
+  endNext(end: (next: Exchange) => void): void {
+    const next = this.waiting.shift()
+    if (next !== undefined) end(next)
   }
 
   /** Refuses those that wait, and all that come. */

@@ -163,8 +163,8 @@ export type ErrorCode = typeof ErrorCode.Type
 /**
  * The body of a reject (`J`) or error (`E`), and the failure that a v1 engine raises to send one.
  *
- * `position` is the 1-based character offset in the query; `retryAfterMs` is in milliseconds. `message` is
- * never empty. As a reject it means that nothing was run, so a retry is safe.
+ * `position` is the 1-based character offset in the query; `retryAfterMs` is in milliseconds. `closing` says that the
+ * server closes the connection after it, and begins no request that comes later. `message` is never empty. As a reject it means that nothing was run, so a retry is safe.
  *
  * @category errors
  * @since 0.1.0
@@ -174,7 +174,8 @@ export class QueryError extends Schema.TaggedError<QueryError>()("QueryError", {
   message: Schema.NonEmptyString,
   retryable: Schema.Boolean,
   position: Schema.optional(Schema.Int),
-  retryAfterMs: Schema.optional(Schema.Int)
+  retryAfterMs: Schema.optional(Schema.Int),
+  closing: Schema.optional(Schema.Boolean)
 }) {}
 
 /** The codes that a client may retry without any change. */
@@ -298,7 +299,8 @@ export const encodeError = (error: QueryError): Uint8Array =>
     message: ErrorMessage.bounded(error.message),
     retryable: error.retryable,
     position: error.position,
-    retryAfterMs: error.retryAfterMs
+    retryAfterMs: error.retryAfterMs,
+    closing: error.closing
   })
 
 /**
@@ -332,7 +334,8 @@ const decodeQueryError = Schema.decodeUnknownResult(
     message: Schema.NonEmptyString,
     retryable: Schema.Boolean,
     position: Schema.optional(Schema.Int),
-    retryAfterMs: Schema.optional(Schema.Int)
+    retryAfterMs: Schema.optional(Schema.Int),
+    closing: Schema.optional(Schema.Boolean)
   })
 )
 

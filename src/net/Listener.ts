@@ -89,14 +89,16 @@ export const make = Effect.fnUntraced(function* (
     keepAlive: Duration.isFinite(options.keepAlive),
     keepAliveInitialDelay: Duration.isFinite(options.keepAlive) ? Duration.toMillis(options.keepAlive) : 0
   })
+  let accepted = 0
   server.on("connection", (socket) => {
+    accepted++
     // Nothing is read before the connection's own reader pulls, and a reset before that is nobody's error yet.
     socket.pause()
     socket.on("error", () => {})
     options.onConnection(socket)
   })
   let withdraw = () => {}
-  const stop = Effect.sync(() => {
+  const close = Effect.sync(() => {
     if (!server.listening) return
     // Before it is closed: from then on another socket may look like this one.
     try {
@@ -105,6 +107,16 @@ export const make = Effect.fnUntraced(function* (
       server.close()
     }
   }).pipe(Effect.catchDefect((error) => Effect.logWarning(`Cannot remove ${Address.format(address)}`, error)))
+  // The system resets connections that nobody has accepted when the socket is closed, and Node accepts one in each turn
+  // of its event loop: turns pass until one brings none.
+  const stop = Effect.gen(function* () {
+    for (let turns = 0, before = -1; before < accepted && turns < options.backlog; turns++) {
+      before = accepted
+      yield* Effect.yieldNow
+      yield* Effect.yieldNow
+    }
+    yield* close
+  })
   yield* Effect.addFinalizer(() => stop)
   yield* address._tag === "Tcp"
     ? listen(server, { host: address.host, port: address.port }, options)

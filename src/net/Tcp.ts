@@ -4,9 +4,10 @@
  */
 import * as Net from "node:net"
 import * as Cause from "effect/Cause"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Socket from "effect/socket/Socket"
 import type * as Address from "./Address.ts"
 import * as Chunk from "./Chunk.ts"
@@ -136,21 +137,63 @@ class TcpTransport implements Transport.Transport {
     return NodeInternals.unsent(this.socket)
   }
 
-  /** Reads no more, and closes after pending writes. */
-  close(): void {
-    const { socket } = this
-    this.receiver = undefined
-    this.written = undefined
-    this.held = []
-    socket.off("data", this.onData)
-    socket.off("end", this.onEnd)
-    socket.off("error", this.onError)
-    socket.off("close", this.onClose)
-    socket.destroySoon()
+  /** Hands nothing over any more, and closes after pending writes. */
+  close(linger: Duration.Input): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { socket } = this
+      this.receiver = undefined
+      this.written = undefined
+      this.held = []
+      this.paused = false
+      socket.off("data", this.onData)
+      socket.off("end", this.onEnd)
+      socket.off("error", this.onError)
+      socket.off("close", this.onClose)
+      return closeAfter(socket, linger)
+    })
   }
 }
 
+/**
+ * Sends what is pending and the end. Bytes that come for a socket that is closed already are answered by a reset, which
+ * may overtake them: so what the peer still sends is taken until it closes too, or has had its time.
+ */
+const closeAfter = (socket: Net.Socket, linger: Duration.Input): Effect.Effect<void> => {
+  if (socket.destroyed || socket.readableEnded || Duration.isZero(Duration.fromInputUnsafe(linger))) {
+    socket.destroySoon()
+    return Effect.void
+  }
+  const closed = Effect.callback<void>((resume) => {
+    socket.once("close", () => resume(Effect.void))
+    socket.end()
+    socket.resume()
+  })
+  const drop = Effect.andThen(
+    Effect.interruptible(Effect.sleep(linger)),
+    Effect.sync(() => socket.destroy())
+  )
+  return Effect.uninterruptible(
+    Effect.flatMap(Effect.forkChild(drop, { startImmediately: true }), (dropping) =>
+      Effect.andThen(closed, Fiber.interrupt(dropping))
+    )
+  )
+}
+
 const socketClosed = () => new Error("socket closed")
+
+/**
+ * How a transport closes.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export interface Options {
+  /**
+   * How long what the peer sends is still taken, and thrown away, after this end has closed in peace. Default zero. The
+   * scope closes when the peer has closed too, or after this time.
+   */
+  readonly linger?: Duration.Input | undefined
+}
 
 /**
  * The transport of a connected socket, such as a server accepts.
@@ -158,11 +201,23 @@ const socketClosed = () => new Error("socket closed")
  * @category constructors
  * @since 0.1.0
  */
-export const fromSocket = (socket: Net.Socket): Transport.Open =>
+export const fromSocket = (socket: Net.Socket, { linger = 0 }: Options = {}): Transport.Open =>
   Effect.acquireRelease(
     Effect.sync(() => new TcpTransport(socket)),
-    (transport) => Effect.sync(() => transport.close())
+    (transport) => transport.close(linger)
   )
+
+/**
+ * Writes the last words to a socket that nobody has read from, and closes it in peace.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const dismiss = (socket: Net.Socket, words: Uint8Array, linger: Duration.Input): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    socket.write(words)
+    return closeAfter(socket, linger)
+  })
 
 /**
  * Where and how to connect.
@@ -193,7 +248,7 @@ export const connect = (options: ConnectOptions): Transport.Open =>
         orElse: () => Effect.fail(notOpen("Timeout", new Error("Connection timed out")))
       })
     ),
-    Effect.flatMap(fromSocket)
+    Effect.flatMap((socket) => fromSocket(socket))
   )
 
 const dial = (address: Address.Address): Net.Socket => {

@@ -29,6 +29,8 @@ export type State =
 /**
  * Why a connection is of no more use.
  *
+ * - `GoingAway`: the server closes it, and has not begun a request that it has not answered. `payload` is the body of
+ *   the reject that said so.
  * - `ServerClosed`: the server closed it.
  * - `Lost`: reading or writing failed.
  * - `Violation`: the server sent what it may not, or bytes that are no message.
@@ -40,6 +42,7 @@ export type State =
  * @since 0.1.0
  */
 export type Why =
+  | { readonly _tag: "GoingAway"; readonly payload: Uint8Array }
   | { readonly _tag: "ServerClosed" }
   | { readonly _tag: "Lost"; readonly detail: string }
   | { readonly _tag: "Violation"; readonly detail: string }
@@ -52,6 +55,7 @@ export type Why =
  *
  * - `Request`, `Cancel`: the client wants to send one; it has its turn to write.
  * - `Received`: a message of this type arrived. `Malformed`: bytes that are no message.
+ * - `GoingAway`: the message that ended the response says that the server closes the connection after it.
  * - `ServerClosed`, `ReadFailed`, `WriteFailed`: the socket.
  * - `Silence`: nothing was received for longer than the tolerance.
  * - `CancelExpired`: the response was not ended in time after the cancel.
@@ -63,7 +67,8 @@ export type Why =
 export type Event =
   | { readonly _tag: "Request" }
   | { readonly _tag: "Cancel" }
-  | { readonly _tag: "Received"; readonly type: Message.Type }
+  | { readonly _tag: "Received"; readonly type: Message.Type; readonly body?: Uint8Array | undefined }
+  | { readonly _tag: "GoingAway"; readonly payload: Uint8Array }
   | { readonly _tag: "Malformed"; readonly detail: string }
   | { readonly _tag: "ServerClosed" }
   | { readonly _tag: "ReadFailed"; readonly detail: string }
@@ -117,6 +122,8 @@ const cancellingAccepted: State = { _tag: "Cancelling", accepted: true }
  */
 export const initial: State = idle
 
+const noBody = new Uint8Array(0)
+
 const close = (why: Why): Step => [{ _tag: "Closed", why }, "Close"]
 
 /**
@@ -133,7 +140,11 @@ export const step = (state: State, event: Event): Step => {
     case "Cancel":
       return cancel(state)
     case "Received":
-      return received(state, event.type)
+      return state._tag === "Idle" && event.type === Message.Type.Reject
+        ? close({ _tag: "GoingAway", payload: event.body ?? noBody })
+        : received(state, event.type)
+    case "GoingAway":
+      return state._tag === "Idle" ? close(event) : [state, "None"]
     case "Malformed":
       return close({ _tag: "Violation", detail: event.detail })
     case "ServerClosed":

@@ -52,8 +52,16 @@ const close = (reason: ControlReason, detail: string, action: Action = abort): S
 
 const violation = (detail: string): Step => close("protocol", detail)
 
-const drained = (code: LocalCode): Step =>
-  close("drain", code === "overloaded" ? "Too many connections" : "Server is shutting down", flush)
+/** Closes between two responses. A request may be under way, so the client is told that none is begun any more. */
+const leave = (reason: ControlReason, detail: string, goAway: LocalCode): Step => [
+  { _tag: "Closed", reason, detail, goAway },
+  flush
+]
+
+const drainDetail = (code: LocalCode): string =>
+  code === "overloaded" ? "Too many connections" : "Server is shutting down"
+
+const drained = (code: LocalCode): Step => leave("drain", drainDetail(code), code)
 
 // The steps of every query, made once.
 const started: Step = [{ _tag: "Initialising", refusing: undefined }, startQuery]
@@ -67,6 +75,9 @@ const readyAfterResponse: Step = [{ _tag: "Ready", staleCancel: true, refusing: 
 /** The response is over, as far as the order of messages goes: the connection takes the next request. */
 const responded = (refusing: LocalCode | undefined, next: Step): Step =>
   refusing === undefined ? next : drained(refusing)
+
+/** Whether a reply can say that the connection closes after it. */
+const isTold = (reply: LocalReply): boolean => reply.type !== "CancelAcknowledged"
 
 /**
  * The state and action that follow from an event.
@@ -139,10 +150,14 @@ const ready = (state: In<"Ready">, event: Rest): Step => {
         ? [{ ...state, staleCancel: false }, none]
         : violation("Cancel without a request")
     case "IdleExpired":
-      return close("read", `No request came (${event.setting ?? "idleTimeout"})`, flush)
+      return leave(
+        "read",
+        `No request came (${event.setting ?? "idleTimeout"})`,
+        state.refusing ?? "shutting_down"
+      )
     case "Drain":
     case "DrainExpired":
-      return drained("shutting_down")
+      return drained(state.refusing ?? "shutting_down")
     default:
       return [state, none]
   }
@@ -264,13 +279,12 @@ const stopping = (state: In<"Stopping">, event: Rest): Step => {
   }
 }
 
-const replying = (state: In<"Replying">, event: Rest): Step =>
-  event._tag === "TerminalBegun"
-    ? responded(
-        state.refusing,
-        state.reply.type === "CancelAcknowledged" ? readyAfterCancel : readyAfterResponse
-      )
-    : awaitingReply(state, event)
+const replying = (state: In<"Replying">, event: Rest): Step => {
+  if (event._tag !== "TerminalBegun") return awaitingReply(state, event)
+  const { refusing, reply } = state
+  if (refusing !== undefined && isTold(reply)) return close("drain", drainDetail(refusing), flush)
+  return responded(refusing, isTold(reply) ? readyAfterResponse : readyAfterCancel)
+}
 
 const awaitingReply = (state: In<"Stopping" | "Replying">, event: Rest): Step => {
   const cancelling = state.reply.type === "CancelAcknowledged"
@@ -308,8 +322,8 @@ const terminalBegun: Event = { _tag: "TerminalBegun" }
  *
  * **Details**
  *
- * `response` is that of the query which runs, or has ended. `encode` gives the body of a local reply. `written` is how
- * many bytes the connection has written before.
+ * `response` is that of the query which runs, or has ended. `encode` gives the body of a local reply, `closing` if the
+ * connection closes after it. `written` is how many bytes the connection has written before.
  *
  * @category transitions
  * @since 0.1.0
@@ -318,7 +332,7 @@ export const take = (
   state: State,
   response: Response,
   written: number,
-  encode: (code: LocalCode) => Uint8Array
+  encode: (code: LocalCode, closing: boolean) => Uint8Array
 ): Taken => {
   switch (state._tag) {
     case "Initialising":
@@ -334,7 +348,7 @@ export const take = (
       const message =
         reply.type === "CancelAcknowledged"
           ? Message.make(Message.Type.CancelAcknowledged)
-          : Message.make(Message.Type[reply.type], encode(reply.code))
+          : Message.make(Message.Type[reply.type], encode(reply.code, state.refusing !== undefined))
       return [step(state, terminalBegun)[0], [message]]
     }
     default:

@@ -46,7 +46,8 @@ export type LocalReply =
  *   `crossed` is set once a cancel has come, which is late.
  * - `Stopping`: the query was interrupted and has not ended yet; `reply` ends the response.
  * - `Replying`: no query runs; `reply` waits to be written, and ends the response.
- * - `Closed`: nothing follows. `reason` is kept for the statistics.
+ * - `Closed`: no request is begun any more. `reason` is kept for the statistics. `goAway` is the code of the reject that
+ *   the server says goodbye with, if it has to: it answers a request that the client sends without knowing of the close.
  *
  * `refusing` is set on a connection that runs no further query: requests are rejected with this code, and it closes
  * after the response.
@@ -62,7 +63,12 @@ export type State =
   | { readonly _tag: "Committing"; readonly crossed: boolean; readonly refusing: LocalCode | undefined }
   | { readonly _tag: "Stopping"; readonly reply: LocalReply; readonly refusing: LocalCode | undefined }
   | { readonly _tag: "Replying"; readonly reply: LocalReply; readonly refusing: LocalCode | undefined }
-  | { readonly _tag: "Closed"; readonly reason: ControlReason; readonly detail: string }
+  | {
+      readonly _tag: "Closed"
+      readonly reason: ControlReason
+      readonly detail: string
+      readonly goAway?: LocalCode | undefined
+    }
 
 /**
  * What can happen to a connection.
@@ -113,7 +119,8 @@ export type Event =
  * - `StartQuery`: give the request to the engine. `Refuse`: do not, but write the response that `take` gives.
  * - `StopQuery`: interrupt the query; `QueryEnded` follows.
  * - `Write`: there is something to write: `take` gives it when the writer has its turn.
- * - `Close`: close the socket, `"flush"` after pending writes, `"abort"` at once. A running query is interrupted.
+ * - `Close`: close the socket, `"flush"` after pending writes and the goodbye of the state, `"abort"` at once. A running
+ *   query is interrupted.
  *
  * @category models
  * @since 0.1.0

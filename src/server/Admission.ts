@@ -7,7 +7,7 @@ export interface Limits {
   readonly maxConnections: number
   /** Connections at a time from one address; `Infinity`, the default, is no limit. */
   readonly maxConnectionsPerAddress?: number | undefined
-  /** Connections beyond the limits that are told so at a time; more are dropped unheard. */
+  /** Connections beyond the limits that are heard at a time; more are told so at once, and closed. */
   readonly maxRefusals: number
 }
 
@@ -19,7 +19,8 @@ export class Admission {
   private readonly taken: Record<Place, number> = { served: 0, refused: 0 }
   /** How many are served of each address that has any. */
   private readonly counts = new Map<string, number>()
-  private closed = false
+  /** Whether none is let in any more. */
+  isClosed = false
 
   constructor(limits: Limits) {
     this.limits = limits
@@ -34,7 +35,7 @@ export class Admission {
 
   /** Gives the next connection its place; without one it is dropped. */
   enter(address = ""): Place | undefined {
-    if (this.closed) return undefined
+    if (this.isClosed) return undefined
     const place = this.limit(address) === undefined ? "served" : "refused"
     if (place === "refused" && this.taken.refused >= this.limits.maxRefusals) return undefined
     this.taken[place]++
@@ -55,7 +56,7 @@ export class Admission {
 
   /** Lets no connection in any more. */
   close(): void {
-    this.closed = true
+    this.isClosed = true
   }
 
   private count(address: string, by: number): void {

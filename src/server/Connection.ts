@@ -15,6 +15,7 @@ import * as Message from "../protocol/Message.ts"
 import * as Machine from "../protocol/ServerMachine.ts"
 import { ConnectionEvents, type ConnectionInfo, type Listener, type Step } from "./ConnectionEvents.ts"
 import { Control } from "./Control.ts"
+import { Culprit } from "./Culprit.ts"
 import { Heartbeat } from "./Heartbeat.ts"
 import { type Places, QueryLimit } from "./QueryLimit.ts"
 import * as RequestQuota from "./RequestQuota.ts"
@@ -38,6 +39,8 @@ export interface Options {
   readonly queries?: Places | undefined
   /** The setting that the reject of a refused connection names, where one is the cause. */
   readonly refusedBy?: string | undefined
+  /** Knows what the connection waits for. */
+  readonly culprit?: Culprit | undefined
   /** Tells the connection that its server stops. */
   readonly shutdown?: Pick<Shutdown, "join"> | undefined
 }
@@ -55,7 +58,7 @@ export const serve = (
 ): Effect.Effect<ControlStatistics, never, QueryEngine> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
-      const publish = publisher(yield* ConnectionEvents, options.info)
+      const publish = publisher(yield* ConnectionEvents, options)
       if (publish !== undefined) yield* Effect.exit(restore(publish({ _tag: "Opened" })))
       const ended = yield* Effect.catchCause(Effect.scoped(live(open, options, publish, restore)), (cause) =>
         Effect.succeed(unopened(cause))
@@ -69,7 +72,7 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
 
 const live = Effect.fnUntraced(function* (
   open: Transport.Open,
-  { queries, refusedBy, refusing, settings, shutdown }: Options,
+  { culprit, queries, refusedBy, refusing, settings, shutdown }: Options,
   publish: Publish,
   restore: Restore
 ): Effect.fn.Return<Ended, Socket.SocketError, QueryEngine | Scope.Scope> {
@@ -92,7 +95,8 @@ const live = Effect.fnUntraced(function* (
     timers,
     scope: Scope.forkUnsafe(scope),
     initial: refusing === undefined ? Machine.initial : Machine.refusing(refusing),
-    publish
+    publish,
+    culprit: culprit ?? new Culprit()
   })
   if (shutdown !== undefined) yield* shutdown.join(control)
   yield* Effect.forkIn(control.guard(heartbeat.run), scope)
@@ -134,15 +138,19 @@ const nothing = {
 type Publish = ((step: Step) => Effect.Effect<void>) | undefined
 
 /** A connection does not depend on its listener. */
-const publisher = (listener: Listener | undefined, info: () => ConnectionInfo): Publish => {
+const publisher = (listener: Listener | undefined, { culprit, info }: Options): Publish => {
   if (listener === undefined) return undefined
   let connection: ConnectionInfo | undefined
   return (step) =>
     Effect.catchCause(
       Effect.suspend(() => {
         connection ??= info()
-        return listener.publish({ ...step, connection })
+        culprit?.publishing(step._tag)
+        return Effect.map(listener.publish({ ...step, connection }), () => culprit?.publishing(undefined))
       }),
-      (cause) => Effect.logError(`ConnectionEvents failed to publish ${step._tag}`, cause)
+      (cause) => {
+        culprit?.publishing(undefined)
+        return Effect.logError(`ConnectionEvents failed to publish ${step._tag}`, cause)
+      }
     )
 }

@@ -17,6 +17,7 @@ import * as Message from "../protocol/Message.ts"
 import * as Machine from "../protocol/ServerMachine.ts"
 import type { Step } from "./ConnectionEvents.ts"
 import * as ControlEvents from "./ControlEvents.ts"
+import type { Culprit } from "./Culprit.ts"
 import * as LocalReply from "./LocalReply.ts"
 import { type Connection, type Outcome, PendingResponse } from "./PendingResponse.ts"
 import type * as QueryLimit from "./QueryLimit.ts"
@@ -52,6 +53,7 @@ export interface Dependencies {
   readonly initial: Machine.State
   /** Tells the embedder of a step; `undefined` if nobody listens. */
   readonly publish: ((step: Step) => Effect.Effect<void>) | undefined
+  readonly culprit: Culprit
 }
 
 type Phase = "idle" | "query"
@@ -103,10 +105,23 @@ export class Control implements Connection, QueryRunner.Dependencies {
   private fail(event: Machine.Event): Effect.Effect<never, ControlError> {
     return Effect.suspend(() => {
       this.dispatch(event)
-      return Effect.andThen(
-        this.how === "flush" ? Effect.andThen(this.responses.settled, this.writer.flushed) : Effect.void,
-        Effect.fail(this.error)
-      )
+      return Effect.andThen(this.how === "flush" ? this.lastWords : Effect.void, Effect.fail(this.error))
+    })
+  }
+
+  /** Writes what is left to be written, and the goodbye behind it. */
+  private get lastWords(): Effect.Effect<void> {
+    return Effect.andThen(this.responses.settled, Effect.andThen(this.goodbye, this.writer.flushed))
+  }
+
+  /** Answers the request that may be under way: no later one is begun. */
+  private get goodbye(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { state } = this
+      if (state._tag !== "Closed" || state.goAway === undefined) return Effect.void
+      const { detail, goAway, reason } = state
+      const body = reason === "drain" ? this.replyBody(goAway, true) : LocalReply.idle(goAway, detail)
+      return Effect.ignore(this.writer.write(() => [Message.make(Message.Type.Reject, body)]))
     })
   }
 
@@ -206,11 +221,16 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return Effect.withFiber((fiber) => {
       const { framed, limits } = this.dependencies
       this.query = fiber
+      this.dependencies.culprit.work = "query"
       this.queryStartedAt = framed.lastReadAt()
       this.queryTimeoutMillis = limits.queryTimeoutMillis
       this.expect("query", this.queryStartedAt + this.queryTimeoutMillis)
       return response
     })
+  }
+
+  finalizing(): void {
+    this.dependencies.culprit.work = "finalizer"
   }
 
   get engine() {
@@ -246,6 +266,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
   /** The query has ended, and its finalizers have run. */
   ended(outcome: QueryRunner.Outcome, pending: PendingResponse): void {
     this.query = undefined
+    this.dependencies.culprit.work = undefined
     switch (outcome._tag) {
       case "InitFailed":
         this.dispatch(outcome)
@@ -296,11 +317,11 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return messages
   }
 
-  private readonly replyBody = (code: Machine.LocalCode): Uint8Array => {
+  private readonly replyBody = (code: Machine.LocalCode, closing: boolean): Uint8Array => {
     const { refusedBy } = this.dependencies
     return code === "overloaded" && refusedBy !== undefined
       ? LocalReply.refusal(refusedBy)
-      : LocalReply.body(code)
+      : LocalReply.body(code, closing)
   }
 
   writeFailed(cause: Cause.Cause<Writer.Failure>): void {

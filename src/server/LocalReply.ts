@@ -22,16 +22,21 @@ const errors: Record<LocalCode, { readonly message: string; readonly retryable: 
   internal: { message: "The server failed to answer the query", retryable: false }
 }
 
-/** The body of a reject or error with this code. */
-export const body = (code: LocalCode): Uint8Array =>
-  QueryApi.encodeError(new QueryApi.QueryError({ code, ...errors[code] }))
+/** The body of a reject or error with this code. `closing` says that the connection closes after it. */
+export const body = (code: LocalCode, closing = false, message = errors[code].message): Uint8Array =>
+  QueryApi.encodeError(
+    new QueryApi.QueryError({
+      code,
+      message,
+      retryable: errors[code].retryable,
+      ...(closing ? { closing } : {})
+    })
+  )
 
 /** The body of the reject on a connection that a setting keeps out. */
 export const refusal = (setting: string): Uint8Array =>
-  QueryApi.encodeError(
-    new QueryApi.QueryError({
-      code: "overloaded",
-      message: `The server has as many connections as it takes (${setting}): try again later`,
-      retryable: true
-    })
-  )
+  body("overloaded", true, `The server has as many connections as it takes (${setting}): try again later`)
+
+/** The body of the goodbye on a connection that has had no request for too long; `detail` names the setting. */
+export const idle = (code: LocalCode, detail: string): Uint8Array =>
+  body(code, true, `The server closes this connection: ${detail}`)

@@ -43,6 +43,8 @@ export interface Dependencies {
   readonly accepted: (query: AcceptedQuery) => Effect.Effect<void> | undefined
   /** The query would commit. Whether it may: it has not been stopped. */
   readonly mayCommit: () => boolean
+  /** The query has ended, and its finalizers run. */
+  readonly finalizing: () => void
   /** The query has ended, and its finalizers have run. */
   readonly ended: (outcome: Outcome, pending: PendingResponse) => void
 }
@@ -183,6 +185,7 @@ class Query implements QueryLimit.Place {
   /** Closes the query's scope. That a stream is done is the query's success. */
   ended(exit: Exit.Exit<void, Failure>): Effect.Effect<void> {
     const ended = Exit.isFailure(exit) && Pull.isDoneCause(exit.cause) ? Exit.void : exit
+    this.dependencies.finalizing()
     const closing = Scope.closeUnsafe(this.scope, ended)
     return closing === undefined
       ? this.finish(ended)

@@ -4,6 +4,7 @@
 import type * as Net from "node:net"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
@@ -52,6 +53,9 @@ export class Server extends Context.Service<Server, ServerService>()("dataconn/s
 /** See `Admission.Limits`. */
 const maxRefusals = 64
 
+/** How many connections that were not let in may linger at a time; others are closed at once. */
+const maxDismissals = 1024
+
 /**
  * Starts a server in the scope. Closing the scope stops it: it accepts no connection, closes idle ones, lets
  * running responses finish within `drainTimeout` and ends the rest with an error.
@@ -69,8 +73,9 @@ export const make = Effect.fnUntraced(function* (
   options: ServerConfig.Options = {}
 ): Effect.fn.Return<ServerService, Listener.ListenError | Address.AddressError, QueryEngine | Scope.Scope> {
   const config = ServerConfig.make(options)
-  const connections = yield* Connections.make({ ...config, maxRefusals })
   const spawner = yield* Spawner.make
+  const drop = yield* dismissal(spawner, config.lingerTimeout)
+  const connections = yield* Connections.make({ ...config, maxRefusals })
   yield* FileLimit.check(config.maxConnections)
   const addresses: Array<Address.Address> = []
   for (const text of config.listen) {
@@ -81,7 +86,11 @@ export const make = Effect.fnUntraced(function* (
       backlog: config.backlog,
       socketMode: config.socketMode,
       keepAlive: config.keepAlive,
-      onConnection: (socket) => connections.accept(arrival(socket, address)),
+      onConnection: (socket) =>
+        connections.accept({
+          ...arrival(socket, address, config.lingerTimeout),
+          drop: (words) => drop(socket, words)
+        }),
       onAcceptError: (error) =>
         spawner.spawn(Effect.logError(`Error (${error.message}) accepting on ${Address.format(address)}`))
     })
@@ -110,11 +119,33 @@ const warnOfStrangers = (address: string): Effect.Effect<void> =>
       "whoever gets there may ask. Keep it to a private network"
   )
 
-const arrival = (socket: Net.Socket, address: Address.Address): Connections.Arrival => ({
-  transport: Tcp.fromSocket(socket),
+/** Tells connections that they are not let in, and closes them: in peace, unless there are too many of them. */
+const dismissal = Effect.fnUntraced(function* (
+  spawner: Spawner.Spawner,
+  linger: Duration.Duration
+): Effect.fn.Return<(socket: Net.Socket, words: Uint8Array) => void, never, Scope.Scope> {
+  const sockets = new Set<Net.Socket>()
+  yield* Effect.addFinalizer(() => Effect.sync(() => sockets.forEach((socket) => void socket.destroySoon())))
+  return (socket, words) => {
+    if (sockets.size >= maxDismissals) {
+      socket.write(words)
+      socket.destroySoon()
+      return
+    }
+    sockets.add(socket)
+    const gone = Effect.sync(() => sockets.delete(socket))
+    spawner.spawn(Effect.ensuring(Tcp.dismiss(socket, words, linger), gone))
+  }
+})
+
+const arrival = (
+  socket: Net.Socket,
+  address: Address.Address,
+  linger: Duration.Duration
+): Omit<Connections.Arrival, "drop"> => ({
+  transport: Tcp.fromSocket(socket, { linger }),
   address: address._tag === "Unix" ? RemoteAddress.unix : RemoteAddress.of(socket.remoteAddress),
-  endpoints: (id) => endpoints(socket, address, id),
-  drop: () => socket.destroy()
+  endpoints: (id) => endpoints(socket, address, id)
 })
 
 const endpoints = (socket: Net.Socket, address: Address.Address, id: number) =>

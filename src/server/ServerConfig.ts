@@ -67,11 +67,16 @@ export const settings = {
   ),
   writeTimeout: Setting.duration(
     Settings.defaults.writeTimeout,
-    "How long a client may take no byte of what is being written; protects from clients that stop reading."
+    "How long a client may take no byte of what is being written; protects from clients that stop reading. A system shows that a client reads only when a part of its receive buffer is free, on Linux up to 2 MiB: by default clients that read 7 kB/s or more are left alone, with 30 seconds those that read 70 kB/s."
+  ),
+  lingerTimeout: Setting.duration(
+    "1 second",
+    "How long a connection that the server has closed still takes what its client sends, so that no reset overtakes the server's last message. It ends when the client closes.",
+    true
   ),
   drainTimeout: Setting.duration(
     "30 seconds",
-    "How long a stopping server lets running responses finish before it ends them with `shutting_down`.",
+    "How long a stopping server lets running responses finish before it ends them with `shutting_down`. What does not end even then, because of an engine, a finalizer or a listener to events, is dropped 4 seconds later, and the log names it.",
     true
   ),
   maxFrameSize: Setting.bytes(

@@ -52,7 +52,9 @@ export const defaults: Omit<Settings, "firstRequestTimeout"> = {
   batchSize: 896 * 1024,
   queryTimeout: "10 minutes",
   queueTimeout: "2 minutes",
-  writeTimeout: "30 seconds",
+  // A reader of 7 kB/s and more lives: Linux opens a window that has been closed by a sixteenth of the largest receive
+  // buffer (net.ipv4.tcp_rmem, commonly up to 32 MiB), so by 2 MiB at a time.
+  writeTimeout: "5 minutes",
   requestTimeout: "30 seconds",
   idleTimeout: "1 hour"
 }

@@ -1,6 +1,6 @@
 /**
  * How a server stops: it tells its connections, waits for them with a limit, tells them that it waits no
- * longer, and gives them a moment for their last words.
+ * longer, and gives them a moment for their last words. What has not ended then is left behind.
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -25,6 +25,15 @@ export interface Member {
  * @since 0.1.0
  */
 export const goodbye: Duration.Input = "2 seconds"
+
+/**
+ * How long connections have to end once they have been interrupted, after their last message. Those that have not are
+ * dropped, and the log says what each of them waits for.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const grace: Duration.Input = "2 seconds"
 
 /**
  * The connections of a server, which are told when it stops.

@@ -151,6 +151,7 @@ describe("a signal", () => {
         yield* server.line(/ accept: /)
         yield* server.kill(signal)
         yield* server.line(/ Stopping\.\.\.$/)
+        assert.match(yield* idle.next, /^J .*"shutting_down".*"closing":true/)
         assert.strictEqual(yield* idle.next, "closed")
         let received = 0
         reader.socket.on("data", (chunk) => {

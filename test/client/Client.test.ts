@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -304,6 +305,23 @@ describe("a lost connection", () => {
       assert.deepStrictEqual(seen, ["a"])
     })
   )
+
+  for (const [seconds, shown] of [
+    [5, /closed it$/],
+    [400, /closed it\. The response was not read on for 400 s at a time, .*\(its writeTimeout\)$/]
+  ] as const) {
+    it.effect(`that was not read for ${seconds} s is told apart`, () =>
+      Effect.gen(function* () {
+        const opened = yield* open()
+        const response = yield* accepted(opened)
+        yield* opened.server.send("I a")
+        yield* TestClock.adjust(Duration.seconds(seconds))
+        yield* opened.server.close
+        const error = yield* Effect.flip(collect(response.chunks))
+        assert.match(error instanceof Error ? error.message : "", shown)
+      })
+    )
+  }
 
   it.effect("inside a frame is lost too", () =>
     Effect.gen(function* () {

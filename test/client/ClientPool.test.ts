@@ -611,3 +611,84 @@ describe("a pool that is closed", () => {
     })
   )
 })
+
+const goodbye = (code: string) => `J {"code":"${code}","message":"goodbye","retryable":true,"closing":true}`
+
+describe("a server that goes away", () => {
+  /** A pool with a connection that has been used. */
+  const used = Effect.fnUntraced(function* () {
+    const opened = yield* open()
+    const fiber = yield* start(opened, "one")
+    yield* answer(opened, 0, "one")
+    yield* Fiber.join(fiber)
+    return opened
+  })
+
+  it.effect("has its connection replaced before the next request", () =>
+    Effect.gen(function* () {
+      const opened = yield* used()
+      yield* server(opened, 0).send(goodbye("shutting_down"))
+      yield* Served.settle
+      assert.deepStrictEqual(opened.closed, [0])
+      const next = yield* start(opened, "two")
+      yield* answer(opened, 1, "two")
+      assert.strictEqual(yield* Fiber.join(next), "of two")
+    })
+  )
+
+  it.effect("has a request that crosses its goodbye sent on another connection, once", () =>
+    Effect.gen(function* () {
+      const opened = yield* used()
+      const next = yield* start(opened, "two")
+      yield* server(opened, 0).send(goodbye("shutting_down"))
+      yield* Served.settle
+      yield* answer(opened, 1, "two")
+      assert.strictEqual(yield* Fiber.join(next), "of two")
+      assert.strictEqual(opened.made(), 2)
+    })
+  )
+
+  it.effect("is not asked again and again by way of new connections", () =>
+    Effect.gen(function* () {
+      const opened = yield* used()
+      const next = yield* start(opened, "two")
+      yield* server(opened, 0).send(goodbye("shutting_down"))
+      yield* Served.settle
+      yield* server(opened, 1).send(goodbye("overloaded"))
+      assert.strictEqual(yield* ended(next), "QueryRejected")
+      assert.strictEqual(opened.made(), 2)
+    })
+  )
+
+  it.effect("that says so before a request was sent has rejected it", () =>
+    Effect.gen(function* () {
+      const opened = yield* open()
+      const only = yield* start(opened, "one")
+      yield* server(opened, 0).send(goodbye("overloaded"))
+      assert.strictEqual(yield* ended(only), "QueryRejected")
+    })
+  )
+
+  it.effect("is not sent a request that was cancelled meanwhile", () =>
+    Effect.gen(function* () {
+      const opened = yield* used()
+      const next = yield* start(opened, "two")
+      const interruption = yield* Effect.forkChild(Fiber.interrupt(next), { startImmediately: true })
+      yield* server(opened, 0).send(goodbye("shutting_down"))
+      yield* Fiber.join(interruption)
+      yield* Served.settle
+      assert.strictEqual(opened.made(), 1)
+      assert.deepStrictEqual(opened.closed, [0])
+    })
+  )
+
+  it.effect("keeps a reject that trying again does not help", () =>
+    Effect.gen(function* () {
+      const opened = yield* used()
+      const next = yield* start(opened, "two")
+      yield* server(opened, 0).send('J {"code":"too_large","message":"no","retryable":false,"closing":true}')
+      assert.strictEqual(yield* ended(next), "QueryRejected")
+      assert.strictEqual(opened.made(), 1)
+    })
+  )
+})

@@ -14,6 +14,8 @@ const start = Effect.fnUntraced(function* (drainTimeout: Duration.Input = "30 se
   return { tiny, ...live }
 })
 
+const goodbye = /^J \{"code":"shutting_down",.*"closing":true\}$/
+
 const code = (body: string) => QueryApi.decodeError(Buffer.from(body)).code
 
 const stopping = (live: LiveServer.LiveServer) => Effect.forkChild(live.stop, { startImmediately: true })
@@ -36,12 +38,14 @@ describe("a server that stops", () => {
       yield* live.event("Opened", 1)
 
       const stop = yield* stopping(live)
+      assert.match(yield* idle.next, goodbye)
       assert.strictEqual(yield* idle.next, "closed")
       yield* closedToStrangers(live)
       assert.strictEqual(stop.pollUnsafe(), undefined)
 
       yield* live.tiny.release
       assert.strictEqual((yield* Response.take(running)).end, "F")
+      assert.match(yield* running.next, goodbye)
       assert.strictEqual(yield* running.next, "closed")
       yield* Fiber.join(stop)
       const reasons = live.events.flatMap((event) => (event._tag === "Closed" ? [event.control.reason] : []))
@@ -60,6 +64,7 @@ describe("a server that stops", () => {
       const response = yield* Response.take(peer)
       assert.strictEqual(response.end, "F")
       assert.strictEqual(response.result.length, 32 * 1024 * 1024)
+      assert.match(yield* peer.next, goodbye)
       assert.strictEqual(yield* peer.next, "closed")
       yield* Fiber.join(stop)
     })

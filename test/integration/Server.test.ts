@@ -189,6 +189,7 @@ describe("several addresses", () => {
       assert.strictEqual(tiny.begun(), 1)
 
       const stop = yield* Effect.forkChild(live.stop, { startImmediately: true })
+      assert.strictEqual(code(yield* second.next), "J shutting_down")
       assert.strictEqual(yield* second.next, "closed")
       for (const address of live.server.addresses) {
         assert.match(
@@ -197,7 +198,9 @@ describe("several addresses", () => {
         )
       }
       yield* tiny.release
-      assert.deepStrictEqual(yield* first.rest, ["F released", "closed"])
+      assert.strictEqual(yield* first.next, "F released")
+      assert.strictEqual(code(yield* first.next), "J shutting_down")
+      assert.strictEqual(yield* first.next, "closed")
       yield* Fiber.join(stop)
     })
   )

@@ -4,11 +4,11 @@
  */
 import type * as ClientMachine from "../../src/protocol/ClientMachine.ts"
 import * as Message from "../../src/protocol/Message.ts"
-import { broken, check, type Draft, head, type Letter, length, type Steps } from "./State.ts"
+import { broken, check, type Draft, head, type Letter, length, type Steps, upper } from "./State.ts"
 
 type Step = typeof ClientMachine.step
 
-const types: Readonly<Record<Exclude<Letter, "X" | "L">, Message.Type>> = {
+const types: Readonly<Record<Exclude<Letter, "X" | "L" | "j" | "e">, Message.Type>> = {
   R: Message.Type.Request,
   C: Message.Type.Cancel,
   A: Message.Type.Accept,
@@ -24,7 +24,7 @@ const types: Readonly<Record<Exclude<Letter, "X" | "L">, Message.Type>> = {
 export const frameEvent = (letter: Letter): ClientMachine.Event =>
   letter === "X" || letter === "L"
     ? { _tag: "Malformed", detail: "no message" }
-    : { _tag: "Received", type: types[letter] }
+    : { _tag: "Received", type: types[upper(letter) as keyof typeof types] }
 
 /** What the consumer of a response gets to hear of a message that its client wants. */
 const heard: Partial<Record<Letter, ClientMachine.Action>> = {
@@ -143,8 +143,13 @@ const addReader = (steps: Steps): void => {
         draft.toClient = ""
       })
     }
-  } else if (state.socket === "destroyed") {
-    ends("progress", "client reads the end", { _tag: "ServerClosed" })
+  } else if (state.socket === "lingering" || state.socket === "destroyed") {
+    steps.add("progress", "client reads the end", (draft) => {
+      const isLost = draft.inFlight && !draft.lossy
+      dispatch(draft, machines.client, { _tag: "ServerClosed" })
+      check(draft, draft.client._tag === "Closed", "It goes on after ServerClosed")
+      check(draft, !isLost, "A request is lost when the server closes in peace")
+    })
   }
   ends("choice", "client's read fails", { _tag: "ReadFailed", detail: "reset" })
   ends("choice", "client's write fails", { _tag: "WriteFailed", detail: "pipe" })
@@ -152,8 +157,18 @@ const addReader = (steps: Steps): void => {
 }
 
 const read = (draft: Draft, step: Step): void => {
-  const [letter, request] = head(draft.toClient)
+  const [shown, request] = head(draft.toClient)
+  const letter = upper(shown)
   draft.toClient = draft.toClient.slice(2)
+  if (shown === "j" && request === 0 && !draft.inFlight) {
+    dispatch(draft, step, frameEvent(letter))
+    check(
+      draft,
+      draft.client._tag === "Closed" && draft.client.why._tag === "GoingAway",
+      "It stays after a goodbye"
+    )
+    return
+  }
   const action = dispatch(draft, step, frameEvent(letter))
   const { client } = draft
   if (client._tag === "Closed") {
@@ -162,13 +177,19 @@ const read = (draft: Draft, step: Step): void => {
   }
   check(draft, action === expected(letter, draft.cancelled), `The client answers ${letter} with ${action}`)
   if (letter === "H") return
-  check(draft, draft.inFlight && request === draft.sent, `${letter} belongs to another request`)
+  if (request === 0) check(draft, draft.taken < draft.sent, "A goodbye answers a request that was begun")
+  else check(draft, draft.inFlight && request === draft.sent, `${letter} belongs to another request`)
   if (letter === "A") draft.accepted = true
   if (!isTerminal(letter)) return
   draft.inFlight = false
   draft.accepted = false
   draft.cancelled = false
+  if (shown === letter) return
+  dispatch(draft, step, { _tag: "GoingAway", payload: noBody })
+  check(draft, draft.client._tag === "Closed", "It stays although the server has said that it closes")
 }
+
+const noBody = new Uint8Array(0)
 
 const addLimits = (steps: Steps): void => {
   const { machines, state } = steps
@@ -192,7 +213,7 @@ export const addHostile = (steps: Steps): void => {
     steps.add("progress", "client reads", (draft) => {
       draft.toClient = draft.toClient.slice(2)
     })
-  } else if (state.socket === "destroyed") {
+  } else if (state.socket === "lingering" || state.socket === "destroyed") {
     steps.add("progress", "client reads the end", (draft) => {
       end(draft)
     })

@@ -56,6 +56,10 @@ const receive = (state: State, letter: Letter, step: typeof ClientMachine.step):
     return transition(client._tag === "Closed" && action === "None" ? undefined : `${letter} reopens it`)
   }
   const cutOff = client._tag === "Closed" && client.why._tag === "Violation" && action === "Close"
+  if (letter === "J" && !state.inFlight) {
+    const goes = client._tag === "Closed" && client.why._tag === "GoingAway" && action === "Close"
+    return transition(goes ? undefined : "It stays after a goodbye")
+  }
   if (!allowed(state, letter)) {
     return transition(cutOff ? undefined : `A violation is not one: ${letter} in ${state.client._tag}`)
   }

@@ -113,6 +113,16 @@ const replying = ({ step: [state, action] }: Server, reply: ServerMachine.LocalR
 const withStale = ({ step }: Server, staleCancel: boolean): ServerMachine.Step =>
   step[0]._tag === "Ready" ? [{ ...step[0], staleCancel }, step[1]] : step
 
+/** Where a step leads to, without a goodbye. */
+const wordless = ({ step: [state, action] }: Server): ServerMachine.Step | undefined =>
+  state._tag === "Closed" && state.goAway !== undefined
+    ? [{ ...state, goAway: undefined }, action]
+    : undefined
+
+/** Where a step leads to, with a goodbye behind the reply that has said so. */
+const wordy = ({ step: [state, action] }: Server): ServerMachine.Step | undefined =>
+  state._tag === "Closed" ? [{ ...state, goAway: "shutting_down" }, action] : undefined
+
 /** Where a step leads to, without the word that the connection closes after the response. */
 const goingOn = ({ step: [state, action] }: Server): ServerMachine.Step | undefined =>
   state._tag === "Closed" ? undefined : [{ ...state, refusing: undefined }, action]
@@ -302,6 +312,12 @@ const serverMutants: ReadonlyArray<Mutant> = [
     { _tag: "Closed", reason: "drain", detail: "mutant" },
     flush
   ]),
+  server("says nothing when it has been idle for too long", "Ready", "IdleExpired", wordless),
+  server("says nothing when told to stop while idle", "Ready", "Drain", wordless),
+  server("says nothing when it is idle and drained", "Ready", "DrainExpired", wordless),
+  server("says nothing behind its last response", "Ending", "TerminalBegun", wordless),
+  server("says nothing behind its last K", "Replying", "TerminalBegun", wordless),
+  server("says goodbye behind a reply that has said so", "Replying", "TerminalBegun", wordy),
   server("stays open when told to stop while idle", "Ready", "Drain", ignored),
   server("stays open when it is idle and drained", "Ready", "DrainExpired", ignored),
   server("drops an idle connection when told to stop", "Ready", "Drain", ({ step }) => [step[0], abort]),
@@ -454,6 +470,12 @@ const takeMutants: ReadonlyArray<Mutant> = [
     (state, response) => state._tag !== "Committing" && ServerMachine.hasMore(state, response)
   ),
   taking("says nothing of a response", unfinished, (_, state) => [state, []]),
+  taking("does not say that it closes", "Replying", (_, state, response, written, encode) =>
+    ServerMachine.take(state, response, written, (code) => encode(code, false))
+  ),
+  taking("says that it closes, and does not", "Replying", (_, state, response, written, encode) =>
+    ServerMachine.take(state, response, written, (code) => encode(code, true))
+  ),
   taking("says what is wrong in other words", "Replying", (_, state, response, written) =>
     ServerMachine.take(state, response, written, () => new Uint8Array(0))
   ),
@@ -681,6 +703,9 @@ const clientMutants: ReadonlyArray<Mutant> = [
     { _tag: "Closed", why: { _tag: "CancelIgnored" } },
     "Close"
   ]),
+  client("stays after a goodbye", "Idle", "J", unmoved),
+  client("takes a goodbye for a violation", "Idle", "J", cutOff),
+  client("stays although the server has said that it closes", "Idle", "GoingAway", unmoved),
   client("does not notice that its server has closed", "any", "ServerClosed", unmoved),
   client("ignores a read that fails", "any", "ReadFailed", unmoved),
   client("ignores a write that fails", "any", "WriteFailed", unmoved),

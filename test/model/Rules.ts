@@ -26,6 +26,7 @@ export const arrived = (draft: Draft, letter: Letter, request: number): Verdict 
   switch (expected) {
     case "answer":
       draft.answering = request
+      draft.taken = request
       draft.tooLarge = letter === "L"
       draft.stale = false
       break
@@ -58,7 +59,11 @@ export const bodies: Readonly<Record<"failed" | "rejected", Uint8Array>> = {
   rejected: encoder.encode("rejected")
 }
 
-export const encode = (code: ErrorCode): Uint8Array => encoder.encode(code)
+/** `closing` stands behind the code. */
+export const encode = (code: ErrorCode, closing = false): Uint8Array =>
+  encoder.encode(closing ? `${code}!` : code)
+
+const isClosing = (body: Uint8Array): boolean => body.at(-1) === 0x21
 
 /** What a reject or an error has to say. */
 const expectedBody = (draft: Draft): string => {
@@ -80,7 +85,10 @@ const terminals: Partial<Record<Letter, ReadonlyArray<Engine | "">>> = {
 /** A message begins to be written. */
 export const begin = (draft: Draft, { body, type }: Message.Message): void => {
   const letter = Message.letter(type) as Letter
-  if (!draft.clientEnded) draft.toClient += `${letter}${letter === "H" ? 0 : draft.answering}`
+  const closing = "JE".includes(letter) && isClosing(body)
+  const shown = closing ? letter.toLowerCase() : letter
+  if (!draft.clientEnded) draft.toClient += `${shown}${letter === "H" ? 0 : draft.answering}`
+  if (closing) draft.goodbye = "said"
   if (letter === "H") return
   check(draft, draft.answering !== 0, `${letter} without a request to answer`)
   check(draft, !draft.violated, `${letter} in answer to a violation`)
@@ -131,7 +139,11 @@ const end = (draft: Draft, letter: Letter, body: Uint8Array): void => {
   check(draft, draft.query === undefined, `${letter} before the query has ended`)
   if (letter === "K") check(draft, draft.cancelRead, "K without C")
   else if (letter !== "F")
-    check(draft, decoder.decode(body) === expectedBody(draft), `${letter} says something else`)
+    check(
+      draft,
+      decoder.decode(body).replace("!", "") === expectedBody(draft),
+      `${letter} says something else`
+    )
   if (draft.stopped === "" && !isRefused(draft) && letter !== "K") {
     check(
       draft,

@@ -23,10 +23,12 @@ import {
 export const add = (steps: Steps): void => {
   const { state } = steps
   if (state.query !== undefined) addQuery(steps, state.query)
-  if (state.socket === "flushing" && state.response === undefined && state.write === undefined) {
-    steps.add("progress", "server closes", (draft) => destroy(draft))
-  }
   if (state.socket === "destroyed") return
+  if (state.socket === "lingering") {
+    addLingering(steps)
+    return
+  }
+  if (state.socket === "flushing" && state.response === undefined && state.write === undefined) addEnd(steps)
   addWriter(steps)
   if (state.socket === "flushing") {
     addLastRead(steps)
@@ -34,6 +36,30 @@ export const add = (steps: Steps): void => {
   }
   addReader(steps)
   addLimits(steps)
+}
+
+/** Nothing is left to be written but the goodbye. */
+const addEnd = (steps: Steps): void => {
+  if (steps.state.goodbye === "due") {
+    steps.add("progress", "server says goodbye", (draft) => {
+      draft.goodbye = "said"
+      if (!draft.clientEnded) draft.toClient += "j0"
+    })
+  } else {
+    steps.add("progress", "server sends its end", (draft) => {
+      draft.socket = "lingering"
+      draft.heartbeats = 0
+      draft.expiries = 0
+    })
+  }
+}
+
+/** What comes is thrown away until the client closes too, or has had its time. */
+const addLingering = (steps: Steps): void => {
+  const { state } = steps
+  if (state.toServer !== "") addLastRead(steps)
+  else if (state.clientEnded) steps.add("progress", "server closes", (draft) => destroy(draft))
+  if (!state.clientEnded) steps.add("choice", "server lingers no longer", (draft) => destroy(draft))
 }
 
 /** Steps the machine, and performs its action in the same moment. */
@@ -73,12 +99,16 @@ const close = (draft: Draft, how: "flush" | "abort"): void => {
   }
   check(draft, draft.query === undefined, "It leaves a query running")
   draft.socket = "flushing"
+  if (draft.server._tag === "Closed" && draft.server.goAway !== undefined) {
+    check(draft, draft.goodbye === "", "It says goodbye twice")
+    draft.goodbye = "due"
+  }
 }
 
 /** The socket goes, and with it the scope that owns the query. */
 const destroy = (draft: Draft): void => {
   // What the kernel has for the peer is lost with a reset: after unread data, or if it was not all taken.
-  draft.lossy = draft.socket !== "flushing" || draft.toServer !== ""
+  draft.lossy = draft.socket !== "lingering" || draft.toServer !== ""
   draft.socket = "destroyed"
   draft.toServer = ""
   draft.write = undefined
@@ -271,6 +301,11 @@ const lastBegun = (draft: Draft): void => {
   else check(draft, draft.server._tag === "Ready", "It takes no request after a response")
   if (isLast) check(draft, draft.socket === "flushing", "It goes on after its last response")
   else check(draft, draft.socket === "open", "It closes after a response")
+  check(
+    draft,
+    isLast === (draft.goodbye !== ""),
+    "It says that it closes, and does not, or the other way round"
+  )
 }
 
 const written = (draft: Draft, machines: Machines): void => {
@@ -313,7 +348,7 @@ const addReader = (steps: Steps): void => {
 /** Messages of the read in which the connection was closed are still given to the machine. */
 const addLastRead = (steps: Steps): void => {
   if (steps.state.toServer === "") return
-  steps.add("choice", "server reads on", (draft) => {
+  steps.add(steps.state.socket === "lingering" ? "progress" : "choice", "server reads on", (draft) => {
     const [letter] = head(draft.toServer)
     draft.toServer = draft.toServer.slice(2)
     const action = dispatch(draft, steps.machines, eventOf(letter))

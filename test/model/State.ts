@@ -50,9 +50,12 @@ export interface Bounds {
 
 /**
  * The first letter of a message on a wire; `L` stands for a request that is longer than the server takes, `X` for
- * bytes that are no message.
+ * bytes that are no message. `j` and `e` are a reject and an error that say that the connection closes after them.
  */
-export type Letter = "R" | "L" | "C" | "A" | "J" | "I" | "F" | "E" | "K" | "H" | "X"
+export type Letter = "R" | "L" | "C" | "A" | "J" | "I" | "F" | "E" | "K" | "H" | "X" | "j" | "e"
+
+/** The letter that the protocol has for it. */
+export const upper = (letter: Letter): Letter => letter.toUpperCase() as Letter
 
 /**
  * What the engine has said last of a query; `broken` is the failure to initialise, `dead` a defect, `unknown` one after
@@ -93,7 +96,10 @@ export interface Draft {
   submitted: boolean
   /** Nothing else begins to be written before this has been taken. */
   write: Write | undefined
-  socket: "open" | "flushing" | "destroyed"
+  /** `lingering`: nothing more is sent, and what comes is thrown away. */
+  socket: "open" | "flushing" | "lingering" | "destroyed"
+  /** Whether the server has told its client that it closes, or still has to. */
+  goodbye: "" | "due" | "said"
 
   // The wires: a letter and the number of the request it belongs to for each message, the oldest first.
   toServer: string
@@ -118,6 +124,8 @@ export interface Draft {
   inFlight: boolean
   accepted: boolean
   cancelled: boolean
+  /** The last request that the server has begun to answer. */
+  taken: number
   /** The request that the server has to answer, 0 if there is none; its accept was sent, its cancel was read. */
   answering: number
   acceptSent: boolean
@@ -164,6 +172,7 @@ export const initial = (bounds: Bounds, beyondLimit: boolean): State => ({
   submitted: false,
   write: undefined,
   socket: "open",
+  goodbye: "",
   toServer: "",
   toClient: "",
   lossy: false,
@@ -175,6 +184,7 @@ export const initial = (bounds: Bounds, beyondLimit: boolean): State => ({
   expiries: bounds.expiries,
   hostile: bounds.hostile,
   sent: 0,
+  taken: 0,
   inFlight: false,
   accepted: false,
   cancelled: false,
@@ -283,8 +293,8 @@ export const showResponse = (response: Response): string => {
 export const key = (s: State): string => {
   const response = s.response === undefined ? "" : showResponse(s.response)
   const query = s.query === undefined ? "" : showQuery(s.query) + s.query.left
-  const counts = `${s.requests}${s.long}${s.heartbeats}${s.expiries}${s.hostile}${s.sent}${s.answering}${s.drained}${s.offered}${s.lent}${s.passed}`
   const flags = `${flag(s.submitted)}${flag(s.lossy)}${flag(s.clientEnded)}${flag(s.inFlight)}${flag(s.accepted)}${flag(s.cancelled)}${flag(s.acceptSent)}${flag(s.cancelRead)}${flag(s.tooLarge)}${flag(s.committing)}${flag(s.crossed)}${flag(s.stale)}${flag(s.beyondLimit)}${flag(s.violated)}`
+  const counts = `${s.requests}${s.long}${s.heartbeats}${s.expiries}${s.hostile}${s.sent}${s.taken}${s.goodbye}${s.answering}${s.drained}${s.offered}${s.lent}${s.passed}`
   return `${showServer(s.server)}|${response}|${query}|${s.write ?? ""}|${s.socket}|${s.toServer}|${s.toClient}|${showClient(s.client)}|${counts}|${s.stopped}${s.ended}|${flags}`
 }
 

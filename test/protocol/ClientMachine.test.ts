@@ -27,6 +27,7 @@ const events = {
   H: received(Type.Heartbeat),
   R: received(Type.Request),
   C: received(Type.Cancel),
+  "going away": { _tag: "GoingAway", payload: new Uint8Array(0) },
   malformed: { _tag: "Malformed", detail: "no frame" },
   "server closed": { _tag: "ServerClosed" },
   "read failed": { _tag: "ReadFailed", detail: "reset" },
@@ -49,7 +50,9 @@ const table: Record<EventName, readonly [Cell, Cell, Cell, Cell, Cell, Cell]> = 
   request: ["Requested / SendRequest", "-", "-", "-", "-", "-"],
   cancel: ["-", "Cancelling, not accepted / SendCancel", "Cancelling, accepted / SendCancel", "-", "-", "-"],
   A: [violation, "Responding / Accept", violation, "Cancelling, accepted / None", violation, "-"],
-  J: [violation, "Idle / Reject", violation, overCancelled, violation, "-"],
+  // Between two responses it is the server's goodbye.
+  J: ["Closed: GoingAway", "Idle / Reject", violation, overCancelled, violation, "-"],
+  "going away": ["Closed: GoingAway", "-", "-", "-", "-", "-"],
   I: [violation, violation, "Responding / Chunk", violation, "-", "-"],
   F: [violation, violation, "Idle / Finish", violation, overCancelled, "-"],
   E: [violation, violation, "Idle / Fail", violation, overCancelled, "-"],

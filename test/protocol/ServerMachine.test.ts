@@ -27,6 +27,12 @@ const closed = (reason: Machine.ControlReason, detail: string): Machine.State =>
   reason,
   detail
 })
+/** The client has to be told. */
+const left = (
+  reason: Machine.ControlReason,
+  detail: string,
+  goAway: Machine.LocalCode = "shutting_down"
+): Machine.State => ({ _tag: "Closed", reason, detail, goAway })
 
 const acknowledge: Machine.LocalReply = { type: "CancelAcknowledged" }
 const reject = (code: Machine.LocalCode): Machine.LocalReply => ({ type: "Reject", code })
@@ -83,7 +89,7 @@ const always: Cells = {
   Stopped: [closed("drain", "Server stopped"), abort]
 }
 
-const drained: Machine.Step = [closed("drain", "Server is shutting down"), flush]
+const drained: Machine.Step = [left("drain", "Server is shutting down"), flush]
 
 const ready: Cells = {
   ...always,
@@ -92,7 +98,7 @@ const ready: Cells = {
   Cancel: violation("Cancel without a request"),
   // A peer that only half-closed reads what has been written, or is being written.
   PeerClosed: [closed("read", "End of file"), flush],
-  IdleExpired: [closed("read", "No request came (idleTimeout)"), flush],
+  IdleExpired: [left("read", "No request came (idleTimeout)"), flush],
   Drain: drained,
   DrainExpired: drained
 }
@@ -122,6 +128,9 @@ const table: ReadonlyArray<readonly [name: string, state: Machine.State, cells: 
     overloaded,
     {
       ...ready,
+      IdleExpired: [left("read", "No request came (idleTimeout)", "overloaded"), flush],
+      Drain: [left("drain", "Too many connections", "overloaded"), flush],
+      DrainExpired: [left("drain", "Too many connections", "overloaded"), flush],
       Request: [replying(reject("overloaded"), "overloaded"), refuse],
       TooLarge: [replying(reject("too_large"), "overloaded"), refuse]
     }

@@ -8,9 +8,17 @@ import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import * as Peer from "../support/Peer.ts"
 import * as Served from "../support/Served.ts"
 
-const assertDrained = Effect.fnUntraced(function* ({ peer, ended }: Served.Served) {
+const goodbye = /^J \{"code":"(shutting_down|overloaded)",.*"retryable":true,"closing":true\}$/
+
+const assertClosed = Effect.fnUntraced(function* ({ peer, ended }: Served.Served) {
   assert.strictEqual(yield* peer.next, "closed")
   assert.strictEqual((yield* ended).reason, "drain")
+})
+
+/** Nobody has told the client yet that the connection closes: a goodbye does. */
+const assertDrained = Effect.fnUntraced(function* (served: Served.Served) {
+  assert.match(yield* served.peer.next, goodbye)
+  yield* assertClosed(served)
 })
 
 describe("drain", () => {
@@ -106,7 +114,7 @@ describe("drain", () => {
       yield* peer.cancel
       yield* TestClock.adjust(1000)
       assert.strictEqual(tags(), "Opened Request Accepted")
-      assert.deepStrictEqual(yield* peer.rest, ["A yes", "F a", "closed"])
+      assert.deepStrictEqual(yield* peer.take(2), ["A yes", "F a"])
       yield* assertDrained(served)
       assert.strictEqual(tags(), "Opened Request Accepted Completed Closed")
     })
@@ -121,7 +129,8 @@ describe("drain", () => {
       yield* Served.settle
       yield* connection.drain
       yield* served.ended
-      assert.deepStrictEqual(yield* peer.rest, ["A yes", "F", "closed"])
+      assert.deepStrictEqual(yield* peer.take(2), ["A yes", "F"])
+      yield* assertDrained(served)
     })
   )
 })
@@ -136,8 +145,8 @@ describe("drainExpired", () => {
       assert.strictEqual(yield* peer.next, "A yes")
       yield* connection.drain
       yield* connection.drainExpired
-      assert.match(yield* peer.next, /^E \{"code":"shutting_down",.*"retryable":true/)
-      yield* assertDrained(served)
+      assert.match(yield* peer.next, /^E \{"code":"shutting_down",.*"retryable":true,"closing":true\}$/)
+      yield* assertClosed(served)
       assert.deepStrictEqual(steps.log, ["init one", "ended"])
       assert.strictEqual(tags(), "Opened Request Accepted Failed Closed")
     })
@@ -150,8 +159,8 @@ describe("drainExpired", () => {
       yield* Served.settle
       yield* served.connection.drain
       yield* served.connection.drainExpired
-      assert.match(yield* served.peer.next, /^J \{"code":"shutting_down"/)
-      yield* assertDrained(served)
+      assert.match(yield* served.peer.next, goodbye)
+      yield* assertClosed(served)
       assert.deepStrictEqual(served.steps.log, ["init one", "ended"])
     })
   )
@@ -176,15 +185,15 @@ describe("drainExpired", () => {
   )
 })
 
-describe("a connection beyond the limit", () => {
-  const refusing = "overloaded" as const
+const refusing = "overloaded" as const
 
+describe("a connection beyond the limit", () => {
   it.effect("rejects its first request and closes", () =>
     Effect.gen(function* () {
       const served = yield* Served.open({ refusing })
       yield* served.peer.request("one")
-      assert.match(yield* served.peer.next, /^J \{"code":"overloaded",.*"retryable":true/)
-      yield* assertDrained(served)
+      assert.match(yield* served.peer.next, /^J \{"code":"overloaded",.*"retryable":true,"closing":true\}$/)
+      yield* assertClosed(served)
       assert.strictEqual(served.closed().detail, "Too many connections")
       assert.deepStrictEqual(served.steps.log, [])
       assert.strictEqual(served.tags(), "Opened Request Rejected Closed")
@@ -216,7 +225,7 @@ describe("a connection beyond the limit", () => {
     Effect.gen(function* () {
       const served = yield* Served.open({ refusing })
       yield* served.peer.send(Peer.request("one"), Peer.cancel)
-      assert.match((yield* served.peer.rest).join(), /^(J .*|K),closed$/)
+      assert.match((yield* served.peer.rest).join(), /^(J .*|K,J .*"closing":true\}),closed$/)
     })
   )
 
@@ -228,8 +237,8 @@ describe("a connection beyond the limit", () => {
       yield* served.peer.request("one")
       yield* served.peer.cancel
       yield* Served.settle
-      assert.deepStrictEqual(yield* served.peer.rest, ["H", "K", "closed"])
-      yield* served.ended
+      assert.deepStrictEqual(yield* served.peer.take(2), ["H", "K"])
+      yield* assertDrained(served)
       assert.strictEqual(served.tags(), "Opened Request Cancelled Closed")
       assert.deepInclude(served.closed().control, { rejected: 0, cancelled: 1 })
     })
@@ -243,6 +252,48 @@ describe("a connection beyond the limit", () => {
       const drained = yield* Served.open({ refusing })
       yield* drained.connection.drain
       yield* assertDrained(drained)
+    })
+  )
+})
+
+describe("a request that crosses the close", () => {
+  /** Sent when the server has decided to close, and before the client can know. */
+  const crossing = Effect.fnUntraced(function* (
+    options: Served.Options,
+    decide: (served: Served.Served) => Effect.Effect<unknown>
+  ) {
+    const served = yield* Served.open(options)
+    yield* Effect.all([decide(served), served.peer.request("late")])
+    const [answer, ...rest] = yield* served.peer.rest
+    assert.match(answer ?? "", goodbye)
+    assert.deepStrictEqual(rest, ["closed"])
+    yield* served.ended
+    assert.deepStrictEqual(served.steps.log, [])
+    assert.strictEqual(served.closed().control.accepted, 0)
+  })
+
+  it.effect("is answered by the goodbye of a server that drains, and never begun", () =>
+    crossing({}, ({ connection }) => connection.drain)
+  )
+  it.effect("is answered by the goodbye of a connection that was idle for too long", () =>
+    crossing({ idleTimeout: 1000 }, () => TestClock.adjust(1000))
+  )
+  it.effect("is answered by the goodbye of a connection whose first request did not come", () =>
+    crossing({ firstRequestTimeout: 1000 }, () => TestClock.adjust(1000))
+  )
+  it.effect("is answered by the goodbye of a connection beyond the limit", () =>
+    crossing({ refusing, idleTimeout: 1000 }, () => TestClock.adjust(1000))
+  )
+  it.effect("is answered behind the last response", () =>
+    Effect.gen(function* () {
+      const served = yield* Served.open()
+      yield* served.steps.step(accept, end)
+      yield* served.peer.request("one")
+      yield* Served.settle
+      yield* Effect.all([served.connection.drain, served.peer.request("late")])
+      assert.deepStrictEqual(yield* served.peer.take(2), ["A yes", "F"])
+      yield* assertDrained(served)
+      assert.deepStrictEqual(served.steps.log, ["init one", "ended"])
     })
   )
 })

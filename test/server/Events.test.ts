@@ -178,6 +178,7 @@ describe("events", () => {
         yield* connection.drain
         yield* steps.step(end)
         assert.strictEqual(yield* peer.next, "F")
+        assert.match(yield* peer.next, /^J .*"closing":true/)
         assert.strictEqual(yield* peer.next, "closed")
         assert.strictEqual((yield* ended).reason, "drain")
       })

@@ -193,6 +193,28 @@ describe("writeTimeout", () => {
     })
   )
 
+  it.effect("leaves a reader of 10 kB/s alone by default, of which the system tells every 2 MiB", () =>
+    Effect.gen(function* () {
+      let unsent = 64 * 1024 * 1024
+      const { peer, steps, ended } = yield* Served.open({
+        heartbeatInterval: "Infinity",
+        queryTimeout: "Infinity",
+        capacity: 10,
+        unsent: () => unsent
+      })
+      yield* steps.step(accept, chunk("aaaaaaaaaa"))
+      yield* peer.request("one")
+      const windowSize = 2 * 1024 * 1024
+      for (let i = 0; i < 6; i++) {
+        yield* TestClock.adjust(Math.ceil(windowSize / 10))
+        unsent -= windowSize
+      }
+      assert.deepStrictEqual(steps.log, ["init one"])
+      yield* TestClock.adjust("10 minutes")
+      assert.strictEqual((yield* ended).reason, "write")
+    })
+  )
+
   it.effect("also limits the acknowledgement of a cancel", () =>
     Effect.gen(function* () {
       const { peer, steps, ended, tags } = yield* Served.open({ ...quiet, capacity: 10, writeTimeout: 1000 })
@@ -259,6 +281,7 @@ describe("idleTimeout", () => {
       yield* TestClock.adjust(999)
       assert.throws(closed)
       yield* TestClock.adjust(1)
+      assert.match(yield* peer.next, /^J .*No request came \(idleTimeout\).*"closing":true/)
       assert.strictEqual(yield* peer.next, "closed")
       assert.strictEqual((yield* ended).reason, "read")
       assert.include(closed().detail, "idleTimeout")
@@ -302,6 +325,7 @@ describe("firstRequestTimeout", () => {
       yield* TestClock.adjust(999)
       assert.throws(closed)
       yield* TestClock.adjust(1)
+      assert.match(yield* peer.next, /^J .*No request came \(firstRequestTimeout\).*"closing":true/)
       assert.strictEqual(yield* peer.next, "closed")
       assert.strictEqual((yield* ended).reason, "read")
       assert.strictEqual(closed().detail, "No request came (firstRequestTimeout)")

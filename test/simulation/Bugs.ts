@@ -283,6 +283,16 @@ export const bugs: ReadonlyArray<Bug> = [
     found: /waits for nobody|connections when all have ended/
   },
   {
+    name: "a server that closes leaves without a word",
+    plant: {
+      step: (step) => (state, event) => {
+        const [next, action] = step(state, event)
+        return next._tag === "Closed" ? [{ ...next, goAway: undefined }, action] : [next, action]
+      }
+    },
+    found: /a request is lost|leaves without a word/
+  },
+  {
     name: "a second signal is not heard",
     plant: {
       shutdown: (Real) =>

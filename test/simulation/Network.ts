@@ -27,6 +27,8 @@ export interface Options {
   readonly random: Random
   readonly clock: VirtualClock
   readonly conditions: Conditions
+  /** How long the first end takes, and throws away, what comes after it has closed, in milliseconds. */
+  readonly linger: number
 }
 
 const closed = () => new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1000 }) })
@@ -51,6 +53,7 @@ class Direction {
   private finished = false
   private lost = false
   private readerGone = false
+  private readerLingers = false
   private writers: Array<() => void> = []
   private readers: Array<() => void> = []
 
@@ -114,6 +117,13 @@ class Direction {
     this.wakeWriters()
   }
 
+  /** The receiver throws away what comes, for so long. */
+  linger(millis: number): void {
+    this.readerLingers = true
+    this.receive(closed)
+    this.options.clock.after(millis, () => this.abandon())
+  }
+
   /** The receiver reads nothing more. */
   abandon(): void {
     this.readerGone = true
@@ -132,6 +142,8 @@ class Direction {
   }
 
   private receive(error: () => Socket.SocketError): void {
+    // Bytes that nobody will see are no end in peace.
+    if (error === readReset && this.inboxBytes > 0) this.receiveError = error
     this.inbox = []
     this.inboxBytes = 0
     this.receiveError ??= error
@@ -167,7 +179,7 @@ class Direction {
   }
 
   private get room(): number {
-    return this.readerGone
+    return this.readerGone || this.readerLingers
       ? Number.POSITIVE_INFINITY
       : this.options.conditions.receiveBuffer - this.inboxBytes
   }
@@ -197,6 +209,7 @@ class Direction {
     }
     const segment = this.segment()
     if (this.readerGone) return void this.refused()
+    if (this.readerLingers) return void this.wakeWriters()
     this.inbox.push(segment)
     this.inboxBytes += segment.length
     this.wakeReaders()
@@ -224,7 +237,7 @@ export interface End {
   readonly reset: () => void
 }
 
-const end = (options: Options, incoming: Direction, outgoing: Direction): End => {
+const end = (options: Options, incoming: Direction, outgoing: Direction, linger: number): End => {
   const reset = () => {
     incoming.abandon()
     options.clock.after(options.random.between(0, options.conditions.latency), () => outgoing.reset())
@@ -232,9 +245,11 @@ const end = (options: Options, incoming: Direction, outgoing: Direction): End =>
   }
   // As the system does it: a close that leaves bytes unread is a reset.
   const close = () => {
-    if (incoming.unread > 0 && options.random.chance(0.5)) return reset()
+    const mayReset = incoming.unread > 0 && options.random.chance(0.5)
+    if (mayReset && linger === 0) return reset()
     outgoing.finish()
-    incoming.abandon()
+    if (linger > 0) incoming.linger(linger)
+    else incoming.abandon()
   }
   const destroy = () => {
     outgoing.drop()
@@ -272,5 +287,5 @@ export const connect = (options: Options): readonly [End, End] => {
   }
   const forth: Direction = new Direction(options, refused)
   const back: Direction = new Direction(options, refused)
-  return [end(options, back, forth), end(options, forth, back)]
+  return [end(options, back, forth, options.linger), end(options, forth, back, 0)]
 }

@@ -30,6 +30,9 @@ export interface Options {
 
 const decoder = new TextDecoder()
 
+/** Whether a reject or an error says that the server closes the connection after it. */
+export const isClosing = ({ body }: Message): boolean => /"closing":true\}$/.test(decoder.decode(body))
+
 export class Reference {
   readonly exchanges: Array<Exchange> = []
   /** Whether the client has broken the protocol: then the server may close at any time. */
@@ -38,6 +41,8 @@ export class Reference {
   left = false
   /** Whether the network has lost what was under way. */
   lost = false
+  /** Whether the server has said that it closes. */
+  goodbye = false
   private readonly options: Options
 
   constructor(options: Options) {
@@ -66,8 +71,10 @@ export class Reference {
     if (this.violated) return void this.passBy(message)
     if (message.type === "H") return void this.expect(message.body.length === 0, "H has a body")
     const { current } = this
+    this.expect(!this.goodbye, `${message.type} after a goodbye`)
+    this.goodbye = "JE".includes(message.type) && isClosing(message)
     if (current === undefined || current.terminal !== undefined) {
-      return void this.options.run.wrong(this.options.who, `${message.type} without a request`)
+      return void this.expect(this.goodbye && message.type === "J", `${message.type} without a request`)
     }
     this.inOrder(current, message)
     this.content(current, message)
@@ -163,12 +170,15 @@ export class Reference {
   private own(exchange: Exchange, text: string): void {
     const { client, run, scenario, server } = this.options
     const { query } = exchange.request
-    const { code, message } = JSON.parse(text)
+    const { closing, code, message } = JSON.parse(text)
     const { timeout = Number.POSITIVE_INFINITY } = query
     const limit = Math.min(Number(scenario.settings.queryTimeout), exchange.accepted ? timeout : Infinity)
     const late = run.now - exchange.sentAt >= limit
     const allowed: Record<string, () => boolean> = {
-      shutting_down: () => run.now >= server.expiresAt,
+      // A goodbye that crosses a request answers it; whether it was time for that, the server's watch knows.
+      shutting_down: () =>
+        run.now >= server.expiresAt ||
+        (closing && !exchange.accepted && (run.now >= server.stopsAt || /No request came/.test(message))),
       timeout: () => late,
       overloaded: () => {
         if (exchange.accepted) return false

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Socket from "effect/socket/Socket"
 import type { ConnectionEvent } from "../../src/server/ConnectionEvents.ts"
-import type { Reference } from "./Reference.ts"
+import { isClosing, type Reference } from "./Reference.ts"
 import type { Run } from "./Run.ts"
 import type * as Scenario from "./Scenario.ts"
 import { type Asked, type Guest, idleTimes, latest, type ServerReference } from "./ServerReference.ts"
@@ -47,6 +47,8 @@ export class ServerWatch {
   private dropped = false
   private released = false
   private answers = 0
+  /** It has said goodbye, although no request was to be answered that it had read. */
+  private hasLeft = false
   /** When the last write may have begun, and whether it may go on: its last piece was as long as one may be. */
   private begunAt = 0
   private continues = false
@@ -138,7 +140,23 @@ export class ServerWatch {
     const broken = this.dropped || reference.lost || reference.current?.cancelled
     if (broken || reference.left || reference.violated) return
     const arrived = reference.exchanges.filter(({ terminal }) => terminal !== undefined).length
-    this.expect(arrived === this.answers, `${this.answers} responses were written, ${arrived} arrived`)
+    const crossed = this.hasLeft && arrived === this.answers + 1
+    this.expect(
+      arrived === this.answers || crossed,
+      `${this.answers} responses were written, ${arrived} arrived`
+    )
+    this.lost()
+  }
+
+  /** A server that closes in peace leaves nobody without an answer. */
+  private lost(): void {
+    const { reference, server } = this.options
+    const last = this.events.at(-1)
+    if (last?._tag !== "Closed" || (this.closedAt ?? 0) >= server.dropsAt) return
+    if (last.control.reason !== "drain" && !/No request came/.test(last.detail)) return
+    const { current } = reference
+    this.expect(current === undefined || current.terminal !== undefined, "a request is lost")
+    this.expect(reference.goodbye, "it leaves without a word")
   }
 
   /** The engine has got back every chunk of the response that was written last. */
@@ -211,7 +229,7 @@ export class ServerWatch {
     this.writing = true
     for (const message of messages) {
       if (message.type === "H") this.expect(silence >= this.soonest, `H after ${silence} ms`)
-      if ("JFEK".includes(message.type)) this.terminal(message)
+      if ("JFEK".includes(message.type)) this.terminal(message, "J" === message.type && isClosing(message))
     }
     this.expect(bytes <= scenario.maxWriteSize, `a write of ${bytes} bytes`)
     this.expect(this.continues || !this.reader.inside, "a write ends inside a frame")
@@ -251,8 +269,12 @@ export class ServerWatch {
     }
   }
 
-  private terminal({ type }: Wire.Message): void {
+  private terminal({ type }: Wire.Message, isGoodbye: boolean): void {
     const { fates, reference, run } = this.options
+    if (isGoodbye && this.asked[this.answers] === undefined) {
+      this.hasLeft = true
+      return
+    }
     const asked = this.asked[this.answers++]
     if (asked === undefined) return void this.expect(reference.violated, `${type} without a request`)
     asked.answeringAt = this.begunAt

@@ -45,6 +45,11 @@ export class SimulatedClient {
     })
   }
 
+  /** Whether the connection has ended, or is about to. */
+  private get isTold(): boolean {
+    return this.over || this.options.reference.goodbye
+  }
+
   private leaveAt({ at, how }: NonNullable<Scenario.Client["leavesEarly"]>): Effect.Effect<void> {
     return Effect.andThen(
       Effect.sleep(at),
@@ -69,7 +74,7 @@ export class SimulatedClient {
           for (const message of reader.push(bytes)) {
             run.tell(who, `<- ${Wire.show(message)}`)
             reference.received(message)
-            if (reference.current?.terminal !== undefined) this.ended.openUnsafe()
+            if (reference.current?.terminal !== undefined || reference.goodbye) this.ended.openUnsafe()
           }
         }
       }
@@ -91,10 +96,10 @@ export class SimulatedClient {
       for (const request of client.requests) {
         yield* Effect.sleep(request.thinking)
         if (request.violation === "early cancel") yield* this.violate(writer, "C")
-        if (this.over) return
+        if (this.isTold) return
         const exchange = yield* this.request(writer, request)
         yield* this.awaitEnd(writer, exchange)
-        if (this.over) return
+        if (this.isTold) return
       }
       if (client.leaving !== undefined) this.leave(client.leaving)
     }).pipe(Effect.ignore)

@@ -41,6 +41,9 @@ export interface Outcome {
   readonly millis: number
 }
 
+/** As the transports of a server do. */
+const linger = 1000
+
 // Far more than any scenario takes: who comes here does not end.
 const mostMillis = 2 * 60 * 60 * 1000
 const mostTasks = 3_000_000
@@ -193,7 +196,7 @@ const visit = Effect.fnUntraced(function* (
   yield* Effect.sleep(client.startsAt)
   const reference = new Reference({ run, who, scenario, client, server, fates })
   const watch = new ServerWatch({ run, who: `server ${client.id}`, scenario, reference, server, fates })
-  const [near, far] = Network.connect({ random: network, clock, conditions: client.conditions })
+  const [near, far] = Network.connect({ random: network, clock, conditions: client.conditions, linger })
   const guest = server.arrives(client, reference, watch)
   connections.accept({
     transport: Transport.fromSocket(watch.tap(near.socket)),

@@ -92,6 +92,14 @@ const flags = {
     duration,
     Flag.withDefault(Duration.infinity)
   ),
+  requestTimeout: Flag.String("request-timeout").pipe(
+    Flag.withMetavar("duration"),
+    Flag.withDescription(
+      `How long the server may take to accept the query, before any result. Default: ${defaults.requestTimeout}`
+    ),
+    Flag.withDefault(String(defaults.requestTimeout)),
+    duration
+  ),
   heartbeatTolerance: Flag.String("heartbeat-tolerance").pipe(
     Flag.withMetavar("duration"),
     Flag.withDescription(
@@ -119,8 +127,9 @@ const request = (given: Given, query: string): Client.Query => ({
 })
 
 /** What the client is told of the flags. Within a timeout there is less time to wait for the end of a cancel. */
-const settings = ({ heartbeatTolerance, timeout }: Given) => ({
+const settings = ({ heartbeatTolerance, requestTimeout, timeout }: Given) => ({
   heartbeatTolerance,
+  requestTimeout,
   ...(Duration.isFinite(timeout) ? { cancelTimeout: QueryDeadline.grace.cancel } : {})
 })
 

@@ -17,12 +17,12 @@ import { defaults } from "../client/Settings.ts"
 import type { Format, Parameters } from "../engine/QueryApi.ts"
 import * as Address from "../net/Address.ts"
 import * as Setting from "../server/Setting.ts"
+import * as Signals from "../server/Signals.ts"
 import * as ProcessExit from "./ProcessExit.ts"
 import * as QueryDeadline from "./QueryDeadline.ts"
 import * as QueryOutput from "./QueryOutput.ts"
 import * as QueryParameters from "./QueryParameters.ts"
 import * as QueryReport from "./QueryReport.ts"
-import * as Signals from "./Signals.ts"
 
 const formats = {
   json: "application/json",

@@ -1,18 +1,10 @@
 /**
- * What SIGINT and SIGTERM do to a command. The first interrupts it; that is done where the command is run.
+ * What the second SIGINT or SIGTERM does to a program. The first interrupts it; that is done where the program is run.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
 const signals = ["SIGINT", "SIGTERM"] as const
-
-/** Marks a command for which being interrupted is the way to end: its exit code is then 0. */
-export const stopping = <A, E, R>(command: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.onInterrupt(command, () =>
-    Effect.sync(() => {
-      process.exitCode = 0
-    })
-  )
 
 /** Runs the effect at the second signal, for as long as the scope is open. A third ends the process. */
 export const onSecond = Effect.fnUntraced(function* (

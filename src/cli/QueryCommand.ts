@@ -17,12 +17,12 @@ import { defaults } from "../client/Settings.ts"
 import type { Format, Metadata, Parameters } from "../engine/QueryApi.ts"
 import * as Address from "../net/Address.ts"
 import * as Setting from "../server/Setting.ts"
+import * as Signals from "../server/Signals.ts"
 import * as ProcessExit from "./ProcessExit.ts"
 import * as QueryDeadline from "./QueryDeadline.ts"
 import * as QueryOutput from "./QueryOutput.ts"
 import * as QueryParameters from "./QueryParameters.ts"
 import * as QueryReport from "./QueryReport.ts"
-import * as Signals from "./Signals.ts"
 
 const formats = {
   json: "application/json",
@@ -105,6 +105,14 @@ const flags = {
     duration,
     Flag.withDefault(Duration.infinity)
   ),
+  requestTimeout: Flag.String("request-timeout").pipe(
+    Flag.withMetavar("duration"),
+    Flag.withDescription(
+      `How long the server may take to accept the query, before any result. Default: ${defaults.requestTimeout}`
+    ),
+    Flag.withDefault(String(defaults.requestTimeout)),
+    duration
+  ),
   heartbeatTolerance: Flag.String("heartbeat-tolerance").pipe(
     Flag.withMetavar("duration"),
     Flag.withDescription(
@@ -134,8 +142,9 @@ const request = (given: Given, query: string): Client.Query => ({
 })
 
 /** What the client is told of the flags. Within a timeout there is less time to wait for the end of a cancel. */
-const settings = ({ heartbeatTolerance, timeout }: Given) => ({
+const settings = ({ heartbeatTolerance, requestTimeout, timeout }: Given) => ({
   heartbeatTolerance,
+  requestTimeout,
   ...(Duration.isFinite(timeout) ? { cancelTimeout: QueryDeadline.grace.cancel } : {})
 })
 

@@ -43,7 +43,7 @@ export const report = (error: Failure, context: Context): QueryCommandError =>
 const exitCode = (error: Failure): number => {
   switch (error._tag) {
     case "ClientError":
-      return exitCodes.connectionFailed
+      return error.reason._tag === "RequestTimeout" ? exitCodes.timedOut : exitCodes.connectionFailed
     case "TimedOut":
       return exitCodes.timedOut
     case "QueryError":
@@ -69,6 +69,7 @@ const hints: Record<ClientError["reason"]["_tag"], string> = {
   ConnectFailed: "is a server running there? See --server",
   ConnectionClosed: "see --server",
   TooManyRequests: "ask for less at a time",
+  RequestTimeout: "see --request-timeout",
   ConnectionLost: "see --server",
   ServerSilent: "see --server and --heartbeat-tolerance",
   ProtocolViolation: "is it a DataConn server? See --server"

@@ -16,11 +16,11 @@ import * as Log from "../server/Log.ts"
 import * as Server from "../server/Server.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
 import type * as Setting from "../server/Setting.ts"
+import * as Signals from "../server/Signals.ts"
 import * as Reload from "./Reload.ts"
 import * as Rights from "./Rights.ts"
 import * as ServeConfig from "./ServeConfig.ts"
 import * as ServedEngine from "./ServedEngine.ts"
-import * as Signals from "./Signals.ts"
 import * as StartLine from "./StartLine.ts"
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
@@ -180,18 +180,13 @@ const survivesItsLog = Effect.acquireRelease(
   (ignore) => Effect.sync(() => process.stdout.off("error", ignore))
 )
 
-/** DuckDB holds one of libuv's threads for each result that is being fetched, and a cancel needs one too. */
-const checkThreads = ({ maxConcurrentQueries }: ServeConfig.ServeConfig) => {
-  const size = Number(process.env[threadPoolSize])
-  return size > maxConcurrentQueries
-    ? Effect.void
-    : Effect.logWarning(
-        `${threadPoolSize} is ${size}, too few for ${maxConcurrentQueries} queries (maxConcurrentQueries): ` +
-          `queries and their cancels will wait for each other. Set it to at least ${maxConcurrentQueries + 8}`
-      )
-}
-
-const threadPoolSize = "UV_THREADPOOL_SIZE"
+/** Marks a command for which being interrupted is the way to end: its exit code is then 0. */
+export const stopping = <A, E, R>(command: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.onInterrupt(command, () =>
+    Effect.sync(() => {
+      process.exitCode = 0
+    })
+  )
 
 const serve = Effect.fnUntraced(function* (given: Given) {
   let stopNow: Effect.Effect<void> = Effect.void
@@ -207,7 +202,6 @@ const serve = Effect.fnUntraced(function* (given: Given) {
       spillDirectory: yield* Rights.drop(config),
       onLost: () => Deferred.doneUnsafe(lost, Effect.fail(new DatabaseLost()))
     })
-    yield* checkThreads(config)
     const server = yield* Server.make(config).pipe(Effect.provideService(QueryEngine, engine.engine))
     stopNow = server.stopNow
     const { fields, text } = StartLine.describe(config)
@@ -224,7 +218,7 @@ const serve = Effect.fnUntraced(function* (given: Given) {
 })
 
 export const command = Command.make("serve", flags, (given) =>
-  Signals.stopping(Effect.scoped(serve(given as Given)))
+  stopping(Effect.scoped(serve(given as Given)))
 ).pipe(
   Command.withDescription(
     "Answer SQL over DuckDB. With nothing given to serve, an in-memory database with the sample tables trades and quotes."

@@ -14,10 +14,10 @@ import type * as Stream from "effect/Stream"
 import * as Socket from "effect/socket/Socket"
 import type * as QueryApi from "../engine/QueryApi.ts"
 import type { QueryFailed, QueryRejected } from "../engine/QueryEngine.ts"
+import * as Timers from "../loop/Timers.ts"
 import * as Address from "../net/Address.ts"
 import * as Tcp from "../net/Tcp.ts"
 import * as Transport from "../net/Transport.ts"
-import * as Limit from "../settings/Limit.ts"
 import * as ClientConnection from "./ClientConnection.ts"
 import type * as ClientError from "./ClientError.ts"
 import * as ClientFailure from "./ClientFailure.ts"
@@ -77,13 +77,15 @@ export type Query = Parameters<typeof QueryApi.encodeRequest>[0]
  * server's may come in parts.
  *
  * A {@link ClientError} ends the connection, and further requests fail. Make another client then; a reason of
- * `ConnectionClosed` says that this request was not sent. Only `TooManyRequests` (`maxQueuedRequests`) says nothing
- * of the connection.
+ * `ConnectionClosed` says that this request was not sent. Only `TooManyRequests` (`maxQueuedRequests`) and
+ * `RequestTimeout` (`requestTimeout`) say nothing of the connection.
+ *
+ * A server that sends not even a heartbeat for `heartbeatTolerance` is taken for dead, between requests too.
  *
  * **Gotchas**
  *
- * A request waits forever if its own scope holds an unfinished response. `Effect.scoped` around the use of
- * each response avoids it.
+ * A request waits until `requestTimeout` if its own scope holds an unfinished response. `Effect.scoped` around the
+ * use of each response avoids it.
  *
  * @category services
  * @since 0.1.0
@@ -104,7 +106,10 @@ export interface ClientService {
   readonly query: (
     query: Query
   ) => Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError.ClientError, Scope.Scope>
-  /** Whether the connection can take a request, as far as is known here. */
+  /**
+   * Whether a request can be taken, as far as is known here. A client: whether its connection is open and its server
+   * has been heard of within `heartbeatTolerance`. A pool: not while it waits to connect again and has no connection.
+   */
   readonly isOpen: () => boolean
 }
 
@@ -137,7 +142,8 @@ const makeOver = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ClientService, ClientError.ClientError, Scope.Scope> {
   const all: Settings = { ...defaults, ...settings }
   const options = ClientConnection.options(all, server)
-  const requests = new Requests({ server, maxQueuedRequests: all.maxQueuedRequests })
+  const timers = yield* Timers.use
+  const requests = new Requests({ ...options, maxQueuedRequests: all.maxQueuedRequests, timers })
   const connection = yield* ClientConnection.make(transport, options, {
     freed: (connection) => void requests.offer(connection),
     ended: (_, why, unsent) => {
@@ -145,7 +151,7 @@ const makeOver = Effect.fnUntraced(function* (
       else if (unsent !== undefined) requests.again(unsent)
       requests.close(ClientFailure.beforeRequest(options, why))
     }
-  })
+  }).pipe(Effect.provideService(Timers.Shared, timers))
   requests.offer(connection)
   return Client.of(Service.make(requests, all.metadata))
 })
@@ -175,8 +181,7 @@ export const connect = <A extends Address.Input>(
 ): Effect.Effect<ClientService, ClientError.ClientError | Address.ErrorOf<A>, Scope.Scope> =>
   Effect.gen(function* () {
     const address = yield* Effect.fromResult(Address.fromInput(server))
-    const timeout = Limit.duration("connectTimeout", settings.connectTimeout ?? defaults.connectTimeout)
-    return yield* makeOver(Tcp.connect({ address, timeout }), settings, Address.format(address))
+    return yield* makeOver(Tcp.connect({ address }), settings, Address.format(address))
   })
 
 /**

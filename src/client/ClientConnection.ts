@@ -11,7 +11,6 @@ import * as Exit from "effect/Exit"
 import { Scheduler as EffectScheduler } from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type * as Socket from "effect/socket/Socket"
 import * as QueryApi from "../engine/QueryApi.ts"
 import * as FramedConnection from "../framing/FramedConnection.ts"
 import * as Writer from "../framing/Writer.ts"
@@ -21,35 +20,24 @@ import * as Chunk from "../net/Chunk.ts"
 import type * as Transport from "../net/Transport.ts"
 import * as Machine from "../protocol/ClientMachine.ts"
 import * as Message from "../protocol/Message.ts"
-import * as Limit from "../settings/Limit.ts"
-import * as BodyLimits from "./BodyLimits.ts"
 import type * as ClientError from "./ClientError.ts"
+import * as ClientEvents from "./ClientEvents.ts"
 import * as ClientFailure from "./ClientFailure.ts"
+import type { Options } from "./ConnectionOptions.ts"
 import type { Exchange, Line } from "./Exchange.ts"
-import type { Settings } from "./Settings.ts"
+import { Silence } from "./Silence.ts"
 
-export interface Options extends Message.Options, ClientFailure.Names {
-  readonly writeTimeoutMillis: number
-  readonly bodyLimits?: Message.BodyLimits | undefined
-}
-
-/**
- * The settings that are a connection's. `server` is how errors call the other end. Throws a `RangeError` that names the
- * setting whose value is invalid.
- */
-export const options = (settings: Settings, server: string): Options => ({
-  lengthCounts: settings.lengthCounts,
-  maxFrameSize: Limit.size("maxFrameSize", settings.maxFrameSize, Message.headerSize),
-  bodyLimits: BodyLimits.make(settings),
-  writeTimeoutMillis: Limit.millis("writeTimeout", settings.writeTimeout),
-  heartbeatToleranceMillis: Limit.millis("heartbeatTolerance", settings.heartbeatTolerance),
-  cancelTimeoutMillis: Limit.millis("cancelTimeout", settings.cancelTimeout),
-  server
-})
+export { type Options, options } from "./ConnectionOptions.ts"
 
 export interface ClientConnection {
   /** Sends a request. To be called while the connection is open and has none in flight. */
   readonly send: (exchange: Exchange) => void
+  /** Whether the server has given a sign of life in time, in milliseconds of the timers. */
+  readonly isAliveAt: (now: number) => boolean
+  /** Looks for a sign of life that the socket holds already: the connection is free again then, and ends otherwise. */
+  readonly check: () => void
+  /** Whether anything at all has come from the server. */
+  readonly hasRead: boolean
   /** Why the connection has ended, if it has. */
   readonly why: Machine.Why | undefined
   /** Closes it before its scope does. */
@@ -58,7 +46,7 @@ export interface ClientConnection {
 
 /** The owner of requests for connections. */
 export interface Owner {
-  /** The response in flight has ended: another request may be sent. */
+  /** The response in flight has ended, or a check has: another request may be sent. */
   readonly freed: (connection: ClientConnection) => void
   /**
    * The connection is of no more use. `unsent` was about to be sent on it, or the server that goes away has not begun
@@ -67,31 +55,47 @@ export interface Owner {
   readonly ended: (connection: ClientConnection, why: Machine.Why, unsent: Exchange | undefined) => void
 }
 
-/** Opens the transport. Closing the scope drops the connection. */
-export const make = Effect.fnUntraced(function* (
+/**
+ * Opens the transport. Closing the scope drops the connection. Interruption ends the opening, and leaves nothing open;
+ * once the transport is open there is a connection.
+ */
+export const make = (
   transport: Transport.Open,
   options: Options,
   owner: Owner
-): Effect.fn.Return<ClientConnection, ClientError.ClientError, Scope.Scope> {
-  // A scope of its own: a response in the same scope as the connection is cancelled while that one closes.
-  const scope = yield* Scope.fork(yield* Effect.scope)
-  return yield* Scope.provide(open(transport, options, owner, scope), scope).pipe(
-    Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
-    Effect.mapError((error) => ClientFailure.connectFailed(options.server, Writer.describe(error)))
+): Effect.Effect<ClientConnection, ClientError.ClientError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      // A scope of its own: a response in the same scope as the connection is cancelled while that one closes.
+      const scope = yield* Scope.fork(yield* Effect.scope)
+      return yield* Scope.provide(open(transport, options, owner, scope, restore), scope).pipe(
+        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+      )
+    })
   )
-})
 
 const open = Effect.fnUntraced(function* (
   opening: Transport.Open,
   options: Options,
   owner: Owner,
-  scope: Scope.Closeable
-): Effect.fn.Return<ClientConnection, Socket.SocketError, Scope.Scope> {
-  const transport = yield* opening
+  scope: Scope.Closeable,
+  restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+): Effect.fn.Return<ClientConnection, ClientError.ClientError, Scope.Scope> {
+  const timers = yield* Timers.use
+  const opened = Effect.mapError(opening, (error) =>
+    ClientFailure.connectFailed(options.server, Writer.describe(error))
+  )
+  const transport = yield* restore(
+    timers.within(opened, options.connectTimeoutMillis, () =>
+      Effect.fail(ClientFailure.connectTimedOut(options))
+    )
+  )
   const codec = Message.codec({ ...options, splitChunks: true })
   const session = new Session({
-    framed: yield* FramedConnection.make(transport, codec, options),
-    timers: yield* Timers.use,
+    framed: yield* FramedConnection.make(transport, codec, options).pipe(
+      Effect.provideService(Timers.Shared, timers)
+    ),
+    timers,
     scheduler: yield* TurnScheduler,
     effects: yield* EffectScheduler,
     options,
@@ -129,15 +133,24 @@ class Session implements ClientConnection, Line {
   private reading: (() => void) | undefined
   private pausedAt = 0
   private pausedMillis = 0
-  /** When the server may have been silent for too long. */
-  private readonly silence: Timers.Deadline
-  private expectedAt = 0
+  private readonly silence: Silence
+  /** When the request in flight has to be accepted. It is left behind by those that were. */
+  private readonly acceptDeadline: Timers.Deadline
   private readonly cancelDeadline: Timers.Deadline
 
   constructor(dependencies: Dependencies) {
-    const { timers } = dependencies
+    const { framed, options, timers } = dependencies
     this.dependencies = dependencies
-    this.silence = timers.deadline(() => this.checkSilence())
+    this.silence = new Silence({
+      timers,
+      toleranceMillis: options.heartbeatToleranceMillis,
+      lastReadAt: () => framed.lastReadAt(),
+      isExpected: () => this.isAwaited,
+      silent: () => this.dispatch({ _tag: "Silence" }),
+      checked: () => dependencies.owner.freed(this)
+    })
+    this.silence.goOn()
+    this.acceptDeadline = timers.deadline(() => this.checkAccept())
     this.cancelDeadline = timers.deadline(() => this.dispatch({ _tag: "CancelExpired" }))
   }
 
@@ -147,7 +160,7 @@ class Session implements ClientConnection, Line {
       Stream.runForEachArray(this.dependencies.framed.messages, (batch) => this.receive(batch)),
       {
         onSuccess: () => this.dispatch(this.unwritten ?? { _tag: "ServerClosed" }),
-        onFailure: (cause) => this.dispatch(this.unwritten ?? inputEnd(cause))
+        onFailure: (cause) => this.dispatch(this.unwritten ?? ClientEvents.ofInput(cause))
       }
     )
   }
@@ -155,7 +168,7 @@ class Session implements ClientConnection, Line {
   /** A failed write ends the input too, and is the reason then. */
   private get unwritten(): Machine.Event | undefined {
     const failure = this.dependencies.framed.writer.failure()
-    return failure === undefined ? undefined : { _tag: "WriteFailed", detail: writeFailure(failure) }
+    return failure === undefined ? undefined : ClientEvents.ofWrite(failure)
   }
 
   get why(): Machine.Why | undefined {
@@ -164,6 +177,18 @@ class Session implements ClientConnection, Line {
 
   get close(): Effect.Effect<void> {
     return this.dependencies.close
+  }
+
+  get hasRead(): boolean {
+    return this.dependencies.framed.bytesRead() > 0
+  }
+
+  isAliveAt(now: number): boolean {
+    return !this.silence.isOverAt(now)
+  }
+
+  check(): void {
+    this.silence.check()
   }
 
   readonly end: Effect.Effect<void> = Effect.sync(() => this.dispatch({ _tag: "Close" }))
@@ -202,27 +227,19 @@ class Session implements ClientConnection, Line {
     return this.current?.starved === true
   }
 
-  /** Whether the server has to send something: it need not answer a request that it has not taken yet. */
+  /**
+   * Whether the server has to send something: a heartbeat at least between requests, but it need not answer a request
+   * that it has not taken yet.
+   */
   private get isAwaited(): boolean {
-    return this.state._tag === "Requested"
-      ? this.isWritten
-      : this.state._tag === "Responding" && this.isStarved
-  }
-
-  /** From now on the server has to send something. */
-  private expect(): void {
-    const { options, timers } = this.dependencies
-    if (options.heartbeatToleranceMillis === Timers.never) return
-    this.expectedAt = timers.now()
-    this.silence.set(this.expectedAt + options.heartbeatToleranceMillis)
-  }
-
-  private checkSilence(): void {
-    if (!this.isAwaited) return
-    const { framed, options, timers } = this.dependencies
-    const at = Math.max(this.expectedAt, framed.lastReadAt()) + options.heartbeatToleranceMillis
-    if (at > timers.now()) this.silence.set(at)
-    else this.dispatch({ _tag: "Silence" })
+    switch (this.state._tag) {
+      case "Idle":
+        return true
+      case "Requested":
+        return this.isWritten
+      default:
+        return this.state._tag === "Responding" && this.isStarved
+    }
   }
 
   private message({ body: received, type }: Message.Message): void {
@@ -289,6 +306,7 @@ class Session implements ClientConnection, Line {
     const exchange = this.current
     framed.stop()
     this.silence.clear()
+    this.acceptDeadline.clear()
     this.cancelDeadline.clear()
     if (exchange?.sent === true) {
       const error = ClientFailure.duringResponse(options, why, this.pause)
@@ -298,8 +316,8 @@ class Session implements ClientConnection, Line {
       this.current = undefined
       owner.ended(this, why, exchange)
     }
-    // The owner's scope closes the socket in its own way, after pending writes.
-    if (why._tag !== "Closed") framed.writer.close()
+    // The owner's scope closes the socket in its own way. It would wait for a server to take the rest of a request.
+    if (why._tag !== "Closed" || framed.writer.isWriting()) framed.writer.close()
     this.readOn()
   }
 
@@ -318,7 +336,9 @@ class Session implements ClientConnection, Line {
   private free(): void {
     this.current = undefined
     this.cancelDeadline.clear()
-    if (this.why === undefined) this.dependencies.owner.freed(this)
+    if (this.why !== undefined) return
+    this.silence.goOn()
+    this.dependencies.owner.freed(this)
   }
 
   send(exchange: Exchange): void {
@@ -326,6 +346,7 @@ class Session implements ClientConnection, Line {
     exchange.line = this
     this.current = exchange
     this.pausedMillis = 0
+    this.acceptDeadline.set(exchange.startedAt + this.dependencies.options.requestTimeoutMillis)
     // Together with those of other connections: a server that is woken for one of them goes on with all.
     this.dependencies.framed.writer.submitSoon(this.submission)
   }
@@ -341,20 +362,45 @@ class Session implements ClientConnection, Line {
     },
     ended: (exit) => {
       this.isWritten = true
-      if (this.isAwaited) this.expect()
+      if (this.isAwaited) this.silence.expect()
       this.onWritten(exit)
     }
   }
 
   private readonly onWritten: Writer.Submission<Message.Message>["ended"] = (exit) => {
     if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) {
-      this.dispatch({ _tag: "WriteFailed", detail: writeFailure(exit.cause) })
+      this.dispatch(ClientEvents.ofWrite(exit.cause))
     }
   }
 
   starved(): void {
-    this.expect()
+    this.silence.expect()
     this.readOn()
+  }
+
+  private checkAccept(): void {
+    const { options, timers } = this.dependencies
+    const exchange = this.current
+    const isWaiting = this.state._tag === "Idle" || this.state._tag === "Requested"
+    if (exchange === undefined || !isWaiting || exchange.isAbandoned) return
+    const at = exchange.startedAt + options.requestTimeoutMillis
+    if (at > timers.now()) this.acceptDeadline.set(at)
+    else this.giveUp(exchange)
+  }
+
+  /** Ends a request without its accept. The connection alone waits for the end of the cancel. */
+  private giveUp(exchange: Exchange): void {
+    const { options } = this.dependencies
+    const phase = exchange.sent ? "accept" : "waiting"
+    if (exchange.sent) {
+      const rest = exchange.rest()
+      this.current = rest
+      rest.abandon()
+      this.cancel(rest)
+    } else {
+      this.free()
+    }
+    exchange.refuse(Cause.fail(ClientFailure.requestTimedOut(options, phase)))
   }
 
   finish(exchange: Exchange): Effect.Effect<void> {
@@ -379,18 +425,4 @@ class Session implements ClientConnection, Line {
     })
     this.cancelDeadline.set(timers.now() + options.cancelTimeoutMillis)
   }
-}
-
-const writeFailure = (cause: Cause.Cause<Writer.Failure>): string => {
-  const error = Cause.findErrorOption(cause)
-  return error._tag === "Some" ? Writer.describe(error.value) : String(Cause.squash(cause))
-}
-
-const inputEnd = (cause: Cause.Cause<FramedConnection.ReadError<Message.FrameError>>): Machine.Event => {
-  const error = Cause.findErrorOption(cause)
-  if (error._tag === "None") return { _tag: "ReadFailed", detail: String(Cause.squash(cause)) }
-  const detail = FramedConnection.describe(error.value)
-  return error.value._tag === "FrameError" && error.value.reason._tag !== "EndInsideFrame"
-    ? { _tag: "Malformed", detail }
-    : { _tag: "ReadFailed", detail }
 }

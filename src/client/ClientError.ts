@@ -51,6 +51,34 @@ export class TooManyRequests extends Schema.TaggedError<TooManyRequests>()("TooM
 }
 
 /**
+ * A request was not accepted within `requestTimeout`. `phase` says what it was waiting for:
+ *
+ * - `waiting`: the end of other requests. Nothing was sent.
+ * - `connecting`: a connection. Nothing was sent.
+ * - `accept`: the server's answer. The request was cancelled, and the server may have begun it.
+ *
+ * The client goes on.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RequestTimeout extends Schema.TaggedError<RequestTimeout>()("RequestTimeout", {
+  server: Schema.String,
+  requestTimeoutMillis: Schema.Finite,
+  phase: Schema.Literals(["waiting", "connecting", "accept"])
+}) {
+  override get message() {
+    const limit = `${this.requestTimeoutMillis} ms (requestTimeout)`
+    const messages = {
+      waiting: `A request to ${this.server} waited for other requests for ${limit}; nothing was sent`,
+      connecting: `A request waited for a connection to ${this.server} for ${limit}; nothing was sent`,
+      accept: `${this.server} did not accept a request within ${limit}; it was cancelled`
+    }
+    return messages[this.phase]
+  }
+}
+
+/**
  * The connection ended before the response did. What has been received is incomplete.
  *
  * @category errors
@@ -108,6 +136,7 @@ export const ClientErrorReason = Schema.Union([
   ConnectFailed,
   ConnectionClosed,
   TooManyRequests,
+  RequestTimeout,
   ConnectionLost,
   ServerSilent,
   ProtocolViolation

@@ -9,6 +9,7 @@ import {
   ConnectionClosed,
   ConnectionLost,
   ProtocolViolation,
+  RequestTimeout,
   ServerSilent,
   TooManyRequests
 } from "./ClientError.ts"
@@ -18,6 +19,8 @@ export interface Names {
   readonly server: string
   readonly heartbeatToleranceMillis: number
   readonly cancelTimeoutMillis: number
+  readonly connectTimeoutMillis: number
+  readonly requestTimeoutMillis: number
 }
 
 const describe = (names: Names, why: Why): string => {
@@ -43,6 +46,16 @@ const clientClosed = "the client was closed"
 /** The error of a connection that was not made. */
 export const connectFailed = (server: string, detail: string): ClientError =>
   new ClientError({ reason: new ConnectFailed({ server, detail }) })
+
+/** The same, for the time it took. */
+export const connectTimedOut = ({ connectTimeoutMillis, server }: Names): ClientError =>
+  connectFailed(server, `no connection within ${connectTimeoutMillis} ms (connectTimeout)`)
+
+/** The error of a request that was not accepted in time. */
+export const requestTimedOut = (
+  { requestTimeoutMillis, server }: Names,
+  phase: RequestTimeout["phase"]
+): ClientError => new ClientError({ reason: new RequestTimeout({ server, requestTimeoutMillis, phase }) })
 
 /** The error of a request that was not sent, since the connection had ended. */
 export const beforeRequest = (names: Names, why: Why): ClientError =>

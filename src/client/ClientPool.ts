@@ -9,7 +9,9 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import * as Spawner from "../loop/Spawner.ts"
@@ -19,6 +21,7 @@ import * as Tcp from "../net/Tcp.ts"
 import * as Transport from "../net/Transport.ts"
 import type { Why } from "../protocol/ClientMachine.ts"
 import * as Limit from "../settings/Limit.ts"
+import * as Backoff from "./Backoff.ts"
 import * as Client from "./Client.ts"
 import * as ClientConnection from "./ClientConnection.ts"
 import type * as ClientError from "./ClientError.ts"
@@ -39,12 +42,17 @@ export { type PoolSettings, poolDefaults } from "./Settings.ts"
  * A response has its connection until it has arrived, or its scope closes. Up to `maxConnections` are in flight,
  * and up to `maxQueuedRequests` wait, first come, first served. A request that was not sent because its connection
  * had ended in idleness is sent on another one, and so is one that a server which goes away has not begun: it says so
- * (PROTOCOL.md §2). Nothing else that was sent is sent again.
+ * (PROTOCOL.md §2). Nothing else that was sent is sent again. A connection whose server has been silent for longer than
+ * `heartbeatTolerance` is given no request.
+ *
+ * Connecting that fails fails a request, and all that wait if there is no other connection; it is tried again when a
+ * request comes, after `reconnectDelay`, and ever later while it fails. A request that is given up takes the attempt to
+ * connect with it.
  *
  * **Gotchas**
  *
  * `maxConnections` unfinished responses of one scope have all connections: another request of that scope waits
- * forever. `Effect.scoped` around the use of each response avoids it.
+ * until `requestTimeout`. `Effect.scoped` around the use of each response avoids it.
  *
  * @category constructors
  * @since 0.1.0
@@ -74,6 +82,9 @@ const makeOver = Effect.fnUntraced(function* (
     maxConnections: Limit.count("maxConnections", all.maxConnections, 1),
     maxQueuedRequests: all.maxQueuedRequests,
     idleTimeoutMillis: Limit.millis("idleTimeout", all.idleTimeout),
+    reconnectDelayMillis: Limit.millis("reconnectDelay", all.reconnectDelay),
+    maxReconnectDelayMillis: Limit.millis("maxReconnectDelay", all.maxReconnectDelay),
+    random: yield* Random.Random,
     timers,
     scope,
     spawner: yield* Scope.provide(Spawner.make, scope)
@@ -82,7 +93,7 @@ const makeOver = Effect.fnUntraced(function* (
   return Client.Client.of(Service.make(pool.requests, all.metadata))
 })
 
-interface Dependencies {
+interface Dependencies extends Backoff.Options {
   readonly transport: Transport.Open
   readonly options: ClientConnection.Options
   readonly maxConnections: number
@@ -99,30 +110,51 @@ interface Dependencies {
 interface Use {
   /** Whether no request has been sent on it yet, nor could have been for a while. */
   isNew: boolean
-  /** When it last had nothing to do, in milliseconds of the timers. */
+  /** When it began to be made, and when it last had nothing to do, in milliseconds of the timers. */
+  readonly beganAt: number
   freeSince: number
   isClosing: boolean
 }
+
+/** A connection that is being made. */
+interface Dial {
+  readonly beganAt: number
+  fiber: Fiber.Fiber<unknown, unknown> | undefined
+}
+
+type Made = Exit.Exit<ClientConnection.ClientConnection, ClientError.ClientError>
 
 /** Makes connections for the requests that wait, and closes those that nobody uses. */
 class Pool implements Supply, ClientConnection.Owner {
   readonly requests: Requests
   private readonly dependencies: Dependencies
   private readonly connections = new Map<ClientConnection.ClientConnection, Use>()
-  private connecting = 0
+  /** How many of them are being closed. */
+  private closing = 0
+  private readonly dials = new Set<Dial>()
+  private readonly backoff: Backoff.Backoff
+  /** Since when there has been no open connection. */
+  private aloneSince = Number.NEGATIVE_INFINITY
+  /** When requests that wait for a connection are given one again. */
+  private readonly reconnect: Timers.Deadline
+  /** When the request that waits longest has waited for a connection for as long as connecting may take. */
+  private readonly connectDeadline: Timers.Deadline
   /** When the connection that has been free for longest has been so for `idleTimeout`. */
   private readonly idleDeadline: Timers.Deadline
 
   constructor(dependencies: Dependencies) {
-    const { maxQueuedRequests, options } = dependencies
+    const { maxQueuedRequests, options, timers } = dependencies
     this.dependencies = dependencies
-    this.idleDeadline = dependencies.timers.deadline(() => this.dropIdle())
-    this.requests = new Requests({ server: options.server, maxQueuedRequests }, this)
+    this.backoff = new Backoff.Backoff(dependencies)
+    this.reconnect = timers.deadline(() => this.wanted())
+    this.connectDeadline = timers.deadline(() => this.connectExpired())
+    this.idleDeadline = timers.deadline(() => this.dropIdle())
+    this.requests = new Requests({ ...options, maxQueuedRequests, timers }, this)
   }
 
   /** Takes no request any more. */
   readonly close: Effect.Effect<void> = Effect.sync(() => {
-    this.idleDeadline.clear()
+    for (const deadline of [this.reconnect, this.connectDeadline, this.idleDeadline]) deadline.clear()
     this.requests.close(ClientFailure.closed(this.dependencies.options.server))
   })
 
@@ -130,45 +162,129 @@ class Pool implements Supply, ClientConnection.Owner {
     return this.dependencies.maxConnections - this.connections.size
   }
 
+  /** Whether no request can hope for the end of another one. */
+  private get isAlone(): boolean {
+    return this.connections.size === this.closing
+  }
+
+  private get isBackingOff(): boolean {
+    return this.dependencies.timers.now() < this.backoff.until
+  }
+
+  isOpen(): boolean {
+    return !(this.isAlone && this.isBackingOff)
+  }
+
+  connecting(): number {
+    return this.isAlone ? Number.POSITIVE_INFINITY : this.dials.size
+  }
+
   wanted(): void {
-    while (this.connecting < this.requests.size && this.connecting < this.left()) this.connect()
+    if (this.requests.wanting <= this.dials.size) return
+    if (this.isBackingOff) {
+      this.reconnect.set(this.backoff.until)
+    } else {
+      while (this.dials.size < this.requests.wanting && this.dials.size < this.left()) this.connect()
+    }
+    this.watchConnect()
+  }
+
+  unwanted(): void {
+    for (const dial of [...this.dials].reverse()) {
+      if (this.dials.size <= this.requests.wanting) return
+      this.dials.delete(dial)
+      dial.fiber?.interruptUnsafe()
+    }
   }
 
   private connect(): void {
     const { options, scope, spawner, timers, transport } = this.dependencies
-    this.connecting++
+    const dial: Dial = { beganAt: timers.now(), fiber: undefined }
+    this.dials.add(dial)
     const made = ClientConnection.make(transport, options, this).pipe(
       Effect.provideService(Timers.Shared, timers),
       Scope.provide(scope)
     )
-    // Not on the stack of the request that waits for it.
     spawner.spawn(
-      Effect.map(Effect.exit(Effect.andThen(Effect.yieldNow, made)), (exit) => this.connected(exit))
+      Effect.withFiber((fiber) => {
+        if (!this.dials.has(dial)) return Effect.void
+        dial.fiber = fiber
+        // Not on the stack of the request that waits for it.
+        return Effect.andThen(Effect.yieldNow, made).pipe(
+          Effect.onExit((exit) => Effect.sync(() => this.connected(dial, exit))),
+          Effect.exit,
+          Effect.asVoid
+        )
+      })
     )
   }
 
-  private connected(exit: Exit.Exit<ClientConnection.ClientConnection, ClientError.ClientError>): void {
-    this.connecting--
+  private connected(dial: Dial, exit: Made): void {
+    const isWanted = this.dials.delete(dial)
     if (Exit.isFailure(exit)) {
-      this.requests.endNext((next) => next.refuse(exit.cause))
-      this.wanted()
-      return
+      if (isWanted) this.failed(dial.beganAt, (next) => next.refuse(exit.cause))
+    } else if (isWanted) {
+      this.take(exit.value, dial)
+    } else {
+      // It was there before the word that nobody wants it any more.
+      this.dependencies.spawner.spawn(exit.value.close)
     }
-    const connection = exit.value
-    const use: Use = { isNew: true, freeSince: 0, isClosing: false }
+  }
+
+  private take(connection: ClientConnection.ClientConnection, { beganAt }: Dial): void {
+    const use: Use = { isNew: true, beganAt, freeSince: 0, isClosing: false }
     this.connections.set(connection, use)
     if (connection.why === undefined) {
       this.offer(connection, use)
     } else {
-      this.requests.endNext((next) => this.refuse(next, connection.why as Why))
+      const { why } = connection
       this.drop(connection, use)
+      this.failed(beganAt, (next) => this.refuse(next, why))
     }
+  }
+
+  /** There is no connection for a request; nor for all others, if nothing else is left to hope for. */
+  private failed(beganAt: number, end: (next: Exchange) => void): void {
+    this.backoff.failed(beganAt, this.dependencies.timers.now())
+    const { dials, requests } = this
+    if (this.isAlone && dials.size === 0) requests.end(requests.size, end)
+    else if (requests.wanting > dials.size) requests.end(1, end)
+    this.wanted()
+  }
+
+  private watchConnect(): void {
+    const since = this.requests.longestSince
+    if (since === undefined || !this.isAlone || !(this.dials.size > 0 || this.isBackingOff)) return
+    this.connectDeadline.set(this.connectLimit(since))
+  }
+
+  private connectLimit(since: number): number {
+    return Math.max(since, this.aloneSince) + this.dependencies.options.connectTimeoutMillis
+  }
+
+  private connectExpired(): void {
+    if (!this.isAlone) return
+    const { options, timers } = this.dependencies
+    const now = timers.now()
+    const cause = Cause.fail(ClientFailure.connectTimedOut(options))
+    // It would have failed a moment later.
+    for (const { beganAt } of this.dials) {
+      if (beganAt < now - options.connectTimeoutMillis / 2) this.backoff.failed(beganAt, now)
+    }
+    for (;;) {
+      const since = this.requests.longestSince
+      if (since === undefined || this.connectLimit(since) > now) break
+      this.requests.end(1, (next) => next.refuse(cause))
+    }
+    this.unwanted()
+    this.watchConnect()
   }
 
   freed(connection: ClientConnection.ClientConnection): void {
     const use = this.connections.get(connection)
     if (use === undefined) return
     use.isNew = false
+    this.backoff.succeeded()
     this.offer(connection, use)
   }
 
@@ -183,17 +299,24 @@ class Pool implements Supply, ClientConnection.Owner {
     const use = this.connections.get(connection)
     if (use === undefined) return
     // A server that ends new connections would be tried without end.
-    if (unsent !== undefined && use.isNew) this.refuse(unsent, why)
-    else if (unsent !== undefined) this.requests.again(unsent)
+    if (use.isNew) {
+      if (unsent !== undefined) this.refuse(unsent, why)
+      if (!connection.hasRead) this.backoff.failed(use.beganAt, this.dependencies.timers.now())
+    } else if (unsent !== undefined) this.requests.again(unsent)
     this.drop(connection, use)
   }
 
   private drop(connection: ClientConnection.ClientConnection, use: Use): void {
     if (use.isClosing) return
     use.isClosing = true
+    this.closing++
+    if (this.isAlone) this.aloneSince = this.dependencies.timers.now()
     this.requests.withdraw(connection)
     const closed = Effect.sync(() => {
+      // Only now another connection may be made.
+      if (this.isAlone && this.left() === 0) this.aloneSince = this.dependencies.timers.now()
       this.connections.delete(connection)
+      this.closing--
       this.wanted()
     })
     this.dependencies.spawner.spawn(Effect.andThen(connection.close, closed))
@@ -236,8 +359,7 @@ export const connect = <A extends Address.Input>(
 ): Effect.Effect<Client.ClientService, Address.ErrorOf<A>, Scope.Scope> =>
   Effect.gen(function* () {
     const address = yield* Effect.fromResult(Address.fromInput(server))
-    const timeout = Limit.duration("connectTimeout", settings.connectTimeout ?? poolDefaults.connectTimeout)
-    return yield* makeOver(Tcp.connect({ address, timeout }), settings, Address.format(address))
+    return yield* makeOver(Tcp.connect({ address }), settings, Address.format(address))
   })
 
 /**

@@ -33,6 +33,8 @@ export interface Line {
  */
 export class Exchange implements Task {
   readonly body: Uint8Array
+  /** When it was asked for, in milliseconds of the timers. */
+  readonly startedAt: number
   line: Line
   /** Whether the request is on its way: from then on the server ends the response. */
   sent = false
@@ -47,13 +49,25 @@ export class Exchange implements Task {
   private claimed = false
   private abandoned = false
 
-  constructor(body: Uint8Array, line: Line) {
+  constructor(body: Uint8Array, line: Line, startedAt: number) {
     this.body = body
     this.line = line
+    this.startedAt = startedAt
+  }
+
+  /** Stands in for it on its connection, when it has been given up and its response has not ended. */
+  rest(): Exchange {
+    const rest = new Exchange(nothing, this.line, this.startedAt)
+    rest.sent = true
+    return rest
   }
 
   get ended(): boolean {
     return this.ending !== undefined
+  }
+
+  get isAbandoned(): boolean {
+    return this.abandoned
   }
 
   /** Whether the consumer is in the midst of the result: more follows as it takes what has come. */
@@ -208,6 +222,8 @@ export class Exchange implements Task {
     this.waiter = waiter
   }
 }
+
+const nothing = new Uint8Array(0)
 
 const done = Cause.done()
 

@@ -5,6 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { QueryRejected } from "../engine/QueryEngine.ts"
+import type * as Timers from "../loop/Timers.ts"
 import * as Limit from "../settings/Limit.ts"
 import type { ClientConnection } from "./ClientConnection.ts"
 import type * as ClientError from "./ClientError.ts"
@@ -17,12 +18,18 @@ export interface Supply {
   readonly left: () => number
   /** A request waits. */
   readonly wanted: () => void
+  /** Fewer requests wait: those that have been given up need no connection. */
+  readonly unwanted: () => void
+  /** How many of the requests that wait longest wait for a connection to be made, and not for another request. */
+  readonly connecting: () => number
+  /** Whether a request has a connection, or may have one made. */
+  readonly isOpen: () => boolean
 }
 
-export interface Options {
-  readonly server: string
+export interface Options extends ClientFailure.Names {
   /** How many requests wait for the end of others. Those beyond fail. */
   readonly maxQueuedRequests: number
+  readonly timers: Timers.Timers
 }
 
 export class Requests implements Line {
@@ -31,6 +38,10 @@ export class Requests implements Line {
   /** One of the two is empty. Those that were used last are the last of the free. */
   private readonly waiting: Array<Exchange> = []
   private readonly free: Array<ClientConnection> = []
+  /** Those that were free, and are looked at for a sign of life. */
+  private readonly checking = new Set<ClientConnection>()
+  /** When the request that waits longest has waited for too long. */
+  private readonly deadline: Timers.Deadline
   /** Why no request is taken any more. */
   private closed: Cause.Cause<ClientError.ClientError> | undefined
 
@@ -38,15 +49,26 @@ export class Requests implements Line {
     Limit.count("maxQueuedRequests", options.maxQueuedRequests, 0)
     this.options = options
     this.supply = supply
+    this.deadline = options.timers.deadline(() => this.expired())
   }
 
   get isOpen(): boolean {
-    return this.closed === undefined
+    return this.closed === undefined && this.supply.isOpen()
   }
 
   /** How many wait. */
   get size(): number {
     return this.waiting.length
+  }
+
+  /** How many wait, and have no connection in sight. */
+  get wanting(): number {
+    return this.waiting.length - this.checking.size
+  }
+
+  /** When the one that waits longest was asked for, in milliseconds of the timers. */
+  get longestSince(): number | undefined {
+    return this.waiting[0]?.startedAt
   }
 
   /** The connection that has been free for longest. */
@@ -63,7 +85,7 @@ export class Requests implements Line {
     respond: (payload: Uint8Array, exchange: Exchange) => A
   ): Effect.Effect<A, QueryRejected | ClientError.ClientError, Scope.Scope> {
     return Effect.flatMap(Effect.scope, (scope) => {
-      const exchange = new Exchange(body, this)
+      const exchange = new Exchange(body, this, this.options.timers.now())
       const accepted = Effect.callback<A, QueryRejected | ClientError.ClientError>((resume) => {
         exchange.awaitAccept(respond, resume)
         this.enter(exchange)
@@ -78,10 +100,10 @@ export class Requests implements Line {
 
   private enter(exchange: Exchange): void {
     const { maxQueuedRequests, server } = this.options
-    if (this.sends(exchange)) return
+    if (this.sends(exchange, exchange.startedAt)) return
     if (this.waiting.length < maxQueuedRequests + this.supply.left()) {
       this.waiting.push(exchange)
-      this.supply.wanted()
+      this.wait()
     } else {
       exchange.refuse(Cause.fail(ClientFailure.tooManyRequests(server, maxQueuedRequests)))
     }
@@ -90,24 +112,59 @@ export class Requests implements Line {
   /** A request that was not sent on a connection that has ended is the next on another one. */
   again(exchange: Exchange): void {
     exchange.line = this
-    if (this.sends(exchange)) return
+    if (this.sends(exchange, this.options.timers.now())) return
     this.waiting.unshift(exchange)
+    this.wait()
+  }
+
+  private wait(): void {
+    this.watch()
     this.supply.wanted()
   }
 
+  private watch(): void {
+    const { longestSince } = this
+    if (longestSince !== undefined) this.deadline.set(longestSince + this.options.requestTimeoutMillis)
+  }
+
+  private expired(): void {
+    const { requestTimeoutMillis, timers } = this.options
+    const last = timers.now() - requestTimeoutMillis
+    const connecting = this.supply.connecting()
+    const first = this.waiting.findIndex(({ startedAt }) => startedAt > last)
+    const over = this.waiting.splice(0, first < 0 ? this.waiting.length : first)
+    this.watch()
+    if (over.length > 0) this.supply.unwanted()
+    for (const [at, exchange] of over.entries()) {
+      const phase = at < connecting ? "connecting" : "waiting"
+      exchange.refuse(Cause.fail(ClientFailure.requestTimedOut(this.options, phase)))
+    }
+  }
+
   /** Whether a request need not wait: it is sent, or refused. */
-  private sends(exchange: Exchange): boolean {
+  private sends(exchange: Exchange, now: number): boolean {
     if (this.closed !== undefined) {
       exchange.refuse(this.closed)
       return true
     }
-    const connection = this.free.pop()
+    const connection = this.take(now)
     connection?.send(exchange)
     return connection !== undefined
   }
 
+  /** The free connection that was used last. One that may be dead is looked at before it is given a request. */
+  private take(now: number): ClientConnection | undefined {
+    for (;;) {
+      const connection = this.free.pop()
+      if (connection === undefined || connection.isAliveAt(now)) return connection
+      this.checking.add(connection)
+      connection.check()
+    }
+  }
+
   /** A connection is free. Whether it stays so. */
   offer(connection: ClientConnection): boolean {
+    this.checking.delete(connection)
     const next = this.waiting.shift()
     if (next === undefined) this.free.push(connection)
     else connection.send(next)
@@ -116,20 +173,22 @@ export class Requests implements Line {
 
   /** A connection is not free any more. */
   withdraw(connection: ClientConnection): void {
+    this.checking.delete(connection)
     const at = this.free.indexOf(connection)
     if (at >= 0) this.free.splice(at, 1)
   }
 
-  /** There is no connection for the request that waits longest. */
-  endNext(end: (next: Exchange) => void): void {
-    const next = this.waiting.shift()
-    if (next !== undefined) end(next)
+  /** There is no connection for so many of those that wait longest. */
+  end(count: number, end: (next: Exchange) => void): void {
+    for (const exchange of this.waiting.splice(0, count)) end(exchange)
   }
 
   /** Refuses those that wait, and all that come. */
   close(error: ClientError.ClientError): void {
-    this.closed = Cause.fail(error)
-    for (const exchange of this.waiting.splice(0)) exchange.refuse(this.closed)
+    const cause = Cause.fail(error)
+    this.closed = cause
+    this.deadline.clear()
+    this.end(this.waiting.length, (next) => next.refuse(cause))
   }
 
   // Nothing is read for a request that waits.
@@ -138,11 +197,21 @@ export class Requests implements Line {
   /** Nobody wants a request any more that waits. */
   finish(exchange: Exchange): Effect.Effect<void> {
     const at = this.waiting.indexOf(exchange)
-    if (at >= 0) this.waiting.splice(at, 1)
+    if (at >= 0) {
+      this.waiting.splice(at, 1)
+      this.supply.unwanted()
+    }
     exchange.end({ _tag: "Cancelled" })
     exchange.resume()
     return Effect.void
   }
 }
 
-const noSupply: Supply = { left: () => 0, wanted: () => {} }
+/** One connection is all there is. */
+const noSupply: Supply = {
+  left: () => 0,
+  wanted: () => {},
+  unwanted: () => {},
+  connecting: () => 0,
+  isOpen: () => true
+}

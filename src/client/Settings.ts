@@ -17,11 +17,17 @@ export interface Settings extends Message.Options {
   readonly maxAcceptSize: number
   /** Largest body of a reject or an error, which is held as a whole too. */
   readonly maxErrorSize: number
-  /** How long connecting may take. */
+  /** How long connecting may take. Requests that wait for a connection, and find none, wait no longer either. */
   readonly connectTimeout: Duration.Input
   /**
-   * How long the server may send nothing, not even a heartbeat, while a response is awaited. It must exceed
-   * the server's `heartbeatInterval`; three of them leave room for a slow network.
+   * How long a request may take until it is accepted: its wait for other requests and for a connection, and the
+   * server's. Then it is cancelled. The response itself has no limit but the server's `queryTimeout`.
+   */
+  readonly requestTimeout: Duration.Input
+  /**
+   * How long the server may send nothing, not even a heartbeat, while a response is awaited and between requests. The
+   * connection is then taken for dead. It must exceed the server's `heartbeatInterval`; three of them leave room for a
+   * slow network.
    */
   readonly heartbeatTolerance: Duration.Input
   /** How long the server may take to end a response that was cancelled. */
@@ -48,6 +54,12 @@ export interface PoolSettings extends Settings {
   readonly maxConnections: number
   /** How long a connection stays open that nobody uses; shorter than the server's `idleTimeout`. */
   readonly idleTimeout: Duration.Input
+  /**
+   * How long the pool waits before it connects again when that has failed. It doubles with each failure, up to
+   * `maxReconnectDelay`; up to a half of it is left out at random, so that many clients do not come at once.
+   */
+  readonly reconnectDelay: Duration.Input
+  readonly maxReconnectDelay: Duration.Input
 }
 
 /**
@@ -63,6 +75,7 @@ export const defaults: Settings = {
   maxAcceptSize: 1024 * 1024,
   maxErrorSize: 1024 * 1024,
   connectTimeout: "10 seconds",
+  requestTimeout: "10 minutes",
   heartbeatTolerance: "15 seconds",
   cancelTimeout: "5 seconds",
   writeTimeout: "30 seconds",
@@ -78,5 +91,7 @@ export const defaults: Settings = {
 export const poolDefaults: PoolSettings = {
   ...defaults,
   maxConnections: 8,
-  idleTimeout: "1 minute"
+  idleTimeout: "1 minute",
+  reconnectDelay: "100 millis",
+  maxReconnectDelay: "5 seconds"
 }

@@ -56,7 +56,10 @@ export const make = Effect.fnUntraced(function* <Options, Error>(
       })
   )
   return {
-    engine: { init: (request) => Effect.flatMap(lease, ({ engine }) => engine.init(request)) },
+    engine: {
+      init: (request) => Effect.flatMap(lease, ({ engine }) => engine.init(request)),
+      expect: (queries) => current.engine.expect?.(queries) ?? Effect.void
+    },
     reload: (options) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {

@@ -103,6 +103,11 @@ export interface Engine {
   readonly init: (
     request: Uint8Array
   ) => Effect.Effect<AcceptedQuery, QueryRejected | QueryInitError, Scope.Scope>
+  /**
+   * Called by a server that starts, with the number of queries that it runs at a time. An engine that is not made for
+   * so many logs a warning.
+   */
+  readonly expect?: ((maxConcurrentQueries: number) => Effect.Effect<void>) | undefined
 }
 
 /**

@@ -8,8 +8,12 @@
  * **Details**
  *
  * A timer fires at its time, or together with another one that is due up to a hundredth of its wait later, and a second
- * at most ({@link tolerance}). It never fires earlier, unless it says by how much it may. It fires in a turn of the event loop in which sockets have been
- * polled since its time came: after a busy stretch, bytes that arrived meanwhile count.
+ * at most ({@link tolerance}). It never fires earlier, unless it says by how much it may.
+ *
+ * A thread that was busy blames no peer for it. A timer fires in a turn of the event loop in which sockets have been
+ * polled since its time came, so that bytes which arrived meanwhile count. And after a busy stretch a {@link Deadline}
+ * leaves a quarter of its time at least, since not all that a peer does can be seen in one poll: a name that has been
+ * looked up still has to be connected to, and a long message is read in parts.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -49,7 +53,8 @@ const assertTime = (at: number): void => {
 
 /** Something that is called at a time. */
 interface Timer {
-  readonly fire: (now: number) => void
+  /** It is `due` now; the time of {@link Timers.now} when that was noticed, before sockets were polled. */
+  readonly fire: (due: number) => void
   /** The others that fire together with it. Belongs to the timers. */
   bucket: Bucket | undefined
 }
@@ -97,12 +102,35 @@ export class Timers {
     return new Deadline(this, expired)
   }
 
-  /** Sets when a timer fires, at this time or a little later; an earlier setting no longer holds. */
-  schedule(timer: Timer, at: number, early = 0): void {
+  /** Interrupts the effect, and goes on with `otherwise`, unless it ends within this many milliseconds. */
+  within<A, E, R, A2, E2, R2>(
+    effect: Effect.Effect<A, E, R>,
+    millis: number,
+    otherwise: () => Effect.Effect<A2, E2, R2>
+  ): Effect.Effect<A | A2, E | E2, R | R2> {
+    if (millis === never) return effect
+    const over = Effect.callback<void>((resume) => {
+      const deadline = this.deadline(() => resume(Effect.void))
+      deadline.set(this.now() + millis)
+      return Effect.sync(() => deadline.clear())
+    })
+    return Effect.raceFirst(effect, Effect.flatMap(over, otherwise))
+  }
+
+  /** How many timers are set. */
+  get size(): number {
+    return this.buckets.reduce((sum, { timers }) => sum + timers.size, 0)
+  }
+
+  /**
+   * Sets when a timer fires, at this time or up to `late` milliseconds later, or `early` ones sooner, together with
+   * others; an earlier setting no longer holds.
+   */
+  schedule(timer: Timer, at: number, early = 0, late = tolerance(at - this.now())): void {
     assertTime(at)
     this.cancel(timer)
     if (at === never) return
-    const bucket = this.bucket(at, early)
+    const bucket = this.bucket(at, early, late)
     bucket.timers.add(timer)
     timer.bucket = bucket
     // Times behind the fiber's next look cost nothing.
@@ -132,13 +160,13 @@ export class Timers {
   }
 
   /** A bucket that is near enough to the time, or one of this time. */
-  private bucket(at: number, early: number): Bucket {
+  private bucket(at: number, early: number, late: number): Bucket {
     const { buckets } = this
     const index = this.firstFrom(at)
     const before = buckets[index - 1]
     if (before !== undefined && before.at >= at - early) return before
     const next = buckets[index]
-    if (next !== undefined && next.at <= at + tolerance(at - this.now())) return next
+    if (next !== undefined && next.at <= at + late) return next
     const bucket: Bucket = { at, timers: new Set() }
     buckets.splice(index, 0, bucket)
     return bucket
@@ -149,40 +177,51 @@ export class Timers {
     const next = this.buckets[0]?.at ?? never
     this.wakesAt = next
     this.rearm.closeUnsafe()
-    const wait = Math.ceil(next - this.now())
+    const now = this.now()
+    const wait = Math.ceil(next - now)
     return wait > 0
       ? Effect.andThen(
           wait === never ? this.rearm.await : Effect.raceFirst(Effect.sleep(wait), this.rearm.await),
           this.run
         )
-      : // Timers of the runtime run before sockets are polled.
-        Effect.andThen(Effect.yieldNow, Effect.andThen(this.fire, this.run))
+      : // Timers of the runtime run before sockets are polled. Those whose time comes until this goes on wait for
+        // another poll.
+        Effect.andThen(Effect.yieldNow, Effect.andThen(this.fire(now), this.run))
   })
 
-  private readonly fire: Effect.Effect<void> = Effect.suspend(() => {
-    const now = this.now()
-    const defects: Array<unknown> = []
-    // Timers that are set meanwhile are looked at after this.
-    this.wakesAt = Number.NEGATIVE_INFINITY
-    while ((this.buckets[0]?.at ?? never) <= now) {
-      for (const timer of this.buckets.shift()?.timers ?? []) {
-        timer.bucket = undefined
-        try {
-          timer.fire(now)
-        } catch (defect) {
-          defects.push(defect)
+  private fire(due: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const defects: Array<unknown> = []
+      // Timers that are set meanwhile are looked at after this.
+      this.wakesAt = Number.NEGATIVE_INFINITY
+      while ((this.buckets[0]?.at ?? never) <= due) {
+        for (const timer of this.buckets.shift()?.timers ?? []) {
+          timer.bucket = undefined
+          try {
+            timer.fire(due)
+          } catch (defect) {
+            defects.push(defect)
+          }
         }
       }
-    }
-    return Effect.forEach(defects, (defect) => Effect.logError("A timer failed", Cause.die(defect)), {
-      discard: true
+      return Effect.forEach(defects, (defect) => Effect.logError("A timer failed", Cause.die(defect)), {
+        discard: true
+      })
     })
-  })
+  }
 }
+
+/** How often a deadline is looked at on its way, to see for how long the thread did not listen. */
+const looks = 4
 
 /**
  * A time that may not be reached, and that is put off again and again: a later time than the one that is set costs
  * nothing.
+ *
+ * **Details**
+ *
+ * A deadline is looked at three times on its way. If the thread comes late to such a look, or to the end, because it was
+ * busy or stopped, it listens for another quarter of the time before the deadline expires. That happens once at most.
  *
  * @category models
  * @since 0.1.0
@@ -192,6 +231,10 @@ export class Deadline implements Timer {
   private readonly timers: Timers
   private readonly expired: () => void
   private at = never
+  /** When it is looked at next, and how long after the look before. */
+  private lookAt = never
+  private step = 0
+  private wasLate = false
 
   constructor(timers: Timers, expired: () => void) {
     this.timers = timers
@@ -202,7 +245,8 @@ export class Deadline implements Timer {
   set(at: number): void {
     assertTime(at)
     this.at = at
-    if (at < (this.bucket?.at ?? never)) this.timers.schedule(this, at)
+    this.wasLate = false
+    if (at < (this.bucket?.at ?? never)) this.look(0)
   }
 
   /** Sets no time, and lets the timers forget it. */
@@ -211,9 +255,22 @@ export class Deadline implements Timer {
     this.timers.cancel(this)
   }
 
-  readonly fire = (now: number): void => {
-    if (this.at > now) {
-      this.timers.schedule(this, this.at)
+  /** Looks again in at least so many milliseconds, unless its time comes first. */
+  private look(step: number): void {
+    const now = this.timers.now()
+    this.step = Math.max(step, Math.ceil((this.at - now) / looks))
+    this.lookAt = this.at - now > 1.5 * this.step ? now + this.step : this.at
+    this.timers.schedule(this, this.lookAt, 0, tolerance(this.step * looks))
+  }
+
+  readonly fire = (due: number): void => {
+    // The little by which every timer is late, and by which it may fire together with others, does not count.
+    if (due - this.lookAt > this.step / looks && !this.wasLate) {
+      this.wasLate = true
+      this.at = Math.max(this.at, due + this.step)
+    }
+    if (this.at > due) {
+      if (this.at !== never) this.look(this.step)
       return
     }
     this.at = never

@@ -8,7 +8,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
+import * as Timers from "../loop/Timers.ts"
+import * as Limit from "../settings/Limit.ts"
 import type * as Address from "./Address.ts"
 import * as Chunk from "./Chunk.ts"
 import * as NodeInternals from "./NodeInternals.ts"
@@ -227,8 +230,8 @@ export const dismiss = (socket: Net.Socket, words: Uint8Array, linger: Duration.
  */
 export interface ConnectOptions {
   readonly address: Address.Address
-  /** How long connecting may take. */
-  readonly timeout: Duration.Input
+  /** How long connecting may take. Default `Infinity`. */
+  readonly timeout?: Duration.Input | undefined
 }
 
 /**
@@ -237,19 +240,27 @@ export interface ConnectOptions {
  * @category constructors
  * @since 0.1.0
  */
-export const connect = (options: ConnectOptions): Transport.Open =>
-  Effect.acquireRelease(
-    Effect.sync(() => dial(options.address)),
-    (socket) => Effect.sync(() => (socket.connecting ? socket.destroy() : socket.destroySoon()))
-  ).pipe(
-    Effect.tap((socket) =>
-      Effect.timeoutOrElse(connected(socket), {
-        duration: options.timeout,
-        orElse: () => Effect.fail(notOpen("Timeout", new Error("Connection timed out")))
-      })
-    ),
-    Effect.flatMap((socket) => fromSocket(socket))
-  )
+export const connect = ({ address, timeout = "Infinity" }: ConnectOptions): Transport.Open =>
+  Effect.gen(function* () {
+    const socket = yield* Effect.acquireRelease(
+      Effect.sync(() => dial(address)),
+      (socket) => Effect.sync(() => (socket.connecting ? socket.destroy() : socket.destroySoon()))
+    )
+    yield* within(connected(socket), Limit.millis("timeout", timeout))
+    return yield* fromSocket(socket)
+  })
+
+const within = <A, R>(
+  connected: Effect.Effect<A, Socket.SocketError, R>,
+  millis: number
+): Effect.Effect<A, Socket.SocketError, R | Scope.Scope> =>
+  millis === Timers.never
+    ? connected
+    : Effect.flatMap(Timers.use, (timers) =>
+        timers.within(connected, millis, () =>
+          Effect.fail(notOpen("Timeout", new Error("Connection timed out")))
+        )
+      )
 
 const dial = (address: Address.Address): Net.Socket => {
   const memory = new ReadMemory()

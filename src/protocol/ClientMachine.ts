@@ -153,10 +153,8 @@ export const step = (state: State, event: Event): Step => {
     case "WriteFailed":
       return close({ _tag: "Lost", detail: event.detail })
     case "Silence":
-      // Between requests nobody waits, and after a cancel its own limit counts.
-      return state._tag === "Requested" || state._tag === "Responding"
-        ? close({ _tag: "Silent" })
-        : [state, "None"]
+      // After a cancel its own limit counts.
+      return state._tag === "Cancelling" ? [state, "None"] : close({ _tag: "Silent" })
     case "CancelExpired":
       // The cancel may not even have had its turn, behind a request that the server does not take.
       return state._tag === "Idle" ? [state, "None"] : close({ _tag: "CancelIgnored" })

@@ -8,7 +8,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type { QueryEngine } from "../engine/QueryEngine.ts"
+import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Spawner from "../loop/Spawner.ts"
 import * as Address from "../net/Address.ts"
 import * as Listener from "../net/Listener.ts"
@@ -18,6 +18,7 @@ import * as Connections from "./Connections.ts"
 import * as FileLimit from "./FileLimit.ts"
 import * as ServerConfig from "./ServerConfig.ts"
 import * as Settings from "./Settings.ts"
+import * as Signals from "./Signals.ts"
 
 export { ListenError } from "../net/Listener.ts"
 
@@ -77,6 +78,7 @@ export const make = Effect.fnUntraced(function* (
   const drop = yield* dismissal(spawner, config.lingerTimeout)
   const connections = yield* Connections.make({ ...config, maxRefusals })
   yield* FileLimit.check(config.maxConnections)
+  yield* (yield* QueryEngine).expect?.(config.maxConcurrentQueries) ?? Effect.void
   const addresses: Array<Address.Address> = []
   for (const text of config.listen) {
     const address = yield* Effect.fromResult(Address.fromInput(text))
@@ -171,8 +173,9 @@ const endpoints = (socket: Net.Socket, address: Address.Address, id: number) =>
  * import { DuckDbEngine } from "dataconn/duckdb"
  * import { Layer } from "effect"
  *
- * Server.layer({ listen: ["127.0.0.1:11653", "unix:/run/dataconn.sock"], maxConcurrentQueries: 8 }).pipe(
+ * Server.layer({ listen: ["127.0.0.1:11653", "unix:/run/dataconn.sock"], maxConcurrentQueries: 3 }).pipe(
  *   Layer.provide(DuckDbEngine.layer({ database: "market.duckdb" })),
+ *   Server.stopsOnSecondSignal,
  *   Layer.launch,
  *   NodeRuntime.runMain
  * )
@@ -187,7 +190,9 @@ export const layer = (
   Layer.effect(Server, make(options))
 
 /**
- * A server with the settings of Effect's Config.
+ * A server with the settings of Effect's Config: by default those of the environment, such as
+ * `DATACONN_HEARTBEAT_INTERVAL`. Where a `ConfigProvider` is provided, it is asked for a setting under its own name,
+ * `heartbeatInterval`, and then under that of the environment.
  *
  * @category layers
  * @since 0.1.0
@@ -199,6 +204,49 @@ export const layerConfig: Layer.Layer<
 > = Layer.effect(
   Server,
   Effect.gen(function* () {
-    return yield* make(yield* ServerConfig.config)
+    return yield* make(yield* ServerConfig.load)
   })
 )
+
+/**
+ * The same layer, for a program that SIGINT or SIGTERM interrupts, such as one that `NodeRuntime.runMain` runs: a second
+ * signal has the server wait for no response any more, and a third ends the process.
+ *
+ * **Details**
+ *
+ * Applied to a layer that has its engine, it hears signals while the engine opens and closes, too. Without it a second
+ * signal does nothing, and the server stops when its responses have ended or `drainTimeout` is over.
+ *
+ * **Example** (Stopping as the command does)
+ *
+ * ```ts
+ * import { NodeRuntime } from "@effect/platform-node"
+ * import { Server } from "dataconn"
+ * import { DuckDbEngine } from "dataconn/duckdb"
+ * import { Layer } from "effect"
+ *
+ * Server.layer({ drainTimeout: "5 minutes" }).pipe(
+ *   Layer.provide(DuckDbEngine.layer({ database: "market.duckdb" })),
+ *   Server.stopsOnSecondSignal,
+ *   Layer.launch,
+ *   NodeRuntime.runMain
+ * )
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const stopsOnSecondSignal = <A, E, R>(
+  layer: Layer.Layer<Server | A, E, R>
+): Layer.Layer<Server | A, E, R> =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      let stopNow: Effect.Effect<void> = Effect.void
+      yield* Signals.onSecond(Effect.suspend(() => stopNow))
+      return Layer.tap(layer, (context) =>
+        Effect.sync(() => {
+          stopNow = Context.get(context as Context.Context<Server>, Server).stopNow
+        })
+      )
+    })
+  )

@@ -4,7 +4,9 @@
  */
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
+import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import { LengthCounts } from "../framing/LengthDelimited.ts"
 import * as Address from "../net/Address.ts"
 import * as Setting from "./Setting.ts"
@@ -199,7 +201,25 @@ export const config: Config.Config<ServerConfig> = Config.map(
  * @since 0.1.0
  */
 export const fromEnv = (env?: Record<string, string>): ConfigProvider.ConfigProvider =>
-  (env === undefined ? ConfigProvider.fromEnv() : ConfigProvider.fromEnv({ env })).pipe(
-    ConfigProvider.constantCase,
-    ConfigProvider.nested("DATACONN")
-  )
+  constants(env === undefined ? ConfigProvider.fromEnv() : ConfigProvider.fromEnv({ env }))
+
+/** A source whose names are those of the environment. */
+const constants = (provider: ConfigProvider.ConfigProvider): ConfigProvider.ConfigProvider =>
+  provider.pipe(ConfigProvider.constantCase, ConfigProvider.nested("DATACONN"))
+
+/**
+ * The settings of the environment, under names such as `DATACONN_HEARTBEAT_INTERVAL`. Where a `ConfigProvider` is
+ * provided, those that it has under their own names, and then those that it has under the names of the environment.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export const load: Effect.Effect<ServerConfig, Config.ConfigError> = Effect.contextWith(
+  (context: Context.Context<never>) => {
+    const given = Context.getOrUndefined(
+      context as Context.Context<ConfigProvider.ConfigProvider>,
+      ConfigProvider.ConfigProvider
+    )
+    return config.parse(given === undefined ? fromEnv() : ConfigProvider.orElse(given, constants(given)))
+  }
+)

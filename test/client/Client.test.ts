@@ -454,10 +454,39 @@ describe("silence", () => {
     })
   )
 
-  it.effect("does not count between requests or while nobody waits for chunks", () =>
+  it.effect("between requests ends the client: it is not open, and says that nothing was sent", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* open({ heartbeatTolerance: "15 seconds" })
+      for (let i = 0; i < 10; i++) {
+        yield* TestClock.adjust("14 seconds")
+        yield* server.send("H")
+      }
+      yield* TestClock.adjust("14999 millis")
+      assert.isTrue(client.isOpen())
+      yield* TestClock.adjust("1 millis")
+      assert.isFalse(client.isOpen())
+      assert.strictEqual(yield* server.next, "closed")
+      const exit = yield* Effect.exit(client.request(bytes("one")))
+      assert.strictEqual(failure(exit), "ClientError ConnectionClosed")
+      assert.match(String(exit), /silent for 15000 ms \(heartbeatTolerance\)/)
+    })
+  )
+
+  it.effect("after a response counts from its last byte", () =>
     Effect.gen(function* () {
       const opened = yield* open({ heartbeatTolerance: "15 seconds" })
-      yield* TestClock.adjust("1 hour")
+      yield* TestClock.adjust("10 seconds")
+      yield* answered(opened, "one")
+      yield* TestClock.adjust("14 seconds")
+      assert.isTrue(opened.client.isOpen())
+      yield* TestClock.adjust("1 seconds")
+      assert.isFalse(opened.client.isOpen())
+    })
+  )
+
+  it.effect("does not count while nobody waits for chunks", () =>
+    Effect.gen(function* () {
+      const opened = yield* open({ heartbeatTolerance: "15 seconds" })
       const response = yield* accepted(opened)
       yield* TestClock.adjust("1 hour")
       const fiber = yield* Effect.forkChild(Effect.exit(collect(response.chunks)), { startImmediately: true })

@@ -6,6 +6,7 @@ import * as Latch from "effect/Latch"
 import * as ClientConnection from "../../src/client/ClientConnection.ts"
 import type { ChunkBatch, Exchange } from "../../src/client/Exchange.ts"
 import { Requests } from "../../src/client/Requests.ts"
+import * as Timers from "../../src/loop/Timers.ts"
 import type * as Transport from "../../src/net/Transport.ts"
 import * as Message from "../../src/protocol/Message.ts"
 import * as ServerPeer from "../support/ServerPeer.ts"
@@ -15,7 +16,9 @@ const options: ClientConnection.Options = {
   server: "the server",
   writeTimeoutMillis: Number.POSITIVE_INFINITY,
   heartbeatToleranceMillis: Number.POSITIVE_INFINITY,
-  cancelTimeoutMillis: 1000
+  cancelTimeoutMillis: 1000,
+  connectTimeoutMillis: Number.POSITIVE_INFINITY,
+  requestTimeoutMillis: Number.POSITIVE_INFINITY
 }
 
 /** A connection to which frames come by a call, on the test's own stack. */
@@ -40,7 +43,7 @@ const open = Effect.fnUntraced(function* () {
     destroy: () => {},
     unsent: () => 0
   }
-  const requests = new Requests({ server: options.server, maxQueuedRequests: 0 })
+  const requests = new Requests({ ...options, maxQueuedRequests: 0, timers: yield* Timers.make })
   requests.offer(
     yield* ClientConnection.make(Effect.succeed(transport), options, { freed: () => {}, ended: () => {} })
   )

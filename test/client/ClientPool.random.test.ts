@@ -173,7 +173,12 @@ const play = Effect.fnUntraced(function* (scenario: Scenario) {
   const playing = yield* living.fork(
     Effect.scoped(
       Effect.gen(function* () {
-        const client = yield* ClientPool.make(servers.connect, { ...scenario, heartbeatTolerance: "1 hour" })
+        const client = yield* ClientPool.make(servers.connect, {
+          ...scenario,
+          heartbeatTolerance: "1 hour",
+          reconnectDelay: 10,
+          maxReconnectDelay: 10
+        })
         yield* Effect.forEach(requests, (asked, id) => request(client, asked, id), {
           concurrency: "unbounded",
           discard: true

@@ -14,6 +14,9 @@ import { failure } from "../support/Failure.ts"
 import * as Served from "../support/Served.ts"
 import * as ServerPeer from "../support/ServerPeer.ts"
 
+/** For servers that send no heartbeats. */
+const heartbeatTolerance = Number.POSITIVE_INFINITY
+
 const bytes = (text: string) => new TextEncoder().encode(text)
 
 /** A pool whose connections' servers the test drives, in the order in which they were made. */
@@ -108,7 +111,7 @@ describe("the connections of a pool", () => {
 
   it.effect("are closed after idleTimeout without use", () =>
     Effect.gen(function* () {
-      const opened = yield* open({ idleTimeout: "1 minute" })
+      const opened = yield* open({ idleTimeout: "1 minute", heartbeatTolerance })
       const fiber = yield* start(opened, "one")
       yield* answer(opened, 0, "one")
       yield* Fiber.join(fiber)
@@ -124,7 +127,7 @@ describe("the connections of a pool", () => {
 
   it.effect("are closed when fewer of them are needed", () =>
     Effect.gen(function* () {
-      const opened = yield* open({ idleTimeout: "1 minute" })
+      const opened = yield* open({ idleTimeout: "1 minute", heartbeatTolerance })
       const both = yield* Effect.all([start(opened, "one"), start(opened, "two")])
       yield* answer(opened, 0, "one")
       yield* answer(opened, 1, "two")
@@ -143,7 +146,7 @@ describe("the connections of a pool", () => {
 
   it.effect("count until they are closed", () =>
     Effect.gen(function* () {
-      const opened = yield* open({ maxConnections: 1, idleTimeout: "1 minute" })
+      const opened = yield* open({ maxConnections: 1, idleTimeout: "1 minute", heartbeatTolerance })
       const one = yield* start(opened, "one")
       yield* answer(opened, 0, "one")
       yield* Fiber.join(one)
@@ -164,7 +167,7 @@ describe("the connections of a pool", () => {
     Effect.gen(function* () {
       const living = new Living()
       const requests = Effect.gen(function* () {
-        const opened = yield* open({ heartbeatTolerance: Number.POSITIVE_INFINITY })
+        const opened = yield* open({ heartbeatTolerance })
         for (let i = 0; i < 10; i++) {
           const fiber = yield* start(opened, `${i}`)
           yield* answer(opened, 0, `${i}`)
@@ -179,7 +182,7 @@ describe("the connections of a pool", () => {
 
   it.effect("stay open without use if idleTimeout is infinite", () =>
     Effect.gen(function* () {
-      const opened = yield* open({ idleTimeout: Number.POSITIVE_INFINITY })
+      const opened = yield* open({ idleTimeout: Number.POSITIVE_INFINITY, heartbeatTolerance })
       const fiber = yield* start(opened, "one")
       yield* answer(opened, 0, "one")
       yield* Fiber.join(fiber)
@@ -193,7 +196,7 @@ describe("the connections of a pool", () => {
       const opened = yield* open({
         maxConnections: 1,
         idleTimeout: "1 minute",
-        heartbeatTolerance: Number.POSITIVE_INFINITY
+        heartbeatTolerance
       })
       const first = yield* start(opened, "one")
       assert.strictEqual(yield* server(opened, 0).next, "R one")
@@ -344,7 +347,7 @@ describe("a connection of a pool that has ended", () => {
       yield* Served.settle
       yield* Fiber.interrupt(two)
       const three = yield* start(opened, "three")
-      yield* TestClock.adjust("1 second")
+      yield* TestClock.adjust("2 seconds")
       yield* answer(opened, 1, "three")
       assert.strictEqual(yield* Fiber.join(three), "of three")
     })
@@ -417,6 +420,7 @@ describe("a connection of a pool that has ended", () => {
           const exit = yield* Effect.exit(Effect.scoped(client.request(bytes("one"))))
           assert.match(failure(exit), /^ClientError Connection(Closed|Lost)$/)
           assert.strictEqual(made, tries)
+          yield* TestClock.adjust("100 millis")
         }
       })
     )
@@ -456,6 +460,7 @@ describe("a server that cannot be reached", () => {
       for (let i = 0; i < 7; i++) {
         const fiber = yield* start(opened, "early")
         assert.strictEqual(yield* ended(fiber), "ClientError ConnectFailed")
+        yield* TestClock.adjust("5 seconds")
       }
       const fiber = yield* start(opened, "late")
       yield* answer(opened, 0, "late")
@@ -494,6 +499,7 @@ describe("a server that cannot be reached", () => {
       yield* Served.settle
       yield* server(opened, 0).close
       assert.strictEqual(yield* ended(first), "ClientError ConnectionLost")
+      yield* TestClock.adjust("100 millis")
       const ends = new Set((yield* Fiber.join(waiting)).map(failure))
       assert.deepStrictEqual([...ends], ["ClientError ConnectFailed"])
     })

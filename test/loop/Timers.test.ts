@@ -261,6 +261,182 @@ describe("the tolerance", () => {
   )
 })
 
+/** A clock whose time goes on while nothing else does, as when the thread is busy. */
+const busyClock = Effect.map(Clock.Clock, (base) => {
+  let aheadMillis = 0
+  const clock: Clock.Clock = Object.setPrototypeOf(
+    { monotonicTimeNanosUnsafe: () => base.monotonicTimeNanosUnsafe() + BigInt(aheadMillis) * 1_000_000n },
+    base
+  )
+  const beBusy = (millis: number) => {
+    aheadMillis += millis
+  }
+  return { beBusy, clock }
+})
+
+describe("a deadline, when the thread was busy,", () => {
+  const opened = Effect.gen(function* () {
+    const { beBusy, clock } = yield* busyClock
+    const timers = yield* Effect.provideService(open, Clock.Clock, clock)
+    return { beBusy, ...timers }
+  })
+
+  it.effect("waits for another poll if its time came after the last one", () =>
+    Effect.gen(function* () {
+      let now = 0
+      let wake = (): void => {}
+      const clock: Clock.Clock = Object.setPrototypeOf(
+        {
+          monotonicTimeNanosUnsafe: () => BigInt(now) * 1_000_000n,
+          sleep: () =>
+            Effect.callback<void>((resume) => {
+              wake = () => resume(Effect.void)
+            })
+        },
+        yield* Clock.Clock
+      )
+      const { log, timers } = yield* Effect.provideService(open, Clock.Clock, clock)
+      const sleep = (name: string, at: number) =>
+        Effect.forkChild(
+          Effect.andThen(
+            timers.sleepUntil(at),
+            Effect.sync(() => log.push(name))
+          ),
+          { startImmediately: true }
+        )
+      yield* sleep("noticed", 10)
+      yield* sleep("late", 50)
+      yield* Effect.yieldNow
+      now = 10
+      wake()
+      // Others have their turn between a poll and the timers.
+      now = 110
+      yield* Effect.yieldNow
+      assert.deepStrictEqual(log, ["noticed"])
+      yield* Effect.replicateEffect(Effect.yieldNow, 3)
+      assert.deepStrictEqual(log, ["noticed", "late"])
+    })
+  )
+
+  it.effect("leaves a quarter of its time at least, wherever the busy stretch was, and once", () =>
+    Effect.gen(function* () {
+      for (const [from, to, expires] of [
+        // On time for all that is left.
+        [100, 300, 1000],
+        [100, 900, 1150],
+        [100, 5000, 5250],
+        [900, 5000, 5250],
+        // Too little to matter.
+        [990, 1010, 1010]
+      ] as const) {
+        const { beBusy, deadline, log, timers } = yield* opened
+        const start = timers.now()
+        deadline("end").set(start + 1000)
+        yield* TestClock.adjust(from)
+        beBusy(to - from)
+        yield* TestClock.adjust(2000)
+        const [, at = "none"] = log[0]?.split(" ") ?? []
+        assert.isAtLeast(Number(at) - start, expires)
+        assert.isAtMost(Number(at) - start, expires + 260)
+      }
+    })
+  )
+
+  it.effect("expires although the thread is busy again and again", () =>
+    Effect.gen(function* () {
+      const { beBusy, deadline, log, timers } = yield* opened
+      deadline("end").set(1000)
+      for (let i = 0; log.length === 0 && i < 10; i++) {
+        yield* TestClock.adjust(250)
+        beBusy(1000)
+      }
+      assert.isAtMost(timers.now(), 8000)
+      assert.strictEqual(log.length, 1)
+    })
+  )
+
+  it.effect("may be set anew as if nothing had been", () =>
+    Effect.gen(function* () {
+      const { beBusy, deadline, log, timers } = yield* opened
+      const end = deadline("end")
+      end.set(1000)
+      yield* TestClock.adjust(100)
+      beBusy(10_000)
+      end.set(timers.now() + 1000)
+      yield* TestClock.adjust(999)
+      assert.deepStrictEqual(log, [])
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(log, ["end 11100"])
+    })
+  )
+})
+
+describe("within", () => {
+  it.effect("is the effect if it ends in time, and leaves no timer", () =>
+    Effect.gen(function* () {
+      const { timers } = yield* open
+      const slow = Effect.delay(Effect.succeed("in time"), 99)
+      const fiber = yield* Effect.forkChild(timers.within(slow, 100, () => Effect.succeed("late")))
+      yield* TestClock.adjust(99)
+      assert.strictEqual(yield* Fiber.join(fiber), "in time")
+      assert.strictEqual(timers.size, 0)
+    })
+  )
+
+  it.effect("interrupts the effect otherwise", () =>
+    Effect.gen(function* () {
+      const { timers } = yield* open
+      let interrupted = false
+      const slow = Effect.onInterrupt(Effect.never, () =>
+        Effect.sync(() => {
+          interrupted = true
+        })
+      )
+      const fiber = yield* Effect.forkChild(timers.within(slow, 100, () => Effect.fail("late")))
+      yield* TestClock.adjust(99)
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* Effect.flip(Fiber.join(fiber)), "late")
+      assert.isTrue(interrupted)
+    })
+  )
+
+  it.effect("without a limit sets no timer", () =>
+    Effect.gen(function* () {
+      const { timers } = yield* open
+      const fiber = yield* Effect.forkChild(
+        timers.within(Effect.never, never, () => Effect.void),
+        {
+          startImmediately: true
+        }
+      )
+      assert.strictEqual(timers.size, 0)
+      yield* Fiber.interrupt(fiber)
+    })
+  )
+})
+
+describe("timers that are cleared", () => {
+  it.effect("leave nothing behind, although no time passes", () =>
+    Effect.gen(function* () {
+      const { timers } = yield* open
+      const keeps = timers.deadline(() => {})
+      keeps.set(3_600_000)
+      for (let i = 0; i < 1000; i++) {
+        const deadline = timers.deadline(() => {})
+        deadline.set(3_600_000 + i)
+        deadline.set(60_000)
+        deadline.clear()
+        const fiber = yield* Effect.forkChild(timers.sleepUntil(i % 2 === 0 ? never : 3_600_000 - i), {
+          startImmediately: true
+        })
+        yield* Fiber.interrupt(fiber)
+      }
+      assert.strictEqual(timers.size, 1)
+    })
+  )
+})
+
 describe("a wall clock that is set", () => {
   for (const [how, by] of [
     ["forward", Duration.hours(1)],

@@ -198,7 +198,7 @@ const addLimits = (steps: Steps): void => {
       dispatch(draft, machines.client, event)
       check(draft, (draft.client._tag === "Closed") === closes, `${event._tag} is for those who wait`)
     })
-  told("server is silent", { _tag: "Silence" }, state.inFlight && !state.cancelled)
+  told("server is silent", { _tag: "Silence" }, !(state.inFlight && state.cancelled))
   told("cancel takes too long", { _tag: "CancelExpired" }, state.inFlight)
 }
 

@@ -685,10 +685,7 @@ const clientMutants: ReadonlyArray<Mutant> = [
   client("takes anything after its cancel", "Cancelling", ["A", "J", "I", "F", "E"], (given) =>
     tolerated([given.state, "None"])(given)
   ),
-  client("takes silence between requests for a dead server", "Idle", "Silence", () => [
-    { _tag: "Closed", why: { _tag: "Silent" } },
-    "Close"
-  ]),
+  client("keeps the connection to a server that is silent between requests", "Idle", "Silence", unmoved),
   client("takes silence after its cancel for a dead server", "Cancelling", "Silence", () => [
     { _tag: "Closed", why: { _tag: "Silent" } },
     "Close"

@@ -71,7 +71,7 @@ const table: Record<EventName, readonly [Cell, Cell, Cell, Cell, Cell, Cell]> = 
   ],
   "read failed": ["Closed: Lost", "Closed: Lost", "Closed: Lost", "Closed: Lost", "Closed: Lost", "-"],
   "write failed": ["Closed: Lost", "Closed: Lost", "Closed: Lost", "Closed: Lost", "Closed: Lost", "-"],
-  silence: ["-", "Closed: Silent", "Closed: Silent", "-", "-", "-"],
+  silence: ["Closed: Silent", "Closed: Silent", "Closed: Silent", "-", "-", "-"],
   "cancel expired": [
     "-",
     "Closed: CancelIgnored",

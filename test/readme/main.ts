@@ -3,4 +3,9 @@ import { Server } from "dataconn"
 import { Layer } from "effect"
 import { Ticks } from "./ticks.ts"
 
-Server.layer({ listen: ["127.0.0.1:11653"] }).pipe(Layer.provide(Ticks), Layer.launch, NodeRuntime.runMain)
+Server.layer({ listen: ["127.0.0.1:11653"] }).pipe(
+  Layer.provide(Ticks),
+  Server.stopsOnSecondSignal,
+  Layer.launch,
+  NodeRuntime.runMain
+)

@@ -23,6 +23,7 @@ import * as Staging from "./Staging.ts"
 import * as Statement from "./Statement.ts"
 import type { ResultColumn } from "./TextSql.ts"
 import * as TableFile from "./TableFile.ts"
+import * as Threads from "./Threads.ts"
 import * as Types from "./Types.ts"
 
 /** What answers requests. */
@@ -115,12 +116,13 @@ export const make = Effect.fnUntraced(function* (
     [database.directory, "<directory>"],
     [homedir(), "~"]
   ])
-  return QueryApi.makeEngine({
+  const engine = QueryApi.makeEngine({
     formats: QueryApi.Format.literals,
     limits,
     admit: options.admit,
     run: run({ database, guard, limits })
   })
+  return { ...engine, expect: Threads.check }
 })
 
 const limitsOf = (options: Limits.Options): Effect.Effect<Limits.Limits, Failure.DuckDbError> =>
@@ -149,9 +151,10 @@ const limitsOf = (options: Limits.Options): Effect.Effect<Limits.Limits, Failure
  *
  * **Gotchas**
  *
- * Each running query holds one of libuv's threads. Set the environment variable `UV_THREADPOOL_SIZE` to more
- * than the number of queries that may run at once, before anything uses the pool: where all threads are
- * taken, a query waits for another to end, and so does its cancellation.
+ * Each running query holds one of libuv's threads, of which there are four by default. Set the environment variable
+ * `UV_THREADPOOL_SIZE` of the process to more than the number of queries that may run at once (`maxConcurrentQueries`):
+ * where all threads are taken, a query waits for another to end, and so does its cancellation. A server that starts
+ * with too few of them logs a warning.
  *
  * Large results stream a twentieth faster with `DUCKDB_JE_MALLOC_CONF=dirty_decay_ms:10000` in the environment
  * of Linux before this module is loaded: DuckDB then keeps memory that is free for ten seconds and not for one.

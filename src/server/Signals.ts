@@ -7,14 +7,6 @@ import type * as Scope from "effect/Scope"
 
 const signals = ["SIGINT", "SIGTERM"] as const
 
-/** Marks a command for which being interrupted is the way to end: its exit code is then 0. */
-export const stopping = <A, E, R>(command: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.onInterrupt(command, () =>
-    Effect.sync(() => {
-      process.exitCode = 0
-    })
-  )
-
 /** Runs the effect at the second signal, for as long as the scope is open. A third ends the process. */
 export const onSecond = Effect.fnUntraced(function* (
   effect: Effect.Effect<void>

@@ -1,0 +1,31 @@
+/**
+ * What a client's connection works with: the settings that are its own, with durations in milliseconds.
+ */
+import * as Message from "../protocol/Message.ts"
+import * as Limit from "../settings/Limit.ts"
+import * as BodyLimits from "./BodyLimits.ts"
+import type * as ClientFailure from "./ClientFailure.ts"
+import type { Settings } from "./Settings.ts"
+
+export interface Options extends Message.Options, ClientFailure.Names {
+  readonly writeTimeoutMillis: number
+  /** How long opening the transport may take. */
+  readonly connectTimeoutMillis: number
+  readonly bodyLimits?: Message.BodyLimits | undefined
+}
+
+/**
+ * The settings that are a connection's. `server` is how errors call the other end. Throws a `RangeError` that names the
+ * setting whose value is invalid.
+ */
+export const options = (settings: Settings, server: string): Options => ({
+  lengthCounts: settings.lengthCounts,
+  maxFrameSize: Limit.size("maxFrameSize", settings.maxFrameSize, Message.headerSize),
+  bodyLimits: BodyLimits.make(settings),
+  writeTimeoutMillis: Limit.millis("writeTimeout", settings.writeTimeout),
+  heartbeatToleranceMillis: Limit.millis("heartbeatTolerance", settings.heartbeatTolerance),
+  cancelTimeoutMillis: Limit.millis("cancelTimeout", settings.cancelTimeout),
+  connectTimeoutMillis: Limit.millis("connectTimeout", settings.connectTimeout),
+  requestTimeoutMillis: Limit.millis("requestTimeout", settings.requestTimeout),
+  server
+})

@@ -1,0 +1,45 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Dataconn from "../support/Dataconn.ts"
+import * as LiveServer from "../support/LiveServer.ts"
+
+const program = new URL("../support/Embedded.ts", import.meta.url).pathname
+
+const start = (engine: "tiny" | "duckdb", env: Readonly<Record<string, string>> = {}) =>
+  Dataconn.run([program, engine], {
+    program: [process.execPath],
+    env: { DATACONN_LISTEN: "127.0.0.1:0", DATACONN_DRAIN_TIMEOUT: "1 hour", ...env }
+  })
+
+describe("a program that embeds a server", () => {
+  it.live("reads its settings from the environment, and stops at the second signal", () =>
+    Effect.gen(function* () {
+      const child = yield* start("tiny", { DATACONN_MAX_FRAME_SIZE: "20 B" })
+      const peer = yield* LiveServer.connect(yield* child.address)
+      yield* peer.request("echo much too long")
+      assert.match(yield* peer.next, /^J \{"code":"too_large"/)
+      yield* peer.request("silent")
+      assert.strictEqual(yield* peer.next, "A yes")
+      yield* child.kill("SIGTERM")
+      const { address } = child
+      const dial = Effect.flatMap(address, (address) => Effect.scoped(LiveServer.dial(address)))
+      // The server drains: it takes nobody any more.
+      while ((yield* Effect.exit(dial))._tag === "Success") yield* Effect.sleep(5)
+      assert.isTrue(child.running())
+      yield* child.kill("SIGINT")
+      assert.match(yield* peer.next, /^E .*shutting_down/)
+      assert.strictEqual(yield* child.exit, 130)
+    })
+  )
+
+  it.live("is told of too few threads for DuckDB's queries", () =>
+    Effect.gen(function* () {
+      const child = yield* start("duckdb", { DATACONN_MAX_CONCURRENT_QUERIES: "4" })
+      const warning = yield* child.line(/UV_THREADPOOL_SIZE/)
+      assert.match(warning, /WARN.*UV_THREADPOOL_SIZE is 4, too few for 4 queries \(maxConcurrentQueries\)/)
+      yield* child.address
+      yield* child.kill("SIGTERM")
+      yield* child.exit
+    })
+  )
+})

@@ -15,8 +15,8 @@ import * as Log from "../server/Log.ts"
 import * as Server from "../server/Server.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
 import type * as Setting from "../server/Setting.ts"
-import * as Rights from "./Rights.ts"
 import * as ServeConfig from "./ServeConfig.ts"
+import * as ServeEngine from "./ServeEngine.ts"
 import * as Signals from "./Signals.ts"
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
@@ -138,36 +138,6 @@ const resolve = Effect.fnUntraced(function* ({ config, listen, table, ...setting
 const logging = (config: ServeConfig.ServeConfig) =>
   Layer.merge(Log.layer(config.logFormat), ConnectionLog.layer({ maxBodyLength: config.logBodyLength }))
 
-/** The engine, loaded only here: other commands do without it, and its threads have the rights of this time. */
-const engine = (config: ServeConfig.ServeConfig, lost: Deferred.Deferred<never, DatabaseLost>) =>
-  Layer.unwrap(
-    Effect.gen(function* () {
-      const spillDirectory = yield* Rights.drop(config)
-      const DuckDbEngine = yield* Effect.promise(() => import("../engine/duckdb/DuckDbEngine.ts"))
-      const { allowExternalAccess, database, maxSpill, memoryLimit, readWrite, tables, threads } = config
-      return DuckDbEngine.layer({
-        ...config,
-        database,
-        tables,
-        readWrite,
-        allowExternalAccess,
-        memoryLimit,
-        threads,
-        spillDirectory,
-        maxSpill,
-        sample: database === undefined && Object.keys(tables).length === 0,
-        onLost: () => Deferred.doneUnsafe(lost, Effect.fail(new DatabaseLost()))
-      })
-    })
-  )
-
-/** The database was in memory, clients could change it, and DuckDB gave it up. */
-export class DatabaseLost extends Schema.TaggedError<DatabaseLost>()("DatabaseLost", {}) {
-  override get message() {
-    return "the database in memory failed and is lost; start the server again"
-  }
-}
-
 /** Whoever reads the log may leave, or its disk be full: that is no reason to stop serving. */
 const survivesItsLog = Effect.acquireRelease(
   Effect.sync(() => {
@@ -193,7 +163,7 @@ const threadPoolSize = "UV_THREADPOOL_SIZE"
 
 const serve = Effect.fnUntraced(function* (given: Given) {
   const config = yield* resolve(given)
-  const lost = yield* Deferred.make<never, DatabaseLost>()
+  const lost = yield* Deferred.make<never, ServeEngine.DatabaseLost>()
   let stopNow: Effect.Effect<void> = Effect.void
   yield* survivesItsLog
   // Before all else, so that signals are heard while the engine opens and while the server stops.
@@ -206,7 +176,7 @@ const serve = Effect.fnUntraced(function* (given: Given) {
     return yield* Effect.onInterrupt(Deferred.await(lost), () => Effect.logInfo("Stopping..."))
   })
   return yield* Effect.scoped(running).pipe(
-    Effect.provide(Layer.provideMerge(engine(config, lost), logging(config)))
+    Effect.provide(Layer.provideMerge(ServeEngine.layer(config, lost), logging(config)))
   )
 })
 

@@ -36,6 +36,7 @@ export {
   decodeError,
   defaultFormat,
   ErrorCode,
+  encodeAccepted,
   encodeError,
   encodeRequest,
   Format,

@@ -8,6 +8,7 @@ import { closeSync, openSync } from "node:fs"
 import { symlink, unlink } from "node:fs/promises"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
+import * as CLibrary from "../process/CLibrary.ts"
 
 /** What the process may do from now on. It may read as before. */
 export interface Access {
@@ -126,7 +127,7 @@ interface Native {
 /** The C library, or why it cannot be called. */
 const native = (): Native | string => {
   if (process.platform !== "linux") return "only Linux has it"
-  const ffi = quietly(() => process.getBuiltinModule("node:ffi"))
+  const ffi = CLibrary.ffi()
   if (ffi === undefined) return `Node ${process.versions.node} cannot call it; 26 can`
   try {
     const { functions } = ffi.dlopen(null, {
@@ -146,16 +147,5 @@ const native = (): Native | string => {
     }
   } catch (cause) {
     return `the C library cannot be called: ${String(cause)}`
-  }
-}
-
-/** Node says of each use of its younger parts that they may change, on standard error. */
-const quietly = <A>(load: () => A): A => {
-  const { emitWarning } = process
-  process.emitWarning = () => {}
-  try {
-    return load()
-  } finally {
-    process.emitWarning = emitWarning
   }
 }

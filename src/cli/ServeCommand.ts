@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import { QueryEngine } from "../engine/QueryEngine.ts"
+import * as ProcessEngine from "../process/ProcessEngine.ts"
 import * as ConnectionLog from "../server/ConnectionLog.ts"
 import * as Log from "../server/Log.ts"
 import * as Server from "../server/Server.ts"
@@ -197,6 +198,8 @@ const serve = Effect.fnUntraced(function* (given: Given) {
   const config = yield* resolve(given)
   const running = Effect.gen(function* () {
     const lost = yield* Deferred.make<never, DatabaseLost>()
+    // While the process may still write.
+    if (config.isolate === "process") yield* ProcessEngine.prepare
     const engine = yield* ServedEngine.make({
       config,
       spillDirectory: yield* Rights.drop(config),

@@ -22,7 +22,34 @@ export const settings = {
   allowExternalAccess: Setting.toggle(
     "Lets queries read and write any file, load extensions and reach the network, with the server's rights."
   ),
-  memoryLimit: Setting.text("size", "80 % of memory", "DuckDB's `memory_limit`, such as `2GB`."),
+  isolate: Setting.choice(
+    ["process", "none"],
+    "process",
+    "Where DuckDB runs: in processes of its own, which can be killed, or in the server's, which then ends with it."
+  ),
+  engines: Setting.optionalCount(
+    1,
+    "2, or 1 if clients can change the data",
+    "Processes that DuckDB runs in. Where clients can change the data, there is one."
+  ),
+  engineMemory: Setting.optionalBytes(
+    "80 % of memory, divided among them",
+    "Memory that one of these processes may take, besides what it has once it has started. Linux enforces it if `prlimit` is installed."
+  ),
+  cancelGrace: Setting.duration(
+    "2 seconds",
+    "How long a query may take to stop before its process is killed."
+  ),
+  engineSilence: Setting.duration(
+    "5 seconds",
+    "How long one of these processes may give no sign of life before it is killed."
+  ),
+  engineStartTimeout: Setting.duration("5 minutes", "How long one of these processes may take to start."),
+  memoryLimit: Setting.text(
+    "size",
+    "80 % of `engineMemory`",
+    "DuckDB's `memory_limit` in each process, such as `2GB`. Without processes of its own: 80 % of memory."
+  ),
   threads: Setting.optionalCount(1, "one a core", "DuckDB's `threads`."),
   spillDirectory: Setting.text(
     "directory",

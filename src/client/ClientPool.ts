@@ -62,22 +62,31 @@ export const make = (
   settings: Partial<PoolSettings> = {},
   server = "the server"
 ): Effect.Effect<Client.ClientService, never, Scope.Scope> =>
-  makeOver(
+  overTransports(
     Effect.flatMap(connect, (socket) => Transport.fromSocket(socket)),
     settings,
     server
   )
 
-const makeOver = Effect.fnUntraced(function* (
+/**
+ * As {@link make}, over transports that `transport` opens. `ended` is told why a connection has ended, before the
+ * request on it is.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const overTransports = Effect.fnUntraced(function* (
   transport: Transport.Open,
-  settings: Partial<PoolSettings>,
-  server: string
+  settings: Partial<PoolSettings> = {},
+  server = "the server",
+  ended: (why: Why) => void = () => {}
 ): Effect.fn.Return<Client.ClientService, never, Scope.Scope> {
   const all: PoolSettings = { ...poolDefaults, ...settings }
   const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
   const timers = yield* Timers.use
   const pool = new Pool({
     transport,
+    ended,
     options: ClientConnection.options(all, server),
     maxConnections: Limit.count("maxConnections", all.maxConnections, 1),
     maxQueuedRequests: all.maxQueuedRequests,
@@ -95,6 +104,7 @@ const makeOver = Effect.fnUntraced(function* (
 
 interface Dependencies extends Backoff.Options {
   readonly transport: Transport.Open
+  readonly ended: (why: Why) => void
   readonly options: ClientConnection.Options
   readonly maxConnections: number
   readonly maxQueuedRequests: number
@@ -296,6 +306,7 @@ class Pool implements Supply, ClientConnection.Owner {
   }
 
   ended(connection: ClientConnection.ClientConnection, why: Why, unsent: Exchange | undefined): void {
+    this.dependencies.ended(why)
     const use = this.connections.get(connection)
     if (use === undefined) return
     // A server that ends new connections would be tried without end.
@@ -359,7 +370,7 @@ export const connect = <A extends Address.Input>(
 ): Effect.Effect<Client.ClientService, Address.ErrorOf<A>, Scope.Scope> =>
   Effect.gen(function* () {
     const address = yield* Effect.fromResult(Address.fromInput(server))
-    return yield* makeOver(Tcp.connect({ address }), settings, Address.format(address))
+    return yield* overTransports(Tcp.connect({ address }), settings, Address.format(address))
   })
 
 /**

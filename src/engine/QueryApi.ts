@@ -39,6 +39,7 @@ export {
   decodeError,
   defaultFormat,
   ErrorCode,
+  encodeAccepted,
   encodeError,
   encodeRequest,
   Format,

@@ -149,6 +149,7 @@ export const ErrorCode = Schema.Literals([
   "execution_failed",
   "timeout",
   "out_of_memory",
+  "engine_lost",
   "internal",
   "unknown_outcome"
 ])
@@ -283,7 +284,12 @@ const isLonger = (text: string, bytes: number): boolean =>
 const bad = (code: ErrorCode, message: string): Result.Result<never, QueryError> =>
   Result.fail(queryError(code, message))
 
-/** Encodes the body of an accept. */
+/**
+ * Encodes the body of an accept.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
 export const encodeAccepted = (accepted: QueryAccepted): Uint8Array =>
   encodeJson({ format: accepted.format, queryId: accepted.queryId, columns: accepted.columns })
 

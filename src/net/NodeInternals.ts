@@ -79,6 +79,7 @@ const shared = new Uint8Array(256 * 1024)
 interface Fields {
   readonly buffer: symbol
   readonly callback: symbol
+  readonly next: symbol
 }
 
 const field = (name: string): symbol | undefined =>
@@ -88,7 +89,10 @@ const field = (name: string): symbol | undefined =>
 const fields = ((): Fields | undefined => {
   const buffer = field("kBuffer")
   const callback = field("kBufferCb")
-  return buffer === undefined || callback === undefined ? undefined : { buffer, callback }
+  const next = field("kBufferGen")
+  return buffer === undefined || callback === undefined || next === undefined
+    ? undefined
+    : { buffer, callback, next }
 })()
 
 /**
@@ -97,7 +101,28 @@ const fields = ((): Fields | undefined => {
  * allocates 64 KiB for each read of each socket: small queries on 64 connections then took 19.8 µs of CPU to 15.3
  * (medians of three turns of 96,000).
  */
-export const readIntoShared = (socket: Net.Socket, received: (view: Uint8Array) => void): boolean => {
+export const readIntoShared = (socket: Net.Socket, received: (view: Uint8Array) => void): boolean =>
+  give(socket, shared, (length) => received(new Uint8Array(shared.buffer, 0, length)))
+
+/** The memory that a socket reads into: where the next read goes, and how long the one before it was. */
+export interface Memory {
+  readonly room: () => Uint8Array
+  readonly taken: (length: number) => void
+}
+
+/**
+ * Has a socket that was not dialled, such as a pipe to another process, read into memory that is given for each read, as
+ * `onread` does. Returns whether that is possible: otherwise the socket emits `data`.
+ */
+export const readInto = (socket: Net.Socket, { room, taken }: Memory): boolean =>
+  give(socket, room(), taken, room)
+
+const give = (
+  socket: Net.Socket,
+  buffer: Uint8Array,
+  taken: Memory["taken"],
+  next?: Memory["room"]
+): boolean => {
   const internals = internalsOf(socket)
   if (fields === undefined) return false
   // A subclass reads in its own way, and a buffer that is there has an owner.
@@ -105,11 +130,12 @@ export const readIntoShared = (socket: Net.Socket, received: (view: Uint8Array) 
     return false
   const { _handle } = internals
   if (typeof _handle?.useUserBuffer !== "function") return false
-  internals[fields.buffer] = shared
+  internals[fields.buffer] = buffer
   internals[fields.callback] = (length: number): boolean => {
-    received(new Uint8Array(shared.buffer, 0, length))
+    taken(length)
     return true
   }
-  _handle.useUserBuffer(shared)
+  if (next !== undefined) internals[fields.next] = next
+  _handle.useUserBuffer(buffer)
   return true
 }

@@ -223,6 +223,22 @@ export const dismiss = (socket: Net.Socket, words: Uint8Array, linger: Duration.
   })
 
 /**
+ * The transport of a pipe to another process, which reads like a dialled socket: what it brings are owned chunks.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromPipe = (socket: Net.Socket): Transport.Open =>
+  Effect.suspend(() => {
+    const memory = new ReadMemory()
+    const taken = (length: number) => void socket.emit("data", memory.take(length))
+    socket.pause()
+    // Node's own reads do where that cannot be.
+    NodeInternals.readInto(socket, { room: memory.room, taken })
+    return fromSocket(socket)
+  })
+
+/**
  * Where and how to connect.
  *
  * @category settings

@@ -178,6 +178,15 @@ export const bytes = (
   doc
 })
 
+/** A size of at least 1 byte that may be left out; `Infinity` switches the limit off. */
+export const optionalBytes = (whenAbsent: string, doc: string): Setting<number | undefined> => ({
+  schema: bytesLimit(doc).schema,
+  fallback: undefined,
+  fallbackText: whenAbsent,
+  form: "size",
+  doc
+})
+
 /** A size of at least 1 byte; `Infinity`, the default, switches the limit off. */
 export const bytesLimit = (doc: string): Setting<number> => ({
   schema: fromText(

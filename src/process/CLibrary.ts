@@ -1,0 +1,34 @@
+/**
+ * The C library, which Node 26 can call.
+ */
+import type * as Ffi from "node:ffi"
+
+/** Node says of each use of its younger parts that they may change, on standard error. */
+const quietly = <A>(load: () => A): A => {
+  const { emitWarning } = process
+  process.emitWarning = () => {}
+  try {
+    return load()
+  } finally {
+    process.emitWarning = emitWarning
+  }
+}
+
+/** Node's means to call it, where it has them. */
+export const ffi = (): typeof Ffi | undefined => quietly(() => process.getBuiltinModule("node:ffi"))
+
+/** Has the kernel kill this process when its parent ends (`PR_SET_PDEATHSIG`). Returns whether it will. */
+export const dieWithParent = (): boolean => {
+  if (process.platform !== "linux") return false
+  try {
+    const functions = ffi()?.dlopen(null, {
+      prctl: { arguments: ["i64", "i64", "i64", "i64", "i64"], return: "i32" }
+    }).functions
+    return functions?.prctl(setParentDeathSignal, killSignal, 0n, 0n, 0n) === 0
+  } catch {
+    return false
+  }
+}
+
+const setParentDeathSignal = 1n
+const killSignal = 9n

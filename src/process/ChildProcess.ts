@@ -1,0 +1,198 @@
+/**
+ * Starts the processes that engines run in. Each answers DataConn's protocol on the descriptors that it inherits, one
+ * for each query at a time: nobody else can reach them, and both ends see when the other one has gone.
+ */
+import * as NodeProcess from "node:child_process"
+import { mkdirSync, rmSync } from "node:fs"
+import type * as Net from "node:net"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import * as Effect from "effect/Effect"
+import * as Tcp from "../net/Tcp.ts"
+import type * as Transport from "../net/Transport.ts"
+import type * as Launcher from "./Launcher.ts"
+import type { Exit } from "./Lifecycle.ts"
+import * as MemoryLimit from "./MemoryLimit.ts"
+import * as Messages from "./Messages.ts"
+import * as OomScore from "./OomScore.ts"
+
+/**
+ * What an engine's options may depend on.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Place {
+  /** An empty directory that is removed when the process has ended, if `directory` is set. */
+  readonly directory: string | undefined
+  /** How much memory the process may take, in bytes; `Infinity` if there is no limit. */
+  readonly memory: number
+}
+
+export interface Options {
+  /** The module of the engine, as a URL. */
+  readonly module: string
+  readonly options: (place: Place) => unknown
+  /** The program that runs the child, and its first arguments. */
+  readonly command: readonly [program: string, ...args: ReadonlyArray<string>]
+  readonly title: string
+  readonly connections: number
+  readonly memory: number
+  /** Where each process has a directory of its own. */
+  readonly directory: string | undefined
+  readonly beatMillis: number
+}
+
+/** The program of the child, as source or compiled. */
+const program = fileURLToPath(new URL(import.meta.url.replace(/ChildProcess(\.[jt]s)$/, "main$1")))
+
+/** Node of this process with its arguments, but for those that open a port for a debugger. */
+export const thisNode = (): Options["command"] => [
+  process.execPath,
+  ...process.execArgv.filter((argument) => !/^--(inspect|debug)/.test(argument)),
+  ...(process.allowedNodeEnvironmentFlags.has("--disable-sigusr1") ? ["--disable-sigusr1"] : [])
+]
+
+/** After the end of a process its last words come, or never. In milliseconds. */
+const lastWordsMillis = 1000
+
+export const launch = (options: Options): Launcher.Launch => {
+  let count = 0
+  return (place, listener) => new Child(options, place, ++count, listener)
+}
+
+class Child implements Launcher.Process {
+  readonly name: string
+  private readonly options: Options
+  private readonly listener: Launcher.Listener
+  private readonly child: NodeProcess.ChildProcess
+  private readonly directory: string | undefined
+  private readonly connections: Array<Net.Socket>
+  private exit: Exit | undefined
+  private isOver = false
+
+  constructor(options: Options, place: number, count: number, listener: Launcher.Listener) {
+    const { connections, directory } = options
+    this.options = options
+    this.listener = listener
+    this.directory = directory === undefined ? undefined : join(directory, `${place}-${count}`)
+    if (this.directory !== undefined) mkdirSync(this.directory, { mode: 0o700 })
+    this.child = OomScore.prepare()(() => start(options))
+    this.name = `${options.title} ${place} (process ${this.child.pid ?? "none"})`
+    this.connections = this.child.stdio.slice(Messages.firstConnection) as Array<Net.Socket>
+    this.observe()
+    this.tell({
+      _tag: "Start",
+      module: options.module,
+      options: options.options({ directory: this.directory, memory: options.memory }),
+      connections,
+      title: `${options.title} ${place}`,
+      parent: process.pid,
+      beatMillis: options.beatMillis
+    })
+  }
+
+  private observe(): void {
+    const { child, listener } = this
+    child.on("message", (message) => this.told(message as Messages.FromChild))
+    child.once("disconnect", () => {
+      listener.disconnected()
+      if (this.exit !== undefined) this.over(this.exit)
+    })
+    child.once("error", (error) => {
+      listener.failed(error.message)
+      if (child.pid === undefined) setImmediate(() => this.over({ code: null, signal: null }))
+    })
+    child.once("exit", (code, signal) => {
+      this.exit = { code, signal }
+      if (!child.connected) this.over(this.exit)
+      else setTimeout(() => this.over({ code, signal }), lastWordsMillis).unref()
+    })
+    for (const output of [child.stdout, child.stderr]) this.relay(output)
+    for (const socket of this.connections) socket.on("error", () => {})
+  }
+
+  /** What native code prints, line by line. */
+  private relay(output: NodeJS.ReadableStream | null): void {
+    let unfinished = ""
+    output?.setEncoding("utf8").on("data", (text: string) => {
+      const lines = (unfinished + text).split("\n")
+      unfinished = (lines.pop() ?? "").slice(-maxLine)
+      for (const line of lines) this.said(line)
+    })
+    output?.on("end", () => this.said(unfinished))
+  }
+
+  private said(line: string): void {
+    if (line.trim() !== "") this.listener.logged({ level: "Warn", message: line.slice(0, maxLine) })
+  }
+
+  private told(message: Messages.FromChild): void {
+    switch (message._tag) {
+      case "Ready":
+        void this.limit()
+        return
+      case "Failed":
+        this.listener.failed(message.message)
+        return
+      case "Beat":
+        this.listener.beat(message.residentBytes)
+        return
+      case "Log":
+        this.listener.logged(message.entry)
+    }
+  }
+
+  private async limit(): Promise<void> {
+    const problem = await MemoryLimit.grant(this.child.pid ?? 0, this.options.memory)
+    if (
+      problem !== undefined &&
+      this.exit === undefined &&
+      this.options.memory !== Number.POSITIVE_INFINITY
+    ) {
+      this.listener.logged({ level: "Warn", message: `its memory has no limit of its own: ${problem}` })
+    }
+    this.listener.ready()
+  }
+
+  private tell(message: Messages.ToChild): void {
+    if (!this.child.connected) return
+    // A child that has gone is no reason to fail.
+    this.child.send(message, () => {})
+  }
+
+  readonly connection: Transport.Open = Effect.suspend(() => {
+    const socket = this.connections.pop()
+    return socket === undefined
+      ? Effect.die(new Error("A process has no connection left"))
+      : Tcp.fromPipe(socket)
+  })
+
+  ask(): void {
+    this.tell({ _tag: "End" })
+  }
+
+  kill(): void {
+    this.child.kill("SIGKILL")
+  }
+
+  /** The process is gone, and has told all it had to. */
+  private over(exit: Exit): void {
+    if (this.isOver) return
+    this.isOver = true
+    for (const socket of this.connections) socket.destroy()
+    if (this.directory !== undefined) rmSync(this.directory, { recursive: true, force: true })
+    this.listener.exited(exit)
+  }
+}
+
+/** The longest line that is taken from a child's output. */
+const maxLine = 1000
+
+const start = ({ command, connections }: Options): NodeProcess.ChildProcess => {
+  const [file, ...args] = command
+  return NodeProcess.spawn(file, [...args, program], {
+    stdio: ["ignore", "pipe", "pipe", "ipc", ...Array.from({ length: connections }, () => "pipe" as const)],
+    serialization: "advanced"
+  })
+}

@@ -1,0 +1,40 @@
+/**
+ * What supervision needs of a process, whatever it is: `ChildProcess` starts real ones.
+ */
+import type * as Transport from "../net/Transport.ts"
+import type { Exit } from "./Lifecycle.ts"
+
+/** A line that a process logs. */
+export interface LogEntry {
+  readonly level: "Trace" | "Debug" | "Info" | "Warn" | "Error" | "Fatal"
+  readonly message: string
+}
+
+/** What a process tells of itself; each comes on a stack of its own. */
+export interface Listener {
+  /** It answers queries from now on. */
+  readonly ready: () => void
+  /** It cannot, and will end. */
+  readonly failed: (message: string) => void
+  /** A sign of life, with the memory that is resident. */
+  readonly beat: (residentBytes: number) => void
+  /** It has closed a connection, or will answer no more. */
+  readonly disconnected: () => void
+  readonly logged: (entry: LogEntry) => void
+  /** It is gone. The last that it tells. */
+  readonly exited: (exit: Exit) => void
+}
+
+export interface Process {
+  /** What the log calls it. */
+  readonly name: string
+  /** The next of its connections; there are as many as it takes queries. */
+  readonly connection: Transport.Open
+  /** Asks it to end by itself. */
+  readonly ask: () => void
+  /** Ends it at once. */
+  readonly kill: () => void
+}
+
+/** Starts the process of a place, by the place's number from 1. A failure is told to the listener. */
+export type Launch = (place: number, listener: Listener) => Process

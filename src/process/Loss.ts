@@ -1,0 +1,80 @@
+/**
+ * The end of a process that queries ran in, and what they are told of it.
+ */
+import * as QueryApi from "../engine/QueryApi.ts"
+import type { Exit, Why } from "./Lifecycle.ts"
+
+export interface Loss {
+  /** What the process is called. */
+  readonly name: string
+  /** Why it was killed; `undefined` if it ended by itself. */
+  readonly why: Why | undefined
+  readonly exit: Exit
+  /** The memory that it last said was resident; 0 if it said nothing. */
+  readonly residentBytes: number
+  /** How many queries ran in it. */
+  readonly queries: number
+}
+
+const how = ({ code, signal }: Exit): string => (signal === null ? `exit code ${code}` : `signal ${signal}`)
+
+const reason = ({ exit, why }: Loss): string => {
+  switch (why?._tag) {
+    case "CancelIgnored":
+      return "was killed: a query that was to stop did not within cancelGrace"
+    case "Silent":
+      return "was killed: it gave no sign of life (engineSilence)"
+    case "StartExpired":
+      return "was killed: it was not ready in time (engineStartTimeout)"
+    case "Failed":
+      return `failed: ${why.message}`
+    case "Closed":
+      return "was ended"
+    default:
+      return `ended by itself, with ${how(exit)}`
+  }
+}
+
+const mebibyte = 1024 ** 2
+
+/** The loss in words: who ended how, and how much memory it had. */
+export const describe = (loss: Loss): string => {
+  const memory =
+    loss.residentBytes === 0 ? "" : `; it had ${Math.round(loss.residentBytes / mebibyte)} MiB of memory`
+  return `${loss.name} ${reason(loss)}${memory}`
+}
+
+/** Whether it is known which query was the reason. */
+export const hasKnownCause = ({ why }: Loss): boolean =>
+  why?._tag === "CancelIgnored" || why?._tag === "Closed"
+
+/** Signals with which the system ends a process for its own faults. */
+const faults = /^SIG(SEGV|ABRT|BUS|FPE|ILL|TRAP|SYS)$/
+
+/** Whether the only query of a process has made it fail: nobody has killed it. */
+export const isFault = ({ exit, queries, why }: Loss): boolean =>
+  why === undefined && queries === 1 && (exit.signal === null || faults.test(exit.signal))
+
+const engineLost = (message: string, retryable: boolean): QueryApi.QueryError =>
+  new QueryApi.QueryError({ code: "engine_lost", message, retryable })
+
+/** What a query is told whose process was lost. `changes`: it may have changed something. */
+export const ofQuery = (loss: Loss, changes: boolean): QueryApi.QueryError =>
+  engineLost(
+    `The engine's process was lost while the query ran: ${describe(loss)}` +
+      (changes ? ". If the query was to change anything, look whether it did" : ""),
+    !changes
+  )
+
+/** What a query is told that was running each time that two processes ended by themselves. */
+export const ofCulprit = (loss: Loss): QueryApi.QueryError =>
+  engineLost(
+    `The engine's process was lost twice while this query ran, and it is not run again: ${describe(loss)}`,
+    false
+  )
+
+/** What a query is told that has been found out before. */
+export const refused: QueryApi.QueryError = engineLost(
+  "This query has ended the engine's process twice, and is not run again",
+  false
+)

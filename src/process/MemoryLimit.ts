@@ -1,0 +1,41 @@
+/**
+ * A limit of the memory of another process, which the kernel enforces.
+ */
+import { execFile } from "node:child_process"
+import { readFileSync } from "node:fs"
+import { totalmem } from "node:os"
+
+/** The memory that this process may use: that of the machine, or of its container. In bytes. */
+export const available = (): number => {
+  const total = totalmem()
+  const constrained = process.constrainedMemory()
+  return constrained > 0 && constrained < total ? constrained : total
+}
+
+/** The writable memory that a process has mapped and that is its own, in bytes. */
+const dataOf = (pid: number): number => {
+  const [, kibibytes] = /^VmData:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? []
+  return Number(kibibytes) * 1024
+}
+
+/**
+ * Lets a process take so many bytes more than it has now, and leave no core behind when it crashes. Gives the reason
+ * why that could not be done, if it could not.
+ *
+ * **Details**
+ *
+ * It limits `RLIMIT_DATA`, by the program `prlimit` of util-linux. Unlike `RLIMIT_AS` that does not count the address
+ * space that V8 and the C library reserve without ever using it.
+ */
+export const grant = (pid: number, bytes: number): Promise<string | undefined> =>
+  new Promise((resolve) => {
+    if (process.platform !== "linux") return resolve(`${process.platform} has no such limit`)
+    try {
+      const data = bytes === Number.POSITIVE_INFINITY ? "unlimited" : Math.ceil(dataOf(pid) + bytes)
+      execFile("prlimit", [`--pid=${pid}`, `--data=${data}`, "--core=0"], (error) =>
+        resolve(error === null ? undefined : error.message.trim())
+      )
+    } catch (cause) {
+      resolve(String(cause))
+    }
+  })

@@ -1,0 +1,31 @@
+/**
+ * What parent and child tell each other beside their connections, over Node's channel between processes.
+ */
+import type { LogEntry } from "./Launcher.ts"
+
+/** Descriptors of the channel and of the first connection. */
+export const channel = 3
+export const firstConnection = channel + 1
+
+/** The first that a child hears. */
+export interface Start {
+  readonly _tag: "Start"
+  /** The module whose `make` makes the engine, as a URL. */
+  readonly module: string
+  readonly options: unknown
+  /** How many connections it has. */
+  readonly connections: number
+  readonly title: string
+  /** The process that it ends with. */
+  readonly parent: number
+  /** How often it gives a sign of life. */
+  readonly beatMillis: number
+}
+
+export type ToChild = Start | { readonly _tag: "End" }
+
+export type FromChild =
+  | { readonly _tag: "Ready" }
+  | { readonly _tag: "Failed"; readonly message: string }
+  | { readonly _tag: "Beat"; readonly residentBytes: number }
+  | { readonly _tag: "Log"; readonly entry: LogEntry }

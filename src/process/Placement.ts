@@ -1,0 +1,115 @@
+/**
+ * Which process a query runs in: pure.
+ *
+ * A query that computes for long is one that may have to be killed, together with all that runs beside it. So new
+ * queries go where fewest of those run. A query that ran in a process that ended by itself may be the reason: such a
+ * suspect is tried again alone, and when it has survived that for a while it is one like all others.
+ */
+
+/** What is known of a query. */
+export interface Query {
+  /** When it began in its process, in milliseconds. */
+  readonly startedAt: number
+  /** Whether a process has ended by itself while it ran. */
+  readonly isSuspect: boolean
+  /** Whether it was told to stop, and has not yet. */
+  readonly isStopping: boolean
+}
+
+/** A place for processes, and what runs in the one that it has. */
+export interface Place {
+  /** Whether its process takes queries. */
+  readonly isReady: boolean
+  /** Whether it will have one soon. */
+  readonly isComing: boolean
+  readonly running: ReadonlySet<Query>
+}
+
+export interface Options {
+  /** How many queries a process runs at a time. */
+  readonly capacity: number
+  /** How long a query has to run to count as a long one, in milliseconds. */
+  readonly longMillis: number
+  /** For how long a suspect runs alone, in milliseconds. */
+  readonly quarantineMillis: number
+}
+
+/** How much would be at risk in a place, most important first. */
+const risk = (
+  { running }: Place,
+  now: number,
+  { longMillis }: Options
+): readonly [number, number, number] => {
+  let stopping = 0
+  let long = 0
+  for (const query of running) {
+    if (query.isStopping) stopping++
+    else if (now - query.startedAt >= longMillis) long++
+  }
+  return [stopping, long, running.size]
+}
+
+const isLess = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): boolean => {
+  for (const [i, left] of a.entries()) {
+    const right = b[i] ?? 0
+    if (left !== right) return left < right
+  }
+  return false
+}
+
+const least = (
+  places: ReadonlyArray<Place>,
+  may: (place: Place, index: number) => boolean,
+  now: number,
+  options: Options
+): number | undefined => {
+  let best: number | undefined
+  let bestRisk: ReadonlyArray<number> = []
+  for (const [index, place] of places.entries()) {
+    if (!may(place, index)) continue
+    const own = risk(place, now, options)
+    if (best === undefined || isLess(own, bestRisk)) {
+      best = index
+      bestRisk = own
+    }
+  }
+  return best
+}
+
+/** Whether a suspect has survived its time alone. */
+const isCleared = (query: Query, now: number, { quarantineMillis }: Options): boolean =>
+  query.isSuspect && now - query.startedAt >= quarantineMillis
+
+const takesAny = ({ isReady, running }: Place, now: number, options: Options): boolean => {
+  if (!isReady || running.size >= options.capacity) return false
+  for (const query of running) if (query.isSuspect && !isCleared(query, now, options)) return false
+  return true
+}
+
+const takesSuspects = (place: Place, now: number, options: Options): boolean => {
+  if (!takesAny(place, now, options)) return false
+  for (const query of place.running) if (!isCleared(query, now, options)) return false
+  return true
+}
+
+/** The place that is kept free for suspects that wait: one whose process is yet to come, or the one with least at risk. */
+export const reserved = (places: ReadonlyArray<Place>, now: number, options: Options): number | undefined => {
+  const coming = places.findIndex(({ isComing }) => isComing)
+  return coming >= 0 ? coming : least(places, ({ isReady }) => isReady, now, options)
+}
+
+/** Where a query may run now, if anywhere. `keep` is a place that is kept free. */
+export const choose = (
+  places: ReadonlyArray<Place>,
+  { isSuspect }: Pick<Query, "isSuspect">,
+  now: number,
+  options: Options,
+  keep?: number
+): number | undefined =>
+  least(
+    places,
+    (place, index) =>
+      isSuspect ? takesSuspects(place, now, options) : index !== keep && takesAny(place, now, options),
+    now,
+    options
+  )

@@ -1,0 +1,259 @@
+/**
+ * The engine of the parent: passes each query on to a process, and its response back, unchanged and uncopied.
+ *
+ * A query whose process is lost is run again in another one if nothing of its result has been passed on and it can have
+ * changed nothing. So nobody hears of a process that another's query has ended.
+ */
+import * as Channel from "effect/Channel"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as Client from "../client/Client.ts"
+import type { ClientError } from "../client/ClientError.ts"
+import * as QueryApi from "../engine/QueryApi.ts"
+import {
+  type AcceptedQuery,
+  type Engine,
+  QueryEngine,
+  QueryFailed,
+  QueryRejected
+} from "../engine/QueryEngine.ts"
+import { Culprits } from "./Culprits.ts"
+import * as Loss from "./Loss.ts"
+import * as RequestFields from "./RequestFields.ts"
+import type * as Slot from "./Slot.ts"
+import type { Supervisor } from "./Supervisor.ts"
+
+export interface Options {
+  /** Whether queries may change something that outlives them: then none is run twice. */
+  readonly changes: boolean
+  /** For how long a process may be gone without anybody being told, in milliseconds. */
+  readonly goneMillis: number
+}
+
+/** How often a query is run again that is not the reason why its process was lost. */
+const maxReruns = 3
+
+/** By so much a process may be late with the end of a query that takes too long, in milliseconds. */
+const lateMillis = 250
+
+/** A query in a process: its response, and what ends it. */
+interface Attempt {
+  readonly response: Client.Response
+  readonly incarnation: Slot.Incarnation
+  readonly scope: Scope.Closeable
+}
+
+/** The process was lost that a query ran in. */
+class Lost {
+  readonly _tag = "Lost"
+  readonly loss: Loss.Loss
+  /** Whether the request had been sent. */
+  readonly wasSent: boolean
+
+  constructor(loss: Loss.Loss, wasSent: boolean) {
+    this.loss = loss
+    this.wasSent = wasSent
+  }
+}
+
+const rejected = (error: QueryApi.QueryError): QueryRejected =>
+  new QueryRejected({ payload: QueryApi.encodeError(error) })
+
+const failed = (error: QueryApi.QueryError): QueryFailed =>
+  new QueryFailed({ payload: QueryApi.encodeError(error) })
+
+/** The engine that passes queries on to the processes of the supervisor. */
+export const make = (supervisor: Supervisor, options: Options): Engine => {
+  const culprits = new Culprits()
+  return QueryEngine.of({
+    init: (request) =>
+      Effect.flatMap(Effect.scope, (scope) =>
+        culprits.has(request)
+          ? Effect.fail(rejected(Loss.refused))
+          : new Query({ supervisor, options, culprits, scope }, request).init
+      )
+  })
+}
+
+interface Dependencies {
+  readonly supervisor: Supervisor
+  readonly options: Options
+  readonly culprits: Culprits
+  /** The query's own. */
+  readonly scope: Scope.Scope
+}
+
+class Query implements Slot.Query {
+  startedAt = 0
+  isSuspect = false
+  isStopping = false
+  incarnation: Slot.Incarnation | undefined
+  private readonly dependencies: Dependencies
+  private readonly request: Uint8Array
+  private reruns = 0
+
+  constructor(dependencies: Dependencies, request: Uint8Array) {
+    this.dependencies = dependencies
+    this.request = request
+  }
+
+  get init(): Effect.Effect<AcceptedQuery, QueryRejected> {
+    const timeout = RequestFields.timeoutMillis(this.request)
+    const accepted = Effect.map(this.run, (attempt) => this.accepted(attempt, timeout))
+    const answered = Effect.catchTag(accepted, "QueryFailed", ({ payload }) =>
+      Effect.succeed(this.failure(payload))
+    )
+    if (timeout === undefined) return answered
+    // The process says so itself, unless it is too busy with what cannot be stopped.
+    return Effect.timeoutOrElse(answered, {
+      duration: timeout + lateMillis,
+      orElse: () => this.unaccepted(timedOut)
+    })
+  }
+
+  private accepted(attempt: Attempt, timeout: number | undefined): AcceptedQuery {
+    return { payload: attempt.response.payload, chunks: this.chunks(attempt), timeout }
+  }
+
+  /** Ends a query that has not been accepted. A reject says that nothing was run. */
+  private unaccepted(error: QueryApi.QueryError): Effect.Effect<AcceptedQuery, QueryRejected> {
+    return this.dependencies.options.changes
+      ? Effect.succeed(this.failure(QueryApi.encodeError(error)))
+      : Effect.fail(rejected(error))
+  }
+
+  private failure(payload: Uint8Array): AcceptedQuery {
+    return {
+      payload: RequestFields.accepted(this.request),
+      chunks: Stream.fail(new QueryFailed({ payload }))
+    }
+  }
+
+  /** Runs the query until a process has accepted or rejected it. */
+  private readonly run: Effect.Effect<Attempt, QueryRejected | QueryFailed> = Effect.suspend(() =>
+    Effect.catchIf(this.once, isLost, (lost) => {
+      const error = this.verdict(lost)
+      if (error === undefined) return this.run
+      return Effect.fail(this.dependencies.options.changes && lost.wasSent ? failed(error) : rejected(error))
+    })
+  )
+
+  /** What ends a query whose process was lost; `undefined` if it is run again. */
+  private verdict({ loss, wasSent }: Lost): QueryApi.QueryError | undefined {
+    const { changes } = this.dependencies.options
+    if (wasSent && changes) return Loss.ofQuery(loss, changes)
+    if (++this.reruns > maxReruns) return Loss.ofQuery(loss, false)
+    if (!wasSent || Loss.hasKnownCause(loss)) return undefined
+    if (!this.isSuspect) {
+      this.isSuspect = true
+      return undefined
+    }
+    if (Loss.isFault(loss)) this.dependencies.culprits.add(this.request)
+    return Loss.ofCulprit(loss)
+  }
+
+  /** Runs the query in a process, until that has accepted or rejected it. */
+  private readonly once: Effect.Effect<Attempt, QueryRejected | Lost> = Effect.suspend(() => {
+    const { scope: outer, supervisor } = this.dependencies
+    const scope = Scope.forkUnsafe(outer)
+    const attempt = Effect.gen({ self: this }, function* () {
+      yield* Scope.addFinalizer(scope, this.left)
+      const incarnation = yield* Effect.mapError(supervisor.enter(this), rejected)
+      const response = yield* Scope.provide(incarnation.client.request(this.request), scope).pipe(
+        Effect.catchTag("ClientError", (error) => Effect.flatMap(this.lost(incarnation, error), Effect.fail))
+      )
+      return { response, incarnation, scope }
+    })
+    return Effect.onError(attempt, (cause) => Scope.close(scope, Exit.failCause(cause)))
+  })
+
+  private readonly stopping = Effect.sync(() => {
+    this.isStopping = true
+  })
+
+  /** Gives the place away. A query that was killed with its process has ended when that is gone. */
+  private readonly left: Effect.Effect<void> = Effect.suspend(() => {
+    const leave = Effect.sync(() => {
+      this.isStopping = false
+      this.dependencies.supervisor.leave(this)
+    })
+    const { incarnation } = this
+    return incarnation?.isLost === true ? Effect.andThen(this.gone(incarnation), leave) : leave
+  })
+
+  private gone({ gone, unknown }: Slot.Incarnation): Effect.Effect<Loss.Loss> {
+    return Effect.timeoutOrElse(Deferred.await(gone), {
+      duration: this.dependencies.options.goneMillis,
+      orElse: () => Effect.succeed(unknown)
+    })
+  }
+
+  /** A connection that ends has lost its process. */
+  private lost(incarnation: Slot.Incarnation, { reason }: ClientError): Effect.Effect<Lost> {
+    incarnation.giveUp()
+    const wasSent = reason._tag !== "ConnectFailed" && reason._tag !== "ConnectionClosed"
+    return Effect.map(this.gone(incarnation), (loss) => new Lost(loss, wasSent))
+  }
+
+  /** The result: that of another process, if the first one is lost before any of it was passed on. */
+  private chunks(first: Attempt): Stream.Stream<Uint8Array, QueryFailed> {
+    return Stream.fromChannel(
+      Channel.fromTransform((_, scope) =>
+        Effect.gen({ self: this }, function* () {
+          const pullOf = ({ response }: Attempt) =>
+            // The finalizer runs before the response's own, which waits for the query to stop.
+            Effect.tap(Channel.toPullScoped(Stream.toChannel(response.chunks), scope), () =>
+              Scope.addFinalizer(scope, this.stopping)
+            )
+          let attempt = first
+          let pull = yield* pullOf(attempt)
+          let hasPassed = false
+          const passOn = (batch: Batch): Batch => {
+            hasPassed = true
+            return batch
+          }
+          const again = (error: ClientError): Pull.Pull<Batch, QueryFailed> =>
+            Effect.gen({ self: this }, function* () {
+              const lost = yield* this.lost(attempt.incarnation, error)
+              attempt = yield* this.again(attempt, lost, hasPassed)
+              pull = yield* pullOf(attempt)
+              return yield* next
+            })
+          const next: Pull.Pull<Batch, QueryFailed> = Effect.suspend(() =>
+            Effect.catch(
+              Effect.map(pull, passOn),
+              (error): Pull.Pull<Batch, QueryFailed> =>
+                error._tag === "ClientError" ? again(error) : Effect.fail(error)
+            )
+          )
+          return next
+        })
+      )
+    )
+  }
+
+  /** Runs an accepted query again. */
+  private again(before: Attempt, lost: Lost, hasPassed: boolean): Effect.Effect<Attempt, QueryFailed> {
+    const { changes } = this.dependencies.options
+    const error = hasPassed ? Loss.ofQuery(lost.loss, changes) : this.verdict(lost)
+    if (error !== undefined) return Effect.fail(failed(error))
+    return Effect.gen({ self: this }, function* () {
+      yield* Scope.close(before.scope, Exit.void)
+      const attempt = yield* Effect.catchTag(this.run, "QueryRejected", ({ payload }) =>
+        Effect.fail(new QueryFailed({ payload }))
+      )
+      if (RequestFields.isSameAccept(before.response.payload, attempt.response.payload)) return attempt
+      return yield* failed(Loss.ofQuery(lost.loss, changes))
+    })
+  }
+}
+
+type Batch = readonly [Uint8Array, ...Array<Uint8Array>]
+
+const isLost = (error: QueryRejected | Lost): error is Lost => error._tag === "Lost"
+
+const timedOut = QueryApi.queryError("timeout", "The query did not start within its timeoutMs")

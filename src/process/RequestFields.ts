@@ -1,0 +1,59 @@
+/**
+ * What a relay has to know of a request of the v1 API (PROTOCOL.md §3); all else of it is the engine's.
+ */
+import { Buffer } from "node:buffer"
+import * as QueryApi from "../engine/QueryApi.ts"
+
+/** The members of a request, if it is a JSON object. */
+const parse = (request: Uint8Array): Readonly<Record<string, unknown>> | undefined => {
+  try {
+    const body: unknown = JSON.parse(bytesOf(request).toString())
+    return typeof body === "object" && body !== null ? (body as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const bytesOf = ({ buffer, byteLength, byteOffset }: Uint8Array): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength)
+
+/** The name of the member as JSON has it. Most requests are without one, and need not be parsed. */
+const timeoutName = '"timeoutMs"'
+
+/** A request's own limit, in milliseconds from its arrival. */
+export const timeoutMillis = (request: Uint8Array): number | undefined => {
+  if (!bytesOf(request).includes(timeoutName)) return undefined
+  const timeout = parse(request)?.["timeoutMs"]
+  return typeof timeout === "number" && timeout > 0 ? timeout : undefined
+}
+
+const format = (given: unknown): QueryApi.Format =>
+  QueryApi.Format.literals.find((known) => known === given) ?? QueryApi.defaultFormat
+
+/** The accept of a request whose engine has not come to say what it accepts: without columns. */
+export const accepted = (request: Uint8Array): Uint8Array => {
+  const body = parse(request)
+  const queryId = body?.["queryId"]
+  return QueryApi.encodeAccepted(
+    new QueryApi.QueryAccepted({
+      format: format(body?.["format"]),
+      queryId: typeof queryId === "string" ? queryId : "unknown"
+    })
+  )
+}
+
+/** What makes two requests the same query: not who asks, nor for how long. */
+export const identity = (request: Uint8Array): string => {
+  const body = parse(request)
+  return body === undefined
+    ? bytesOf(request).toString("latin1")
+    : JSON.stringify([body["query"], body["parameters"], body["format"]])
+}
+
+/** Whether two accepts promise the same result: each may have a `queryId` of its own. */
+export const isSameAccept = (a: Uint8Array, b: Uint8Array): boolean => {
+  if (bytesOf(a).equals(b)) return true
+  const [left, right] = [parse(a), parse(b)]
+  if (left === undefined || right === undefined) return false
+  return JSON.stringify({ ...left, queryId: "" }) === JSON.stringify({ ...right, queryId: "" })
+}

@@ -1,0 +1,219 @@
+/**
+ * One place for a process: performs what its `Lifecycle` decides.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import type * as Client from "../client/Client.ts"
+import * as ClientPool from "../client/ClientPool.ts"
+import type * as Spawner from "../loop/Spawner.ts"
+import * as Timers from "../loop/Timers.ts"
+import type * as Transport from "../net/Transport.ts"
+import type { Why } from "../protocol/ClientMachine.ts"
+import type * as Launcher from "./Launcher.ts"
+import * as Lifecycle from "./Lifecycle.ts"
+import type * as Loss from "./Loss.ts"
+import type * as Placement from "./Placement.ts"
+
+/** A query that has a place, or waits for one. */
+export interface Query extends Placement.Query {
+  startedAt: number
+  isSuspect: boolean
+  isStopping: boolean
+  /** The process that it runs in. */
+  incarnation: Incarnation | undefined
+}
+
+/** A process, and what runs in it. */
+export interface Incarnation {
+  readonly client: Client.ClientService
+  readonly running: Set<Query>
+  /** Done when the process is gone. */
+  readonly gone: Deferred.Deferred<Loss.Loss>
+  /** Whether it is to go, or gone: nothing that runs in it will end well. */
+  isLost: boolean
+  /** What is known of its end as long as it is not gone. */
+  readonly unknown: Loss.Loss
+  /** A connection to it has ended. */
+  readonly giveUp: () => void
+}
+
+export interface Dependencies {
+  readonly launch: Launcher.Launch
+  readonly lifecycle: Lifecycle.Options
+  /** Settings of the connections to a process. */
+  readonly client: Partial<ClientPool.PoolSettings>
+  readonly timers: Timers.Timers
+  readonly spawner: Spawner.Spawner
+  /** Owns the connections. */
+  readonly scope: Scope.Scope
+  /** Something has changed that queries may wait for. */
+  readonly changed: () => void
+  /** A process is gone that nobody had asked to go; another follows after so long, in milliseconds. */
+  readonly lost: (loss: Loss.Loss, delayMillis: number) => void
+  readonly logged: (name: string, entry: Launcher.LogEntry) => void
+}
+
+interface Current extends Incarnation {
+  readonly process: Launcher.Process
+  readonly scope: Scope.Closeable
+  residentBytes: number
+}
+
+const unknownExit: Lifecycle.Exit = { code: null, signal: null }
+
+const nobody: ReadonlySet<Query> = new Set()
+
+/** After so many short lives nothing is kept for a process that is yet to come. */
+const mostHopefulLives = 3
+
+export class Slot implements Placement.Place {
+  readonly number: number
+  /** Done when no process is left, and none follows. */
+  readonly over = Deferred.makeUnsafe<void>()
+  private readonly dependencies: Dependencies
+  private state: Lifecycle.State = Lifecycle.initial
+  private current: Current | undefined
+  private readonly restart: Timers.Deadline
+  /** How the last process ended. */
+  private exit: Lifecycle.Exit = unknownExit
+
+  constructor(number: number, dependencies: Dependencies) {
+    this.number = number
+    this.dependencies = dependencies
+    this.restart = dependencies.timers.deadline(() => this.dispatch({ _tag: "Start" }))
+  }
+
+  get isReady(): boolean {
+    return this.state._tag === "Ready"
+  }
+
+  get isComing(): boolean {
+    const { state } = this
+    return state._tag !== "Ready" && state._tag !== "Closed" && state.shortLives < mostHopefulLives
+  }
+
+  get running(): ReadonlySet<Query> {
+    return this.current?.running ?? nobody
+  }
+
+  get incarnation(): Incarnation | undefined {
+    return this.current
+  }
+
+  /** Steps the machine and performs its action. */
+  dispatch(event: Lifecycle.Event): void {
+    const [state, action] = Lifecycle.step(this.state, event, this.dependencies.lifecycle)
+    this.state = state
+    switch (action._tag) {
+      case "None":
+        break
+      case "Launch":
+        this.dependencies.spawner.spawn(this.launch)
+        break
+      case "Announce":
+        this.dependencies.changed()
+        break
+      case "Kill":
+        if (this.current !== undefined) {
+          this.current.isLost = true
+          this.current.process.kill()
+        }
+        break
+      case "Ask":
+        this.current?.process.ask()
+        break
+      case "Restart":
+        this.gone(action.why, action.delayMillis)
+        this.restart.set(this.dependencies.timers.now() + action.delayMillis)
+        break
+      case "Over":
+        this.restart.clear()
+        this.gone(action.why, undefined)
+        Deferred.doneUnsafe(this.over, Exit.void)
+    }
+  }
+
+  /** Lets those know that wait for the end of the process. */
+  private gone(why: Lifecycle.Why | undefined, delayMillis: number | undefined): void {
+    const { current } = this
+    if (current === undefined) return
+    this.current = undefined
+    current.isLost = true
+    const loss: Loss.Loss = {
+      name: current.process.name,
+      // A process that ends by itself closes its connections first.
+      why: why?._tag === "Disconnected" ? undefined : why,
+      exit: this.exit,
+      residentBytes: current.residentBytes,
+      queries: current.running.size
+    }
+    if (delayMillis !== undefined) this.dependencies.lost(loss, delayMillis)
+    Deferred.doneUnsafe(current.gone, Exit.succeed(loss))
+    this.dependencies.spawner.spawn(Scope.close(current.scope, Exit.void))
+  }
+
+  private readonly launch: Effect.Effect<void> = Effect.suspend(() => {
+    const { client: settings, launch, scope: outer, timers } = this.dependencies
+    const scope = Scope.forkUnsafe(outer)
+    const gone = Deferred.makeUnsafe<Loss.Loss>()
+    const isCurrent = () => this.current?.gone === gone
+    const connection: Transport.Open = Effect.suspend(() => this.current?.process.connection ?? Effect.never)
+    // Before the process is there: its events find it.
+    const client = ClientPool.overTransports(connection, settings, `engine ${this.number}`, (why) => {
+      if (isCurrent()) this.ended(why)
+    })
+    return Effect.map(
+      Effect.provideService(Scope.provide(client, scope), Timers.Shared, timers),
+      (client) => {
+        const process = launch(this.number, this.listener(isCurrent))
+        const name = process.name
+        this.current = {
+          client,
+          process,
+          scope,
+          running: new Set(),
+          gone,
+          isLost: false,
+          unknown: { name, why: undefined, exit: unknownExit, residentBytes: 0, queries: 0 },
+          residentBytes: 0,
+          giveUp: () => {
+            if (isCurrent()) this.dispatch({ _tag: "End", why: { _tag: "Disconnected" } })
+          }
+        }
+        // It may be that nobody needs it any more.
+        if (this.state._tag !== "Starting") process.kill()
+      }
+    )
+  })
+
+  /** All connections of a process are needed for as long as it lives. */
+  private ended({ _tag }: Why): void {
+    if (_tag === "Closed") return
+    this.dispatch({ _tag: "End", why: { _tag: _tag === "CancelIgnored" ? _tag : "Disconnected" } })
+  }
+
+  /** What an earlier process of this place tells late is nobody's. */
+  private listener(isCurrent: () => boolean): Launcher.Listener {
+    const tell = (event: Lifecycle.Event) => {
+      if (isCurrent()) this.dispatch(event)
+    }
+    const { timers } = this.dependencies
+    return {
+      ready: () => tell({ _tag: "Ready", now: timers.now() }),
+      failed: (message) => tell({ _tag: "End", why: { _tag: "Failed", message } }),
+      beat: (residentBytes) => {
+        if (this.current !== undefined && isCurrent()) this.current.residentBytes = residentBytes
+        tell({ _tag: "Beat" })
+      },
+      disconnected: () => tell({ _tag: "End", why: { _tag: "Disconnected" } }),
+      logged: (entry) => this.dependencies.logged(`engine ${this.number}`, entry),
+      exited: (exit) => {
+        if (!isCurrent()) return
+        this.exit = exit
+        this.dispatch({ _tag: "Exited", now: timers.now() })
+      }
+    }
+  }
+}

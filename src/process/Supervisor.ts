@@ -1,0 +1,242 @@
+/**
+ * The processes of an engine, and the queries that wait for one.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import type * as ClientPool from "../client/ClientPool.ts"
+import * as QueryApi from "../engine/QueryApi.ts"
+import * as Spawner from "../loop/Spawner.ts"
+import * as Timers from "../loop/Timers.ts"
+import type * as Launcher from "./Launcher.ts"
+import type * as Lifecycle from "./Lifecycle.ts"
+import * as Loss from "./Loss.ts"
+import * as Placement from "./Placement.ts"
+import * as Slot from "./Slot.ts"
+
+export interface Options {
+  readonly launch: Launcher.Launch
+  /** How many processes there are. */
+  readonly processes: number
+  readonly lifecycle: Lifecycle.Options
+  readonly placement: Placement.Options
+  readonly client: Partial<ClientPool.PoolSettings>
+  /** How often signs of life are looked for, in milliseconds. */
+  readonly tickMillis: number
+  /** How long a query may wait for a process, in milliseconds. */
+  readonly waitMillis: number
+  /** How many queries may wait. */
+  readonly maxWaiting: number
+  /** How long after the first process the others are started, in milliseconds. */
+  readonly spareMillis: number
+  /** How long processes may take to end by themselves, in milliseconds. */
+  readonly endMillis: number
+}
+
+/** A process could not be started for the first time. */
+export interface Unstartable {
+  readonly _tag: "Unstartable"
+  readonly message: string
+}
+
+/** A query that waits, and what it is told. */
+interface Waiting {
+  readonly query: Slot.Query
+  readonly resume: (result: Effect.Effect<Slot.Incarnation, QueryApi.QueryError>) => void
+}
+
+export class Supervisor {
+  readonly now: () => number
+  private readonly options: Options
+  private readonly timers: Timers.Timers
+  private readonly spawner: Spawner.Spawner
+  private readonly slots: ReadonlyArray<Slot.Slot>
+  /** In their order, suspects before all others. */
+  private waiting: Array<Waiting> = []
+  /** The first process is ready, or could not be started. */
+  private readonly first = Deferred.makeUnsafe<void, Unstartable>()
+  private hasStarted = false
+  private hasStartedOthers = false
+  private readonly tick: Timers.Deadline
+  private readonly spares: Timers.Deadline
+
+  constructor(options: Options, timers: Timers.Timers, spawner: Spawner.Spawner, scope: Scope.Scope) {
+    this.options = options
+    this.timers = timers
+    this.spawner = spawner
+    this.now = () => timers.now()
+    this.tick = timers.deadline(() => this.look())
+    this.spares = timers.deadline(() => this.startOthers())
+    const dependencies: Slot.Dependencies = {
+      ...options,
+      timers,
+      spawner,
+      scope,
+      changed: () => this.changed(),
+      lost: (loss, delayMillis) => this.lost(loss, delayMillis),
+      logged: (name, { level, message }) => spawner.spawn(Effect.logWithLevel(level)(`${name}: ${message}`))
+    }
+    this.slots = Array.from({ length: options.processes }, (_, i) => new Slot.Slot(i + 1, dependencies))
+  }
+
+  /** Waits until the first process is ready; the others are started then. */
+  readonly start: Effect.Effect<void, Unstartable> = Effect.suspend(() => {
+    this.slots[0]?.dispatch({ _tag: "Start" })
+    this.rearm()
+    return Deferred.await(this.first)
+  })
+
+  /** Asks all processes to end, and kills those that do not. */
+  readonly stop: Effect.Effect<void> = Effect.suspend(() => {
+    const all = (event: Lifecycle.Event) => {
+      for (const slot of this.slots) slot.dispatch(event)
+    }
+    const over = Effect.forEach(this.slots, (slot) => Deferred.await(slot.over), { discard: true })
+    this.tick.clear()
+    this.spares.clear()
+    all({ _tag: "Close" })
+    return Effect.timeoutOrElse(over, {
+      duration: this.options.endMillis,
+      orElse: () => {
+        all({ _tag: "CloseExpired" })
+        return over
+      }
+    })
+  })
+
+  private changed(): void {
+    if (!this.hasStarted) {
+      this.hasStarted = true
+      Deferred.doneUnsafe(this.first, Exit.void)
+      this.spares.set(this.now() + this.options.spareMillis)
+    }
+    this.place()
+  }
+
+  /** Once: after that each place decides itself when its next process comes. */
+  private startOthers(): void {
+    if (this.hasStartedOthers) return
+    this.hasStartedOthers = true
+    this.spares.clear()
+    for (const slot of this.slots.slice(1)) slot.dispatch({ _tag: "Start" })
+  }
+
+  private lost(loss: Loss.Loss, delayMillis: number): void {
+    if (!this.hasStarted) {
+      const message = loss.why?._tag === "Failed" ? loss.why.message : Loss.describe(loss)
+      Deferred.doneUnsafe(this.first, Exit.fail({ _tag: "Unstartable", message }))
+      return
+    }
+    this.startOthers()
+    const again = delayMillis === 0 ? "is started again" : `is started again in ${delayMillis} ms`
+    this.spawner.spawn(Effect.logError(`${Loss.describe(loss)}; ${again}`))
+  }
+
+  private rearm(): void {
+    this.tick.set(this.now() + this.options.tickMillis)
+  }
+
+  private look(): void {
+    for (const slot of this.slots) slot.dispatch({ _tag: "Tick" })
+    // Suspects may have been alone for long enough.
+    this.place()
+    this.rearm()
+  }
+
+  /** Waits for a process to run the query in, which it has until it {@link leave}s. */
+  enter(query: Slot.Query): Effect.Effect<Slot.Incarnation, QueryApi.QueryError> {
+    return Effect.callback((resume) => {
+      const { maxWaiting, waitMillis } = this.options
+      const deadline = this.timers.deadline(() => refuse(waitedTooLong))
+      const waiting: Waiting = {
+        query,
+        resume: (result) => {
+          deadline.clear()
+          resume(result)
+        }
+      }
+      const refuse = (error: QueryApi.QueryError) => {
+        this.forget(waiting)
+        waiting.resume(Effect.fail(error))
+      }
+      this.queue(waiting)
+      this.place()
+      if (query.incarnation !== undefined) return
+      if (this.waiting.length > maxWaiting) return refuse(tooMany(maxWaiting))
+      deadline.set(this.now() + waitMillis)
+      return Effect.sync(() => {
+        deadline.clear()
+        this.forget(waiting)
+      })
+    })
+  }
+
+  /** Gives the query's place to those that wait. */
+  leave(query: Slot.Query): void {
+    query.incarnation?.running.delete(query)
+    query.incarnation = undefined
+    this.place()
+  }
+
+  private queue(waiting: Waiting): void {
+    const at = waiting.query.isSuspect ? this.waiting.findIndex(({ query }) => !query.isSuspect) : -1
+    if (at < 0) this.waiting.push(waiting)
+    else this.waiting.splice(at, 0, waiting)
+  }
+
+  private forget(waiting: Waiting): void {
+    this.waiting = this.waiting.filter((other) => other !== waiting)
+  }
+
+  /** Gives a process to those that wait, in their order, as far as there are any. */
+  private place(): void {
+    if (this.waiting.length === 0) return
+    const now = this.now()
+    const { placement } = this.options
+    const left: Array<Waiting> = []
+    const placed: Array<readonly [Waiting, Slot.Incarnation]> = []
+    let keep: number | undefined
+    let isFull = false
+    for (const waiting of this.waiting) {
+      const { query } = waiting
+      const at = isFull ? undefined : Placement.choose(this.slots, query, now, placement, keep)
+      const incarnation = at === undefined ? undefined : this.slots[at]?.incarnation
+      if (incarnation === undefined) {
+        left.push(waiting)
+        if (query.isSuspect) keep ??= Placement.reserved(this.slots, now, placement)
+        else isFull = true
+        continue
+      }
+      query.startedAt = now
+      query.incarnation = incarnation
+      incarnation.running.add(query)
+      placed.push([waiting, incarnation])
+    }
+    this.waiting = left
+    // Resumed fibers run on this stack, and may come back here.
+    for (const [{ resume }, incarnation] of placed) resume(Effect.succeed(incarnation))
+  }
+}
+
+const overloaded = (message: string): QueryApi.QueryError =>
+  new QueryApi.QueryError({ code: "overloaded", message, retryable: true })
+
+const waitedTooLong = overloaded("The query has waited for a process of the engine for as long as it may")
+
+const tooMany = (maxWaiting: number): QueryApi.QueryError =>
+  overloaded(`${maxWaiting} queries are waiting for a process of the engine already`)
+
+/** Supervises processes in the scope: closing it ends them all, and waits for that. */
+export const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<Supervisor, Unstartable, Scope.Scope> {
+  // Of its own: what runs in a scope that is closing is interrupted, and processes are looked after until they end.
+  const scope = yield* Scope.make()
+  const timers = yield* Scope.provide(Timers.use, scope)
+  const spawner = yield* Scope.provide(Spawner.make, scope)
+  const supervisor = new Supervisor(options, timers, spawner, scope)
+  yield* Effect.addFinalizer(() => Effect.andThen(supervisor.stop, Scope.close(scope, Exit.void)))
+  yield* supervisor.start
+  return supervisor
+})

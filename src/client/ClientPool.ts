@@ -59,7 +59,13 @@ export const make = (
     server
   )
 
-const makeOver = Effect.fnUntraced(function* (
+/**
+ * Makes a client over connections that a transport opens.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeOver = Effect.fnUntraced(function* (
   transport: Transport.Open,
   settings: Partial<PoolSettings>,
   server: string

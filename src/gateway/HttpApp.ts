@@ -1,0 +1,72 @@
+/**
+ * The HTTP application: its routes, and errors of requests that have none.
+ */
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as CatalogRoutes from "./CatalogRoutes.ts"
+import * as GatewayError from "./GatewayError.ts"
+import * as Http from "./Http.ts"
+import type { App } from "./HttpListener.ts"
+import * as Problem from "./Problem.ts"
+import * as QueryRoutes from "./QueryRoutes.ts"
+
+export interface Dependencies extends QueryRoutes.Dependencies, CatalogRoutes.Dependencies {
+  /** Whether the gateway takes queries: not while it stops. */
+  readonly isReady: () => boolean
+  /** Answers what no route of the API does: the files of the console. */
+  readonly files: Effect.Effect<
+    HttpServerResponse.HttpServerResponse,
+    GatewayError.GatewayError,
+    HttpServerRequest.HttpServerRequest
+  >
+}
+
+const health = ({ isReady }: Dependencies) => [
+  HttpRouter.route(
+    "GET",
+    "/healthz",
+    Effect.sync(() => Http.json({ status: "ok" }))
+  ),
+  HttpRouter.route(
+    "GET",
+    "/readyz",
+    Effect.sync(() => (isReady() ? Http.json({ status: "ready" }) : Http.json({ status: "draining" }, 503)))
+  )
+]
+
+/** The path of a route as a pattern of URLs. */
+const pattern = (path: string): RegExp => new RegExp(`^${path.replace(/:[a-z]+/g, "[^/]+")}/?$`)
+
+export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Effect.fn.Return<App> {
+  const routes = [
+    ...QueryRoutes.make(dependencies),
+    ...CatalogRoutes.make(dependencies),
+    ...health(dependencies)
+  ]
+  const router = yield* HttpRouter.make
+  yield* router.addAll(routes)
+  const known = routes.map(({ method, path }) => ({ method, pattern: pattern(path) }))
+
+  /** No route: another method, a file, or nothing at all. */
+  const otherwise = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+    const path = request.url.replace(/[?#].*$/, "")
+    const methods = known.filter((route) => route.pattern.test(path)).map(({ method }) => method)
+    if (methods.length > 0) {
+      const allow = [...new Set(methods), ...(methods.includes("GET") ? ["HEAD"] : []), "OPTIONS"].join(", ")
+      if (request.method === "OPTIONS") {
+        return Effect.succeed(HttpServerResponse.empty({ status: 204, headers: { allow } }))
+      }
+      const error = GatewayError.make("method_not_allowed", `${path} takes ${allow}, not ${request.method}`)
+      return Effect.succeed(Problem.toResponse(error, { headers: { allow } }))
+    }
+    return request.method === "GET" || request.method === "HEAD"
+      ? Http.handled(dependencies.files)
+      : Http.handled(Effect.fail(GatewayError.make("no_route", `There is nothing at ${path}`)))
+  })
+
+  return Effect.catch(router.asHttpEffect() as App, (error) =>
+    error.reason._tag === "RouteNotFound" ? otherwise : Effect.fail(error)
+  )
+})

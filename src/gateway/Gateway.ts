@@ -3,6 +3,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Address from "../net/Address.ts"
@@ -29,6 +30,8 @@ export interface GatewayService {
   readonly addresses: ReadonlyArray<Address.Address>
   /** How many queries run. */
   readonly queries: Effect.Effect<number>
+  /** Stops waiting for queries, if the gateway is stopping or when it does. */
+  readonly stopNow: Effect.Effect<void>
 }
 
 /**
@@ -70,6 +73,7 @@ export const make = Effect.fnUntraced(function* (
   })
   const queries = yield* Queries.make(config)
   const routes = Routes.make(backends)
+  const hurry = Latch.makeUnsafe(false)
   let isDraining = false
   const dispatcher = Dispatcher.make({
     backends,
@@ -99,11 +103,15 @@ export const make = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() =>
     Effect.gen(function* () {
       isDraining = true
-      yield* Effect.raceFirst(queries.idle, Effect.sleep(config.httpDrainTimeout))
+      yield* Effect.timeoutOption(Effect.raceFirst(queries.idle, hurry.await), config.httpDrainTimeout)
       yield* Effect.forEach(queries.all, dispatcher.cancel, { concurrency: "unbounded", discard: true })
     })
   )
-  return Gateway.of({ addresses, queries: Effect.sync(() => queries.size) })
+  return Gateway.of({
+    addresses,
+    queries: Effect.sync(() => queries.size),
+    stopNow: Effect.asVoid(hurry.open)
+  })
 })
 
 /**

@@ -2,9 +2,12 @@
  * Every limit of the gateway in one record: default, form and documentation of each stand in one table, from which the
  * configuration, the flags of the commands and the documentation follow.
  */
+import * as Config from "effect/Config"
 import type * as Duration from "effect/Duration"
 import * as Limits from "../engine/Limits.ts"
+import * as Address from "../net/Address.ts"
 import * as Setting from "../server/Setting.ts"
+import * as Limit from "../settings/Limit.ts"
 import type { Places } from "./Backends.ts"
 
 /**
@@ -75,7 +78,48 @@ export const settings = {
     1,
     "Failures in a row after which an address of a back-end is not used any more until a probe was answered."
   ),
-  probeInterval: Setting.duration("1 second", "How often an address that is out of use is probed.")
+  probeInterval: Setting.duration("1 second", "How often an address that is out of use is probed."),
+  conversationTimeout: Setting.duration(
+    "30 minutes",
+    "How long a conversation may have no query before its back-end is chosen anew."
+  ),
+  maxConversations: Setting.count(
+    10_000,
+    1,
+    "Conversations at a time. A query of another one is refused as `overloaded`."
+  ),
+  httpRules: Setting.text("file", "none", "JSON file with the rules that choose the back-end of a query."),
+  httpTokens: Setting.text(
+    "file",
+    "none",
+    "JSON file with the bearer tokens that clients need, and what each may do."
+  ),
+  httpCertificate: Setting.text(
+    "file",
+    "none",
+    "PEM file with the certificate for TLS; `httpKey` has its key."
+  ),
+  httpKey: Setting.text("file", "none", "PEM file with the key of `httpCertificate`."),
+  httpOrigins: Setting.text(
+    "origins",
+    "none",
+    "Origins of web pages that may use the gateway besides its own (CORS), with commas between them, or `*`."
+  ),
+  httpHosts: Setting.text(
+    "names",
+    "addresses and localhost",
+    "Names by which requests may call the gateway, with commas between them, or `*`; protects from pages that make their own name lead here."
+  ),
+  maxStreamQueries: Setting.count(16, 1, "Queries at a time on one WebSocket."),
+  maxStreamCredit: Setting.bytes(
+    "16 MiB",
+    1,
+    "Most bytes that a client may have granted to a query on a WebSocket."
+  ),
+  streamHeartbeat: Setting.duration(
+    "15 seconds",
+    "How often a WebSocket is pinged. One that answers to none of two is closed."
+  )
 } as const
 
 /**
@@ -87,6 +131,8 @@ export const settings = {
 export type GatewayConfig = Setting.Values<typeof settings> & {
   /** Where it listens: `HOST:PORT`, `[IPv6]:PORT` or `unix:PATH`. */
   readonly http: ReadonlyArray<string>
+  /** Permissions of Unix sockets. */
+  readonly socketMode: number
   /** The addresses of each back-end by its name; the first one answers requests that no rule and no target sends elsewhere. */
   readonly backends: Places
   /** Limits of a request as it arrives. */
@@ -100,6 +146,14 @@ export type GatewayConfig = Setting.Values<typeof settings> & {
  * @since 0.1.0
  */
 export const defaultHttp: ReadonlyArray<string> = ["127.0.0.1:8080"]
+
+/**
+ * The addresses to listen on.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export const http: Config.Config<ReadonlyArray<string>> = Config.Array(Address.AddressFromString, "http")
 
 /**
  * Settings as code gives them: a duration is whatever Effect takes for one, such as `"5 seconds"`; sizes are in bytes.
@@ -119,6 +173,15 @@ export type Options = {
 
 const backendName = /^[A-Za-z0-9_-]{1,64}$/
 
+/** What is wrong with the names of the back-ends. Ids of queries carry them. */
+export const problemOfBackends = (names: ReadonlyArray<string>): string | undefined => {
+  if (names.length === 0) return "expected at least one back-end, such as main=127.0.0.1:11653"
+  const wrong = names.find((name) => !backendName.test(name))
+  return wrong === undefined
+    ? undefined
+    : `the name ${JSON.stringify(wrong)} must be 1 to 64 characters of A-Z a-z 0-9 _ -`
+}
+
 /**
  * A configuration that differs from the defaults in what is given. Throws a `RangeError` that names the setting whose
  * value cannot be one.
@@ -126,24 +189,21 @@ const backendName = /^[A-Za-z0-9_-]{1,64}$/
  * @category constructors
  * @since 0.1.0
  */
-export const make = ({ backends, http, limits, ...given }: Options): GatewayConfig => {
+export const make = ({ backends, http, limits, socketMode, ...given }: Options): GatewayConfig => {
   const table: Setting.Table = settings
   const values = Object.entries(given).flatMap(([name, value]) =>
     value === undefined ? [] : [[name, table[name]?.check?.(name, value as never) ?? value]]
   )
+  const problem = problemOfBackends(Object.keys(backends))
+  if (problem !== undefined) throw new RangeError(`backends: ${problem}`)
   for (const [name, places] of Object.entries(backends)) {
-    if (!backendName.test(name)) {
-      throw new RangeError(
-        `backends: the name ${JSON.stringify(name)} must be 1 to 64 characters of A-Z a-z 0-9 _ -`
-      )
-    }
     if (places.length === 0) throw new RangeError(`backends: ${name} must have an address`)
   }
-  if (Object.keys(backends).length === 0) throw new RangeError("backends must name at least one back-end")
   return {
     ...Setting.defaults(settings),
     ...(Object.fromEntries(values) as Partial<Setting.Values<typeof settings>>),
     http: http ?? defaultHttp,
+    socketMode: Limit.mode("socketMode", socketMode ?? 0o600),
     backends,
     limits: Limits.make(limits)
   }

@@ -5,12 +5,14 @@ import * as Http from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as HttpServer from "effect/http/HttpServer"
 import type * as HttpServerError from "effect/http/HttpServerError"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import type * as Scope from "effect/Scope"
 import * as Address from "../net/Address.ts"
 import * as Listener from "../net/Listener.ts"
+import * as UnixSocket from "../net/UnixSocket.ts"
 import type { GatewayConfig } from "./GatewayConfig.ts"
 
 /** A duration for Node, which takes 0 for none. */
@@ -42,6 +44,40 @@ export type App = Effect.Effect<
   HttpServerRequest | Scope.Scope
 >
 
+const listenError = (address: string, cause: unknown): Listener.ListenError =>
+  new Listener.ListenError({ address, setting: "http", cause })
+
+type Listening = Effect.Effect<HttpServer.HttpServer["Service"], Listener.ListenError, Scope.Scope>
+
+/** Listens at a path that no other server has, with its permissions before anybody can connect. */
+const listenUnix = (server: Http.Server, path: string, { socketMode }: GatewayConfig): Listening => {
+  const failed = (cause: unknown) => listenError(`unix:${path}`, cause)
+  return Effect.acquireUseRelease(
+    Effect.try({ try: () => UnixSocket.stage(path), catch: failed }),
+    (staged) =>
+      Effect.gen(function* () {
+        const options = { path: staged.path, gracefulShutdownTimeout: goodbye }
+        const http = yield* Effect.mapError(
+          NodeHttpServer.make(() => server, options),
+          ({ cause }) => failed(cause)
+        )
+        const own = yield* Effect.mapError(UnixSocket.publish(staged, path, socketMode), failed)
+        yield* Effect.addFinalizer(() => Effect.sync(() => UnixSocket.withdraw(path, own)))
+        return http
+      }),
+    (staged) => Effect.sync(() => UnixSocket.discard(staged))
+  )
+}
+
+const listenTcp = (
+  server: Http.Server,
+  { host, port }: { readonly host: string; readonly port: number }
+): Listening =>
+  Effect.mapError(
+    NodeHttpServer.make(() => server, { host, port, gracefulShutdownTimeout: goodbye }),
+    ({ cause }) => listenError(Address.formatTcp(host, port), cause)
+  )
+
 /** Listens on an address in the scope. Returns it with the port that the system chose. */
 export const make = Effect.fnUntraced(function* (
   text: string,
@@ -50,13 +86,14 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Address.Address, Listener.ListenError | Address.AddressError, Scope.Scope> {
   const address = yield* Effect.fromResult(Address.fromInput(text))
   const server = create(config)
-  const listen = address._tag === "Unix" ? { path: address.path } : { host: address.host, port: address.port }
-  const http = yield* NodeHttpServer.make(() => server, { ...listen, gracefulShutdownTimeout: goodbye }).pipe(
-    Effect.mapError(({ cause }) => new Listener.ListenError({ address: Address.format(address), cause }))
-  )
+  const http = yield* address._tag === "Unix"
+    ? Effect.uninterruptible(listenUnix(server, address.path, config))
+    : listenTcp(server, address)
   // Requests that never arrive whole would keep the server from closing.
   yield* Effect.addFinalizer(() => Effect.sync(() => server.closeAllConnections()))
   yield* http.serve(app)
   const bound = server.address()
-  return bound !== null && typeof bound === "object" ? Address.tcp(bound.address, bound.port) : address
+  return address._tag === "Tcp" && bound !== null && typeof bound === "object"
+    ? Address.tcp(bound.address, bound.port)
+    : address
 })

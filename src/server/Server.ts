@@ -11,8 +11,10 @@ import type { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Spawner from "../loop/Spawner.ts"
 import * as Address from "../net/Address.ts"
 import * as Listener from "../net/Listener.ts"
+import * as MemoryTransport from "../net/MemoryTransport.ts"
 import * as RemoteAddress from "../net/RemoteAddress.ts"
 import * as Tcp from "../net/Tcp.ts"
+import type * as Transport from "../net/Transport.ts"
 import * as Connections from "./Connections.ts"
 import * as FileLimit from "./FileLimit.ts"
 import * as ServerConfig from "./ServerConfig.ts"
@@ -30,6 +32,8 @@ export interface ServerService {
   readonly addresses: ReadonlyArray<Address.Address>
   /** How many connections are open. */
   readonly connections: Effect.Effect<number>
+  /** Opens a connection within the process, which counts and is served as any other. */
+  readonly connect: Transport.Open
   /** Stops waiting for responses, if the server is stopping or when it does. */
   readonly stopNow: Effect.Effect<void>
 }
@@ -82,8 +86,21 @@ export const make = Effect.fnUntraced(function* (
     addresses.push(listener.address)
   }
 
-  return Server.of({ addresses, connections: connections.size, stopNow: connections.stopNow })
+  const connect = Effect.suspend(() => {
+    const [near, far, drop] = MemoryTransport.pair()
+    connections.accept({
+      transport: far,
+      address: internal,
+      endpoints: (id) => ({ local: internal, remote: `${internal}#${id}` }),
+      drop
+    })
+    return near
+  })
+  return Server.of({ addresses, connections: connections.size, connect, stopNow: connections.stopNow })
 })
+
+/** The address of all connections within the process. */
+const internal = "internal"
 
 const arrival = (socket: Net.Socket, address: Address.Address): Connections.Arrival => ({
   transport: Tcp.fromSocket(socket),

@@ -58,6 +58,8 @@ export interface ResolvedRequest {
   readonly format: Format
   readonly queryId: string
   readonly timeout: Duration.Duration | undefined
+  /** Whether the query must change nothing. */
+  readonly readOnly: boolean
 }
 
 /**
@@ -68,6 +70,8 @@ export interface ResolvedRequest {
  */
 export interface QueryResult {
   readonly columns?: ReadonlyArray<Column> | undefined
+  /** Whether the engine sees to it that the query changes nothing. The accept says so if the request asked for it. */
+  readonly readOnly?: boolean | undefined
   /** See `AcceptedQuery`. */
   readonly chunks: Stream.Stream<Uint8Array, QueryError>
 }
@@ -140,7 +144,8 @@ export const makeEngine = (options: {
             new QueryAccepted({
               format: resolved.format,
               queryId: resolved.queryId,
-              ...(result.columns === undefined ? {} : { columns: result.columns })
+              ...(result.columns === undefined ? {} : { columns: result.columns }),
+              ...(resolved.readOnly && result.readOnly === true ? { readOnly: true } : {})
             })
           ),
           chunks: Stream.mapError(result.chunks, (error) => new QueryFailed({ payload: encodeError(error) })),
@@ -162,7 +167,8 @@ const resolve = Effect.fnUntraced(function* (request: QueryRequest): Effect.fn.R
     parameters: request.parameters ?? [],
     format: request.format ?? defaultFormat,
     queryId: request.queryId ?? (yield* randomId),
-    timeout: request.timeoutMs === undefined ? undefined : Duration.millis(request.timeoutMs)
+    timeout: request.timeoutMs === undefined ? undefined : Duration.millis(request.timeoutMs),
+    readOnly: request.readOnly ?? false
   }
 })
 

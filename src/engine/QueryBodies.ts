@@ -62,7 +62,8 @@ const maxQueryIdLength = 1024
 /**
  * The body of a request (`R`).
  *
- * `timeoutMs` is in milliseconds from the request's arrival. `traceparent` is a W3C trace context.
+ * `timeoutMs` is in milliseconds from the request's arrival. `traceparent` is a W3C trace context. With `readOnly` the
+ * query must change nothing.
  *
  * @category schemas
  * @since 0.1.0
@@ -74,7 +75,8 @@ export class QueryRequest extends Schema.Class<QueryRequest>("QueryRequest")({
   format: Schema.optional(Format),
   timeoutMs: Schema.optional(Schema.Finite.check(Schema.isGreaterThan(0))),
   queryId: Schema.optional(Schema.String.check(Schema.isMaxLength(maxQueryIdLength))),
-  traceparent: Schema.optional(Schema.String)
+  traceparent: Schema.optional(Schema.String),
+  readOnly: Schema.optional(Schema.Boolean)
 }) {}
 
 /**
@@ -93,7 +95,8 @@ export const Column = Schema.Struct({ name: Schema.String, type: Schema.String }
 export type Column = typeof Column.Type
 
 /**
- * The body of an accept (`A`). `columns` is there where the engine knows them by then.
+ * The body of an accept (`A`). `columns` is there where the engine knows them by then, and `readOnly` where the request
+ * asked for it and the engine sees to it.
  *
  * @category schemas
  * @since 0.1.0
@@ -101,7 +104,8 @@ export type Column = typeof Column.Type
 export class QueryAccepted extends Schema.Class<QueryAccepted>("QueryAccepted")({
   format: Format,
   queryId: Schema.String,
-  columns: Schema.optional(Schema.Array(Column))
+  columns: Schema.optional(Schema.Array(Column)),
+  readOnly: Schema.optional(Schema.Boolean)
 }) {}
 
 /**
@@ -250,7 +254,12 @@ const bad = (code: ErrorCode, message: string): Result.Result<never, QueryError>
 
 /** Encodes the body of an accept. */
 export const encodeAccepted = (accepted: QueryAccepted): Uint8Array =>
-  encodeJson({ format: accepted.format, queryId: accepted.queryId, columns: accepted.columns })
+  encodeJson({
+    format: accepted.format,
+    queryId: accepted.queryId,
+    columns: accepted.columns,
+    readOnly: accepted.readOnly
+  })
 
 /**
  * Encodes a {@link QueryError} as the body of a reject or error message; a long message is cut.

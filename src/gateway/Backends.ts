@@ -53,7 +53,8 @@ export interface Backends {
   /** Sends a request to one of the addresses. The scope owns the response. */
   readonly request: (
     instances: ReadonlyArray<Instance>,
-    body: Uint8Array
+    body: Uint8Array,
+    preferred?: Instance | undefined
   ) => Effect.Effect<Answer, GatewayError.GatewayError, Scope.Scope>
   /** The response of an address has failed. */
   readonly failed: (instance: Instance, error: GatewayError.Upstream) => void
@@ -136,12 +137,13 @@ export const make = Effect.fnUntraced(function* (
     )
   })
 
-  const request: Backends["request"] = Effect.fnUntraced(function* (instances, body) {
+  const request: Backends["request"] = Effect.fnUntraced(function* (instances, body, preferred) {
     const scope = yield* Effect.scope
     const tried = new Set<Instance>()
     let last: GatewayError.GatewayError | undefined
     for (;;) {
-      const instance = leastBusy(instances, tried)
+      const isFirst = tried.size === 0 && preferred?.state === "up"
+      const instance = isFirst ? preferred : leastBusy(instances, tried)
       if (instance === undefined) return yield* last ?? unavailable(instances, options)
       tried.add(instance)
       const result = yield* Effect.result(attempt(instance, body, scope))

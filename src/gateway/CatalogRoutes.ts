@@ -53,11 +53,14 @@ export const make = ({ backends, dispatcher, identify, routes }: Dependencies) =
           Http.json({
             targets: reachable(caller).map((name) => ({
               name,
-              addresses: (backends.get(name)?.instances ?? []).map(({ address, inFlight, state }) => ({
-                address,
-                state,
-                inFlight
-              }))
+              backend: routes.backendOf(name),
+              addresses: (backends.get(routes.backendOf(name) ?? "")?.instances ?? []).map(
+                ({ address, inFlight, state }) => ({
+                  address,
+                  state,
+                  inFlight
+                })
+              )
             }))
           })
         )

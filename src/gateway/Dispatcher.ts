@@ -14,14 +14,17 @@ import * as Asked from "./Asked.ts"
 import type { Backends } from "./Backends.ts"
 import * as Caller from "./Caller.ts"
 import * as GatewayError from "./GatewayError.ts"
+import * as Metrics from "./Metrics.ts"
 import type { Entry, Queries } from "./Queries.ts"
 import type { Route, Routes } from "./Routes.ts"
+import * as SqlWords from "./SqlWords.ts"
 
 /** The body of an accept, with the fields that matter to a gateway. */
 const Accepted = Schema.Struct({
   format: Schema.String,
   columns: Schema.optional(Schema.Array(QueryApi.Column)),
-  receipt: Schema.optional(Schema.Boolean)
+  receipt: Schema.optional(Schema.Boolean),
+  readOnly: Schema.optional(Schema.Boolean)
 })
 export type Accepted = typeof Accepted.Type
 
@@ -101,7 +104,15 @@ const start = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Running, GatewayError.GatewayError> {
   const { backends, queries, routes } = dependencies
   const { caller } = origin
-  const route = yield* routes.find(asked, origin)
+  const readOnly = asked.readOnly || caller.readOnly
+  const writing = readOnly ? SqlWords.writes(asked.query) : undefined
+  if (writing !== undefined) {
+    return yield* GatewayError.make(
+      "not_allowed",
+      `${writing.toUpperCase()} may change something: ${asked.readOnly ? "use POST" : "the token is read-only"}`
+    )
+  }
+  const route = yield* Scope.provide(routes.find(asked, origin), scope)
   const refusal = Caller.refusal(caller, { format: asked.format, target: route.target })
   if (refusal !== undefined) return yield* refusal
   yield* Scope.provide(dependencies.admit(caller), scope)
@@ -118,10 +129,10 @@ const start = Effect.fnUntraced(function* (
   yield* Scope.addFinalizer(scope, ended(queries, entry))
   const body = Asked.encode(asked, {
     queryId: entry.id,
-    readOnly: asked.readOnly || caller.readOnly,
+    readOnly,
     traceparent: origin.headers["traceparent"]
   })
-  return yield* running(backends, asked, entry, route, body).pipe(
+  return yield* running(backends, { asked, body, entry, origin, route }).pipe(
     Scope.provide(scope),
     Effect.catchCause((cause) => Effect.flatMap(failed(entry, cause), Effect.fail))
   )
@@ -129,24 +140,41 @@ const start = Effect.fnUntraced(function* (
 
 /** The scope of a query closes: whatever had no end before was cancelled. */
 const ended = (queries: Queries, entry: Entry): Effect.Effect<void> =>
-  Effect.map(Clock.currentTimeNanos, (nanos) => {
+  Effect.flatMap(Clock.currentTimeNanos, (nanos) => {
     entry.settle("cancelled", nanos, entry.cancelRequested ? cancelled : gone)
     queries.close(entry, nanos)
+    return Metrics.ended(entry, entry.elapsedMillis(nanos))
   })
+
+interface Sent {
+  readonly asked: Asked.Asked
+  readonly origin: Origin
+  readonly route: Route
+  readonly entry: Entry
+  /** The v1 request. */
+  readonly body: Uint8Array
+}
 
 const running = Effect.fnUntraced(function* (
   backends: Backends,
-  asked: Asked.Asked,
-  entry: Entry,
-  route: Route,
-  body: Uint8Array
+  { asked, body, entry, origin, route }: Sent
 ): Effect.fn.Return<Running, GatewayError.Upstream, Scope.Scope> {
-  const { chunks, instance, payload } = yield* timed(asked, backends.request(route.instances, body))
+  const asking = backends.request(route.instances, body, route.preferred)
+  const { chunks, instance, payload } = yield* timed(
+    asked,
+    Effect.mapError(asking, (error) => lost(route, error))
+  )
   entry.instance = instance
   route.chosen(instance)
   const accepted = decodeAccepted(decoder.decode(payload))
   if (accepted._tag === "None") {
     return yield* GatewayError.make("backend_lost", `${instance.address} sent an undecodable accept`)
+  }
+  if (origin.caller.readOnly && accepted.value.readOnly !== true) {
+    return yield* GatewayError.make(
+      "forbidden",
+      `The token is read-only, and ${instance.address} does not promise that its queries only read`
+    )
   }
   const upstream = yield* Stream.toPull(chunks)
   const counted = Effect.map(upstream, (batch): Batch => {
@@ -164,6 +192,16 @@ const running = Effect.fnUntraced(function* (
   )
   return { entry, accepted: accepted.value, pull }
 })
+
+/** A conversation goes to no other address than its own. */
+const lost = (route: Route, error: GatewayError.GatewayError): GatewayError.GatewayError =>
+  route.conversation === undefined || error.code !== "backend_unavailable"
+    ? error
+    : GatewayError.make(
+        "conversation_lost",
+        `conversation: ${route.conversation} belongs to ${route.instances[0]?.address}, which cannot be reached; ` +
+          `begin another one. ${error.message}`
+      )
 
 /** The time that a query waits for its accept counts too: the back-end may not have seen it yet. */
 const timed = <A, E, R>(

@@ -10,6 +10,7 @@ import type * as HttpServerError from "effect/http/HttpServerError"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as GatewayError from "./GatewayError.ts"
+import * as Metrics from "./Metrics.ts"
 import * as Problem from "./Problem.ts"
 
 type Response = HttpServerResponse.HttpServerResponse
@@ -53,8 +54,11 @@ export const handled = <R>(
 ): Effect.Effect<Response, never, R> =>
   Effect.catchCause(handler, (cause) => {
     if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
-    const response = Effect.succeed(Problem.toResponse(GatewayError.fromCause(cause)))
-    return Cause.hasDies(cause)
-      ? Effect.andThen(Effect.logError("The gateway died while answering a request", cause), response)
-      : response
+    const error = GatewayError.fromCause(cause)
+    // A query that had an id is counted with how it ended.
+    const counted = error.queryId === undefined ? Metrics.refusal(error.code) : Effect.void
+    const report = Cause.hasDies(cause)
+      ? Effect.logError("The gateway died while answering a request", cause)
+      : Effect.void
+    return Effect.as(Effect.andThen(counted, report), Problem.toResponse(error))
   })

@@ -2,6 +2,7 @@
  * The HTTP application: its routes, and errors of requests that have none.
  */
 import * as Effect from "effect/Effect"
+import * as HttpMiddleware from "effect/http/HttpMiddleware"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
@@ -9,12 +10,19 @@ import * as CatalogRoutes from "./CatalogRoutes.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Http from "./Http.ts"
 import type { App } from "./HttpListener.ts"
+import type * as Origins from "./Origins.ts"
 import * as Problem from "./Problem.ts"
 import * as QueryRoutes from "./QueryRoutes.ts"
 
 export interface Dependencies extends QueryRoutes.Dependencies, CatalogRoutes.Dependencies {
   /** Whether the gateway takes queries: not while it stops. */
   readonly isReady: () => boolean
+  /** The metrics as Prometheus reads them. */
+  readonly metrics: Effect.Effect<string>
+  /** Whether a request may call the gateway so. */
+  readonly isOwnHost: (header: string | undefined) => boolean
+  /** Web pages of other origins that may use the gateway. */
+  readonly origins: Origins.Names
   /** Answers what no route of the API does: the files of the console. */
   readonly files: Effect.Effect<
     HttpServerResponse.HttpServerResponse,
@@ -22,6 +30,19 @@ export interface Dependencies extends QueryRoutes.Dependencies, CatalogRoutes.De
     HttpServerRequest.HttpServerRequest
   >
 }
+
+const administered = (dependencies: Dependencies) =>
+  HttpRouter.route(
+    "GET",
+    "/metrics",
+    QueryRoutes.authenticated(dependencies, (_, { admin }) =>
+      admin
+        ? Effect.map(dependencies.metrics, (text) =>
+            HttpServerResponse.text(text, { contentType: "text/plain; version=0.0.4; charset=utf-8" })
+          )
+        : Effect.fail(GatewayError.make("forbidden", "The token is no admin's"))
+    )
+  )
 
 const health = ({ isReady }: Dependencies) => [
   HttpRouter.route(
@@ -43,7 +64,8 @@ export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Ef
   const routes = [
     ...QueryRoutes.make(dependencies),
     ...CatalogRoutes.make(dependencies),
-    ...health(dependencies)
+    ...health(dependencies),
+    administered(dependencies)
   ]
   const router = yield* HttpRouter.make
   yield* router.addAll(routes)
@@ -66,7 +88,32 @@ export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Ef
       : Http.handled(Effect.fail(GatewayError.make("no_route", `There is nothing at ${path}`)))
   })
 
-  return Effect.catch(router.asHttpEffect() as App, (error) =>
-    error.reason._tag === "RouteNotFound" ? otherwise : Effect.fail(error)
+  const app = Effect.catchIf(
+    router.asHttpEffect() as App,
+    ({ reason }) => reason._tag === "RouteNotFound",
+    () => otherwise
+  )
+  return shared(dependencies.origins)(
+    Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) =>
+      dependencies.isOwnHost(headers["host"]) ? app : Http.handled(Effect.fail(misdirected(headers["host"])))
+    )
   )
 })
+
+const misdirected = (host: string | undefined): GatewayError.GatewayError =>
+  GatewayError.make(
+    "misdirected_request",
+    `Host: the gateway is not known as ${host}; name it in httpHosts, or use its address`
+  )
+
+/** Lets pages of other origins in, if they may (CORS). */
+const shared = (origins: Origins.Names): ((app: App) => App) =>
+  origins !== "*" && origins.size === 0
+    ? (app) => app
+    : HttpMiddleware.cors({
+        allowedOrigins: origins === "*" ? ["*"] : [...origins],
+        allowedMethods: ["GET", "POST", "DELETE", "OPTIONS"],
+        allowedHeaders: ["authorization", "content-type", "accept", "traceparent"],
+        exposedHeaders: [Problem.queryIdHeader, "x-dataconn-columns", "retry-after"],
+        maxAge: 600
+      })

@@ -2,6 +2,7 @@
  * The HTTP servers of a gateway: one for each of its addresses, with the limits of its settings.
  */
 import * as Http from "node:http"
+import * as Https from "node:https"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -19,9 +20,15 @@ import type { GatewayConfig } from "./GatewayConfig.ts"
 const millis = (duration: Duration.Duration): number =>
   Duration.isFinite(duration) ? Math.max(1, Math.round(Duration.toMillis(duration))) : 0
 
-const create = (config: GatewayConfig): Http.Server => {
+/** A certificate and its key, in PEM. */
+export interface Tls {
+  readonly cert: string
+  readonly key: string
+}
+
+const create = (config: GatewayConfig, tls: Tls | undefined): Http.Server => {
   const requestTimeout = millis(config.httpRequestTimeout)
-  const server = Http.createServer({
+  const options = {
     maxHeaderSize: config.httpMaxHeaderSize,
     requestTimeout,
     headersTimeout: requestTimeout,
@@ -30,7 +37,8 @@ const create = (config: GatewayConfig): Http.Server => {
     connectionsCheckingInterval: Math.min(30_000, requestTimeout === 0 ? 30_000 : requestTimeout),
     noDelay: true,
     keepAlive: true
-  })
+  }
+  const server = tls === undefined ? Http.createServer(options) : Https.createServer({ ...options, ...tls })
   server.maxConnections = config.httpMaxConnections
   return server
 }
@@ -82,10 +90,11 @@ const listenTcp = (
 export const make = Effect.fnUntraced(function* (
   text: string,
   config: GatewayConfig,
+  tls: Tls | undefined,
   app: App
 ): Effect.fn.Return<Address.Address, Listener.ListenError | Address.AddressError, Scope.Scope> {
   const address = yield* Effect.fromResult(Address.fromInput(text))
-  const server = create(config)
+  const server = create(config, tls)
   const http = yield* address._tag === "Unix"
     ? Effect.uninterruptible(listenUnix(server, address.path, config))
     : listenTcp(server, address)

@@ -61,6 +61,10 @@ export class Entry {
     this.startedNanos = nanos
   }
 
+  get target(): string {
+    return this.opened.target
+  }
+
   get isListed(): boolean {
     return this.opened.isListed
   }

@@ -145,6 +145,7 @@ describe("requests", () => {
         parameters: { a: [1, null] },
         format: "text/csv",
         queryId: "id",
+        readOnly: false,
         timeout: Duration.millis(250)
       })
       assert.deepStrictEqual(accepted.timeout, Duration.millis(250))

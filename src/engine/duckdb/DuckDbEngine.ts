@@ -33,9 +33,12 @@ interface Parts {
 
 /** Runs one request in its own session, which closes with the request's scope. */
 const answer = Effect.fnUntraced(function* (
-  { database, staging, guard, limits }: Parts,
+  { database, staging, guard: given, limits }: Parts,
   request: QueryApi.ResolvedRequest
 ): Effect.fn.Return<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> {
+  const guard = request.readOnly
+    ? { ...given, permissions: { ...given.permissions, readWrite: false } }
+    : given
   const session = yield* Effect.mapError(
     Session.open(database.instance, { ...database.session, readOnly: !guard.permissions.readWrite }),
     (failure) => Failure.toReject(failure, request.query)
@@ -47,6 +50,7 @@ const answer = Effect.fnUntraced(function* (
       ? Plan.run(guard.hidden, session, statement, limits)
       : Staging.runWhole(staging, session, statement, limits)
   return {
+    readOnly: !guard.permissions.readWrite,
     columns: statement.columns?.map(({ name, type }) => ({ name, type: Types.name(type) })),
     chunks: statement.wrappable
       ? encode({ session, source: statement, bound: statement.bound, limits })

@@ -71,7 +71,7 @@ export interface Dependencies {
 }
 
 const cancelled = GatewayError.make("cancelled", "The query was cancelled")
-const gone = GatewayError.make("cancelled", "The client went away before the end of the result")
+const gone = GatewayError.make("cancelled", "The client cancelled the query, or went away before its end")
 
 export const make = (dependencies: Dependencies): Dispatcher => ({
   start: (asked, origin) =>

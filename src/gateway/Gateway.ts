@@ -157,6 +157,7 @@ export const make = Effect.fnUntraced(function* (
     // A page that made its own name lead here would have no token.
     isOwnHost: (header) => access.isGuarded || Origins.isOwnHost(header, hosts),
     origins: Origins.names(config.httpOrigins),
+    stream: { identify: (authorization) => access.identify(authorization), stream: config },
     limits: config.limits,
     maxBodySize: config.httpMaxBodySize,
     response: { ...config, stallTimeout: config.httpStallTimeout },

@@ -55,6 +55,7 @@ export const ownCodes = {
   verdict_lost: 410,
   unsupported_media_type: 415,
   misdirected_request: 421,
+  upgrade_required: 426,
   quota_exceeded: 429,
   /** The query was cancelled by another request. */
   cancelled: 499,

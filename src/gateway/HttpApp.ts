@@ -13,8 +13,10 @@ import type { App } from "./HttpListener.ts"
 import type * as Origins from "./Origins.ts"
 import * as Problem from "./Problem.ts"
 import * as QueryRoutes from "./QueryRoutes.ts"
+import * as StreamRoute from "./StreamRoute.ts"
 
 export interface Dependencies extends QueryRoutes.Dependencies, CatalogRoutes.Dependencies {
+  readonly stream: Omit<StreamRoute.Dependencies, "dispatcher" | "origins">
   /** Whether the gateway takes queries: not while it stops. */
   readonly isReady: () => boolean
   /** The metrics as Prometheus reads them. */
@@ -65,7 +67,8 @@ export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Ef
     ...QueryRoutes.make(dependencies),
     ...CatalogRoutes.make(dependencies),
     ...health(dependencies),
-    administered(dependencies)
+    administered(dependencies),
+    StreamRoute.make({ ...dependencies, ...dependencies.stream })
   ]
   const router = yield* HttpRouter.make
   yield* router.addAll(routes)

@@ -55,21 +55,27 @@ export type App = Effect.Effect<
 const listenError = (address: string, cause: unknown): Listener.ListenError =>
   new Listener.ListenError({ address, setting: "http", cause })
 
+/** What all of the servers have, WebSockets included: a message is as long as a body at most. */
+const common = (config: GatewayConfig) => ({
+  gracefulShutdownTimeout: goodbye,
+  websocket: { maxPayload: config.httpMaxBodySize, perMessageDeflate: false }
+})
+
 type Listening = Effect.Effect<HttpServer.HttpServer["Service"], Listener.ListenError, Scope.Scope>
 
 /** Listens at a path that no other server has, with its permissions before anybody can connect. */
-const listenUnix = (server: Http.Server, path: string, { socketMode }: GatewayConfig): Listening => {
+const listenUnix = (server: Http.Server, path: string, config: GatewayConfig): Listening => {
   const failed = (cause: unknown) => listenError(`unix:${path}`, cause)
   return Effect.acquireUseRelease(
     Effect.try({ try: () => UnixSocket.stage(path), catch: failed }),
     (staged) =>
       Effect.gen(function* () {
-        const options = { path: staged.path, gracefulShutdownTimeout: goodbye }
+        const options = { path: staged.path, ...common(config) }
         const http = yield* Effect.mapError(
           NodeHttpServer.make(() => server, options),
           ({ cause }) => failed(cause)
         )
-        const own = yield* Effect.mapError(UnixSocket.publish(staged, path, socketMode), failed)
+        const own = yield* Effect.mapError(UnixSocket.publish(staged, path, config.socketMode), failed)
         yield* Effect.addFinalizer(() => Effect.sync(() => UnixSocket.withdraw(path, own)))
         return http
       }),
@@ -79,10 +85,11 @@ const listenUnix = (server: Http.Server, path: string, { socketMode }: GatewayCo
 
 const listenTcp = (
   server: Http.Server,
-  { host, port }: { readonly host: string; readonly port: number }
+  { host, port }: { readonly host: string; readonly port: number },
+  config: GatewayConfig
 ): Listening =>
   Effect.mapError(
-    NodeHttpServer.make(() => server, { host, port, gracefulShutdownTimeout: goodbye }),
+    NodeHttpServer.make(() => server, { host, port, ...common(config) }),
     ({ cause }) => listenError(Address.formatTcp(host, port), cause)
   )
 
@@ -97,7 +104,7 @@ export const make = Effect.fnUntraced(function* (
   const server = create(config, tls)
   const http = yield* address._tag === "Unix"
     ? Effect.uninterruptible(listenUnix(server, address.path, config))
-    : listenTcp(server, address)
+    : listenTcp(server, address, config)
   // Requests that never arrive whole would keep the server from closing.
   yield* Effect.addFinalizer(() => Effect.sync(() => server.closeAllConnections()))
   yield* http.serve(app)

@@ -221,8 +221,7 @@ class Session implements ClientConnection, Line {
         exchange?.chunk(body)
         break
       case "Finish":
-        exchange?.chunk(body)
-        exchange?.end({ _tag: "Complete" })
+        exchange?.finished(body)
         break
       case "Reject":
         exchange?.end({ _tag: "Rejected", payload: Chunk.keep(body) })

@@ -29,11 +29,13 @@ import {
   queryError
 } from "./QueryBodies.ts"
 import { type AcceptedQuery, type Engine, QueryEngine, QueryFailed, QueryRejected } from "./QueryEngine.ts"
+import * as Receipts from "./Receipts.ts"
 
 export {
   Column,
   decodeAccepted,
   decodeError,
+  decodeReceipt,
   defaultFormat,
   ErrorCode,
   encodeError,
@@ -43,7 +45,8 @@ export {
   QueryAccepted,
   QueryError,
   QueryRequest,
-  queryError
+  queryError,
+  Receipt
 } from "./QueryBodies.ts"
 
 /**
@@ -72,6 +75,8 @@ export interface QueryResult {
   readonly columns?: ReadonlyArray<Column> | undefined
   /** Whether the engine sees to it that the query changes nothing. The accept says so if the request asked for it. */
   readonly readOnly?: boolean | undefined
+  /** The rows of the result so far, where the engine counts them: for its receipt. */
+  readonly rows?: (() => number | undefined) | undefined
   /** See `AcceptedQuery`. */
   readonly chunks: Stream.Stream<Uint8Array, QueryError>
 }
@@ -138,18 +143,24 @@ export const makeEngine = (options: {
       function* (payload): Effect.fn.Return<AcceptedQuery, QueryError, Scope.Scope> {
         const request = yield* Effect.fromResult(decodeRequest(payload, formats, limits))
         const resolved = yield* resolve(request)
-        const result = yield* traced(answer(resolved), request)
+        const answered = yield* traced(answer(resolved), request)
+        const receipt =
+          request.receipt === true ? yield* Receipts.make(resolved.queryId, answered.rows) : undefined
+        const result =
+          receipt === undefined ? answered : { ...answered, chunks: receipt.counted(answered.chunks) }
         return {
           payload: encodeAccepted(
             new QueryAccepted({
               format: resolved.format,
               queryId: resolved.queryId,
               ...(result.columns === undefined ? {} : { columns: result.columns }),
-              ...(resolved.readOnly && result.readOnly === true ? { readOnly: true } : {})
+              ...(resolved.readOnly && result.readOnly === true ? { readOnly: true } : {}),
+              ...(receipt === undefined ? {} : { receipt: true })
             })
           ),
           chunks: Stream.mapError(result.chunks, (error) => new QueryFailed({ payload: encodeError(error) })),
-          timeout: resolved.timeout
+          timeout: resolved.timeout,
+          ...(receipt === undefined ? {} : { final: receipt.encode })
         }
       },
       Effect.mapError((error) => new QueryRejected({ payload: encodeError(error) }))

@@ -60,6 +60,9 @@ export class QueryInitError extends Schema.TaggedError<QueryInitError>()("QueryI
  * bytes have been sent and nothing refers to them any more, or when the response ends without them. Of a large result
  * the garbage collector would otherwise have to find all of it.
  *
+ * `final` gives the body of the final message (`F`) once the chunks have ended; all of them are in messages before it
+ * then. Without it the last chunk is in the final message.
+ *
  * `timeout` limits this query, from the request to its end; the shorter of it and the server's
  * `queryTimeout` counts. When it is over the query is interrupted and the response ends with an error.
  *
@@ -70,6 +73,7 @@ export interface AcceptedQuery {
   readonly payload: Uint8Array
   readonly chunks: Stream.Stream<Uint8Array, QueryFailed>
   readonly timeout?: Duration.Input | undefined
+  readonly final?: (() => Uint8Array) | undefined
 }
 
 /**

@@ -6,6 +6,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -160,7 +161,7 @@ const running = Effect.fnUntraced(function* (
   { asked, body, entry, origin, route }: Sent
 ): Effect.fn.Return<Running, GatewayError.Upstream, Scope.Scope> {
   const asking = backends.request(route.instances, body, route.preferred)
-  const { chunks, instance, payload } = yield* timed(
+  const { chunks, instance, payload, separate } = yield* timed(
     asked,
     Effect.mapError(asking, (error) => lost(route, error))
   )
@@ -176,6 +177,7 @@ const running = Effect.fnUntraced(function* (
       `The token is read-only, and ${instance.address} does not promise that its queries only read`
     )
   }
+  const final = accepted.value.receipt === true ? separate() : undefined
   const upstream = yield* Stream.toPull(chunks)
   const counted = Effect.map(upstream, (batch): Batch => {
     for (const chunk of batch) entry.bytes += chunk.length
@@ -184,7 +186,7 @@ const running = Effect.fnUntraced(function* (
   const pull: Running["pull"] = Effect.catchCause(
     counted,
     (cause): Effect.Effect<never, GatewayError.GatewayError | Cause.Done> => {
-      if (Pull.isDoneCause(cause)) return Effect.andThen(settle(entry, "complete"), Cause.done())
+      if (Pull.isDoneCause(cause)) return Effect.andThen(completed(entry, final), Cause.done())
       const error = Cause.findErrorOption(cause)
       if (error._tag === "Some" && error.value._tag !== "Done") backends.failed(instance, error.value)
       return Effect.flatMap(failed(entry, cause as Cause.Cause<GatewayError.Upstream>), Effect.fail)
@@ -192,6 +194,25 @@ const running = Effect.fnUntraced(function* (
   )
   return { entry, accepted: accepted.value, pull }
 })
+
+/** The result is whole, and its receipt says what it should be. */
+const completed = (
+  entry: Entry,
+  final: (() => Uint8Array | undefined) | undefined
+): Effect.Effect<void, GatewayError.GatewayError> => {
+  if (final === undefined) return settle(entry, "complete")
+  const receipt = QueryApi.decodeReceipt(final() ?? new Uint8Array(0))
+  if (Result.isSuccess(receipt) && receipt.success.bytes === entry.bytes) {
+    const { bytes, crc32, durationMs, rows } = receipt.success
+    entry.receipt = { bytes, crc32, durationMs, ...(rows === undefined ? {} : { rows }) }
+    return settle(entry, "complete")
+  }
+  const message = Result.isFailure(receipt)
+    ? receipt.failure.message
+    : `${entry.bytes} bytes have come of a result of ${receipt.success.bytes}`
+  const error = GatewayError.ofQuery(GatewayError.make("backend_lost", message), entry.id)
+  return Effect.andThen(settle(entry, "failed", error), Effect.fail(error))
+}
 
 /** A conversation goes to no other address than its own. */
 const lost = (route: Route, error: GatewayError.GatewayError): GatewayError.GatewayError =>

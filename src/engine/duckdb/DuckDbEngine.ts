@@ -44,12 +44,18 @@ const answer = Effect.fnUntraced(function* (
     (failure) => Failure.toReject(failure, request.query)
   )
   const statement = yield* Statement.prepare({ guard, limits, session }, request.query, request.parameters)
-  const encode = (rows: ResultStream.Rows) => ResultFormat.encode(request.format, rows, staging)
+  let count: number | undefined
+  const counted = (rows: number) => {
+    count = rows
+  }
+  const encode = (rows: ResultStream.Rows) =>
+    ResultFormat.encode(request.format, { ...rows, counted }, staging)
   const whole = (statement: Statement.Whole) =>
     statement.explains
       ? Plan.run(guard.hidden, session, statement, limits)
       : Staging.runWhole(staging, session, statement, limits)
   return {
+    rows: () => count,
     readOnly: !guard.permissions.readWrite,
     columns: statement.columns?.map(({ name, type }) => ({ name, type: Types.name(type) })),
     chunks: statement.wrappable

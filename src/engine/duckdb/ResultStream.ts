@@ -32,6 +32,8 @@ export interface Rows {
   readonly source: Source
   readonly bound: ReadonlyArray<Parameters.Bound>
   readonly limits: ResultLimits
+  /** Told how many rows the result has so far. */
+  readonly counted?: ((rows: number) => void) | undefined
 }
 
 /** How long the search for a failed stream's error may take, in milliseconds. */
@@ -94,6 +96,7 @@ export const run = (
             return yield* Effect.flatMap(diagnose(rows.session, statement), Effect.fail)
           current = encode(chunk)
           count += current.rows
+          rows.counted?.(count)
           const excess = excessOf(current, count, rows.limits)
           if (excess !== undefined) return yield* queryError("execution_failed", excess)
           ahead.limit = Math.ceil(aheadBytes / Math.max(chunkBytes, minChunkBytes))

@@ -9,6 +9,7 @@ export default defineConfig({
     // The package by its own name, as the README's examples import it.
     alias: [
       { find: /^dataconn$/, replacement: source("index.ts") },
+      { find: /^dataconn\/browser$/, replacement: source("browser/index.ts") },
       { find: /^dataconn\/duckdb$/, replacement: source("engine/duckdb/index.ts") },
       { find: /^dataconn\/testing$/, replacement: source("testing/index.ts") },
       { find: /^dataconn\/toolbox$/, replacement: source("toolbox.ts") }

@@ -22,6 +22,7 @@ import * as ProcessExit from "./ProcessExit.ts"
 import * as QueryDeadline from "./QueryDeadline.ts"
 import * as QueryOutput from "./QueryOutput.ts"
 import * as QueryParameters from "./QueryParameters.ts"
+import * as QueryReceipt from "./QueryReceipt.ts"
 import * as QueryReport from "./QueryReport.ts"
 
 const formats = {
@@ -96,6 +97,9 @@ const flags = {
     Flag.withDescription("Write the result to a file, which appears once it is whole"),
     Flag.optional
   ),
+  verify: Flag.Boolean("verify").pipe(
+    Flag.withDescription("Have the server send a checksum behind the result, and fail if that is another one")
+  ),
   timeout: Flag.String("timeout").pipe(
     Flag.withMetavar("duration"),
     Flag.withDescription(
@@ -138,6 +142,7 @@ const request = (given: Given, query: string): Client.Query => ({
   format: given.format,
   ...(given.numbers === "string" ? { numbers: given.numbers } : {}),
   ...(Object.keys(given.metadata).length > 0 ? { metadata: given.metadata } : {}),
+  ...(given.verify ? { receipt: true } : {}),
   ...(Duration.isFinite(given.timeout) ? { timeoutMs: Duration.toMillis(given.timeout) } : {})
 })
 
@@ -158,7 +163,8 @@ const run = Effect.fnUntraced(function* (given: Given) {
   const running = Effect.gen(function* () {
     const client = yield* Client.connect(given.server, settings(given))
     phase = "waiting for the server to accept the query"
-    const { chunks } = yield* client.query(request(given, query))
+    const response = yield* client.query(request(given, query))
+    const chunks = given.verify ? yield* QueryReceipt.verified(response) : response.chunks
     phase = "receiving the result"
     yield* Option.isSome(given.output)
       ? QueryOutput.toFile(chunks, given.output.value, { onWrite })

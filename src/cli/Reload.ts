@@ -2,6 +2,7 @@
  * Other settings for a server that runs.
  */
 import * as Effect from "effect/Effect"
+import * as GatewayConfig from "../gateway/GatewayConfig.ts"
 import type * as Server from "../server/Server.ts"
 import type { ServeConfig } from "./ServeConfig.ts"
 import type { ServedEngine } from "./ServedEngine.ts"
@@ -25,7 +26,9 @@ const fixed: ReadonlyArray<Name> = [
   "logFormat",
   "logBodyLength",
   "logValues",
-  "logBufferSize"
+  "logBufferSize",
+  "http",
+  ...(Object.keys(GatewayConfig.settings) as ReadonlyArray<keyof typeof GatewayConfig.settings>)
 ]
 
 /** What the engine is opened with. A database that clients may change cannot be opened a second time beside itself. */

@@ -44,7 +44,7 @@ export const drop = Effect.fnUntraced(function* (
     // DuckDB makes other files beside the one that it changes.
     writable: config.readWrite && config.database !== undefined ? [dirname(resolve(config.database))] : [],
     emptied: [dirname(privateDirectory)],
-    sockets: config.listen.flatMap(socketDirectory)
+    sockets: [...config.listen, ...config.http].flatMap(socketDirectory)
   })
   if (problem === undefined) return privateDirectory
   if (config.landlock === "require") return yield* new RightsError({ setting: "landlock", problem })
@@ -62,6 +62,7 @@ export const drop = Effect.fnUntraced(function* (
 const atStake = ({
   allowExternalAccess,
   database,
+  http,
   listen,
   readWrite,
   tables
@@ -69,7 +70,7 @@ const atStake = ({
   if (database !== undefined || Object.keys(tables).length > 0) return "serves files"
   if (readWrite) return "lets clients write"
   if (allowExternalAccess) return "lets clients reach files"
-  return listen.every((text) => Address.isLocal(addressOf(text))) ? undefined : "listens beyond this machine"
+  return [...listen, ...http].every((text) => Address.isLocal(addressOf(text))) ? undefined : "listens beyond this machine"
 }
 
 /** Settings hold nothing else. */

@@ -1,13 +1,11 @@
 /**
  * `dataconn serve`: the standalone server on embedded DuckDB.
  */
-import * as ConfigProvider from "effect/ConfigProvider"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import { QueryEngine } from "../engine/QueryEngine.ts"
@@ -16,37 +14,18 @@ import * as ConnectionLog from "../server/ConnectionLog.ts"
 import * as Log from "../server/Log.ts"
 import * as Server from "../server/Server.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
-import type * as Setting from "../server/Setting.ts"
 import * as Signals from "../server/Signals.ts"
 import * as Reload from "./Reload.ts"
+import * as ConfigSources from "./ConfigSources.ts"
+import * as GatewayFlags from "./GatewayFlags.ts"
 import * as Rights from "./Rights.ts"
 import * as ServeConfig from "./ServeConfig.ts"
 import * as ServedEngine from "./ServedEngine.ts"
 import * as StartLine from "./StartLine.ts"
-
-const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
-
-const describe = ({ doc, fallbackText }: Setting.Setting<unknown>): string =>
-  `${doc} Default: ${fallbackText}.`
-
-const flagOf = (name: string, setting: Setting.Setting<unknown>) =>
-  typeof setting.fallback === "boolean"
-    ? Flag.Boolean(kebab(name)).pipe(Flag.withDescription(setting.doc), Flag.map(String), Flag.optional)
-    : Flag.String(kebab(name)).pipe(
-        Flag.withMetavar(setting.form),
-        Flag.withDescription(describe(setting)),
-        Flag.optional
-      )
-
-const settingFlags = Object.fromEntries(
-  Object.entries(ServeConfig.all).map(([name, setting]) => [
-    name,
-    flagOf(name, setting as Setting.Setting<unknown>)
-  ])
-) as Record<keyof typeof ServeConfig.all, Flag.Flag<Option.Option<string>>>
+import * as Stopping from "./Stopping.ts"
 
 const flags = {
-  ...settingFlags,
+  ...ConfigSources.flagsOf(ServeConfig.all),
   listen: Flag.String("listen").pipe(
     Flag.withMetavar("address"),
     Flag.withDescription(
@@ -62,20 +41,11 @@ const flags = {
     ),
     Flag.atLeast(0)
   ),
-  config: Flag.String("config").pipe(
-    Flag.withMetavar("file"),
-    Flag.withDescription("JSON file with settings by name. Flags come first, then the environment, then it."),
-    Flag.optional
-  )
+  http: GatewayFlags.http,
+  config: ConfigSources.fileFlag
 }
 
-type Given = {
-  readonly [K in keyof typeof settingFlags]: Option.Option<string>
-} & {
-  readonly listen: ReadonlyArray<string>
-  readonly table: ReadonlyArray<string>
-  readonly config: Option.Option<string>
-}
+type Given = Command.Command.Config.Infer<typeof flags>
 
 /** A table that is not NAME=FILE, or has a name that another one has. */
 export class TableError extends Schema.TaggedError<TableError>()("TableError", {
@@ -118,43 +88,23 @@ const checkNames = Effect.fnUntraced(function* (
   return Object.fromEntries(files)
 })
 
-const constant = (name: string): string => `DATACONN_${kebab(name).toUpperCase().replaceAll("-", "_")}`
-
-const environment: ServeConfig.Source = {
-  provider: ServerConfig.fromEnv(),
-  has: (name) => process.env[constant(name)] !== undefined,
-  written: constant
-}
-
-const flagsGiven = (given: Readonly<Record<string, unknown>>): ServeConfig.Source => ({
-  provider: ConfigProvider.fromUnknown(given),
-  has: (name) => name in given,
-  written: (name) => `--${kebab(name)}`
-})
-
-const file = Effect.fnUntraced(function* (path: string) {
-  const contents = yield* ServeConfig.fromFile(path)
-  return {
-    provider: ConfigProvider.fromUnknown(contents),
-    has: (name: string) => name in contents,
-    written: (name: string) => `${name} in ${path}`
-  }
-})
-
 /** The settings in force: flags first, then the environment, then the file. */
-const resolve = Effect.fnUntraced(function* ({ config, listen, table, ...settings }: Given) {
-  const given = {
-    ...Record.getSomes(settings),
-    ...(listen.length > 0 ? { listen } : {}),
-    ...(table.length > 0 ? { tables: yield* tables("--table", table) } : {})
-  }
+const resolve = Effect.fnUntraced(function* ({ config, http, listen, table, ...settings }: Given) {
   // Of two with one name, Config takes the last and says nothing.
-  yield* tables(constant("tables"), process.env[constant("tables")]?.split(",") ?? [])
-  const path = Option.getOrElse(config, () => process.env[constant("config")] || undefined)
-  const sources = [flagsGiven(given), environment] as const
-  const resolved = yield* ServeConfig.load(path === undefined ? sources : [...sources, yield* file(path)])
+  const variable = ConfigSources.constant("tables")
+  yield* tables(variable, process.env[variable]?.split(",") ?? [])
+  const resolved = yield* ConfigSources.load(ServeConfig.config, {
+    given: {
+      ...Record.getSomes(settings),
+      ...(listen.length > 0 ? { listen } : {}),
+      ...(http.length > 0 ? { http } : {}),
+      ...(table.length > 0 ? { tables: yield* tables("--table", table) } : {})
+    },
+    file: config,
+    known: ServeConfig.known
+  })
   // Those of flags and of the variable have been looked at.
-  yield* checkNames(`tables in ${path}`, Object.entries(resolved.tables))
+  yield* checkNames("tables in the configuration file", Object.entries(resolved.tables))
   return resolved
 })
 
@@ -181,13 +131,15 @@ const survivesItsLog = Effect.acquireRelease(
   (ignore) => Effect.sync(() => process.stdout.off("error", ignore))
 )
 
-/** Marks a command for which being interrupted is the way to end: its exit code is then 0. */
-export const stopping = <A, E, R>(command: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.onInterrupt(command, () =>
-    Effect.sync(() => {
-      process.exitCode = 0
-    })
-  )
+/** A gateway in the same process, in front of the server. Loaded only here: a server without HTTP starts sooner. */
+const before = Effect.fnUntraced(function* (server: Server.ServerService, config: ServeConfig.ServeConfig) {
+  const Gateway = yield* Effect.promise(() => import("../gateway/Gateway.ts"))
+  return yield* Gateway.make({
+    ...config,
+    backends: { main: [{ name: "internal", connect: server.connect }] },
+    limits: config
+  })
+})
 
 const serve = Effect.fnUntraced(function* (given: Given) {
   let stopNow: Effect.Effect<void> = Effect.void
@@ -207,6 +159,10 @@ const serve = Effect.fnUntraced(function* (given: Given) {
     })
     const server = yield* Server.make(config).pipe(Effect.provideService(QueryEngine, engine.engine))
     stopNow = server.stopNow
+    if (config.http.length > 0) {
+      const gateway = yield* before(server, config)
+      stopNow = Effect.andThen(gateway.stopNow, server.stopNow)
+    }
     const { fields, text } = StartLine.describe(config)
     yield* Effect.logInfo(`Started (send SIGINT or SIGTERM to exit): ${text}`, fields)
     let current = config
@@ -221,7 +177,7 @@ const serve = Effect.fnUntraced(function* (given: Given) {
 })
 
 export const command = Command.make("serve", flags, (given) =>
-  stopping(Effect.scoped(serve(given as Given)))
+  Stopping.stopping(Effect.scoped(serve(given)))
 ).pipe(
   Command.withDescription(
     "Answer SQL over DuckDB. With nothing given to serve, an in-memory database with the sample tables trades and quotes."

@@ -1,19 +1,14 @@
 /**
  * What the standalone server is told besides the server's own settings: what to serve, and how to log.
  */
-import { readFileSync } from "node:fs"
-import type * as Arr from "effect/Array"
 import * as Config from "effect/Config"
-import * as ConfigProvider from "effect/ConfigProvider"
-import * as Effect from "effect/Effect"
-import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
 import * as Limits from "../engine/Limits.ts"
+import * as GatewayConfig from "../gateway/GatewayConfig.ts"
 import * as Log from "../server/Log.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
 import * as Setting from "../server/Setting.ts"
-import * as JsonNames from "./JsonNames.ts"
+import * as ConfigSources from "./ConfigSources.ts"
 
 /** The settings of the standalone server that are no limits of connections and queries. */
 export const settings = {
@@ -107,123 +102,34 @@ export const settings = {
 } as const
 
 /** Every setting that has a flag of its own. */
-export const all = { ...ServerConfig.settings, ...settings } as const
+export const all = { ...ServerConfig.settings, ...settings, ...GatewayConfig.settings } as const
 
 export type ServeConfig = ServerConfig.ServerConfig &
-  Setting.Values<typeof settings> & {
+  Setting.Values<typeof settings> &
+  Setting.Values<typeof GatewayConfig.settings> & {
     /** Names for CSV, Parquet, JSON and DuckDB files, behind which options of their readers may stand. */
     readonly tables: Readonly<Record<string, string>>
+    /** Where HTTP is spoken, if anywhere. */
+    readonly http: ReadonlyArray<string>
   }
 
 export const config: Config.Config<ServeConfig> = Config.map(
   Config.all([
     ServerConfig.config,
     Setting.config(settings),
-    Config.Record(Schema.String, Schema.NonEmptyString, "tables").pipe(Config.withDefault({}))
+    Setting.config(GatewayConfig.settings),
+    Config.Record(Schema.String, Schema.NonEmptyString, "tables").pipe(Config.withDefault({})),
+    GatewayConfig.http.pipe(Config.withDefault([]))
   ]),
-  ([server, standalone, tables]) => ({ ...server, ...standalone, tables })
+  ([server, standalone, gateway, tables, http]) => ({ ...server, ...standalone, ...gateway, tables, http })
 )
 
-/** The configuration file cannot be used. */
-export class ConfigFileError extends Schema.TaggedError<ConfigFileError>()("ConfigFileError", {
-  path: Schema.String,
-  problem: Schema.String
-}) {
-  override get message() {
-    return `Configuration file ${this.path} (--config): ${this.problem}`
+/** What a configuration file may hold. */
+export const known: ConfigSources.Known = {
+  table: all,
+  others: {
+    listen: ConfigSources.addresses,
+    http: ConfigSources.addresses,
+    tables: { is: Schema.is(Schema.Record(Schema.String, Schema.String)), form: "an object of files by name" }
   }
 }
-
-const Scalar = Schema.Union([Schema.String, Schema.Finite, Schema.Boolean])
-
-const FileContents = Schema.fromJsonString(Schema.Record(Schema.String, Schema.Json))
-
-/** What a setting looks like in the file. */
-const shapes = {
-  listen: {
-    is: Schema.is(Schema.Union([Schema.String, Schema.NonEmptyArray(Schema.String)])),
-    form: "an address or a list of addresses"
-  },
-  tables: { is: Schema.is(Schema.Record(Schema.String, Schema.String)), form: "an object of files by name" },
-  other: { is: Schema.is(Scalar), form: "text, a number, true or false" }
-} as const
-
-const known = new Set([...Object.keys(all), "listen", "tables"])
-
-const problemOf = ([name, value]: [string, Schema.Json]): string | undefined => {
-  if (!known.has(name)) return `has no setting named ${name}`
-  const shape = shapes[name === "listen" || name === "tables" ? name : "other"]
-  return shape.is(value) ? undefined : `${name}: expected ${shape.form}`
-}
-
-/** Settings from a JSON file: an object with the settings by name. */
-export const fromFile = Effect.fnUntraced(function* (path: string) {
-  const fail = (problem: string) => new ConfigFileError({ path, problem })
-  const text = yield* Effect.try({
-    // Asynchronously it would start libuv's threads, which must not be before the process has given up its
-    // rights (see `Rights`).
-    try: () => readFileSync(path, "utf8"),
-    catch: (cause) => {
-      const { code, message } = cause as NodeJS.ErrnoException
-      return fail(code === "ENOENT" ? "there is no such file" : message)
-    }
-  })
-  const contents = yield* Effect.mapError(Schema.decodeEffect(FileContents)(text), () =>
-    fail("is not a JSON object")
-  )
-  const name = JsonNames.repeated(text)
-  if (name !== undefined) return yield* fail(`${name} is there twice; which is meant?`)
-  const problem = Object.entries(contents).map(problemOf).find(Predicate.isNotUndefined)
-  if (problem !== undefined) return yield* fail(problem)
-  return contents
-})
-
-/** A setting has a value that it cannot have. */
-export class SettingError extends Schema.TaggedError<SettingError>()("SettingError", {
-  /** The setting as it was written: as a flag, a variable or a name in a file. */
-  written: Schema.String,
-  problem: Schema.String
-}) {
-  override get message() {
-    return `${this.written}: ${this.problem}`
-  }
-}
-
-/** Settings by name, and how their names were written. */
-export interface Source {
-  readonly provider: ConfigProvider.ConfigProvider
-  readonly has: (name: string) => boolean
-  readonly written: (name: string) => string
-}
-
-const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
-
-const keyOf = (key: PropertyKey | { readonly key: PropertyKey }): string =>
-  String(typeof key === "object" ? key.key : key)
-
-const settingError = (error: Config.ConfigError, sources: ReadonlyArray<Source>): SettingError => {
-  if (error.cause._tag !== "SchemaError") {
-    return new SettingError({ written: "configuration", problem: error.cause.message })
-  }
-  const issues = formatIssue(error.cause.issue).issues.map(({ message, path = [] }) => ({
-    path: path.map(keyOf),
-    message
-  }))
-  // Of the forms that a setting may have, the one that fits furthest is what was meant.
-  const issue = issues.reduce((deepest, one) => (one.path.length > deepest.path.length ? one : deepest))
-  const name = issue.path[0] ?? ""
-  const source = sources.find((source) => source.has(name))
-  return new SettingError({
-    written: source?.written(name) ?? name,
-    problem: issue.message.replace(/^Expected/, "expected")
-  })
-}
-
-/** Reads the settings; each comes from the first source that has it. */
-export const load = (sources: Arr.NonEmptyReadonlyArray<Source>): Effect.Effect<ServeConfig, SettingError> =>
-  Effect.mapError(
-    config.parse(
-      sources.map(({ provider }) => provider).reduce((first, next) => ConfigProvider.orElse(first, next))
-    ),
-    (error) => settingError(error, sources)
-  )

@@ -9,7 +9,8 @@ import type { DuckDbError } from "../engine/duckdb/Failure.ts"
 import * as Generations from "../engine/Generations.ts"
 import type { Engine } from "../engine/QueryEngine.ts"
 import * as ProcessEngine from "../process/ProcessEngine.ts"
-import { type ServeConfig, SettingError } from "./ServeConfig.ts"
+import { SettingError } from "./ConfigSources.ts"
+import type { ServeConfig } from "./ServeConfig.ts"
 
 /** What an engine is opened with besides the settings. */
 export interface Options {

@@ -9,6 +9,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Socket from "effect/socket/Socket"
@@ -36,6 +37,11 @@ export { defaults, type Settings } from "./Settings.ts"
 export interface Response {
   readonly payload: Uint8Array
   /**
+   * Takes the body of the final message for no chunk, where the accept says so: to be called before the chunks are
+   * read. Gives it once they have ended.
+   */
+  readonly separate: () => () => Uint8Array | undefined
+  /**
    * The result, which is consumed once. Each chunk is its consumer's: to keep, or to release (`Chunk.release`) when it
    * is not needed any more. Over TCP and Unix sockets released memory is read into again, which is up to twice as fast
    * for large results.
@@ -51,6 +57,11 @@ export interface Response {
  */
 export interface QueryResponse {
   readonly accepted: QueryApi.QueryAccepted
+  /**
+   * What the server says of the result that it has sent, once the chunks have ended; `undefined` without a `receipt` in
+   * the accept.
+   */
+  readonly receipt: () => Result.Result<QueryApi.Receipt, QueryApi.QueryError> | undefined
   /** As those of a {@link Response}. */
   readonly chunks: Stream.Stream<Uint8Array, QueryApi.QueryError | ClientError.ClientError>
 }

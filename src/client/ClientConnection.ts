@@ -254,8 +254,7 @@ class Session implements ClientConnection, Line {
         exchange?.chunk(body)
         break
       case "Finish":
-        exchange?.chunk(body)
-        exchange?.end({ _tag: "Complete" })
+        exchange?.finished(body)
         break
       case "Reject":
         this.rejected(exchange, body)

@@ -21,6 +21,7 @@ export const make = (requests: Requests, metadata?: Metadata.Metadata): ClientSe
   request: (body) =>
     requests.run(body, (payload, exchange) => ({
       payload,
+      separate: () => separate(exchange),
       chunks: chunks(exchange, queryFailed)
     })),
   query: (query) =>
@@ -30,6 +31,20 @@ export const make = (requests: Requests, metadata?: Metadata.Metadata): ClientSe
     ),
   isOpen: () => requests.isOpen
 })
+
+const separate = (exchange: Exchange): (() => Uint8Array | undefined) => {
+  exchange.keepLast()
+  return () => exchange.final
+}
+
+const receiptOf =
+  (final: () => Uint8Array | undefined): QueryResponse["receipt"] =>
+  () => {
+    const body = final()
+    return body === undefined ? undefined : QueryApi.decodeReceipt(body)
+  }
+
+const noReceipt: QueryResponse["receipt"] = () => undefined
 
 const queryFailed = (payload: Uint8Array): QueryFailed => new QueryFailed({ payload })
 
@@ -80,6 +95,7 @@ const respond =
     }
     return Effect.succeed({
       accepted: accepted.success,
+      receipt: accepted.success.receipt === true ? receiptOf(separate(exchange)) : noReceipt,
       chunks: chunks(exchange, QueryApi.decodeError)
     })
   }

@@ -43,6 +43,9 @@ export class Exchange implements Task {
   private payload: Uint8Array | undefined
   private chunks: Array<Uint8Array> = []
   private ending: End | undefined
+  /** The body of the final message, which is the last chunk unless it is kept apart. */
+  private last: Uint8Array | undefined
+  private keepsLast = false
   private waiter: (() => void) | undefined
   private overLatch: Latch.Latch | undefined
   private responded = false
@@ -89,6 +92,23 @@ export class Exchange implements Task {
     else Chunk.release(bytes)
   }
 
+  /** The response is complete, with the body of its final message. */
+  finished(body: Uint8Array): void {
+    if (body.length > 0 && !this.abandoned) this.last = body
+    else Chunk.release(body)
+    this.end({ _tag: "Complete" })
+  }
+
+  /** Keeps the body of the final message apart: it is none of the chunks. */
+  keepLast(): void {
+    this.keepsLast = true
+  }
+
+  /** The body of the final message that was kept apart, once the chunks have ended. */
+  get final(): Uint8Array | undefined {
+    return this.keepsLast ? this.last : undefined
+  }
+
   end(end: End): void {
     this.ending ??= end
   }
@@ -116,6 +136,7 @@ export class Exchange implements Task {
     if (this.abandoned) return false
     this.abandoned = true
     for (const chunk of this.chunks.splice(0)) Chunk.release(chunk)
+    if (this.last !== undefined && !this.keepsLast) this.takeLast()
     this.waiter?.()
     if (!this.ended) this.line.starved()
     return true
@@ -190,7 +211,17 @@ export class Exchange implements Task {
     })
   }
 
+  /** The last chunk belongs to the consumer, or is released. */
+  private takeLast(): void {
+    const { last } = this
+    this.last = undefined
+    if (last === undefined) return
+    if (this.abandoned) Chunk.release(last)
+    else this.chunks.push(last)
+  }
+
   private next<E>(failed: (payload: Uint8Array) => E): Pull.Pull<ChunkBatch, E | ClientError> | undefined {
+    if (this.last !== undefined && !this.keepsLast) this.takeLast()
     const batch = this.chunks
     if (batch.length > 0) {
       this.chunks = []

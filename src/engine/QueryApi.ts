@@ -31,12 +31,14 @@ import {
   queryError
 } from "./QueryBodies.ts"
 import { type AcceptedQuery, type Engine, QueryEngine, QueryFailed, QueryRejected } from "./QueryEngine.ts"
+import * as Receipts from "./Receipts.ts"
 
 export { Metadata } from "./Metadata.ts"
 export {
   Column,
   decodeAccepted,
   decodeError,
+  decodeReceipt,
   defaultFormat,
   ErrorCode,
   encodeAccepted,
@@ -48,7 +50,8 @@ export {
   QueryAccepted,
   QueryError,
   QueryRequest,
-  queryError
+  queryError,
+  Receipt
 } from "./QueryBodies.ts"
 
 /**
@@ -66,6 +69,8 @@ export interface ResolvedRequest {
   readonly timeout: Duration.Duration | undefined
   /** Who asks, as the front-end says it; empty where it says nothing. Not to be logged. */
   readonly metadata: Metadata.Metadata
+  /** Whether the query must change nothing. */
+  readonly readOnly: boolean
 }
 
 /**
@@ -76,12 +81,14 @@ export interface ResolvedRequest {
  */
 export interface QueryResult {
   readonly columns?: ReadonlyArray<Column> | undefined
+  /** Whether the engine sees to it that the query changes nothing. The accept says so if the request asked for it. */
+  readonly readOnly?: boolean | undefined
+  /** The rows of the result so far, where the engine counts them: for its receipt, and for logs. */
+  readonly rows?: (() => number | undefined) | undefined
   /** See `AcceptedQuery`. */
   readonly chunks: Stream.Stream<Uint8Array, QueryError>
   /** See `AcceptedQuery`. */
   readonly commit?: Effect.Effect<void, QueryError> | undefined
-  /** How many rows the result has so far, where that is known; for logs. */
-  readonly rows?: (() => number) | undefined
 }
 
 /**
@@ -156,20 +163,27 @@ export const makeEngine = (options: {
       function* (payload): Effect.fn.Return<AcceptedQuery, QueryError, Scope.Scope> {
         const request = yield* Effect.fromResult(decodeRequest(payload, formats, limits))
         const resolved = yield* resolve(request)
-        const result = yield* traced(answer(resolved), request)
+        const answered = yield* traced(answer(resolved), request)
+        const receipt =
+          request.receipt === true ? yield* Receipts.make(resolved.queryId, answered.rows) : undefined
+        const result =
+          receipt === undefined ? answered : { ...answered, chunks: receipt.counted(answered.chunks) }
         return {
           payload: encodeAccepted(
             new QueryAccepted({
               format: resolved.format,
               queryId: resolved.queryId,
-              ...(result.columns === undefined ? {} : { columns: result.columns })
+              ...(result.columns === undefined ? {} : { columns: result.columns }),
+              ...(resolved.readOnly && result.readOnly === true ? { readOnly: true } : {}),
+              ...(receipt === undefined ? {} : { receipt: true })
             })
           ),
           chunks: Stream.mapError(result.chunks, failed),
           commit: result.commit && Effect.mapError(result.commit, failed),
           timeout: resolved.timeout,
           queryId: resolved.queryId,
-          rows: result.rows
+          rows: result.rows,
+          ...(receipt === undefined ? {} : { final: receipt.encode })
         }
       },
       Effect.mapError((error) => new QueryRejected({ payload: encodeError(error) }))
@@ -191,7 +205,8 @@ const resolve = Effect.fnUntraced(function* (request: QueryRequest): Effect.fn.R
     numbers: request.numbers ?? "number",
     queryId: request.queryId ?? (yield* randomId),
     timeout: request.timeoutMs === undefined ? undefined : Duration.millis(request.timeoutMs),
-    metadata: Metadata.bare(request.metadata)
+    metadata: Metadata.bare(request.metadata),
+    readOnly: request.readOnly ?? false
   }
 })
 

@@ -81,6 +81,7 @@ const maxQueryIdLength = 1024
  *
  * `timeoutMs` is in milliseconds from the request's arrival. `traceparent` is a W3C trace context. `numbers` means
  * something to the formats that are JSON only, and is `"number"` if it is left out. `metadata` says who asks.
+ * With `readOnly` the query must change nothing. With `receipt` the result ends with a {@link Receipt}.
  *
  * @category schemas
  * @since 0.1.0
@@ -94,8 +95,35 @@ export class QueryRequest extends Schema.Class<QueryRequest>("QueryRequest")({
   timeoutMs: Schema.optional(Schema.Finite.check(Schema.isGreaterThan(0))),
   queryId: Schema.optional(Schema.String.check(Schema.isMaxLength(maxQueryIdLength))),
   traceparent: Schema.optional(Schema.String),
-  metadata: Schema.optional(Metadata.Metadata)
+  metadata: Schema.optional(Metadata.Metadata),
+  readOnly: Schema.optional(Schema.Boolean),
+  receipt: Schema.optional(Schema.Boolean)
 }) {}
+
+/**
+ * What is known of a result that was sent whole, if the request asked for it: the body of the final message (`F`) is
+ * this in JSON then, and all bytes of the result were in chunks (`I`) before it.
+ *
+ * `bytes` and `crc32` (8 hexadecimal digits) are of the encoded result, `rows` is there where the engine counts them,
+ * `durationMs` is in milliseconds.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Receipt = Schema.Struct({
+  queryId: Schema.String,
+  rows: Schema.optional(Schema.Int),
+  bytes: Schema.Int,
+  crc32: Schema.String.check(Schema.isPattern(/^[0-9a-f]{8}$/)),
+  durationMs: Schema.Finite
+})
+/**
+ * What is known of a result that was sent whole.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export type Receipt = typeof Receipt.Type
 
 /**
  * One column of a result: its name and the engine's own name for its type. `wideNumbers` is true where the column has
@@ -118,7 +146,8 @@ export const Column = Schema.Struct({
 export type Column = typeof Column.Type
 
 /**
- * The body of an accept (`A`). `columns` is there where the engine knows them by then.
+ * The body of an accept (`A`). `columns` is there where the engine knows them by then, and `readOnly` where the request
+ * asked for it and the engine sees to it. `receipt` promises a {@link Receipt}.
  *
  * @category schemas
  * @since 0.1.0
@@ -126,7 +155,9 @@ export type Column = typeof Column.Type
 export class QueryAccepted extends Schema.Class<QueryAccepted>("QueryAccepted")({
   format: Format,
   queryId: Schema.String,
-  columns: Schema.optional(Schema.Array(Column))
+  columns: Schema.optional(Schema.Array(Column)),
+  readOnly: Schema.optional(Schema.Boolean),
+  receipt: Schema.optional(Schema.Boolean)
 }) {}
 
 /**
@@ -291,7 +322,31 @@ const bad = (code: ErrorCode, message: string): Result.Result<never, QueryError>
  * @since 0.1.0
  */
 export const encodeAccepted = (accepted: QueryAccepted): Uint8Array =>
-  encodeJson({ format: accepted.format, queryId: accepted.queryId, columns: accepted.columns })
+  encodeJson({
+    format: accepted.format,
+    queryId: accepted.queryId,
+    columns: accepted.columns,
+    readOnly: accepted.readOnly,
+    receipt: accepted.receipt
+  })
+
+/** Encodes a receipt as the body of the final message. */
+export const encodeReceipt = (receipt: Receipt): Uint8Array => encodeJson(receipt)
+
+const decodeReceiptJson = Schema.decodeUnknownResult(Receipt)
+
+/**
+ * Decodes the body of a final message as a receipt. A body that is none fails with a {@link QueryError} of code
+ * `internal`: the server is at fault.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const decodeReceipt = (payload: Uint8Array): Result.Result<Receipt, QueryError> =>
+  parseJson(payload).pipe(
+    Result.flatMap((body) => Result.mapError(decodeReceiptJson(body), describe)),
+    Result.mapError((reason) => queryError("internal", `The server sent an undecodable receipt: ${reason}`))
+  )
 
 /**
  * Encodes a {@link QueryError} as the body of a reject or error message; a long message is cut.

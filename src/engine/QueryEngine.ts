@@ -67,6 +67,9 @@ export class QueryInitError extends Schema.TaggedError<QueryInitError>()("QueryI
  * `QueryFailed` means that nothing of the query is there. If that is not known either, its payload says
  * `unknown_outcome`, as the server says itself after a defect of `commit` or of a finalizer behind it.
  *
+ * `final` gives the body of the final message (`F`) once the chunks have ended; all of them are in messages before it
+ * then. Without it the last chunk is in the final message.
+ *
  * `timeout` limits this query, from the request to its end; the shorter of it and the server's
  * `queryTimeout` counts. When it is over the query is interrupted and the response ends with an error.
  *
@@ -81,7 +84,8 @@ export interface AcceptedQuery {
   readonly commit?: Effect.Effect<void, QueryFailed> | undefined
   readonly timeout?: Duration.Input | undefined
   readonly queryId?: string | undefined
-  readonly rows?: (() => number) | undefined
+  readonly rows?: (() => number | undefined) | undefined
+  readonly final?: (() => Uint8Array) | undefined
 }
 
 /**

@@ -94,7 +94,8 @@ export const keep = (chunk: Uint8Array): Uint8Array => {
  */
 export const copied = (chunk: Uint8Array): Uint8Array => {
   const { length } = chunk
-  if (length >= Buffer.poolSize >>> 1) return chunk.slice()
+  // The slice of a Buffer would be a view of it.
+  if (length >= Buffer.poolSize >>> 1) return new Uint8Array(chunk)
   const pooled = Buffer.allocUnsafe(length)
   pooled.set(chunk)
   return new Uint8Array(pooled.buffer, pooled.byteOffset, length)

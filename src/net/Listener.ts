@@ -17,11 +17,13 @@ import * as UnixSocket from "./UnixSocket.ts"
  */
 export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", {
   address: Schema.String,
+  /** The setting that gives the address, if it is not `listen`. */
+  setting: Schema.optional(Schema.String),
   cause: Schema.Defect()
 }) {
   override get message() {
     const problem = this.cause instanceof Error ? this.cause.message : String(this.cause)
-    return `Cannot listen on ${this.address} (listen): ${problem}`
+    return `Cannot listen on ${this.address} (${this.setting ?? "listen"}): ${problem}`
   }
 }
 

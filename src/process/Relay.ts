@@ -95,6 +95,9 @@ class Query implements Slot.Query {
   private readonly dependencies: Dependencies
   private readonly request: Uint8Array
   private reruns = 0
+  private hasReceipt = false
+  /** The body of the final message, where it is a receipt. */
+  private final: () => Uint8Array | undefined = () => undefined
 
   constructor(dependencies: Dependencies, request: Uint8Array) {
     this.dependencies = dependencies
@@ -116,7 +119,16 @@ class Query implements Slot.Query {
   }
 
   private accepted(attempt: Attempt, timeout: number | undefined): AcceptedQuery {
-    return { payload: attempt.response.payload, chunks: this.chunks(attempt), timeout }
+    const { payload } = attempt.response
+    const { hasReceipt, queryId } = RequestFields.accept(payload)
+    this.hasReceipt = hasReceipt
+    return {
+      payload,
+      chunks: this.chunks(attempt),
+      timeout,
+      queryId,
+      final: hasReceipt ? () => this.final() ?? noBytes : undefined
+    }
   }
 
   /** Ends a query that has not been accepted. A reject says that nothing was run. */
@@ -204,11 +216,13 @@ class Query implements Slot.Query {
     return Stream.fromChannel(
       Channel.fromTransform((_, scope) =>
         Effect.gen({ self: this }, function* () {
-          const pullOf = ({ response }: Attempt) =>
+          const pullOf = ({ response }: Attempt) => {
+            if (this.hasReceipt) this.final = response.separate()
             // The finalizer runs before the response's own, which waits for the query to stop.
-            Effect.tap(Channel.toPullScoped(Stream.toChannel(response.chunks), scope), () =>
+            return Effect.tap(Channel.toPullScoped(Stream.toChannel(response.chunks), scope), () =>
               Scope.addFinalizer(scope, this.stopping)
             )
+          }
           let attempt = first
           let pull = yield* pullOf(attempt)
           let hasPassed = false
@@ -251,6 +265,8 @@ class Query implements Slot.Query {
     })
   }
 }
+
+const noBytes = new Uint8Array(0)
 
 type Batch = readonly [Uint8Array, ...Array<Uint8Array>]
 

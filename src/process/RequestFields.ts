@@ -42,6 +42,23 @@ export const accepted = (request: Uint8Array): Uint8Array => {
   )
 }
 
+/** What a relay has to know of an accept. */
+export interface Accept {
+  readonly queryId: string | undefined
+  /** Whether the body of the final message is a receipt, and no part of the result. */
+  readonly hasReceipt: boolean
+}
+
+/** Reads an accept. One that is no JSON says nothing. */
+export const accept = (payload: Uint8Array): Accept => {
+  const body = parse(payload)
+  const queryId = body?.["queryId"]
+  return {
+    queryId: typeof queryId === "string" ? queryId : undefined,
+    hasReceipt: body?.["receipt"] === true
+  }
+}
+
 /** What makes two requests the same query: not who asks, nor for how long. */
 export const identity = (request: Uint8Array): string => {
   const body = parse(request)

@@ -288,9 +288,12 @@ const checkHeader =
 
 const noLimits: BodyLimits = {}
 
-/** A chunk that arrives in parts says the same as several chunks, of which the last has its type. */
+/**
+ * A chunk that arrives in parts says the same as several chunks. The body of a final message may be no chunk, so it
+ * comes whole.
+ */
 const partType = (type: number): Type | undefined =>
-  type === Type.Intermediate || type === Type.Final ? Type.Intermediate : undefined
+  type === Type.Intermediate ? Type.Intermediate : undefined
 
 /**
  * What one side receives, besides the {@link Options} that both agree on.

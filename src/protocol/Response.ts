@@ -14,7 +14,8 @@ import * as Message from "./Message.ts"
  * @since 0.1.0
  */
 export type End =
-  | { readonly _tag: "Complete" }
+  /** With the body of the final message, or with the last chunk in it. */
+  | { readonly _tag: "Complete"; readonly final?: Uint8Array | undefined }
   | { readonly _tag: "Failed"; readonly payload: Uint8Array }
   | { readonly _tag: "Rejected"; readonly payload: Uint8Array }
 
@@ -193,6 +194,10 @@ export class Response {
     this.finished = true
     switch (end._tag) {
       case "Complete": {
+        if (end.final !== undefined) {
+          messages.push({ type: Message.Type.Final, body: end.final })
+          return
+        }
         // The last chunk at hand is the final one; an empty message ends the response where all are gone.
         const last = messages.at(-1)
         const hasChunk = last?.type === Message.Type.Intermediate

@@ -62,6 +62,8 @@ type Failure = QueryRejected | QueryFailed | QueryInitError | Cause.Done
 const waitedTooLong = "The query has waited for its turn for as long as it may (queueTimeout)"
 const interrupted: Outcome = { _tag: "Interrupted" }
 const complete: Outcome = { _tag: "Complete" }
+const completeWith = (final: Uint8Array | undefined): Outcome =>
+  final === undefined ? complete : { _tag: "Complete", final }
 
 /**
  * Runs the query of a request. Never fails; only the query itself can be interrupted, and its outcome is told once its
@@ -91,6 +93,7 @@ class Query implements QueryLimit.Place {
   private hasCommitBegun = false
   /** The place, or why there is none: it may come before it is waited for. */
   private turn: Effect.Effect<void, QueryRejected> | undefined
+  private final: AcceptedQuery["final"]
   private resume: ((turn: Effect.Effect<void, QueryRejected>) => void) | undefined
 
   constructor(dependencies: Dependencies, request: Uint8Array, pending: PendingResponse) {
@@ -158,7 +161,8 @@ class Query implements QueryLimit.Place {
   }
 
   private fill(query: AcceptedQuery): Effect.Effect<void, Failure> {
-    const { chunks, commit } = query
+    const { chunks, commit, final } = query
+    this.final = final
     const filled = Effect.flatMapEager(Channel.toPullScoped(Stream.toChannel(chunks), this.scope), (pull) => {
       this.pending.accept(query)
       const next: Effect.Effect<never, Failure> = Effect.flatMap(pull, (chunks) => {
@@ -192,10 +196,24 @@ class Query implements QueryLimit.Place {
       : Effect.flatMap(Effect.exit(closing), (closed) => this.finish(both(ended, closed)))
   }
 
-  private finish(exit: Exit.Exit<unknown, Failure>): Effect.Effect<void> {
+  /** The body of the final message, if the engine gives it. */
+  private finalBody(): Exit.Exit<Uint8Array | undefined> {
+    if (this.final === undefined) return Exit.succeed(undefined)
+    try {
+      const body: unknown = this.final()
+      return body instanceof Uint8Array
+        ? Exit.succeed(body)
+        : Exit.die(new TypeError("The engine gave a final body that is no Uint8Array"))
+    } catch (defect) {
+      return Exit.die(defect)
+    }
+  }
+
+  private finish(ended: Exit.Exit<unknown, Failure>): Effect.Effect<void> {
     const { dependencies, pending } = this
     if (this.hasPlace) dependencies.limit.leave(this)
-    const outcome = Exit.isSuccess(exit) ? complete : outcomeOf(exit.cause)
+    const exit = Exit.isSuccess(ended) ? this.finalBody() : ended
+    const outcome = Exit.isSuccess(exit) ? completeWith(exit.value) : outcomeOf(exit.cause)
     if (outcome !== undefined && !(this.hasCommitBegun && outcome._tag === "Interrupted")) {
       dependencies.ended(outcome, pending)
       return Effect.void

@@ -12,8 +12,10 @@ import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Spawner from "../loop/Spawner.ts"
 import * as Address from "../net/Address.ts"
 import * as Listener from "../net/Listener.ts"
+import * as MemoryTransport from "../net/MemoryTransport.ts"
 import * as RemoteAddress from "../net/RemoteAddress.ts"
 import * as Tcp from "../net/Tcp.ts"
+import type * as Transport from "../net/Transport.ts"
 import * as Connections from "./Connections.ts"
 import * as FileLimit from "./FileLimit.ts"
 import * as ServerConfig from "./ServerConfig.ts"
@@ -39,6 +41,8 @@ export interface ServerService {
    * `socketMode`, `keepAlive`). Dies with a `RangeError` that names the setting whose value cannot be one.
    */
   readonly reload: (options: ServerConfig.Options) => Effect.Effect<void>
+  /** Opens a connection within the process, which counts and is served as any other. */
+  readonly connect: Transport.Open
   /** Stops waiting for responses, if the server is stopping or when it does. */
   readonly stopNow: Effect.Effect<void>
 }
@@ -101,9 +105,20 @@ export const make = Effect.fnUntraced(function* (
     addresses.push(listener.address)
   }
 
+  const connect = Effect.suspend(() => {
+    const [near, far, drop] = MemoryTransport.pair()
+    connections.accept({
+      transport: far,
+      address: internal,
+      endpoints: (id) => ({ local: internal, remote: `${internal}#${id}` }),
+      drop
+    })
+    return near
+  })
   return Server.of({
     addresses,
     connections: connections.size,
+    connect,
     reload: (options) =>
       Effect.sync(() => {
         const config = ServerConfig.make(options)
@@ -114,6 +129,9 @@ export const make = Effect.fnUntraced(function* (
     stopNow: connections.stopNow
   })
 })
+
+/** The address of all connections within the process. */
+const internal = "internal"
 
 const warnOfStrangers = (address: string): Effect.Effect<void> =>
   Effect.logWarning(

@@ -23,6 +23,7 @@ export type Outcome = Readonly<Record<string, string>>
 const attack = Effect.fnUntraced(function* ({ config, sessions, unsealed }: Attack) {
   const whole: ServeConfig.ServeConfig = {
     ...Setting.defaults(ServeConfig.all),
+    http: [],
     listen: [],
     tables: {},
     allowRoot: true,

@@ -149,7 +149,8 @@ describe("requests", () => {
         numbers: "string",
         queryId: "id",
         timeout: Duration.millis(250),
-        metadata: { user: "ada", "": "" }
+        metadata: { user: "ada", "": "" },
+        readOnly: false
       })
       assert.deepStrictEqual(accepted.timeout, Duration.millis(250))
       assert.strictEqual(accepted.queryId, "id")

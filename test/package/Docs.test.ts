@@ -47,12 +47,15 @@ const borrowed = (module: string): ReadonlyArray<Declaration> =>
   )
 
 const entries = { "": ".", duckdb: "./duckdb", testing: "./testing", toolbox: "./toolbox" }
-const modules = new Set(
-  Object.values(entries).flatMap((entry) => {
+/** Entries that are one module each. */
+const single = ["./browser"]
+const modules = new Set([
+  ...single.map((entry) => sourceOf(paths[entry])),
+  ...Object.values(entries).flatMap((entry) => {
     const source = sourceOf(paths[entry])
     return [source, ...namespaces(source).map(([, path]) => path)]
   })
-)
+])
 
 describe("the exports of package.json", () => {
   for (const [folder, entry] of Object.entries(entries)) {

@@ -35,9 +35,12 @@ interface Parts {
 
 /** Runs one request in its own session, which closes with the request's scope. */
 const answer = Effect.fnUntraced(function* (
-  { database, guard, limits }: Parts,
+  { database, guard: given, limits }: Parts,
   request: QueryApi.ResolvedRequest
 ): Effect.fn.Return<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> {
+  const guard = request.readOnly
+    ? { ...given, permissions: { ...given.permissions, readWrite: false } }
+    : given
   const { readWrite } = guard.permissions
   const session = yield* Effect.mapError(
     Session.open(database.instance, {
@@ -57,6 +60,7 @@ const answer = Effect.fnUntraced(function* (
   return {
     columns: statement.columns?.map(described),
     rows: () => counter.rows,
+    readOnly: !guard.permissions.readWrite,
     chunks: statement.wrappable
       ? encode({ session, source: statement, bound: statement.bound, limits })
       : Stream.unwrap(Effect.map(whole(statement), encode)),

@@ -1,0 +1,86 @@
+/**
+ * What queries and their results are made of.
+ */
+
+/**
+ * A query of the v1 API. Fields that are not named here are passed on too.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface QueryRequest {
+  readonly query: string
+  /** A list for positional parameters, an object for named ones. */
+  readonly parameters?: ReadonlyArray<unknown> | Readonly<Record<string, unknown>>
+  /** By its short name or media type: `json`, `ndjson`, `csv`, `arrow`, `parquet`. Default: `ndjson`. */
+  readonly format?: string
+  readonly target?: string
+  readonly conversation?: string
+  readonly timeoutMs?: number
+  readonly queryId?: string
+  readonly [field: string]: unknown
+}
+
+/**
+ * A column of a result.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Column {
+  readonly name: string
+  readonly type: string
+}
+
+/**
+ * What is known of a query once it is accepted.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Accepted {
+  readonly queryId: string
+  readonly format: string
+  readonly columns?: ReadonlyArray<Column>
+}
+
+/**
+ * What is known of a result that has arrived whole. `rows` and `crc32` are there where the back-end tells them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Receipt {
+  readonly queryId: string
+  readonly bytes: number
+  readonly durationMs: number
+  readonly rows?: number
+  readonly crc32?: string
+}
+
+/**
+ * A query was rejected, failed, or was cancelled (`code` is `cancelled`), or the connection broke (`connection_lost`).
+ * What has arrived of its result is incomplete.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class QueryError extends Error {
+  readonly code: string
+  readonly retryable: boolean
+  /** 1-based, in the query. */
+  readonly position: number | undefined
+
+  constructor(details: {
+    readonly code: string
+    readonly message: string
+    readonly retryable?: boolean
+    readonly position?: number
+  }) {
+    super(details.message)
+    this.name = "QueryError"
+    this.code = details.code
+    this.retryable = details.retryable === true
+    this.position = details.position
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * A client of the gateway's WebSocket for browsers: several queries at a time over one connection, and back-pressure
+ * that reaches from the code that reads a result to the query.
+ *
+ * It imports nothing of other packages, and runs wherever there is a `WebSocket`.
+ */
+
+import { QueryError, type QueryRequest } from "./Models.ts"
+import { Query } from "./Query.ts"
+
+export { type Accepted, type Column, QueryError, type QueryRequest, type Receipt } from "./Models.ts"
+export { Query } from "./Query.ts"
+
+interface Events {
+  readonly open: object
+  readonly message: { readonly data: unknown }
+  readonly close: { readonly code: number; readonly reason: string }
+}
+
+/**
+ * What is needed of a `WebSocket`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface WebSocketLike {
+  binaryType: string
+  readonly send: (data: string) => void
+  readonly close: (code?: number, reason?: string) => void
+  readonly addEventListener: <K extends keyof Events>(type: K, listener: (event: Events[K]) => void) => void
+}
+
+/**
+ * How to connect.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export interface Options {
+  /** A bearer token, where the gateway wants one. */
+  readonly token?: string
+  /** How many bytes of each result may be on their way or wait here to be read. Default 1 MiB. */
+  readonly credit?: number
+  /** Makes the socket. Default: the global `WebSocket`. */
+  readonly open?: (url: string, protocols: ReadonlyArray<string>) => WebSocketLike
+}
+
+/**
+ * How to run one query.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export interface QueryOptions {
+  /** Cancels the query. */
+  readonly signal?: {
+    readonly aborted: boolean
+    readonly addEventListener: (type: "abort", listener: () => void) => void
+  }
+  /** As {@link Options}. */
+  readonly credit?: number
+}
+
+const defaultCredit = 1024 * 1024
+
+const base64url = (text: string): string => {
+  let binary = ""
+  for (const byte of new TextEncoder().encode(text)) binary += String.fromCharCode(byte)
+  return btoa(binary).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")
+}
+
+/**
+ * A connection to a gateway.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Connection {
+  /** The connection has ended, for this reason. Queries that ran have failed with `connection_lost`. */
+  readonly closed: Promise<string>
+  private readonly socket: WebSocketLike
+  private readonly credit: number
+  private readonly queries = new Map<number, Query>()
+  private readonly closing = Promise.withResolvers<string>()
+  private reason: string | undefined
+  private next = 1
+
+  /** @internal */
+  constructor(socket: WebSocketLike, credit: number) {
+    this.socket = socket
+    this.credit = credit
+    this.closed = this.closing.promise
+    socket.addEventListener("message", ({ data }) => this.received(data))
+    socket.addEventListener("close", ({ code, reason }) =>
+      this.ended(reason === "" ? `closed (${code})` : reason)
+    )
+  }
+
+  /** Runs a query. Others may run beside it. */
+  query(request: QueryRequest, options: QueryOptions = {}): Query {
+    const id = this.next++
+    const query = new Query(id, {
+      grant: (id, bytes) => this.send({ type: "credit", id, bytes }),
+      cancel: (id) => this.send({ type: "cancel", id })
+    })
+    const { signal } = options
+    if (this.reason !== undefined) query.fail(lost(this.reason))
+    else if (signal?.aborted === true)
+      query.fail(new QueryError({ code: "cancelled", message: "Aborted before it ran" }))
+    else {
+      this.queries.set(id, query)
+      this.send({ format: "ndjson", ...request, type: "query", id, credit: options.credit ?? this.credit })
+      signal?.addEventListener("abort", () => void query.cancel())
+    }
+    return query
+  }
+
+  /** Closes the connection; queries that run are cancelled. */
+  close(): void {
+    this.socket.close(1000)
+  }
+
+  private send(message: object): void {
+    if (this.reason === undefined) this.socket.send(JSON.stringify(message))
+  }
+
+  private received(data: unknown): void {
+    if (typeof data !== "string") {
+      const buffer = data as ArrayBuffer
+      const id = new DataView(buffer).getUint32(0, true)
+      this.queries.get(id)?.chunk(new Uint8Array(buffer, 4))
+      return
+    }
+    const record = JSON.parse(data) as { readonly type: string; readonly id?: number }
+    if (record.type === "ping") this.send({ type: "pong" })
+    else this.record(record.id ?? 0, record)
+  }
+
+  private record(id: number, record: { readonly type: string }): void {
+    const query = this.queries.get(id)
+    if (record.type !== "accepted") this.queries.delete(id)
+    query?.received(record)
+  }
+
+  private ended(reason: string): void {
+    this.reason = reason
+    for (const query of this.queries.values()) query.fail(lost(reason))
+    this.queries.clear()
+    this.closing.resolve(reason)
+  }
+}
+
+const lost = (reason: string): QueryError =>
+  new QueryError({ code: "connection_lost", message: `The connection to the gateway was lost: ${reason}` })
+
+/**
+ * Connects to a gateway: `ws://HOST:PORT/v1/stream`, or `wss://…`.
+ *
+ * **Example** (Rows of a query as they come)
+ *
+ * ```ts
+ * import { connect } from "dataconn/browser"
+ *
+ * const gateway = await connect("ws://127.0.0.1:8080/v1/stream")
+ * for await (const row of gateway.query({ query: "SELECT * FROM trades" }).rows()) console.log(row)
+ * gateway.close()
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const connect = (url: string, options: Options = {}): Promise<Connection> => {
+  const protocols = [
+    "dataconn.v1",
+    ...(options.token === undefined ? [] : [`dataconn.token.${base64url(options.token)}`])
+  ]
+  const socket = options.open?.(url, protocols) ?? (new WebSocket(url, protocols) as unknown as WebSocketLike)
+  socket.binaryType = "arraybuffer"
+  const connection = new Connection(socket, options.credit ?? defaultCredit)
+  return new Promise((resolve, reject) => {
+    socket.addEventListener("open", () => resolve(connection))
+    void connection.closed.then((reason) => reject(lost(reason)))
+  })
+}

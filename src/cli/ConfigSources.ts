@@ -1,0 +1,196 @@
+/**
+ * Where the settings of a command come from: flags first, then the environment, then a JSON file.
+ */
+import { readFileSync } from "node:fs"
+import type * as Arr from "effect/Array"
+import type * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as ServerConfig from "../server/ServerConfig.ts"
+import type * as Setting from "../server/Setting.ts"
+import * as JsonNames from "./JsonNames.ts"
+
+const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+
+/** The variable that gives a setting. */
+export const constant = (name: string): string => `DATACONN_${kebab(name).toUpperCase().replaceAll("-", "_")}`
+
+const describe = ({ doc, fallbackText }: Setting.Setting<unknown>): string =>
+  `${doc} Default: ${fallbackText}.`
+
+const flagOf = (name: string, setting: Setting.Setting<unknown>) =>
+  typeof setting.fallback === "boolean"
+    ? Flag.Boolean(kebab(name)).pipe(Flag.withDescription(setting.doc), Flag.map(String), Flag.optional)
+    : Flag.String(kebab(name)).pipe(
+        Flag.withMetavar(setting.form),
+        Flag.withDescription(describe(setting)),
+        Flag.optional
+      )
+
+/** A flag for each setting of a table. */
+export const flagsOf = <T extends Setting.Table>(
+  table: T
+): Record<keyof T, Flag.Flag<Option.Option<string>>> =>
+  Object.fromEntries(Object.entries(table).map(([name, setting]) => [name, flagOf(name, setting)])) as Record<
+    keyof T,
+    Flag.Flag<Option.Option<string>>
+  >
+
+/** `--config`. */
+export const fileFlag = Flag.String("config").pipe(
+  Flag.withMetavar("file"),
+  Flag.withDescription("JSON file with settings by name. Flags come first, then the environment, then it."),
+  Flag.optional
+)
+
+/** The configuration file cannot be used. */
+export class ConfigFileError extends Schema.TaggedError<ConfigFileError>()("ConfigFileError", {
+  path: Schema.String,
+  problem: Schema.String
+}) {
+  override get message() {
+    return `Configuration file ${this.path} (--config): ${this.problem}`
+  }
+}
+
+const Scalar = Schema.Union([Schema.String, Schema.Finite, Schema.Boolean])
+
+const FileContents = Schema.fromJsonString(Schema.Record(Schema.String, Schema.Json))
+
+/** What a setting looks like in the file. */
+export interface Shape {
+  readonly is: (value: unknown) => boolean
+  readonly form: string
+}
+
+const scalar: Shape = { is: Schema.is(Scalar), form: "text, a number, true or false" }
+
+/** An address or a list of them. */
+export const addresses: Shape = {
+  is: Schema.is(Schema.Union([Schema.String, Schema.NonEmptyArray(Schema.String)])),
+  form: "an address or a list of addresses"
+}
+
+/** The settings that a file may hold: those of a table, and others with the shape of each. */
+export interface Known {
+  readonly table: Setting.Table
+  readonly others: Readonly<Record<string, Shape>>
+}
+
+const problemOf =
+  ({ others, table }: Known) =>
+  ([name, value]: [string, Schema.Json]): string | undefined => {
+    const shape = Object.hasOwn(others, name) ? others[name] : Object.hasOwn(table, name) ? scalar : undefined
+    if (shape === undefined) return `has no setting named ${name}`
+    return shape.is(value) ? undefined : `${name}: expected ${shape.form}`
+  }
+
+/** Settings from a JSON file: an object with the settings by name. */
+const fromFile = Effect.fnUntraced(function* (path: string, known: Known) {
+  const fail = (problem: string) => new ConfigFileError({ path, problem })
+  const text = yield* Effect.try({
+    // Asynchronously it would start libuv's threads, which must not be before the process has given up its
+    // rights (see `Rights`).
+    try: () => readFileSync(path, "utf8"),
+    catch: (cause) => {
+      const { code, message } = cause as NodeJS.ErrnoException
+      return fail(code === "ENOENT" ? "there is no such file" : message)
+    }
+  })
+  const contents = yield* Effect.mapError(Schema.decodeEffect(FileContents)(text), () =>
+    fail("is not a JSON object")
+  )
+  const name = JsonNames.repeated(text)
+  if (name !== undefined) return yield* fail(`${name} is there twice; which is meant?`)
+  const problem = Object.entries(contents).map(problemOf(known)).find(Predicate.isNotUndefined)
+  if (problem !== undefined) return yield* fail(problem)
+  return contents
+})
+
+/** A setting has a value that it cannot have. */
+export class SettingError extends Schema.TaggedError<SettingError>()("SettingError", {
+  /** The setting as it was written: as a flag, a variable or a name in a file. */
+  written: Schema.String,
+  problem: Schema.String
+}) {
+  override get message() {
+    return `${this.written}: ${this.problem}`
+  }
+}
+
+/** Settings by name, and how their names were written. */
+export interface Source {
+  readonly provider: ConfigProvider.ConfigProvider
+  readonly has: (name: string) => boolean
+  readonly written: (name: string) => string
+}
+
+const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const keyOf = (key: PropertyKey | { readonly key: PropertyKey }): string =>
+  String(typeof key === "object" ? key.key : key)
+
+const settingError = (error: Config.ConfigError, sources: ReadonlyArray<Source>): SettingError => {
+  if (error.cause._tag !== "SchemaError") {
+    return new SettingError({ written: "configuration", problem: error.cause.message })
+  }
+  const issues = formatIssue(error.cause.issue).issues.map(({ message, path = [] }) => ({
+    path: path.map(keyOf),
+    message
+  }))
+  // Of the forms that a setting may have, the one that fits furthest is what was meant.
+  const issue = issues.reduce((deepest, one) => (one.path.length > deepest.path.length ? one : deepest))
+  const name = issue.path[0] ?? ""
+  const source = sources.find((source) => source.has(name))
+  return new SettingError({
+    written: source?.written(name) ?? name,
+    problem: issue.message.replace(/^Expected/, "expected")
+  })
+}
+
+const environment: Source = {
+  provider: ServerConfig.fromEnv(),
+  has: (name) => process.env[constant(name)] !== undefined,
+  written: constant
+}
+
+const flagsGiven = (given: Readonly<Record<string, unknown>>): Source => ({
+  provider: ConfigProvider.fromUnknown(given),
+  has: (name) => name in given,
+  written: (name) => `--${kebab(name)}`
+})
+
+const file = Effect.fnUntraced(function* (path: string, known: Known) {
+  const contents = yield* fromFile(path, known)
+  return {
+    provider: ConfigProvider.fromUnknown(contents),
+    has: (name: string) => name in contents,
+    written: (name: string) => `${name} in ${path}`
+  }
+})
+
+/** Reads the settings in force; each comes from the first source that has it. */
+export const load = Effect.fnUntraced(function* <A>(
+  config: Config.Config<A>,
+  options: {
+    /** Settings that flags give, by name. */
+    readonly given: Readonly<Record<string, unknown>>
+    /** The path that `--config` gives. */
+    readonly file: Option.Option<string>
+    readonly known: Known
+  }
+): Effect.fn.Return<A, ConfigFileError | SettingError> {
+  const path = Option.getOrElse(options.file, () => process.env[constant("config")] || undefined)
+  const first = [flagsGiven(options.given), environment] as const
+  const sources: Arr.NonEmptyReadonlyArray<Source> =
+    path === undefined ? first : [...first, yield* file(path, options.known)]
+  const provider = sources
+    .map((source) => source.provider)
+    .reduce((first, next) => ConfigProvider.orElse(first, next))
+  return yield* Effect.mapError(config.parse(provider), (error) => settingError(error, sources))
+})

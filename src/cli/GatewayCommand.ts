@@ -1,0 +1,144 @@
+/**
+ * `dataconn gateway`: HTTP and WebSocket outside, back-ends inside.
+ */
+import * as Config from "effect/Config"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as Record from "effect/Record"
+import * as Schema from "effect/Schema"
+import * as GatewayConfig from "../gateway/GatewayConfig.ts"
+import * as Log from "../server/Log.ts"
+import * as ServerConfig from "../server/ServerConfig.ts"
+import * as Setting from "../server/Setting.ts"
+import * as Signals from "../server/Signals.ts"
+import * as ConfigSources from "./ConfigSources.ts"
+import * as GatewayFlags from "./GatewayFlags.ts"
+import * as ServeConfig from "./ServeConfig.ts"
+import * as Stopping from "./Stopping.ts"
+
+/** A back-end that is not NAME=ADDRESS,…, or has a name that another one has. */
+export class BackendError extends Schema.TaggedError<BackendError>()("BackendError", {
+  /** `--backend` or the setting. */
+  written: Schema.String,
+  problem: Schema.String
+}) {
+  override get message() {
+    return `${this.written}: ${this.problem}`
+  }
+}
+
+const { logFormat, maxNesting, maxParameters, maxQueryLength } = ServeConfig.settings
+
+/** Every setting that has a flag of its own. */
+const table = {
+  ...GatewayConfig.settings,
+  socketMode: ServerConfig.settings.socketMode,
+  maxQueryLength,
+  maxParameters,
+  maxNesting,
+  logFormat
+} as const
+
+const flags = {
+  ...ConfigSources.flagsOf(table),
+  http: GatewayFlags.http,
+  backend: Flag.String("backend").pipe(
+    Flag.withMetavar("name=address,…"),
+    Flag.withDescription(
+      "A back-end by its name, with one address or several: HOST:PORT, [IPv6]:PORT or unix:PATH; may be given " +
+        "several times. The first one answers requests that name no target."
+    ),
+    Flag.atLeast(0)
+  ),
+  config: ConfigSources.fileFlag
+}
+
+const backendsConfig = Config.Record(Schema.String, Schema.NonEmptyString, "backends")
+
+const config = Config.all([
+  Setting.config(table),
+  GatewayConfig.http.pipe(Config.withDefault(GatewayConfig.defaultHttp)),
+  backendsConfig.pipe(Config.withDefault({}))
+])
+
+const known: ConfigSources.Known = {
+  table,
+  others: {
+    http: ConfigSources.addresses,
+    backends: {
+      is: Schema.is(Schema.Record(Schema.String, Schema.String)),
+      form: "an object of addresses by name, with commas between those of one name"
+    }
+  }
+}
+
+/** The back-ends of `--backend`, as the setting `backends` has them. */
+const given = Effect.fnUntraced(function* (texts: ReadonlyArray<string>) {
+  const all = new Map<string, string>()
+  for (const text of texts) {
+    const at = text.indexOf("=")
+    const fail = (problem: string) => new BackendError({ written: `--backend ${text}`, problem })
+    if (at < 1 || at === text.length - 1) return yield* fail("expected NAME=ADDRESS or NAME=ADDRESS,ADDRESS")
+    const name = text.slice(0, at)
+    if (all.has(name)) return yield* fail(`${name} is given twice`)
+    all.set(name, text.slice(at + 1))
+  }
+  return Object.fromEntries(all)
+})
+
+type Given = Command.Command.Config.Infer<typeof flags>
+
+const resolve = Effect.fnUntraced(function* ({ backend, config: file, http, ...settings }: Given) {
+  const [values, listen, backends] = yield* ConfigSources.load(config, {
+    given: {
+      ...Record.getSomes(settings),
+      ...(http.length > 0 ? { http } : {}),
+      ...(backend.length > 0 ? { backends: yield* given(backend) } : {})
+    },
+    file,
+    known
+  })
+  const problem = GatewayConfig.problemOfBackends(Object.keys(backends))
+  if (problem !== undefined) return yield* new BackendError({ written: "--backend", problem })
+  return {
+    ...values,
+    http: listen,
+    limits: values,
+    backends: Record.map(backends, (addresses) => addresses.split(",").map((address) => address.trim()))
+  }
+})
+
+const run = Effect.fnUntraced(function* (flags: Given) {
+  const options = yield* resolve(flags)
+  let stopNow: Effect.Effect<void> = Effect.void
+  yield* Signals.onSecond(Effect.suspend(() => stopNow))
+  // Loaded only here: other commands do without it.
+  const Gateway = yield* Effect.promise(() => import("../gateway/Gateway.ts"))
+  const running = Effect.gen(function* () {
+    const gateway = yield* Gateway.make(options)
+    stopNow = gateway.stopNow
+    yield* Effect.logInfo("Started (send SIGINT or SIGTERM to exit)")
+    return yield* Effect.onInterrupt(Effect.never, () => Effect.logInfo("Stopping..."))
+  })
+  return yield* Effect.provide(Effect.scoped(running), Log.layer(options.logFormat))
+})
+
+export const command = Command.make("gateway", flags, (given) =>
+  Stopping.stopping(Effect.scoped(run(given)))
+).pipe(
+  Command.withDescription(
+    "Answer queries over HTTP and WebSocket, from back-ends that speak DataConn's protocol."
+  ),
+  Command.withExamples([
+    {
+      command: "dataconn gateway --backend main=127.0.0.1:11653",
+      description: "Answer on http://127.0.0.1:8080 from one server"
+    },
+    {
+      command:
+        "dataconn gateway --http 0.0.0.0:8080 --http-tokens tokens.json --backend eu=db1:11653,db2:11653",
+      description: "Two servers with the same data, for clients that have a token"
+    }
+  ])
+)

@@ -1,0 +1,56 @@
+/**
+ * The receipt of a result: what went by on its way, told once it is whole.
+ */
+import { crc32 } from "node:zlib"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { encodeReceipt } from "./QueryBodies.ts"
+
+/** The account of a result that is on its way. */
+export interface Account {
+  /** The same chunks, which are counted as they go by. */
+  readonly counted: <E>(chunks: Stream.Stream<Uint8Array, E>) => Stream.Stream<Uint8Array, E>
+  /** The body of the final message, once the chunks have ended. */
+  readonly encode: () => Uint8Array
+}
+
+/** Eight hexadecimal digits. */
+export const hex = (crc: number): string => crc.toString(16).padStart(8, "0")
+
+/** Begins the account of a query, whose time counts from now. */
+export const make = Effect.fnUntraced(function* (
+  queryId: string,
+  rows: (() => number | undefined) | undefined
+): Effect.fn.Return<Account> {
+  const started = yield* Clock.currentTimeNanos
+  let ended = started
+  let bytes = 0
+  let crc = 0
+  const counted: Account["counted"] = (chunks) =>
+    Stream.concat(
+      Stream.mapArray(chunks, (batch) => {
+        for (const chunk of batch) {
+          bytes += chunk.length
+          crc = crc32(chunk, crc)
+        }
+        return batch
+      }),
+      Stream.fromEffectDrain(
+        Effect.map(Clock.currentTimeNanos, (now) => {
+          ended = now
+        })
+      )
+    )
+  return {
+    counted,
+    encode: () =>
+      encodeReceipt({
+        queryId,
+        rows: rows?.(),
+        bytes,
+        crc32: hex(crc),
+        durationMs: Number((ended - started) / 1_000n) / 1000
+      })
+  }
+})

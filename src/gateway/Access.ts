@@ -1,0 +1,153 @@
+/**
+ * Who may use the gateway: bearer tokens, and how much each may ask.
+ */
+import { createHash } from "node:crypto"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Caller from "./Caller.ts"
+import * as GatewayError from "./GatewayError.ts"
+import * as Negotiation from "./Negotiation.ts"
+
+const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
+
+const Token = Schema.Struct({
+  /** What rules and verdicts call it. */
+  name: Schema.NonEmptyString,
+  /** The token itself, or else its hash: lower-case hexadecimal digits. */
+  token: Schema.optional(Schema.String.check(Schema.isMinLength(16))),
+  sha256: Schema.optional(Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/))),
+  tenant: Schema.optional(Schema.NonEmptyString),
+  targets: Schema.optional(Schema.Array(Schema.NonEmptyString)),
+  readOnly: Schema.optional(Schema.Boolean),
+  formats: Schema.optional(Schema.Array(Schema.Literals(Object.keys(Negotiation.formats)))),
+  queriesPerMinute: Schema.optional(Count),
+  maxConcurrentQueries: Schema.optional(Count),
+  admin: Schema.optional(Schema.Boolean)
+})
+type Token = typeof Token.Type
+
+/** The file of tokens. */
+export const Tokens = Schema.Struct({ tokens: Schema.NonEmptyArray(Token) })
+export type Tokens = typeof Tokens.Type
+
+const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex")
+
+const callerOf = (token: Token): Caller.Caller => ({
+  name: token.name,
+  tenant: token.tenant,
+  targets: token.targets === undefined ? undefined : new Set(token.targets),
+  formats:
+    token.formats === undefined
+      ? undefined
+      : new Set(token.formats.flatMap((name) => Negotiation.formatOf(name) ?? [])),
+  readOnly: token.readOnly ?? false,
+  admin: token.admin ?? false,
+  queriesPerMinute: token.queriesPerMinute ?? Number.POSITIVE_INFINITY,
+  maxConcurrentQueries: token.maxConcurrentQueries ?? Number.POSITIVE_INFINITY
+})
+
+/** What is wrong with the tokens of a file. */
+export const problemOf = ({ tokens }: Tokens): string | undefined => {
+  const names = new Set<string>()
+  const hashes = new Set<string>()
+  for (const { name, sha256: hash, token } of tokens) {
+    if ((token === undefined) === (hash === undefined))
+      return `${name}: expected token or sha256, and not both`
+    const own = hash ?? sha256(token ?? "")
+    if (names.has(name)) return `${name}: two tokens have this name`
+    if (hashes.has(own)) return `${name}: another one has the same token`
+    names.add(name)
+    hashes.add(own)
+  }
+  return undefined
+}
+
+/** How much a caller has asked: queries that run, and a bucket of those that it may ask at once. */
+class Use {
+  running = 0
+  private readonly perMinute: number
+  private left: number
+  private filledAt: bigint
+
+  constructor(perMinute: number, now: bigint) {
+    this.perMinute = perMinute
+    this.left = perMinute
+    this.filledAt = now
+  }
+
+  /** Takes one of the bucket. Returns how many milliseconds to wait if it is empty. */
+  take(now: bigint): number {
+    if (this.perMinute === Number.POSITIVE_INFINITY) return 0
+    const minutes = Number(now - this.filledAt) / 60e9
+    this.left = Math.min(this.perMinute, this.left + minutes * this.perMinute)
+    this.filledAt = now
+    if (this.left < 1) return Math.ceil(((1 - this.left) / this.perMinute) * 60_000)
+    this.left--
+    return 0
+  }
+}
+
+const unauthenticated = (message: string) => GatewayError.make("unauthenticated", message)
+
+export class Access {
+  /** Callers by the hash of their token; `undefined` lets everybody in. */
+  private readonly callers: ReadonlyMap<string, Caller.Caller> | undefined
+  private readonly uses = new Map<string | undefined, Use>()
+
+  constructor(tokens: Tokens | undefined) {
+    this.callers =
+      tokens &&
+      new Map(tokens.tokens.map((token) => [token.sha256 ?? sha256(token.token ?? ""), callerOf(token)]))
+  }
+
+  /** Whether there are tokens. */
+  get isGuarded(): boolean {
+    return this.callers !== undefined
+  }
+
+  /** The caller with these credentials. Hashes are compared, so that the time taken says nothing of a token. */
+  identify(authorization: string | undefined): Caller.Caller | GatewayError.GatewayError {
+    if (this.callers === undefined) return Caller.anybody
+    const [, token] = /^Bearer +(\S+) *$/i.exec(authorization ?? "") ?? []
+    if (token === undefined) return unauthenticated("Authorization: expected Bearer and a token")
+    return this.callers.get(sha256(token)) ?? unauthenticated("Authorization: the token is not known")
+  }
+
+  /** Takes a place for a query, for as long as the scope is open. */
+  readonly admit = Effect.fnUntraced(
+    { self: this },
+    function* (
+      this: Access,
+      caller: Caller.Caller
+    ): Effect.fn.Return<void, GatewayError.GatewayError, Scope.Scope> {
+      const { maxConcurrentQueries, name, queriesPerMinute } = caller
+      if (name === undefined) return
+      const now = yield* Clock.currentTimeNanos
+      const use = this.uses.get(name) ?? new Use(queriesPerMinute, now)
+      this.uses.set(name, use)
+      const exceeded = (message: string, retryAfterMs: number) =>
+        GatewayError.make("quota_exceeded", message, { retryable: true, retryAfterMs })
+      if (use.running >= maxConcurrentQueries) {
+        return yield* exceeded(
+          `The token's ${maxConcurrentQueries} queries are running (maxConcurrentQueries)`,
+          1000
+        )
+      }
+      const wait = use.take(now)
+      if (wait > 0) {
+        return yield* exceeded(
+          `The token's ${queriesPerMinute} queries a minute are used up (queriesPerMinute)`,
+          wait
+        )
+      }
+      use.running++
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          use.running--
+        })
+      )
+    }
+  )
+}

@@ -1,0 +1,270 @@
+/**
+ * A query as a client asks it over HTTP or WebSocket, read from JSON or from a URL. Pure.
+ *
+ * The body is the v1 request of PROTOCOL.md §3. Fields that the gateway does not know go to the back-end as they are.
+ */
+import * as JsonBounds from "../engine/JsonBounds.ts"
+import type { RequestLimits } from "../engine/Limits.ts"
+import * as GatewayError from "./GatewayError.ts"
+import * as Negotiation from "./Negotiation.ts"
+
+/** A query, and what the gateway itself has to know of it. */
+export interface Asked {
+  readonly query: string
+  readonly format: Negotiation.ResponseFormat
+  readonly target: string | undefined
+  readonly conversation: string | undefined
+  /** The id that the client chose. */
+  readonly queryId: string | undefined
+  /** Whether the response waits for the end of the result, as long as that is small. */
+  readonly waitsForEnd: boolean
+  readonly receipt: boolean
+  /** Whether nothing may be changed: so for `GET`. */
+  readonly readOnly: boolean
+  /** The v1 request as it came, to be passed on. */
+  readonly body: Readonly<Record<string, unknown>>
+}
+
+type Fields = Readonly<Record<string, unknown>>
+
+const bad = GatewayError.badRequest
+
+/** The fields of a v1 request that the API's parameters in a URL may give too. */
+const textFields = ["format", "target", "conversation", "queryId", "traceparent"] as const
+
+const nameOfParameter = /^param\.(.+)$/
+
+/** What a URL may hold besides `param.NAME`. */
+export const urlParameters: ReadonlyArray<string> = [
+  "query",
+  "wait",
+  "timeoutMs",
+  "receipt",
+  "numbers",
+  ...textFields
+]
+
+/** Digits that a double may not hold. */
+const longNumber = /[0-9.]{16,}|[0-9][eE][+-]?[0-9]/
+
+const RawJson = JSON as unknown as { readonly rawJSON?: (text: string) => unknown }
+
+/** Parses JSON; a number that a double does not hold stays as it is written when it is written again. */
+export const parseJson = (text: string): unknown => {
+  if (RawJson.rawJSON === undefined || !longNumber.test(text)) return JSON.parse(text)
+  const revive = (_: string, value: unknown, context?: { readonly source?: string }): unknown =>
+    typeof value === "number" && context?.source !== undefined && String(value) !== context.source
+      ? RawJson.rawJSON?.(context.source)
+      : value
+  return JSON.parse(text, revive as (key: string, value: unknown) => unknown)
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true })
+
+/** The text of a body, or the error that it is none. */
+export const decodeText = (bytes: Uint8Array): string | GatewayError.GatewayError => {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    return bad("The body is not UTF-8")
+  }
+}
+
+/** The fields of a request beside its parameters have values and names too. */
+const ownValues = 256
+
+/** The fields of a JSON body within the limits of a request. */
+export const fromJson = (bytes: Uint8Array, limits: RequestLimits): Fields | GatewayError.GatewayError => {
+  const bounds = { levels: limits.maxNesting + 1, values: limits.maxParameters + ownValues }
+  switch (JsonBounds.exceeded(bytes, bounds)) {
+    case "levels":
+      return bad(`parameters: more than ${limits.maxNesting} levels of lists and objects (maxNesting)`)
+    case "values":
+      return bad(`parameters: more than ${limits.maxParameters} values and names of members (maxParameters)`)
+  }
+  const text = decodeText(bytes)
+  if (typeof text !== "string") return text
+  let body: unknown
+  try {
+    body = parseJson(text)
+  } catch (error) {
+    return bad(`The body is not JSON: ${(error as Error).message}`)
+  }
+  return typeof body === "object" && body !== null && !Array.isArray(body)
+    ? (body as Fields)
+    : bad("The body is not a JSON object")
+}
+
+/** A parameter as it is meant: a JSON scalar where the text is one, or else the text itself. */
+const parameterValue = (text: string): unknown => {
+  try {
+    const value = parseJson(text)
+    return typeof value === "object" && value !== null && !isRaw(value) ? text : value
+  } catch {
+    return text
+  }
+}
+
+const isRaw = (value: object): boolean =>
+  (JSON as unknown as { readonly isRawJSON?: (value: unknown) => boolean }).isRawJSON?.(value) === true
+
+/** `param.1`, `param.2` … as a list, `param.NAME` as an object. */
+const parametersOf = (
+  pairs: ReadonlyArray<readonly [string, string]>
+): unknown | GatewayError.GatewayError => {
+  const names = pairs.map(([name]) => name)
+  const positions = names.filter((name) => /^[1-9]\d*$/.test(name))
+  if (positions.length === 0) {
+    return Object.fromEntries(pairs.map(([name, text]) => [name, parameterValue(text)]))
+  }
+  const sorted = [...pairs].sort(([a], [b]) => Number(a) - Number(b))
+  return positions.length === names.length && sorted.every(([name], index) => Number(name) === index + 1)
+    ? sorted.map(([, text]) => parameterValue(text))
+    : bad(
+        "param: positions are param.1, param.2 and so on without a gap, and names may not stand beside them"
+      )
+}
+
+const flagOf = (name: string, text: string): boolean | GatewayError.GatewayError =>
+  text === "true" ? true : text === "false" ? false : bad(`${name}: expected true or false, not "${text}"`)
+
+/** The fields that a URL gives: those of the v1 request, and `wait`. */
+export const fromUrl = (url: URLSearchParams): Fields | GatewayError.GatewayError => {
+  const fields: Record<string, unknown> = {}
+  const parameters: Array<readonly [string, string]> = []
+  const seen = new Set<string>()
+  for (const [name, text] of url) {
+    if (seen.has(name)) return bad(`${name}: given twice in the URL`)
+    seen.add(name)
+    const parameter = nameOfParameter.exec(name)?.[1]
+    if (parameter !== undefined) {
+      parameters.push([parameter, text])
+    } else if (name === "timeoutMs") {
+      fields[name] = text.trim() === "" ? Number.NaN : Number(text)
+    } else if (name === "receipt") {
+      const flag = flagOf(name, text)
+      if (typeof flag !== "boolean") return flag
+      fields[name] = flag
+    } else if (urlParameters.includes(name)) {
+      fields[name] = text
+    } else {
+      return bad(`${name}: the URL may hold ${urlParameters.join(", ")} and param.NAME`)
+    }
+  }
+  if (parameters.length === 0) return fields
+  const values = parametersOf(parameters)
+  return values instanceof GatewayError.GatewayError ? values : { ...fields, parameters: values }
+}
+
+/** Ids are part of paths and headers. */
+const idPattern = /^[A-Za-z0-9._~-]{1,128}$/
+
+const maxNameLength = 256
+
+const checkText = (fields: Fields): GatewayError.GatewayError | undefined => {
+  for (const name of textFields) {
+    const value = fields[name]
+    if (value === undefined) continue
+    if (typeof value !== "string") return bad(`${name}: expected a text`)
+    if (value.length === 0 || value.length > maxNameLength) {
+      return bad(`${name}: expected 1 to ${maxNameLength} characters`)
+    }
+  }
+  const { queryId } = fields
+  return typeof queryId === "string" && !idPattern.test(queryId)
+    ? bad("queryId: expected 1 to 128 characters of A-Z a-z 0-9 . _ ~ -")
+    : undefined
+}
+
+const checkFields = (fields: Fields, limits: RequestLimits): GatewayError.GatewayError | undefined => {
+  const { parameters, query, receipt, timeoutMs, version, wait } = fields
+  if (version !== undefined && version !== "v1") {
+    return GatewayError.make(
+      "unsupported_version",
+      `version: ${JSON.stringify(version)} is not supported; use "v1"`
+    )
+  }
+  if (typeof query !== "string" || query.trim() === "") return bad("query: expected a text that is not empty")
+  if (query.length > limits.maxQueryLength || Buffer.byteLength(query) > limits.maxQueryLength) {
+    return bad(`query: longer than ${limits.maxQueryLength} bytes (maxQueryLength)`)
+  }
+  if (parameters !== undefined && (typeof parameters !== "object" || parameters === null)) {
+    return bad("parameters: expected a list or an object")
+  }
+  if (timeoutMs !== undefined && !(Number.isFinite(timeoutMs) && (timeoutMs as number) > 0)) {
+    return bad("timeoutMs: expected a number of milliseconds above 0")
+  }
+  if (receipt !== undefined && typeof receipt !== "boolean") return bad("receipt: expected true or false")
+  if (wait !== undefined && wait !== "end") return bad('wait: expected "end"')
+  return checkText(fields)
+}
+
+const formatFor = (
+  given: unknown,
+  accept: string | undefined
+): Negotiation.ResponseFormat | GatewayError.GatewayError => {
+  if (typeof given === "string") {
+    return (
+      Negotiation.formatOf(given) ??
+      GatewayError.make(
+        "unsupported_format",
+        `format: "${given}" is not supported; use one of ${Negotiation.formatNames.join(", ")}`
+      )
+    )
+  }
+  return (
+    Negotiation.fromAccept(accept) ??
+    GatewayError.make("not_acceptable", `Accept: use one of ${Object.values(Negotiation.formats).join(", ")}`)
+  )
+}
+
+/** What the client asks, from the fields of its request, or what is wrong with them. */
+export const make = (
+  fields: Fields,
+  options: {
+    readonly accept: string | undefined
+    readonly readOnly: boolean
+    readonly limits: RequestLimits
+  }
+): Asked | GatewayError.GatewayError => {
+  const problem = checkFields(fields, options.limits)
+  if (problem !== undefined) return problem
+  const format = formatFor(fields["format"], options.accept)
+  if (format instanceof GatewayError.GatewayError) return format
+  const { wait, ...body } = fields
+  return {
+    query: body["query"] as string,
+    format,
+    target: body["target"] as string | undefined,
+    conversation: body["conversation"] as string | undefined,
+    queryId: body["queryId"] as string | undefined,
+    waitsForEnd: wait === "end",
+    receipt: body["receipt"] === true,
+    readOnly: options.readOnly,
+    body
+  }
+}
+
+/** What is fixed when the request goes to a back-end. */
+export interface Passed {
+  readonly queryId: string
+  readonly readOnly: boolean
+  readonly traceparent: string | undefined
+}
+
+const encoder = new TextEncoder()
+
+/** The v1 request for the back-end. The target is the gateway's own affair, and the rest passes through. */
+export const encode = (asked: Asked, passed: Passed): Uint8Array => {
+  const { target: _, ...body } = asked.body
+  return encoder.encode(
+    JSON.stringify({
+      ...body,
+      version: "v1",
+      format: Negotiation.upstreamFormat(asked.format),
+      queryId: passed.queryId,
+      ...(passed.readOnly ? { readOnly: true } : {}),
+      ...(passed.traceparent === undefined ? {} : { traceparent: passed.traceparent })
+    })
+  )
+}

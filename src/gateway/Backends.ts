@@ -1,0 +1,179 @@
+/**
+ * The back-ends: sends a request to the least busy address of one, and elsewhere only where nothing was run.
+ */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import type * as Client from "../client/Client.ts"
+import type { ClientError } from "../client/ClientError.ts"
+import * as ClientPool from "../client/ClientPool.ts"
+import type { QueryRejected } from "../engine/QueryEngine.ts"
+import * as Spawner from "../loop/Spawner.ts"
+import * as Address from "../net/Address.ts"
+import type * as Transport from "../net/Transport.ts"
+import * as GatewayError from "./GatewayError.ts"
+import { Instance, leastBusy, type Outcome } from "./Instance.ts"
+
+/**
+ * Where a server is: an address, or a connection within the process.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Place = Address.Input | { readonly name: string; readonly connect: Transport.Open }
+
+/** The addresses of each back-end by its name. */
+export type Places = Readonly<Record<string, ReadonlyArray<Place>>>
+
+export interface Options {
+  readonly backends: Places
+  readonly pool: Partial<ClientPool.PoolSettings>
+  /** Failures in a row after which an address is not used any more. */
+  readonly ejectAfter: number
+  /** How often an address that is out of use is probed. */
+  readonly probeInterval: Duration.Duration
+}
+
+/** A response, and who gives it. */
+export interface Answer extends Client.Response {
+  readonly instance: Instance
+}
+
+/** A back-end by its name and addresses. */
+export interface Backend {
+  readonly name: string
+  readonly instances: ReadonlyArray<Instance>
+}
+
+export interface Backends {
+  readonly all: ReadonlyArray<Backend>
+  readonly get: (name: string) => Backend | undefined
+  /** Sends a request to one of the addresses. The scope owns the response. */
+  readonly request: (
+    instances: ReadonlyArray<Instance>,
+    body: Uint8Array,
+    preferred?: Instance | undefined
+  ) => Effect.Effect<Answer, GatewayError.GatewayError, Scope.Scope>
+  /** The response of an address has failed. */
+  readonly failed: (instance: Instance, error: GatewayError.Upstream) => void
+}
+
+const encoder = new TextEncoder()
+
+/** Any answer to it shows that the server is there. */
+const probe = encoder.encode(JSON.stringify({ version: "v1", query: "SELECT 1" }))
+
+/** What an error says of the address that it came from. */
+const outcomeOf = (error: GatewayError.Upstream): Outcome => {
+  if (error._tag === "ClientError") return error.reason._tag === "TooManyRequests" ? "answered" : "failed"
+  return GatewayError.fromUpstream(error).code === "shutting_down" ? "draining" : "answered"
+}
+
+/** Whether an error says that nothing was run, and another address might take the request. */
+const mayGoElsewhere = (error: QueryRejected | ClientError): boolean => {
+  if (error._tag === "QueryRejected") {
+    return ["overloaded", "shutting_down"].includes(GatewayError.fromBody(error.payload).code)
+  }
+  return ["ConnectFailed", "ConnectionClosed", "TooManyRequests"].includes(error.reason._tag)
+}
+
+const connect = (place: Place, pool: Options["pool"]) =>
+  typeof place === "object" && "connect" in place
+    ? Effect.map(ClientPool.overTransports(place.connect, pool, place.name), (client) => ({
+        client,
+        address: place.name
+      }))
+    : Effect.gen(function* () {
+        const address = yield* Effect.fromResult(Address.fromInput(place))
+        return { client: yield* ClientPool.connect(address, pool), address: Address.format(address) }
+      })
+
+/** Makes the pools, which connect when a request comes. The scope owns them. */
+export const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<Backends, Address.AddressError, Scope.Scope> {
+  const spawner = yield* Spawner.make
+  const all: Array<Backend> = []
+  for (const [name, places] of Object.entries(options.backends)) {
+    const instances: Array<Instance> = []
+    for (const [index, place] of places.entries()) {
+      instances.push(new Instance({ backend: name, index, ...(yield* connect(place, options.pool)) }))
+    }
+    all.push({ name, instances })
+  }
+  const byName = new Map(all.map((backend) => [backend.name, backend]))
+
+  const probing = (instance: Instance): Effect.Effect<void> =>
+    Effect.gen(function* () {
+      while (instance.state !== "up") {
+        yield* Effect.sleep(options.probeInterval)
+        const exit = yield* Effect.exit(Effect.scoped(instance.client.request(probe)))
+        if (Exit.isSuccess(exit)) return instance.restore()
+        const error = Cause.findErrorOption(exit.cause)
+        if (error._tag === "Some" && outcomeOf(error.value) === "answered") return instance.restore()
+      }
+    })
+
+  const note = (instance: Instance, outcome: Outcome): void => {
+    if (instance.note(outcome, options.ejectAfter)) spawner.spawn(probing(instance))
+  }
+
+  /** One attempt, in a scope of its own, which ends with it if it fails. */
+  const attempt = Effect.fnUntraced(function* (instance: Instance, body: Uint8Array, outer: Scope.Scope) {
+    const scope = yield* Scope.fork(outer)
+    instance.inFlight++
+    yield* Scope.addFinalizer(
+      scope,
+      Effect.sync(() => {
+        instance.inFlight--
+      })
+    )
+    return yield* instance.client.request(body).pipe(
+      Scope.provide(scope),
+      Effect.map((response): Answer => ({ ...response, instance })),
+      Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+    )
+  })
+
+  const request: Backends["request"] = Effect.fnUntraced(function* (instances, body, preferred) {
+    const scope = yield* Effect.scope
+    const tried = new Set<Instance>()
+    let last: GatewayError.GatewayError | undefined
+    for (;;) {
+      const isFirst = tried.size === 0 && preferred?.state === "up"
+      const instance = isFirst ? preferred : leastBusy(instances, tried)
+      if (instance === undefined) return yield* last ?? unavailable(instances, options)
+      tried.add(instance)
+      const result = yield* Effect.result(attempt(instance, body, scope))
+      if (result._tag === "Success") {
+        note(instance, "answered")
+        return result.success
+      }
+      note(instance, outcomeOf(result.failure))
+      last = GatewayError.fromUpstream(result.failure)
+      if (!mayGoElsewhere(result.failure)) return yield* last
+    }
+  })
+
+  return {
+    all,
+    get: (name) => byName.get(name),
+    request,
+    failed: (instance, error) => note(instance, outcomeOf(error))
+  }
+})
+
+/** Every address is out of use. */
+export const unavailable = (
+  instances: ReadonlyArray<Instance>,
+  { probeInterval }: Pick<Options, "probeInterval">
+): GatewayError.GatewayError => {
+  const states = instances.map(({ address, state }) => `${address} ${state}`).join(", ")
+  const name = instances[0]?.backend ?? ""
+  return GatewayError.make("backend_unavailable", `No address of the back-end ${name} is in use: ${states}`, {
+    retryable: true,
+    retryAfterMs: Duration.toMillis(probeInterval)
+  })
+}

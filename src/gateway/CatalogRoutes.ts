@@ -1,0 +1,70 @@
+/**
+ * `/v1/catalog` and `/v1/targets`.
+ */
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import type { Backends } from "./Backends.ts"
+import * as Caller from "./Caller.ts"
+import * as Catalog from "./Catalog.ts"
+import type { Dispatcher } from "./Dispatcher.ts"
+import * as GatewayError from "./GatewayError.ts"
+import * as Http from "./Http.ts"
+import * as QueryRoutes from "./QueryRoutes.ts"
+import type { Routes } from "./Routes.ts"
+
+export interface Dependencies extends Pick<QueryRoutes.Dependencies, "identify"> {
+  readonly dispatcher: Dispatcher
+  readonly backends: Backends
+  readonly routes: Routes
+}
+
+/** How many targets are asked at a time. */
+const concurrency = 4
+
+export const make = ({ backends, dispatcher, identify, routes }: Dependencies) => {
+  const reachable = (caller: Caller.Caller) => routes.targets.filter((name) => Caller.mayReach(caller, name))
+  return [
+    HttpRouter.route(
+      "GET",
+      "/v1/catalog",
+      QueryRoutes.authenticated({ identify }, (request, caller) =>
+        Effect.gen(function* () {
+          const wanted = Http.searchParams(request).get("target")
+          const targets = wanted === null ? reachable(caller) : [wanted]
+          if (wanted !== null && !reachable(caller).includes(wanted)) {
+            return yield* GatewayError.make("unknown_target", `target: there is no ${wanted}`)
+          }
+          const origin = { caller, headers: request.headers, isInternal: true }
+          return Http.json({
+            targets: yield* Effect.forEach(
+              targets,
+              (target) => Catalog.ofTarget(dispatcher, target, origin),
+              { concurrency }
+            )
+          })
+        })
+      )
+    ),
+    HttpRouter.route(
+      "GET",
+      "/v1/targets",
+      QueryRoutes.authenticated({ identify }, (_, caller) =>
+        Effect.sync(() =>
+          Http.json({
+            targets: reachable(caller).map((name) => ({
+              name,
+              backend: routes.backendOf(name),
+              addresses: (backends.get(routes.backendOf(name) ?? "")?.instances ?? []).map(
+                ({ address, inFlight, state }) => ({
+                  address,
+                  state,
+                  inFlight
+                })
+              )
+            }))
+          })
+        )
+      )
+    )
+  ] as const
+}

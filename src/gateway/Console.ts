@@ -1,0 +1,44 @@
+/**
+ * The files of the console, which are in the folder `console/` beside this module.
+ */
+import { fileURLToPath } from "node:url"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Effect from "effect/Effect"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as HttpStaticServer from "effect/http/HttpStaticServer"
+import * as GatewayError from "./GatewayError.ts"
+
+const folder = fileURLToPath(new URL("./console/", import.meta.url))
+
+/** The kinds of files that are sent: sources lie beside them. */
+const sent = /\/$|\.(?:html|js|css|svg|png|ico|woff2|json|map)$/
+
+/** Nothing but the gateway's own files and answers is loaded. */
+const headers = {
+  "content-security-policy":
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; " +
+    "font-src 'self'; connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff"
+}
+
+const notFound = (path: string): GatewayError.GatewayError =>
+  GatewayError.make("no_route", `There is nothing at ${path}`)
+
+/** Answers with a file of the console. */
+export const make: Effect.Effect<
+  Effect.Effect<
+    HttpServerResponse.HttpServerResponse,
+    GatewayError.GatewayError,
+    HttpServerRequest.HttpServerRequest
+  >
+> = Effect.gen(function* () {
+  const files = yield* HttpStaticServer.make({ root: folder, cacheControl: "no-cache" })
+  return Effect.gen(function* () {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    const path = request.url.replace(/[?#].*$/, "")
+    if (!sent.test(path)) return yield* notFound(path)
+    return HttpServerResponse.setHeaders(yield* Effect.mapError(files, () => notFound(path)), headers)
+  })
+}).pipe(Effect.provide(NodeHttpServer.layerHttpServices), Effect.orDie)

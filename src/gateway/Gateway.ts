@@ -1,0 +1,208 @@
+/**
+ * The gateway: HTTP outside, back-ends inside.
+ */
+import { createSecureContext } from "node:tls"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Address from "../net/Address.ts"
+import type * as Listener from "../net/Listener.ts"
+import * as Access from "./Access.ts"
+import * as Backends from "./Backends.ts"
+import * as Console from "./Console.ts"
+import * as Conversations from "./Conversations.ts"
+import * as Dispatcher from "./Dispatcher.ts"
+import * as Files from "./Files.ts"
+import * as GatewayConfig from "./GatewayConfig.ts"
+import * as GatewayError from "./GatewayError.ts"
+import * as HttpApp from "./HttpApp.ts"
+import * as HttpListener from "./HttpListener.ts"
+import * as Metrics from "./Metrics.ts"
+import * as Origins from "./Origins.ts"
+import * as Queries from "./Queries.ts"
+import * as Routes from "./Routes.ts"
+import * as Rules from "./Rules.ts"
+
+/**
+ * A running gateway.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export interface GatewayService {
+  /** Where it listens, with the ports that the system chose, in the order of the configuration. */
+  readonly addresses: ReadonlyArray<Address.Address>
+  /** How many queries run. */
+  readonly queries: Effect.Effect<number>
+  /** Stops waiting for queries, if the gateway is stopping or when it does. */
+  readonly stopNow: Effect.Effect<void>
+}
+
+/**
+ * The service of a running gateway; see {@link GatewayService}.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Gateway extends Context.Service<Gateway, GatewayService>()("dataconn/gateway/Gateway") {}
+
+/**
+ * Why a gateway cannot start.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type StartError = Listener.ListenError | Address.AddressError | Files.GatewayFileError
+
+/** What the files hold that the settings name. */
+const files = Effect.fnUntraced(function* (config: GatewayConfig.GatewayConfig) {
+  const { backends, httpCertificate, httpKey, httpRules, httpTokens } = config
+  const rules = httpRules === undefined ? Rules.none : yield* Files.json("httpRules", httpRules, Rules.Rules)
+  const unknown = Rules.unknownBackend(rules, Object.keys(backends))
+  if (unknown !== undefined) {
+    const problem = `there is no back-end ${unknown}`
+    return yield* new Files.GatewayFileError({ setting: "httpRules", path: httpRules ?? "", problem })
+  }
+  const tokens =
+    httpTokens === undefined ? undefined : yield* Files.json("httpTokens", httpTokens, Access.Tokens)
+  const problem = tokens && Access.problemOf(tokens)
+  if (problem !== undefined) {
+    return yield* new Files.GatewayFileError({ setting: "httpTokens", path: httpTokens ?? "", problem })
+  }
+  return { rules, tokens, tls: yield* tlsOf(httpCertificate, httpKey) }
+})
+
+const tlsOf = Effect.fnUntraced(function* (certificate: string | undefined, key: string | undefined) {
+  if (certificate === undefined && key === undefined) return undefined
+  if (certificate === undefined || key === undefined) {
+    const setting = certificate === undefined ? "httpKey" : "httpCertificate"
+    const problem = `TLS needs ${setting === "httpKey" ? "httpCertificate" : "httpKey"} too`
+    return yield* new Files.GatewayFileError({ setting, path: certificate ?? key ?? "", problem })
+  }
+  const tls = {
+    cert: yield* Files.text("httpCertificate", certificate),
+    key: yield* Files.text("httpKey", key)
+  }
+  yield* Effect.try({
+    try: () => createSecureContext(tls),
+    catch: (cause) =>
+      new Files.GatewayFileError({
+        setting: "httpCertificate",
+        path: certificate,
+        problem: `cannot be used with httpKey ${key}: ${(cause as Error).message}`
+      })
+  })
+  return tls
+})
+
+const shuttingDown = GatewayError.make("shutting_down", "The gateway is shutting down", { retryable: true })
+
+/**
+ * Starts a gateway in the scope. Closing the scope stops it: it takes no query, lets running ones finish within
+ * `httpDrainTimeout` and cancels the rest, whose responses are broken off.
+ *
+ * **Details**
+ *
+ * Back-ends are connected to when a query comes. Fails with a `ListenError` if it cannot listen on one of its
+ * addresses. Dies with a `RangeError` that names the setting whose value cannot be one.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* (
+  options: GatewayConfig.Options
+): Effect.fn.Return<GatewayService, StartError, Scope.Scope> {
+  const config = GatewayConfig.make(options)
+  const { rules, tls, tokens } = yield* files(config)
+  const backends = yield* Backends.make({
+    backends: config.backends,
+    ejectAfter: config.ejectAfter,
+    probeInterval: config.probeInterval,
+    pool: {
+      maxConnections: config.backendConnections,
+      maxQueuedRequests: config.backendQueue,
+      connectTimeout: config.backendConnectTimeout,
+      heartbeatTolerance: config.backendSilence
+    }
+  })
+  const queries = yield* Queries.make(config)
+  const access = new Access.Access(tokens)
+  const conversations = new Conversations.Conversations({
+    maxConversations: config.maxConversations,
+    timeoutNanos: Option.getOrUndefined(Duration.toNanos(config.conversationTimeout))
+  })
+  const routes = Routes.make({ backends, conversations, rules })
+  const hurry = Latch.makeUnsafe(false)
+  const hosts = Origins.names(config.httpHosts)
+  let isDraining = false
+  const dispatcher = Dispatcher.make({
+    backends,
+    queries,
+    routes,
+    admit: (caller) => (isDraining ? Effect.fail(shuttingDown) : access.admit(caller))
+  })
+  const app = yield* HttpApp.make({
+    backends,
+    dispatcher,
+    queries,
+    routes,
+    identify: ({ headers }) => access.identify(headers["authorization"]),
+    metrics: Effect.suspend(() =>
+      Metrics.format({ backends, conversations: conversations.size, queries: queries.size })
+    ),
+    // A page that made its own name lead here would have no token.
+    isOwnHost: (header) => access.isGuarded || Origins.isOwnHost(header, hosts),
+    origins: Origins.names(config.httpOrigins),
+    stream: { identify: (authorization) => access.identify(authorization), stream: config },
+    limits: config.limits,
+    maxBodySize: config.httpMaxBodySize,
+    response: { ...config, stallTimeout: config.httpStallTimeout },
+    isReady: () => !isDraining,
+    files: yield* Console.make
+  })
+  const addresses: Array<Address.Address> = []
+  for (const text of config.http) {
+    const address = yield* HttpListener.make(text, config, tls, app)
+    yield* Effect.logInfo(`Opening HTTP socket on ${Address.format(address)}...`)
+    addresses.push(address)
+  }
+  // Before the servers close: until then health is told.
+  yield* Effect.addFinalizer(() =>
+    Effect.gen(function* () {
+      isDraining = true
+      yield* Effect.timeoutOption(Effect.raceFirst(queries.idle, hurry.await), config.httpDrainTimeout)
+      yield* Effect.forEach(queries.all, dispatcher.cancel, { concurrency: "unbounded", discard: true })
+    })
+  )
+  return Gateway.of({
+    addresses,
+    queries: Effect.sync(() => queries.size),
+    stopNow: Effect.asVoid(hurry.open)
+  })
+})
+
+/**
+ * A gateway with these settings; see {@link make}.
+ *
+ * **Example** (Two back-ends)
+ *
+ * ```ts
+ * import { NodeRuntime } from "@effect/platform-node"
+ * import { Gateway } from "dataconn"
+ * import { Layer } from "effect"
+ *
+ * Gateway.layer({
+ *   http: ["127.0.0.1:8080"],
+ *   backends: { main: ["127.0.0.1:11653"], eu: ["db1:11653", "db2:11653"] }
+ * }).pipe(Layer.launch, NodeRuntime.runMain)
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: GatewayConfig.Options): Layer.Layer<Gateway, StartError> =>
+  Layer.effect(Gateway, make(options))

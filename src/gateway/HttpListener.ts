@@ -1,0 +1,115 @@
+/**
+ * The HTTP servers of a gateway: one for each of its addresses, with the limits of its settings.
+ */
+import * as Http from "node:http"
+import * as Https from "node:https"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as HttpServer from "effect/http/HttpServer"
+import type * as HttpServerError from "effect/http/HttpServerError"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import type { HttpServerResponse } from "effect/http/HttpServerResponse"
+import type * as Scope from "effect/Scope"
+import * as Address from "../net/Address.ts"
+import * as Listener from "../net/Listener.ts"
+import * as UnixSocket from "../net/UnixSocket.ts"
+import type { GatewayConfig } from "./GatewayConfig.ts"
+
+/** A duration for Node, which takes 0 for none. */
+const millis = (duration: Duration.Duration): number =>
+  Duration.isFinite(duration) ? Math.max(1, Math.round(Duration.toMillis(duration))) : 0
+
+/** A certificate and its key, in PEM. */
+export interface Tls {
+  readonly cert: string
+  readonly key: string
+}
+
+const create = (config: GatewayConfig, tls: Tls | undefined): Http.Server => {
+  const requestTimeout = millis(config.httpRequestTimeout)
+  const options = {
+    maxHeaderSize: config.httpMaxHeaderSize,
+    requestTimeout,
+    headersTimeout: requestTimeout,
+    keepAliveTimeout: millis(config.httpIdleTimeout),
+    highWaterMark: config.httpBufferSize,
+    connectionsCheckingInterval: Math.min(30_000, requestTimeout === 0 ? 30_000 : requestTimeout),
+    noDelay: true,
+    keepAlive: true
+  }
+  const server = tls === undefined ? Http.createServer(options) : Https.createServer({ ...options, ...tls })
+  server.maxConnections = config.httpMaxConnections
+  return server
+}
+
+/** How long responses have for their last bytes once their queries have ended. */
+const goodbye: Duration.Input = "2 seconds"
+
+export type App = Effect.Effect<
+  HttpServerResponse,
+  HttpServerError.HttpServerError,
+  HttpServerRequest | Scope.Scope
+>
+
+const listenError = (address: string, cause: unknown): Listener.ListenError =>
+  new Listener.ListenError({ address, setting: "http", cause })
+
+/** What all of the servers have, WebSockets included: a message is as long as a body at most. */
+const common = (config: GatewayConfig) => ({
+  gracefulShutdownTimeout: goodbye,
+  websocket: { maxPayload: config.httpMaxBodySize, perMessageDeflate: false }
+})
+
+type Listening = Effect.Effect<HttpServer.HttpServer["Service"], Listener.ListenError, Scope.Scope>
+
+/** Listens at a path that no other server has, with its permissions before anybody can connect. */
+const listenUnix = (server: Http.Server, path: string, config: GatewayConfig): Listening => {
+  const failed = (cause: unknown) => listenError(`unix:${path}`, cause)
+  return Effect.acquireUseRelease(
+    Effect.try({ try: () => UnixSocket.stage(path), catch: failed }),
+    (staged) =>
+      Effect.gen(function* () {
+        const options = { path: staged.path, ...common(config) }
+        const http = yield* Effect.mapError(
+          NodeHttpServer.make(() => server, options),
+          ({ cause }) => failed(cause)
+        )
+        const own = yield* Effect.mapError(UnixSocket.publish(staged, path, config.socketMode), failed)
+        yield* Effect.addFinalizer(() => Effect.sync(() => UnixSocket.withdraw(path, own)))
+        return http
+      }),
+    (staged) => Effect.sync(() => UnixSocket.discard(staged))
+  )
+}
+
+const listenTcp = (
+  server: Http.Server,
+  { host, port }: { readonly host: string; readonly port: number },
+  config: GatewayConfig
+): Listening =>
+  Effect.mapError(
+    NodeHttpServer.make(() => server, { host, port, ...common(config) }),
+    ({ cause }) => listenError(Address.formatTcp(host, port), cause)
+  )
+
+/** Listens on an address in the scope. Returns it with the port that the system chose. */
+export const make = Effect.fnUntraced(function* (
+  text: string,
+  config: GatewayConfig,
+  tls: Tls | undefined,
+  app: App
+): Effect.fn.Return<Address.Address, Listener.ListenError | Address.AddressError, Scope.Scope> {
+  const address = yield* Effect.fromResult(Address.fromInput(text))
+  const server = create(config, tls)
+  const http = yield* address._tag === "Unix"
+    ? Effect.uninterruptible(listenUnix(server, address.path, config))
+    : listenTcp(server, address, config)
+  // Requests that never arrive whole would keep the server from closing.
+  yield* Effect.addFinalizer(() => Effect.sync(() => server.closeAllConnections()))
+  yield* http.serve(app)
+  const bound = server.address()
+  return address._tag === "Tcp" && bound !== null && typeof bound === "object"
+    ? Address.tcp(bound.address, bound.port)
+    : address
+})

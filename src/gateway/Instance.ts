@@ -1,0 +1,74 @@
+/**
+ * One address of a back-end: the pool of connections to it, how busy it is, and whether it is in use.
+ */
+import type * as Client from "../client/Client.ts"
+
+/**
+ * Whether requests go there. An ejected address has failed several times in a row, and a draining one has said that it
+ * stops: both come back once a probe was answered.
+ */
+export type State = "up" | "ejected" | "draining"
+
+/** What happened to a request, as far as the address is concerned. */
+export type Outcome = "answered" | "failed" | "draining"
+
+export class Instance {
+  /** The name of the back-end. */
+  readonly backend: string
+  /** Its place among the addresses of the back-end. */
+  readonly index: number
+  readonly address: string
+  readonly client: Client.ClientService
+  /** Requests that wait there or run there. */
+  inFlight = 0
+  private current: State = "up"
+  private failures = 0
+
+  constructor(options: {
+    readonly backend: string
+    readonly index: number
+    readonly address: string
+    readonly client: Client.ClientService
+  }) {
+    this.backend = options.backend
+    this.index = options.index
+    this.address = options.address
+    this.client = options.client
+  }
+
+  get state(): State {
+    return this.current
+  }
+
+  /** Takes note of an outcome. Whether the address has gone out of use by it, so that it has to be probed. */
+  note(outcome: Outcome, ejectAfter: number): boolean {
+    if (outcome === "answered") {
+      this.failures = 0
+      return false
+    }
+    this.failures++
+    if (this.current !== "up") return false
+    if (outcome === "draining") this.current = "draining"
+    else if (this.failures >= ejectAfter) this.current = "ejected"
+    return this.current !== "up"
+  }
+
+  /** A probe was answered. */
+  restore(): void {
+    this.current = "up"
+    this.failures = 0
+  }
+}
+
+/** The least busy of the addresses that are in use, but for those that were tried; the first of several. */
+export const leastBusy = (
+  instances: ReadonlyArray<Instance>,
+  tried: ReadonlySet<Instance>
+): Instance | undefined => {
+  let best: Instance | undefined
+  for (const instance of instances) {
+    if (instance.state !== "up" || tried.has(instance)) continue
+    if (best === undefined || instance.inFlight < best.inFlight) best = instance
+  }
+  return best
+}

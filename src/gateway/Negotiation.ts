@@ -1,0 +1,113 @@
+/**
+ * Which format and which compression a response has, from what the client accepts (RFC 9110 §12.5). Pure.
+ */
+import type { Format } from "../engine/QueryApi.ts"
+
+/** NDJSON records that say how the result ended: a format of the gateway's, made of the back-end's NDJSON. */
+export const events = "application/vnd.dataconn.events+x-ndjson"
+
+/** What a client may ask for: a format of the v1 API, or {@link events}. */
+export type ResponseFormat = Format | typeof events
+
+/** The formats by their short names; the first one is the default. */
+export const formats = {
+  json: "application/json",
+  ndjson: "application/x-ndjson",
+  csv: "text/csv",
+  arrow: "application/vnd.apache.arrow.stream",
+  parquet: "application/vnd.apache.parquet",
+  events
+} as const satisfies Record<string, ResponseFormat>
+
+const mediaTypes: ReadonlyArray<ResponseFormat> = Object.values(formats)
+
+/** All that a `format` may be. */
+export const formatNames: ReadonlyArray<string> = [...Object.keys(formats), ...mediaTypes]
+
+/** The format with a short name or media type. */
+export const formatOf = (name: string): ResponseFormat | undefined =>
+  Object.hasOwn(formats, name)
+    ? formats[name as keyof typeof formats]
+    : mediaTypes.find((type) => type === name)
+
+/** What the back-end is asked for. */
+export const upstreamFormat = (format: ResponseFormat): Format =>
+  format === events ? formats.ndjson : format
+
+interface Choice {
+  readonly name: string
+  readonly quality: number
+}
+
+const qualityOf = (parameters: ReadonlyArray<string>): number => {
+  const found = parameters.find((parameter) => /^q=/i.test(parameter.trim()))
+  const quality = found === undefined ? 1 : Number(found.trim().slice(2))
+  return quality >= 0 && quality <= 1 ? quality : 0
+}
+
+const choices = (header: string): ReadonlyArray<Choice> =>
+  header.split(",").flatMap((member) => {
+    const [name = "", ...parameters] = member.split(";")
+    const trimmed = name.trim().toLowerCase()
+    return trimmed === "" ? [] : [{ name: trimmed, quality: qualityOf(parameters) }]
+  })
+
+/** How exactly a media range names a type: 0 not at all, 3 by its full name. */
+const precision = (range: string, type: string): number => {
+  if (range === type) return 3
+  if (range === "*/*") return 1
+  return range.endsWith("/*") && type.startsWith(range.slice(0, -1)) ? 2 : 0
+}
+
+/** The quality that a client gives a type: that of the most precise range that names it. */
+const qualityFor = (type: string, ranges: ReadonlyArray<Choice>): number => {
+  let best: Choice | undefined
+  let exact = 0
+  for (const range of ranges) {
+    const precise = precision(range.name, type)
+    if (precise > exact) {
+      exact = precise
+      best = range
+    }
+  }
+  return best?.quality ?? 0
+}
+
+/**
+ * The format that an `Accept` header likes best; the earlier one of {@link formats} where it likes several. `undefined`
+ * if it accepts none.
+ */
+export const fromAccept = (
+  header: string | undefined,
+  candidates: ReadonlyArray<ResponseFormat> = mediaTypes
+): ResponseFormat | undefined => {
+  if (header === undefined || header.trim() === "") return candidates[0]
+  const ranges = choices(header)
+  let best: ResponseFormat | undefined
+  let quality = 0
+  for (const type of candidates) {
+    const given = qualityFor(type, ranges)
+    if (given > quality) {
+      quality = given
+      best = type
+    }
+  }
+  return best
+}
+
+/** The compressions that the gateway offers, best first. */
+export const encodings = ["zstd", "gzip"] as const
+export type Encoding = (typeof encodings)[number]
+
+/** The compression of a response, from `Accept-Encoding`; `undefined` sends it as it is. */
+export const encodingFor = (header: string | undefined): Encoding | undefined => {
+  if (header === undefined) return undefined
+  const accepted = choices(header)
+  const qualityOfEncoding = (name: string) =>
+    (accepted.find((choice) => choice.name === name) ?? accepted.find((choice) => choice.name === "*"))
+      ?.quality ?? 0
+  return encodings
+    .map((name) => ({ name, quality: qualityOfEncoding(name) }))
+    .filter(({ quality }) => quality > 0)
+    .sort((a, b) => b.quality - a.quality)[0]?.name
+}

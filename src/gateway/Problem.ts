@@ -1,0 +1,44 @@
+/**
+ * Errors before the first byte of a result: a true status and `application/problem+json` (RFC 9457).
+ */
+import { STATUS_CODES } from "node:http"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as ProblemDetails from "effect/http/ProblemDetails"
+import * as GatewayError from "./GatewayError.ts"
+
+/** The header that carries the id of a query. */
+export const queryIdHeader = "x-dataconn-query-id"
+
+/** Statuses that say when to come back. */
+const retried: ReadonlySet<number> = new Set([429, 503])
+
+export interface Options {
+  readonly headers?: Readonly<Record<string, string>> | undefined
+}
+
+/** The response that an error is. */
+export const toResponse = (
+  error: GatewayError.GatewayError,
+  { headers }: Options = {}
+): HttpServerResponse.HttpServerResponse => {
+  const status = GatewayError.status(error)
+  const { message, ...members } = GatewayError.toJson(error)
+  const { queryId } = error
+  const problem = {
+    type: ProblemDetails.blankType,
+    title: STATUS_CODES[status] ?? "Query Cancelled",
+    status,
+    detail: message,
+    ...members,
+    ...(queryId === undefined ? {} : { queryId })
+  }
+  return HttpServerResponse.setHeaders(ProblemDetails.toResponse(problem), {
+    "cache-control": "no-store",
+    ...(queryId === undefined ? {} : { [queryIdHeader]: queryId }),
+    ...(retried.has(status)
+      ? { "retry-after": String(Math.max(1, Math.ceil((error.retryAfterMs ?? 1000) / 1000))) }
+      : {}),
+    ...(status === 401 ? { "www-authenticate": 'Bearer realm="dataconn"' } : {}),
+    ...headers
+  })
+}

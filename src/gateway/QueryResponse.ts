@@ -1,0 +1,244 @@
+/**
+ * The HTTP response of a query: whole with a true status, or streamed and broken off if it fails, or as events.
+ */
+import type * as Http from "node:http"
+import { promisify } from "node:util"
+import * as Zlib from "node:zlib"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Chunk from "../net/Chunk.ts"
+import type { Asked } from "./Asked.ts"
+import { BodyWriter } from "./BodyWriter.ts"
+import type { Running } from "./Dispatcher.ts"
+import * as Events from "./Events.ts"
+import * as GatewayError from "./GatewayError.ts"
+import * as Negotiation from "./Negotiation.ts"
+import { queryIdHeader } from "./Problem.ts"
+import type { Entry } from "./Queries.ts"
+
+export interface Settings {
+  /** How much of a result is held back for `wait=end`. */
+  readonly maxHeldSize: number
+  /** Longest row of `format=events`. */
+  readonly maxEventRowSize: number
+  readonly progressInterval: Duration.Duration
+  readonly stallTimeout: Duration.Duration
+}
+
+/** What has been pulled of a result, and whether that is all. */
+interface Held {
+  readonly chunks: ReadonlyArray<Uint8Array>
+  readonly isWhole: boolean
+}
+
+/** Pulls until the result has ended or more than `maxSize` bytes are there. */
+const hold = Effect.fnUntraced(function* (
+  { pull }: Running,
+  maxSize: number
+): Effect.fn.Return<Held, GatewayError.GatewayError> {
+  const chunks: Array<Uint8Array> = []
+  let size = 0
+  while (size <= maxSize) {
+    const batch = yield* Pull.catchDone(pull, () => Effect.succeed(undefined))
+    if (batch === undefined) return { chunks, isWhole: true }
+    for (const chunk of batch) size += chunk.length
+    chunks.push(...batch)
+  }
+  return { chunks, isWhole: false }
+})
+
+/** Longest header with the columns, in bytes: proxies refuse long ones. */
+const maxColumnsHeader = 4096
+
+const headersOf = (asked: Asked, { accepted, entry }: Running): Record<string, string> => {
+  // Header values are Latin-1; escapes make any name ASCII.
+  const columns = JSON.stringify(accepted.columns ?? []).replace(
+    /[\u007f-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`
+  )
+  return {
+    "content-type": asked.format,
+    "cache-control": "no-store",
+    vary: "accept, accept-encoding",
+    [queryIdHeader]: entry.id,
+    ...(accepted.columns !== undefined && columns.length <= maxColumnsHeader
+      ? { "x-dataconn-columns": columns }
+      : {})
+  }
+}
+
+/** Parquet is compressed already. */
+const encodingOf = (
+  asked: Asked,
+  request: HttpServerRequest.HttpServerRequest
+): Negotiation.Encoding | undefined =>
+  asked.format === Negotiation.formats.parquet
+    ? undefined
+    : Negotiation.encodingFor(request.headers["accept-encoding"])
+
+const compress: Record<Negotiation.Encoding, (bytes: Uint8Array) => Promise<Uint8Array>> = {
+  gzip: promisify(Zlib.gzip),
+  zstd: promisify(Zlib.zstdCompress)
+}
+
+/** Shorter bodies are not worth it. */
+const minCompressed = 1024
+
+/** The response of a query that was accepted. An error comes before the first byte, so it has a true status. */
+export const make = Effect.fnUntraced(function* (
+  running: Running,
+  asked: Asked,
+  request: HttpServerRequest.HttpServerRequest,
+  settings: Settings
+): Effect.fn.Return<HttpServerResponse.HttpServerResponse, GatewayError.GatewayError, Scope.Scope> {
+  const node = NodeHttpServerRequest.toServerResponse(request) as Http.ServerResponse
+  const headers = headersOf(asked, running)
+  const encoding = encodingOf(asked, request)
+  const writer = () => new BodyWriter(node, { encoding, stallTimeout: settings.stallTimeout })
+  const streamed = (body: Effect.Effect<void>) =>
+    HttpServerResponse.stream(Stream.fromEffectDrain(body), {
+      contentType: asked.format,
+      headers: encoding === undefined ? headers : { ...headers, "content-encoding": encoding }
+    })
+  if (asked.format === Negotiation.events && !asked.waitsForEnd) {
+    return streamed(Effect.suspend(() => events(running, writer(), settings)))
+  }
+  const held = yield* hold(running, asked.waitsForEnd ? settings.maxHeldSize : 0)
+  if (asked.format === Negotiation.events) {
+    return streamed(Effect.suspend(() => events(withHeld(running, held), writer(), settings)))
+  }
+  return held.isWhole
+    ? yield* whole(held.chunks, headers, encoding)
+    : streamed(Effect.suspend(() => relay(running, held.chunks, writer())))
+})
+
+/** A result with its length. */
+const whole = Effect.fnUntraced(function* (
+  chunks: ReadonlyArray<Uint8Array>,
+  headers: Record<string, string>,
+  encoding: Negotiation.Encoding | undefined
+): Effect.fn.Return<HttpServerResponse.HttpServerResponse> {
+  const bytes = Buffer.concat(chunks)
+  for (const chunk of chunks) Chunk.release(chunk)
+  const contentType = headers["content-type"]
+  if (encoding === undefined || bytes.length < minCompressed) {
+    return HttpServerResponse.uint8Array(bytes, { headers, contentType })
+  }
+  return HttpServerResponse.uint8Array(yield* Effect.promise(() => compress[encoding](bytes)), {
+    headers: { ...headers, "content-encoding": encoding },
+    contentType
+  })
+})
+
+/** The same query, whose first chunks have been pulled. */
+const withHeld = (running: Running, { chunks, isWhole }: Held): Running => {
+  const [first, ...rest] = chunks
+  if (first === undefined && !isWhole) return running
+  let isFirst = true
+  return {
+    ...running,
+    pull: Effect.suspend(() => {
+      if (!isFirst || first === undefined) return running.pull
+      isFirst = false
+      return Effect.succeed([first, ...rest] as const)
+    })
+  }
+}
+
+/** Has a cancel end the wait for a client that takes nothing. */
+const heeding = (entry: Entry, writer: BodyWriter): void => {
+  entry.hurry = () => writer.hurry()
+}
+
+/** Writes chunks as they come. Anything but their end breaks the response off. */
+const relay = (
+  { entry, pull }: Running,
+  first: ReadonlyArray<Uint8Array>,
+  writer: BodyWriter
+): Effect.Effect<void> => {
+  heeding(entry, writer)
+  const next: Effect.Effect<void, GatewayError.GatewayError> = Effect.suspend(() =>
+    Effect.flatMap(
+      Effect.andThen(
+        writer.drained,
+        Pull.catchDone(pull, () => Effect.succeed(undefined))
+      ),
+      (batch) => {
+        if (batch === undefined) return writer.end
+        writer.write(batch)
+        return next
+      }
+    )
+  )
+  writer.write(first)
+  return Effect.catchCause(next, () => Effect.sync(() => writer.breakOff()))
+}
+
+/** Writes a result as records, the last of which says how it ended. */
+const events = (running: Running, writer: BodyWriter, settings: Settings): Effect.Effect<void> => {
+  const { accepted, entry, pull } = running
+  const records = new Events.RowRecords(settings.maxEventRowSize)
+  heeding(entry, writer)
+  const take = (batch: ReadonlyArray<Uint8Array>): Effect.Effect<void, GatewayError.GatewayError> =>
+    Effect.suspend(() => {
+      const made = records.push(batch)
+      for (const chunk of batch) Chunk.release(chunk)
+      entry.rows = records.rows
+      if (made !== undefined) writer.write([made])
+      return writer.drained
+    })
+  const next: Effect.Effect<void, GatewayError.GatewayError> = Effect.flatMap(
+    Pull.catchDone(pull, () => Effect.succeed(undefined)),
+    (batch) => {
+      if (batch !== undefined) return Effect.andThen(take(batch), next)
+      records.finish()
+      return Effect.void
+    }
+  )
+  const ticking = Effect.forever(
+    Effect.gen(function* () {
+      yield* Effect.sleep(settings.progressInterval)
+      if (writer.isFull) return
+      const elapsedMs = entry.elapsedMillis(yield* Clock.currentTimeNanos)
+      writer.write([Events.progress({ rows: records.rows, bytes: entry.bytes, elapsedMs })])
+    })
+  )
+  return Effect.suspend(() => {
+    writer.write([Events.columns(entry.id, accepted.columns)])
+    return Effect.raceFirst(next, ticking)
+  }).pipe(
+    Effect.catchDefect((defect) =>
+      Effect.fail(
+        GatewayError.make(
+          "backend_lost",
+          defect instanceof Events.RowError ? defect.message : "The gateway failed"
+        )
+      )
+    ),
+    Effect.matchEffect({
+      onSuccess: () => Effect.map(Clock.currentTimeNanos, (nanos) => Events.end(receiptOf(entry, nanos))),
+      onFailure: (error) => Effect.succeed(Events.error(entry.id, error))
+    }),
+    Effect.flatMap((last) => {
+      if (writer.isStalled) return Effect.sync(() => writer.breakOff())
+      writer.write([last])
+      return writer.end
+    })
+  )
+}
+
+/** The receipt of a whole result: the back-end's, with what the gateway counts itself. */
+const receiptOf = (entry: Entry, nanos: bigint) => ({
+  queryId: entry.id,
+  rows: entry.rows ?? 0,
+  bytes: entry.bytes,
+  durationMs: entry.elapsedMillis(nanos),
+  ...entry.receipt
+})

@@ -1,0 +1,140 @@
+/**
+ * `/v1/query` and `/v1/queries`: runs queries, tells their verdicts, and cancels them.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import type * as HttpServerResponse from "effect/http/HttpServerResponse"
+import type * as Scope from "effect/Scope"
+import type { RequestLimits } from "../engine/Limits.ts"
+import * as Asked from "./Asked.ts"
+import * as Caller from "./Caller.ts"
+import type { Dispatcher } from "./Dispatcher.ts"
+import * as GatewayError from "./GatewayError.ts"
+import * as Http from "./Http.ts"
+import type { Entry, Queries } from "./Queries.ts"
+import * as QueryResponse from "./QueryResponse.ts"
+
+type Response = HttpServerResponse.HttpServerResponse
+
+export interface Dependencies {
+  readonly dispatcher: Dispatcher
+  readonly queries: Queries
+  readonly identify: (request: HttpServerRequest) => Caller.Caller | GatewayError.GatewayError
+  readonly limits: RequestLimits
+  readonly maxBodySize: number
+  readonly response: QueryResponse.Settings
+}
+
+type Handler<R = never> = (
+  request: HttpServerRequest,
+  caller: Caller.Caller
+) => Effect.Effect<Response, GatewayError.GatewayError, R>
+
+const orFail = <A>(value: A | GatewayError.GatewayError): Effect.Effect<A, GatewayError.GatewayError> =>
+  value instanceof GatewayError.GatewayError ? Effect.fail(value) : Effect.succeed(value)
+
+/** Runs a handler for a caller who is known. */
+export const authenticated =
+  <R>({ identify }: Pick<Dependencies, "identify">, handler: Handler<R>) =>
+  (request: HttpServerRequest): Effect.Effect<Response, never, R> =>
+    Http.handled(Effect.flatMap(orFail(identify(request)), (caller) => handler(request, caller)))
+
+/** The query of a `POST`: the v1 request as JSON, or SQL with the rest in the URL. */
+const posted = Effect.fnUntraced(function* (
+  { limits, maxBodySize }: Dependencies,
+  request: HttpServerRequest
+): Effect.fn.Return<Asked.Asked, GatewayError.GatewayError> {
+  const type = Http.contentType(request)
+  if (type !== "application/json" && type !== "application/sql") {
+    return yield* GatewayError.make(
+      "unsupported_media_type",
+      `Content-Type: expected application/json or application/sql, not ${type === "" ? "none" : type}`
+    )
+  }
+  const url = yield* orFail(Asked.fromUrl(Http.searchParams(request)))
+  const bytes = yield* Http.body(request, maxBodySize)
+  const fields =
+    type === "application/json"
+      ? yield* orFail(Asked.fromJson(bytes, limits))
+      : { query: yield* orFail(Asked.decodeText(bytes)) }
+  const twice = Object.keys(url).find((name) => name in fields)
+  if (twice !== undefined) return yield* GatewayError.badRequest(`${twice}: given in the URL and in the body`)
+  const accept = request.headers["accept"]
+  return yield* orFail(Asked.make({ ...fields, ...url }, { accept, limits, readOnly: false }))
+})
+
+/** The query of a `GET`, which only reads: it is in the URL. */
+const gotten = Effect.fnUntraced(function* (
+  { limits }: Dependencies,
+  request: HttpServerRequest
+): Effect.fn.Return<Asked.Asked, GatewayError.GatewayError> {
+  if (request.method !== "GET") {
+    return yield* GatewayError.make("method_not_allowed", "HEAD would run the query: use GET or POST")
+  }
+  const fields = yield* orFail(Asked.fromUrl(Http.searchParams(request)))
+  const accept = request.headers["accept"]
+  return yield* orFail(Asked.make(fields, { accept, limits, readOnly: true }))
+})
+
+const run =
+  (
+    dependencies: Dependencies,
+    ask: (
+      dependencies: Dependencies,
+      request: HttpServerRequest
+    ) => Effect.Effect<Asked.Asked, GatewayError.GatewayError>
+  ): Handler<Scope.Scope> =>
+  (request, caller) =>
+    Effect.gen(function* () {
+      const asked = yield* ask(dependencies, request)
+      const running = yield* dependencies.dispatcher.start(asked, { caller, headers: request.headers })
+      return yield* QueryResponse.make(running, asked, request, dependencies.response)
+    })
+
+const find = Effect.fnUntraced(function* (
+  { queries }: Dependencies,
+  caller: Caller.Caller
+): Effect.fn.Return<Entry, GatewayError.GatewayError, HttpRouter.RouteContext> {
+  const { id = "" } = yield* HttpRouter.params
+  const entry = yield* orFail(queries.find(id, yield* Clock.currentTimeNanos))
+  if (Caller.owns(caller, entry.owner)) return entry
+  // Whether somebody else has a query with the id is none of the caller's business.
+  return yield* GatewayError.make("unknown_query", `There is no query with the id ${id}`)
+})
+
+const verdict = (entry: Entry): Effect.Effect<Response> =>
+  Effect.map(Clock.currentTimeNanos, (nanos) => Http.json(entry.verdict(nanos)))
+
+/** Longest list of queries. */
+const maxListed = 1000
+
+/** The routes, each with its method and path. */
+export const make = (dependencies: Dependencies) => {
+  const route = <R>(method: "GET" | "POST" | "DELETE", path: `/${string}`, handler: Handler<R>) =>
+    HttpRouter.route(method, path, authenticated(dependencies, handler))
+  return [
+    route("POST", "/v1/query", run(dependencies, posted)),
+    route("GET", "/v1/query", run(dependencies, gotten)),
+    route("GET", "/v1/queries", (_, caller) =>
+      Effect.map(Clock.currentTimeNanos, (nanos) =>
+        Http.json({
+          queries: dependencies.queries.all
+            .filter(({ isListed, owner }) => isListed && Caller.owns(caller, owner))
+            .slice(-maxListed)
+            .reverse()
+            .map((entry) => entry.verdict(nanos))
+        })
+      )
+    ),
+    route("GET", "/v1/queries/:id", (_, caller) => Effect.flatMap(find(dependencies, caller), verdict)),
+    route("DELETE", "/v1/queries/:id", (_, caller) =>
+      Effect.gen(function* () {
+        const entry = yield* find(dependencies, caller)
+        yield* dependencies.dispatcher.cancel(entry)
+        return yield* verdict(entry)
+      })
+    )
+  ] as const
+}

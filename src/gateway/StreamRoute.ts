@@ -1,0 +1,80 @@
+/**
+ * `/v1/stream`: takes a WebSocket over.
+ */
+import type * as NodeHttp from "node:http"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import type * as Caller from "./Caller.ts"
+import type { Dispatcher } from "./Dispatcher.ts"
+import * as GatewayError from "./GatewayError.ts"
+import * as Http from "./Http.ts"
+import * as Origins from "./Origins.ts"
+import * as StreamMessages from "./StreamMessages.ts"
+import * as StreamSession from "./StreamSession.ts"
+
+export interface Dependencies {
+  readonly dispatcher: Dispatcher
+  readonly identify: (authorization: string | undefined) => Caller.Caller | GatewayError.GatewayError
+  readonly stream: StreamSession.Settings
+  readonly origins: Origins.Names
+}
+
+const protocolsOf = (request: HttpServerRequest): ReadonlyArray<string> =>
+  (request.headers["sec-websocket-protocol"] ?? "").split(",").map((name) => name.trim())
+
+/** The credentials of a browser, which cannot set the header `Authorization`. */
+const authorizationOf = (request: HttpServerRequest): string | undefined => {
+  const token = protocolsOf(request)
+    .find((name) => name.startsWith(StreamMessages.tokenPrefix))
+    ?.slice(StreamMessages.tokenPrefix.length)
+  return token === undefined
+    ? request.headers["authorization"]
+    : `Bearer ${Buffer.from(token, "base64url").toString("utf8")}`
+}
+
+const refusal = (
+  { origins }: Dependencies,
+  request: HttpServerRequest
+): GatewayError.GatewayError | undefined => {
+  const { host, origin, upgrade } = request.headers
+  if (upgrade?.toLowerCase() !== "websocket") {
+    return GatewayError.make("upgrade_required", "This is a WebSocket: send Upgrade: websocket")
+  }
+  if (!Origins.mayOpen({ host, origin }, origins)) {
+    return GatewayError.make(
+      "forbidden",
+      `Origin: pages of ${origin} may not use the gateway; see httpOrigins`
+    )
+  }
+  return protocolsOf(request)[0] === StreamMessages.subprotocol
+    ? undefined
+    : GatewayError.badRequest(`Sec-WebSocket-Protocol: expected ${StreamMessages.subprotocol} first`)
+}
+
+export const make = (dependencies: Dependencies) =>
+  HttpRouter.route("GET", "/v1/stream", (request: HttpServerRequest) =>
+    Http.handled(
+      Effect.gen(function* () {
+        const refused = refusal(dependencies, request)
+        if (refused !== undefined) return yield* refused
+        const caller = dependencies.identify(authorizationOf(request))
+        if (caller instanceof GatewayError.GatewayError) return yield* caller
+        const socket = yield* Effect.mapError(request.upgrade, () =>
+          GatewayError.make("upgrade_required", "The connection cannot become a WebSocket")
+        )
+        const { socket: connection } = NodeHttpServerRequest.toIncomingMessage(
+          request
+        ) as NodeHttp.IncomingMessage
+        yield* StreamSession.serve(socket, {
+          dispatcher: dependencies.dispatcher,
+          settings: dependencies.stream,
+          origin: { caller, headers: request.headers },
+          connection
+        })
+        return HttpServerResponse.empty()
+      })
+    )
+  )

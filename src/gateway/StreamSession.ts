@@ -1,0 +1,286 @@
+/**
+ * One WebSocket: several queries at a time, each a fiber that sends no more than the client has granted.
+ */
+import type * as Net from "node:net"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
+import * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
+import * as Socket from "effect/socket/Socket"
+import type { RequestLimits } from "../engine/Limits.ts"
+import * as Chunk from "../net/Chunk.ts"
+import * as Asked from "./Asked.ts"
+import type { Dispatcher, Origin } from "./Dispatcher.ts"
+import * as GatewayError from "./GatewayError.ts"
+import * as Negotiation from "./Negotiation.ts"
+import * as StreamMessages from "./StreamMessages.ts"
+
+export interface Settings {
+  readonly limits: RequestLimits
+  readonly maxStreamQueries: number
+  readonly maxStreamCredit: number
+  readonly streamHeartbeat: Duration.Duration
+  /** How much waits in the socket of a client that takes nothing. */
+  readonly httpBufferSize: number
+  readonly httpStallTimeout: Duration.Duration
+}
+
+export interface Dependencies {
+  readonly dispatcher: Dispatcher
+  readonly settings: Settings
+  readonly origin: Origin
+  /** The connection below, which tells whether the client takes what it was sent. */
+  readonly connection: Net.Socket
+}
+
+/** Largest part of a result in one message: others have their turn behind it. */
+const maxPart = 256 * 1024
+
+/** What a client must not do ends its connection with this code (RFC 6455 §7.4). */
+const policyViolation = 1008
+
+/** A query that has not ended. */
+class StreamQuery {
+  readonly id: number
+  readonly credit: StreamMessages.Credit
+  readonly granted = Latch.makeUnsafe(false)
+  fiber: Fiber.Fiber<void> | undefined
+  isCancelled = false
+
+  constructor(id: number, credit: StreamMessages.Credit) {
+    this.id = id
+    this.credit = credit
+  }
+
+  /** Waits for credit. */
+  readonly mayTake: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.credit.bytes > 0) return Effect.void
+    this.granted.closeUnsafe()
+    return this.granted.await
+  })
+}
+
+class Session {
+  private readonly dependencies: Dependencies
+  private readonly writer: Socket.Writer
+  private readonly scope: Scope.Scope
+  private readonly queries = new Map<number, StreamQuery>()
+  private heardAt = 0n
+
+  constructor(dependencies: Dependencies, writer: Socket.Writer, scope: Scope.Scope) {
+    this.dependencies = dependencies
+    this.writer = writer
+    this.scope = scope
+  }
+
+  private send(message: string | Uint8Array): Effect.Effect<void> {
+    // That the connection is gone is what the reader finds out.
+    return Effect.ignore(this.writer.write(message))
+  }
+
+  /** Waits until the client has taken most of what was sent. */
+  private readonly taken: Effect.Effect<void, GatewayError.GatewayError> = Effect.suspend(() => {
+    const { connection, settings } = this.dependencies
+    if (connection.writableLength < settings.httpBufferSize) return Effect.void
+    const drain = Effect.callback<void>((resume) => {
+      const done = () => resume(Effect.void)
+      connection.once("drain", done)
+      connection.once("close", done)
+      return Effect.sync(() => {
+        connection.off("drain", done)
+        connection.off("close", done)
+      })
+    })
+    return Effect.timeoutOrElse(drain, {
+      duration: settings.httpStallTimeout,
+      orElse: () =>
+        Effect.sync(() => connection.destroy()).pipe(
+          Effect.andThen(
+            Effect.fail(
+              GatewayError.make("cancelled", "The client took no byte for too long (httpStallTimeout)")
+            )
+          )
+        )
+    })
+  })
+
+  /** Takes messages until one breaks the rules; returns how. */
+  readonly receive = (message: string | Uint8Array): Effect.Effect<string | undefined> => {
+    if (typeof message !== "string") return Effect.succeed("clients send no binary messages")
+    const { limits } = this.dependencies.settings
+    const fields = Asked.fromJson(new TextEncoder().encode(message), limits)
+    if (fields instanceof GatewayError.GatewayError) return Effect.succeed(fields.message)
+    const decoded = StreamMessages.decode(fields)
+    if (decoded === undefined) return Effect.succeed("expected query, credit, cancel or pong with its fields")
+    switch (decoded.type) {
+      case "query":
+        return this.begin(decoded.id, decoded.credit ?? 0, StreamMessages.requestOf(fields))
+      case "credit":
+        return Effect.sync(() => this.grant(decoded.id, decoded.bytes))
+      case "cancel":
+        return this.cancel(decoded.id)
+      case "pong":
+        return Effect.undefined
+    }
+  }
+
+  private grant(id: number, bytes: number): string | undefined {
+    const query = this.queries.get(id)
+    // It may have ended meanwhile.
+    if (query === undefined) return undefined
+    if (!query.credit.grant(bytes))
+      return `credit: more than ${this.dependencies.settings.maxStreamCredit} bytes`
+    query.granted.openUnsafe()
+    return undefined
+  }
+
+  private cancel(id: number): Effect.Effect<undefined> {
+    const query = this.queries.get(id)
+    if (query?.fiber === undefined || query.isCancelled) return Effect.undefined
+    query.isCancelled = true
+    query.fiber.interruptUnsafe()
+    return Effect.undefined
+  }
+
+  private begin(
+    id: number,
+    credit: number,
+    request: Readonly<Record<string, unknown>>
+  ): Effect.Effect<string | undefined> {
+    const { maxStreamCredit, maxStreamQueries } = this.dependencies.settings
+    if (this.queries.has(id)) return Effect.succeed(`id: a query that runs has the id ${id}`)
+    if (credit > maxStreamCredit) return Effect.succeed(`credit: more than ${maxStreamCredit} bytes`)
+    if (this.queries.size >= maxStreamQueries) {
+      const message = `${maxStreamQueries} queries run on this connection (maxStreamQueries)`
+      const error = GatewayError.make("overloaded", message, { retryable: true })
+      return Effect.as(this.send(StreamMessages.failed(id, error)), undefined)
+    }
+    const query = new StreamQuery(id, new StreamMessages.Credit(maxStreamCredit, credit))
+    this.queries.set(id, query)
+    return Effect.map(
+      Effect.forkIn(this.answered(query, request), this.scope, { startImmediately: true }),
+      (fiber) => {
+        query.fiber = fiber
+        return undefined
+      }
+    )
+  }
+
+  /** Runs a query and sends the one record that ends it, once it has ended at its back-end. */
+  private answered(query: StreamQuery, request: Readonly<Record<string, unknown>>): Effect.Effect<void> {
+    return Effect.scoped(this.run(query, request)).pipe(
+      Effect.matchEffect({
+        onSuccess: (receipt) => Effect.succeed(StreamMessages.end(query.id, receipt)),
+        onFailure: (error) => Effect.succeed(StreamMessages.failed(query.id, error))
+      }),
+      Effect.flatMap((record) => this.finish(query, record)),
+      Effect.onInterrupt(() =>
+        query.isCancelled ? this.finish(query, StreamMessages.cancelled(query.id)) : Effect.void
+      )
+    )
+  }
+
+  private finish(query: StreamQuery, record: string): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.queries.get(query.id) !== query) return Effect.void
+      this.queries.delete(query.id)
+      return this.send(record)
+    })
+  }
+
+  private readonly run = Effect.fnUntraced(
+    { self: this },
+    function* (
+      this: Session,
+      query: StreamQuery,
+      request: Readonly<Record<string, unknown>>
+    ): Effect.fn.Return<object, GatewayError.GatewayError, Scope.Scope> {
+      const { dispatcher, origin, settings } = this.dependencies
+      const asked = Asked.make(request, { accept: undefined, readOnly: false, limits: settings.limits })
+      if (asked instanceof GatewayError.GatewayError) return yield* asked
+      if (asked.format === Negotiation.events || asked.waitsForEnd) {
+        return yield* GatewayError.badRequest("format=events and wait are for HTTP alone")
+      }
+      const { accepted, entry, pull } = yield* dispatcher.start(asked, origin)
+      yield* this.send(StreamMessages.accepted(query.id, entry.id, accepted))
+      for (;;) {
+        yield* query.mayTake
+        const batch = yield* Pull.catchDone(pull, () => Effect.undefined)
+        if (batch === undefined) break
+        for (const chunk of batch) yield* this.sendChunk(query, chunk)
+      }
+      const durationMs = entry.elapsedMillis(yield* Clock.currentTimeNanos)
+      return { queryId: entry.id, bytes: entry.bytes, durationMs, ...entry.receipt }
+    }
+  )
+
+  /** Sends a chunk in parts that the client has granted. */
+  private readonly sendChunk = Effect.fnUntraced(
+    { self: this },
+    function* (
+      this: Session,
+      query: StreamQuery,
+      chunk: Uint8Array
+    ): Effect.fn.Return<void, GatewayError.GatewayError> {
+      for (let at = 0; at < chunk.length; ) {
+        yield* query.mayTake
+        yield* this.taken
+        const size = Math.min(chunk.length - at, query.credit.bytes, maxPart)
+        query.credit.spend(size)
+        yield* this.send(StreamMessages.part(query.id, chunk.subarray(at, at + size)))
+        at += size
+      }
+      Chunk.release(chunk)
+    }
+  )
+
+  heard(nanos: bigint): void {
+    this.heardAt = nanos
+  }
+
+  /** Asks for a sign of life; ends when the client has given none for two intervals. */
+  readonly beat = Effect.gen({ self: this }, function* () {
+    const { streamHeartbeat } = this.dependencies.settings
+    if (!Duration.isFinite(streamHeartbeat)) return yield* Effect.never
+    const interval = Duration.toNanosUnsafe(streamHeartbeat)
+    while ((yield* Clock.currentTimeNanos) - this.heardAt < interval * 2n + interval / 2n) {
+      yield* this.send(StreamMessages.ping)
+      yield* Effect.sleep(streamHeartbeat)
+    }
+    return "no sign of life"
+  })
+}
+
+/** Serves the socket until it closes. Interruption closes it; its queries are cancelled then. */
+export const serve = Effect.fnUntraced(function* (
+  socket: Socket.Socket,
+  dependencies: Dependencies
+): Effect.fn.Return<void, never, Scope.Scope> {
+  const scope = yield* Effect.scope
+  const reader = yield* Effect.option(socket.reader)
+  if (reader._tag === "None") return
+  const writer = yield* socket.writer
+  const session = new Session(dependencies, writer, scope)
+  session.heard(yield* Clock.currentTimeNanos)
+  const reading = Effect.gen(function* () {
+    for (;;) {
+      const messages = yield* reader.value.pull
+      session.heard(yield* Clock.currentTimeNanos)
+      for (const message of messages) {
+        const problem = yield* session.receive(message)
+        if (problem !== undefined) return problem
+      }
+    }
+  })
+  const problem = yield* Effect.option(Effect.raceFirst(reading, session.beat))
+  if (problem._tag === "None") return
+  // A reason has at most 123 bytes.
+  const reason = Buffer.from(problem.value)
+    .subarray(0, 120)
+    .toString("latin1")
+    .replace(/[^ -~]/g, "?")
+  yield* Effect.ignore(writer.write(new Socket.CloseEvent(policyViolation, reason)))
+})

@@ -1,0 +1,231 @@
+/**
+ * Who may use the gateway, from where, and how it stops.
+ */
+import { createHash } from "node:crypto"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
+import * as Scope from "effect/Scope"
+import * as Origins from "../../src/gateway/Origins.ts"
+import * as Folder from "../support/Folder.ts"
+import * as Poll from "../support/Poll.ts"
+import * as Served from "./Served.ts"
+
+const { curl, fetched, sql } = Served
+
+const live = <E>(name: string, test: Effect.Effect<void, E, Scope.Scope>) =>
+  it.live(name, () => Effect.provide(test, Logger.layer([])))
+
+const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
+const tls = (name: string) => fileURLToPath(new URL(`./tls/${name}.pem`, import.meta.url))
+
+const file = Effect.fnUntraced(function* (contents: unknown) {
+  const path = join(yield* Folder.make, "file.json")
+  writeFileSync(path, typeof contents === "string" ? contents : JSON.stringify(contents))
+  return path
+})
+
+const [alice, bob, carol] = ["alice".repeat(4), "bob".repeat(8), "carol".repeat(5)] as const
+
+const tokens = {
+  tokens: [
+    { name: "alice", token: alice, admin: true },
+    {
+      name: "bob",
+      sha256: createHash("sha256").update(bob).digest("hex"),
+      targets: ["main"],
+      formats: ["csv"],
+      maxConcurrentQueries: 1
+    },
+    { name: "carol", token: carol, readOnly: true, queriesPerMinute: 2 }
+  ]
+}
+
+describe("a gateway with tokens", () => {
+  live(
+    "answers those who have one, and what it permits",
+    Effect.gen(function* () {
+      const { engine, url } = yield* Served.make({ httpTokens: yield* file(tokens) })
+      const ask = (token: string | undefined, query: string, search = "") =>
+        fetched(`${url}/v1/query${search}`, sql(query, token === undefined ? {} : bearer(token)))
+      const nobody = yield* ask(undefined, "rows 1")
+      assert.deepInclude(nobody.json(), { status: 401, code: "unauthenticated" })
+      assert.match(nobody.headers.get("www-authenticate") ?? "", /^Bearer/)
+      assert.strictEqual((yield* ask("x".repeat(20), "rows 1")).status, 401)
+      for (const path of ["catalog", "targets", "queries", "queries/x"]) {
+        assert.strictEqual((yield* fetched(`${url}/v1/${path}`)).status, 401)
+      }
+      assert.strictEqual(engine.begun(), 0)
+      assert.strictEqual((yield* ask(alice, "rows 1", "?queryId=hers")).status, 200)
+      assert.deepInclude((yield* ask(bob, "rows 1")).json(), { status: 403, code: "forbidden" })
+      assert.strictEqual((yield* ask(bob, "rows 1", "?format=csv")).status, 200)
+      assert.deepInclude((yield* ask(bob, "rows 1", "?format=csv&target=other")).json(), { status: 404 })
+      // Others' queries are nobody's business, but an admin's.
+      assert.strictEqual((yield* fetched(`${url}/v1/queries/hers`, { headers: bearer(bob) })).status, 404)
+      const all = (yield* fetched(`${url}/v1/queries`, { headers: bearer(alice) })).json()["queries"]
+      assert.strictEqual((all as ReadonlyArray<unknown>).length, 2)
+      assert.strictEqual((yield* fetched(`${url}/metrics`, { headers: bearer(bob) })).status, 403)
+      // The engine does not say that it keeps to it.
+      assert.deepInclude((yield* ask(carol, "rows 1")).json(), { status: 403 })
+      assert.deepInclude((yield* ask(carol, "DELETE FROM a")).json(), { status: 403, code: "not_allowed" })
+      const limited = yield* ask(carol, "rows 1").pipe(Effect.andThen(ask(carol, "rows 1")))
+      assert.deepInclude(limited.json(), { status: 429, code: "quota_exceeded" })
+      assert.isAtLeast(Number(limited.headers.get("retry-after")), 1)
+
+      const first = yield* Effect.forkChild(Effect.exit(ask(bob, "silent", "?format=csv")))
+      yield* Poll.until("it runs", () => engine.begun() > engine.ended())
+      assert.strictEqual((yield* ask(bob, "rows 1", "?format=csv")).status, 429)
+      yield* Fiber.interrupt(first)
+      yield* Effect.repeat(ask(bob, "rows 1", "?format=csv"), { until: ({ status }) => status === 200 })
+    })
+  )
+
+  live(
+    "does not start with a file that makes no sense, and says what is wrong in it",
+    Effect.gen(function* () {
+      const wrong = [
+        ["{", /JSON/],
+        [{ tokens: [] }, /tokens/],
+        [{ tokens: [{ name: "a" }] }, /a: expected token or sha256/],
+        [{ tokens: [{ name: "a", token: "short" }] }, /tokens\.0\.token/],
+        [{ tokens: [{ name: "a", token: alice, reedOnly: true }] }, /reedOnly/]
+      ] as const
+      for (const [contents, problem] of wrong) {
+        const error = yield* Effect.flip(Served.make({ httpTokens: yield* file(contents) }))
+        assert.match(error.message, /^httpTokens /)
+        assert.match(error.message, problem)
+      }
+      const error = yield* Effect.flip(
+        Served.make({ httpRules: yield* file({ rules: [{ backend: "none" }] }) })
+      )
+      assert.match(error.message, /^httpRules .*none/)
+      assert.match(
+        (yield* Effect.flip(Served.make({ httpKey: "x" }))).message,
+        /^httpKey x: TLS needs httpCert/
+      )
+    })
+  )
+})
+
+describe("a gateway", () => {
+  live(
+    "speaks TLS with a certificate",
+    Effect.gen(function* () {
+      const { url } = yield* Served.make({ httpCertificate: tls("certificate"), httpKey: tls("key") })
+      const at = `${url.replace("http:", "https:")}/v1/query?query=rows%203&format=csv`
+      const got = yield* curl("--cacert", tls("certificate"), at)
+      assert.strictEqual(got.code, 0, got.stderr)
+      assert.strictEqual(got.stdout.split("\r\n").length, 5)
+      const broken = yield* curl("--cacert", tls("certificate"), at.replace("rows%203", "fail%201000"))
+      assert.include([18, 56], broken.code)
+    })
+  )
+
+  live(
+    "lets in pages of the origins that it was told, and no name that is not its own",
+    Effect.gen(function* () {
+      const page = { origin: "https://page.example" }
+      const closed = yield* Served.make()
+      const preflight = { method: "OPTIONS", headers: { ...page, "access-control-request-method": "POST" } }
+      const without = yield* fetched(`${closed.url}/v1/query`, preflight)
+      assert.isNull(without.headers.get("access-control-allow-origin"))
+      const open = yield* Served.make({ httpOrigins: "https://other.example, https://page.example" })
+      const allowed = yield* fetched(`${open.url}/v1/query`, preflight)
+      assert.strictEqual(allowed.headers.get("access-control-allow-origin"), page.origin)
+      const answer = yield* fetched(`${open.url}/v1/query`, sql("rows 1", page))
+      assert.strictEqual(answer.headers.get("access-control-allow-origin"), page.origin)
+      assert.match(answer.headers.get("access-control-expose-headers") ?? "", /x-dataconn-query-id/)
+      const at = `${closed.url}/v1/targets`
+      assert.match((yield* curl("-H", "Host: evil.example", at)).stdout, /misdirected_request.*/)
+      assert.match((yield* curl("-H", "Host: localhost:99", at)).stdout, /targets/)
+      const named = yield* Served.make({ httpHosts: "gw.example" })
+      assert.match((yield* curl("-H", "Host: gw.example:80", `${named.url}/v1/targets`)).stdout, /targets/)
+    })
+  )
+
+  live(
+    "counts what it does",
+    Effect.gen(function* () {
+      const { url } = yield* Served.make()
+      yield* fetched(`${url}/v1/query`, sql("rows 10"))
+      yield* fetched(`${url}/v1/query`, sql("reject not_found"))
+      yield* fetched(`${url}/v1/query?typo=1`, sql("rows 10"))
+      const { headers, text } = yield* fetched(`${url}/metrics`)
+      assert.match(headers.get("content-type") ?? "", /^text\/plain; version=0\.0\.4/)
+      assert.match(text, /^dataconn_gateway_queries_total\{target="main",state="complete"\} [1-9]/m)
+      assert.match(text, /^dataconn_gateway_queries_total\{target="main",state="failed"\} [1-9]/m)
+      assert.match(text, /^dataconn_gateway_refused_total\{code="bad_request"\} [1-9]/m)
+      assert.match(text, /^dataconn_gateway_backend_up\{backend="main",address="127.0.0.1:\d+"\} 1$/m)
+    })
+  )
+
+  live(
+    "that stops lets running queries finish, takes no other, and breaks off the rest in the end",
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const { engine, gateway, url } = yield* Scope.provide(
+        Served.make({ httpDrainTimeout: "1 hour" }),
+        scope
+      )
+      assert.strictEqual((yield* fetched(`${url}/readyz`)).status, 200)
+      const endless = yield* Effect.forkChild(Effect.exit(fetched(`${url}/v1/query`, sql("endless"))))
+      yield* Poll.until("it runs", () => engine.made() > 0)
+      const stopping = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* Effect.repeat(fetched(`${url}/readyz`), { until: ({ status }) => status === 503 })
+      assert.strictEqual((yield* fetched(`${url}/healthz`)).status, 200)
+      assert.deepInclude((yield* fetched(`${url}/v1/query`, sql("rows 1"))).json(), {
+        status: 503,
+        code: "shutting_down"
+      })
+      yield* gateway.stopNow
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(endless)))
+      yield* Fiber.join(stopping)
+      assert.strictEqual(engine.begun(), engine.ended())
+    })
+  )
+
+  live(
+    "leaves nothing behind of 200 requests that were given up",
+    Effect.gen(function* () {
+      const served = yield* Served.make({ backendConnections: 8, backendQueue: 300 })
+      const { engine, gateway } = served
+      const queries = ["silent", "endless", "stuck", "rows 5000"]
+      const searches = ["", "?format=events", "?format=csv&wait=end"]
+      yield* Effect.forEach(
+        Array.from({ length: 200 }, (_, n) => n),
+        (n) =>
+          Effect.scoped(
+            Effect.andThen(
+              Served.dial(served, Served.post(queries[n % 4] ?? "", searches[n % 3])),
+              Effect.sleep(n % 7)
+            )
+          ),
+        { concurrency: 20, discard: true }
+      )
+      yield* Effect.repeat(gateway.queries, { until: (count) => count === 0 })
+      yield* Poll.until("all have ended", () => engine.begun() === engine.ended())
+      assert.strictEqual((yield* fetched(`${served.url}/v1/query`, sql("rows 3"))).status, 200)
+      const { text } = yield* fetched(`${served.url}/v1/targets`)
+      assert.match(text, /"inFlight":0/)
+    })
+  )
+})
+
+describe("the host of a request", () => {
+  it("is an address, localhost, or a name that the gateway was told", () => {
+    const isOwn = (host: string, names = "") => Origins.isOwnHost(host, Origins.names(names))
+    assert.deepStrictEqual(
+      ["127.0.0.1:8080", "[::1]:8080", "localhost", "app.localhost:1", "10.1.2.3"].map((host) => isOwn(host)),
+      [true, true, true, true, true]
+    )
+    assert.isFalse(isOwn("evil.example"))
+    assert.isFalse(isOwn("127.0.0.1.evil.example"))
+    assert.isTrue(isOwn("GW.example:443", "gw.example"))
+    assert.isTrue(isOwn("anything.example", "*"))
+  })
+})

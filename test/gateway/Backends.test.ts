@@ -1,0 +1,203 @@
+/**
+ * Several back-ends with several addresses: choice, failure, drain, and conversations.
+ */
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
+import * as Gateway from "../../src/gateway/Gateway.ts"
+import type * as GatewayConfig from "../../src/gateway/GatewayConfig.ts"
+import * as Address from "../../src/net/Address.ts"
+import * as Folder from "../support/Folder.ts"
+import * as LiveServer from "../support/LiveServer.ts"
+import * as Poll from "../support/Poll.ts"
+import * as RowEngine from "./RowEngine.ts"
+import * as Served from "./Served.ts"
+
+const { fetched, sql } = Served
+
+/** A server whose rows say its name. */
+const server = Effect.fnUntraced(function* (name: string, listen = "127.0.0.1:0") {
+  const engine = RowEngine.make(name)
+  const live = yield* LiveServer.start(engine.engine, { listen: [listen], drainTimeout: "200 millis" })
+  return { ...live, engine, text: Address.format(live.address) }
+})
+
+const start = Effect.fnUntraced(function* (options: GatewayConfig.Options) {
+  const gateway = yield* Gateway.make({ http: ["127.0.0.1:0"], probeInterval: "50 millis", ...options })
+  const url = Served.urlOf(gateway.addresses[0] as Address.Address)
+  /** The name of the server that answers, or the code of the error. */
+  const who = (search: string, headers: Record<string, string> = {}, query = "echo") =>
+    Effect.map(fetched(`${url}/v1/query?${search}&format=ndjson`, sql(query, headers)), ({ json }) => {
+      const answer = json()
+      return String(answer["name"] ?? answer["code"])
+    })
+  const states = Effect.map(fetched(`${url}/v1/targets`), ({ json }) =>
+    (json()["targets"] as ReadonlyArray<{ addresses: ReadonlyArray<{ state: string }> }>).map(
+      ({ addresses }) => addresses.map(({ state }) => state)
+    )
+  )
+  return { gateway, url, who, states }
+})
+
+const quiet = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.provide(effect, Logger.layer([]))
+
+const live = <E>(name: string, test: Effect.Effect<void, E, import("effect/Scope").Scope>) =>
+  it.live(name, () => quiet(test))
+
+describe("a gateway with several back-ends", () => {
+  live(
+    "sends a query where its target or a rule says, and tells the back-end in its id",
+    Effect.gen(function* () {
+      const [one, two] = [yield* server("one"), yield* server("two")]
+      const rules = join(yield* Folder.make, "rules.json")
+      writeFileSync(
+        rules,
+        JSON.stringify({
+          rules: [
+            { target: "research", backend: "b" },
+            { header: { "x-region": "eu" }, backend: "b" },
+            { table: "eu_*", backend: "b" }
+          ]
+        })
+      )
+      const { url, who } = yield* start({ backends: { a: [one.text], b: [two.text] }, httpRules: rules })
+      assert.strictEqual(yield* who(""), "one")
+      assert.strictEqual(yield* who("target=a"), "one")
+      assert.strictEqual(yield* who("target=b"), "two")
+      assert.strictEqual(yield* who("target=research"), "two")
+      assert.strictEqual(yield* who("target=c"), "unknown_target")
+      assert.strictEqual(yield* who("", { "x-region": "eu" }), "two")
+      assert.strictEqual(yield* who("", {}, "echo FROM eu_trades"), "two")
+      const answer = yield* fetched(`${url}/v1/query?target=research`, sql("echo"))
+      const id = answer.headers.get("x-dataconn-query-id")
+      assert.match(String(id), /^b\./)
+      const verdict = (yield* fetched(`${url}/v1/queries/${id}`)).json()
+      assert.deepInclude(verdict, { target: "research", backend: "b", address: two.text })
+    })
+  )
+
+  live(
+    "sends each query to the least busy address",
+    Effect.gen(function* () {
+      const [one, two] = [yield* server("one"), yield* server("two")]
+      const { gateway, url, who } = yield* start({ backends: { main: [one.text, two.text] } })
+      assert.strictEqual(yield* who(""), "one")
+      const busy = yield* Effect.forkChild(Effect.exit(fetched(`${url}/v1/query`, sql("silent"))))
+      yield* Poll.until("the first one is busy", () => one.engine.begun() > one.engine.ended())
+      assert.strictEqual(yield* who(""), "two")
+      yield* Fiber.interrupt(busy)
+      yield* Effect.repeat(gateway.queries, { until: (count) => count === 0 })
+      assert.strictEqual(yield* who(""), "one")
+    })
+  )
+
+  live(
+    "goes to another address where nothing was run, leaves one that fails, and comes back to it",
+    Effect.gen(function* () {
+      const [one, two] = [yield* server("one"), yield* server("two")]
+      const { states, who } = yield* start({ backends: { main: [one.text, two.text] }, ejectAfter: 2 })
+      assert.strictEqual(yield* who(""), "one")
+      yield* one.stop
+      assert.strictEqual(yield* who(""), "two")
+      assert.strictEqual(yield* who(""), "two")
+      assert.deepStrictEqual(yield* states, [["ejected", "up"]])
+      yield* two.stop
+      assert.strictEqual(yield* who(""), "backend_unavailable")
+      yield* server("again", one.text)
+      yield* Effect.repeat(states, { until: ([main]) => main?.[0] === "up" })
+      assert.strictEqual(yield* who(""), "again")
+    })
+  )
+
+  live(
+    "does not send a query again that may have run",
+    Effect.gen(function* () {
+      const [one, two] = [yield* server("one"), yield* server("two")]
+      const { url } = yield* start({ backends: { main: [one.text, two.text] } })
+      const running = yield* Effect.forkChild(fetched(`${url}/v1/query?wait=end`, sql("endless")))
+      yield* Poll.until("it runs", () => one.engine.made() > 0)
+      yield* Effect.forkChild(one.stop)
+      const lost = yield* Effect.exit(Fiber.join(running))
+      assert.isTrue(Exit.isFailure(lost) || (Exit.isSuccess(lost) && lost.value.status >= 500))
+      assert.strictEqual(two.engine.begun(), 0)
+    })
+  )
+
+  live(
+    "leaves an address at once that says that it stops",
+    Effect.gen(function* () {
+      const two = yield* server("two")
+      const refusing = RowEngine.make("one")
+      const one = yield* LiveServer.start(
+        {
+          init: (body) =>
+            String(Buffer.from(body)).includes("echo")
+              ? refusing.engine.init(
+                  Buffer.from(String(Buffer.from(body)).replace("echo", "reject shutting_down"))
+                )
+              : Effect.never
+        },
+        {}
+      )
+      const { states, who } = yield* start({
+        backends: { main: [Address.format(one.address), two.text] },
+        ejectAfter: 100
+      })
+      assert.strictEqual(yield* who(""), "two")
+      assert.deepStrictEqual(yield* states, [["draining", "up"]])
+    })
+  )
+
+  live(
+    "keeps a conversation at the address of its first query, and sends it nowhere else if that is gone",
+    Effect.gen(function* () {
+      const [one, two, three] = [yield* server("one"), yield* server("two"), yield* server("three")]
+      const rules = join(yield* Folder.make, "rules.json")
+      writeFileSync(rules, JSON.stringify({ rules: [{ header: { "x-region": "eu" }, backend: "b" }] }))
+      const { gateway, url, who } = yield* start({
+        backends: { a: [one.text, two.text], b: [three.text] },
+        httpRules: rules,
+        ejectAfter: 1,
+        conversationTimeout: "1 hour"
+      })
+      assert.strictEqual(yield* who("conversation=c&target=a"), "one")
+      const busy = yield* Effect.forkChild(Effect.exit(fetched(`${url}/v1/query?target=a`, sql("silent"))))
+      yield* Poll.until("the first one is busy", () => one.engine.begun() > one.engine.ended())
+      assert.strictEqual(yield* who("target=a"), "two")
+      // The least busy address would be another one, and the rules another back-end.
+      assert.strictEqual(yield* who("conversation=c&target=a"), "one")
+      assert.strictEqual(yield* who("conversation=c&target=a", { "x-region": "eu" }), "one")
+      // Each target has names of its own.
+      assert.strictEqual(yield* who("conversation=c&target=b"), "three")
+      assert.strictEqual(yield* who("conversation=d&target=a"), "two")
+      yield* Fiber.interrupt(busy)
+      yield* Effect.repeat(gateway.queries, { until: (count) => count === 0 })
+      yield* one.stop
+      assert.strictEqual(yield* who("conversation=c&target=a"), "conversation_lost")
+      assert.strictEqual(yield* who("conversation=c&target=a"), "conversation_lost")
+      assert.strictEqual(yield* who("conversation=e&target=a"), "two")
+      assert.strictEqual(yield* gateway.queries, 0)
+    })
+  )
+
+  live(
+    "forgets conversations that are idle, and has room for no more than it may",
+    Effect.gen(function* () {
+      const one = yield* server("one")
+      const { who } = yield* start({
+        backends: { a: [one.text] },
+        maxConversations: 2,
+        conversationTimeout: "300 millis"
+      })
+      yield* who("conversation=c")
+      yield* who("conversation=d")
+      assert.strictEqual(yield* who("conversation=e"), "overloaded")
+      assert.strictEqual(yield* who("conversation=c"), "one")
+      yield* Effect.repeat(who("conversation=e"), { until: (name) => name === "one" })
+    })
+  )
+})

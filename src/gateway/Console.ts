@@ -1,5 +1,5 @@
 /**
- * The files of the console, which are in the folder `console/` beside this module.
+ * The files of the console, as they were bundled by `npm run build:console`.
  */
 import { fileURLToPath } from "node:url"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -9,10 +9,13 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpStaticServer from "effect/http/HttpStaticServer"
 import * as GatewayError from "./GatewayError.ts"
 
-const folder = fileURLToPath(new URL("./console/", import.meta.url))
+/** In the package beside this module; what runs from the sources has them where the package is built. */
+const folder = fileURLToPath(
+  new URL(import.meta.url.endsWith(".ts") ? "../../dist/gateway/console/" : "./console/", import.meta.url)
+)
 
-/** The kinds of files that are sent: sources lie beside them. */
-const sent = /\/$|\.(?:html|js|css|svg|png|ico|woff2|json|map)$/
+/** The kinds of files that are sent. */
+const sent = /\/$|\.(?:html|js|css|svg)$/
 
 /** Nothing but the gateway's own files and answers is loaded. */
 const headers = {
@@ -24,7 +27,12 @@ const headers = {
 }
 
 const notFound = (path: string): GatewayError.GatewayError =>
-  GatewayError.make("no_route", `There is nothing at ${path}`)
+  GatewayError.make(
+    "no_route",
+    path === "/"
+      ? "The console has not been built: npm run build:console. The API is there without it: /v1/query"
+      : `There is nothing at ${path}`
+  )
 
 /** Answers with a file of the console. */
 export const make: Effect.Effect<

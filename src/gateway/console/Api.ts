@@ -1,0 +1,59 @@
+/**
+ * What the console asks of the gateway besides queries.
+ */
+import * as Storage from "./Storage.ts"
+
+export interface Table {
+  readonly name: string
+  readonly kind: string
+  readonly columns: ReadonlyArray<{ readonly name: string; readonly type: string }>
+}
+
+export interface Schema {
+  readonly catalog: string
+  readonly name: string
+  readonly tables: ReadonlyArray<Table>
+}
+
+export interface Target {
+  readonly name: string
+  readonly schemas?: ReadonlyArray<Schema>
+  readonly error?: { readonly message: string }
+}
+
+/** The gateway wants a token, or another one. */
+export class Unauthenticated extends Error {}
+
+export const headers = (): Record<string, string> => {
+  const token = Storage.token.read()
+  return token === undefined ? {} : { authorization: `Bearer ${token}` }
+}
+
+/** Every target with its tables. */
+export const catalog = async (): Promise<ReadonlyArray<Target>> => {
+  const response = await fetch("/v1/catalog", { headers: headers() })
+  if (response.status === 401) throw new Unauthenticated()
+  if (!response.ok) throw new Error(`The catalog could not be read (${response.status})`)
+  const { targets } = (await response.json()) as { readonly targets: ReadonlyArray<Target> }
+  return targets
+}
+
+/** The whole result as a file of the user's. Rejects if it breaks off. */
+export const download = async (query: string, format: string, target: string | undefined): Promise<void> => {
+  const response = await fetch("/v1/query", {
+    method: "POST",
+    headers: { "content-type": "application/json", ...headers() },
+    body: JSON.stringify({ version: "v1", query, format, target })
+  })
+  if (!response.ok) {
+    const problem = (await response.json()) as { readonly detail?: string }
+    throw new Error(problem.detail ?? `The gateway answered ${response.status}`)
+  }
+  const url = URL.createObjectURL(await response.blob())
+  const link = document.createElement("a")
+  link.href = url
+  link.download = `result.${format}`
+  link.click()
+  // The browser has taken it by then.
+  setTimeout(() => URL.revokeObjectURL(url), 60_000)
+}

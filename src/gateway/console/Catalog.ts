@@ -1,0 +1,74 @@
+/**
+ * The list of tables, and what the editor completes.
+ */
+import type { SQLNamespace } from "@codemirror/lang-sql"
+import type { Schema, Table, Target } from "./Api.ts"
+
+const bare = /^[a-z_][a-z0-9_]*$/
+
+/** A name as SQL takes it. */
+export const quoted = (name: string): string => (bare.test(name) ? name : `"${name.replaceAll('"', '""')}"`)
+
+const defaultSchema = "main"
+
+const qualified = (schema: Schema, { name }: Table): string =>
+  schema.name === defaultSchema ? quoted(name) : `${quoted(schema.name)}.${quoted(name)}`
+
+/** What is completed: tables by their names, and their columns. */
+export const completion = (schemas: ReadonlyArray<Schema>): SQLNamespace =>
+  Object.fromEntries(
+    schemas.flatMap((schema) =>
+      schema.tables.map((table) => [qualified(schema, table), table.columns.map(({ name }) => name)])
+    )
+  )
+
+const button = (text: string, title: string, onClick: () => void): HTMLButtonElement => {
+  const made = document.createElement("button")
+  made.type = "button"
+  made.textContent = text
+  made.title = title
+  made.addEventListener("click", onClick)
+  return made
+}
+
+const note = (text: string): HTMLElement => {
+  const made = document.createElement("p")
+  made.textContent = text
+  return made
+}
+
+/** Lists a target's tables; a click on a name inserts it. */
+export const show = (
+  parent: HTMLElement,
+  target: Target | undefined,
+  insert: (text: string) => void
+): void => {
+  if (target?.schemas === undefined) {
+    parent.replaceChildren(note(target?.error?.message ?? "No target."))
+    return
+  }
+  const tables = target.schemas.flatMap((schema) => schema.tables.map((table) => ({ schema, table })))
+  parent.replaceChildren(
+    ...(tables.length === 0 ? [note("No tables.")] : []),
+    ...tables.map(({ schema, table }) => {
+      const details = document.createElement("details")
+      const summary = document.createElement("summary")
+      const name = qualified(schema, table)
+      summary.append(name, " ")
+      summary.append(button("+", `Insert ${name}`, () => insert(name)))
+      const list = document.createElement("ul")
+      for (const column of table.columns) {
+        const item = document.createElement("li")
+        const type = document.createElement("small")
+        type.textContent = ` ${column.type}`
+        item.append(
+          button(column.name, `Insert ${column.name}`, () => insert(quoted(column.name))),
+          type
+        )
+        list.append(item)
+      }
+      details.append(summary, list)
+      return details
+    })
+  )
+}

@@ -1,0 +1,119 @@
+/**
+ * The SQL editor.
+ */
+import { autocompletion } from "@codemirror/autocomplete"
+import { PostgreSQL, type SQLNamespace, sql } from "@codemirror/lang-sql"
+import { setDiagnostics } from "@codemirror/lint"
+import { Compartment, EditorState, Prec } from "@codemirror/state"
+import { EditorView, keymap } from "@codemirror/view"
+import { basicSetup } from "codemirror"
+
+/** What the editor tells. */
+export interface Listener {
+  readonly run: () => void
+  readonly changed: (text: string) => void
+}
+
+const theme = EditorView.theme({
+  "&": { backgroundColor: "var(--ground)", color: "var(--text)", fontSize: "14px" },
+  ".cm-content": { caretColor: "var(--text)", fontFamily: "ui-monospace, monospace" },
+  ".cm-cursor": { borderLeftColor: "var(--text)" },
+  ".cm-gutters": { backgroundColor: "var(--raised)", color: "var(--faint)", border: "none" },
+  ".cm-activeLine, .cm-activeLineGutter": {
+    backgroundColor: "color-mix(in srgb, var(--accent) 8%, transparent)"
+  },
+  "&.cm-focused .cm-selectionBackground, .cm-selectionBackground": {
+    backgroundColor: "color-mix(in srgb, var(--accent) 28%, transparent) !important"
+  },
+  ".cm-tooltip": { backgroundColor: "var(--raised)", color: "var(--text)", border: "1px solid var(--line)" },
+  ".cm-scroller": { overflow: "auto" }
+})
+
+export class Editor {
+  private readonly view: EditorView
+  private readonly language = new Compartment()
+  private readonly listener: Listener
+  private schema: SQLNamespace = {}
+
+  constructor(parent: HTMLElement, listener: Listener) {
+    this.listener = listener
+    this.view = new EditorView({ parent, state: this.state("") })
+  }
+
+  private state(text: string): EditorState {
+    return EditorState.create({
+      doc: text,
+      extensions: [
+        Prec.highest(keymap.of([{ key: "Mod-Enter", run: () => this.run() }])),
+        basicSetup,
+        autocompletion(),
+        this.language.of(this.sql()),
+        theme,
+        EditorView.lineWrapping,
+        EditorView.contentAttributes.of({ "aria-label": "SQL" }),
+        EditorView.updateListener.of((update) => {
+          if (update.docChanged) this.listener.changed(update.state.doc.toString())
+        })
+      ]
+    })
+  }
+
+  private run(): boolean {
+    this.listener.run()
+    return true
+  }
+
+  private sql() {
+    return sql({ dialect: PostgreSQL, schema: this.schema, upperCaseKeywords: true })
+  }
+
+  /** What is completed: tables and their columns. */
+  complete(schema: SQLNamespace): void {
+    this.schema = schema
+    this.view.dispatch({ effects: this.language.reconfigure(this.sql()) })
+  }
+
+  /** Shows another text, with a history of its own. */
+  open(text: string): void {
+    this.view.setState(this.state(text))
+  }
+
+  get text(): string {
+    return this.view.state.doc.toString()
+  }
+
+  /** What is selected, or else everything, and where it begins. */
+  get chosen(): { readonly text: string; readonly from: number } {
+    const { from, to } = this.view.state.selection.main
+    return from === to ? { text: this.text, from: 0 } : { text: this.view.state.sliceDoc(from, to), from }
+  }
+
+  insert(text: string): void {
+    this.view.dispatch(this.view.state.replaceSelection(text))
+    this.focus()
+  }
+
+  /** Marks the character at an offset, or nothing. */
+  mark(offset: number | undefined, message: string): void {
+    const { length } = this.view.state.doc
+    const from = Math.min(offset ?? 0, Math.max(0, length - 1))
+    const word = this.view.state.wordAt(from)
+    const marks =
+      offset === undefined
+        ? []
+        : [
+            {
+              from,
+              to: Math.max(word?.to ?? 0, Math.min(from + 1, length)),
+              severity: "error" as const,
+              message
+            }
+          ]
+    this.view.dispatch(setDiagnostics(this.view.state, marks))
+    if (offset !== undefined) this.view.dispatch({ selection: { anchor: from }, scrollIntoView: true })
+  }
+
+  focus(): void {
+    this.view.focus()
+  }
+}

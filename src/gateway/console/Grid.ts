@@ -1,0 +1,285 @@
+/**
+ * A grid of any number of rows: the ones in sight are elements, the rest is asked for when it comes into sight.
+ *
+ * Browsers limit the height of an element. Of more rows than that, the scroll bar stands for a share of them, and the
+ * wheel and keys move by rows.
+ */
+import * as Format from "./Format.ts"
+import type { Column, Row } from "./Messages.ts"
+
+const rowHeight = 26
+/** Below what browsers allow. */
+const maxHeight = 8_000_000
+const indexWidth = 80
+const minWidth = 40
+
+/** Where the rows come from. */
+export interface Source {
+  readonly columns: ReadonlyArray<Column>
+  /** How many there are by now. */
+  readonly count: () => number
+  readonly rows: (from: number, to: number) => Promise<ReadonlyArray<Row>>
+}
+
+const element = (className: string, role?: string): HTMLDivElement => {
+  const made = document.createElement("div")
+  made.className = className
+  if (role !== undefined) made.setAttribute("role", role)
+  return made
+}
+
+export class Grid {
+  private readonly root: HTMLDivElement
+  private readonly head: HTMLDivElement
+  private readonly canvas: HTMLDivElement
+  private source: Source | undefined
+  private widths: Array<number> = []
+  private loaded: { readonly from: number; readonly rows: ReadonlyArray<Row> } = { from: 0, rows: [] }
+  private isLoading = false
+  private top = 0
+  private active = { row: 0, column: 0 }
+  /** What the scroll bar was set to, so that its event is not taken for the user's. */
+  private expectedScroll = 0
+
+  constructor(parent: HTMLElement) {
+    this.root = element("grid", "grid")
+    this.root.tabIndex = 0
+    this.root.setAttribute("aria-label", "Rows")
+    this.head = element("head", "row")
+    this.canvas = element("canvas", "rowgroup")
+    this.root.append(this.head, this.canvas)
+    parent.append(this.root)
+    this.root.addEventListener("scroll", () => this.scrolled())
+    this.root.addEventListener("wheel", (event) => this.wheel(event), { passive: false })
+    this.root.addEventListener("keydown", (event) => this.key(event))
+    this.root.addEventListener("pointerdown", (event) => this.point(event))
+    new ResizeObserver(() => this.draw()).observe(this.root)
+  }
+
+  focus(): void {
+    this.root.focus()
+  }
+
+  /** Shows other rows, from the first on. */
+  show(source: Source | undefined): void {
+    this.source = source
+    this.loaded = { from: 0, rows: [] }
+    this.widths = source?.columns.map(({ name, type }) => width(name, type)) ?? []
+    this.active = { row: 0, column: 0 }
+    this.root.setAttribute("aria-colcount", String((source?.columns.length ?? 0) + 1))
+    this.drawHead()
+    this.moveTo(0)
+  }
+
+  /** There are more rows than before. */
+  grow(): void {
+    this.draw()
+  }
+
+  private get count(): number {
+    return this.source?.count() ?? 0
+  }
+
+  private get page(): number {
+    return Math.max(1, Math.floor((this.root.clientHeight - rowHeight) / rowHeight))
+  }
+
+  private get lastTop(): number {
+    return Math.max(0, this.count - this.page)
+  }
+
+  private get scale(): number {
+    return Math.max(1, (this.count * rowHeight) / maxHeight)
+  }
+
+  private scrolled(): void {
+    if (Math.abs(this.root.scrollTop - this.expectedScroll) < 1) return
+    this.expectedScroll = this.root.scrollTop
+    this.top = Math.min(this.lastTop, (this.root.scrollTop * this.scale) / rowHeight)
+    this.draw()
+  }
+
+  private wheel(event: WheelEvent): void {
+    if (this.scale === 1 || event.deltaY === 0 || event.ctrlKey) return
+    event.preventDefault()
+    this.moveTo(this.top + event.deltaY / rowHeight)
+  }
+
+  private moveTo(top: number): void {
+    this.top = Math.max(0, Math.min(this.lastTop, top))
+    this.draw()
+    this.expectedScroll = (this.top * rowHeight) / this.scale
+    this.root.scrollTop = this.expectedScroll
+    this.expectedScroll = this.root.scrollTop
+  }
+
+  private drawHead(): void {
+    const columns = this.source?.columns ?? []
+    const index = element("cell index", "columnheader")
+    index.style.width = `${indexWidth}px`
+    index.textContent = "#"
+    this.head.setAttribute("aria-rowindex", "1")
+    this.head.replaceChildren(index, ...columns.map((column, at) => this.headCell(column, at)))
+  }
+
+  private headCell({ name, type }: Column, at: number): HTMLElement {
+    const cell = element(`cell${Format.isNumeric(type) ? " number" : ""}`, "columnheader")
+    cell.style.width = `${this.widths[at]}px`
+    cell.title = `${name} ${type}`
+    cell.textContent = name
+    const handle = element("handle")
+    handle.addEventListener("pointerdown", (event) => this.resize(event, at))
+    cell.append(handle)
+    return cell
+  }
+
+  private resize(event: PointerEvent, at: number): void {
+    event.preventDefault()
+    event.stopPropagation()
+    const from = (this.widths[at] ?? minWidth) - event.clientX
+    const move = ({ clientX }: PointerEvent) => {
+      this.widths[at] = Math.max(minWidth, from + clientX)
+      this.drawHead()
+      this.draw()
+    }
+    addEventListener("pointermove", move)
+    addEventListener("pointerup", () => removeEventListener("pointermove", move), { once: true })
+  }
+
+  /** Draws the rows in sight, and asks for those that are not loaded. */
+  private draw(): void {
+    const { count, page } = this
+    this.root.setAttribute("aria-rowcount", String(count + 1))
+    this.canvas.style.height = `${Math.min(maxHeight, count * rowHeight)}px`
+    this.canvas.style.width = `${indexWidth + this.widths.reduce((sum, width) => sum + width, 0)}px`
+    const from = Math.floor(this.top)
+    const to = Math.min(count, from + page + 2)
+    const offset = (this.top * rowHeight) / this.scale
+    const rows: Array<HTMLElement> = []
+    for (let at = from; at < to; at++) {
+      const row = this.row(at, this.loaded.rows[at - this.loaded.from])
+      row.style.transform = `translateY(${offset + (at - this.top) * rowHeight}px)`
+      rows.push(row)
+    }
+    this.canvas.replaceChildren(...rows)
+    const isLoaded = from >= this.loaded.from && to <= this.loaded.from + this.loaded.rows.length
+    if (!isLoaded && count > 0) void this.load(Math.max(0, from - page), to + page)
+  }
+
+  private async load(from: number, to: number): Promise<void> {
+    if (this.isLoading || this.source === undefined) return
+    this.isLoading = true
+    const { source } = this
+    const rows = await source.rows(from, to)
+    this.isLoading = false
+    if (source === this.source) this.loaded = { from, rows }
+    // There may be less than was asked for, while they arrive.
+    if (rows.length > 0) this.draw()
+  }
+
+  private row(at: number, values: Row | undefined): HTMLElement {
+    const row = element("row", "row")
+    row.setAttribute("aria-rowindex", String(at + 2))
+    row.dataset["row"] = String(at)
+    const index = element("cell index number", "rowheader")
+    index.style.width = `${indexWidth}px`
+    index.textContent = Format.count(at + 1)
+    const columns = this.source?.columns ?? []
+    const cells = columns.map(({ name, type }, column) => {
+      const text = values === undefined ? "" : Format.cell(values[name])
+      const kind = text === undefined ? " null" : Format.isNumeric(type) ? " number" : ""
+      const cell = element(`cell${kind}`, "gridcell")
+      cell.style.width = `${this.widths[column]}px`
+      cell.textContent = text ?? "NULL"
+      cell.title = cell.textContent
+      if (at === this.active.row && column === this.active.column) this.activate(cell)
+      return cell
+    })
+    row.append(index, ...cells)
+    return row
+  }
+
+  private activate(cell: HTMLElement): void {
+    cell.classList.add("active")
+    cell.id = "active-cell"
+    this.root.setAttribute("aria-activedescendant", cell.id)
+  }
+
+  private point(event: PointerEvent): void {
+    const cell = (event.target as HTMLElement).closest<HTMLElement>(".cell")
+    const row = cell?.closest<HTMLElement>(".row")
+    if (cell === null || cell === undefined || row?.dataset["row"] === undefined) return
+    const column = [...row.children].indexOf(cell) - 1
+    if (column >= 0) this.active = { row: Number(row.dataset["row"]), column }
+    this.draw()
+  }
+
+  private key(event: KeyboardEvent): void {
+    const isFar = event.ctrlKey || event.metaKey
+    if (isFar && event.key === "c") {
+      this.copy()
+      return
+    }
+    const { column, row } = this.active
+    const last = { row: this.count - 1, column: (this.source?.columns.length ?? 1) - 1 }
+    const next = moves(event.key, isFar, { row, column }, last, this.page)
+    if (next === undefined || this.count === 0) return
+    event.preventDefault()
+    this.active = {
+      row: Math.max(0, Math.min(last.row, next.row)),
+      column: Math.max(0, Math.min(last.column, next.column))
+    }
+    if (this.active.row < this.top) this.moveTo(this.active.row)
+    else if (this.active.row >= Math.floor(this.top) + this.page) this.moveTo(this.active.row - this.page + 1)
+    else this.draw()
+    this.canvas.querySelector("#active-cell")?.scrollIntoView({ block: "nearest", inline: "nearest" })
+  }
+
+  private copy(): void {
+    const values = this.loaded.rows[this.active.row - this.loaded.from]
+    const name = this.source?.columns[this.active.column]?.name
+    if (values === undefined || name === undefined) return
+    const value = values[name]
+    void navigator.clipboard?.writeText(
+      value === null || value === undefined
+        ? ""
+        : typeof value === "object"
+          ? JSON.stringify(value)
+          : String(value)
+    )
+  }
+}
+
+interface Cell {
+  readonly row: number
+  readonly column: number
+}
+
+/** The cell that a key goes to; `undefined` if it goes nowhere. */
+const moves = (key: string, isFar: boolean, at: Cell, last: Cell, page: number): Cell | undefined => {
+  switch (key) {
+    case "ArrowDown":
+      return { ...at, row: isFar ? last.row : at.row + 1 }
+    case "ArrowUp":
+      return { ...at, row: isFar ? 0 : at.row - 1 }
+    case "ArrowRight":
+      return { ...at, column: isFar ? last.column : at.column + 1 }
+    case "ArrowLeft":
+      return { ...at, column: isFar ? 0 : at.column - 1 }
+    case "PageDown":
+      return { ...at, row: at.row + page }
+    case "PageUp":
+      return { ...at, row: at.row - page }
+    case "Home":
+      return isFar ? { row: 0, column: 0 } : { ...at, column: 0 }
+    case "End":
+      return isFar ? last : { ...at, column: last.column }
+    default:
+      return undefined
+  }
+}
+
+const width = (name: string, type: string): number => {
+  const characters = Format.isNumeric(type) ? 12 : Format.isTemporal(type) ? 24 : type === "BOOLEAN" ? 7 : 22
+  return Math.min(420, Math.max(characters, name.length + 2) * 8 + 18)
+}

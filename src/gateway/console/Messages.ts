@@ -1,0 +1,69 @@
+/**
+ * What the page and the worker of a query tell each other.
+ */
+
+export interface Column {
+  readonly name: string
+  readonly type: string
+}
+
+export type Row = Readonly<Record<string, unknown>>
+
+/** A query as the API takes it. */
+export interface Query {
+  readonly query: string
+  readonly target: string | undefined
+  readonly token: string | undefined
+}
+
+export interface QueryError {
+  readonly code: string
+  readonly message: string
+  readonly status?: number | undefined
+  /** 1-based, in UTF-16 units of the query. */
+  readonly position?: number | undefined
+}
+
+/** Where a query stands. */
+export interface Progress {
+  readonly rows: number
+  /** How many of the rows are kept, the first ones. */
+  readonly kept: number
+  readonly bytes: number
+  readonly elapsedMs: number
+  readonly firstRowMs: number | undefined
+}
+
+export type Outcome =
+  | { readonly _tag: "Complete" }
+  | { readonly _tag: "Cancelled" }
+  | { readonly _tag: "Failed"; readonly error: QueryError }
+
+/** What a chart asks for: the columns by name. */
+export interface SampleRequest {
+  readonly x: string
+  readonly ys: ReadonlyArray<string>
+  readonly points: number
+}
+
+/** Values of a chart: `x` once, and for each column of `ys` as many values. */
+export interface Sample {
+  readonly x: ReadonlyArray<unknown>
+  readonly ys: ReadonlyArray<ReadonlyArray<number | null>>
+  /** Whether rows are left out. */
+  readonly isReduced: boolean
+}
+
+export type ToWorker =
+  | { readonly _tag: "Run"; readonly query: Query }
+  | { readonly _tag: "Pause"; readonly isPaused: boolean }
+  | { readonly _tag: "Cancel" }
+  | { readonly _tag: "Rows"; readonly id: number; readonly from: number; readonly to: number }
+  | { readonly _tag: "Sample"; readonly id: number; readonly request: SampleRequest }
+
+export type FromWorker =
+  | { readonly _tag: "Columns"; readonly queryId: string; readonly columns: ReadonlyArray<Column> }
+  | { readonly _tag: "Progress"; readonly progress: Progress }
+  | { readonly _tag: "Ended"; readonly outcome: Outcome; readonly progress: Progress }
+  | { readonly _tag: "Rows"; readonly id: number; readonly from: number; readonly rows: ReadonlyArray<Row> }
+  | { readonly _tag: "Sample"; readonly id: number; readonly sample: Sample }

@@ -1,0 +1,110 @@
+/**
+ * The rows of a result, in blocks that the browser keeps outside of the page's memory (`Blob`), which it may write to
+ * disk. Only an index and the blocks that were looked at last are objects here.
+ */
+import type { Row } from "./Messages.ts"
+
+/** About how much text is in a block. */
+const blockLength = 1024 * 1024
+/** How many blocks that were read are held. */
+const cached = 4
+
+/** Rows that came together, as the text of a JSON array. */
+interface Block {
+  readonly start: number
+  readonly count: number
+  readonly text: Blob
+}
+
+export class RowStore {
+  private readonly maxLength: number
+  private readonly blocks: Array<Block> = []
+  private readonly recent = new Map<Block, ReadonlyArray<Row>>()
+  private pending: Array<string> = []
+  private pendingRows: Array<Row> = []
+  private pendingLength = 0
+  private length = 0
+  private size = 0
+  private isFull = false
+
+  /** `maxLength` is how much text is kept at most; later rows are not. */
+  constructor(maxLength: number) {
+    this.maxLength = maxLength
+  }
+
+  /** How many rows are kept. */
+  get kept(): number {
+    return this.size
+  }
+
+  /** Keeps rows, whose JSON is `text` without its brackets. */
+  push(rows: ReadonlyArray<Row>, text: string): void {
+    this.isFull ||= this.length + text.length > this.maxLength
+    if (this.isFull) return
+    this.pending.push(text)
+    for (const row of rows) this.pendingRows.push(row)
+    this.pendingLength += text.length
+    this.length += text.length
+    this.size += rows.length
+    if (this.pendingLength >= blockLength) this.seal()
+  }
+
+  private seal(): void {
+    const count = this.pendingRows.length
+    const text = new Blob(["[", this.pending.join(","), "]"])
+    this.blocks.push({ start: this.size - count, count, text })
+    this.pending = []
+    this.pendingRows = []
+    this.pendingLength = 0
+  }
+
+  /** The rows from `from` up to `to`, as far as there are any. */
+  async rows(from: number, to: number): Promise<ReadonlyArray<Row>> {
+    const found: Array<Row> = []
+    const end = Math.min(to, this.size)
+    for (let at = Math.max(0, from); at < end; ) {
+      const [start, rows] = await this.around(at)
+      const part = rows.slice(at - start, end - start)
+      if (part.length === 0) break
+      found.push(...part)
+      at += part.length
+    }
+    return found
+  }
+
+  /** The block with this row: its first row's index, and its rows. */
+  private async around(at: number): Promise<readonly [number, ReadonlyArray<Row>]> {
+    const pendingStart = this.size - this.pendingRows.length
+    if (at >= pendingStart) return [pendingStart, this.pendingRows]
+    const block = this.find(at)
+    return [block.start, await this.read(block)]
+  }
+
+  private find(at: number): Block {
+    let low = 0
+    let high = this.blocks.length - 1
+    while (low < high) {
+      const middle = (low + high + 1) >> 1
+      if ((this.blocks[middle] as Block).start <= at) low = middle
+      else high = middle - 1
+    }
+    return this.blocks[low] as Block
+  }
+
+  private async read(block: Block): Promise<ReadonlyArray<Row>> {
+    const rows = this.recent.get(block) ?? (JSON.parse(await block.text.text()) as ReadonlyArray<Row>)
+    this.recent.delete(block)
+    this.recent.set(block, rows)
+    for (const oldest of this.recent.keys()) {
+      if (this.recent.size <= cached) break
+      this.recent.delete(oldest)
+    }
+    return rows
+  }
+
+  /** All kept rows, one block after the other. */
+  async *all(): AsyncGenerator<ReadonlyArray<Row>> {
+    for (const block of this.blocks) yield JSON.parse(await block.text.text()) as ReadonlyArray<Row>
+    yield this.pendingRows
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * The tabs: each has a text and the last query that was run from it.
+ */
+import type { Run } from "./Run.ts"
+
+export interface Tab {
+  name: string
+  text: string
+  run: Run | undefined
+  /** Where the text of the run begins in the tab's. */
+  runFrom: number
+}
+
+export interface Listener {
+  readonly selected: (tab: Tab) => void
+  readonly changed: (tabs: ReadonlyArray<Tab>) => void
+}
+
+export class Tabs {
+  private readonly parent: HTMLElement
+  private readonly listener: Listener
+  private readonly all: Array<Tab> = []
+  private at = 0
+
+  constructor(parent: HTMLElement, listener: Listener) {
+    this.parent = parent
+    this.listener = listener
+  }
+
+  get current(): Tab {
+    return this.all[this.at] as Tab
+  }
+
+  open(text: string, name = this.nextName): void {
+    this.all.push({ name, text, run: undefined, runFrom: 0 })
+    this.select(this.all.length - 1)
+  }
+
+  private get nextName(): string {
+    const names = new Set(this.all.map(({ name }) => name))
+    let number = 1
+    while (names.has(`Query ${number}`)) number++
+    return `Query ${number}`
+  }
+
+  select(index: number): void {
+    if (this.all[index] === undefined) return
+    this.at = index
+    this.draw()
+    this.listener.selected(this.current)
+  }
+
+  close(index = this.at): void {
+    const [closed] = this.all.splice(index, 1)
+    closed?.run?.close()
+    if (this.all.length === 0) {
+      this.open("")
+      return
+    }
+    this.select(Math.min(this.at > index ? this.at - 1 : this.at, this.all.length - 1))
+  }
+
+  private draw(): void {
+    this.parent.replaceChildren(
+      ...this.all.map((tab, index) => this.tab(tab, index)),
+      this.button("+", "New tab (Alt+N)", () => this.open(""))
+    )
+    this.listener.changed(this.all)
+  }
+
+  private tab(tab: Tab, index: number): HTMLElement {
+    const holder = document.createElement("span")
+    const isSelected = index === this.at
+    const name = this.button(tab.name, tab.name, () => this.select(index))
+    name.setAttribute("role", "tab")
+    name.setAttribute("aria-selected", String(isSelected))
+    name.setAttribute("aria-controls", "panel")
+    name.tabIndex = isSelected ? 0 : -1
+    name.addEventListener("keydown", ({ key }) => {
+      const step = key === "ArrowRight" ? 1 : key === "ArrowLeft" ? -1 : 0
+      if (step === 0) return
+      this.select((index + step + this.all.length) % this.all.length)
+      this.parent.querySelector<HTMLElement>('[aria-selected="true"]')?.focus()
+    })
+    holder.append(
+      name,
+      this.button("×", `Close ${tab.name} (Alt+W)`, () => this.close(index))
+    )
+    return holder
+  }
+
+  private button(text: string, label: string, onClick: () => void): HTMLButtonElement {
+    const button = document.createElement("button")
+    button.type = "button"
+    button.textContent = text
+    button.title = label
+    button.setAttribute("aria-label", label)
+    button.addEventListener("click", onClick)
+    return button
+  }
+}

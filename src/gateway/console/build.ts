@@ -1,0 +1,22 @@
+/**
+ * Bundles the console into `dist/gateway/console`, from where the gateway serves it.
+ */
+import { copyFile, mkdir } from "node:fs/promises"
+import { fileURLToPath } from "node:url"
+import * as esbuild from "esbuild"
+
+const here = fileURLToPath(new URL(".", import.meta.url))
+const out = fileURLToPath(new URL("../../../dist/gateway/console/", import.meta.url))
+
+await mkdir(out, { recursive: true })
+await esbuild.build({
+  absWorkingDir: here,
+  entryPoints: { console: "main.ts", worker: "worker.ts" },
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: ["chrome123", "firefox120", "safari17.5"],
+  outdir: out,
+  logLevel: "warning"
+})
+await Promise.all(["index.html", "icon.svg"].map((name) => copyFile(`${here}${name}`, `${out}${name}`)))

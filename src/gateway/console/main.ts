@@ -1,0 +1,285 @@
+/**
+ * The console: tabs with an editor, and the rows of what was run.
+ */
+import "uplot/dist/uPlot.min.css"
+import "./console.css"
+import * as Api from "./Api.ts"
+import * as Catalog from "./Catalog.ts"
+import { Chart } from "./Chart.ts"
+import { Editor } from "./Editor.ts"
+import * as Format from "./Format.ts"
+import { Grid, type Source } from "./Grid.ts"
+import type { QueryError } from "./Messages.ts"
+import { Run } from "./Run.ts"
+import * as Storage from "./Storage.ts"
+import { type Tab, Tabs } from "./Tabs.ts"
+
+const byId = <E extends HTMLElement>(id: string): E => document.getElementById(id) as E
+
+const runButton = byId<HTMLButtonElement>("run")
+const cancelButton = byId<HTMLButtonElement>("cancel")
+const pauseButton = byId<HTMLButtonElement>("pause")
+const rowsButton = byId<HTMLButtonElement>("show-rows")
+const chartButton = byId<HTMLButtonElement>("show-chart")
+const downloadBox = byId<HTMLSelectElement>("download")
+const targetBox = byId<HTMLSelectElement>("target")
+const statusLine = byId("status")
+const errorBox = byId("error")
+
+const welcome = "-- Ctrl+Enter runs the query, or what is selected of it.\nSELECT 42 AS answer"
+
+const grid = new Grid(byId("rows"))
+const chart = new Chart(byId("chart"))
+let targets: ReadonlyArray<Api.Target> = []
+let isChart = false
+/** The run whose rows the grid shows, with the columns that it had. */
+let shown: { readonly run: Run | undefined; readonly columns: Run["columns"] } = {
+  run: undefined,
+  columns: []
+}
+
+const editor = new Editor(byId("editor"), {
+  run: () => run(),
+  changed: (text) => {
+    tabs.current.text = text
+    save()
+  }
+})
+
+let allTabs: ReadonlyArray<Tab> = []
+const save = (): void => Storage.tabs.write(allTabs.map(({ name, text }) => ({ name, text })))
+
+const tabs = new Tabs(byId("tabs"), {
+  selected: (tab) => {
+    editor.open(tab.text)
+    update(tab)
+    showError(tab)
+  },
+  changed: (all) => {
+    allTabs = all
+    save()
+  }
+})
+
+const sourceOf = (run: Run | undefined): Source | undefined =>
+  run === undefined || run.columns.length === 0
+    ? undefined
+    : {
+        columns: run.columns,
+        count: () => run.progress.kept,
+        rows: (from, to) => run.rows(from, to)
+      }
+
+/** Shows how the query of the tab in front stands. */
+const update = (tab: Tab): void => {
+  if (tab !== tabs.current) return
+  const { run } = tab
+  const isRunning = run?.isRunning === true
+  runButton.disabled = isRunning
+  cancelButton.disabled = !isRunning
+  pauseButton.disabled = !isRunning
+  pauseButton.setAttribute("aria-pressed", String(run?.isPaused === true))
+  pauseButton.textContent = run?.isPaused === true ? "Go on" : "Pause"
+  statusLine.textContent =
+    run === undefined
+      ? "Write a query and run it with Ctrl+Enter."
+      : Format.status(run.progress, run.outcome, run.isPaused)
+  if (shown.run !== run || shown.columns !== (run?.columns ?? shown.columns)) {
+    shown = { run, columns: run?.columns ?? [] }
+    grid.show(sourceOf(run))
+  } else grid.grow()
+  if (isChart && !isRunning) void chart.show(run)
+}
+
+const describe = ({ code, message, position }: QueryError, query: string): string => {
+  if (position === undefined) return `${code}: ${message}`
+  const before = query.slice(0, position - 1).split("\n")
+  return `${code} at line ${before.length}, column ${(before.at(-1) ?? "").length + 1}: ${message}`
+}
+
+const showError = ({ run, runFrom }: Tab): void => {
+  const error = run?.outcome?._tag === "Failed" ? run.outcome.error : undefined
+  errorBox.hidden = error === undefined
+  errorBox.textContent = error === undefined || run === undefined ? "" : describe(error, run.query.query)
+  editor.mark(error?.position === undefined ? undefined : runFrom + error.position - 1, error?.message ?? "")
+}
+
+const target = (): string | undefined => (targetBox.value === "" ? undefined : targetBox.value)
+
+const run = (): void => {
+  const tab = tabs.current
+  const { from, text } = editor.chosen
+  if (tab.run?.isRunning === true || text.trim() === "") return
+  tab.run?.close()
+  const started: Run = new Run({ query: text, target: target(), token: Storage.token.read() }, () => {
+    if (tab.run !== started) return
+    if (started.outcome !== undefined) ended(tab, started)
+    update(tab)
+  })
+  tab.run = started
+  tab.runFrom = from
+  showError(tab)
+  update(tab)
+}
+
+const ended = (tab: Tab, { outcome, progress, query }: Run): void => {
+  if (outcome === undefined) return
+  Storage.history.add({
+    query: query.query,
+    at: Date.now(),
+    rows: progress.rows,
+    elapsedMs: progress.elapsedMs,
+    outcome: outcome._tag
+  })
+  if (tab === tabs.current) showError(tab)
+  if (outcome._tag === "Failed" && outcome.error.status === 401) void askForToken()
+}
+
+const showView = (wantsChart: boolean): void => {
+  isChart = wantsChart
+  byId("rows").hidden = isChart
+  byId("chart").hidden = !isChart
+  rowsButton.setAttribute("aria-pressed", String(!isChart))
+  chartButton.setAttribute("aria-pressed", String(isChart))
+  if (isChart) void chart.show(tabs.current.run)
+  else grid.grow()
+}
+
+const askForToken = async (): Promise<void> => {
+  const dialog = byId<HTMLDialogElement>("token")
+  if (dialog.open) return
+  dialog.showModal()
+  dialog.addEventListener(
+    "close",
+    () => {
+      const { value } = byId<HTMLInputElement>("token-text")
+      if (value !== "") Storage.token.write(value)
+      void loadCatalog()
+    },
+    { once: true }
+  )
+}
+
+const showTarget = (): void => {
+  const chosen = targets.find(({ name }) => name === targetBox.value) ?? targets[0]
+  Catalog.show(byId("catalog"), chosen, (text) => editor.insert(text))
+  editor.complete(Catalog.completion(chosen?.schemas ?? []))
+}
+
+const loadCatalog = async (): Promise<void> => {
+  try {
+    targets = await Api.catalog()
+    targetBox.replaceChildren(...targets.map(({ name }) => new Option(name, name)))
+    showTarget()
+  } catch (error) {
+    if (error instanceof Api.Unauthenticated) await askForToken()
+    else byId("catalog").textContent = error instanceof Error ? error.message : String(error)
+  }
+}
+
+const showHistory = (): void => {
+  const dialog = byId<HTMLDialogElement>("history")
+  const list = document.createElement("ul")
+  list.className = "entries"
+  for (const entry of Storage.history.read()) {
+    const item = document.createElement("li")
+    const button = document.createElement("button")
+    const code = document.createElement("code")
+    const small = document.createElement("small")
+    code.textContent = entry.query
+    small.textContent = `${new Date(entry.at).toLocaleString()} · ${entry.outcome} · ${Format.count(entry.rows)} rows · ${Format.millis(entry.elapsedMs)}`
+    button.type = "button"
+    button.append(code, small)
+    button.addEventListener("click", () => {
+      dialog.close()
+      tabs.open(entry.query)
+      editor.focus()
+    })
+    item.append(button)
+    list.append(item)
+  }
+  const title = document.createElement("h2")
+  title.textContent = list.childElementCount === 0 ? "Nothing has been run yet" : "History"
+  const clear = document.createElement("button")
+  clear.textContent = "Clear"
+  clear.addEventListener("click", () => {
+    Storage.history.clear()
+    dialog.close()
+  })
+  const close = document.createElement("button")
+  close.textContent = "Close"
+  close.addEventListener("click", () => dialog.close())
+  dialog.replaceChildren(title, list, clear, " ", close)
+  dialog.showModal()
+}
+
+const download = async (): Promise<void> => {
+  const format = downloadBox.value
+  downloadBox.value = ""
+  if (format === "") return
+  statusLine.textContent = `Downloading as ${format}…`
+  try {
+    await Api.download(editor.chosen.text, format, target())
+    statusLine.textContent = "Downloaded."
+  } catch (error) {
+    errorBox.hidden = false
+    errorBox.textContent = `The download is incomplete and was dropped: ${error instanceof Error ? error.message : error}`
+  }
+}
+
+const switchTheme = (): void => {
+  const isDark =
+    getComputedStyle(document.documentElement).colorScheme === "dark" ||
+    (document.documentElement.dataset["theme"] === undefined &&
+      matchMedia("(prefers-color-scheme: dark)").matches)
+  document.documentElement.dataset["theme"] = isDark ? "light" : "dark"
+  Storage.theme.write(document.documentElement.dataset["theme"])
+}
+
+const toggleCatalog = (): void => {
+  const catalog = byId("catalog")
+  catalog.hidden = !catalog.hidden
+  byId("toggle-catalog").setAttribute("aria-expanded", String(!catalog.hidden))
+}
+
+const shortcuts: Readonly<Record<string, () => void>> = {
+  KeyN: () => {
+    tabs.open("")
+    editor.focus()
+  },
+  KeyW: () => tabs.close(),
+  KeyE: () => editor.focus(),
+  KeyR: () => grid.focus(),
+  KeyH: showHistory
+}
+
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && tabs.current.run?.isRunning === true) tabs.current.run.cancel()
+  if (!event.altKey || event.ctrlKey || event.metaKey) return
+  const number = /^Digit([1-9])$/.exec(event.code)?.[1]
+  const action = number === undefined ? shortcuts[event.code] : () => tabs.select(Number(number) - 1)
+  if (action === undefined) return
+  event.preventDefault()
+  action()
+})
+
+runButton.addEventListener("click", run)
+cancelButton.addEventListener("click", () => tabs.current.run?.cancel())
+pauseButton.addEventListener("click", () => tabs.current.run?.pause(!tabs.current.run.isPaused))
+rowsButton.addEventListener("click", () => showView(false))
+chartButton.addEventListener("click", () => showView(true))
+downloadBox.addEventListener("change", () => void download())
+targetBox.addEventListener("change", showTarget)
+byId("theme").addEventListener("click", switchTheme)
+byId("toggle-catalog").addEventListener("click", toggleCatalog)
+byId("open-history").addEventListener("click", showHistory)
+byId("open-help").addEventListener("click", () => byId<HTMLDialogElement>("help").showModal())
+
+const savedTheme = Storage.theme.read()
+if (savedTheme !== "") document.documentElement.dataset["theme"] = savedTheme
+if (matchMedia("(max-width: 640px)").matches) toggleCatalog()
+const saved = Storage.tabs.read()
+if (saved.length === 0) tabs.open(welcome)
+for (const { name, text } of saved) tabs.open(text, name)
+editor.focus()
+void loadCatalog()

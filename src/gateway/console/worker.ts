@@ -1,0 +1,150 @@
+/**
+ * The worker of one query: reads its events as fast as it is let, and keeps the rows for whoever looks at them.
+ */
+import type { FromWorker, Outcome, Progress, Query, QueryError, ToWorker } from "./Messages.ts"
+import { Lines, type Record, rowsText } from "./Records.ts"
+import { RowStore } from "./RowStore.ts"
+import { Sampler } from "./Sampling.ts"
+
+/** How much of a result is kept, in UTF-16 units: what follows is counted only. */
+const maxKept = 1024 * 1024 * 1024
+const progressEveryMs = 100
+
+const tell = (message: FromWorker): void => postMessage(message)
+
+const store = new RowStore(maxKept)
+const abort = new AbortController()
+let rows = 0
+let bytes = 0
+let startedAt = 0
+let firstRowMs: number | undefined
+let resume: (() => void) | undefined
+let paused: Promise<void> | undefined
+
+const progress = (): Progress => ({
+  rows,
+  kept: store.kept,
+  bytes,
+  elapsedMs: performance.now() - startedAt,
+  firstRowMs
+})
+
+const lost = (message: string): Outcome => ({ _tag: "Failed", error: { code: "connection_lost", message } })
+
+/** A response that is no result: a problem in JSON, or something else that speaks HTTP. */
+const refused = async (response: Response): Promise<Outcome> => {
+  const text = await response.text()
+  try {
+    const problem = JSON.parse(text) as QueryError & { readonly detail?: string }
+    const error = { ...problem, message: problem.detail ?? problem.message, status: response.status }
+    return { _tag: "Failed", error }
+  } catch {
+    return {
+      _tag: "Failed",
+      error: { code: `http_${response.status}`, message: text.slice(0, 500), status: response.status }
+    }
+  }
+}
+
+/** Handles a record. The outcome, if it is the last one. */
+const handle = (line: string): Outcome | undefined => {
+  const record = JSON.parse(line) as Record
+  switch (record.type) {
+    case "columns":
+      tell({ _tag: "Columns", queryId: record.queryId, columns: record.columns ?? [] })
+      return undefined
+    case "rows":
+      firstRowMs ??= performance.now() - startedAt
+      rows += record.rows.length
+      store.push(record.rows, rowsText(line, record.rows))
+      return undefined
+    case "end":
+      return { _tag: "Complete" }
+    case "error":
+      return record.error.code === "cancelled"
+        ? { _tag: "Cancelled" }
+        : { _tag: "Failed", error: record.error }
+    default:
+      return undefined
+  }
+}
+
+const receive = async (response: Response): Promise<Outcome> => {
+  if (!response.ok || response.body === null) return refused(response)
+  const lines = new Lines()
+  const decoder = new TextDecoder()
+  const reader = response.body.getReader()
+  for (let toldAt = 0; ; ) {
+    // While nobody reads, the server is held back.
+    await paused
+    const { done, value } = await reader.read()
+    if (done) return lost("The gateway broke the response off: the result is incomplete")
+    bytes += value.length
+    for (const line of lines.push(decoder.decode(value, { stream: true }))) {
+      const outcome = handle(line)
+      if (outcome !== undefined) return outcome
+    }
+    if (performance.now() - toldAt > progressEveryMs) {
+      toldAt = performance.now()
+      tell({ _tag: "Progress", progress: progress() })
+    }
+  }
+}
+
+const run = async ({ query, target, token }: Query): Promise<Outcome> => {
+  startedAt = performance.now()
+  try {
+    const response = await fetch("/v1/query", {
+      method: "POST",
+      signal: abort.signal,
+      headers: {
+        "content-type": "application/json",
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` })
+      },
+      // JavaScript's numbers have 53 bits: wider ones come as text.
+      body: JSON.stringify({ version: "v1", query, format: "events", numbers: "string", target })
+    })
+    return await receive(response)
+  } catch (error) {
+    if (abort.signal.aborted) return { _tag: "Cancelled" }
+    return lost(error instanceof Error ? error.message : String(error))
+  }
+}
+
+const pause = (isPaused: boolean): void => {
+  resume?.()
+  resume = undefined
+  paused = isPaused
+    ? new Promise((resolve) => {
+        resume = resolve
+      })
+    : undefined
+}
+
+addEventListener("message", async ({ data }: MessageEvent<ToWorker>) => {
+  switch (data._tag) {
+    case "Run": {
+      const outcome = await run(data.query)
+      tell({ _tag: "Ended", outcome, progress: progress() })
+      break
+    }
+    case "Pause":
+      pause(data.isPaused)
+      break
+    case "Cancel":
+      // The gateway takes the end of the request for a cancel.
+      abort.abort()
+      pause(false)
+      break
+    case "Rows": {
+      const { from, id, to } = data
+      tell({ _tag: "Rows", id, from, rows: await store.rows(from, to) })
+      break
+    }
+    case "Sample": {
+      const sampler = new Sampler(data.request, store.kept)
+      for await (const block of store.all()) sampler.push(block)
+      tell({ _tag: "Sample", id: data.id, sample: sampler.sample })
+    }
+  }
+})

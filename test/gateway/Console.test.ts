@@ -1,0 +1,272 @@
+/**
+ * The console in a real browser, before real servers.
+ */
+import { execFileSync } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { assert, beforeAll, describe, layer } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import type { Browser as Chromium, Page } from "playwright-core"
+import * as DuckDbEngine from "../../src/engine/duckdb/DuckDbEngine.ts"
+import * as Gateway from "../../src/gateway/Gateway.ts"
+import * as Address from "../../src/net/Address.ts"
+import * as Browser from "../support/Browser.ts"
+import * as LiveServer from "../support/LiveServer.ts"
+import * as Poll from "../support/Poll.ts"
+import * as RowEngine from "./RowEngine.ts"
+import { urlOf } from "./Served.ts"
+
+interface Console {
+  readonly browser: Chromium
+  readonly url: string
+  readonly rows: RowEngine.RowEngine
+}
+
+class Service extends Context.Service<Service, Console>()("test/gateway/Console") {}
+
+const start = Effect.gen(function* () {
+  const rows = RowEngine.make()
+  const duckDb = yield* DuckDbEngine.make({ sample: true, threads: 2 })
+  const main = yield* LiveServer.start(duckDb)
+  const other = yield* LiveServer.start(rows.engine)
+  const gateway = yield* Gateway.make({
+    http: ["127.0.0.1:0"],
+    backends: { main: [Address.format(main.address)], rows: [Address.format(other.address)] }
+  })
+  const [address] = gateway.addresses
+  if (address === undefined) return yield* Effect.die(new Error("the gateway listens nowhere"))
+  return { browser: yield* Browser.start, url: urlOf(address), rows }
+})
+
+const live = Layer.provide(Layer.effect(Service, Effect.orDie(start)), Logger.layer([]))
+
+const open = Effect.fnUntraced(function* (options: Partial<Browser.PageOptions> = {}) {
+  const { browser, rows, url } = yield* Service
+  const { errors, page } = yield* Browser.open(browser, { url, ...options })
+  page.setDefaultTimeout(60_000)
+  yield* Effect.promise(() => page.waitForSelector(".cm-content"))
+  return { page, errors, rows }
+})
+
+const write = (page: Page, query: string): Effect.Effect<void> =>
+  Effect.promise(async () => {
+    await page.click(".cm-content")
+    await page.keyboard.press("Control+A")
+    // As pasted: typing would complete words and close brackets.
+    await page.keyboard.insertText(query)
+  })
+
+const run = (page: Page, query: string): Effect.Effect<void> =>
+  Effect.andThen(
+    write(page, query),
+    Effect.promise(() => page.keyboard.press("Control+Enter"))
+  )
+
+/** Waits for what the console says of the query. */
+const status = (page: Page, pattern: RegExp): Effect.Effect<string> =>
+  Effect.promise(async () => {
+    const line = page.locator("#status", { hasText: pattern })
+    await line.waitFor()
+    return (await line.textContent()) ?? ""
+  })
+
+/** What JavaScript of the page holds, after a collection. */
+const heap = (page: Page): Effect.Effect<number> =>
+  Effect.promise(async () => {
+    const session = await page.context().newCDPSession(page)
+    await session.send("HeapProfiler.collectGarbage")
+    await session.send("Performance.enable")
+    const { metrics } = await session.send("Performance.getMetrics")
+    await session.detach()
+    return metrics.find(({ name }) => name === "JSHeapUsedSize")?.value ?? 0
+  })
+
+const cells = (page: Page): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.promise(() => page.locator(".canvas .row:first-child .cell").allTextContents())
+
+describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 }, () => {
+  beforeAll(() => {
+    execFileSync(process.execPath, [
+      fileURLToPath(new URL("../../src/gateway/console/build.ts", import.meta.url))
+    ])
+  })
+
+  layer(live, { excludeTestServices: true, timeout: "60 seconds" })((it) => {
+    it.effect("runs a query with the keyboard, and shows its rows and how it went", () =>
+      Effect.gen(function* () {
+        const { errors, page } = yield* open()
+        yield* run(page, "SELECT 9007199254740993 AS big, NULL AS none, 'ä <b>' AS text FROM range(2)")
+        const line = yield* status(page, /^Complete/)
+        assert.match(line, /^Complete · 2 rows · .* · first row after /)
+        assert.deepStrictEqual(yield* cells(page), ["1", "9007199254740993", "NULL", "ä <b>"])
+        assert.deepStrictEqual(errors, [])
+      })
+    )
+
+    it.effect("lists the tables, and completes their names and columns", () =>
+      Effect.gen(function* () {
+        const { page } = yield* open()
+        yield* Effect.promise(async () => {
+          await page.click("#catalog details:has-text('trades') summary")
+          await page.waitForSelector("#catalog details[open] li:has-text('symbol')")
+          await page.click(".cm-content")
+          await page.keyboard.press("Control+A")
+          await page.keyboard.type("SELECT * FROM tra")
+          await page.waitForSelector(".cm-tooltip-autocomplete:has-text('trades')")
+        })
+      })
+    )
+
+    it.effect("marks the place of an error, in the text that was run", () =>
+      Effect.gen(function* () {
+        const { page } = yield* open()
+        yield* run(page, "SELECT 1 AS a,\n  nothing AS b\nFROM trades")
+        yield* status(page, /^Failed/)
+        const text = yield* Effect.promise(() => page.textContent("#error"))
+        assert.match(text ?? "", /^invalid_query at line 2, column 3: .*nothing/)
+        yield* Effect.promise(() => page.waitForSelector(".cm-lintRange-error:has-text('nothing')"))
+      })
+    )
+
+    it.effect("cancels with Escape, at the back-end too", () =>
+      Effect.gen(function* () {
+        const { page, rows } = yield* open()
+        yield* Effect.promise(() => page.selectOption("#target", "rows"))
+        yield* run(page, "endless")
+        yield* status(page, /^Running · [1-9]/)
+        yield* Effect.promise(() => page.keyboard.press("Escape"))
+        yield* status(page, /^Cancelled, incomplete/)
+        yield* Poll.until("the query ends at the back-end", () => rows.ended() === rows.begun())
+      })
+    )
+
+    it.effect("does not take a result that breaks off for a whole one", () =>
+      Effect.gen(function* () {
+        const { page } = yield* open()
+        yield* Effect.promise(() => page.selectOption("#target", "rows"))
+        yield* run(page, "fail 5000")
+        assert.match(yield* status(page, /^Failed/), /^Failed, incomplete · 5,000 rows/)
+        assert.match(
+          (yield* Effect.promise(() => page.textContent("#error"))) ?? "",
+          /execution_failed: Division by zero/
+        )
+      })
+    )
+
+    it.effect("holds the back-end back while it is paused, and goes on", () =>
+      Effect.gen(function* () {
+        const { page, rows } = yield* open()
+        yield* Effect.promise(() => page.selectOption("#target", "rows"))
+        yield* run(page, "endless")
+        yield* status(page, /^Running · [1-9]/)
+        yield* Effect.promise(() => page.click("#pause"))
+        yield* status(page, /^Paused/)
+        let made = -1
+        while (made !== rows.made()) {
+          made = rows.made()
+          yield* Effect.sleep("500 millis")
+        }
+        yield* Effect.promise(() => page.click("#pause"))
+        yield* Poll.until("more rows are made", () => rows.made() > made)
+        yield* Effect.promise(() => page.click("#cancel"))
+        yield* status(page, /^Cancelled/)
+      })
+    )
+
+    it.effect("draws a chart in two clicks", () =>
+      Effect.gen(function* () {
+        const { errors, page } = yield* open()
+        yield* run(page, "SELECT range AS n, range * 2 AS twice FROM range(100000)")
+        yield* status(page, /^Complete/)
+        yield* Effect.promise(async () => {
+          await page.click("#show-chart")
+          await page.waitForSelector("#chart .uplot canvas")
+        })
+        assert.match((yield* Effect.promise(() => page.textContent("#chart"))) ?? "", /100,000 rows/)
+        assert.deepStrictEqual(errors, [])
+      })
+    )
+
+    it.effect("shows any of ten million rows, in memory that does not grow with them", () =>
+      Effect.gen(function* () {
+        const { page } = yield* open()
+        yield* run(page, "SELECT range AS n FROM range(100000)")
+        yield* status(page, /^Complete/)
+        const before = yield* heap(page)
+        yield* run(page, "SELECT range AS n FROM range(10000000)")
+        yield* status(page, /^Complete · 10,000,000 rows/)
+        yield* Effect.promise(async () => {
+          await page.focus(".grid")
+          await page.keyboard.press("Control+End")
+          await page.waitForSelector(".canvas .active:has-text('9999999')")
+          await page.keyboard.press("PageUp")
+          await page.keyboard.press("Control+Home")
+          await page.waitForSelector(".canvas .row[aria-rowindex='2'] .cell:has-text('0')")
+        })
+        assert.isBelow((yield* heap(page)) - before, 50e6)
+      })
+    )
+
+    it.effect("keeps tabs and history over a reload, which cancels what runs", () =>
+      Effect.gen(function* () {
+        const { page, rows } = yield* open()
+        yield* Effect.promise(() => page.selectOption("#target", "rows"))
+        yield* run(page, "rows 1")
+        yield* status(page, /^Complete/)
+        yield* Effect.promise(() => page.keyboard.press("Alt+n"))
+        yield* run(page, "endless")
+        yield* status(page, /^Running · [1-9]/)
+        yield* Effect.promise(async () => {
+          await page.reload()
+          await page.waitForSelector(".cm-content:has-text('endless')")
+          await page.keyboard.press("Alt+1")
+          await page.waitForSelector(".cm-content:has-text('rows 1')")
+          await page.keyboard.press("Alt+h")
+          await page.waitForSelector("#history li:has-text('rows 1')")
+        })
+        yield* Poll.until("the query ends at the back-end", () => rows.ended() === rows.begun())
+      })
+    )
+
+    it.effect("fits a phone, and the dark", () =>
+      Effect.gen(function* () {
+        const { page } = yield* open({ size: { width: 390, height: 780 } })
+        yield* run(page, "FROM trades")
+        yield* status(page, /^Complete/)
+        const html = page.locator("html")
+        const width = yield* Effect.promise(() => html.evaluate(({ scrollWidth }) => scrollWidth as number))
+        assert.isAtMost(width, 390)
+        const theme = () => html.getAttribute("data-theme")
+        yield* Effect.promise(() => page.click("#theme"))
+        assert.strictEqual(yield* Effect.promise(theme), "dark")
+        yield* Effect.promise(() => page.click("#theme"))
+        assert.strictEqual(yield* Effect.promise(theme), "light")
+      })
+    )
+
+    it.effect("names everything that can be used for those who do not see it", () =>
+      Effect.gen(function* () {
+        const { page } = yield* open()
+        yield* run(page, "SELECT 1 AS a")
+        yield* status(page, /^Complete/)
+        const nameless = yield* Effect.promise(async () => {
+          const found: Array<string> = []
+          for (const control of await page
+            .locator("button, select, input, [role=grid], [role=textbox]")
+            .all()) {
+            const label = (await control.getAttribute("aria-label")) ?? (await control.textContent()) ?? ""
+            const labels = await control.evaluate((it) => (it.labels?.length ?? 0) as number)
+            if (label.trim() === "" && labels === 0)
+              found.push(await control.evaluate((it) => it.outerHTML as string))
+          }
+          return found
+        })
+        assert.deepStrictEqual(nameless, [])
+        const grid = page.getByRole("grid")
+        assert.strictEqual(yield* Effect.promise(() => grid.getAttribute("aria-rowcount")), "2")
+      })
+    )
+  })
+})

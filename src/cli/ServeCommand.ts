@@ -40,8 +40,10 @@ const settingFlags = Object.fromEntries(
   ])
 ) as Record<keyof typeof ServeConfig.all, Flag.Flag<Option.Option<string>>>
 
+const { database, readWrite, ...otherFlags } = settingFlags
+
+/** First those that most people need. */
 const flags = {
-  ...settingFlags,
   listen: Flag.String("listen").pipe(
     Flag.withMetavar("address"),
     Flag.withDescription(
@@ -60,7 +62,10 @@ const flags = {
     Flag.withMetavar("file"),
     Flag.withDescription("JSON file with settings by name. Flags come first, then the environment, then it."),
     Flag.optional
-  )
+  ),
+  database,
+  readWrite,
+  ...otherFlags
 }
 
 type Given = {
@@ -216,12 +221,17 @@ export const command = Command.make("serve", flags, (given) =>
   Command.withDescription(
     "Answer SQL over DuckDB. With nothing given to serve, an in-memory database with the sample tables trades and quotes."
   ),
+  Command.withShortDescription("Serve SQL over DuckDB"),
   Command.withExamples([
     { command: "dataconn serve", description: "Serve the sample on 127.0.0.1:11653" },
     {
+      command: "dataconn serve --table trades=trades.parquet --table venues=venues.csv",
+      description: "Serve files under the names of tables"
+    },
+    {
       command:
-        "dataconn serve --table trades=trades.parquet --listen 0.0.0.0:11653 --listen unix:/run/dataconn.sock",
-      description: "Serve a file on all interfaces and on a Unix socket"
+        "dataconn serve --database market.duckdb --listen 0.0.0.0:11653 --listen unix:/run/dataconn.sock",
+      description: "Serve a database on all interfaces and on a Unix socket"
     }
   ])
 )

@@ -60,10 +60,10 @@ const units: Readonly<Record<string, Duration.Unit>> = {
   d: "days"
 }
 
-/** `5 seconds` as Effect writes it, or `5s`. */
+/** `5 seconds` as Effect writes it, `5s`, or a number of seconds. */
 const readDuration = (text: string): Option.Option<Duration.Duration> => {
-  const [, number, symbol = ""] = /^(\d+(?:\.\d+)?)\s*([a-z]+)$/.exec(text) ?? []
-  const unit = units[symbol]
+  const [, number, symbol = ""] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/.exec(text) ?? []
+  const unit = number !== undefined && symbol === "" ? "seconds" : units[symbol]
   return Duration.fromInput((unit === undefined ? text : `${number} ${unit}`) as Duration.Input)
 }
 

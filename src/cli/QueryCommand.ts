@@ -81,6 +81,12 @@ const flags = {
   heartbeatTolerance: ClientFlags.heartbeatTolerance
 }
 
+/** A server that takes its time to confirm a cancel may be left alone. */
+const impatience = Effect.andThen(
+  Effect.sleep("1 second"),
+  Console.error("Waiting for the server to confirm the cancel; Ctrl-C again does not wait.")
+)
+
 /** The flags as they were given. */
 export type Given = Command.Command.Config.Infer<typeof flags>
 
@@ -95,7 +101,10 @@ export type Given = Command.Command.Config.Infer<typeof flags>
 export const command = Command.make("query", flags, (given) =>
   Effect.scoped(
     Effect.andThen(
-      Signals.onSecond(Effect.sync(() => ProcessExit.now(ofSignal(Signals.received())))),
+      Signals.onSignals({
+        first: impatience,
+        second: Effect.sync(() => ProcessExit.now(ofSignal(Signals.received())))
+      }),
       Effect.tapError(
         QueryRun.run({ ...given, limit: Option.getOrElse(given.limit, () => Number.POSITIVE_INFINITY) }),
         (error) => Console.error(error.message)

@@ -202,7 +202,7 @@ const serve = Effect.fnUntraced(function* (given: Given) {
   let stopNow: Effect.Effect<void> = Effect.void
   yield* survivesItsLog
   // Before all else, so that signals are heard while the engine opens and while the server stops.
-  yield* Signals.onSecond(Effect.suspend(() => stopNow))
+  yield* Signals.onSignals({ second: Effect.suspend(() => stopNow) })
   const running = Effect.gen(function* () {
     yield* checkThreads(config)
     const server = yield* Server.make(config)

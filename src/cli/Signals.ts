@@ -59,15 +59,21 @@ export const stopping = <A, E, R>(command: Effect.Effect<A, E, R>): Effect.Effec
     })
   )
 
-/** Runs the effect at the second signal, for as long as the scope is open. A third ends the process. */
-export const onSecond = Effect.fnUntraced(function* (
-  effect: Effect.Effect<void>
-): Effect.fn.Return<void, never, Scope.Scope> {
+/**
+ * Runs effects at the first and at the second signal, for as long as the scope is open; the first one goes on beside the
+ * command's own end. A third signal ends the process.
+ */
+export const onSignals = Effect.fnUntraced(function* (effects: {
+  readonly first?: Effect.Effect<void>
+  readonly second: Effect.Effect<void>
+}): Effect.fn.Return<void, never, Scope.Scope> {
   const context = yield* Effect.context<never>()
+  const run = Effect.runForkWith(context)
   let count = 0
   const onSignal = () => {
     count++
-    if (count === 2) Effect.runForkWith(context)(effect)
+    if (count === 1 && effects.first !== undefined) run(effects.first)
+    if (count === 2) run(effects.second)
     // An exit would wait for the engine's native calls, which may be what it is stuck in.
     if (count === 3) process.kill(process.pid, "SIGKILL")
   }

@@ -10,7 +10,9 @@ import * as Arguments from "../../src/cli/Arguments.ts"
 import * as Formats from "../../src/cli/Formats.ts"
 import * as QueryReport from "../../src/cli/QueryReport.ts"
 import * as ServerAddress from "../../src/cli/ServerAddress.ts"
+import * as Dataconn from "../support/Dataconn.ts"
 import * as Folder from "../support/Folder.ts"
+import * as Poll from "../support/Poll.ts"
 import { run } from "../support/QueryRun.ts"
 import * as QueryServer from "../support/QueryServer.ts"
 import * as ScriptedServer from "../support/ScriptedServer.ts"
@@ -276,4 +278,33 @@ describe("the place of an error", () => {
     assert.deepInclude(QueryReport.locate("ab\ncd; ef\ngh", 7, 1), { line: 2, column: 5, text: "cd; ef" })
     assert.deepInclude(QueryReport.locate("ab", 0, 99), { line: 1, column: 3 })
   })
+})
+
+describe("a signal", () => {
+  it.live("cancels the query, says what is incomplete, and gives the exit code of the signal", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const query = yield* Dataconn.run(["query", "stuck", "-f", "csv", "-s", server.address])
+      yield* query.line(/^x+$/)
+      yield* query.kill("SIGTERM")
+      assert.strictEqual(yield* query.exit, 143)
+      assert.strictEqual(query.stderr(), "Cancelled. The output is incomplete.\n")
+      yield* server.happened("Cancelled")
+    })
+  )
+
+  it.live("that comes twice does not wait for a server that does not confirm", () =>
+    Effect.gen(function* () {
+      const deaf = yield* ScriptedServer.make(({ forever, onMessage, send }) => {
+        onMessage((letter) => letter === "R" && send('A {"format":"text/csv","queryId":"q"}', "I a\n"))
+        forever(() => send("H"))
+      })
+      const query = yield* Dataconn.run(["query", "x", "-f", "csv", "-s", deaf.address])
+      yield* query.line(/^a$/)
+      yield* query.kill("SIGINT")
+      yield* Poll.until("it says what it waits for", () => query.stderr().includes("Ctrl-C again"))
+      yield* query.kill("SIGINT")
+      assert.strictEqual(yield* query.exit, 130)
+    })
+  )
 })

@@ -15,7 +15,7 @@ import * as Tmux from "../support/Tmux.ts"
 const [node, bin] = Dataconn.source
 
 describe.runIf(Tmux.isThere)("dataconn query on a terminal", () => {
-  const scope = Effect.runSync(Scope.make())
+  const scope = Scope.makeUnsafe()
   let server: Dataconn.Dataconn
   let env: Readonly<Record<string, string>>
   let tmux: Tmux.Tmux

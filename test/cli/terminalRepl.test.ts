@@ -15,7 +15,7 @@ import * as Tmux from "../support/Tmux.ts"
 const [node, bin] = Dataconn.source
 
 describe.runIf(Tmux.isThere)("the repl", () => {
-  const scope = Effect.runSync(Scope.make())
+  const scope = Scope.makeUnsafe()
   let server: Dataconn.Dataconn
   let address: string
   let folder: string

@@ -1,8 +1,8 @@
 /**
  * A real terminal: keys are typed into a window of tmux, and its screen is read.
  *
- * tmux has to be installed, as .ci/run does it. Where it is not, tests say so and are left out, unless
- * `DATACONN_TEST_TERMINAL=required`.
+ * tmux has to be installed, and less and bash, as .ci/run does it. Where one is not, tests say so and are left out,
+ * unless `DATACONN_TEST_TERMINAL=required`.
  */
 import { execFile, spawnSync } from "node:child_process"
 import { join } from "node:path"
@@ -11,11 +11,14 @@ import type * as Scope from "effect/Scope"
 import * as Folder from "./Folder.ts"
 import * as Poll from "./Poll.ts"
 
-const required = process.env["DATACONN_TEST_TERMINAL"] === "required"
+const missing = ["tmux -V", "less --version", "bash --version"].filter((command) => {
+  const [program = "", flag = ""] = command.split(" ")
+  return spawnSync(program, [flag]).status !== 0
+})
 
 /** Whether there is a terminal to test in. */
-export const isThere: boolean = required || spawnSync("tmux", ["-V"]).status === 0
-if (!isThere) console.warn("tmux is not installed: the tests in a real terminal are left out")
+export const isThere: boolean = process.env["DATACONN_TEST_TERMINAL"] === "required" || missing.length === 0
+if (!isThere) console.warn(`Left out are the tests in a real terminal, for lack of: ${missing.join(", ")}`)
 
 export interface Options {
   readonly columns?: number

@@ -43,13 +43,16 @@ const fromFile = (file: string) =>
     catch: (cause) => fail(`cannot read --file ${file}: ${(cause as Error).message}`)
   })
 
+/** Editors of some systems begin files with it. */
+const byteOrderMark = /^\ufeff/
+
 const queryText = Effect.fnUntraced(function* ({ file, query }: Given) {
   if (Option.isSome(file) && Option.isSome(query)) {
     return yield* fail("a query and --file are both given; leave one out")
   }
   const name = Option.getOrElse(file, () => "-")
   if (Option.isSome(query) && query.value !== "-") return query.value
-  return yield* name === "-" ? fromStdin : fromFile(name)
+  return (yield* name === "-" ? fromStdin : fromFile(name)).replace(byteOrderMark, "")
 })
 
 /** The statements to send. One alone goes as it was written, whatever surrounds it. */
@@ -124,7 +127,7 @@ const open = Effect.fnUntraced(function* (
   state.index = index
   state.progress = progress
   state.incomplete = false
-  if (screen.stderrIsTerminal && !given.quiet) state.line = yield* ProgressLine.show(() => progress)
+  if (screen.stderrIsTerminal && !given.quiet) state.line = yield* ProgressLine.show(progress, screen.columns)
   const request = {
     query: statements[index]?.text ?? "",
     parameters: given.parameters,

@@ -18,8 +18,8 @@ describe("dataconn ping", () => {
   it.live("says that a server answers, and how fast, without running anything", () =>
     Effect.gen(function* () {
       const server = yield* QueryServer.make
-      const { code, stderr, stdout } = yield* ping("-s", server.address)
-      assert.match(stdout, /^127\.0\.0\.1:\d+ answers: connected in [\d.]+ m?s, answered in [\d.]+ m?s\n$/)
+      const { code, logged, stderr } = yield* ping("-s", server.address)
+      assert.match(logged, /^127\.0\.0\.1:\d+ answers: connected in [\d.]+ m?s, answered in [\d.]+ m?s\n$/)
       assert.strictEqual(stderr, "")
       assert.strictEqual(code, 0)
       yield* server.happened("Rejected")
@@ -40,7 +40,7 @@ describe("dataconn ping", () => {
     Effect.gen(function* () {
       const { address } = yield* QueryServer.make
       const good = yield* ping("-s", address, "--query", "csv a|")
-      assert.match(good.stdout, /, the query took [\d.]+ m?s\n$/)
+      assert.match(good.logged, /, the query took [\d.]+ m?s\n$/)
       assert.strictEqual(good.code, 0)
       const bad = yield* ping("-s", address, "--query", "fail")
       assert.strictEqual(bad.stderr, "execution_failed: Division by zero")
@@ -51,8 +51,8 @@ describe("dataconn ping", () => {
   it.live("asks several times, up to the first failure", () =>
     Effect.gen(function* () {
       const { address } = yield* QueryServer.make
-      const { stdout } = yield* ping("-s", address, "--count", "3", "--interval", "1ms")
-      assert.strictEqual(stdout.split(" answers: ").length, 4)
+      const { logged } = yield* ping("-s", address, "--count", "3", "--interval", "1ms")
+      assert.strictEqual(logged.split(" answers: ").length, 4)
     })
   )
 
@@ -76,8 +76,8 @@ describe("dataconn ping", () => {
   it.live("says nothing with --quiet", () =>
     Effect.gen(function* () {
       const gone = yield* Effect.scoped(QueryServer.make)
-      const { code, stderr, stdout } = yield* ping("-s", gone.address, "--quiet")
-      assert.strictEqual(stdout + stderr, "")
+      const { code, logged, stderr } = yield* ping("-s", gone.address, "--quiet")
+      assert.strictEqual(logged + stderr, "")
       assert.strictEqual(code, 2)
     })
   )

@@ -34,7 +34,7 @@ export const brokenPipe = () =>
     cause: Object.assign(new Error("write EPIPE"), { code: "EPIPE" })
   })
 
-/** Runs the command, or another one, and gives what it wrote and its exit. */
+/** Runs the command, or another one, and gives what it wrote (`logged`: by lines, such as help) and its exit. */
 export const run = Effect.fnUntraced(function* (
   args: ReadonlyArray<string>,
   terminal: Terminal = {},
@@ -57,10 +57,10 @@ export const run = Effect.fnUntraced(function* (
     const exit = yield* Effect.exit(
       Command.runWith(command as typeof QueryCommand.command, { version: "0" })(args)
     )
-    const logged = (yield* TestConsole.logLines).map((line) => `${line}\n`).join("")
     return {
       exit,
-      stdout: stdout + logged,
+      stdout,
+      logged: (yield* TestConsole.logLines).map((line) => `${line}\n`).join(""),
       stderr: (yield* TestConsole.errorLines).join("\n"),
       code: exitCode(exit)
     }

@@ -226,7 +226,7 @@ const include = Effect.fnUntraced(function* (call: Call) {
     catch: (cause) => problem(`\\i: ${(cause as Error).message}`)
   })
   const input = new Input()
-  for (const line of text.split(/\r?\n/)) {
+  for (const line of text.replace(/^\ufeff/, "").split(/\r?\n/)) {
     if ((yield* perform(session, input, line, depth + 1)) === "quit") return "quit"
   }
   // The last statement of a file needs no semicolon.

@@ -7,6 +7,7 @@ import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import type { Progress } from "../Execution.ts"
 import * as Stopwatch from "../Stopwatch.ts"
+import * as Width from "./Width.ts"
 
 /** Queries that take less have no line. */
 const patience = "500 millis"
@@ -36,8 +37,8 @@ export interface ProgressLine {
 /** Shows nothing. */
 export const none: ProgressLine = { clear: () => Effect.void }
 
-/** Shows the line until the scope is closed. `progress` is of the statement that is running. */
-export const show = Effect.fnUntraced(function* (progress: () => Progress | undefined) {
+/** Shows the line, cut to the columns of the terminal, until the scope is closed. */
+export const show = Effect.fnUntraced(function* (progress: Progress, columns: number) {
   const stdio = yield* Stdio.Stdio
   let isShown = false
   let isOver = false
@@ -51,10 +52,9 @@ export const show = Effect.fnUntraced(function* (progress: () => Progress | unde
       return Effect.ignore(write(clearLine))
     })
   const draw = Effect.suspend(() => {
-    const current = progress()
-    if (isOver || current === undefined) return Effect.void
+    if (isOver) return Effect.void
     isShown = true
-    return Effect.ignore(write(`${clearLine}${text(current)}`))
+    return Effect.ignore(write(`${clearLine}${Width.cut(text(progress), columns - 1)}`))
   })
   yield* Effect.addFinalizer(() => clear(true))
   yield* Effect.forkScoped(

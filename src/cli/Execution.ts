@@ -38,6 +38,8 @@ export class Progress {
   /** Milliseconds until the server had accepted it, and until the first byte of the result came. */
   acceptedAfter: number | undefined
   firstByteAfter: number | undefined
+  /** Milliseconds until the whole result had been taken. */
+  endedAfter: number | undefined
   /** Bytes of the result that have come. */
   bytes = 0
   /** The table that is being made. */
@@ -45,6 +47,11 @@ export class Progress {
 
   constructor(time: Stopwatch.Stopwatch) {
     this.time = time
+  }
+
+  /** How long it took, or has taken so far. */
+  get elapsed(): number {
+    return this.endedAfter ?? this.time()
   }
 
   /** What is being waited for. */
@@ -101,7 +108,13 @@ export const open = Effect.fnUntraced(function* (
     return chunk
   })
   const types = response.accepted.columns?.map(({ type }) => type) ?? []
-  return written(chunks, { ...view, shown }, types, progress)
+  const ended = Effect.sync(() => {
+    progress.endedAfter = progress.time()
+  })
+  return Stream.concat(
+    written(chunks, { ...view, shown }, types, progress),
+    Stream.fromEffectDrain(ended)
+  )
 })
 
 const written = <E>(

@@ -13,9 +13,9 @@ export interface Options {
 
 const count = (rows: number): string => (rows === 1 ? "1 row" : `${rows} rows`)
 
-const rowsOf = ({ table, time }: Progress): ReadonlyArray<string> => {
+const rowsOf = ({ elapsed, table }: Progress): ReadonlyArray<string> => {
   if (table === undefined) return []
-  const rows = `${table.isFull ? "the first " : ""}${count(table.rows)} in ${Stopwatch.text(time())}`
+  const rows = `${table.isFull ? "the first " : ""}${count(table.rows)} in ${Stopwatch.text(elapsed)}`
   return [
     `(${rows})`,
     ...(table.isFull ? ["There are more rows, which were not asked for (limit)."] : []),
@@ -23,13 +23,13 @@ const rowsOf = ({ table, time }: Progress): ReadonlyArray<string> => {
   ]
 }
 
-const timeOf = ({ acceptedAfter, bytes, firstByteAfter, time }: Progress): string => {
+const timeOf = ({ acceptedAfter, bytes, elapsed, firstByteAfter }: Progress): string => {
   const parts = [
     ...(acceptedAfter === undefined ? [] : [`accepted after ${Stopwatch.text(acceptedAfter)}`]),
     ...(firstByteAfter === undefined ? [] : [`first byte after ${Stopwatch.text(firstByteAfter)}`]),
     Stopwatch.bytes(bytes)
   ]
-  return `Time: ${Stopwatch.text(time())} (${parts.join(", ")})`
+  return `Time: ${Stopwatch.text(elapsed)} (${parts.join(", ")})`
 }
 
 /** The lines, or nothing; to be called once the result has ended. */

@@ -1,5 +1,5 @@
 /**
- * `dataconn query`: runs one query and writes its result as it comes.
+ * `dataconn query`: runs statements one after the other and writes their results as they come.
  */
 import * as Console from "effect/Console"
 import * as Argument from "effect/cli/Argument"
@@ -8,37 +8,14 @@ import * as Flag from "effect/cli/Flag"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
-import * as Stdio from "effect/Stdio"
-import * as Stream from "effect/Stream"
-import * as Client from "../client/Client.ts"
-import { defaults } from "../client/Settings.ts"
-import type { Format, Metadata, Parameters } from "../engine/QueryApi.ts"
-import * as Address from "../net/Address.ts"
-import * as Setting from "../server/Setting.ts"
-import * as Signals from "../server/Signals.ts"
+import type { Metadata, Parameters } from "../engine/QueryApi.ts"
+import * as ClientFlags from "./ClientFlags.ts"
+import { ofSignal } from "./ExitCodes.ts"
 import * as ProcessExit from "./ProcessExit.ts"
 import * as QueryDeadline from "./QueryDeadline.ts"
-import * as QueryOutput from "./QueryOutput.ts"
 import * as QueryParameters from "./QueryParameters.ts"
-import * as QueryReceipt from "./QueryReceipt.ts"
-import * as QueryReport from "./QueryReport.ts"
-
-const formats = {
-  json: "application/json",
-  ndjson: "application/x-ndjson",
-  csv: "text/csv",
-  arrow: "application/vnd.apache.arrow.stream",
-  parquet: "application/vnd.apache.parquet"
-} as const satisfies Record<string, Format>
-
-const formatChoices: ReadonlyArray<readonly [string, Format]> = [
-  ...Object.entries(formats),
-  ...Object.values(formats).map((format) => [format, format] as const)
-]
-
-const defaultServer = `127.0.0.1:${Address.defaultPort}`
+import * as QueryRun from "./QueryRun.ts"
+import * as Signals from "./Signals.ts"
 
 /** The value, or the message of the error that stands in its place. */
 const orThrow = <A>(result: A | Error): A => {
@@ -46,135 +23,90 @@ const orThrow = <A>(result: A | Error): A => {
   return result
 }
 
-const message = (error: unknown): string => (error instanceof Error ? error.message : String(error))
-
-/** As the settings of the server are written. */
-const duration = Flag.filterMap(
-  Schema.decodeUnknownOption(Setting.duration(Duration.infinity, "").schema),
-  () => 'a duration longer than zero such as "30 seconds", 30s or Infinity'
-)
-
 const flags = {
   query: Argument.String("query").pipe(
-    Argument.withDescription("The query; - or nothing reads it from standard input"),
-    Argument.withDefault("-")
+    Argument.withDescription("The query, or several with ; between them; - or nothing reads standard input"),
+    Argument.optional
   ),
-  server: Flag.String("server").pipe(
-    Flag.withAlias("s"),
-    Flag.withMetavar("address"),
-    Flag.withDescription(`The server: HOST:PORT, [IPv6]:PORT or unix:PATH. Default: ${defaultServer}`),
-    Flag.withDefault(defaultServer),
-    Flag.mapTryCatch((text) => Result.getOrThrow(Address.parse(text)), message)
+  file: Flag.String("file").pipe(
+    Flag.withMetavar("file"),
+    Flag.withDescription("Read the query from a file; - is standard input"),
+    Flag.optional
   ),
-  format: Flag.ChoiceWithValue("format", formatChoices).pipe(
-    Flag.withAlias("f"),
-    Flag.withDescription("The format of the result, by its short name or media type. Default: json"),
-    Flag.withDefault("application/json" as Format)
-  ),
-  numbers: Flag.Literals("numbers", ["number", "string"]).pipe(
-    Flag.withDescription(
-      "How JSON has numbers that a double may not hold: as numbers, or as strings. Default: number"
-    ),
-    Flag.withDefault("number" as const)
-  ),
+  server: ClientFlags.server,
   parameters: Flag.String("param").pipe(
     Flag.withAlias("p"),
     Flag.withMetavar("[name=]value"),
     Flag.withDescription("A parameter, a JSON scalar or else a string; may be given several times"),
     Flag.atLeast(0),
-    Flag.mapTryCatch((texts) => orThrow<Parameters>(QueryParameters.parse(texts)), message)
+    Flag.mapTryCatch((texts) => orThrow<Parameters>(QueryParameters.parse(texts)), ClientFlags.message)
   ),
   metadata: Flag.String("metadata").pipe(
     Flag.withAlias("m"),
     Flag.withMetavar("name=value"),
     Flag.withDescription("Who asks, for a server that wants to know; may be given several times"),
     Flag.atLeast(0),
-    Flag.mapTryCatch((texts) => orThrow<Metadata>(QueryParameters.metadata(texts)), message)
+    Flag.mapTryCatch((texts) => orThrow<Metadata>(QueryParameters.metadata(texts)), ClientFlags.message)
+  ),
+  format: ClientFlags.format,
+  numbers: Flag.Literals("numbers", ["number", "string"]).pipe(
+    Flag.withDescription(
+      "How JSON has numbers that a double may not hold: as numbers, or as strings. Default: number"
+    ),
+    Flag.withDefault("number" as const)
   ),
   output: Flag.String("output").pipe(
     Flag.withAlias("o"),
     Flag.withMetavar("file"),
-    Flag.withDescription("Write the result to a file, which appears once it is whole"),
+    Flag.withDescription("Write the result to a file, which appears once it is whole; - is standard output"),
     Flag.optional
   ),
   verify: Flag.Boolean("verify").pipe(
-    Flag.withDescription("Have the server send a checksum behind the result, and fail if that is another one")
+    Flag.withDescription("Have the server send a checksum behind the result, and fail if that is another one"),
+    Flag.withDefault(false)
+  ),
+  crlf: ClientFlags.crlf,
+  limit: ClientFlags.limit,
+  pager: Flag.Boolean("pager").pipe(
+    Flag.withDescription("On a terminal, show the result in DATACONN_PAGER, PAGER or less"),
+    Flag.withDefault(false)
+  ),
+  timing: Flag.Boolean("timing").pipe(
+    Flag.withDescription("Say on standard error how long each query took, and how many bytes came"),
+    Flag.withDefault(false)
+  ),
+  quiet: Flag.Boolean("quiet").pipe(
+    Flag.withAlias("q"),
+    Flag.withDescription("On a terminal, show neither progress nor the number of rows"),
+    Flag.withDefault(false)
+  ),
+  split: Flag.Boolean("split").pipe(
+    Flag.withDescription(
+      "Send what stands between semicolons as queries of their own; --no-split sends all as one"
+    ),
+    Flag.withDefault(true)
   ),
   timeout: Flag.String("timeout").pipe(
     Flag.withMetavar("duration"),
     Flag.withDescription(
-      `How long connecting and the query may take, such as "30 seconds"; the command ends ` +
+      `How long connecting and all queries may take, such as "30 seconds"; the command ends ` +
         `${Duration.format(QueryDeadline.totalGrace)} later at the latest. Default: no limit`
     ),
-    duration,
+    ClientFlags.duration,
     Flag.withDefault(Duration.infinity)
   ),
-  requestTimeout: Flag.String("request-timeout").pipe(
-    Flag.withMetavar("duration"),
-    Flag.withDescription(
-      `How long the server may take to accept the query, before any result. Default: ${defaults.requestTimeout}`
-    ),
-    Flag.withDefault(String(defaults.requestTimeout)),
-    duration
-  ),
-  heartbeatTolerance: Flag.String("heartbeat-tolerance").pipe(
-    Flag.withMetavar("duration"),
-    Flag.withDescription(
-      `Give the server up after this much silence. Default: ${defaults.heartbeatTolerance}`
-    ),
-    Flag.withDefault(String(defaults.heartbeatTolerance)),
-    duration
-  )
+  requestTimeout: ClientFlags.requestTimeout,
+  heartbeatTolerance: ClientFlags.heartbeatTolerance
 }
 
-type Given = Command.Command.Config.Infer<typeof flags>
+/** A server that takes its time to confirm a cancel may be left alone. */
+const impatience = Effect.andThen(
+  Effect.sleep("1 second"),
+  Console.error("Waiting for the server to confirm the cancel; Ctrl-C again does not wait.")
+)
 
-const queryText = Effect.fnUntraced(function* (argument: string) {
-  if (argument !== "-") return argument
-  const stdio = yield* Stdio.Stdio
-  if (yield* stdio.stdinIsTerminal) yield* Console.error("Reading the query; end it with Ctrl-D")
-  return yield* Stream.mkString(Stream.decodeText(stdio.stdin))
-})
-
-const request = (given: Given, query: string): Client.Query => ({
-  query,
-  parameters: given.parameters,
-  format: given.format,
-  ...(given.numbers === "string" ? { numbers: given.numbers } : {}),
-  ...(Object.keys(given.metadata).length > 0 ? { metadata: given.metadata } : {}),
-  ...(given.verify ? { receipt: true } : {}),
-  ...(Duration.isFinite(given.timeout) ? { timeoutMs: Duration.toMillis(given.timeout) } : {})
-})
-
-/** What the client is told of the flags. Within a timeout there is less time to wait for the end of a cancel. */
-const settings = ({ heartbeatTolerance, requestTimeout, timeout }: Given) => ({
-  heartbeatTolerance,
-  requestTimeout,
-  ...(Duration.isFinite(timeout) ? { cancelTimeout: QueryDeadline.grace.cancel } : {})
-})
-
-const run = Effect.fnUntraced(function* (given: Given) {
-  const query = yield* queryText(given.query)
-  let phase = `connecting to ${Address.format(given.server)}`
-  let incomplete = false
-  const onWrite = () => {
-    incomplete = true
-  }
-  const running = Effect.gen(function* () {
-    const client = yield* Client.connect(given.server, settings(given))
-    phase = "waiting for the server to accept the query"
-    const response = yield* client.query(request(given, query))
-    const chunks = given.verify ? yield* QueryReceipt.verified(response) : response.chunks
-    phase = "receiving the result"
-    yield* Option.isSome(given.output)
-      ? QueryOutput.toFile(chunks, given.output.value, { onWrite })
-      : QueryOutput.toStdout(chunks, { onWrite, finalNewline: given.format === formats.json })
-  })
-  yield* QueryDeadline.enforce(Effect.scoped(running), { timeout: given.timeout, phase: () => phase }).pipe(
-    Effect.mapError((error) => QueryReport.report(error, { query, incomplete })),
-    Effect.tapError((error) => Console.error(error.message))
-  )
-})
+/** The flags as they were given. */
+export type Given = Command.Command.Config.Infer<typeof flags>
 
 /**
  * The command.
@@ -187,26 +119,38 @@ const run = Effect.fnUntraced(function* (given: Given) {
 export const command = Command.make("query", flags, (given) =>
   Effect.scoped(
     Effect.andThen(
-      Signals.onSecond(Effect.sync(() => ProcessExit.now(QueryReport.exitCodes.interrupted))),
-      run(given)
+      Signals.onSignals({
+        first: impatience,
+        second: Effect.sync(() => ProcessExit.now(ofSignal(Signals.received())))
+      }),
+      Effect.tapError(
+        QueryRun.run({ ...given, limit: Option.getOrElse(given.limit, () => Number.POSITIVE_INFINITY) }),
+        (error) => Console.error(error.message)
+      )
     )
   )
 ).pipe(
   Command.withDescription(
-    "Run a query and write its result to standard output. Exits with 1 if the query failed, 2 if the server " +
-      "could not be reached or was lost, 124 if it took too long, 130 if it was cancelled (Ctrl-C). On a terminal " +
-      "characters that could steer it or that show nothing are escaped; a pipe or file gets the bytes as they are."
+    "Run queries and write their results. On a terminal a result is a table, and characters that could steer it or " +
+      "that show nothing are escaped; a pipe or file gets the bytes as they are. Ctrl-C cancels the query on the " +
+      "server; pressed twice, it does not wait for that. Exits with 0 if all is whole, 1 if a query failed, 2 without " +
+      "a connection, 3 if it was lost, 75 if the server says to try again, 124 if it took too long, 130 or 143 if a " +
+      "signal ended it."
   ),
-  Command.withShortDescription("Run a query and write its result"),
+  Command.withShortDescription("Run queries and write their results"),
   Command.withExamples([
-    { command: "dataconn query 'SELECT 42 AS answer'", description: "Print a result as JSON" },
+    { command: "dataconn query 'SELECT * FROM trades LIMIT 3'", description: "See a result as a table" },
     {
-      command: "dataconn query 'SELECT * FROM trades WHERE symbol = $s' --param s=AAPL --format csv",
-      description: "Name a parameter"
+      command: "dataconn query 'SELECT * FROM trades WHERE symbol = $s' --param s=ABC --format csv > abc.csv",
+      description: "Name a parameter, and redirect CSV"
     },
     {
-      command: "dataconn query --format parquet --output trades.parquet < query.sql",
-      description: "Save the result of a query in a file"
+      command: "dataconn query --file report.sql --output report.parquet",
+      description: "Run a file, and save the result in the format of the file's name"
+    },
+    {
+      command: "dataconn query 'FROM trades' --server db:11653 --pager",
+      description: "Look through a long result of another server"
     }
   ])
 )

@@ -1,16 +1,16 @@
 /**
- * What `dataconn query` says on standard error when a query brought no whole result, and its exit code.
+ * What a command says on standard error when a query brought no whole result, and its exit code.
  */
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import type { ClientError } from "../client/ClientError.ts"
 import type { QueryError } from "../engine/QueryApi.ts"
 import * as Printable from "../server/Printable.ts"
+import { exitCodes, ofClientError, ofQueryError } from "./ExitCodes.ts"
 import type { TimedOut } from "./QueryDeadline.ts"
 import type { OutputError } from "./QueryOutput.ts"
-
-/** The exit codes of the command. */
-export const exitCodes = { queryFailed: 1, connectionFailed: 2, timedOut: 124, interrupted: 130 } as const
+import type { Statement } from "./sql/Statements.ts"
+import * as Width from "./terminal/Width.ts"
 
 /** The command has failed and has said why; the process ends with `exitCode`. */
 export class QueryCommandError extends Schema.TaggedError<QueryCommandError>()("QueryCommandError", {
@@ -22,46 +22,57 @@ export class QueryCommandError extends Schema.TaggedError<QueryCommandError>()("
 }
 
 export interface Context {
-  readonly query: string
+  /** All that the user has given, and the statement of it that was run. */
+  readonly text: string
+  readonly statement: Statement
+  /** Columns of the terminal, for the line that a caret points into. */
+  readonly columns: number
   /** Whether a part of the result has been written to where it stays. */
   readonly incomplete: boolean
+  /** Which one it was of several. */
+  readonly which?: { readonly number: number; readonly of: number } | undefined
 }
 
 /** Whatever keeps a query from a whole result. */
 export type Failure = QueryError | ClientError | OutputError | TimedOut
 
+/** The note below an error. */
+export const incompleteNote = "The output is incomplete."
+
 /** The message and exit code of an error. */
 export const report = (error: Failure, context: Context): QueryCommandError =>
   new QueryCommandError({
-    message: [
-      ...lines(error, context.query),
-      ...(context.incomplete ? ["The output is incomplete."] : [])
-    ].join("\n"),
+    message: [...lines(error, context), ...notes(context)].join("\n"),
     exitCode: exitCode(error)
   })
+
+const notes = ({ incomplete, which }: Context): ReadonlyArray<string> => [
+  ...(which === undefined ? [] : [`This was query ${which.number} of ${which.of}; none after it was run.`]),
+  ...(incomplete ? [incompleteNote] : [])
+]
 
 const exitCode = (error: Failure): number => {
   switch (error._tag) {
     case "ClientError":
-      return error.reason._tag === "RequestTimeout" ? exitCodes.timedOut : exitCodes.connectionFailed
+      return ofClientError(error)
     case "TimedOut":
       return exitCodes.timedOut
     case "QueryError":
-      return error.code === "timeout" ? exitCodes.timedOut : exitCodes.queryFailed
+      return ofQueryError(error)
     case "OutputError":
-      return exitCodes.queryFailed
+      return exitCodes.failed
   }
 }
 
-const lines = (error: Failure, query: string): ReadonlyArray<string> => {
+const lines = (error: Failure, context: Context): ReadonlyArray<string> => {
   switch (error._tag) {
     case "ClientError":
-      return [Printable.line(`${error.message} (${hints[error.reason._tag]})`)]
+      return [clientError(error, context.statement.text)]
     case "OutputError":
     case "TimedOut":
       return [Printable.line(error.message)]
     case "QueryError":
-      return queryError(error, query)
+      return queryError(error, context)
   }
 }
 
@@ -75,34 +86,82 @@ const hints: Record<ClientError["reason"]["_tag"], string> = {
   ProtocolViolation: "is it a DataConn server? See --server"
 }
 
+/** What a server takes at most unless told otherwise: `maxFrameSize`. */
+const usualFrameSize = 1024 * 1024
+
+/** One line about a connection: what happened to it, and what to look at. */
+export const clientError = (error: ClientError, query = ""): string => {
+  const isLong = query.length > usualFrameSize && error.reason._tag === "ConnectionLost"
+  const size = `the query has ${query.length} characters; a server takes as much as its maxFrameSize, 1 MiB by default`
+  return Printable.line(`${error.message} (${isLong ? size : hints[error.reason._tag]})`)
+}
+
 /** How much of what a server has to say is shown, in UTF-16 units. */
 const maxMessageLength = 4096
 
-const queryError = (error: QueryError, query: string): ReadonlyArray<string> => {
+const queryError = (error: QueryError, context: Context): ReadonlyArray<string> => {
   const again = error.retryAfterMs === undefined ? "" : ` (try again in ${error.retryAfterMs} ms)`
   const message = `${Printable.lines(Printable.clip(error.message, maxMessageLength))}${again}`
   if (error.position === undefined) return [`${error.code}: ${message}`]
-  const place = locate(query, error.position)
-  const before = Printable.lines(place.text.slice(0, place.column - 1))
+  const { statement, text } = context
+  const place = locate(text, statement.offset, error.position)
   return [
     `${error.code} at line ${place.line}, column ${place.column}: ${message}`,
-    `  ${Printable.lines(place.text)}`,
-    // Tabs stay, so that the caret stands below its character however wide they are.
-    `  ${before.replace(/[^\t]/g, " ")}^`
+    ...pointed(place.text, place.index, context.columns - 2).map((line) => `  ${line}`)
   ]
 }
 
-/** The line and column of a 1-based character offset; one beyond the query is at its end. */
+/**
+ * The line and column of a 1-based character of a statement that begins at `offset` of a text; one beyond the text is
+ * at its end. Servers count characters, not UTF-16 units. `index` is the place in the line, in UTF-16 units.
+ */
 export const locate = (
-  query: string,
+  text: string,
+  offset: number,
   position: number
-): { readonly line: number; readonly column: number; readonly text: string } => {
-  const before = query.slice(0, Math.max(0, position - 1))
+): { readonly line: number; readonly column: number; readonly text: string; readonly index: number } => {
+  let at = offset
+  for (let count = 1; count < position && at < text.length; count++) {
+    at += (text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1
+  }
+  const before = text.slice(0, at)
   const start = before.lastIndexOf("\n") + 1
-  const end = query.indexOf("\n", start)
+  const end = text.indexOf("\n", start)
+  const index = at - start
   return {
     line: before.split("\n").length,
-    column: before.length - start + 1,
-    text: query.slice(start, end === -1 ? undefined : end)
+    column: Array.from(text.slice(start, at)).length + 1,
+    text: text.slice(start, end === -1 ? undefined : end),
+    index
   }
 }
+
+/** A line with a caret below one of its characters; of a long line, what is around that. */
+const pointed = (text: string, index: number, columns: number): readonly [string, string] => {
+  const before = Printable.lines(text.slice(0, index))
+  const after = Printable.lines(text.slice(index))
+  const room = Math.max(20, columns)
+  if (Width.of(before + after) <= room) return [before + after, `${blank(before)}^`]
+  const head = Width.of(before) > room / 2 ? `${Width.mark}${last(before, Math.floor(room / 2) - 1)}` : before
+  const tail = Width.cut(after, room - Width.of(head))
+  return [head + tail, `${blank(head)}^`]
+}
+
+/** The end of a text, of at most so many columns. */
+const last = (text: string, columns: number): string => {
+  const characters = Array.from(text)
+  let end = ""
+  while (characters.length > 0) {
+    const next = `${characters.pop()}${end}`
+    if (Width.of(next) > columns) break
+    end = next
+  }
+  return end
+}
+
+/** Blanks of the width of a text. Tabs stay, so that the caret stands below its character however wide they are. */
+const blank = (text: string): string =>
+  text
+    .split("\t")
+    .map((part) => " ".repeat(Width.of(part)))
+    .join("\t")

@@ -24,8 +24,10 @@ import * as ServedEngine from "./ServedEngine.ts"
 import * as StartLine from "./StartLine.ts"
 import * as Stopping from "./Stopping.ts"
 
+const { database, readWrite, ...otherFlags } = ConfigSources.flagsOf(ServeConfig.all)
+
+/** First those that most people need. */
 const flags = {
-  ...ConfigSources.flagsOf(ServeConfig.all),
   listen: Flag.String("listen").pipe(
     Flag.withMetavar("address"),
     Flag.withDescription(
@@ -42,7 +44,10 @@ const flags = {
     Flag.atLeast(0)
   ),
   http: GatewayFlags.http,
-  config: ConfigSources.fileFlag
+  config: ConfigSources.fileFlag,
+  database,
+  readWrite,
+  ...otherFlags
 }
 
 type Given = Command.Command.Config.Infer<typeof flags>
@@ -182,12 +187,17 @@ export const command = Command.make("serve", flags, (given) =>
   Command.withDescription(
     "Answer SQL over DuckDB. With nothing given to serve, an in-memory database with the sample tables trades and quotes."
   ),
+  Command.withShortDescription("Serve SQL over DuckDB"),
   Command.withExamples([
     { command: "dataconn serve", description: "Serve the sample on 127.0.0.1:11653" },
     {
+      command: "dataconn serve --table trades=trades.parquet --table venues=venues.csv",
+      description: "Serve files under the names of tables"
+    },
+    {
       command:
-        "dataconn serve --table trades=trades.parquet --listen 0.0.0.0:11653 --listen unix:/run/dataconn.sock",
-      description: "Serve a file on all interfaces and on a Unix socket"
+        "dataconn serve --database market.duckdb --listen 0.0.0.0:11653 --listen unix:/run/dataconn.sock",
+      description: "Serve a database on all interfaces and on a Unix socket"
     }
   ])
 )

@@ -1,46 +1,75 @@
 /**
  * The `dataconn` command.
  */
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
+import * as CliConfig from "effect/cli/CliConfig"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
 import * as GatewayCommand from "./GatewayCommand.ts"
+import * as Arguments from "./Arguments.ts"
+import { exitCodes, ofSignal } from "./ExitCodes.ts"
+import * as Help from "./Help.ts"
+import * as PingCommand from "./PingCommand.ts"
 import * as ProcessExit from "./ProcessExit.ts"
 import * as QueryCommand from "./QueryCommand.ts"
-import * as QueryReport from "./QueryReport.ts"
 import * as Report from "./Report.ts"
+import * as ReplCommand from "./repl/ReplCommand.ts"
 import * as ServeCommand from "./ServeCommand.ts"
+import * as Signals from "./Signals.ts"
 import * as Version from "./Version.ts"
 
 const command = Command.make("dataconn").pipe(
-  Command.withDescription("Stream query results between services"),
-  Command.withSubcommands([ServeCommand.command, QueryCommand.command, GatewayCommand.command])
+  Command.withDescription(
+    "SQL over a network: a server of DuckDB, and what it takes to ask it from a terminal"
+  ),
+  Command.withSubcommands([
+    ServeCommand.command,
+    GatewayCommand.command,
+    QueryCommand.command,
+    ReplCommand.command,
+    PingCommand.command
+  ]),
+  Command.withExamples([
+    { command: "dataconn serve", description: "Serve sample tables on this machine" },
+    { command: "dataconn query 'FROM trades LIMIT 5'", description: "Ask it, from a second terminal" },
+    { command: "dataconn repl", description: "Ask one question after the other" },
+    { command: "dataconn ping && echo ready", description: "See whether a server answers" },
+    { command: "dataconn help query", description: "Read about a command" },
+    { command: "dataconn completions bash >> ~/.bashrc", description: "Have Tab complete commands and files" }
+  ])
 )
 
 /** What has kept a query from ending may keep the process from it too. */
-const atOnce: ReadonlySet<number> = new Set([
-  QueryReport.exitCodes.timedOut,
-  QueryReport.exitCodes.interrupted
-])
+const atOnce: ReadonlySet<number> = new Set([exitCodes.timedOut, exitCodes.interrupted, exitCodes.terminated])
 
 const teardown: Runtime.Teardown = (exit, onExit) => {
   const end = (code: number) => (atOnce.has(code) ? ProcessExit.now(code) : onExit(code))
   // An interrupted command fails, unless being interrupted is the way to end it (see `Signals`).
   if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) {
-    end(Number(process.exitCode ?? QueryReport.exitCodes.interrupted))
+    end(Number(process.exitCode ?? ofSignal(Signals.received())))
   } else {
     Runtime.defaultTeardown(exit, end)
   }
 }
 
-Command.run(command, { version: Version.version }).pipe(
+const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
+  Signals.interrupt(fiber)
+  fiber.addObserver((exit) =>
+    teardown(exit, (code) => {
+      if (code !== 0 || Signals.received() !== undefined) process.exit(code)
+    })
+  )
+})
+
+Command.runWith(command, { version: Version.version })(Arguments.rewrite(process.argv.slice(2))).pipe(
   Effect.provideService(CliOutput.Presenter, Report.presenter),
+  Effect.provideService(CliOutput.Formatter, Help.formatter()),
+  Effect.provideService(CliConfig.CliConfig, Help.config),
   Effect.tapCause(Report.failure),
   Effect.provide(NodeServices.layer),
-  NodeRuntime.runMain({ teardown, disableErrorReporting: true })
+  runMain({ teardown, disableErrorReporting: true })
 )

@@ -52,22 +52,27 @@ const fromText = <A>(
   )
 
 const units: Readonly<Record<string, Duration.Unit>> = {
+  "": "seconds",
   ms: "millis",
   s: "seconds",
+  sec: "seconds",
   m: "minutes",
   min: "minutes",
   h: "hours",
   d: "days"
 }
 
-/** `5 seconds` as Effect writes it, or `5s`. */
+/** `5 seconds` as Effect writes it, `5s`, or a number of seconds. */
 const readDuration = (text: string): Option.Option<Duration.Duration> => {
-  const [, number, symbol = ""] = /^(\d+(?:\.\d+)?)\s*([a-z]+)$/.exec(text) ?? []
-  const unit = units[symbol]
+  const [, number, symbol = ""] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/.exec(text) ?? []
+  const unit = number === undefined ? undefined : units[symbol]
   return Duration.fromInput((unit === undefined ? text : `${number} ${unit}`) as Duration.Input)
 }
 
-/** A duration such as `5 seconds` or `5s`, longer than zero unless `orZero`; `Infinity` switches the limit off. */
+/**
+ * A duration such as `5 seconds`, `5s` or a number of seconds, longer than zero unless `orZero`; `Infinity` switches the
+ * limit off.
+ */
 export const duration = (
   fallback: Duration.Input,
   doc: string,
@@ -148,12 +153,22 @@ export const optionalCount = (
   doc
 })
 
-const readSize = (text: string): number | undefined =>
-  Option.getOrUndefined(
-    Option.map(ByteSize.fromString(/^\d+$/.test(text) ? `${text} B` : text), (size) =>
-      Number(ByteSize.toBigInt(size))
-    )
+/** Units as people write them, in letters of either kind, by their names in Effect. */
+const sizeUnits: Readonly<Record<string, string>> = {
+  "": "B",
+  kb: "kB",
+  ...Object.fromEntries(
+    ["B", "KiB", "MB", "MiB", "GB", "GiB", "TB", "TiB"].map((unit) => [unit.toLowerCase(), unit])
   )
+}
+
+const readSize = (text: string): number | undefined => {
+  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text) ?? []
+  const known = `${number} ${sizeUnits[unit.toLowerCase()] ?? unit}`
+  return Option.getOrUndefined(
+    Option.map(ByteSize.fromString(known), (size) => Number(ByteSize.toBigInt(size)))
+  )
+}
 
 /** A size such as `64 KiB` or `65536`, as a number of bytes from `minimum` to `maximum`. */
 export const bytes = (

@@ -50,7 +50,14 @@ const server = (end: "F" | "E") =>
     })
   )
 
-const args = ({ address }: { readonly address: string }) => ["x", "--server", address, "--format", "csv"]
+const args = ({ address }: { readonly address: string }) => [
+  "x",
+  "--server",
+  address,
+  "--format",
+  "csv",
+  "--csv-crlf"
+]
 
 const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`
 
@@ -107,7 +114,7 @@ describe("a result", () => {
           socket.write(bytes("F", Uint8Array.of(0x61, 0xe2, 0x82)))
         })
       )
-      const { stdout } = yield* run(["x", "--server", half.address], { isTerminal: true })
+      const { stdout } = yield* run(["x", "--server", half.address, "--format", "json"], { isTerminal: true })
       assert.strictEqual(stdout, "a\\xe2\\x82\n")
     })
   )
@@ -164,7 +171,7 @@ describe("an error", () => {
       )
       const { code, stderr } = yield* run(args(hostile))
       assert.match(stderr, /body of 1073741824 bytes, but maxErrorSize is 1048576 bytes/)
-      assert.strictEqual(code, 2)
+      assert.strictEqual(code, 3)
     })
   )
 

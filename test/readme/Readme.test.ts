@@ -1,5 +1,11 @@
 import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
+import * as Completions from "effect/cli/Completions"
+import * as ExitCodes from "../../src/cli/ExitCodes.ts"
+import * as PingCommand from "../../src/cli/PingCommand.ts"
+import * as QueryCommand from "../../src/cli/QueryCommand.ts"
+import { commands } from "../../src/cli/repl/Commands.ts"
+import * as ReplCommand from "../../src/cli/repl/ReplCommand.ts"
 import * as ServeConfig from "../../src/cli/ServeConfig.ts"
 import type { Setting } from "../../src/server/Setting.ts"
 
@@ -30,5 +36,36 @@ describe("the README", () => {
     ]
     const [, shown] = /<!-- settings -->\n([\s\S]*?)\n<!-- \/settings -->/.exec(readme) ?? []
     assert.strictEqual(shown, table.join("\n"))
+  })
+})
+
+describe("the reference of the command", () => {
+  const reference = read("src/cli/README.md")
+
+  it.each([
+    ["README.md", readme],
+    ["src/cli/README.md", reference]
+  ])("has the exit codes in %s", (_, text) => {
+    const [, shown] = /<!-- exit codes -->\n([\s\S]*?)\n<!-- \/exit codes -->/.exec(text) ?? []
+    assert.strictEqual(shown, ExitCodes.table.join("\n"))
+  })
+
+  for (const command of [QueryCommand.command, ReplCommand.command, PingCommand.command]) {
+    it(`has every flag of dataconn ${command.name}`, () => {
+      const [, section = ""] =
+        new RegExp(`\n## dataconn ${command.name}\n([\\s\\S]*?)\n## `).exec(reference) ?? []
+      const { flags } = Completions.fromCommand(command)
+      assert.isAbove(flags.length, 3)
+      for (const { aliases, name } of flags) {
+        assert.match(section, new RegExp(`\`--(no-)?${name}[ \`]`))
+        for (const alias of command.name === "repl" ? [] : aliases) assert.include(section, `\`-${alias}\``)
+      }
+    })
+  }
+
+  it("has every command of the repl", () => {
+    for (const { help, usage } of commands.values()) {
+      assert.include(reference, `\n| \`${usage.replaceAll("|", "\\|")}\` | ${help} |\n`)
+    }
   })
 })

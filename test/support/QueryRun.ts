@@ -12,6 +12,7 @@ import * as Sink from "effect/Sink"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as TestConsole from "effect/testing/TestConsole"
+import type * as PingCommand from "../../src/cli/PingCommand.ts"
 import * as QueryCommand from "../../src/cli/QueryCommand.ts"
 
 const encoder = new TextEncoder()
@@ -19,6 +20,7 @@ const decoder = new TextDecoder()
 
 export interface Terminal {
   readonly stdin?: string
+  /** Whether standard output is a terminal. */
   readonly isTerminal?: boolean
   /** What standard output does with a chunk; the test keeps them unless told otherwise. */
   readonly onChunk?: (text: string) => Effect.Effect<void, ReturnType<typeof brokenPipe>>
@@ -32,8 +34,12 @@ export const brokenPipe = () =>
     cause: Object.assign(new Error("write EPIPE"), { code: "EPIPE" })
   })
 
-/** Runs the command and gives what it wrote and its exit. */
-export const run = Effect.fnUntraced(function* (args: ReadonlyArray<string>, terminal: Terminal = {}) {
+/** Runs the command, or another one, and gives what it wrote (`logged`: by lines, such as help) and its exit. */
+export const run = Effect.fnUntraced(function* (
+  args: ReadonlyArray<string>,
+  terminal: Terminal = {},
+  command: typeof QueryCommand.command | typeof PingCommand.command = QueryCommand.command
+) {
   let stdout = ""
   const stdio = Stdio.layerTest({
     stdin: Stream.succeed(encoder.encode(terminal.stdin ?? "")),
@@ -48,8 +54,16 @@ export const run = Effect.fnUntraced(function* (args: ReadonlyArray<string>, ter
       )
   })
   return yield* Effect.gen(function* () {
-    const exit = yield* Effect.exit(Command.runWith(QueryCommand.command, { version: "0" })(args))
-    return { exit, stdout, stderr: (yield* TestConsole.errorLines).join("\n"), code: exitCode(exit) }
+    const exit = yield* Effect.exit(
+      Command.runWith(command as typeof QueryCommand.command, { version: "0" })(args)
+    )
+    return {
+      exit,
+      stdout,
+      logged: (yield* TestConsole.logLines).map((line) => `${line}\n`).join(""),
+      stderr: (yield* TestConsole.errorLines).join("\n"),
+      code: exitCode(exit)
+    }
   }).pipe(Effect.provide(Layer.mergeAll(Layer.provideMerge(stdio, NodeServices.layer), TestConsole.layer)))
 })
 

@@ -2,7 +2,9 @@
  * A server of the v1 API on a free port, whose engine does what its query's first word says.
  *
  * - `echo` gives the query, parameters and format it was asked with, as JSON.
- * - `reject` is rejected with a syntax error at the position that follows, `fail` fails after a first chunk.
+ * - `reject` is rejected with a syntax error at the position that follows, `busy` as overloaded; `fail` fails after a
+ *   first chunk.
+ * - `csv` gives what follows as CSV with CRLF for each `|`.
  * - `endless` gives lines without an end, `stuck` a first chunk and nothing more.
  */
 import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
@@ -29,6 +31,8 @@ const chunks = (request: QueryApi.ResolvedRequest): Stream.Stream<Uint8Array, Qu
       return Stream.forever(first)
     case "stuck":
       return Stream.concat(first, Stream.never)
+    case "csv":
+      return Stream.succeed(encoder.encode(query.slice("csv ".length).replaceAll("|", "\r\n")))
     default:
       return Stream.succeed(
         encoder.encode(
@@ -44,10 +48,13 @@ const chunks = (request: QueryApi.ResolvedRequest): Stream.Stream<Uint8Array, Qu
   }
 }
 
-const engine = QueryApi.makeEngine({
+/** The engine. */
+export const engine = QueryApi.makeEngine({
   formats: QueryApi.Format.literals,
   run: (request) => {
-    const [word, position] = request.query.split(/\s+/)
+    const [word, position] = request.query.replace(/^(\s*--.*\n)*/, "").split(/\s+/)
+    if (word === "busy")
+      return Effect.fail(QueryApi.queryError("overloaded", "too many", { retryAfterMs: 5 }))
     return word === "reject"
       ? Effect.fail(
           QueryApi.queryError("syntax_error", "syntax error at or near", { position: Number(position) })

@@ -252,7 +252,9 @@ const furnish = Effect.fnUntraced(function* (
   // Timestamps with a zone are printed in the session's, which would otherwise be the machine's.
   yield* run("TimeZone", "SET GLOBAL TimeZone = 'UTC'")
   if (options.memoryLimit !== undefined) {
-    yield* run("memoryLimit", `SET memory_limit = ${Sql.literal(options.memoryLimit)}`)
+    // DuckDB takes no number without a unit.
+    const limit = options.memoryLimit.replace(/^\s*\d+\s*$/, "$&B")
+    yield* run("memoryLimit", `SET memory_limit = ${Sql.literal(limit)}`)
   }
   if (options.threads !== undefined) yield* run("threads", `SET threads = ${Number(options.threads)}`)
   if (layout.aside !== undefined) {

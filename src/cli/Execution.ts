@@ -1,0 +1,200 @@
+/**
+ * One statement of a user's: asks a server, and turns the result into what is written.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as Client from "../client/Client.ts"
+import type { ClientError } from "../client/ClientError.ts"
+import type { Metadata, Parameters, QueryError } from "../engine/QueryApi.ts"
+import * as Chunk from "../net/Chunk.ts"
+import * as Printable from "../server/Printable.ts"
+import * as Formats from "./Formats.ts"
+import { LineBreaks } from "./LineBreaks.ts"
+import * as QueryReceipt from "./QueryReceipt.ts"
+import type * as Stopwatch from "./Stopwatch.ts"
+import { CsvReader } from "./terminal/CsvReader.ts"
+import type { Style } from "./terminal/Style.ts"
+import * as Table from "./terminal/Table.ts"
+
+/** How results are to look. */
+export interface View {
+  readonly shown: Formats.Shown
+  /** Whether the user has named the format. If not, a server that has no CSV may answer with JSON. */
+  readonly isChosen: boolean
+  /** The columns of the terminal, if that is where the result goes. */
+  readonly columns: number | undefined
+  /** Whether text has to be made safe for a terminal. */
+  readonly isTerminal: boolean
+  readonly style: Style
+  /** Whether CSV keeps the CRLF of RFC 4180. */
+  readonly crlf: boolean
+  /** Rows of a table, at most. */
+  readonly maxRows: number
+}
+
+/** What has happened to a statement so far. */
+export class Progress {
+  readonly time: Stopwatch.Stopwatch
+  /** Milliseconds until the server had accepted it, and until the first byte of the result came. */
+  acceptedAfter: number | undefined
+  firstByteAfter: number | undefined
+  /** Milliseconds until the whole result had been taken. */
+  endedAfter: number | undefined
+  /** Bytes of the result that have come. */
+  bytes = 0
+  /** The table that is being made. */
+  table: Table.Table | undefined
+
+  constructor(time: Stopwatch.Stopwatch) {
+    this.time = time
+  }
+
+  /** How long it took, or has taken so far. */
+  get elapsed(): number {
+    return this.endedAfter ?? this.time()
+  }
+
+  /** What is being waited for. */
+  get phase(): string {
+    return this.acceptedAfter === undefined
+      ? "waiting for the server to accept the query"
+      : "receiving the result"
+  }
+}
+
+export interface Request {
+  readonly query: string
+  readonly parameters: Parameters
+  readonly timeoutMs: number | undefined
+  /** Who asks. */
+  readonly metadata?: Metadata | undefined
+  readonly numbers?: "number" | "string" | undefined
+  /** Whether the result is compared with the server's receipt. */
+  readonly isVerified?: boolean | undefined
+}
+
+type Failure = QueryError | ClientError
+
+/** What is to be written: text that is safe for a terminal, or bytes. */
+export type Written = Uint8Array | string
+
+const query = (request: Request, format: Client.Query["format"]): Client.Query => ({
+  query: request.query,
+  parameters: request.parameters,
+  ...(format === undefined ? {} : { format }),
+  ...(request.numbers === "string" ? { numbers: request.numbers } : {}),
+  ...(Object.keys(request.metadata ?? {}).length > 0 ? { metadata: request.metadata } : {}),
+  ...(request.isVerified === true ? { receipt: true } : {}),
+  ...(request.timeoutMs === undefined ? {} : { timeoutMs: request.timeoutMs })
+})
+
+/**
+ * Asks the server, and gives the result as it is to be written once the query has been accepted; fails if it is
+ * rejected. The result belongs to the scope. Ending the stream early cancels the query on the wire.
+ */
+export const open = Effect.fnUntraced(function* (
+  client: Client.ClientService,
+  request: Request,
+  view: View,
+  progress: Progress
+): Effect.fn.Return<Stream.Stream<Written, Failure>, Failure, Scope.Scope> {
+  const ask = (shown: Formats.Shown) =>
+    Effect.map(
+      client.query(query(request, Formats.requested(shown))),
+      (response) => [response, shown] as const
+    )
+  // A reject says that nothing was run.
+  const [response, shown] = yield* Effect.catchIf(
+    ask(view.shown),
+    (error) => error._tag === "QueryError" && error.code === "unsupported_format" && !view.isChosen,
+    () => ask(Formats.short.json)
+  )
+  progress.acceptedAfter = progress.time()
+  const received = request.isVerified === true ? yield* QueryReceipt.verified(response) : response.chunks
+  const chunks = Stream.map(received, (chunk) => {
+    progress.firstByteAfter ??= progress.time()
+    progress.bytes += chunk.length
+    return chunk
+  })
+  const types = response.accepted.columns?.map(({ type }) => type) ?? []
+  const ended = Effect.sync(() => {
+    progress.endedAfter = progress.time()
+  })
+  return Stream.concat(
+    written(chunks, { ...view, shown }, types, progress),
+    Stream.fromEffectDrain(ended)
+  )
+})
+
+const written = <E>(
+  chunks: Stream.Stream<Uint8Array, E>,
+  view: View,
+  types: ReadonlyArray<string>,
+  progress: Progress
+): Stream.Stream<Written, E> => {
+  switch (view.shown) {
+    case "table":
+    case "vertical":
+      return table(chunks, view, types, progress)
+    case "text/csv":
+      return shownSafely(view.crlf ? chunks : withLineFeeds(chunks), view)
+    case "application/json":
+      return Stream.concat(shownSafely(chunks, view), Stream.succeed("\n"))
+    default:
+      return shownSafely(chunks, view)
+  }
+}
+
+/** What a terminal is shown of bytes: see `Printable`. */
+const shownSafely = <E>(chunks: Stream.Stream<Uint8Array, E>, view: View): Stream.Stream<Written, E> =>
+  view.isTerminal ? escaped(chunks) : chunks
+
+/** The bytes as text that can neither steer nor hide anything. */
+export const escaped = <E>(chunks: Stream.Stream<Uint8Array, E>): Stream.Stream<string, E> =>
+  Stream.suspend(() => {
+    const escaper = Printable.makeEscaper()
+    return chunks.pipe(
+      Stream.map((chunk) => {
+        const text = escaper.push(chunk)
+        Chunk.release(chunk)
+        return text
+      }),
+      Stream.concat(Stream.sync(escaper.end)),
+      Stream.filter((text) => text !== "")
+    )
+  })
+
+const withLineFeeds = <E>(chunks: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> =>
+  Stream.suspend(() => {
+    const breaks = new LineBreaks()
+    return chunks.pipe(
+      Stream.map((chunk) => breaks.push(chunk)),
+      Stream.concat(Stream.sync(() => breaks.end())),
+      Stream.filter((chunk) => chunk.length > 0)
+    )
+  })
+
+/** How long the first rows of a table wait for others, which decide about its layout with them. */
+const sampleTime = "250 millis"
+
+const table = <E>(
+  chunks: Stream.Stream<Uint8Array, E>,
+  view: View,
+  types: ReadonlyArray<string>,
+  progress: Progress
+): Stream.Stream<string, E> =>
+  Stream.suspend(() => {
+    const { columns, maxRows, style } = view
+    const layout = view.shown === "vertical" ? "vertical" : columns === undefined ? "table" : "auto"
+    const table = new Table.Table({ columns, layout, style, types, maxRows })
+    progress.table = table
+    const reader = new CsvReader(Table.fieldLimit(columns))
+    const late = Stream.map(Stream.tick(sampleTime), () => undefined)
+    return Stream.merge(escaped(chunks), late, { haltStrategy: "left" }).pipe(
+      Stream.map((text) => (text === undefined ? table.tick() : table.push(reader.push(text)))),
+      Stream.takeUntil(() => table.isFull),
+      Stream.concat(Stream.sync(() => table.push(reader.end()) + table.end())),
+      Stream.filter((text) => text !== "")
+    )
+  })

@@ -1,0 +1,67 @@
+/**
+ * The exit codes of the commands, by outcome. README.md and src/cli/README.md have the same table.
+ */
+import type { ClientError } from "../client/ClientError.ts"
+import type { QueryError } from "../engine/QueryApi.ts"
+
+/** The codes by their outcome, and when a command ends with each. */
+const outcomes = {
+  done: [0, "Done: every result is whole, and the server that was pinged answers."],
+  failed: [
+    1,
+    "A query was rejected or failed, its result could not be written, or the command was not called as it should be."
+  ],
+  noConnection: [2, "There was no connection. Nothing was sent."],
+  lost: [3, "The connection was lost, or what listens there is no DataConn server."],
+  // EX_TEMPFAIL of sysexits.h.
+  tryAgain: [75, "Try again: the server is overloaded or stopping."],
+  // As of timeout(1).
+  timedOut: [124, "It took too long: `--timeout` or `--request-timeout` was over, or the server ended it as `timeout`."],
+  // 128 and the number of the signal, as shells have it.
+  interrupted: [130, "It was interrupted: Ctrl-C, or SIGINT."],
+  terminated: [143, "It was terminated: SIGTERM."]
+} as const
+
+/** The codes by their outcome. */
+export const exitCodes = Object.fromEntries(
+  Object.entries(outcomes).map(([outcome, [code]]) => [outcome, code])
+) as { readonly [K in keyof typeof outcomes]: (typeof outcomes)[K][0] }
+
+/** The table of the documentation. */
+export const table: ReadonlyArray<string> = [
+  "| exit code | when |",
+  "|---|---|",
+  ...Object.values(outcomes).map(([code, when]) => `| ${code} | ${when} |`)
+]
+
+/** The code for a query that was rejected or failed. */
+export const ofQueryError = (error: QueryError): number => {
+  switch (error.code) {
+    case "timeout":
+      return exitCodes.timedOut
+    case "overloaded":
+    case "shutting_down":
+      return exitCodes.tryAgain
+    default:
+      return exitCodes.failed
+  }
+}
+
+/** The code for a connection that was not there, or not to the end. */
+export const ofClientError = ({ reason }: ClientError): number => {
+  switch (reason._tag) {
+    case "ConnectFailed":
+    case "ConnectionClosed":
+      return exitCodes.noConnection
+    case "TooManyRequests":
+      return exitCodes.tryAgain
+    case "RequestTimeout":
+      return exitCodes.timedOut
+    default:
+      return exitCodes.lost
+  }
+}
+
+/** The code of a command that a signal ended; SIGINT if it is not known which. */
+export const ofSignal = (signal: NodeJS.Signals | undefined): number =>
+  signal === "SIGTERM" ? exitCodes.terminated : exitCodes.interrupted

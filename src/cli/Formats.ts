@@ -1,0 +1,54 @@
+/**
+ * The formats that a user may ask for, by their short names, media types and the extensions of files.
+ */
+import type { Format } from "../engine/QueryApi.ts"
+
+/** How a result is shown: as a table made here of CSV, or as the bytes of a format of the server's. */
+export type Shown = "table" | "vertical" | Format
+
+/** Formats by their short names. */
+export const short = {
+  table: "table",
+  vertical: "vertical",
+  json: "application/json",
+  ndjson: "application/x-ndjson",
+  csv: "text/csv",
+  arrow: "application/vnd.apache.arrow.stream",
+  parquet: "application/vnd.apache.parquet"
+} as const satisfies Record<string, Shown>
+
+/** What a flag takes: short names, and media types too. */
+export const choices: ReadonlyArray<readonly [string, Shown]> = [
+  ...Object.entries(short),
+  ...Object.values(short)
+    .filter((format) => format.includes("/"))
+    .map((format) => [format, format] as const)
+]
+
+/** The name that a user gives a format. */
+export const nameOf = (shown: Shown): string =>
+  Object.entries(short).find(([, format]) => format === shown)?.[0] ?? shown
+
+const extensions: Readonly<Record<string, Shown>> = {
+  json: short.json,
+  ndjson: short.ndjson,
+  jsonl: short.ndjson,
+  csv: short.csv,
+  arrow: short.arrow,
+  arrows: short.arrow,
+  parquet: short.parquet,
+  txt: short.table
+}
+
+/** The format that the name of a file asks for, if it has an extension that says so. */
+export const ofFile = (file: string): Shown | undefined => {
+  const [, extension = ""] = /\.(\w+)$/.exec(file) ?? []
+  return Object.hasOwn(extensions, extension.toLowerCase()) ? extensions[extension.toLowerCase()] : undefined
+}
+
+/** What the server is asked for. */
+export const requested = (shown: Shown): Format =>
+  shown === "table" || shown === "vertical" ? short.csv : shown
+
+/** Whether it is no text: of no use on a terminal, and only one fits in a file. */
+export const isBinary = (shown: Shown): boolean => shown === short.arrow || shown === short.parquet

@@ -1,0 +1,137 @@
+/**
+ * Help that begins with what people need, and completions for shells.
+ */
+import * as Console from "effect/Console"
+import * as CliConfig from "effect/cli/CliConfig"
+import * as CliOutput from "effect/cli/CliOutput"
+import * as Completions from "effect/cli/Completions"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
+import type * as HelpDoc from "effect/cli/HelpDoc"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+
+/** The lines that every page of the default formatter has for `USAGE`, if it has no description. */
+const usageLines = 3
+
+/** Widest page, in columns. */
+const widest = 100
+
+/** A description that would have less room than this begins below its flag. */
+const leastRoom = 40
+
+/** The words of a text in lines of at most so many columns. */
+const fill = (text: string, columns: number): ReadonlyArray<string> => {
+  const lines = [""]
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1) ?? ""
+    if (line !== "" && line.length + 1 + word.length > columns) lines.push(word)
+    else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`
+  }
+  return lines
+}
+
+/** The right-hand side of a line that is too long goes on below itself. */
+const wrapLine = (line: string, columns: number): string => {
+  const width = CliOutput.displayWidth(line)
+  const [, left = "", right = ""] = /^(\s+(?:\S.*?\s{2,})?)(\S.*)$/.exec(line) ?? []
+  if (width <= columns || left === "" || line.trimStart().startsWith("dataconn")) return line
+  const indent = CliOutput.displayWidth(left)
+  return columns - indent >= leastRoom
+    ? `${left}${fill(right, columns - indent).join(`\n${" ".repeat(indent)}`)}`
+    : [left.trimEnd(), ...fill(right, columns - 8).map((part) => `        ${part}`)].join("\n")
+}
+
+const wrap = (page: string): string => {
+  const columns = Math.min(process.stdout.columns || widest, widest)
+  return page
+    .split("\n")
+    .map((line) => wrapLine(line, columns))
+    .join("\n")
+}
+
+/** A part of a page, without the usage and the description that the formatter puts before it. */
+const part = (base: CliOutput.Formatter, doc: HelpDoc.HelpDoc): string =>
+  base
+    .formatHelpDoc({ ...doc, usage: "", description: "" })
+    .split("\n")
+    .slice(usageLines)
+    .join("\n")
+
+/** Examples come before flags. */
+const examplesFirst = (base: CliOutput.Formatter) => (doc: HelpDoc.HelpDoc) => {
+  const { args, examples, flags, globalFlags, inheritedFlags, ...rest } = doc
+  const opening = base.formatHelpDoc({ ...rest, flags: [] })
+  const { subcommands: _, ...closing } = doc
+  return [
+    opening,
+    part(base, { ...rest, subcommands: [], flags: [], examples: examples ?? [] }),
+    part(base, { ...closing, examples: [] })
+  ]
+    .filter((text) => text !== "")
+    .join("\n\n")
+}
+
+/** How help is written. */
+export const formatter = (): CliOutput.Formatter => {
+  const base = CliOutput.defaultFormatter({ globalFlags: "summary" })
+  const format = examplesFirst(base)
+  return { ...base, formatHelpDoc: (doc) => wrap(format(doc)) }
+}
+
+/** Flags whose values are files or directories. The parser takes them as text: `serve` may not look at files so early. */
+const paths: Readonly<Record<string, "file" | "directory">> = {
+  config: "file",
+  database: "file",
+  file: "file",
+  output: "file",
+  history: "file",
+  table: "file",
+  "spill-directory": "directory"
+}
+
+const withPaths = (descriptor: Completions.CommandDescriptor): Completions.CommandDescriptor => ({
+  ...descriptor,
+  flags: descriptor.flags.map((flag) => {
+    const pathType = Object.hasOwn(paths, flag.name) ? paths[flag.name] : undefined
+    return pathType === undefined ? flag : { ...flag, type: { _tag: "Path", pathType } as const }
+  }),
+  subcommands: descriptor.subcommands.map(withPaths)
+})
+
+/** The words that stand for flags are completed too: see `Arguments`. */
+const wordNames: ReadonlyArray<readonly [string, string]> = [
+  ["help", "Show help"],
+  ["version", "Show the version"],
+  ["completions", "Print shell completion script"]
+]
+
+const withWords = (descriptor: Completions.CommandDescriptor): Completions.CommandDescriptor => ({
+  ...descriptor,
+  subcommands: [
+    ...descriptor.subcommands,
+    ...wordNames.map(([name, description]) => ({
+      name,
+      description,
+      flags: [],
+      arguments: [],
+      subcommands: []
+    }))
+  ]
+})
+
+const completions: typeof GlobalFlag.Completions = GlobalFlag.Action({
+  flag: GlobalFlag.Completions.flag,
+  run: (shell, { command }) =>
+    Option.match(shell, {
+      onNone: () => Effect.void,
+      onSome: (shell) =>
+        Console.log(
+          Completions.generate(command.name, shell, withWords(withPaths(Completions.fromCommand(command))))
+        )
+    })
+})
+
+/** The global flags, with completions that know files. */
+export const config: CliConfig.CliConfig.Service = CliConfig.make({
+  builtIns: CliConfig.defaults.builtIns.map((flag) => (flag === GlobalFlag.Completions ? completions : flag))
+})

@@ -1,0 +1,210 @@
+/**
+ * Runs the statements that `dataconn query` is given, over one connection.
+ */
+import { readFile } from "node:fs/promises"
+import * as Console from "effect/Console"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Stdio from "effect/Stdio"
+import * as Stream from "effect/Stream"
+import * as Client from "../client/Client.ts"
+import * as Address from "../net/Address.ts"
+import * as Execution from "./Execution.ts"
+import { exitCodes } from "./ExitCodes.ts"
+import * as Formats from "./Formats.ts"
+import type { Given as Flags } from "./QueryCommand.ts"
+import * as QueryDeadline from "./QueryDeadline.ts"
+import * as QueryOutput from "./QueryOutput.ts"
+import * as QueryReport from "./QueryReport.ts"
+import * as ServerAddress from "./ServerAddress.ts"
+import * as Stopwatch from "./Stopwatch.ts"
+import * as Statements from "./sql/Statements.ts"
+import * as ProgressLine from "./terminal/ProgressLine.ts"
+import * as Screen from "./terminal/Screen.ts"
+import * as Summary from "./terminal/Summary.ts"
+
+type Given = Omit<Flags, "limit"> & { readonly limit: number }
+
+const fail = (message: string) =>
+  new QueryReport.QueryCommandError({ message: `dataconn query: ${message}`, exitCode: exitCodes.failed })
+
+const fromStdin = Effect.gen(function* () {
+  const stdio = yield* Stdio.Stdio
+  if (yield* stdio.stdinIsTerminal) yield* Console.error("Reading the query; end it with Ctrl-D")
+  return yield* Effect.orDie(Stream.mkString(Stream.decodeText(stdio.stdin)))
+})
+
+const fromFile = (file: string) =>
+  Effect.tryPromise({
+    try: () => readFile(file, "utf8"),
+    catch: (cause) => fail(`cannot read --file ${file}: ${(cause as Error).message}`)
+  })
+
+/** Editors of some systems begin files with it. */
+const byteOrderMark = /^\ufeff/
+
+const queryText = Effect.fnUntraced(function* ({ file, query }: Given) {
+  if (Option.isSome(file) && Option.isSome(query)) {
+    return yield* fail("a query and --file are both given; leave one out")
+  }
+  const name = Option.getOrElse(file, () => "-")
+  if (Option.isSome(query) && query.value !== "-") return query.value
+  return (yield* name === "-" ? fromStdin : fromFile(name)).replace(byteOrderMark, "")
+})
+
+/** The statements to send. One alone goes as it was written, whatever surrounds it. */
+const statementsOf = (text: string, split: boolean): ReadonlyArray<Statements.Statement> => {
+  const statements = Statements.all(text)
+  return statements.length === 1 || (!split && statements.length > 0) ? [{ text, offset: 0 }] : statements
+}
+
+interface Plan {
+  readonly given: Given
+  readonly server: Address.Address
+  readonly text: string
+  readonly statements: ReadonlyArray<Statements.Statement>
+  readonly file: string | undefined
+  readonly view: Execution.View
+  readonly screen: Screen.Screen
+}
+
+/** Decides what to do before anything is sent, and refuses what cannot be done. */
+const plan = Effect.fnUntraced(function* (given: Given) {
+  const server = yield* Effect.mapError(ServerAddress.resolve(given.server), ({ message }) => fail(message))
+  const screen = yield* Screen.look
+  const file = Option.getOrUndefined(Option.filter(given.output, (name) => name !== "-"))
+  const toTerminal = file === undefined ? screen.stdoutIsTerminal : yield* QueryOutput.isTerminal(file)
+  const implied = file === undefined ? undefined : Formats.ofFile(file)
+  const whereItGoes = toTerminal ? Formats.short.table : Formats.short.json
+  const shown = Option.getOrElse(given.format, () => implied ?? whereItGoes)
+  const name = Formats.nameOf(shown)
+  if (Formats.isBinary(shown) && toTerminal) {
+    return yield* fail(`${name} is binary, and nothing for a terminal; give --output a file, or use a pipe`)
+  }
+  const text = yield* queryText(given)
+  const statements = statementsOf(text, given.split)
+  if (statements.length === 0) return yield* fail("the query is empty")
+  if (Formats.isBinary(shown) && statements.length > 1) {
+    return yield* fail(`${statements.length} queries have as many results, and ${name} holds one`)
+  }
+  const view: Execution.View = {
+    shown,
+    isChosen: Option.isSome(given.format) || implied !== undefined,
+    columns: toTerminal ? screen.columns : undefined,
+    isTerminal: toTerminal,
+    style: file === undefined ? screen.style : Screen.plain,
+    crlf: given.crlf,
+    maxRows: given.limit
+  }
+  return { given, server, text, statements, file, view, screen } satisfies Plan
+})
+
+/** What the client is told of the flags. Within a timeout there is less time to wait for the end of a cancel. */
+const settings = ({ heartbeatTolerance, requestTimeout, timeout }: Given) => ({
+  heartbeatTolerance,
+  requestTimeout,
+  ...(Duration.isFinite(timeout) ? { cancelTimeout: QueryDeadline.grace.cancel } : {})
+})
+
+class State {
+  /** The statement that is running, from 0, and how far it has come. */
+  index = 0
+  progress: Execution.Progress | undefined
+  line: ProgressLine.ProgressLine = ProgressLine.none
+  incomplete = false
+}
+
+/** One statement's result once it is accepted, with the line of progress before it and what is said of it behind it. */
+const open = Effect.fnUntraced(function* (
+  { file, given, screen, statements, view }: Plan,
+  client: Client.ClientService,
+  state: State,
+  index: number
+) {
+  const progress = new Execution.Progress(yield* Stopwatch.start)
+  state.index = index
+  state.progress = progress
+  state.incomplete = false
+  if (screen.stderrIsTerminal && !given.quiet) state.line = yield* ProgressLine.show(progress, screen.columns)
+  const request = {
+    query: statements[index]?.text ?? "",
+    parameters: given.parameters,
+    metadata: given.metadata,
+    numbers: given.numbers,
+    isVerified: given.verify,
+    timeoutMs: Duration.isFinite(given.timeout) ? Duration.toMillis(given.timeout) : undefined
+  }
+  const isWatched = screen.stdoutIsTerminal && screen.stderrIsTerminal && file === undefined
+  const summary = Summary.make(progress, {
+    rows: isWatched && !given.quiet,
+    timing: given.timing
+  })
+  const say = Effect.suspend(() => {
+    const said = summary()
+    return Effect.andThen(state.line.clear(true), said === "" ? Effect.void : Console.error(said))
+  })
+  return Stream.concat(yield* Execution.open(client, request, view, progress), Stream.fromEffectDrain(say))
+})
+
+/** All results. The first is accepted before there is anything to write, so that nothing is opened for a reject. */
+const openAll = Effect.fnUntraced(function* (plan: Plan, client: Client.ClientService, state: State) {
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const first = yield* Scope.provide(open(plan, client, state, 0), scope)
+  const rest = Stream.fromIterable(plan.statements.slice(1).keys()).pipe(
+    Stream.flatMap((index) => Stream.scoped(Stream.unwrap(open(plan, client, state, index + 1)))),
+    Stream.provideService(Stdio.Stdio, yield* Stdio.Stdio)
+  )
+  return Stream.concat(Stream.ensuring(first, Scope.close(scope, Exit.void)), rest)
+})
+
+/** Whether a result shares the terminal with what is said of it. */
+const sharesTerminal = ({ file, screen }: Plan): boolean => file === undefined && screen.stdoutIsTerminal
+
+const write = (plan: Plan, state: State, results: Stream.Stream<Execution.Written, QueryReport.Failure>) => {
+  const onWrite = Effect.suspend(() => {
+    state.incomplete = true
+    return state.line.clear(sharesTerminal(plan))
+  })
+  if (plan.file !== undefined) return QueryOutput.toFile(results, plan.file, { onWrite })
+  return plan.given.pager && plan.screen.stdoutIsTerminal
+    ? QueryOutput.toPager(results, { onWrite })
+    : QueryOutput.toStdout(results, { onWrite })
+}
+
+const reported = ({ screen, statements, text }: Plan, state: State) => ({
+  text,
+  statement: statements[state.index] ?? { text, offset: 0 },
+  columns: screen.columns,
+  incomplete: state.incomplete,
+  which: statements.length > 1 ? { number: state.index + 1, of: statements.length } : undefined
+})
+
+const cancelled = ({ statements }: Plan, { incomplete, index, progress }: State): Effect.Effect<void> => {
+  // Nothing had been sent.
+  if (progress === undefined) return Effect.void
+  const which = statements.length > 1 ? ` in query ${index + 1} of ${statements.length}` : ""
+  return Console.error(`Cancelled${which}.${incomplete ? ` ${QueryReport.incompleteNote}` : ""}`)
+}
+
+/** Runs the statements, up to the first that fails. Fails with what is to be said, which has not been printed. */
+export const run = Effect.fnUntraced(function* (given: Given) {
+  const chosen = yield* plan(given)
+  const state = new State()
+  let phase = `connecting to ${Address.format(chosen.server)}`
+  const running = Effect.gen(function* () {
+    const client = yield* Client.connect(chosen.server, settings(given))
+    phase = ""
+    const results = yield* openAll(chosen, client, state)
+    yield* write(chosen, state, results)
+  })
+  yield* QueryDeadline.enforce(Effect.scoped(running), {
+    timeout: given.timeout,
+    phase: () => phase || (state.progress?.phase ?? "waiting")
+  }).pipe(
+    Effect.onInterrupt(() => cancelled(chosen, state)),
+    Effect.mapError((error) => QueryReport.report(error, reported(chosen, state)))
+  )
+})

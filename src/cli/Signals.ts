@@ -1,0 +1,84 @@
+/**
+ * What SIGINT and SIGTERM do to a command. The first interrupts it, unless it takes them itself.
+ */
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+
+const signals = ["SIGINT", "SIGTERM"] as const
+
+type Signal = (typeof signals)[number]
+
+const on = (listener: (signal: Signal) => void): (() => void) => {
+  for (const signal of signals) process.on(signal, listener)
+  return () => {
+    for (const signal of signals) process.off(signal, listener)
+  }
+}
+
+/** The first signal that interrupted the command. */
+let interruptedBy: Signal | undefined
+
+/** What a command does at SIGINT instead of being interrupted. */
+let taken: (() => void) | undefined
+
+/** The signal that interrupted the command, if one has. */
+export const received = (): Signal | undefined => interruptedBy
+
+/** Interrupts a command at the first signal, until it has ended. */
+export const interrupt = (fiber: Fiber.Fiber<unknown, unknown>): void => {
+  const off = on((signal) => {
+    if (signal === "SIGINT" && taken !== undefined) return taken()
+    interruptedBy ??= signal
+    fiber.interruptUnsafe(fiber.id)
+  })
+  fiber.addObserver(off)
+}
+
+/** Calls the listener at SIGINT, which interrupts nothing for as long as the scope is open. */
+export const takeInterrupts = (listener: () => void): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.asVoid(
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const before = taken
+        taken = listener
+        return before
+      }),
+      (before) =>
+        Effect.sync(() => {
+          taken = before
+        })
+    )
+  )
+
+/** Marks a command for which being interrupted is the way to end: its exit code is then 0. */
+export const stopping = <A, E, R>(command: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.onInterrupt(command, () =>
+    Effect.sync(() => {
+      process.exitCode = 0
+    })
+  )
+
+/**
+ * Runs effects at the first and at the second signal, for as long as the scope is open; the first one goes on beside the
+ * command's own end. A third signal ends the process.
+ */
+export const onSignals = Effect.fnUntraced(function* (effects: {
+  readonly first?: Effect.Effect<void>
+  readonly second: Effect.Effect<void>
+}): Effect.fn.Return<void, never, Scope.Scope> {
+  const context = yield* Effect.context<never>()
+  const run = Effect.runForkWith(context)
+  let count = 0
+  const onSignal = () => {
+    count++
+    if (count === 1 && effects.first !== undefined) run(effects.first)
+    if (count === 2) run(effects.second)
+    // An exit would wait for the engine's native calls, which may be what it is stuck in.
+    if (count === 3) process.kill(process.pid, "SIGKILL")
+  }
+  yield* Effect.acquireRelease(
+    Effect.sync(() => on(onSignal)),
+    (off) => Effect.sync(off)
+  )
+})

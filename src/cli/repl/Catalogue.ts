@@ -1,0 +1,51 @@
+/**
+ * Asks a server for its tables, columns and keywords, for completion. Plain queries of `information_schema` and of
+ * DuckDB's keywords: a server that has neither offers nothing.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type * as Client from "../../client/Client.ts"
+import * as Completion from "./Completion.ts"
+
+/** Columns and keywords that are remembered at most. */
+const maxRows = 20_000
+
+/** How long a user who pressed Tab waits for it. */
+const patience = "2 seconds"
+
+const columnsSql = `
+  SELECT table_schema AS "schema", table_name AS "table", list(column_name ORDER BY ordinal_position) AS "columns"
+  FROM (FROM information_schema.columns LIMIT ${maxRows})
+  GROUP BY ALL ORDER BY ALL`
+
+const keywordsSql = `SELECT keyword_name AS "keyword" FROM duckdb_keywords() ORDER BY 1 LIMIT ${maxRows}`
+
+const Tables = Schema.fromJsonString(
+  Schema.Array(
+    Schema.Struct({ schema: Schema.String, table: Schema.String, columns: Schema.Array(Schema.String) })
+  )
+)
+
+const Keywords = Schema.fromJsonString(Schema.Array(Schema.Struct({ keyword: Schema.String })))
+
+const ask = (client: Client.ClientService, query: string) =>
+  Effect.scoped(
+    Effect.flatMap(client.query({ query, format: "application/json" }), ({ chunks }) =>
+      Stream.mkString(Stream.decodeText(chunks))
+    )
+  )
+
+/** What the server tells within two seconds, or nothing. */
+export const load = (client: Client.ClientService): Effect.Effect<Completion.Catalogue> =>
+  Effect.gen(function* () {
+    const tables = yield* Effect.flatMap(ask(client, columnsSql), Schema.decodeEffect(Tables))
+    const keywords = yield* Effect.flatMap(ask(client, keywordsSql), Schema.decodeEffect(Keywords))
+    return {
+      tables: tables.map(({ columns, schema, table }) => ({ schema, name: table, columns })),
+      keywords: keywords.map(({ keyword }) => keyword)
+    }
+  }).pipe(
+    Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.succeed(Completion.empty) }),
+    Effect.orElseSucceed(() => Completion.empty)
+  )

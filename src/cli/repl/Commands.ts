@@ -1,0 +1,390 @@
+/**
+ * The commands of the repl, which begin with a backslash. The names are psql's where it has one for the same thing.
+ */
+import { readFile } from "node:fs/promises"
+import * as Console from "effect/Console"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Address from "../../net/Address.ts"
+import * as Setting from "../../server/Setting.ts"
+import { exitCodes } from "../ExitCodes.ts"
+import * as Formats from "../Formats.ts"
+import * as QueryReport from "../QueryReport.ts"
+import * as ServerAddress from "../ServerAddress.ts"
+import * as Completion from "./Completion.ts"
+import { Input } from "./Input.ts"
+import * as RunStatement from "./RunStatement.ts"
+import type { Session } from "./Session.ts"
+
+/** What a command is given. */
+export interface Call {
+  readonly session: Session
+  readonly argument: string
+  /** A statement that was typed before the command and has no semicolon. */
+  readonly pending: string | undefined
+  /** How many files are being read within each other. */
+  readonly depth: number
+}
+
+/** What happens after a command. */
+export type Next = "go on" | "quit"
+
+type Requirements = Effect.Services<ReturnType<typeof RunStatement.run>>
+
+/** One command. */
+export interface Command {
+  /** How it is called, for help. */
+  readonly usage: string
+  readonly help: string
+  /** What Tab offers for its argument. */
+  readonly complete?: (word: string, catalogue: Completion.Catalogue) => Completion.Completion
+  /** Whether it uses the statement that was typed before it, which is then no more. */
+  readonly takesPending?: boolean
+  readonly run: (call: Call) => Effect.Effect<Next, QueryReport.QueryCommandError, Requirements>
+}
+
+/** An error of a command, which the repl prints before it goes on. */
+export const problem = (message: string): QueryReport.QueryCommandError =>
+  new QueryReport.QueryCommandError({ message, exitCode: exitCodes.failed })
+
+/** Does it, says what is so now, and goes on. */
+const set = (
+  effect: Effect.Effect<string, QueryReport.QueryCommandError>
+): Effect.Effect<Next, QueryReport.QueryCommandError> =>
+  Effect.as(
+    Effect.flatMap(effect, (said) => Console.log(said)),
+    "go on"
+  )
+
+const words: Readonly<Record<string, boolean>> = { on: true, off: false }
+
+/** A setting that is on or off; without an argument it changes. */
+const toggle =
+  (name: string, get: (session: Session) => boolean, change: (session: Session, value: boolean) => void) =>
+  ({ argument, session }: Call) =>
+    set(
+      Effect.suspend(() => {
+        const value = argument === "" ? !get(session) : words[argument.toLowerCase()]
+        if (value === undefined) return Effect.fail(problem(`${name}: on or off, not ${argument}`))
+        change(session, value)
+        return Effect.succeed(`${name} is ${value ? "on" : "off"}.`)
+      })
+    )
+
+const completeWords =
+  (...offered: ReadonlyArray<string>) =>
+  (word: string) =>
+    Completion.completeWord(word, offered)
+
+const statement = (
+  session: Session,
+  text: string
+): Effect.Effect<Next, QueryReport.QueryCommandError, Requirements> =>
+  Effect.as(RunStatement.run(session, text), "go on")
+
+/** Runs a statement of the repl's own, which is not the one to be run again. */
+const ofOwn = (session: Session, text: string) =>
+  Effect.suspend(() => {
+    const { last } = session
+    return Effect.ensuring(
+      statement(session, text),
+      Effect.sync(() => {
+        session.last = last
+      })
+    )
+  })
+
+const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
+
+const tablesSql = `SELECT table_schema AS "schema", table_name AS "table", table_type AS "type"
+FROM information_schema.tables ORDER BY ALL`
+
+/** The parts of a name: `table`, `schema.table`, with quotes or without. */
+const nameParts = (name: string): ReadonlyArray<string> =>
+  Array.from(name.matchAll(/"((?:[^"]|"")*)"|[^."]+/g), ([whole, inQuotes]) =>
+    inQuotes === undefined ? whole : inQuotes.replaceAll('""', '"')
+  )
+
+const columnsSql = (name: string): string => {
+  const parts = nameParts(name.replace(/;$/, ""))
+  const [table = "", schema] = parts.toReversed()
+  const inSchema = schema === undefined ? "" : ` AND lower(table_schema) = lower(${literal(schema)})`
+  return `SELECT column_name AS "column", data_type AS "type", is_nullable AS "null", column_default AS "default"
+FROM information_schema.columns WHERE lower(table_name) = lower(${literal(table)})${inSchema}
+ORDER BY table_schema, table_name, ordinal_position`
+}
+
+const defaultWatch = Duration.seconds(2)
+
+const readInterval = Schema.decodeUnknownOption(Setting.duration(defaultWatch, "").schema)
+
+const watch = Effect.fnUntraced(function* ({ argument, pending, session }: Call) {
+  const text = pending ?? session.last
+  if (text === undefined) return yield* problem("\\watch: there is no statement to run again")
+  const interval = argument === "" ? Option.some(defaultWatch) : readInterval(argument)
+  if (Option.isNone(interval) || !Duration.isFinite(interval.value)) {
+    return yield* problem(`\\watch: expected a time such as 2, 500ms or "1 minute", not ${argument}`)
+  }
+  const every = Duration.format(interval.value)
+  const once = Effect.gen(function* () {
+    const now = yield* DateTime.now
+    yield* Console.log(`${DateTime.formatIso(now)} (every ${every}; Ctrl-C ends it)`)
+    yield* statement(session, text)
+    yield* Effect.sleep(interval.value)
+  })
+  return yield* Effect.forever(once)
+})
+
+const setFormat = ({ argument, session }: Call) =>
+  set(
+    Effect.suspend(() => {
+      if (argument !== "" && argument !== "auto") {
+        const [, shown] = Formats.choices.find(([name]) => name === argument.toLowerCase()) ?? []
+        if (shown === undefined) {
+          const names = Object.keys(Formats.short).join(", ")
+          return Effect.fail(problem(`\\format: expected ${names} or auto, not ${argument}`))
+        }
+        session.format = shown
+      } else if (argument === "auto") session.format = undefined
+      const now = session.format === undefined ? "auto" : Formats.nameOf(session.format)
+      return Effect.succeed(`The format is ${now}.`)
+    })
+  )
+
+const layouts = { on: "vertical", off: "table", auto: "auto" } as const
+
+const expand = ({ argument, session }: Call) =>
+  set(
+    Effect.suspend(() => {
+      const wanted = argument.toLowerCase()
+      if (argument === "") session.layout = session.layout === "vertical" ? "auto" : "vertical"
+      else if (Object.hasOwn(layouts, wanted)) session.layout = layouts[wanted as keyof typeof layouts]
+      else return Effect.fail(problem(`\\x: on, off or auto, not ${argument}`))
+      const said = {
+        vertical: "Each row is turned on its side.",
+        table: "No row is turned on its side.",
+        auto: "Rows that do not fit are turned on their side."
+      }
+      return Effect.succeed(said[session.layout])
+    })
+  )
+
+const setLimit = ({ argument, session }: Call) =>
+  set(
+    Effect.suspend(() => {
+      if (argument === "off") session.limit = Number.POSITIVE_INFINITY
+      else if (/^[1-9]\d*$/.test(argument)) session.limit = Number(argument)
+      else if (argument !== "")
+        return Effect.fail(problem(`\\limit: a number of rows or off, not ${argument}`))
+      const rows = session.maxRows
+      return Effect.succeed(
+        Number.isFinite(rows) ? `At most ${rows} rows of a table are shown.` : "All rows are shown."
+      )
+    })
+  )
+
+const setOutput = ({ argument, session }: Call) =>
+  set(
+    Effect.sync(() => {
+      session.output = argument === "" ? undefined : { file: argument, results: 0 }
+      return session.output === undefined
+        ? "Results are shown here."
+        : `Results go to ${argument}, whose first one replaces what it holds.`
+    })
+  )
+
+const connect = ({ argument, session }: Call) =>
+  set(
+    Effect.gen(function* () {
+      const { connection } = session
+      if (argument === "") return `Connected to ${Address.format(connection.server())}.`
+      const server = yield* Effect.mapError(Effect.fromResult(ServerAddress.parse(argument)), ({ message }) =>
+        problem(`\\connect: ${message}`)
+      )
+      yield* Effect.mapError(connection.connect(server), (error) =>
+        problem(
+          `${QueryReport.clientError(error)}\nStill connected to ${Address.format(connection.server())}.`
+        )
+      )
+      session.forgetNames()
+      return `Connected to ${Address.format(server)}.`
+    })
+  )
+
+/** Files that read each other do so for this long. */
+const maxDepth = 16
+
+const include = Effect.fnUntraced(function* (call: Call) {
+  const { argument, depth, session } = call
+  if (argument === "") return yield* problem("\\i: name a file")
+  if (depth >= maxDepth) return yield* problem(`\\i: more than ${maxDepth} files read each other`)
+  const text = yield* Effect.tryPromise({
+    try: () => readFile(argument, "utf8"),
+    catch: (cause) => problem(`\\i: ${(cause as Error).message}`)
+  })
+  const input = new Input()
+  for (const line of text.replace(/^\ufeff/, "").split(/\r?\n/)) {
+    if ((yield* perform(session, input, line, depth + 1)) === "quit") return "quit"
+  }
+  // The last statement of a file needs no semicolon.
+  if (input.pending.trim() !== "") yield* statement(session, input.pending)
+  return "go on"
+})
+
+const help = Effect.suspend(() => {
+  const width = Math.max(...Array.from(commands.values(), ({ usage }) => usage.length))
+  const lines = Array.from(commands.values(), ({ help, usage }) => `  ${usage.padEnd(width)}  ${help}`)
+  return Effect.as(
+    Console.log(
+      ["A statement ends with a semicolon, and may have many lines. Tab completes.", "", ...lines].join("\n")
+    ),
+    "go on" as const
+  )
+})
+
+/** The commands by their names, in the order of help. */
+export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
+  [
+    "d",
+    {
+      usage: "\\d [TABLE]",
+      help: "The columns of a table; without a name, the tables",
+      complete: Completion.completeTable,
+      run: ({ argument, session }) => ofOwn(session, argument === "" ? tablesSql : columnsSql(argument))
+    }
+  ],
+  ["dt", { usage: "\\dt", help: "The tables", run: ({ session }) => ofOwn(session, tablesSql) }],
+  [
+    "format",
+    {
+      usage: "\\format [NAME]",
+      help: `How results look: ${Object.keys(Formats.short).join(", ")}, or auto`,
+      complete: completeWords(...Object.keys(Formats.short), "auto"),
+      run: setFormat
+    }
+  ],
+  [
+    "x",
+    {
+      usage: "\\x [on|off|auto]",
+      help: "Turns each row on its side: always, never, or if it does not fit",
+      complete: completeWords("on", "off", "auto"),
+      run: expand
+    }
+  ],
+  [
+    "limit",
+    {
+      usage: "\\limit [ROWS|off]",
+      help: "Shows at most so many rows of a table, and stops the query then",
+      complete: completeWords("off"),
+      run: setLimit
+    }
+  ],
+  [
+    "pager",
+    {
+      usage: "\\pager [on|off]",
+      help: "Shows results in DATACONN_PAGER, PAGER or less",
+      complete: completeWords("on", "off"),
+      run: toggle(
+        "The pager",
+        ({ pager }) => pager,
+        (session, value) => {
+          session.pager = value
+        }
+      )
+    }
+  ],
+  [
+    "timing",
+    {
+      usage: "\\timing [on|off]",
+      help: "Says how long each statement took",
+      complete: completeWords("on", "off"),
+      run: toggle(
+        "Timing",
+        ({ timing }) => timing,
+        (session, value) => {
+          session.timing = value
+        }
+      )
+    }
+  ],
+  [
+    "watch",
+    {
+      usage: "\\watch [TIME]",
+      help: "Runs the statement again and again, every 2 seconds unless told otherwise",
+      takesPending: true,
+      run: watch
+    }
+  ],
+  [
+    "g",
+    {
+      usage: "\\g",
+      help: "Runs what was typed without a semicolon, or the last statement again",
+      takesPending: true,
+      run: ({ pending, session }) => {
+        const text = pending ?? session.last
+        return text === undefined
+          ? Effect.fail(problem("\\g: there is no statement"))
+          : statement(session, text)
+      }
+    }
+  ],
+  [
+    "o",
+    { usage: "\\o [FILE]", help: "Writes results to a file; without a name, here again", run: setOutput }
+  ],
+  ["i", { usage: "\\i FILE", help: "Runs the statements and commands of a file", run: include }],
+  [
+    "connect",
+    {
+      usage: "\\connect [ADDRESS]",
+      help: "Goes over to another server; without one, says which it is",
+      run: connect
+    }
+  ],
+  [
+    "r",
+    {
+      usage: "\\r",
+      help: "Forgets what was typed without a semicolon",
+      takesPending: true,
+      run: () => Effect.succeed("go on")
+    }
+  ],
+  ["?", { usage: "\\?", help: "This help", run: () => help }],
+  ["q", { usage: "\\q", help: "Leaves, as Ctrl-D does", run: () => Effect.succeed("quit") }]
+])
+
+/** Other names, which fingers know. */
+const aliases: Readonly<Record<string, string>> = { c: "connect", h: "?", help: "?", dt: "dt", quit: "q" }
+
+const find = (name: string): Command | undefined => commands.get(name) ?? commands.get(aliases[name] ?? "")
+
+/** Does all that a line completes, one after the other, up to the first that fails. */
+export const perform = Effect.fnUntraced(function* (
+  session: Session,
+  input: Input,
+  line: string,
+  depth: number
+): Effect.fn.Return<Next, QueryReport.QueryCommandError, Requirements> {
+  for (const action of input.push(line)) {
+    if (action._tag === "Statement") {
+      yield* RunStatement.run(session, action.text)
+      continue
+    }
+    const command = find(action.name)
+    if (command === undefined) return yield* problem(`There is no \\${action.name}; \\? shows the commands`)
+    if (command.takesPending === true) input.clear()
+    const { argument, pending } = action
+    if ((yield* command.run({ session, argument, pending, depth })) === "quit") return "quit"
+  }
+  return "go on"
+})

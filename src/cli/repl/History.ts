@@ -1,0 +1,71 @@
+/**
+ * What was typed before, in a file that only its user may read.
+ */
+import * as Fs from "node:fs"
+import { homedir } from "node:os"
+import { dirname, join } from "node:path"
+import * as Statements from "../sql/Statements.ts"
+
+/** How many entries are remembered. */
+export const size = 1000
+
+/** The variable that names the file. */
+export const variable = "DATACONN_HISTORY"
+
+const mode = 0o600
+
+/** The file: the one of the variable, or one in the user's home directory. */
+export const file = (env: Readonly<Record<string, string | undefined>> = process.env): string =>
+  env[variable] || join(homedir(), ".dataconn_history")
+
+/** The entries of the file, the newest first, and the problem if it cannot be used. */
+export const load = (
+  path: string
+): { readonly entries: ReadonlyArray<string>; readonly problem: string | undefined } => {
+  try {
+    // Opening it for more creates it, and shows at once that it cannot be written.
+    const descriptor = Fs.openSync(path, "a+", mode)
+    try {
+      Fs.fchmodSync(descriptor, mode)
+      const lines = Fs.readFileSync(descriptor, "utf8")
+        .split("\n")
+        .filter((line) => line !== "")
+      const kept = lines.slice(-size)
+      if (lines.length > 2 * size) replace(path, kept)
+      return { entries: kept.toReversed(), problem: undefined }
+    } finally {
+      Fs.closeSync(descriptor)
+    }
+  } catch (error) {
+    return { entries: [], problem: (error as Error).message }
+  }
+}
+
+const replace = (path: string, lines: ReadonlyArray<string>): void => {
+  const other = join(dirname(path), `.dataconn_history.${process.pid}`)
+  Fs.writeFileSync(other, `${lines.join("\n")}\n`, { mode })
+  Fs.renameSync(other, path)
+}
+
+/** Adds an entry. That it cannot be written is no reason to end. */
+export const append = (path: string, entry: string): void => {
+  try {
+    Fs.appendFileSync(path, `${entry}\n`, { mode })
+  } catch {
+    // `load` has said so.
+  }
+}
+
+/**
+ * Lines of a statement as one, which is what a line editor can bring back; `undefined` if that would change its
+ * meaning: a line break within quotes stays one, and a comment up to the end of a line would go on.
+ */
+export const joined = (lines: ReadonlyArray<string>): string | undefined => {
+  let text = ""
+  for (const line of lines) {
+    text = text === "" ? line : `${text} ${line.trim()}`
+    const { open } = Statements.split(text)
+    if (open !== undefined && open !== "/*") return lines.length === 1 ? text : undefined
+  }
+  return text
+}

@@ -1,0 +1,74 @@
+/**
+ * What a user has typed so far, cut into statements and commands. A statement may go over many lines, up to its
+ * semicolon; a command begins with a backslash and ends with its line, as in psql.
+ */
+import * as Statements from "../sql/Statements.ts"
+
+/** What there is to do. */
+export type Action =
+  | { readonly _tag: "Statement"; readonly text: string }
+  /** A command, with what stands before it on its line or the lines above and has not ended. */
+  | {
+      readonly _tag: "Command"
+      readonly name: string
+      readonly argument: string
+      readonly pending: string | undefined
+    }
+
+/** Words that are commands if nothing else has been typed, for those who know other shells. */
+const words: Readonly<Record<string, string>> = { help: "?", exit: "q", quit: "q" }
+
+/** Lines without any of these change nothing about what is open. */
+const mayMatter = /[;\\'"$/*-]/
+
+export class Input {
+  private buffer = ""
+  private open: Statements.Open
+
+  /** What a prompt shows of it: `=` at the beginning, `-` within a statement, or the quote that is open. */
+  get mark(): string {
+    if (this.buffer === "") return "="
+    return this.open === undefined || this.open === "--" ? "-" : this.open.charAt(0)
+  }
+
+  /** What has been typed and waits for its end. */
+  get pending(): string {
+    return this.buffer
+  }
+
+  /** Forgets what waits for its end. */
+  clear(): void {
+    this.buffer = ""
+    this.open = undefined
+  }
+
+  /** Takes a line, without its line break. */
+  push(line: string): ReadonlyArray<Action> {
+    const word = line.trim().replace(/;$/, "").toLowerCase()
+    if (this.buffer === "" && Object.hasOwn(words, word)) return [command(words[word] ?? "", undefined)]
+    const before = this.buffer
+    this.buffer = before === "" && line.trim() === "" ? "" : `${before}${line}\n`
+    if (before !== "" && !mayMatter.test(line)) return []
+    return this.cut()
+  }
+
+  private cut(): ReadonlyArray<Action> {
+    const text = this.buffer
+    const { backslash, open, rest, restStart, statements } = Statements.split(text, { backslashes: true })
+    const actions: Array<Action> = statements.map(({ text }) => ({ _tag: "Statement", text }))
+    if (backslash !== undefined) {
+      this.clear()
+      if (rest !== undefined) this.buffer = `${rest.text}\n`
+      return [...actions, command(text.slice(backslash + 1), rest?.text)]
+    }
+    this.open = open
+    // Comments alone need not be kept, but for one whose end is still to come.
+    this.buffer = rest !== undefined || open === "/*" ? text.slice(restStart).trimStart() : ""
+    return actions
+  }
+}
+
+const command = (text: string, pending: string | undefined): Action => {
+  const [, name = "", argument = ""] = /^(\S*)\s*(.*?)\s*;?\s*$/s.exec(text) ?? []
+  return { _tag: "Command", name, argument, pending }
+}

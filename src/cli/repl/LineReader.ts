@@ -1,0 +1,118 @@
+/**
+ * Lines from standard input, by `node:readline`: with editing, history and completion on a terminal, as they are
+ * elsewhere.
+ */
+import * as Readline from "node:readline"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import type { Completion } from "./Completion.ts"
+
+/** What a user has done. */
+export type Event =
+  | { readonly _tag: "Line"; readonly text: string }
+  /** Ctrl-C. */
+  | { readonly _tag: "Interrupt" }
+  /** Ctrl-D, or the end of the input. */
+  | { readonly _tag: "End" }
+
+export interface Options {
+  /** Whether there is a terminal to edit lines on. */
+  readonly isTerminal: boolean
+  /** Entries of the history, the newest first, and how many are kept. */
+  readonly history: ReadonlyArray<string>
+  readonly historySize: number
+  /** Completes the text before the cursor. `behind` is the rest of the line. */
+  readonly complete: (line: string, behind: string) => Effect.Effect<Completion>
+  /** Called at Ctrl-C while no line is read. */
+  readonly onInterrupt: () => void
+}
+
+export interface LineReader {
+  /** Waits for the next line. The terminal is the reader's meanwhile, and whoever runs else has it. */
+  readonly read: (prompt: string) => Effect.Effect<Event>
+  /** Puts one entry in the place of the newest ones of the history. */
+  readonly remember: (entry: string, instead: number) => void
+}
+
+/** Opens the reader; closing the scope gives the terminal back. */
+export const open = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<LineReader, never, Scope.Scope> {
+  const context = yield* Effect.context<never>()
+  // Lines that were pasted at once come at once, and no more are read before they have been taken.
+  const events = yield* Queue.unbounded<Event>()
+  const offer = (event: Event) => void Queue.offerUnsafe(events, event)
+  let isReading = false
+  let history: Array<string> = []
+  const completer = (
+    line: string,
+    callback: (error: null, completion: [Array<string>, string]) => void
+  ): void => {
+    const behind = editor.line.slice(editor.cursor)
+    const completed = Effect.map(options.complete(line, behind), ([matches, word]) =>
+      callback(null, [[...matches], word])
+    )
+    Effect.runForkWith(context)(completed)
+  }
+  const editor = Readline.createInterface({
+    input: process.stdin,
+    ...(options.isTerminal ? { output: process.stdout, completer } : {}),
+    terminal: options.isTerminal,
+    history: [...options.history],
+    historySize: options.historySize,
+    removeHistoryDuplicates: true
+  })
+  editor.on("history", (entries) => {
+    history = entries
+  })
+  editor.on("line", (text) => {
+    release()
+    offer({ _tag: "Line", text })
+  })
+  const clearLine = () => {
+    editor.write(null, { ctrl: true, name: "e" })
+    editor.write(null, { ctrl: true, name: "u" })
+    process.stdout.write("^C\n")
+  }
+  editor.on("SIGINT", () => {
+    if (!isReading) return options.onInterrupt()
+    clearLine()
+    release()
+    offer({ _tag: "Interrupt" })
+  })
+  editor.on("close", () => offer({ _tag: "End" }))
+
+  /** In raw mode Ctrl-C is a character; otherwise it is a signal, which reaches pagers too. */
+  const raw = (mode: boolean) => {
+    if (options.isTerminal) process.stdin.setRawMode(mode)
+  }
+  const release = () => {
+    isReading = false
+    editor.pause()
+    raw(false)
+  }
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      editor.close()
+      process.stdin.unref?.()
+    })
+  )
+  release()
+  return {
+    read: (prompt) =>
+      Effect.suspend(() => {
+        if (Queue.sizeUnsafe(events) === 0) {
+          isReading = true
+          raw(true)
+          editor.setPrompt(options.isTerminal ? prompt : "")
+          editor.prompt(true)
+        }
+        return Queue.take(events)
+      }),
+    remember: (entry, instead) => {
+      history.splice(0, instead)
+      if (history[0] !== entry) history.unshift(entry)
+    }
+  }
+})

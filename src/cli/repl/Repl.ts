@@ -1,0 +1,121 @@
+/**
+ * The loop of the repl: reads a line, does what it says, and goes on.
+ */
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Printable from "../../server/Printable.ts"
+import type * as QueryReport from "../QueryReport.ts"
+import * as Signals from "../Signals.ts"
+import * as Commands from "./Commands.ts"
+import * as Completion from "./Completion.ts"
+import * as History from "./History.ts"
+import { Input } from "./Input.ts"
+import * as LineReader from "./LineReader.ts"
+import type { Session } from "./Session.ts"
+
+/** Completes a command, its argument, or a statement. */
+const complete = (session: Session, input: Input) => (line: string, behind: string) => {
+  const [, name, argument] = /^\s*\\(\S*)(?:\s+(\S*))?$/.exec(line) ?? []
+  if (name === undefined) {
+    return Effect.map(session.names, (catalogue) =>
+      Completion.complete(line, { before: input.pending, behind, catalogue })
+    )
+  }
+  if (argument === undefined) {
+    const names = Array.from(Commands.commands.keys(), (name) => `\\${name}`)
+    return Effect.succeed(Completion.completeWord(`\\${name}`, names))
+  }
+  const command = Commands.commands.get(name)
+  return Effect.map(
+    session.names,
+    (catalogue) => command?.complete?.(argument, catalogue) ?? ([[], argument] as const)
+  )
+}
+
+/** Runs an effect that Ctrl-C ends, and nothing else. */
+class Interruptible {
+  private fiber: Fiber.Fiber<unknown, unknown> | undefined
+
+  readonly interrupt = (): void => this.fiber?.interruptUnsafe()
+
+  readonly run = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Exit.Exit<A, E>, never, R> =>
+    Effect.gen({ self: this }, function* () {
+      const fiber = yield* Effect.forkChild(effect)
+      this.fiber = fiber
+      const exit = yield* Fiber.await(fiber)
+      this.fiber = undefined
+      return exit
+    })
+}
+
+const prompt = (input: Input): string => `dataconn${input.mark === "=" ? "" : input.mark}> `
+
+/** The lines of the statement that is being typed, for the history. */
+class Lines {
+  private lines: Array<string> = []
+  private readonly reader: LineReader.LineReader
+  private readonly file: string | undefined
+
+  constructor(reader: LineReader.LineReader, file: string | undefined) {
+    this.reader = reader
+    this.file = file
+  }
+
+  /** What has been typed of a statement is no longer wanted. */
+  clear(): void {
+    this.lines = []
+  }
+
+  /** Takes a line; what ends with it becomes one entry. */
+  push(line: string, isEnd: boolean): void {
+    if (line.trim() !== "") this.lines.push(line)
+    if (!isEnd) return
+    const entry = History.joined(this.lines)
+    if (entry !== undefined && this.lines.length > 1) this.reader.remember(entry, this.lines.length)
+    const entries = entry === undefined ? this.lines : [entry]
+    if (this.file !== undefined) for (const text of entries) if (text !== "") History.append(this.file, text)
+    this.clear()
+  }
+}
+
+/** Reads and runs until the user leaves. Without a terminal, it fails with the first thing that fails. */
+export const loop = Effect.fnUntraced(function* (session: Session, historyFile: string) {
+  const input = new Input()
+  const interruptible = new Interruptible()
+  const history = session.isInteractive ? History.load(historyFile) : undefined
+  if (history?.problem !== undefined) {
+    yield* Console.error(Printable.line(`The history is not kept: ${history.problem} (${History.variable})`))
+  }
+  const reader = yield* LineReader.open({
+    isTerminal: session.isInteractive,
+    history: history?.entries ?? [],
+    historySize: History.size,
+    complete: complete(session, input),
+    onInterrupt: interruptible.interrupt
+  })
+  if (session.isInteractive) yield* Signals.takeInterrupts(interruptible.interrupt)
+  const lines = new Lines(reader, history?.problem === undefined ? historyFile : undefined)
+  const failed = (error: QueryReport.QueryCommandError) =>
+    session.isInteractive ? Effect.as(Console.error(error.message), "go on" as const) : Effect.fail(error)
+  const perform = Effect.fnUntraced(function* (line: string) {
+    const exit = yield* interruptible.run(Commands.perform(session, input, line, 0))
+    if (session.isInteractive) lines.push(line, input.pending === "")
+    if (Exit.isSuccess(exit)) return exit.value
+    const reported = Exit.findErrorOption(exit)
+    if (reported._tag === "Some") return yield* failed(reported.value)
+    return yield* Exit.hasInterrupts(exit) ? Effect.succeed("go on" as const) : Effect.failCause(exit.cause)
+  })
+  for (;;) {
+    const event = yield* reader.read(prompt(input))
+    if (event._tag === "Interrupt") {
+      input.clear()
+      lines.clear()
+    } else if (event._tag === "End") break
+    else if ((yield* perform(event.text)) === "quit") return
+  }
+  if (session.isInteractive) return yield* Console.log("")
+  // The last statement of a script needs no semicolon.
+  if (input.pending.trim() !== "") yield* perform(";")
+})

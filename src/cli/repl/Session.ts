@@ -1,0 +1,73 @@
+/**
+ * What a repl remembers between statements.
+ */
+import * as Effect from "effect/Effect"
+import type * as Formats from "../Formats.ts"
+import * as Screen from "../terminal/Screen.ts"
+import * as Catalogue from "./Catalogue.ts"
+import * as Completion from "./Completion.ts"
+import type { Connection } from "./Connection.ts"
+
+/** Rows of a table that are shown, unless told otherwise. */
+export const defaultLimit = 1000
+
+/** Where results go instead of the terminal. */
+export interface Output {
+  readonly file: string
+  /** How many results it holds. */
+  results: number
+}
+
+export class Session {
+  readonly connection: Connection
+  /** Whether a person is typing. */
+  readonly isInteractive: boolean
+  /** The format that the user has chosen, if any. */
+  format: Formats.Shown | undefined
+  /** Whether tables are turned on their side. */
+  layout: "auto" | "table" | "vertical" = "auto"
+  timing = false
+  pager = false
+  /** Rows of a table at most; `undefined` is the default, which a pager does not need. */
+  limit: number | undefined
+  crlf: boolean
+  output: Output | undefined
+  /** The statement that was run last, for commands that run it again. */
+  last: string | undefined
+  private catalogue: Completion.Catalogue | undefined
+
+  constructor(connection: Connection, options: { readonly isInteractive: boolean; readonly crlf: boolean }) {
+    this.connection = connection
+    this.isInteractive = options.isInteractive
+    this.crlf = options.crlf
+  }
+
+  get maxRows(): number {
+    if (this.limit !== undefined) return this.limit
+    return this.isInteractive && !this.pager && this.output === undefined
+      ? defaultLimit
+      : Number.POSITIVE_INFINITY
+  }
+
+  /** The catalogue of the server, which is asked for when it is wanted. */
+  readonly names: Effect.Effect<Completion.Catalogue> = Effect.suspend(() => {
+    if (this.catalogue !== undefined) return Effect.succeed(this.catalogue)
+    return this.connection.client.pipe(
+      Effect.flatMap(Catalogue.load),
+      Effect.tap((catalogue) =>
+        Effect.sync(() => {
+          if (catalogue !== Completion.empty) this.catalogue = catalogue
+        })
+      ),
+      Effect.orElseSucceed(() => Completion.empty)
+    )
+  })
+
+  /** The names may be others from now on. */
+  forgetNames(): void {
+    this.catalogue = undefined
+  }
+}
+
+/** The screen that results are shown on. */
+export const screen = Screen.look

@@ -1,0 +1,64 @@
+/**
+ * A line on standard error that says how far a query has come, for as long as a user waits for it.
+ */
+import * as Effect from "effect/Effect"
+import type { PlatformError } from "effect/PlatformError"
+import * as Stdio from "effect/Stdio"
+import * as Stream from "effect/Stream"
+import type { Progress } from "../Execution.ts"
+import * as Stopwatch from "../Stopwatch.ts"
+import * as Width from "./Width.ts"
+
+/** Queries that take less have no line. */
+const patience = "500 millis"
+const interval = "250 millis"
+
+/** Back to the first column, and everything behind the cursor away. */
+const clearLine = "\r\u001b[K"
+
+/** What the line says. */
+export const text = ({ acceptedAfter, bytes, firstByteAfter, table, time }: Progress): string => {
+  const elapsed = time()
+  if (acceptedAfter === undefined) return `waiting for the server, ${Stopwatch.text(elapsed)}`
+  if (firstByteAfter === undefined) return `the query runs, ${Stopwatch.text(elapsed)}`
+  const rate = (count: number) => count / Math.max((elapsed - firstByteAfter) / 1000, 0.001)
+  const rows = table === undefined ? "" : `${table.rows} rows, `
+  return (
+    `${rows}${Stopwatch.bytes(bytes)}, ${Stopwatch.bytes(rate(bytes))}/s, ` +
+    `first byte after ${Stopwatch.text(firstByteAfter)}, ${Stopwatch.text(elapsed)}`
+  )
+}
+
+export interface ProgressLine {
+  /** Takes the line away. With `forGood`, it does not come back. */
+  readonly clear: (forGood: boolean) => Effect.Effect<void>
+}
+
+/** Shows nothing. */
+export const none: ProgressLine = { clear: () => Effect.void }
+
+/** Shows the line, cut to the columns of the terminal, until the scope is closed. */
+export const show = Effect.fnUntraced(function* (progress: Progress, columns: number) {
+  const stdio = yield* Stdio.Stdio
+  let isShown = false
+  let isOver = false
+  const write = (line: string): Effect.Effect<void, PlatformError> =>
+    Stream.run(Stream.succeed(line), stdio.stderr())
+  const clear = (forGood: boolean): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      isOver ||= forGood
+      if (!isShown) return Effect.void
+      isShown = false
+      return Effect.ignore(write(clearLine))
+    })
+  const draw = Effect.suspend(() => {
+    if (isOver) return Effect.void
+    isShown = true
+    return Effect.ignore(write(`${clearLine}${Width.cut(text(progress), columns - 1)}`))
+  })
+  yield* Effect.addFinalizer(() => clear(true))
+  yield* Effect.forkScoped(
+    Effect.andThen(Effect.sleep(patience), Effect.forever(Effect.andThen(draw, Effect.sleep(interval))))
+  )
+  return { clear } satisfies ProgressLine
+})

@@ -1,0 +1,40 @@
+/**
+ * What the command can know of the terminal that it runs on.
+ */
+import * as TerminalCapabilities from "effect/cli/TerminalCapabilities"
+import * as Effect from "effect/Effect"
+import * as Stdio from "effect/Stdio"
+import * as Terminal from "effect/Terminal"
+import * as Style from "./Style.ts"
+
+export { plain } from "./Style.ts"
+
+export interface Screen {
+  readonly stdinIsTerminal: boolean
+  readonly stdoutIsTerminal: boolean
+  readonly stderrIsTerminal: boolean
+  readonly columns: number
+  readonly style: Style.Style
+}
+
+/** The columns of a terminal that does not say how many it has. */
+const usualColumns = 80
+
+/** No table fits in less. */
+const fewestColumns = 20
+
+/** How it is now: a window may change its size. */
+export const look: Effect.Effect<Screen, never, Stdio.Stdio | Terminal.Terminal> = Effect.gen(function* () {
+  const stdio = yield* Stdio.Stdio
+  const terminal = yield* Terminal.Terminal
+  const columns = yield* terminal.columns
+  const { canColor } = yield* TerminalCapabilities.TerminalCapabilities
+  const stdoutIsTerminal = yield* stdio.stdoutIsTerminal
+  return {
+    stdinIsTerminal: yield* stdio.stdinIsTerminal,
+    stdoutIsTerminal,
+    stderrIsTerminal: yield* stdio.stderrIsTerminal,
+    columns: columns > 0 ? Math.max(columns, fewestColumns) : usualColumns,
+    style: canColor && stdoutIsTerminal ? Style.coloured : Style.plain
+  }
+})

@@ -9,6 +9,7 @@ import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
+import * as BenchCommand from "./load/BenchCommand.ts"
 import * as ProcessExit from "./ProcessExit.ts"
 import * as QueryCommand from "./QueryCommand.ts"
 import * as QueryReport from "./QueryReport.ts"
@@ -18,7 +19,7 @@ import * as Version from "./Version.ts"
 
 const command = Command.make("dataconn").pipe(
   Command.withDescription("Stream query results between services"),
-  Command.withSubcommands([ServeCommand.command, QueryCommand.command])
+  Command.withSubcommands([ServeCommand.command, QueryCommand.command, BenchCommand.command])
 )
 
 /** What has kept a query from ending may keep the process from it too. */

@@ -16,7 +16,10 @@ const outcomes = {
   // EX_TEMPFAIL of sysexits.h.
   tryAgain: [75, "Try again: the server is overloaded or stopping."],
   // As of timeout(1).
-  timedOut: [124, "It took too long: `--timeout` or `--request-timeout` was over, or the server ended it as `timeout`."],
+  timedOut: [
+    124,
+    "It took too long: `--timeout` or `--request-timeout` was over, or the server ended it as `timeout`."
+  ],
   // 128 and the number of the signal, as shells have it.
   interrupted: [130, "It was interrupted: Ctrl-C, or SIGINT."],
   terminated: [143, "It was terminated: SIGTERM."]

@@ -62,7 +62,9 @@ const flags = {
     Flag.optional
   ),
   verify: Flag.Boolean("verify").pipe(
-    Flag.withDescription("Have the server send a checksum behind the result, and fail if that is another one"),
+    Flag.withDescription(
+      "Have the server send a checksum behind the result, and fail if that is another one"
+    ),
     Flag.withDefault(false)
   ),
   crlf: ClientFlags.crlf,

@@ -70,7 +70,9 @@ const atStake = ({
   if (database !== undefined || Object.keys(tables).length > 0) return "serves files"
   if (readWrite) return "lets clients write"
   if (allowExternalAccess) return "lets clients reach files"
-  return [...listen, ...http].every((text) => Address.isLocal(addressOf(text))) ? undefined : "listens beyond this machine"
+  return [...listen, ...http].every((text) => Address.isLocal(addressOf(text)))
+    ? undefined
+    : "listens beyond this machine"
 }
 
 /** Settings hold nothing else. */

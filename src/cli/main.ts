@@ -9,10 +9,11 @@ import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
-import * as GatewayCommand from "./GatewayCommand.ts"
 import * as Arguments from "./Arguments.ts"
 import { exitCodes, ofSignal } from "./ExitCodes.ts"
+import * as GatewayCommand from "./GatewayCommand.ts"
 import * as Help from "./Help.ts"
+import * as BenchCommand from "./load/BenchCommand.ts"
 import * as PingCommand from "./PingCommand.ts"
 import * as ProcessExit from "./ProcessExit.ts"
 import * as QueryCommand from "./QueryCommand.ts"
@@ -31,7 +32,8 @@ const command = Command.make("dataconn").pipe(
     GatewayCommand.command,
     QueryCommand.command,
     ReplCommand.command,
-    PingCommand.command
+    PingCommand.command,
+    BenchCommand.command
   ]),
   Command.withExamples([
     { command: "dataconn serve", description: "Serve sample tables on this machine" },

@@ -255,4 +255,3 @@ interface BoundSql {
   readonly bound: ReadonlyArray<Parameters.Bound>
   readonly source: TextSql.Source
 }
-

@@ -24,7 +24,8 @@ const benches: Record<string, () => Promise<{ readonly run: Bench }>> = {
   relay: () => import("./relay.ts"),
   ceiling: () => import("./ceiling.ts"),
   duckdb: () => import("./duckdb.ts"),
-  steps: () => import("./steps.ts")
+  steps: () => import("./steps.ts"),
+  isolated: () => import("./isolated.ts")
 }
 
 const usage = `npm run bench -- NAME… [--quick] [--repeats N] [--output FILE] [--before CHECKOUT]

@@ -145,6 +145,13 @@ const exited = (state: State, now: number, options: Options): readonly [State, A
   const why = state._tag === "Ending" ? state.why : undefined
   if (why?._tag === "Closed") return [closed, { _tag: "Over", why }]
   const since = sinceOf(state)
+  // A query that did not stop says nothing of its process.
+  if (why?._tag === "CancelIgnored") {
+    return [
+      { _tag: "Down", shortLives: state.shortLives },
+      { _tag: "Restart", delayMillis: 0, why }
+    ]
+  }
   const isShort = since === undefined || now - since < options.shortLifeMillis
   const shortLives = isShort ? state.shortLives + 1 : 1
   return [

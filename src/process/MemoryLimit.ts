@@ -12,7 +12,7 @@ export const available = (): number => {
   return constrained > 0 && constrained < total ? constrained : total
 }
 
-/** The writable memory that a process has mapped and that is its own, in bytes. */
+/** The writable memory that a process has mapped and that is its own, in bytes; `NaN` once it has ended. */
 const dataOf = (pid: number): number => {
   const [, kibibytes] = /^VmData:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? []
   return Number(kibibytes) * 1024
@@ -32,6 +32,7 @@ export const grant = (pid: number, bytes: number): Promise<string | undefined> =
     if (process.platform !== "linux") return resolve(`${process.platform} has no such limit`)
     try {
       const data = bytes === Number.POSITIVE_INFINITY ? "unlimited" : Math.ceil(dataOf(pid) + bytes)
+      if (Number.isNaN(data)) return resolve("it has ended")
       execFile("prlimit", [`--pid=${pid}`, `--data=${data}`, "--core=0"], (error) =>
         resolve(error === null ? undefined : error.message.trim())
       )

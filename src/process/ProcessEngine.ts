@@ -97,7 +97,7 @@ export class ProcessEngineError extends Schema.TaggedError<ProcessEngineError>()
 const looks = 5
 
 /** A process that has been ready for less has lived shortly, in milliseconds; the waits before it is replaced. */
-const lives = { shortLifeMillis: 10_000, firstDelayMillis: 100, longestDelayMillis: 5000 }
+const lives = { shortLifeMillis: 10_000, firstDelayMillis: 100, longestDelayMillis: 2000 }
 
 /** From when on a query is a long one, and for how long one runs alone that may have ended a process. */
 const placement = { longMillis: 1000, quarantineMillis: 2000 }

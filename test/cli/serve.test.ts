@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process"
-import { constants, openSync, readdirSync, writeFileSync } from "node:fs"
+import { constants, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import * as Net from "node:net"
 import { join } from "node:path"
 import { DuckDBInstance } from "@duckdb/node-api"
@@ -17,6 +17,22 @@ const bin = Dataconn.source[1]
 const request = (query: string): string => JSON.stringify({ version: "v1", query })
 
 const silent = request("SELECT sum(a.range * b.range) FROM range(10000000) AS a, range(10000000) AS b")
+
+/** Computes for hours, in one call that DuckDB does not interrupt. */
+const unstoppable = request("SELECT repeat('a', 30000) GLOB (repeat('*a', 3000) || 'b')")
+
+/** The processes that a process has started. */
+const childrenOf = (pid: number): ReadonlyArray<number> =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number)
+
+/** Whether there is such a process, and not only what is left of one that has ended. */
+const isRunning = (pid: number): boolean => {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"))
+  } catch {
+    return false
+  }
+}
 
 const connect = (server: Dataconn.Dataconn) => Effect.flatMap(server.address, LiveServer.connect)
 
@@ -179,19 +195,63 @@ describe("a signal", () => {
       })
   )
 
-  it.live("that comes a third time ends even an opening that is stuck", () =>
+  it.live("ends an opening that is stuck in a process of its own", () =>
+    Effect.gen(function* () {
+      const folder = yield* Folder.make
+      const pipe = join(yield* Folder.make, "stuck.csv")
+      execFileSync("mkfifo", [pipe])
+      const server = yield* Dataconn.serve(["--table", `a=${pipe}`], { env: { TMPDIR: folder } })
+      yield* Poll.until("the pipe is being read", () => hasReader(pipe))
+      yield* server.kill("SIGTERM")
+      assert.strictEqual(yield* server.exit, 0)
+      assert.deepStrictEqual(readdirSync(folder), [])
+    })
+  )
+
+  it.live("that comes a third time ends even an opening that is stuck in the server's process", () =>
     Effect.gen(function* () {
       const folder = yield* Folder.make
       // Nothing is ever written to the pipe, so that whoever reads it waits.
       const pipe = join(folder, "stuck.csv")
       execFileSync("mkfifo", [pipe])
-      const server = yield* Dataconn.serve(["--table", `a=${pipe}`], { env: { TMPDIR: folder } })
+      const server = yield* Dataconn.serve(["--isolate", "none", "--table", `a=${pipe}`])
       yield* Poll.until("the pipe is being read", () => hasReader(pipe))
       while (server.running()) {
         yield* server.kill("SIGTERM")
         yield* Effect.sleep(50)
       }
       assert.strictEqual(yield* server.exit, "SIGKILL")
+    })
+  )
+
+  it.live("ends all processes in time although DuckDB cannot be interrupted", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve(["--drain-timeout", "50ms", "--cancel-grace", "200ms"])
+      const peer = yield* connect(server)
+      yield* peer.request(unstoppable)
+      yield* server.line(/ request: /)
+      const children = childrenOf(server.pid)
+      assert.isNotEmpty(children)
+      yield* server.kill("SIGTERM")
+      assert.match((yield* Response.take(peer)).end, /^J .*shutting_down/)
+      assert.strictEqual(yield* server.exit, 0)
+      assert.deepStrictEqual(children.filter(isRunning), [])
+    })
+  )
+
+  it.live("that kills the server kills its processes, whatever they compute", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve()
+      const peer = yield* connect(server)
+      yield* peer.request(unstoppable)
+      yield* server.line(/ request: /)
+      const children = childrenOf(server.pid)
+      assert.isNotEmpty(children)
+      // Not even one that is stopped stays.
+      for (const child of children) process.kill(child, "SIGSTOP")
+      yield* server.kill("SIGKILL")
+      yield* server.exit
+      yield* Poll.until("the processes are gone", () => !children.some(isRunning))
     })
   )
 
@@ -299,13 +359,14 @@ describe("what is served", () => {
   )
 })
 
-describe("a database that DuckDB gives up", () => {
+describe("a database in the server's process that DuckDB gives up", () => {
+  const embedded = ["--isolate", "none"]
   const preload = new URL("../support/Invalidate.ts", import.meta.url).pathname
   const program = [process.execPath, "--import", preload, bin] as const
 
   it.live("is opened again where nothing is lost by it", () =>
     Effect.gen(function* () {
-      const server = yield* Dataconn.serve([], { program })
+      const server = yield* Dataconn.serve(embedded, { program })
       yield* server.address
       yield* server.kill("SIGUSR2")
       yield* server.line(/^invalidated/)
@@ -318,7 +379,7 @@ describe("a database that DuckDB gives up", () => {
 
   it.live("ends the server where clients could have changed it in memory", () =>
     Effect.gen(function* () {
-      const server = yield* Dataconn.serve(["--read-write"], { program })
+      const server = yield* Dataconn.serve([...embedded, "--read-write"], { program })
       const peer = yield* connect(server)
       yield* server.kill("SIGUSR2")
       yield* server.line(/^invalidated/)
@@ -395,6 +456,10 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
     [["--max-connections", "0"], "dataconn: --max-connections: expected a whole number of at least 1"],
     [["--drain-timeout", "soon"], "dataconn: --drain-timeout: expected a duration of zero or more"],
     [["--chunk-size", "big"], "dataconn: --chunk-size: expected a size of at least 1 B"],
+    [["--isolate", "maybe"], `dataconn: --isolate: expected "process" | "none"`],
+    [["--engines", "2", "--read-write"], "dataconn: engines: expected 1 where clients can change the data"],
+    [["--engine-memory", "some"], "dataconn: --engine-memory: expected a size of at least 1 B"],
+    [["--cancel-grace", "soon"], "dataconn: --cancel-grace: expected a duration"],
     [["--log-format", "xml"], `dataconn: --log-format: expected "text" | "json"`],
     [["--listen", "::1"], `dataconn: --listen: "::1" is no address: an IPv6 address stands in brackets`],
     [["--table", "trades"], "dataconn: --table trades: expected NAME=FILE"],

@@ -2,9 +2,10 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
-import { DuckDbEngine, type DuckDbError, type DuckDbOptions } from "../../src/engine/duckdb/index.ts"
+import type { DuckDbError, DuckDbOptions } from "../../src/engine/duckdb/index.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import type { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import * as DuckDbEngines from "../support/DuckDbEngines.ts"
 
 export type Engine = QueryEngine["Service"]
 
@@ -15,7 +16,7 @@ export const withEngine = <A, E, R>(
   options: DuckDbOptions,
   use: (engine: Engine) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | DuckDbError, Exclude<R, import("effect/Scope").Scope>> =>
-  Effect.scoped(Effect.flatMap(DuckDbEngine.make(options), use))
+  Effect.scoped(Effect.flatMap(DuckDbEngines.make(options), use))
 
 /** A whole result. Fails with what the client is told. */
 export const ask = (

@@ -3,10 +3,10 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as DuckDbEngine from "../../src/engine/duckdb/DuckDbEngine.ts"
 import type * as Limits from "../../src/engine/Limits.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import type * as ServerConfig from "../../src/server/ServerConfig.ts"
+import * as DuckDbEngines from "../support/DuckDbEngines.ts"
 import * as LiveServer from "../support/LiveServer.ts"
 import type * as Peer from "../support/Peer.ts"
 import * as Response from "../support/Response.ts"
@@ -18,7 +18,7 @@ const request = (query: string, more: Record<string, unknown> = {}): string =>
   JSON.stringify({ version: "v1", query, ...more })
 
 const start = Effect.fnUntraced(function* (config: ServerConfig.Options = {}, limits: Limits.Options = {}) {
-  const engine = yield* DuckDbEngine.make({ sample: true, threads: 2, ...limits })
+  const engine = yield* DuckDbEngines.make({ sample: true, threads: 2, ...limits })
   const live = yield* LiveServer.start(engine, config)
   return { live, peer: yield* LiveServer.connect(live.address) }
 })

@@ -8,8 +8,8 @@ import { DuckDBInstance } from "@duckdb/node-api"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { DuckDbOptions } from "../../src/engine/duckdb/Database.ts"
-import * as DuckDbEngine from "../../src/engine/duckdb/DuckDbEngine.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
+import * as DuckDbEngines from "../support/DuckDbEngines.ts"
 import * as LiveServer from "../support/LiveServer.ts"
 import * as Response from "../support/Response.ts"
 
@@ -75,7 +75,7 @@ for (const mode of Object.keys(modes(""))) {
     it.live("rejects what is not for clients, and goes on answering on the same connection", () =>
       Effect.gen(function* () {
         const path = yield* directory
-        const engine = yield* DuckDbEngine.make(modes(path)[mode] ?? {})
+        const engine = yield* DuckDbEngines.make(modes(path)[mode] ?? {})
         const live = yield* LiveServer.start(engine)
         const peer = yield* LiveServer.connect(live.address)
         const files = () => readdirSync(path).filter((name) => !name.endsWith(".wal"))

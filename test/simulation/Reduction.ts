@@ -13,6 +13,7 @@ const never = 1_000_000
 const ofAll: Readonly<Record<string, Change<Scenario.Scenario>>> = {
   stop: (scenario) => ({ ...scenario, stop: undefined }),
   hurry: (scenario) => ({ ...scenario, stop: scenario.stop && { ...scenario.stop, patience: undefined } }),
+  losses: (scenario) => ({ ...scenario, losses: [] }),
   preemption: (scenario) => ({ ...scenario, preemption: 0 }),
   turns: (scenario) => ({ ...scenario, quantum: never }),
   pieces: (scenario) => ({ ...scenario, maxWriteSize: never }),

@@ -180,6 +180,11 @@ export class Reference {
         run.now >= server.expiresAt ||
         (closing && !exchange.accepted && (run.now >= server.stopsAt || /No request came/.test(message))),
       timeout: () => late,
+      // Only a query that had begun by then was in the process.
+      engine_lost: () => {
+        const startedAt = this.options.fates.get(query.id)?.startedAt ?? Number.POSITIVE_INFINITY
+        return scenario.losses.some((at) => at >= startedAt && at <= run.now)
+      },
       overloaded: () => {
         if (exchange.accepted) return false
         if (/queueTimeout/.test(message)) {

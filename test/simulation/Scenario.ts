@@ -73,6 +73,8 @@ export interface Scenario {
   readonly settings: Connections.Options
   readonly clients: ReadonlyArray<Client>
   readonly stop: Stop | undefined
+  /** When the engine loses the process that its queries run in; it has another one at once. In their order. */
+  readonly losses: ReadonlyArray<number>
   readonly preemption: number
   readonly quantum: number
   readonly maxWriteSize: number
@@ -171,6 +173,7 @@ const decide = (random: Random): Scenario => ({
         patience: random.chance(0.5) ? random.between(0, random.pick([5, 500])) : undefined
       }
     : undefined,
+  losses: [],
   preemption: random.pick([0, 0.01, 0.1, 0.3]),
   quantum: random.pick([1, 1000, 1024 * 1024]),
   maxWriteSize: random.pick([7, 1000, 1024 * 1024])
@@ -192,8 +195,15 @@ const limited = (scenario: Scenario, random: Random): Scenario => {
   return { ...scenario, settings, clients }
 }
 
+/** Decided on after all else, for the same reason. */
+const lossy = (scenario: Scenario, random: Random): Scenario => {
+  if (!random.chance(0.3)) return scenario
+  const losses = Array.from({ length: random.between(1, 3) }, () => random.between(0, 1500))
+  return { ...scenario, losses: losses.sort((a, b) => a - b) }
+}
+
 /** What the seed decides on. */
-export const make = (random: Random): Scenario => limited(decide(random), random)
+export const make = (random: Random): Scenario => lossy(limited(decide(random), random), random)
 
 /** How many bytes the result of a query has, if all of it comes. */
 export const size = (query: Query): number => query.chunks.reduce((sum, chunk) => sum + chunk.size, 0)
@@ -204,3 +214,5 @@ export const byteAt = (query: Query, offset: number): number => (query.id * 37 +
 export const accept = (query: Query): string => `accept ${query.id}`
 export const reject = (query: Query): string => `reject ${query.id}`
 export const error = (query: Query): string => `error ${query.id}`
+/** What is told to a query whose process was lost. */
+export const lost = '{"code":"engine_lost"}'

@@ -60,7 +60,8 @@ export const make = (scenario: Scenario.Scenario, run: Run): SimulatedEngine => 
         run.wrong("engine", `was asked for ${JSON.stringify(decoder.decode(body))}`)
         return Effect.die(new Error("no such query"))
       }
-      return Effect.andThen(opened(run, fates, query), initialise({ run, fates, limit }, query))
+      const { losses } = scenario
+      return Effect.andThen(opened(run, fates, query), initialise({ run, fates, limit, losses }, query))
     })
   return { engine: QueryEngine.of({ init }), fates }
 }
@@ -70,6 +71,7 @@ interface World {
   readonly fates: ReadonlyMap<number, Fate>
   /** How far ahead of the socket a result may be taken. */
   readonly limit: number
+  readonly losses: ReadonlyArray<number>
 }
 
 const opened = (run: Run, fates: Map<number, Fate>, query: Scenario.Query) =>
@@ -99,18 +101,38 @@ const opened = (run: Run, fates: Map<number, Fate>, query: Scenario.Query) =>
 
 const pause = (millis: number) => (millis === 0 ? Effect.void : Effect.sleep(millis))
 
+/** Waits for so long, or fails when the process is lost that the query runs in. */
+const step = <E>(
+  { fates, losses, run }: World,
+  query: Scenario.Query,
+  millis: number,
+  lost: () => E
+): Effect.Effect<void, E> =>
+  Effect.suspend(() => {
+    const startedAt = fates.get(query.id)?.startedAt ?? 0
+    const lostAt = losses.find((at) => at >= startedAt) ?? Number.POSITIVE_INFINITY
+    if (run.now + millis < lostAt) return millis === Number.POSITIVE_INFINITY ? Effect.never : pause(millis)
+    return Effect.andThen(
+      pause(Math.max(0, lostAt - run.now)),
+      Effect.suspend(() => Effect.fail(lost()))
+    )
+  })
+
+const rejected = () => new QueryRejected({ payload: encoder.encode(Scenario.lost) })
+const failed = () => new QueryFailed({ payload: encoder.encode(Scenario.lost) })
+
 const initialise = (
   world: World,
   query: Scenario.Query
 ): Effect.Effect<AcceptedQuery, QueryRejected | QueryInitError> =>
   Effect.andThen(
-    pause(query.initDelay),
+    step(world, query, query.initDelay, rejected),
     Effect.suspend((): Effect.Effect<AcceptedQuery, QueryRejected | QueryInitError> => {
       switch (query.init) {
         case "accept":
           return Effect.succeed({
             payload: encoder.encode(Scenario.accept(query)),
-            chunks: Stream.concat(result(world, query), ending(query)),
+            chunks: Stream.concat(result(world, query), ending(world, query)),
             timeout: query.timeout
           })
         case "reject":
@@ -122,7 +144,7 @@ const initialise = (
         case "interrupt":
           return Effect.interrupt
         case "silent":
-          return Effect.never
+          return Effect.andThen(step(world, query, Number.POSITIVE_INFINITY, rejected), Effect.never)
       }
     })
   )
@@ -131,7 +153,7 @@ const result = (world: World, query: Scenario.Query) => {
   const { fates, limit, run } = world
   const giveBack = release(world, query)
   return Stream.mapEffect(Stream.fromIterable(query.chunks), (chunk) =>
-    Effect.map(pause(chunk.delay), () => {
+    Effect.map(step(world, query, chunk.delay, failed), () => {
       const fate = fates.get(query.id) as Fate
       const from = fate.produced
       if (from - fate.written >= limit) {
@@ -158,7 +180,7 @@ const release = ({ fates, run }: World, query: Scenario.Query) => {
   }
 }
 
-const ending = (query: Scenario.Query): Stream.Stream<Uint8Array, QueryFailed> => {
+const ending = (world: World, query: Scenario.Query): Stream.Stream<Uint8Array, QueryFailed> => {
   switch (query.ending) {
     case "complete":
       return Stream.empty
@@ -169,6 +191,6 @@ const ending = (query: Scenario.Query): Stream.Stream<Uint8Array, QueryFailed> =
     case "interrupt":
       return Stream.fromEffect(Effect.interrupt)
     case "silent":
-      return Stream.never
+      return Stream.drain(Stream.fromEffect(step(world, query, Number.POSITIVE_INFINITY, failed)))
   }
 }

@@ -101,7 +101,9 @@ export const start = Effect.fnUntraced(function* (
     return entry.level !== "Info"
   }
 
-  const args = ["--listen", socket, "--log-format", "json", ...(options.args ?? [])]
+  // What it holds is looked for in one process.
+  const own = ["--isolate", "none", "--listen", socket, "--log-format", "json"]
+  const args = [...own, ...(options.args ?? [])]
   const server = yield* Dataconn.serve(args, {
     program: program(options.preload ?? []),
     // What is loaded before the command may use the pool before the command has set its size.

@@ -1,0 +1,197 @@
+/**
+ * What it costs to run DuckDB in a process of its own: `dataconn serve` as it is beside `--isolate none`.
+ */
+import { strict as assert } from "node:assert"
+import { execFileSync } from "node:child_process"
+import { once } from "node:events"
+import { readdirSync, readFileSync } from "node:fs"
+import * as Net from "node:net"
+import { performance } from "node:perf_hooks"
+import { fileURLToPath } from "node:url"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type * as Client from "../src/client/Client.ts"
+import * as ClientPool from "../src/client/ClientPool.ts"
+import * as Chunk from "../src/net/Chunk.ts"
+import * as Figures from "./support/Figures.ts"
+import type { Options } from "./support/Options.ts"
+import * as Processes from "./support/Processes.ts"
+import * as Usage from "./support/Usage.ts"
+
+const path = (relative: string) => fileURLToPath(new URL(`../${relative}`, import.meta.url))
+
+const contenders = [
+  { name: "in the server's process", args: ["--isolate", "none"] },
+  { name: "isolated", args: ["--isolate", "process"] }
+] as const
+
+/** A port that is free now. */
+const freePort = async (): Promise<string> => {
+  const server = Net.createServer().listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const { port } = server.address() as Net.AddressInfo
+  server.close()
+  await once(server, "close")
+  return String(port)
+}
+
+/** Without the lines of each query, which nobody would read. */
+const command = (args: ReadonlyArray<string>, port: string): Processes.Command => [
+  process.execPath,
+  path("dist/bin.js"),
+  "serve",
+  "--listen",
+  `127.0.0.1:${port}`,
+  "--log-level",
+  "warn",
+  ...args
+]
+
+/** Waits until a server answers. */
+const answer = (port: string): Effect.Effect<unknown> => {
+  const asked = Effect.scoped(
+    Effect.flatMap(ClientPool.connect(`127.0.0.1:${port}`), (client) => take(client, "SELECT 42 AS answer"))
+  )
+  return Effect.catch(asked, () => Effect.andThen(Effect.sleep(3), answer(port)))
+}
+
+/** The server and the processes that it has started. */
+const family = (pid: number): ReadonlyArray<number> => [
+  pid,
+  ...readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8").split(" ").filter(Boolean).map(Number)
+  )
+]
+
+const format = "application/x-ndjson"
+
+interface Taken {
+  readonly millis: number
+  readonly firstByteMillis: number
+  readonly bytes: number
+}
+
+const take = (client: Client.ClientService, query: string): Effect.Effect<Taken, unknown> =>
+  Effect.gen(function* () {
+    const began = performance.now()
+    let first = 0
+    let bytes = 0
+    const { chunks } = yield* client.query({ query, format })
+    yield* Stream.runForEachArray(chunks, (batch) =>
+      Effect.sync(() => {
+        if (first === 0) first = performance.now()
+        for (const chunk of batch) {
+          bytes += chunk.length
+          Chunk.release(chunk)
+        }
+      })
+    )
+    return { millis: performance.now() - began, firstByteMillis: first - began, bytes }
+  }).pipe(Effect.scoped)
+
+/** A case: what one server takes for it, in milliseconds, and the bytes of its results. */
+type Case = (client: Client.ClientService, quick: boolean) => Effect.Effect<Taken, unknown>
+
+const many = (connections: number): Case =>
+  Effect.fnUntraced(function* (client, quick) {
+    const each = Math.ceil((quick ? 20 : 600) / connections)
+    const began = performance.now()
+    const loop = Effect.forEach(Array.from({ length: each }), () => take(client, "SELECT 42 AS answer"), {
+      discard: true
+    })
+    yield* Effect.all(
+      Array.from({ length: connections }, () => loop),
+      { concurrency: "unbounded", discard: true }
+    )
+    return { millis: (performance.now() - began) / (each * connections), firstByteMillis: 0, bytes: 0 }
+  })
+
+const cases: Readonly<Record<string, Case>> = {
+  "bulk, 1 connection": (client, quick) =>
+    take(
+      client,
+      `SELECT i AS id, 'order ' || (i * 15485863 % 9999991) || ' filled on venue ' || (i % 17) AS note, i * 0.25 AS price FROM range(${quick ? 20_000 : 2_000_000}) AS r(i)`
+    ),
+  "small, 1 connection": many(1),
+  "small, 16 connections": many(16),
+  "first byte of trades": (client) =>
+    Effect.map(take(client, "FROM trades"), (taken) => ({ ...taken, millis: taken.firstByteMillis }))
+}
+
+/** From the start of the command to its first answer. */
+const startMillis = async (args: ReadonlyArray<string>): Promise<number> => {
+  const port = await freePort()
+  const began = performance.now()
+  return Processes.using(command(args, port), [], async () => {
+    await Effect.runPromise(answer(port))
+    return performance.now() - began
+  })
+}
+
+const measured = (ports: ReadonlyArray<string>, { quick, repeats }: Options) =>
+  Effect.gen(function* () {
+    const clients = yield* Effect.forEach(ports, (port) =>
+      ClientPool.connect(`127.0.0.1:${port}`, { maxConnections: 16 })
+    )
+    const rows: Array<{ readonly name: string; readonly samples: ReadonlyArray<ReadonlyArray<Taken>> }> = []
+    for (const [name, run] of Object.entries(cases)) {
+      const samples = clients.map((): Array<Taken> => [])
+      // The first is for warming up.
+      for (let repeat = 0; repeat <= repeats; repeat++) {
+        const turns = [...clients.entries()]
+        if (repeat % 2 === 1) turns.reverse()
+        for (const [i, client] of turns) {
+          const taken = yield* run(client, quick)
+          if (repeat > 0) samples[i]?.push(taken)
+        }
+      }
+      const bytes = new Set(samples.flat().map((taken) => taken.bytes))
+      assert.equal(bytes.size, 1, `${name}: results differ`)
+      rows.push({ name, samples })
+    }
+    return rows
+  }).pipe(Effect.scoped)
+
+export const run = async (options: Options): Promise<ReadonlyArray<Figures.Row>> => {
+  // As it is published.
+  execFileSync("npm", ["run", "--silent", "build"], { cwd: path("."), stdio: "inherit" })
+  const starts = contenders.map((): Array<number> => [])
+  for (let repeat = 0; repeat < (options.quick ? 1 : options.repeats); repeat++) {
+    for (const [i, { args }] of contenders.entries()) starts[i]?.push(await startMillis(args))
+  }
+  const [embedded, isolated] = contenders
+  const ports = [await freePort(), await freePort()] as const
+  return Processes.using(command(embedded.args, ports[0]), [], (first) =>
+    Processes.using(command(isolated.args, ports[1]), [], async (second) => {
+      const servers = [first, second]
+      for (const port of ports) await Effect.runPromise(answer(port))
+      const rows = await Effect.runPromise(measured(ports, options))
+      const resident = servers.map(({ pid }) =>
+        Figures.round(family(pid).reduce((sum, one) => sum + Usage.residentKiB(one), 0) / 1024)
+      )
+      const table = rows.flatMap(({ name, samples }) => {
+        const baseline = samples[0] ?? []
+        return samples.map((all, i) => {
+          const shares = all.map(({ millis }, repeat) => (baseline[repeat]?.millis ?? Number.NaN) / millis)
+          return {
+            case: name,
+            DuckDB: contenders[i]?.name ?? "",
+            ratio: Figures.round(Figures.median(shares)),
+            range: [Math.min(...shares), Math.max(...shares)].map((share) => share.toFixed(2)).join(" – "),
+            ms: Figures.round(Figures.median(all.map(({ millis }) => millis))),
+            "resident MiB": resident[i] ?? 0
+          }
+        })
+      })
+      const startRows = starts.map((all, i) => ({
+        case: "start to first answer",
+        DuckDB: contenders[i]?.name ?? "",
+        ratio: Figures.round(Figures.median(starts[0] ?? []) / Figures.median(all)),
+        range: "",
+        ms: Figures.round(Figures.median(all)),
+        "resident MiB": resident[i] ?? 0
+      }))
+      return [...table, ...startRows.map(({ range: _, ...row }) => row)]
+    })
+  )
+}

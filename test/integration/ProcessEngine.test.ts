@@ -1,0 +1,263 @@
+/**
+ * Servers whose engine is in processes of its own, which queries end or hold up in every way.
+ */
+import { readdirSync, readFileSync } from "node:fs"
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Stream from "effect/Stream"
+import type * as Client from "../../src/client/Client.ts"
+import * as ClientPool from "../../src/client/ClientPool.ts"
+import * as QueryApi from "../../src/engine/QueryApi.ts"
+import * as ProcessEngine from "../../src/process/ProcessEngine.ts"
+import * as Folder from "../support/Folder.ts"
+import * as LiveServer from "../support/LiveServer.ts"
+import * as Poll from "../support/Poll.ts"
+import * as Response from "../support/Response.ts"
+
+const killable: ProcessEngine.EngineModule = {
+  module: new URL("../support/KillableEngine.ts", import.meta.url)
+}
+
+const start = Effect.fnUntraced(function* (options: ProcessEngine.Options = {}, engine = killable) {
+  const directory = yield* Folder.make
+  const made = yield* ProcessEngine.make(engine, {
+    directory,
+    cancelGrace: "300 millis",
+    engineSilence: "1500 millis",
+    engineMemory: 1024 ** 3,
+    waitTimeout: "2 minutes",
+    title: "tested engine",
+    ...options
+  })
+  const live = yield* LiveServer.start(made)
+  const client = yield* ClientPool.connect(live.address, { maxConnections: 16, cancelTimeout: "20 seconds" })
+  return { directory, live, client }
+})
+
+/** The result of a query, or the code of its error. */
+const ask = (client: Client.ClientService, query: string, more: Partial<Client.Query> = {}) =>
+  Effect.gen(function* () {
+    const { chunks } = yield* client.query({ query, format: "text/csv", ...more })
+    return yield* Stream.mkString(Stream.decodeText(chunks))
+  }).pipe(
+    Effect.scoped,
+    Effect.catchTag("QueryError", ({ code }) => Effect.succeed(code))
+  )
+
+/** As many small queries as are asked for, of clients that know of nothing: each must be answered. */
+const others = (client: Client.ClientService, n: number) =>
+  Effect.forEach(
+    Array.from({ length: n }, (_, i) => `small ${i}`),
+    (query) => Effect.map(ask(client, query), (answer) => assert.strictEqual(answer, query)),
+    { concurrency: 8, discard: true }
+  )
+
+/** The processes that this one has started and that bear the title of the tests. */
+const children = (): ReadonlyArray<number> =>
+  readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const [, parent] = /^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? []
+        return (
+          Number(parent) === process.pid && readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith("tested")
+        )
+      } catch {
+        return false
+      }
+    })
+
+/** Processes are started again and again, in milliseconds. */
+const slow = 120_000
+
+const linux = process.platform === "linux"
+
+describe("an engine in processes", () => {
+  it.live("answers as it does in this one", () =>
+    Effect.gen(function* () {
+      const { client, live } = yield* start({ engines: 1 })
+      assert.strictEqual(yield* ask(client, "echo"), "echo")
+      const response = yield* Effect.scoped(
+        client.query({ query: "echo", format: "text/csv", queryId: "mine" })
+      )
+      assert.deepStrictEqual(response.accepted.columns, [{ name: "a", type: "TEXT" }])
+      assert.strictEqual(response.accepted.queryId, "mine")
+      const rejected = yield* Effect.flip(Effect.scoped(client.query({ query: "reject" })))
+      assert.deepInclude(rejected, { code: "syntax_error", position: 7, message: "syntax error at or near" })
+      assert.strictEqual(yield* ask(client, "fail"), "execution_failed")
+      const size = yield* Effect.scoped(
+        Effect.flatMap(client.query({ query: "blocks 400", format: "text/csv" }), ({ chunks }) =>
+          Stream.runFold(
+            chunks,
+            () => 0,
+            (sum, chunk) => sum + chunk.length
+          )
+        )
+      )
+      assert.strictEqual(size, 400 * 65_536)
+      const peer = yield* LiveServer.connect(live.address)
+      yield* peer.request(JSON.stringify({ version: "v1", query: "stuck" }))
+      yield* peer.cancel
+      assert.strictEqual((yield* Response.take(peer)).end, "K")
+    })
+  )
+
+  it.live("holds the engine back as its reader does", () =>
+    Effect.gen(function* () {
+      const { live } = yield* start({ engines: 1 })
+      const peer = yield* LiveServer.dial(live.address, { paused: true })
+      const body = Buffer.from(JSON.stringify({ version: "v1", query: "blocks 100000", format: "text/csv" }))
+      const header = Buffer.alloc(5)
+      header.writeUInt32LE(body.length)
+      header.write("R", 4)
+      peer.socket.write(Buffer.concat([header, body]))
+      yield* live.event("Accepted")
+      // 6.5 GB, of which the buffers on the way hold some megabytes.
+      const before = process.memoryUsage().rss
+      yield* Poll.until("something is there", () => LiveServer.take(peer, 1_000_000) > 0)
+      yield* Effect.sleep(300)
+      assert.isBelow(process.memoryUsage().rss - before, 100 * 1024 ** 2)
+    })
+  )
+
+  it.live("that cannot start says why", () =>
+    Effect.gen(function* () {
+      const failing = { ...killable, options: () => ({ fails: "there is no such thing" }) }
+      const error = yield* Effect.flip(Effect.scoped(ProcessEngine.make(failing)))
+      assert.strictEqual(error.message, "there is no such thing")
+      const nowhere = { module: "file:///nowhere.ts" }
+      const missing = yield* Effect.flip(Effect.scoped(ProcessEngine.make(nowhere)))
+      assert.include(missing.message, "nowhere.ts")
+      const program = yield* Effect.flip(
+        Effect.scoped(ProcessEngine.make(killable, { command: ["/nonexistent/node"] }))
+      )
+      assert.include(program.message, "/nonexistent/node")
+    })
+  )
+
+  it.live(
+    "may be in one process only where queries change something, and names settings that cannot be",
+    () =>
+      Effect.gen(function* () {
+        const exit = yield* Effect.exit(
+          Effect.scoped(ProcessEngine.make({ ...killable, changes: true }, { engines: 2 }))
+        )
+        assert.isTrue(
+          Exit.isFailure(exit) && /^RangeError: engines must be 1/.test(String(Cause.squash(exit.cause)))
+        )
+        for (const [name, value] of [
+          ["engines", 0],
+          ["cancelGrace", -1],
+          ["engineMemory", 0]
+        ] as const) {
+          const bad = yield* Effect.exit(Effect.scoped(ProcessEngine.make(killable, { [name]: value })))
+          assert.isTrue(Exit.isFailure(bad) && String(Cause.squash(bad.cause)).includes(name), name)
+        }
+      })
+  )
+})
+
+// All ways are tried by `npm run storm`.
+const ways = ["segmentation", "abort", "exit", "memory"]
+const stubborn = ["uninterruptible", "loop", "stopped"]
+
+describe("beside queries that end their processes", () => {
+  it.live(
+    "small ones of others are answered, and they are told so",
+    () =>
+      Effect.gen(function* () {
+        const { client, directory } = yield* start({ engines: 2 })
+        const killers = Effect.forEach(ways, (how) => ask(client, `kill ${how}`), {
+          concurrency: "unbounded"
+        })
+        const [answers] = yield* Effect.all([killers, others(client, 100)], { concurrency: "unbounded" })
+        assert.deepStrictEqual(
+          answers,
+          ways.map(() => "engine_lost")
+        )
+        assert.strictEqual(yield* ask(client, "lose"), "engine_lost")
+        yield* others(client, 20)
+        // Nothing is left of those that have ended.
+        yield* Poll.until("their directories are removed", () => readdirSync(directory).length <= 2)
+      }),
+    slow
+  )
+
+  it.live("a result of which a part has arrived ends with an error", () =>
+    Effect.gen(function* () {
+      const { live } = yield* start({ engines: 1 })
+      const peer = yield* LiveServer.connect(live.address)
+      yield* peer.request(JSON.stringify({ version: "v1", query: "partly segmentation", format: "text/csv" }))
+      const { accept, end, result } = yield* Response.take(peer)
+      assert.isDefined(accept)
+      assert.isAbove(result.length, 0)
+      assert.match(end, /^E /)
+      const error = QueryApi.decodeError(Buffer.from(end.slice(2)))
+      assert.include(error, { code: "engine_lost", retryable: true })
+      assert.match(error.message, /SIGSEGV.*MiB/)
+      assert.strictEqual(
+        yield* Response.result(peer, JSON.stringify({ version: "v1", query: "echo" })),
+        "echo"
+      )
+    })
+  )
+})
+
+describe("beside queries that do not stop", () => {
+  it.live(
+    "small ones of others are answered, and they end by cancel, timeout, or the client's leaving",
+    () =>
+      Effect.gen(function* () {
+        const { client, live } = yield* start({ engines: 2 })
+        const cancelled = (how: string) =>
+          Effect.gen(function* () {
+            const peer = yield* LiveServer.connect(live.address)
+            yield* peer.request(JSON.stringify({ version: "v1", query: `stuck ${how}` }))
+            yield* peer.cancel
+            assert.strictEqual((yield* Response.take(peer)).end, "K", how)
+          })
+        const late = Effect.map(ask(client, "after uninterruptible", { timeoutMs: 50 }), (answer) =>
+          assert.strictEqual(answer, "timeout")
+        )
+        for (const how of stubborn) {
+          yield* Effect.all([cancelled(how), others(client, 50)], { concurrency: "unbounded" })
+        }
+        yield* Effect.all([late, others(client, 50)], { concurrency: "unbounded" })
+        const leaver = yield* LiveServer.connect(live.address)
+        yield* leaver.request(JSON.stringify({ version: "v1", query: "stuck uninterruptible" }))
+        yield* leaver.close
+        yield* live.event("Aborted")
+        yield* live.stop
+      }),
+    slow
+  )
+})
+
+describe.runIf(linux)("a process of an engine", () => {
+  it.live(
+    "is named, has a memory limit, goes before its parent when memory is out, and ends with the scope",
+    () =>
+      Effect.gen(function* () {
+        const score = () => readFileSync("/proc/self/oom_score_adj", "utf8").trim()
+        const own = score()
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const { client } = yield* start({ engines: 2 })
+            const pid = yield* ask(client, "pid")
+            assert.match(readFileSync(`/proc/${pid}/cmdline`, "utf8"), /^tested engine 1/)
+            const limits = readFileSync(`/proc/${pid}/limits`, "utf8")
+            assert.match(limits, /^Max data size\s+\d+/m)
+            assert.match(limits, /^Max core file size\s+0/m)
+            const adjusted = readFileSync(`/proc/${pid}/oom_score_adj`, "utf8").trim()
+            assert.strictEqual(Number(adjusted), Math.min(1000, Number(own) + 500))
+            assert.strictEqual(score(), own)
+            yield* Poll.until("the spare one is there", () => children().length === 2)
+          })
+        )
+        assert.deepStrictEqual(children(), [])
+      })
+  )
+})

@@ -1,0 +1,382 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import * as QueryApi from "../../src/engine/QueryApi.ts"
+import { type Engine, QueryEngine, QueryFailed, QueryRejected } from "../../src/engine/QueryEngine.ts"
+import * as MemoryProcess from "../support/MemoryProcess.ts"
+import * as Served from "../support/Served.ts"
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+/** What an engine is asked for, by the process that is asked: `1 init echo`. */
+type Log = Array<string>
+
+/**
+ * An engine that does what a request's first word says. `stuck` and `stuckLater` do not stop when they have to; `late`
+ * answers after a second.
+ */
+const engineOf = (nth: number, log: Log): Engine => {
+  const stuck = Effect.uninterruptible(Effect.never)
+  const accept = (chunks: Stream.Stream<Uint8Array, QueryFailed>) =>
+    Effect.succeed({ payload: encoder.encode("yes"), chunks })
+  const first = Stream.succeed(encoder.encode("first"))
+  return QueryEngine.of({
+    init: (request) =>
+      Effect.suspend(() => {
+        const text = decoder.decode(request)
+        log.push(`${nth} ${text}`)
+        switch (text.split(" ")[0]) {
+          case "reject":
+            return Effect.fail(new QueryRejected({ payload: encoder.encode("no") }))
+          case "fail":
+            return accept(
+              Stream.concat(first, Stream.fail(new QueryFailed({ payload: encoder.encode("broke") })))
+            )
+          case "silent":
+            return Effect.never
+          case "accepted":
+            return accept(Stream.never)
+          case "partial":
+            return accept(Stream.concat(first, Stream.never))
+          case "stuck":
+            return stuck
+          case "stuckLater":
+            return accept(Stream.fromEffect(stuck))
+          case "late":
+            return Effect.andThen(Effect.sleep(1000), accept(first))
+          default:
+            return accept(Stream.succeed(request))
+        }
+      })
+  })
+}
+
+const world = Effect.fnUntraced(function* (options: Partial<MemoryProcess.Options> = {}) {
+  const log: Log = []
+  const made = yield* MemoryProcess.make({ engine: (nth) => engineOf(nth, log), ...options })
+  // The spare process is there too.
+  yield* TestClock.adjust(1)
+  yield* Served.settle
+  return { ...made, log }
+})
+
+/** The response to a request in short: `A yes chunk F`, `J no`. */
+const ask = (engine: Engine, request: string) =>
+  Effect.gen(function* () {
+    const { chunks, payload } = yield* engine.init(encoder.encode(request))
+    let text = `A ${decoder.decode(payload)}`
+    const ended = yield* Effect.exit(
+      Stream.runForEach(chunks, (chunk) =>
+        Effect.sync(() => {
+          text += ` ${decoder.decode(chunk)}`
+        })
+      )
+    )
+    if (Exit.isSuccess(ended)) return `${text} F`
+    const error = Cause.findErrorOption(ended.cause)
+    return error._tag === "Some" ? `${text} E ${decoder.decode(error.value.payload)}` : `${text} died`
+  }).pipe(
+    Effect.scoped,
+    Effect.catchTag("QueryRejected", ({ payload }) => Effect.succeed(`J ${decoder.decode(payload)}`))
+  )
+
+const begin = (engine: Engine, request: string) =>
+  Effect.tap(Effect.forkChild(ask(engine, request)), () => Served.settle)
+
+const passes = Effect.fnUntraced(function* (duration: number) {
+  yield* TestClock.adjust(duration)
+  yield* Served.settle
+})
+
+const bodyOf = (response: string) =>
+  QueryApi.decodeError(encoder.encode(response.slice(response.indexOf("{"))))
+
+describe("a relay", () => {
+  it.effect("passes requests and responses on as they are", () =>
+    Effect.gen(function* () {
+      const { engine } = yield* world()
+      assert.strictEqual(yield* ask(engine, "echo 1"), "A yes echo 1 F")
+      assert.strictEqual(yield* ask(engine, "reject"), "J no")
+      assert.strictEqual(yield* ask(engine, "fail"), "A yes first E broke")
+    })
+  )
+
+  it.effect("passes on an interruption, and goes on with the process", () =>
+    Effect.gen(function* () {
+      const { engine, processes } = yield* world({ supervisor: { processes: 1 } })
+      for (const request of ["silent", "accepted", "partial"]) {
+        const query = yield* begin(engine, request)
+        yield* Fiber.interrupt(query)
+        assert.strictEqual(yield* ask(engine, "echo"), "A yes echo F")
+      }
+      assert.strictEqual(processes.length, 1)
+    })
+  )
+
+  it.effect("puts new queries where no long one runs", () =>
+    Effect.gen(function* () {
+      const { engine, log } = yield* world()
+      yield* begin(engine, "silent")
+      yield* passes(2000)
+      for (let i = 0; i < 3; i++) yield* ask(engine, "echo")
+      assert.deepStrictEqual(log, ["1 silent", "2 echo", "2 echo", "2 echo"])
+    })
+  )
+})
+
+describe("a query that does not stop", () => {
+  for (const request of ["stuck", "stuckLater"]) {
+    it.effect(`(${request}) is killed with its process within the grace, and ends when that is gone`, () =>
+      Effect.gen(function* () {
+        const { engine, processes } = yield* world()
+        const query = yield* begin(engine, request)
+        const stopped = yield* Effect.forkChild(Fiber.interrupt(query))
+        yield* passes(1900)
+        assert.deepStrictEqual(processes[0]?.did, [])
+        assert.isUndefined(query.pollUnsafe())
+        yield* passes(200)
+        assert.deepStrictEqual(processes[0]?.did, ["kill"])
+        yield* Fiber.join(stopped)
+        assert.strictEqual(yield* ask(engine, "echo"), "A yes echo F")
+      })
+    )
+  }
+
+  it.effect("is ended by its own timeout", () =>
+    Effect.gen(function* () {
+      const request = JSON.stringify({ version: "v1", query: "stuck", timeoutMs: 500 })
+      const { engine, processes } = yield* world({
+        engine: () => QueryEngine.of({ init: () => Effect.uninterruptible(Effect.never) })
+      })
+      const query = yield* begin(engine, request)
+      yield* passes(3000)
+      assert.deepStrictEqual(processes[0]?.did, ["kill"])
+      const text = yield* Fiber.join(query)
+      assert.match(text, /^J /)
+      assert.strictEqual(bodyOf(text).code, "timeout")
+    })
+  )
+
+  it.effect("costs its neighbours nothing but time, unless some of their results has been passed on", () =>
+    Effect.gen(function* () {
+      const { engine, log } = yield* world({ supervisor: { processes: 1 } })
+      const stuck = yield* begin(engine, "stuck")
+      const late = yield* begin(engine, "late")
+      const partial = yield* begin(engine, "partial")
+      yield* Effect.forkChild(Fiber.interrupt(stuck))
+      // The neighbour begins when the process is nearly killed.
+      yield* passes(1990)
+      const beside = yield* begin(engine, "accepted")
+      yield* passes(20)
+      const text = yield* Fiber.join(partial)
+      assert.match(text, /^A yes first E /)
+      assert.include(bodyOf(text), { code: "engine_lost", retryable: true })
+      assert.strictEqual(yield* Fiber.join(late), "A yes first F")
+      yield* passes(1)
+      assert.deepStrictEqual(log, ["1 stuck", "1 late", "1 partial", "1 accepted", "2 accepted"])
+      yield* Fiber.interrupt(beside)
+    })
+  )
+})
+
+describe("a process that ends by itself", () => {
+  it.effect("is replaced, and its queries are run again, alone, while others go elsewhere", () =>
+    Effect.gen(function* () {
+      const { engine, log, processes } = yield* world()
+      const first = yield* begin(engine, "late 1")
+      const other = yield* begin(engine, "accepted 2")
+      const second = yield* begin(engine, "late 3")
+      assert.deepStrictEqual(log, ["1 late 1", "2 accepted 2", "1 late 3"])
+      processes[0]?.crash()
+      yield* passes(10)
+      // One suspect at a time.
+      assert.strictEqual(log.at(-1), "3 late 1")
+      yield* ask(engine, "echo")
+      assert.strictEqual(log.at(-1), "2 echo")
+      yield* passes(1100)
+      assert.strictEqual(log.at(-1), "3 late 3")
+      yield* passes(1100)
+      for (const query of [first, second]) assert.strictEqual(yield* Fiber.join(query), "A yes first F")
+      assert.isUndefined(other.pollUnsafe())
+      yield* Fiber.interrupt(other)
+    })
+  )
+
+  it.effect("twice with one query has that told so, and refused from then on", () =>
+    Effect.gen(function* () {
+      const { engine, log, processes } = yield* world({ supervisor: { processes: 1 } })
+      const killer = yield* begin(engine, "silent killer")
+      processes[0]?.crash()
+      yield* passes(10)
+      assert.deepStrictEqual(log, ["1 silent killer", "2 silent killer"])
+      processes[1]?.crash()
+      yield* passes(200)
+      const text = yield* Fiber.join(killer)
+      assert.match(text, /^J /)
+      assert.include(bodyOf(text), { code: "engine_lost", retryable: false })
+      assert.include(bodyOf(text).message, "twice")
+      assert.include(bodyOf(text).message, "SIGSEGV")
+      assert.match(yield* ask(engine, "silent killer"), /^J .*engine_lost/)
+      assert.strictEqual(log.length, 2)
+      assert.strictEqual(yield* ask(engine, "echo"), "A yes echo F")
+    })
+  )
+
+  it.effect("because somebody killed it convicts nobody", () =>
+    Effect.gen(function* () {
+      const { engine, processes } = yield* world({ supervisor: { processes: 1 } })
+      const query = yield* begin(engine, "late")
+      const killed = { code: null, signal: "SIGKILL" }
+      processes[0]?.crash(killed)
+      yield* passes(10)
+      processes[1]?.crash(killed)
+      yield* passes(200)
+      assert.match(yield* Fiber.join(query), /^J .*engine_lost/)
+      const again = yield* begin(engine, "late")
+      yield* passes(1000)
+      assert.strictEqual(yield* Fiber.join(again), "A yes first F")
+    })
+  )
+
+  it.effect("ends a response of which some has been passed on, with what is known", () =>
+    Effect.gen(function* () {
+      const { engine, processes } = yield* world()
+      const query = yield* begin(engine, "partial")
+      processes[0]?.listener.beat(300 * 1024 ** 2)
+      processes[0]?.crash()
+      const text = yield* Fiber.join(query)
+      assert.match(text, /^A yes first E /)
+      const error = bodyOf(text)
+      assert.include(error, { code: "engine_lost", retryable: true })
+      assert.include(error.message, "SIGSEGV")
+      assert.include(error.message, "300 MiB")
+    })
+  )
+
+  it.effect("is told to queries that may have changed something, none of which is run again", () =>
+    Effect.gen(function* () {
+      const { engine, log, processes } = yield* world({ changes: true, supervisor: { processes: 1 } })
+      const request = JSON.stringify({ version: "v1", query: "x", format: "text/csv", queryId: "mine" })
+      for (const [nth, text] of [`silent`, `accepted`].entries()) {
+        const query = yield* begin(engine, text)
+        processes[nth]?.crash()
+        yield* passes(200)
+        const response = yield* Fiber.join(query)
+        // No reject: that would say that nothing was run.
+        assert.match(response, /^A .* E /)
+        assert.include(bodyOf(response.slice(response.indexOf(" E "))), {
+          code: "engine_lost",
+          retryable: false
+        })
+      }
+      assert.deepStrictEqual(log, ["1 silent", "2 accepted"])
+      const silent = yield* world({
+        changes: true,
+        supervisor: { processes: 1 },
+        engine: () => QueryEngine.of({ init: () => Effect.never })
+      })
+      const query = yield* begin(silent.engine, request)
+      silent.processes[0]?.crash()
+      yield* passes(10)
+      const response = yield* Fiber.join(query)
+      assert.match(response, /^A \{"format":"text\/csv","queryId":"mine"\} E /)
+    })
+  )
+})
+
+describe("requests without a process", () => {
+  it.effect("wait for one, for as long as they may, and as many as may", () =>
+    Effect.gen(function* () {
+      const { engine, processes } = yield* world({
+        supervisor: { processes: 1, maxWaiting: 2, waitMillis: 5000 },
+        isReady: (nth) => nth === 1
+      })
+      processes[0]?.crash()
+      yield* passes(10)
+      const waiting = [yield* begin(engine, "echo 1"), yield* begin(engine, "echo 2")]
+      const beyond = yield* ask(engine, "echo 3")
+      assert.match(beyond, /^J .*overloaded/)
+      yield* passes(4000)
+      processes[1]?.listener.ready()
+      yield* Served.settle
+      assert.strictEqual(yield* Fiber.join(waiting[0] as Fiber.Fiber<string>), "A yes echo 1 F")
+      assert.strictEqual(yield* Fiber.join(waiting[1] as Fiber.Fiber<string>), "A yes echo 2 F")
+      processes[1]?.crash()
+      yield* passes(10)
+      const late = yield* begin(engine, "echo 4")
+      yield* passes(5000)
+      assert.match(yield* Fiber.join(late), /^J .*overloaded/)
+    })
+  )
+
+  it.effect("have a place kept for them by capacity only", () =>
+    Effect.gen(function* () {
+      const { engine, log } = yield* world({ supervisor: { processes: 1 } })
+      for (let i = 0; i < 4; i++) yield* begin(engine, `late ${i}`)
+      const fifth = yield* begin(engine, "echo")
+      assert.strictEqual(log.length, 4)
+      yield* passes(1000)
+      assert.strictEqual(yield* Fiber.join(fifth), "A yes echo F")
+    })
+  )
+})
+
+describe("a process", () => {
+  it.effect("that gives no sign of life is killed, and its query answered by another", () =>
+    Effect.gen(function* () {
+      const { engine, log, processes } = yield* world()
+      const query = yield* begin(engine, "silent")
+      // The query sleeps in the first process, which says nothing.
+      for (let i = 0; i < 6; i++) {
+        processes[1]?.listener.beat(0)
+        yield* passes(1000)
+      }
+      assert.deepStrictEqual(processes[0]?.did, ["kill"])
+      assert.deepStrictEqual(processes[1]?.did, [])
+      assert.deepStrictEqual(log, ["1 silent", "2 silent"])
+      yield* Fiber.interrupt(query)
+    })
+  )
+
+  it.effect("that cannot start at first fails the engine with its words", () =>
+    Effect.gen(function* () {
+      const failing = MemoryProcess.make({
+        engine: (nth) => engineOf(nth, []),
+        isReady: () => false
+      })
+      const made = yield* Effect.forkChild(Effect.scoped(Effect.flip(failing)))
+      yield* passes(11_000)
+      const error = yield* Fiber.join(made)
+      assert.include(error.message, "engineStartTimeout")
+    })
+  )
+
+  it.effect("is asked to end with the scope, and killed if it does not", () =>
+    Effect.gen(function* () {
+      const { processes } = yield* Effect.scoped(world())
+      assert.deepStrictEqual(
+        processes.map(({ did }) => did),
+        [["ask"], ["ask"]]
+      )
+      const scope = yield* Scope.make()
+      const stubborn = yield* Scope.provide(world({ ends: false }), scope)
+      const closed = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* Served.settle
+      yield* passes(5000)
+      yield* Fiber.join(closed)
+      assert.deepStrictEqual(
+        stubborn.processes.map(({ did }) => did),
+        [
+          ["ask", "kill"],
+          ["ask", "kill"]
+        ]
+      )
+    })
+  )
+})

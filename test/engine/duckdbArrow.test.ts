@@ -44,6 +44,21 @@ describe("an Arrow result", () => {
     )
   )
 
+  it.effect("has no integer of more digits than a decimal, and names the column", () =>
+    withEngine({}, (engine) =>
+      Effect.gen(function* () {
+        const largest = "170141183460469231731687303715884105727::HUGEINT"
+        for (const value of [largest, `[{'a': ${largest}}]`]) {
+          const error = yield* failure(engine, `SELECT ${value} AS large`, { format })
+          assert.deepInclude(error, { type: "E", code: "execution_failed" })
+        }
+        const fits = `${"9".repeat(38)}::HUGEINT`
+        const table = tableFromIPC(yield* ask(engine, `SELECT ${fits} AS a`, { format }))
+        assert.strictEqual(String(table.schema.fields[0]?.type), "Decimal[38e+0]")
+      })
+    )
+  )
+
   it.effect("keeps rows with lists of any length, and their order", () =>
     withEngine({}, (engine) =>
       Effect.gen(function* () {

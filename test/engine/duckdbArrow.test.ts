@@ -54,7 +54,7 @@ describe("an Arrow result", () => {
         }
         const fits = `${"9".repeat(38)}::HUGEINT`
         const table = tableFromIPC(yield* ask(engine, `SELECT ${fits} AS a`, { format }))
-        assert.strictEqual(String(table.schema.fields[0]?.type), "Decimal[38e+0]")
+        assert.strictEqual(table.schema.fields[0]?.type.precision, 38)
       })
     )
   )

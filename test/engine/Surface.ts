@@ -3,6 +3,7 @@
  * each of its settings, each pragma, and each statement that leaves something behind.
  */
 import type { DuckDBConnection } from "@duckdb/node-api"
+import * as Sentinel from "../../src/engine/duckdb/Sentinel.ts"
 import * as Sql from "../../src/engine/duckdb/Sql.ts"
 
 const rows = async (connection: DuckDBConnection, sql: string) =>
@@ -96,10 +97,10 @@ const statements = [
   "ATTACH 'left_behind.duckdb'",
   "ATTACH 'left_behind.duckdb' (READ_ONLY)",
   "DETACH memory",
-  "DETACH __dataconn",
+  `DETACH ${Sentinel.database}`,
   "USE memory",
   "USE temp",
-  "USE __dataconn",
+  `USE ${Sentinel.database}`,
   "INSTALL httpfs",
   "LOAD httpfs",
   "LOAD 'left_behind'",

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Functions from "../../src/engine/duckdb/Functions.ts"
+import * as Sentinel from "../../src/engine/duckdb/Sentinel.ts"
 import { type Engine, failure, rows, text, withEngine } from "./duckdbEngine.ts"
 
 const refused = (engine: Engine, query: string, mention: string) =>
@@ -289,7 +290,7 @@ describe("what describes tables", () => {
         ]) {
           const found = yield* text(engine, query)
           assert.notStrictEqual(found, "[]", query)
-          assert.notInclude(found, "__dataconn", query)
+          assert.notInclude(found, Sentinel.database, query)
         }
       })
     )

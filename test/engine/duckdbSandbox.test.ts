@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { DuckDBInstance } from "@duckdb/node-api"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Sentinel from "../../src/engine/duckdb/Sentinel.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import { ask, failure, rows, text, withEngine } from "./duckdbEngine.ts"
 
@@ -192,7 +193,8 @@ describe("by default a query", () => {
           })
           const files = ours()
             .filter((name) => !before.includes(name))
-            .flatMap((name) => readdirSync(join(tmpdir(), name)))
+            .flatMap((name) => readdirSync(join(tmpdir(), name), { recursive: true, withFileTypes: true }))
+            .filter((entry) => entry.isFile())
           assert.deepStrictEqual(files, [])
         })
       )
@@ -243,13 +245,13 @@ describe("with readWrite", () => {
             `ATTACH '${join(path, "base.duckdb")}'`,
             "SET threads = 1",
             "BEGIN",
-            "INSERT INTO __dataconn.main.sentinel VALUES (true)",
-            'DELETE FROM "__DataConn".sentinel'
+            `INSERT INTO ${Sentinel.table} VALUES (true)`,
+            `DELETE FROM "${Sentinel.database.toUpperCase()}".${Sentinel.database}`
           ]) {
             assert.deepInclude(yield* failure(engine, query), { type: "J", code: "not_allowed" }, query)
           }
           // DuckDB's parser has no names with escapes.
-          const escaped = 'DROP TABLE U&"\\005f_dataconn".sentinel'
+          const escaped = `DROP TABLE U&"\\005f${Sentinel.database.slice(1)}".${Sentinel.database}`
           assert.deepInclude(yield* failure(engine, escaped), { type: "J", code: "syntax_error" })
           yield* ask(engine, "CREATE TEMP TABLE mine AS SELECT 1 AS a")
           assert.deepInclude(yield* failure(engine, "FROM mine"), { type: "J", code: "not_found" })

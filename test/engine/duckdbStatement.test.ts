@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { type Engine, failure, rows, text, withEngine } from "./duckdbEngine.ts"
+import * as Sentinel from "../../src/engine/duckdb/Sentinel.ts"
+import { columns, type Engine, failure, rows, text, withEngine } from "./duckdbEngine.ts"
 
 const refused = (engine: Engine, query: string, mention: string) =>
   Effect.map(failure(engine, query), (error) => {
@@ -156,6 +157,67 @@ const ordinary = [
   "TABLE trades LIMIT 1",
   "VALUES (1), (2)"
 ]
+
+describe("the names of columns", () => {
+  it.effect("are unique, and those that a query has, where a statement writes", () =>
+    withEngine({ readWrite: true }, (engine) =>
+      Effect.gen(function* () {
+        yield* text(engine, "CREATE TABLE t (id INTEGER, v INTEGER)")
+        const list = "id, v AS id, 3 AS ID, 4 AS id_1"
+        const names = ["id", "id_1", "ID_2", "id_1_1"]
+        for (const query of [`INSERT INTO t VALUES (1, 2) RETURNING ${list}`, `SELECT ${list} FROM t`]) {
+          assert.deepStrictEqual(
+            (yield* columns(engine, query))?.map(({ name }) => name),
+            names,
+            query
+          )
+          const [row] = (yield* rows(engine, query)) as [Record<string, number>]
+          assert.deepStrictEqual(Object.entries(row), [
+            ["id", 1],
+            ["id_1", 2],
+            ["ID_2", 3],
+            ["id_1_1", 4]
+          ])
+          const csv = yield* text(engine, query, { format: "text/csv" })
+          assert.isTrue(csv.startsWith(`${names.join(",")}\r\n1,2,3,4\r\n`), csv)
+        }
+      })
+    )
+  )
+
+  it.effect("and of tables may be those that the engine uses itself", () =>
+    withEngine({ readWrite: true }, (engine) =>
+      Effect.gen(function* () {
+        yield* text(
+          engine,
+          "CREATE TABLE staged (r INTEGER, c0 INTEGER, size INTEGER, t INTEGER, pad INTEGER)"
+        )
+        yield* text(engine, "INSERT INTO staged VALUES (1, 2, 3, 4, 5) RETURNING *")
+        const row = { r: 1, c0: 2, size: 3, t: 4, pad: 5 }
+        assert.deepStrictEqual(yield* rows(engine, "FROM staged"), [row])
+        assert.deepStrictEqual(yield* rows(engine, "SELECT * FROM staged AS r ORDER BY c0, size, t, pad"), [
+          row
+        ])
+        assert.deepStrictEqual(yield* rows(engine, "WITH query(a) AS (SELECT 1) FROM query"), [{ a: 1 }])
+        assert.deepStrictEqual(yield* rows(engine, `SELECT 'menu&"x"' AS a`), [{ a: 'menu&"x"' }])
+      })
+    )
+  )
+
+  it.effect("of the engine's own are shown nowhere", () =>
+    withEngine({ readWrite: true, sample: true }, (engine) =>
+      Effect.gen(function* () {
+        // DuckDB proposes tables of all databases whose names are alike.
+        const alike = `${Sentinel.database.slice(0, -4)}abcd`
+        for (const name of ["sentinel", alike, `${alike}.${alike}`]) {
+          const error = yield* failure(engine, `SELECT * FROM ${name}`)
+          assert.oneOf(error.code, ["not_found", "invalid_query"])
+          assert.notInclude(error.message, Sentinel.database)
+        }
+      })
+    )
+  )
+})
 
 describe("ordinary SQL", () => {
   it.effect("is answered", () =>

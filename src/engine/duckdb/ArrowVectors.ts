@@ -31,8 +31,14 @@ const asText: ReadonlySet<DuckDBTypeId> = new Set([
   DuckDBTypeId.GEOMETRY
 ])
 
-/** The types that a column's are replaced by before it gets here. */
-export const rename: Types.Rename = (type) => (asText.has(type.typeId) ? "VARCHAR" : undefined)
+/**
+ * The types that a column's are replaced by before it gets here. An Arrow decimal has 38 digits at most: the cast
+ * fails on the few HUGEINTs that have more.
+ */
+export const rename: Types.Rename = (type) => {
+  if (type.typeId === DuckDBTypeId.HUGEINT) return "DECIMAL(38,0)"
+  return asText.has(type.typeId) ? "VARCHAR" : undefined
+}
 
 /** The Arrow type of a column after the cast to {@link rename}. */
 export const typeOf = (arrow: Module, type: DuckDBType): Arrow.DataType => {
@@ -85,8 +91,6 @@ const flatType = (arrow: Module, type: DuckDBType): Arrow.DataType => {
       return new arrow.Uint32()
     case DuckDBTypeId.UBIGINT:
       return new arrow.Uint64()
-    case DuckDBTypeId.HUGEINT:
-      return new arrow.Decimal(0, 38, 128)
     case DuckDBTypeId.FLOAT:
       return new arrow.Float32()
     case DuckDBTypeId.DOUBLE:
@@ -377,8 +381,7 @@ const widths: { readonly [Id in DuckDBTypeId]?: number } = {
   [DuckDBTypeId.INTEGER]: 4,
   [DuckDBTypeId.UINTEGER]: 4,
   [DuckDBTypeId.FLOAT]: 4,
-  [DuckDBTypeId.DATE]: 4,
-  [DuckDBTypeId.HUGEINT]: 16
+  [DuckDBTypeId.DATE]: 4
 }
 
 /** DuckDB stores a decimal in the narrowest integer that holds its digits. */

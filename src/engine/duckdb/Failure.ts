@@ -4,6 +4,7 @@
 import * as Schema from "effect/Schema"
 import { type ErrorCode, type QueryError, queryError } from "../QueryApi.ts"
 import * as Hints from "./Hints.ts"
+import * as Sentinel from "./Sentinel.ts"
 
 /**
  * The engine could not be started. `setting` is the option to change, as it is written in
@@ -152,9 +153,20 @@ const path = /(?<=^|[\s"'([<])(?:\/[^\s"'()[\]<>:,;/]+){2,}\/?/g
 export const conceal = (hidden: Hidden, query: string, error: QueryError): QueryError =>
   queryError(
     error.code,
-    hide(hidden, error.message).replace(path, (found) => (query.includes(found) ? found : "<path>")),
+    hide(hidden, withoutHints(error.message)).replace(path, (found) =>
+      query.includes(found) ? found : "<path>"
+    ),
     error
   )
+
+/** Without the lines in which DuckDB proposes a table of our own, for a name that it did not find. */
+const withoutHints = (message: string): string =>
+  message.includes(Sentinel.database)
+    ? message
+        .split("\n")
+        .filter((line) => !(line.startsWith("Did you mean") && line.includes(Sentinel.database)))
+        .join("\n")
+    : message
 
 /** Something broke that should not have: the query ends, and nothing else does. */
 export const ofDefect = (defect: unknown): QueryError =>

@@ -17,7 +17,7 @@ import { randomUUID } from "node:crypto"
  */
 export const database = `_${randomUUID().replaceAll("-", "")}`
 
-/** Where the row is. DuckDB proposes tables of all databases for a name that it does not find, if they are alike. */
+/** Where the row is. */
 export const table = `${database}.main.${database}`
 
 /** Makes the table, before the instance is sealed. */

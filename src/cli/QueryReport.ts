@@ -69,6 +69,7 @@ const hints: Record<ClientError["reason"]["_tag"], string> = {
   ConnectFailed: "is a server running there? See --server",
   ConnectionClosed: "see --server",
   TooManyRequests: "ask for less at a time",
+  RequestTooLarge: "send less in one query",
   ConnectionLost: "see --server",
   ServerSilent: "see --server and --heartbeat-tolerance",
   ProtocolViolation: "is it a DataConn server? See --server"

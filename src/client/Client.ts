@@ -77,8 +77,8 @@ export type Query = Parameters<typeof QueryApi.encodeRequest>[0]
  * server's may come in parts.
  *
  * A {@link ClientError} ends the connection, and further requests fail. Make another client then; a reason of
- * `ConnectionClosed` says that this request was not sent. Only `TooManyRequests` (`maxQueuedRequests`) says nothing
- * of the connection.
+ * `ConnectionClosed` says that this request was not sent. Only `TooManyRequests` (`maxQueuedRequests`)
+ * and `RequestTooLarge` (`maxRequestSize`) say nothing of the connection.
  *
  * **Gotchas**
  *
@@ -137,7 +137,7 @@ const makeOver = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ClientService, ClientError.ClientError, Scope.Scope> {
   const all: Settings = { ...defaults, ...settings }
   const options = ClientConnection.options(all, server)
-  const requests = new Requests({ server, maxQueuedRequests: all.maxQueuedRequests })
+  const requests = new Requests({ server, ...all })
   const connection = yield* ClientConnection.make(transport, options, {
     freed: (connection) => void requests.offer(connection),
     ended: (_, why, unsent) => {

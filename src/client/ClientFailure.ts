@@ -8,6 +8,7 @@ import {
   ConnectionClosed,
   ConnectionLost,
   ProtocolViolation,
+  RequestTooLarge,
   ServerSilent,
   TooManyRequests
 } from "./ClientError.ts"
@@ -54,6 +55,10 @@ export const closed = (server: string): ClientError =>
 /** The error of a request that may not wait for its turn. */
 export const tooManyRequests = (server: string, maxQueuedRequests: number): ClientError =>
   new ClientError({ reason: new TooManyRequests({ server, maxQueuedRequests }) })
+
+/** The error of a request that is too long to be sent. */
+export const requestTooLarge = (server: string, size: number, maxRequestSize: number): ClientError =>
+  new ClientError({ reason: new RequestTooLarge({ server, size, maxRequestSize }) })
 
 /** The error of a response that the end of the connection broke off. */
 export const duringResponse = (names: Names, why: Why): ClientError => {

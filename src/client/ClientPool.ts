@@ -72,6 +72,7 @@ const makeOver = Effect.fnUntraced(function* (
     options: ClientConnection.options(all, server),
     maxConnections: Limit.count("maxConnections", all.maxConnections, 1),
     maxQueuedRequests: all.maxQueuedRequests,
+    maxRequestSize: all.maxRequestSize,
     idleTimeoutMillis: Limit.millis("idleTimeout", all.idleTimeout),
     timers,
     scope,
@@ -86,6 +87,7 @@ interface Dependencies {
   readonly options: ClientConnection.Options
   readonly maxConnections: number
   readonly maxQueuedRequests: number
+  readonly maxRequestSize: number
   readonly idleTimeoutMillis: number
   readonly timers: Timers.Timers
   /** Owns all connections. */
@@ -113,10 +115,10 @@ class Pool implements Supply, ClientConnection.Owner {
   private readonly idleDeadline: Timers.Deadline
 
   constructor(dependencies: Dependencies) {
-    const { maxQueuedRequests, options } = dependencies
+    const { maxQueuedRequests, maxRequestSize, options } = dependencies
     this.dependencies = dependencies
     this.idleDeadline = dependencies.timers.deadline(() => this.dropIdle())
-    this.requests = new Requests({ server: options.server, maxQueuedRequests }, this)
+    this.requests = new Requests({ server: options.server, maxQueuedRequests, maxRequestSize }, this)
   }
 
   /** Takes no request any more. */

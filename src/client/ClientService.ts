@@ -49,7 +49,10 @@ const runQuery = (
   query: Query
 ): Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError, Scope.Scope> =>
   Effect.matchEffect(
-    Effect.suspend(() => requests.run(QueryApi.encodeRequest(query), respond(query))),
+    Effect.flatMap(
+      Effect.suspend(() => Effect.fromResult(QueryApi.requestBody(query))),
+      (body) => requests.run(body, respond(query))
+    ),
     {
       onSuccess: identity,
       onFailure: (error) =>

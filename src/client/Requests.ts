@@ -5,6 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { QueryRejected } from "../engine/QueryEngine.ts"
+import * as Message from "../protocol/Message.ts"
 import * as Limit from "../settings/Limit.ts"
 import type { ClientConnection } from "./ClientConnection.ts"
 import type * as ClientError from "./ClientError.ts"
@@ -23,6 +24,8 @@ export interface Options {
   readonly server: string
   /** How many requests wait for the end of others. Those beyond fail. */
   readonly maxQueuedRequests: number
+  /** How long a request may be, header included. Longer ones fail. Default: no limit. */
+  readonly maxRequestSize?: number | undefined
 }
 
 export class Requests implements Line {
@@ -36,6 +39,9 @@ export class Requests implements Line {
 
   constructor(options: Options, supply: Supply = noSupply) {
     Limit.count("maxQueuedRequests", options.maxQueuedRequests, 0)
+    if (options.maxRequestSize !== undefined) {
+      Limit.size("maxRequestSize", options.maxRequestSize, Message.headerSize)
+    }
     this.options = options
     this.supply = supply
   }
@@ -77,7 +83,12 @@ export class Requests implements Line {
   }
 
   private enter(exchange: Exchange): void {
-    const { maxQueuedRequests, server } = this.options
+    const { maxQueuedRequests, maxRequestSize = Number.POSITIVE_INFINITY, server } = this.options
+    const size = Message.headerSize + exchange.body.length
+    if (size > maxRequestSize) {
+      exchange.refuse(Cause.fail(ClientFailure.requestTooLarge(server, size, maxRequestSize)))
+      return
+    }
     if (this.sends(exchange)) return
     if (this.waiting.length < maxQueuedRequests + this.supply.left()) {
       this.waiting.push(exchange)

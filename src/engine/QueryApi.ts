@@ -30,6 +30,7 @@ import {
 } from "./QueryBodies.ts"
 import { type AcceptedQuery, type Engine, QueryEngine, QueryFailed, QueryRejected } from "./QueryEngine.ts"
 
+export type { Parameter } from "./ParameterValues.ts"
 export {
   Column,
   decodeAccepted,
@@ -43,7 +44,8 @@ export {
   QueryAccepted,
   QueryError,
   QueryRequest,
-  queryError
+  queryError,
+  requestBody
 } from "./QueryBodies.ts"
 
 /**

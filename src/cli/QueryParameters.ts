@@ -22,8 +22,9 @@ const named = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s
  *
  * **Details**
  *
- * An integer that a double cannot hold exactly stays text, for the engine to convert. `"…"` with the quotes is a
- * string whatever it looks like.
+ * A number that would be written otherwise (`1.10`, `1e3`, `-0`, integers that a double cannot hold exactly) stays text,
+ * which the engine converts where a number is wanted and keeps where a text is. `"…"` with the quotes is a string
+ * whatever it looks like.
  */
 export const value = (text: string): Scalar => {
   let parsed: unknown
@@ -32,10 +33,10 @@ export const value = (text: string): Scalar => {
   } catch {
     return text
   }
-  if (typeof parsed === "object" && parsed !== null) return text
-  if (typeof parsed !== "number") return parsed as Scalar
-  const inexact = Number.isInteger(parsed) && !Number.isSafeInteger(parsed)
-  return inexact || !Number.isFinite(parsed) ? text : parsed
+  if (typeof parsed === "string") return parsed
+  return (typeof parsed !== "object" || parsed === null) && String(parsed) === text
+    ? (parsed as Scalar)
+    : text
 }
 
 /** All flags in their order: a list where none has a name, a record where all have. */

@@ -81,6 +81,7 @@ const hints: Record<ClientError["reason"]["_tag"], string> = {
   ConnectionClosed: "see --server",
   TooManyRequests: "ask for less at a time",
   RequestTimeout: "see --request-timeout",
+  RequestTooLarge: "send less in one query",
   ConnectionLost: "see --server",
   ServerSilent: "see --server and --heartbeat-tolerance",
   ProtocolViolation: "is it a DataConn server? See --server"

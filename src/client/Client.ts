@@ -88,8 +88,8 @@ export type Query = Parameters<typeof QueryApi.encodeRequest>[0]
  * server's may come in parts.
  *
  * A {@link ClientError} ends the connection, and further requests fail. Make another client then; a reason of
- * `ConnectionClosed` says that this request was not sent. Only `TooManyRequests` (`maxQueuedRequests`) and
- * `RequestTimeout` (`requestTimeout`) say nothing of the connection.
+ * `ConnectionClosed` says that this request was not sent. Only `TooManyRequests` (`maxQueuedRequests`),
+ * `RequestTooLarge` (`maxRequestSize`) and `RequestTimeout` (`requestTimeout`) say nothing of the connection.
  *
  * A server that sends not even a heartbeat for `heartbeatTolerance` is taken for dead, between requests too.
  *
@@ -154,7 +154,7 @@ const makeOver = Effect.fnUntraced(function* (
   const all: Settings = { ...defaults, ...settings }
   const options = ClientConnection.options(all, server)
   const timers = yield* Timers.use
-  const requests = new Requests({ ...options, maxQueuedRequests: all.maxQueuedRequests, timers })
+  const requests = new Requests({ ...options, maxQueuedRequests: all.maxQueuedRequests, maxRequestSize: all.maxRequestSize, timers })
   const connection = yield* ClientConnection.make(transport, options, {
     freed: (connection) => void requests.offer(connection),
     ended: (_, why, unsent) => {

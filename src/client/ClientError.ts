@@ -79,7 +79,27 @@ export class RequestTimeout extends Schema.TaggedError<RequestTimeout>()("Reques
 }
 
 /**
- * The connection ended before the response did. What has been received is incomplete.
+ * The request is longer than it may be. Nothing was sent, and the client goes on.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RequestTooLarge extends Schema.TaggedError<RequestTooLarge>()("RequestTooLarge", {
+  server: Schema.String,
+  size: Schema.Finite,
+  maxRequestSize: Schema.Finite
+}) {
+  override get message() {
+    return `The request to ${this.server} has ${this.size} bytes, and ${this.maxRequestSize} are the most (maxRequestSize); nothing was sent`
+  }
+}
+
+/** A write commits before its last message is sent, and that message may be what got lost. */
+const unknownOutcome = "If the query changes something, that may have happened or not"
+
+/**
+ * The connection ended before the response did. What has been received is incomplete. A query that changes something
+ * may have been committed, if its whole result had been sent: ask before trying again.
  *
  * @category errors
  * @since 0.1.0
@@ -89,12 +109,13 @@ export class ConnectionLost extends Schema.TaggedError<ConnectionLost>()("Connec
   detail: Schema.String
 }) {
   override get message() {
-    return `Lost the connection to ${this.server} before the response was complete: ${this.detail}`
+    return `Lost the connection to ${this.server} before the response was complete: ${this.detail}. ${unknownOutcome}`
   }
 }
 
 /**
- * Not even a heartbeat came while a response was awaited. The connection has been dropped.
+ * Not even a heartbeat came while a response was awaited. The connection has been dropped. As after
+ * {@link ConnectionLost}, the outcome of a query that changes something is unknown.
  *
  * @category errors
  * @since 0.1.0
@@ -106,13 +127,14 @@ export class ServerSilent extends Schema.TaggedError<ServerSilent>()("ServerSile
   override get message() {
     return (
       `${this.server} is silent: not even a heartbeat came for ${this.heartbeatToleranceMillis} ms ` +
-      "(heartbeatTolerance; it must exceed the server's heartbeatInterval)"
+      `(heartbeatTolerance; it must exceed the server's heartbeatInterval). ${unknownOutcome}`
     )
   }
 }
 
 /**
- * The server sent what the protocol does not allow. The connection has been dropped.
+ * The server sent what the protocol does not allow. The connection has been dropped. As after {@link ConnectionLost},
+ * the outcome of a query that changes something is unknown.
  *
  * @category errors
  * @since 0.1.0
@@ -122,7 +144,7 @@ export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>()("
   detail: Schema.String
 }) {
   override get message() {
-    return `${this.server} broke the protocol: ${this.detail}`
+    return `${this.server} broke the protocol: ${this.detail}. ${unknownOutcome}`
   }
 }
 
@@ -137,6 +159,7 @@ export const ClientErrorReason = Schema.Union([
   ConnectionClosed,
   TooManyRequests,
   RequestTimeout,
+  RequestTooLarge,
   ConnectionLost,
   ServerSilent,
   ProtocolViolation

@@ -10,6 +10,7 @@ import {
   ConnectionLost,
   ProtocolViolation,
   RequestTimeout,
+  RequestTooLarge,
   ServerSilent,
   TooManyRequests
 } from "./ClientError.ts"
@@ -70,6 +71,10 @@ export const closed = (server: string): ClientError =>
 /** The error of a request that may not wait for its turn. */
 export const tooManyRequests = (server: string, maxQueuedRequests: number): ClientError =>
   new ClientError({ reason: new TooManyRequests({ server, maxQueuedRequests }) })
+
+/** The error of a request that is too long to be sent. */
+export const requestTooLarge = (server: string, size: number, maxRequestSize: number): ClientError =>
+  new ClientError({ reason: new RequestTooLarge({ server, size, maxRequestSize }) })
 
 /** Pauses of a consumer that are shorter are not worth a word. */
 const longPauseMillis = 10_000

@@ -90,6 +90,7 @@ export const overTransports = Effect.fnUntraced(function* (
     options: ClientConnection.options(all, server),
     maxConnections: Limit.count("maxConnections", all.maxConnections, 1),
     maxQueuedRequests: all.maxQueuedRequests,
+    maxRequestSize: all.maxRequestSize,
     idleTimeoutMillis: Limit.millis("idleTimeout", all.idleTimeout),
     reconnectDelayMillis: Limit.millis("reconnectDelay", all.reconnectDelay),
     maxReconnectDelayMillis: Limit.millis("maxReconnectDelay", all.maxReconnectDelay),
@@ -108,6 +109,7 @@ interface Dependencies extends Backoff.Options {
   readonly options: ClientConnection.Options
   readonly maxConnections: number
   readonly maxQueuedRequests: number
+  readonly maxRequestSize: number
   readonly idleTimeoutMillis: number
   readonly timers: Timers.Timers
   /** Owns all connections. */
@@ -153,13 +155,13 @@ class Pool implements Supply, ClientConnection.Owner {
   private readonly idleDeadline: Timers.Deadline
 
   constructor(dependencies: Dependencies) {
-    const { maxQueuedRequests, options, timers } = dependencies
+    const { maxQueuedRequests, maxRequestSize, options, timers } = dependencies
     this.dependencies = dependencies
     this.backoff = new Backoff.Backoff(dependencies)
     this.reconnect = timers.deadline(() => this.wanted())
     this.connectDeadline = timers.deadline(() => this.connectExpired())
     this.idleDeadline = timers.deadline(() => this.dropIdle())
-    this.requests = new Requests({ ...options, maxQueuedRequests, timers }, this)
+    this.requests = new Requests({ ...options, maxQueuedRequests, maxRequestSize, timers }, this)
   }
 
   /** Takes no request any more. */

@@ -72,7 +72,11 @@ const runQuery = (
   Effect.matchEffect(
     Effect.suspend(() => {
       const problem = query.metadata === undefined ? undefined : Metadata.problem(query.metadata)
-      if (problem === undefined) return requests.run(QueryApi.encodeRequest(query), respond(query))
+      if (problem === undefined) {
+        return Effect.flatMap(Effect.fromResult(QueryApi.requestBody(query)), (body) =>
+          requests.run(body, respond(query))
+        )
+      }
       // Nothing is sent that the server would reject.
       return Effect.succeed(Effect.fail(QueryApi.queryError("bad_request", `metadata: ${problem}`)))
     }),

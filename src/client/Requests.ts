@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { QueryRejected } from "../engine/QueryEngine.ts"
 import type * as Timers from "../loop/Timers.ts"
+import * as Message from "../protocol/Message.ts"
 import * as Limit from "../settings/Limit.ts"
 import type { ClientConnection } from "./ClientConnection.ts"
 import type * as ClientError from "./ClientError.ts"
@@ -30,6 +31,8 @@ export interface Options extends ClientFailure.Names {
   /** How many requests wait for the end of others. Those beyond fail. */
   readonly maxQueuedRequests: number
   readonly timers: Timers.Timers
+  /** How long a request may be, header included. Longer ones fail. Default: no limit. */
+  readonly maxRequestSize?: number | undefined
 }
 
 export class Requests implements Line {
@@ -47,6 +50,9 @@ export class Requests implements Line {
 
   constructor(options: Options, supply: Supply = noSupply) {
     Limit.count("maxQueuedRequests", options.maxQueuedRequests, 0)
+    if (options.maxRequestSize !== undefined) {
+      Limit.size("maxRequestSize", options.maxRequestSize, Message.headerSize)
+    }
     this.options = options
     this.supply = supply
     this.deadline = options.timers.deadline(() => this.expired())
@@ -99,7 +105,12 @@ export class Requests implements Line {
   }
 
   private enter(exchange: Exchange): void {
-    const { maxQueuedRequests, server } = this.options
+    const { maxQueuedRequests, maxRequestSize = Number.POSITIVE_INFINITY, server } = this.options
+    const size = Message.headerSize + exchange.body.length
+    if (size > maxRequestSize) {
+      exchange.refuse(Cause.fail(ClientFailure.requestTooLarge(server, size, maxRequestSize)))
+      return
+    }
     if (this.sends(exchange, exchange.startedAt)) return
     if (this.waiting.length < maxQueuedRequests + this.supply.left()) {
       this.waiting.push(exchange)

@@ -13,6 +13,12 @@ import * as Message from "../protocol/Message.ts"
  * @since 0.1.0
  */
 export interface Settings extends Message.Options {
+  /**
+   * Largest request, header included, of the frame that is sent. Longer ones fail with `RequestTooLarge`. A server
+   * rejects those beyond its `maxFrameSize`, and drops the connection beyond its `maxSkippedSize`, which has the same
+   * default as this.
+   */
+  readonly maxRequestSize: number
   /** Largest body of an accept. It is held as a whole, and grows with the number of columns. */
   readonly maxAcceptSize: number
   /** Largest body of a reject or an error, which is held as a whole too. */
@@ -72,6 +78,7 @@ export const defaults: Settings = {
   lengthCounts: Message.defaultOptions.lengthCounts,
   // The server decides how large its chunks are; memory is used only for what really arrives.
   maxFrameSize: 16 * 1024 * 1024,
+  maxRequestSize: 64 * 1024 * 1024,
   maxAcceptSize: 1024 * 1024,
   maxErrorSize: 1024 * 1024,
   connectTimeout: "10 seconds",

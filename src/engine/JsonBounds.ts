@@ -44,6 +44,17 @@ export const exceeded = (json: Uint8Array, bounds: Bounds): keyof Bounds | undef
   return undefined
 }
 
+/** The names of members that a text of JSON has, those included that occur twice in one object. */
+export const members = (json: Uint8Array): number => {
+  let count = 0
+  for (let at = 0; at < json.length; at++) {
+    const byte = json[at] as number
+    if (byte === quote) at = endOfString(json, at)
+    else if (byte === colon) count++
+  }
+  return count
+}
+
 /** Where the string that begins at `start` has its last quote, or the end of the text. */
 const endOfString = (json: Uint8Array, start: number): number => {
   let at = start + 1

@@ -34,6 +34,7 @@ import { type AcceptedQuery, type Engine, QueryEngine, QueryFailed, QueryRejecte
 import * as Receipts from "./Receipts.ts"
 
 export { Metadata } from "./Metadata.ts"
+export type { Parameter } from "./ParameterValues.ts"
 export {
   Column,
   decodeAccepted,
@@ -51,7 +52,8 @@ export {
   QueryError,
   QueryRequest,
   queryError,
-  Receipt
+  Receipt,
+  requestBody
 } from "./QueryBodies.ts"
 
 /**

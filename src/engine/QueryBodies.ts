@@ -1,13 +1,16 @@
 /**
  * The bodies of the v1 query API (PROTOCOL.md §3): their schemas, encoders and decoders.
  */
+import * as BigDecimal from "effect/BigDecimal"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as ErrorMessage from "./ErrorMessage.ts"
+import * as ExactJson from "./ExactJson.ts"
 import * as JsonBounds from "./JsonBounds.ts"
 import type * as Limits from "./Limits.ts"
 import * as Metadata from "./Metadata.ts"
+import * as ParameterValues from "./ParameterValues.ts"
 
 /**
  * The result formats of the API, as media types.
@@ -71,7 +74,7 @@ export const Parameters = Schema.declare<Parameters>(
  * @category schemas
  * @since 0.1.0
  */
-export type Parameters = ReadonlyArray<Schema.Json> | Schema.JsonObject
+export type Parameters = ParameterValues.Parameters
 
 /** Longest `queryId` in UTF-16 units; the accept repeats it. */
 const maxQueryIdLength = 1024
@@ -81,6 +84,7 @@ const maxQueryIdLength = 1024
  *
  * `timeoutMs` is in milliseconds from the request's arrival. `traceparent` is a W3C trace context. `numbers` means
  * something to the formats that are JSON only, and is `"number"` if it is left out. `metadata` says who asks.
+ * On the wire `parameters` are JSON, and `parameterTypes` says which of them are blobs and timestamps.
  * With `readOnly` the query must change nothing. With `receipt` the result ends with a {@link Receipt}.
  *
  * @category schemas
@@ -243,10 +247,13 @@ const encoder = new TextEncoder()
 
 const encodeJson = (body: unknown): Uint8Array => encoder.encode(JSON.stringify(body))
 
-const parseJson = (payload: Uint8Array): Result.Result<unknown, string> =>
+const parseJson = (payload: Uint8Array, parse = JSON.parse as (text: string) => unknown) =>
   Result.try({
-    try: (): unknown => JSON.parse(utf8.decode(payload)),
-    catch: (cause) => (cause instanceof SyntaxError ? `not JSON: ${cause.message}` : "not UTF-8")
+    try: () => parse(utf8.decode(payload)),
+    catch: (cause): string => {
+      if (cause instanceof ExactJson.NumberError) return `not to be read: ${cause.message}`
+      return cause instanceof SyntaxError ? `not JSON: ${cause.message}` : "not UTF-8"
+    }
   })
 
 const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
@@ -269,8 +276,12 @@ export const decodeRequest = (
 ): Result.Result<QueryRequest, QueryError> => {
   const excess = exceeded(payload, limits)
   if (excess !== undefined) return bad("bad_request", excess)
-  const json = parseJson(payload)
+  const json = parseJson(payload, ExactJson.parse)
   if (Result.isFailure(json)) return bad("bad_request", `The request is ${json.failure}`)
+  // The last of them would win, without a word.
+  if (JsonBounds.members(payload) !== countMembers(json.success)) {
+    return bad("bad_request", "The request has an object in which a name occurs twice")
+  }
   const body = json.success
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     return bad("bad_request", "The request is not a JSON object")
@@ -290,7 +301,41 @@ export const decodeRequest = (
     const problem = Metadata.problem(body.metadata)
     if (problem !== undefined) return bad("bad_request", `metadata: ${problem}`)
   }
-  return Result.mapError(decodeQueryRequest(body), (error) => queryError("bad_request", describe(error)))
+  return Result.flatMap(valuesOf(body), (fields) =>
+    Result.mapError(decodeQueryRequest(fields), (error) => queryError("bad_request", describe(error)))
+  )
+}
+
+/** The names of members in a value, at all levels. */
+const countMembers = (value: unknown): number => {
+  if (typeof value !== "object" || value === null || BigDecimal.isBigDecimal(value)) return 0
+  const inner: ReadonlyArray<unknown> = Array.isArray(value) ? value : Object.values(value)
+  let count = Array.isArray(value) ? 0 : inner.length
+  for (const one of inner) count += countMembers(one)
+  return count
+}
+
+/** The fields with parameters of their types; other fields have numbers of JavaScript's. */
+const valuesOf = (body: object): Result.Result<object, QueryError> => {
+  const { parameters, parameterTypes, timeoutMs } = body as Readonly<Record<string, unknown>>
+  return Result.try({
+    try: () => ({
+      ...body,
+      ...(timeoutMs === undefined ? {} : { timeoutMs: toNumber(timeoutMs) }),
+      ...(parameters === undefined ? {} : { parameters: ParameterValues.decode(parameters, parameterTypes) })
+    }),
+    catch: refused
+  })
+}
+
+const toNumber = (value: unknown): unknown => {
+  if (typeof value === "bigint") return Number(value)
+  return BigDecimal.isBigDecimal(value) ? Number(ExactJson.decimalText(value)) : value
+}
+
+const refused = (error: unknown): QueryError => {
+  if (error instanceof ParameterValues.ParameterError) return queryError("bad_request", error.message)
+  throw error
 }
 
 /** The fields of a request beside its parameters have values and names too. */
@@ -364,15 +409,28 @@ export const encodeError = (error: QueryError): Uint8Array =>
     closing: error.closing
   })
 
+type Request = Omit<ConstructorParameters<typeof QueryRequest>[0], "version">
+
+/** Encodes a request's body; fails with `bad_request` where a parameter has no SQL value. */
+export const requestBody = ({ parameters, ...request }: Request): Result.Result<Uint8Array, QueryError> =>
+  Result.try({
+    try: () =>
+      encodeJson({
+        version: "v1",
+        ...request,
+        ...(parameters === undefined ? {} : ParameterValues.encode(parameters))
+      }),
+    catch: refused
+  })
+
 /**
- * Encodes a request's body; `version` is filled in.
+ * Encodes a request's body; `version` is filled in. Throws a {@link QueryError} with the code `bad_request` that names
+ * the parameter which has no SQL value.
  *
  * @category encoding
  * @since 0.1.0
  */
-export const encodeRequest = (
-  request: Omit<ConstructorParameters<typeof QueryRequest>[0], "version">
-): Uint8Array => encodeJson({ version: "v1", ...request })
+export const encodeRequest = (request: Request): Uint8Array => Result.getOrThrow(requestBody(request))
 
 const decodeQueryAccepted = Schema.decodeUnknownResult(QueryAccepted)
 

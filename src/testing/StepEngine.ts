@@ -23,7 +23,8 @@ import {
  * What a query does next.
  *
  * The first step of a query is one of `accept`, `reject`, `initFailure` and `interrupt`; then come chunks, up
- * to `end`, `fail` or `interrupt`. A step out of place is a defect of the engine, as `die` is.
+ * to `end`, `fail` or `interrupt`. Where queries commit, a `commit` follows the `end`, or `fail`, `interrupt` or `die` in
+ * its place. A step out of place is a defect of the engine, as `die` is.
  *
  * @category steps
  * @since 0.1.0
@@ -38,6 +39,7 @@ export type Step =
   | { readonly _tag: "interrupt" }
   | { readonly _tag: "die" }
   | { readonly _tag: "end" }
+  | { readonly _tag: "commit" }
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
@@ -54,7 +56,7 @@ export interface StepEngine {
   readonly step: (...steps: ReadonlyArray<Step>) => Effect.Effect<void>
   /** Takes back the steps that no query has got to. */
   readonly drop: Effect.Effect<void>
-  /** What happened: `init BODY`, `ended` when a query's scope has closed. */
+  /** What happened: `init BODY`, `committing`, `committed`, `ended` when a query's scope has closed. */
   readonly log: ReadonlyArray<string>
 }
 
@@ -67,6 +69,8 @@ export interface StepEngine {
 export interface Options {
   /** How long a query's finalizer takes on the Clock, in milliseconds. Default 0. */
   readonly finalizerMillis?: number | undefined
+  /** Whether queries commit. Default `false`. */
+  readonly commits?: boolean | undefined
 }
 
 /**
@@ -120,6 +124,25 @@ export const make = Effect.fnUntraced(function* (options: Options = {}): Effect.
     )
   )
 
+  const commit: Effect.Effect<void, QueryFailed> = Effect.flatMap(
+    Effect.andThen(
+      Effect.sync(() => log.push("committing")),
+      Queue.take(steps)
+    ),
+    (step) => {
+      switch (step._tag) {
+        case "commit":
+          return Effect.asVoid(Effect.sync(() => log.push("committed")))
+        case "fail":
+          return Effect.fail(new QueryFailed({ payload: encoder.encode(step.payload) }))
+        case "interrupt":
+          return Effect.interrupt
+        default:
+          return Effect.die(new Error(`step ${step._tag} while committing`))
+      }
+    }
+  )
+
   return {
     log,
     step: (...all) => Effect.asVoid(Queue.offerAll(steps, all)),
@@ -139,6 +162,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}): Effect.
             return {
               payload: encoder.encode(step.payload),
               chunks,
+              commit: options.commits === true ? commit : undefined,
               timeout: step.timeout
             }
           case "reject":

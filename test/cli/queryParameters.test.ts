@@ -4,7 +4,10 @@ import * as QueryParameters from "../../src/cli/QueryParameters.ts"
 describe("a parameter's value", () => {
   const values: ReadonlyArray<readonly [string, unknown]> = [
     ["41", 41],
-    ["-1.5e3", -1500],
+    ["-1.5", -1.5],
+    ["-1.5e3", "-1.5e3"],
+    ["-0", "-0"],
+    [" 5", " 5"],
     ["true", true],
     ["null", null],
     ['"41"', "41"],
@@ -19,7 +22,8 @@ describe("a parameter's value", () => {
     ["9007199254740993", "9007199254740993"],
     ["1e400", "1e400"],
     ["0.1", 0.1],
-    ["1.50", 1.5]
+    ["1.10", "1.10"],
+    ["1.0", "1.0"]
   ]
   for (const [text, expected] of values) {
     it(`${text} is ${JSON.stringify(expected)}`, () => {

@@ -107,7 +107,7 @@ describe("a Parquet result", () => {
     Effect.gen(function* () {
       const { files, instance, session } = yield* Database.open({})
       const { path } = yield* files.open
-      const open = yield* Session.open(instance, { ...session, readOnly: true })
+      const open = yield* Session.open(instance, { ...session, transaction: "none" })
       const run = (sql: string) => open.call((connection) => connection.run(sql))
       yield* run(`COPY (SELECT 1 AS secret) TO '${path}' (FORMAT parquet)`)
       for (const reader of ["glob", "read_blob", "read_text", "parquet_metadata", "read_parquet"]) {

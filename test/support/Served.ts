@@ -32,9 +32,9 @@ export const info = { id: 1, local: "server", remote: "client" }
 export const settle: Effect.Effect<void> = Effect.asVoid(Effect.replicateEffect(Effect.yieldNow, 50))
 
 export const open = Effect.fnUntraced(function* (options: Options = {}) {
-  const { capacity, engine, finalizerMillis, publish, refusing, unsent, wrap, ...settings } = options
+  const { capacity, commits, engine, finalizerMillis, publish, refusing, unsent, wrap, ...settings } = options
   const [near, far] = yield* MemorySocket.pair({ capacity })
-  const steps = yield* StepEngine.make({ finalizerMillis })
+  const steps = yield* StepEngine.make({ commits, finalizerMillis })
   const events: Array<ConnectionEvent> = []
   const writes: Array<number> = []
   const transport = Transport.fromSocket(tap(wrap?.(near) ?? near, writes), { unsent })

@@ -151,6 +151,7 @@ const path = /(?<=^|[\s"'([<])(?:\/[^\s"'()[\]<>:,;/]+){2,}\/?/g
  * directories of DuckDB's own) are known by their form; a path that the client itself wrote stays.
  */
 export const conceal = (hidden: Hidden, query: string, error: QueryError): QueryError =>
+  missing(hidden, error) ??
   queryError(
     error.code,
     hide(hidden, withoutHints(error.message)).replace(path, (found) =>
@@ -167,6 +168,18 @@ const withoutHints = (message: string): string =>
         .filter((line) => !(line.startsWith("Did you mean") && line.includes(Sentinel.database)))
         .join("\n")
     : message
+/** What DuckDB does for a path that is no file: it looks for a directory, which it may not. */
+const notAFile = /^Cannot access file "(.*)\/\*\*\/\*\.\w+" - file system operations are disabled/
+
+/** The error about a served file that has been there. */
+const missing = (hidden: Hidden, error: QueryError): QueryError | undefined => {
+  const path = notAFile.exec(error.message)?.[1]
+  const served = hidden.find(([text]) => text === path)?.[1]
+  if (served === undefined) return undefined
+  const file = served.startsWith("<") ? "A served file" : `The file of the table ${served}`
+  const code = error.code === "not_allowed" ? "not_found" : error.code
+  return queryError(code, `${file} has been deleted or moved, or is no file any more`, error)
+}
 
 /** Something broke that should not have: the query ends, and nothing else does. */
 export const ofDefect = (defect: unknown): QueryError =>

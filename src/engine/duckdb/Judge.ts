@@ -119,7 +119,7 @@ const judgeOther = Effect.fnUntraced(function* (
   if (Variant.mayBeCast(sql)) return yield* noVariant
   const extracted = yield* extractOne(session, sql)
   const prepared = yield* Effect.mapError(
-    session.call(() => extracted.prepare(0)),
+    session.call(() => session.preparing(extracted.prepare(0))),
     (failure) => Failure.toReject(failure, sql)
   )
   const type = prepared.statementType

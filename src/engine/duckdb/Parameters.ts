@@ -1,15 +1,13 @@
 /**
- * Binds the parameters of a request, JSON values, to a prepared statement.
+ * Binds the parameters of a request to a prepared statement.
  *
- * Scalars take the narrowest DuckDB type that holds them (INTEGER, BIGINT, DOUBLE, BOOLEAN, VARCHAR), lists
- * become LISTs and objects STRUCTs. DuckDB then casts them to what the statement wants, as it does with
- * literals.
+ * Each takes the narrowest DuckDB type that holds it (`ParameterTypes`), lists become LISTs and objects STRUCTs. DuckDB
+ * then casts them to what the statement wants, as it does with literals. Where that is a text, a number is the text that
+ * was written: `1.10` does not equal `'1.1'`.
  */
 import {
-  BIGINT,
-  BOOLEAN,
-  DOUBLE,
   type DuckDBConnection,
+  type DuckDBDecimalType,
   DuckDBListType,
   type DuckDBLogicalType,
   type DuckDBMaterializedResult,
@@ -17,15 +15,15 @@ import {
   type DuckDBResult,
   DuckDBStructType,
   type DuckDBType,
-  INTEGER,
-  LIST,
-  SQLNULL,
-  VARCHAR
+  DuckDBTypeId
 } from "@duckdb/node-api"
 import duckdb from "@duckdb/node-bindings"
+import * as BigDecimal from "effect/BigDecimal"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import type * as Schema from "effect/Schema"
-import { type Parameters, QueryError, queryError } from "../QueryApi.ts"
+import * as ExactJson from "../ExactJson.ts"
+import { type Parameter, type Parameters, QueryError, queryError } from "../QueryApi.ts"
+import * as ParameterTypes from "./ParameterTypes.ts"
 import * as Steps from "./Steps.ts"
 
 /** A parameter as DuckDB takes it, under the name that the statement has for it (`"1"` for the first `?`). */
@@ -62,7 +60,7 @@ function* indexesOf(prepared: DuckDBPreparedStatement): Steps.Steps<ReadonlyMap<
  * **Details**
  *
  * Fails with `bad_request` naming the parameter: one is missing, one is too many, or its value has no DuckDB
- * type (a list of mixed types). Fails with `invalid_query` if the query leaves out a number.
+ * type (a list of mixed types, an object without members). Fails with `invalid_query` if the query leaves out a number.
  */
 export const match = (
   prepared: DuckDBPreparedStatement,
@@ -80,7 +78,7 @@ function* matched(
   if (wanted === undefined) {
     return queryError("invalid_query", "The query leaves out a number among its parameters")
   }
-  const given = new Map<string, Schema.Json>(
+  const given = new Map<string, Parameter>(
     isList(parameters)
       ? parameters.map((value, index) => [String(index + 1), value])
       : Object.entries(parameters)
@@ -89,11 +87,16 @@ function* matched(
   if (excess !== undefined) return bad(excess, "the query has no such parameter")
   const values = new Values()
   const bound: Array<Bound> = []
-  for (const name of wanted.keys()) {
-    const json = given.get(name)
-    if (json === undefined) return bad(name, "the query needs it and the request does not have it")
-    const bind = yield* values.bind(json)
-    if (bind === undefined) return bad(name, "its elements have no type in common")
+  for (const [name, index] of wanted) {
+    const value = given.get(name)
+    if (value === undefined) return bad(name, "the query needs it and the request does not have it")
+    const text = textOf(value)
+    if (text !== undefined && prepared.parameterTypeId(index) === DuckDBTypeId.VARCHAR) {
+      bound.push({ name, bind: bindText(text) })
+      continue
+    }
+    const bind = yield* values.bind(value)
+    if (typeof bind === "string") return bad(name, bind)
     bound.push({ name, bind })
   }
   return bound
@@ -147,79 +150,109 @@ export const stream = async (
 const bad = (name: string, reason: string): QueryError =>
   queryError("bad_request", `parameters.${name}: ${reason}`)
 
-const isList = (value: Parameters | Schema.Json): value is ReadonlyArray<Schema.Json> => Array.isArray(value)
+const isList = (value: unknown): value is ReadonlyArray<Parameter> => Array.isArray(value)
 
-/** Makes DuckDB's values of JSON ones. */
+/** An exact number as it was written. */
+const textOf = (value: Parameter): string | undefined => {
+  if (BigDecimal.isBigDecimal(value)) return ExactJson.decimalText(value)
+  return typeof value === "bigint" || Number.isSafeInteger(value) ? String(value) : undefined
+}
+
+const bindText =
+  (text: string): Bound["bind"] =>
+  (statement, index) =>
+    duckdb.bind_varchar(statement, index, text)
+
+type Fields = Readonly<Record<string, Parameter>>
+
+const isScalar = (value: Parameter): boolean =>
+  typeof value !== "object" ||
+  value === null ||
+  value instanceof Uint8Array ||
+  BigDecimal.isBigDecimal(value) ||
+  DateTime.isDateTime(value)
+
+/** Makes DuckDB's values of a request's. */
 class Values {
   private count = 0
+  private problem = "its elements have no type in common"
   /** A list of objects has one type for all of them. */
   private readonly logical = new Map<DuckDBType, DuckDBLogicalType>()
 
-  private *typeOf(json: Schema.Json): Steps.Steps<DuckDBType | undefined> {
+  private *shapeOf(value: Parameter): Steps.Steps<ParameterTypes.Shape | undefined> {
     if (++this.count % stepSize === 0) yield
-    switch (typeof json) {
-      case "boolean":
-        return BOOLEAN
-      case "number":
-        return typeOfNumber(json)
-      case "string":
-        return VARCHAR
-      default:
-        if (json === null) return SQLNULL
-        return yield* isList(json) ? this.typeOfList(json) : this.typeOfObject(json as Schema.JsonObject)
+    if (isScalar(value)) return ParameterTypes.ofScalar(value)
+    return yield* isList(value) ? this.shapeOfList(value) : this.shapeOfObject(value as Fields)
+  }
+
+  /** Binds a value, or says why it has no type. */
+  *bind(value: Parameter): Steps.Steps<Bound["bind"] | string> {
+    const shape = yield* this.shapeOf(value)
+    if (shape === undefined) return this.problem
+    const type = ParameterTypes.resolve(shape)
+    if (isScalar(value)) return bindScalar(value, type)
+    const made = yield* this.valueOf(value, type)
+    if (made === undefined) return this.problem
+    return (statement, index) => duckdb.bind_value(statement, index, made)
+  }
+
+  private *shapeOfList(list: ReadonlyArray<Parameter>): Steps.Steps<ParameterTypes.Shape | undefined> {
+    let item: ParameterTypes.Shape | undefined = ParameterTypes.nothing
+    for (const value of list) {
+      const shape: ParameterTypes.Shape | undefined = yield* this.shapeOf(value)
+      item = shape && ParameterTypes.merge(item, shape)
+      if (item === undefined) return undefined
     }
+    return { _tag: "List", item }
   }
 
-  /** Binds a value; `undefined` where the elements of a list have no type in common. */
-  *bind(json: Schema.Json): Steps.Steps<Bound["bind"] | undefined> {
-    const type = yield* this.typeOf(json)
-    if (typeof json !== "object" || json === null) return bindScalar(json)
-    if (type === undefined) return undefined
-    const value = yield* this.valueOf(json, type)
-    return (statement, index) => duckdb.bind_value(statement, index, value)
-  }
-
-  private *typeOfList(list: ReadonlyArray<Schema.Json>): Steps.Steps<DuckDBType | undefined> {
-    let common: DuckDBType | undefined = SQLNULL
-    for (const json of list) {
-      const type: DuckDBType | undefined = yield* this.typeOf(json)
-      common = type && commonType(common, type)
-      if (common === undefined) return undefined
+  private *shapeOfObject(object: Fields): Steps.Steps<ParameterTypes.Shape | undefined> {
+    const fields = new Map<string, ParameterTypes.Shape>()
+    const lower = new Set<string>()
+    for (const [name, value] of Object.entries(object)) {
+      const shape = yield* this.shapeOf(value)
+      if (shape === undefined) return undefined
+      fields.set(name, shape)
+      lower.add(name.toLowerCase())
     }
-    return LIST(common)
+    // SQL has no names without characters; DuckDB would take the structure for one without names.
+    if (fields.has("")) this.problem = "a member with an empty name has no SQL value"
+    else if (fields.size === 0) this.problem = "an object without members has no SQL value"
+    else if (lower.size < fields.size) this.problem = "names of members differ only in capital letters"
+    else return { _tag: "Struct", fields }
+    return undefined
   }
 
-  private *typeOfObject(object: Schema.JsonObject): Steps.Steps<DuckDBType | undefined> {
-    const types: Array<DuckDBType> = []
-    for (const json of Object.values(object)) {
-      const type = yield* this.typeOf(json)
-      if (type === undefined) return undefined
-      types.push(type)
-    }
-    return new DuckDBStructType(Object.keys(object), types)
-  }
-
-  private *valueOf(json: Schema.Json, type: DuckDBType): Steps.Steps<duckdb.Value> {
+  private *valueOf(value: Parameter, type: DuckDBType): Steps.Steps<duckdb.Value | undefined> {
     if (++this.count % stepSize === 0) yield
-    if (json === null) return duckdb.create_null_value()
+    if (value === null) return duckdb.create_null_value()
     if (type instanceof DuckDBListType) {
-      const items = yield* this.valuesOf(json as ReadonlyArray<Schema.Json>, () => type.valueType)
-      return duckdb.create_list_value(this.handle(type.valueType), items)
+      const items = yield* this.valuesOf(value as ReadonlyArray<Parameter>, () => type.valueType)
+      return items && duckdb.create_list_value(this.handle(type.valueType), items)
     }
     if (type instanceof DuckDBStructType) {
-      const values = Object.values(json as Schema.JsonObject)
+      // By name: the elements of a list may have their members in different orders.
+      const fields = value as Fields
+      const values = type.entryNames.map((name) => fields[name] as Parameter)
       const entries = yield* this.valuesOf(values, (index) => type.entryTypes[index] as DuckDBType)
-      return duckdb.create_struct_value(this.handle(type), entries)
+      return entries && duckdb.create_struct_value(this.handle(type), entries)
     }
-    return scalar(json, type)
+    const made = scalar(value, type)
+    if (made === undefined)
+      this.problem = "not all of its numbers are doubles, and no other type holds them all"
+    return made
   }
 
   private *valuesOf(
-    list: ReadonlyArray<Schema.Json>,
+    list: ReadonlyArray<Parameter>,
     typeAt: (index: number) => DuckDBType
-  ): Steps.Steps<ReadonlyArray<duckdb.Value>> {
+  ): Steps.Steps<ReadonlyArray<duckdb.Value> | undefined> {
     const values: Array<duckdb.Value> = []
-    for (const [index, json] of list.entries()) values.push(yield* this.valueOf(json, typeAt(index)))
+    for (const [index, value] of list.entries()) {
+      const made = yield* this.valueOf(value, typeAt(index))
+      if (made === undefined) return undefined
+      values.push(made)
+    }
     return values
   }
 
@@ -233,55 +266,72 @@ class Values {
   }
 }
 
-const typeOfNumber = (value: number): DuckDBType => {
-  if (!Number.isSafeInteger(value) || Object.is(value, -0)) return DOUBLE
-  return value === (value | 0) ? INTEGER : BIGINT
+const micros = (value: Parameter): duckdb.Timestamp => ({
+  micros: BigInt(DateTime.toEpochMillis(value as DateTime.Utc)) * 1000n
+})
+
+const toInteger = (value: Parameter): bigint => ParameterTypes.exact(value)?.value ?? 0n
+
+const toDecimal = (value: Parameter, { scale, width }: DuckDBDecimalType): duckdb.Decimal => {
+  const number = ParameterTypes.exact(value) ?? { value: 0n, scale: 0 }
+  return { width, scale, value: number.value * 10n ** BigInt(scale - number.scale) }
 }
 
-/** Without a value of DuckDB's, which the garbage collector would have to find. */
-const bindScalar = (json: Exclude<Schema.Json, object> | null): Bound["bind"] => {
-  switch (typeof json) {
-    case "boolean":
-      return (statement, index) => duckdb.bind_boolean(statement, index, json)
-    case "string":
-      return (statement, index) => duckdb.bind_varchar(statement, index, json)
-    case "number":
-      return bindNumber(json, typeOfNumber(json))
-    default:
+const toDouble = (value: Parameter): number => {
+  if (typeof value === "number") return value
+  return Number(BigDecimal.isBigDecimal(value) ? ExactJson.decimalText(value) : value)
+}
+
+/** Without a value of DuckDB's, which the garbage collector would have to find, but where there is no other way. */
+const bindScalar = (value: Parameter, type: DuckDBType): Bound["bind"] => {
+  switch (type.typeId) {
+    case DuckDBTypeId.SQLNULL:
       return duckdb.bind_null
+    case DuckDBTypeId.BOOLEAN:
+      return (statement, index) => duckdb.bind_boolean(statement, index, value as boolean)
+    case DuckDBTypeId.VARCHAR:
+      return bindText(value as string)
+    case DuckDBTypeId.INTEGER:
+      return (statement, index) => duckdb.bind_int32(statement, index, Number(value))
+    case DuckDBTypeId.BIGINT:
+      return (statement, index) => duckdb.bind_int64(statement, index, toInteger(value))
+    case DuckDBTypeId.DOUBLE:
+      return (statement, index) => duckdb.bind_double(statement, index, toDouble(value))
+    default: {
+      const made = scalar(value, type)
+      return (statement, index) => duckdb.bind_value(statement, index, made as duckdb.Value)
+    }
   }
 }
 
-const bindNumber = (value: number, type: DuckDBType): Bound["bind"] => {
-  if (type === INTEGER) return (statement, index) => duckdb.bind_int32(statement, index, value)
-  return type === BIGINT
-    ? (statement, index) => duckdb.bind_int64(statement, index, BigInt(value))
-    : (statement, index) => duckdb.bind_double(statement, index, value)
-}
-
-/** A scalar in the type that holds it and its neighbours. */
-const scalar = (json: Schema.Json, type: DuckDBType): duckdb.Value => {
-  switch (type) {
-    case BOOLEAN:
-      return duckdb.create_bool(json as boolean)
-    case INTEGER:
-      return duckdb.create_int32(json as number)
-    case BIGINT:
-      return duckdb.create_int64(BigInt(json as number))
-    case DOUBLE:
-      return duckdb.create_double(json as number)
+/** A scalar in the type that holds it and its neighbours; `undefined` where that would be another number. */
+const scalar = (value: Parameter, type: DuckDBType): duckdb.Value | undefined => {
+  switch (type.typeId) {
+    case DuckDBTypeId.BOOLEAN:
+      return duckdb.create_bool(value as boolean)
+    case DuckDBTypeId.VARCHAR:
+      return duckdb.create_varchar(value as string)
+    case DuckDBTypeId.BLOB:
+      return duckdb.create_blob(value as Uint8Array)
+    case DuckDBTypeId.TIMESTAMP_TZ:
+      return duckdb.create_timestamp_tz(micros(value))
+    case DuckDBTypeId.INTEGER:
+      return duckdb.create_int32(Number(toInteger(value)))
+    case DuckDBTypeId.BIGINT:
+      return duckdb.create_int64(toInteger(value))
+    case DuckDBTypeId.HUGEINT:
+      return duckdb.create_hugeint(toInteger(value))
+    case DuckDBTypeId.UHUGEINT:
+      return duckdb.create_uhugeint(toInteger(value))
+    case DuckDBTypeId.BIGNUM:
+      return duckdb.create_bignum(toInteger(value))
+    case DuckDBTypeId.DECIMAL:
+      return duckdb.create_decimal(toDecimal(value, type as DuckDBDecimalType))
     default:
-      return duckdb.create_varchar(json as string)
+      return isSameDouble(value) ? duckdb.create_double(toDouble(value)) : undefined
   }
 }
 
-const numeric: ReadonlyArray<DuckDBType> = [INTEGER, BIGINT, DOUBLE]
-
-/** The type that holds values of both, for the types that JSON gives rise to. */
-const commonType = (a: DuckDBType, b: DuckDBType): DuckDBType | undefined => {
-  if (a === b || b === SQLNULL) return a
-  if (a === SQLNULL) return b
-  const wider = Math.max(numeric.indexOf(a), numeric.indexOf(b))
-  if (numeric.includes(a) && numeric.includes(b)) return numeric[wider]
-  return a.toString() === b.toString() ? a : undefined
-}
+/** Whether an integer is also a double. Decimals are written rounded anyway. */
+const isSameDouble = (value: Parameter): boolean =>
+  typeof value !== "bigint" || BigInt(Number(value)) === value

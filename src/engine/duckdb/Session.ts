@@ -23,6 +23,11 @@ export interface Session {
    * Closing the session interrupts a call that nobody waits for.
    */
   readonly begin: <A>(thunk: Thunk<A>) => Effect.Effect<A, Failure.Failure>
+  /**
+   * Marks a part of a call in which DuckDB prepares a statement: it cannot be interrupted then. Interruption waits for
+   * it for a moment only and leaves it to itself, and fails the call when it is done.
+   */
+  readonly preparing: <A>(work: Promise<A>) => Promise<A>
   /** Waits for something that the call under way will bring; interrupted as `call` is. */
   readonly wait: <A>(promise: Promise<A>) => Effect.Effect<A>
   /** Fails with the failure of something that ran on the connection, or with the reason why it was interrupted. */
@@ -42,6 +47,15 @@ export interface Session {
  * when the call ends, whenever that is.
  */
 const interruptWaitMs = 10_000
+
+/** How long it waits for one that prepares a statement. Most of them end within this time. */
+const preparingWaitMs = 100
+
+/** As many statements may go on being prepared for nobody; each holds one of libuv's threads. */
+const maxLeft = 4
+
+/** How many do. */
+let left = 0
 
 /** How often the interrupt is repeated, in milliseconds: a call that has not yet begun clears the flag. */
 const interruptRepeatMs = 2
@@ -127,6 +141,7 @@ class Native implements Session {
   /** The last call; settles when that call has ended. Never rejects. */
   private pending: Promise<void> = Promise.resolve()
   private running = false
+  private isPreparing = false
   /** Set when an interrupted call did not end in time: it has been waited for once, which is enough. */
   private abandoned = false
   private readonly results = new Set<DuckDBResult>()
@@ -141,6 +156,8 @@ class Native implements Session {
     options: Options
   ) {
     this.connection = connection
+    const prepare = connection.prepare.bind(connection)
+    connection.prepare = (sql) => this.preparing(prepare(sql))
     this.lease = lease
     this.instance = instance
     this.options = options
@@ -189,6 +206,16 @@ class Native implements Session {
     })
   }
 
+  async preparing<A>(work: Promise<A>): Promise<A> {
+    this.isPreparing = true
+    const value = await work.finally(() => {
+      this.isPreparing = false
+    })
+    // What follows in the call would run, with nobody to stop it.
+    if (this.abandoned) throw new Error("The query has ended")
+    return value
+  }
+
   failed(failure: Failure.Failure): Effect.Effect<never, Failure.Failure> {
     if (Instance.isInvalidated(failure)) {
       return Effect.andThen(this.instance.discard(this.lease), Effect.fail(failure))
@@ -207,10 +234,17 @@ class Native implements Session {
   private readonly stop: Effect.Effect<void> = Effect.callback<void>((resume) => {
     // Real timers on purpose: DuckDB's threads do not run on a test's virtual clock.
     const repeat = setInterval(() => this.connection.interrupt(), interruptRepeatMs)
-    const giveUp = setTimeout(() => {
-      this.abandoned = true
-      done()
-    }, interruptWaitMs)
+    const isLeft = this.isPreparing && left < maxLeft
+    if (isLeft) left++
+    const ended = this.pending
+    const giveUp = setTimeout(
+      () => {
+        this.abandoned = true
+        done()
+      },
+      isLeft ? preparingWaitMs : interruptWaitMs
+    )
+    if (isLeft) void ended.then(() => left--)
     const done = () => {
       clearInterval(repeat)
       clearTimeout(giveUp)

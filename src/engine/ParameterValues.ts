@@ -1,0 +1,176 @@
+/**
+ * The values of parameters, and their form in a request: JSON, and beside it the types that JSON has no word for.
+ */
+import * as BigDecimal from "effect/BigDecimal"
+import * as DateTime from "effect/DateTime"
+import * as ExactJson from "./ExactJson.ts"
+
+/**
+ * A value that has one in SQL.
+ *
+ * **Details**
+ *
+ * Integers of any size and decimals keep their value: as a number where that is a safe integer, else as a `bigint` or
+ * `BigDecimal`. Other numbers are doubles. `Uint8Array` is a BLOB; `Date` and `DateTime` are instants, to the
+ * millisecond. Everything else (NaN, `undefined`, functions, maps and other objects with a class) is refused by name.
+ *
+ * An engine gets neither `Date` nor `DateTime.Zoned`: instants are `DateTime.Utc`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Parameter =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | BigDecimal.BigDecimal
+  | Uint8Array
+  | Date
+  | DateTime.DateTime
+  | ReadonlyArray<Parameter>
+  | { readonly [name: string]: Parameter }
+
+/** A list for positional parameters, an object for named ones. */
+export type Parameters = ReadonlyArray<Parameter> | { readonly [name: string]: Parameter }
+
+/** Where values have a type of their own: the shape of the values, without those that have none. */
+export type Types = "blob" | "timestamp" | null | ReadonlyArray<Types> | { readonly [name: string]: Types }
+
+/** A parameter that cannot be sent, or a type that does not fit; the message names it. */
+export class ParameterError extends Error {}
+
+/** Levels of lists and objects; a value that holds itself has no end of them. */
+const maxLevels = 1000
+
+/** What a request has of parameters. */
+export interface Encoded {
+  readonly parameters: unknown
+  readonly parameterTypes?: Types
+}
+
+interface Typed {
+  readonly json: unknown
+  readonly types?: Types
+}
+
+/** The fields of a request. Throws a {@link ParameterError}. */
+export const encode = (parameters: Parameters): Encoded => {
+  const { json, types } = isList(parameters)
+    ? list(parameters, "parameters", 1)
+    : record(parameters, "parameters", 1)
+  return types === undefined ? { parameters: json } : { parameters: json, parameterTypes: types }
+}
+
+const isList = (value: unknown): value is ReadonlyArray<Parameter> => Array.isArray(value)
+
+const refuse = (path: string, why: string): never => {
+  throw new ParameterError(`${path}: ${why}`)
+}
+
+const typed = (value: unknown, path: string, level: number): Typed => {
+  switch (typeof value) {
+    case "boolean":
+      return { json: value }
+    case "string":
+      return { json: value.isWellFormed() ? value : refuse(path, "the text has half a surrogate pair") }
+    case "number":
+      return { json: number(value, path) }
+    case "bigint":
+      return { json: raw(String(value)) }
+    case "object":
+      return value === null ? { json: null } : object(value, path, level)
+    default:
+      return refuse(path, `${value === undefined ? "undefined" : `a ${typeof value}`} has no SQL value`)
+  }
+}
+
+const object = (value: object, path: string, level: number): Typed => {
+  if (level > maxLevels) return refuse(path, "the value is nested too deep, or holds itself")
+  if (isList(value)) return list(value, path, level + 1)
+  if (value instanceof Uint8Array) return { json: Buffer.from(value).toString("base64"), types: "blob" }
+  if (value instanceof Date) {
+    if (Number.isNaN(value.getTime())) return refuse(path, "an invalid Date has no SQL value")
+    return { json: value.toISOString(), types: "timestamp" }
+  }
+  if (DateTime.isDateTime(value)) return { json: DateTime.formatIso(value), types: "timestamp" }
+  if (BigDecimal.isBigDecimal(value)) return { json: raw(ExactJson.decimalText(value)) }
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype !== Object.prototype && prototype !== null) {
+    return refuse(path, `a ${value.constructor?.name || "value with a class"} has no SQL value`)
+  }
+  return record(value as Record<string, unknown>, path, level + 1)
+}
+
+const list = (values: ReadonlyArray<unknown>, path: string, level: number): Typed => {
+  // Not `map`, which leaves out what is missing. Parameters are counted from 1, as in SQL.
+  const all = Array.from(values, (value, index) =>
+    typed(value, level === 1 ? `${path}.${index + 1}` : `${path}[${index}]`, level)
+  )
+  const json = all.map((one) => one.json)
+  return all.every(({ types }) => types === undefined)
+    ? { json }
+    : { json, types: all.map(({ types }) => types ?? null) }
+}
+
+const record = (value: Readonly<Record<string, unknown>>, path: string, level: number): Typed => {
+  const all = Object.entries(value).map(([name, one]) => {
+    if (!name.isWellFormed()) refuse(path, "a name has half a surrogate pair")
+    return [name, typed(one, `${path}.${name}`, level)] as const
+  })
+  const types = all.flatMap(([name, one]) => (one.types === undefined ? [] : [[name, one.types] as const]))
+  const json = Object.fromEntries(all.map(([name, one]) => [name, one.json]))
+  return types.length === 0 ? { json } : { json, types: Object.fromEntries(types) }
+}
+
+/** A number in JSON as it is written here. */
+const raw = (text: string): unknown =>
+  (JSON as unknown as { rawJSON: (text: string) => unknown }).rawJSON(text)
+
+/** As many digits of a decimal are the same number when they have been made a double. */
+const exactDigits = 15
+
+/** Without an exponent a number would be read as an integer or a decimal, whose value need not be the double's. */
+const number = (value: number, path: string): unknown => {
+  if (!Number.isFinite(value)) return refuse(path, `${value} has no SQL value`)
+  const text = Object.is(value, -0) ? "-0" : String(value)
+  const isExact = Number.isSafeInteger(value) || text.replace(/[-.]/g, "").length <= exactDigits
+  return raw(isExact || text.includes("e") ? text : `${text}e0`)
+}
+
+const base64 = /^(?:[\w+/]{4})*(?:[\w+/]{2}==|[\w+/]{3}=)?$/
+
+/** The values that a request's JSON stands for, given their types. Throws a {@link ParameterError}. */
+export const decode = (json: unknown, types: unknown, path = "parameters"): unknown => {
+  if (types === undefined || types === null) return json
+  if (types === "blob") {
+    if (typeof json === "string" && base64.test(json)) return Uint8Array.from(Buffer.from(json, "base64"))
+    return refuse(path, "a blob is a text in base64")
+  }
+  if (types === "timestamp") return instant(json, path)
+  if (Array.isArray(types) && isList(json) && types.length <= json.length) {
+    return json.map((value, index) => decode(value, types[index], `${path}.${index + 1}`))
+  }
+  if (isRecord(types) && isRecord(json)) {
+    return Object.fromEntries(
+      Object.entries(json).map(([name, value]) => [
+        name,
+        Object.hasOwn(types, name) ? decode(value, types[name], `${path}.${name}`) : value
+      ])
+    )
+  }
+  return refuse(path, "parameterTypes has another shape than parameters, or names an unknown type")
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+const isoPattern = /^[+-]?\d{4,6}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$/
+
+const instant = (json: unknown, path: string): DateTime.Utc => {
+  const millis = typeof json === "string" && isoPattern.test(json) ? Date.parse(json) : Number.NaN
+  return Number.isNaN(millis)
+    ? refuse(path, "a timestamp is a text such as 2026-01-31T12:00:00.000Z")
+    : DateTime.makeUnsafe(millis)
+}

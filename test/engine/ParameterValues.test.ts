@@ -1,0 +1,144 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as BigDecimal from "effect/BigDecimal"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import * as QueryApi from "../../src/engine/QueryApi.ts"
+
+const body = (parameters: unknown): string =>
+  new TextDecoder().decode(QueryApi.encodeRequest({ query: "q", parameters: parameters as never }))
+
+/** What an engine gets of a request. */
+const received = (request: Uint8Array | string) =>
+  Effect.gen(function* () {
+    let parameters: QueryApi.Parameters | undefined
+    const engine = QueryApi.makeEngine({
+      formats: ["application/json"],
+      run: (request) => {
+        parameters = request.parameters
+        return Effect.succeed({ chunks: Stream.empty })
+      }
+    })
+    yield* engine.init(typeof request === "string" ? new TextEncoder().encode(request) : request)
+    return parameters
+  }).pipe(
+    Effect.scoped,
+    Effect.mapError((error) => ("payload" in error ? QueryApi.decodeError(error.payload).message : ""))
+  )
+
+const bigDecimal = (text: string) => BigDecimal.fromStringUnsafe(text)
+
+describe("parameters", () => {
+  it.effect("reach the engine as they are", () =>
+    Effect.gen(function* () {
+      const parameters = [
+        null,
+        true,
+        0,
+        -0,
+        2 ** 53 - 1,
+        0.1 + 0.2,
+        1e21,
+        5e-324,
+        2n ** 63n,
+        -(10n ** 60n),
+        "it's \u0000 é😀",
+        Uint8Array.of(0, 255, 92),
+        [],
+        [[], [1n]],
+        { ["__proto__"]: 1, "": 2, b: [Uint8Array.of()] }
+      ]
+      const back = yield* received(QueryApi.encodeRequest({ query: "q", parameters }))
+      const list = back as ReadonlyArray<unknown>
+      assert.isTrue(Object.is(list[3], -0))
+      // Safe integers are numbers, whatever they were.
+      const expected = parameters.map((value) =>
+        Array.isArray(value) && value.length === 2 ? [[], [1]] : value
+      )
+      assert.deepStrictEqual(back, expected as never)
+    })
+  )
+
+  it.effect("are decimals to their last digit, and instants", () =>
+    Effect.gen(function* () {
+      const date = new Date("2026-01-31T12:00:00.123Z")
+      const zoned = DateTime.makeZonedUnsafe(date, { timeZone: "Europe/Paris" })
+      const back = yield* received(
+        QueryApi.encodeRequest({
+          query: "q",
+          parameters: {
+            a: bigDecimal("1.10"),
+            b: bigDecimal("-0.00000000000000000001"),
+            c: [date, zoned, null]
+          }
+        })
+      )
+      const { a, b, c } = back as Record<string, never>
+      assert.deepStrictEqual([a, b], [BigDecimal.make(110n, 2), BigDecimal.make(-1n, 20)] as never)
+      const utc = DateTime.makeUnsafe(date)
+      assert.deepStrictEqual(c, [utc, utc, null] as never)
+    })
+  )
+
+  it("are on the wire as they are written", () => {
+    assert.include(
+      body([1.5, 0.30000000000000004, 1e20, 12345678901234567890n, bigDecimal("1.10"), -0]),
+      '"parameters":[1.5,0.30000000000000004e0,100000000000000000000e0,12345678901234567890,1.10,-0]'
+    )
+  })
+
+  const cycle: Array<unknown> = []
+  cycle.push(cycle)
+  for (const [what, parameters, message] of [
+    ["NaN", [1, Number.NaN], "parameters.2: NaN"],
+    ["Infinity", { a: [Number.NEGATIVE_INFINITY] }, "parameters.a[0]: -Infinity"],
+    ["undefined", { a: undefined }, "parameters.a: undefined"],
+    ["a hole", [new Array(1)], "parameters.1[0]: undefined"],
+    ["a function", [() => 1], "parameters.1: a function"],
+    ["a symbol", [Symbol("s")], "parameters.1: a symbol"],
+    ["a Map", [new Map([[1, 2]])], "parameters.1: a Map"],
+    ["a Set", { s: { t: new Set() } }, "parameters.s.t: a Set"],
+    ["other numbers in bytes", [new Float64Array(1)], "parameters.1: a Float64Array"],
+    ["an invalid Date", [new Date("")], "parameters.1: an invalid Date"],
+    ["half a character", ["\ud800"], "parameters.1: the text has half"],
+    ["a value that holds itself", [cycle], "holds itself"]
+  ] as ReadonlyArray<readonly [string, unknown, string]>) {
+    it(`may not be ${what}`, () => {
+      try {
+        body(parameters)
+        assert.fail("it was encoded")
+      } catch (error) {
+        assert.instanceOf(error, QueryApi.QueryError)
+        assert.strictEqual((error as QueryApi.QueryError).code, "bad_request")
+        assert.include((error as QueryApi.QueryError).message, message)
+      }
+    })
+  }
+
+  for (const [what, fields, message] of [
+    ["a name that occurs twice", '"parameters":{"a":1,"a":2}', "occurs twice"],
+    ["a name that occurs twice, written otherwise", '"parameters":[{"a":1,"\\u0061":2}]', "occurs twice"],
+    ["a number beyond all doubles", '"parameters":[1e400]', "1e400"],
+    ["a number that would be zero", '"parameters":[[1e-400]]', "1e-400"],
+    ["a number without end", `"parameters":[${"9".repeat(20_000)}]`, "10000 digits"],
+    ["a blob that is none", '"parameters":["~"],"parameterTypes":["blob"]', "parameters.1: a blob"],
+    ["a timestamp that is none", '"parameters":{"t":"x"},"parameterTypes":{"t":"timestamp"}', "parameters.t"],
+    ["an unknown type", '"parameters":["x"],"parameterTypes":["inet"]', "parameterTypes"],
+    ["types of another shape", '"parameters":["x"],"parameterTypes":{"a":"blob"}', "parameterTypes"]
+  ] as const) {
+    it.effect(`with ${what} are a bad request`, () =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(received(`{"version":"v1","query":"q",${fields}}`))
+        assert.include(error, message)
+      })
+    )
+  }
+
+  it("of a request's other fields are numbers of any form", () => {
+    for (const timeoutMs of ["250", "2.5e2", "250.0"]) {
+      const request = new TextEncoder().encode(`{"version":"v1","query":"q","timeoutMs":${timeoutMs}}`)
+      assert.isTrue(Result.isSuccess(Result.try(() => Effect.runSync(received(request)))))
+    }
+  })
+})

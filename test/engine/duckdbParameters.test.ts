@@ -1,0 +1,211 @@
+import { assert, beforeAll, describe, it } from "@effect/vitest"
+import * as BigDecimal from "effect/BigDecimal"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import { DuckDbEngine } from "../../src/engine/duckdb/index.ts"
+import * as QueryApi from "../../src/engine/QueryApi.ts"
+import { ask, type Engine, failure, rows, text } from "./duckdbEngine.ts"
+
+let engine: Engine
+beforeAll(async () => {
+  const scope = Scope.makeUnsafe()
+  engine = await Effect.runPromise(Scope.provide(DuckDbEngine.make({ readWrite: true }), scope))
+  return () => Effect.runPromise(Scope.close(scope, Exit.void))
+})
+
+/** Asks with parameters as they stand in a request. */
+const written = (query: string, parameters: string) =>
+  Effect.gen(function* () {
+    const { init } = engine
+    const body = `{"version":"v1","query":${JSON.stringify(query)},"format":"text/csv","parameters":${parameters}}`
+    const asked: Engine = { init: () => init(new TextEncoder().encode(body)) }
+    return (yield* text(asked, "")).split("\r\n").slice(1, -1).join("|")
+  })
+
+const power = (base: bigint, exponent: bigint, plus = 0n): string => String(base ** exponent + plus)
+
+describe("a number", () => {
+  for (const [number, type, value = number] of [
+    ["0", "INTEGER"],
+    ["2147483647", "INTEGER"],
+    ["2147483648", "BIGINT"],
+    ["-2147483648", "INTEGER"],
+    ["-2147483649", "BIGINT"],
+    ["9007199254740993", "BIGINT"],
+    [power(2n, 63n, -1n), "BIGINT"],
+    [`-${power(2n, 63n)}`, "BIGINT"],
+    [power(2n, 63n), "HUGEINT"],
+    [`-${power(2n, 63n, 1n)}`, "HUGEINT"],
+    ["18446744073709551615", "HUGEINT"],
+    [power(2n, 127n, -1n), "HUGEINT"],
+    [power(2n, 127n), "UHUGEINT"],
+    [power(2n, 128n, -1n), "UHUGEINT"],
+    [power(2n, 128n), "BIGNUM"],
+    [`-${power(2n, 128n)}`, "BIGNUM"],
+    [power(10n, 500n, 7n), "BIGNUM"],
+    ["1.10", '"DECIMAL(3,2)"'],
+    ["0.05", '"DECIMAL(3,2)"'],
+    ["-0.5", '"DECIMAL(2,1)"'],
+    ["123456789012345678.901", '"DECIMAL(21,3)"'],
+    [`0.${"1".repeat(37)}`, '"DECIMAL(38,37)"'],
+    [`${"9".repeat(36)}.99`, '"DECIMAL(38,2)"'],
+    [`1.${"0".repeat(60)}`, '"DECIMAL(38,37)"', `1.${"0".repeat(37)}`],
+    [`0.${"1".repeat(39)}`, "DOUBLE", "0.1111111111111111"],
+    ["1.5e0", "DOUBLE", "1.5"],
+    ["1e300", "DOUBLE", "1e+300"],
+    ["-0.0", "DOUBLE", "-0.0"]
+  ] as ReadonlyArray<readonly [string, string, string?]>) {
+    it.effect(`${number.slice(0, 30)} is ${type}`, () =>
+      Effect.gen(function* () {
+        assert.strictEqual(
+          yield* written("SELECT typeof($1) AS t, $1 AS v", `[${number}]`),
+          `${type},${value}`
+        )
+      })
+    )
+  }
+
+  it.effect("does not equal its neighbour", () =>
+    Effect.gen(function* () {
+      yield* ask(
+        engine,
+        "CREATE OR REPLACE TABLE n AS SELECT unnest([9007199254740992, 9007199254740993]) AS v"
+      )
+      assert.strictEqual(
+        yield* written("SELECT v FROM n WHERE v = ?", "[9007199254740993]"),
+        "9007199254740993"
+      )
+      assert.strictEqual(yield* written("SELECT count(*) FROM n WHERE v = $a", '{"a":9007199254740992}'), "1")
+      yield* ask(engine, "CREATE OR REPLACE TABLE n AS SELECT 18446744073709551615::UBIGINT AS v")
+      assert.strictEqual(
+        yield* written("SELECT v FROM n WHERE v = ?", "[18446744073709551615]"),
+        power(2n, 64n, -1n)
+      )
+      assert.strictEqual(yield* written("SELECT v FROM n WHERE v = ?", "[18446744073709551614]"), "")
+    })
+  )
+
+  it.effect("is the text that was written where a text is wanted", () =>
+    Effect.gen(function* () {
+      yield* ask(engine, "CREATE OR REPLACE TABLE s AS SELECT unnest(['1.1', '1.10', 'x', '5', '5.0']) AS v")
+      assert.strictEqual(yield* written("SELECT v FROM s WHERE v = ?", "[1.10]"), "1.10")
+      assert.strictEqual(yield* written("SELECT v FROM s WHERE v = ?", '["1.10"]'), "1.10")
+      assert.strictEqual(yield* written("SELECT v FROM s WHERE v = ?", "[5]"), "5")
+      yield* ask(engine, "CREATE OR REPLACE TABLE d AS SELECT 1.10::DECIMAL(5,2) AS v, 1000::DOUBLE AS e")
+      // As `dataconn query -p` sends them.
+      assert.strictEqual(yield* written("SELECT v FROM d WHERE v = ? AND e = ?", '["1.10","1e3"]'), "1.10")
+    })
+  )
+
+  it.effect("in a list has one type with the others", () =>
+    Effect.gen(function* () {
+      const typed = (list: string) =>
+        written("SELECT typeof($1) AS t, to_json($1)::VARCHAR AS v", `[${list}]`)
+      assert.strictEqual(yield* typed("[1,null,9007199254740993]"), 'BIGINT[],"[1,null,9007199254740993]"')
+      assert.strictEqual(yield* typed("[1,1.10]"), '"DECIMAL(3,2)[]","[1.0,1.1]"')
+      assert.strictEqual(yield* typed("[1,2.5e0]"), 'DOUBLE[],"[1.0,2.5]"')
+      const { code, message } = yield* failure(engine, "SELECT ?", {
+        parameters: [[9007199254740993n, 1.5e300]]
+      })
+      assert.strictEqual(code, "bad_request")
+      assert.include(message, "parameters.1")
+    })
+  )
+})
+
+describe("a parameter", () => {
+  for (const [json, type, value] of [
+    ["[[],[1]]", "INTEGER[][]", '"[[],[1]]"'],
+    ["[]", '"""NULL""[]"', "[]"],
+    ['[{"a":1},{"a":null}]', "STRUCT(a INTEGER)[]", '"[{""a"":1},{""a"":null}]"'],
+    [
+      '[{"a":[]},{"a":[{"b":1}]},null]',
+      "STRUCT(a STRUCT(b INTEGER)[])[]",
+      '"[{""a"":[]},{""a"":[{""b"":1}]},null]"'
+    ],
+    [
+      '[{"a":1,"b":"x"},{"b":"y","a":2}]',
+      '"STRUCT(a INTEGER, b VARCHAR)[]"',
+      '"[{""a"":1,""b"":""x""},{""a"":2,""b"":""y""}]"'
+    ],
+    [
+      '{"__proto__":1,"constructor":2}',
+      '"STRUCT(__proto__ INTEGER, constructor INTEGER)"',
+      '"{""__proto__"":1,""constructor"":2}"'
+    ]
+  ] as const) {
+    it.effect(`${json} is ${type}`, () =>
+      Effect.gen(function* () {
+        const asked = written("SELECT typeof($1) AS t, to_json($1)::VARCHAR AS v", `[${json}]`)
+        assert.strictEqual(yield* asked, `${type},${value}`)
+      })
+    )
+  }
+
+  it.effect("has members of any name but an empty one, in every format", () =>
+    Effect.gen(function* () {
+      const parameters = [{ ["__proto__"]: 1, 'a "b"': [{ é: null }, { é: 3 }] }]
+      assert.deepStrictEqual(yield* rows(engine, "SELECT ? AS v", { parameters }), [
+        { v: parameters[0] }
+      ] as never)
+      for (const format of QueryApi.Format.literals)
+        yield* ask(engine, "SELECT ? AS v", { parameters, format })
+    })
+  )
+
+  for (const [what, parameter, message] of [
+    ["an object without members", {}, "without members"],
+    ["one in a list", [{}], "without members"],
+    ["a member with an empty name", { a: [{ "": 1 }] }, "empty name"],
+    ["names that DuckDB takes for one", { a: 1, A: 2 }, "capital letters"],
+    ["a list of mixed types", [1, "a"], "no type in common"],
+    ["objects of different members", [{ a: 1 }, { b: 1 }], "no type in common"],
+    ["lists and scalars", [[1], 1], "no type in common"]
+  ] as const) {
+    it.effect(`may not be ${what}`, () =>
+      Effect.gen(function* () {
+        const error = yield* failure(engine, "SELECT ?", { parameters: [parameter] })
+        assert.deepInclude(error, { type: "J", code: "bad_request" })
+        assert.include(error.message, "parameters.1: ")
+        assert.include(error.message, message)
+      })
+    )
+  }
+
+  it.effect("has the types that JSON has no word for", () =>
+    Effect.gen(function* () {
+      const date = new Date("1969-12-31T23:59:59.999Z")
+      const parameters = [
+        Uint8Array.of(0, 255, 92),
+        date,
+        [date, null],
+        BigDecimal.fromStringUnsafe("12345678901234567890.10"),
+        10n ** 20n
+      ]
+      const query =
+        "SELECT typeof($1) || octet_length($1) || hex($1) AS b, typeof($2) AS d, $2::VARCHAR AS t, typeof($3) AS l, typeof($4) || $4 AS n, typeof($5) || $5 AS h"
+      assert.deepStrictEqual(yield* rows(engine, query, { parameters }), [
+        {
+          b: "BLOB300FF5C",
+          d: "TIMESTAMP WITH TIME ZONE",
+          t: "1969-12-31 23:59:59.999+00",
+          l: "TIMESTAMP WITH TIME ZONE[]",
+          n: "DECIMAL(22,2)12345678901234567890.10",
+          h: "HUGEINT100000000000000000000"
+        }
+      ])
+      yield* ask(engine, "CREATE OR REPLACE TABLE w(b BLOB, t TIMESTAMP, d DECIMAL(30,4), h HUGEINT)")
+      yield* ask(engine, "INSERT INTO w VALUES ($1, $2, $3, $4)", {
+        parameters: [parameters[0], date, parameters[3], parameters[4]] as never
+      })
+      const same = "SELECT count(*) AS n FROM w WHERE b = $1 AND t = $2 AND d = $3 AND h = $4"
+      assert.deepStrictEqual(
+        yield* rows(engine, same, {
+          parameters: [parameters[0], date, parameters[3], parameters[4]] as never
+        }),
+        [{ n: 1 }]
+      )
+    })
+  )
+})

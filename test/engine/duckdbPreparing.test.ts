@@ -1,0 +1,36 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Database from "../../src/engine/duckdb/Database.ts"
+import * as Session from "../../src/engine/duckdb/Session.ts"
+
+/** DuckDB prepares it for a second and more, and cannot be interrupted meanwhile. */
+const slow = `SELECT ${new Array(400).fill("r").join(" + ")} AS x FROM range(10) AS t(r)`
+
+describe("a query that DuckDB prepares", () => {
+  it.live("ends when it is interrupted, although DuckDB goes on, and leaves nothing behind in the end", () =>
+    Effect.gen(function* () {
+      const { instance } = yield* Database.open({})
+      const open = Session.open(instance, { transaction: "read only" })
+      const watcher = yield* open
+      const connections = watcher.call(async (connection) => {
+        const result = await connection.run("SELECT count::INTEGER FROM duckdb_connection_count()")
+        return Number((await result.getRows())[0]?.[0])
+      })
+      const before = yield* connections
+      let hasRun = false
+      const query = Effect.flatMap(open, (session) =>
+        session.call(async (connection) => {
+          await connection.prepare(slow)
+          hasRun = true
+        })
+      )
+      const fiber = yield* Effect.forkChild(Effect.scoped(query), { startImmediately: true })
+      while ((yield* connections) === before) yield* Effect.yieldNow
+      yield* Fiber.interrupt(fiber)
+      assert.isAbove(yield* connections, before, "the preparation has ended by itself")
+      while ((yield* connections) > before) yield* Effect.yieldNow
+      assert.isFalse(hasRun, "the call goes on for nobody")
+    })
+  )
+})

@@ -1,0 +1,46 @@
+import { mkdirSync, rmSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Folder from "../support/Folder.ts"
+import { failure, rows, withEngine } from "./duckdbEngine.ts"
+
+describe("a served file", () => {
+  it.live("that has been deleted or replaced is told as such", () =>
+    Effect.gen(function* () {
+      const folder = yield* Folder.make
+      const csv = join(folder, "a.csv")
+      const one = join(folder, "b1.json")
+      writeFileSync(csv, "x\n1\n")
+      writeFileSync(one, '{"x":1}')
+      const tables = { trades: csv, many: join(folder, "b*.json") }
+      yield* withEngine({ tables }, (engine) =>
+        Effect.gen(function* () {
+          assert.deepStrictEqual(yield* rows(engine, "FROM trades"), [{ x: 1 }])
+          rmSync(csv)
+          rmSync(one)
+          const gone = "has been deleted or moved, or is no file any more"
+          const expected = {
+            type: "J" as const,
+            code: "not_found" as const,
+            message: `The file of the table trades ${gone}`
+          }
+          assert.deepInclude(yield* failure(engine, "FROM trades"), expected)
+          assert.deepInclude(yield* failure(engine, "FROM many"), {
+            code: "not_found" as const,
+            message: `A served file ${gone}`
+          })
+          mkdirSync(csv)
+          assert.deepInclude(yield* failure(engine, "FROM trades"), expected)
+          rmSync(csv, { recursive: true })
+          // Read anew by each query.
+          writeFileSync(csv, "y\n2\n")
+          assert.deepStrictEqual(yield* rows(engine, "FROM trades"), [{ y: 2 }])
+          writeFileSync(one, "nonsense")
+          const { message } = yield* failure(engine, "FROM many")
+          assert.include(message, "Malformed JSON")
+        })
+      )
+    })
+  )
+})

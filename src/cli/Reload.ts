@@ -2,6 +2,7 @@
  * Other settings for a server that runs.
  */
 import * as Effect from "effect/Effect"
+import * as Limits from "../engine/Limits.ts"
 import type * as Server from "../server/Server.ts"
 import type { ServeConfig } from "./ServeConfig.ts"
 import type { ServedEngine } from "./ServedEngine.ts"
@@ -34,13 +35,7 @@ const engines: ReadonlyArray<Name> = [
   "memoryLimit",
   "threads",
   "maxSpill",
-  "maxQueryLength",
-  "maxParameters",
-  "maxNesting",
-  "maxColumns",
-  "maxResultRows",
-  "maxResultBytes",
-  "maxRowSize"
+  ...(Object.keys(Limits.defaults) as Array<keyof Limits.Limits>)
 ]
 
 const isSame = (a: ServeConfig, b: ServeConfig, name: Name): boolean =>

@@ -4,6 +4,7 @@
 import type { DuckDBInstance } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { RequestLimits } from "../Limits.ts"
 import * as Database from "./Database.ts"
 import * as Failure from "./Failure.ts"
 import type * as Instance from "./Instance.ts"
@@ -23,9 +24,10 @@ export interface Guard {
 export const open = Effect.fnUntraced(function* (
   instance: Instance.Instance,
   permissions: Permissions,
+  limits: RequestLimits,
   hidden: Failure.Hidden
 ): Effect.fn.Return<Guard, Failure.DuckDbError, Scope.Scope> {
-  const parser = yield* Parser.open
+  const parser = yield* Parser.open(limits)
   const catalog = yield* Effect.scoped(
     Effect.gen(function* () {
       const { native } = yield* Effect.mapError(

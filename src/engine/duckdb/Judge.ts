@@ -117,6 +117,8 @@ const judgeOther = Effect.fnUntraced(function* (
   const refused = isPragma ? undefined : Judgement.ofWords(words, builtIn, permissions, Sentinel.database)
   if (refused !== undefined) return yield* refused
   if (Variant.mayBeCast(sql)) return yield* noVariant
+  const file = isPragma ? undefined : Judgement.ofFilesIn(sql, permissions)
+  if (file !== undefined) return yield* file
   const extracted = yield* extractOne(session, sql)
   const prepared = yield* Effect.mapError(
     session.call(() => extracted.prepare(0)),

@@ -8,6 +8,7 @@
 import { type QueryError, queryError } from "../QueryApi.ts"
 import * as Functions from "./Functions.ts"
 import type { Queries } from "./Parser.ts"
+import * as Paths from "./Paths.ts"
 import type { Words } from "./Words.ts"
 
 /** What a server lets its clients do beyond reading. */
@@ -58,17 +59,18 @@ export const ofFunctions = (
 /** A reason to refuse queries for the views that they name. */
 export const ofViews = ({ tables, schemas }: Queries): QueryError | undefined => hidden(tables, schemas)
 
-/** DuckDB reads a file whose path stands where a table does, if no table has that name. */
-const path = /[/\\]|^file:|\.(csv|tsv|txt|json|jsonl|ndjson|parquet|pq|duckdb|ddb|db|sqlite)(\.(gz|zst|br))?$/
-
 /** A reason to refuse queries that name files in place of tables, which would tell where the server has its own. */
 export const ofFiles = ({ tables }: Queries, permissions: Permissions): QueryError | undefined =>
-  !permissions.allowExternalAccess && tables.some((name) => path.test(name))
-    ? queryError(
-        "not_allowed",
-        "A query names tables, not files: served files have the names of their tables"
-      )
-    : undefined
+  !permissions.allowExternalAccess && tables.some(Paths.isPath) ? noFiles : undefined
+
+/** The same of a statement that has no tree. */
+export const ofFilesIn = (sql: string, permissions: Permissions): QueryError | undefined =>
+  !permissions.allowExternalAccess && Paths.mayBeRead(sql) ? noFiles : undefined
+
+const noFiles = queryError(
+  "not_allowed",
+  "A query names tables, not files: served files have the names of their tables"
+)
 
 /**
  * A reason to refuse a statement that has no tree, for a word in it. `database` is the engine's own, which

@@ -9,6 +9,7 @@ import { type QueryError, queryError } from "../QueryApi.ts"
 import * as Functions from "./Functions.ts"
 import type { Queries } from "./Parser.ts"
 import * as Paths from "./Paths.ts"
+import * as Variant from "./Variant.ts"
 import type { Words } from "./Words.ts"
 
 /** What a server lets its clients do beyond reading. */
@@ -90,6 +91,32 @@ export const ofWords = (
   if (all.has(database))
     return queryError("not_allowed", "The query names a database that is not for clients")
   return hidden(all, all)
+}
+
+/**
+ * A reason to refuse queries that may call a function that DuckDB does not survive with a value of VARIANT. `variants`
+ * are the tables that have such values. The types of arguments are known only once DuckDB binds them, which is too
+ * late; so it counts whether the query names one of the tables, or a macro, which may.
+ */
+export const ofVariants = (
+  { functions, tableFunctions, tables }: Pick<Queries, "functions" | "tableFunctions" | "tables">,
+  variants: ReadonlySet<string>,
+  builtIn: BuiltIn,
+  permissions: Permissions
+): QueryError | undefined => {
+  const fatal = variants.size === 0 ? undefined : Variant.fatalIn(functions)
+  if (fatal === undefined) return undefined
+  const mayRead =
+    permissions.readWrite ||
+    tables.some((name) => variants.has(name)) ||
+    [...functions, ...tableFunctions].some((name) => !builtIn.has(name))
+  return mayRead
+    ? queryError(
+        "not_allowed",
+        `The function ${fatal} is not for queries that may read columns of VARIANT, of which the table ` +
+          `${[...variants][0]} has one`
+      )
+    : undefined
 }
 
 const hidden = (tables: Iterable<string>, schemas: Iterable<string>): QueryError | undefined => {

@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as GatewayConfig from "../gateway/GatewayConfig.ts"
+import * as Limits from "../engine/Limits.ts"
 import type * as Server from "../server/Server.ts"
 import type { ServeConfig } from "./ServeConfig.ts"
 import type { ServedEngine } from "./ServedEngine.ts"
@@ -43,13 +44,7 @@ const engines: ReadonlyArray<Name> = [
   "memoryLimit",
   "threads",
   "maxSpill",
-  "maxQueryLength",
-  "maxParameters",
-  "maxNesting",
-  "maxColumns",
-  "maxResultRows",
-  "maxResultBytes",
-  "maxRowSize"
+  ...(Object.keys(Limits.defaults) as Array<keyof Limits.Limits>)
 ]
 
 const isSame = (a: ServeConfig, b: ServeConfig, name: Name): boolean =>

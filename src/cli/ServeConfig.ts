@@ -76,6 +76,21 @@ export const settings = {
     1,
     "Levels of lists and objects in parameters, and of nested types in a column."
   ),
+  maxOperatorRun: Setting.count(
+    Limits.defaults.maxOperatorRun,
+    1,
+    "Characters of operators and comment marks on end in a query, for which DuckDB's parser takes quadratic time."
+  ),
+  maxConjunctions: Setting.count(
+    Limits.defaults.maxConjunctions,
+    1,
+    "Times that AND and OR stand in a query, for which DuckDB's parser takes quadratic time."
+  ),
+  maxNames: Setting.count(
+    Limits.defaults.maxNames,
+    1,
+    "Different functions, tables or types that a query names."
+  ),
   maxColumns: Setting.count(
     Limits.defaults.maxColumns,
     1,

@@ -15,6 +15,12 @@ export interface RequestLimits {
   readonly maxParameters: number
   /** Levels of lists and objects in a parameter, and of nested types in a column. */
   readonly maxNesting: number
+  /** Characters of operators and comment marks on end in a query; its parser reads on to their end at each. */
+  readonly maxOperatorRun: number
+  /** Times that AND and OR stand in a query; its parser looks at all before each one. */
+  readonly maxConjunctions: number
+  /** Different functions, tables or types that a query names. */
+  readonly maxNames: number
 }
 
 /** Limits of a result. */
@@ -42,6 +48,9 @@ export const defaults: Limits = {
   maxQueryLength: 256 * KiB,
   maxParameters: 16_384,
   maxNesting: 64,
+  maxOperatorRun: 1024,
+  maxConjunctions: 8192,
+  maxNames: 1000,
   maxColumns: 4096,
   maxResultRows: Number.POSITIVE_INFINITY,
   maxResultBytes: Number.POSITIVE_INFINITY,
@@ -55,6 +64,9 @@ const checks: { readonly [K in keyof Limits]: (name: string, given: number) => n
   maxQueryLength: (name, given) => Limit.size(name, given, 1),
   maxParameters: (name, given) => Limit.count(name, given, 1),
   maxNesting: (name, given) => Limit.count(name, given, 1),
+  maxOperatorRun: (name, given) => Limit.count(name, given, 1),
+  maxConjunctions: (name, given) => Limit.count(name, given, 1),
+  maxNames: (name, given) => Limit.count(name, given, 1),
   maxColumns: (name, given) => Limit.count(name, given, 1),
   maxResultRows: Limit.countOrInfinity,
   maxResultBytes: Limit.countOrInfinity,

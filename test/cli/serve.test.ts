@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process"
 import { constants, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import * as Net from "node:net"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { DuckDBInstance } from "@duckdb/node-api"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -306,6 +306,9 @@ describe("what is served", () => {
       const server = yield* Dataconn.serve(["--database", path, "--read-write"])
       yield* rows(server, "INSERT INTO items VALUES (8, 'ink')")
       assert.deepStrictEqual(yield* rows(server, "SELECT count(*) AS n FROM items"), [{ n: 2 }])
+      yield* server.kill("SIGTERM")
+      assert.strictEqual(yield* server.exit, 0)
+      assert.deepStrictEqual(readdirSync(dirname(path)), ["shop.duckdb"])
     })
   )
 

@@ -1,18 +1,19 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Complexity from "../../src/engine/duckdb/Complexity.ts"
+import * as Limits from "../../src/engine/Limits.ts"
 import { failure, rows, withEngine } from "./duckdbEngine.ts"
 
 describe("the complexity of a text", () => {
   it("is bounded where DuckDB's parser takes quadratic time", () => {
     for (const [text, mention] of [
-      ["/*".repeat(600), "operators"],
+      ["/*".repeat(600), "(maxOperatorRun)"],
       [`SELECT 1${"/**/".repeat(300)}`, "operators"],
       [`SELECT 1${"+-".repeat(600)}1`, "operators"],
-      [`SELECT 1${" AND 1".repeat(8193)}`, "AND"],
+      [`SELECT 1${" AND 1".repeat(8193)}`, "(maxConjunctions)"],
       [`SELECT 1${" or 1".repeat(8193)}`, "OR"]
     ] as const) {
-      assert.include(Complexity.excess(text), mention)
+      assert.include(Complexity.excess(text, Limits.defaults), mention)
     }
   })
 
@@ -23,9 +24,26 @@ describe("the complexity of a text", () => {
       `SELECT 1${"/**/ ".repeat(10_000)}`,
       `SELECT ${"1,".repeat(50_000)}1`
     ]) {
-      assert.isUndefined(Complexity.excess(text))
+      assert.isUndefined(Complexity.excess(text, Limits.defaults))
     }
   })
+})
+
+describe("the limits of a query's complexity", () => {
+  it.effect("are settings, which errors name", () =>
+    withEngine({ maxOperatorRun: 3, maxConjunctions: 2, maxNames: 4 }, (engine) =>
+      Effect.gen(function* () {
+        for (const [query, name] of [
+          ["SELECT 1 +--+\n1", "maxOperatorRun"],
+          ["SELECT true AND true OR true AND true", "maxConjunctions"],
+          ["SELECT abs(1), sin(1), cos(1), tan(1), exp(1)", "maxNames"]
+        ] as const) {
+          assert.include((yield* failure(engine, query)).message, `(${name})`)
+        }
+        assert.deepStrictEqual(yield* rows(engine, "SELECT true AND true OR true AS a"), [{ a: true }])
+      })
+    )
+  )
 })
 
 const size = 256 * 1024

@@ -52,7 +52,7 @@ const cases: ReadonlyArray<[said: string, told: string]> = [
       "* Set the sample size to a larger value to enable the auto-detection to scan more values, e.g., sample_size=-1\n\n" +
       "  file = t\n  delimiter = , (Auto-Detected)\n",
     "CSV Error on Line: 30002\nOriginal Line: oops\nCould not convert string \"oops\" to 'BIGINT'\n" +
-      "This type was auto-detected from the CSV file.\n" +
+      "This type was auto-detected from the CSV file.\nfile = t\n" +
       "Options of the file's reader may help; those of a served table are the server's operator's to set."
   ],
   [

@@ -2,6 +2,7 @@ import { DuckDBInstance } from "@duckdb/node-api"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Parser from "../../src/engine/duckdb/Parser.ts"
+import * as Limits from "../../src/engine/Limits.ts"
 import { fatal } from "../support/Invalidate.ts"
 
 /** The instances that the effect makes, from now on. */
@@ -26,7 +27,7 @@ describe("the parser", () => {
   it.live("goes on in another instance when DuckDB has given up its own", () =>
     Effect.gen(function* () {
       const { instances } = yield* made
-      const parser = yield* Parser.open
+      const parser = yield* Parser.open(Limits.defaults)
       for (let round = 0; round < 2; round++) {
         const text = `SELECT lower('${round}')`
         const [first, second] = yield* Effect.all([parser.parse(text), parser.tree(text)], {

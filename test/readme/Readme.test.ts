@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import * as Completions from "effect/cli/Completions"
 import * as ExitCodes from "../../src/cli/ExitCodes.ts"
@@ -17,7 +17,7 @@ describe("the README", () => {
   const examples = [...readme.matchAll(/<!-- (test\/readme\/\S+) -->\n```ts\n([\s\S]*?)```/g)]
 
   it("has examples", () => {
-    assert.strictEqual(examples.length, 5)
+    assert.strictEqual(examples.length, 7)
   })
 
   for (const [, path = "", code] of examples) {
@@ -68,4 +68,35 @@ describe("the reference of the command", () => {
       assert.include(reference, `\n| \`${usage.replaceAll("|", "\\|")}\` | ${help} |\n`)
     }
   })
+})
+
+describe("the docs of the package", () => {
+  const { files, repository } = JSON.parse(read("package.json"))
+  const own = `${repository.url.replace(/^git\+|\.git$/g, "")}/`
+  const docs = [
+    "README.md",
+    ...readdirSync(new URL("src", root), { recursive: true, encoding: "utf8" })
+      .filter((path) => path.endsWith(".md"))
+      .map((path) => `src/${path}`)
+  ]
+  /** Where the links of a page lead, as paths of this repository. */
+  const links = (page: string) =>
+    [...read(page).matchAll(/\]\(([^)#\s]+)[^)]*\)/g)].map(([, link = ""]) => ({
+      link,
+      path: link.startsWith(own)
+        ? link.slice(own.length).replace(/^(blob|raw)\/main\//, "")
+        : new URL(link, new URL(page, root)).pathname.slice(root.pathname.length),
+      isRelative: !/^https?:/.test(link)
+    }))
+
+  it.each(docs)(
+    "have links that lead somewhere, and stay in the package if they are relative: %s",
+    (page) => {
+      for (const { isRelative, link, path } of links(page)) {
+        if (!isRelative && !link.startsWith(own)) continue
+        assert.isTrue(existsSync(new URL(path, root)), link)
+        if (isRelative) assert.include(files, path.split("/")[0], link)
+      }
+    }
+  )
 })

@@ -113,7 +113,7 @@ export const make = Effect.fnUntraced(function* (
     readWrite: options.readWrite === true,
     allowExternalAccess: options.allowExternalAccess === true
   }
-  const guard = yield* Guard.open(database.instance, permissions, [
+  const guard = yield* Guard.open(database.instance, permissions, limits, [
     ...Object.entries(options.tables ?? {}).map(
       ([name, file]) => [resolve(TableFile.pathOf(file)), name] as const
     ),

@@ -4,6 +4,7 @@
 import type { DuckDBInstance } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { RequestLimits } from "../Limits.ts"
 import * as Database from "./Database.ts"
 import * as Failure from "./Failure.ts"
 import type * as Instance from "./Instance.ts"
@@ -15,6 +16,8 @@ export interface Guard {
   readonly parser: Parser.Parser
   readonly builtIn: BuiltIn
   readonly permissions: Permissions
+  /** Served tables and views that have columns of VARIANT, by their names in small letters. */
+  readonly variants: ReadonlySet<string>
   /** The paths of the server, which no error and no plan is to show. */
   readonly hidden: Failure.Hidden
 }
@@ -23,9 +26,10 @@ export interface Guard {
 export const open = Effect.fnUntraced(function* (
   instance: Instance.Instance,
   permissions: Permissions,
+  limits: RequestLimits,
   hidden: Failure.Hidden
 ): Effect.fn.Return<Guard, Failure.DuckDbError, Scope.Scope> {
-  const parser = yield* Parser.open
+  const parser = yield* Parser.open(limits)
   const catalog = yield* Effect.scoped(
     Effect.gen(function* () {
       const { native } = yield* Effect.mapError(
@@ -36,7 +40,13 @@ export const open = Effect.fnUntraced(function* (
     })
   )
   const texts = [...hidden, ...catalog.hidden]
-  return { parser, permissions, builtIn: catalog.builtIn, hidden: [...texts, ...texts.map(inJson)] }
+  return {
+    parser,
+    permissions,
+    builtIn: catalog.builtIn,
+    variants: catalog.variants,
+    hidden: [...texts, ...texts.map(inJson)]
+  }
 })
 
 /** As plans in JSON have it. */
@@ -49,6 +59,9 @@ const functionsSql = `
   SELECT lower(function_name), list(DISTINCT function_type IN ('table', 'table_macro'))
   FROM duckdb_functions() WHERE internal GROUP BY 1`
 
+const variantsSql = `
+  SELECT DISTINCT lower(table_name) FROM duckdb_columns() WHERE NOT internal AND data_type ILIKE '%variant%'`
+
 const pathsSql = `
   SELECT path, kind FROM (
     SELECT path, '<file>' AS kind FROM duckdb_databases()
@@ -56,13 +69,17 @@ const pathsSql = `
     UNION ALL SELECT current_setting('temp_directory'), '<directory>'
   ) WHERE path != ''`
 
-const readCatalog = async (instance: DuckDBInstance): Promise<Pick<Guard, "builtIn" | "hidden">> => {
+const readCatalog = async (
+  instance: DuckDBInstance
+): Promise<Pick<Guard, "builtIn" | "variants" | "hidden">> => {
   const connection = await instance.connect()
   try {
     const functions = await (await connection.runAndReadAll(functionsSql)).getRowsJS()
+    const variants = await (await connection.runAndReadAll(variantsSql)).getRowsJS()
     const paths = await (await connection.runAndReadAll(pathsSql)).getRowsJS()
     return {
       builtIn: new Map(functions as Array<[string, Array<boolean>]>),
+      variants: new Set(variants.map(([name]) => String(name))),
       hidden: paths as Array<[string, string]>
     }
   } finally {

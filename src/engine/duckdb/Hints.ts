@@ -6,6 +6,9 @@
 /** All that follows is advice, and how a file was read. */
 const section = /\n*^[ \t]*(?:Possible|Potential) (?:fixes|solutions?)\b[\s\S]*/im
 
+/** Of how a file was read, which one it was. */
+const readFile = /^\s*file = .+$/m
+
 /** Lines that are advice alone. */
 const lines: ReadonlyArray<RegExp> = [
   /^\s*\*?\s*"?(?:SET|RESET|PRAGMA|(?:FORCE )?INSTALL|LOAD)\s+[\w'"]/,
@@ -40,7 +43,8 @@ export const remove = (message: string): string => {
     .map((line) => sentences.reduce((shorter, pattern) => shorter.replace(pattern, ""), line))
     .join("\n")
   if (kept === message) return message
+  const [file] = readFile.exec(message) ?? []
   const operators = advice.find(([about]) => about.test(message))?.[1]
   const rest = kept.replace(/\n{2,}/g, "\n").trim()
-  return [rest, operators].filter((part) => part !== undefined && part !== "").join("\n")
+  return [rest, file?.trim(), operators].filter((part) => part !== undefined && part !== "").join("\n")
 }

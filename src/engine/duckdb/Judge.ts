@@ -53,13 +53,15 @@ const notOne = (count: number, sql: string): QueryError => {
 }
 
 const judgeNames = Effect.fnUntraced(function* (
-  { builtIn, parser, permissions }: Guard,
+  { builtIn, parser, permissions, variants }: Guard,
   session: Session,
   sql: string,
   queries: Queries
 ): Effect.fn.Return<void, QueryError> {
   if (queries.types.includes(Variant.typeName)) return yield* noVariant
   if (queries.functions.some((name) => Variant.structured.has(name))) yield* judgeStructures(parser, sql)
+  const variant = Judgement.ofVariants(queries, variants, builtIn, permissions)
+  if (variant !== undefined) return yield* variant
   const view = Judgement.ofViews(queries)
   if (view !== undefined) return yield* view
   const file = Judgement.ofFiles(queries, permissions)
@@ -117,6 +119,11 @@ const judgeOther = Effect.fnUntraced(function* (
   const refused = isPragma ? undefined : Judgement.ofWords(words, builtIn, permissions, Sentinel.database)
   if (refused !== undefined) return yield* refused
   if (Variant.mayBeCast(sql)) return yield* noVariant
+  const called = { functions: [...words.called], tableFunctions: [], tables: [] }
+  const variant = Judgement.ofVariants(called, guard.variants, builtIn, permissions)
+  if (variant !== undefined) return yield* variant
+  const file = isPragma ? undefined : Judgement.ofFilesIn(sql, permissions)
+  if (file !== undefined) return yield* file
   const extracted = yield* extractOne(session, sql)
   const prepared = yield* Effect.mapError(
     session.call(() => session.preparing(extracted.prepare(0))),

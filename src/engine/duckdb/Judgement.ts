@@ -8,6 +8,8 @@
 import { type QueryError, queryError } from "../QueryApi.ts"
 import * as Functions from "./Functions.ts"
 import type { Queries } from "./Parser.ts"
+import * as Paths from "./Paths.ts"
+import * as Variant from "./Variant.ts"
 import type { Words } from "./Words.ts"
 
 /** What a server lets its clients do beyond reading. */
@@ -58,17 +60,18 @@ export const ofFunctions = (
 /** A reason to refuse queries for the views that they name. */
 export const ofViews = ({ tables, schemas }: Queries): QueryError | undefined => hidden(tables, schemas)
 
-/** DuckDB reads a file whose path stands where a table does, if no table has that name. */
-const path = /[/\\]|^file:|\.(csv|tsv|txt|json|jsonl|ndjson|parquet|pq|duckdb|ddb|db|sqlite)(\.(gz|zst|br))?$/
-
 /** A reason to refuse queries that name files in place of tables, which would tell where the server has its own. */
 export const ofFiles = ({ tables }: Queries, permissions: Permissions): QueryError | undefined =>
-  !permissions.allowExternalAccess && tables.some((name) => path.test(name))
-    ? queryError(
-        "not_allowed",
-        "A query names tables, not files: served files have the names of their tables"
-      )
-    : undefined
+  !permissions.allowExternalAccess && tables.some(Paths.isPath) ? noFiles : undefined
+
+/** The same of a statement that has no tree. */
+export const ofFilesIn = (sql: string, permissions: Permissions): QueryError | undefined =>
+  !permissions.allowExternalAccess && Paths.mayBeRead(sql) ? noFiles : undefined
+
+const noFiles = queryError(
+  "not_allowed",
+  "A query names tables, not files: served files have the names of their tables"
+)
 
 /**
  * A reason to refuse a statement that has no tree, for a word in it. `database` is the engine's own, which
@@ -88,6 +91,32 @@ export const ofWords = (
   if (all.has(database))
     return queryError("not_allowed", "The query names a database that is not for clients")
   return hidden(all, all)
+}
+
+/**
+ * A reason to refuse queries that may call a function that DuckDB does not survive with a value of VARIANT. `variants`
+ * are the tables that have such values. The types of arguments are known only once DuckDB binds them, which is too
+ * late; so it counts whether the query names one of the tables, or a macro, which may.
+ */
+export const ofVariants = (
+  { functions, tableFunctions, tables }: Pick<Queries, "functions" | "tableFunctions" | "tables">,
+  variants: ReadonlySet<string>,
+  builtIn: BuiltIn,
+  permissions: Permissions
+): QueryError | undefined => {
+  const fatal = variants.size === 0 ? undefined : Variant.fatalIn(functions)
+  if (fatal === undefined) return undefined
+  const mayRead =
+    permissions.readWrite ||
+    tables.some((name) => variants.has(name)) ||
+    [...functions, ...tableFunctions].some((name) => !builtIn.has(name))
+  return mayRead
+    ? queryError(
+        "not_allowed",
+        `The function ${fatal} is not for queries that may read columns of VARIANT, of which the table ` +
+          `${[...variants][0]} has one`
+      )
+    : undefined
 }
 
 const hidden = (tables: Iterable<string>, schemas: Iterable<string>): QueryError | undefined => {

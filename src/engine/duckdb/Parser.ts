@@ -15,6 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import type { RequestLimits } from "../Limits.ts"
 import * as Failure from "./Failure.ts"
 import * as Instance from "./Instance.ts"
 
@@ -56,14 +57,11 @@ const maxBusy = 8
 const maxRecent = 256
 const maxRecentLength = 2048
 
-/** As many different functions, tables or types may one text name. DuckDB itself has 900 functions. */
-const maxNames = 1000
-
 const tree = (parameter: string): string =>
   `json_serialize_sql(${parameter}::VARCHAR, skip_null := true, skip_empty := true, skip_default := true)`
 
 /** DuckDB searches the tree, which may be tens of megabytes for one megabyte of SQL. */
-const parseSql = `
+const parseSql = (maxNames: number): string => `
   SELECT
     s->>'$.error_type', len(s->'$.statements[*]'),
     ${["function_name", "function.function_name", "table_name", "schema_name", "type_name"]
@@ -89,10 +87,12 @@ interface Worker {
 }
 
 /** Opens a parser; it closes with the scope, once the texts that are being parsed have been. */
-export const open: Effect.Effect<Parser, Failure.DuckDbError, Scope.Scope> = Effect.gen(function* () {
+export const open = Effect.fnUntraced(function* ({
+  maxNames
+}: Pick<RequestLimits, "maxNames">): Effect.fn.Return<Parser, Failure.DuckDbError, Scope.Scope> {
   const instance = yield* Instance.make(openInstance, { whenInvalidated: "reopen" })
   const workers = yield* Effect.acquireRelease(
-    Effect.sync(() => new Workers(instance)),
+    Effect.sync(() => new Workers(instance, parseSql(maxNames))),
     (workers) => workers.close
   )
   const recent = new Recent()
@@ -104,7 +104,7 @@ export const open: Effect.Effect<Parser, Failure.DuckDbError, Scope.Scope> = Eff
         return workers
           .ask(({ parse }) => parse, [sql])
           .pipe(
-            Effect.flatMap(queriesOf),
+            Effect.flatMap((row) => queriesOf(row, maxNames)),
             Effect.tap((queries) => Effect.sync(() => recent.set(sql, queries)))
           )
       }),
@@ -147,13 +147,15 @@ type Ask = (worker: Worker) => DuckDBPreparedStatement
 
 class Workers {
   private readonly instance: Instance.Instance
+  private readonly parseSql: string
   private readonly idle: Array<Worker> = []
   private readonly busy = new Set<Promise<unknown>>()
   private readonly turns = Semaphore.makeUnsafe(maxBusy)
   private closed = false
 
-  constructor(instance: Instance.Instance) {
+  constructor(instance: Instance.Instance, parseSql: string) {
     this.instance = instance
+    this.parseSql = parseSql
   }
 
   /** Runs a statement of a worker; again, if it turns out that the worker's instance had been given up before. */
@@ -230,7 +232,7 @@ class Workers {
     const scope = Scope.makeUnsafe()
     const worker = Effect.flatMap(Scope.provide(this.instance.lease, scope), (lease) =>
       Effect.catch(
-        Effect.tryPromise({ try: () => connect(lease, scope), catch: Failure.fromCause }),
+        Effect.tryPromise({ try: () => connect(lease, scope, this.parseSql), catch: Failure.fromCause }),
         (failure) => this.failed(lease, failure)
       )
     )
@@ -245,7 +247,7 @@ class Workers {
   })
 }
 
-const connect = async (lease: Instance.Lease, scope: Scope.Closeable): Promise<Worker> => {
+const connect = async (lease: Instance.Lease, scope: Scope.Closeable, parseSql: string): Promise<Worker> => {
   const connection = await lease.native.connect()
   try {
     return {
@@ -268,7 +270,8 @@ const close = ({ connection, scope }: Worker): void => {
 }
 
 const queriesOf = (
-  row: ReadonlyArray<DuckDBValue>
+  row: ReadonlyArray<DuckDBValue>,
+  maxNames: number
 ): Effect.Effect<Queries | "other" | "broken", Failure.Failure> => {
   const [error, statements, ...lists] = row
   if (error !== null) return Effect.succeed(error === "parser" ? "broken" : "other")
@@ -277,7 +280,7 @@ const queriesOf = (
   return names.some(({ length }) => length > maxNames)
     ? Effect.fail({
         type: "",
-        message: `The query names more than ${maxNames} different functions, tables or types`,
+        message: `The query names more than ${maxNames} different functions, tables or types (maxNames)`,
         offset: undefined
       })
     : Effect.succeed({

@@ -6,6 +6,7 @@
  */
 import { VARCHAR } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
+import type { RequestLimits } from "../Limits.ts"
 import { type Parameters as JsonParameters, type QueryError, queryError } from "../QueryApi.ts"
 import * as Columns from "./Columns.ts"
 import * as Complexity from "./Complexity.ts"
@@ -46,7 +47,7 @@ export interface Whole {
 export interface Context {
   readonly guard: Guard
   readonly session: Session
-  readonly limits: Columns.Limits
+  readonly limits: Columns.Limits & RequestLimits
 }
 
 /**
@@ -60,7 +61,7 @@ export const prepare = Effect.fnUntraced(function* (
   const { guard, limits, session } = context
   // DuckDB would take the text up to there for the whole.
   if (query.includes("\0")) return yield* queryError("syntax_error", "The query holds a NUL character")
-  const excess = Complexity.excess(query)
+  const excess = Complexity.excess(query, limits)
   if (excess !== undefined) return yield* queryError("invalid_query", excess)
   const explain = Explain.split(query)
   if (explain !== undefined) return yield* prepareExplain(context, explain, parameters)

@@ -45,6 +45,10 @@ export const settings = {
     Settings.defaults.queueTimeout,
     "How long a query may wait for its turn; it is then rejected as `overloaded`."
   ),
+  stallTimeout: Setting.duration(
+    Settings.defaults.stallTimeout,
+    "How long a query keeps its place in `maxConcurrentQueries` while it only waits for its client to read. Then others run in its place, and it takes one again, before those that have not begun, when the client reads on; it ends as `overloaded` if that takes longer than `queueTimeout`. As many queries as `maxQueuedQueries` may be without a place."
+  ),
   queryTimeout: Setting.duration(
     Settings.defaults.queryTimeout,
     "How long a query may take, from its request to the end of its response."

@@ -181,7 +181,10 @@ export class Reference {
         (closing && !exchange.accepted && (run.now >= server.stopsAt || /No request came/.test(message))),
       timeout: () => late,
       overloaded: () => {
-        if (exchange.accepted) return false
+        if (exchange.accepted) {
+          const least = Number(scenario.settings.stallTimeout) + Number(scenario.settings.queueTimeout)
+          return /stallTimeout/.test(message) && run.now - exchange.sentAt >= least
+        }
         if (/queueTimeout/.test(message)) {
           return run.now - exchange.sentAt >= Number(scenario.settings.queueTimeout)
         }

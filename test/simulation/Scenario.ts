@@ -189,7 +189,8 @@ const limited = (scenario: Scenario, random: Random): Scenario => {
     ...client,
     address: random.pick(["first", "first", "second", "third"])
   }))
-  return { ...scenario, settings, clients }
+  const stallTimeout = random.pick([1000, 100, 20, Infinity])
+  return { ...scenario, settings: { ...settings, stallTimeout }, clients }
 }
 
 /** What the seed decides on. */

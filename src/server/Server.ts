@@ -15,6 +15,7 @@ import * as Listener from "../net/Listener.ts"
 import * as RemoteAddress from "../net/RemoteAddress.ts"
 import * as Tcp from "../net/Tcp.ts"
 import * as Connections from "./Connections.ts"
+import * as DeadPaths from "./DeadPaths.ts"
 import * as FileLimit from "./FileLimit.ts"
 import * as ServerConfig from "./ServerConfig.ts"
 
@@ -69,6 +70,7 @@ export const make = Effect.fnUntraced(function* (
   const spawner = yield* Spawner.make
   const drop = yield* dismissal(spawner, config.lingerTimeout)
   const connections = yield* Connections.make({ ...config, maxRefusals })
+  const paths = yield* DeadPaths.make(config.peerTimeout)
   yield* FileLimit.check(config.maxConnections)
   const addresses: Array<Address.Address> = []
   for (const text of config.listen) {
@@ -78,11 +80,13 @@ export const make = Effect.fnUntraced(function* (
       backlog: config.backlog,
       socketMode: config.socketMode,
       keepAlive: config.keepAlive,
-      onConnection: (socket) =>
+      onConnection: (socket) => {
+        if (address._tag === "Tcp") watch(paths, socket)
         connections.accept({
           ...arrival(socket, address, config.lingerTimeout),
           drop: (words) => drop(socket, words)
-        }),
+        })
+      },
       onAcceptError: (error) =>
         spawner.spawn(Effect.logError(`Error (${error.message}) accepting on ${Address.format(address)}`))
     })
@@ -93,6 +97,11 @@ export const make = Effect.fnUntraced(function* (
 
   return Server.of({ addresses, connections: connections.size, stopNow: connections.stopNow })
 })
+
+const watch = (paths: DeadPaths.DeadPaths, socket: Net.Socket): void => {
+  paths.watch(socket)
+  socket.once("close", () => paths.forget(socket))
+}
 
 /** Tells connections that they are not let in, and closes them: in peace, unless there are too many of them. */
 const dismissal = Effect.fnUntraced(function* (

@@ -123,7 +123,14 @@ export const settings = {
     "0600",
     "Permissions of Unix sockets, in octal digits: `0600` lets the server's user connect, `0660` its group too."
   ),
-  keepAlive: Setting.duration("1 minute", "Silence after which TCP probes whether the client is still there.")
+  keepAlive: Setting.duration(
+    "1 minute",
+    "Silence after which TCP probes whether the client is still there."
+  ),
+  peerTimeout: Setting.duration(
+    "30 seconds",
+    "How long a client may acknowledge nothing of what is sent to it again and again; protects from paths that are cut. On Linux only, to some seconds; elsewhere the system gives up after minutes."
+  )
 } as const
 
 /**

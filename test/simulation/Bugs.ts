@@ -328,30 +328,6 @@ export const bugs: ReadonlyArray<Bug> = [
     found: /overloaded after/
   },
   {
-    name: "a query keeps its place while it waits for its reader",
-    plant: {
-      limit: (Real) =>
-        class extends Real {
-          override pause(): boolean {
-            return false
-          }
-        }
-    },
-    found: /waits while/
-  },
-  {
-    name: "a query goes on without a place when its reader reads on",
-    plant: {
-      limit: (Real) =>
-        class extends Real {
-          override resume(): "running" {
-            return "running"
-          }
-        }
-    },
-    found: /queries run/
-  },
-  {
     name: "a query that waits is overtaken",
     plant: {
       limit: (Real) =>

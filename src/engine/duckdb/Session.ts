@@ -25,6 +25,8 @@ export interface Session {
   readonly begin: <A>(thunk: Thunk<A>) => Effect.Effect<A, Failure.Failure>
   /** Waits for something that the call under way will bring; interrupted as `call` is. */
   readonly wait: <A>(promise: Promise<A>) => Effect.Effect<A>
+  /** Called when the session closes and no call is under way: gives back what a result that was not read to its end holds. */
+  readonly onClose: (dispose: () => void) => void
   /** Ends what runs on the connection and begins again as when it was opened. */
   readonly restart: Effect.Effect<void, Failure.Failure>
 }
@@ -134,6 +136,12 @@ class Native implements Session {
     sessions++
   }
 
+  private readonly disposals: Array<() => void> = []
+
+  onClose(dispose: () => void): void {
+    this.disposals.push(dispose)
+  }
+
   private readonly interrupt = (): void => this.connection.interrupt()
 
   /** As one text, because each costs a turn of the event loop. */
@@ -221,6 +229,7 @@ class Native implements Session {
    */
   private async disconnect(): Promise<void> {
     sessions--
+    for (const dispose of this.disposals) dispose()
     this.lease.interrupts.delete(this.interrupt)
     await this.connection.run("ROLLBACK").catch(() => {})
     this.connection.disconnectSync()

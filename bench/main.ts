@@ -18,6 +18,7 @@ const benches: Record<string, () => Promise<{ readonly run: Bench }>> = {
   chunks: () => import("./chunks.ts"),
   cancel: () => import("./cancel.ts"),
   idle: () => import("./idle.ts"),
+  stalled: () => import("./stalled.ts"),
   start: () => import("./start.ts"),
   growth: () => import("./growth.ts"),
   peers: () => import("./peers.ts"),

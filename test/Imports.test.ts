@@ -99,3 +99,22 @@ describe("the files of src", () => {
     assert.deepStrictEqual(found, ["net/NodeInternals.ts"])
   })
 })
+
+describe("time", () => {
+  /** What says which time of day it is. An operator may set it, so nothing is measured or waited for with it. */
+  const wall =
+    /\bDate\s*\.\s*now\b|\bnew Date\b|\bcurrentTime(?:Millis|Nanos)|\bDateTime\.(?:now|unsafeNow|nowUnsafe)|\bEffect\.clockWith\b.*currentTime/
+  /** What runs beside Effect's Clock, so that a test's clock does not drive it. */
+  const beside = /\bperformance\s*\.\s*now\b|\bhrtime\b|\bset(?:Timeout|Interval)\b/
+
+  const filesWith = (pattern: RegExp) =>
+    files.filter((file) => pattern.test(textOf(file).replace(/^\s*\*.*$/gm, "")))
+
+  it("of day is for the stamps of the log only: what has elapsed is monotonic", () => {
+    assert.deepStrictEqual(filesWith(wall), ["server/Log.ts"])
+  })
+
+  it("is Effect's Clock, but for DuckDB's own threads", () => {
+    assert.deepStrictEqual(filesWith(beside), ["engine/duckdb/Session.ts"])
+  })
+})

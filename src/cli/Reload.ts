@@ -17,6 +17,7 @@ const fixed: ReadonlyArray<Name> = [
   "backlog",
   "socketMode",
   "keepAlive",
+  "peerTimeout",
   "readWrite",
   "allowExternalAccess",
   "spillDirectory",

@@ -249,6 +249,9 @@ export class Control implements Connection, QueryRunner.Dependencies {
   get queueTimeoutMillis() {
     return this.dependencies.limits.queueTimeoutMillis
   }
+  get stallMillis() {
+    return this.dependencies.limits.stallMillis
+  }
   get scope() {
     return this.dependencies.scope
   }

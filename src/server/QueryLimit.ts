@@ -1,6 +1,6 @@
 /**
  * Limits how many queries run at a time: a bounded number waits for its turn, fairly between the addresses that they
- * come from, and what is beyond is rejected.
+ * come from, and what is beyond is rejected. A query that waits for its reader may give its place up meanwhile.
  */
 import * as Context from "effect/Context"
 import * as QueryApi from "../engine/QueryApi.ts"
@@ -45,6 +45,8 @@ export interface Place {
   address?: string | undefined
   /** Whether it is counted for that. Belongs to the limit. */
   isCounted?: boolean
+  /** Whether it has begun and given its place to run up, or waits for another one. Belongs to the limit. */
+  pause?: "paused" | "returning" | undefined
 }
 
 /**
@@ -56,6 +58,13 @@ export interface Place {
 export interface Places {
   /** Takes a place to run, or else one in the queue, or none and says why. All but the last are to be left. */
   readonly enter: (place: Place) => "running" | "waiting" | Exclude<Refusal, "displaced">
+  /**
+   * Gives the place of a query that runs to another one until {@link Places.resume}. False if it has to keep it: as many
+   * queries as may wait in the queue may be without a place.
+   */
+  readonly pause: (place: Place) => boolean
+  /** Takes a place to run again, or is called when there is one: before those that have not begun. */
+  readonly resume: (place: Place) => "running" | "waiting"
   /** Leaves the queue, or gives the place to run to the query whose turn it is. */
   readonly leave: (place: Place) => void
   /** What is told to a query for which there is no place. */
@@ -75,6 +84,9 @@ export class Limit implements Places {
   /** How many run or wait of each address that has any, if that is limited. */
   private readonly counts = new Map<string, number>()
   private running = 0
+  /** How many queries have begun and are without a place, and those of them that want one again, in their order. */
+  private paused = 0
+  private readonly returning = new Set<Place>()
 
   constructor(options: Options) {
     this.options = options
@@ -88,7 +100,7 @@ export class Limit implements Places {
     this.maxPerAddress = options.maxQueriesPerAddress ?? Number.POSITIVE_INFINITY
     this.waiting.capacity = options.maxQueuedQueries
     while (this.running < options.maxConcurrentQueries) {
-      const next = this.waiting.next()
+      const next = this.next()
       if (next === undefined) return
       this.running++
       next.call()
@@ -117,11 +129,55 @@ export class Limit implements Places {
     return "waiting"
   }
 
+  pause(place: Place): boolean {
+    if (place.pause !== undefined || this.paused >= this.options.maxQueuedQueries) return false
+    place.pause = "paused"
+    this.paused++
+    this.free()
+    return true
+  }
+
+  resume(place: Place): "running" | "waiting" {
+    if (this.running < this.options.maxConcurrentQueries) {
+      this.running++
+      this.unpause(place)
+      return "running"
+    }
+    place.pause = "returning"
+    this.returning.add(place)
+    return "waiting"
+  }
+
+  private unpause(place: Place): void {
+    place.pause = undefined
+    this.paused--
+    this.returning.delete(place)
+  }
+
   leave(place: Place): void {
     if (!this.remove(place) || this.waiting.delete(place)) return
-    const next = this.running > this.options.maxConcurrentQueries ? undefined : this.waiting.next()
+    if (place.pause === undefined) this.free()
+    else this.unpause(place)
+  }
+
+  /** A place to run has become free. */
+  private free(): void {
+    // The limit has been lowered.
+    if (this.running > this.options.maxConcurrentQueries) {
+      this.running--
+      return
+    }
+    const next = this.next()
     if (next === undefined) this.running--
     else next.call()
+  }
+
+  /** Those that have begun are first. */
+  private next(): Place | undefined {
+    const [returning] = this.returning
+    if (returning === undefined) return this.waiting.next()
+    this.unpause(returning)
+    return returning
   }
 
   overloaded(why: Refusal = "full"): QueryRejected {
@@ -174,6 +230,14 @@ class AddressPlaces implements Places {
 
   enter(place: Place): ReturnType<Places["enter"]> {
     return this.limit.enter(place, this.address)
+  }
+
+  pause(place: Place): boolean {
+    return this.limit.pause(place)
+  }
+
+  resume(place: Place): "running" | "waiting" {
+    return this.limit.resume(place)
   }
 
   leave(place: Place): void {

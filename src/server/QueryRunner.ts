@@ -26,6 +26,7 @@ import type { End } from "../protocol/Response.ts"
 import * as LocalReply from "./LocalReply.ts"
 import type { PendingResponse } from "./PendingResponse.ts"
 import * as QueryLimit from "./QueryLimit.ts"
+import { ReaderWait } from "./ReaderWait.ts"
 import * as RequestQuota from "./RequestQuota.ts"
 
 /** What a query runs with. */
@@ -37,6 +38,8 @@ export interface Dependencies {
   readonly timers: Timers
   /** How long a query may wait for its place. */
   readonly queueTimeoutMillis: number
+  /** How long it keeps the place while it waits for its reader. */
+  readonly stallMillis: number
   /** The connection's scope. */
   readonly scope: Scope.Scope
   /** The engine accepted. The effect, if there is one, runs before the accept is written. */
@@ -89,8 +92,11 @@ class Query implements QueryLimit.Place {
   private readonly dependencies: Dependencies
   private readonly request: Uint8Array
   private readonly pending: PendingResponse
+  pause: QueryLimit.Place["pause"]
   private hasPlace = false
   private hasCommitBegun = false
+  /** Made when it has to wait for its reader for the first time. */
+  private reader: ReaderWait | undefined
   /** The place, or why there is none: it may come before it is waited for. */
   private turn: Effect.Effect<void, QueryRejected> | undefined
   private final: AcceptedQuery["final"]
@@ -144,7 +150,7 @@ class Query implements QueryLimit.Place {
   }
 
   call(): void {
-    this.take(Effect.void)
+    if (this.reader?.called() !== true) this.take(Effect.void)
   }
 
   displaced(): void {
@@ -167,7 +173,9 @@ class Query implements QueryLimit.Place {
       this.pending.accept(query)
       const next: Effect.Effect<never, Failure> = Effect.flatMap(pull, (chunks) => {
         const room = this.pending.offer(chunks)
-        return room === undefined ? next : Effect.andThen(room, next)
+        if (room === undefined) return next
+        this.reader ??= new ReaderWait(this.dependencies, this)
+        return Effect.andThen(this.reader.until(room), next)
       })
       return next
     })
@@ -211,6 +219,7 @@ class Query implements QueryLimit.Place {
 
   private finish(ended: Exit.Exit<unknown, Failure>): Effect.Effect<void> {
     const { dependencies, pending } = this
+    this.reader?.clear()
     if (this.hasPlace) dependencies.limit.leave(this)
     const exit = Exit.isSuccess(ended) ? this.finalBody() : ended
     const outcome = Exit.isSuccess(exit) ? completeWith(exit.value) : outcomeOf(exit.cause)

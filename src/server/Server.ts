@@ -17,6 +17,7 @@ import * as RemoteAddress from "../net/RemoteAddress.ts"
 import * as Tcp from "../net/Tcp.ts"
 import type * as Transport from "../net/Transport.ts"
 import * as Connections from "./Connections.ts"
+import * as DeadPaths from "./DeadPaths.ts"
 import * as FileLimit from "./FileLimit.ts"
 import * as ServerConfig from "./ServerConfig.ts"
 import * as Settings from "./Settings.ts"
@@ -81,6 +82,7 @@ export const make = Effect.fnUntraced(function* (
   const spawner = yield* Spawner.make
   const drop = yield* dismissal(spawner, config.lingerTimeout)
   const connections = yield* Connections.make({ ...config, maxRefusals })
+  const paths = yield* DeadPaths.make(config.peerTimeout)
   yield* FileLimit.check(config.maxConnections)
   yield* (yield* QueryEngine).expect?.(config.maxConcurrentQueries) ?? Effect.void
   const addresses: Array<Address.Address> = []
@@ -92,11 +94,13 @@ export const make = Effect.fnUntraced(function* (
       backlog: config.backlog,
       socketMode: config.socketMode,
       keepAlive: config.keepAlive,
-      onConnection: (socket) =>
+      onConnection: (socket) => {
+        if (address._tag === "Tcp") watch(paths, socket)
         connections.accept({
           ...arrival(socket, address, config.lingerTimeout),
           drop: (words) => drop(socket, words)
-        }),
+        })
+      },
       onAcceptError: (error) =>
         spawner.spawn(Effect.logError(`Error (${error.message}) accepting on ${Address.format(address)}`))
     })
@@ -138,6 +142,10 @@ const warnOfStrangers = (address: string): Effect.Effect<void> =>
     `${address} can be reached from beyond this machine, and the server has neither login nor encryption: ` +
       "whoever gets there may ask. Keep it to a private network"
   )
+const watch = (paths: DeadPaths.DeadPaths, socket: Net.Socket): void => {
+  paths.watch(socket)
+  socket.once("close", () => paths.forget(socket))
+}
 
 /** Tells connections that they are not let in, and closes them: in peace, unless there are too many of them. */
 const dismissal = Effect.fnUntraced(function* (

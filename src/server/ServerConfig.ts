@@ -47,6 +47,10 @@ export const settings = {
     Settings.defaults.queueTimeout,
     "How long a query may wait for its turn; it is then rejected as `overloaded`."
   ),
+  stallTimeout: Setting.duration(
+    Settings.defaults.stallTimeout,
+    "How long a query keeps its place in `maxConcurrentQueries` while it only waits for its client to read. Then others run in its place, and it takes one again, before those that have not begun, when the client reads on; it ends as `overloaded` if that takes longer than `queueTimeout`. As many queries as `maxQueuedQueries` may be without a place."
+  ),
   queryTimeout: Setting.duration(
     Settings.defaults.queryTimeout,
     "How long a query may take, from its request to the end of its response."
@@ -121,7 +125,14 @@ export const settings = {
     "0600",
     "Permissions of Unix sockets, in octal digits: `0600` lets the server's user connect, `0660` its group too."
   ),
-  keepAlive: Setting.duration("1 minute", "Silence after which TCP probes whether the client is still there.")
+  keepAlive: Setting.duration(
+    "1 minute",
+    "Silence after which TCP probes whether the client is still there."
+  ),
+  peerTimeout: Setting.duration(
+    "30 seconds",
+    "How long a client may acknowledge nothing of what is sent to it again and again; protects from paths that are cut. On Linux only, to some seconds; elsewhere the system gives up after minutes."
+  )
 } as const
 
 /**

@@ -30,6 +30,8 @@ export interface Settings extends Message.Options {
   readonly requestTimeout: Duration.Input
   /** How long a query may wait for its turn before it is rejected. */
   readonly queueTimeout: Duration.Input
+  /** How long a query keeps its place while it waits for its reader. */
+  readonly stallTimeout: Duration.Input
   /** How long the first request may take to arrive, from the opening of the connection, if not `idleTimeout`. */
   readonly firstRequestTimeout?: Duration.Input | undefined
   /** How long the connection may stay open without a request. */
@@ -52,6 +54,7 @@ export const defaults: Omit<Settings, "firstRequestTimeout"> = {
   batchSize: 896 * 1024,
   queryTimeout: "10 minutes",
   queueTimeout: "2 minutes",
+  stallTimeout: "1 second",
   // A reader of 7 kB/s and more lives: Linux opens a window that has been closed by a sixteenth of the largest receive
   // buffer (net.ipv4.tcp_rmem, commonly up to 32 MiB), so by 2 MiB at a time.
   writeTimeout: "5 minutes",
@@ -75,6 +78,7 @@ export interface Limits
   readonly writeTimeoutMillis: number
   readonly frameTimeoutMillis: number
   readonly queueTimeoutMillis: number
+  readonly stallMillis: number
   readonly firstRequestTimeoutMillis: number
   readonly idleTimeoutMillis: number
 }
@@ -103,6 +107,7 @@ export const limits = (settings: Settings): Limits => {
       writeTimeoutMillis: Limit.millis("writeTimeout", settings.writeTimeout),
       frameTimeoutMillis: Limit.millis("requestTimeout", settings.requestTimeout),
       queueTimeoutMillis: Limit.millis("queueTimeout", settings.queueTimeout),
+      stallMillis: Limit.millis("stallTimeout", settings.stallTimeout),
       firstRequestTimeoutMillis: Limit.millis(
         "firstRequestTimeout",
         settings.firstRequestTimeout ?? "Infinity"

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import * as fc from "fast-check"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
@@ -188,7 +189,8 @@ describe("a limit per address", () => {
   it("holds whatever comes and goes, and has every place back when all have left", () => {
     const operation = fc.oneof(
       { weight: 3, arbitrary: fc.constantFrom("a", "b", "c") },
-      { weight: 2, arbitrary: fc.nat() }
+      { weight: 2, arbitrary: fc.nat() },
+      { weight: 2, arbitrary: fc.constantFrom("pause", "resume") }
     )
     const limits = fc.record({
       maxConcurrentQueries: fc.integer({ min: 1, max: 4 }),
@@ -218,12 +220,29 @@ describe("a limit per address", () => {
           limit.leave(place)
           limit.leave(place)
         }
+        const first = (wanted: string) => [...inside].find(([, { state }]) => state === wanted) ?? []
+        const pause = () => {
+          const [place, known] = first("running")
+          if (place === undefined || known === undefined) return
+          const mayPause = count("paused") + count("returning") < options.maxQueuedQueries
+          inside.set(place, { ...known, state: mayPause ? "paused" : "running" })
+          assert.strictEqual(limit.pause(place), mayPause)
+        }
+        const resume = () => {
+          const [place, known] = first("paused")
+          if (place === undefined || known === undefined) return
+          const state = limit.resume(place) === "running" ? "running" : "returning"
+          inside.set(place, { ...known, state })
+        }
         for (const each of all) {
-          if (typeof each === "string") enter(each)
+          if (each === "pause") pause()
+          else if (each === "resume") resume()
+          else if (typeof each === "string") enter(each)
           else leave(each)
           assert.isAtMost(count("running"), options.maxConcurrentQueries)
           assert.isAtMost(count("waiting"), options.maxQueuedQueries)
-          if (count("waiting") > 0) assert.strictEqual(count("running"), options.maxConcurrentQueries)
+          if (count("waiting") + count("returning") > 0)
+            assert.strictEqual(count("running"), options.maxConcurrentQueries)
         }
         while (inside.size > 0) leave(0)
         for (let i = 0; i < options.maxConcurrentQueries; i++) enter(`new ${i}`)
@@ -314,6 +333,112 @@ describe("queueTimeout", () => {
       yield* third.steps.step(accept, end)
       assert.deepStrictEqual(yield* third.peer.take(2), ["A yes", "F"])
       assert.lengthOf(second.writes, 0)
+    })
+  )
+})
+
+describe("a query that waits for its reader", () => {
+  const slow = {
+    heartbeatInterval: "Infinity",
+    queryTimeout: "Infinity",
+    writeTimeout: "Infinity",
+    capacity: 4,
+    prefetchSize: 1,
+    stallTimeout: 1000,
+    queueTimeout: 5000
+  } as const
+
+  /** A query whose client reads nothing, and another one that waits. */
+  const stalled = Effect.fnUntraced(function* (options: QueryLimit.Options = one) {
+    const open = connections(options)
+    const first = yield* open(slow)
+    const second = yield* open({ ...slow, capacity: 1000 })
+    yield* first.steps.step(accept, chunk("aaaa"), chunk("bbbb"), chunk("cccc"), end)
+    yield* first.peer.request("one")
+    yield* Served.settle
+    yield* second.peer.request("two")
+    yield* TestClock.adjust(999)
+    assert.deepStrictEqual(second.steps.log, [])
+    return { first, second, open }
+  })
+
+  it.effect("gives its place up after stallTimeout, and takes it again when the client reads on", () =>
+    Effect.gen(function* () {
+      const { first, second } = yield* stalled()
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(second.steps.log, ["init two"])
+      yield* second.steps.step(accept, end)
+      assert.deepStrictEqual(yield* second.peer.take(2), ["A yes", "F"])
+      assert.deepStrictEqual(yield* first.peer.take(5), ["A yes", "I aaaa", "I bbbb", "I cccc", "F"])
+    })
+  )
+
+  it.effect("does not go on without a place, and is first when there is one", () =>
+    Effect.gen(function* () {
+      const { first, open, second } = yield* stalled({ maxConcurrentQueries: 1, maxQueuedQueries: 2 })
+      const third = yield* open(slow)
+      yield* third.peer.request("three")
+      yield* TestClock.adjust(1)
+      // It has begun, and its reader reads on: it waits for the second to end.
+      const reading = yield* Effect.forkChild(first.peer.take(5), { startImmediately: true })
+      yield* TestClock.adjust(1000)
+      assert.isUndefined(reading.pollUnsafe())
+      yield* second.steps.step(accept, end)
+      yield* Served.settle
+      assert.deepStrictEqual(yield* Fiber.join(reading), ["A yes", "I aaaa", "I bbbb", "I cccc", "F"])
+      yield* Served.settle
+      assert.deepStrictEqual(third.steps.log, ["init three"])
+    })
+  )
+
+  it.effect("ends as overloaded if no place becomes free within queueTimeout", () =>
+    Effect.gen(function* () {
+      const { first } = yield* stalled()
+      yield* TestClock.adjust(1)
+      const reading = yield* Effect.forkChild(first.peer.rest, { startImmediately: true })
+      yield* TestClock.adjust(5000)
+      yield* first.peer.close
+      const all = yield* Fiber.join(reading)
+      assert.match(all.join(), /E \{"code":"overloaded".*stallTimeout, queueTimeout.*"retryable":true\}/)
+      assert.include(first.steps.log, "ended")
+    })
+  )
+
+  it.effect("keeps its place where no other may wait, and with stallTimeout off", () =>
+    Effect.gen(function* () {
+      const open = connections({ maxConcurrentQueries: 1, maxQueuedQueries: 0 })
+      const off = connections(one)
+      const [first, second] = [yield* open(slow), yield* off({ ...slow, stallTimeout: "Infinity" })]
+      for (const { peer, steps } of [first, second]) {
+        yield* steps.step(accept, chunk("aaaa"), chunk("bbbb"), end)
+        yield* peer.request("one")
+      }
+      yield* TestClock.adjust("10 minutes")
+      const [beyond, waiting] = [yield* open(slow), yield* off(slow)]
+      for (const { peer } of [beyond, waiting]) yield* peer.request("two")
+      assert.match(yield* beyond.peer.next, /overloaded/)
+      yield* TestClock.adjust(1000)
+      assert.deepStrictEqual(waiting.steps.log, [])
+    })
+  )
+
+  it.effect("loses no place when it is cancelled, wherever it stands", () =>
+    Effect.gen(function* () {
+      for (const isReading of [false, true]) {
+        const { first, open, second } = yield* stalled()
+        yield* TestClock.adjust(1)
+        if (isReading) yield* first.peer.take(2)
+        yield* first.peer.cancel
+        yield* Effect.forkChild(first.peer.rest)
+        yield* Served.settle
+        assert.include(first.steps.log, "ended")
+        yield* second.steps.step(accept, end)
+        assert.deepStrictEqual(yield* second.peer.take(2), ["A yes", "F"])
+        const third = yield* open({ ...slow, capacity: 1000 })
+        yield* third.steps.step(accept, end)
+        yield* third.peer.request("three")
+        assert.deepStrictEqual(yield* third.peer.take(2), ["A yes", "F"])
+      }
     })
   )
 })

@@ -186,7 +186,10 @@ export class Reference {
         return scenario.losses.some((at) => at >= startedAt && at <= run.now)
       },
       overloaded: () => {
-        if (exchange.accepted) return false
+        if (exchange.accepted) {
+          const least = Number(scenario.settings.stallTimeout) + Number(scenario.settings.queueTimeout)
+          return /stallTimeout/.test(message) && run.now - exchange.sentAt >= least
+        }
         if (/queueTimeout/.test(message)) {
           return run.now - exchange.sentAt >= Number(scenario.settings.queueTimeout)
         }

@@ -192,7 +192,8 @@ const limited = (scenario: Scenario, random: Random): Scenario => {
     ...client,
     address: random.pick(["first", "first", "second", "third"])
   }))
-  return { ...scenario, settings, clients }
+  const stallTimeout = random.pick([1000, 100, 20, Infinity])
+  return { ...scenario, settings: { ...settings, stallTimeout }, clients }
 }
 
 /** Decided on after all else, for the same reason. */

@@ -208,35 +208,46 @@ export class ServerReference {
     else this.expect(run.now <= since + latest(idle), `client ${client.id} is idle for too long`)
   }
 
-  /** As many queries run as may, the others wait for their turn, and none is overtaken by its own address's. */
+  /**
+   * As many queries run as may, the others wait for their turn, and none is overtaken by its own address's. One that
+   * waits for its reader has no place after `stallTimeout`, unless too many have none.
+   */
   private queries(): void {
-    const { fates, scenario } = this.options
+    const { fates, run, scenario } = this.options
     const { maxConcurrentQueries, maxQueriesPerAddress = Infinity, maxQueuedQueries } = scenario.settings
+    const stallMillis = latest(Number(scenario.settings.stallTimeout))
     const waiting = this.guests.filter((guest) => this.isWaiting(guest))
-    const latest = new Map<string, number>()
+    const newest = new Map<string, number>()
     const counts = new Map<string, number>()
     const count = ({ client: { address } }: Guest) => counts.set(address, (counts.get(address) ?? 0) + 1)
     let running = 0
+    let computing = 0
+    let stalled = 0
     for (const guest of this.guests) {
       for (const { at, id = Number.NaN } of guest.watch.asked) {
         const fate = fates.get(id)
         if (fate === undefined) continue
         if (!isSurely(guest, "served")) this.is(guest, "served")
-        latest.set(guest.client.address, Math.max(latest.get(guest.client.address) ?? 0, at))
+        newest.set(guest.client.address, Math.max(newest.get(guest.client.address) ?? 0, at))
         if (fate.endedAt !== undefined) continue
         running++
+        if (fate.idleSince === undefined) computing++
+        else if (fate.idleSince + stallMillis < run.now) stalled++
         count(guest)
         this.expect(guest.watch.closedAt === undefined, `query ${id} has outlived its connection`)
       }
     }
-    this.expect(running <= maxConcurrentQueries, `${running} queries run`)
+    this.expect(computing <= maxConcurrentQueries, `${computing} queries run`)
+    this.expect(running <= maxConcurrentQueries + maxQueuedQueries, `${running} queries have begun`)
+    // Those that must have given their places up, unless as many have as may.
+    const placed = stalled >= maxQueuedQueries ? running : running - stalled
     this.expect(waiting.length <= maxQueuedQueries, `${waiting.length} queries wait`)
     for (const guest of waiting) {
       const { client, watch } = guest
       count(guest)
       const { at = 0, id } = watch.current ?? {}
-      this.expect(running >= maxConcurrentQueries, `query ${id} waits while only ${running} run`)
-      this.expect(at >= (latest.get(client.address) ?? 0), `query ${id} was overtaken`)
+      this.expect(placed >= maxConcurrentQueries, `query ${id} waits while only ${placed} run`)
+      this.expect(at >= (newest.get(client.address) ?? 0), `query ${id} was overtaken`)
     }
     for (const [address, own] of counts) {
       this.expect(own <= maxQueriesPerAddress, `${own} queries of ${address} run or wait`)

@@ -25,6 +25,8 @@ export interface Fate {
   released: number
   /** Whether some were given back that had not been handed to the socket: those of which nothing will be written. */
   dropped: boolean
+  /** Since when it has not been asked for more, while it is not; its reader is waited for then, or a place. */
+  idleSince: number | undefined
   /** When its scope had closed. */
   endedAt: number | undefined
 }
@@ -83,6 +85,7 @@ const opened = (run: Run, fates: Map<number, Fate>, query: Scenario.Query) =>
         written: 0,
         released: 0,
         dropped: false,
+        idleSince: undefined,
         endedAt: undefined
       }
       fates.set(query.id, fate)
@@ -132,7 +135,14 @@ const initialise = (
         case "accept":
           return Effect.succeed({
             payload: encoder.encode(Scenario.accept(query)),
-            chunks: Stream.concat(result(world, query), ending(world, query)),
+            chunks: Stream.concat(
+              result(world, query),
+              Stream.suspend(() => {
+                const fate = world.fates.get(query.id)
+                if (fate !== undefined) fate.idleSince = undefined
+                return ending(world, query)
+              })
+            ),
             timeout: query.timeout
           })
         case "reject":
@@ -152,9 +162,13 @@ const initialise = (
 const result = (world: World, query: Scenario.Query) => {
   const { fates, limit, run } = world
   const giveBack = release(world, query)
+  const fate = fates.get(query.id) as Fate
+  const asked = Effect.sync(() => {
+    fate.idleSince = undefined
+  })
   return Stream.mapEffect(Stream.fromIterable(query.chunks), (chunk) =>
-    Effect.map(step(world, query, chunk.delay, failed), () => {
-      const fate = fates.get(query.id) as Fate
+    Effect.map(Effect.andThen(asked, step(world, query, chunk.delay, failed)), () => {
+      fate.idleSince = run.now
       const from = fate.produced
       if (from - fate.written >= limit) {
         run.wrong(

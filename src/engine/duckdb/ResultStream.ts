@@ -2,6 +2,7 @@
  * The rows of a running statement, one DuckDB chunk at a time, with a certain end.
  */
 import type { DuckDBDataChunk, DuckDBResult } from "@duckdb/node-api"
+import duckdb from "@duckdb/node-bindings"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -177,6 +178,10 @@ class Ahead {
   constructor(session: Session, result: DuckDBResult) {
     this.session = session
     this.result = result
+    // The garbage collector does not know how much there is to gain.
+    session.onClose(() => {
+      for (const chunk of this.chunks.splice(0)) duckdb.data_chunk_reset(chunk.chunk)
+    })
   }
 
   /** The next chunk, or `undefined` when there are no more. */

@@ -39,6 +39,8 @@ export interface Session {
    * collector has found it, a result keeps its connection and so the file of the database open.
    */
   readonly own: (result: DuckDBResult) => void
+  /** Called when the session closes and no call is under way: gives back what a result that was not read to its end holds. */
+  readonly onClose: (dispose: () => void) => void
 }
 
 /**
@@ -165,6 +167,12 @@ class Native implements Session {
     sessions++
   }
 
+  private readonly disposals: Array<() => void> = []
+
+  onClose(dispose: () => void): void {
+    this.disposals.push(dispose)
+  }
+
   private readonly interrupt = (): void => this.connection.interrupt()
 
   /** As one text, because each costs a turn of the event loop. */
@@ -268,6 +276,7 @@ class Native implements Session {
   private async disconnect(): Promise<void> {
     sessions--
     for (const result of this.results) await this.end(result)
+    for (const dispose of this.disposals) dispose()
     this.lease.interrupts.delete(this.interrupt)
     await this.connection.run("ROLLBACK").catch(() => {})
     this.connection.disconnectSync()

@@ -1,0 +1,122 @@
+/**
+ * What readers cost that have stopped: resident memory of `dataconn serve` for each, by format and shape of the rows,
+ * and what is left after they have gone.
+ *
+ *     npm run bench -- stalled [--readers 20]
+ */
+import { once } from "node:events"
+import * as Net from "node:net"
+import { setTimeout as sleep } from "node:timers/promises"
+import { fileURLToPath } from "node:url"
+import { parseArgs } from "node:util"
+import * as QueryApi from "../src/engine/QueryApi.ts"
+import * as Message from "../src/protocol/Message.ts"
+import * as Figures from "./support/Figures.ts"
+import type { Options } from "./support/Options.ts"
+import * as Processes from "./support/Processes.ts"
+import * as Usage from "./support/Usage.ts"
+
+const shapes = {
+  numbers: "SELECT i, i * 2 AS j, i % 7 AS k FROM range(100000000) t(i)",
+  text: "SELECT i, repeat('x', 200) || i AS a, repeat('y', 200) || i AS b FROM range(100000000) t(i)",
+  wide: `SELECT ${Array.from({ length: 50 }, (_, c) => `repeat('${c % 10}', 95) || i AS c${c}`).join(", ")} FROM range(100000000) t(i)`
+} as const
+
+const formats: ReadonlyArray<QueryApi.Format> = [
+  "application/json",
+  "application/x-ndjson",
+  "text/csv",
+  "application/vnd.apache.arrow.stream"
+]
+
+/** A reader that asks, and takes nothing of the answer. */
+const stall = async (port: number, query: string, format: QueryApi.Format): Promise<Net.Socket> => {
+  const socket = Net.connect({ port, host: "127.0.0.1" })
+  socket.on("error", () => {})
+  socket.pause()
+  await once(socket, "connect")
+  socket.write(
+    Message.encode(Message.make(Message.Type.Request, QueryApi.encodeRequest({ query, format })), {
+      ...Message.defaultOptions
+    })
+  )
+  return socket
+}
+
+/** Resident memory once it has come to rest, in MiB. */
+const settled = async (pid: number): Promise<number> => {
+  let last = Number.NaN
+  for (let same = 0; same < 4; ) {
+    await sleep(500)
+    const now = Usage.residentKiB(pid) / 1024
+    same = Math.abs(now - last) < 4 ? same + 1 : 0
+    last = now
+  }
+  return last
+}
+
+const bin = fileURLToPath(new URL("../src/bin.ts", import.meta.url))
+const serve: Processes.Command = [
+  process.execPath,
+  bin,
+  "serve",
+  "--listen",
+  "127.0.0.1:0",
+  "--allow-root",
+  "--max-concurrent-queries",
+  "1000"
+]
+
+const sample = (query: string, format: QueryApi.Format, readers: number) =>
+  Processes.using(serve, [], async (server) => {
+    const port = Number(await server.match(/Opening DataConn socket on .*:(\d+)\.\.\.$/))
+    // The base is that of a server that has worked.
+    const first = await stall(port, query, format)
+    first.resume()
+    await sleep(1000)
+    first.destroy()
+    const base = await settled(server.pid)
+    const sockets: Array<Net.Socket> = []
+    for (let i = 0; i < readers; i++) sockets.push(await stall(port, query, format))
+    const held = await settled(server.pid)
+    for (const socket of sockets) socket.destroy()
+    await sleep(30_000)
+    const left = await settled(server.pid)
+    return { base, held, left }
+  })
+
+export const run = async ({ repeats }: Options): Promise<ReadonlyArray<Figures.Row>> => {
+  const { values: flags } = parseArgs({
+    allowPositionals: true,
+    strict: false,
+    options: { readers: { type: "string" }, shape: { type: "string" }, quick: { type: "boolean" } }
+  })
+  const readers = Number(flags.readers ?? (flags.quick ? 2 : 20))
+  const rows: Array<Figures.Row> = []
+  for (const [shape, query] of Object.entries(shapes)) {
+    if (flags.shape !== undefined && flags.shape !== shape) continue
+    for (const format of flags.quick ? formats.slice(0, 1) : formats) {
+      const samples: Array<Awaited<ReturnType<typeof sample>>> = []
+      for (let i = 0; i < repeats; i++) samples.push(await sample(query, format, readers))
+      const median = (of: (each: (typeof samples)[number]) => number) => Figures.median(samples.map(of))
+      rows.push({
+        shape,
+        format,
+        "MiB a reader": Figures.round(
+          Math.max(
+            0,
+            median(({ base, held }) => (held - base) / readers)
+          )
+        ),
+        "MiB left after 30 s": Figures.round(
+          Math.max(
+            0,
+            median(({ base, left }) => left - base)
+          )
+        )
+      })
+      console.log(JSON.stringify(rows.at(-1)))
+    }
+  }
+  return rows
+}

@@ -1,0 +1,97 @@
+/**
+ * Ends connections whose clients have not acknowledged anything for too long: the path is cut, or the machine is gone.
+ *
+ * Heartbeats that nobody acknowledges keep TCP's keepalive from probing, and TCP itself gives up after a quarter of an
+ * hour. The system's table of connections (`net/TcpTable`) tells what is sent again and again.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Timers from "../loop/Timers.ts"
+import * as TcpTable from "../net/TcpTable.ts"
+
+/** What is asked of a socket. */
+export interface Socket extends TcpTable.Ends {
+  readonly destroy: (error: Error) => unknown
+}
+
+/** Since when a peer has not answered, and what the system had tried by then, and by now. */
+interface Silence {
+  readonly since: number
+  readonly first: number
+  last: number
+}
+
+export class DeadPaths {
+  private readonly timeoutMillis: number
+  private readonly sockets = new Set<Socket>()
+  private silent = new Map<Socket, Silence>()
+
+  constructor(timeoutMillis: number) {
+    this.timeoutMillis = timeoutMillis
+  }
+
+  get size(): number {
+    return this.sockets.size
+  }
+
+  watch(socket: Socket): void {
+    this.sockets.add(socket)
+  }
+
+  forget(socket: Socket): void {
+    this.sockets.delete(socket)
+    this.silent.delete(socket)
+  }
+
+  /** Ends those that have been in the table for too long. One whose peer has answered in between begins anew. */
+  look(table: ReadonlyArray<TcpTable.Unanswered>, now: number): void {
+    const before = this.silent
+    this.silent = new Map()
+    if (table.length === 0) return
+    const attempts = new Map(table.map((row) => [row.key, row.attempts]))
+    for (const socket of [...this.sockets]) {
+      const key = TcpTable.keyOf(socket)
+      const count = key === undefined ? undefined : attempts.get(key)
+      if (count !== undefined) this.note(socket, count, before.get(socket), now)
+    }
+  }
+
+  private note(socket: Socket, attempts: number, known: Silence | undefined, now: number): void {
+    // The count begins again with each answer.
+    if (known === undefined || attempts < known.last) {
+      this.silent.set(socket, { since: now, first: attempts, last: attempts })
+      return
+    }
+    known.last = attempts
+    this.silent.set(socket, known)
+    if (attempts === known.first || now - known.since < this.timeoutMillis) return
+    this.forget(socket)
+    socket.destroy(new Error(`The client acknowledged nothing for ${this.timeoutMillis} ms (peerTimeout)`))
+  }
+}
+
+/** How often the table is read, at most. */
+const mostMillis = 5000
+
+/** How often it is read within the timeout, at least. */
+const looks = 6
+
+/** Reads the table from time to time, for as long as the scope is open and the system has one. */
+export const make = (timeout: Duration.Duration): Effect.Effect<DeadPaths, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const timeoutMillis = Duration.toMillis(timeout)
+    const paths = new DeadPaths(timeoutMillis)
+    if (!Number.isFinite(timeoutMillis)) return paths
+    const clock = yield* Effect.clockWith(Effect.succeed)
+    const look: Effect.Effect<void> = Effect.suspend(() =>
+      paths.size === 0
+        ? Effect.void
+        : Effect.map(TcpTable.read, (table) => {
+            if (table !== undefined) paths.look(table, Timers.elapsed(clock))
+          })
+    )
+    const interval = Math.min(mostMillis, timeoutMillis / looks)
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), look)))
+    return paths
+  })

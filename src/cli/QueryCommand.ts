@@ -95,7 +95,8 @@ const flags = {
   requestTimeout: Flag.String("request-timeout").pipe(
     Flag.withMetavar("duration"),
     Flag.withDescription(
-      `How long the server may take to accept the query, before any result. Default: ${defaults.requestTimeout}`
+      "How long the server may take to accept the query, before any result; connecting takes no longer either. " +
+        `Default: ${defaults.requestTimeout}`
     ),
     Flag.withDefault(String(defaults.requestTimeout)),
     duration
@@ -130,6 +131,7 @@ const request = (given: Given, query: string): Client.Query => ({
 const settings = ({ heartbeatTolerance, requestTimeout, timeout }: Given) => ({
   heartbeatTolerance,
   requestTimeout,
+  connectTimeout: Duration.min(requestTimeout, Duration.fromInputUnsafe(defaults.connectTimeout)),
   ...(Duration.isFinite(timeout) ? { cancelTimeout: QueryDeadline.grace.cancel } : {})
 })
 

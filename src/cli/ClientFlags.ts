@@ -33,7 +33,8 @@ export const server = Flag.String("server").pipe(
 export const requestTimeout = Flag.String("request-timeout").pipe(
   Flag.withMetavar("duration"),
   Flag.withDescription(
-    `How long the server may take to accept a query, before any result. Default: ${defaults.requestTimeout}`
+    "How long the server may take to accept a query, before any result; connecting takes no longer either. " +
+      `Default: ${defaults.requestTimeout}`
   ),
   Flag.withDefault(String(defaults.requestTimeout)),
   duration

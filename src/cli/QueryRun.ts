@@ -106,6 +106,7 @@ const plan = Effect.fnUntraced(function* (given: Given) {
 const settings = ({ heartbeatTolerance, requestTimeout, timeout }: Given) => ({
   heartbeatTolerance,
   requestTimeout,
+  connectTimeout: Duration.min(requestTimeout, Duration.fromInputUnsafe(Client.defaults.connectTimeout)),
   ...(Duration.isFinite(timeout) ? { cancelTimeout: QueryDeadline.grace.cancel } : {})
 })
 

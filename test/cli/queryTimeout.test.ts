@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as QueryDeadline from "../../src/cli/QueryDeadline.ts"
 import * as Dataconn from "../support/Dataconn.ts"
 import * as Folder from "../support/Folder.ts"
+import * as Poll from "../support/Poll.ts"
 import { run } from "../support/QueryRun.ts"
 import type { Conversation } from "../support/ScriptedServer.ts"
 import * as ScriptedServer from "../support/ScriptedServer.ts"
@@ -123,6 +124,29 @@ describe.concurrent("--timeout ends the command when the server", () => {
       const server = yield* ScriptedServer.make(onRequest(({ send }) => send(accept, error)))
       const { code, stderr } = yield* run(args(server))
       assert.strictEqual(stderr, "timeout: too slow")
+      assert.strictEqual(code, 124)
+    })
+  )
+})
+
+describe("--request-timeout", () => {
+  it.live("ends a query that the server does not accept in time, and cancels it", () =>
+    Effect.gen(function* () {
+      const server = yield* ScriptedServer.make((conversation) =>
+        conversation.onMessage((letter) => letter === "C" && conversation.send("K"))
+      )
+      const { code, stderr } = yield* run([
+        "SELECT 1",
+        "--server",
+        server.address,
+        "--request-timeout",
+        "100 millis"
+      ])
+      assert.strictEqual(
+        stderr,
+        `${server.address} did not accept a request within 100 ms (requestTimeout); it was cancelled (see --request-timeout)`
+      )
+      yield* Poll.until("the cancel arrives", () => server.received() === "RC")
       assert.strictEqual(code, 124)
     })
   )

@@ -208,6 +208,39 @@ describe("listen", () => {
   )
 })
 
+describe("a server's own source of settings", () => {
+  const load = (env: Record<string, string>) =>
+    Effect.provideService(ServerConfig.load, ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env }))
+
+  it.effect("may name them as a file does, or as the environment does, and the former comes first", () =>
+    Effect.gen(function* () {
+      const config = yield* load({
+        maxConnections: "9",
+        DATACONN_MAX_CONNECTIONS: "10",
+        DATACONN_HEARTBEAT_INTERVAL: "3 seconds",
+        DATACONN_LISTEN: "[::1]:1,unix:/x",
+        MAX_CONCURRENT_QUERIES: "11"
+      })
+      assert.deepStrictEqual(
+        config,
+        ServerConfig.make({
+          heartbeatInterval: Duration.seconds(3),
+          maxConnections: 9,
+          listen: ["[::1]:1", "unix:/x"]
+        })
+      )
+    })
+  )
+
+  it.effect("is named when a value is none", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(load({ DATACONN_MAX_CONNECTIONS: "many" }))
+      assert.match(error.message, /Expected a whole number of at least 1/)
+      assert.match(error.message, /maxConnections/)
+    })
+  )
+})
+
 describe("the environment", () => {
   it.effect("names settings in capitals after DATACONN", () =>
     Effect.gen(function* () {

@@ -15,6 +15,7 @@ import {
 import { Effect, Stream } from "effect"
 
 export const server = Server.layer({ listen: ["127.0.0.1:0"], heartbeatInterval: "1 second" })
+export const stoppable = Server.stopsOnSecondSignal(server)
 export const made = Server.make({ maxConnections: 10 })
 export const configured = Server.layerConfig
 export const running = Effect.flatMap(Server.Server, (server) => server.connections)

@@ -85,7 +85,10 @@ const flags = {
     Flag.optional
   ),
   verify: Flag.Boolean("verify").pipe(
-    Flag.withDescription("Have the server send a checksum behind the result, and fail if that is another one")
+    Flag.withDescription(
+      "Have the server send a checksum behind the result, and fail if that is another one"
+    ),
+    Flag.withDefault(false)
   ),
   timeout: Flag.String("timeout").pipe(
     Flag.withMetavar("duration"),

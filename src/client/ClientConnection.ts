@@ -84,8 +84,9 @@ const open = Effect.fnUntraced(function* (
   scope: Scope.Closeable
 ): Effect.fn.Return<ClientConnection, Socket.SocketError, Scope.Scope> {
   const transport = yield* opening
-  const codec = Message.codec({ ...options, splitChunks: true })
-  const session = new Session({
+  const holdsFinal = (): boolean => session.holdsFinal
+  const codec = Message.codec({ ...options, splitChunks: true, holdsFinal })
+  const session: Session = new Session({
     framed: yield* FramedConnection.make(transport, codec, options),
     timers: yield* Timers.use,
     scheduler: yield* TurnScheduler,
@@ -150,6 +151,11 @@ class Session implements ClientConnection, Line {
   private get unwritten(): Machine.Event | undefined {
     const failure = this.dependencies.framed.writer.failure()
     return failure === undefined ? undefined : { _tag: "WriteFailed", detail: writeFailure(failure) }
+  }
+
+  /** Whether the final message of the response in flight has to come whole. */
+  get holdsFinal(): boolean {
+    return this.current?.holdsFinal === true
   }
 
   get why(): Machine.Why | undefined {

@@ -16,12 +16,16 @@ import { type Exchange, used } from "./Exchange.ts"
 import type { Requests } from "./Requests.ts"
 
 export const make = (requests: Requests): ClientService => ({
-  request: (body) =>
-    requests.run(body, (payload, exchange) => ({
-      payload,
-      separate: () => separate(exchange),
-      chunks: chunks(exchange, queryFailed)
-    })),
+  request: (body, options) =>
+    requests.run(
+      body,
+      (payload, exchange) => ({
+        payload,
+        separate: () => separate(exchange),
+        chunks: chunks(exchange, queryFailed)
+      }),
+      options?.holdsFinal
+    ),
   query: (query) => runQuery(requests, query),
   isOpen: () => requests.isOpen
 })
@@ -64,7 +68,7 @@ const runQuery = (
   query: Query
 ): Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError, Scope.Scope> =>
   Effect.matchEffect(
-    Effect.suspend(() => requests.run(QueryApi.encodeRequest(query), respond(query))),
+    Effect.suspend(() => requests.run(QueryApi.encodeRequest(query), respond(query), query.receipt)),
     {
       onSuccess: identity,
       onFailure: (error) =>

@@ -33,6 +33,8 @@ export interface Line {
  */
 export class Exchange implements Task {
   readonly body: Uint8Array
+  /** Whether the body of the final message has to come whole: it may be none of the chunks. */
+  readonly holdsFinal: boolean
   line: Line
   /** Whether the request is on its way: from then on the server ends the response. */
   sent = false
@@ -50,8 +52,9 @@ export class Exchange implements Task {
   private claimed = false
   private abandoned = false
 
-  constructor(body: Uint8Array, line: Line) {
+  constructor(body: Uint8Array, line: Line, holdsFinal = false) {
     this.body = body
+    this.holdsFinal = holdsFinal
     this.line = line
   }
 

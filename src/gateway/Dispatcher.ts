@@ -160,7 +160,11 @@ const running = Effect.fnUntraced(function* (
   backends: Backends,
   { asked, body, entry, origin, route }: Sent
 ): Effect.fn.Return<Running, GatewayError.Upstream, Scope.Scope> {
-  const asking = backends.request(route.instances, body, route.preferred)
+  const asking = backends.request(route.instances, {
+    body,
+    receipt: asked.receipt,
+    preferred: route.preferred
+  })
   const { chunks, instance, payload, separate } = yield* timed(
     asked,
     Effect.mapError(asking, (error) => lost(route, error))
@@ -177,7 +181,7 @@ const running = Effect.fnUntraced(function* (
       `The token is read-only, and ${instance.address} does not promise that its queries only read`
     )
   }
-  const final = accepted.value.receipt === true ? separate() : undefined
+  const final = asked.receipt && accepted.value.receipt === true ? separate() : undefined
   const upstream = yield* Stream.toPull(chunks)
   const counted = Effect.map(upstream, (batch): Batch => {
     for (const chunk of batch) entry.bytes += chunk.length

@@ -16,6 +16,7 @@ import type { Backends } from "./Backends.ts"
 import * as Caller from "./Caller.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Metrics from "./Metrics.ts"
+import * as Negotiation from "./Negotiation.ts"
 import type { Entry, Queries } from "./Queries.ts"
 import type { Route, Routes } from "./Routes.ts"
 import * as SqlWords from "./SqlWords.ts"
@@ -174,6 +175,13 @@ const running = Effect.fnUntraced(function* (
   const accepted = decodeAccepted(decoder.decode(payload))
   if (accepted._tag === "None") {
     return yield* GatewayError.make("backend_lost", `${instance.address} sent an undecodable accept`)
+  }
+  if (accepted.value.format !== Negotiation.upstreamFormat(asked.format)) {
+    const { address } = instance
+    return yield* GatewayError.make(
+      "backend_lost",
+      `${address} answered with ${accepted.value.format}, but ${Negotiation.upstreamFormat(asked.format)} was asked for`
+    )
   }
   if (origin.caller.readOnly && accepted.value.readOnly !== true) {
     return yield* GatewayError.make(

@@ -23,6 +23,7 @@ const benches: Record<string, () => Promise<{ readonly run: Bench }>> = {
   growth: () => import("./growth.ts"),
   peers: () => import("./peers.ts"),
   relay: () => import("./relay.ts"),
+  gateway: () => import("./gateway.ts"),
   ceiling: () => import("./ceiling.ts"),
   duckdb: () => import("./duckdb.ts"),
   steps: () => import("./steps.ts"),

@@ -1,5 +1,5 @@
 /**
- * What the servers of a bench are asked for. A request's body is `TOTAL CHUNK MODE`: a result of TOTAL bytes in
+ * What the servers of a bench are asked for. A request's body, or the query of a v1 request, is `TOTAL CHUNK MODE`: a result of TOTAL bytes in
  * chunks of CHUNK bytes, `ready` at once or `streamed`: one promise for each chunk. What follows in the body is
  * padding.
  */
@@ -14,8 +14,13 @@ const decoder = new TextDecoder()
 /** No request says more than this before its padding. */
 const prefix = 64
 
+const brace = 0x7b
+
+const textOf = (body: Uint8Array): string =>
+  body[0] === brace ? JSON.parse(decoder.decode(body)).query : decoder.decode(body.subarray(0, prefix))
+
 export const parse = (body: Uint8Array): Workload => {
-  const [total, chunkSize, mode] = decoder.decode(body.subarray(0, prefix)).split(" ")
+  const [total, chunkSize, mode] = textOf(body).split(" ")
   return {
     total: Number(total),
     chunkSize: Number(chunkSize),

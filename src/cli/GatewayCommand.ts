@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as GatewayConfig from "../gateway/GatewayConfig.ts"
+import * as Address from "../net/Address.ts"
 import * as Log from "../server/Log.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
 import * as Setting from "../server/Setting.ts"
@@ -87,6 +88,18 @@ const given = Effect.fnUntraced(function* (texts: ReadonlyArray<string>) {
   return Object.fromEntries(all)
 })
 
+/** The addresses of one back-end. */
+const addressesOf = Effect.fnUntraced(function* ([name, text]: readonly [string, string]) {
+  const addresses = text.split(",").map((address) => address.trim())
+  for (const address of addresses) {
+    yield* Effect.mapError(
+      Effect.fromResult(Address.parse(address)),
+      ({ message }) => new BackendError({ written: `--backend ${name}`, problem: message })
+    )
+  }
+  return [name, addresses] as const
+})
+
 type Given = Command.Command.Config.Infer<typeof flags>
 
 const resolve = Effect.fnUntraced(function* ({ backend, config: file, http, ...settings }: Given) {
@@ -101,11 +114,12 @@ const resolve = Effect.fnUntraced(function* ({ backend, config: file, http, ...s
   })
   const problem = GatewayConfig.problemOfBackends(Object.keys(backends))
   if (problem !== undefined) return yield* new BackendError({ written: "--backend", problem })
+  const addresses = yield* Effect.forEach(Object.entries(backends), addressesOf)
   return {
     ...values,
     http: listen,
     limits: values,
-    backends: Record.map(backends, (addresses) => addresses.split(",").map((address) => address.trim()))
+    backends: Object.fromEntries(addresses)
   }
 })
 

@@ -38,7 +38,7 @@ export interface Response {
   readonly payload: Uint8Array
   /**
    * Takes the body of the final message for no chunk, where the accept says so: to be called before the chunks are
-   * read. Gives it once they have ended.
+   * read, in a response to a request with `holdsFinal`. Gives it once they have ended.
    */
   readonly separate: () => () => Uint8Array | undefined
   /**
@@ -47,6 +47,17 @@ export interface Response {
    * for large results.
    */
   readonly chunks: Stream.Stream<Uint8Array, QueryFailed | ClientError.ClientError>
+}
+
+/**
+ * How a request is sent.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export interface RequestOptions {
+  /** Whether the body of the final message is held until it is whole, since it may be no chunk. Default: no. */
+  readonly holdsFinal?: boolean | undefined
 }
 
 /**
@@ -107,7 +118,8 @@ export interface ClientService {
    * run nothing. A query that fails later fails the stream with `QueryFailed`.
    */
   readonly request: (
-    body: Uint8Array
+    body: Uint8Array,
+    options?: RequestOptions
   ) => Effect.Effect<Response, QueryRejected | ClientError.ClientError, Scope.Scope>
   /**
    * The same by the v1 API. A `QueryError` of the effect was a reject, so nothing was run; but for one of code

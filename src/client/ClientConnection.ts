@@ -90,8 +90,9 @@ const open = Effect.fnUntraced(function* (
       Effect.fail(ClientFailure.connectTimedOut(options))
     )
   )
-  const codec = Message.codec({ ...options, splitChunks: true })
-  const session = new Session({
+  const holdsFinal = (): boolean => session.holdsFinal
+  const codec = Message.codec({ ...options, splitChunks: true, holdsFinal })
+  const session: Session = new Session({
     framed: yield* FramedConnection.make(transport, codec, options).pipe(
       Effect.provideService(Timers.Shared, timers)
     ),
@@ -169,6 +170,11 @@ class Session implements ClientConnection, Line {
   private get unwritten(): Machine.Event | undefined {
     const failure = this.dependencies.framed.writer.failure()
     return failure === undefined ? undefined : ClientEvents.ofWrite(failure)
+  }
+
+  /** Whether the final message of the response in flight has to come whole. */
+  get holdsFinal(): boolean {
+    return this.current?.holdsFinal === true
   }
 
   get why(): Machine.Why | undefined {

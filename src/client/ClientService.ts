@@ -18,12 +18,16 @@ import type { Requests } from "./Requests.ts"
 
 /** `metadata` is that of every query. */
 export const make = (requests: Requests, metadata?: Metadata.Metadata): ClientService => ({
-  request: (body) =>
-    requests.run(body, (payload, exchange) => ({
-      payload,
-      separate: () => separate(exchange),
-      chunks: chunks(exchange, queryFailed)
-    })),
+  request: (body, options) =>
+    requests.run(
+      body,
+      (payload, exchange) => ({
+        payload,
+        separate: () => separate(exchange),
+        chunks: chunks(exchange, queryFailed)
+      }),
+      options?.holdsFinal
+    ),
   query: (query) =>
     runQuery(
       requests,
@@ -74,7 +78,7 @@ const runQuery = (
       const problem = query.metadata === undefined ? undefined : Metadata.problem(query.metadata)
       if (problem === undefined) {
         return Effect.flatMap(Effect.fromResult(QueryApi.requestBody(query)), (body) =>
-          requests.run(body, respond(query))
+          requests.run(body, respond(query), query.receipt)
         )
       }
       // Nothing is sent that the server would reject.

@@ -35,6 +35,8 @@ export class Exchange implements Task {
   readonly body: Uint8Array
   /** When it was asked for, in milliseconds of the timers. */
   readonly startedAt: number
+  /** Whether the body of the final message has to come whole: it may be none of the chunks. */
+  readonly holdsFinal: boolean
   line: Line
   /** Whether the request is on its way: from then on the server ends the response. */
   sent = false
@@ -52,15 +54,16 @@ export class Exchange implements Task {
   private claimed = false
   private abandoned = false
 
-  constructor(body: Uint8Array, line: Line, startedAt: number) {
+  constructor(body: Uint8Array, line: Line, startedAt: number, holdsFinal = false) {
     this.body = body
+    this.holdsFinal = holdsFinal
     this.line = line
     this.startedAt = startedAt
   }
 
   /** Stands in for it on its connection, when it has been given up and its response has not ended. */
   rest(): Exchange {
-    const rest = new Exchange(nothing, this.line, this.startedAt)
+    const rest = new Exchange(nothing, this.line, this.startedAt, this.holdsFinal)
     rest.sent = true
     return rest
   }

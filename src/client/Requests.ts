@@ -88,10 +88,11 @@ export class Requests implements Line {
    */
   run<A>(
     body: Uint8Array,
-    respond: (payload: Uint8Array, exchange: Exchange) => A
+    respond: (payload: Uint8Array, exchange: Exchange) => A,
+    holdsFinal = false
   ): Effect.Effect<A, QueryRejected | ClientError.ClientError, Scope.Scope> {
     return Effect.flatMap(Effect.scope, (scope) => {
-      const exchange = new Exchange(body, this, this.options.timers.now())
+      const exchange = new Exchange(body, this, this.options.timers.now(), holdsFinal)
       const accepted = Effect.callback<A, QueryRejected | ClientError.ClientError>((resume) => {
         exchange.awaitAccept(respond, resume)
         this.enter(exchange)

@@ -47,14 +47,22 @@ export interface Backend {
   readonly instances: ReadonlyArray<Instance>
 }
 
+/** A request to a back-end. */
+export interface Sent {
+  readonly body: Uint8Array
+  /** Whether it asks for a receipt. */
+  readonly receipt: boolean
+  /** The address that is tried first. */
+  readonly preferred?: Instance | undefined
+}
+
 export interface Backends {
   readonly all: ReadonlyArray<Backend>
   readonly get: (name: string) => Backend | undefined
   /** Sends a request to one of the addresses. The scope owns the response. */
   readonly request: (
     instances: ReadonlyArray<Instance>,
-    body: Uint8Array,
-    preferred?: Instance | undefined
+    sent: Sent
   ) => Effect.Effect<Answer, GatewayError.GatewayError, Scope.Scope>
   /** The response of an address has failed. */
   readonly failed: (instance: Instance, error: GatewayError.Upstream) => void
@@ -121,7 +129,7 @@ export const make = Effect.fnUntraced(function* (
   }
 
   /** One attempt, in a scope of its own, which ends with it if it fails. */
-  const attempt = Effect.fnUntraced(function* (instance: Instance, body: Uint8Array, outer: Scope.Scope) {
+  const attempt = Effect.fnUntraced(function* (instance: Instance, sent: Sent, outer: Scope.Scope) {
     const scope = yield* Scope.fork(outer)
     instance.inFlight++
     yield* Scope.addFinalizer(
@@ -130,14 +138,15 @@ export const make = Effect.fnUntraced(function* (
         instance.inFlight--
       })
     )
-    return yield* instance.client.request(body).pipe(
+    return yield* instance.client.request(sent.body, { holdsFinal: sent.receipt }).pipe(
       Scope.provide(scope),
       Effect.map((response): Answer => ({ ...response, instance })),
       Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
     )
   })
 
-  const request: Backends["request"] = Effect.fnUntraced(function* (instances, body, preferred) {
+  const request: Backends["request"] = Effect.fnUntraced(function* (instances, sent) {
+    const { preferred } = sent
     const scope = yield* Effect.scope
     const tried = new Set<Instance>()
     let last: GatewayError.GatewayError | undefined
@@ -146,7 +155,7 @@ export const make = Effect.fnUntraced(function* (
       const instance = isFirst ? preferred : leastBusy(instances, tried)
       if (instance === undefined) return yield* last ?? unavailable(instances, options)
       tried.add(instance)
-      const result = yield* Effect.result(attempt(instance, body, scope))
+      const result = yield* Effect.result(attempt(instance, sent, scope))
       if (result._tag === "Success") {
         note(instance, "answered")
         return result.success

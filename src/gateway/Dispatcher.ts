@@ -16,6 +16,7 @@ import type { Backends } from "./Backends.ts"
 import * as Caller from "./Caller.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Metrics from "./Metrics.ts"
+import * as Negotiation from "./Negotiation.ts"
 import type { Entry, Queries } from "./Queries.ts"
 import type { Route, Routes } from "./Routes.ts"
 import * as SqlWords from "./SqlWords.ts"
@@ -160,7 +161,11 @@ const running = Effect.fnUntraced(function* (
   backends: Backends,
   { asked, body, entry, origin, route }: Sent
 ): Effect.fn.Return<Running, GatewayError.Upstream, Scope.Scope> {
-  const asking = backends.request(route.instances, body, route.preferred)
+  const asking = backends.request(route.instances, {
+    body,
+    receipt: asked.receipt,
+    preferred: route.preferred
+  })
   const { chunks, instance, payload, separate } = yield* timed(
     asked,
     Effect.mapError(asking, (error) => lost(route, error))
@@ -171,13 +176,20 @@ const running = Effect.fnUntraced(function* (
   if (accepted._tag === "None") {
     return yield* GatewayError.make("backend_lost", `${instance.address} sent an undecodable accept`)
   }
+  if (accepted.value.format !== Negotiation.upstreamFormat(asked.format)) {
+    const { address } = instance
+    return yield* GatewayError.make(
+      "backend_lost",
+      `${address} answered with ${accepted.value.format}, but ${Negotiation.upstreamFormat(asked.format)} was asked for`
+    )
+  }
   if (origin.caller.readOnly && accepted.value.readOnly !== true) {
     return yield* GatewayError.make(
       "forbidden",
       `The token is read-only, and ${instance.address} does not promise that its queries only read`
     )
   }
-  const final = accepted.value.receipt === true ? separate() : undefined
+  const final = asked.receipt && accepted.value.receipt === true ? separate() : undefined
   const upstream = yield* Stream.toPull(chunks)
   const counted = Effect.map(upstream, (batch): Batch => {
     for (const chunk of batch) entry.bytes += chunk.length

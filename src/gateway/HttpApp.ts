@@ -7,6 +7,7 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as CatalogRoutes from "./CatalogRoutes.ts"
+import * as DocsRoutes from "./DocsRoutes.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Http from "./Http.ts"
 import type { App } from "./HttpListener.ts"
@@ -68,6 +69,7 @@ export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Ef
     ...CatalogRoutes.make(dependencies),
     ...health(dependencies),
     administered(dependencies),
+    ...(yield* DocsRoutes.make),
     StreamRoute.make({ ...dependencies, ...dependencies.stream })
   ]
   const router = yield* HttpRouter.make

@@ -175,7 +175,8 @@ class Query implements Slot.Query {
     const attempt = Effect.gen({ self: this }, function* () {
       yield* Scope.addFinalizer(scope, this.left)
       const incarnation = yield* Effect.mapError(supervisor.enter(this), rejected)
-      const response = yield* Scope.provide(incarnation.client.request(this.request), scope).pipe(
+      const holdsFinal = RequestFields.mayHaveReceipt(this.request)
+      const response = yield* Scope.provide(incarnation.client.request(this.request, { holdsFinal }), scope).pipe(
         Effect.catchTag("ClientError", (error) => Effect.flatMap(this.lost(incarnation, error), Effect.fail))
       )
       return { response, incarnation, scope }

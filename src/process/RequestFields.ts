@@ -27,6 +27,12 @@ export const timeoutMillis = (request: Uint8Array): number | undefined => {
   return typeof timeout === "number" && timeout > 0 ? timeout : undefined
 }
 
+/** The name of the member as JSON has it. */
+const receiptName = '"receipt"'
+
+/** Whether the result may end with a receipt. */
+export const mayHaveReceipt = (request: Uint8Array): boolean => bytesOf(request).includes(receiptName)
+
 const format = (given: unknown): QueryApi.Format =>
   QueryApi.Format.literals.find((known) => known === given) ?? QueryApi.defaultFormat
 

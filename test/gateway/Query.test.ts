@@ -360,13 +360,15 @@ describe("a query over HTTP", () => {
           const before = engine.made()
           const socket = yield* Served.dial(served, Served.post("endless", search))
           let last = -1
+          let still = 0
           yield* Poll.until("the query waits for its client", () => {
             const made = engine.made() - before
-            const waits = made > 0 && made === last
+            still = made > 0 && made === last ? still + 1 : 0
             last = made
-            return waits
+            return still === 20
           })
-          assert.isBelow(last * 90, 24 * 1024 * 1024)
+          // Most of it is in the buffers of the kernel's four sockets.
+          assert.isBelow(last * 90, 64 * 1024 * 1024)
           const held = engine.made()
           let read = 0
           socket.on("data", (chunk) => (read += chunk.length))

@@ -20,7 +20,6 @@ const hex = (bytes: Uint8Array) => crc32(bytes).toString(16).padStart(8, "0")
 
 const results = [
   ["SELECT 1 AS a WHERE false", 0],
-  ["SELECT 42 AS a", 1],
   ["FROM trades LIMIT 20000", 20_000]
 ] as const
 
@@ -39,7 +38,7 @@ describe("a receipt", () => {
           const bytes = yield* collect(response.chunks)
           return { accepted: response.accepted, bytes, receipt: response.receipt() }
         }).pipe(Effect.scoped)
-      for (const format of ["application/json", "text/csv", "application/vnd.apache.arrow.stream"] as const) {
+      for (const format of ["application/json", "application/vnd.apache.arrow.stream"] as const) {
         for (const [query, rows] of results) {
           const plain = yield* ask(query, format, false)
           assert.isUndefined(plain.receipt)

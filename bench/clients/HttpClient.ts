@@ -1,0 +1,106 @@
+/**
+ * HTTP/1.1 by hand on `node:net`: heads and the sizes of chunks are parsed, bodies are counted in the one buffer that
+ * the socket reads into.
+ */
+import { once } from "node:events"
+import * as Net from "node:net"
+import * as LoadClient from "../support/LoadClient.ts"
+
+const requestOf = (body: Uint8Array): Buffer =>
+  Buffer.concat([
+    Buffer.from(
+      "POST /v1/query HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/sql\r\n" +
+        `Content-Length: ${body.length}\r\n\r\n`
+    ),
+    body
+  ])
+
+type State = "head" | "size" | "body" | "lineEnd"
+
+await LoadClient.main(async (port) => {
+  let state: State = "head"
+  let line = ""
+  let left = 0
+  let chunks = 0
+  let isChunked = false
+  let isLast = false
+  let onBytes: (bytes: Uint8Array) => void = () => {}
+  let settle: { resolve: (frames: number) => void; reject: (error: Error) => void } | undefined
+
+  const done = () => {
+    state = "head"
+    line = ""
+    isLast = false
+    const { resolve } = settle ?? {}
+    settle = undefined
+    resolve?.(chunks)
+  }
+
+  const onLine = () => {
+    if (state === "head") {
+      if (!line.endsWith("\r\n\r\n")) return
+      if (!line.startsWith("HTTP/1.1 200")) return void settle?.reject(new Error(line))
+      isChunked = /transfer-encoding: chunked/i.test(line)
+      left = Number(/content-length: (\d+)/i.exec(line)?.[1] ?? 0)
+      state = isChunked ? "size" : "body"
+      if (!isChunked && left === 0) done()
+    } else if (state === "size") {
+      left = Number.parseInt(line, 16)
+      isLast = left === 0
+      chunks++
+      state = isLast ? "lineEnd" : "body"
+    } else {
+      state = "size"
+      if (isLast) done()
+    }
+    line = ""
+  }
+
+  const read = (bytes: Buffer) => {
+    for (let at = 0; at < bytes.length; ) {
+      if (state === "body") {
+        const size = Math.min(left, bytes.length - at)
+        onBytes(bytes.subarray(at, at + size))
+        at += size
+        left -= size
+        if (left > 0) continue
+        if (isChunked) state = "lineEnd"
+        else done()
+      } else {
+        const end = bytes.indexOf(0x0a, at)
+        line += bytes.toString("latin1", at, end < 0 ? bytes.length : end + 1)
+        at = end < 0 ? bytes.length : end + 1
+        if (end >= 0) onLine()
+      }
+    }
+  }
+
+  const buffer = Buffer.alloc(512 * 1024)
+  const socket = Net.connect({
+    port,
+    host: "127.0.0.1",
+    noDelay: true,
+    onread: {
+      buffer,
+      callback: (length) => {
+        read(buffer.subarray(0, length))
+        return true
+      }
+    }
+  })
+  await once(socket, "connect")
+  socket.on("error", (error) => settle?.reject(error))
+  socket.on("close", () => settle?.reject(new Error("the server closed the connection")))
+  let request: { readonly body: Uint8Array; readonly bytes: Buffer } | undefined
+  return {
+    request: (body, each) =>
+      new Promise((resolve, reject) => {
+        if (request?.body !== body) request = { body, bytes: requestOf(body) }
+        chunks = 0
+        onBytes = each
+        settle = { resolve, reject }
+        socket.write(request.bytes)
+      }),
+    close: () => socket.destroy()
+  }
+})

@@ -1,0 +1,71 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Address from "../../src/net/Address.ts"
+import * as RowEngine from "../gateway/RowEngine.ts"
+import * as Served from "../gateway/Served.ts"
+import * as Dataconn from "../support/Dataconn.ts"
+import * as LiveServer from "../support/LiveServer.ts"
+
+/** Where the gateway answers, once it has started. */
+const urlOf = (gateway: Dataconn.Dataconn) =>
+  Effect.map(gateway.line(/Opening HTTP socket on /), (line) => `http://${/on (\S+?)\.\.\./.exec(line)?.[1]}`)
+
+describe("dataconn gateway", () => {
+  it.live("answers from its back-ends, and a response that it is killed in is seen to be broken", () =>
+    Effect.gen(function* () {
+      const engine = RowEngine.make()
+      const { address } = yield* LiveServer.start(engine.engine)
+      const backend = `main=${Address.format(address)}`
+      const gateway = yield* Dataconn.run(["gateway", "--http", "127.0.0.1:0", "--backend", backend])
+      const url = yield* urlOf(gateway)
+      assert.deepInclude((yield* Served.fetched(`${url}/v1/targets`)).json(), {
+        targets: [
+          {
+            name: "main",
+            backend: "main",
+            addresses: [{ address: Address.format(address), state: "up", inFlight: 0 }]
+          }
+        ]
+      })
+      const args = ["-o", "/dev/null", "-H", "content-type: application/sql", "-d", "endless"]
+      const [curled] = yield* Effect.all(
+        [
+          Served.curl(`${url}/v1/query?format=csv`, ...args),
+          Effect.andThen(
+            Effect.repeat(
+              Effect.sync(() => engine.made()),
+              { until: (made) => made > 100_000 }
+            ),
+            gateway.kill("SIGKILL")
+          )
+        ],
+        { concurrency: "unbounded" }
+      )
+      assert.strictEqual(curled.code, 18)
+      assert.strictEqual(gateway.stderr(), "")
+    })
+  )
+
+  it.live("says what is wrong with what it was told", () =>
+    Effect.gen(function* () {
+      const wrong = [
+        [[], /--backend: expected at least one back-end/],
+        [["--backend", "a=127.0.0.1:x"], /--backend a: .*127\.0\.0\.1:x.* the port is not a number/],
+        [
+          ["--backend", "a=127.0.0.1:1", "--http-rules", "/nowhere.json"],
+          /httpRules \/nowhere\.json: there is no such file/
+        ]
+      ] as const
+      yield* Effect.forEach(
+        wrong,
+        Effect.fnUntraced(function* ([args, problem]) {
+          const gateway = yield* Dataconn.run(["gateway", "--http", "127.0.0.1:0", ...args])
+          assert.strictEqual(yield* gateway.exit, 1)
+          assert.match(gateway.stderr(), problem)
+          assert.strictEqual(gateway.stderr().trimEnd().split("\n").length, 1)
+        }),
+        { concurrency: 2, discard: true }
+      )
+    })
+  )
+})

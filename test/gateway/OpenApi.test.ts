@@ -1,0 +1,49 @@
+/**
+ * The OpenAPI document: it describes the routes that there are.
+ */
+import { assert, describe, layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Served from "./Served.ts"
+
+interface Document {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, { readonly responses: object }>>>>
+}
+
+describe("the OpenAPI document", () => {
+  layer(Served.layer(), { excludeTestServices: true })((it) => {
+    it.effect("has the routes of the gateway with their methods, and a page", () =>
+      Effect.gen(function* () {
+        const { url } = yield* Served.Service
+        const { paths } = (yield* Served.fetched(`${url}/openapi.json`)).json() as unknown as Document
+        assert.includeMembers(Object.keys(paths), [
+          "/v1/query",
+          "/v1/queries/{id}",
+          "/v1/stream",
+          "/v1/catalog"
+        ])
+        for (const [path, operations] of Object.entries(paths)) {
+          const { headers, status } = yield* Served.fetched(`${url}${path.replace(/\{\w+\}/, "x")}`, {
+            method: "PUT"
+          })
+          assert.strictEqual(status, 405, path)
+          const allowed = (headers.get("allow") ?? "")
+            .split(", ")
+            .filter((name) => !/HEAD|OPTIONS/.test(name))
+          assert.sameMembers(
+            Object.keys(operations).map((name) => name.toUpperCase()),
+            allowed,
+            path
+          )
+        }
+        assert.includeMembers(Object.keys(paths["/v1/query"]?.["post"]?.responses ?? {}), [
+          "200",
+          "404",
+          "503"
+        ])
+        const page = yield* Served.fetched(`${url}/docs`)
+        assert.match(page.headers.get("content-type") ?? "", /html/)
+        assert.notMatch(page.text, /<(script|link)[^>]+(src|href)="http/)
+      })
+    )
+  })
+})

@@ -111,10 +111,7 @@ export const open = Effect.fnUntraced(function* (
   const ended = Effect.sync(() => {
     progress.endedAfter = progress.time()
   })
-  return Stream.concat(
-    written(chunks, { ...view, shown }, types, progress),
-    Stream.fromEffectDrain(ended)
-  )
+  return Stream.concat(written(chunks, { ...view, shown }, types, progress), Stream.fromEffectDrain(ended))
 })
 
 const written = <E>(

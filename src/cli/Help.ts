@@ -85,7 +85,6 @@ const paths: Readonly<Record<string, "file" | "directory">> = {
   file: "file",
   output: "file",
   history: "file",
-  table: "file",
   "spill-directory": "directory"
 }
 
@@ -98,24 +97,43 @@ const withPaths = (descriptor: Completions.CommandDescriptor): Completions.Comma
   subcommands: descriptor.subcommands.map(withPaths)
 })
 
-/** The words that stand for flags are completed too: see `Arguments`. */
-const wordNames: ReadonlyArray<readonly [string, string]> = [
-  ["help", "Show help"],
-  ["version", "Show the version"],
-  ["completions", "Print shell completion script"]
-]
+const shells: ReadonlyArray<Completions.Shell> = ["bash", "zsh", "fish", "powershell"]
+
+/** A word that stands for a flag (see `Arguments`), and what may follow it. */
+const word = (
+  name: string,
+  description: string,
+  values: ReadonlyArray<string>
+): Completions.CommandDescriptor => ({
+  name,
+  description,
+  flags: [],
+  arguments:
+    values.length === 0
+      ? []
+      : [
+          {
+            name: "of",
+            description: undefined,
+            required: false,
+            variadic: false,
+            type: { _tag: "Choice", values }
+          }
+        ],
+  subcommands: []
+})
 
 const withWords = (descriptor: Completions.CommandDescriptor): Completions.CommandDescriptor => ({
   ...descriptor,
   subcommands: [
     ...descriptor.subcommands,
-    ...wordNames.map(([name, description]) => ({
-      name,
-      description,
-      flags: [],
-      arguments: [],
-      subcommands: []
-    }))
+    word(
+      "help",
+      "Show help",
+      descriptor.subcommands.map(({ name }) => name)
+    ),
+    word("version", "Show the version", []),
+    word("completions", "Print shell completion script", shells)
   ]
 })
 

@@ -84,6 +84,9 @@ const plan = Effect.fnUntraced(function* (given: Given) {
   if (Formats.isBinary(shown) && toTerminal) {
     return yield* fail(`${name} is binary, and nothing for a terminal; give --output a file, or use a pipe`)
   }
+  if (Number.isFinite(given.limit) && Formats.requested(shown) === shown) {
+    return yield* fail(`--limit is for tables; for ${name}, write LIMIT into the query`)
+  }
   const text = yield* queryText(given)
   const statements = statementsOf(text, given.split)
   if (statements.length === 0) return yield* fail("the query is empty")
@@ -129,7 +132,7 @@ const open = Effect.fnUntraced(function* (
   state.index = index
   state.progress = progress
   state.incomplete = false
-  if (screen.stderrIsTerminal && !given.quiet) state.line = yield* ProgressLine.show(progress, screen.columns)
+  if (screen.canAnimate && !given.quiet) state.line = yield* ProgressLine.show(progress, screen.columns)
   const request = {
     query: statements[index]?.text ?? "",
     parameters: given.parameters,

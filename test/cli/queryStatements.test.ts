@@ -94,6 +94,7 @@ describe("the query", () => {
     [["", "-s", "127.0.0.1:1"], "the query is empty"],
     [[" ;-- nothing", "-s", "127.0.0.1:1"], "the query is empty"],
     [["echo", "--file", "x"], "a query and --file are both given; leave one out"],
+    [["echo", "--limit", "3", "-f", "csv"], "--limit is for tables; for csv, write LIMIT into the query"],
     [["--file", "/missing.sql"], "cannot read --file /missing.sql: ENOENT"]
   ] as const)("of %j is refused before anything is sent", ([args, said]) =>
     Effect.gen(function* () {
@@ -154,6 +155,8 @@ describe("the format", () => {
       const { address } = yield* QueryServer.make
       const table = yield* run(["csv a,b|1,|", "-s", address], { isTerminal: true })
       assert.strictEqual(table.stdout, " a │ b\n───┼──────\n 1 │ NULL\n")
+      const first = yield* run(["csv a|1|2|", "-f", "table", "--limit", "1", "-s", address])
+      assert.strictEqual(first.stdout, " a\n───\n 1\n")
       const json = yield* ScriptedServer.make(({ onMessage, send }) => {
         let requests = 0
         onMessage(() => {

@@ -122,7 +122,10 @@ export const run = Effect.fnUntraced(function* (session: Session, text: string) 
   const screen = yield* Screen.look
   const view = viewOf(session, screen)
   const progress = new Execution.Progress(yield* Stopwatch.start)
-  const line = session.isInteractive ? yield* ProgressLine.show(progress, screen.columns) : ProgressLine.none
+  const line =
+    session.isInteractive && screen.canAnimate
+      ? yield* ProgressLine.show(progress, screen.columns)
+      : ProgressLine.none
   let incomplete = false
   const onWrite = Effect.suspend(() => {
     incomplete = true

@@ -13,6 +13,8 @@ export interface Screen {
   readonly stdinIsTerminal: boolean
   readonly stdoutIsTerminal: boolean
   readonly stderrIsTerminal: boolean
+  /** Whether a line on standard error can be written over. */
+  readonly canAnimate: boolean
   readonly columns: number
   readonly style: Style.Style
 }
@@ -30,10 +32,12 @@ export const look: Effect.Effect<Screen, never, Stdio.Stdio | Terminal.Terminal>
   const columns = yield* terminal.columns
   const { canColor } = yield* TerminalCapabilities.TerminalCapabilities
   const stdoutIsTerminal = yield* stdio.stdoutIsTerminal
+  const stderrIsTerminal = yield* stdio.stderrIsTerminal
   return {
     stdinIsTerminal: yield* stdio.stdinIsTerminal,
     stdoutIsTerminal,
-    stderrIsTerminal: yield* stdio.stderrIsTerminal,
+    stderrIsTerminal,
+    canAnimate: stderrIsTerminal && process.env["TERM"] !== "dumb",
     columns: columns > 0 ? Math.max(columns, fewestColumns) : usualColumns,
     style: canColor && stdoutIsTerminal ? Style.coloured : Style.plain
   }

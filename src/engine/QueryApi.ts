@@ -165,7 +165,7 @@ export const makeEngine = (options: {
       function* (payload): Effect.fn.Return<AcceptedQuery, QueryError, Scope.Scope> {
         const request = yield* Effect.fromResult(decodeRequest(payload, formats, limits))
         const resolved = yield* resolve(request)
-        const answered = yield* traced(answer(resolved), request)
+        const answered = yield* traced(answer(resolved), request.traceparent)
         const receipt =
           request.receipt === true ? yield* Receipts.make(resolved.queryId, answered.rows) : undefined
         const result =
@@ -217,12 +217,18 @@ const randomId: Effect.Effect<string> = Effect.map(
   (words) => words.map((word) => word.toString(16).padStart(8, "0")).join("")
 )
 
-const traced = (
-  effect: Effect.Effect<QueryResult, QueryError, Scope.Scope>,
-  request: QueryRequest
-): Effect.Effect<QueryResult, QueryError, Scope.Scope> => {
-  if (request.traceparent === undefined) return effect
-  const parent = HttpTraceContext.w3c(Headers.fromInput({ traceparent: request.traceparent }))
+/**
+ * Runs a query, and its result, in a span `dataconn.query` below the one that a W3C `traceparent` names, if it does.
+ *
+ * @category tracing
+ * @since 0.1.0
+ */
+export const traced = <A extends { readonly chunks: Stream.Stream<Uint8Array, unknown> }, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  traceparent: string | undefined
+): Effect.Effect<A, E, R | Scope.Scope> => {
+  if (traceparent === undefined) return effect
+  const parent = HttpTraceContext.w3c(Headers.fromInput({ traceparent }))
   if (Option.isNone(parent)) return effect
   return Effect.flatMap(
     Effect.makeSpanScoped("dataconn.query", { parent: parent.value, kind: "server" }),
@@ -231,5 +237,5 @@ const traced = (
         ...result,
         chunks: Stream.provideService(result.chunks, Tracer.ParentSpan, span)
       }))
-  )
+  ) as Effect.Effect<A, E, R | Scope.Scope>
 }

@@ -58,7 +58,22 @@ const lastWordsMillis = 1000
 
 export const launch = (options: Options): Launcher.Launch => {
   let count = 0
-  return (place, listener) => new Child(options, place, ++count, listener)
+  return (place, listener) => {
+    try {
+      return new Child(options, place, ++count, listener)
+    } catch (cause) {
+      return unstarted(`${options.title} ${place}`, listener, cause)
+    }
+  }
+}
+
+/** A process that could not even be asked for. */
+const unstarted = (name: string, listener: Launcher.Listener, cause: unknown): Launcher.Process => {
+  setImmediate(() => {
+    listener.failed(cause instanceof Error ? cause.message : String(cause))
+    listener.exited({ code: null, signal: null })
+  })
+  return { name, connection: Effect.never, ask: () => {}, kill: () => {} }
 }
 
 class Child implements Launcher.Process {
@@ -72,7 +87,7 @@ class Child implements Launcher.Process {
   private isOver = false
 
   constructor(options: Options, place: number, count: number, listener: Launcher.Listener) {
-    const { connections, directory } = options
+    const { directory } = options
     this.options = options
     this.listener = listener
     this.directory = directory === undefined ? undefined : join(directory, `${place}-${count}`)
@@ -81,14 +96,23 @@ class Child implements Launcher.Process {
     this.name = `${options.title} ${place} (process ${this.child.pid ?? "none"})`
     this.connections = this.child.stdio.slice(Messages.firstConnection) as Array<Net.Socket>
     this.observe()
+    try {
+      this.begin(place)
+    } catch (cause) {
+      // Options that cannot be copied.
+      setImmediate(() => listener.failed(cause instanceof Error ? cause.message : String(cause)))
+    }
+  }
+
+  private begin(place: number): void {
+    const { beatMillis, connections, memory, module, options, title } = this.options
     this.tell({
       _tag: "Start",
-      module: options.module,
-      options: options.options({ directory: this.directory, memory: options.memory }),
+      module,
+      options: options({ directory: this.directory, memory }),
       connections,
-      title: `${options.title} ${place}`,
-      parent: process.pid,
-      beatMillis: options.beatMillis
+      title: `${title} ${place}`,
+      beatMillis
     })
   }
 

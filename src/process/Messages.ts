@@ -16,8 +16,6 @@ export interface Start {
   /** How many connections it has. */
   readonly connections: number
   readonly title: string
-  /** The process that it ends with. */
-  readonly parent: number
   /** How often it gives a sign of life. */
   readonly beatMillis: number
 }

@@ -104,8 +104,12 @@ class Query implements Slot.Query {
     this.request = request
   }
 
-  get init(): Effect.Effect<AcceptedQuery, QueryRejected> {
-    const timeout = RequestFields.timeoutMillis(this.request)
+  get init(): Effect.Effect<AcceptedQuery, QueryRejected, Scope.Scope> {
+    const { timeoutMillis, traceparent } = RequestFields.of(this.request)
+    return QueryApi.traced(this.answered(timeoutMillis), traceparent)
+  }
+
+  private answered(timeout: number | undefined): Effect.Effect<AcceptedQuery, QueryRejected> {
     const accepted = Effect.map(this.run, (attempt) => this.accepted(attempt, timeout))
     const answered = Effect.catchTag(accepted, "QueryFailed", ({ payload }) =>
       Effect.succeed(this.failure(payload))

@@ -17,14 +17,24 @@ const parse = (request: Uint8Array): Readonly<Record<string, unknown>> | undefin
 const bytesOf = ({ buffer, byteLength, byteOffset }: Uint8Array): Buffer =>
   Buffer.from(buffer, byteOffset, byteLength)
 
-/** The name of the member as JSON has it. Most requests are without one, and need not be parsed. */
-const timeoutName = '"timeoutMs"'
+/** What the parent looks after itself. */
+export interface Fields {
+  /** The request's own limit, in milliseconds from its arrival. */
+  readonly timeoutMillis: number | undefined
+  readonly traceparent: string | undefined
+}
 
-/** A request's own limit, in milliseconds from its arrival. */
-export const timeoutMillis = (request: Uint8Array): number | undefined => {
-  if (!bytesOf(request).includes(timeoutName)) return undefined
-  const timeout = parse(request)?.["timeoutMs"]
-  return typeof timeout === "number" && timeout > 0 ? timeout : undefined
+const none: Fields = { timeoutMillis: undefined, traceparent: undefined }
+
+/** Most requests have neither, and need not be parsed. */
+export const of = (request: Uint8Array): Fields => {
+  const bytes = bytesOf(request)
+  if (!(bytes.includes('"timeoutMs"') || bytes.includes('"traceparent"'))) return none
+  const { timeoutMs, traceparent } = parse(request) ?? {}
+  return {
+    timeoutMillis: typeof timeoutMs === "number" && timeoutMs > 0 ? timeoutMs : undefined,
+    traceparent: typeof traceparent === "string" ? traceparent : undefined
+  }
 }
 
 /** The name of the member as JSON has it. */

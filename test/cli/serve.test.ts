@@ -306,6 +306,12 @@ describe("what is served", () => {
       const server = yield* Dataconn.serve(["--database", path, "--read-write"])
       yield* rows(server, "INSERT INTO items VALUES (8, 'ink')")
       assert.deepStrictEqual(yield* rows(server, "SELECT count(*) AS n FROM items"), [{ n: 2 }])
+      // What was committed is there when the process is that had it.
+      const [child = 0] = childrenOf(server.pid)
+      process.kill(child, "SIGKILL")
+      yield* server.line(/Error: dataconn engine 1 .* SIGKILL.* is started again/)
+      assert.deepStrictEqual(yield* rows(server, "SELECT count(*) AS n FROM items"), [{ n: 2 }])
+      assert.notInclude(childrenOf(server.pid), child)
       yield* server.kill("SIGTERM")
       assert.strictEqual(yield* server.exit, 0)
       assert.deepStrictEqual(readdirSync(dirname(path)), ["shop.duckdb"])

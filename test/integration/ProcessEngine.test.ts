@@ -135,6 +135,13 @@ describe("an engine in processes", () => {
         Effect.scoped(ProcessEngine.make(killable, { command: ["/nonexistent/node"] }))
       )
       assert.include(program.message, "/nonexistent/node")
+      const nowhereToBe = yield* Effect.flip(
+        Effect.scoped(ProcessEngine.make(killable, { directory: "/nonexistent" }))
+      )
+      assert.include(nowhereToBe.message, "/nonexistent")
+      const uncopied = { ...killable, options: () => ({ function: () => {} }) }
+      const notCopied = yield* Effect.flip(Effect.scoped(ProcessEngine.make(uncopied)))
+      assert.include(notCopied.message, "could not be cloned")
     })
   )
 

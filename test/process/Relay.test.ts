@@ -5,6 +5,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import * as TestClock from "effect/testing/TestClock"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import { type Engine, QueryEngine, QueryFailed, QueryRejected } from "../../src/engine/QueryEngine.ts"
@@ -116,6 +117,29 @@ describe("a relay", () => {
         assert.strictEqual(yield* ask(engine, "echo"), "A yes echo F")
       }
       assert.strictEqual(processes.length, 1)
+    })
+  )
+
+  it.effect("runs a query in the span that its request asks for", () =>
+    Effect.gen(function* () {
+      const { engine } = yield* world()
+      const spans: Array<Tracer.NativeSpan> = []
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          spans.push(span)
+          return span
+        }
+      })
+      const request = (traceparent: string) => JSON.stringify({ version: "v1", query: "q", traceparent })
+      const traceId = "0af7651916cd43dd8448eb211c80319c"
+      const body = request(`00-${traceId}-b7ad6b7169203331-01`)
+      assert.strictEqual(yield* Effect.withTracer(ask(engine, body), tracer), `A yes ${body} F`)
+      yield* Effect.withTracer(ask(engine, request("nonsense")), tracer)
+      assert.deepStrictEqual(
+        spans.map(({ name, status, traceId }) => [name, traceId, status._tag]),
+        [["dataconn.query", traceId, "Ended"]]
+      )
     })
   )
 
@@ -286,6 +310,50 @@ describe("a process that ends by itself", () => {
       yield* passes(10)
       const response = yield* Fiber.join(query)
       assert.match(response, /^A \{"format":"text\/csv","queryId":"mine"\} E /)
+    })
+  )
+})
+
+describe("a process that is lost at any step", () => {
+  const whole: Readonly<Record<string, string>> = {
+    "echo 1": "A yes echo 1 F",
+    fail: "A yes first E broke",
+    reject: "J no",
+    late: "A yes first F"
+  }
+  const lost = /^(J|A yes( first)? E) \{"code":"engine_lost"/
+
+  it.effect("leaves every response whole or lost, every place free, and the other queries alone", () =>
+    Effect.gen(function* () {
+      const seen = new Set<string>()
+      for (let step = 0; step < 60; step++) {
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const { engine, processes } = yield* world({ supervisor: { processes: 1 } })
+            const asked = yield* Effect.forEach(Object.entries(whole), ([request, expected]) =>
+              Effect.map(Effect.forkChild(ask(engine, request)), (fiber) => ({ request, expected, fiber }))
+            )
+            for (let i = 0; i < step; i++) yield* Effect.yieldNow
+            processes[0]?.crash()
+            yield* passes(200)
+            yield* passes(4000)
+            for (const { expected, fiber, request } of asked) {
+              const answer = yield* Fiber.join(fiber)
+              if (answer !== expected) assert.match(answer, lost, `${request} at step ${step}`)
+              seen.add(answer === expected ? `${request} is whole` : `${request} is lost`)
+            }
+            // As many as there are places.
+            const after = yield* Effect.forEach(Array.from({ length: 4 }), () => begin(engine, "late"))
+            yield* passes(1100)
+            for (const fiber of after) assert.strictEqual(yield* Fiber.join(fiber), "A yes first F")
+          })
+        )
+      }
+      // One loss alone is never told to a query of whose result nothing has arrived.
+      assert.includeMembers(
+        [...seen],
+        Object.keys(whole).map((request) => `${request} is whole`)
+      )
     })
   )
 })

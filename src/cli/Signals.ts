@@ -49,8 +49,11 @@ const handle = (
  * From now on SIGHUP does not end the process, for as long as the scope is open. Gives the effect that waits for one
  * that has not been waited for; several count as one.
  */
-export const hangups: Effect.Effect<Effect.Effect<void>, never, Scope.Scope> = Effect.gen(function* () {
-  const came = yield* Latch.make(false)
-  yield* handle(["SIGHUP"], () => came.openUnsafe())
-  return Effect.andThen(came.await, Effect.asVoid(came.close))
-})
+export const hangups: Effect.Effect<Effect.Effect<void>, never, Scope.Scope> = Effect.flatMap(
+  Latch.make(false),
+  (came) =>
+    Effect.as(
+      handle(["SIGHUP"], () => came.openUnsafe()),
+      Effect.andThen(came.await, Effect.asVoid(came.close))
+    )
+)

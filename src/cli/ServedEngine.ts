@@ -3,9 +3,11 @@
  * settings.
  */
 import * as Effect from "effect/Effect"
+import * as Record from "effect/Record"
 import type * as Scope from "effect/Scope"
 import type { DuckDbOptions } from "../engine/duckdb/Database.ts"
 import type { DuckDbError } from "../engine/duckdb/Failure.ts"
+import * as Limits from "../engine/Limits.ts"
 import * as Generations from "../engine/Generations.ts"
 import type { Engine } from "../engine/QueryEngine.ts"
 import * as ProcessEngine from "../process/ProcessEngine.ts"
@@ -26,16 +28,8 @@ export type ServedEngine = Generations.Generations<ServeConfig, Failure>
 
 const optionsOf = (config: ServeConfig): DuckDbOptions => {
   const { allowExternalAccess, database, maxSpill, memoryLimit, readWrite, tables, threads } = config
-  const { maxColumns, maxNesting, maxParameters, maxQueryLength } = config
-  const { maxResultBytes, maxResultRows, maxRowSize } = config
   return {
-    maxColumns,
-    maxNesting,
-    maxParameters,
-    maxQueryLength,
-    maxResultBytes,
-    maxResultRows,
-    maxRowSize,
+    ...Record.map(Limits.defaults, (_, name) => config[name]),
     database,
     tables,
     readWrite,

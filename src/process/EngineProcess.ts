@@ -123,7 +123,7 @@ export const run = (): void => {
     return
   }
   // A terminal and a service manager send them to all; it is the parent that decides what they mean.
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {})
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"] as const) process.on(signal, () => {})
   ParentWatch.endWithParent()
   process.once("disconnect", ParentWatch.endNow)
   const ended = Deferred.makeUnsafe<void>()

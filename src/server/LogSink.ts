@@ -15,7 +15,7 @@ export interface Options {
 }
 
 /**
- * A sink that never holds more than `maxBuffered` bytes: while its reader is slower, lines are dropped and counted.
+ * A sink that never holds more than `maxBuffered` bytes, or one line that is longer: while its reader is slower, lines are dropped and counted.
  * Their number is said as soon as there is room for it.
  */
 export const toStream = (
@@ -25,7 +25,8 @@ export const toStream = (
   let count = 0
   const write = (line: string): boolean => {
     const text = `${line}\n`
-    if (stream.writableLength + Buffer.byteLength(text) > maxBuffered) return false
+    const waiting = stream.writableLength
+    if (waiting > 0 && waiting + Buffer.byteLength(text) > maxBuffered) return false
     stream.write(text)
     return true
   }

@@ -20,6 +20,20 @@ describe("an admission", () => {
     assert.deepStrictEqual([admission.enter(), admission.enter()], ["refused", undefined])
   })
 
+  it("takes other limits, and those who are in stay", () => {
+    const admission = make()
+    admission.enter()
+    admission.enter()
+    admission.reload({ maxConnections: 3, maxRefusals: 1 })
+    assert.deepStrictEqual([admission.enter(), admission.enter()], ["served", "refused"])
+    admission.reload({ maxConnections: 1, maxRefusals: 1 })
+    admission.leave("served")
+    admission.leave("served")
+    assert.strictEqual(admission.limit(), "maxConnections")
+    admission.leave("served")
+    assert.strictEqual(admission.enter(), "served")
+  })
+
   it("lets nobody in once it is closed", () => {
     const admission = make()
     admission.close()

@@ -57,6 +57,16 @@ describe("a sink", () => {
     assert.deepStrictEqual(taken, ["a line\n", "1 dropped\n", "a line\n", "1 dropped\n"])
   })
 
+  it("writes a line that is longer if nothing waits", async () => {
+    const { read, stream, taken } = slow()
+    const sink = LogSink.toStream(stream, { maxBuffered: 1, dropped })
+    for (let round = 0; round < 2; round++) {
+      sink("a line")
+      await read()
+    }
+    assert.deepStrictEqual(taken, ["a line\n", "a line\n"])
+  })
+
   it("writes nothing to a stream that is gone", () => {
     const { stream } = slow()
     const sink = LogSink.toStream(stream, { maxBuffered: 10, dropped })

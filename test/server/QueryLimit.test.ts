@@ -42,6 +42,33 @@ describe("a limit", () => {
     assert.strictEqual(places(limit, "e")[0]?.entered, "running")
   })
 
+  it("takes other limits: those that wait run if there is room, and those that run stay", () => {
+    calls.length = 0
+    const limit = new QueryLimit.Limit({ maxConcurrentQueries: 1, maxQueuedQueries: 3 })
+    const all = places(limit, "a", "b", "c", "d")
+    limit.reload({ maxConcurrentQueries: 3, maxQueuedQueries: 1 })
+    assert.deepStrictEqual(calls, ["b", "c"])
+    assert.strictEqual(places(limit, "e")[0]?.entered, "full")
+    limit.reload({ maxConcurrentQueries: 1, maxQueuedQueries: 2 })
+    for (const { place } of all.slice(0, 2)) limit.leave(place)
+    assert.deepStrictEqual(calls, ["b", "c"])
+    for (const { place } of all.slice(2, 3)) limit.leave(place)
+    assert.deepStrictEqual(calls, ["b", "c", "d"])
+  })
+
+  it("counts an address from when that is limited", () => {
+    const options = { maxConcurrentQueries: 9, maxQueuedQueries: 0 }
+    const limit = new QueryLimit.Limit(options)
+    const [first] = places(limit, "a")
+    limit.reload({ ...options, maxQueriesPerAddress: 1 })
+    const [second, third] = places(limit, "b", "c")
+    assert.deepStrictEqual([second?.entered, third?.entered], ["running", "addressFull"])
+    if (first !== undefined) limit.leave(first.place)
+    assert.strictEqual(places(limit, "d")[0]?.entered, "addressFull")
+    if (second !== undefined) limit.leave(second.place)
+    assert.strictEqual(places(limit, "e")[0]?.entered, "running")
+  })
+
   it("forgets whoever leaves the queue", () => {
     calls.length = 0
     const limit = new QueryLimit.Limit({ maxConcurrentQueries: 1, maxQueuedQueries: 1 })

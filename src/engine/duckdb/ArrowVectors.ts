@@ -124,7 +124,7 @@ const flatType = (arrow: Module, type: DuckDBType): Arrow.DataType => {
 const stepValues = 64 * 1024
 
 /** Bytes of text that are copied in one step. */
-const stepBytes = 4 * 1024 * 1024
+const stepBytes = 1024 * 1024
 
 /** Reads the columns of one batch, in steps over all of them. */
 export class Reader {

@@ -49,7 +49,7 @@ export const make = (directory: string, maxSpill: number): ResultFiles => {
 
   const tooLarge = queryError(
     "execution_failed",
-    `The result's file is larger than the ${maxSpill} bytes that are left or allowed for results (maxSpill)`
+    `Parquet results may take ${maxSpill} bytes on disk together (maxSpill), and this one does not fit`
   )
 
   // Real timers on purpose: DuckDB's threads do not run on a test's virtual clock.

@@ -54,13 +54,13 @@ export const weighed = (rows: Bounded, rename: Types.Rename): string => {
 }
 
 /** Bytes of a row with lists, by its size, for each of which a row of nothing follows it. */
-const padBytes = 16 * 1024
+const padBytes = 4 * 1024
 
 /**
  * The rows with their sizes, and with rows of nothing among those with long lists.
  *
  * The elements of all the lists of a chunk are one vector, which the bindings copy in one go. With these rows, which
- * count among the 2048 of a chunk, a chunk has some 32 MB of them at the most, or one row.
+ * count among the 2048 of a chunk, a chunk has some 8 MB of them at the most, or one row.
  */
 const padded = (rows: Bounded): string => {
   const { limits, source } = rows

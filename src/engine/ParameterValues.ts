@@ -128,15 +128,11 @@ const record = (value: Readonly<Record<string, unknown>>, path: string, level: n
 const raw = (text: string): unknown =>
   (JSON as unknown as { rawJSON: (text: string) => unknown }).rawJSON(text)
 
-/** As many digits of a decimal are the same number when they have been made a double. */
-const exactDigits = 15
-
-/** Without an exponent a number would be read as an integer or a decimal, whose value need not be the double's. */
+/** A number that is no integer is a double; without an exponent it would be read as a decimal. */
 const number = (value: number, path: string): unknown => {
   if (!Number.isFinite(value)) return refuse(path, `${value} has no SQL value`)
   const text = Object.is(value, -0) ? "-0" : String(value)
-  const isExact = Number.isSafeInteger(value) || text.replace(/[-.]/g, "").length <= exactDigits
-  return raw(isExact || text.includes("e") ? text : `${text}e0`)
+  return raw(Number.isSafeInteger(value) || text.includes("e") ? text : `${text}e0`)
 }
 
 const base64 = /^(?:[\w+/]{4})*(?:[\w+/]{2}==|[\w+/]{3}=)?$/

@@ -411,7 +411,12 @@ export const encodeError = (error: QueryError): Uint8Array =>
 
 type Request = Omit<ConstructorParameters<typeof QueryRequest>[0], "version">
 
-/** Encodes a request's body; fails with `bad_request` where a parameter has no SQL value. */
+/**
+ * As {@link encodeRequest}, but a parameter that has no SQL value is a failure and not thrown.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
 export const requestBody = ({ parameters, ...request }: Request): Result.Result<Uint8Array, QueryError> =>
   Result.try({
     try: () =>

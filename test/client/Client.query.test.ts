@@ -69,6 +69,37 @@ describe("query", () => {
     })
   )
 
+  it.effect("sends nothing where a parameter has no SQL value or the request is too long, and goes on", () =>
+    Effect.gen(function* () {
+      const [near, far] = yield* MemorySocket.pair()
+      const server = yield* ServerPeer.make(far)
+      const client = yield* Client.make(near, { maxRequestSize: 1000 })
+      const refused = yield* Effect.flip(client.query({ query: "SELECT ?", parameters: [Number.NaN] }))
+      assert.deepInclude(refused, { _tag: "QueryError", code: "bad_request" })
+      assert.include(refused.message, "parameters.1: NaN")
+      const long = yield* Effect.flip(client.query({ query: `SELECT '${"x".repeat(1000)}'` }))
+      assert.strictEqual(long._tag === "ClientError" && long.reason._tag, "RequestTooLarge")
+      assert.include(long.message, "maxRequestSize")
+      const fiber = yield* client.query({ query: "SELECT 1" }).pipe(Effect.flip, Effect.forkChild)
+      assert.include(yield* server.next, "SELECT 1")
+      yield* server.send("J {}")
+      yield* Fiber.join(fiber)
+    })
+  )
+
+  it.effect("whose response breaks off says that a write may have happened or not", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* open
+      const fiber = yield* Effect.forkChild(client.query({ query: "INSERT", format: "text/csv" }))
+      yield* server.next
+      yield* server.send(`A ${acceptBody}`)
+      const { chunks } = yield* Fiber.join(fiber)
+      yield* server.close
+      const error = yield* Effect.flip(Stream.runDrain(chunks))
+      assert.include(error.message, "that may have happened or not")
+    })
+  )
+
   it.effect("gives the accept with the columns, and the result", () =>
     Effect.gen(function* () {
       const { client, server } = yield* open

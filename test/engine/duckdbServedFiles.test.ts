@@ -28,7 +28,7 @@ describe("a served file", () => {
           assert.deepInclude(yield* failure(engine, "FROM trades"), expected)
           assert.deepInclude(yield* failure(engine, "FROM many"), {
             code: "not_found" as const,
-            message: `A served file ${gone}`
+            message: `A served file (<file>) ${gone}`
           })
           mkdirSync(csv)
           assert.deepInclude(yield* failure(engine, "FROM trades"), expected)

@@ -176,7 +176,7 @@ const missing = (hidden: Hidden, error: QueryError): QueryError | undefined => {
   const path = notAFile.exec(error.message)?.[1]
   const served = hidden.find(([text]) => text === path)?.[1]
   if (served === undefined) return undefined
-  const file = served.startsWith("<") ? "A served file" : `The file of the table ${served}`
+  const file = served.startsWith("<") ? `A served file (${served})` : `The file of the table ${served}`
   const code = error.code === "not_allowed" ? "not_found" : error.code
   return queryError(code, `${file} has been deleted or moved, or is no file any more`, error)
 }

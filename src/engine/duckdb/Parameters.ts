@@ -152,10 +152,10 @@ const bad = (name: string, reason: string): QueryError =>
 
 const isList = (value: unknown): value is ReadonlyArray<Parameter> => Array.isArray(value)
 
-/** An exact number as it was written. */
+/** A number as it was written. */
 const textOf = (value: Parameter): string | undefined => {
   if (BigDecimal.isBigDecimal(value)) return ExactJson.decimalText(value)
-  return typeof value === "bigint" || Number.isSafeInteger(value) ? String(value) : undefined
+  return typeof value === "bigint" || typeof value === "number" ? String(value) : undefined
 }
 
 const bindText =

@@ -22,6 +22,7 @@ export const make = (requests: Requests): ClientService => ({
       (payload, exchange) => ({
         payload,
         separate: () => separate(exchange),
+        hasEnded: () => exchange.ended,
         chunks: chunks(exchange, queryFailed)
       }),
       options?.holdsFinal

@@ -41,6 +41,8 @@ export interface Response {
    * read, in a response to a request with `holdsFinal`. Gives it once they have ended.
    */
   readonly separate: () => () => Uint8Array | undefined
+  /** Whether the end of the response has come: no chunk has to be waited for then. */
+  readonly hasEnded: () => boolean
   /**
    * The result, which is consumed once. Each chunk is its consumer's: to keep, or to release (`Chunk.release`) when it
    * is not needed any more. Over TCP and Unix sockets released memory is read into again, which is up to twice as fast

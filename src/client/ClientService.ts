@@ -24,6 +24,7 @@ export const make = (requests: Requests, metadata?: Metadata.Metadata): ClientSe
       (payload, exchange) => ({
         payload,
         separate: () => separate(exchange),
+        hasEnded: () => exchange.ended,
         chunks: chunks(exchange, queryFailed)
       }),
       options?.holdsFinal

@@ -41,6 +41,8 @@ export interface Running {
   readonly accepted: Accepted
   /** The chunks as they come; they are the consumer's. Ends only if the result is whole. */
   readonly pull: Pull.Pull<Batch, GatewayError.GatewayError>
+  /** Whether all that will come is there. */
+  readonly hasEnded: () => boolean
 }
 
 /** Who asks, and how the request came. */
@@ -166,7 +168,7 @@ const running = Effect.fnUntraced(function* (
     receipt: asked.receipt,
     preferred: route.preferred
   })
-  const { chunks, instance, payload, separate } = yield* timed(
+  const { chunks, hasEnded, instance, payload, separate } = yield* timed(
     asked,
     Effect.mapError(asking, (error) => lost(route, error))
   )
@@ -204,7 +206,7 @@ const running = Effect.fnUntraced(function* (
       return Effect.flatMap(failed(entry, cause as Cause.Cause<GatewayError.Upstream>), Effect.fail)
     }
   )
-  return { entry, accepted: accepted.value, pull }
+  return { entry, accepted: accepted.value, hasEnded, pull }
 })
 
 /** The result is whole, and its receipt says what it should be. */

@@ -39,16 +39,23 @@ const inFlight = Metric.gauge("dataconn_gateway_backend_queries", {
   description: "Queries that wait or run at an address of a back-end"
 })
 
+const seriesOf = (target: string, state: string) => ({
+  queries: Metric.withAttributes(queries, { target, state }),
+  bytes: Metric.withAttributes(bytes, { target }),
+  seconds: Metric.withAttributes(seconds, { target })
+})
+
+/** By target and state, since to make them takes longer than to count. There are no more targets than are configured. */
+const known = new Map<string, ReturnType<typeof seriesOf>>()
+
 /** A query has ended. */
-export const ended = (entry: Entry, elapsedMillis: number): Effect.Effect<void> => {
-  const attributes = { target: entry.target }
-  return Effect.all(
-    [
-      Metric.update(Metric.withAttributes(queries, { ...attributes, state: entry.state }), 1),
-      Metric.update(Metric.withAttributes(bytes, attributes), entry.bytes),
-      Metric.update(Metric.withAttributes(seconds, attributes), elapsedMillis / 1000)
-    ],
-    { discard: true }
+export const ended = ({ bytes, state, target }: Entry, elapsedMillis: number): Effect.Effect<void> => {
+  const key = `${state} ${target}`
+  const series = known.get(key) ?? seriesOf(target, state)
+  known.set(key, series)
+  return Effect.andThen(
+    Metric.update(series.queries, 1),
+    Effect.andThen(Metric.update(series.bytes, bytes), Metric.update(series.seconds, elapsedMillis / 1000))
   )
 }
 

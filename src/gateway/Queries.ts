@@ -32,6 +32,8 @@ export interface Opened {
   readonly isListed: boolean
 }
 
+const nothing = () => {}
+
 /** One query, from its request on. */
 export class Entry {
   readonly id: string
@@ -49,7 +51,7 @@ export class Entry {
   /** Whether another request has cancelled it. */
   cancelRequested = false
   /** Tells the one who writes the response that a client which takes nothing need not be waited for. */
-  hurry: () => void = () => {}
+  hurry: () => void = nothing
   /** Ends the query at its back-end, and returns when it has ended. */
   stop: Effect.Effect<void> = Effect.void
 
@@ -164,6 +166,9 @@ export class Queries {
   close(entry: Entry, nanos: bigint): void {
     if (this.running.get(entry.id) !== entry) return
     this.running.delete(entry.id)
+    // Nothing of the query itself is kept with its verdict.
+    entry.stop = Effect.void
+    entry.hurry = nothing
     this.ended.set(entry.id, entry)
     this.forget(nanos)
     if (this.running.size === 0) this.empty?.()

@@ -38,14 +38,14 @@ interface Held {
   readonly isWhole: boolean
 }
 
-/** Pulls until the result has ended or more than `maxSize` bytes are there. */
+/** Pulls until the result has ended, or more than `maxSize` bytes are there and the rest has to be waited for. */
 const hold = Effect.fnUntraced(function* (
-  { pull }: Running,
+  { hasEnded, pull }: Running,
   maxSize: number
 ): Effect.fn.Return<Held, GatewayError.GatewayError> {
   const chunks: Array<Uint8Array> = []
   let size = 0
-  while (size <= maxSize) {
+  while (size <= maxSize || hasEnded()) {
     const batch = yield* Pull.catchDone(pull, () => Effect.succeed(undefined))
     if (batch === undefined) return { chunks, isWhole: true }
     for (const chunk of batch) size += chunk.length

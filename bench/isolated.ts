@@ -169,29 +169,27 @@ export const run = async (options: Options): Promise<ReadonlyArray<Figures.Row>>
       const resident = servers.map(({ pid }) =>
         Figures.round(family(pid).reduce((sum, one) => sum + Usage.residentKiB(one), 0) / 1024)
       )
-      const table = rows.flatMap(({ name, samples }) => {
-        const baseline = samples[0] ?? []
+      const millis = [
+        ...rows.map(({ name, samples }) => ({
+          name,
+          samples: samples.map((all) => all.map((taken) => taken.millis))
+        })),
+        { name: "start to first answer", samples: starts }
+      ]
+      return millis.flatMap(({ name, samples }) => {
+        const [baseline = []] = samples
         return samples.map((all, i) => {
-          const shares = all.map(({ millis }, repeat) => (baseline[repeat]?.millis ?? Number.NaN) / millis)
+          const shares = all.map((own, repeat) => (baseline[repeat] ?? Number.NaN) / own)
           return {
             case: name,
             DuckDB: contenders[i]?.name ?? "",
             ratio: Figures.round(Figures.median(shares)),
             range: [Math.min(...shares), Math.max(...shares)].map((share) => share.toFixed(2)).join(" – "),
-            ms: Figures.round(Figures.median(all.map(({ millis }) => millis))),
+            ms: Figures.round(Figures.median(all)),
             "resident MiB": resident[i] ?? 0
           }
         })
       })
-      const startRows = starts.map((all, i) => ({
-        case: "start to first answer",
-        DuckDB: contenders[i]?.name ?? "",
-        ratio: Figures.round(Figures.median(starts[0] ?? []) / Figures.median(all)),
-        range: "",
-        ms: Figures.round(Figures.median(all)),
-        "resident MiB": resident[i] ?? 0
-      }))
-      return [...table, ...startRows.map(({ range: _, ...row }) => row)]
     })
   )
 }

@@ -37,12 +37,15 @@ const reason = ({ exit, why }: Loss): string => {
 
 const mebibyte = 1024 ** 2
 
-/** The loss in words: who ended how, and how much memory it had. */
-export const describe = (loss: Loss): string => {
+/** What became of the process, and how much memory it had. Clients are not told which one it was. */
+const fate = (loss: Loss): string => {
   const memory =
     loss.residentBytes === 0 ? "" : `; it had ${Math.round(loss.residentBytes / mebibyte)} MiB of memory`
-  return `${loss.name} ${reason(loss)}${memory}`
+  return `${reason(loss)}${memory}`
 }
+
+/** The loss in words: who ended how. */
+export const describe = (loss: Loss): string => `${loss.name} ${fate(loss)}`
 
 /** Whether it is known which query was the reason. */
 export const hasKnownCause = ({ why }: Loss): boolean =>
@@ -61,7 +64,7 @@ const engineLost = (message: string, retryable: boolean): QueryApi.QueryError =>
 /** What a query is told whose process was lost. `changes`: it may have changed something. */
 export const ofQuery = (loss: Loss, changes: boolean): QueryApi.QueryError =>
   engineLost(
-    `The engine's process was lost while the query ran: ${describe(loss)}` +
+    `The engine's process was lost while the query ran: it ${fate(loss)}` +
       (changes ? ". If the query was to change anything, look whether it did" : ""),
     !changes
   )
@@ -69,7 +72,7 @@ export const ofQuery = (loss: Loss, changes: boolean): QueryApi.QueryError =>
 /** What a query is told that was running each time that two processes ended by themselves. */
 export const ofCulprit = (loss: Loss): QueryApi.QueryError =>
   engineLost(
-    `The engine's process was lost twice while this query ran, and it is not run again: ${describe(loss)}`,
+    `The engine's process was lost twice while this query ran, and it is not run again: it ${fate(loss)}`,
     false
   )
 

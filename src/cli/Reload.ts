@@ -2,8 +2,8 @@
  * Other settings for a server that runs.
  */
 import * as Effect from "effect/Effect"
-import * as GatewayConfig from "../gateway/GatewayConfig.ts"
 import * as Limits from "../engine/Limits.ts"
+import * as GatewayConfig from "../gateway/GatewayConfig.ts"
 import type * as Server from "../server/Server.ts"
 import type { ServeConfig } from "./ServeConfig.ts"
 import type { ServedEngine } from "./ServedEngine.ts"

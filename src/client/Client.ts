@@ -168,7 +168,12 @@ const makeOver = Effect.fnUntraced(function* (
   const all: Settings = { ...defaults, ...settings }
   const options = ClientConnection.options(all, server)
   const timers = yield* Timers.use
-  const requests = new Requests({ ...options, maxQueuedRequests: all.maxQueuedRequests, maxRequestSize: all.maxRequestSize, timers })
+  const requests = new Requests({
+    ...options,
+    maxQueuedRequests: all.maxQueuedRequests,
+    maxRequestSize: all.maxRequestSize,
+    timers
+  })
   const connection = yield* ClientConnection.make(transport, options, {
     freed: (connection) => void requests.offer(connection),
     ended: (_, why, unsent) => {

@@ -9,7 +9,6 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
@@ -24,10 +23,10 @@ import * as Limit from "../settings/Limit.ts"
 import * as Backoff from "./Backoff.ts"
 import * as Client from "./Client.ts"
 import * as ClientConnection from "./ClientConnection.ts"
-import type * as ClientError from "./ClientError.ts"
 import * as ClientFailure from "./ClientFailure.ts"
 import * as Service from "./ClientService.ts"
 import type { Exchange } from "./Exchange.ts"
+import type { Dial, Made, Use } from "./PooledConnection.ts"
 import { Requests, type Supply } from "./Requests.ts"
 import { type PoolSettings, poolDefaults } from "./Settings.ts"
 
@@ -117,24 +116,6 @@ interface Dependencies extends Backoff.Options {
   /** Runs effects in that scope. */
   readonly spawner: Spawner.Spawner
 }
-
-/** What the pool knows of a connection. */
-interface Use {
-  /** Whether no request has been sent on it yet, nor could have been for a while. */
-  isNew: boolean
-  /** When it began to be made, and when it last had nothing to do, in milliseconds of the timers. */
-  readonly beganAt: number
-  freeSince: number
-  isClosing: boolean
-}
-
-/** A connection that is being made. */
-interface Dial {
-  readonly beganAt: number
-  fiber: Fiber.Fiber<unknown, unknown> | undefined
-}
-
-type Made = Exit.Exit<ClientConnection.ClientConnection, ClientError.ClientError>
 
 /** Makes connections for the requests that wait, and closes those that nobody uses. */
 class Pool implements Supply, ClientConnection.Owner {

@@ -4,13 +4,15 @@
 import * as BigDecimal from "effect/BigDecimal"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
-import * as ErrorMessage from "./ErrorMessage.ts"
 import * as ExactJson from "./ExactJson.ts"
+import * as JsonBody from "./JsonBody.ts"
 import * as JsonBounds from "./JsonBounds.ts"
 import type * as Limits from "./Limits.ts"
 import * as Metadata from "./Metadata.ts"
 import * as ParameterValues from "./ParameterValues.ts"
+import { type ErrorCode, type QueryError, queryError } from "./QueryErrorBody.ts"
+
+export { decodeError, ErrorCode, encodeError, QueryError, queryError } from "./QueryErrorBody.ts"
 
 /**
  * The result formats of the API, as media types.
@@ -164,108 +166,6 @@ export class QueryAccepted extends Schema.Class<QueryAccepted>("QueryAccepted")(
   receipt: Schema.optional(Schema.Boolean)
 }) {}
 
-/**
- * The codes of rejects and errors.
- *
- * @category schemas
- * @since 0.1.0
- */
-export const ErrorCode = Schema.Literals([
-  "bad_request",
-  "too_large",
-  "unsupported_version",
-  "unsupported_format",
-  "not_allowed",
-  "syntax_error",
-  "not_found",
-  "invalid_query",
-  "overloaded",
-  "shutting_down",
-  "execution_failed",
-  "timeout",
-  "out_of_memory",
-  "engine_lost",
-  "internal",
-  "unknown_outcome"
-])
-/**
- * A code of a reject or an error.
- *
- * @category schemas
- * @since 0.1.0
- */
-export type ErrorCode = typeof ErrorCode.Type
-
-/**
- * The body of a reject (`J`) or error (`E`), and the failure that a v1 engine raises to send one.
- *
- * `position` is the 1-based character offset in the query; `retryAfterMs` is in milliseconds. `closing` says that the
- * server closes the connection after it, and begins no request that comes later. `message` is never empty. As a reject it means that nothing was run, so a retry is safe.
- *
- * @category errors
- * @since 0.1.0
- */
-export class QueryError extends Schema.TaggedError<QueryError>()("QueryError", {
-  code: ErrorCode,
-  message: Schema.NonEmptyString,
-  retryable: Schema.Boolean,
-  position: Schema.optional(Schema.Int),
-  retryAfterMs: Schema.optional(Schema.Int),
-  closing: Schema.optional(Schema.Boolean)
-}) {}
-
-/** The codes that a client may retry without any change. */
-const retryableCodes: ReadonlySet<ErrorCode> = new Set(["overloaded", "shutting_down"])
-
-/**
- * A {@link QueryError} with the `retryable` that PROTOCOL.md §3 gives its code, unless it is given. An empty message becomes the
- * code, since an error always says something; one longer than {@link ErrorMessage.maxBytes} is cut.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const queryError = (
-  code: ErrorCode,
-  message: string,
-  details?: {
-    readonly retryable?: boolean | undefined
-    readonly position?: number | undefined
-    readonly retryAfterMs?: number | undefined
-  }
-): QueryError =>
-  new QueryError({
-    code,
-    message: message === "" ? code : ErrorMessage.bounded(message),
-    retryable: details?.retryable ?? retryableCodes.has(code),
-    ...(details?.position === undefined ? {} : { position: details.position }),
-    ...(details?.retryAfterMs === undefined ? {} : { retryAfterMs: details.retryAfterMs })
-  })
-
-const utf8 = new TextDecoder("utf-8", { fatal: true })
-const lossyUtf8 = new TextDecoder("utf-8")
-const encoder = new TextEncoder()
-
-const encodeJson = (body: unknown): Uint8Array => encoder.encode(JSON.stringify(body))
-
-const parseJson = (payload: Uint8Array, parse = JSON.parse as (text: string) => unknown) =>
-  Result.try({
-    try: () => parse(utf8.decode(payload)),
-    catch: (cause): string => {
-      if (cause instanceof ExactJson.NumberError) return `not to be read: ${cause.message}`
-      return cause instanceof SyntaxError ? `not JSON: ${cause.message}` : "not UTF-8"
-    }
-  })
-
-const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
-
-/** The first thing wrong, with the field that it is wrong in. */
-const describe = (error: Schema.SchemaError): string => {
-  const issue = formatIssue(error.issue).issues[0]
-  if (issue === undefined) return error.message
-  const path = (issue.path ?? []).map((key) => String(typeof key === "object" ? key.key : key)).join(".")
-  return path === "" ? issue.message : `${path}: ${issue.message}`
-}
-
 const decodeQueryRequest = Schema.decodeUnknownResult(QueryRequest)
 
 /** Decodes the body of a request for one of the formats, within limits; the error names the field that is wrong. */
@@ -276,7 +176,7 @@ export const decodeRequest = (
 ): Result.Result<QueryRequest, QueryError> => {
   const excess = exceeded(payload, limits)
   if (excess !== undefined) return bad("bad_request", excess)
-  const json = parseJson(payload, ExactJson.parse)
+  const json = JsonBody.parse(payload, ExactJson.parse)
   if (Result.isFailure(json)) return bad("bad_request", `The request is ${json.failure}`)
   // The last of them would win, without a word.
   if (JsonBounds.members(payload) !== countMembers(json.success)) {
@@ -302,7 +202,9 @@ export const decodeRequest = (
     if (problem !== undefined) return bad("bad_request", `metadata: ${problem}`)
   }
   return Result.flatMap(valuesOf(body), (fields) =>
-    Result.mapError(decodeQueryRequest(fields), (error) => queryError("bad_request", describe(error)))
+    Result.mapError(decodeQueryRequest(fields), (error) =>
+      queryError("bad_request", JsonBody.describe(error))
+    )
   )
 }
 
@@ -367,7 +269,7 @@ const bad = (code: ErrorCode, message: string): Result.Result<never, QueryError>
  * @since 0.1.0
  */
 export const encodeAccepted = (accepted: QueryAccepted): Uint8Array =>
-  encodeJson({
+  JsonBody.encode({
     format: accepted.format,
     queryId: accepted.queryId,
     columns: accepted.columns,
@@ -376,7 +278,7 @@ export const encodeAccepted = (accepted: QueryAccepted): Uint8Array =>
   })
 
 /** Encodes a receipt as the body of the final message. */
-export const encodeReceipt = (receipt: Receipt): Uint8Array => encodeJson(receipt)
+export const encodeReceipt = (receipt: Receipt): Uint8Array => JsonBody.encode(receipt)
 
 const decodeReceiptJson = Schema.decodeUnknownResult(Receipt)
 
@@ -388,26 +290,10 @@ const decodeReceiptJson = Schema.decodeUnknownResult(Receipt)
  * @since 0.1.0
  */
 export const decodeReceipt = (payload: Uint8Array): Result.Result<Receipt, QueryError> =>
-  parseJson(payload).pipe(
-    Result.flatMap((body) => Result.mapError(decodeReceiptJson(body), describe)),
+  JsonBody.parse(payload).pipe(
+    Result.flatMap((body) => Result.mapError(decodeReceiptJson(body), JsonBody.describe)),
     Result.mapError((reason) => queryError("internal", `The server sent an undecodable receipt: ${reason}`))
   )
-
-/**
- * Encodes a {@link QueryError} as the body of a reject or error message; a long message is cut.
- *
- * @category encoding
- * @since 0.1.0
- */
-export const encodeError = (error: QueryError): Uint8Array =>
-  encodeJson({
-    code: error.code,
-    message: ErrorMessage.bounded(error.message),
-    retryable: error.retryable,
-    position: error.position,
-    retryAfterMs: error.retryAfterMs,
-    closing: error.closing
-  })
 
 type Request = Omit<ConstructorParameters<typeof QueryRequest>[0], "version">
 
@@ -420,7 +306,7 @@ type Request = Omit<ConstructorParameters<typeof QueryRequest>[0], "version">
 export const requestBody = ({ parameters, ...request }: Request): Result.Result<Uint8Array, QueryError> =>
   Result.try({
     try: () =>
-      encodeJson({
+      JsonBody.encode({
         version: "v1",
         ...request,
         ...(parameters === undefined ? {} : ParameterValues.encode(parameters))
@@ -447,40 +333,7 @@ const decodeQueryAccepted = Schema.decodeUnknownResult(QueryAccepted)
  * @since 0.1.0
  */
 export const decodeAccepted = (payload: Uint8Array): Result.Result<QueryAccepted, QueryError> =>
-  parseJson(payload).pipe(
-    Result.flatMap((body) => Result.mapError(decodeQueryAccepted(body), describe)),
+  JsonBody.parse(payload).pipe(
+    Result.flatMap((body) => Result.mapError(decodeQueryAccepted(body), JsonBody.describe)),
     Result.mapError((reason) => queryError("internal", `The server sent an undecodable accept: ${reason}`))
   )
-
-const decodeQueryError = Schema.decodeUnknownResult(
-  Schema.Struct({
-    code: ErrorCode,
-    message: Schema.NonEmptyString,
-    retryable: Schema.Boolean,
-    position: Schema.optional(Schema.Int),
-    retryAfterMs: Schema.optional(Schema.Int),
-    closing: Schema.optional(Schema.Boolean)
-  })
-)
-
-/**
- * Decodes the body of a reject or error.
- *
- * **Details**
- *
- * Never fails: a body of another shape gives a {@link QueryError} with code `internal` and the body's
- * `message`, or else its text, so that what an unknown server had to say is not lost.
- *
- * @category decoding
- * @since 0.1.0
- */
-export const decodeError = (payload: Uint8Array): QueryError => {
-  const body = Result.getOrUndefined(parseJson(payload))
-  const decoded = decodeQueryError(body)
-  if (Result.isSuccess(decoded)) return new QueryError(decoded.success)
-  const message =
-    typeof body === "object" && body !== null && "message" in body && typeof body.message === "string"
-      ? body.message
-      : lossyUtf8.decode(payload)
-  return queryError("internal", message)
-}

@@ -23,7 +23,7 @@ export const make = Effect.fnUntraced(function* (
   queryId: string,
   rows: (() => number | undefined) | undefined
 ): Effect.fn.Return<Account> {
-  const started = yield* Clock.currentTimeNanos
+  const started = yield* Clock.monotonicTimeNanos
   let ended = started
   let bytes = 0
   let crc = 0
@@ -37,7 +37,7 @@ export const make = Effect.fnUntraced(function* (
         return batch
       }),
       Stream.fromEffectDrain(
-        Effect.map(Clock.currentTimeNanos, (now) => {
+        Effect.map(Clock.monotonicTimeNanos, (now) => {
           ended = now
         })
       )

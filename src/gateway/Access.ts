@@ -124,7 +124,7 @@ export class Access {
     ): Effect.fn.Return<void, GatewayError.GatewayError, Scope.Scope> {
       const { maxConcurrentQueries, name, queriesPerMinute } = caller
       if (name === undefined) return
-      const now = yield* Clock.currentTimeNanos
+      const now = yield* Clock.monotonicTimeNanos
       const use = this.uses.get(name) ?? new Use(queriesPerMinute, now)
       this.uses.set(name, use)
       const exceeded = (message: string, retryAfterMs: number) =>

@@ -96,7 +96,7 @@ const settle = (
   state: "complete" | "failed" | "cancelled",
   error?: GatewayError.GatewayError
 ): Effect.Effect<void> =>
-  Effect.map(Clock.currentTimeNanos, (nanos) => {
+  Effect.map(Clock.monotonicTimeNanos, (nanos) => {
     entry.settle(state, nanos, error)
   })
 
@@ -144,7 +144,7 @@ const start = Effect.fnUntraced(function* (
 
 /** The scope of a query closes: whatever had no end before was cancelled. */
 const ended = (queries: Queries, entry: Entry): Effect.Effect<void> =>
-  Effect.flatMap(Clock.currentTimeNanos, (nanos) => {
+  Effect.flatMap(Clock.monotonicTimeNanos, (nanos) => {
     entry.settle("cancelled", nanos, entry.cancelRequested ? cancelled : gone)
     queries.close(entry, nanos)
     return Metrics.ended(entry, entry.elapsedMillis(nanos))

@@ -156,7 +156,7 @@ export class Queries {
     if (this.running.has(id)) {
       return yield* GatewayError.make("query_id_in_use", `queryId: a query that runs has the id ${id}`)
     }
-    const entry = new Entry(opened, yield* Clock.currentTimeMillis, yield* Clock.currentTimeNanos)
+    const entry = new Entry(opened, yield* Clock.currentTimeMillis, yield* Clock.monotonicTimeNanos)
     this.ended.delete(id)
     this.running.set(id, entry)
     return entry

@@ -206,7 +206,7 @@ const events = (running: Running, writer: BodyWriter, settings: Settings): Effec
     Effect.gen(function* () {
       yield* Effect.sleep(settings.progressInterval)
       if (writer.isFull) return
-      const elapsedMs = entry.elapsedMillis(yield* Clock.currentTimeNanos)
+      const elapsedMs = entry.elapsedMillis(yield* Clock.monotonicTimeNanos)
       writer.write([Events.progress({ rows: records.rows, bytes: entry.bytes, elapsedMs })])
     })
   )
@@ -223,7 +223,7 @@ const events = (running: Running, writer: BodyWriter, settings: Settings): Effec
       )
     ),
     Effect.matchEffect({
-      onSuccess: () => Effect.map(Clock.currentTimeNanos, (nanos) => Events.end(receiptOf(entry, nanos))),
+      onSuccess: () => Effect.map(Clock.monotonicTimeNanos, (nanos) => Events.end(receiptOf(entry, nanos))),
       onFailure: (error) => Effect.succeed(Events.error(entry.id, error))
     }),
     Effect.flatMap((last) => {

@@ -98,14 +98,14 @@ const find = Effect.fnUntraced(function* (
   caller: Caller.Caller
 ): Effect.fn.Return<Entry, GatewayError.GatewayError, HttpRouter.RouteContext> {
   const { id = "" } = yield* HttpRouter.params
-  const entry = yield* orFail(queries.find(id, yield* Clock.currentTimeNanos))
+  const entry = yield* orFail(queries.find(id, yield* Clock.monotonicTimeNanos))
   if (Caller.owns(caller, entry.owner)) return entry
   // Whether somebody else has a query with the id is none of the caller's business.
   return yield* GatewayError.make("unknown_query", `There is no query with the id ${id}`)
 })
 
 const verdict = (entry: Entry): Effect.Effect<Response> =>
-  Effect.map(Clock.currentTimeNanos, (nanos) => Http.json(entry.verdict(nanos)))
+  Effect.map(Clock.monotonicTimeNanos, (nanos) => Http.json(entry.verdict(nanos)))
 
 /** Longest list of queries. */
 const maxListed = 1000
@@ -118,7 +118,7 @@ export const make = (dependencies: Dependencies) => {
     route("POST", "/v1/query", run(dependencies, posted)),
     route("GET", "/v1/query", run(dependencies, gotten)),
     route("GET", "/v1/queries", (_, caller) =>
-      Effect.map(Clock.currentTimeNanos, (nanos) =>
+      Effect.map(Clock.monotonicTimeNanos, (nanos) =>
         Http.json({
           queries: dependencies.queries.all
             .filter(({ isListed, owner }) => isListed && Caller.owns(caller, owner))

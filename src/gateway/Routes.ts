@@ -79,7 +79,7 @@ export const make = ({ backends, conversations, rules }: Dependencies): Routes =
   const converse = Effect.fnUntraced(function* (asked: Asked, origin: Origin, name: string) {
     // Each caller and each target has names of its own.
     const key = JSON.stringify([origin.caller.name ?? null, asked.target ?? null, name])
-    const now = yield* Clock.currentTimeNanos
+    const now = yield* Clock.monotonicTimeNanos
     const found = conversations.get(key, now)
     if (found?.isBound === true) {
       yield* during(key, found)
@@ -101,7 +101,7 @@ export const make = ({ backends, conversations, rules }: Dependencies): Routes =
   /** The conversation is in use for as long as the query. */
   const during = (key: string, conversation: Conversation): Effect.Effect<void, never, Scope.Scope> => {
     const leave = conversations.use(key, conversation)
-    return Effect.addFinalizer(() => Effect.map(Clock.currentTimeNanos, leave))
+    return Effect.addFinalizer(() => Effect.map(Clock.monotonicTimeNanos, leave))
   }
 
   return {

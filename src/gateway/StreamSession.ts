@@ -212,7 +212,7 @@ class Session {
         if (batch === undefined) break
         for (const chunk of batch) yield* this.sendChunk(query, chunk)
       }
-      const durationMs = entry.elapsedMillis(yield* Clock.currentTimeNanos)
+      const durationMs = entry.elapsedMillis(yield* Clock.monotonicTimeNanos)
       return { queryId: entry.id, bytes: entry.bytes, durationMs, ...entry.receipt }
     }
   )
@@ -246,7 +246,7 @@ class Session {
     const { streamHeartbeat } = this.dependencies.settings
     if (!Duration.isFinite(streamHeartbeat)) return yield* Effect.never
     const interval = Duration.toNanosUnsafe(streamHeartbeat)
-    while ((yield* Clock.currentTimeNanos) - this.heardAt < interval * 2n + interval / 2n) {
+    while ((yield* Clock.monotonicTimeNanos) - this.heardAt < interval * 2n + interval / 2n) {
       yield* this.send(StreamMessages.ping)
       yield* Effect.sleep(streamHeartbeat)
     }
@@ -264,11 +264,11 @@ export const serve = Effect.fnUntraced(function* (
   if (reader._tag === "None") return
   const writer = yield* socket.writer
   const session = new Session(dependencies, writer, scope)
-  session.heard(yield* Clock.currentTimeNanos)
+  session.heard(yield* Clock.monotonicTimeNanos)
   const reading = Effect.gen(function* () {
     for (;;) {
       const messages = yield* reader.value.pull
-      session.heard(yield* Clock.currentTimeNanos)
+      session.heard(yield* Clock.monotonicTimeNanos)
       for (const message of messages) {
         const problem = yield* session.receive(message)
         if (problem !== undefined) return problem

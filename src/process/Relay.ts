@@ -180,7 +180,10 @@ class Query implements Slot.Query {
       yield* Scope.addFinalizer(scope, this.left)
       const incarnation = yield* Effect.mapError(supervisor.enter(this), rejected)
       const holdsFinal = RequestFields.mayHaveReceipt(this.request)
-      const response = yield* Scope.provide(incarnation.client.request(this.request, { holdsFinal }), scope).pipe(
+      const response = yield* Scope.provide(
+        incarnation.client.request(this.request, { holdsFinal }),
+        scope
+      ).pipe(
         Effect.catchTag("ClientError", (error) => Effect.flatMap(this.lost(incarnation, error), Effect.fail))
       )
       return { response, incarnation, scope }

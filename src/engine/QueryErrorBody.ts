@@ -1,0 +1,135 @@
+/**
+ * The body of a reject or an error (PROTOCOL.md §3), which is also what a v1 engine fails with.
+ */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as ErrorMessage from "./ErrorMessage.ts"
+import * as JsonBody from "./JsonBody.ts"
+
+/**
+ * The codes of rejects and errors.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const ErrorCode = Schema.Literals([
+  "bad_request",
+  "too_large",
+  "unsupported_version",
+  "unsupported_format",
+  "not_allowed",
+  "syntax_error",
+  "not_found",
+  "invalid_query",
+  "overloaded",
+  "shutting_down",
+  "execution_failed",
+  "timeout",
+  "out_of_memory",
+  "engine_lost",
+  "internal",
+  "unknown_outcome"
+])
+/**
+ * A code of a reject or an error.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export type ErrorCode = typeof ErrorCode.Type
+
+/**
+ * The body of a reject (`J`) or error (`E`), and the failure that a v1 engine raises to send one.
+ *
+ * `position` is the 1-based character offset in the query; `retryAfterMs` is in milliseconds. `closing` says that the
+ * server closes the connection after it, and begins no request that comes later. `message` is never empty. As a reject it means that nothing was run, so a retry is safe.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class QueryError extends Schema.TaggedError<QueryError>()("QueryError", {
+  code: ErrorCode,
+  message: Schema.NonEmptyString,
+  retryable: Schema.Boolean,
+  position: Schema.optional(Schema.Int),
+  retryAfterMs: Schema.optional(Schema.Int),
+  closing: Schema.optional(Schema.Boolean)
+}) {}
+
+/** The codes that a client may retry without any change. */
+const retryableCodes: ReadonlySet<ErrorCode> = new Set(["overloaded", "shutting_down"])
+
+/**
+ * A {@link QueryError} with the `retryable` that PROTOCOL.md §3 gives its code, unless it is given. An empty message becomes the
+ * code, since an error always says something; one longer than {@link ErrorMessage.maxBytes} is cut.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const queryError = (
+  code: ErrorCode,
+  message: string,
+  details?: {
+    readonly retryable?: boolean | undefined
+    readonly position?: number | undefined
+    readonly retryAfterMs?: number | undefined
+  }
+): QueryError =>
+  new QueryError({
+    code,
+    message: message === "" ? code : ErrorMessage.bounded(message),
+    retryable: details?.retryable ?? retryableCodes.has(code),
+    ...(details?.position === undefined ? {} : { position: details.position }),
+    ...(details?.retryAfterMs === undefined ? {} : { retryAfterMs: details.retryAfterMs })
+  })
+
+/**
+ * Encodes a {@link QueryError} as the body of a reject or error message; a long message is cut.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const encodeError = (error: QueryError): Uint8Array =>
+  JsonBody.encode({
+    code: error.code,
+    message: ErrorMessage.bounded(error.message),
+    retryable: error.retryable,
+    position: error.position,
+    retryAfterMs: error.retryAfterMs,
+    closing: error.closing
+  })
+
+const lossy = new TextDecoder("utf-8")
+
+const decodeQueryError = Schema.decodeUnknownResult(
+  Schema.Struct({
+    code: ErrorCode,
+    message: Schema.NonEmptyString,
+    retryable: Schema.Boolean,
+    position: Schema.optional(Schema.Int),
+    retryAfterMs: Schema.optional(Schema.Int),
+    closing: Schema.optional(Schema.Boolean)
+  })
+)
+
+/**
+ * Decodes the body of a reject or error.
+ *
+ * **Details**
+ *
+ * Never fails: a body of another shape gives a {@link QueryError} with code `internal` and the body's
+ * `message`, or else its text, so that what an unknown server had to say is not lost.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const decodeError = (payload: Uint8Array): QueryError => {
+  const body = Result.getOrUndefined(JsonBody.parse(payload))
+  const decoded = decodeQueryError(body)
+  if (Result.isSuccess(decoded)) return new QueryError(decoded.success)
+  const message =
+    typeof body === "object" && body !== null && "message" in body && typeof body.message === "string"
+      ? body.message
+      : lossy.decode(payload)
+  return queryError("internal", message)
+}

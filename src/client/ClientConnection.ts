@@ -84,8 +84,7 @@ const open = Effect.fnUntraced(function* (
   scope: Scope.Closeable
 ): Effect.fn.Return<ClientConnection, Socket.SocketError, Scope.Scope> {
   const transport = yield* opening
-  const holdsFinal = (): boolean => session.holdsFinal
-  const codec = Message.codec({ ...options, splitChunks: true, holdsFinal })
+  const codec = Message.codec({ ...options, splitChunks: () => !session.holdsFinal })
   const session: Session = new Session({
     framed: yield* FramedConnection.make(transport, codec, options),
     timers: yield* Timers.use,

@@ -85,8 +85,7 @@ const open = Effect.fnUntraced(function* (
       Effect.fail(ClientFailure.connectTimedOut(options))
     )
   )
-  const holdsFinal = (): boolean => session.holdsFinal
-  const codec = Message.codec({ ...options, splitChunks: true, holdsFinal })
+  const codec = Message.codec({ ...options, splitChunks: () => !session.holdsFinal })
   const session: Session = new Session({
     framed: yield* FramedConnection.make(transport, codec, options).pipe(
       Effect.provideService(Timers.Shared, timers)

@@ -195,14 +195,9 @@ const checkHeader =
 
 const noLimits: BodyLimits = {}
 
-/**
- * A chunk that arrives in parts says the same as several chunks, of which the last has its type. The body of a final
- * message that is no chunk has to come whole.
- */
-const partType =
-  (holdsFinal: () => boolean) =>
-  (type: number): Type | undefined =>
-    type === Type.Intermediate || (type === Type.Final && !holdsFinal()) ? Type.Intermediate : undefined
+/** A chunk that arrives in parts says the same as several chunks, of which the last has its type. */
+const partType = (type: number, splitsFinal: boolean): Type | undefined =>
+  type === Type.Intermediate || (type === Type.Final && splitsFinal) ? Type.Intermediate : undefined
 
 /**
  * What one side receives, besides the {@link Options} that both agree on.
@@ -211,10 +206,8 @@ const partType =
  * @since 0.1.0
  */
 export interface CodecOptions extends Options {
-  /** Whether a chunk message is handed out in parts as they arrive, each as a chunk: nothing is copied. */
-  readonly splitChunks?: boolean | undefined
-  /** Asked when a final message begins: whether it comes whole all the same. Default: it does not. */
-  readonly holdsFinal?: (() => boolean) | undefined
+  /** Hands chunk messages out in parts as they arrive, each as a chunk: nothing is copied. Says if a final one is too. */
+  readonly splitChunks?: (() => boolean) | undefined
   /**
    * Size in bytes, header included, up to which a request that is longer than `maxFrameSize` is read without being
    * stored, and comes as one that was `skipped`. Default: none is.
@@ -223,8 +216,6 @@ export interface CodecOptions extends Options {
   /** Limits of some types, below `maxFrameSize`. */
   readonly bodyLimits?: BodyLimits | undefined
 }
-
-const never = () => false
 
 const toError = (reason: FrameErrorReason): FrameError => new FrameError({ reason })
 
@@ -239,21 +230,14 @@ export const codec = (
   options: CodecOptions = defaultOptions,
   skips: () => boolean = () => true
 ): Codec<Message, Message, FrameError> => {
-  const {
-    bodyLimits = noLimits,
-    holdsFinal = never,
-    lengthCounts,
-    maxFrameSize,
-    maxSkippedSize,
-    splitChunks
-  } = options
+  const { bodyLimits = noLimits, lengthCounts, maxFrameSize, maxSkippedSize, splitChunks } = options
   for (const { maxSize, setting } of Object.values(bodyLimits)) Limit.size(setting, maxSize, 0)
   const makeDecoder = LengthDelimited.decoders<FrameError>({
     ...layout(lengthCounts),
     maxFrameSize,
     checkHeader: checkHeader(bodyLimits),
     toError,
-    partType: splitChunks === true ? partType(holdsFinal) : undefined,
+    partType: splitChunks && ((type) => partType(type, splitChunks())),
     skips:
       maxSkippedSize === undefined
         ? undefined

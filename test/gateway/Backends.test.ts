@@ -8,8 +8,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
+import type { ClientService } from "../../src/client/Client.ts"
+import * as Conversations from "../../src/gateway/Conversations.ts"
 import * as Gateway from "../../src/gateway/Gateway.ts"
 import type * as GatewayConfig from "../../src/gateway/GatewayConfig.ts"
+import * as GatewayError from "../../src/gateway/GatewayError.ts"
+import * as Instance from "../../src/gateway/Instance.ts"
 import * as Address from "../../src/net/Address.ts"
 import * as Folder from "../support/Folder.ts"
 import * as LiveServer from "../support/LiveServer.ts"
@@ -184,20 +188,39 @@ describe("a gateway with several back-ends", () => {
     })
   )
 
-  live(
-    "forgets conversations that are idle, and has room for no more than it may",
-    Effect.gen(function* () {
-      const one = yield* server("one")
-      const { who } = yield* start({
-        backends: { a: [one.text] },
-        maxConversations: 2,
-        conversationTimeout: "300 millis"
-      })
-      yield* who("conversation=c")
-      yield* who("conversation=d")
-      assert.strictEqual(yield* who("conversation=e"), "overloaded")
-      assert.strictEqual(yield* who("conversation=c"), "one")
-      yield* Effect.repeat(who("conversation=e"), { until: (name) => name === "one" })
+  it("forgets conversations that are idle, and has room for no more than it may", () => {
+    const conversations = new Conversations.Conversations({ timeoutNanos: 100n, maxConversations: 2 })
+    const instance = new Instance.Instance({
+      backend: "main",
+      index: 0,
+      address: "one",
+      client: {} as ClientService
     })
-  )
+    const begin = (key: string, now: bigint) => {
+      const begun = conversations.begin(key, instance, now)
+      if (begun instanceof GatewayError.GatewayError) return begun.code
+      const leave = conversations.use(key, begun)
+      conversations.bind(key, begun, instance)
+      return leave
+    }
+    const first = begin("a", 0n)
+    const second = begin("b", 10n)
+    assert.strictEqual(begin("c", 20n), "overloaded")
+    assert.isFunction(first)
+    if (typeof first !== "function" || typeof second !== "function") return
+    second(30n)
+    // The first one has a query that runs, however long that takes.
+    assert.isDefined(conversations.get("a", 1000n))
+    assert.isDefined(conversations.get("b", 129n))
+    assert.isUndefined(conversations.get("b", 130n))
+    first(200n)
+    assert.isDefined(conversations.get("a", 299n))
+    assert.isFunction(begin("c", 299n))
+    assert.isUndefined(conversations.get("a", 300n))
+    // A query that was never accepted leaves nothing behind.
+    const unbound = conversations.begin("d", instance, 300n)
+    assert.notInstanceOf(unbound, GatewayError.GatewayError)
+    conversations.use("d", unbound as Conversations.Conversation)(310n)
+    assert.isUndefined(conversations.get("d", 310n))
+  })
 })

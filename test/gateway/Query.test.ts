@@ -206,12 +206,12 @@ describe("a query over HTTP", () => {
               "-H",
               "content-type: application/sql",
               "-d",
-              "fail 1000",
+              "fail 100000",
               ...flags
             )
             assert.strictEqual(got.code, 18, `${format} ${flags}`)
           }
-          const exit = yield* Effect.exit(fetched(`${url}/v1/query?format=${format}`, sql("die 1000")))
+          const exit = yield* Effect.exit(fetched(`${url}/v1/query?format=${format}`, sql("die 100000")))
           assert.isTrue(Exit.isFailure(exit), format)
         }
         // The length of its body is that of the connection.
@@ -222,7 +222,7 @@ describe("a query over HTTP", () => {
           "-H",
           "content-type: application/sql",
           "-d",
-          "fail 1000"
+          "fail 100000"
         )
         assert.strictEqual(old.code, 56)
       })
@@ -298,7 +298,7 @@ describe("a query over HTTP", () => {
           target: "main",
           bytes: done.text.length
         })
-        yield* Effect.exit(fetched(`${url}/v1/query?queryId=broken&format=csv`, sql("fail 1000")))
+        yield* Effect.exit(fetched(`${url}/v1/query?queryId=broken&format=csv`, sql("fail 100000")))
         const broken = (yield* fetched(`${url}/v1/queries/broken`)).json()
         assert.strictEqual(broken["state"], "failed")
         assert.deepInclude(broken["error"], { code: "execution_failed" })

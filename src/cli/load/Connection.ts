@@ -37,7 +37,7 @@ export interface Owner {
   readonly closed: (detail: string) => void
 }
 
-const codec = Message.codec({ ...defaults, bodyLimits: BodyLimits.make(defaults), splitChunks: true })
+const codec = Message.codec({ ...defaults, bodyLimits: BodyLimits.make(defaults), splitChunks: () => true })
 
 const requestEvent: Machine.Event = { _tag: "Request" }
 const cancelEvent: Machine.Event = { _tag: "Cancel" }

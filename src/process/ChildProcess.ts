@@ -73,7 +73,7 @@ const unstarted = (name: string, listener: Launcher.Listener, cause: unknown): L
     listener.failed(cause instanceof Error ? cause.message : String(cause))
     listener.exited({ code: null, signal: null })
   })
-  return { name, connection: Effect.never, ask: () => {}, kill: () => {} }
+  return { name, connection: Effect.never, commit: () => {}, ask: () => {}, kill: () => {} }
 }
 
 class Child implements Launcher.Process {
@@ -164,7 +164,14 @@ class Child implements Launcher.Process {
         return
       case "Log":
         this.listener.logged(message.entry)
+        return
+      case "HandedOver":
+        this.listener.handedOver(message.token, message.bytes)
     }
+  }
+
+  commit(token: number): void {
+    this.tell({ _tag: "Commit", token })
   }
 
   private async limit(): Promise<void> {

@@ -14,6 +14,7 @@ import * as RemoteAddress from "../net/RemoteAddress.ts"
 import * as Tcp from "../net/Tcp.ts"
 import * as Connections from "../server/Connections.ts"
 import * as Settings from "../server/Settings.ts"
+import { Commits } from "./Commits.ts"
 import * as Messages from "./Messages.ts"
 import * as ParentWatch from "./ParentWatch.ts"
 
@@ -77,6 +78,8 @@ const logger = Logger.make(({ cause, logLevel, message }) => {
   })
 })
 
+const commits = new Commits((token, bytes) => tell({ _tag: "HandedOver", token, bytes }))
+
 const fail = (message: string): void => tell({ _tag: "Failed", message }, ParentWatch.endNow)
 
 const load = Effect.fnUntraced(function* ({ module, options }: Messages.Start) {
@@ -87,7 +90,7 @@ const load = Effect.fnUntraced(function* ({ module, options }: Messages.Start) {
 
 /** Answers until the parent has it end. */
 const answer = Effect.fnUntraced(function* (start: Messages.Start, ended: Deferred.Deferred<void>) {
-  const engine = yield* load(start)
+  const engine = commits.of(yield* load(start))
   const connections = yield* Effect.provideService(
     Connections.make(settings(start.connections)),
     QueryEngine,
@@ -129,6 +132,7 @@ export const run = (): void => {
   const ended = Deferred.makeUnsafe<void>()
   process.on("message", (message: Messages.ToChild) => {
     if (message._tag === "End") Deferred.doneUnsafe(ended, Exit.void)
+    else if (message._tag === "Commit") commits.go(message.token)
     else begin(message, ended)
   })
 }

@@ -21,6 +21,8 @@ export interface Listener {
   /** It has closed a connection, or will answer no more. */
   readonly disconnected: () => void
   readonly logged: (entry: LogEntry) => void
+  /** All chunks of a query that commits have been emitted (`Commits`). */
+  readonly handedOver: (token: number, bytes: number) => void
   /** It is gone. The last that it tells. */
   readonly exited: (exit: Exit) => void
 }
@@ -30,6 +32,8 @@ export interface Process {
   readonly name: string
   /** The next of its connections; there are as many as it takes queries. */
   readonly connection: Transport.Open
+  /** Has a query commit (`Commits`). */
+  readonly commit: (token: number) => void
   /** Asks it to end by itself. */
   readonly ask: () => void
   /** Ends it at once. */

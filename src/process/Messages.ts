@@ -20,10 +20,16 @@ export interface Start {
   readonly beatMillis: number
 }
 
-export type ToChild = Start | { readonly _tag: "End" }
+export type ToChild =
+  | Start
+  | { readonly _tag: "End" }
+  /** The result of this query has been handed to its client: it commits. */
+  | { readonly _tag: "Commit"; readonly token: number }
 
 export type FromChild =
   | { readonly _tag: "Ready" }
   | { readonly _tag: "Failed"; readonly message: string }
   | { readonly _tag: "Beat"; readonly residentBytes: number }
   | { readonly _tag: "Log"; readonly entry: LogEntry }
+  /** All chunks of a query that commits have been emitted, so many bytes. */
+  | { readonly _tag: "HandedOver"; readonly token: number; readonly bytes: number }

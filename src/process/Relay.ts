@@ -4,11 +4,14 @@
  * A query whose process is lost is run again in another one if nothing of its result has been passed on and it can have
  * changed nothing. So nobody hears of a process that another's query has ended.
  */
+import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Pull from "effect/Pull"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Client from "../client/Client.ts"
@@ -124,15 +127,12 @@ class Query implements Slot.Query {
 
   private accepted(attempt: Attempt, timeout: number | undefined): AcceptedQuery {
     const { payload } = attempt.response
-    const { hasReceipt, queryId } = RequestFields.accept(payload)
+    const { commit, hasReceipt, queryId } = RequestFields.accept(payload)
     this.hasReceipt = hasReceipt
-    return {
-      payload,
-      chunks: this.chunks(attempt),
-      timeout,
-      queryId,
-      final: hasReceipt ? () => this.final() ?? noBytes : undefined
-    }
+    const rest = { timeout, queryId, final: hasReceipt ? () => this.final() ?? noBytes : undefined }
+    return commit === undefined || !this.dependencies.options.changes
+      ? { ...rest, payload, chunks: this.chunks(attempt) }
+      : { ...rest, payload: RequestFields.withoutCommit(payload), ...this.committing(attempt, commit) }
   }
 
   /** Ends a query that has not been accepted. A reject says that nothing was run. */
@@ -258,6 +258,53 @@ class Query implements Slot.Query {
     )
   }
 
+  /**
+   * The result of a query that commits, and its commit. The stream ends when all that the process has emitted has been
+   * passed on; the pull that is under way then waits for the end of the response, which follows the commit.
+   */
+  private committing(attempt: Attempt, token: number): Required<Pick<AcceptedQuery, "chunks" | "commit">> {
+    const { incarnation, response } = attempt
+    const { scope: query } = this.dependencies
+    let pending: Fiber.Fiber<Pulled> | undefined
+    let passed = 0
+    const chunks = Stream.fromChannel(
+      Channel.fromTransform(() =>
+        Effect.gen({ self: this }, function* () {
+          if (this.hasReceipt) this.final = response.separate()
+          // The response outlives the stream: it ends after the commit.
+          const pull = yield* Channel.toPullScoped(Stream.toChannel(response.chunks), query)
+          yield* Scope.addFinalizer(query, this.stopping)
+          yield* Scope.addFinalizer(
+            query,
+            Effect.sync(() => incarnation.handedOver.forget(token))
+          )
+          const whole = Effect.flatMap(Deferred.await(incarnation.handedOver.of(token)), (bytes) =>
+            passed >= bytes ? Effect.undefined : Effect.never
+          )
+          const next: Pull.Pull<Batch, QueryFailed> = Effect.gen({ self: this }, function* () {
+            pending ??= yield* Effect.forkIn(Effect.exit(pull), query)
+            const pulled = yield* Effect.raceFirst(Fiber.join(pending), whole)
+            if (pulled === undefined) return yield* Cause.done()
+            pending = undefined
+            const batch = yield* Effect.catchTag(pulled, "ClientError", (error) =>
+              Effect.flatMap(this.lost(incarnation, error), ({ loss }) =>
+                Effect.fail(failed(Loss.ofQuery(loss, true)))
+              )
+            )
+            for (const chunk of batch) passed += chunk.length
+            return batch
+          })
+          return next
+        })
+      )
+    )
+    const commit = Effect.suspend(() => {
+      incarnation.commit(token)
+      return pending === undefined ? Effect.void : Effect.flatMap(Fiber.join(pending), ended)
+    })
+    return { chunks, commit }
+  }
+
   /** Runs an accepted query again. */
   private again(before: Attempt, lost: Lost, hasPassed: boolean): Effect.Effect<Attempt, QueryFailed> {
     const { changes } = this.dependencies.options
@@ -275,6 +322,26 @@ class Query implements Slot.Query {
 }
 
 const noBytes = new Uint8Array(0)
+
+type Pulled = Exit.Exit<Batch, QueryFailed | ClientError | Cause.Done>
+
+/** The end of a response after its commit. */
+const ended = (pulled: Pulled): Effect.Effect<void, QueryFailed> =>
+  Effect.matchCauseEffect(pulled, {
+    onSuccess: () => Effect.die(new Error("A query has emitted more than it said")),
+    onFailure: (cause) => {
+      if (Pull.isDoneCause(cause)) return Effect.void
+      const error = Cause.findErrorOption(cause)
+      return Effect.fail(
+        Option.isSome(error) && error.value._tag === "QueryFailed" ? error.value : failed(unknownOutcome)
+      )
+    }
+  })
+
+const unknownOutcome = QueryApi.queryError(
+  "unknown_outcome",
+  "The engine was lost while it committed: the changes may be there or not"
+)
 
 type Batch = readonly [Uint8Array, ...Array<Uint8Array>]
 

@@ -63,6 +63,8 @@ export interface Accept {
   readonly queryId: string | undefined
   /** Whether the body of the final message is a receipt, and no part of the result. */
   readonly hasReceipt: boolean
+  /** Names the commit that waits for the parent, and is none of the client's (`Commits`). */
+  readonly commit: number | undefined
 }
 
 /** Reads an accept. One that is no JSON says nothing. */
@@ -71,9 +73,26 @@ export const accept = (payload: Uint8Array): Accept => {
   const queryId = body?.["queryId"]
   return {
     queryId: typeof queryId === "string" ? queryId : undefined,
-    hasReceipt: body?.["receipt"] === true
+    hasReceipt: body?.["receipt"] === true,
+    commit: typeof body?.[commitName] === "number" ? body[commitName] : undefined
   }
 }
+
+const commitName = "commit"
+
+/** An accept that names a commit; `undefined` if it is no JSON object. */
+export const withCommit = (payload: Uint8Array, token: number): Uint8Array | undefined => {
+  const body = parse(payload)
+  return body && encoder.encode(JSON.stringify({ ...body, [commitName]: token }))
+}
+
+/** The accept without that. */
+export const withoutCommit = (payload: Uint8Array): Uint8Array => {
+  const { [commitName]: _, ...body } = parse(payload) ?? {}
+  return encoder.encode(JSON.stringify(body))
+}
+
+const encoder = new TextEncoder()
 
 /** What makes two requests the same query: not who asks, nor for how long. */
 export const identity = (request: Uint8Array): string => {

@@ -11,6 +11,7 @@ import type * as Spawner from "../loop/Spawner.ts"
 import * as Timers from "../loop/Timers.ts"
 import type * as Transport from "../net/Transport.ts"
 import type { Why } from "../protocol/ClientMachine.ts"
+import { HandedOver } from "./Commits.ts"
 import type * as Launcher from "./Launcher.ts"
 import * as Lifecycle from "./Lifecycle.ts"
 import type * as Loss from "./Loss.ts"
@@ -37,6 +38,10 @@ export interface Incarnation {
   readonly unknown: Loss.Loss
   /** A connection to it has ended. */
   readonly giveUp: () => void
+  /** The results that it has emitted whole, of queries that commit. */
+  readonly handedOver: HandedOver
+  /** Has one of them commit. */
+  readonly commit: (token: number) => void
 }
 
 export interface Dependencies {
@@ -178,6 +183,8 @@ export class Slot implements Placement.Place {
           isLost: false,
           unknown: { name, why: undefined, exit: unknownExit, residentBytes: 0, queries: 0 },
           residentBytes: 0,
+          handedOver: new HandedOver(),
+          commit: (token) => process.commit(token),
           giveUp: () => {
             if (isCurrent()) this.dispatch({ _tag: "End", why: { _tag: "Disconnected" } })
           }
@@ -208,6 +215,9 @@ export class Slot implements Placement.Place {
         tell({ _tag: "Beat" })
       },
       disconnected: () => tell({ _tag: "End", why: { _tag: "Disconnected" } }),
+      handedOver: (token, bytes) => {
+        if (isCurrent()) this.current?.handedOver.tell(token, bytes)
+      },
       logged: (entry) => this.dependencies.logged(`engine ${this.number}`, entry),
       exited: (exit) => {
         if (!isCurrent()) return

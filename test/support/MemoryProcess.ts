@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { type Engine, QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as Transport from "../../src/net/Transport.ts"
+import { Commits } from "../../src/process/Commits.ts"
 import type * as Launcher from "../../src/process/Launcher.ts"
 import type * as Lifecycle from "../../src/process/Lifecycle.ts"
 import * as Relay from "../../src/process/Relay.ts"
@@ -20,7 +21,7 @@ export interface MemoryProcess {
   readonly listener: Launcher.Listener
   /** Ends it, as a signal of others or its own fault does. */
   readonly crash: (exit?: Lifecycle.Exit) => void
-  /** What was done to it: `ask`, `kill`. */
+  /** What was done to it: `commit`, `ask`, `kill`. */
   readonly did: ReadonlyArray<string>
 }
 
@@ -93,10 +94,16 @@ export const make = Effect.fnUntraced(function* ({
     const transports: Array<Transport.Transport> = []
     const did: Array<string> = []
     let isOver = false
+    const commits = new Commits((token, bytes) => {
+      if (!isOver) listener.handedOver(token, bytes)
+    })
     // Never closed where a query is stuck: nothing of it can be reached any more.
     const scope = Scope.makeUnsafe()
     const connections = Effect.runSyncWith(context)(
-      Connections.make(settings).pipe(Effect.provideService(QueryEngine, engineOf(nth)), Scope.provide(scope))
+      Connections.make(settings).pipe(
+        Effect.provideService(QueryEngine, commits.of(engineOf(nth))),
+        Scope.provide(scope)
+      )
     )
     const crash = (exit: Lifecycle.Exit = segmentationFault) => {
       if (isOver) return
@@ -133,6 +140,10 @@ export const make = Effect.fnUntraced(function* ({
     return {
       name: `engine ${place}`,
       connection,
+      commit: (token) => {
+        did.push("commit")
+        commits.go(token)
+      },
       ask: () => {
         did.push("ask")
         if (ends) crash({ code: 0, signal: null })

@@ -133,8 +133,9 @@ const end = (state: State, why: Why): readonly [State, Action] => {
   if (state._tag === "Starting" || state._tag === "Ready") {
     return [{ _tag: "Ending", since: sinceOf(state), why, shortLives: state.shortLives }, kill]
   }
-  // It was asked to end, and there is no reason left to wait for that.
-  return [state, state._tag === "Ending" && state.why._tag === "Closed" ? kill : none]
+  // A process that was asked to end closes its connections first, and its engine, with a database to write, after that.
+  const isAsked = state._tag === "Ending" && state.why._tag === "Closed"
+  return [state, isAsked && why._tag !== "Disconnected" ? kill : none]
 }
 
 const sinceOf = (state: State): number | undefined =>

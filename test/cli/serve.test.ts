@@ -55,7 +55,7 @@ interface Entry {
 describe("dataconn serve", () => {
   it.live("answers from the sample with nothing given, and logs each step", () =>
     Effect.gen(function* () {
-      const server = yield* Dataconn.serve()
+      const server = yield* Dataconn.serve([], Dataconn.isolated)
       const peer = yield* connect(server)
       const answer = `[{"n":100000}]`
       assert.strictEqual(yield* Response.result(peer, request("SELECT count(*) AS n FROM trades")), answer)
@@ -79,12 +79,12 @@ describe("dataconn serve", () => {
         `Accepted connection ${who}$`,
         `${who} request: \\{"version":"v1","query":"SELECT count\\(\\*\\) AS n FROM trades"\\}$`,
         `${who} accept: \\{"format":"application/json",.*\\}$`,
-        String.raw`${who} complete \(queryId [0-9a-f]{16}, 1 rows, 14 bytes, \d+(\.\d)? ms\)$`,
+        String.raw`${who} complete \(queryId [0-9a-f]{16}, 14 bytes, \d+(\.\d)? ms\)$`,
         `${who} request: .*SELEKT"\\}$`,
         `${who} rejected \\(0 bytes, \\d+(\\.\\d)? ms\\): \\{"code":"syntax_error",.*$`,
         `${who} request: .*$`,
         `${who} accept: .*$`,
-        String.raw`${who} cancelled \(queryId [0-9a-f]{16}, 0 rows, 0 bytes, \d+(\.\d)? ms\)$`,
+        String.raw`${who} cancelled \(queryId [0-9a-f]{16}, 0 bytes, \d+(\.\d)? ms\)$`,
         `${who} disconnected due to failure reading: End of file$`,
         String.raw`Stopping\.\.\.$`
       ]
@@ -200,7 +200,9 @@ describe("a signal", () => {
       const folder = yield* Folder.make
       const pipe = join(yield* Folder.make, "stuck.csv")
       execFileSync("mkfifo", [pipe])
-      const server = yield* Dataconn.serve(["--table", `a=${pipe}`], { env: { TMPDIR: folder } })
+      const server = yield* Dataconn.serve(["--table", `a=${pipe}`], {
+        env: { ...Dataconn.isolated.env, TMPDIR: folder }
+      })
       yield* Poll.until("the pipe is being read", () => hasReader(pipe))
       yield* server.kill("SIGTERM")
       assert.strictEqual(yield* server.exit, 0)
@@ -226,7 +228,10 @@ describe("a signal", () => {
 
   it.live("ends all processes in time although DuckDB cannot be interrupted", () =>
     Effect.gen(function* () {
-      const server = yield* Dataconn.serve(["--drain-timeout", "50ms", "--cancel-grace", "200ms"])
+      const server = yield* Dataconn.serve(
+        ["--drain-timeout", "50ms", "--cancel-grace", "200ms"],
+        Dataconn.isolated
+      )
       const peer = yield* connect(server)
       yield* peer.request(unstoppable)
       yield* server.line(/ request: /)
@@ -241,7 +246,7 @@ describe("a signal", () => {
 
   it.live("that kills the server kills its processes, whatever they compute", () =>
     Effect.gen(function* () {
-      const server = yield* Dataconn.serve()
+      const server = yield* Dataconn.serve([], Dataconn.isolated)
       const peer = yield* connect(server)
       yield* peer.request(unstoppable)
       yield* server.line(/ request: /)
@@ -303,7 +308,7 @@ describe("what is served", () => {
           assert.strictEqual(yield* server.exit, 0)
         })
       )
-      const server = yield* Dataconn.serve(["--database", path, "--read-write"])
+      const server = yield* Dataconn.serve(["--database", path, "--read-write"], Dataconn.isolated)
       yield* rows(server, "INSERT INTO items VALUES (8, 'ink')")
       assert.deepStrictEqual(yield* rows(server, "SELECT count(*) AS n FROM items"), [{ n: 2 }])
       // What was committed is there when the process is that had it.
@@ -466,7 +471,10 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
     [["--drain-timeout", "soon"], "dataconn: --drain-timeout: expected a duration of zero or more"],
     [["--chunk-size", "big"], "dataconn: --chunk-size: expected a size of at least 1 B"],
     [["--isolate", "maybe"], `dataconn: --isolate: expected "process" | "none"`],
-    [["--engines", "2", "--read-write"], "dataconn: engines: expected 1 where clients can change the data"],
+    [
+      ["--isolate", "process", "--engines", "2", "--read-write"],
+      "dataconn: engines: expected 1 where clients can change the data"
+    ],
     [["--engine-memory", "some"], "dataconn: --engine-memory: expected a size of at least 1 B"],
     [["--cancel-grace", "soon"], "dataconn: --cancel-grace: expected a duration"],
     [["--log-format", "xml"], `dataconn: --log-format: expected "text" | "json"`],

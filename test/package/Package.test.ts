@@ -66,7 +66,13 @@ describe("the tarball", () => {
   })
 
   it("has script, declarations and maps of every module", () => {
-    const modules = files.filter((path) => /^src\/.*\.ts$/.test(path)).map((path) => path.slice(4, -3))
+    // The console is bundled.
+    for (const name of ["index.html", "console.js", "console.css", "worker.js"]) {
+      assert.include(files, `dist/gateway/console/${name}`)
+    }
+    const modules = files
+      .filter((path) => /^src\/(?!gateway\/console\/).*\.ts$/.test(path))
+      .map((path) => path.slice(4, -3))
     for (const name of modules) {
       for (const extension of ["js", "js.map", "d.ts", "d.ts.map"]) {
         assert.include(files, `dist/${name}.${extension}`)

@@ -76,7 +76,7 @@ export const bugs: ReadonlyArray<Bug> = [
         return [next, action]
       }
     },
-    found: /K without a C/
+    found: /K without a C|ended for no cause: protocol/
   },
   {
     name: "a cancel is acknowledged before its query has ended",
@@ -347,7 +347,7 @@ export const bugs: ReadonlyArray<Bug> = [
           }
         }
     },
-    found: /queries wait|was overtaken|waits while/
+    found: /queries wait|was overtaken|waits while|waits for an end/
   },
   {
     name: "a permit is lost when a query is cancelled that waits for one",

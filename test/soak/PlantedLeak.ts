@@ -4,13 +4,13 @@
  */
 const kept: Array<unknown> = []
 
-const { log } = console
-console.log = (line: string) => {
-  if (line.includes('"event":"Request"')) {
+const write = process.stdout.write.bind(process.stdout) as (...args: ReadonlyArray<unknown>) => boolean
+process.stdout.write = (...args: ReadonlyArray<unknown>) => {
+  for (const _ of String(args[0]).matchAll(/"event":"Request"/g)) {
     kept.push(
       Array.from({ length: 128 }, (_, i) => kept.length + i),
       new Uint8Array(1024)
     )
   }
-  log(line)
+  return write(...args)
 }

@@ -202,8 +202,25 @@ export const create = (
 ): Effect.Effect<DuckDBInstance, DuckDbError, Scope.Scope> =>
   Effect.acquireRelease(
     attempt("database", () => DuckDBInstance.create(database ?? ":memory:", settings)),
-    (instance) => Effect.sync(() => instance.closeSync())
+    (instance) =>
+      Effect.andThen(
+        database === undefined || settings["access_mode"] === "READ_ONLY"
+          ? Effect.void
+          : Effect.promise(() => checkpoint(instance)),
+        Effect.sync(() => instance.closeSync())
+      )
   )
+
+/** DuckDB writes its log back when it closes, but not one that another process has left behind. */
+const checkpoint = async (instance: DuckDBInstance): Promise<void> => {
+  try {
+    const connection = await instance.connect()
+    await connection.run("CHECKPOINT")
+    connection.disconnectSync()
+  } catch {
+    // The log stays, and loses nothing.
+  }
+}
 
 export const attempt = <A>(setting: string, thunk: () => Promise<A>): Effect.Effect<A, DuckDbError> =>
   // A database that is closed while a call is still running in it never lets the process end.

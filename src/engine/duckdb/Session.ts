@@ -185,7 +185,14 @@ class Native implements Session {
   })
 
   readonly commit: Effect.Effect<void, Failure.Failure> = Effect.asVoid(
-    this.call((connection) => connection.run("COMMIT"))
+    this.call(async (connection) => {
+      // A result whose end comes after the transaction's keeps the connection for good.
+      for (const result of this.results) {
+        for (let more = true; more; ) more = ((await result.fetchChunk())?.rowCount ?? 0) > 0
+      }
+      this.results.clear()
+      return connection.run("COMMIT")
+    })
   )
 
   own(result: DuckDBResult): void {

@@ -2,9 +2,9 @@ import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
+import { marketServer } from "../readme/market.ts"
+import { counts } from "../readme/pool.ts"
 import * as Folder from "../support/Folder.ts"
-import { marketServer } from "./market.ts"
-import { counts } from "./pool.ts"
 
 it.live("a pool counts the trades of a server that knows its token", () =>
   Effect.gen(function* () {

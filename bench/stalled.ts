@@ -67,7 +67,7 @@ const serve: Processes.Command = [
   "1000"
 ]
 
-const sample = (query: string, format: QueryApi.Format, readers: number) =>
+const sample = (query: string, format: QueryApi.Format, readers: number, restMillis: number) =>
   Processes.using(serve, [], async (server) => {
     const port = Number(await server.match(/Opening DataConn socket on .*:(\d+)\.\.\.$/))
     // The base is that of a server that has worked.
@@ -80,7 +80,7 @@ const sample = (query: string, format: QueryApi.Format, readers: number) =>
     for (let i = 0; i < readers; i++) sockets.push(await stall(port, query, format))
     const held = await settled(server.pid)
     for (const socket of sockets) socket.destroy()
-    await sleep(30_000)
+    await sleep(restMillis)
     const left = await settled(server.pid)
     return { base, held, left }
   })
@@ -95,9 +95,11 @@ export const run = async ({ repeats }: Options): Promise<ReadonlyArray<Figures.R
   const rows: Array<Figures.Row> = []
   for (const [shape, query] of Object.entries(shapes)) {
     if (flags.shape !== undefined && flags.shape !== shape) continue
+    if (flags.quick === true && rows.length > 0) break
     for (const format of flags.quick ? formats.slice(0, 1) : formats) {
       const samples: Array<Awaited<ReturnType<typeof sample>>> = []
-      for (let i = 0; i < repeats; i++) samples.push(await sample(query, format, readers))
+      for (let i = 0; i < repeats; i++)
+        samples.push(await sample(query, format, readers, flags.quick === true ? 1000 : 30_000))
       const median = (of: (each: (typeof samples)[number]) => number) => Figures.median(samples.map(of))
       rows.push({
         shape,

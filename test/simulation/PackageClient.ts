@@ -120,7 +120,8 @@ const answered = (
   const { _tag } = error.value
   run.tell(who, `query ${query.id}: ${_tag}`)
   const expected: Record<string, boolean> = {
-    QueryRejected: terminal === "J",
+    // A goodbye answers the request that has not been sent.
+    QueryRejected: terminal === "J" || (terminal === undefined && reference.goodbye),
     QueryFailed: terminal === "E",
     ClientError: terminal === undefined
   }

@@ -182,7 +182,7 @@ describe("the exploration catches the mutant", () => {
     )
   })
 
-  for (const mutant of some(mutants, 5)) {
+  for (const mutant of some(mutants, 10)) {
     it(mutant.name, () => {
       assert.isDefined(caught(mutant.machines))
     })

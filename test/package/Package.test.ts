@@ -10,6 +10,7 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Dataconn from "../support/Dataconn.ts"
 import * as LiveServer from "../support/LiveServer.ts"
+import { some } from "../support/Long.ts"
 import * as Response from "../support/Response.ts"
 import * as Consumer from "./Consumer.ts"
 
@@ -119,7 +120,7 @@ describe("the declarations", () => {
     bundler: { module: "ESNext", moduleResolution: "bundler" }
   }
 
-  for (const [name, version] of Object.entries(compilers)) {
+  for (const [name, version] of some(Object.entries(compilers), 2)) {
     for (const [resolution, options] of Object.entries(modules)) {
       it(
         `name every type that a user exports: ${name}, ${resolution}`,

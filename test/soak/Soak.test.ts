@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Client from "../../src/client/Client.ts"
 import { Random } from "../simulation/Random.ts"
+import { isLong } from "../support/Long.ts"
 import * as ProcessStatus from "../support/ProcessStatus.ts"
 import * as WatchedServer from "../support/WatchedServer.ts"
 import * as Catalogue from "./Catalogue.ts"
@@ -126,7 +127,7 @@ const underQueries = Effect.fnUntraced(function* (preload: ReadonlyArray<string>
 
 const plantedLeak = new URL("./PlantedLeak.ts", import.meta.url).href
 
-describe("the verdict on memory", () => {
+describe.skipIf(!isLong)("the verdict on memory", () => {
   const names = (found: ReadonlyArray<string>) => found.map((text) => text.split(":")[0])
 
   it.live.skipIf(!ProcessStatus.isAvailable)(

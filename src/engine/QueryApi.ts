@@ -38,23 +38,19 @@ export type { Parameter } from "./ParameterValues.ts"
 export {
   Column,
   decodeAccepted,
-  decodeError,
   decodeReceipt,
   defaultFormat,
-  ErrorCode,
   encodeAccepted,
-  encodeError,
   encodeRequest,
   Format,
   Numbers,
   Parameters,
   QueryAccepted,
-  QueryError,
   QueryRequest,
-  queryError,
   Receipt,
   requestBody
 } from "./QueryBodies.ts"
+export { decodeError, ErrorCode, encodeError, QueryError, queryError } from "./QueryErrorBody.ts"
 
 /**
  * What a v1 engine is asked: a request with its defaults filled in.

@@ -78,7 +78,7 @@ const broken = (changes: Partial<Soak.Outcome>): ReadonlyArray<string> =>
   Verdict.findings({ ...outcome, ...changes }).flatMap(({ holds, text }) => (holds ? [] : [text]))
 
 describe("a soak", () => {
-  it.live.skipIf(!ProcessStatus.isAvailable)(
+  it.live.skipIf(!(isLong && ProcessStatus.isAvailable))(
     "of a moment completes, cancels, leaves and replaces, and finds the server as it was",
     () =>
       Effect.gen(function* () {

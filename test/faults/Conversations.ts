@@ -23,6 +23,8 @@ export interface Conversation {
   readonly closing?: string
   /** Whether the client waits for the close without a request, when no silence tells it that nothing comes. */
   readonly waitsForClose?: boolean
+  /** How many requests the client makes. Default: 1. */
+  readonly requests?: number
   /** How long a query takes to end once it is told to. */
   readonly finalizerMillis?: number
 }
@@ -74,6 +76,7 @@ const cancels: ReadonlyArray<Conversation> = [
     name: "a cancel before the accept",
     server: (engine) => Effect.andThen(Effect.sleep(500), engine.step(...whole)),
     client: thenAsk(giveUp),
+    requests: 2,
     outcome: "cancelled, yes abcdefg"
   },
   {
@@ -84,6 +87,7 @@ const cancels: ReadonlyArray<Conversation> = [
         Effect.andThen(Effect.sleep(200), engine.step(...whole))
       ),
     client: thenAsk(begin),
+    requests: 2,
     outcome: "cancelled after abc, yes abcdefg"
   }
 ]
@@ -106,6 +110,7 @@ export const conversations: ReadonlyArray<Conversation> = [
     name: "two responses",
     server: (engine) => engine.step(...whole, ...whole),
     client: thenAsk(ask),
+    requests: 2,
     outcome: "yes abcdefg, yes abcdefg"
   },
   {

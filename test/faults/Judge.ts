@@ -88,8 +88,10 @@ export const judge = (played: Played): Verdict => {
     outcome === played.conversation.outcome ||
       stopped("client") ||
       ((failed ?? broken) !== undefined && /^ClientError \w+$/.test(outcome)) ||
-      // The server never read the request: its goodbye answers it.
-      (broken !== undefined && began === 0 && outcome === "QueryRejected shutting_down"),
+      // The server never read a request: its goodbye answers it.
+      (broken !== undefined &&
+        began < (played.conversation.requests ?? 1) &&
+        outcome === "QueryRejected shutting_down"),
     `the client's end: ${outcome}`
   )
   // Only an end that never opened its socket, or whose operations hang, cannot tell the other in time.

@@ -143,6 +143,8 @@ export const run = Effect.fnUntraced(function* (
   const spill = yield* Folder.make
   const server = yield* Dataconn.serve(
     [
+      "--isolate",
+      "process",
       "--engines",
       String(engines),
       "--engine-silence",

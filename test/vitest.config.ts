@@ -17,6 +17,7 @@ export default defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: ["test/support/bundle.ts"],
     setupFiles: ["test/support/seed.ts"],
     // Half of the tests wait for other processes: as many workers as a small machine has processors.
     maxWorkers: 2,

@@ -9,9 +9,12 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpStaticServer from "effect/http/HttpStaticServer"
 import * as GatewayError from "./GatewayError.ts"
 
-/** In the package beside this module; what runs from the sources has them where the package is built. */
+/** In the package from any folder beside this one; what runs from the sources has them where the package is built. */
 const folder = fileURLToPath(
-  new URL(import.meta.url.endsWith(".ts") ? "../../dist/gateway/console/" : "./console/", import.meta.url)
+  new URL(
+    import.meta.url.endsWith(".ts") ? "../../.cache/gateway/console/" : "../gateway/console/",
+    import.meta.url
+  )
 )
 
 /** The kinds of files that are sent. */

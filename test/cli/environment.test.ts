@@ -11,7 +11,7 @@ const errors = (args: ReadonlyArray<string>, env: Readonly<Record<string, string
     return child.stderr()
   })
 
-const bin = Dataconn.source[1]
+const bin = Dataconn.program[1]
 const tell = `data:text/javascript,${encodeURIComponent(
   `process.on("exit", () => console.error(JSON.stringify(
     Object.fromEntries(${JSON.stringify(Object.keys(defaults))}.map((name) => [name, process.env[name]])))))`

@@ -85,7 +85,7 @@ describe("dataconn ping", () => {
   it.live("is the health check of a shell that waits for a server to start", () =>
     Effect.gen(function* () {
       const socket = join(yield* Folder.make, "s")
-      const [node, bin] = Dataconn.source
+      const [node, bin] = Dataconn.program
       const script = `echo waiting; until "${node}" "${bin}" ping -s "${socket}" --query 'csv a|'; do echo "not yet: $?"; sleep 0.2; done`
       const shell = yield* Dataconn.run(["-c", script], { program: ["sh"] })
       yield* shell.line(/^not yet: 2$/)

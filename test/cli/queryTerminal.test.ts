@@ -64,7 +64,7 @@ const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`
 /** What a real terminal gets from the command: standard output and standard error as they come. */
 const inTerminal = (args: ReadonlyArray<string>) =>
   Effect.callback<string>((resume) => {
-    const command = [...Dataconn.source, "query", ...args].map(quoted).join(" ")
+    const command = [...Dataconn.program, "query", ...args].map(quoted).join(" ")
     const options = { encoding: "utf8", env: { ...process.env, NO_COLOR: "1" } } as const
     execFile("script", ["-qec", `stty -opost; ${command}`, "/dev/null"], options, (_, stdout) =>
       resume(Effect.succeed(stdout))
@@ -89,7 +89,7 @@ describe("a result", () => {
     Effect.gen(function* () {
       const folder = yield* Folder.make
       const file = join(folder, "result")
-      const [node, bin] = Dataconn.source
+      const [node, bin] = Dataconn.program
       const command = [node, bin, "query", ...args(yield* server("F"))].map(quoted).join(" ")
       const shell = yield* Dataconn.run(["-c", `${command} | cat > ${quoted(file)}`], { program: ["sh"] })
       yield* shell.exit

@@ -25,7 +25,7 @@ const args = (server: { readonly address: string }, ...more: ReadonlyArray<strin
   "--format",
   "csv",
   "--timeout",
-  "100 millis",
+  "500 millis",
   ...more
 ]
 
@@ -94,7 +94,7 @@ describe.concurrent("--timeout ends the command when the server", () => {
         const server = yield* ScriptedServer.make(script)
         const result = yield* run(args(server))
         assert.deepStrictEqual(result.stderr.split("\n"), [
-          `timeout: gave up ${phase} after 100ms (--timeout)`,
+          `timeout: gave up ${phase} after 500ms (--timeout)`,
           ...(stdout === "" ? [] : ["The output is incomplete."])
         ])
         assert.strictEqual(result.stdout, stdout)
@@ -140,11 +140,11 @@ describe("--request-timeout", () => {
         "--server",
         server.address,
         "--request-timeout",
-        "100 millis"
+        "500 millis"
       ])
       assert.strictEqual(
         stderr,
-        `${server.address} did not accept a request within 100 ms (requestTimeout); it was cancelled (see --request-timeout)`
+        `${server.address} did not accept a request within 500 ms (requestTimeout); it was cancelled (see --request-timeout)`
       )
       yield* Poll.until("the cancel arrives", () => server.received() === "RC")
       assert.strictEqual(code, 124)
@@ -169,7 +169,7 @@ describe.concurrent("a query that took too long", () => {
       const folder = yield* Folder.make
       const server = yield* ScriptedServer.make(onRequest(({ send }) => send(accept, "I a,b")))
       const { code, stderr } = yield* run(args(server, "--output", join(folder, "result.csv")))
-      assert.strictEqual(stderr, "timeout: gave up receiving the result after 100ms (--timeout)")
+      assert.strictEqual(stderr, "timeout: gave up receiving the result after 500ms (--timeout)")
       assert.deepStrictEqual(readdirSync(folder), [])
       assert.strictEqual(code, 124)
     })
@@ -187,7 +187,7 @@ describe.concurrent("a query that took too long", () => {
       assert.deepStrictEqual(reader.lines(), ["a,b", "1,2"])
       assert.strictEqual(
         stderr,
-        "timeout: gave up receiving the result after 100ms (--timeout)\nThe output is incomplete."
+        "timeout: gave up receiving the result after 500ms (--timeout)\nThe output is incomplete."
       )
       assert.strictEqual(code, 124)
     })
@@ -213,20 +213,20 @@ const stuckLookup = Effect.map(Folder.make, (folder): Dataconn.Options => {
       lookup(...args)
     }`
   )
-  const [node, bin] = Dataconn.source
+  const [node, bin] = Dataconn.program
   return { program: [node, "--require", preload, bin], env: { UV_THREADPOOL_SIZE: "1" } }
 })
 
 describe("--timeout ends the process", () => {
   const command = (args: ReadonlyArray<string>, options?: Dataconn.Options) =>
-    Dataconn.run(["query", "SELECT 1", "--timeout", "100 millis", ...args], options)
+    Dataconn.run(["query", "SELECT 1", "--timeout", "500 millis", ...args], options)
 
   it.live("while the server is silent", () =>
     Effect.gen(function* () {
       const server = yield* ScriptedServer.make(onRequest(({ send }) => send(accept)))
       const query = yield* command(["--format", "csv", "--server", server.address])
       assert.strictEqual(yield* query.exit, 124)
-      assert.match(query.stderr(), /^timeout: gave up receiving the result after 100ms \(--timeout\)\n$/)
+      assert.match(query.stderr(), /^timeout: gave up receiving the result after 500ms \(--timeout\)\n$/)
     })
   )
 
@@ -234,7 +234,7 @@ describe("--timeout ends the process", () => {
     Effect.gen(function* () {
       const query = yield* command(["--server", "localhost:1"], yield* stuckLookup)
       assert.strictEqual(yield* query.exit, 124)
-      assert.match(query.stderr(), /^timeout: gave up connecting to localhost:1 after 100ms/)
+      assert.match(query.stderr(), /^timeout: gave up connecting to localhost:1 after 500ms/)
     })
   )
 
@@ -246,7 +246,7 @@ describe("--timeout ends the process", () => {
           forever(() => send(`I ${"x".repeat(100_000)}`))
         })
       )
-      const [node, bin] = Dataconn.source
+      const [node, bin] = Dataconn.program
       const given = [bin, "query", ...args(server)]
       const child = spawn(node, given, { stdio: ["ignore", "pipe", "ignore"] })
       yield* Effect.addFinalizer(() => Effect.sync(() => child.kill("SIGKILL")))
@@ -264,7 +264,7 @@ describe("--timeout ends the process", () => {
       const server = yield* ScriptedServer.make(onRequest(({ send }) => send(accept, "F a,b")))
       const query = yield* command(["--format", "csv", "--server", server.address, "--output", pipe])
       assert.strictEqual(yield* query.exit, 124)
-      assert.match(query.stderr(), /^timeout: gave up receiving the result after 100ms \(--timeout\)\n$/)
+      assert.match(query.stderr(), /^timeout: gave up receiving the result after 500ms \(--timeout\)\n$/)
     })
   )
 
@@ -273,7 +273,7 @@ describe("--timeout ends the process", () => {
       const port = yield* unanswering
       const query = yield* command(["--server", `127.0.0.1:${port}`])
       assert.strictEqual(yield* query.exit, 124)
-      assert.match(query.stderr(), /^timeout: gave up connecting to 127\.0\.0\.1:\d+ after 100ms/)
+      assert.match(query.stderr(), /^timeout: gave up connecting to 127\.0\.0\.1:\d+ after 500ms/)
     })
   )
 })

@@ -13,7 +13,7 @@ import * as Poll from "../support/Poll.ts"
 import * as Response from "../support/Response.ts"
 
 /** A file that is of no form that can be served. */
-const bin = Dataconn.source[1]
+const bin = Dataconn.program[1]
 
 const request = (query: string): string => JSON.stringify({ version: "v1", query })
 
@@ -586,7 +586,7 @@ describe("an old Node", () => {
   const withVersion = (version: string, ...args: ReadonlyArray<string>) => {
     const fake = `Object.defineProperty(process, "versions", { value: { ...process.versions, node: "${version}" } });
       Object.defineProperty(process, "version", { value: "v${version}" })`
-    const [node, bin] = Dataconn.source
+    const [node, bin] = Dataconn.program
     return Dataconn.run(args, {
       program: [node, "--import", `data:text/javascript,${encodeURIComponent(fake)}`, bin]
     })

@@ -12,7 +12,7 @@ import * as Dataconn from "../support/Dataconn.ts"
 import * as Folder from "../support/Folder.ts"
 import * as Tmux from "../support/Tmux.ts"
 
-const [node, bin] = Dataconn.source
+const [node, bin] = Dataconn.program
 
 describe.runIf(Tmux.isThere)("dataconn query on a terminal", () => {
   const scope = Scope.makeUnsafe()

@@ -5,6 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as FaultySocket from "../../src/testing/FaultySocket.ts"
+import { isLong } from "../support/Long.ts"
 import { type Conversation, conversations } from "./Conversations.ts"
 import type { Break, Side } from "./Judge.ts"
 import { type Result, run, tickMillis } from "./Run.ts"
@@ -63,10 +64,17 @@ const breakAlways = Effect.fnUntraced(function* (conversation: Conversation, sid
   assert.deepStrictEqual(wrong, [])
 })
 
+/** All conversations, or a third of them: another one for each circumstance. */
+let circumstance = 0
+const chosen = (): ReadonlyArray<Conversation> => {
+  const first = circumstance++
+  return isLong ? conversations : conversations.filter((_, index) => (index + first) % 3 === 0)
+}
+
 for (const [name, plan] of Object.entries(plans)) {
   for (const side of sides) {
     describe(`each operation of the ${side}'s socket fails once, with ${name}`, () => {
-      for (const conversation of conversations) {
+      for (const conversation of chosen()) {
         it.effect(conversation.name, () => failEach(conversation, side, plan))
       }
     })
@@ -76,7 +84,7 @@ for (const [name, plan] of Object.entries(plans)) {
 for (const how of ["reset", "halfClose", "block", "blockReads", "stop"] as const) {
   for (const side of sides) {
     describe(`at any moment a ${how} at the ${side}'s end`, () => {
-      for (const conversation of conversations) {
+      for (const conversation of chosen()) {
         if (how === "blockReads" && side === "client" && conversation.waitsForClose) continue
         it.effect(conversation.name, () => breakAlways(conversation, side, how))
       }

@@ -1,9 +1,7 @@
 /**
  * The console in a real browser, before real servers.
  */
-import { execFileSync } from "node:child_process"
-import { fileURLToPath } from "node:url"
-import { assert, beforeAll, describe, layer } from "@effect/vitest"
+import { assert, describe, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -20,7 +18,7 @@ import * as RowEngine from "./RowEngine.ts"
 import { urlOf } from "./Served.ts"
 
 /** Their memory is to be the same. */
-const rows = isLong ? 10_000_000 : 2_000_000
+const rows = isLong ? 10_000_000 : 1_000_000
 
 interface Console {
   readonly browser: Chromium
@@ -91,12 +89,6 @@ const cells = (page: Page): Effect.Effect<ReadonlyArray<string>> =>
   Effect.promise(() => page.locator(".canvas .row:first-child .cell").allTextContents())
 
 describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 }, () => {
-  beforeAll(() => {
-    execFileSync(process.execPath, [
-      fileURLToPath(new URL("../../src/gateway/console/build.ts", import.meta.url))
-    ])
-  })
-
   layer(live, { excludeTestServices: true, timeout: "60 seconds" })((it) => {
     it.effect("runs a query with the keyboard, and shows its rows and how it went", () =>
       Effect.gen(function* () {

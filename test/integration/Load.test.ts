@@ -59,7 +59,7 @@ describe("many connections", () => {
     "more than the process has descriptors for do not stop the server",
     () =>
       Effect.gen(function* () {
-        const [command, ...args] = Dataconn.source
+        const [command, ...args] = Dataconn.program
         const server = yield* Dataconn.serve([], {
           program: ["sh", "-c", `ulimit -n 64; exec "$0" "$@"`, command, ...args]
         })

@@ -2,7 +2,6 @@
  * The `dataconn` command in a process of its own.
  */
 import { type ChildProcessByStdio, spawn } from "node:child_process"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Readable } from "node:stream"
 import * as Effect from "effect/Effect"
@@ -13,7 +12,7 @@ import * as Poll from "./Poll.ts"
 export interface Options {
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
-  /** The program and its first arguments. Default: Node with the command's source. */
+  /** The program and its first arguments. Default: Node with the bundled command. */
   readonly program?: readonly [command: string, ...args: ReadonlyArray<string>]
   /** Whether a line of its output is kept; called with each of them. Default: all are. */
   readonly keeps?: (line: string) => boolean
@@ -44,17 +43,18 @@ export interface Dataconn {
 /** The default of the command: DuckDB in processes of its own. */
 export const isolated = { env: { DATACONN_ISOLATE: "process" } } as const
 
-const bin = new URL("../../src/bin.ts", import.meta.url).pathname
+const root = new URL("../../", import.meta.url).pathname
 
 // Settings of whoever runs the tests are not the tests'.
 const environment = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !/^(DATACONN_|NODE_OPTIONS|FORCE_COLOR)/.test(name))
 )
 
-const compileCache = join(tmpdir(), "dataconn-tests-compiled")
+/** Node with the command as it is bundled before the tests; the command's own arguments follow. */
+export const program = [process.execPath, join(root, ".cache/command/bin.js")] as const
 
-/** The command that runs the source: node, with the command's own arguments to follow. */
-export const source = [process.execPath, bin] as const
+/** Node with the modules of the command, for what is preloaded and shares them. */
+export const source = [process.execPath, join(root, "src/bin.ts")] as const
 
 /** Starts the command; it is killed with the scope. */
 export const run = (
@@ -64,7 +64,7 @@ export const run = (
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => {
-        const [command, ...first] = options.program ?? source
+        const [command, ...first] = options.program ?? program
         return spawn(command, [...first, ...args], {
           cwd: options.cwd,
           // Tests may run as root, as in containers.
@@ -74,8 +74,6 @@ export const run = (
             DATACONN_ALLOW_ROOT: "true",
             // A server without processes of its own starts twice as fast; tests that look at these ask for them.
             DATACONN_ISOLATE: "none",
-            // The command is started more than a hundred times: a third of that is compiling its modules.
-            NODE_COMPILE_CACHE: compileCache,
             ...options.env
           },
           detached: options.detached ?? false,

@@ -273,14 +273,16 @@ const furnish = Effect.fnUntraced(function* (
     const limit = options.memoryLimit.replace(/^\s*\d+\s*$/, "$&B")
     yield* run("memoryLimit", `SET memory_limit = ${Sql.literal(limit)}`)
   }
-  if (options.threads !== undefined) yield* run("threads", `SET threads = ${Number(options.threads)}`)
   if (layout.aside !== undefined) {
     const { name, path } = layout.aside
     yield* run("database", `ATTACH ${Sql.literal(path)} AS ${Sql.identifier(name)} (READ_ONLY)`)
   }
   if (options.sample === true) {
-    yield* Effect.forEach(Sample.statements, (sql) => run("sample", sql), { discard: true })
+    // Several threads wait for each other more than they compute: 300 ms a table on a busy machine, not 120.
+    const statements = ["SET threads = 1", ...Sample.statements, "RESET threads"]
+    yield* Effect.forEach(statements, (sql) => run("sample", sql), { discard: true })
   }
+  if (options.threads !== undefined) yield* run("threads", `SET threads = ${Number(options.threads)}`)
   const files = yield* Effect.forEach(Object.entries(options.tables ?? {}), ([name, file]) =>
     nameFile(run, name, file)
   )

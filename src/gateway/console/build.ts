@@ -1,12 +1,15 @@
 /**
- * Bundles the console into `dist/gateway/console`, from where the gateway serves it.
+ * Bundles the console into a folder, by default `.cache/gateway/console`, from where the gateway serves it.
  */
 import { copyFile, mkdir } from "node:fs/promises"
+import { join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as esbuild from "esbuild"
 
 const here = fileURLToPath(new URL(".", import.meta.url))
-const out = fileURLToPath(new URL("../../../dist/gateway/console/", import.meta.url))
+const out = resolve(
+  process.argv[2] ?? fileURLToPath(new URL("../../../.cache/gateway/console", import.meta.url))
+)
 
 await mkdir(out, { recursive: true })
 await esbuild.build({
@@ -19,4 +22,4 @@ await esbuild.build({
   outdir: out,
   logLevel: "warning"
 })
-await Promise.all(["index.html", "icon.svg"].map((name) => copyFile(`${here}${name}`, `${out}${name}`)))
+await Promise.all(["index.html", "icon.svg"].map((name) => copyFile(join(here, name), join(out, name))))

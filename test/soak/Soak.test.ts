@@ -94,7 +94,7 @@ describe("a soak", () => {
           pace: 1,
           sampleMillis: 200,
           liveMillis: 1_000,
-          restartMillis: [1_500, 2_000],
+          restartMillis: [5_000, 8_000],
           load: until(() => seen() && samples.some(({ completedPerSecond }) => completedPerSecond > 0)),
           onSample: (each) => samples.push(each),
           onLiving: () => {}

@@ -12,7 +12,13 @@ const root = fileURLToPath(new URL("../..", import.meta.url))
 const out = resolve(process.argv[2] ?? join(root, ".cache/command"))
 
 /** The command, and the programs that it starts in processes and threads of their own. */
-const programs = ["bin.ts", "process/main.ts", "process/DuckDb.ts", "cli/load/Thread.ts", "cli/load/RawServer.ts"]
+const programs = [
+  "bin.ts",
+  "process/main.ts",
+  "process/DuckDb.ts",
+  "cli/load/Thread.ts",
+  "cli/load/RawServer.ts"
+]
 
 /** All programs are in one folder: so a module that looks for one beside itself finds it. */
 const places: esbuild.Plugin = {

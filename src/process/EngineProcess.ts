@@ -142,8 +142,10 @@ const begin = (start: Messages.Start, ended: Deferred.Deferred<void>): void => {
   const program = Effect.provide(answer(start, ended), Logger.layer([logger]))
   Effect.runCallback(program, {
     onExit: (exit) => {
-      if (Exit.isFailure(exit)) fail(messageOf(exit.cause))
-      else process.exit(0)
+      if (Exit.isFailure(exit)) return fail(messageOf(exit.cause))
+      // Node would wait for its threads, one of which may be in a call that DuckDB does not end.
+      process.once("exit", ParentWatch.endNow)
+      process.exit(0)
     }
   })
 }

@@ -38,7 +38,7 @@ const freePort = async (): Promise<string> => {
 /** Without the lines of each query, which nobody would read. */
 const command = (args: ReadonlyArray<string>, port: string): Processes.Command => [
   process.execPath,
-  path("dist/bin.js"),
+  path("dist/command/bin.js"),
   "serve",
   "--listen",
   `127.0.0.1:${port}`,

@@ -38,7 +38,7 @@ const starters: ReadonlyArray<Starter> = [
   { name: "DataConn, embedded", command: Processes.script("servers/EmbeddedServer"), ...bench },
   {
     name: "dataconn serve, DuckDB",
-    command: [process.execPath, path("dist/bin.js"), "serve", "--listen", "127.0.0.1:0"],
+    command: [process.execPath, path("dist/command/bin.js"), "serve", "--listen", "127.0.0.1:0"],
     announcement: /Opening DataConn socket on .*:(\d+)\.\.\.$/,
     request: QueryApi.encodeRequest({ query: "SELECT 42 AS answer", format: "application/x-ndjson" }),
     answer: '{"answer":42}\n'

@@ -1,6 +1,7 @@
 /**
- * How long one request keeps the event loop from everything else: the longest step of each of a catalogue of
- * requests (`support/StepCases.ts`).
+ * How long one request keeps the server's event loop from everything else: the longest step of each of a catalogue of
+ * requests (`support/StepCases.ts`), with the engine in a process of its own, as `dataconn serve` has it, and in the
+ * server's.
  *
  *     npm run bench -- steps [--only TEXT]
  *
@@ -15,6 +16,7 @@ import { DuckDbEngine } from "../src/engine/duckdb/index.ts"
 import * as QueryApi from "../src/engine/QueryApi.ts"
 import type { QueryEngine } from "../src/engine/QueryEngine.ts"
 import * as Chunk from "../src/net/Chunk.ts"
+import * as ProcessEngine from "../src/process/ProcessEngine.ts"
 import { type Row, round } from "./support/Figures.ts"
 import type { Options } from "./support/Options.ts"
 import * as StepCases from "./support/StepCases.ts"
@@ -79,10 +81,13 @@ const ask = (engine: QueryEngine["Service"], body: Uint8Array): Effect.Effect<st
     Effect.catchCause((cause) => Effect.succeed(`defect: ${Cause.pretty(cause).slice(0, 100)}`))
   )
 
+/** The engine in a process of its own, and in this one. */
+const engines = {
+  isolated: ProcessEngine.make(ProcessEngine.duckDb({})),
+  "in process": DuckDbEngine.make({})
+} as const
+
 const measure = Effect.fnUntraced(function* (quick: boolean) {
-  const engine = yield* DuckDbEngine.make({})
-  const warm = QueryApi.encodeRequest({ query: "SELECT 1", parameters: [] })
-  yield* ask(engine, warm)
   const only = typeof flags.only === "string" ? flags.only : ""
   const chosen = Object.entries(quick ? StepCases.quick : StepCases.cases).filter(([name]) =>
     name.includes(only)
@@ -90,20 +95,28 @@ const measure = Effect.fnUntraced(function* (quick: boolean) {
   const rows: Array<Row> = []
   for (const [name, body] of chosen) {
     const bytes = Buffer.from(body())
-    const start = performance.now()
-    const { silence, step, value } = yield* Effect.promise(() =>
-      watch(() => Effect.runPromise(ask(engine, bytes)))
-    )
-    rows.push({
-      request: name,
-      end: value,
-      "step ms": round(step),
-      "silence ms": round(silence),
-      "total ms": round(performance.now() - start)
-    })
+    for (const [where, make] of Object.entries(engines)) {
+      const row = Effect.gen(function* () {
+        const engine = yield* make
+        yield* ask(engine, QueryApi.encodeRequest({ query: "SELECT 1", parameters: [] }))
+        const start = performance.now()
+        const { silence, step, value } = yield* Effect.promise(() =>
+          watch(() => Effect.runPromise(ask(engine, bytes)))
+        )
+        return {
+          request: name,
+          engine: where,
+          end: value,
+          "step ms": round(step),
+          "silence ms": round(silence),
+          "total ms": round(performance.now() - start)
+        }
+      })
+      rows.push(yield* Effect.scoped(row))
+    }
   }
   return rows
 })
 
 export const run = (options: Options): Promise<ReadonlyArray<Row>> =>
-  Effect.runPromise(Effect.scoped(measure(options.quick)))
+  Effect.runPromise(measure(options.quick))

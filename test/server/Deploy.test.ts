@@ -88,6 +88,6 @@ describe("the image", () => {
 
   it("runs the program of the build", () => {
     const [, build = ""] = /^ENTRYPOINT (.*)$/m.exec(image) ?? []
-    assert.deepStrictEqual(JSON.parse(build), ["node", "/opt/dataconn/dist/bin.js"])
+    assert.deepStrictEqual(JSON.parse(build), ["node", "/opt/dataconn/dist/command/bin.js"])
   })
 })

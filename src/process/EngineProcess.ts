@@ -17,6 +17,7 @@ import * as Settings from "../server/Settings.ts"
 import { Commits } from "./Commits.ts"
 import * as Messages from "./Messages.ts"
 import * as ParentWatch from "./ParentWatch.ts"
+import * as RowCount from "./RowCount.ts"
 
 /**
  * What an engine may tell its process.
@@ -90,7 +91,7 @@ const load = Effect.fnUntraced(function* ({ module, options }: Messages.Start) {
 
 /** Answers until the parent has it end. */
 const answer = Effect.fnUntraced(function* (start: Messages.Start, ended: Deferred.Deferred<void>) {
-  const engine = commits.of(yield* load(start))
+  const engine = commits.of(RowCount.of(yield* load(start)))
   const connections = yield* Effect.provideService(
     Connections.make(settings(start.connections)),
     QueryEngine,

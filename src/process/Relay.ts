@@ -27,6 +27,7 @@ import {
 import { Culprits } from "./Culprits.ts"
 import * as Loss from "./Loss.ts"
 import * as RequestFields from "./RequestFields.ts"
+import * as RowCount from "./RowCount.ts"
 import type * as Slot from "./Slot.ts"
 import type { Supervisor } from "./Supervisor.ts"
 
@@ -98,8 +99,7 @@ class Query implements Slot.Query {
   private readonly dependencies: Dependencies
   private readonly request: Uint8Array
   private reruns = 0
-  private hasReceipt = false
-  /** The body of the final message, where it is a receipt. */
+  /** The body of the final message: a receipt, or how many rows the result has. */
   private final: () => Uint8Array | undefined = () => undefined
 
   constructor(dependencies: Dependencies, request: Uint8Array) {
@@ -128,8 +128,12 @@ class Query implements Slot.Query {
   private accepted(attempt: Attempt, timeout: number | undefined): AcceptedQuery {
     const { payload } = attempt.response
     const { commit, hasReceipt, queryId } = RequestFields.accept(payload)
-    this.hasReceipt = hasReceipt
-    const rest = { timeout, queryId, final: hasReceipt ? () => this.final() ?? noBytes : undefined }
+    const rest = {
+      timeout,
+      queryId,
+      rows: () => RowCount.read(this.final(), hasReceipt),
+      final: hasReceipt ? () => this.final() ?? noBytes : undefined
+    }
     return commit === undefined || !this.dependencies.options.changes
       ? { ...rest, payload, chunks: this.chunks(attempt) }
       : { ...rest, payload: RequestFields.withoutCommit(payload), ...this.committing(attempt, commit) }
@@ -179,9 +183,8 @@ class Query implements Slot.Query {
     const attempt = Effect.gen({ self: this }, function* () {
       yield* Scope.addFinalizer(scope, this.left)
       const incarnation = yield* Effect.mapError(supervisor.enter(this), rejected)
-      const holdsFinal = RequestFields.mayHaveReceipt(this.request)
       const response = yield* Scope.provide(
-        incarnation.client.request(this.request, { holdsFinal }),
+        incarnation.client.request(this.request, { holdsFinal: true }),
         scope
       ).pipe(
         Effect.catchTag("ClientError", (error) => Effect.flatMap(this.lost(incarnation, error), Effect.fail))
@@ -225,7 +228,7 @@ class Query implements Slot.Query {
       Channel.fromTransform((_, scope) =>
         Effect.gen({ self: this }, function* () {
           const pullOf = ({ response }: Attempt) => {
-            if (this.hasReceipt) this.final = response.separate()
+            this.final = response.separate()
             // The finalizer runs before the response's own, which waits for the query to stop.
             return Effect.tap(Channel.toPullScoped(Stream.toChannel(response.chunks), scope), () =>
               Scope.addFinalizer(scope, this.stopping)
@@ -270,7 +273,7 @@ class Query implements Slot.Query {
     const chunks = Stream.fromChannel(
       Channel.fromTransform(() =>
         Effect.gen({ self: this }, function* () {
-          if (this.hasReceipt) this.final = response.separate()
+          this.final = response.separate()
           // The response outlives the stream: it ends after the commit.
           const pull = yield* Channel.toPullScoped(Stream.toChannel(response.chunks), query)
           yield* Scope.addFinalizer(query, this.stopping)

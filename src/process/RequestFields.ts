@@ -37,12 +37,6 @@ export const of = (request: Uint8Array): Fields => {
   }
 }
 
-/** The name of the member as JSON has it. */
-const receiptName = '"receipt"'
-
-/** Whether the result may end with a receipt. */
-export const mayHaveReceipt = (request: Uint8Array): boolean => bytesOf(request).includes(receiptName)
-
 const format = (given: unknown): QueryApi.Format =>
   QueryApi.Format.literals.find((known) => known === given) ?? QueryApi.defaultFormat
 

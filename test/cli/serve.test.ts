@@ -85,7 +85,7 @@ describe("dataconn serve", () => {
         `Accepted connection ${who}$`,
         `${who} request: \\{"version":"v1","query":"SELECT count\\(\\*\\) AS n FROM trades"\\}$`,
         `${who} accept: \\{"format":"application/json",.*\\}$`,
-        String.raw`${who} complete \(queryId [0-9a-f]{16}, 14 bytes, \d+(\.\d)? ms\)$`,
+        String.raw`${who} complete \(queryId [0-9a-f]{16}, 1 rows, 14 bytes, \d+(\.\d)? ms\)$`,
         `${who} request: .*SELEKT"\\}$`,
         `${who} rejected \\(0 bytes, \\d+(\\.\\d)? ms\\): \\{"code":"syntax_error",.*$`,
         `${who} request: .*$`,

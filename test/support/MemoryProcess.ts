@@ -11,6 +11,7 @@ import { Commits } from "../../src/process/Commits.ts"
 import type * as Launcher from "../../src/process/Launcher.ts"
 import type * as Lifecycle from "../../src/process/Lifecycle.ts"
 import * as Relay from "../../src/process/Relay.ts"
+import * as RowCount from "../../src/process/RowCount.ts"
 import * as Supervisor from "../../src/process/Supervisor.ts"
 import * as Connections from "../../src/server/Connections.ts"
 import * as Settings from "../../src/server/Settings.ts"
@@ -101,7 +102,7 @@ export const make = Effect.fnUntraced(function* ({
     const scope = Scope.makeUnsafe()
     const connections = Effect.runSyncWith(context)(
       Connections.make(settings).pipe(
-        Effect.provideService(QueryEngine, commits.of(engineOf(nth))),
+        Effect.provideService(QueryEngine, commits.of(RowCount.of(engineOf(nth)))),
         Scope.provide(scope)
       )
     )

@@ -1,0 +1,34 @@
+/**
+ * How many rows a result has, which the process of an engine tells its parent for logs: the body of the final message is
+ * that number in digits, or nothing, where it is no receipt.
+ */
+import { Buffer } from "node:buffer"
+import * as Effect from "effect/Effect"
+import type { AcceptedQuery, Engine } from "../engine/QueryEngine.ts"
+
+const encoder = new TextEncoder()
+
+/** The engine, whose queries tell their rows at their end unless that is a receipt. The child's half. */
+export const of = (engine: Engine): Engine => ({
+  ...engine,
+  init: (request) => Effect.map(engine.init(request), told)
+})
+
+const told = (query: AcceptedQuery): AcceptedQuery =>
+  query.final === undefined ? { ...query, final: () => encoder.encode(String(query.rows?.() ?? "")) } : query
+
+/** The rows that the body of a final message tells, itself or as a receipt. The parent's half. */
+export const read = (final: Uint8Array | undefined, isReceipt: boolean): number | undefined => {
+  if (final === undefined) return undefined
+  const text = Buffer.from(final.buffer, final.byteOffset, final.byteLength).toString()
+  const rows: unknown = isReceipt ? rowsOf(text) : text === "" ? undefined : Number(text)
+  return Number.isSafeInteger(rows) ? (rows as number) : undefined
+}
+
+const rowsOf = (receipt: string): unknown => {
+  try {
+    return (JSON.parse(receipt) as { readonly rows?: unknown } | null)?.rows
+  } catch {
+    return undefined
+  }
+}

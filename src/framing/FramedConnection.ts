@@ -128,7 +128,12 @@ export const make = <In, Out, E>(
     const timers = yield* Timers.use
     const writer = yield* Writer.make(transport, codec, timers, options)
     const reader = new Reader<In, Out, E>(transport, codec.makeDecoder(), writer, timers, options)
-    yield* Effect.addFinalizer(() => Effect.sync(() => reader.stop()))
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        reader.stop()
+        writer.release()
+      })
+    )
     return reader
   })
 

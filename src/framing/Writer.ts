@@ -83,6 +83,8 @@ export interface Writer<Out> {
   readonly flushed: Effect.Effect<void>
   /** Drops the connection: ends the write under way, and all that wait or come, without another byte. */
   readonly close: () => void
+  /** The connection is over, and its transport ends as it likes: a write that is under way has no timeout any more. */
+  readonly release: () => void
   /** Why a write failed, if one did. The reader may hear of the end that this brings first. */
   readonly failure: () => Cause.Cause<Failure> | undefined
   /** Whether a write is under way. */
@@ -371,6 +373,11 @@ class FairWriter<Out> implements Writer<Out>, Task {
 
   close(): void {
     this.fail(Exit.interrupt())
+  }
+
+  /** A timeout that was set outlives its write, and would keep all of the connection until then. */
+  release(): void {
+    this.deadline?.clear()
   }
 
   private fail(exit: Exit.Exit<never, Failure>): void {

@@ -7,6 +7,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as FramedConnection from "../../src/framing/FramedConnection.ts"
+import * as Timers from "../../src/loop/Timers.ts"
 import * as Chunk from "../../src/net/Chunk.ts"
 import * as Transport from "../../src/net/Transport.ts"
 import * as Message from "../../src/protocol/Message.ts"
@@ -372,4 +373,25 @@ describe("frameTimeout", () => {
       })
     )
   }
+})
+
+describe("the end of a connection's scope", () => {
+  it.effect("leaves no timer, also not that of a write which was kept waiting for a while", () =>
+    Effect.gen(function* () {
+      const timers = yield* Timers.make
+      const connection = Effect.gen(function* () {
+        const { fake, framed } = yield* open({ writeTimeoutMillis: 60_000 })
+        fake.block()
+        const writing = yield* Effect.forkChild(
+          framed.writer.write(() => [Peer.cancel]),
+          { startImmediately: true }
+        )
+        assert.strictEqual(timers.size, 1)
+        fake.release()
+        yield* Fiber.join(writing)
+      })
+      yield* Effect.scoped(Effect.provideService(connection, Timers.Shared, timers))
+      assert.strictEqual(timers.size, 0)
+    })
+  )
 })

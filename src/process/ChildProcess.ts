@@ -56,16 +56,18 @@ export const thisNode = (): Options["command"] => [
 /** After the end of a process its last words come, or never. In milliseconds. */
 const lastWordsMillis = 1000
 
-export const launch = (options: Options): Launcher.Launch => {
-  let count = 0
-  return (place, listener) => {
+/** How many processes there have been. An engine that takes another's place has the same directory. */
+let count = 0
+
+export const launch =
+  (options: Options): Launcher.Launch =>
+  (place, listener) => {
     try {
       return new Child(options, place, ++count, listener)
     } catch (cause) {
       return unstarted(`${options.title} ${place}`, listener, cause)
     }
   }
-}
 
 /** A process that could not even be asked for. */
 const unstarted = (name: string, listener: Launcher.Listener, cause: unknown): Launcher.Process => {

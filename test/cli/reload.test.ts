@@ -14,14 +14,14 @@ import * as Response from "../support/Response.ts"
 
 const request = (query: string): string => JSON.stringify({ version: "v1", query })
 
-const started = Effect.gen(function* () {
+const start = Effect.fnUntraced(function* (options: Dataconn.Options = {}) {
   const folder = yield* Folder.make
   const path = (name: string) => join(folder, name)
   const configure = (settings: object) => writeFileSync(path("dataconn.json"), JSON.stringify(settings))
   const tables = { t: path("*.csv") }
   writeFileSync(path("a.csv"), "id\n1\n")
   configure({ tables })
-  const server = yield* Dataconn.serve(["--config", path("dataconn.json"), "--threads", "1"])
+  const server = yield* Dataconn.serve(["--config", path("dataconn.json"), "--threads", "1"], options)
   const peer = yield* Effect.flatMap(server.address, LiveServer.connect)
   const count = (pattern: RegExp) => server.lines().filter((line) => pattern.test(line)).length
   /** Sends the signal, and waits for what the server says. */
@@ -43,7 +43,9 @@ const started = Effect.gen(function* () {
 describe("SIGHUP", () => {
   it.live("has a server see other files and settings, and drops nobody", () =>
     Effect.gen(function* () {
-      const { ask, configure, count, ending, path, peer, reload, server, tables } = yield* started
+      const { ask, configure, count, ending, path, peer, reload, server, tables } = yield* start(
+        Dataconn.isolated
+      )
       const total = "SELECT count(*) AS n, sum(id)::INTEGER AS sum FROM t"
       assert.strictEqual(yield* ask(total), `[{"n":1,"sum":1}]`)
 
@@ -88,7 +90,7 @@ describe("SIGHUP", () => {
 
   it.live("lets a running query finish with what it began with", () =>
     Effect.gen(function* () {
-      const { path, reload, server } = yield* started
+      const { path, reload, server } = yield* start()
       const reader = yield* Effect.flatMap(server.address, (address) =>
         LiveServer.dial(address, { paused: true })
       )

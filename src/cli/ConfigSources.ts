@@ -174,6 +174,15 @@ const file = Effect.fnUntraced(function* (path: string, known: Known) {
   }
 })
 
+/** Variables that are not settings of a server. */
+const others = ["config", "server", "history", "pager", "backends"]
+
+/** Variables that look like settings and are none: misspelt, as a rule. */
+export const strayVariables = (known: Known, environment: NodeJS.ProcessEnv = process.env) => {
+  const names = new Set([...Object.keys(known.table), ...Object.keys(known.others), ...others].map(constant))
+  return Object.keys(environment).filter((name) => name.startsWith(constant("")) && !names.has(name))
+}
+
 /** Reads the settings in force; each comes from the first source that has it. */
 export const load = Effect.fnUntraced(function* <A>(
   config: Config.Config<A>,

@@ -170,6 +170,8 @@ const serve = Effect.fnUntraced(function* (given: Given) {
     }
     const { fields, text } = StartLine.describe(config)
     yield* Effect.logInfo(`Started (send SIGINT or SIGTERM to exit): ${text}`, fields)
+    const stray = ConfigSources.strayVariables(ServeConfig.known)
+    if (stray.length > 0) yield* Effect.logWarning(`No setting has the name of ${stray.join(", ")}`)
     let current = config
     const reload = Effect.suspend(() => Reload.reload({ engine, server }, current, resolve(given)))
     const reloading = Effect.map(reload, (config) => {

@@ -450,9 +450,15 @@ describe("the settings", () => {
       writeFileSync(join(folder, "a.csv"), "id\n1\n")
       const server = yield* Dataconn.run(["serve"], {
         cwd: folder,
-        env: { DATACONN_LISTEN: "127.0.0.1:0", DATACONN_TABLES: "a=a.csv", DATACONN_THREADS: "1" }
+        env: {
+          DATACONN_LISTEN: "127.0.0.1:0",
+          DATACONN_TABLES: "a=a.csv",
+          DATACONN_THREADS: "1",
+          DATACONN_MAX_CONECTIONS: "5"
+        }
       })
       assert.deepStrictEqual(yield* rows(server, "FROM a"), [{ id: 1 }])
+      yield* server.line(/Warn: No setting has the name of DATACONN_MAX_CONECTIONS$/)
     })
   )
 })

@@ -85,6 +85,9 @@ const paths: Readonly<Record<string, "file" | "directory">> = {
   file: "file",
   output: "file",
   history: "file",
+  record: "file",
+  script: "file",
+  plot: "file",
   "spill-directory": "directory"
 }
 

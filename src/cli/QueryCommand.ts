@@ -15,6 +15,7 @@ import * as ProcessExit from "./ProcessExit.ts"
 import * as QueryDeadline from "./QueryDeadline.ts"
 import * as QueryParameters from "./QueryParameters.ts"
 import * as QueryRun from "./QueryRun.ts"
+import * as RecordFlags from "./RecordFlags.ts"
 import * as Signals from "./Signals.ts"
 
 /** The value, or the message of the error that stands in its place. */
@@ -98,7 +99,8 @@ const flags = {
     Flag.withDefault(Duration.infinity)
   ),
   requestTimeout: ClientFlags.requestTimeout,
-  heartbeatTolerance: ClientFlags.heartbeatTolerance
+  heartbeatTolerance: ClientFlags.heartbeatTolerance,
+  ...RecordFlags.flags
 }
 
 /** A server that takes its time to confirm a cancel may be left alone. */
@@ -126,7 +128,9 @@ export const command = Command.make("query", flags, (given) =>
         second: Effect.sync(() => ProcessExit.now(ofSignal(Signals.received())))
       }),
       Effect.tapError(
-        QueryRun.run({ ...given, limit: Option.getOrElse(given.limit, () => Number.POSITIVE_INFINITY) }),
+        RecordFlags.during(given)(
+          QueryRun.run({ ...given, limit: Option.getOrElse(given.limit, () => Number.POSITIVE_INFINITY) })
+        ),
         (error) => Console.error(error.message)
       )
     )

@@ -88,6 +88,11 @@ export class Observer {
     this.directions.here.push(bytes, this.tell(this.options.end))
   }
 
+  /** How many bytes of a frame this end has sent that is not complete. */
+  get unfinished(): number {
+    return this.directions.here.unfinished
+  }
+
   /** The other end has. */
   received(bytes: Uint8Array): void {
     this.directions.there.push(bytes, this.tell(this.other))

@@ -183,12 +183,21 @@ export const watched = (open: Transport.Open, make: () => Observer): Transport.O
 export const watch =
   (listener: Listener, options?: WatchOptions) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.flatMap(observers(listener, options), (observe) =>
-      Effect.updateService(
-        effect,
-        Transport.Wrapper,
-        (outer) => (open, place) => watched(outer(open, place), () => observe(place))
-      )
+    Effect.flatMap(observers(listener, options), (observe) => observedBy(observe)(effect))
+
+/**
+ * As {@link watch}, with observers that are made elsewhere.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const observedBy =
+  (observe: (place: Transport.Place) => Observer) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.updateService(
+      effect,
+      Transport.Wrapper,
+      (outer) => (open, place) => watched(outer(open, place), () => observe(place))
     )
 
 /** A listener that makes lines. */

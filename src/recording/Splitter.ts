@@ -45,6 +45,11 @@ export class Splitter {
     this.layout = Message.layout(options.lengthCounts)
   }
 
+  /** How many bytes of a frame there are that is not complete. */
+  get unfinished(): number {
+    return this.headerFilled + this.seen
+  }
+
   /** Calls `on` with what these bytes complete. */
   push(chunk: Uint8Array, on: (part: Part) => void): void {
     let at = 0

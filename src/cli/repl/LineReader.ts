@@ -31,6 +31,8 @@ export interface Options {
 export interface LineReader {
   /** Waits for the next line. The terminal is the reader's meanwhile, and whoever runs else has it. */
   readonly read: (prompt: string) => Effect.Effect<Event>
+  /** Shows a text above the line that is being typed. */
+  readonly print: (text: string) => void
   /** Puts one entry in the place of the newest ones of the history. */
   readonly remember: (entry: string, instead: number) => void
 }
@@ -110,6 +112,18 @@ export const open = Effect.fnUntraced(function* (
         }
         return Queue.take(events)
       }),
+    print: (text) => {
+      if (!options.isTerminal) return void process.stdout.write(`${text}\n`)
+      if (isReading) {
+        Readline.moveCursor(process.stdout, 0, -editor.getCursorPos().rows)
+        // What is shown is not the editor's: it would go up by so many lines to write its own again.
+        Object.assign(editor, { prevRows: 0 })
+      }
+      Readline.cursorTo(process.stdout, 0)
+      Readline.clearScreenDown(process.stdout)
+      process.stdout.write(`${text}\n`)
+      if (isReading) editor.prompt(true)
+    },
     remember: (entry, instead) => {
       history.splice(0, instead)
       if (history[0] !== entry) history.unshift(entry)

@@ -4,7 +4,6 @@
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Printable from "../../server/Printable.ts"
 import type * as QueryReport from "../QueryReport.ts"
 import * as Signals from "../Signals.ts"
@@ -12,6 +11,7 @@ import * as Commands from "./Commands.ts"
 import * as Completion from "./Completion.ts"
 import * as History from "./History.ts"
 import { Input } from "./Input.ts"
+import { Interruptible } from "./Interruptible.ts"
 import * as LineReader from "./LineReader.ts"
 import type { Session } from "./Session.ts"
 
@@ -32,22 +32,6 @@ const complete = (session: Session, input: Input) => (line: string, behind: stri
     session.names,
     (catalogue) => command?.complete?.(argument, catalogue) ?? ([[], argument] as const)
   )
-}
-
-/** Runs an effect that Ctrl-C ends, and nothing else. */
-class Interruptible {
-  private fiber: Fiber.Fiber<unknown, unknown> | undefined
-
-  readonly interrupt = (): void => this.fiber?.interruptUnsafe()
-
-  readonly run = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Exit.Exit<A, E>, never, R> =>
-    Effect.gen({ self: this }, function* () {
-      const fiber = yield* Effect.forkChild(effect)
-      this.fiber = fiber
-      const exit = yield* Fiber.await(fiber)
-      this.fiber = undefined
-      return exit
-    })
 }
 
 const prompt = (input: Input): string => `dataconn${input.mark === "=" ? "" : input.mark}> `

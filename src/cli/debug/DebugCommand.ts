@@ -23,10 +23,7 @@ import * as DebugLoop from "./DebugLoop.ts"
 import * as FrameView from "./FrameView.ts"
 import * as Step from "./Step.ts"
 
-const defaultPatience = "10 seconds"
-
-/** Bytes of a body that are shown unless told otherwise. */
-export const defaultMaxBytes = 1024
+const { defaultMaxBytes, defaultPatience } = DebugLoop
 
 const flags = {
   server: ClientFlags.server,
@@ -102,7 +99,7 @@ const atPrompt = Effect.fnUntraced(function* (options: Options, isInteractive: b
   })
   if (isInteractive) {
     yield* Signals.takeInterrupts(interruptible.interrupt)
-    yield* Console.log("A line is a step, such as query SELECT 1. help shows all, quit leaves.")
+    yield* Console.log(`${DebugLoop.greeting} quit leaves.`)
   }
   yield* DebugLoop.run({ reader, interruptible, isInteractive, options })
 })

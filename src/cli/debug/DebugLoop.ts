@@ -2,14 +2,35 @@
  * The debugger at a prompt: does what each line says, and goes on.
  */
 import * as Console from "effect/Console"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type { Address } from "../../net/Address.ts"
 import * as Printable from "../../server/Printable.ts"
 import * as Completion from "../repl/Completion.ts"
 import type { Interruptible } from "../repl/Interruptible.ts"
 import type { LineReader } from "../repl/LineReader.ts"
 import { DebugError, Debugger, type Options } from "./Debugger.ts"
 import * as Step from "./Step.ts"
+
+/** What a user is told at the beginning. */
+export const greeting = "A line is a step, such as query SELECT 1. help shows all."
+
+/** How much of a body is shown unless told otherwise, in bytes. */
+export const defaultMaxBytes = 1024
+
+/** How long what is waited for may take unless told otherwise. */
+export const defaultPatience = "10 seconds"
+
+/** The options of a debugger that is told nothing but its server. */
+export const defaults = (server: Address): Omit<Options, "observe" | "print" | "style"> => ({
+  server,
+  lengthCounts: "body",
+  bodies: "auto",
+  maxBytes: defaultMaxBytes,
+  heartbeats: true,
+  patience: Duration.fromInputUnsafe(defaultPatience)
+})
 
 /** The prompt. */
 const prompt = "debug> "
@@ -54,7 +75,7 @@ export interface Loop {
   readonly reader: LineReader
   readonly interruptible: Interruptible
   readonly isInteractive: boolean
-  readonly options: Options
+  readonly options: Omit<Options, "print">
 }
 
 /**

@@ -10,11 +10,14 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Address from "../../net/Address.ts"
 import * as Setting from "../../server/Setting.ts"
+import * as FrameView from "../debug/FrameView.ts"
 import { exitCodes } from "../ExitCodes.ts"
 import * as Formats from "../Formats.ts"
 import * as QueryReport from "../QueryReport.ts"
 import * as ServerAddress from "../ServerAddress.ts"
+import * as Catalogue from "./Catalogue.ts"
 import * as Completion from "./Completion.ts"
+import * as Frames from "./Frames.ts"
 import { Input } from "./Input.ts"
 import * as RunStatement from "./RunStatement.ts"
 import type { Session } from "./Session.ts"
@@ -30,7 +33,7 @@ export interface Call {
 }
 
 /** What happens after a command. */
-export type Next = "go on" | "quit"
+export type Next = "go on" | "quit" | "debug"
 
 type Requirements = Effect.Services<ReturnType<typeof RunStatement.run>>
 
@@ -96,26 +99,6 @@ const ofOwn = (session: Session, text: string) =>
       })
     )
   })
-
-const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
-
-const tablesSql = `SELECT table_schema AS "schema", table_name AS "table", table_type AS "type"
-FROM information_schema.tables ORDER BY ALL`
-
-/** The parts of a name: `table`, `schema.table`, with quotes or without. */
-const nameParts = (name: string): ReadonlyArray<string> =>
-  Array.from(name.matchAll(/"((?:[^"]|"")*)"|[^."]+/g), ([whole, inQuotes]) =>
-    inQuotes === undefined ? whole : inQuotes.replaceAll('""', '"')
-  )
-
-const columnsSql = (name: string): string => {
-  const parts = nameParts(name.replace(/;$/, ""))
-  const [table = "", schema] = parts.toReversed()
-  const inSchema = schema === undefined ? "" : ` AND lower(table_schema) = lower(${literal(schema)})`
-  return `SELECT column_name AS "column", data_type AS "type", is_nullable AS "null", column_default AS "default"
-FROM information_schema.columns WHERE lower(table_name) = lower(${literal(table)})${inSchema}
-ORDER BY table_schema, table_name, ordinal_position`
-}
 
 const defaultWatch = Duration.seconds(2)
 
@@ -227,7 +210,10 @@ const include = Effect.fnUntraced(function* (call: Call) {
   })
   const input = new Input()
   for (const line of text.replace(/^\ufeff/, "").split(/\r?\n/)) {
-    if ((yield* perform(session, input, line, depth + 1)) === "quit") return "quit"
+    const next = yield* perform(session, input, line, depth + 1)
+    if (next === "debug")
+      return yield* problem("\\i: \\debug is for what is typed; see dataconn debug --script")
+    if (next === "quit") return "quit"
   }
   // The last statement of a file needs no semicolon.
   if (input.pending.trim() !== "") yield* statement(session, input.pending)
@@ -253,10 +239,11 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
       usage: "\\d [TABLE]",
       help: "The columns of a table; without a name, the tables",
       complete: Completion.completeTable,
-      run: ({ argument, session }) => ofOwn(session, argument === "" ? tablesSql : columnsSql(argument))
+      run: ({ argument, session }) =>
+        ofOwn(session, argument === "" ? Catalogue.tablesSql : Catalogue.columnsSql(argument))
     }
   ],
-  ["dt", { usage: "\\dt", help: "The tables", run: ({ session }) => ofOwn(session, tablesSql) }],
+  ["dt", { usage: "\\dt", help: "The tables", run: ({ session }) => ofOwn(session, Catalogue.tablesSql) }],
   [
     "format",
     {
@@ -359,6 +346,24 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
       run: () => Effect.succeed("go on")
     }
   ],
+  [
+    "frames",
+    {
+      usage: "\\frames [HOW|off]",
+      help: `Shows every frame of the connection, with bodies as ${FrameView.bodies.join(", ")}`,
+      complete: completeWords(...Frames.words),
+      run: ({ argument, session }) =>
+        set(Effect.mapError(Effect.fromResult(session.frames.set(argument.toLowerCase())), problem))
+    }
+  ],
+  [
+    "debug",
+    {
+      usage: "\\debug",
+      help: "Sends frames by hand to the server, on another connection, until quit",
+      run: () => Effect.succeed("debug")
+    }
+  ],
   ["?", { usage: "\\?", help: "This help", run: () => help }],
   ["q", { usage: "\\q", help: "Leaves, as Ctrl-D does", run: () => Effect.succeed("quit") }]
 ])
@@ -384,7 +389,8 @@ export const perform = Effect.fnUntraced(function* (
     if (command === undefined) return yield* problem(`There is no \\${action.name}; \\? shows the commands`)
     if (command.takesPending === true) input.clear()
     const { argument, pending } = action
-    if ((yield* command.run({ session, argument, pending, depth })) === "quit") return "quit"
+    const next = yield* command.run({ session, argument, pending, depth })
+    if (next !== "go on") return next
   }
   return "go on"
 })

@@ -16,8 +16,8 @@ export class Frames {
   private readonly style: Style
   /** How their bodies are shown; `undefined` if they are not. */
   shown: FrameView.Bodies | undefined
-  /** Where they are shown: above the line that is typed, once there is one. */
-  print: (text: string) => void = (text) => void process.stdout.write(`${text}\n`)
+  /** Where they are shown: above the line that is typed where there is one, else away from the results. */
+  print: (text: string) => void = (text) => void process.stderr.write(`${text}\n`)
 
   constructor(style: Style) {
     this.style = style

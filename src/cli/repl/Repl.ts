@@ -87,7 +87,7 @@ export const loop = Effect.fnUntraced(function* (session: Session, historyFile: 
     onInterrupt: interruptible.interrupt
   })
   if (session.isInteractive) yield* Signals.takeInterrupts(interruptible.interrupt)
-  session.frames.print = reader.print
+  if (session.isInteractive) session.frames.print = reader.print
   const lines = new Lines(reader, history?.problem === undefined ? historyFile : undefined)
   const failed = (error: QueryCommandError) =>
     session.isInteractive ? Effect.as(Console.error(error.message), "go on" as const) : Effect.fail(error)

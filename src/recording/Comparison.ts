@@ -30,6 +30,12 @@ const text = (value: unknown): string => (value === undefined ? none : JSON.stri
 const compare = (what: string, recorded: unknown, now: unknown): ReadonlyArray<Found> =>
   text(recorded) === text(now) ? [] : [{ what, recorded: text(recorded), now: text(now) }]
 
+/** As {@link compare}, of words that are shown as they are. */
+const plainly = (what: string, recorded: string, now: string): ReadonlyArray<Found> =>
+  recorded === now ? [] : [{ what, recorded, now }]
+
+const yes = (is: boolean): string => (is ? "yes" : "no")
+
 const name = (frame: Frame | undefined): string => {
   if (frame === undefined || !Message.isType(frame.type)) return "no end"
   return `${Message.letter(frame.type)} (${Message.name(frame.type)})`
@@ -50,7 +56,7 @@ const fields = (
   if (before === undefined || after === undefined) {
     return sameBytes(recorded, now)
       ? []
-      : compare(`the body of ${where}`, `${recorded.length} bytes`, `${now.length} others`)
+      : plainly(`the body of ${where}`, `${recorded.length} bytes`, `${now.length} others`)
   }
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])]
   return names
@@ -104,7 +110,7 @@ const endings = (recorded: Exchange, now: Exchange): ReadonlyArray<Found> => [
 const serverLeft = ({ endings }: Conversation): boolean => endings[0]?.from === "server"
 
 const letters = (frames: ReadonlyArray<Frame>): string =>
-  frames.length === 0 ? none : frames.map(({ type }) => String.fromCharCode(type)).join(" ")
+  frames.length === 0 ? "none" : frames.map(({ type }) => String.fromCharCode(type)).join(" ")
 
 /** What differs, in the order of the requests. */
 export const differences = (
@@ -119,11 +125,14 @@ export const differences = (
     ...recorded.exchanges.flatMap((each, index) =>
       at(index + 1, exchange(each, now.exchanges[index], header))
     ),
-    ...at(undefined, compare("messages that answer nothing", letters(recorded.strays), letters(now.strays))),
+    ...at(undefined, plainly("messages that answer nothing", letters(recorded.strays), letters(now.strays))),
     ...at(
       undefined,
-      compare("the server sends what is no frame", recorded.malformed.server, now.malformed.server)
+      plainly("the server sends what is no frame", yes(recorded.malformed.server), yes(now.malformed.server))
     ),
-    ...at(undefined, compare("the server closes the connection", serverLeft(recorded), serverLeft(now)))
+    ...at(
+      undefined,
+      plainly("the server closes the connection", yes(serverLeft(recorded)), yes(serverLeft(now)))
+    )
   ]
 }

@@ -99,7 +99,7 @@ const atPrompt = Effect.fnUntraced(function* (options: Options, isInteractive: b
   })
   if (isInteractive) {
     yield* Signals.takeInterrupts(interruptible.interrupt)
-    yield* Console.log(`${DebugLoop.greeting} quit leaves.`)
+    yield* Console.log(`${DebugLoop.greeting}, quit leaves.`)
   }
   yield* DebugLoop.run({ reader, interruptible, isInteractive, options })
 })

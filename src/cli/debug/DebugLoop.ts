@@ -14,7 +14,7 @@ import { DebugError, Debugger, type Options } from "./Debugger.ts"
 import * as Step from "./Step.ts"
 
 /** What a user is told at the beginning. */
-export const greeting = "A line is a step, such as query SELECT 1. help shows all."
+export const greeting = "A line is a step, such as query SELECT 1; help shows all"
 
 /** How much of a body is shown unless told otherwise, in bytes. */
 export const defaultMaxBytes = 1024

@@ -46,6 +46,7 @@ export const open = Effect.fnUntraced(function* (
   const events = yield* Queue.unbounded<Event>()
   const offer = (event: Event) => void Queue.offerUnsafe(events, event)
   let isReading = false
+  let isClosed = false
   let history: Array<string> = []
   const completer = (
     line: string,
@@ -83,7 +84,11 @@ export const open = Effect.fnUntraced(function* (
     release()
     offer({ _tag: "Interrupt" })
   })
-  editor.on("close", () => offer({ _tag: "End" }))
+  editor.on("close", () => {
+    isReading = false
+    isClosed = true
+    offer({ _tag: "End" })
+  })
 
   /** In raw mode Ctrl-C is a character; otherwise it is a signal, which reaches pagers too. */
   const raw = (mode: boolean) => {
@@ -105,6 +110,7 @@ export const open = Effect.fnUntraced(function* (
     read: (prompt) =>
       Effect.suspend(() => {
         if (Queue.sizeUnsafe(events) === 0) {
+          if (isClosed) return Effect.succeed<Event>({ _tag: "End" })
           isReading = true
           raw(true)
           editor.setPrompt(options.isTerminal ? prompt : "")

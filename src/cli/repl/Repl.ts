@@ -103,7 +103,7 @@ export const loop = Effect.fnUntraced(function* (session: Session, historyFile: 
   const debug = Effect.gen(function* () {
     const { style } = yield* Screen.look
     const options = { ...DebugLoop.defaults(session.connection.server()), style, observe }
-    if (isInteractive) yield* Console.log(`${DebugLoop.greeting} \\q goes back.`)
+    if (isInteractive) yield* Console.log(`${DebugLoop.greeting}, \\q goes back.`)
     isDebugging = true
     yield* DebugLoop.run({ reader, interruptible, isInteractive, options })
   }).pipe(

@@ -70,6 +70,9 @@ export interface Options {
 
 /**
  * Watches one connection. Told of all bytes, it tells of frames.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export class Observer {
   private readonly options: Options

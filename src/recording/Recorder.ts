@@ -21,6 +21,8 @@ import * as Limit from "../settings/Limit.ts"
 import { type Event, Observer, type Options as ObserverOptions } from "./Observer.ts"
 import * as Recording from "./Recording.ts"
 
+export type { Event, Observer } from "./Observer.ts"
+
 /**
  * Is told of what happens on connections, on the stack of the event.
  *

@@ -7,6 +7,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
+import * as ClientPool from "../../src/client/ClientPool.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as Conversation from "../../src/recording/Conversation.ts"
 import * as Recorder from "../../src/recording/Recorder.ts"
@@ -14,6 +15,8 @@ import * as Recording from "../../src/recording/Recording.ts"
 import * as StepEngine from "../../src/testing/StepEngine.ts"
 import * as TestServer from "../../src/testing/TestServer.ts"
 import * as Folder from "../support/Folder.ts"
+import * as LiveServer from "../support/LiveServer.ts"
+import * as QueryServer from "../support/QueryServer.ts"
 
 /** A client asks, and reads the whole answer. */
 const ask = Effect.gen(function* () {
@@ -44,6 +47,23 @@ describe("the recorder", () => {
       }
       assert.include(lines[1], '"event":"opened","peer":')
       assert.isTrue(lines.some((line) => /"from":"client","event":"(closed|broken)"/.test(line)))
+    })
+  )
+
+  it.live("records the connections of a pool and of a server that listens", () =>
+    Effect.gen(function* () {
+      const lines: Array<string> = []
+      const query = { query: "echo", format: "text/csv" } as const
+      yield* Effect.gen(function* () {
+        const { address } = yield* LiveServer.start(QueryServer.engine)
+        const pool = yield* ClientPool.connect(address)
+        yield* Effect.scoped(Effect.flatMap(pool.query(query), ({ chunks }) => Stream.runDrain(chunks)))
+      }).pipe(Effect.scoped, Effect.provide(Recorder.layer((line) => void lines.push(line))))
+      const conversations = Conversation.all(parse(`${lines.join("\n")}\n`).entries)
+      assert.deepStrictEqual(
+        conversations.map(({ ends }) => ends),
+        [1, 1]
+      )
     })
   )
 

@@ -15,7 +15,7 @@ export class WireError extends Schema.TaggedError<WireError>()("WireError", {
   detail: Schema.String
 }) {
   override get message() {
-    return `Cannot connect to ${this.server}: ${this.detail}`
+    return `Cannot connect to ${this.server}: ${this.detail} (is a server running there? See --server)`
   }
 }
 

@@ -37,8 +37,11 @@ const flags = {
   server: ClientFlags.server,
   parameters: Flag.String("param").pipe(
     Flag.withAlias("p"),
-    Flag.withMetavar("[name=]value"),
-    Flag.withDescription("A parameter, a JSON scalar or else a string; may be given several times"),
+    Flag.withMetavar("[name][:type]=value"),
+    Flag.withDescription(
+      "A parameter: VALUE, NAME=VALUE, or 1=VALUE by its position; a JSON scalar or else a string, unless it has a " +
+        `type as in NAME:TYPE=VALUE (${QueryParameters.typeNames.join(", ")}). May be given several times`
+    ),
     Flag.atLeast(0),
     Flag.mapTryCatch((texts) => orThrow<Parameters>(QueryParameters.parse(texts)), ClientFlags.message)
   ),

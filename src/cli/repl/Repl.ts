@@ -18,6 +18,7 @@ import { Input } from "./Input.ts"
 import { Interruptible } from "./Interruptible.ts"
 import * as LineReader from "./LineReader.ts"
 import type { Session } from "./Session.ts"
+import * as Settings from "./Settings.ts"
 
 /** Completes a command, its argument, or a statement. */
 const completer = (session: Session, input: Input) => (line: string, behind: string) => {
@@ -108,7 +109,7 @@ export const loop = Effect.fnUntraced(function* (session: Session, historyFile: 
     yield* DebugLoop.run({ reader, interruptible, isInteractive, options })
   }).pipe(
     Effect.catchTags({
-      DebugError: (error) => failed(Commands.problem(error.message)),
+      DebugError: (error) => failed(Settings.problem(error.message)),
       WireError: (error) =>
         failed(new QueryCommandError({ message: error.message, exitCode: exitCodes.noConnection }))
     }),

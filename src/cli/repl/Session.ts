@@ -2,6 +2,7 @@
  * What a repl remembers between statements.
  */
 import * as Effect from "effect/Effect"
+import type { Parameters } from "../../engine/QueryApi.ts"
 import type * as Formats from "../Formats.ts"
 import * as Screen from "../terminal/Screen.ts"
 import * as Catalogue from "./Catalogue.ts"
@@ -37,6 +38,8 @@ export class Session {
   output: Output | undefined
   /** The statement that was run last, for commands that run it again. */
   last: string | undefined
+  /** The parameters of the next statement. */
+  parameters: Parameters = []
   private catalogue: Completion.Catalogue | undefined
 
   constructor(

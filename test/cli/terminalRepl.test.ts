@@ -130,6 +130,19 @@ describe.runIf(Tmux.isThere)("the repl", () => {
     })
   )
 
+  it.live("binds parameters of one statement", () =>
+    Effect.gen(function* () {
+      yield* say(
+        "SELECT $a AS a, typeof($b) AS b \\bind a='two words' b:blob=hex:00",
+        / two words │ BLOB\n\(1 row/
+      )
+      yield* say("\\bind 7", /\ndataconn>$/)
+      yield* say("SELECT $1 AS seven;", /seven\n─+\n\s+7\n\(1 row in .*\)\ndataconn>$/)
+      yield* say("SELECT $1 AS eight;", /(bad_request|invalid_query)[\s\S]*\ndataconn>$/)
+      yield* say("\\bind a:int=x", /\\bind: expected digits for the type int, not "x"\ndataconn>$/)
+    })
+  )
+
   it.live("writes results to a file, and takes back one that is not whole", () =>
     Effect.gen(function* () {
       const file = join(folder, "results.csv")

@@ -158,39 +158,43 @@ describe("the commands", () => {
   it.live("record and play, and let nothing of a hostile server reach the terminal as it is", () =>
     Effect.gen(function* () {
       const folder = yield* Folder.make
-      const [hostile, other] = [join(folder, "hostile.jsonl"), join(folder, "other.jsonl")]
+      const [script, before, debugged, queried] = ["script", "before", "debugged", "queried"].map((name) =>
+        join(folder, name)
+      ) as [string, string, string, string]
       let code = "first\\u001b[2J"
-      const server = yield* ScriptedServer.make(({ onMessage, send }) =>
-        onMessage(() => {
-          send(`J {"code":"${code}","message":"\u001b]0;x\u0007"}`)
-          code = "second\u202e"
-        })
+      const { address } = yield* ScriptedServer.make(({ onMessage, send }) =>
+        onMessage(() => send(`J {"code":"${code}","message":"\\u001b]0;x\u0007"}`))
       )
-      const script = join(folder, "script")
+      const server = Result.getOrThrow(Address.parse(address))
+      const { recording } = yield* debug(server, "R 'secret'", "await terminal")
+      writeFileSync(before, Recording.format(recording))
       writeFileSync(script, "R 'secret'\nawait terminal\n")
+      code = "second\u202e"
       const run = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
-        const command = yield* Dataconn.run([...args, "--server", server.address])
-        return { code: yield* command.exit, out: command.lines(), err: command.stderr() }
+        const command = yield* Dataconn.run([...args, "--server", address])
+        return { code: yield* command.exit, out: command.lines().join("\n"), err: command.stderr() }
       })
-      const debugged = yield* run("debug", "--script", script, "--record", hostile, "--record-values")
-      assert.strictEqual(debugged.code, 0, debugged.err)
-      assert.strictEqual(debugged.err, `Recorded to ${hostile}, with values.\n`)
-      const [replayed, queried] = yield* Effect.all(
-        [run("replay", hostile), run("query", "SELECT 'secret'", "--record", other)],
-        { concurrency: 2 }
+      const results = yield* Effect.all(
+        [
+          run("replay", before),
+          run("debug", "--script", script, "--record", debugged, "--record-values"),
+          run("query", "SELECT 'secret'", "--record", queried)
+        ],
+        { concurrency: "unbounded" }
       )
-      assert.strictEqual(replayed.code, 4, replayed.err)
-      assert.match(replayed.err, /^1 request on 1 connection played on 127\S+: 1 difference\.$/m)
-      assert.match(
-        replayed.out.join("\n"),
-        /request 1: the response ends with|code of the error|the body of the error/
+      assert.deepStrictEqual(
+        results.map(({ code }) => code),
+        [4, 0, 1]
       )
-      assert.strictEqual(queried.code, 1)
-      assert.include(queried.err, "without values (--record-values keeps them)")
-      assert.notInclude(readFileSync(other, "utf8"), "secret")
-      for (const text of [...debugged.out, ...replayed.out, debugged.err, replayed.err]) {
-        assert.notMatch(text, /[^\P{Cc}\n]|\u202e/u)
-      }
+      const [replay, debugging, query] = results
+      assert.match(replay.err, /^1 request on 1 connection played on 127\S+: 1 difference\.$/m)
+      assert.match(replay.out, /^connection 1, request 1: the (response ends with|body of the error): /)
+      assert.match(debugging.out, /← J {2}Reject Request .*second\\u202e/)
+      assert.strictEqual(debugging.err, `Recorded to ${debugged}, with values.\n`)
+      assert.include(readFileSync(debugged, "utf8"), "secret")
+      assert.include(query.err, "without values (--record-values keeps them)")
+      assert.notInclude(readFileSync(queried, "utf8"), "secret")
+      for (const { err, out } of results) assert.notMatch(`${err}${out}`, /[^\P{Cc}\n]|\u202e/u)
     })
   )
 })

@@ -1,5 +1,5 @@
 /**
- * `dataconn debug`, and the repl's frames and debugger, in a real terminal: keys are typed, and the screen is read.
+ * `dataconn debug` in a real terminal: keys are typed, and the screen is read.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -66,27 +66,6 @@ describe.runIf(Tmux.isThere)("the debugger in a terminal", () => {
       yield* window.shows(/→ C {2}Cancel +0\ndebug>$|the connection is closed; connect makes one\ndebug>$/)
       yield* window.press("C-d")
       yield* window.shows(/exit code 0\n\$$/)
-    })
-  )
-
-  it.live("is in the repl, which shows its own frames too", () =>
-    Effect.gen(function* () {
-      yield* window.enter(`clear; ${node} ${bin} repl --server ${address} --format json`)
-      yield* window.shows(/\\q leaves\.\ndataconn>$/)
-      yield* window.enter("\\frames text")
-      yield* window.shows(/Frames are shown, with bodies as text\.\n/)
-      yield* window.enter("echo;")
-      yield* window.shows(/→ R {2}Request .*"query":"echo"[\s\S]*← F {2}Final Chunk [\s\S]*\ndataconn>$/)
-      yield* window.enter("\\frames off")
-      yield* window.shows(/Frames are not shown\.\ndataconn>$/)
-      yield* window.enter("\\debug")
-      yield* window.shows(/\\q goes back\.\n.*connected to [\s\S]*debug>$/)
-      yield* window.enter("R nonsense")
-      yield* window.shows(/← J {2}Reject Request .*bad_request[\s\S]*debug>$/)
-      yield* window.enter("\\q")
-      yield* window.shows(/\ndataconn>$/)
-      yield* window.enter("\\q")
-      yield* window.shows(/\n\$$/)
     })
   )
 })

@@ -186,6 +186,22 @@ describe.runIf(Tmux.isThere)("the repl", () => {
     })
   )
 
+  it.live("shows its frames, and has the debugger beside it", () =>
+    Effect.gen(function* () {
+      yield* say("\\frames text", /Frames are shown, with bodies as text\.\n/)
+      yield* say(
+        "SELECT 1 AS a;",
+        /→ R {2}Request .*"query":"SELECT 1[\s\S]*← F {2}Final Chunk [\s\S]*\ndataconn>$/
+      )
+      yield* say("\\frames off", /Frames are not shown\.\ndataconn>$/)
+      yield* say("\\debug", /\\q goes back\.\n.*connected to [\s\S]*debug>$/)
+      yield* window.enter("R nonsense")
+      yield* window.shows(/← J {2}Reject Request .*bad_request[\s\S]*debug>$/)
+      yield* window.enter("\\q")
+      yield* window.shows(/\ndataconn>$/)
+    })
+  )
+
   it.live("explains its commands, and knows when there is none", () =>
     Effect.gen(function* () {
       yield* say("\\?", /\\d \[TABLE\] +The columns of a table[\s\S]*\\q +Leaves, as Ctrl-D does\ndataconn>$/)

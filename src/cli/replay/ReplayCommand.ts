@@ -113,8 +113,8 @@ const summary = (
   const note =
     header.values === "kept"
       ? ""
-      : `\nThe recording has no values: ${lost} of the requests were sent without theirs, and results are compared by ` +
-        "their length at most."
+      : `\nThe recording has no values: ${lost} of ${count(requests.length, "request")} lost some, and results are ` +
+        "compared by their length at most."
   const found = differences === 0 ? "the answers are the same" : `${count(differences, "difference")}`
   return `${played}: ${found}.${note}`
 }

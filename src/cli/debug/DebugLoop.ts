@@ -100,7 +100,7 @@ export const run = Effect.fnUntraced(function* ({ interruptible, isInteractive, 
     if (Exit.isSuccess(exit) || Exit.hasInterrupts(exit)) continue
     const error = Exit.findErrorOption(exit)
     if (error._tag === "None") return yield* Effect.failCause(exit.cause)
-    if (!isInteractive) return yield* Effect.fail(at(line, error.value))
+    if (!isInteractive) return yield* at(line, error.value)
     yield* say(error.value)
   }
   yield* isInteractive ? Console.log("") : debug.settle

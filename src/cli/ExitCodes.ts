@@ -13,6 +13,7 @@ const outcomes = {
   ],
   noConnection: [2, "There was no connection. Nothing was sent."],
   lost: [3, "The connection was lost, or what listens there is no DataConn server."],
+  differs: [4, "A recording was played again, and the answers differ."],
   // EX_TEMPFAIL of sysexits.h.
   tryAgain: [75, "Try again: the server is overloaded or stopping."],
   // As of timeout(1).

@@ -78,13 +78,16 @@ export const formatter = (): CliOutput.Formatter => {
   return { ...base, formatHelpDoc: (doc) => wrap(format(doc)) }
 }
 
-/** Flags whose values are files or directories. The parser takes them as text: `serve` may not look at files so early. */
+/** Flags whose values are files or directories, as is an argument `file`. The parser takes them as text: `serve` may not look at files so early. */
 const paths: Readonly<Record<string, "file" | "directory">> = {
   config: "file",
   database: "file",
   file: "file",
   output: "file",
   history: "file",
+  record: "file",
+  script: "file",
+  plot: "file",
   "spill-directory": "directory"
 }
 
@@ -94,6 +97,9 @@ const withPaths = (descriptor: Completions.CommandDescriptor): Completions.Comma
     const pathType = Object.hasOwn(paths, flag.name) ? paths[flag.name] : undefined
     return pathType === undefined ? flag : { ...flag, type: { _tag: "Path", pathType } as const }
   }),
+  arguments: descriptor.arguments.map((argument) =>
+    argument.name === "file" ? { ...argument, type: { _tag: "Path", pathType: "file" } as const } : argument
+  ),
   subcommands: descriptor.subcommands.map(withPaths)
 })
 

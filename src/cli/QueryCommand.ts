@@ -15,6 +15,7 @@ import * as ProcessExit from "./ProcessExit.ts"
 import * as QueryDeadline from "./QueryDeadline.ts"
 import * as QueryParameters from "./QueryParameters.ts"
 import * as QueryRun from "./QueryRun.ts"
+import * as RecordFlags from "./RecordFlags.ts"
 import * as Signals from "./Signals.ts"
 
 /** The value, or the message of the error that stands in its place. */
@@ -36,8 +37,11 @@ const flags = {
   server: ClientFlags.server,
   parameters: Flag.String("param").pipe(
     Flag.withAlias("p"),
-    Flag.withMetavar("[name=]value"),
-    Flag.withDescription("A parameter, a JSON scalar or else a string; may be given several times"),
+    Flag.withMetavar("[name][:type]=value"),
+    Flag.withDescription(
+      "A parameter: VALUE, NAME=VALUE, or 1=VALUE by its position; a JSON scalar or else a string, unless it has a " +
+        `type as in NAME:TYPE=VALUE (${QueryParameters.typeNames.join(", ")}). May be given several times`
+    ),
     Flag.atLeast(0),
     Flag.mapTryCatch((texts) => orThrow<Parameters>(QueryParameters.parse(texts)), ClientFlags.message)
   ),
@@ -98,7 +102,8 @@ const flags = {
     Flag.withDefault(Duration.infinity)
   ),
   requestTimeout: ClientFlags.requestTimeout,
-  heartbeatTolerance: ClientFlags.heartbeatTolerance
+  heartbeatTolerance: ClientFlags.heartbeatTolerance,
+  ...RecordFlags.flags
 }
 
 /** A server that takes its time to confirm a cancel may be left alone. */
@@ -126,7 +131,9 @@ export const command = Command.make("query", flags, (given) =>
         second: Effect.sync(() => ProcessExit.now(ofSignal(Signals.received())))
       }),
       Effect.tapError(
-        QueryRun.run({ ...given, limit: Option.getOrElse(given.limit, () => Number.POSITIVE_INFINITY) }),
+        RecordFlags.during(given)(
+          QueryRun.run({ ...given, limit: Option.getOrElse(given.limit, () => Number.POSITIVE_INFINITY) })
+        ),
         (error) => Console.error(error.message)
       )
     )

@@ -1,8 +1,13 @@
 /**
  * The `--param` flags of `dataconn query` as the parameters of a request, and the `--metadata` flags as its metadata.
  */
+import { Buffer } from "node:buffer"
+import * as BigDecimal from "effect/BigDecimal"
+import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { Parameters } from "../engine/QueryApi.ts"
+import * as ExactJson from "../engine/ExactJson.ts"
+import type { Parameter, Parameters } from "../engine/QueryApi.ts"
 
 type Scalar = string | number | boolean | null
 
@@ -14,8 +19,6 @@ export class ParameterError extends Schema.TaggedError<ParameterError>()("Parame
     return this.problem
   }
 }
-
-const named = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s
 
 /**
  * A value as it is meant: a JSON scalar where the text is one, or else the text itself.
@@ -39,25 +42,148 @@ export const value = (text: string): Scalar => {
     : text
 }
 
-/** All flags in their order: a list where none has a name, a record where all have. */
-export const parse = (texts: ReadonlyArray<string>): Parameters | ParameterError => {
-  const matches = texts.map((text) => named.exec(text))
-  const pairs = matches.flatMap((match) =>
-    match === null ? [] : [[match[1] ?? "", match[2] ?? ""] as const]
-  )
-  if (pairs.length === 0) return texts.map(value)
-  if (pairs.length < texts.length) {
-    const nameless = texts[matches.indexOf(null)]
-    return new ParameterError({
-      problem: `every parameter NAME=VALUE, or none of them; ${JSON.stringify(nameless)} has no name`
-    })
-  }
-  const names = new Set(pairs.map(([name]) => name))
-  if (names.size < pairs.length) {
-    return new ParameterError({ problem: "every name once" })
-  }
-  return Object.fromEntries(pairs.map(([name, text]) => [name, value(text)]))
+const base64 = /^(?:[\w+/]{4})*(?:[\w+/]{2}==|[\w+/]{3}=)?$/
+
+/** What a value of a type may look like, and the value; `undefined` for a text that is none. */
+interface Type {
+  readonly form: string
+  readonly read: (text: string) => Parameter | undefined
 }
+
+const integer = (text: string): Parameter | undefined => {
+  if (!/^-?\d+$/.test(text)) return undefined
+  return Number.isSafeInteger(Number(text)) ? Number(text) : BigInt(text)
+}
+
+const blob = (text: string): Parameter | undefined => {
+  const [, digits] = /^hex:((?:[0-9a-f]{2})*)$/i.exec(text) ?? []
+  if (digits !== undefined) return new Uint8Array(Buffer.from(digits, "hex"))
+  return base64.test(text) ? new Uint8Array(Buffer.from(text, "base64")) : undefined
+}
+
+const json = (text: string): Parameter | undefined => {
+  try {
+    return ExactJson.parse(text) as Parameter
+  } catch {
+    return undefined
+  }
+}
+
+const double = (text: string): Parameter | undefined =>
+  text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : undefined
+
+const types: Readonly<Record<string, Type>> = {
+  text: { form: "any text", read: (text) => text },
+  integer: { form: "digits", read: integer },
+  decimal: {
+    form: "digits with a point",
+    read: (text) => Option.getOrUndefined(BigDecimal.fromString(text))
+  },
+  double: { form: "a number", read: double },
+  boolean: { form: "true or false", read: (text) => ({ true: true, false: false })[text] },
+  timestamp: {
+    form: "a time with its zone, such as 2026-01-31T12:00:00Z",
+    read: (text) =>
+      /(?:Z|[+-]\d\d:?\d\d)$/.test(text) ? Option.getOrUndefined(DateTime.make(text)) : undefined
+  },
+  blob: { form: "base64, or hex:00ff", read: blob },
+  json: { form: "JSON", read: json }
+}
+
+/** Other names of the types, which SQL has for them. */
+const aliases: Readonly<Record<string, string>> = {
+  string: "text",
+  varchar: "text",
+  int: "integer",
+  bigint: "integer",
+  hugeint: "integer",
+  numeric: "decimal",
+  float: "double",
+  bool: "boolean",
+  bytes: "blob"
+}
+
+/** The types that a parameter may name. */
+export const typeNames: ReadonlyArray<string> = Object.keys(types)
+
+/** A flag: the name, the position or neither, and the value. */
+interface Given {
+  readonly text: string
+  readonly name: string | undefined
+  readonly position: number | undefined
+  readonly value: Parameter
+}
+
+const problem = (problem: string) => new ParameterError({ problem })
+
+const pattern = /^(?:([A-Za-z_][A-Za-z0-9_]*)|(\d{1,9}))?(?::([A-Za-z]+))?=(.*)$/s
+
+const given = (text: string): Given | ParameterError => {
+  const [, name, position, type, rest = ""] = pattern.exec(text) ?? []
+  const place = { text, name, position: position === undefined ? undefined : Number(position) }
+  if (type !== undefined) return typed(place, type, rest)
+  const isNamed = name !== undefined || position !== undefined
+  return { ...place, value: value(isNamed ? rest : text) }
+}
+
+const typed = (place: Omit<Given, "value">, name: string, text: string): Given | ParameterError => {
+  const lower = name.toLowerCase()
+  const known = Object.hasOwn(aliases, lower) ? (aliases[lower] ?? lower) : lower
+  const type = Object.hasOwn(types, known) ? types[known] : undefined
+  if (type === undefined) return problem(`a type of ${typeNames.join(", ")}, not ${name}`)
+  const read = type.read(text)
+  return read === undefined
+    ? problem(`${type.form} for the type ${name}, not ${JSON.stringify(text)}`)
+    : { ...place, value: read }
+}
+
+const duplicate = <A>(all: ReadonlyArray<A>): A | undefined =>
+  all.find((one, index) => all.indexOf(one) < index)
+
+const isPlain = ({ name, position }: Given): boolean => name === undefined && position === undefined
+
+/** Those with numbers, in the order of these. */
+const numbered = (all: ReadonlyArray<Given>): Parameters | ParameterError => {
+  const sorted = all.toSorted((a, b) => (a.position ?? 0) - (b.position ?? 0))
+  const isWhole = sorted.every(({ position }, index) => position === index + 1)
+  return isWhole
+    ? sorted.map(({ value }) => value)
+    : problem(
+        `every position from 1 to ${all.length}, once; ${all.map(({ position }) => position).join(", ")} were given`
+      )
+}
+
+/**
+ * All flags in their order: a list where none has a name, or all have a position (`1=x`), a record where all have a
+ * name. Each may have a type: `name:blob=hex:00`.
+ */
+export const parse = (texts: ReadonlyArray<string>): Parameters | ParameterError => {
+  const all: Array<Given> = []
+  for (const text of texts) {
+    const one = given(text)
+    if (one instanceof ParameterError) return one
+    all.push(one)
+  }
+  if (all.every(isPlain)) {
+    return all.map(({ value }) => value)
+  }
+  if (all.every(({ position }) => position !== undefined)) return numbered(all)
+  const nameless = all.find(({ name }) => name === undefined)
+  if (nameless !== undefined) {
+    const way = all.some(({ name }) => name !== undefined) ? ["NAME", "name"] : ["POSITION", "position"]
+    const without = JSON.stringify((all.find((one) => isPlain(one)) ?? nameless).text)
+    return problem(`every parameter ${way[0]}=VALUE, or none of them; ${without} has no ${way[1]}`)
+  }
+  const twice = duplicate(all.map(({ name }) => name))
+  if (twice !== undefined) return problem(`every name once; ${twice} was given twice`)
+  return Object.fromEntries(all.map(({ name, value }) => [name, value]))
+}
+
+/** The words of a line, as `--param` has them one by one. `'…'` holds blanks, and `''` in it is a quote. */
+export const words = (line: string): ReadonlyArray<string> =>
+  Array.from(line.matchAll(/(?:'(?:[^']|'')*'|[^\s'])+/g), ([word]) =>
+    word.replace(/'((?:[^']|'')*)'/g, (_, inner: string) => inner.replaceAll("''", "'"))
+  )
 
 /** All `NAME=VALUE` in their order. A value is text as it stands. */
 export const metadata = (texts: ReadonlyArray<string>): Readonly<Record<string, string>> | ParameterError => {

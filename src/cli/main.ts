@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
 import * as Arguments from "./Arguments.ts"
+import * as DebugCommand from "./debug/DebugCommand.ts"
 import { exitCodes, ofSignal } from "./ExitCodes.ts"
 import * as GatewayCommand from "./GatewayCommand.ts"
 import * as Help from "./Help.ts"
@@ -19,6 +20,7 @@ import * as ProcessExit from "./ProcessExit.ts"
 import * as QueryCommand from "./QueryCommand.ts"
 import * as Report from "./Report.ts"
 import * as ReplCommand from "./repl/ReplCommand.ts"
+import * as ReplayCommand from "./replay/ReplayCommand.ts"
 import * as ServeCommand from "./ServeCommand.ts"
 import * as Signals from "./Signals.ts"
 import * as Version from "./Version.ts"
@@ -33,7 +35,9 @@ const command = Command.make("dataconn").pipe(
     QueryCommand.command,
     ReplCommand.command,
     PingCommand.command,
-    BenchCommand.command
+    BenchCommand.command,
+    DebugCommand.command,
+    ReplayCommand.command
   ]),
   Command.withExamples([
     { command: "dataconn serve", description: "Serve sample tables on this machine" },

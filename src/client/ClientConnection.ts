@@ -13,7 +13,7 @@ import * as FramedConnection from "../framing/FramedConnection.ts"
 import * as Writer from "../framing/Writer.ts"
 import * as Timers from "../loop/Timers.ts"
 import { TurnScheduler } from "../loop/TurnScheduler.ts"
-import type * as Transport from "../net/Transport.ts"
+import * as Transport from "../net/Transport.ts"
 import type * as Machine from "../protocol/ClientMachine.ts"
 import * as Message from "../protocol/Message.ts"
 import type * as ClientError from "./ClientError.ts"
@@ -77,7 +77,8 @@ const open = Effect.fnUntraced(function* (
   restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 ): Effect.fn.Return<ClientConnection, ClientError.ClientError, Scope.Scope> {
   const timers = yield* Timers.use
-  const opened = Effect.mapError(opening, (error) =>
+  const wrap = yield* Transport.Wrapper
+  const opened = Effect.mapError(wrap(opening, { end: "client", peer: () => options.server }), (error) =>
     ClientFailure.connectFailed(options.server, Writer.describe(error))
   )
   const transport = yield* restore(

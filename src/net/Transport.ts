@@ -6,6 +6,7 @@
  */
 import * as Arr from "effect/Array"
 import type * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
@@ -103,6 +104,29 @@ export interface Transport {
  * @since 0.1.0
  */
 export type Open = Effect.Effect<Transport, Socket.SocketError, Scope.Scope>
+
+/**
+ * Where a transport is used: which end of the connection it is, and what the other end is called, once it is open.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Place {
+  readonly end: "client" | "server"
+  readonly peer: () => string
+}
+
+/**
+ * What clients and servers put around each transport that they open, such as a recording (`Recorder`). Default:
+ * nothing.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Wrapper: Context.Reference<(open: Open, place: Place) => Open> = Context.Reference(
+  "dataconn/net/Transport/Wrapper",
+  { defaultValue: () => (open: Open, _: Place) => open }
+)
 
 /**
  * Settings of {@link fromSocket}.

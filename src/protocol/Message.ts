@@ -11,7 +11,7 @@ import * as LengthDelimited from "../framing/LengthDelimited.ts"
 import * as Limit from "../settings/Limit.ts"
 import { hasBody, isType, letter, type Message, name, Type } from "./MessageType.ts"
 
-export { hasBody, isTerminal, letter, type Message, name, Type } from "./MessageType.ts"
+export { hasBody, isTerminal, isType, letter, type Message, name, Type } from "./MessageType.ts"
 
 /**
  * What both peers must agree on, and what this one accepts.
@@ -166,7 +166,7 @@ export class FrameError extends Schema.TaggedError<FrameError>()("FrameError", {
   override readonly message = this.reason.message
 }
 
-const layout = (lengthCounts: LengthDelimited.LengthCounts): LengthDelimited.Layout => ({
+const layoutOf = (lengthCounts: LengthDelimited.LengthCounts): LengthDelimited.Layout => ({
   fieldWidth: 4,
   byteOrder: "little",
   typeBytes: 1,
@@ -175,10 +175,19 @@ const layout = (lengthCounts: LengthDelimited.LengthCounts): LengthDelimited.Lay
 
 // Made once, so that encoding allocates nothing but the bytes.
 const layouts: Readonly<Record<LengthDelimited.LengthCounts, LengthDelimited.Layout>> = {
-  body: layout("body"),
-  typeAndBody: layout("typeAndBody"),
-  frame: layout("frame")
+  body: layoutOf("body"),
+  typeAndBody: layoutOf("typeAndBody"),
+  frame: layoutOf("frame")
 }
+
+/**
+ * How frames are laid out (PROTOCOL.md §1).
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const layout = (lengthCounts: LengthDelimited.LengthCounts): LengthDelimited.Layout =>
+  layouts[lengthCounts]
 
 const checkHeader =
   (limits: BodyLimits) =>
@@ -233,7 +242,7 @@ export const codec = (
   const { bodyLimits = noLimits, lengthCounts, maxFrameSize, maxSkippedSize, splitChunks } = options
   for (const { maxSize, setting } of Object.values(bodyLimits)) Limit.size(setting, maxSize, 0)
   const makeDecoder = LengthDelimited.decoders<FrameError>({
-    ...layout(lengthCounts),
+    ...layouts[lengthCounts],
     maxFrameSize,
     checkHeader: checkHeader(bodyLimits),
     toError,
@@ -301,5 +310,24 @@ export const encode = (message: Message, options: Options = defaultOptions): Uin
   const bytes = new Uint8Array(size(message))
   bytes.set(header(options, message.type, message.body.length))
   bytes.set(message.body, headerSize)
+  return bytes
+}
+
+/**
+ * A frame that need not be a message, for tests and debuggers: any type, and a header that may announce another length
+ * than the body has. The body is copied. Throws a `RangeError` for a length that does not fit the four bytes.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const rawFrame = (
+  lengthCounts: LengthDelimited.LengthCounts,
+  type: number,
+  body: Uint8Array,
+  announced: number = body.length
+): Uint8Array => {
+  const bytes = new Uint8Array(headerSize + body.length)
+  bytes.set(LengthDelimited.encodeHeader(layouts[lengthCounts], type, announced))
+  bytes.set(body, headerSize)
   return bytes
 }

@@ -96,5 +96,10 @@ export const hasBody = (type: Type): boolean => properties[type].hasBody
  */
 export const isTerminal = (type: Type): boolean => properties[type].isTerminal
 
-/** Whether the byte is one of the types. */
+/**
+ * Whether the byte is one of the types.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
 export const isType = (type: number): type is Type => properties[type as Type] !== undefined

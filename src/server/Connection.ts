@@ -10,7 +10,7 @@ import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as FramedConnection from "../framing/FramedConnection.ts"
 import * as Writer from "../framing/Writer.ts"
 import * as Timers from "../loop/Timers.ts"
-import type * as Transport from "../net/Transport.ts"
+import * as Transport from "../net/Transport.ts"
 import * as Message from "../protocol/Message.ts"
 import * as Machine from "../protocol/ServerMachine.ts"
 import { ConnectionEvents, type ConnectionInfo, type Listener, type Step } from "./ConnectionEvents.ts"
@@ -72,14 +72,15 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
 
 const live = Effect.fnUntraced(function* (
   open: Transport.Open,
-  { culprit, queries, refusedBy, refusing, settings, shutdown }: Options,
+  { culprit, info, queries, refusedBy, refusing, settings, shutdown }: Options,
   publish: Publish,
   restore: Restore
 ): Effect.fn.Return<Ended, Socket.SocketError, QueryEngine | Scope.Scope> {
   const scope = yield* Effect.scope
   const all = limits(settings)
   const timers = yield* Timers.use
-  const transport = yield* restore(open)
+  const wrap = yield* Transport.Wrapper
+  const transport = yield* restore(wrap(open, { end: "server", peer: () => info().remote }))
   const quota = yield* RequestQuota.RequestQuota
   const codec = Message.codec(all, () => control.takesRequest)
   const account = new RequestQuota.Hold(quota)

@@ -1,4 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as BigDecimal from "effect/BigDecimal"
+import * as DateTime from "effect/DateTime"
 import * as QueryParameters from "../../src/cli/QueryParameters.ts"
 
 describe("a parameter's value", () => {
@@ -44,9 +46,43 @@ describe("parameters", () => {
     assert.deepStrictEqual(Object.keys(record), ["__proto__"])
   })
 
+  it("with positions are a list in the order of these", () => {
+    assert.deepStrictEqual(QueryParameters.parse(["2=b", "1=a"]), ["a", "b"])
+    assert.deepStrictEqual(QueryParameters.parse(["=x", "1", "http://a?b=c"]), ["=x", 1, "http://a?b=c"])
+  })
+
+  it("may have types", () => {
+    const json = QueryParameters.parse(['a:json={"b":[1,12345678901234567890]}', "c:TEXT=1", "d:bool=true"])
+    assert.deepStrictEqual(json, { a: { b: [1, 12345678901234567890n] }, c: "1", d: true })
+    assert.deepStrictEqual(
+      QueryParameters.parse([":blob=hex:00ff", ":blob=AAE=", ":hugeint=12345678901234567890"]),
+      [new Uint8Array([0, 255]), new Uint8Array([0, 1]), 12345678901234567890n]
+    )
+    assert.deepStrictEqual(QueryParameters.parse(["2:double=1e3", "1:integer=-7"]), [-7, 1000])
+    const [time, amount] = QueryParameters.parse([
+      ":timestamp=2026-01-31T12:00:00+01:00",
+      ":decimal=1.10"
+    ]) as [DateTime.DateTime, BigDecimal.BigDecimal]
+    assert.strictEqual(DateTime.formatIso(time), "2026-01-31T11:00:00.000Z")
+    assert.strictEqual(BigDecimal.format(amount), "1.1")
+  })
+
+  it("of a line are words, with quotes around blanks", () => {
+    assert.deepStrictEqual(QueryParameters.words(" 1  'a b' c='it''s'"), ["1", "a b", "c=it's"])
+  })
+
   for (const texts of [
     ["a=1", "2"],
-    ["a=1", "a=2"]
+    ["a=1", "a=2"],
+    ["1=a", "3=b"],
+    ["1=a", "1=b"],
+    ["1=a", "b=c"],
+    ["a:what=1"],
+    ["a:constructor=1"],
+    ["a:integer=1.5"],
+    ["a:blob=?"],
+    ["a:json={"],
+    ["a:timestamp=2026-01-31T12:00:00"]
   ]) {
     it(`may not be ${texts.join(" and ")}`, () => {
       assert.instanceOf(QueryParameters.parse(texts), QueryParameters.ParameterError)

@@ -130,6 +130,19 @@ describe.runIf(Tmux.isThere)("the repl", () => {
     })
   )
 
+  it.live("binds parameters of one statement", () =>
+    Effect.gen(function* () {
+      yield* say(
+        "SELECT $a AS a, typeof($b) AS b \\bind a='two words' b:blob=hex:00",
+        / two words │ BLOB\n\(1 row/
+      )
+      yield* say("\\bind 7", /\ndataconn>$/)
+      yield* say("SELECT $1 AS seven;", /seven\n─+\n\s+7\n\(1 row in .*\)\ndataconn>$/)
+      yield* say("SELECT $1 AS eight;", /(bad_request|invalid_query)[\s\S]*\ndataconn>$/)
+      yield* say("\\bind a:int=x", /\\bind: expected digits for the type int, not "x"\ndataconn>$/)
+    })
+  )
+
   it.live("writes results to a file, and takes back one that is not whole", () =>
     Effect.gen(function* () {
       const file = join(folder, "results.csv")
@@ -170,6 +183,22 @@ describe.runIf(Tmux.isThere)("the repl", () => {
       yield* other.line(/disconnected/)
       yield* say("SELECT 2 AS b;", /The connection had ended; connected to .* again\.\n b\n/)
       yield* say(`\\connect ${address}`, /\nConnected to 127[\d.:]+\.\ndataconn>$/)
+    })
+  )
+
+  it.live("shows its frames, and has the debugger beside it", () =>
+    Effect.gen(function* () {
+      yield* say("\\frames text", /Frames are shown, with bodies as text\.\n/)
+      yield* say(
+        "SELECT 1 AS a;",
+        /→ R {2}Request .*"query":"SELECT 1[\s\S]*← F {2}Final Chunk [\s\S]*\ndataconn>$/
+      )
+      yield* say("\\frames off", /Frames are not shown\.\ndataconn>$/)
+      yield* say("\\debug", /\\q goes back\.\n.*connected to [\s\S]*debug>$/)
+      yield* window.enter("R nonsense")
+      yield* window.shows(/← J {2}Reject Request .*bad_request[\s\S]*debug>$/)
+      yield* window.enter("\\q")
+      yield* window.shows(/\ndataconn>$/)
     })
   )
 

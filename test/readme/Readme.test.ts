@@ -1,11 +1,16 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import * as Completions from "effect/cli/Completions"
+import * as DebugCommand from "../../src/cli/debug/DebugCommand.ts"
+import * as Step from "../../src/cli/debug/Step.ts"
 import * as ExitCodes from "../../src/cli/ExitCodes.ts"
+import * as BenchCommand from "../../src/cli/load/BenchCommand.ts"
+import * as Plan from "../../src/cli/load/Plan.ts"
 import * as PingCommand from "../../src/cli/PingCommand.ts"
 import * as QueryCommand from "../../src/cli/QueryCommand.ts"
 import { commands } from "../../src/cli/repl/Commands.ts"
 import * as ReplCommand from "../../src/cli/repl/ReplCommand.ts"
+import * as ReplayCommand from "../../src/cli/replay/ReplayCommand.ts"
 import * as ServeConfig from "../../src/cli/ServeConfig.ts"
 import type { Setting } from "../../src/server/Setting.ts"
 
@@ -50,7 +55,14 @@ describe("the reference of the command", () => {
     assert.strictEqual(shown, ExitCodes.table.join("\n"))
   })
 
-  for (const command of [QueryCommand.command, ReplCommand.command, PingCommand.command]) {
+  for (const command of [
+    QueryCommand.command,
+    ReplCommand.command,
+    PingCommand.command,
+    BenchCommand.command,
+    DebugCommand.command,
+    ReplayCommand.command
+  ]) {
     it(`has every flag of dataconn ${command.name}`, () => {
       const [, section = ""] =
         new RegExp(`\n## dataconn ${command.name}\n([\\s\\S]*?)\n## `).exec(reference) ?? []
@@ -62,6 +74,16 @@ describe("the reference of the command", () => {
       }
     })
   }
+
+  it("has every mode of dataconn bench", () => {
+    for (const mode of Plan.modes) assert.include(reference, `\n| \`${mode}\` | `)
+  })
+
+  it("has every step of dataconn debug", () => {
+    const rows = Step.forms.map(([form, meaning]) => `| \`${form.replaceAll("|", "\\|")}\` | ${meaning} |`)
+    const [, shown] = /<!-- steps -->\n([\s\S]*?)\n<!-- \/steps -->/.exec(reference) ?? []
+    assert.strictEqual(shown, ["| step | what it does |", "|---|---|", ...rows].join("\n"))
+  })
 
   it("has every command of the repl", () => {
     for (const { help, usage } of commands.values()) {

@@ -113,7 +113,8 @@ const request = (random: Random, id: number): Request => ({
     : undefined
 })
 
-const conditions = (random: Random): Conditions => ({
+/** What the seed decides about a network. */
+export const conditions = (random: Random): Conditions => ({
   latency: random.pick([0, 1, 5, 30]),
   late: random.pick([0.1, 0.5]),
   segment: random.pick([3, 50, 1500, 64 * 1024]),

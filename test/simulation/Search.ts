@@ -27,9 +27,10 @@ export interface Result {
 }
 
 /** The command that shows a run again. */
-export const command = (seed: number, { order, without }: Simulation.Variation): string =>
+export const command = (seed: number, { order, recording, without }: Simulation.Variation): string =>
   [
     `npm run simulate -- --seeds 1 --from ${seed} --show`,
+    ...(recording === undefined ? [] : [`--recording ${recording}`]),
     ...(without.length === 0 ? [] : [`--without ${without.join(",")}`]),
     ...(order === 0 ? [] : [`--order ${order}`])
   ].join(" ")

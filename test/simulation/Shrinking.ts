@@ -22,7 +22,7 @@ export const shrink = (given: Varied, isLate: () => boolean): Varied => {
   const sought = kind(failures[0] ?? "")
   let best = given
 
-  let scenario = Reduction.apply(Simulation.scenario(seed), best.variation.without)
+  let scenario = Reduction.apply(Simulation.scenario(seed, best.variation.make), best.variation.without)
 
   const isSmaller = (reduction: string): boolean => {
     const reduced = Reduction.apply(scenario, [reduction])
@@ -32,7 +32,7 @@ export const shrink = (given: Varied, isLate: () => boolean): Varied => {
     const others = Array.from({ length: mostOrders }, (_, i) => i).filter((other) => other !== order)
     for (const next of [order, ...others]) {
       if (isLate()) return false
-      const variation = { without, order: next }
+      const variation = { ...best.variation, without, order: next }
       const outcome = Simulation.run(seed, variation)
       const longer = outcome.transcript.length > best.outcome.transcript.length
       if (longer || !outcome.failures.some((failure) => kind(failure) === sought)) continue

@@ -66,18 +66,24 @@ export interface Variation {
   readonly without: ReadonlyArray<string>
   /** Which order fibers run in; 0 is the seed's own. */
   readonly order: number
+  /** The file of the recording that the scenario is made of, if it is of one. */
+  readonly recording?: string | undefined
+  /** What makes the scenario; `Scenario.make` unless told otherwise. */
+  readonly make?: ((random: Random) => Scenario.Scenario) | undefined
 }
 
 export const asItIs: Variation = { without: [], order: 0 }
 
 /** What a seed decides on. */
-export const scenario = (seed: number): Scenario.Scenario => Scenario.make(new Random(seed).child())
+export const scenario = (seed: number, make = Scenario.make): Scenario.Scenario =>
+  make(new Random(seed).child())
 
 /** Runs a seed to its end, on the caller's stack. */
-export const run = (seed: number, { order, without }: Variation = asItIs): Outcome => {
+export const run = (seed: number, { make = Scenario.make, order, without }: Variation = asItIs): Outcome => {
   const random = new Random(seed)
-  const scenario = Reduction.apply(Scenario.make(random.child()), without)
-  const randoms = Array.from({ length: 2 * Scenario.mostClients }, () => random.child())
+  const scenario = Reduction.apply(make(random.child()), without)
+  const clients = Math.max(Scenario.mostClients, ...scenario.clients.map(({ id }) => id))
+  const randoms = Array.from({ length: 2 * clients }, () => random.child())
   const orders = Array.from({ length: order + 1 }, () => random.child())
   const scheduler = new SeededScheduler({
     random: orders.at(-1) as Random,

@@ -3,10 +3,15 @@
  * the seeds are others each time.
  *
  * Of each way to fail, the first seed is shrunk for `--shrink` at most. `--show` shows every seed; `--without`
- * and `--order` change it as the commands for small scenarios do.
+ * and `--order` change it as the commands for small scenarios do. `--recording FILE` has the clients of a recording
+ * (`dataconn query --record FILE`) in each of the scenarios, over the network that the seed decides.
  */
+import { readFileSync } from "node:fs"
 import { parseArgs } from "node:util"
+import * as Result from "effect/Result"
+import * as Recording from "../../src/recording/Recording.ts"
 import * as Flag from "../support/Flag.ts"
+import * as FromRecording from "./FromRecording.ts"
 import * as Search from "./Search.ts"
 
 const { values: flags } = parseArgs({
@@ -18,9 +23,18 @@ const { values: flags } = parseArgs({
     shrink: { type: "string", default: "20s" },
     show: { type: "boolean", default: false },
     without: { type: "string" },
-    order: { type: "string" }
+    order: { type: "string" },
+    recording: { type: "string" }
   }
 })
+
+/** What makes the scenarios of a recording. */
+const fromRecording = (file: string) => {
+  const recording = Recording.parse(readFileSync(file, "utf8"))
+  if (Result.isSuccess(recording)) return FromRecording.make(recording.success)
+  console.error(`--recording ${file}: ${recording.failure.message}`)
+  process.exit(2)
+}
 
 const count = (name: "seeds" | "from" | "most" | "order", fallback: number): number =>
   flags[name] === undefined ? fallback : Flag.count(name, flags[name])
@@ -31,7 +45,13 @@ const { failed } = Search.run({
   from: count("from", isTimed ? Math.floor(Date.now() / 1000) * 1000 : 1),
   seeds: count("seeds", isTimed ? Number.POSITIVE_INFINITY : 1000),
   millis: Flag.millis("for", flags.for),
-  variation: { without: flags.without?.split(",") ?? [], order: count("order", 0) },
+  variation: {
+    without: flags.without?.split(",") ?? [],
+    order: count("order", 0),
+    ...(flags.recording === undefined
+      ? {}
+      : { recording: flags.recording, make: fromRecording(flags.recording) })
+  },
   mostKinds: count("most", 3),
   shrinkMillis: Flag.millis("shrink", flags.shrink),
   show: flags.show,

@@ -1,6 +1,6 @@
 /**
- * Asks a server for its tables, columns and keywords, for completion. Plain queries of `information_schema` and of
- * DuckDB's keywords: a server that has neither offers nothing.
+ * Asks a server for its tables, columns and keywords, for completion and for whoever wants to see them. Plain queries
+ * of `information_schema` and of DuckDB's keywords: a server that has neither offers nothing.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -14,7 +14,7 @@ const maxRows = 20_000
 /** How long a user who pressed Tab waits for it. */
 const patience = "2 seconds"
 
-const columnsSql = `
+const namesSql = `
   SELECT table_schema AS "schema", table_name AS "table", list(column_name ORDER BY ordinal_position) AS "columns"
   FROM (FROM information_schema.columns LIMIT ${maxRows})
   GROUP BY ALL ORDER BY ALL`
@@ -39,7 +39,7 @@ const ask = (client: Client.ClientService, query: string) =>
 /** What the server tells within two seconds, or nothing. */
 export const load = (client: Client.ClientService): Effect.Effect<Completion.Catalogue> =>
   Effect.gen(function* () {
-    const tables = yield* Effect.flatMap(ask(client, columnsSql), Schema.decodeEffect(Tables))
+    const tables = yield* Effect.flatMap(ask(client, namesSql), Schema.decodeEffect(Tables))
     const keywords = yield* Effect.flatMap(ask(client, keywordsSql), Schema.decodeEffect(Keywords))
     return {
       tables: tables.map(({ columns, schema, table }) => ({ schema, name: table, columns })),
@@ -49,3 +49,25 @@ export const load = (client: Client.ClientService): Effect.Effect<Completion.Cat
     Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.succeed(Completion.empty) }),
     Effect.orElseSucceed(() => Completion.empty)
   )
+
+const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
+
+/** The tables of a server. */
+export const tablesSql = `SELECT table_schema AS "schema", table_name AS "table", table_type AS "type"
+FROM information_schema.tables ORDER BY ALL`
+
+/** The parts of a name: `table`, `schema.table`, with quotes or without. */
+const nameParts = (name: string): ReadonlyArray<string> =>
+  Array.from(name.matchAll(/"((?:[^"]|"")*)"|[^."]+/g), ([whole, inQuotes]) =>
+    inQuotes === undefined ? whole : inQuotes.replaceAll('""', '"')
+  )
+
+/** The columns of a table, by its name. */
+export const columnsSql = (name: string): string => {
+  const parts = nameParts(name.replace(/;$/, ""))
+  const [table = "", schema] = parts.toReversed()
+  const inSchema = schema === undefined ? "" : ` AND lower(table_schema) = lower(${literal(schema)})`
+  return `SELECT column_name AS "column", data_type AS "type", is_nullable AS "null", column_default AS "default"
+FROM information_schema.columns WHERE lower(table_name) = lower(${literal(table)})${inSchema}
+ORDER BY table_schema, table_name, ordinal_position`
+}

@@ -10,14 +10,19 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Address from "../../net/Address.ts"
 import * as Setting from "../../server/Setting.ts"
-import { exitCodes } from "../ExitCodes.ts"
+import * as FrameView from "../debug/FrameView.ts"
 import * as Formats from "../Formats.ts"
+import * as QueryParameters from "../QueryParameters.ts"
 import * as QueryReport from "../QueryReport.ts"
 import * as ServerAddress from "../ServerAddress.ts"
+import * as Catalogue from "./Catalogue.ts"
 import * as Completion from "./Completion.ts"
+import * as Frames from "./Frames.ts"
 import { Input } from "./Input.ts"
 import * as RunStatement from "./RunStatement.ts"
 import type { Session } from "./Session.ts"
+import * as Settings from "./Settings.ts"
+import { problem, set } from "./Settings.ts"
 
 /** What a command is given. */
 export interface Call {
@@ -30,7 +35,7 @@ export interface Call {
 }
 
 /** What happens after a command. */
-export type Next = "go on" | "quit"
+export type Next = "go on" | "quit" | "debug"
 
 type Requirements = Effect.Services<ReturnType<typeof RunStatement.run>>
 
@@ -45,34 +50,6 @@ export interface Command {
   readonly takesPending?: boolean
   readonly run: (call: Call) => Effect.Effect<Next, QueryReport.QueryCommandError, Requirements>
 }
-
-/** An error of a command, which the repl prints before it goes on. */
-export const problem = (message: string): QueryReport.QueryCommandError =>
-  new QueryReport.QueryCommandError({ message, exitCode: exitCodes.failed })
-
-/** Does it, says what is so now, and goes on. */
-const set = (
-  effect: Effect.Effect<string, QueryReport.QueryCommandError>
-): Effect.Effect<Next, QueryReport.QueryCommandError> =>
-  Effect.as(
-    Effect.flatMap(effect, (said) => Console.log(said)),
-    "go on"
-  )
-
-const words: Readonly<Record<string, boolean>> = { on: true, off: false }
-
-/** A setting that is on or off; without an argument it changes. */
-const toggle =
-  (name: string, get: (session: Session) => boolean, change: (session: Session, value: boolean) => void) =>
-  ({ argument, session }: Call) =>
-    set(
-      Effect.suspend(() => {
-        const value = argument === "" ? !get(session) : words[argument.toLowerCase()]
-        if (value === undefined) return Effect.fail(problem(`${name}: on or off, not ${argument}`))
-        change(session, value)
-        return Effect.succeed(`${name} is ${value ? "on" : "off"}.`)
-      })
-    )
 
 const completeWords =
   (...offered: ReadonlyArray<string>) =>
@@ -97,26 +74,6 @@ const ofOwn = (session: Session, text: string) =>
     )
   })
 
-const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
-
-const tablesSql = `SELECT table_schema AS "schema", table_name AS "table", table_type AS "type"
-FROM information_schema.tables ORDER BY ALL`
-
-/** The parts of a name: `table`, `schema.table`, with quotes or without. */
-const nameParts = (name: string): ReadonlyArray<string> =>
-  Array.from(name.matchAll(/"((?:[^"]|"")*)"|[^."]+/g), ([whole, inQuotes]) =>
-    inQuotes === undefined ? whole : inQuotes.replaceAll('""', '"')
-  )
-
-const columnsSql = (name: string): string => {
-  const parts = nameParts(name.replace(/;$/, ""))
-  const [table = "", schema] = parts.toReversed()
-  const inSchema = schema === undefined ? "" : ` AND lower(table_schema) = lower(${literal(schema)})`
-  return `SELECT column_name AS "column", data_type AS "type", is_nullable AS "null", column_default AS "default"
-FROM information_schema.columns WHERE lower(table_name) = lower(${literal(table)})${inSchema}
-ORDER BY table_schema, table_name, ordinal_position`
-}
-
 const defaultWatch = Duration.seconds(2)
 
 const readInterval = Schema.decodeUnknownOption(Setting.duration(defaultWatch, "").schema)
@@ -138,63 +95,12 @@ const watch = Effect.fnUntraced(function* ({ argument, pending, session }: Call)
   return yield* Effect.forever(once)
 })
 
-const setFormat = ({ argument, session }: Call) =>
-  set(
-    Effect.suspend(() => {
-      if (argument !== "" && argument !== "auto") {
-        const [, shown] = Formats.choices.find(([name]) => name === argument.toLowerCase()) ?? []
-        if (shown === undefined) {
-          const names = Object.keys(Formats.short).join(", ")
-          return Effect.fail(problem(`\\format: expected ${names} or auto, not ${argument}`))
-        }
-        session.format = shown
-      } else if (argument === "auto") session.format = undefined
-      const now = session.format === undefined ? "auto" : Formats.nameOf(session.format)
-      return Effect.succeed(`The format is ${now}.`)
-    })
-  )
-
-const layouts = { on: "vertical", off: "table", auto: "auto" } as const
-
-const expand = ({ argument, session }: Call) =>
-  set(
-    Effect.suspend(() => {
-      const wanted = argument.toLowerCase()
-      if (argument === "") session.layout = session.layout === "vertical" ? "auto" : "vertical"
-      else if (Object.hasOwn(layouts, wanted)) session.layout = layouts[wanted as keyof typeof layouts]
-      else return Effect.fail(problem(`\\x: on, off or auto, not ${argument}`))
-      const said = {
-        vertical: "Each row is turned on its side.",
-        table: "No row is turned on its side.",
-        auto: "Rows that do not fit are turned on their side."
-      }
-      return Effect.succeed(said[session.layout])
-    })
-  )
-
-const setLimit = ({ argument, session }: Call) =>
-  set(
-    Effect.suspend(() => {
-      if (argument === "off") session.limit = Number.POSITIVE_INFINITY
-      else if (/^[1-9]\d*$/.test(argument)) session.limit = Number(argument)
-      else if (argument !== "")
-        return Effect.fail(problem(`\\limit: a number of rows or off, not ${argument}`))
-      const rows = session.maxRows
-      return Effect.succeed(
-        Number.isFinite(rows) ? `At most ${rows} rows of a table are shown.` : "All rows are shown."
-      )
-    })
-  )
-
-const setOutput = ({ argument, session }: Call) =>
-  set(
-    Effect.sync(() => {
-      session.output = argument === "" ? undefined : { file: argument, results: 0 }
-      return session.output === undefined
-        ? "Results are shown here."
-        : `Results go to ${argument}, whose first one replaces what it holds.`
-    })
-  )
+const bind = Effect.fnUntraced(function* ({ argument, pending, session }: Call) {
+  const parameters = QueryParameters.parse(QueryParameters.words(argument))
+  if (parameters instanceof Error) return yield* problem(`\\bind: expected ${parameters.message}`)
+  session.parameters = parameters
+  return pending === undefined ? "go on" : yield* statement(session, pending)
+})
 
 const connect = ({ argument, session }: Call) =>
   set(
@@ -227,7 +133,10 @@ const include = Effect.fnUntraced(function* (call: Call) {
   })
   const input = new Input()
   for (const line of text.replace(/^\ufeff/, "").split(/\r?\n/)) {
-    if ((yield* perform(session, input, line, depth + 1)) === "quit") return "quit"
+    const next = yield* perform(session, input, line, depth + 1)
+    if (next === "debug")
+      return yield* problem("\\i: \\debug is for what is typed; see dataconn debug --script")
+    if (next === "quit") return "quit"
   }
   // The last statement of a file needs no semicolon.
   if (input.pending.trim() !== "") yield* statement(session, input.pending)
@@ -253,17 +162,18 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
       usage: "\\d [TABLE]",
       help: "The columns of a table; without a name, the tables",
       complete: Completion.completeTable,
-      run: ({ argument, session }) => ofOwn(session, argument === "" ? tablesSql : columnsSql(argument))
+      run: ({ argument, session }) =>
+        ofOwn(session, argument === "" ? Catalogue.tablesSql : Catalogue.columnsSql(argument))
     }
   ],
-  ["dt", { usage: "\\dt", help: "The tables", run: ({ session }) => ofOwn(session, tablesSql) }],
+  ["dt", { usage: "\\dt", help: "The tables", run: ({ session }) => ofOwn(session, Catalogue.tablesSql) }],
   [
     "format",
     {
       usage: "\\format [NAME]",
       help: `How results look: ${Object.keys(Formats.short).join(", ")}, or auto`,
       complete: completeWords(...Object.keys(Formats.short), "auto"),
-      run: setFormat
+      run: Settings.setFormat
     }
   ],
   [
@@ -272,7 +182,7 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
       usage: "\\x [on|off|auto]",
       help: "Turns each row on its side: always, never, or if it does not fit",
       complete: completeWords("on", "off", "auto"),
-      run: expand
+      run: Settings.expand
     }
   ],
   [
@@ -281,7 +191,7 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
       usage: "\\limit [ROWS|off]",
       help: "Shows at most so many rows of a table, and stops the query then",
       complete: completeWords("off"),
-      run: setLimit
+      run: Settings.setLimit
     }
   ],
   [
@@ -290,7 +200,7 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
       usage: "\\pager [on|off]",
       help: "Shows results in DATACONN_PAGER, PAGER or less",
       complete: completeWords("on", "off"),
-      run: toggle(
+      run: Settings.toggle(
         "The pager",
         ({ pager }) => pager,
         (session, value) => {
@@ -305,7 +215,7 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
       usage: "\\timing [on|off]",
       help: "Says how long each statement took",
       complete: completeWords("on", "off"),
-      run: toggle(
+      run: Settings.toggle(
         "Timing",
         ({ timing }) => timing,
         (session, value) => {
@@ -338,8 +248,21 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
     }
   ],
   [
+    "bind",
+    {
+      usage: "\\bind [PARAM...]",
+      help: "Gives the statement before it, or else the next one, parameters as of --param",
+      takesPending: true,
+      run: bind
+    }
+  ],
+  [
     "o",
-    { usage: "\\o [FILE]", help: "Writes results to a file; without a name, here again", run: setOutput }
+    {
+      usage: "\\o [FILE]",
+      help: "Writes results to a file; without a name, here again",
+      run: Settings.setOutput
+    }
   ],
   ["i", { usage: "\\i FILE", help: "Runs the statements and commands of a file", run: include }],
   [
@@ -357,6 +280,24 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
       help: "Forgets what was typed without a semicolon",
       takesPending: true,
       run: () => Effect.succeed("go on")
+    }
+  ],
+  [
+    "frames",
+    {
+      usage: "\\frames [HOW|off]",
+      help: `Shows every frame of the connection, with bodies as ${FrameView.bodies.join(", ")}`,
+      complete: completeWords(...Frames.words),
+      run: ({ argument, session }) =>
+        set(Effect.mapError(Effect.fromResult(session.frames.set(argument.toLowerCase())), problem))
+    }
+  ],
+  [
+    "debug",
+    {
+      usage: "\\debug",
+      help: "Sends frames by hand to the server, on another connection, until quit",
+      run: () => Effect.succeed("debug")
     }
   ],
   ["?", { usage: "\\?", help: "This help", run: () => help }],
@@ -384,7 +325,8 @@ export const perform = Effect.fnUntraced(function* (
     if (command === undefined) return yield* problem(`There is no \\${action.name}; \\? shows the commands`)
     if (command.takesPending === true) input.clear()
     const { argument, pending } = action
-    if ((yield* command.run({ session, argument, pending, depth })) === "quit") return "quit"
+    const next = yield* command.run({ session, argument, pending, depth })
+    if (next !== "go on") return next
   }
   return "go on"
 })

@@ -8,6 +8,7 @@ import * as Client from "../../client/Client.ts"
 import type { ClientError } from "../../client/ClientError.ts"
 import type { Settings } from "../../client/Settings.ts"
 import * as Address from "../../net/Address.ts"
+import * as Transport from "../../net/Transport.ts"
 
 interface Opened {
   readonly client: Client.ClientService
@@ -30,10 +31,13 @@ export const make = Effect.fnUntraced(function* (
   onAgain: (server: string) => Effect.Effect<void>
 ): Effect.fn.Return<Connection, ClientError, Scope.Scope> {
   const outer = yield* Effect.scope
+  const wrapper = yield* Transport.Wrapper
   const open = Effect.fnUntraced(function* (server: Address.Address) {
     const scope = yield* Scope.fork(outer)
     const client = yield* Client.connect(server, settings).pipe(
       Scope.provide(scope),
+      // Whoever watches the first connection watches those after it.
+      Effect.provideService(Transport.Wrapper, wrapper),
       Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
     )
     return { client, scope } satisfies Opened

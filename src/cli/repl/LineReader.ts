@@ -31,6 +31,8 @@ export interface Options {
 export interface LineReader {
   /** Waits for the next line. The terminal is the reader's meanwhile, and whoever runs else has it. */
   readonly read: (prompt: string) => Effect.Effect<Event>
+  /** Shows a text above the line that is being typed. */
+  readonly print: (text: string) => void
   /** Puts one entry in the place of the newest ones of the history. */
   readonly remember: (entry: string, instead: number) => void
 }
@@ -44,6 +46,7 @@ export const open = Effect.fnUntraced(function* (
   const events = yield* Queue.unbounded<Event>()
   const offer = (event: Event) => void Queue.offerUnsafe(events, event)
   let isReading = false
+  let isClosed = false
   let history: Array<string> = []
   const completer = (
     line: string,
@@ -81,7 +84,11 @@ export const open = Effect.fnUntraced(function* (
     release()
     offer({ _tag: "Interrupt" })
   })
-  editor.on("close", () => offer({ _tag: "End" }))
+  editor.on("close", () => {
+    isReading = false
+    isClosed = true
+    offer({ _tag: "End" })
+  })
 
   /** In raw mode Ctrl-C is a character; otherwise it is a signal, which reaches pagers too. */
   const raw = (mode: boolean) => {
@@ -103,6 +110,7 @@ export const open = Effect.fnUntraced(function* (
     read: (prompt) =>
       Effect.suspend(() => {
         if (Queue.sizeUnsafe(events) === 0) {
+          if (isClosed) return Effect.succeed<Event>({ _tag: "End" })
           isReading = true
           raw(true)
           editor.setPrompt(options.isTerminal ? prompt : "")
@@ -110,6 +118,18 @@ export const open = Effect.fnUntraced(function* (
         }
         return Queue.take(events)
       }),
+    print: (text) => {
+      if (!options.isTerminal) return void process.stdout.write(`${text}\n`)
+      if (isReading) {
+        Readline.moveCursor(process.stdout, 0, -editor.getCursorPos().rows)
+        // What is shown is not the editor's: it would go up by so many lines to write its own again.
+        Object.assign(editor, { prevRows: 0 })
+      }
+      Readline.cursorTo(process.stdout, 0)
+      Readline.clearScreenDown(process.stdout)
+      process.stdout.write(`${text}\n`)
+      if (isReading) editor.prompt(true)
+    },
     remember: (entry, instead) => {
       history.splice(0, instead)
       if (history[0] !== entry) history.unshift(entry)

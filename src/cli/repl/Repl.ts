@@ -4,19 +4,24 @@
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Printable from "../../server/Printable.ts"
-import type * as QueryReport from "../QueryReport.ts"
+import * as DebugLoop from "../debug/DebugLoop.ts"
+import { exitCodes } from "../ExitCodes.ts"
+import { QueryCommandError } from "../QueryReport.ts"
+import type { Observe } from "../RecordFlags.ts"
 import * as Signals from "../Signals.ts"
+import * as Screen from "../terminal/Screen.ts"
 import * as Commands from "./Commands.ts"
 import * as Completion from "./Completion.ts"
 import * as History from "./History.ts"
 import { Input } from "./Input.ts"
+import { Interruptible } from "./Interruptible.ts"
 import * as LineReader from "./LineReader.ts"
 import type { Session } from "./Session.ts"
+import * as Settings from "./Settings.ts"
 
 /** Completes a command, its argument, or a statement. */
-const complete = (session: Session, input: Input) => (line: string, behind: string) => {
+const completer = (session: Session, input: Input) => (line: string, behind: string) => {
   const [, name, argument] = /^\s*\\(\S*)(?:\s+(\S*))?$/.exec(line) ?? []
   if (name === undefined) {
     return Effect.map(session.names, (catalogue) =>
@@ -32,22 +37,6 @@ const complete = (session: Session, input: Input) => (line: string, behind: stri
     session.names,
     (catalogue) => command?.complete?.(argument, catalogue) ?? ([[], argument] as const)
   )
-}
-
-/** Runs an effect that Ctrl-C ends, and nothing else. */
-class Interruptible {
-  private fiber: Fiber.Fiber<unknown, unknown> | undefined
-
-  readonly interrupt = (): void => this.fiber?.interruptUnsafe()
-
-  readonly run = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Exit.Exit<A, E>, never, R> =>
-    Effect.gen({ self: this }, function* () {
-      const fiber = yield* Effect.forkChild(effect)
-      this.fiber = fiber
-      const exit = yield* Fiber.await(fiber)
-      this.fiber = undefined
-      return exit
-    })
 }
 
 const prompt = (input: Input): string => `dataconn${input.mark === "=" ? "" : input.mark}> `
@@ -81,23 +70,27 @@ class Lines {
 }
 
 /** Reads and runs until the user leaves. Without a terminal, it fails with the first thing that fails. */
-export const loop = Effect.fnUntraced(function* (session: Session, historyFile: string) {
+export const loop = Effect.fnUntraced(function* (session: Session, historyFile: string, observe?: Observe) {
   const input = new Input()
   const interruptible = new Interruptible()
   const history = session.isInteractive ? History.load(historyFile) : undefined
   if (history?.problem !== undefined) {
     yield* Console.error(Printable.line(`The history is not kept: ${history.problem} (${History.variable})`))
   }
+  let isDebugging = false
+  const complete = completer(session, input)
   const reader = yield* LineReader.open({
     isTerminal: session.isInteractive,
     history: history?.entries ?? [],
     historySize: History.size,
-    complete: complete(session, input),
+    complete: (line, behind) =>
+      isDebugging ? Effect.succeed(DebugLoop.complete(line)) : complete(line, behind),
     onInterrupt: interruptible.interrupt
   })
   if (session.isInteractive) yield* Signals.takeInterrupts(interruptible.interrupt)
+  if (session.isInteractive) session.frames.print = reader.print
   const lines = new Lines(reader, history?.problem === undefined ? historyFile : undefined)
-  const failed = (error: QueryReport.QueryCommandError) =>
+  const failed = (error: QueryCommandError) =>
     session.isInteractive ? Effect.as(Console.error(error.message), "go on" as const) : Effect.fail(error)
   const perform = Effect.fnUntraced(function* (line: string) {
     const exit = yield* interruptible.run(Commands.perform(session, input, line, 0))
@@ -107,13 +100,36 @@ export const loop = Effect.fnUntraced(function* (session: Session, historyFile: 
     if (reported._tag === "Some") return yield* failed(reported.value)
     return yield* Exit.hasInterrupts(exit) ? Effect.succeed("go on" as const) : Effect.failCause(exit.cause)
   })
+  const { isInteractive } = session
+  const debug = Effect.gen(function* () {
+    const { style } = yield* Screen.look
+    const options = { ...DebugLoop.defaults(session.connection.server()), style, observe }
+    if (isInteractive) yield* Console.log(`${DebugLoop.greeting}, \\q goes back.`)
+    isDebugging = true
+    yield* DebugLoop.run({ reader, interruptible, isInteractive, options })
+  }).pipe(
+    Effect.catchTags({
+      DebugError: (error) => failed(Settings.problem(error.message)),
+      WireError: (error) =>
+        failed(new QueryCommandError({ message: error.message, exitCode: exitCodes.noConnection }))
+    }),
+    Effect.ensuring(
+      Effect.sync(() => {
+        isDebugging = false
+      })
+    )
+  )
   for (;;) {
     const event = yield* reader.read(prompt(input))
     if (event._tag === "Interrupt") {
       input.clear()
       lines.clear()
     } else if (event._tag === "End") break
-    else if ((yield* perform(event.text)) === "quit") return
+    else {
+      const next = yield* perform(event.text)
+      if (next === "quit") return
+      if (next === "debug") yield* debug
+    }
   }
   if (session.isInteractive) return yield* Console.log("")
   // The last statement of a script needs no semicolon.

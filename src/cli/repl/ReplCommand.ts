@@ -5,15 +5,20 @@ import * as Console from "effect/Console"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Stdio from "effect/Stdio"
 import * as Address from "../../net/Address.ts"
+import * as Recorder from "../../recording/Recorder.ts"
 import * as ClientFlags from "../ClientFlags.ts"
 import { exitCodes, ofClientError } from "../ExitCodes.ts"
 import * as QueryReport from "../QueryReport.ts"
+import * as RecordFlags from "../RecordFlags.ts"
 import * as ServerAddress from "../ServerAddress.ts"
+import * as Screen from "../terminal/Screen.ts"
 import * as Version from "../Version.ts"
 import * as Connection from "./Connection.ts"
+import { Frames, maxBytes } from "./Frames.ts"
 import * as History from "./History.ts"
 import * as Repl from "./Repl.ts"
 import { defaultLimit, Session } from "./Session.ts"
@@ -41,7 +46,8 @@ const flags = {
     ),
     Flag.optional
   ),
-  heartbeatTolerance: ClientFlags.heartbeatTolerance
+  heartbeatTolerance: ClientFlags.heartbeatTolerance,
+  ...RecordFlags.flags
 }
 
 type Given = Command.Command.Config.Infer<typeof flags>
@@ -54,12 +60,19 @@ const repl = Effect.fnUntraced(function* (given: Given) {
   )
   const stdio = yield* Stdio.Stdio
   const isInteractive = (yield* stdio.stdinIsTerminal) && (yield* stdio.stdoutIsTerminal)
+  const { style } = yield* Screen.look
+  const frames = new Frames(style)
+  const { check, observe } = yield* RecordFlags.start(given)
   const connection = yield* Connection.make(
     server,
     { heartbeatTolerance: given.heartbeatTolerance },
     (again) => Console.error(`The connection had ended; connected to ${again} again.`)
-  ).pipe(Effect.mapError((error) => fail(QueryReport.clientError(error), ofClientError(error))))
-  const session = new Session(connection, { isInteractive, crlf: given.crlf })
+  ).pipe(
+    Effect.mapError((error) => fail(QueryReport.clientError(error), ofClientError(error))),
+    Recorder.watch(frames.listener, { maxBodySize: maxBytes }),
+    observe === undefined ? identity : Recorder.observedBy(observe)
+  )
+  const session = new Session(connection, frames, { isInteractive, crlf: given.crlf })
   session.format = Option.getOrUndefined(given.format)
   session.limit = Option.getOrUndefined(given.limit)
   session.pager = given.pager
@@ -70,10 +83,9 @@ const repl = Effect.fnUntraced(function* (given: Given) {
       `dataconn ${Version.version}, connected to ${where}. \\? shows the commands, \\q leaves.`
     )
   }
-  yield* Repl.loop(
-    session,
-    Option.getOrElse(given.history, () => History.file())
-  )
+  const file = Option.getOrElse(given.history, () => History.file())
+  yield* Effect.ensuring(Repl.loop(session, file, observe), RecordFlags.said(given))
+  yield* check
 }, Effect.scoped)
 
 /** The command. Fails with a `QueryCommandError` that has been printed. */

@@ -6,6 +6,7 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import type * as Stream from "effect/Stream"
+import type { Parameters } from "../../engine/QueryApi.ts"
 import * as Execution from "../Execution.ts"
 import * as Formats from "../Formats.ts"
 import * as QueryOutput from "../QueryOutput.ts"
@@ -82,6 +83,7 @@ interface Run {
   readonly screen: Screen.Screen
   readonly view: Execution.View
   readonly progress: Execution.Progress
+  readonly parameters: Parameters
   readonly text: string
 }
 
@@ -103,8 +105,8 @@ const write = Effect.fnUntraced(function* (
 })
 
 /** A connection that closed before the query was sent is made again, once. */
-const open = ({ progress, session, text, view }: Run) => {
-  const request = { query: text, parameters: [], timeoutMs: undefined }
+const open = ({ parameters, progress, session, text, view }: Run) => {
+  const request = { query: text, parameters, timeoutMs: undefined }
   const once = Effect.flatMap(session.connection.client, (client) =>
     Execution.open(client, request, view, progress)
   )
@@ -131,7 +133,9 @@ export const run = Effect.fnUntraced(function* (session: Session, text: string) 
     incomplete = true
     return line.clear(true)
   })
-  const statement = { session, screen, view, progress, text }
+  const { parameters } = session
+  session.parameters = []
+  const statement = { session, screen, view, progress, parameters, text }
   const running = Effect.flatMap(open(statement), (written) => write(statement, written, onWrite))
   session.last = text
   yield* running.pipe(

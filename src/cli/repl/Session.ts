@@ -2,11 +2,13 @@
  * What a repl remembers between statements.
  */
 import * as Effect from "effect/Effect"
+import type { Parameters } from "../../engine/QueryApi.ts"
 import type * as Formats from "../Formats.ts"
 import * as Screen from "../terminal/Screen.ts"
 import * as Catalogue from "./Catalogue.ts"
 import * as Completion from "./Completion.ts"
 import type { Connection } from "./Connection.ts"
+import type { Frames } from "./Frames.ts"
 
 /** Rows of a table that are shown, unless told otherwise. */
 export const defaultLimit = 1000
@@ -20,6 +22,8 @@ export interface Output {
 
 export class Session {
   readonly connection: Connection
+  /** What is shown of the connection's frames. */
+  readonly frames: Frames
   /** Whether a person is typing. */
   readonly isInteractive: boolean
   /** The format that the user has chosen, if any. */
@@ -34,10 +38,17 @@ export class Session {
   output: Output | undefined
   /** The statement that was run last, for commands that run it again. */
   last: string | undefined
+  /** The parameters of the next statement. */
+  parameters: Parameters = []
   private catalogue: Completion.Catalogue | undefined
 
-  constructor(connection: Connection, options: { readonly isInteractive: boolean; readonly crlf: boolean }) {
+  constructor(
+    connection: Connection,
+    frames: Frames,
+    options: { readonly isInteractive: boolean; readonly crlf: boolean }
+  ) {
     this.connection = connection
+    this.frames = frames
     this.isInteractive = options.isInteractive
     this.crlf = options.crlf
   }

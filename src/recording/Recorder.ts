@@ -1,0 +1,296 @@
+/**
+ * Records connections: a layer between a transport and whoever uses it. What is recorded goes to a sink as lines.
+ *
+ * **When to use**
+ *
+ * To see what a client or a server of your own says and hears, to send that to somebody, or to play it again
+ * (`dataconn replay`): provide {@link layer} to whatever makes the client or the server.
+ */
+import * as NodeFs from "node:fs"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type * as Socket from "effect/socket/Socket"
+import type { LengthCounts } from "../framing/LengthDelimited.ts"
+import * as Transport from "../net/Transport.ts"
+import * as Limit from "../settings/Limit.ts"
+import { type Event, Observer, type Options as ObserverOptions } from "./Observer.ts"
+import * as Recording from "./Recording.ts"
+
+export type { Event, Observer } from "./Observer.ts"
+
+/**
+ * Is told of what happens on connections, on the stack of the event.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Listener = (event: Event) => void
+
+/**
+ * How connections are watched.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export interface WatchOptions {
+  /** As the setting of the ends. Default `body`. */
+  readonly lengthCounts?: LengthCounts | undefined
+  /** How many bytes of a body are kept. A recording has none of a longer one. Default 16 MiB. */
+  readonly maxBodySize?: number | undefined
+}
+
+/**
+ * How connections are recorded.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export interface Options extends WatchOptions {
+  /** Whether bodies are recorded with their values. Default `redacted`. */
+  readonly values?: Recording.Header["values"] | undefined
+}
+
+/**
+ * How many bytes of a body are kept unless told otherwise.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export const defaultMaxBodySize: number = 16 * 1024 * 1024
+
+/**
+ * The recording could not be written.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RecordError extends Schema.TaggedError<RecordError>()("RecordError", {
+  file: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `Cannot write the recording ${this.file}: ${this.detail}`
+  }
+}
+
+/** Milliseconds since now. */
+const stopwatch: Effect.Effect<() => number> = Effect.map(Clock.Clock, (clock) => {
+  const started = clock.monotonicTimeNanosUnsafe()
+  return () => Number(clock.monotonicTimeNanosUnsafe() - started) / 1e6
+})
+
+/**
+ * Makes observers of connections, which it numbers.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const observers = (
+  listener: Listener,
+  { lengthCounts = "body", maxBodySize = defaultMaxBodySize }: WatchOptions = {}
+): Effect.Effect<(place: Transport.Place) => Observer> =>
+  Effect.map(stopwatch, (now) => {
+    let connection = 0
+    const options: Omit<ObserverOptions, "connection" | "end" | "peer"> = {
+      lengthCounts,
+      maxBodySize: Limit.size("maxBodySize", maxBodySize, 0),
+      now,
+      on: listener
+    }
+    return ({ end, peer }) => new Observer({ ...options, end, peer: peer(), connection: ++connection })
+  })
+
+class WatchedTransport implements Transport.Transport {
+  private readonly transport: Transport.Transport
+  private readonly observer: Observer
+
+  constructor(transport: Transport.Transport, observer: Observer) {
+    this.transport = transport
+    this.observer = observer
+  }
+
+  read(receiver: Transport.Receiver): void {
+    const { observer } = this
+    this.transport.read({
+      received: (chunks) => {
+        for (const chunk of chunks) observer.received(chunk)
+        receiver.received(chunks)
+      },
+      ended: (cause) => {
+        const { detail, how } = endOf(cause)
+        observer.lost(how, detail)
+        receiver.ended(cause)
+      }
+    })
+  }
+
+  pause(): void {
+    this.transport.pause()
+  }
+
+  resume(): void {
+    this.transport.resume()
+  }
+
+  write(
+    parts: Transport.Chunks,
+    written: (exit: Exit.Exit<void, Socket.SocketError>) => void
+  ): Exit.Exit<void, Socket.SocketError> | undefined {
+    for (const part of parts) this.observer.sent(part)
+    return this.transport.write(parts, written)
+  }
+
+  destroy(): void {
+    this.observer.left("broken")
+    this.transport.destroy()
+  }
+
+  unsent(): number {
+    return this.transport.unsent()
+  }
+}
+
+const endOf = (cause: Cause.Cause<Socket.SocketError>): { how: Recording.Ending; detail?: string } => {
+  const error = Cause.squash(cause)
+  const reason = (error as Partial<Socket.SocketError>).reason
+  if (reason?._tag === "SocketCloseError" && reason.code === 1000) return { how: "closed" }
+  return { how: "broken", detail: error instanceof Error ? error.message : String(error) }
+}
+
+/**
+ * The transport with somebody who watches it. `make` is called once it is open.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const watched = (open: Transport.Open, make: () => Observer): Transport.Open =>
+  Effect.flatMap(open, (transport) =>
+    Effect.map(
+      Effect.acquireRelease(Effect.sync(make), (observer) => Effect.sync(() => observer.left("closed"))),
+      (observer) => new WatchedTransport(transport, observer)
+    )
+  )
+
+/**
+ * Has the listener told of all connections that are opened within the effect, by clients and by servers.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const watch =
+  (listener: Listener, options?: WatchOptions) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.flatMap(observers(listener, options), (observe) => observedBy(observe)(effect))
+
+/**
+ * As {@link watch}, with observers that are made elsewhere.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const observedBy =
+  (observe: (place: Transport.Place) => Observer) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.updateService(
+      effect,
+      Transport.Wrapper,
+      (outer) => (open, place) => watched(outer(open, place), () => observe(place))
+    )
+
+/** A listener that makes lines. */
+const lines = (write: (line: string) => void, header: Recording.Header): Listener => {
+  write(Recording.formatHeader(header))
+  return (event) => write(Recording.formatEntry(Recording.entry(event, header)))
+}
+
+const headerOf = ({ lengthCounts = "body", values = "redacted" }: Options): Recording.Header => ({
+  lengthCounts,
+  values
+})
+
+/**
+ * Writes a recording to a file that only the user may read, until the scope closes.
+ *
+ * **Details**
+ *
+ * Lines are written as things happen, so that the recording is there when the process is not. A file of that name is
+ * replaced. If one cannot be written to later on, nothing more is, and `check` fails.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const toFile = Effect.fnUntraced(function* (
+  file: string,
+  options: Options = {}
+): Effect.fn.Return<
+  { readonly listener: Listener; readonly check: Effect.Effect<void, RecordError> },
+  RecordError,
+  Scope.Scope
+> {
+  const failed = (cause: unknown) =>
+    new RecordError({ file, detail: cause instanceof Error ? cause.message : String(cause) })
+  const descriptor = yield* Effect.acquireRelease(
+    Effect.try({
+      try: () => {
+        const opened = NodeFs.openSync(file, "w", 0o600)
+        // One that was there may have been for others too.
+        if (NodeFs.fstatSync(opened).isFile()) NodeFs.fchmodSync(opened, 0o600)
+        return opened
+      },
+      catch: failed
+    }),
+    (descriptor) => Effect.sync(() => NodeFs.closeSync(descriptor))
+  )
+  let error: RecordError | undefined
+  const write = (line: string): void => {
+    if (error !== undefined) return
+    try {
+      NodeFs.appendFileSync(descriptor, `${line}\n`)
+    } catch (cause) {
+      error = failed(cause)
+    }
+  }
+  return {
+    listener: lines(write, headerOf(options)),
+    check: Effect.suspend(() => (error === undefined ? Effect.void : Effect.fail(error)))
+  }
+})
+
+/**
+ * Gives `write` the lines of a recording of all connections that are opened by what is provided with the layer.
+ *
+ * **Gotchas**
+ *
+ * `write` is called on the stack of the event: it must neither throw nor take long.
+ *
+ * **Example** (Recording a client)
+ *
+ * ```ts
+ * import { Client, Recorder } from "dataconn"
+ * import { Effect } from "effect"
+ *
+ * const lines: Array<string> = []
+ *
+ * export const program = Client.connect("127.0.0.1:11653").pipe(
+ *   Effect.scoped,
+ *   Effect.provide(Recorder.layer((line) => lines.push(line)))
+ * )
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (write: (line: string) => void, options: Options = {}): Layer.Layer<never> =>
+  Layer.effect(
+    Transport.Wrapper,
+    Effect.gen(function* () {
+      const outer = yield* Transport.Wrapper
+      const observe = yield* observers(lines(write, headerOf(options)), options)
+      return (open, place) => watched(outer(open, place), () => observe(place))
+    })
+  )

@@ -242,7 +242,7 @@ export const codec = (
   const { bodyLimits = noLimits, lengthCounts, maxFrameSize, maxSkippedSize, splitChunks } = options
   for (const { maxSize, setting } of Object.values(bodyLimits)) Limit.size(setting, maxSize, 0)
   const makeDecoder = LengthDelimited.decoders<FrameError>({
-    ...layouts[lengthCounts],
+    ...layoutOf(lengthCounts),
     maxFrameSize,
     checkHeader: checkHeader(bodyLimits),
     toError,

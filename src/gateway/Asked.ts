@@ -62,7 +62,7 @@ export const parseJson = (text: string): unknown => {
 const utf8 = new TextDecoder("utf-8", { fatal: true })
 
 /** The text of a body, or the error that it is none. */
-export const decodeText = (bytes: Uint8Array): string | GatewayError.GatewayError => {
+const decodeText = (bytes: Uint8Array): string | GatewayError.GatewayError => {
   try {
     return utf8.decode(bytes)
   } catch {
@@ -93,6 +93,12 @@ export const fromJson = (bytes: Uint8Array, limits: RequestLimits): Fields | Gat
   return typeof body === "object" && body !== null && !Array.isArray(body)
     ? (body as Fields)
     : bad("The body is not a JSON object")
+}
+
+/** The fields of a body that is SQL. */
+export const fromSql = (bytes: Uint8Array): Fields | GatewayError.GatewayError => {
+  const query = decodeText(bytes)
+  return typeof query === "string" ? { query } : query
 }
 
 /** A parameter as it is meant: a JSON scalar where the text is one, or else the text itself. */

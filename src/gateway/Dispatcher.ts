@@ -41,6 +41,8 @@ export interface Running {
 export interface Origin {
   readonly caller: Caller.Caller
   readonly headers: Readonly<Record<string, string | undefined>>
+  /** The address of the client; absent for one of a Unix socket. */
+  readonly client: string | undefined
   /** Whether the query is the gateway's own, which no list shows. */
   readonly isInternal?: boolean
 }
@@ -184,9 +186,11 @@ const running = (
   begun: Begun
 ): Effect.Effect<Running, GatewayError.Upstream, Scope.Scope> => {
   const { asked, entry, origin, route } = begun
+  const { caller, client } = origin
   const body = Asked.encode(asked, {
     queryId: entry.id,
-    readOnly: asked.readOnly || origin.caller.readOnly,
+    readOnly: asked.readOnly || caller.readOnly,
+    asker: { client, token: caller.name, tenant: caller.tenant },
     traceparent: origin.headers["traceparent"]
   })
   const { instances, preferred } = route

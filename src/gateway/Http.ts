@@ -10,6 +10,8 @@ import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import type * as HttpServerError from "effect/http/HttpServerError"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import type { Caller } from "./Caller.ts"
+import type { Origin } from "./Dispatcher.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Problem from "./Problem.ts"
@@ -30,6 +32,16 @@ export const searchParams = (request: HttpServerRequest): URLSearchParams => {
 export const contentType = (request: HttpServerRequest): string =>
   (request.headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase() ?? ""
 
+const incoming = (request: HttpServerRequest): NodeHttp.IncomingMessage =>
+  NodeHttpServerRequest.toIncomingMessage(request) as NodeHttp.IncomingMessage
+
+/** Who asks, and from where. */
+export const origin = (request: HttpServerRequest, caller: Caller): Origin => ({
+  caller,
+  headers: request.headers,
+  client: incoming(request).socket.remoteAddress
+})
+
 /** The whole body of a request. */
 export const body = (
   request: HttpServerRequest,
@@ -38,7 +50,7 @@ export const body = (
   const { "content-length": length, expect } = request.headers
   // A client may wait to be told to go on, and a body without a length has to be counted.
   return expect === undefined && Number(length) <= maxBodySize
-    ? announced(NodeHttpServerRequest.toIncomingMessage(request) as NodeHttp.IncomingMessage)
+    ? announced(incoming(request))
     : counted(request, maxBodySize)
 }
 

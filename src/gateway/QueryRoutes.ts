@@ -97,7 +97,7 @@ const run =
   ): Handler<Scope.Scope> =>
   (request, caller) =>
     Effect.flatMap(ask(dependencies, request), (asked) =>
-      Effect.flatMap(dependencies.dispatcher.start(asked, { caller, headers: request.headers }), (running) =>
+      Effect.flatMap(dependencies.dispatcher.start(asked, Http.origin(request, caller)), (running) =>
         QueryResponse.make(running, asked, request, dependencies.response)
       )
     )

@@ -24,6 +24,7 @@ const benches: Record<string, () => Promise<{ readonly run: Bench }>> = {
   peers: () => import("./peers.ts"),
   relay: () => import("./relay.ts"),
   gateway: () => import("./gateway.ts"),
+  receipt: () => import("./receipt.ts"),
   ceiling: () => import("./ceiling.ts"),
   duckdb: () => import("./duckdb.ts"),
   steps: () => import("./steps.ts"),

@@ -6,9 +6,9 @@
  * would be the time that it takes to work off what the kernel holds.
  */
 import { strict as assert } from "node:assert"
-import * as Net from "node:net"
 import * as Message from "../../src/protocol/Message.ts"
 import * as FrameReader from "../support/FrameReader.ts"
+import * as LoadSocket from "../support/LoadSocket.ts"
 import * as Workload from "../support/Workload.ts"
 
 const [port = 0, rounds = 0] = process.argv.slice(2).map(Number)
@@ -19,7 +19,6 @@ const cancel = Message.encode(Message.make(Message.Type.Cancel))
 /** The stream is at full speed once so much of a response has arrived. */
 const fullSpeed = 4 * 1024 * 1024
 const warmup = Math.min(20, rounds)
-const buffer = Buffer.alloc(1024 * 1024)
 const latencies: Array<number> = []
 
 let sentAt: bigint | undefined
@@ -52,16 +51,5 @@ const read = FrameReader.make({
   }
 })
 
-const socket = Net.connect({
-  port,
-  host: "127.0.0.1",
-  noDelay: true,
-  onread: {
-    buffer,
-    callback: (length) => {
-      read(buffer.subarray(0, length))
-      return true
-    }
-  }
-})
+const socket = LoadSocket.open(port, read)
 socket.on("connect", nextRound)

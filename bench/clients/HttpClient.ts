@@ -2,9 +2,8 @@
  * HTTP/1.1 by hand on `node:net`: heads and the sizes of chunks are parsed, bodies are counted in the one buffer that
  * the socket reads into.
  */
-import { once } from "node:events"
-import * as Net from "node:net"
 import * as LoadClient from "../support/LoadClient.ts"
+import * as LoadSocket from "../support/LoadSocket.ts"
 
 const requestOf = (body: Uint8Array): Buffer =>
   Buffer.concat([
@@ -17,7 +16,7 @@ const requestOf = (body: Uint8Array): Buffer =>
 
 type State = "head" | "size" | "body" | "lineEnd"
 
-await LoadClient.main(async (port) => {
+const speak = ({ done, failed }: LoadSocket.Ending): LoadSocket.Protocol => {
   let state: State = "head"
   let line = ""
   let left = 0
@@ -25,25 +24,22 @@ await LoadClient.main(async (port) => {
   let isChunked = false
   let isLast = false
   let onBytes: (bytes: Uint8Array) => void = () => {}
-  let settle: { resolve: (frames: number) => void; reject: (error: Error) => void } | undefined
 
-  const done = () => {
+  const end = () => {
     state = "head"
     line = ""
     isLast = false
-    const { resolve } = settle ?? {}
-    settle = undefined
-    resolve?.(chunks)
+    done(chunks)
   }
 
   const onLine = () => {
     if (state === "head") {
       if (!line.endsWith("\r\n\r\n")) return
-      if (!line.startsWith("HTTP/1.1 200")) return void settle?.reject(new Error(line))
+      if (!line.startsWith("HTTP/1.1 200")) return void failed(new Error(line))
       isChunked = /transfer-encoding: chunked/i.test(line)
       left = Number(/content-length: (\d+)/i.exec(line)?.[1] ?? 0)
       state = isChunked ? "size" : "body"
-      if (!isChunked && left === 0) done()
+      if (!isChunked && left === 0) end()
     } else if (state === "size") {
       left = Number.parseInt(line, 16)
       isLast = left === 0
@@ -51,7 +47,7 @@ await LoadClient.main(async (port) => {
       state = isLast ? "lineEnd" : "body"
     } else {
       state = "size"
-      if (isLast) done()
+      if (isLast) end()
     }
     line = ""
   }
@@ -65,7 +61,7 @@ await LoadClient.main(async (port) => {
         left -= size
         if (left > 0) continue
         if (isChunked) state = "lineEnd"
-        else done()
+        else end()
       } else {
         const end = bytes.indexOf(0x0a, at)
         line += bytes.toString("latin1", at, end < 0 ? bytes.length : end + 1)
@@ -75,32 +71,14 @@ await LoadClient.main(async (port) => {
     }
   }
 
-  const buffer = Buffer.alloc(512 * 1024)
-  const socket = Net.connect({
-    port,
-    host: "127.0.0.1",
-    noDelay: true,
-    onread: {
-      buffer,
-      callback: (length) => {
-        read(buffer.subarray(0, length))
-        return true
-      }
-    }
-  })
-  await once(socket, "connect")
-  socket.on("error", (error) => settle?.reject(error))
-  socket.on("close", () => settle?.reject(new Error("the server closed the connection")))
-  let request: { readonly body: Uint8Array; readonly bytes: Buffer } | undefined
   return {
-    request: (body, each) =>
-      new Promise((resolve, reject) => {
-        if (request?.body !== body) request = { body, bytes: requestOf(body) }
-        chunks = 0
-        onBytes = each
-        settle = { resolve, reject }
-        socket.write(request.bytes)
-      }),
-    close: () => socket.destroy()
+    encode: requestOf,
+    begin: (each) => {
+      chunks = 0
+      onBytes = each
+    },
+    read
   }
-})
+}
+
+await LoadClient.main((port) => LoadSocket.connect(port, speak))

@@ -1,6 +1,7 @@
 /**
  * DataConn with an engine that answers workloads. Limits are out of the way, and chunks may be as long as a
- * workload's; everything else is as it comes.
+ * workload's; everything else is as it comes. `DataConnServer.js SECONDS receipt` counts what it sends for a receipt, which it does not
+ * send: clients here take a last body for a part of the result.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Cause from "effect/Cause"
@@ -8,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import * as Receipts from "../../src/engine/Receipts.ts"
 import * as Server from "../../src/server/Server.ts"
 import * as ServerProcess from "../support/ServerProcess.ts"
 import * as Workload from "../support/Workload.ts"
@@ -44,8 +46,19 @@ const chunks = (workload: Workload.Workload) => {
   return Stream.fromPull(Effect.succeed(workload.mode === "ready" ? ready(next) : streamed(next)))
 }
 
+const [, mode] = process.argv.slice(2)
+
+const received = (workload: Workload.Workload) =>
+  Effect.map(Receipts.make("1", undefined), ({ counted, encode }) =>
+    Stream.concat(counted(chunks(workload)), Stream.fromEffectDrain(Effect.sync(() => encode())))
+  )
+
 const engine = Layer.succeed(QueryEngine, {
-  init: (request) => Effect.succeed({ payload: Workload.accept, chunks: chunks(Workload.parse(request)) })
+  init: (request) => {
+    const workload = Workload.parse(request)
+    const result = mode === "receipt" ? received(workload) : Effect.succeed(chunks(workload))
+    return Effect.map(result, (chunks) => ({ payload: Workload.accept, chunks }))
+  }
 })
 
 const program = Effect.gen(function* () {

@@ -9,6 +9,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Pull from "effect/Pull"
 import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -49,6 +50,11 @@ export interface Response {
    * for large results.
    */
   readonly chunks: Stream.Stream<Uint8Array, QueryFailed | ClientError.ClientError>
+  /** The same for a consumer that pulls what has come, batch by batch. Consume one of the two. */
+  readonly pull: Pull.Pull<
+    readonly [Uint8Array, ...ReadonlyArray<Uint8Array>],
+    QueryFailed | ClientError.ClientError
+  >
 }
 
 /**

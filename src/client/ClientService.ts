@@ -11,7 +11,7 @@ import * as Metadata from "../engine/Metadata.ts"
 import * as QueryApi from "../engine/QueryApi.ts"
 import { QueryFailed } from "../engine/QueryEngine.ts"
 import * as Accept from "./Accept.ts"
-import type { ClientService, Query, QueryResponse } from "./Client.ts"
+import type { ClientService, Query, QueryResponse, Response } from "./Client.ts"
 import type { ClientError } from "./ClientError.ts"
 import { type Exchange, used } from "./Exchange.ts"
 import type { Requests } from "./Requests.ts"
@@ -25,7 +25,8 @@ export const make = (requests: Requests, metadata?: Metadata.Metadata): ClientSe
         payload,
         separate: () => separate(exchange),
         hasEnded: () => exchange.ended,
-        chunks: chunks(exchange, queryFailed)
+        chunks: chunks(exchange, queryFailed),
+        pull: pull(exchange)
       }),
       options?.holdsFinal
     ),
@@ -69,6 +70,15 @@ const chunks = <E>(
       })
     )
   )
+
+const pull = (exchange: Exchange): Response["pull"] => {
+  const next = exchange.pull(queryFailed)
+  let isConsumer = false
+  return Effect.suspend(() => {
+    isConsumer ||= exchange.claim()
+    return isConsumer ? next : used
+  })
+}
 
 const runQuery = (
   requests: Requests,

@@ -2,10 +2,7 @@
  * Who may use the gateway: bearer tokens, and how much each may ask.
  */
 import { createHash } from "node:crypto"
-import * as Clock from "effect/Clock"
-import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
 import * as Caller from "./Caller.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Negotiation from "./Negotiation.ts"
@@ -89,7 +86,13 @@ class Use {
   }
 }
 
+/** Leaves nothing to give back. */
+const nothing = () => {}
+
 const unauthenticated = (message: string) => GatewayError.make("unauthenticated", message)
+
+const exceeded = (message: string, retryAfterMs: number) =>
+  GatewayError.make("quota_exceeded", message, { retryable: true, retryAfterMs })
 
 export class Access {
   /** Callers by the hash of their token; `undefined` lets everybody in. */
@@ -115,39 +118,25 @@ export class Access {
     return this.callers.get(sha256(token)) ?? unauthenticated("Authorization: the token is not known")
   }
 
-  /** Takes a place for a query, for as long as the scope is open. */
-  readonly admit = Effect.fnUntraced(
-    { self: this },
-    function* (
-      this: Access,
-      caller: Caller.Caller
-    ): Effect.fn.Return<void, GatewayError.GatewayError, Scope.Scope> {
-      const { maxConcurrentQueries, name, queriesPerMinute } = caller
-      if (name === undefined) return
-      const now = yield* Clock.monotonicTimeNanos
-      const use = this.uses.get(name) ?? new Use(queriesPerMinute, now)
-      this.uses.set(name, use)
-      const exceeded = (message: string, retryAfterMs: number) =>
-        GatewayError.make("quota_exceeded", message, { retryable: true, retryAfterMs })
-      if (use.running >= maxConcurrentQueries) {
-        return yield* exceeded(
-          `The token's ${maxConcurrentQueries} queries are running (maxConcurrentQueries)`,
-          1000
-        )
-      }
-      const wait = use.take(now)
-      if (wait > 0) {
-        return yield* exceeded(
-          `The token's ${queriesPerMinute} queries a minute are used up (queriesPerMinute)`,
-          wait
-        )
-      }
-      use.running++
-      yield* Effect.addFinalizer(() =>
-        Effect.sync(() => {
-          use.running--
-        })
-      )
+  /** Takes a place for a query of the caller. Returns how it is given back. */
+  admit(
+    { maxConcurrentQueries, name, queriesPerMinute }: Caller.Caller,
+    now: bigint
+  ): (() => void) | GatewayError.GatewayError {
+    if (name === undefined) return nothing
+    const use = this.uses.get(name) ?? new Use(queriesPerMinute, now)
+    this.uses.set(name, use)
+    if (use.running >= maxConcurrentQueries) {
+      const message = `The token's ${maxConcurrentQueries} queries are running (maxConcurrentQueries)`
+      return exceeded(message, 1000)
     }
-  )
+    const wait = use.take(now)
+    if (wait > 0) {
+      return exceeded(`The token's ${queriesPerMinute} queries a minute are used up (queriesPerMinute)`, wait)
+    }
+    use.running++
+    return () => {
+      use.running--
+    }
+  }
 }

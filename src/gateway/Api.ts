@@ -53,6 +53,7 @@ const QueryRequest = Schema.Struct({
   ),
   timeoutMs: Schema.optional(Schema.Finite),
   receipt: Schema.optional(Schema.Boolean),
+  metadata: Schema.optional(Schema.Record(Schema.String, Schema.String)),
   ...shared
 }).annotate({ identifier: "QueryRequest" })
 

@@ -5,6 +5,7 @@
  */
 import * as JsonBounds from "../engine/JsonBounds.ts"
 import type { RequestLimits } from "../engine/Limits.ts"
+import * as Metadata from "../engine/Metadata.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Negotiation from "./Negotiation.ts"
 
@@ -62,7 +63,7 @@ export const parseJson = (text: string): unknown => {
 const utf8 = new TextDecoder("utf-8", { fatal: true })
 
 /** The text of a body, or the error that it is none. */
-export const decodeText = (bytes: Uint8Array): string | GatewayError.GatewayError => {
+const decodeText = (bytes: Uint8Array): string | GatewayError.GatewayError => {
   try {
     return utf8.decode(bytes)
   } catch {
@@ -93,6 +94,12 @@ export const fromJson = (bytes: Uint8Array, limits: RequestLimits): Fields | Gat
   return typeof body === "object" && body !== null && !Array.isArray(body)
     ? (body as Fields)
     : bad("The body is not a JSON object")
+}
+
+/** The fields of a body that is SQL. */
+export const fromSql = (bytes: Uint8Array): Fields | GatewayError.GatewayError => {
+  const query = decodeText(bytes)
+  return typeof query === "string" ? { query } : query
 }
 
 /** A parameter as it is meant: a JSON scalar where the text is one, or else the text itself. */
@@ -176,8 +183,19 @@ const checkText = (fields: Fields): GatewayError.GatewayError | undefined => {
     : undefined
 }
 
+/** What metadata of the gateway's own begins with. */
+const ownPrefix = "gateway."
+
+const problemOfMetadata = (metadata: unknown): string | undefined => {
+  if (metadata === undefined) return undefined
+  const problem = Metadata.problem(metadata)
+  if (problem !== undefined) return problem
+  const own = Object.keys(metadata as Metadata.Metadata).find((name) => name.startsWith(ownPrefix))
+  return own === undefined ? undefined : `${JSON.stringify(own)} is what the gateway itself says`
+}
+
 const checkFields = (fields: Fields, limits: RequestLimits): GatewayError.GatewayError | undefined => {
-  const { parameters, query, receipt, timeoutMs, version, wait } = fields
+  const { metadata, parameters, query, receipt, timeoutMs, version, wait } = fields
   if (version !== undefined && version !== "v1") {
     return GatewayError.make(
       "unsupported_version",
@@ -196,7 +214,8 @@ const checkFields = (fields: Fields, limits: RequestLimits): GatewayError.Gatewa
   }
   if (receipt !== undefined && typeof receipt !== "boolean") return bad("receipt: expected true or false")
   if (wait !== undefined && wait !== "end") return bad('wait: expected "end"')
-  return checkText(fields)
+  const problem = problemOfMetadata(metadata)
+  return problem === undefined ? checkText(fields) : bad(`metadata: ${problem}`)
 }
 
 const formatFor = (
@@ -245,10 +264,27 @@ export const make = (
   }
 }
 
+/** Who asks, as far as the gateway knows. */
+export interface Asker {
+  /** The address of the client, or of the proxy before it. */
+  readonly client: string | undefined
+  /** The name of its token. */
+  readonly token: string | undefined
+  readonly tenant: string | undefined
+}
+
+const metadataOf = (given: unknown, { client, tenant, token }: Asker): Metadata.Metadata => ({
+  ...(given as Metadata.Metadata | undefined),
+  ...(client === undefined ? {} : { [`${ownPrefix}client`]: client }),
+  ...(token === undefined ? {} : { [`${ownPrefix}token`]: token }),
+  ...(tenant === undefined ? {} : { [`${ownPrefix}tenant`]: tenant })
+})
+
 /** What is fixed when the request goes to a back-end. */
 export interface Passed {
   readonly queryId: string
   readonly readOnly: boolean
+  readonly asker: Asker
   readonly traceparent: string | undefined
 }
 
@@ -263,6 +299,7 @@ export const encode = (asked: Asked, passed: Passed): Uint8Array => {
       version: "v1",
       format: Negotiation.upstreamFormat(asked.format),
       queryId: passed.queryId,
+      metadata: metadataOf(body["metadata"], passed.asker),
       ...(passed.readOnly ? { readOnly: true } : {}),
       ...(passed.traceparent === undefined ? {} : { traceparent: passed.traceparent })
     })

@@ -128,43 +128,46 @@ export const make = Effect.fnUntraced(function* (
     if (instance.note(outcome, options.ejectAfter)) spawner.spawn(probing(instance))
   }
 
-  /** One attempt, in a scope of its own, which ends with it if it fails. */
-  const attempt = Effect.fnUntraced(function* (instance: Instance, sent: Sent, outer: Scope.Scope) {
-    const scope = yield* Scope.fork(outer)
-    instance.inFlight++
-    yield* Scope.addFinalizer(
-      scope,
-      Effect.sync(() => {
-        instance.inFlight--
-      })
-    )
-    return yield* instance.client.request(sent.body, { holdsFinal: sent.receipt }).pipe(
-      Scope.provide(scope),
-      Effect.map((response): Answer => ({ ...response, instance })),
-      Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
-    )
-  })
-
-  const request: Backends["request"] = Effect.fnUntraced(function* (instances, sent) {
-    const { preferred } = sent
-    const scope = yield* Effect.scope
-    const tried = new Set<Instance>()
-    let last: GatewayError.GatewayError | undefined
-    for (;;) {
-      const isFirst = tried.size === 0 && preferred?.state === "up"
-      const instance = isFirst ? preferred : leastBusy(instances, tried)
-      if (instance === undefined) return yield* last ?? unavailable(instances, options)
-      tried.add(instance)
-      const result = yield* Effect.result(attempt(instance, sent, scope))
-      if (result._tag === "Success") {
+  /** Asks one address after the other until one answers, or might have run something. */
+  const attempt = (
+    instances: ReadonlyArray<Instance>,
+    sent: Sent,
+    scope: Scope.Scope,
+    tried: Array<Instance>,
+    last?: GatewayError.GatewayError
+  ): Effect.Effect<Answer, GatewayError.GatewayError, Scope.Scope> => {
+    const isFirst = tried.length === 0 && sent.preferred?.state === "up"
+    const instance = isFirst ? sent.preferred : leastBusy(instances, tried)
+    if (instance === undefined) return Effect.fail(last ?? unavailable(instances, options))
+    tried.push(instance)
+    let leave = () => {}
+    const asking = Effect.suspend(() => {
+      leave = instance.enter()
+      return instance.client.request(sent.body, { holdsFinal: sent.receipt })
+    })
+    const answered = Effect.matchEffect(asking, {
+      onSuccess: (response) => {
         note(instance, "answered")
-        return result.success
+        return Effect.succeed<Answer>({ ...response, instance })
+      },
+      onFailure: (error) => {
+        leave()
+        note(instance, outcomeOf(error))
+        const failure = GatewayError.fromUpstream(error)
+        return mayGoElsewhere(error) ? attempt(instances, sent, scope, tried, failure) : Effect.fail(failure)
       }
-      note(instance, outcomeOf(result.failure))
-      last = GatewayError.fromUpstream(result.failure)
-      if (!mayGoElsewhere(result.failure)) return yield* last
-    }
-  })
+    })
+    return Effect.andThen(
+      Scope.addFinalizer(
+        scope,
+        Effect.sync(() => leave())
+      ),
+      answered
+    )
+  }
+
+  const request: Backends["request"] = (instances, sent) =>
+    Effect.flatMap(Effect.scope, (scope) => attempt(instances, sent, scope, []))
 
   return {
     all,

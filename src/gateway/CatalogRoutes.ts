@@ -34,7 +34,7 @@ export const make = ({ backends, dispatcher, identify, routes }: Dependencies) =
           if (wanted !== null && !reachable(caller).includes(wanted)) {
             return yield* GatewayError.make("unknown_target", `target: there is no ${wanted}`)
           }
-          const origin = { caller, headers: request.headers, isInternal: true }
+          const origin = { ...Http.origin(request, caller), isInternal: true }
           return Http.json({
             targets: yield* Effect.forEach(
               targets,

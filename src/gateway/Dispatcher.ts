@@ -7,37 +7,29 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import * as QueryApi from "../engine/QueryApi.ts"
 import * as Asked from "./Asked.ts"
-import type { Backends } from "./Backends.ts"
+import type { Answer, Backends } from "./Backends.ts"
 import * as Caller from "./Caller.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Negotiation from "./Negotiation.ts"
-import type { Entry, Queries } from "./Queries.ts"
+import type { Control, Entry, Open, Queries } from "./Queries.ts"
 import type { Route, Routes } from "./Routes.ts"
 import * as SqlWords from "./SqlWords.ts"
 
-/** The body of an accept, with the fields that matter to a gateway. */
-const Accepted = Schema.Struct({
-  format: Schema.String,
-  columns: Schema.optional(Schema.Array(QueryApi.Column)),
-  receipt: Schema.optional(Schema.Boolean),
-  readOnly: Schema.optional(Schema.Boolean)
-})
-export type Accepted = typeof Accepted.Type
-
-const decodeAccepted = Schema.decodeUnknownOption(Schema.fromJsonString(Accepted))
-const decoder = new TextDecoder()
+/** What an accept says that matters to a gateway. */
+export type Accepted = Pick<QueryApi.QueryAccepted, "columns" | "receipt" | "readOnly"> & {
+  readonly format: string
+}
 
 export type Batch = readonly [Uint8Array, ...ReadonlyArray<Uint8Array>]
 
 /** A query that a back-end has accepted. */
 export interface Running {
   readonly entry: Entry
+  readonly control: Control
   readonly accepted: Accepted
   /** The chunks as they come; they are the consumer's. Ends only if the result is whole. */
   readonly pull: Pull.Pull<Batch, GatewayError.GatewayError>
@@ -49,6 +41,8 @@ export interface Running {
 export interface Origin {
   readonly caller: Caller.Caller
   readonly headers: Readonly<Record<string, string | undefined>>
+  /** The address of the client; absent for one of a Unix socket. */
+  readonly client: string | undefined
   /** Whether the query is the gateway's own, which no list shows. */
   readonly isInternal?: boolean
 }
@@ -70,8 +64,8 @@ export interface Dependencies {
   readonly backends: Backends
   readonly queries: Queries
   readonly routes: Routes
-  /** Takes a place for a query of the caller, for as long as the scope is open. */
-  readonly admit: (caller: Caller.Caller) => Effect.Effect<void, GatewayError.GatewayError, Scope.Scope>
+  /** Takes a place for a query of the caller, which begins now. Returns how it is given back. */
+  readonly admit: (caller: Caller.Caller, now: bigint) => (() => void) | GatewayError.GatewayError
 }
 
 const cancelled = GatewayError.make("cancelled", "The query was cancelled")
@@ -79,15 +73,16 @@ const gone = GatewayError.make("cancelled", "The client cancelled the query, or 
 
 export const make = (dependencies: Dependencies): Dispatcher => ({
   start: (asked, origin) =>
-    Effect.flatMap(Effect.scope, (outer) =>
-      Effect.flatMap(Scope.fork(outer), (scope) => start(dependencies, asked, origin, scope))
+    Clock.clockWith((clock) =>
+      Effect.flatMap(Effect.scope, (outer) => start(dependencies, { asked, origin, clock }, outer))
     ),
   cancel: (entry) =>
     Effect.suspend(() => {
-      if (entry.state !== "running") return Effect.void
-      entry.cancelRequested = true
-      entry.hurry()
-      return Effect.andThen(entry.stop, settle(entry, "cancelled", cancelled))
+      const control = dependencies.queries.controlOf(entry)
+      if (control === undefined || entry.state !== "running") return Effect.void
+      control.isCancelled = true
+      control.hurry()
+      return Effect.andThen(control.stop, settle(entry, "cancelled", cancelled))
     })
 })
 
@@ -100,114 +95,190 @@ const settle = (
     entry.settle(state, nanos, error)
   })
 
-const start = Effect.fnUntraced(function* (
+interface Asking {
+  readonly asked: Asked.Asked
+  readonly origin: Origin
+  readonly clock: Clock.Clock
+}
+
+/** A query that has its places here: in the table of queries, in its conversation, in its caller's quota. */
+interface Begun extends Asking, Open {
+  readonly route: Route
+  readonly leave: (now: bigint) => void
+}
+
+const start = (
   dependencies: Dependencies,
-  asked: Asked.Asked,
-  origin: Origin,
-  scope: Scope.Closeable
-): Effect.fn.Return<Running, GatewayError.GatewayError> {
-  const { backends, queries, routes } = dependencies
+  asking: Asking,
+  outer: Scope.Scope
+): Effect.Effect<Running, GatewayError.GatewayError> => {
+  const scope = Scope.forkUnsafe(outer)
+  let begun: Begun | GatewayError.GatewayError | undefined
+  // It runs after the query has been cancelled at its back-end.
+  const end = Effect.suspend(() =>
+    begun === undefined || begun instanceof GatewayError.GatewayError
+      ? Effect.void
+      : ended(dependencies.queries, begun)
+  )
+  return Effect.flatMap(Scope.addFinalizer(scope, end), () => {
+    begun = begin(dependencies, asking)
+    if (begun instanceof GatewayError.GatewayError) return Effect.fail(begun)
+    const query = begun
+    query.control.stop = Scope.close(scope, Exit.void)
+    return Effect.catchCause(Scope.provide(running(dependencies.backends, begun), scope), (cause) =>
+      Effect.flatMap(failed(query, cause), Effect.fail)
+    )
+  })
+}
+
+/** Decides whether a query runs, and where, and takes its places. */
+const begin = (
+  { admit, queries, routes }: Dependencies,
+  asking: Asking
+): Begun | GatewayError.GatewayError => {
+  const { asked, clock, origin } = asking
   const { caller } = origin
-  const readOnly = asked.readOnly || caller.readOnly
-  const writing = readOnly ? SqlWords.writes(asked.query) : undefined
+  const now = clock.monotonicTimeNanosUnsafe()
+  const writing = asked.readOnly || caller.readOnly ? SqlWords.writes(asked.query) : undefined
   if (writing !== undefined) {
-    return yield* GatewayError.make(
+    return GatewayError.make(
       "not_allowed",
       `${writing.toUpperCase()} may change something: ${asked.readOnly ? "use POST" : "the token is read-only"}`
     )
   }
-  const route = yield* Scope.provide(routes.find(asked, origin), scope)
-  const refusal = Caller.refusal(caller, { format: asked.format, target: route.target })
-  if (refusal !== undefined) return yield* refusal
-  yield* Scope.provide(dependencies.admit(caller), scope)
-  const entry = yield* queries.open({
-    id: asked.queryId ?? (yield* queries.newId(route.backend)),
+  const route = routes.find(asked, origin, now)
+  if (route instanceof GatewayError.GatewayError) return route
+  const { backend, target } = route
+  const release = Caller.refusal(caller, { format: asked.format, target }) ?? admit(caller, now)
+  if (release instanceof GatewayError.GatewayError) {
+    route.leave(now)
+    return release
+  }
+  const opened = {
+    id: asked.queryId ?? queries.newId(backend),
     query: asked.query,
     format: asked.format,
-    target: route.target,
+    target,
     owner: caller.name,
     isListed: origin.isInternal !== true
-  })
-  entry.stop = Scope.close(scope, Exit.void)
-  // It runs after the query has been cancelled at its back-end.
-  yield* Scope.addFinalizer(scope, ended(queries, entry))
-  const body = Asked.encode(asked, {
-    queryId: entry.id,
-    readOnly,
-    traceparent: origin.headers["traceparent"]
-  })
-  return yield* running(backends, { asked, body, entry, origin, route }).pipe(
-    Scope.provide(scope),
-    Effect.catchCause((cause) => Effect.flatMap(failed(entry, cause), Effect.fail))
-  )
-})
-
-/** The scope of a query closes: whatever had no end before was cancelled. */
-const ended = (queries: Queries, entry: Entry): Effect.Effect<void> =>
-  Effect.flatMap(Clock.monotonicTimeNanos, (nanos) => {
-    entry.settle("cancelled", nanos, entry.cancelRequested ? cancelled : gone)
-    queries.close(entry, nanos)
-    return Metrics.ended(entry, entry.elapsedMillis(nanos))
-  })
-
-interface Sent {
-  readonly asked: Asked.Asked
-  readonly origin: Origin
-  readonly route: Route
-  readonly entry: Entry
-  /** The v1 request. */
-  readonly body: Uint8Array
+  }
+  const open = queries.open(opened, clock)
+  const leave = (nanos: bigint) => {
+    release()
+    route.leave(nanos)
+  }
+  if (!(open instanceof GatewayError.GatewayError)) return { ...asking, ...open, route, leave }
+  leave(now)
+  return open
 }
 
-const running = Effect.fnUntraced(function* (
+/** The scope of a query closes: whatever had no end before was cancelled. */
+const ended = (queries: Queries, { clock, control, entry, leave }: Begun): Effect.Effect<void> => {
+  const nanos = clock.monotonicTimeNanosUnsafe()
+  entry.settle("cancelled", nanos, control.isCancelled ? cancelled : gone)
+  queries.close(entry, nanos)
+  leave(nanos)
+  return Metrics.ended(entry, entry.elapsedMillis(nanos))
+}
+
+const running = (
   backends: Backends,
-  { asked, body, entry, origin, route }: Sent
-): Effect.fn.Return<Running, GatewayError.Upstream, Scope.Scope> {
-  const asking = backends.request(route.instances, {
-    body,
-    receipt: asked.receipt,
-    preferred: route.preferred
+  begun: Begun
+): Effect.Effect<Running, GatewayError.Upstream, Scope.Scope> => {
+  const { asked, entry, origin, route } = begun
+  const { caller, client } = origin
+  const body = Asked.encode(asked, {
+    queryId: entry.id,
+    readOnly: asked.readOnly || caller.readOnly,
+    asker: { client, token: caller.name, tenant: caller.tenant },
+    traceparent: origin.headers["traceparent"]
   })
-  const { chunks, hasEnded, instance, payload, separate } = yield* timed(
-    asked,
-    Effect.mapError(asking, (error) => lost(route, error))
+  const { instances, preferred } = route
+  const asking = Effect.mapError(
+    backends.request(instances, { body, receipt: asked.receipt, preferred }),
+    (error) => lost(route, error)
   )
-  entry.instance = instance
-  route.chosen(instance)
-  const accepted = decodeAccepted(decoder.decode(payload))
-  if (accepted._tag === "None") {
-    return yield* GatewayError.make("backend_lost", `${instance.address} sent an undecodable accept`)
-  }
-  if (accepted.value.format !== Negotiation.upstreamFormat(asked.format)) {
-    const { address } = instance
-    return yield* GatewayError.make(
-      "backend_lost",
-      `${address} answered with ${accepted.value.format}, but ${Negotiation.upstreamFormat(asked.format)} was asked for`
-    )
-  }
-  if (origin.caller.readOnly && accepted.value.readOnly !== true) {
-    return yield* GatewayError.make(
-      "forbidden",
-      `The token is read-only, and ${instance.address} does not promise that its queries only read`
-    )
-  }
-  const final = asked.receipt && accepted.value.receipt === true ? separate() : undefined
-  const upstream = yield* Stream.toPull(chunks)
-  const counted = Effect.map(upstream, (batch): Batch => {
-    for (const chunk of batch) entry.bytes += chunk.length
-    return batch
+  return Effect.flatMap(timed(asked, asking), (answer) => {
+    const { instance } = answer
+    entry.instance = instance
+    route.chosen(instance)
+    const accepted = acceptedOf(begun, answer)
+    return accepted instanceof GatewayError.GatewayError
+      ? Effect.fail(accepted)
+      : Effect.succeed(relaying(backends, begun, answer, accepted))
   })
-  const pull: Running["pull"] = Effect.catchCause(
-    counted,
-    (cause): Effect.Effect<never, GatewayError.GatewayError | Cause.Done> => {
+}
+
+const decoder = new TextDecoder()
+
+const columnsOf = (value: unknown): Accepted["columns"] | "invalid" => {
+  if (value === undefined) return undefined
+  if (!Array.isArray(value)) return "invalid"
+  const isColumn = (column: unknown): column is QueryApi.Column =>
+    typeof column === "object" &&
+    column !== null &&
+    typeof (column as QueryApi.Column).name === "string" &&
+    typeof (column as QueryApi.Column).type === "string"
+  return value.every(isColumn) ? value.map(({ name, type }) => ({ name, type })) : "invalid"
+}
+
+/** What an accept says; it may come from a server whose API has more than this one's. */
+const decodeAccepted = (payload: Uint8Array): Accepted | undefined => {
+  try {
+    const { columns, format, readOnly, receipt } = JSON.parse(decoder.decode(payload))
+    const known = columnsOf(columns)
+    if (typeof format !== "string" || known === "invalid") return undefined
+    return { format, columns: known, readOnly: readOnly === true, receipt: receipt === true }
+  } catch {
+    return undefined
+  }
+}
+
+/** The accept, if it is one of the query that was asked. */
+const acceptedOf = (
+  { asked, origin }: Begun,
+  { instance: { address }, payload }: Answer
+): Accepted | GatewayError.GatewayError => {
+  const accepted = decodeAccepted(payload)
+  const format = Negotiation.upstreamFormat(asked.format)
+  if (accepted === undefined) {
+    return GatewayError.make("backend_lost", `${address} sent an undecodable accept`)
+  }
+  if (accepted.format !== format) {
+    return GatewayError.make(
+      "backend_lost",
+      `${address} answered with ${accepted.format}, but ${format} was asked for`
+    )
+  }
+  if (!origin.caller.readOnly || accepted.readOnly === true) return accepted
+  return GatewayError.make(
+    "forbidden",
+    `The token is read-only, and ${address} does not promise that its queries only read`
+  )
+}
+
+const relaying = (
+  backends: Backends,
+  query: Begun,
+  { hasEnded, instance, pull: upstream, separate }: Answer,
+  accepted: Accepted
+): Running => {
+  const { asked, control, entry } = query
+  const final = asked.receipt && accepted.receipt === true ? separate() : undefined
+  const pull: Running["pull"] = Effect.matchCauseEffect(upstream, {
+    onSuccess: (batch) => {
+      for (const chunk of batch) entry.bytes += chunk.length
+      return Effect.succeed<Batch>(batch)
+    },
+    onFailure: (cause): Effect.Effect<never, GatewayError.GatewayError | Cause.Done> => {
       if (Pull.isDoneCause(cause)) return Effect.andThen(completed(entry, final), Cause.done())
       const error = Cause.findErrorOption(cause)
       if (error._tag === "Some" && error.value._tag !== "Done") backends.failed(instance, error.value)
-      return Effect.flatMap(failed(entry, cause as Cause.Cause<GatewayError.Upstream>), Effect.fail)
+      return Effect.flatMap(failed(query, cause as Cause.Cause<GatewayError.Upstream>), Effect.fail)
     }
-  )
-  return { entry, accepted: accepted.value, hasEnded, pull }
-})
+  })
+  return { entry, control, accepted, hasEnded, pull }
+}
 
 /** The result is whole, and its receipt says what it should be. */
 const completed = (
@@ -255,11 +326,11 @@ const timed = <A, E, R>(
 
 /** The error that a failure is to the client. Interruption passes. */
 const failed = (
-  entry: Entry,
+  { control, entry }: Open,
   cause: Cause.Cause<GatewayError.Upstream>
 ): Effect.Effect<GatewayError.GatewayError> => {
   // The scope of a query that was cancelled is closed: that it cannot be read any more is no error of its own.
-  if (entry.cancelRequested) {
+  if (control.isCancelled) {
     return Effect.as(settle(entry, "cancelled", cancelled), GatewayError.ofQuery(cancelled, entry.id))
   }
   if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)

@@ -143,7 +143,7 @@ export const make = Effect.fnUntraced(function* (
     backends,
     queries,
     routes,
-    admit: (caller) => (isDraining ? Effect.fail(shuttingDown) : access.admit(caller))
+    admit: (caller, now) => (isDraining ? shuttingDown : access.admit(caller, now))
   })
   const app = yield* HttpApp.make({
     backends,

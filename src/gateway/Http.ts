@@ -1,7 +1,8 @@
 /**
  * What the routes share: the body of a request within its limit, the caller, and errors as problems.
  */
-
+import type * as NodeHttp from "node:http"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as ByteSize from "effect/ByteSize"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -9,6 +10,8 @@ import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import type * as HttpServerError from "effect/http/HttpServerError"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import type { Caller } from "./Caller.ts"
+import type { Origin } from "./Dispatcher.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Problem from "./Problem.ts"
@@ -29,8 +32,53 @@ export const searchParams = (request: HttpServerRequest): URLSearchParams => {
 export const contentType = (request: HttpServerRequest): string =>
   (request.headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase() ?? ""
 
+const incoming = (request: HttpServerRequest): NodeHttp.IncomingMessage =>
+  NodeHttpServerRequest.toIncomingMessage(request) as NodeHttp.IncomingMessage
+
+/** Who asks, and from where. */
+export const origin = (request: HttpServerRequest, caller: Caller): Origin => ({
+  caller,
+  headers: request.headers,
+  client: incoming(request).socket.remoteAddress
+})
+
 /** The whole body of a request. */
 export const body = (
+  request: HttpServerRequest,
+  maxBodySize: number
+): Effect.Effect<Uint8Array, GatewayError.GatewayError> => {
+  const { "content-length": length, expect } = request.headers
+  // A client may wait to be told to go on, and a body without a length has to be counted.
+  return expect === undefined && Number(length) <= maxBodySize
+    ? announced(incoming(request))
+    : counted(request, maxBodySize)
+}
+
+/** A body with a length, which Node keeps to. */
+const announced = (request: NodeHttp.IncomingMessage): Effect.Effect<Uint8Array, GatewayError.GatewayError> =>
+  Effect.callback((resume) => {
+    const parts: Array<Uint8Array> = []
+    const onData = (part: Uint8Array) => parts.push(part)
+    const onEnd = () => {
+      leave()
+      resume(Effect.succeed(parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts)))
+    }
+    const onError = () => {
+      leave()
+      resume(Effect.fail(incomplete))
+    }
+    const leave = () => {
+      request.off("data", onData)
+      request.off("end", onEnd)
+      request.off("error", onError)
+    }
+    request.on("data", onData)
+    request.on("end", onEnd)
+    request.on("error", onError)
+    return Effect.sync(leave)
+  })
+
+const counted = (
   request: HttpServerRequest,
   maxBodySize: number
 ): Effect.Effect<Uint8Array, GatewayError.GatewayError> =>
@@ -40,13 +88,15 @@ export const body = (
     Effect.mapError((error) => bodyError(error, maxBodySize))
   )
 
+const incomplete = GatewayError.badRequest("The body did not arrive whole")
+
 const bodyError = (
   { reason }: HttpServerError.HttpServerError,
   maxBodySize: number
 ): GatewayError.GatewayError =>
   reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge"
     ? GatewayError.make("too_large", `The body is longer than ${maxBodySize} bytes (httpMaxBodySize)`)
-    : GatewayError.badRequest("The body did not arrive whole")
+    : incomplete
 
 /** Gives a handler's errors as problems; defects are logged, and say nothing to the client. */
 export const handled = <R>(

@@ -40,6 +40,16 @@ export class Instance {
     return this.current
   }
 
+  /** A request is sent there. Returns how it leaves, once however often that is called. */
+  enter(): () => void {
+    this.inFlight++
+    let isOver = false
+    return () => {
+      if (!isOver) this.inFlight--
+      isOver = true
+    }
+  }
+
   /** Takes note of an outcome. Whether the address has gone out of use by it, so that it has to be probed. */
   note(outcome: Outcome, ejectAfter: number): boolean {
     if (outcome === "answered") {
@@ -63,11 +73,11 @@ export class Instance {
 /** The least busy of the addresses that are in use, but for those that were tried; the first of several. */
 export const leastBusy = (
   instances: ReadonlyArray<Instance>,
-  tried: ReadonlySet<Instance>
+  tried: ReadonlyArray<Instance>
 ): Instance | undefined => {
   let best: Instance | undefined
   for (const instance of instances) {
-    if (instance.state !== "up" || tried.has(instance)) continue
+    if (instance.state !== "up" || tried.includes(instance)) continue
     if (best === undefined || instance.inFlight < best.inFlight) best = instance
   }
   return best

@@ -1,6 +1,7 @@
 /**
  * What the gateway counts, as Effect's metrics.
  */
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
@@ -53,10 +54,12 @@ export const ended = ({ bytes, state, target }: Entry, elapsedMillis: number): E
   const key = `${state} ${target}`
   const series = known.get(key) ?? seriesOf(target, state)
   known.set(key, series)
-  return Effect.andThen(
-    Metric.update(series.queries, 1),
-    Effect.andThen(Metric.update(series.bytes, bytes), Metric.update(series.seconds, elapsedMillis / 1000))
-  )
+  return Effect.contextWith((context: Context.Context<never>) => {
+    series.queries.updateUnsafe(1, context)
+    series.bytes.updateUnsafe(bytes, context)
+    series.seconds.updateUnsafe(elapsedMillis / 1000, context)
+    return Effect.void
+  })
 }
 
 /** A request was refused. */

@@ -1,7 +1,7 @@
 /**
  * The queries of the gateway: those that run, and for a time the verdict of those that have ended.
  */
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
@@ -34,11 +34,30 @@ export interface Opened {
 
 const nothing = () => {}
 
+/** What ends a query that runs. Nothing of it is kept with the verdict. */
+export class Control {
+  /** Whether another request has cancelled it. */
+  isCancelled = false
+  /** Tells the one who writes the response that a client which takes nothing need not be waited for. */
+  hurry: () => void = nothing
+  /** Ends the query at its back-end, and returns when it has ended. */
+  stop: Effect.Effect<void> = Effect.void
+}
+
+/** One query that runs. */
+export interface Open {
+  readonly entry: Entry
+  readonly control: Control
+}
+
 /** One query, from its request on. */
 export class Entry {
   readonly id: string
   readonly owner: string | undefined
-  private readonly opened: Opened
+  readonly target: string
+  readonly isListed: boolean
+  private readonly query: string
+  private readonly format: string
   private readonly startedAt: number
   private readonly startedNanos: bigint
   private endedNanos: bigint | undefined
@@ -48,27 +67,16 @@ export class Entry {
   rows: number | undefined
   receipt: Receipt | undefined
   error: GatewayError.GatewayError | undefined
-  /** Whether another request has cancelled it. */
-  cancelRequested = false
-  /** Tells the one who writes the response that a client which takes nothing need not be waited for. */
-  hurry: () => void = nothing
-  /** Ends the query at its back-end, and returns when it has ended. */
-  stop: Effect.Effect<void> = Effect.void
 
   constructor(opened: Opened, now: number, nanos: bigint) {
     this.id = opened.id
     this.owner = opened.owner
-    this.opened = opened
+    this.target = opened.target
+    this.isListed = opened.isListed
+    this.query = opened.query
+    this.format = opened.format
     this.startedAt = now
     this.startedNanos = nanos
-  }
-
-  get target(): string {
-    return this.opened.target
-  }
-
-  get isListed(): boolean {
-    return this.opened.isListed
   }
 
   get endedAt(): bigint | undefined {
@@ -90,7 +98,7 @@ export class Entry {
 
   /** What is told of it. */
   verdict(nanos: bigint) {
-    const { format, query, target } = this.opened
+    const { format, query, target } = this
     const rows = this.receipt?.rows ?? this.rows
     return {
       queryId: this.id,
@@ -121,20 +129,29 @@ export interface Options {
 /** Parts of an id: the back-end, the gateway's process, and the query. */
 const idPattern = /^([A-Za-z0-9_-]+)\.([0-9a-f]{8})\.[0-9a-f]{16}$/
 
-const word = Effect.map(Random.nextIntBetween(0, 2 ** 32), (word) => word.toString(16).padStart(8, "0"))
+type RandomSource = typeof Random.Random.Service
+
+const word = (random: RandomSource): string =>
+  Math.floor(random.nextDoubleUnsafe() * 2 ** 32)
+    .toString(16)
+    .padStart(8, "0")
 
 export class Queries {
   private readonly options: Options
+  private readonly random: RandomSource
   /** Of this process of the gateway. */
   private readonly boot: string
-  private readonly running = new Map<string, Entry>()
-  /** In the order of their ends. */
+  private readonly running = new Map<string, Open>()
   private readonly ended = new Map<string, Entry>()
+  /** In the order of their ends. Those before `oldest` are forgotten: a map takes long to find its first one. */
+  private order: Array<Entry> = []
+  private oldest = 0
   private empty: (() => void) | undefined
 
-  constructor(options: Options, boot: string) {
+  constructor(options: Options, random: RandomSource) {
     this.options = options
-    this.boot = boot
+    this.random = random
+    this.boot = word(random)
   }
 
   get size(): number {
@@ -142,34 +159,33 @@ export class Queries {
   }
 
   get all(): ReadonlyArray<Entry> {
-    return [...this.ended.values(), ...this.running.values()]
+    return [...this.ended.values(), ...Array.from(this.running.values(), ({ entry }) => entry)]
   }
 
   /** An id that carries the name of the back-end. */
-  newId(backend: string): Effect.Effect<string> {
-    return Effect.map(Effect.all([word, word]), (words) => `${backend}.${this.boot}.${words.join("")}`)
+  newId(backend: string): string {
+    return `${backend}.${this.boot}.${word(this.random)}${word(this.random)}`
   }
 
-  /** Takes up a query. Fails if another one that runs has its id. */
-  readonly open = Effect.fnUntraced({ self: this }, function* (this: Queries, opened: Opened) {
+  /** Takes up a query, unless another one that runs has its id. */
+  open(opened: Opened, clock: Clock.Clock): Open | GatewayError.GatewayError {
     const { id } = opened
     if (this.running.has(id)) {
-      return yield* GatewayError.make("query_id_in_use", `queryId: a query that runs has the id ${id}`)
+      return GatewayError.make("query_id_in_use", `queryId: a query that runs has the id ${id}`)
     }
-    const entry = new Entry(opened, yield* Clock.currentTimeMillis, yield* Clock.monotonicTimeNanos)
+    const entry = new Entry(opened, clock.currentTimeMillisUnsafe(), clock.monotonicTimeNanosUnsafe())
+    const open = { entry, control: new Control() }
     this.ended.delete(id)
-    this.running.set(id, entry)
-    return entry
-  })
+    this.running.set(id, open)
+    return open
+  }
 
   /** A query has ended: its verdict is kept. */
   close(entry: Entry, nanos: bigint): void {
-    if (this.running.get(entry.id) !== entry) return
+    if (this.running.get(entry.id)?.entry !== entry) return
     this.running.delete(entry.id)
-    // Nothing of the query itself is kept with its verdict.
-    entry.stop = Effect.void
-    entry.hurry = nothing
     this.ended.set(entry.id, entry)
+    this.order.push(entry)
     this.forget(nanos)
     if (this.running.size === 0) this.empty?.()
   }
@@ -177,17 +193,28 @@ export class Queries {
   private forget(nanos: bigint): void {
     const { maxVerdicts, verdictTime } = this.options
     const kept = Duration.isFinite(verdictTime) ? Duration.toNanosUnsafe(verdictTime) : undefined
-    for (const [id, { endedAt = nanos }] of this.ended) {
-      const isOld = kept !== undefined && nanos - endedAt >= kept
-      if (!isOld && this.ended.size <= maxVerdicts) return
-      this.ended.delete(id)
+    for (; this.oldest < this.order.length; this.oldest++) {
+      const entry = this.order[this.oldest] as Entry
+      const isOld = kept !== undefined && nanos - (entry.endedAt ?? nanos) >= kept
+      if (!isOld && this.ended.size <= maxVerdicts) break
+      // Another query may have had its id since.
+      if (this.ended.get(entry.id) === entry) this.ended.delete(entry.id)
     }
+    if (this.oldest > maxVerdicts) {
+      this.order = this.order.slice(this.oldest)
+      this.oldest = 0
+    }
+  }
+
+  /** What ends a query, as long as it runs. */
+  controlOf({ id }: Entry): Control | undefined {
+    return this.running.get(id)?.control
   }
 
   /** The query with an id, or why there is none. */
   find(id: string, nanos: bigint): Entry | GatewayError.GatewayError {
     this.forget(nanos)
-    const entry = this.running.get(id) ?? this.ended.get(id)
+    const entry = this.running.get(id)?.entry ?? this.ended.get(id)
     if (entry !== undefined) return entry
     const [, backend, boot] = idPattern.exec(id) ?? []
     return backend === undefined || boot === this.boot
@@ -213,4 +240,4 @@ export class Queries {
 }
 
 export const make = (options: Options): Effect.Effect<Queries> =>
-  Effect.map(word, (boot) => new Queries(options, boot))
+  Effect.map(Random.Random, (random) => new Queries(options, random))

@@ -11,7 +11,6 @@ import * as Effect from "effect/Effect"
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Pull from "effect/Pull"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Chunk from "../net/Chunk.ts"
 import type { Asked } from "./Asked.ts"
@@ -21,7 +20,7 @@ import * as Events from "./Events.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Negotiation from "./Negotiation.ts"
 import { queryIdHeader } from "./Problem.ts"
-import type { Entry } from "./Queries.ts"
+import type { Control, Entry } from "./Queries.ts"
 
 export interface Settings {
   /** How much of a result is held back for `wait=end`. */
@@ -39,20 +38,25 @@ interface Held {
 }
 
 /** Pulls until the result has ended, or more than `maxSize` bytes are there and the rest has to be waited for. */
-const hold = Effect.fnUntraced(function* (
+const hold = (
   { hasEnded, pull }: Running,
   maxSize: number
-): Effect.fn.Return<Held, GatewayError.GatewayError> {
+): Effect.Effect<Held, GatewayError.GatewayError> => {
   const chunks: Array<Uint8Array> = []
   let size = 0
-  while (size <= maxSize || hasEnded()) {
-    const batch = yield* Pull.catchDone(pull, () => Effect.succeed(undefined))
-    if (batch === undefined) return { chunks, isWhole: true }
-    for (const chunk of batch) size += chunk.length
-    chunks.push(...batch)
-  }
-  return { chunks, isWhole: false }
-})
+  const more = Pull.matchEffect(pull, {
+    onSuccess: (batch) => {
+      for (const chunk of batch) size += chunk.length
+      chunks.push(...batch)
+      return next()
+    },
+    onFailure: Effect.failCause,
+    onDone: () => Effect.succeed<Held>({ chunks, isWhole: true })
+  })
+  const next = (): Effect.Effect<Held, GatewayError.GatewayError> =>
+    size <= maxSize || hasEnded() ? more : Effect.succeed({ chunks, isWhole: false })
+  return next()
+}
 
 /** Longest header with the columns, in bytes: proxies refuse long ones. */
 const maxColumnsHeader = 4096
@@ -92,12 +96,12 @@ const compress: Record<Negotiation.Encoding, (bytes: Uint8Array) => Promise<Uint
 const minCompressed = 1024
 
 /** The response of a query that was accepted. An error comes before the first byte, so it has a true status. */
-export const make = Effect.fnUntraced(function* (
+export const make = (
   running: Running,
   asked: Asked,
   request: HttpServerRequest.HttpServerRequest,
   settings: Settings
-): Effect.fn.Return<HttpServerResponse.HttpServerResponse, GatewayError.GatewayError, Scope.Scope> {
+): Effect.Effect<HttpServerResponse.HttpServerResponse, GatewayError.GatewayError> => {
   const node = NodeHttpServerRequest.toServerResponse(request) as Http.ServerResponse
   const headers = headersOf(asked, running)
   const encoding = encodingOf(asked, request)
@@ -108,34 +112,41 @@ export const make = Effect.fnUntraced(function* (
       headers: encoding === undefined ? headers : { ...headers, "content-encoding": encoding }
     })
   if (asked.format === Negotiation.events && !asked.waitsForEnd) {
-    return streamed(Effect.suspend(() => events(running, writer(), settings)))
+    return Effect.succeed(streamed(Effect.suspend(() => events(running, writer(), settings))))
   }
-  const held = yield* hold(running, asked.waitsForEnd ? settings.maxHeldSize : 0)
-  if (asked.format === Negotiation.events) {
-    return streamed(Effect.suspend(() => events(withHeld(running, held), writer(), settings)))
-  }
-  return held.isWhole
-    ? yield* whole(held.chunks, headers, encoding)
-    : streamed(Effect.suspend(() => relay(running, held.chunks, writer())))
-})
+  return Effect.flatMap(hold(running, asked.waitsForEnd ? settings.maxHeldSize : 0), (held) => {
+    if (asked.format === Negotiation.events) {
+      return Effect.succeed(
+        streamed(Effect.suspend(() => events(withHeld(running, held), writer(), settings)))
+      )
+    }
+    return held.isWhole
+      ? whole(held.chunks, headers, encoding)
+      : Effect.succeed(streamed(Effect.suspend(() => relay(running, held.chunks, writer()))))
+  })
+}
 
 /** A result with its length. */
-const whole = Effect.fnUntraced(function* (
+const whole = (
   chunks: ReadonlyArray<Uint8Array>,
   headers: Record<string, string>,
   encoding: Negotiation.Encoding | undefined
-): Effect.fn.Return<HttpServerResponse.HttpServerResponse> {
+): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
   const bytes = Buffer.concat(chunks)
   for (const chunk of chunks) Chunk.release(chunk)
   const contentType = headers["content-type"]
   if (encoding === undefined || bytes.length < minCompressed) {
-    return HttpServerResponse.uint8Array(bytes, { headers, contentType })
+    return Effect.succeed(HttpServerResponse.uint8Array(bytes, { headers, contentType }))
   }
-  return HttpServerResponse.uint8Array(yield* Effect.promise(() => compress[encoding](bytes)), {
-    headers: { ...headers, "content-encoding": encoding },
-    contentType
-  })
-})
+  return Effect.map(
+    Effect.promise(() => compress[encoding](bytes)),
+    (compressed) =>
+      HttpServerResponse.uint8Array(compressed, {
+        headers: { ...headers, "content-encoding": encoding },
+        contentType
+      })
+  )
+}
 
 /** The same query, whose first chunks have been pulled. */
 const withHeld = (running: Running, { chunks, isWhole }: Held): Running => {
@@ -153,17 +164,17 @@ const withHeld = (running: Running, { chunks, isWhole }: Held): Running => {
 }
 
 /** Has a cancel end the wait for a client that takes nothing. */
-const heeding = (entry: Entry, writer: BodyWriter): void => {
-  entry.hurry = () => writer.hurry()
+const heeding = (control: Control, writer: BodyWriter): void => {
+  control.hurry = () => writer.hurry()
 }
 
 /** Writes chunks as they come. Anything but their end breaks the response off. */
 const relay = (
-  { entry, pull }: Running,
+  { control, pull }: Running,
   first: ReadonlyArray<Uint8Array>,
   writer: BodyWriter
 ): Effect.Effect<void> => {
-  heeding(entry, writer)
+  heeding(control, writer)
   const next: Effect.Effect<void, GatewayError.GatewayError> = Effect.suspend(() =>
     Effect.flatMap(
       Effect.andThen(
@@ -183,9 +194,9 @@ const relay = (
 
 /** Writes a result as records, the last of which says how it ended. */
 const events = (running: Running, writer: BodyWriter, settings: Settings): Effect.Effect<void> => {
-  const { accepted, entry, pull } = running
+  const { accepted, control, entry, pull } = running
   const records = new Events.RowRecords(settings.maxEventRowSize)
-  heeding(entry, writer)
+  heeding(control, writer)
   const take = (batch: ReadonlyArray<Uint8Array>): Effect.Effect<void, GatewayError.GatewayError> =>
     Effect.suspend(() => {
       const made = records.push(batch)

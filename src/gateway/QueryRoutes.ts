@@ -39,44 +39,53 @@ const orFail = <A>(value: A | GatewayError.GatewayError): Effect.Effect<A, Gatew
 export const authenticated =
   <R>({ identify }: Pick<Dependencies, "identify">, handler: Handler<R>) =>
   (request: HttpServerRequest): Effect.Effect<Response, never, R> =>
-    Http.handled(Effect.flatMap(orFail(identify(request)), (caller) => handler(request, caller)))
+    Http.handled(
+      Effect.suspend(() => {
+        const caller = identify(request)
+        return caller instanceof GatewayError.GatewayError ? Effect.fail(caller) : handler(request, caller)
+      })
+    )
 
 /** The query of a `POST`: the v1 request as JSON, or SQL with the rest in the URL. */
-const posted = Effect.fnUntraced(function* (
+const posted = (
   { limits, maxBodySize }: Dependencies,
   request: HttpServerRequest
-): Effect.fn.Return<Asked.Asked, GatewayError.GatewayError> {
+): Effect.Effect<Asked.Asked, GatewayError.GatewayError> => {
   const type = Http.contentType(request)
   if (type !== "application/json" && type !== "application/sql") {
-    return yield* GatewayError.make(
-      "unsupported_media_type",
-      `Content-Type: expected application/json or application/sql, not ${type === "" ? "none" : type}`
+    return Effect.fail(
+      GatewayError.make(
+        "unsupported_media_type",
+        `Content-Type: expected application/json or application/sql, not ${type === "" ? "none" : type}`
+      )
     )
   }
-  const url = yield* orFail(Asked.fromUrl(Http.searchParams(request)))
-  const bytes = yield* Http.body(request, maxBodySize)
-  const fields =
-    type === "application/json"
-      ? yield* orFail(Asked.fromJson(bytes, limits))
-      : { query: yield* orFail(Asked.decodeText(bytes)) }
-  const twice = Object.keys(url).find((name) => name in fields)
-  if (twice !== undefined) return yield* GatewayError.badRequest(`${twice}: given in the URL and in the body`)
-  const accept = request.headers["accept"]
-  return yield* orFail(Asked.make({ ...fields, ...url }, { accept, limits, readOnly: false }))
-})
+  const url = Asked.fromUrl(Http.searchParams(request))
+  if (url instanceof GatewayError.GatewayError) return Effect.fail(url)
+  const { accept } = request.headers
+  return Effect.flatMap(Http.body(request, maxBodySize), (bytes) => {
+    const fields = type === "application/json" ? Asked.fromJson(bytes, limits) : Asked.fromSql(bytes)
+    if (fields instanceof GatewayError.GatewayError) return Effect.fail(fields)
+    const twice = Object.keys(url).find((name) => name in fields)
+    return twice === undefined
+      ? orFail(Asked.make({ ...fields, ...url }, { accept, limits, readOnly: false }))
+      : Effect.fail(GatewayError.badRequest(`${twice}: given in the URL and in the body`))
+  })
+}
 
 /** The query of a `GET`, which only reads: it is in the URL. */
-const gotten = Effect.fnUntraced(function* (
+const gotten = (
   { limits }: Dependencies,
   request: HttpServerRequest
-): Effect.fn.Return<Asked.Asked, GatewayError.GatewayError> {
+): Effect.Effect<Asked.Asked, GatewayError.GatewayError> => {
   if (request.method !== "GET") {
-    return yield* GatewayError.make("method_not_allowed", "HEAD would run the query: use GET or POST")
+    return Effect.fail(GatewayError.make("method_not_allowed", "HEAD would run the query: use GET or POST"))
   }
-  const fields = yield* orFail(Asked.fromUrl(Http.searchParams(request)))
-  const accept = request.headers["accept"]
-  return yield* orFail(Asked.make(fields, { accept, limits, readOnly: true }))
-})
+  const fields = Asked.fromUrl(Http.searchParams(request))
+  if (fields instanceof GatewayError.GatewayError) return Effect.fail(fields)
+  const { accept } = request.headers
+  return orFail(Asked.make(fields, { accept, limits, readOnly: true }))
+}
 
 const run =
   (
@@ -87,11 +96,11 @@ const run =
     ) => Effect.Effect<Asked.Asked, GatewayError.GatewayError>
   ): Handler<Scope.Scope> =>
   (request, caller) =>
-    Effect.gen(function* () {
-      const asked = yield* ask(dependencies, request)
-      const running = yield* dependencies.dispatcher.start(asked, { caller, headers: request.headers })
-      return yield* QueryResponse.make(running, asked, request, dependencies.response)
-    })
+    Effect.flatMap(ask(dependencies, request), (asked) =>
+      Effect.flatMap(dependencies.dispatcher.start(asked, Http.origin(request, caller)), (running) =>
+        QueryResponse.make(running, asked, request, dependencies.response)
+      )
+    )
 
 const find = Effect.fnUntraced(function* (
   { queries }: Dependencies,

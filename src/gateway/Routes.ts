@@ -1,9 +1,6 @@
 /**
  * Which back-end a query goes to: by its conversation, by the rules, or by its target.
  */
-import * as Clock from "effect/Clock"
-import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import type { Asked } from "./Asked.ts"
 import type { Backends } from "./Backends.ts"
 import type { Conversation, Conversations } from "./Conversations.ts"
@@ -25,14 +22,13 @@ export interface Route {
   readonly conversation: string | undefined
   /** An address has accepted it. */
   readonly chosen: (instance: Instance) => void
+  /** The query has ended, in nanoseconds of the monotonic clock. */
+  readonly leave: (now: bigint) => void
 }
 
 export interface Routes {
-  /** The route of a query, which the scope is as long as. */
-  readonly find: (
-    asked: Asked,
-    origin: Origin
-  ) => Effect.Effect<Route, GatewayError.GatewayError, Scope.Scope>
+  /** The route of a query that begins now, in nanoseconds of the monotonic clock. It is left once the query has ended. */
+  readonly find: (asked: Asked, origin: Origin, now: bigint) => Route | GatewayError.GatewayError
   /** The names that a request may give as its `target`. */
   readonly targets: ReadonlyArray<string>
   /** The back-end that a target names, but for rules that look at more. */
@@ -58,50 +54,47 @@ export const make = ({ backends, conversations, rules }: Dependencies): Routes =
     return ruled ?? (target === undefined ? fallback : backends.get(target)?.name)
   }
 
-  const choose = (asked: Asked, origin: Origin): Effect.Effect<Route, GatewayError.GatewayError> => {
+  const choose = (asked: Asked, origin: Origin): Route | GatewayError.GatewayError => {
     const backend = decide(asked, origin)
     if (backend === undefined) {
       const known = targets.join(", ")
-      return Effect.fail(
-        GatewayError.make("unknown_target", `target: there is no ${asked.target}; use one of ${known}`)
-      )
+      return GatewayError.make("unknown_target", `target: there is no ${asked.target}; use one of ${known}`)
     }
-    return Effect.succeed({
+    return {
       target: asked.target ?? backend,
       backend,
       instances: backends.get(backend)?.instances ?? [],
       preferred: undefined,
       conversation: undefined,
-      chosen: nothing
-    })
+      chosen: nothing,
+      leave: nothing
+    }
   }
 
-  const converse = Effect.fnUntraced(function* (asked: Asked, origin: Origin, name: string) {
+  const converse = (
+    asked: Asked,
+    origin: Origin,
+    name: string,
+    now: bigint
+  ): Route | GatewayError.GatewayError => {
     // Each caller and each target has names of its own.
     const key = JSON.stringify([origin.caller.name ?? null, asked.target ?? null, name])
-    const now = yield* Clock.monotonicTimeNanos
     const found = conversations.get(key, now)
     if (found?.isBound === true) {
-      yield* during(key, found)
-      return bound(asked, name, found)
+      return { ...bound(asked, name, found), leave: conversations.use(key, found) }
     }
-    const route = yield* choose(asked, origin)
-    const instance = found?.instance ?? leastBusy(route.instances, new Set()) ?? route.instances[0]
+    const route = choose(asked, origin)
+    if (route instanceof GatewayError.GatewayError) return route
+    const instance = found?.instance ?? leastBusy(route.instances, []) ?? route.instances[0]
     if (instance === undefined) return route
     const conversation = found ?? conversations.begin(key, instance, now)
-    if (conversation instanceof GatewayError.GatewayError) return yield* conversation
-    yield* during(key, conversation)
+    if (conversation instanceof GatewayError.GatewayError) return conversation
     return {
       ...route,
       preferred: conversation.instance,
-      chosen: (chosen: Instance) => conversations.bind(key, conversation, chosen)
+      chosen: (chosen: Instance) => conversations.bind(key, conversation, chosen),
+      leave: conversations.use(key, conversation)
     }
-  })
-
-  /** The conversation is in use for as long as the query. */
-  const during = (key: string, conversation: Conversation): Effect.Effect<void, never, Scope.Scope> => {
-    const leave = conversations.use(key, conversation)
-    return Effect.addFinalizer(() => Effect.map(Clock.monotonicTimeNanos, leave))
   }
 
   return {
@@ -110,12 +103,14 @@ export const make = ({ backends, conversations, rules }: Dependencies): Routes =
       const named = { query: "", target, headers: {}, token: undefined, tenant: undefined }
       return Rules.decide(rules, named) ?? backends.get(target)?.name
     },
-    find: (asked, origin) =>
-      asked.conversation === undefined ? choose(asked, origin) : converse(asked, origin, asked.conversation)
+    find: (asked, origin, now) =>
+      asked.conversation === undefined
+        ? choose(asked, origin)
+        : converse(asked, origin, asked.conversation, now)
   }
 }
 
-const bound = (asked: Asked, name: string, { instance }: Conversation): Route => ({
+const bound = (asked: Asked, name: string, { instance }: Conversation): Omit<Route, "leave"> => ({
   target: asked.target ?? instance.backend,
   backend: instance.backend,
   instances: [instance],

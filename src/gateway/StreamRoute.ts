@@ -71,7 +71,7 @@ export const make = (dependencies: Dependencies) =>
         yield* StreamSession.serve(socket, {
           dispatcher: dependencies.dispatcher,
           settings: dependencies.stream,
-          origin: { caller, headers: request.headers },
+          origin: Http.origin(request, caller),
           connection
         })
         return HttpServerResponse.empty()

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Address from "../../src/net/Address.ts"
+import * as Failures from "../gateway/Failures.ts"
 import * as RowEngine from "../gateway/RowEngine.ts"
 import * as Served from "../gateway/Served.ts"
 import * as Dataconn from "../support/Dataconn.ts"
@@ -27,21 +28,8 @@ describe("dataconn gateway", () => {
           }
         ]
       })
-      const args = ["-o", "/dev/null", "-H", "content-type: application/sql", "-d", "endless"]
-      const [curled] = yield* Effect.all(
-        [
-          Served.curl(`${url}/v1/query?format=csv`, ...args),
-          Effect.andThen(
-            Effect.repeat(
-              Effect.sync(() => engine.made()),
-              { until: (made) => made > 100_000 }
-            ),
-            gateway.kill("SIGKILL")
-          )
-        ],
-        { concurrency: "unbounded" }
-      )
-      assert.strictEqual(curled.code, 18)
+      // The clients of a gateway that is gone are told nothing, and see it.
+      yield* Failures.seen({ url, fail: gateway.kill("SIGKILL") }, { query: "hang 1000" })
       assert.strictEqual(gateway.stderr(), "")
     })
   )

@@ -34,7 +34,7 @@ const [alice, bob, carol] = ["alice".repeat(4), "bob".repeat(8), "carol".repeat(
 
 const tokens = {
   tokens: [
-    { name: "alice", token: alice, admin: true },
+    { name: "alice", token: alice, tenant: "acme", admin: true },
     {
       name: "bob",
       sha256: createHash("sha256").update(bob).digest("hex"),
@@ -62,6 +62,12 @@ describe("a gateway with tokens", () => {
       }
       assert.strictEqual(engine.begun(), 0)
       assert.strictEqual((yield* ask(alice, "rows 1", "?queryId=hers")).status, 200)
+      // The back-end is told who asks.
+      assert.deepStrictEqual(engine.requests.at(-1)?.["metadata"], {
+        "gateway.client": "127.0.0.1",
+        "gateway.token": "alice",
+        "gateway.tenant": "acme"
+      })
       assert.deepInclude((yield* ask(bob, "rows 1")).json(), { status: 403, code: "forbidden" })
       assert.strictEqual((yield* ask(bob, "rows 1", "?format=csv")).status, 200)
       assert.deepInclude((yield* ask(bob, "rows 1", "?format=csv&target=other")).json(), { status: 404 })

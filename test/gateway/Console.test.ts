@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as esbuild from "esbuild"
 import type { Browser as Chromium, Page } from "playwright-core"
 import * as DuckDbEngine from "../../src/engine/duckdb/DuckDbEngine.ts"
 import * as Gateway from "../../src/gateway/Gateway.ts"
@@ -87,6 +88,31 @@ const heap = (page: Page): Effect.Effect<number> =>
 
 const cells = (page: Page): Effect.Effect<ReadonlyArray<string>> =>
   Effect.promise(() => page.locator(".canvas .row:first-child .cell").allTextContents())
+
+/** Runs in a page: reads rows while another query fails, and leaves a third. */
+const clientPage = `(async () => {
+  ${esbuild
+    .buildSync({
+      entryPoints: [fileURLToPath(new URL("../../src/browser/index.ts", import.meta.url))],
+      bundle: true,
+      write: false,
+      format: "iife",
+      globalName: "dataconn"
+    })
+    .outputFiles.map(({ text }) => text)
+    .join("\n")}
+  const gateway = await dataconn.connect(location.origin.replace("http", "ws") + "/v1/stream")
+  const query = (text) => gateway.query({ query: text, target: "rows" }, { credit: 100000 })
+  const code = (promise) => promise.then(() => "whole", (error) => error.code)
+  const failed = code(query("fail 1000").bytes())
+  let rows = 0
+  for await (const { n } of query("rows 30000").rows()) if (n === rows) rows++
+  const endless = query("endless")
+  for await (const chunk of endless) break
+  const left = await code(endless.receipt)
+  gateway.close()
+  return { rows, failed: await failed, left }
+})()`
 
 describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 }, () => {
   layer(live, { excludeTestServices: true, timeout: "60 seconds" })((it) => {
@@ -262,6 +288,16 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
         assert.deepStrictEqual(nameless, [])
         const grid = page.getByRole("grid")
         assert.strictEqual(yield* Effect.promise(() => grid.getAttribute("aria-rowcount")), "2")
+      })
+    )
+
+    it.effect("is not the only page: the client for browsers runs in any of the same origin", () =>
+      Effect.gen(function* () {
+        const { browser, rows, url } = yield* Service
+        const { page } = yield* Browser.open(browser, { url: `${url}/healthz` })
+        const seen = yield* Effect.promise(() => page.evaluate(clientPage))
+        assert.deepStrictEqual(seen, { rows: 30_000, failed: "execution_failed", left: "cancelled" })
+        yield* Poll.until("the query ends at the back-end", () => rows.ended() === rows.begun())
       })
     )
   })

@@ -44,12 +44,21 @@ describe("a query over HTTP", () => {
         yield* fetched(`${url}/v1/query`, {
           method: "POST",
           headers: { "content-type": "application/json; charset=utf-8", accept: "application/x-ndjson" },
-          body: JSON.stringify({ ...asked, format: undefined, parameters: { a: 1, b: "it's" }, later: [1] })
+          body: JSON.stringify({
+            ...asked,
+            format: undefined,
+            parameters: { a: 1, b: "it's" },
+            later: [1],
+            metadata: { user: "ada" }
+          })
         })
         const [posted, gotten, json] = engine.requests.slice(-3)
         for (const request of [posted, gotten, json]) {
           assert.deepInclude(request, { ...asked, version: "v1", parameters: { a: 1, b: "it's" } })
         }
+        // Who asks is told by the client, and by the gateway.
+        assert.deepStrictEqual(gotten?.["metadata"], { "gateway.client": "127.0.0.1" })
+        assert.deepStrictEqual(json?.["metadata"], { user: "ada", "gateway.client": "127.0.0.1" })
         // A field that the gateway does not know is the back-end's.
         assert.deepStrictEqual(json?.["later"], [1])
         // Only a GET promises to change nothing.
@@ -166,6 +175,8 @@ describe("a query over HTTP", () => {
           ["", json('{"query":"a","parameters":1}'), 400, /^parameters/],
           ["", json('{"query":"a","queryId":"a b"}'), 400, /^queryId/],
           ["", json('{"query":"a","wait":"never"}'), 400, /^wait/],
+          ["", json('{"query":"a","metadata":{"a":1}}'), 400, /^metadata: expected/],
+          ["", json('{"query":"a","metadata":{"gateway.token":"root"}}'), 400, /^metadata: "gateway.token"/],
           ["?query=b", json('{"query":"a"}'), 400, /^query: given in the URL and/],
           ["", json(`{"query":"a","parameters":${"[".repeat(100)}${"]".repeat(100)}}`), 400, /maxNesting/],
           ["", json(`{"query":"${"a".repeat(300_000)}"}`), 400, /maxQueryLength/],

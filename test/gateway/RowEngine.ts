@@ -2,6 +2,7 @@
  * An engine of the v1 API that makes rows by the words of its query, and counts what became of its queries:
  *
  * - `rows N` gives N rows, `fail N` fails after N of them, `die N` has a defect there.
+ * - `hang N` computes for ever after N rows, `held N` fails there once it is released.
  * - `silent` gives no row and no end, `endless` rows without an end, `stuck` is not accepted either.
  * - `reject CODE` is rejected with that code.
  * - `echo` gives the request back as one row.
@@ -9,6 +10,7 @@
  * Rows are JSON objects, or lines of CSV; a JSON result is a list of them, and other formats are these bytes too.
  */
 import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import * as Stream from "effect/Stream"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
@@ -48,6 +50,7 @@ export interface RowEngine {
   readonly made: () => number
   /** The last requests, as they arrived. */
   readonly requests: ReadonlyArray<Record<string, unknown>>
+  readonly release: Effect.Effect<void>
 }
 
 export const make = (name = "engine"): RowEngine => {
@@ -55,6 +58,7 @@ export const make = (name = "engine"): RowEngine => {
   let ended = 0
   let made = 0
   const requests: Array<Record<string, unknown>> = []
+  const released = Latch.makeUnsafe(false)
 
   const rows = (format: QueryApi.Format, count: number) =>
     Stream.unfold(0, (from) => {
@@ -84,6 +88,15 @@ export const make = (name = "engine"): RowEngine => {
         return accept(Stream.concat(rows(format, count), Stream.fail(failure)))
       case "die":
         return accept(Stream.concat(rows(format, count), Stream.die(new Error("a fault"))))
+      case "hang":
+        return accept(Stream.concat(rows(format, count), Stream.never))
+      case "held":
+        return accept(
+          rows(format, count).pipe(
+            Stream.concat(Stream.fromEffectDrain(released.await)),
+            Stream.concat(Stream.fail(failure))
+          )
+        )
       case "silent":
         return accept(Stream.never)
       case "endless":
@@ -123,6 +136,7 @@ export const make = (name = "engine"): RowEngine => {
     begun: () => begun,
     ended: () => ended,
     made: () => made,
-    requests
+    requests,
+    release: Effect.asVoid(released.open)
   }
 }

@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import * as GatewayConfig from "../gateway/GatewayConfig.ts"
 import * as Address from "../net/Address.ts"
 import * as Log from "../server/Log.ts"
+import * as Printable from "../server/Printable.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
 import * as Setting from "../server/Setting.ts"
 import * as Signals from "../server/Signals.ts"
@@ -17,6 +18,7 @@ import * as ConfigSources from "./ConfigSources.ts"
 import * as GatewayFlags from "./GatewayFlags.ts"
 import * as ServeConfig from "./ServeConfig.ts"
 import * as Stopping from "./Stopping.ts"
+import * as Version from "./Version.ts"
 
 /** A back-end that is not NAME=ADDRESS,…, or has a name that another one has. */
 export class BackendError extends Schema.TaggedError<BackendError>()("BackendError", {
@@ -123,16 +125,39 @@ const resolve = Effect.fnUntraced(function* ({ backend, config: file, http, ...s
   }
 })
 
+/** The process and its back-ends, in words. */
+const described = ({
+  backends,
+  httpRules,
+  httpTokens
+}: Effect.Success<ReturnType<typeof resolve>>): string => {
+  const all = Object.entries(backends).map(([name, addresses]) => `${name} (${addresses.join(", ")})`)
+  const who = httpTokens === undefined ? "for everybody" : `for the tokens of ${httpTokens}`
+  const rules = httpRules === undefined ? "" : `, by the rules of ${httpRules}`
+  return Printable.line(
+    `dataconn ${Version.version}, process ${process.pid}, back-ends ${all.join(", ")}; ${who}${rules}`
+  )
+}
+
+/** Reads the files again that settings name, and says so. */
+const reloading = <E extends { readonly message: string }>(reload: Effect.Effect<void, E>) =>
+  Effect.matchEffect(reload, {
+    onSuccess: () => Effect.logInfo("Reloaded: the files of httpTokens and httpRules"),
+    onFailure: ({ message }) => Effect.logError(`Not reloaded, everything stays as it was: ${message}`)
+  })
+
 const run = Effect.fnUntraced(function* (flags: Given) {
   const options = yield* resolve(flags)
   let stopNow: Effect.Effect<void> = Effect.void
   yield* Signals.onSecond(Effect.suspend(() => stopNow))
+  const hangup = yield* Signals.hangups
   // Loaded only here: other commands do without it.
   const Gateway = yield* Effect.promise(() => import("../gateway/Gateway.ts"))
   const running = Effect.gen(function* () {
     const gateway = yield* Gateway.make(options)
     stopNow = gateway.stopNow
-    yield* Effect.logInfo("Started (send SIGINT or SIGTERM to exit)")
+    yield* Effect.logInfo(`Started (send SIGINT or SIGTERM to exit): ${described(options)}`)
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(hangup, reloading(gateway.reload))))
     return yield* Effect.onInterrupt(Effect.never, () => Effect.logInfo("Stopping..."))
   })
   return yield* Effect.provide(Effect.scoped(running), Log.layer(options.logFormat))

@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Limits from "../engine/Limits.ts"
+import type { GatewayService } from "../gateway/Gateway.ts"
 import * as GatewayConfig from "../gateway/GatewayConfig.ts"
 import type * as Server from "../server/Server.ts"
 import type { ServeConfig } from "./ServeConfig.ts"
@@ -67,6 +68,8 @@ export const merge = (
 export interface Running {
   readonly server: Pick<Server.ServerService, "reload">
   readonly engine: ServedEngine
+  /** What speaks HTTP before it, if anything does. */
+  readonly gateway: Pick<GatewayService, "reload"> | undefined
 }
 
 /**
@@ -74,7 +77,7 @@ export interface Running {
  * the current ones if the others cannot be had. The log says which it is.
  */
 export const reload = <E extends { readonly message: string }>(
-  { engine, server }: Running,
+  { engine, gateway, server }: Running,
   current: ServeConfig,
   load: Effect.Effect<ServeConfig, E>
 ): Effect.Effect<ServeConfig> =>
@@ -85,8 +88,9 @@ export const reload = <E extends { readonly message: string }>(
         `${later.join(", ")}: not reloaded; other values need another start of the server`
       )
     }
-    // First, because it may fail.
+    // First what may fail.
     if (!config.readWrite) yield* engine.reload(config)
+    if (gateway !== undefined) yield* gateway.reload
     yield* server.reload(config)
     const { fields, text } = StartLine.describe(config)
     yield* Effect.logInfo(`Reloaded: ${text}`, fields)

@@ -164,16 +164,14 @@ const serve = Effect.fnUntraced(function* (given: Given) {
     })
     const server = yield* Server.make(config).pipe(Effect.provideService(QueryEngine, engine.engine))
     stopNow = server.stopNow
-    if (config.http.length > 0) {
-      const gateway = yield* before(server, config)
-      stopNow = Effect.andThen(gateway.stopNow, server.stopNow)
-    }
+    const gateway = config.http.length > 0 ? yield* before(server, config) : undefined
+    if (gateway !== undefined) stopNow = Effect.andThen(gateway.stopNow, server.stopNow)
     const { fields, text } = StartLine.describe(config)
     yield* Effect.logInfo(`Started (send SIGINT or SIGTERM to exit): ${text}`, fields)
     const stray = ConfigSources.strayVariables(ServeConfig.known)
     if (stray.length > 0) yield* Effect.logWarning(`No setting has the name of ${stray.join(", ")}`)
     let current = config
-    const reload = Effect.suspend(() => Reload.reload({ engine, server }, current, resolve(given)))
+    const reload = Effect.suspend(() => Reload.reload({ engine, gateway, server }, current, resolve(given)))
     const reloading = Effect.map(reload, (config) => {
       current = config
     })

@@ -5,6 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type * as Client from "../client/Client.ts"
 import type { ClientError } from "../client/ClientError.ts"
@@ -87,12 +88,19 @@ const mayGoElsewhere = (error: QueryRejected | ClientError): boolean => {
   return ["ConnectFailed", "ConnectionClosed", "TooManyRequests"].includes(error.reason._tag)
 }
 
+const words = ({ address, backend }: Instance): string => `The back-end ${backend} at ${address}`
+
 const connect = (place: Place, pool: Options["pool"]) =>
   typeof place === "object" && "connect" in place
-    ? Effect.map(ClientPool.overTransports(place.connect, pool, place.name), (client) => ({
-        client,
-        address: place.name
-      }))
+    ? Effect.map(
+        // Both ends live in one process: silence says nothing of the other.
+        ClientPool.overTransports(
+          place.connect,
+          { ...pool, heartbeatTolerance: Duration.infinity },
+          place.name
+        ),
+        (client) => ({ client, address: place.name })
+      )
     : Effect.gen(function* () {
         const address = yield* Effect.fromResult(Address.fromInput(place))
         return { client: yield* ClientPool.connect(address, pool), address: Address.format(address) }
@@ -118,14 +126,20 @@ export const make = Effect.fnUntraced(function* (
       while (instance.state !== "up") {
         yield* Effect.sleep(options.probeInterval)
         const exit = yield* Effect.exit(Effect.scoped(instance.client.request(probe)))
-        if (Exit.isSuccess(exit)) return instance.restore()
-        const error = Cause.findErrorOption(exit.cause)
-        if (error._tag === "Some" && outcomeOf(error.value) === "answered") return instance.restore()
+        const error = Exit.isSuccess(exit)
+          ? undefined
+          : Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+        if (!Exit.isSuccess(exit) && (error === undefined || outcomeOf(error) !== "answered")) continue
+        instance.restore()
+        return yield* Effect.logInfo(`${words(instance)} answers again`)
       }
     })
 
   const note = (instance: Instance, outcome: Outcome): void => {
-    if (instance.note(outcome, options.ejectAfter)) spawner.spawn(probing(instance))
+    if (!instance.note(outcome, options.ejectAfter)) return
+    const why = outcome === "draining" ? "shuts down" : "does not answer"
+    const told = Effect.logWarning(`${words(instance)} ${why}: no query goes there until it answers`)
+    spawner.spawn(Effect.andThen(told, probing(instance)))
   }
 
   /** Asks one address after the other until one answers, or might have run something. */

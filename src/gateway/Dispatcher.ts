@@ -16,6 +16,7 @@ import * as GatewayError from "./GatewayError.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Negotiation from "./Negotiation.ts"
 import type { Control, Entry, Open, Queries } from "./Queries.ts"
+import * as QueryLog from "./QueryLog.ts"
 import type { Route, Routes } from "./Routes.ts"
 import * as SqlWords from "./SqlWords.ts"
 
@@ -173,12 +174,13 @@ const begin = (
 }
 
 /** The scope of a query closes: whatever had no end before was cancelled. */
-const ended = (queries: Queries, { clock, control, entry, leave }: Begun): Effect.Effect<void> => {
+const ended = (queries: Queries, { clock, control, entry, leave, origin }: Begun): Effect.Effect<void> => {
   const nanos = clock.monotonicTimeNanosUnsafe()
   entry.settle("cancelled", nanos, control.isCancelled ? cancelled : gone)
   queries.close(entry, nanos)
   leave(nanos)
-  return Metrics.ended(entry, entry.elapsedMillis(nanos))
+  const logged = origin.isInternal === true ? Effect.void : QueryLog.ended(entry, origin, nanos)
+  return Effect.andThen(Metrics.ended(entry, entry.elapsedMillis(nanos)), logged)
 }
 
 const running = (

@@ -38,6 +38,11 @@ export interface GatewayService {
   readonly addresses: ReadonlyArray<Address.Address>
   /** How many queries run. */
   readonly queries: Effect.Effect<number>
+  /**
+   * Reads the files of `httpTokens` and `httpRules` again; queries that run go on as they began. Fails if one of them
+   * cannot be used, and changes nothing then.
+   */
+  readonly reload: Effect.Effect<void, Files.GatewayFileError>
   /** Stops waiting for queries, if the gateway is stopping or when it does. */
   readonly stopNow: Effect.Effect<void>
 }
@@ -130,12 +135,20 @@ export const make = Effect.fnUntraced(function* (
     }
   })
   const queries = yield* Queries.make(config)
-  const access = new Access.Access(tokens)
+  let access = new Access.Access(tokens)
   const conversations = new Conversations.Conversations({
     maxConversations: config.maxConversations,
     timeoutNanos: Option.getOrUndefined(Duration.toNanos(config.conversationTimeout))
   })
-  const routes = Routes.make({ backends, conversations, rules })
+  const routesOf = (rules: Rules.Rules) => Routes.make({ backends, conversations, rules })
+  let current = routesOf(rules)
+  const routes: Routes.Routes = {
+    find: (...query) => current.find(...query),
+    get targets() {
+      return current.targets
+    },
+    backendOf: (target) => current.backendOf(target)
+  }
   const hurry = Latch.makeUnsafe(false)
   const hosts = Origins.names(config.httpHosts)
   let isDraining = false
@@ -181,6 +194,10 @@ export const make = Effect.fnUntraced(function* (
   return Gateway.of({
     addresses,
     queries: Effect.sync(() => queries.size),
+    reload: Effect.map(files(config), ({ rules, tokens }) => {
+      access = new Access.Access(tokens)
+      current = routesOf(rules)
+    }),
     stopNow: Effect.asVoid(hurry.open)
   })
 })

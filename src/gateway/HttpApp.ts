@@ -81,7 +81,9 @@ export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Ef
     const path = request.url.replace(/[?#].*$/, "")
     const methods = known.filter((route) => route.pattern.test(path)).map(({ method }) => method)
     if (methods.length > 0) {
-      const allow = [...new Set(methods), ...(methods.includes("GET") ? ["HEAD"] : []), "OPTIONS"].join(", ")
+      // One of a query would run it.
+      const heads = methods.includes("GET") && !QueryRoutes.path.test(path) ? ["HEAD"] : []
+      const allow = [...new Set(methods), ...heads, "OPTIONS"].join(", ")
       if (request.method === "OPTIONS") {
         return Effect.succeed(HttpServerResponse.empty({ status: 204, headers: { allow } }))
       }

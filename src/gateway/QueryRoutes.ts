@@ -119,6 +119,9 @@ const verdict = (entry: Entry): Effect.Effect<Response> =>
 /** Longest list of queries. */
 const maxListed = 1000
 
+/** Where queries are asked. */
+export const path = /^\/v1\/query\/?$/
+
 /** The routes, each with its method and path. */
 export const make = (dependencies: Dependencies) => {
   const route = <R>(method: "GET" | "POST" | "DELETE", path: `/${string}`, handler: Handler<R>) =>

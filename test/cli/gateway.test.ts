@@ -1,3 +1,5 @@
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Address from "../../src/net/Address.ts"
@@ -5,6 +7,7 @@ import * as Failures from "../gateway/Failures.ts"
 import * as RowEngine from "../gateway/RowEngine.ts"
 import * as Served from "../gateway/Served.ts"
 import * as Dataconn from "../support/Dataconn.ts"
+import * as Folder from "../support/Folder.ts"
 import * as LiveServer from "../support/LiveServer.ts"
 
 /** Where the gateway answers, once it has started. */
@@ -31,6 +34,47 @@ describe("dataconn gateway", () => {
       // The clients of a gateway that is gone are told nothing, and see it.
       yield* Failures.seen({ url, fail: gateway.kill("SIGKILL") }, { query: "hang 1000" })
       assert.strictEqual(gateway.stderr(), "")
+    })
+  )
+
+  it.live("reads its tokens again at SIGHUP, and logs queries and back-ends that are gone", () =>
+    Effect.gen(function* () {
+      const file = join(yield* Folder.make, "tokens.json")
+      const write = (token: string) =>
+        writeFileSync(file, JSON.stringify({ tokens: [{ name: "alice", token }] }))
+      const [first, second] = ["a".repeat(16), "b".repeat(16)] as const
+      write(first)
+      const backend = `main=${Address.format((yield* LiveServer.start(RowEngine.make().engine)).address)}`
+      const places = ["--backend", backend, "--backend", "gone=127.0.0.1:1"]
+      const gateway = yield* Dataconn.run([
+        "gateway",
+        "--http",
+        "127.0.0.1:0",
+        "--http-tokens",
+        file,
+        ...places
+      ])
+      const url = yield* urlOf(gateway)
+      const ask = (token: string, target = "main") =>
+        Effect.map(
+          Served.fetched(`${url}/v1/query?query=rows%203&target=${target}`, {
+            headers: { authorization: `Bearer ${token}` }
+          }),
+          ({ status }) => status
+        )
+      yield* gateway.line(/Started .*: dataconn \S+, process \d+, back-ends main \(.*\), gone \(/)
+      assert.strictEqual(yield* ask(first), 200)
+      yield* gateway.line(/ 127\.0\.0\.1(:\d+)? alice => main \S+ complete \(queryId \S+, .*\d+ bytes, \d+ ms\)$/)
+      assert.strictEqual(yield* ask(first, "gone"), 503)
+      yield* gateway.line(/ failed \(queryId .*\): backend_unavailable$/)
+      write(second)
+      yield* gateway.kill("SIGHUP")
+      yield* gateway.line(/ Reloaded: /)
+      assert.deepStrictEqual([yield* ask(first), yield* ask(second)], [401, 200])
+      writeFileSync(file, "{")
+      yield* gateway.kill("SIGHUP")
+      yield* gateway.line(/ Not reloaded, everything stays as it was: httpTokens /)
+      assert.strictEqual(yield* ask(second), 200)
     })
   )
 

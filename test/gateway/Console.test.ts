@@ -1,6 +1,7 @@
 /**
  * The console in a real browser, before real servers.
  */
+import { fileURLToPath } from "node:url"
 import { assert, describe, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

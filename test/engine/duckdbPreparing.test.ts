@@ -11,8 +11,8 @@ const slow = `SELECT ${new Array(400).fill("r").join(" + ")} AS x FROM range(10)
 describe.skipIf(!isLong)("a query that DuckDB prepares", () => {
   it.live("ends when it is interrupted, although DuckDB goes on, and leaves nothing behind in the end", () =>
     Effect.gen(function* () {
-      const { instance } = yield* Database.open({})
-      const open = Session.open(instance, { transaction: "read only" })
+      const { instance, session } = yield* Database.open({})
+      const open = Session.open(instance, { ...session, transaction: "read only" })
       const watcher = yield* open
       const connections = watcher.call(async (connection) => {
         const result = await connection.run("SELECT count::INTEGER FROM duckdb_connection_count()")

@@ -2,7 +2,7 @@
  * What readers cost that have stopped: resident memory of `dataconn serve`, all its processes together, for each, by
  * format and shape of the rows, and what is left after they have gone.
  *
- *     npm run bench -- stalled [--readers 20] [--shape wide] [--format text/csv] [--isolate none]
+ *     npm run bench -- stalled [--readers=20] [--shape=wide] [--format=text/csv] [--isolate=none]
  */
 import { once } from "node:events"
 import { readFileSync } from "node:fs"

@@ -1,10 +1,11 @@
 /**
- * What readers cost that have stopped: resident memory of `dataconn serve` for each, by format and shape of the rows,
- * and what is left after they have gone.
+ * What readers cost that have stopped: resident memory of `dataconn serve`, all its processes together, for each, by
+ * format and shape of the rows, and what is left after they have gone.
  *
- *     npm run bench -- stalled [--readers 20]
+ *     npm run bench -- stalled [--readers=20] [--shape=wide] [--format=text/csv] [--isolate=none]
  */
 import { once } from "node:events"
+import { readFileSync } from "node:fs"
 import * as Net from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
@@ -43,12 +44,20 @@ const stall = async (port: number, query: string, format: QueryApi.Format): Prom
   return socket
 }
 
+/** That of a process and its children, in MiB. */
+const resident = (pid: number): number => {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ")
+  return (
+    [pid, ...children.filter(Boolean).map(Number)].reduce((sum, id) => sum + Usage.residentKiB(id), 0) / 1024
+  )
+}
+
 /** Resident memory once it has come to rest, in MiB. */
 const settled = async (pid: number): Promise<number> => {
   let last = Number.NaN
   for (let same = 0; same < 4; ) {
     await sleep(500)
-    const now = Usage.residentKiB(pid) / 1024
+    const now = resident(pid)
     same = Math.abs(now - last) < 4 ? same + 1 : 0
     last = now
   }
@@ -67,8 +76,16 @@ const serve: Processes.Command = [
   "1000"
 ]
 
-const sample = (query: string, format: QueryApi.Format, readers: number, restMillis: number) =>
-  Processes.using(serve, [], async (server) => {
+interface Sample {
+  readonly query: string
+  readonly format: QueryApi.Format
+  readonly isolate: string
+  readonly readers: number
+  readonly restMillis: number
+}
+
+const sample = ({ format, isolate, query, readers, restMillis }: Sample) =>
+  Processes.using(serve, ["--isolate", isolate], async (server) => {
     const port = Number(await server.match(/Opening DataConn socket on .*:(\d+)\.\.\.$/))
     // The base is that of a server that has worked.
     const first = await stall(port, query, format)
@@ -78,6 +95,8 @@ const sample = (query: string, format: QueryApi.Format, readers: number, restMil
     const base = await settled(server.pid)
     const sockets: Array<Net.Socket> = []
     for (let i = 0; i < readers; i++) sockets.push(await stall(port, query, format))
+    // What was free before is given back by then.
+    await sleep(restMillis)
     const held = await settled(server.pid)
     for (const socket of sockets) socket.destroy()
     await sleep(restMillis)
@@ -89,7 +108,13 @@ export const run = async ({ repeats }: Options): Promise<ReadonlyArray<Figures.R
   const { values: flags } = parseArgs({
     allowPositionals: true,
     strict: false,
-    options: { readers: { type: "string" }, shape: { type: "string" }, quick: { type: "boolean" } }
+    options: {
+      readers: { type: "string" },
+      shape: { type: "string" },
+      format: { type: "string" },
+      isolate: { type: "string" },
+      quick: { type: "boolean" }
+    }
   })
   const readers = Number(flags.readers ?? (flags.quick ? 2 : 20))
   const rows: Array<Figures.Row> = []
@@ -97,9 +122,18 @@ export const run = async ({ repeats }: Options): Promise<ReadonlyArray<Figures.R
     if (flags.shape !== undefined && flags.shape !== shape) continue
     if (flags.quick === true && rows.length > 0) break
     for (const format of flags.quick ? formats.slice(0, 1) : formats) {
+      if (flags.format !== undefined && flags.format !== format) continue
       const samples: Array<Awaited<ReturnType<typeof sample>>> = []
       for (let i = 0; i < repeats; i++)
-        samples.push(await sample(query, format, readers, flags.quick === true ? 1000 : 30_000))
+        samples.push(
+          await sample({
+            query,
+            format,
+            isolate: String(flags.isolate ?? "process"),
+            readers,
+            restMillis: flags.quick === true ? 1000 : 30_000
+          })
+        )
       const median = (of: (each: (typeof samples)[number]) => number) => Figures.median(samples.map(of))
       rows.push({
         shape,

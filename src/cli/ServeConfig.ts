@@ -104,6 +104,11 @@ export const settings = {
     "Largest row of a result, as text without escapes. A result with a larger one ends with an error.",
     Limits.largestRow
   ),
+  maxResultMemory: Setting.bytes(
+    "3 GiB",
+    1,
+    "Memory that the results under way hold in each process of the engine, computed from the length of their rows. Queries beyond are rejected as `overloaded`; protects from clients that stop reading."
+  ),
   logFormat: Setting.choice(Log.formats, "text", "Log lines for people, or one JSON object a line."),
   logBodyLength: Setting.bytes("200 B", 0, "How much of a request or response body a log line shows."),
   logValues: Setting.toggle(

@@ -34,6 +34,8 @@ export interface ResultLimits {
   readonly maxResultBytes: number
   /** Largest row in bytes, as text without escapes; at most {@link largestRow}. */
   readonly maxRowSize: number
+  /** Memory of all results under way, in bytes; beyond it no other begins. */
+  readonly maxResultMemory: number
 }
 
 export interface Limits extends RequestLimits, ResultLimits {}
@@ -54,7 +56,8 @@ export const defaults: Limits = {
   maxColumns: 4096,
   maxResultRows: Number.POSITIVE_INFINITY,
   maxResultBytes: Number.POSITIVE_INFINITY,
-  maxRowSize: 256 * MiB
+  maxRowSize: 256 * MiB,
+  maxResultMemory: 3 * 1024 * MiB
 }
 
 /** Limits as code gives them; what is left out, or `undefined`, has its default. */
@@ -70,7 +73,8 @@ const checks: { readonly [K in keyof Limits]: (name: string, given: number) => n
   maxColumns: (name, given) => Limit.count(name, given, 1),
   maxResultRows: Limit.countOrInfinity,
   maxResultBytes: Limit.countOrInfinity,
-  maxRowSize: (name, given) => Limit.size(name, given, 1, largestRow)
+  maxRowSize: (name, given) => Limit.size(name, given, 1, largestRow),
+  maxResultMemory: (name, given) => Limit.size(name, given, 1)
 }
 
 /** The limits in force. Throws a `RangeError` that names the one whose value cannot be a limit. */

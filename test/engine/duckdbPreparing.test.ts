@@ -10,8 +10,8 @@ const slow = `SELECT repeat('a', 130) GLOB (repeat('*a', 5) || 'b')`
 describe("a query that DuckDB prepares", () => {
   it.live("ends when it is interrupted, although DuckDB goes on, and leaves nothing behind in the end", () =>
     Effect.gen(function* () {
-      const { instance } = yield* Database.open({})
-      const open = Session.open(instance, { transaction: "read only" })
+      const { instance, session } = yield* Database.open({})
+      const open = Session.open(instance, { ...session, transaction: "read only" })
       const watcher = yield* open
       const connections = watcher.call(async (connection) => {
         const result = await connection.run("SELECT count::INTEGER FROM duckdb_connection_count()")

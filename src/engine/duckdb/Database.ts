@@ -3,16 +3,19 @@
  */
 import { mkdirSync } from "node:fs"
 import { open as openFile } from "node:fs/promises"
+import { availableParallelism } from "node:os"
 import { basename, extname, resolve } from "node:path"
 import { DuckDBInstance, type DuckDBMaterializedResult } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as ErrorMessage from "../ErrorMessage.ts"
-import type * as Limits from "../Limits.ts"
+import * as Limits from "../Limits.ts"
 import type * as QueryApi from "../QueryApi.ts"
 import { DuckDbError, fromCause } from "./Failure.ts"
+import * as GiveBack from "./GiveBack.ts"
 import * as Instance from "./Instance.ts"
 import * as ResultFiles from "./ResultFiles.ts"
+import * as ResultMemory from "./ResultMemory.ts"
 import * as Sample from "./Sample.ts"
 import * as Sentinel from "./Sentinel.ts"
 import type * as Session from "./Session.ts"
@@ -78,7 +81,7 @@ export const defaultMaxSpill = 16 * 1024 ** 3
 export interface Database {
   readonly instance: Instance.Instance
   /** What its sessions are opened with. */
-  readonly session: Pick<Session.Options, "searchPath">
+  readonly session: Pick<Session.Options, "searchPath" | "memory">
   /** Where whole results go before they are streamed. */
   readonly files: ResultFiles.ResultFiles
   /** The private directory that all of that is in. */
@@ -90,15 +93,20 @@ export const open = Effect.fnUntraced(function* (
   options: DuckDbOptions
 ): Effect.fn.Return<Database, DuckDbError, Scope.Scope> {
   const layout = yield* layoutOf(options)
+  const memory = new ResultMemory.ResultMemory({
+    maxResultMemory: options.maxResultMemory ?? Limits.defaults.maxResultMemory,
+    threads: options.threads ?? availableParallelism()
+  })
   const directory = yield* Spill.make(options.spillDirectory)
   const temporary = Spill.unreadable(directory)
   mkdirSync(temporary)
   const instance = yield* Instance.make(openInstance(options, layout, temporary), {
     whenInvalidated: whenInvalidated(options)
   })
+  yield* Effect.forkScoped(GiveBack.always(instance, memory))
   return {
     instance,
-    session: { searchPath: layout.aside && searchPath(layout.aside) },
+    session: { searchPath: layout.aside && searchPath(layout.aside), memory },
     files: ResultFiles.make(temporary, options.maxSpill ?? defaultMaxSpill),
     directory
   }
@@ -302,9 +310,12 @@ const seal = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, DuckDbError> {
   if (files.length > 0) yield* run("tables", `SET allowed_paths = ${Sql.list(files)}`)
   yield* run("allowExternalAccess", "SET enable_external_access = false")
-  // `Session` sets them. They are settings of a connection, and a client has neither SET nor a connection that
-  // outlives its query.
-  yield* run("allowExternalAccess", "SET allowed_configs = ['streaming_buffer_size', 'search_path']")
+  // `Session` sets the first two. They are settings of a connection, and a client has neither SET nor a connection that
+  // outlives its query. The third one is for `GiveBack`.
+  yield* run(
+    "allowExternalAccess",
+    "SET allowed_configs = ['streaming_buffer_size', 'search_path', 'memory_limit']"
+  )
   yield* run("allowExternalAccess", "SET lock_configuration = true")
 })
 

@@ -42,6 +42,7 @@ const answer = Effect.fnUntraced(function* (
     ? { ...given, permissions: { ...given.permissions, readWrite: false } }
     : given
   const { readWrite } = guard.permissions
+  if (database.session.memory.isFull) return yield* overloaded(limits)
   const session = yield* Effect.mapError(
     Session.open(database.instance, {
       ...database.session,
@@ -68,6 +69,13 @@ const answer = Effect.fnUntraced(function* (
     commit: readWrite ? Effect.mapError(session.commit, Failure.ofCommit) : undefined
   }
 })
+
+const overloaded = ({ maxResultMemory }: Limits.Limits) =>
+  new QueryApi.QueryError({
+    code: "overloaded",
+    message: `The results of other queries wait for their readers and hold ${maxResultMemory} bytes (maxResultMemory)`,
+    retryable: true
+  })
 
 const described = ({ name, type }: ResultColumn): QueryApi.Column => ({
   name,

@@ -43,13 +43,6 @@ export interface Counter {
   rows: number
 }
 
-/**
- * DuckDB goes on computing only once its own buffer has been emptied, so chunks are taken out of it as soon
- * as they are there. This many bytes may wait to be encoded, by the length of the last chunk: about what the
- * buffer holds.
- */
-const aheadBytes = 16 * 1024 * 1024
-
 /** Turns of the event loop that a chunk takes to arrive if DuckDB has it ready: some 50 µs. */
 const patientTurns = 8
 
@@ -79,7 +72,9 @@ export const run = (
       const statement = { sql, bound: rows.bound, source: rows.source }
       let current: Encoded | undefined
       let ahead: Ahead | undefined
-      let chunkBytes = aheadBytes
+      const { share } = rows.session
+      let chunkBytes = share.aheadBytes
+      let bytes = 0
       let count = 0
       return Effect.gen(function* () {
         while (true) {
@@ -93,6 +88,10 @@ export const run = (
             }
             current.release()
             if (current.isLast) return yield* Cause.done()
+            bytes += chunkBytes
+            share.made(count, bytes)
+            if (ahead !== undefined)
+              ahead.limit = Math.ceil(share.aheadBytes / Math.max(chunkBytes, minChunkBytes))
           }
           ahead ??= new Ahead(rows.session, yield* start(rows.session, statement))
           const chunk = yield* Effect.mapError(ahead.take, (failure) => TextSql.toError(rows.source, failure))
@@ -105,7 +104,6 @@ export const run = (
           }
           const excess = excessRows(count, rows.limits)
           if (excess !== undefined) return yield* excess
-          ahead.limit = Math.ceil(aheadBytes / Math.max(chunkBytes, minChunkBytes))
           chunkBytes = 0
         }
       })

@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Failure from "./Failure.ts"
 import * as Instance from "./Instance.ts"
+import type * as ResultMemory from "./ResultMemory.ts"
 import * as Sql from "./Sql.ts"
 
 type Thunk<A> = (connection: DuckDBConnection) => Promise<A>
@@ -39,6 +40,8 @@ export interface Session {
    * collector has found it, a result keeps its connection and so the file of the database open.
    */
   readonly own: (result: DuckDBResult) => void
+  /** What its result may hold. */
+  readonly share: ResultMemory.Share
   /** Called when the session closes and no call is under way: gives back what a result that was not read to its end holds. */
   readonly onClose: (dispose: () => void) => void
 }
@@ -62,20 +65,6 @@ let left = 0
 /** How often the interrupt is repeated, in milliseconds: a call that has not yet begun clears the flag. */
 const interruptRepeatMs = 2
 
-/**
- * What DuckDB computes ahead of the reader, in the bytes of its own count: a row of text takes 40, and more
- * only if it is long. The first rows are handed over once 0.6 of this is full, and a thread that works on a
- * later batch of rows (122 880 of a table) stops where 0.4 is. More would be faster, but the first rows would
- * come later: after some 60 ms with 10 MB.
- */
-const bufferBytes = 8_000_000
-
-/** Beside many others a query needs no second thread, in bytes. */
-const minBufferBytes = 2_500_000
-
-/** The sessions that are open, among which the buffer is divided. */
-let sessions = 0
-
 /** See {@link open}. */
 export interface Options {
   /**
@@ -85,6 +74,8 @@ export interface Options {
   readonly transaction: "read only" | "read write" | "none"
   /** The schemas in which names are looked for, where they are not only the main database's. */
   readonly searchPath?: string | undefined
+  /** What the results of all sessions hold. */
+  readonly memory: ResultMemory.ResultMemory
 }
 
 const begin: Readonly<Record<Options["transaction"], string>> = {
@@ -150,6 +141,7 @@ class Native implements Session {
   private readonly lease: Instance.Lease
   private readonly instance: Instance.Instance
   private readonly options: Options
+  readonly share: ResultMemory.Share
 
   constructor(
     connection: DuckDBConnection,
@@ -164,7 +156,7 @@ class Native implements Session {
     this.instance = instance
     this.options = options
     lease.interrupts.add(this.interrupt)
-    sessions++
+    this.share = options.memory.open()
   }
 
   private readonly disposals: Array<() => void> = []
@@ -177,10 +169,9 @@ class Native implements Session {
 
   /** As one text, because each costs a turn of the event loop. */
   readonly setUp: Effect.Effect<void, Failure.Failure> = Effect.suspend(() => {
-    const buffer = Math.max(minBufferBytes, Math.floor(bufferBytes / sessions))
     const { searchPath, transaction } = this.options
     const path = searchPath === undefined ? "" : `; SET search_path = ${Sql.literal(searchPath)}`
-    const sql = `SET streaming_buffer_size = '${buffer}B'${path}${begin[transaction]}`
+    const sql = `SET streaming_buffer_size = '${this.share.bufferBytes}B'${path}${begin[transaction]}`
     return Effect.asVoid(this.call((connection) => connection.run(sql)))
   })
 
@@ -281,7 +272,7 @@ class Native implements Session {
   })
 
   private async disconnect(): Promise<void> {
-    sessions--
+    this.share.close()
     for (const result of this.results) await this.end(result)
     for (const dispose of this.disposals) dispose()
     this.lease.interrupts.delete(this.interrupt)

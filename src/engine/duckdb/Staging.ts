@@ -36,7 +36,10 @@ export const runWhole = (
     const result = yield* session.call((connection) => Parameters.run(connection, statement))
     const columns = yield* Columns.ofResult(result, limits)
     const chunks = yield* session.call(() => result.fetchAllChunks())
-    const staging = yield* Session.open(database.instance, { transaction: "none" })
+    const staging = yield* Session.open(database.instance, {
+      memory: database.session.memory,
+      transaction: "none"
+    })
     const source = yield* stage(staging, columns, chunks)
     return { session: staging, source, bound: [], limits }
   }).pipe(Effect.mapError((error) => (error instanceof QueryError ? error : Failure.toError(error))))

@@ -19,7 +19,7 @@ export interface Strings {
 }
 
 export const make = (vector: duckdb.Vector, rows: number): Strings =>
-  of(duckdb.vector_get_data(vector, rows * entryBytes))
+  of(rows === 0 ? new Uint8Array(0) : duckdb.vector_get_data(vector, rows * entryBytes))
 
 /** Entries that have been read already. */
 export const of = (bytes: Uint8Array): Strings => ({
@@ -29,6 +29,13 @@ export const of = (bytes: Uint8Array): Strings => ({
 
 /** The length of a row's string in bytes. */
 export const length = (strings: Strings, row: number): number => strings.words[row * 4] as number
+
+/** How many of the first rows have strings without characters. */
+export const empty = ({ words }: Strings, rows: number): number => {
+  let count = 0
+  for (let row = 0; row < rows; row++) if (words[row * 4] === 0) count++
+  return count
+}
 
 /**
  * Copies the strings of `rows[from]` up to `rows[to]`, one after the other, into memory of their own.
@@ -134,6 +141,7 @@ const runFrom = (
   for (; index < limit; index++) {
     const entry = (rows[index] as number) * 4
     const size = words[entry] as number
+    if (size === 0) continue
     // A run ends where the lower half of the pointer overflows; that only makes it shorter.
     if (size <= inlineBytes || words[entry + 2] !== low + bytes || words[entry + 3] !== high) break
     if (bytes + size > maxBytes) break

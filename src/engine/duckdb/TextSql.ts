@@ -8,8 +8,8 @@ import type { ResultLimits } from "../Limits.ts"
 import type { Numbers, QueryError } from "../QueryApi.ts"
 import * as Failure from "./Failure.ts"
 import * as JsonSql from "./JsonSql.ts"
-import * as RowSize from "./RowSize.ts"
 import * as Sentinel from "./Sentinel.ts"
+import * as Slices from "./Slices.ts"
 import * as Sql from "./Sql.ts"
 
 /** A column of a result. */
@@ -72,33 +72,22 @@ export const csv = (rows: Bounded): string => {
   return texts(rows, `concat(${fields.join(", ',', ")}, chr(13) || chr(10))`)
 }
 
-/** What a row may measure before DuckDB is told, in bytes; and how often it is told from there on. */
-const longText = 512
-const textStep = 64
-
-/**
- * A column beside rows of this many bytes that nobody reads.
- *
- * DuckDB counts a string in its buffer as 16 bytes whatever its length, but a list by its elements. So long
- * rows have a list beside them, an eighth as long as themselves, and the buffer is full before the memory is.
- */
-export const weight = (bytes: string): string =>
-  `CASE WHEN ${bytes} > ${longText} THEN range(0, ${bytes}, ${textStep}) END`
-
 /** What stands beside a row that is too large: more than beside the sentinel. */
 const tooLarge = "[0::BIGINT]"
 
-/** Two columns: the text of each row, which is NULL in the sentinel and in a row that is too large, and its weight. */
-const texts = ({ limits, source }: Bounded, text: string): string => {
-  const size = RowSize.sql(source.columns)
-  const guarded =
-    typeof size === "number" ? text : `CASE WHEN ${size} <= ${limits.maxRowSize} THEN ${text} END`
-  return `SELECT t, CASE WHEN t IS NULL THEN ${tooLarge} ELSE ${weight("strlen(t)")} END FROM (SELECT ${guarded} AS t ${fromRenamed(source)}) UNION ALL SELECT NULL, NULL FROM ${Sentinel.table}`
+/**
+ * Two columns: the text of each row, which is NULL in the sentinel and in a row that is too large, and its weight. Rows
+ * of nothing (see `Slices`) have a text without characters, which no row has.
+ */
+const texts = (rows: Bounded, text: string): string => {
+  const { maxRowSize } = rows.limits
+  const guarded = `CASE WHEN slice > 0 THEN '' WHEN size <= ${maxRowSize} THEN ${text} END`
+  const weight = `CASE WHEN size > ${maxRowSize} THEN ${tooLarge} ELSE ${Slices.weight} END`
+  return (
+    `SELECT ${guarded}, ${weight} FROM (${Slices.sql(rows)}) ` +
+    `UNION ALL SELECT NULL, NULL FROM ${Sentinel.table}`
+  )
 }
-
-/** Names of our own for the columns. */
-export const fromRenamed = (source: Source): string =>
-  `FROM (\n${source.sql}\n) AS r(${source.columns.map((_, index) => Sql.column(index)).join(", ")})`
 
 /** Types whose text may have a comma, a quote or a line break, or be empty. */
 const specialTypes: ReadonlySet<DuckDBTypeId> = new Set([

@@ -30,9 +30,10 @@ export const encoder =
     const rows = Validity.firstNull(vector, size)
     const isLast =
       rows === size - 1 && !Validity.make(duckdb.data_chunk_get_vector(chunk.chunk, 1), size)(rows)
+    const strings = Strings.make(vector, rows)
     return {
-      pieces: ownedPieces(pieces(vector, rows, suspicious)),
-      rows,
+      pieces: ownedPieces(pieces(strings, rows, suspicious)),
+      rows: rows - Strings.empty(strings, rows),
       isLast,
       isTooLarge: rows < size && !isLast,
       // Without it the memory waits for a garbage collection that does not know how much there is to gain.
@@ -57,9 +58,7 @@ function* ownedPieces(pieces: Pieces): Pieces {
   for (const piece of pieces) yield piece === undefined ? undefined : owned(piece)
 }
 
-function* pieces(vector: duckdb.Vector, rows: number, suspicious: JsonText.Suspicion | undefined): Pieces {
-  if (rows === 0) return
-  const strings = Strings.make(vector, rows)
+function* pieces(strings: Strings.Strings, rows: number, suspicious: JsonText.Suspicion | undefined): Pieces {
   for (let from = 0; from < rows; ) {
     let to = from + 1
     let total = Strings.length(strings, from)
@@ -77,7 +76,7 @@ function* pieces(vector: duckdb.Vector, rows: number, suspicious: JsonText.Suspi
     }
     const copied = Strings.copy(strings, everyRow, { from, to, total })
     if (suspicious?.(copied)) yield* mended([copied])
-    else yield copied
+    else if (total > 0) yield copied
     from = to
   }
   Strings.close(strings)

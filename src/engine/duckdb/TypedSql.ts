@@ -5,8 +5,9 @@ import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api"
 import type { ResultLimits } from "../Limits.ts"
 import * as RowSize from "./RowSize.ts"
 import * as Sentinel from "./Sentinel.ts"
+import * as Slices from "./Slices.ts"
 import * as Sql from "./Sql.ts"
-import { type Bounded, fromRenamed, weight } from "./TextSql.ts"
+import type { Bounded } from "./TextSql.ts"
 import * as Types from "./Types.ts"
 
 /**
@@ -22,7 +23,7 @@ export const named = ({ limits, source }: Bounded, rename: Types.Rename): string
     return `${guarded} AS ${Sql.identifier(source.columns[index]?.name ?? "")}`
   })
   const limit = Number.isFinite(limits.maxResultRows) ? ` LIMIT ${limits.maxResultRows + 1}` : ""
-  return `SELECT ${columns.join(", ")} ${fromRenamed(source)}${limit}`
+  return `SELECT ${columns.join(", ")} ${Slices.fromRenamed(source)}${limit}`
 }
 
 /** The message about a row that is larger than `maxRowSize`. */
@@ -36,44 +37,18 @@ const fail = (limits: Pick<ResultLimits, "maxRowSize">): string =>
  * The columns, cast to what `rename` makes of their types, and three after them:
  *
  * - a BOOLEAN that is true in the sentinel, whose other columns are NULL, and NULL in a row that is too large;
- * - the size of the row (see `RowSize`), which is NULL in a row of {@link padded};
- * - a weight by the size.
+ * - the size of the row (see `RowSize`);
+ * - its weight.
  */
 export const weighed = (rows: Bounded, rename: Types.Rename): string => {
   const { limits, source } = rows
-  const pads = isPadded(rows)
   const state = `CASE WHEN size <= ${limits.maxRowSize} THEN false END`
-  const columns = casts(source.columns, rename).map(({ sql, type }) =>
-    pads ? when("pad = 0", sql, type) : sql
-  )
-  const size = pads ? "CASE WHEN pad = 0 THEN size END" : "size"
+  const columns = casts(source.columns, rename).map(({ sql }) => sql)
   return (
-    `SELECT ${columns.join(", ")}, ${state}, ${size}, ${weight(size)} FROM (${padded(rows)}) ` +
+    `SELECT ${columns.join(", ")}, ${state}, size, ${Slices.weight} FROM (${Slices.rows(rows)}) ` +
     `UNION ALL SELECT ${columns.map(() => "NULL").join(", ")}, true, 0, NULL FROM ${Sentinel.table}`
   )
 }
-
-/** Bytes of a row with lists, by its size, for each of which a row of nothing follows it. */
-const padBytes = 4 * 1024
-
-/**
- * The rows with their sizes, and with rows of nothing among those with long lists.
- *
- * The elements of all the lists of a chunk are one vector, which the bindings copy in one go. With these rows, which
- * count among the 2048 of a chunk, a chunk has some 8 MB of them at the most, or one row.
- */
-const padded = (rows: Bounded): string => {
-  const { limits, source } = rows
-  const sized = `SELECT *, CAST(${RowSize.sql(source.columns)} AS BIGINT) AS size ${fromRenamed(source)}`
-  return isPadded(rows)
-    ? `SELECT *, unnest(range(0, 1 + CASE WHEN size <= ${limits.maxRowSize} THEN size // ${padBytes} ELSE 0 END)) AS pad FROM (${sized})`
-    : sized
-}
-
-const isPadded = ({ source }: Bounded): boolean => source.columns.some(({ type }) => Types.some(type, isMany))
-
-const isMany = ({ typeId }: DuckDBType): boolean =>
-  typeId === DuckDBTypeId.LIST || typeId === DuckDBTypeId.MAP || typeId === DuckDBTypeId.ARRAY
 
 /** The value if a condition holds. DuckDB has no CASE for arrays of a fixed size, but for lists of anything. */
 const when = (condition: string, sql: string, type: DuckDBType, otherwise = "NULL"): string =>

@@ -64,7 +64,9 @@ describe("dataconn gateway", () => {
         )
       yield* gateway.line(/Started .*: dataconn \S+, process \d+, back-ends main \(.*\), gone \(/)
       assert.strictEqual(yield* ask(first), 200)
-      yield* gateway.line(/ 127\.0\.0\.1(:\d+)? alice => main \S+ complete \(queryId \S+, .*\d+ bytes, \d+ ms\)$/)
+      yield* gateway.line(
+        / 127\.0\.0\.1(:\d+)? alice => main \S+ complete \(queryId \S+, .*\d+ bytes, \d+ ms\)$/
+      )
       assert.strictEqual(yield* ask(first, "gone"), 503)
       yield* gateway.line(/ failed \(queryId .*\): backend_unavailable$/)
       write(second)

@@ -3,6 +3,24 @@ import { defineConfig } from "vitest/config"
 
 const source = (path: string) => fileURLToPath(new URL(`../src/${path}`, import.meta.url))
 
+/** Tests that share a process with others: loading the modules again for each file would take as long as they do. */
+const together = [
+  "cli/repl",
+  "cli/sql",
+  "cli/terminal",
+  "client",
+  "faults",
+  "framing",
+  "loop",
+  "model",
+  "net",
+  "process",
+  "protocol",
+  "recording",
+  "server",
+  "testing"
+].map((folder) => `test/${folder}/**/*.test.ts`)
+
 export default defineConfig({
   root: fileURLToPath(new URL("..", import.meta.url)),
   resolve: {
@@ -16,7 +34,10 @@ export default defineConfig({
     ]
   },
   test: {
-    include: ["test/**/*.test.ts"],
+    projects: [
+      { extends: true, test: { name: "together", include: together, isolate: false } },
+      { extends: true, test: { name: "alone", include: ["test/**/*.test.ts"], exclude: together } }
+    ],
     globalSetup: ["test/support/bundle.ts"],
     setupFiles: ["test/support/seed.ts"],
     // Half of the tests wait for other processes: as many workers as a small machine has processors.

@@ -1,6 +1,9 @@
 /** Asks a DuckDB engine as a connection would. */
+import { afterAll } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { DuckDbError, DuckDbOptions } from "../../src/engine/duckdb/index.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
@@ -11,12 +14,30 @@ export type Engine = QueryEngine["Service"]
 
 type Details = Omit<Parameters<typeof QueryApi.encodeRequest>[0], "query">
 
-/** Gives a test an engine of its own. */
+/** Those that nothing changes, by their options: opening one takes longer than most tests. */
+const shared = new Map<string, Effect.Effect<Engine, DuckDbError>>()
+const scope = Scope.makeUnsafe()
+
+afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+
+const isShared = (options: DuckDbOptions): boolean =>
+  Object.keys(options).every((name) => name === "threads" || name === "sample")
+
+const sharedEngine = (options: DuckDbOptions): Effect.Effect<Engine, DuckDbError> => {
+  const key = JSON.stringify([options.threads, options.sample])
+  const known = shared.get(key)
+  if (known !== undefined) return known
+  const made = Effect.runSync(Effect.cached(Scope.provide(DuckDbEngines.make(options), scope)))
+  shared.set(key, made)
+  return made
+}
+
+/** Gives a test an engine: one of its own, unless there is nothing that could change. */
 export const withEngine = <A, E, R>(
   options: DuckDbOptions,
   use: (engine: Engine) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E | DuckDbError, Exclude<R, import("effect/Scope").Scope>> =>
-  Effect.scoped(Effect.flatMap(DuckDbEngines.make(options), use))
+): Effect.Effect<A, E | DuckDbError, Exclude<R, Scope.Scope>> =>
+  Effect.scoped(Effect.flatMap(isShared(options) ? sharedEngine(options) : DuckDbEngines.make(options), use))
 
 /** A whole result. Fails with what the client is told. */
 export const ask = (

@@ -178,7 +178,7 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
       })
     )
 
-    it.effect("holds the back-end back while it is paused, and goes on", () =>
+    it.effect.runIf(isLong)("holds the back-end back while it is paused, and goes on", () =>
       Effect.gen(function* () {
         const { page, rows } = yield* open()
         yield* Effect.promise(() => page.selectOption("#target", "rows"))

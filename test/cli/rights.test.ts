@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Dataconn from "../support/Dataconn.ts"
 import * as Folder from "../support/Folder.ts"
 import * as LiveServer from "../support/LiveServer.ts"
+import { some } from "../support/Long.ts"
 import * as Response from "../support/Response.ts"
 import type { Attack, Outcome } from "./Attack.ts"
 
@@ -104,7 +105,8 @@ describe.runIf(linux)("past the check of statements", () => {
     "--database": ({ database }) => ({ database }),
     both: ({ database, tables }) => ({ database, tables })
   }
-  for (const [mode, configOf] of Object.entries(modes)) {
+  // The last of them has both kinds of files.
+  for (const [mode, configOf] of some(Object.entries(modes), 2)) {
     for (const unsealed of mode === "both" ? [false, true] : [false]) {
       it.live(
         `no statement changes a file with ${mode}${unsealed ? ", not even without DuckDB's sandbox" : ""}`,

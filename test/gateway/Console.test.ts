@@ -253,7 +253,7 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
       })
     )
 
-    it.effect("fits a phone, and the dark", () =>
+    it.effect.runIf(isLong)("fits a phone, and the dark", () =>
       Effect.gen(function* () {
         const { page } = yield* open({ size: { width: 390, height: 780 } })
         yield* run(page, "FROM trades")

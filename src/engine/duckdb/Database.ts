@@ -263,11 +263,16 @@ const furnish = Effect.fnUntraced(function* (
   options: DuckDbOptions,
   layout: Layout
 ): Effect.fn.Return<void, DuckDbError, Scope.Scope> {
-  const connection = yield* Effect.acquireRelease(
-    attempt("database", () => instance.connect()),
-    (connection) => Effect.sync(() => connection.disconnectSync())
+  const connect = Effect.map(
+    Effect.acquireRelease(
+      attempt("database", () => instance.connect()),
+      (connection) => Effect.sync(() => connection.disconnectSync())
+    ),
+    (connection): Run =>
+      (setting, sql) =>
+        attempt(setting, () => connection.run(sql))
   )
-  const run: Run = (setting, sql) => attempt(setting, () => connection.run(sql))
+  const run = yield* connect
 
   yield* Effect.forEach(Sentinel.statements, (sql) => run("database", sql), { discard: true })
   yield* run("maxSpill", limitSpill(options.maxSpill))
@@ -287,8 +292,10 @@ const furnish = Effect.fnUntraced(function* (
   }
   if (options.sample === true) {
     // Several threads wait for each other more than they compute: 300 ms a table on a busy machine, not 120.
-    const statements = ["SET threads = 1", ...Sample.statements, "RESET threads"]
-    yield* Effect.forEach(statements, (sql) => run("sample", sql), { discard: true })
+    yield* run("sample", "SET threads = 1")
+    const alone = (sql: string) => Effect.scoped(Effect.flatMap(connect, (run) => run("sample", sql)))
+    yield* Effect.forEach(Sample.statements, alone, { concurrency: "unbounded", discard: true })
+    yield* run("sample", "RESET threads")
   }
   if (options.threads !== undefined) yield* run("threads", `SET threads = ${Number(options.threads)}`)
   const files = yield* Effect.forEach(Object.entries(options.tables ?? {}), ([name, file]) =>

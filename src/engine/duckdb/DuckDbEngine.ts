@@ -114,9 +114,11 @@ export const make = Effect.fnUntraced(function* (
   options: Database.DuckDbOptions
 ): Effect.fn.Return<Engine, Failure.DuckDbError, Scope.Scope> {
   const limits = yield* limitsOf(options)
-  // It takes some 60 ms of the event loop, which the first request for Arrow would take from all others.
-  yield* Effect.promise(ArrowStream.load)
-  const database = yield* Database.open(options)
+  const [database] = yield* Effect.all(
+    // It takes some 60 ms of the event loop, which the first request for Arrow would take from all others.
+    [Database.open(options), Effect.promise(ArrowStream.load)],
+    { concurrency: "unbounded" }
+  )
   const permissions = {
     readWrite: options.readWrite === true,
     allowExternalAccess: options.allowExternalAccess === true

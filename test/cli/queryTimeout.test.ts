@@ -89,7 +89,7 @@ const hindrances: Record<string, Hindrance> = {
 }
 
 describe.concurrent("--timeout ends the command when the server", () => {
-  for (const [name, { phase, script, stdout = "" }] of some(Object.entries(hindrances), 2)) {
+  for (const [name, { phase, script, stdout = "" }] of some(Object.entries(hindrances), 3)) {
     it.live(name, () =>
       Effect.gen(function* () {
         const server = yield* ScriptedServer.make(script)

@@ -1,12 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { isLong } from "../support/Long.ts"
 import * as ProcessStatus from "../support/ProcessStatus.ts"
 import * as Conversation from "./Conversation.ts"
 import * as Fuzz from "./Fuzz.ts"
 import { Judge } from "./Judge.ts"
 import * as Script from "./Script.ts"
 
-const conversations = 120
+const conversations = isLong ? 120 : 60
 
 describe("hostile conversations", () => {
   it.live.skipIf(!ProcessStatus.isAvailable)(

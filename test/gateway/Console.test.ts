@@ -232,7 +232,7 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
       })
     )
 
-    it.effect("keeps tabs and history over a reload, which cancels what runs", () =>
+    it.effect.runIf(isLong)("keeps tabs and history over a reload, which cancels what runs", () =>
       Effect.gen(function* () {
         const { page, rows } = yield* open()
         yield* Effect.promise(() => page.selectOption("#target", "rows"))
@@ -269,7 +269,7 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
       })
     )
 
-    it.effect("names everything that can be used for those who do not see it", () =>
+    it.effect.runIf(isLong)("names everything that can be used for those who do not see it", () =>
       Effect.gen(function* () {
         const { page } = yield* open()
         yield* run(page, "SELECT 1 AS a")

@@ -121,7 +121,7 @@ describe("the declarations", () => {
   }
 
   for (const [name, version] of some(Object.entries(compilers), 2)) {
-    for (const [resolution, options] of Object.entries(modules)) {
+    for (const [resolution, options] of some(Object.entries(modules), 2)) {
       it(
         `name every type that a user exports: ${name}, ${resolution}`,
         async () => {

@@ -174,14 +174,22 @@ const file = Effect.fnUntraced(function* (path: string, known: Known) {
   }
 })
 
-/** Variables that are not settings of a server. */
+/** These variables are for other commands. */
 const others = ["config", "server", "history", "pager", "backends"]
 
-/** Variables that look like settings and are none: misspelt, as a rule. */
-export const strayVariables = (known: Known, environment: NodeJS.ProcessEnv = process.env) => {
-  const names = new Set([...Object.keys(known.table), ...Object.keys(known.others), ...others].map(constant))
-  return Object.keys(environment).filter((name) => name.startsWith(constant("")) && !names.has(name))
-}
+/** Warns of variables that look like settings and belong to none: they are misspelt, as a rule. */
+export const warnOfStrays = (known: Known): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const names = new Set(
+      [...Object.keys(known.table), ...Object.keys(known.others), ...others].map(constant)
+    )
+    const strays = Object.keys(process.env).filter(
+      (name) => name.startsWith(constant("")) && !names.has(name)
+    )
+    return strays.length === 0
+      ? Effect.void
+      : Effect.logWarning(`No setting has the name of ${strays.join(", ")}`)
+  })
 
 /** Reads the settings in force; each comes from the first source that has it. */
 export const load = Effect.fnUntraced(function* <A>(

@@ -40,9 +40,15 @@ const extensions: Readonly<Record<string, Shown>> = {
   txt: short.table
 }
 
+const extensionOf = (file: string): string => /\.(\w+)$/.exec(file)?.[1] ?? ""
+
+/** Whether the name of a file has an extension. */
+export const hasExtension = (file: string | undefined): boolean =>
+  file !== undefined && extensionOf(file) !== ""
+
 /** The format that the name of a file asks for, if it has an extension that says so. */
 export const ofFile = (file: string): Shown | undefined => {
-  const [, extension = ""] = /\.(\w+)$/.exec(file) ?? []
+  const extension = extensionOf(file)
   return Object.hasOwn(extensions, extension.toLowerCase()) ? extensions[extension.toLowerCase()] : undefined
 }
 

@@ -157,6 +157,8 @@ const run = Effect.fnUntraced(function* (flags: Given) {
     const gateway = yield* Gateway.make(options)
     stopNow = gateway.stopNow
     yield* Effect.logInfo(`Started (send SIGINT or SIGTERM to exit): ${described(options)}`)
+    // A server's environment may be the same.
+    yield* ConfigSources.warnOfStrays(ServeConfig.known)
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(hangup, reloading(gateway.reload))))
     return yield* Effect.onInterrupt(Effect.never, () => Effect.logInfo("Stopping..."))
   })

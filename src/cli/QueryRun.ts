@@ -93,19 +93,13 @@ const plan = Effect.fnUntraced(function* (given: Given) {
   if (Formats.isBinary(shown) && statements.length > 1) {
     return yield* fail(`${statements.length} queries have as many results, and ${name} holds one`)
   }
-  if (
-    file !== undefined &&
-    !toTerminal &&
-    !given.quiet &&
-    Option.isNone(given.format) &&
-    implied === undefined &&
-    /\.\w+$/.test(file)
-  ) {
+  const isChosen = Option.isSome(given.format) || implied !== undefined
+  if (!isChosen && !toTerminal && !given.quiet && Formats.hasExtension(file)) {
     yield* Console.error(`${file}: the name says no format, so it is ${name} (see --format)`)
   }
   const view: Execution.View = {
     shown,
-    isChosen: Option.isSome(given.format) || implied !== undefined,
+    isChosen,
     columns: toTerminal ? screen.columns : undefined,
     isTerminal: toTerminal,
     style: file === undefined ? screen.style : Screen.plain,

@@ -168,8 +168,7 @@ const serve = Effect.fnUntraced(function* (given: Given) {
     if (gateway !== undefined) stopNow = Effect.andThen(gateway.stopNow, server.stopNow)
     const { fields, text } = StartLine.describe(config)
     yield* Effect.logInfo(`Started (send SIGINT or SIGTERM to exit): ${text}`, fields)
-    const stray = ConfigSources.strayVariables(ServeConfig.known)
-    if (stray.length > 0) yield* Effect.logWarning(`No setting has the name of ${stray.join(", ")}`)
+    yield* ConfigSources.warnOfStrays(ServeConfig.known)
     let current = config
     const reload = Effect.suspend(() => Reload.reload({ engine, gateway, server }, current, resolve(given)))
     const reloading = Effect.map(reload, (config) => {

@@ -336,6 +336,8 @@ export class Session implements ClientConnection, Line {
 
   private cancel(exchange: Exchange): void {
     const { framed, options, timers } = this.dependencies
+    // First: a write that fails at once ends the session, which clears it.
+    this.cancelDeadline.set(timers.now() + options.cancelTimeoutMillis)
     framed.writer.submit({
       take: () =>
         this.current === exchange && this.step({ _tag: "Cancel" }) === "SendCancel"
@@ -343,6 +345,5 @@ export class Session implements ClientConnection, Line {
           : noMessages,
       ended: this.onWritten
     })
-    this.cancelDeadline.set(timers.now() + options.cancelTimeoutMillis)
   }
 }

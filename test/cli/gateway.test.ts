@@ -69,6 +69,8 @@ describe("dataconn gateway", () => {
       )
       assert.strictEqual(yield* ask(first, "gone"), 503)
       yield* gateway.line(/ failed \(queryId .*\): backend_unavailable$/)
+      yield* Effect.repeat(ask(first, "gone"), { times: 5 })
+      yield* gateway.line(/Warn: The back-end gone at 127\.0\.0\.1:1 does not answer: no query goes there/)
       write(second)
       yield* gateway.kill("SIGHUP")
       yield* gateway.line(/ Reloaded: /)

@@ -242,6 +242,22 @@ describe("--output", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
+  it.live("says which format a file has whose extension is that of none", () =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const { directory } = yield* inDirectory
+      const said = (name: string, ...more: ReadonlyArray<string>) =>
+        Effect.map(
+          run(query(server, "echo", "--output", `${directory}/${name}`, ...more)),
+          ({ stderr }) => stderr
+        )
+      assert.match(yield* said("a.xlsx"), /a\.xlsx: the name says no format, so it is json \(see --format\)$/)
+      assert.strictEqual(yield* said("a"), "")
+      assert.strictEqual(yield* said("a.xlsx", "--format", "json"), "")
+      assert.strictEqual(yield* said("a.xlsx", "--quiet"), "")
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
   it.live("leaves the file as it was if the query fails", () =>
     Effect.gen(function* () {
       const server = yield* QueryServer.make

@@ -2,11 +2,14 @@
  * One conversation between the real client and the real connection, over a socket that fails.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import * as Client from "../../src/client/Client.ts"
 import type { ClientError } from "../../src/client/ClientError.ts"
 import { QueryEngine, type QueryFailed, type QueryRejected } from "../../src/engine/QueryEngine.ts"
+import * as Timers from "../../src/loop/Timers.ts"
 import * as Transport from "../../src/net/Transport.ts"
 import * as Connection from "../../src/server/Connection.ts"
 import { type ConnectionEvent, ConnectionEvents } from "../../src/server/ConnectionEvents.ts"
@@ -65,6 +68,9 @@ export const run = Effect.fnUntraced(function* (
   const events: Array<ConnectionEvent["_tag"]> = []
   let detail = ""
   const living = new Living()
+  // As those of a server and of a pool, which outlive their connections.
+  const scope = yield* Scope.make()
+  const timers = yield* Scope.provide(Timers.make, scope)
 
   const wired = living.socket(side === "server" ? faulty.socket : near)
   let member: Member | undefined
@@ -78,6 +84,7 @@ export const run = Effect.fnUntraced(function* (
         })
     }
   }).pipe(
+    Effect.provideService(Timers.Shared, timers),
     Effect.provideService(QueryEngine, engine.engine),
     Effect.provideService(QueryLimit.QueryLimit, limit),
     Effect.provideService(RequestQuota.RequestQuota, quota),
@@ -100,6 +107,7 @@ export const run = Effect.fnUntraced(function* (
   const using = yield* Client.make(socket, clientSettings).pipe(
     Effect.flatMap((client) => Effect.tapError(conversation.client(client), andTheServer)),
     Effect.scoped,
+    Effect.provideService(Timers.Shared, timers),
     (effect) => living.fork(effect)
   )
 
@@ -130,7 +138,15 @@ export const run = Effect.fnUntraced(function* (
     detail,
     living
   })
+  const left = ended() && timers.size > 0 ? [`${timers.size} timers are left`] : []
   // What hangs has been judged by now.
   for (const fiber of [script, serving, using]) fiber.interruptUnsafe()
-  return { elapsedMillis, outcome, failed: faulty.failed(), events: events.join(" "), problems }
+  yield* Scope.close(scope, Exit.void)
+  return {
+    elapsedMillis,
+    outcome,
+    failed: faulty.failed(),
+    events: events.join(" "),
+    problems: [...problems, ...left]
+  }
 })

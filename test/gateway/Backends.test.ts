@@ -4,17 +4,21 @@
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
+import * as TestClock from "effect/testing/TestClock"
 import type { ClientService } from "../../src/client/Client.ts"
+import * as Backends from "../../src/gateway/Backends.ts"
 import * as Conversations from "../../src/gateway/Conversations.ts"
 import * as Gateway from "../../src/gateway/Gateway.ts"
 import type * as GatewayConfig from "../../src/gateway/GatewayConfig.ts"
 import * as GatewayError from "../../src/gateway/GatewayError.ts"
 import * as Instance from "../../src/gateway/Instance.ts"
 import * as Address from "../../src/net/Address.ts"
+import * as MemoryTransport from "../../src/net/MemoryTransport.ts"
 import * as Folder from "../support/Folder.ts"
 import * as LiveServer from "../support/LiveServer.ts"
 import * as Poll from "../support/Poll.ts"
@@ -51,6 +55,25 @@ const quiet = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.provide(effect
 
 const live = <E>(name: string, test: Effect.Effect<void, E, import("effect/Scope").Scope>) =>
   it.live(name, () => quiet(test))
+
+describe("a back-end in the same process", () => {
+  it.effect("may be silent for as long as it likes", () =>
+    Effect.gen(function* () {
+      const [connect] = MemoryTransport.pair()
+      const backends = yield* Backends.make({
+        backends: { main: [{ name: "internal", connect }] },
+        pool: { heartbeatTolerance: "15 seconds" },
+        ejectAfter: 3,
+        probeInterval: Duration.seconds(5)
+      })
+      const instances = backends.get("main")?.instances ?? []
+      const asking = backends.request(instances, { body: new Uint8Array(1), receipt: false })
+      const fiber = yield* Effect.forkChild(Effect.scoped(asking))
+      yield* TestClock.adjust("1 minute")
+      assert.isUndefined(fiber.pollUnsafe())
+    })
+  )
+})
 
 describe("a gateway with several back-ends", () => {
   live(

@@ -36,8 +36,8 @@ export const settings = {
     "How long a query may take to stop before its process is killed."
   ),
   engineSilence: Setting.duration(
-    "5 seconds",
-    "How long one of these processes may give no sign of life before it is killed."
+    "3 seconds",
+    "How long one of these processes may give no sign of life before it is killed. After a fifth of that it is given no new queries until it gives one."
   ),
   engineStartTimeout: Setting.duration("5 minutes", "How long one of these processes may take to start."),
   memoryLimit: Setting.text(

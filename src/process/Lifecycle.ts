@@ -70,6 +70,8 @@ export type Action =
   | { readonly _tag: "Over"; readonly why: Why | undefined }
 
 export interface Options {
+  /** Ticks without a sign of life after which a process is silent: nothing new is given to it until it gives one. */
+  readonly silentTicks: number
   /** Ticks without a sign of life after which a process is killed. */
   readonly maxMissed: number
   /** Ticks that a process may take to become ready. */
@@ -86,6 +88,11 @@ export const initial: State = { _tag: "Down", shortLives: 0 }
 const closed: State = { _tag: "Closed" }
 const none: Action = { _tag: "None" }
 const kill: Action = { _tag: "Kill" }
+const announce: Action = { _tag: "Announce" }
+
+/** Whether a process that answers queries has given no sign of life lately. */
+export const isSilent = (state: State, { silentTicks }: Options): boolean =>
+  state._tag === "Ready" && state.missed >= silentTicks
 
 /** The first replacement comes at once. */
 const delay = (shortLives: number, { firstDelayMillis, longestDelayMillis }: Options): number =>
@@ -100,10 +107,12 @@ export const step = (state: State, event: Event, options: Options): readonly [St
         : [state, none]
     case "Ready":
       return state._tag === "Starting"
-        ? [{ _tag: "Ready", since: event.now, missed: 0, shortLives: state.shortLives }, { _tag: "Announce" }]
+        ? [{ _tag: "Ready", since: event.now, missed: 0, shortLives: state.shortLives }, announce]
         : [state, none]
     case "Beat":
-      return state._tag === "Ready" && state.missed > 0 ? [{ ...state, missed: 0 }, none] : [state, none]
+      return state._tag === "Ready" && state.missed > 0
+        ? [{ ...state, missed: 0 }, isSilent(state, options) ? announce : none]
+        : [state, none]
     case "Tick":
       return tick(state, options)
     case "End":

@@ -60,7 +60,10 @@ export interface Options {
   readonly engineMemory?: number | undefined
   /** How long a query may take to stop before its process is killed. Default 2 seconds. */
   readonly cancelGrace?: Duration.Input | undefined
-  /** How long a process may give no sign of life before it is killed. Default 5 seconds. */
+  /**
+   * How long a process may give no sign of life before it is killed. After a fifth of that it is given no new queries
+   * until it gives one. Default 3 seconds.
+   */
   readonly engineSilence?: Duration.Input | undefined
   /** How long a process may take to become ready. Default 5 minutes. */
   readonly engineStartTimeout?: Duration.Input | undefined
@@ -94,7 +97,10 @@ export class ProcessEngineError extends Schema.TaggedError<ProcessEngineError>()
 }) {}
 
 /** Signs of life are looked for so many times in the time that a process may be silent. */
-const looks = 5
+const looks = 10
+
+/** So many looks without one, and a process is given no queries until it gives one. */
+const silentTicks = 2
 
 /** A process that has been ready for less has lived shortly, in milliseconds; the waits before it is replaced. */
 const lives = { shortLifeMillis: 10_000, firstDelayMillis: 100, longestDelayMillis: 2000 }
@@ -116,7 +122,7 @@ const withDefaults = (engine: EngineModule, options: Options) => {
       "engines must be 1 where queries change something: two processes may not have one database"
     )
   }
-  const silenceMillis = Limit.millis("engineSilence", options.engineSilence ?? "5 seconds")
+  const silenceMillis = Limit.millis("engineSilence", options.engineSilence ?? "3 seconds")
   return {
     changes,
     engines,
@@ -180,7 +186,7 @@ export const make = Effect.fnUntraced(function* (
       beatMillis: all.tickMillis / 2
     }),
     processes: all.engines,
-    lifecycle: { ...lives, maxMissed: looks, maxStartTicks: Math.ceil(all.startMillis / all.tickMillis) },
+    lifecycle: { ...lives, silentTicks, maxMissed: looks, maxStartTicks: Math.ceil(all.startMillis / all.tickMillis) },
     placement: { ...placement, capacity: all.capacity },
     client: connections(all.capacity, all.cancelGraceMillis),
     tickMillis: all.tickMillis,

@@ -91,7 +91,7 @@ export class Slot implements Placement.Place {
   }
 
   get isReady(): boolean {
-    return this.state._tag === "Ready"
+    return this.state._tag === "Ready" && !Lifecycle.isSilent(this.state, this.dependencies.lifecycle)
   }
 
   get isComing(): boolean {

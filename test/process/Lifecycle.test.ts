@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Lifecycle from "../../src/process/Lifecycle.ts"
 
 const options: Lifecycle.Options = {
+  silentTicks: 2,
   maxMissed: 3,
   maxStartTicks: 2,
   shortLifeMillis: 1000,
@@ -33,13 +34,18 @@ const times = (n: number, ...events: ReadonlyArray<Lifecycle.Event>) =>
 
 describe("a process", () => {
   it("that gives signs of life is left alone, and killed once when it gives none", () => {
-    assert.deepStrictEqual(run([start, ready(0), ...times(50, tick, tick, tick, beat)]).actions, [
-      "Launch",
-      "Announce"
-    ])
+    assert.deepStrictEqual(run([start, ready(0), ...times(50, tick, beat)]).actions, ["Launch", "Announce"])
     const { actions, state } = run([start, ready(0), ...times(20, tick)])
     assert.deepStrictEqual(actions, ["Launch", "Announce", "Kill"])
     assert.deepStrictEqual(state, { _tag: "Ending", since: 0, why: { _tag: "Silent" }, shortLives: 0 })
+  })
+
+  it("that is silent for a while is so until it gives a sign of life, which is announced", () => {
+    const { state } = run([start, ready(0), tick, tick])
+    assert.isTrue(Lifecycle.isSilent(state, options))
+    const after = run([tick, beat, beat], state)
+    assert.deepStrictEqual(after.actions, ["Announce"])
+    assert.isFalse(Lifecycle.isSilent(after.state, options))
   })
 
   it("that is not ready in time is killed", () => {

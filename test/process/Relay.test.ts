@@ -412,6 +412,29 @@ describe("a process", () => {
     })
   )
 
+  it.effect("that is silent is given no new query before it gives a sign of life", () =>
+    Effect.gen(function* () {
+      const { lifecycle } = MemoryProcess.defaults
+      const { engine, log, processes } = yield* world({
+        supervisor: { lifecycle: { ...lifecycle, silentTicks: 2 } }
+      })
+      for (let i = 0; i < 2; i++) {
+        yield* passes(1000)
+        processes[1]?.listener.beat(0)
+      }
+      yield* ask(engine, "one")
+      yield* ask(engine, "two")
+      assert.deepStrictEqual(log, ["2 one", "2 two"])
+      yield* passes(1000)
+      yield* passes(1000)
+      const waiting = yield* begin(engine, "three")
+      assert.deepStrictEqual(log, ["2 one", "2 two"])
+      processes[0]?.listener.beat(0)
+      assert.strictEqual(yield* Fiber.join(waiting), "A yes three F")
+      assert.strictEqual(log.at(-1), "1 three")
+    })
+  )
+
   it.effect("that cannot start at first fails the engine with its words", () =>
     Effect.gen(function* () {
       const failing = MemoryProcess.make({

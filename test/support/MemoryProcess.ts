@@ -59,6 +59,8 @@ const settings: Connections.Options = {
 export const defaults: Omit<Supervisor.Options, "launch"> = {
   processes: 2,
   lifecycle: {
+    // What is in these processes gives signs of life only where a test does.
+    silentTicks: 6,
     maxMissed: 5,
     maxStartTicks: 10,
     shortLifeMillis: 10_000,

@@ -3,7 +3,7 @@
  *
  * A query that computes for long is one that may have to be killed, together with all that runs beside it. So new
  * queries go where fewest of those run. A query that ran in a process that ended by itself may be the reason: such a
- * suspect is tried again alone, and when it has survived that for a while it is one like all others.
+ * suspect is tried again alone, the youngest first, and when it has survived that for a while it is one like all others.
  */
 
 /** What is known of a query. */
@@ -91,6 +91,13 @@ const takesSuspects = (place: Place, now: number, options: Options): boolean => 
   for (const query of place.running) if (!isCleared(query, now, options)) return false
   return true
 }
+
+/**
+ * Whether a query that comes is tried before one that waits: a suspect before all that are none, and before those that
+ * began no later. The one that began first is most likely the reason.
+ */
+export const precedes = (query: Query, waiting: Query): boolean =>
+  query.isSuspect && (!waiting.isSuspect || query.startedAt >= waiting.startedAt)
 
 /** The place that is kept free for suspects that wait: one whose process is yet to come, or the one with least at risk. */
 export const reserved = (places: ReadonlyArray<Place>, now: number, options: Options): number | undefined => {

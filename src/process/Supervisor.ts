@@ -52,7 +52,7 @@ export class Supervisor {
   private readonly timers: Timers.Timers
   private readonly spawner: Spawner.Spawner
   private readonly slots: ReadonlyArray<Slot.Slot>
-  /** In their order, suspects before all others. */
+  /** In their order, suspects before all others (see {@link Placement.precedes}). */
   private waiting: Array<Waiting> = []
   /** The first process is ready, or could not be started. */
   private readonly first = Deferred.makeUnsafe<void, Unstartable>()
@@ -161,7 +161,9 @@ export class Supervisor {
         waiting.resume(Effect.fail(error))
       }
       this.queue(waiting)
-      this.place()
+      // All suspects of a process hear of its end in one turn: the one to try first is known after that.
+      if (query.isSuspect) this.spawner.spawn(this.placeLater)
+      else this.place()
       if (query.incarnation !== undefined) return
       if (this.waiting.length > maxWaiting) return refuse(tooMany(maxWaiting))
       deadline.set(this.now() + waitMillis)
@@ -180,7 +182,7 @@ export class Supervisor {
   }
 
   private queue(waiting: Waiting): void {
-    const at = waiting.query.isSuspect ? this.waiting.findIndex(({ query }) => !query.isSuspect) : -1
+    const at = this.waiting.findIndex(({ query }) => Placement.precedes(waiting.query, query))
     if (at < 0) this.waiting.push(waiting)
     else this.waiting.splice(at, 0, waiting)
   }
@@ -188,6 +190,8 @@ export class Supervisor {
   private forget(waiting: Waiting): void {
     this.waiting = this.waiting.filter((other) => other !== waiting)
   }
+
+  private readonly placeLater = Effect.sync(() => this.place())
 
   /** Gives a process to those that wait, in their order, as far as there are any. */
   private place(): void {

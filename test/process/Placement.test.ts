@@ -51,6 +51,15 @@ describe("a query", () => {
 })
 
 describe("a suspect", () => {
+  it("is tried before queries that are none, and before suspects that began earlier", () => {
+    assert.isTrue(Placement.precedes(suspect(10), short()))
+    assert.isTrue(Placement.precedes(suspect(10), suspect(20)))
+    assert.isTrue(Placement.precedes(suspect(10), suspect(10)))
+    assert.isFalse(Placement.precedes(suspect(20), suspect(10)))
+    assert.isFalse(Placement.precedes(short(), suspect(10)))
+    assert.isFalse(Placement.precedes(short(), short()))
+  })
+
   it("is alone, or beside suspects that have survived their time", () => {
     assert.isUndefined(choose([place(short()), place(suspect(10))], true))
     assert.strictEqual(choose([place(short()), place()], true), 1)

@@ -210,7 +210,7 @@ describe("a query that does not stop", () => {
 })
 
 describe("a process that ends by itself", () => {
-  it.effect("is replaced, and its queries are run again, alone, while others go elsewhere", () =>
+  it.effect("is replaced, and its queries are run again, alone, the youngest first, while others go elsewhere", () =>
     Effect.gen(function* () {
       const { engine, log, processes } = yield* world()
       const first = yield* begin(engine, "late 1")
@@ -220,11 +220,11 @@ describe("a process that ends by itself", () => {
       processes[0]?.crash()
       yield* passes(10)
       // One suspect at a time.
-      assert.strictEqual(log.at(-1), "3 late 1")
+      assert.strictEqual(log.at(-1), "3 late 3")
       yield* ask(engine, "echo")
       assert.strictEqual(log.at(-1), "2 echo")
       yield* passes(1100)
-      assert.strictEqual(log.at(-1), "3 late 3")
+      assert.strictEqual(log.at(-1), "3 late 1")
       yield* passes(1100)
       for (const query of [first, second]) assert.strictEqual(yield* Fiber.join(query), "A yes first F")
       assert.isUndefined(other.pollUnsafe())

@@ -186,7 +186,12 @@ export const make = Effect.fnUntraced(function* (
       beatMillis: all.tickMillis / 2
     }),
     processes: all.engines,
-    lifecycle: { ...lives, silentTicks, maxMissed: looks, maxStartTicks: Math.ceil(all.startMillis / all.tickMillis) },
+    lifecycle: {
+      ...lives,
+      silentTicks,
+      maxMissed: looks,
+      maxStartTicks: Math.ceil(all.startMillis / all.tickMillis)
+    },
     placement: { ...placement, capacity: all.capacity },
     client: connections(all.capacity, all.cancelGraceMillis),
     tickMillis: all.tickMillis,

@@ -99,6 +99,8 @@ class Query implements Slot.Query {
   private readonly dependencies: Dependencies
   private readonly request: Uint8Array
   private reruns = 0
+  /** Whether it need not wait for the end of its lost process. */
+  private isDone = false
   /** The body of the final message: a receipt, or how many rows the result has. */
   private final: () => Uint8Array | undefined = () => undefined
 
@@ -202,14 +204,17 @@ class Query implements Slot.Query {
   private readonly left: Effect.Effect<void> = Effect.suspend(() => {
     const leave = Effect.sync(() => {
       this.isStopping = false
+      this.isDone = false
       this.dependencies.supervisor.leave(this)
     })
     const { incarnation } = this
-    return incarnation?.isLost === true ? Effect.andThen(this.gone(incarnation), leave) : leave
+    return incarnation?.isLost === true && !this.isDone
+      ? Effect.andThen(this.within(incarnation.gone, incarnation.unknown), leave)
+      : leave
   })
 
-  private gone({ gone, unknown }: Slot.Incarnation): Effect.Effect<Loss.Loss> {
-    return Effect.timeoutOrElse(Deferred.await(gone), {
+  private within(known: Deferred.Deferred<Loss.Loss>, unknown: Loss.Loss): Effect.Effect<Loss.Loss> {
+    return Effect.timeoutOrElse(Deferred.await(known), {
       duration: this.dependencies.options.goneMillis,
       orElse: () => Effect.succeed(unknown)
     })
@@ -219,7 +224,13 @@ class Query implements Slot.Query {
   private lost(incarnation: Slot.Incarnation, { reason }: ClientError): Effect.Effect<Lost> {
     incarnation.giveUp()
     const wasSent = reason._tag !== "ConnectFailed" && reason._tag !== "ConnectionClosed"
-    return Effect.map(this.gone(incarnation), (loss) => new Lost(loss, wasSent))
+    // A process takes the longer to end the more memory it has. What can have changed nothing need not wait for that.
+    const { changes } = this.dependencies.options
+    const known = changes ? incarnation.gone : incarnation.lost
+    return Effect.map(this.within(known, incarnation.unknown), (loss) => {
+      this.isDone = !changes
+      return new Lost(loss, wasSent)
+    })
   }
 
   /** The result: that of another process, if the first one is lost before any of it was passed on. */

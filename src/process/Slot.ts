@@ -30,6 +30,8 @@ export interface Query extends Placement.Query {
 export interface Incarnation {
   readonly client: Client.ClientService
   readonly running: Set<Query>
+  /** Done when it is known that the process is lost, and why: its end may take a while longer. */
+  readonly lost: Deferred.Deferred<Loss.Loss>
   /** Done when the process is gone. */
   readonly gone: Deferred.Deferred<Loss.Loss>
   /** Whether it is to go, or gone: nothing that runs in it will end well. */
@@ -121,10 +123,7 @@ export class Slot implements Placement.Place {
         this.dependencies.changed()
         break
       case "Kill":
-        if (this.current !== undefined) {
-          this.current.isLost = true
-          this.current.process.kill()
-        }
+        this.kill()
         break
       case "Ask":
         this.current?.process.ask()
@@ -140,21 +139,37 @@ export class Slot implements Placement.Place {
     }
   }
 
+  /** One that ended by itself is known by its exit. */
+  private kill(): void {
+    const { current, state } = this
+    if (current === undefined) return
+    current.isLost = true
+    current.process.kill()
+    if (state._tag === "Ending" && state.why._tag !== "Disconnected") {
+      Deferred.doneUnsafe(current.lost, Exit.succeed(this.lossOf(current, state.why)))
+    }
+  }
+
+  private lossOf({ process, residentBytes, running }: Current, why: Lifecycle.Why | undefined): Loss.Loss {
+    return {
+      name: process.name,
+      // A process that ends by itself closes its connections first.
+      why: why?._tag === "Disconnected" ? undefined : why,
+      exit: this.exit,
+      residentBytes,
+      queries: running.size
+    }
+  }
+
   /** Lets those know that wait for the end of the process. */
   private gone(why: Lifecycle.Why | undefined, delayMillis: number | undefined): void {
     const { current } = this
     if (current === undefined) return
     this.current = undefined
     current.isLost = true
-    const loss: Loss.Loss = {
-      name: current.process.name,
-      // A process that ends by itself closes its connections first.
-      why: why?._tag === "Disconnected" ? undefined : why,
-      exit: this.exit,
-      residentBytes: current.residentBytes,
-      queries: current.running.size
-    }
+    const loss = this.lossOf(current, why)
     if (delayMillis !== undefined) this.dependencies.lost(loss, delayMillis)
+    Deferred.doneUnsafe(current.lost, Exit.succeed(loss))
     Deferred.doneUnsafe(current.gone, Exit.succeed(loss))
     this.dependencies.spawner.spawn(Scope.close(current.scope, Exit.void))
   }
@@ -179,6 +194,7 @@ export class Slot implements Placement.Place {
           process,
           scope,
           running: new Set(),
+          lost: Deferred.makeUnsafe(),
           gone,
           isLost: false,
           unknown: { name, why: undefined, exit: unknownExit, residentBytes: 0, queries: 0 },

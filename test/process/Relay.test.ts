@@ -210,26 +210,29 @@ describe("a query that does not stop", () => {
 })
 
 describe("a process that ends by itself", () => {
-  it.effect("is replaced, and its queries are run again, alone, the youngest first, while others go elsewhere", () =>
-    Effect.gen(function* () {
-      const { engine, log, processes } = yield* world()
-      const first = yield* begin(engine, "late 1")
-      const other = yield* begin(engine, "accepted 2")
-      const second = yield* begin(engine, "late 3")
-      assert.deepStrictEqual(log, ["1 late 1", "2 accepted 2", "1 late 3"])
-      processes[0]?.crash()
-      yield* passes(10)
-      // One suspect at a time.
-      assert.strictEqual(log.at(-1), "3 late 3")
-      yield* ask(engine, "echo")
-      assert.strictEqual(log.at(-1), "2 echo")
-      yield* passes(1100)
-      assert.strictEqual(log.at(-1), "3 late 1")
-      yield* passes(1100)
-      for (const query of [first, second]) assert.strictEqual(yield* Fiber.join(query), "A yes first F")
-      assert.isUndefined(other.pollUnsafe())
-      yield* Fiber.interrupt(other)
-    })
+  it.effect(
+    "is replaced, and its queries are run again, alone, the youngest first, while others go elsewhere",
+    () =>
+      Effect.gen(function* () {
+        const { engine, log, processes } = yield* world()
+        const first = yield* begin(engine, "late 1")
+        const other = yield* begin(engine, "accepted 2")
+        yield* passes(1)
+        const second = yield* begin(engine, "late 3")
+        assert.deepStrictEqual(log, ["1 late 1", "2 accepted 2", "1 late 3"])
+        processes[0]?.crash()
+        yield* passes(10)
+        // One suspect at a time.
+        assert.strictEqual(log.at(-1), "3 late 3")
+        yield* ask(engine, "echo")
+        assert.strictEqual(log.at(-1), "2 echo")
+        yield* passes(1100)
+        assert.strictEqual(log.at(-1), "3 late 1")
+        yield* passes(1100)
+        for (const query of [first, second]) assert.strictEqual(yield* Fiber.join(query), "A yes first F")
+        assert.isUndefined(other.pollUnsafe())
+        yield* Fiber.interrupt(other)
+      })
   )
 
   it.effect("twice with one query has that told so, and refused from then on", () =>
@@ -409,6 +412,20 @@ describe("a process", () => {
       assert.deepStrictEqual(processes[1]?.did, [])
       assert.deepStrictEqual(log, ["1 silent", "2 silent"])
       yield* Fiber.interrupt(query)
+    })
+  )
+
+  it.effect("that was killed need not be gone before its query is answered by another", () =>
+    Effect.gen(function* () {
+      const { engine, log, processes } = yield* world({ dies: false })
+      const query = yield* begin(engine, "silent")
+      for (let i = 0; i < 6; i++) {
+        processes[1]?.listener.beat(0)
+        yield* passes(1000)
+      }
+      assert.deepStrictEqual(log, ["1 silent", "2 silent"])
+      yield* Fiber.interrupt(query)
+      for (const { crash } of processes) crash()
     })
   )
 

@@ -36,7 +36,12 @@ export const killing: Readonly<Record<string, () => void>> = {
   },
   memory: () => {
     const kept: Array<Uint8Array> = []
-    for (;;) kept.push(new Uint8Array(256 * 1024 * 1024).fill(1))
+    try {
+      for (;;) kept.push(new Uint8Array(256 * 1024 * 1024).fill(1))
+    } catch {
+      // Native code has nobody to catch it.
+      process.abort()
+    }
   }
 }
 

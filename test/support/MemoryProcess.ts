@@ -33,6 +33,8 @@ export interface Options {
   readonly isReady?: (nth: number) => boolean
   /** Whether a process that is asked to end does. Default: it does. */
   readonly ends?: boolean
+  /** Whether a process that is killed is gone at once, and not when the test says so. Default: it is. */
+  readonly dies?: boolean
   readonly changes?: boolean
   readonly supervisor?: Partial<Supervisor.Options>
 }
@@ -84,6 +86,7 @@ export const defaults: Omit<Supervisor.Options, "launch"> = {
 /** An engine of processes in memory; they are ended with the scope. */
 export const make = Effect.fnUntraced(function* ({
   changes = false,
+  dies = true,
   ends = true,
   engine: engineOf,
   isReady = () => true,
@@ -153,7 +156,8 @@ export const make = Effect.fnUntraced(function* ({
       },
       kill: () => {
         did.push("kill")
-        crash(killed)
+        for (const transport of transports) transport.destroy()
+        if (dies) crash(killed)
       }
     }
   }

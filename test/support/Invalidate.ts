@@ -11,8 +11,8 @@ let latest: DuckDBInstance | undefined
 const create = DuckDBInstance.create
 DuckDBInstance.create = async (...args) => {
   const instance = await create.apply(DuckDBInstance, args)
-  // The first is the served one.
-  latest ??= instance
+  // The first that has a place for secrets is the served one: others parse, or tell an error again.
+  if (args[1]?.["secret_directory"] !== undefined) latest ??= instance
   return instance
 }
 

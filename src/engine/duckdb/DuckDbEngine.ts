@@ -15,6 +15,7 @@ import * as ArrowStream from "./ArrowStream.ts"
 import * as Database from "./Database.ts"
 import * as Failure from "./Failure.ts"
 import * as Guard from "./Guard.ts"
+import * as Parser from "./Parser.ts"
 import * as Plan from "./Plan.ts"
 import * as ResultFormat from "./ResultFormat.ts"
 import type * as ResultStream from "./ResultStream.ts"
@@ -114,16 +115,16 @@ export const make = Effect.fnUntraced(function* (
   options: Database.DuckDbOptions
 ): Effect.fn.Return<Engine, Failure.DuckDbError, Scope.Scope> {
   const limits = yield* limitsOf(options)
-  const [database] = yield* Effect.all(
-    // It takes some 60 ms of the event loop, which the first request for Arrow would take from all others.
-    [Database.open(options), Effect.promise(ArrowStream.load)],
+  const [database, parser] = yield* Effect.all(
+    // Arrow takes some 60 ms of the event loop, which the first request for it would take from all others.
+    [Database.open(options), Parser.open(limits), Effect.promise(ArrowStream.load)],
     { concurrency: "unbounded" }
   )
   const permissions = {
     readWrite: options.readWrite === true,
     allowExternalAccess: options.allowExternalAccess === true
   }
-  const guard = yield* Guard.open(database.instance, permissions, limits, [
+  const guard = yield* Guard.open(database.instance, parser, permissions, [
     ...Object.entries(options.tables ?? {}).map(
       ([name, file]) => [resolve(TableFile.pathOf(file)), name] as const
     ),

@@ -3,13 +3,11 @@
  */
 import type { DuckDBInstance } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
-import type { RequestLimits } from "../Limits.ts"
 import * as Database from "./Database.ts"
 import * as Failure from "./Failure.ts"
 import type * as Instance from "./Instance.ts"
 import type { BuiltIn, Permissions } from "./Judgement.ts"
-import * as Parser from "./Parser.ts"
+import type * as Parser from "./Parser.ts"
 
 /** See {@link open}. */
 export interface Guard {
@@ -25,11 +23,10 @@ export interface Guard {
 /** `hidden` comes before the paths that DuckDB itself knows of. */
 export const open = Effect.fnUntraced(function* (
   instance: Instance.Instance,
+  parser: Parser.Parser,
   permissions: Permissions,
-  limits: RequestLimits,
   hidden: Failure.Hidden
-): Effect.fn.Return<Guard, Failure.DuckDbError, Scope.Scope> {
-  const parser = yield* Parser.open(limits)
+): Effect.fn.Return<Guard, Failure.DuckDbError> {
   const catalog = yield* Effect.scoped(
     Effect.gen(function* () {
       const { native } = yield* Effect.mapError(

@@ -1,6 +1,7 @@
-/** The gateway in front of a DataConn server: `GatewayServer.js PORT`. */
+/** The gateway in front of a DataConn server, without a log, as the relay by hand: `GatewayServer.js PORT`. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
+import * as References from "effect/References"
 import * as Gateway from "../../src/gateway/Gateway.ts"
 
 const [upstream = ""] = process.argv.slice(2)
@@ -15,4 +16,4 @@ const program = Effect.gen(function* () {
   return yield* Effect.never
 })
 
-NodeRuntime.runMain(Effect.scoped(program))
+NodeRuntime.runMain(Effect.provideService(Effect.scoped(program), References.MinimumLogLevel, "Warn"))

@@ -2,17 +2,23 @@
  * The line of the log that tells of the end of a query.
  */
 import * as Effect from "effect/Effect"
+import * as LogLevel from "effect/LogLevel"
 import type { Origin } from "./Dispatcher.ts"
 import type { Entry } from "./Queries.ts"
 
 /** Writes it: who asked, where the query went, and how it ended, without the query itself. */
-export const ended = (entry: Entry, { caller, client }: Origin, nanos: bigint): Effect.Effect<void> => {
+export const ended = (entry: Entry, origin: Origin, nanos: bigint): Effect.Effect<void> =>
+  Effect.flatMap(isWanted, (wanted) => (wanted ? line(entry, origin, nanos) : Effect.void))
+
+const isWanted = LogLevel.isEnabled("Info")
+
+const line = (entry: Entry, { caller, client }: Origin, nanos: bigint): Effect.Effect<void> => {
   const { backend, address, bytes, durationMs, queryId, rows, state } = entry.verdict(nanos)
   const who = [client, caller.name].filter((part) => part !== undefined).join(" ")
   const to = address === undefined ? "" : ` => ${backend} ${address}`
   const size = `${rows === undefined ? "" : `${rows} rows, `}${bytes} bytes, ${durationMs} ms`
   const why = entry.error === undefined ? "" : `: ${entry.error.code}`
-  const line = `${who}${to} ${state} (queryId ${queryId}, ${size})${why}`
+  const text = `${who}${to} ${state} (queryId ${queryId}, ${size})${why}`
   const fields = {
     event: "Query",
     queryId,
@@ -26,5 +32,5 @@ export const ended = (entry: Entry, { caller, client }: Origin, nanos: bigint): 
     durationMs,
     code: entry.error?.code
   }
-  return Effect.logInfo(line, fields)
+  return Effect.logInfo(text, fields)
 }

@@ -454,11 +454,16 @@ describe("the settings", () => {
           DATACONN_LISTEN: "127.0.0.1:0",
           DATACONN_TABLES: "a=a.csv",
           DATACONN_THREADS: "1",
-          DATACONN_MAX_CONECTIONS: "5"
+          DATACONN_MAX_CONECTIONS: "5",
+          DATACONN_ENGINES: "3",
+          DATACONN_HTTP_TOKENS: "tokens.json"
         }
       })
       assert.deepStrictEqual(yield* rows(server, "FROM a"), [{ id: 1 }])
       yield* server.line(/Warn: No setting has the name of DATACONN_MAX_CONECTIONS$/)
+      yield* server.line(
+        /Warn: These settings have no effect where DATACONN_ISOLATE is none: DATACONN_ENGINES; without --http: DATACONN_HTTP_TOKENS$/
+      )
     })
   )
 })
@@ -495,6 +500,8 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
     ],
     [["--engine-memory", "some"], "dataconn: --engine-memory: expected a size of at least 1 B"],
     [["--cancel-grace", "soon"], "dataconn: --cancel-grace: expected a duration"],
+    [["--engines", "3"], "dataconn: --engines: has no effect where DATACONN_ISOLATE is none"],
+    [["--landlock", "require", "--allow-external-access"], "dataconn: landlock: require cannot be had with"],
     [["--log-format", "xml"], `dataconn: --log-format: expected "text" | "json"`],
     [["--listen", "::1"], `dataconn: --listen: "::1" is no address: an IPv6 address stands in brackets`],
     [["--table", "trades"], "dataconn: --table trades: expected NAME=FILE"],

@@ -200,7 +200,8 @@ const write = (plan: Plan, state: State, results: Stream.Stream<Execution.Writte
     : QueryOutput.toStdout(results, { onWrite })
 }
 
-const reported = ({ screen, statements, text }: Plan, state: State) => ({
+const reported = ({ given, screen, statements, text }: Plan, state: State) => ({
+  isTimed: Duration.isFinite(given.timeout),
   text,
   statement: statements[state.index] ?? { text, offset: 0 },
   columns: screen.columns,

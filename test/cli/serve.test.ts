@@ -540,6 +540,19 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
     })
   )
 
+  it.live("memory that does not suffice, by the setting that bounds it", () =>
+    Effect.gen(function* () {
+      assert.match(
+        yield* complaint([...listen, "--engine-memory", "1MB"], Dataconn.isolated),
+        /^dataconn: engineMemory: 1000000 B is too small \(sample: /
+      )
+      assert.match(
+        yield* complaint([...listen, "--memory-limit", "1MB"], Dataconn.isolated),
+        /^dataconn: memoryLimit: 1MB is too small \(sample: /
+      )
+    })
+  )
+
   it.live("a name that two tables have in a variable", () =>
     Effect.gen(function* () {
       assert.strictEqual(

@@ -272,7 +272,7 @@ describe("a signal", () => {
     })
   )
 
-  it.live("stops at once when it comes a second time", () =>
+  it.live("stops at once when it comes a second time, and says so to those who wait", () =>
     Effect.gen(function* () {
       const server = yield* Dataconn.serve(["--drain-timeout", "1 hour"])
       const peer = yield* connect(server)
@@ -281,6 +281,7 @@ describe("a signal", () => {
       yield* server.kill("SIGTERM")
       yield* server.line(/ Stopping\.\.\.$/)
       yield* server.kill("SIGTERM")
+      assert.match((yield* Response.take(peer)).end, /^E .*shutting_down/)
       assert.strictEqual(yield* server.exit, 0)
     })
   )

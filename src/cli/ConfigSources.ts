@@ -16,7 +16,8 @@ import type * as Setting from "../server/Setting.ts"
 import * as IdleSettings from "./IdleSettings.ts"
 import * as JsonNames from "./JsonNames.ts"
 
-const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+/** A setting's name as a flag has it. */
+export const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
 /** The variable that gives a setting. */
 export const constant = (name: string): string => `DATACONN_${kebab(name).toUpperCase().replaceAll("-", "_")}`

@@ -22,7 +22,7 @@ describe("the README", () => {
   const examples = [...readme.matchAll(/<!-- (test\/readme\/\S+) -->\n```ts\n([\s\S]*?)```/g)]
 
   it("has examples", () => {
-    assert.strictEqual(examples.length, 7)
+    assert.strictEqual(examples.length, 9)
   })
 
   for (const [, path = "", code] of examples) {

@@ -71,6 +71,8 @@ export const loop = Effect.fnUntraced(function* (session: Session, historyFile: 
     session.isInteractive ? Effect.as(Console.error(error.message), "go on" as const) : Effect.fail(error)
   const perform = Effect.fnUntraced(function* (line: string) {
     const before = input.pending
+    const hint = session.isInteractive ? input.hint(line) : undefined
+    if (hint !== undefined) yield* Console.error(hint)
     const exit = yield* interruptible.run(Commands.perform(session, input, line, 0))
     if (session.isInteractive) {
       const typed = { line, before, runs: Commands.runsPending(line), isOpen: input.pending !== "" }

@@ -90,6 +90,19 @@ describe("a line", () => {
   })
 })
 
+describe("a word of other shells", () => {
+  it("within a statement is SQL, and there is a hint at what was meant", () => {
+    const input = new Input()
+    assert.isUndefined(input.hint("exit"))
+    input.push("SELECT")
+    assert.match(input.hint("exit;") ?? "", /\\q /)
+    assert.match(input.hint(" Help") ?? "", /\\\? /)
+    assert.isUndefined(input.hint("1"))
+    input.push("'")
+    assert.isUndefined(input.hint("exit"))
+  })
+})
+
 const catalogue: Completion.Catalogue = {
   keywords: ["select", "from", "where", "symmetric", "order"],
   tables: [

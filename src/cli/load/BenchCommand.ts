@@ -26,7 +26,7 @@ import type { Task } from "./Task.ts"
 import * as Threads from "./Threads.ts"
 
 /** The command has said what is wrong; the process ends with `exitCode`. */
-class BenchError extends Schema.TaggedError<BenchError>()("BenchError", {
+export class BenchError extends Schema.TaggedError<BenchError>()("BenchError", {
   message: Schema.String,
   exitCode: Schema.Int
 }) {

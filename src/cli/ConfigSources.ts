@@ -13,9 +13,11 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as ServerConfig from "../server/ServerConfig.ts"
 import type * as Setting from "../server/Setting.ts"
+import * as IdleSettings from "./IdleSettings.ts"
 import * as JsonNames from "./JsonNames.ts"
 
-const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+/** A setting's name as a flag has it. */
+export const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
 /** The variable that gives a setting. */
 export const constant = (name: string): string => `DATACONN_${kebab(name).toUpperCase().replaceAll("-", "_")}`
@@ -191,7 +193,17 @@ export const warnOfStrays = (known: Known): Effect.Effect<void> =>
       : Effect.logWarning(`No setting has the name of ${strays.join(", ")}`)
   })
 
-/** Reads the settings in force; each comes from the first source that has it. */
+/** Settings in force. */
+export interface Loaded<A> {
+  readonly values: A
+  /** What is to be said in the log, once there is one. */
+  readonly warn: Effect.Effect<void>
+}
+
+/**
+ * Reads the settings in force; each comes from the first source that has it. A flag that has no effect is an error; of
+ * variables and of what a file has, which may be there for other commands too, a warning tells.
+ */
 export const load = Effect.fnUntraced(function* <A>(
   config: Config.Config<A>,
   options: {
@@ -200,8 +212,10 @@ export const load = Effect.fnUntraced(function* <A>(
     /** The path that `--config` gives. */
     readonly file: Option.Option<string>
     readonly known: Known
+    /** Settings that have no effect beside the others. */
+    readonly idle: (values: A) => ReadonlyArray<IdleSettings.Idle>
   }
-): Effect.fn.Return<A, ConfigFileError | SettingError> {
+): Effect.fn.Return<Loaded<A>, ConfigFileError | SettingError> {
   const path = Option.getOrElse(options.file, () => process.env[constant("config")] || undefined)
   const first = [flagsGiven(options.given), environment] as const
   const sources: Arr.NonEmptyReadonlyArray<Source> =
@@ -209,5 +223,14 @@ export const load = Effect.fnUntraced(function* <A>(
   const provider = sources
     .map((source) => source.provider)
     .reduce((first, next) => ConfigProvider.orElse(first, next))
-  return yield* Effect.mapError(config.parse(provider), (error) => settingError(error, sources))
+  const values = yield* Effect.mapError(config.parse(provider), (error) => settingError(error, sources))
+  const found = IdleSettings.find(options.idle(values), sources)
+  const flag = found.find(({ isFlag }) => isFlag)
+  if (flag !== undefined) {
+    return yield* new SettingError({ written: flag.written, problem: `has no effect ${flag.reason}` })
+  }
+  return {
+    values,
+    warn: found.length === 0 ? Effect.void : Effect.logWarning(IdleSettings.warning(found))
+  }
 })

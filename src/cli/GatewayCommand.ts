@@ -105,23 +105,30 @@ const addressesOf = Effect.fnUntraced(function* ([name, text]: readonly [string,
 type Given = Command.Command.Config.Infer<typeof flags>
 
 const resolve = Effect.fnUntraced(function* ({ backend, config: file, http, ...settings }: Given) {
-  const [values, listen, backends] = yield* ConfigSources.load(config, {
+  const {
+    values: [values, listen, backends],
+    warn
+  } = yield* ConfigSources.load(config, {
     given: {
       ...Record.getSomes(settings),
       ...(http.length > 0 ? { http } : {}),
       ...(backend.length > 0 ? { backends: yield* given(backend) } : {})
     },
     file,
-    known
+    known,
+    idle: ([, http]) => ServeConfig.idleMode(http)
   })
   const problem = GatewayConfig.problemOfBackends(Object.keys(backends))
   if (problem !== undefined) return yield* new BackendError({ written: "--backend", problem })
   const addresses = yield* Effect.forEach(Object.entries(backends), addressesOf)
   return {
-    ...values,
-    http: listen,
-    limits: values,
-    backends: Object.fromEntries(addresses)
+    options: {
+      ...values,
+      http: listen,
+      limits: values,
+      backends: Object.fromEntries(addresses)
+    },
+    warn
   }
 })
 
@@ -130,7 +137,7 @@ const described = ({
   backends,
   httpRules,
   httpTokens
-}: Effect.Success<ReturnType<typeof resolve>>): string => {
+}: Effect.Success<ReturnType<typeof resolve>>["options"]): string => {
   const all = Object.entries(backends).map(([name, addresses]) => `${name} (${addresses.join(", ")})`)
   const who = httpTokens === undefined ? "for everybody" : `for the tokens of ${httpTokens}`
   const rules = httpRules === undefined ? "" : `, by the rules of ${httpRules}`
@@ -147,7 +154,7 @@ const reloading = <E extends { readonly message: string }>(reload: Effect.Effect
   })
 
 const run = Effect.fnUntraced(function* (flags: Given) {
-  const options = yield* resolve(flags)
+  const { options, warn } = yield* resolve(flags)
   let stopNow: Effect.Effect<void> = Effect.void
   yield* Signals.onSecond(Effect.suspend(() => stopNow))
   const hangup = yield* Signals.hangups
@@ -159,6 +166,7 @@ const run = Effect.fnUntraced(function* (flags: Given) {
     yield* Effect.logInfo(`Started (send SIGINT or SIGTERM to exit): ${described(options)}`)
     // A server's environment may be the same.
     yield* ConfigSources.warnOfStrays(ServeConfig.known)
+    yield* warn
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(hangup, reloading(gateway.reload))))
     return yield* Effect.onInterrupt(Effect.never, () => Effect.logInfo("Stopping..."))
   })

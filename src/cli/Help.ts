@@ -4,11 +4,14 @@
 import * as Console from "effect/Console"
 import * as CliConfig from "effect/cli/CliConfig"
 import * as CliOutput from "effect/cli/CliOutput"
+import * as Command from "effect/cli/Command"
 import * as Completions from "effect/cli/Completions"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
 import type * as HelpDoc from "effect/cli/HelpDoc"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as ConfigSources from "./ConfigSources.ts"
+import * as ServeConfig from "./ServeConfig.ts"
 
 /** The lines that every page of the default formatter has for `USAGE`, if it has no description. */
 const usageLines = 3
@@ -78,30 +81,47 @@ export const formatter = (): CliOutput.Formatter => {
   return { ...base, formatHelpDoc: (doc) => wrap(format(doc)) }
 }
 
-/** Flags whose values are files or directories, as is an argument `file`. The parser takes them as text: `serve` may not look at files so early. */
-const paths: Readonly<Record<string, "file" | "directory">> = {
-  config: "file",
-  database: "file",
-  file: "file",
-  output: "file",
-  history: "file",
-  record: "file",
-  script: "file",
-  plot: "file",
-  "spill-directory": "directory"
+type Values = Completions.FlagType | undefined
+
+const file: Values = { _tag: "Path", pathType: "file" }
+
+/** What a setting may be, by its form; `undefined` where nothing can be offered. */
+const ofForm = (form: string): Values => {
+  if (form === "file") return file
+  if (form === "directory") return { _tag: "Path", pathType: "directory" }
+  return form.includes("|") ? { _tag: "Choice", values: form.split("|") } : undefined
 }
 
-const withPaths = (descriptor: Completions.CommandDescriptor): Completions.CommandDescriptor => ({
+/**
+ * What may be a value of a flag that the parser takes as text: settings are read later, and `serve` may not look at
+ * files so early.
+ */
+const values: ReadonlyMap<string, Values> = new Map<string, Values>([
+  ...Object.entries(ServeConfig.all).map(
+    ([name, { form }]) => [ConfigSources.kebab(name), ofForm(form)] as const
+  ),
+  ...["config", "file", "output", "history", "record", "script", "plot"].map((name) => [name, file] as const)
+])
+
+const withValues = (descriptor: Completions.CommandDescriptor): Completions.CommandDescriptor => ({
   ...descriptor,
-  flags: descriptor.flags.map((flag) => {
-    const pathType = Object.hasOwn(paths, flag.name) ? paths[flag.name] : undefined
-    return pathType === undefined ? flag : { ...flag, type: { _tag: "Path", pathType } as const }
-  }),
+  flags: [
+    ...descriptor.flags.map((flag) => {
+      const type = flag.type._tag === "String" ? values.get(flag.name) : undefined
+      return type === undefined ? flag : { ...flag, type }
+    }),
+    ...everywhere
+  ],
   arguments: descriptor.arguments.map((argument) =>
     argument.name === "file" ? { ...argument, type: { _tag: "Path", pathType: "file" } as const } : argument
   ),
-  subcommands: descriptor.subcommands.map(withPaths)
+  subcommands: descriptor.subcommands.map(withValues)
 })
+
+/** The flags that every command has, and that are of use in the midst of a line. */
+const everywhere: ReadonlyArray<Completions.FlagDescriptor> = Completions.fromCommand(
+  Command.make("any", { level: GlobalFlag.LogLevel.flag, help: GlobalFlag.Help.flag })
+).flags.map((flag) => (flag.name === "help" ? { ...flag, negation: false } : flag))
 
 const shells: ReadonlyArray<Completions.Shell> = ["bash", "zsh", "fish", "powershell"]
 
@@ -150,7 +170,7 @@ const completions: typeof GlobalFlag.Completions = GlobalFlag.Action({
       onNone: () => Effect.void,
       onSome: (shell) =>
         Console.log(
-          Completions.generate(command.name, shell, withWords(withPaths(Completions.fromCommand(command))))
+          Completions.generate(command.name, shell, withWords(withValues(Completions.fromCommand(command))))
         )
     })
 })

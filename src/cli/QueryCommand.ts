@@ -55,7 +55,7 @@ const flags = {
   format: ClientFlags.format,
   numbers: Flag.Literals("numbers", ["number", "string"]).pipe(
     Flag.withDescription(
-      "How JSON has numbers that a double may not hold: as numbers, or as strings. Default: number"
+      "How JSON has numbers that a double may not hold: as numbers, or as strings, as NaN and Infinity are then, too. Default: number"
     ),
     Flag.withDefault("number" as const)
   ),

@@ -31,6 +31,8 @@ export interface Context {
   readonly incomplete: boolean
   /** Which one it was of several. */
   readonly which?: { readonly number: number; readonly of: number } | undefined
+  /** Whether the server was told a timeout, which is that of `--timeout`. */
+  readonly isTimed?: boolean | undefined
 }
 
 /** Whatever keeps a query from a whole result. */
@@ -102,7 +104,8 @@ const maxMessageLength = 4096
 
 const queryError = (error: QueryError, context: Context): ReadonlyArray<string> => {
   const again = error.retryAfterMs === undefined ? "" : ` (try again in ${error.retryAfterMs} ms)`
-  const message = `${Printable.lines(Printable.clip(error.message, maxMessageLength))}${again}`
+  const said = error.code === "timeout" ? inFlags(error.message, context) : error.message
+  const message = `${Printable.lines(Printable.clip(said, maxMessageLength))}${again}`
   if (error.position === undefined) return [`${error.code}: ${message}`]
   const { statement, text } = context
   const place = locate(text, statement.offset, error.position)
@@ -111,6 +114,10 @@ const queryError = (error: QueryError, context: Context): ReadonlyArray<string> 
     ...pointed(place.text, place.index, context.columns - 2).map((line) => `  ${line}`)
   ]
 }
+
+/** Servers name a field of requests, which nobody has typed: it has the value of a flag, or is not there. */
+const inFlags = (message: string, { isTimed = false }: Context): string =>
+  isTimed ? message.replaceAll(/\btimeoutMs\b/g, "--timeout") : message.replaceAll(/\btimeoutMs, /g, "")
 
 /**
  * The line and column of a 1-based character of a statement that begins at `offset` of a text; one beyond the text is

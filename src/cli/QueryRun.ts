@@ -71,6 +71,19 @@ interface Plan {
   readonly screen: Screen.Screen
 }
 
+/** What is wrong with flags that a format which was asked for has no use for. */
+const withoutEffect = (
+  { crlf, numbers }: Pick<Given, "crlf" | "numbers">,
+  shown: Formats.Shown
+): string | undefined => {
+  if (crlf && shown !== Formats.short.csv)
+    return `--csv-crlf is for csv; it has no effect on ${Formats.nameOf(shown)}`
+  const isJson = shown === Formats.short.json || shown === Formats.short.ndjson
+  return numbers === "string" && !isJson
+    ? `--numbers is for json and ndjson; it has no effect on ${Formats.nameOf(shown)}`
+    : undefined
+}
+
 /** Decides what to do before anything is sent, and refuses what cannot be done. */
 const plan = Effect.fnUntraced(function* (given: Given) {
   const server = yield* Effect.mapError(ServerAddress.resolve(given.server), ({ message }) => fail(message))
@@ -87,13 +100,18 @@ const plan = Effect.fnUntraced(function* (given: Given) {
   if (Number.isFinite(given.limit) && Formats.requested(shown) === shown) {
     return yield* fail(`--limit is for tables; for ${name}, write LIMIT into the query`)
   }
+  const isChosen = Option.isSome(given.format) || implied !== undefined
+  const problem = isChosen ? withoutEffect(given, shown) : undefined
+  if (problem !== undefined) return yield* fail(problem)
+  if (given.pager && file !== undefined) {
+    return yield* fail("--pager has no effect on what --output writes to a file; leave one out")
+  }
   const text = yield* queryText(given)
   const statements = statementsOf(text, given.split)
   if (statements.length === 0) return yield* fail("the query is empty")
   if (Formats.isBinary(shown) && statements.length > 1) {
     return yield* fail(`${statements.length} queries have as many results, and ${name} holds one`)
   }
-  const isChosen = Option.isSome(given.format) || implied !== undefined
   if (!isChosen && !toTerminal && !given.quiet && Formats.hasExtension(file)) {
     yield* Console.error(`${file}: the name says no format, so it is ${name} (see --format)`)
   }
@@ -182,7 +200,8 @@ const write = (plan: Plan, state: State, results: Stream.Stream<Execution.Writte
     : QueryOutput.toStdout(results, { onWrite })
 }
 
-const reported = ({ screen, statements, text }: Plan, state: State) => ({
+const reported = ({ given, screen, statements, text }: Plan, state: State) => ({
+  isTimed: Duration.isFinite(given.timeout),
   text,
   statement: statements[state.index] ?? { text, offset: 0 },
   columns: screen.columns,

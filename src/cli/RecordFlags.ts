@@ -45,7 +45,15 @@ export const start = Effect.fnUntraced(function* (
   QueryCommandError,
   Scope.Scope
 > {
-  if (Option.isNone(record)) return { observe: undefined, check: Effect.void }
+  if (Option.isNone(record)) {
+    if (recordValues) {
+      return yield* new QueryCommandError({
+        message: "--record-values has no effect without --record",
+        exitCode: exitCodes.failed
+      })
+    }
+    return { observe: undefined, check: Effect.void }
+  }
   const values = recordValues ? "kept" : "redacted"
   const { check, listener } = yield* Effect.mapError(
     Recorder.toFile(record.value, { values, lengthCounts }),

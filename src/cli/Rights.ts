@@ -37,6 +37,12 @@ export const drop = Effect.fnUntraced(function* (
 ): Effect.fn.Return<string, RightsError | DuckDbError, Scope.Scope> {
   if (config.user !== undefined) yield* become(config.user)
   yield* refuseRoot(config)
+  if (config.landlock === "require" && config.allowExternalAccess) {
+    return yield* new RightsError({
+      setting: "landlock",
+      problem: "require cannot be had with allowExternalAccess, which lets queries write any file"
+    })
+  }
   const privateDirectory = yield* Spill.make(config.spillDirectory)
   if (config.landlock === "off" || config.allowExternalAccess) return privateDirectory
   const problem = yield* Landlock.restrict({

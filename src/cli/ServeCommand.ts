@@ -106,12 +106,20 @@ const resolve = Effect.fnUntraced(function* ({ config, http, listen, table, ...s
       ...(table.length > 0 ? { tables: yield* tables("--table", table) } : {})
     },
     file: config,
-    known: ServeConfig.known
+    known: ServeConfig.known,
+    idle: ServeConfig.idle
   })
   // Those of flags and of the variable have been looked at.
-  yield* checkNames("tables in the configuration file", Object.entries(resolved.tables))
+  yield* checkNames("tables in the configuration file", Object.entries(resolved.values.tables))
   return resolved
 })
+
+/** The settings in force for a server that runs, whose log tells what there is to say of them. */
+const resolveAgain = (given: Given) =>
+  Effect.map(
+    Effect.tap(resolve(given), ({ warn }) => warn),
+    ({ values }) => values
+  )
 
 const logging = ({ logBodyLength, logBufferSize, logFormat, logValues }: ServeConfig.ServeConfig) =>
   Layer.merge(
@@ -152,7 +160,7 @@ const serve = Effect.fnUntraced(function* (given: Given) {
   // Before all else, so that signals are heard while the engine opens and while the server stops.
   yield* Signals.onSecond(Effect.suspend(() => stopNow))
   const hangup = yield* Signals.hangups
-  const config = yield* resolve(given)
+  const { values: config, warn } = yield* resolve(given)
   const running = Effect.gen(function* () {
     const lost = yield* Deferred.make<never, DatabaseLost>()
     // While the process may still write.
@@ -169,8 +177,11 @@ const serve = Effect.fnUntraced(function* (given: Given) {
     const { fields, text } = StartLine.describe(config)
     yield* Effect.logInfo(`Started (send SIGINT or SIGTERM to exit): ${text}`, fields)
     yield* ConfigSources.warnOfStrays(ServeConfig.known)
+    yield* warn
     let current = config
-    const reload = Effect.suspend(() => Reload.reload({ engine, gateway, server }, current, resolve(given)))
+    const reload = Effect.suspend(() =>
+      Reload.reload({ engine, gateway, server }, current, resolveAgain(given))
+    )
     const reloading = Effect.map(reload, (config) => {
       current = config
     })

@@ -9,6 +9,7 @@ import * as Log from "../server/Log.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
 import * as Setting from "../server/Setting.ts"
 import * as ConfigSources from "./ConfigSources.ts"
+import type { Idle } from "./IdleSettings.ts"
 
 /** The settings of the standalone server that are no limits of connections and queries. */
 export const settings = {
@@ -153,3 +154,35 @@ export const known: ConfigSources.Known = {
     tables: { is: Schema.is(Schema.Record(Schema.String, Schema.String)), form: "an object of files by name" }
   }
 }
+
+/** Settings of the processes that DuckDB runs in. */
+const ofProcesses = ["engines", "engineMemory", "cancelGrace", "engineSilence", "engineStartTimeout"]
+
+/** Settings that have no effect beside the others. */
+export const idle = ({ http, isolate, listen }: ServeConfig): ReadonlyArray<Idle> => [
+  ...(isolate === "none"
+    ? [{ names: ofProcesses, because: "isolate", reason: (written: string) => `where ${written} is none` }]
+    : []),
+  ...(http.length === 0
+    ? [
+        {
+          names: Object.keys(GatewayConfig.settings),
+          because: "http",
+          reason: (written: string) => `without ${written}`
+        }
+      ]
+    : []),
+  ...idleMode([...listen, ...http])
+]
+
+/** Permissions, where no address is that of a Unix socket. */
+export const idleMode = (addresses: ReadonlyArray<string>): ReadonlyArray<Idle> =>
+  addresses.some((address) => address.startsWith("unix:"))
+    ? []
+    : [
+        {
+          names: ["socketMode"],
+          because: "listen",
+          reason: () => "without the address of a Unix socket (unix:PATH)"
+        }
+      ]

@@ -10,35 +10,19 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
 import * as Arguments from "./Arguments.ts"
-import * as DebugCommand from "./debug/DebugCommand.ts"
 import { exitCodes, ofSignal } from "./ExitCodes.ts"
-import * as GatewayCommand from "./GatewayCommand.ts"
 import * as Help from "./Help.ts"
-import * as BenchCommand from "./load/BenchCommand.ts"
-import * as PingCommand from "./PingCommand.ts"
 import * as ProcessExit from "./ProcessExit.ts"
-import * as QueryCommand from "./QueryCommand.ts"
 import * as Report from "./Report.ts"
-import * as ReplCommand from "./repl/ReplCommand.ts"
-import * as ReplayCommand from "./replay/ReplayCommand.ts"
-import * as ServeCommand from "./ServeCommand.ts"
 import * as Signals from "./Signals.ts"
+import * as Subcommands from "./Subcommands.ts"
 import * as Version from "./Version.ts"
 
 const command = Command.make("dataconn").pipe(
   Command.withDescription(
     "SQL over a network: a server of DuckDB, and what it takes to ask it from a terminal"
   ),
-  Command.withSubcommands([
-    ServeCommand.command,
-    GatewayCommand.command,
-    QueryCommand.command,
-    ReplCommand.command,
-    PingCommand.command,
-    BenchCommand.command,
-    DebugCommand.command,
-    ReplayCommand.command
-  ]),
+  Command.withSubcommands([...Subcommands.servers, ...Subcommands.clients]),
   Command.withExamples([
     { command: "dataconn serve", description: "Serve sample tables on this machine" },
     { command: "dataconn query 'FROM trades LIMIT 5'", description: "Ask it, from a second terminal" },

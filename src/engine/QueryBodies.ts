@@ -45,7 +45,8 @@ export const defaultFormat: Format = "application/json"
 
 /**
  * How numbers that a DOUBLE may not hold stand in JSON: as numbers with all their digits, or as strings. They are those
- * of BIGINT, UBIGINT, HUGEINT, UHUGEINT, BIGNUM and DECIMAL, in nested values too.
+ * of BIGINT, UBIGINT, HUGEINT, UHUGEINT, BIGNUM and DECIMAL, in nested values too. Numbers that are not finite, for which
+ * JSON has no word, are `null`, or `"NaN"`, `"Infinity"` and `"-Infinity"`.
  *
  * @category schemas
  * @since 0.1.0

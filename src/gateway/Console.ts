@@ -29,6 +29,9 @@ const headers = {
   "x-content-type-options": "nosniff"
 }
 
+/** Browsers ask for an icon by this name where a page names none, as on `/docs` and beside answers of the API. */
+const icon = { path: "/favicon.ico", file: "/icon.svg" }
+
 const notFound = (path: string): GatewayError.GatewayError =>
   GatewayError.make(
     "no_route",
@@ -49,7 +52,13 @@ export const make: Effect.Effect<
   return Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
     const path = request.url.replace(/[?#].*$/, "")
-    if (!sent.test(path)) return yield* notFound(path)
-    return HttpServerResponse.setHeaders(yield* Effect.mapError(files, () => notFound(path)), headers)
+    const url = path === icon.path ? icon.file : request.url
+    if (!sent.test(url.replace(/[?#].*$/, ""))) return yield* notFound(path)
+    const file = Effect.provideService(
+      files,
+      HttpServerRequest.HttpServerRequest,
+      url === request.url ? request : request.modify({ url })
+    )
+    return HttpServerResponse.setHeaders(yield* Effect.mapError(file, () => notFound(path)), headers)
   })
 }).pipe(Effect.provide(NodeHttpServer.layerHttpServices), Effect.orDie)

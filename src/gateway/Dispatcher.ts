@@ -57,8 +57,10 @@ export interface Dispatcher {
     asked: Asked.Asked,
     origin: Origin
   ) => Effect.Effect<Running, GatewayError.GatewayError, Scope.Scope>
-  /** Cancels a query, and returns when it has ended. */
+  /** Cancels a query on behalf of another request, and returns when it has ended. */
   readonly cancel: (entry: Entry) => Effect.Effect<void>
+  /** The same for a gateway that stops, whose clients are told so. */
+  readonly abandon: (entry: Entry) => Effect.Effect<void>
 }
 
 export interface Dependencies {
@@ -70,6 +72,10 @@ export interface Dependencies {
 }
 
 const cancelled = GatewayError.make("cancelled", "The query was cancelled")
+/** What clients of a gateway that stops are told. */
+export const shuttingDown = GatewayError.make("shutting_down", "The gateway is shutting down", {
+  retryable: true
+})
 const gone = GatewayError.make("cancelled", "The client cancelled the query, or went away before its end")
 
 export const make = (dependencies: Dependencies): Dispatcher => ({
@@ -77,15 +83,22 @@ export const make = (dependencies: Dependencies): Dispatcher => ({
     Clock.clockWith((clock) =>
       Effect.flatMap(Effect.scope, (outer) => start(dependencies, { asked, origin, clock }, outer))
     ),
-  cancel: (entry) =>
-    Effect.suspend(() => {
-      const control = dependencies.queries.controlOf(entry)
-      if (control === undefined || entry.state !== "running") return Effect.void
-      control.isCancelled = true
-      control.hurry()
-      return Effect.andThen(control.stop, settle(entry, "cancelled", cancelled))
-    })
+  cancel: (entry) => stop(dependencies.queries, entry, cancelled),
+  abandon: (entry) => stop(dependencies.queries, entry, shuttingDown)
 })
+
+const stop = (queries: Queries, entry: Entry, reason: GatewayError.GatewayError): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const control = queries.controlOf(entry)
+    if (control === undefined || entry.state !== "running") return Effect.void
+    control.stoppedBy ??= reason
+    control.hurry()
+    return Effect.andThen(control.stop, settle(entry, stateOf(control.stoppedBy), control.stoppedBy))
+  })
+
+/** The state of a query that the gateway has ended. */
+const stateOf = (reason: GatewayError.GatewayError): "cancelled" | "failed" =>
+  reason === cancelled ? "cancelled" : "failed"
 
 const settle = (
   entry: Entry,
@@ -176,7 +189,8 @@ const begin = (
 /** The scope of a query closes: whatever had no end before was cancelled. */
 const ended = (queries: Queries, { clock, control, entry, leave, origin }: Begun): Effect.Effect<void> => {
   const nanos = clock.monotonicTimeNanosUnsafe()
-  entry.settle("cancelled", nanos, control.isCancelled ? cancelled : gone)
+  const { stoppedBy = gone } = control
+  entry.settle(stoppedBy === gone ? "cancelled" : stateOf(stoppedBy), nanos, stoppedBy)
   queries.close(entry, nanos)
   leave(nanos)
   const logged = origin.isInternal === true ? Effect.void : QueryLog.ended(entry, origin, nanos)
@@ -332,8 +346,9 @@ const failed = (
   cause: Cause.Cause<GatewayError.Upstream>
 ): Effect.Effect<GatewayError.GatewayError> => {
   // The scope of a query that was cancelled is closed: that it cannot be read any more is no error of its own.
-  if (control.isCancelled) {
-    return Effect.as(settle(entry, "cancelled", cancelled), GatewayError.ofQuery(cancelled, entry.id))
+  const { stoppedBy } = control
+  if (stoppedBy !== undefined) {
+    return Effect.as(settle(entry, stateOf(stoppedBy), stoppedBy), GatewayError.ofQuery(stoppedBy, entry.id))
   }
   if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
   const error = GatewayError.ofQuery(GatewayError.fromCause(cause), entry.id)

@@ -18,7 +18,6 @@ import * as Conversations from "./Conversations.ts"
 import * as Dispatcher from "./Dispatcher.ts"
 import * as Files from "./Files.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
-import * as GatewayError from "./GatewayError.ts"
 import * as HttpApp from "./HttpApp.ts"
 import * as HttpListener from "./HttpListener.ts"
 import * as Metrics from "./Metrics.ts"
@@ -104,11 +103,10 @@ const tlsOf = Effect.fnUntraced(function* (certificate: string | undefined, key:
   return tls
 })
 
-const shuttingDown = GatewayError.make("shutting_down", "The gateway is shutting down", { retryable: true })
-
 /**
  * Starts a gateway in the scope. Closing the scope stops it: it takes no query, lets running ones finish within
- * `httpDrainTimeout` and cancels the rest, whose responses are broken off.
+ * `httpDrainTimeout` and ends the rest with `shutting_down`, or breaks their responses off where that cannot be said
+ * any more.
  *
  * **Details**
  *
@@ -156,7 +154,7 @@ export const make = Effect.fnUntraced(function* (
     backends,
     queries,
     routes,
-    admit: (caller, now) => (isDraining ? shuttingDown : access.admit(caller, now))
+    admit: (caller, now) => (isDraining ? Dispatcher.shuttingDown : access.admit(caller, now))
   })
   const app = yield* HttpApp.make({
     backends,
@@ -188,7 +186,7 @@ export const make = Effect.fnUntraced(function* (
     Effect.gen(function* () {
       isDraining = true
       yield* Effect.timeoutOption(Effect.raceFirst(queries.idle, hurry.await), config.httpDrainTimeout)
-      yield* Effect.forEach(queries.all, dispatcher.cancel, { concurrency: "unbounded", discard: true })
+      yield* Effect.forEach(queries.all, dispatcher.abandon, { concurrency: "unbounded", discard: true })
     })
   )
   return Gateway.of({

@@ -36,8 +36,8 @@ const nothing = () => {}
 
 /** What ends a query that runs. Nothing of it is kept with the verdict. */
 export class Control {
-  /** Whether another request has cancelled it. */
-  isCancelled = false
+  /** Why the gateway ends it: another request has cancelled it, or the gateway stops. */
+  stoppedBy: GatewayError.GatewayError | undefined
   /** Tells the one who writes the response that a client which takes nothing need not be waited for. */
   hurry: () => void = nothing
   /** Ends the query at its back-end, and returns when it has ended. */

@@ -3,10 +3,17 @@
  */
 import * as Effect from "effect/Effect"
 import type { DuckDbOptions } from "../engine/duckdb/Database.ts"
+import { DuckDbError } from "../engine/duckdb/Failure.ts"
 import type { Host } from "./EngineProcess.ts"
 
+/** What DuckDB is opened with in its process. */
+export interface Options extends DuckDbOptions {
+  /** The setting that `memoryLimit` was computed from, with its value. */
+  readonly limitedBy: string | undefined
+}
+
 /** The engine. A database that cannot be opened again without loss takes its process with it. */
-export const make = (options: DuckDbOptions, { lost }: Host) =>
+export const make = ({ limitedBy, ...options }: Options, { lost }: Host) =>
   Effect.flatMap(
     Effect.promise(() => import("../engine/duckdb/DuckDbEngine.ts")),
     (DuckDbEngine) =>
@@ -14,4 +21,8 @@ export const make = (options: DuckDbOptions, { lost }: Host) =>
         ...options,
         onLost: () => lost("the database in memory failed, and what clients had changed in it is lost")
       })
-  )
+  ).pipe(Effect.mapError((error) => (limitedBy === undefined ? error : named(limitedBy, error))))
+
+/** An error about the memory, with the setting that a user can change. */
+const named = (limitedBy: string, { message, setting }: DuckDbError): DuckDbError =>
+  new DuckDbError({ setting, message: message.replace(/^memoryLimit: \d+B/, limitedBy) })

@@ -14,6 +14,7 @@ import type { DuckDbOptions } from "../engine/duckdb/Database.ts"
 import { type Engine, QueryEngine } from "../engine/QueryEngine.ts"
 import * as Limit from "../settings/Limit.ts"
 import * as ChildProcess from "./ChildProcess.ts"
+import type { Options as DuckDbProcessOptions } from "./DuckDb.ts"
 import * as MemoryLimit from "./MemoryLimit.ts"
 import * as OomScore from "./OomScore.ts"
 import * as Relay from "./Relay.ts"
@@ -263,11 +264,13 @@ const shareOfDuckDb = 0.8
 export const duckDb = (options: Omit<DuckDbOptions, "onLost">): EngineModule => ({
   module: new URL(import.meta.url.replace(/ProcessEngine(\.[jt]s)$/, "DuckDb$1")),
   changes: options.readWrite === true || options.allowExternalAccess === true,
-  options: ({ directory, memory }) => ({
-    ...options,
-    spillDirectory: directory ?? options.spillDirectory,
-    memoryLimit:
-      options.memoryLimit ??
-      (memory === Number.POSITIVE_INFINITY ? undefined : `${Math.floor(memory * shareOfDuckDb)}B`)
-  })
+  options: ({ directory, memory }) => {
+    const share = memory === Number.POSITIVE_INFINITY ? undefined : `${Math.floor(memory * shareOfDuckDb)}B`
+    return {
+      ...options,
+      spillDirectory: directory ?? options.spillDirectory,
+      memoryLimit: options.memoryLimit ?? share,
+      limitedBy: options.memoryLimit === undefined ? `engineMemory: ${memory} B` : undefined
+    } satisfies DuckDbProcessOptions
+  }
 })

@@ -27,6 +27,14 @@ export interface Member {
 export const goodbye: Duration.Input = "2 seconds"
 
 /**
+ * The same for a stop that waits for nothing any more: enough for a message to clients that read.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const hastyGoodbye: Duration.Input = "250 millis"
+
+/**
  * How long connections have to end once they have been interrupted, after their last message. Those that have not are
  * dropped, and the log says what each of them waits for.
  *
@@ -68,11 +76,13 @@ export class Shutdown {
     )
   }
 
-  /** A drain under way, or the next one, waits for nothing any more. */
+  /** A drain under way, or the next one, waits for no response any more, but {@link hastyGoodbye} for last messages. */
   readonly now: Effect.Effect<void> = Effect.asVoid(this.hurry.open)
 
-  private within(duration: Duration.Input): Effect.Effect<unknown> {
-    return Effect.raceFirst(this.empty.await, Effect.raceFirst(this.hurry.await, Effect.sleep(duration)))
+  /** Returns when all members have ended, after a time, or once `hurried` has gone by in a hurry. */
+  private within(duration: Duration.Input, hurried: Duration.Input = 0): Effect.Effect<unknown> {
+    const inHurry = Effect.andThen(this.hurry.await, Effect.sleep(hurried))
+    return Effect.raceFirst(this.empty.await, Effect.raceFirst(inHurry, Effect.sleep(duration)))
   }
 
   /** Tells all members, those that join later too. */
@@ -89,7 +99,7 @@ export class Shutdown {
       yield* this.tell("drain")
       yield* this.within(drainTimeout)
       yield* this.tell("drainExpired")
-      yield* this.within(goodbye)
+      yield* this.within(goodbye, hastyGoodbye)
     })
   }
 }

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import type { Listener } from "../../src/cli/load/Connection.ts"
 import { Driver, type Line } from "../../src/cli/load/Driver.ts"
+import * as Plan from "../../src/cli/load/Plan.ts"
 import { percentiles, Tally } from "../../src/cli/load/Tally.ts"
 import { type Kind, sized, split, type Task, weigh } from "../../src/cli/load/Task.ts"
 import * as Address from "../../src/net/Address.ts"
@@ -199,6 +200,17 @@ const bench = Effect.fnUntraced(function* (server: string, ...args: ReadonlyArra
   const command = yield* Dataconn.run(["bench", ...args, "--server", server])
   const code = yield* command.exit
   return { code, output: command.lines().join("\n"), stderr: command.stderr() }
+})
+
+describe("a plan", () => {
+  it("takes no flag that its mode has no use for", () => {
+    for (const mode of Plan.modes) {
+      const isLarge = mode === "bulk" || mode === "fan-out" || mode === "mix"
+      const isSmall = mode === "small" || mode === "mix"
+      assert.strictEqual(Plan.withoutEffect(mode, { size: true, query: false }) === undefined, isLarge)
+      assert.strictEqual(Plan.withoutEffect(mode, { size: false, query: true }) === undefined, isSmall)
+    }
+  })
 })
 
 describe("dataconn bench", () => {

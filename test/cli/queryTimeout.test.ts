@@ -9,6 +9,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as QueryDeadline from "../../src/cli/QueryDeadline.ts"
+import * as LocalReply from "../../src/server/LocalReply.ts"
 import * as Dataconn from "../support/Dataconn.ts"
 import * as Folder from "../support/Folder.ts"
 import { some } from "../support/Long.ts"
@@ -126,6 +127,17 @@ describe.concurrent("--timeout ends the command when the server", () => {
       const { code, stderr } = yield* run(args(server))
       assert.strictEqual(stderr, "timeout: too slow")
       assert.strictEqual(code, 124)
+    })
+  )
+
+  it.live("names settings that the user does not know by those names", () =>
+    Effect.gen(function* () {
+      const error = `E ${new TextDecoder().decode(LocalReply.body("timeout"))}`
+      const server = yield* ScriptedServer.make(onRequest(({ send }) => send(accept, error)))
+      const timed = yield* run(args(server))
+      assert.match(timed.stderr, /^timeout: .*\(--timeout, queryTimeout\)$/)
+      const { stderr } = yield* run(["SELECT 1", "--server", server.address, "--format", "csv"])
+      assert.match(stderr, /^timeout: .*\(queryTimeout\)$/)
     })
   )
 })

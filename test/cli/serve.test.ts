@@ -272,7 +272,7 @@ describe("a signal", () => {
     })
   )
 
-  it.live("stops at once when it comes a second time", () =>
+  it.live("stops at once when it comes a second time, and says so to those who wait", () =>
     Effect.gen(function* () {
       const server = yield* Dataconn.serve(["--drain-timeout", "1 hour"])
       const peer = yield* connect(server)
@@ -281,6 +281,7 @@ describe("a signal", () => {
       yield* server.kill("SIGTERM")
       yield* server.line(/ Stopping\.\.\.$/)
       yield* server.kill("SIGTERM")
+      assert.match((yield* Response.take(peer)).end, /^E .*shutting_down/)
       assert.strictEqual(yield* server.exit, 0)
     })
   )
@@ -454,11 +455,16 @@ describe("the settings", () => {
           DATACONN_LISTEN: "127.0.0.1:0",
           DATACONN_TABLES: "a=a.csv",
           DATACONN_THREADS: "1",
-          DATACONN_MAX_CONECTIONS: "5"
+          DATACONN_MAX_CONECTIONS: "5",
+          DATACONN_ENGINES: "3",
+          DATACONN_HTTP_TOKENS: "tokens.json"
         }
       })
       assert.deepStrictEqual(yield* rows(server, "FROM a"), [{ id: 1 }])
       yield* server.line(/Warn: No setting has the name of DATACONN_MAX_CONECTIONS$/)
+      yield* server.line(
+        /Warn: These settings have no effect where DATACONN_ISOLATE is none: DATACONN_ENGINES; without --http: DATACONN_HTTP_TOKENS$/
+      )
     })
   )
 })
@@ -495,6 +501,8 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
     ],
     [["--engine-memory", "some"], "dataconn: --engine-memory: expected a size of at least 1 B"],
     [["--cancel-grace", "soon"], "dataconn: --cancel-grace: expected a duration"],
+    [["--engines", "3"], "dataconn: --engines: has no effect where DATACONN_ISOLATE is none"],
+    [["--landlock", "require", "--allow-external-access"], "dataconn: landlock: require cannot be had with"],
     [["--log-format", "xml"], `dataconn: --log-format: expected "text" | "json"`],
     [["--listen", "::1"], `dataconn: --listen: "::1" is no address: an IPv6 address stands in brackets`],
     [["--table", "trades"], "dataconn: --table trades: expected NAME=FILE"],
@@ -530,6 +538,19 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
   it.live("an unknown command", () =>
     Effect.gen(function* () {
       assert.include(yield* complaint(["sevre"]), `dataconn: Unknown subcommand "sevre"`)
+    })
+  )
+
+  it.live("memory that does not suffice, by the setting that bounds it", () =>
+    Effect.gen(function* () {
+      assert.match(
+        yield* complaint([...listen, "--engine-memory", "1MB"], Dataconn.isolated),
+        /^dataconn: engineMemory: 1000000 B is too small \(sample: /
+      )
+      assert.match(
+        yield* complaint([...listen, "--memory-limit", "1MB"], Dataconn.isolated),
+        /^dataconn: memoryLimit: 1MB is too small \(sample: /
+      )
     })
   )
 

@@ -110,13 +110,25 @@ describe.runIf(Tmux.isThere)("dataconn query on a terminal", () => {
     })
   )
 
-  it.live("is completed by a shell, files included", () =>
+  it.live("is completed by a shell, files and the values of settings included", () =>
     Effect.gen(function* () {
       const folder = yield* Folder.make
       writeFileSync(join(folder, "report.sql"), "SELECT 'from a file' AS said;\n-- nothing more\n")
       const window = yield* shell({ columns: 100, shell: ["bash", "--norc", "--noprofile"] })
       yield* window.enter('clear; source <(dataconn completions bash); echo "loaded"')
       yield* window.shows(/^loaded\n\$$/)
+      yield* window.type("dataconn serve --isol")
+      yield* window.press("Tab")
+      yield* window.type(" p")
+      yield* window.press("Tab")
+      yield* window.type(" --http-tok")
+      yield* window.press("Tab")
+      yield* window.type(` ${folder}/rep`)
+      yield* window.press("Tab")
+      yield* window.shows(/dataconn serve\s+--isolate\s+process\s+--http-tokens\s+\S+\/report\.sql$/)
+      yield* window.press("C-c")
+      yield* window.enter("clear")
+      yield* window.shows(/^\$$/)
       yield* window.type("dataconn que")
       yield* window.press("Tab")
       yield* window.type(" --fi")

@@ -79,6 +79,22 @@ describe.runIf(Tmux.isThere)("the repl", () => {
     })
   )
 
+  it.live("takes a command within a statement, which goes on, and remembers each for itself", () =>
+    Effect.gen(function* () {
+      yield* say("SELECT 4711", /\ndataconn->$/)
+      yield* window.enter("\\timing off")
+      yield* window.shows(/Timing is off\.\ndataconn->$/)
+      yield* window.enter("AS within;")
+      yield* window.shows(/within\n─+\n\s+4711\n\(1 row in .*\)\ndataconn>$/)
+      yield* window.press("Up")
+      yield* window.shows(/dataconn> SELECT 4711 AS within;$/)
+      yield* window.press("Up")
+      yield* window.shows(/dataconn> \\timing off$/)
+      yield* window.press("C-c")
+      assert.match(readFileSync(join(folder, "history"), "utf8"), /\n\\timing off\nSELECT 4711 AS within;\n$/)
+    })
+  )
+
   it.live("ends the running query at Ctrl-C, on the server too, and goes on", () =>
     Effect.gen(function* () {
       yield* say("SELECT count(*) FROM range(100000000) a, range(1000000) b;", /first byte after .* s$/)
@@ -100,6 +116,8 @@ describe.runIf(Tmux.isThere)("the repl", () => {
     Effect.gen(function* () {
       assert.match(yield* say("\\dt", /\(2 rows in .*\)\ndataconn>$/), / main +│ quotes │ BASE TABLE\n/)
       assert.match(yield* say("\\d trades", /\(5 rows in .*\)\ndataconn>$/), / price +│ DECIMAL\(9,2\) │ YES/)
+      yield* say("\\d main.trades", /\(5 rows in .*\)\ndataconn>$/)
+      yield* say("\\d nosuch", /\nThere is no table named nosuch; \\dt shows them\ndataconn>$/)
     })
   )
 

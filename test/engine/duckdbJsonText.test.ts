@@ -15,9 +15,18 @@ describe("JsonText.mend", () => {
     ['{"a":true,"b":false,"c":null,"ü":"Infinity"}', '{"a":true,"b":false,"c":null,"ü":"Infinity"}']
   ] as const) {
     it(`makes ${JSON.stringify(expected)} of ${JSON.stringify(text)}`, () => {
-      assert.strictEqual(JsonText.mend(Buffer.from(text)).toString(), expected)
+      assert.strictEqual(JsonText.mend(Buffer.from(text), "number").toString(), expected)
     })
   }
+
+  it("makes strings of them where numbers may be strings, and null of other words", () => {
+    const text = "[nan,NaN,inf,Infinity,-inf,-Infinity,1,null,nothing]"
+    assert.strictEqual(
+      JsonText.mend(Buffer.from(text), "string").toString(),
+      '["NaN","NaN","Infinity","Infinity","-Infinity","-Infinity",1,null,null]'
+    )
+    assert.strictEqual(JsonText.mend(Buffer.from("inf"), "string").toString(), '"Infinity"')
+  })
 })
 
 describe("JsonText.Mender", () => {
@@ -25,10 +34,10 @@ describe("JsonText.Mender", () => {
     const text =
       String.raw`{"a":-Infinity,"s":"NaN \" -inf \\","n":[-1.5e-7,-.25,nan,true,-2,null],"t":Infinity,"f":false}` +
       "\n"
-    const whole = JsonText.mend(Buffer.from(text)).toString()
+    const whole = JsonText.mend(Buffer.from(text), "number").toString()
     assert.deepStrictEqual(JSON.parse(whole).n, [-1.5e-7, -0.25, null, true, -2, null])
     for (let size = 1; size <= text.length; size++) {
-      const mender = new JsonText.Mender()
+      const mender = new JsonText.Mender("number")
       let mended = ""
       for (let at = 0; at < text.length; at += size)
         mended += mender.push(Buffer.from(text.slice(at, at + size)))

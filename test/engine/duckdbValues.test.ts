@@ -84,6 +84,13 @@ const withZero = (digits: string): string => digits.replace(/^(-?)\./, "$10.")
 const quoted = (field: string): string =>
   field === "" || /[",\r\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field
 
+/** Numbers that JSON has no word for, as DuckDB prints them, and the strings that may stand for them. */
+const notFiniteNames: Readonly<Record<string, string>> = {
+  nan: "NaN",
+  inf: "Infinity",
+  "-inf": "-Infinity"
+}
+
 describe("extreme values", () => {
   const jsonOf = (numbers: QueryApi.Numbers) =>
     withEngine({}, (engine) => text(engine, query, { format: "application/x-ndjson", numbers }))
@@ -94,11 +101,12 @@ describe("extreme values", () => {
       const printed = texts[Math.floor(index / nestings.length)] as string
       const found = row[`c${index}`]
       if (kind === "number") {
-        const isFinite = Number.isFinite(Number(printed))
+        const notFinite = numbers === "string" ? (notFiniteNames[printed] ?? null) : null
+        const expected = Number.isFinite(Number(printed)) ? Number(printed) : notFinite
         const plain = JSON.parse(JSON.stringify(found), (_key, value) =>
           typeof value?.digits === "string" ? Number(value.digits) : value
         )
-        assert.deepStrictEqual(plain, nesting.json(isFinite ? Number(printed) : null), sql)
+        assert.deepStrictEqual(plain, nesting.json(expected), sql)
         return
       }
       const isNumber = kind === "wide" && numbers === "number"
@@ -191,6 +199,14 @@ describe("a JSON column", () => {
           assert.strictEqual(line, `{"j":${json}}\n`)
           JSON.parse(line)
         }
+        // NULL is told apart from what JSON has no word for.
+        const sql =
+          "SELECT unnest([NULL, 'nan', '-inf', 'inf', '1']::FLOAT[]) AS a, '[NaN, -Infinity]'::JSON AS b LIMIT 4"
+        const lines = yield* text(engine, sql, { format: "application/x-ndjson", numbers: "string" })
+        assert.deepStrictEqual(
+          lines.trimEnd().split("\n"),
+          ["null", '"NaN"', '"-Infinity"', '"Infinity"'].map((a) => `{"a":${a},"b":["NaN", "-Infinity"]}`)
+        )
       })
     )
   )

@@ -171,7 +171,7 @@ describe("a gateway", () => {
   )
 
   live(
-    "that stops lets running queries finish, takes no other, and breaks off the rest in the end",
+    "that stops lets running queries finish, takes no other, and ends the rest, which are told so if they can be",
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       const { engine, gateway, url } = yield* Scope.provide(
@@ -181,6 +181,9 @@ describe("a gateway", () => {
       assert.strictEqual((yield* fetched(`${url}/readyz`)).status, 200)
       const endless = yield* Effect.forkChild(Effect.exit(fetched(`${url}/v1/query`, sql("endless"))))
       yield* Poll.until("it runs", () => engine.made() > 0)
+      const stuck = yield* Effect.forkChild(fetched(`${url}/v1/query`, sql("stuck")))
+      const silent = yield* Effect.forkChild(fetched(`${url}/v1/query?format=events`, sql("silent")))
+      yield* Poll.until("they run", () => engine.begun() === 3)
       const stopping = yield* Effect.forkChild(Scope.close(scope, Exit.void))
       yield* Effect.repeat(fetched(`${url}/readyz`), { until: ({ status }) => status === 503 })
       assert.strictEqual((yield* fetched(`${url}/healthz`)).status, 200)
@@ -190,6 +193,10 @@ describe("a gateway", () => {
       })
       yield* gateway.stopNow
       assert.isTrue(Exit.isFailure(yield* Fiber.join(endless)))
+      const problem = { code: "shutting_down", retryable: true }
+      assert.deepInclude((yield* Fiber.join(stuck)).json(), { status: 503, ...problem })
+      const last = (yield* Fiber.join(silent)).text.trimEnd().split("\n").at(-1) ?? ""
+      assert.deepInclude(JSON.parse(last).error, problem)
       yield* Fiber.join(stopping)
       assert.strictEqual(engine.begun(), engine.ended())
     })

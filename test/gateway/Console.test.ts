@@ -120,10 +120,20 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
     it.effect("runs a query with the keyboard, and shows its rows and how it went", () =>
       Effect.gen(function* () {
         const { errors, page } = yield* open()
-        yield* run(page, "SELECT 9007199254740993 AS big, NULL AS none, 'ä <b>' AS text FROM range(2)")
+        yield* run(
+          page,
+          "SELECT 9007199254740993 AS big, NULL AS none, 'ä <b>' AS text, 'nan'::DOUBLE AS nan, '-inf'::FLOAT AS inf FROM range(2)"
+        )
         const line = yield* status(page, /^Complete/)
         assert.match(line, /^Complete · 2 rows · .* · first row after /)
-        assert.deepStrictEqual(yield* cells(page), ["1", "9007199254740993", "NULL", "ä <b>"])
+        assert.deepStrictEqual(yield* cells(page), [
+          "1",
+          "9007199254740993",
+          "NULL",
+          "ä <b>",
+          "NaN",
+          "-Infinity"
+        ])
         assert.deepStrictEqual(errors, [])
       })
     )

@@ -11,7 +11,7 @@ interface Document {
 
 describe("the OpenAPI document", () => {
   layer(Served.layer(), { excludeTestServices: true })((it) => {
-    it.effect("has the routes of the gateway with their methods, and a page", () =>
+    it.effect("has the routes of the gateway with their methods, and a page and its icon", () =>
       Effect.gen(function* () {
         const { url } = yield* Served.Service
         const { paths } = (yield* Served.fetched(`${url}/openapi.json`)).json() as unknown as Document
@@ -40,6 +40,10 @@ describe("the OpenAPI document", () => {
           "404",
           "503"
         ])
+        const icon = yield* Served.fetched(`${url}/favicon.ico?v=1`)
+        assert.strictEqual(icon.status, 200)
+        assert.match(icon.headers.get("content-type") ?? "", /^image\/svg\+xml/)
+        assert.strictEqual(icon.text, (yield* Served.fetched(`${url}/icon.svg`)).text)
         const page = yield* Served.fetched(`${url}/docs`)
         assert.match(page.headers.get("content-type") ?? "", /html/)
         assert.notMatch(page.text, /<(script|link)[^>]+(src|href)="http/)

@@ -1,17 +1,12 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import * as Completions from "effect/cli/Completions"
-import * as DebugCommand from "../../src/cli/debug/DebugCommand.ts"
 import * as Step from "../../src/cli/debug/Step.ts"
 import * as ExitCodes from "../../src/cli/ExitCodes.ts"
-import * as BenchCommand from "../../src/cli/load/BenchCommand.ts"
 import * as Plan from "../../src/cli/load/Plan.ts"
-import * as PingCommand from "../../src/cli/PingCommand.ts"
-import * as QueryCommand from "../../src/cli/QueryCommand.ts"
 import { commands } from "../../src/cli/repl/Commands.ts"
-import * as ReplCommand from "../../src/cli/repl/ReplCommand.ts"
-import * as ReplayCommand from "../../src/cli/replay/ReplayCommand.ts"
 import * as ServeConfig from "../../src/cli/ServeConfig.ts"
+import * as Subcommands from "../../src/cli/Subcommands.ts"
 import type { Setting } from "../../src/server/Setting.ts"
 
 const root = new URL("../../", import.meta.url)
@@ -22,7 +17,7 @@ describe("the README", () => {
   const examples = [...readme.matchAll(/<!-- (test\/readme\/\S+) -->\n```ts\n([\s\S]*?)```/g)]
 
   it("has examples", () => {
-    assert.strictEqual(examples.length, 7)
+    assert.strictEqual(examples.length, 9)
   })
 
   for (const [, path = "", code] of examples) {
@@ -55,14 +50,14 @@ describe("the reference of the command", () => {
     assert.strictEqual(shown, ExitCodes.table.join("\n"))
   })
 
-  for (const command of [
-    QueryCommand.command,
-    ReplCommand.command,
-    PingCommand.command,
-    BenchCommand.command,
-    DebugCommand.command,
-    ReplayCommand.command
-  ]) {
+  it("has every command", () => {
+    for (const { name } of [...Subcommands.servers, ...Subcommands.clients]) {
+      assert.match(reference, new RegExp(`\ndataconn ${name} +\\[flags\\]`))
+    }
+  })
+
+  // Those of servers are in the table of settings.
+  for (const command of Subcommands.clients) {
     it(`has every flag of dataconn ${command.name}`, () => {
       const [, section = ""] =
         new RegExp(`\n## dataconn ${command.name}\n([\\s\\S]*?)\n## `).exec(reference) ?? []

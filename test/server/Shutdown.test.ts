@@ -83,24 +83,31 @@ describe("a drain", () => {
     })
   )
 
-  it.effect("waits for nothing from `now` on", () =>
+  for (const when of ["before it", "in its time", "in its last moment"]) {
+    it.effect(`waits from \`now\` on, ${when}, no longer than last messages may take`, () =>
+      Effect.gen(function* () {
+        const shutdown = new Shutdown()
+        const { told } = yield* member(shutdown)
+        if (when === "before it") yield* shutdown.now
+        const draining = yield* drain(shutdown)
+        if (when === "in its last moment") yield* TestClock.adjust("10 seconds")
+        yield* shutdown.now
+        yield* TestClock.adjust("249 millis")
+        assert.deepStrictEqual(told, ["drain", "drainExpired"])
+        assert.isFalse(draining.ended())
+        yield* TestClock.adjust("1 millis")
+        yield* draining.join
+      })
+    )
+  }
+
+  it.effect("waits for nothing when the last messages were sent", () =>
     Effect.gen(function* () {
       const shutdown = new Shutdown()
-      const { told } = yield* member(shutdown)
+      yield* member(shutdown, "drainExpired")
       const draining = yield* drain(shutdown)
-      assert.isFalse(draining.ended())
       yield* shutdown.now
       yield* draining.join
-      assert.deepStrictEqual(told, ["drain", "drainExpired"])
-    })
-  )
-
-  it.effect("waits for nothing if `now` came first", () =>
-    Effect.gen(function* () {
-      const shutdown = new Shutdown()
-      yield* member(shutdown)
-      yield* shutdown.now
-      yield* (yield* drain(shutdown)).join
     })
   )
 

@@ -26,7 +26,7 @@ import type { Task } from "./Task.ts"
 import * as Threads from "./Threads.ts"
 
 /** The command has said what is wrong; the process ends with `exitCode`. */
-class BenchError extends Schema.TaggedError<BenchError>()("BenchError", {
+export class BenchError extends Schema.TaggedError<BenchError>()("BenchError", {
   message: Schema.String,
   exitCode: Schema.Int
 }) {
@@ -184,6 +184,13 @@ const print = Effect.fnUntraced(function* (given: Flags, report: Report.BenchRep
 })
 
 const run = Effect.fnUntraced(function* (given: Flags) {
+  const problem = Plan.withoutEffect(given.mode, {
+    size: Option.isSome(given.size),
+    query: Option.isSome(given.query)
+  })
+  if (problem !== undefined) {
+    return yield* new BenchError({ message: `dataconn bench: ${problem}`, exitCode: exitCodes.failed })
+  }
   const address = yield* Effect.mapError(
     ServerAddress.resolve(given.server),
     ({ message }) => new BenchError({ message, exitCode: exitCodes.failed })

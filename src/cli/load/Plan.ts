@@ -102,6 +102,22 @@ const cancel = (): Kind => ({
 
 const idle: Kind = { name: "idle", request: undefined }
 
+/** What is wrong with flags that a mode has no use for. */
+export const withoutEffect = (
+  mode: Mode,
+  given: { readonly size: boolean; readonly query: boolean }
+): string | undefined => {
+  if (given.size && defaults[mode].size === 0) {
+    return `--size has no effect on ${mode}: it is for bulk, fan-out and mix`
+  }
+  return given.query && !queried.includes(mode)
+    ? `--query has no effect on ${mode}: it is for ${queried.join(" and ")}`
+    : undefined
+}
+
+/** The modes with small queries, in whose place another one may be. */
+const queried: ReadonlyArray<Mode> = ["small", "mix"]
+
 const weights = [8, 1, 1]
 
 const kinds = (given: Given): ReadonlyArray<Kind> => {

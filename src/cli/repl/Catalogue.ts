@@ -62,12 +62,22 @@ const nameParts = (name: string): ReadonlyArray<string> =>
     inQuotes === undefined ? whole : inQuotes.replaceAll('""', '"')
   )
 
-/** The columns of a table, by its name. */
-export const columnsSql = (name: string): string => {
-  const parts = nameParts(name.replace(/;$/, ""))
-  const [table = "", schema] = parts.toReversed()
+/** The condition that a column is one of a table, by the name of that. */
+const ofTable = (name: string): string => {
+  const [table = "", schema] = nameParts(name).toReversed()
   const inSchema = schema === undefined ? "" : ` AND lower(table_schema) = lower(${literal(schema)})`
-  return `SELECT column_name AS "column", data_type AS "type", is_nullable AS "null", column_default AS "default"
-FROM information_schema.columns WHERE lower(table_name) = lower(${literal(table)})${inSchema}
-ORDER BY table_schema, table_name, ordinal_position`
+  return `lower(table_name) = lower(${literal(table)})${inSchema}`
 }
+
+/** The columns of a table, by its name. */
+export const columnsSql = (name: string): string =>
+  `SELECT column_name AS "column", data_type AS "type", is_nullable AS "null", column_default AS "default"
+FROM information_schema.columns WHERE ${ofTable(name)}
+ORDER BY table_schema, table_name, ordinal_position`
+
+/** Whether there is a table of this name. */
+export const hasTable = (client: Client.ClientService, name: string) =>
+  Effect.map(
+    ask(client, `SELECT 1 AS one FROM information_schema.columns WHERE ${ofTable(name)} LIMIT 1`),
+    (result) => result.includes("{")
+  )

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Address from "../../net/Address.ts"
+import * as Printable from "../../server/Printable.ts"
 import * as Setting from "../../server/Setting.ts"
 import * as FrameView from "../debug/FrameView.ts"
 import * as Formats from "../Formats.ts"
@@ -46,8 +47,8 @@ export interface Command {
   readonly help: string
   /** What Tab offers for its argument. */
   readonly complete?: (word: string, catalogue: Completion.Catalogue) => Completion.Completion
-  /** Whether it uses the statement that was typed before it, which is then no more. */
-  readonly takesPending?: boolean
+  /** What it does with the statement that was typed before it, which is then no more. By default it leaves it alone. */
+  readonly takesPending?: "runs" | "forgets"
   readonly run: (call: Call) => Effect.Effect<Next, QueryReport.QueryCommandError, Requirements>
 }
 
@@ -73,6 +74,18 @@ const ofOwn = (session: Session, text: string) =>
       })
     )
   })
+
+/** Tells the columns of a table, or which tables there are. */
+const describe = Effect.fnUntraced(function* ({ argument, session }: Call) {
+  if (argument === "") return yield* ofOwn(session, Catalogue.tablesSql)
+  // A server that cannot tell says why when it is asked for the columns.
+  const isThere = yield* Effect.orElseSucceed(
+    Effect.flatMap(session.connection.client, (client) => Catalogue.hasTable(client, argument)),
+    () => true
+  )
+  if (!isThere) return yield* problem(Printable.line(`There is no table named ${argument}; \\dt shows them`))
+  return yield* ofOwn(session, Catalogue.columnsSql(argument))
+})
 
 const defaultWatch = Duration.seconds(2)
 
@@ -162,8 +175,7 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
       usage: "\\d [TABLE]",
       help: "The columns of a table; without a name, the tables",
       complete: Completion.completeTable,
-      run: ({ argument, session }) =>
-        ofOwn(session, argument === "" ? Catalogue.tablesSql : Catalogue.columnsSql(argument))
+      run: describe
     }
   ],
   ["dt", { usage: "\\dt", help: "The tables", run: ({ session }) => ofOwn(session, Catalogue.tablesSql) }],
@@ -229,7 +241,7 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
     {
       usage: "\\watch [TIME]",
       help: "Runs the statement again and again, every 2 seconds unless told otherwise",
-      takesPending: true,
+      takesPending: "runs",
       run: watch
     }
   ],
@@ -238,7 +250,7 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
     {
       usage: "\\g",
       help: "Runs what was typed without a semicolon, or the last statement again",
-      takesPending: true,
+      takesPending: "runs",
       run: ({ pending, session }) => {
         const text = pending ?? session.last
         return text === undefined
@@ -252,7 +264,7 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
     {
       usage: "\\bind [PARAM...]",
       help: "Gives the statement before it, or else the next one, parameters as of --param",
-      takesPending: true,
+      takesPending: "runs",
       run: bind
     }
   ],
@@ -278,7 +290,7 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
     {
       usage: "\\r",
       help: "Forgets what was typed without a semicolon",
-      takesPending: true,
+      takesPending: "forgets",
       run: () => Effect.succeed("go on")
     }
   ],
@@ -309,6 +321,12 @@ const aliases: Readonly<Record<string, string>> = { c: "connect", h: "?", help: 
 
 const find = (name: string): Command | undefined => commands.get(name) ?? commands.get(aliases[name] ?? "")
 
+/** Whether a line begins with a command that runs the statement before it. */
+export const runsPending = (line: string): boolean => {
+  const [, name] = /^\s*\\(\S+)/.exec(line) ?? []
+  return name !== undefined && find(name)?.takesPending === "runs"
+}
+
 /** Does all that a line completes, one after the other, up to the first that fails. */
 export const perform = Effect.fnUntraced(function* (
   session: Session,
@@ -323,7 +341,7 @@ export const perform = Effect.fnUntraced(function* (
     }
     const command = find(action.name)
     if (command === undefined) return yield* problem(`There is no \\${action.name}; \\? shows the commands`)
-    if (command.takesPending === true) input.clear()
+    if (command.takesPending !== undefined) input.clear()
     const { argument, pending } = action
     const next = yield* command.run({ session, argument, pending, depth })
     if (next !== "go on") return next

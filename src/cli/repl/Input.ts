@@ -18,6 +18,8 @@ export type Action =
 /** Words that are commands if nothing else has been typed, for those who know other shells. */
 const words: Readonly<Record<string, string>> = { help: "?", exit: "q", quit: "q" }
 
+const wordOf = (line: string): string => line.trim().replace(/;$/, "").toLowerCase()
+
 /** Lines without any of these change nothing about what is open. */
 const mayMatter = /[;\\'"$/*-]/
 
@@ -42,9 +44,16 @@ export class Input {
     this.open = undefined
   }
 
+  /** What to say to somebody who seems to want out of a statement: within one, a word of other shells is SQL. */
+  hint(line: string): string | undefined {
+    const word = wordOf(line)
+    if (this.mark !== "-" || !Object.hasOwn(words, word)) return undefined
+    return `Within a statement, \\${words[word]} is for that, and Ctrl-C forgets what was typed.`
+  }
+
   /** Takes a line, without its line break. */
   push(line: string): ReadonlyArray<Action> {
-    const word = line.trim().replace(/;$/, "").toLowerCase()
+    const word = wordOf(line)
     if (this.buffer === "" && Object.hasOwn(words, word)) return [command(words[word] ?? "", undefined)]
     const before = this.buffer
     this.buffer = before === "" && line.trim() === "" ? "" : `${before}${line}\n`

@@ -33,8 +33,8 @@ export interface LineReader {
   readonly read: (prompt: string) => Effect.Effect<Event>
   /** Shows a text above the line that is being typed. */
   readonly print: (text: string) => void
-  /** Puts one entry in the place of the newest ones of the history. */
-  readonly remember: (entry: string, instead: number) => void
+  /** Puts one entry in the place of others of the history, the newest of each text. */
+  readonly remember: (entry: string, instead: ReadonlyArray<string>) => void
 }
 
 /** Opens the reader; closing the scope gives the terminal back. */
@@ -131,7 +131,10 @@ export const open = Effect.fnUntraced(function* (
       if (isReading) editor.prompt(true)
     },
     remember: (entry, instead) => {
-      history.splice(0, instead)
+      for (const line of new Set(instead)) {
+        const at = history.indexOf(line)
+        if (at !== -1) history.splice(at, 1)
+      }
       if (history[0] !== entry) history.unshift(entry)
     }
   }

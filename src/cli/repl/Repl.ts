@@ -19,6 +19,7 @@ import { Interruptible } from "./Interruptible.ts"
 import * as LineReader from "./LineReader.ts"
 import type { Session } from "./Session.ts"
 import * as Settings from "./Settings.ts"
+import { type Entry, TypedLines } from "./TypedLines.ts"
 
 /** Completes a command, its argument, or a statement. */
 const completer = (session: Session, input: Input) => (line: string, behind: string) => {
@@ -41,34 +42,6 @@ const completer = (session: Session, input: Input) => (line: string, behind: str
 
 const prompt = (input: Input): string => `dataconn${input.mark === "=" ? "" : input.mark}> `
 
-/** The lines of the statement that is being typed, for the history. */
-class Lines {
-  private lines: Array<string> = []
-  private readonly reader: LineReader.LineReader
-  private readonly file: string | undefined
-
-  constructor(reader: LineReader.LineReader, file: string | undefined) {
-    this.reader = reader
-    this.file = file
-  }
-
-  /** What has been typed of a statement is no longer wanted. */
-  clear(): void {
-    this.lines = []
-  }
-
-  /** Takes a line; what ends with it becomes one entry. */
-  push(line: string, isEnd: boolean): void {
-    if (line.trim() !== "") this.lines.push(line)
-    if (!isEnd) return
-    const entry = History.joined(this.lines)
-    if (entry !== undefined && this.lines.length > 1) this.reader.remember(entry, this.lines.length)
-    const entries = entry === undefined ? this.lines : [entry]
-    if (this.file !== undefined) for (const text of entries) if (text !== "") History.append(this.file, text)
-    this.clear()
-  }
-}
-
 /** Reads and runs until the user leaves. Without a terminal, it fails with the first thing that fails. */
 export const loop = Effect.fnUntraced(function* (session: Session, historyFile: string, observe?: Observe) {
   const input = new Input()
@@ -89,12 +62,22 @@ export const loop = Effect.fnUntraced(function* (session: Session, historyFile: 
   })
   if (session.isInteractive) yield* Signals.takeInterrupts(interruptible.interrupt)
   if (session.isInteractive) session.frames.print = reader.print
-  const lines = new Lines(reader, history?.problem === undefined ? historyFile : undefined)
+  const lines = new TypedLines()
+  const remember = ({ lines, text }: Entry) => {
+    if (lines.length > 1) reader.remember(text, lines)
+    if (history?.problem === undefined) History.append(historyFile, text)
+  }
   const failed = (error: QueryCommandError) =>
     session.isInteractive ? Effect.as(Console.error(error.message), "go on" as const) : Effect.fail(error)
   const perform = Effect.fnUntraced(function* (line: string) {
+    const before = input.pending
+    const hint = session.isInteractive ? input.hint(line) : undefined
+    if (hint !== undefined) yield* Console.error(hint)
     const exit = yield* interruptible.run(Commands.perform(session, input, line, 0))
-    if (session.isInteractive) lines.push(line, input.pending === "")
+    if (session.isInteractive) {
+      const typed = { line, before, runs: Commands.runsPending(line), isOpen: input.pending !== "" }
+      for (const entry of lines.push(typed)) remember(entry)
+    }
     if (Exit.isSuccess(exit)) return exit.value
     const reported = Exit.findErrorOption(exit)
     if (reported._tag === "Some") return yield* failed(reported.value)

@@ -250,9 +250,24 @@ const openInstance = Effect.fnUntraced(function* (options: DuckDbOptions, layout
     temp_directory: temporary,
     ...(layout.main !== undefined && options.readWrite !== true ? { access_mode: "READ_ONLY" } : {})
   })
-  yield* Effect.scoped(furnish(instance, options, layout))
+  yield* Effect.mapError(Effect.scoped(furnish(instance, options, layout)), (error) =>
+    inMemory(options.memoryLimit, error)
+  )
   return instance
 })
+
+/** Whatever the memory did not suffice for, it is the limit that has to be changed. */
+const inMemory = (limit: string | undefined, error: DuckDbError): DuckDbError => {
+  const { message, type } = fromCause(error.cause)
+  if (type !== "Out of Memory" || limit === undefined) return error
+  const [first = ""] = message.split("\n")
+  const what = error.setting === "memoryLimit" ? "" : `${error.setting}: `
+  return new DuckDbError({
+    setting: "memoryLimit",
+    message: ErrorMessage.bounded(`memoryLimit: ${limit} is too small (${what}${first.trim()})`),
+    cause: error.cause
+  })
+}
 
 /** Runs SQL on behalf of a setting, which its failure names. */
 type Run = (setting: string, sql: string) => Effect.Effect<DuckDBMaterializedResult, DuckDbError>

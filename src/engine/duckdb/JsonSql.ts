@@ -13,8 +13,10 @@ import * as Types from "./Types.ts"
 /** A column as a member of an object. */
 export interface Field {
   readonly key: string
-  /** SQL for whether there is a value; JSON has no word for a number that is not finite. */
+  /** SQL for whether there is a value that JSON has a word for, which a number that is not finite has not. */
   readonly present: string
+  /** SQL for what stands in the place of any other. */
+  readonly absent: string
   /** SQL for the value's text, which stands between two of `quote`. */
   readonly text: string
   readonly quote: '"' | ""
@@ -25,11 +27,17 @@ export const field = ({ name, type }: ResultColumn, index: number, numbers: Numb
   const isQuoted = quotedTypes.has(type.typeId) || (numbers === "string" && Types.isWideNumber(type))
   return {
     key: `${JSON.stringify(name)}:`,
+    absent: Types.isFloat(type) && numbers === "string" ? notFinite(column) : "'null'",
     present: Types.isFloat(type) ? `isfinite(${column})` : `${column} IS NOT NULL`,
     text: isQuoted ? scalarText(type, column) : valueText(type, column, numbers),
     quote: isQuoted ? '"' : ""
   }
 }
+
+/** A number that is not finite as a string, or NULL. */
+const notFinite = (column: string): string =>
+  `CASE WHEN ${column} IS NULL THEN 'null' WHEN isnan(${column}) THEN '"NaN"' ` +
+  `WHEN ${column} > 0 THEN '"Infinity"' ELSE '"-Infinity"' END`
 
 /** Types whose text needs quotes and no escapes. A cast makes it faster than `to_json`. */
 const quotedTypes: ReadonlySet<DuckDBTypeId> = new Set([

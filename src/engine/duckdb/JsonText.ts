@@ -1,10 +1,12 @@
 /**
- * Makes JSON of DuckDB's JSON: `NaN`, `Infinity` and their spellings become `null`, and `.5` becomes `0.5`.
+ * Makes JSON of DuckDB's JSON: `NaN`, `Infinity` and their spellings become `null`, or a string if numbers may be
+ * strings, and `.5` becomes `0.5`.
  *
  * DuckDB prints non-finite numbers as bare words, wherever they are nested, and JSON columns keep those of
  * their own text. Mending the bytes treats all of these alike and costs one search where there are none.
  */
 import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api"
+import type { Numbers } from "../QueryApi.ts"
 import * as Types from "./Types.ts"
 
 /** A test whether a piece of text may hold such a word or number, chosen by the types of its columns. */
@@ -37,15 +39,36 @@ const backslash = 0x5c
 const minus = 0x2d
 const point = 0x2e
 const nul = Buffer.from("null")
+const nan = Buffer.from('"NaN"')
+const infinity = Buffer.from('"Infinity"')
+const minusInfinity = Buffer.from('"-Infinity"')
 const zero = Buffer.from("0")
 const noBytes = Buffer.alloc(0)
 
 const isLetter = (byte: number): boolean => (byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a
 const isNumeric = (byte: number): boolean => (byte >= 0x30 && byte <= 0x39) || byte === point
 
+/** What stands for a bare word. */
+const replacement = (word: string, numbers: Numbers): Buffer => {
+  if (numbers === "number") return nul
+  switch (word.toLowerCase()) {
+    case "nan":
+    case "-nan":
+      return nan
+    case "inf":
+    case "infinity":
+      return infinity
+    case "-inf":
+    case "-infinity":
+      return minusInfinity
+    default:
+      return nul
+  }
+}
+
 /** Replaces the bare words other than `true`, `false` and `null` in whole JSON values, and completes fractions. */
-export const mend = (bytes: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> => {
-  const mender = new Mender()
+export const mend = (bytes: Buffer<ArrayBuffer>, numbers: Numbers): Buffer<ArrayBuffer> => {
+  const mender = new Mender(numbers)
   const mended = mender.push(bytes)
   const rest = mender.end()
   return rest.length === 0 ? mended : Buffer.concat([mended, rest])
@@ -53,9 +76,14 @@ export const mend = (bytes: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> => {
 
 /** Does what {@link mend} does to a text that comes in pieces, wherever they are cut. */
 export class Mender {
+  private readonly numbers: Numbers
   private within: "value" | "string" | "escape" | "number" = "value"
   /** A word, or its sign, that the last piece ended in. */
   private held: Buffer = noBytes
+
+  constructor(numbers: Numbers) {
+    this.numbers = numbers
+  }
 
   /** The mended piece, but for a word at its end, which comes with the next one. */
   push(piece: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> {
@@ -76,7 +104,9 @@ export class Mender {
       } else if (byte === minus || isLetter(byte)) {
         const end = wordEnd(bytes, byte === minus ? at + 1 : at)
         if (end === bytes.length) break
-        if (!isWord(bytes, at, end)) target.insert(nul, at, end)
+        if (!isWord(bytes, at, end)) {
+          target.insert(replacement(bytes.toString("latin1", at, end), this.numbers), at, end)
+        }
         at = end
       } else {
         at++
@@ -88,7 +118,9 @@ export class Mender {
 
   /** What was held back of a text that has ended. */
   end(): Buffer {
-    return isWord(this.held, 0, this.held.length) ? this.held : nul
+    return isWord(this.held, 0, this.held.length)
+      ? this.held
+      : replacement(this.held.toString("latin1"), this.numbers)
   }
 
   /** To the end of a string or number, or of the piece. */
@@ -125,7 +157,7 @@ class Target {
 
   /** Puts something in the place of the bytes from one to another. */
   insert(text: Buffer, from: number, to: number): void {
-    // Nothing of one byte becomes more than four.
+    // Each byte becomes four at most: one is a zero more, or null; three are "Infinity" in its quotes.
     this.target ??= Buffer.allocUnsafeSlow(this.bytes.length * 4)
     this.copy(this.bytes, this.copied, from)
     this.copy(text, 0, text.length)

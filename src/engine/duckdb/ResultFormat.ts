@@ -52,9 +52,9 @@ const limited = (result: Bytes, maxResultBytes: number): Bytes => {
 const encodeAll = (rows: ResultStream.Rows, { format, numbers }: Shape, files: ResultFiles): Bytes => {
   switch (format) {
     case "application/json":
-      return asArray(ResultStream.run(rows, TextSql.json(rows, numbers), objects(rows)))
+      return asArray(ResultStream.run(rows, TextSql.json(rows, numbers), objects(rows, numbers)))
     case "application/x-ndjson":
-      return ResultStream.run(rows, TextSql.ndjson(rows, numbers), objects(rows))
+      return ResultStream.run(rows, TextSql.ndjson(rows, numbers), objects(rows, numbers))
     case "text/csv":
       return Stream.concat(
         Stream.sync(() => Buffer.from(TextSql.csvHeader(rows.source.columns))),
@@ -67,8 +67,8 @@ const encodeAll = (rows: ResultStream.Rows, { format, numbers }: Shape, files: R
   }
 }
 
-const objects = (rows: ResultStream.Rows) =>
-  TextStream.encoder(JsonText.suspicion(rows.source.columns.map(({ type }) => type)))
+const objects = (rows: ResultStream.Rows, numbers: Numbers) =>
+  TextStream.encoder(JsonText.suspicion(rows.source.columns.map(({ type }) => type)), numbers)
 
 const openBracket = 0x5b
 

@@ -4,6 +4,7 @@
 import type { DuckDBDataChunk } from "@duckdb/node-api"
 import duckdb from "@duckdb/node-bindings"
 import * as Chunk from "../../net/Chunk.ts"
+import type { Numbers } from "../QueryApi.ts"
 import * as JsonText from "./JsonText.ts"
 import type { Encoded } from "./ResultStream.ts"
 import * as Strings from "./Strings.ts"
@@ -20,10 +21,11 @@ const everyRow = Int32Array.from({ length: duckdb.vector_size() }, (_, row) => r
 
 /**
  * Encodes chunks of text and its weight. In the sentinel, which is the last row, both are NULL; in a row that is
- * too large only the text is. `suspicious` says which pieces may hold numbers that JSON has no word for.
+ * too large only the text is. `suspicious` says which pieces may hold numbers that JSON has no word for, and `numbers`
+ * what stands for them.
  */
 export const encoder =
-  (suspicious: JsonText.Suspicion | undefined) =>
+  (suspicious: JsonText.Suspicion | undefined, numbers: Numbers = "number") =>
   (chunk: DuckDBDataChunk): Encoded => {
     const size = chunk.rowCount
     const vector = duckdb.data_chunk_get_vector(chunk.chunk, 0)
@@ -32,7 +34,7 @@ export const encoder =
       rows === size - 1 && !Validity.make(duckdb.data_chunk_get_vector(chunk.chunk, 1), size)(rows)
     const strings = Strings.make(vector, rows)
     return {
-      pieces: ownedPieces(pieces(strings, rows, suspicious)),
+      pieces: ownedPieces(pieces(strings, rows, (pieces) => mended(pieces, numbers), suspicious)),
       rows: rows - Strings.empty(strings, rows),
       isLast,
       isTooLarge: rows < size && !isLast,
@@ -58,14 +60,19 @@ function* ownedPieces(pieces: Pieces): Pieces {
   for (const piece of pieces) yield piece === undefined ? undefined : owned(piece)
 }
 
-function* pieces(strings: Strings.Strings, rows: number, suspicious: JsonText.Suspicion | undefined): Pieces {
+function* pieces(
+  strings: Strings.Strings,
+  rows: number,
+  mend: (pieces: Iterable<Buffer<ArrayBuffer>>) => Pieces,
+  suspicious: JsonText.Suspicion | undefined
+): Pieces {
   for (let from = 0; from < rows; ) {
     let to = from + 1
     let total = Strings.length(strings, from)
     if (total > maxPieceBytes) {
       const cut = Strings.cut(strings, from, maxPieceBytes)
       // A word may be cut, so that no piece is above suspicion.
-      yield* suspicious === undefined ? cut : mended(cut)
+      yield* suspicious === undefined ? cut : mend(cut)
       from = to
       continue
     }
@@ -75,7 +82,7 @@ function* pieces(strings: Strings.Strings, rows: number, suspicious: JsonText.Su
       total += size
     }
     const copied = Strings.copy(strings, everyRow, { from, to, total })
-    if (suspicious?.(copied)) yield* mended([copied])
+    if (suspicious?.(copied)) yield* mend([copied])
     else if (total > 0) yield copied
     from = to
   }
@@ -86,8 +93,8 @@ function* pieces(strings: Strings.Strings, rows: number, suspicious: JsonText.Su
 const mendBytes = 128 * 1024
 
 /** Whole rows, in pieces, without words that JSON does not have. */
-function* mended(pieces: Iterable<Buffer<ArrayBuffer>>): Pieces {
-  const mender = new JsonText.Mender()
+function* mended(pieces: Iterable<Buffer<ArrayBuffer>>, numbers: Numbers): Pieces {
+  const mender = new JsonText.Mender(numbers)
   for (const piece of pieces) {
     for (let at = 0; at < piece.length; at += mendBytes) {
       yield mender.push(piece.subarray(at, at + mendBytes))

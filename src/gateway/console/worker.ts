@@ -101,7 +101,7 @@ const run = async ({ query, target, token }: Query): Promise<Outcome> => {
         "content-type": "application/json",
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` })
       },
-      // JavaScript's numbers have 53 bits: wider ones come as text.
+      // JavaScript's numbers have 53 bits: wider ones come as text, and those that JSON has no word for.
       body: JSON.stringify({ version: "v1", query, format: "events", numbers: "string", target })
     })
     return await receive(response)

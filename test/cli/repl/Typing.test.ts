@@ -5,9 +5,11 @@ import { statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Commands from "../../../src/cli/repl/Commands.ts"
 import * as Completion from "../../../src/cli/repl/Completion.ts"
 import * as History from "../../../src/cli/repl/History.ts"
 import { type Action, Input } from "../../../src/cli/repl/Input.ts"
+import { TypedLines } from "../../../src/cli/repl/TypedLines.ts"
 import * as Folder from "../../support/Folder.ts"
 
 const statement = (text: string): Action => ({ _tag: "Statement", text })
@@ -88,6 +90,19 @@ describe("a line", () => {
   })
 })
 
+describe("a word of other shells", () => {
+  it("within a statement is SQL, and there is a hint at what was meant", () => {
+    const input = new Input()
+    assert.isUndefined(input.hint("exit"))
+    input.push("SELECT")
+    assert.match(input.hint("exit;") ?? "", /\\q /)
+    assert.match(input.hint(" Help") ?? "", /\\\? /)
+    assert.isUndefined(input.hint("1"))
+    input.push("'")
+    assert.isUndefined(input.hint("exit"))
+  })
+})
+
 const catalogue: Completion.Catalogue = {
   keywords: ["select", "from", "where", "symmetric", "order"],
   tables: [
@@ -136,6 +151,35 @@ describe("Tab", () => {
 
   it("looks at the statement of the cursor only", () => {
     assert.deepStrictEqual(offered("FROM trades; SELECT bi"), [["bid"], "bi"])
+  })
+})
+
+/** The entries of the history that lines become, as they come. */
+const remembered = (...lines: ReadonlyArray<string>) => {
+  const input = new Input()
+  const typed = new TypedLines()
+  return lines.flatMap((line) => {
+    const before = input.pending
+    const runs = Commands.runsPending(line)
+    // As `Commands.perform` does it with a command that takes what is before it.
+    if (input.push(line).some((action) => action._tag === "Command" && (runs || action.name === "r"))) {
+      input.clear()
+    }
+    return typed.push({ line, before, runs, isOpen: input.pending !== "" }).map(({ text }) => text)
+  })
+}
+
+describe("what is remembered", () => {
+  it("is a statement as a whole, and a command within it for itself", () => {
+    assert.deepStrictEqual(remembered("SELECT", "\\?", "  1;"), ["\\?", "SELECT 1;"])
+    assert.deepStrictEqual(remembered("SELECT", "1 \\?", ";"), ["SELECT 1 \\?", ";"])
+    assert.deepStrictEqual(remembered("SELECT '", "\\?", "';"), ["SELECT '", "\\?", "';"])
+  })
+
+  it("is a statement with the command that runs it, and one that was given up", () => {
+    assert.deepStrictEqual(remembered("SELECT", "1", "\\g"), ["SELECT 1 \\g"])
+    assert.deepStrictEqual(remembered("SELECT", "1 \\watch 2"), ["SELECT 1 \\watch 2"])
+    assert.deepStrictEqual(remembered("SELECT", "1", "\\r", "\\dt"), ["SELECT 1", "\\r", "\\dt"])
   })
 })
 

@@ -34,7 +34,8 @@ let instance: DuckDBInstance | undefined
 const create = DuckDBInstance.create
 DuckDBInstance.create = async (...args) => {
   const created = await create.apply(DuckDBInstance, args)
-  instance ??= created
+  // Those that only parse have no place for secrets.
+  if (args[1]?.["secret_directory"] !== undefined) instance ??= created
   return created
 }
 

@@ -12,6 +12,7 @@ import * as Stream from "effect/Stream"
 import * as Database from "../../src/engine/duckdb/Database.ts"
 import * as Session from "../../src/engine/duckdb/Session.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
+import { isIsolated } from "../support/DuckDbEngines.ts"
 import * as Folder from "../support/Folder.ts"
 import { fatal, forget, invalidate } from "../support/Invalidate.ts"
 import { rows, withEngine } from "./duckdbEngine.ts"
@@ -108,7 +109,7 @@ describe("an instance that DuckDB has given up is opened again", () => {
     })
   )
 
-  it.live(
+  it.live.skipIf(isIsolated)(
     "and what is asked through the engine is answered; a query that was under way ends with an error",
     () => {
       forget()

@@ -9,6 +9,7 @@ import * as TextSql from "../../src/engine/duckdb/TextSql.ts"
 import * as Limits from "../../src/engine/Limits.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import * as Chunk from "../../src/net/Chunk.ts"
+import { isIsolated } from "../support/DuckDbEngines.ts"
 import { ask, failure, text, withEngine } from "./duckdbEngine.ts"
 
 const pollMs = 100
@@ -117,7 +118,7 @@ describe("the chunks of a text", () => {
     "SELECT i, repeat('x', CASE WHEN i % 3000 = 7 THEN 700000 ELSE i % 90 END) AS t FROM range(9000) AS r(i)"
 
   for (const format of ["application/json", "application/x-ndjson", "text/csv"] as const) {
-    it.effect(`are freed once they are given back, and no others: ${format}`, () =>
+    it.effect.skipIf(isIsolated)(`are freed once they are given back, and no others: ${format}`, () =>
       withEngine({}, (engine) =>
         Effect.gen(function* () {
           const whole = yield* ask(engine, query, { format })

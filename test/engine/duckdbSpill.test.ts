@@ -9,6 +9,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Database from "../../src/engine/duckdb/Database.ts"
 import * as Session from "../../src/engine/duckdb/Session.ts"
+import { isIsolated } from "../support/DuckDbEngines.ts"
 import * as Folder from "../support/Folder.ts"
 import { failure, rows, withEngine } from "./duckdbEngine.ts"
 
@@ -31,7 +32,7 @@ describe("what outgrows the memory", () => {
           const made = readdirSync(spillDirectory)
           assert.isNotEmpty(made)
           for (const name of made) {
-            assert.match(name, new RegExp(`^dataconn-\\d+-${process.pid}-\\d+-\\w+$`))
+            assert.match(name, new RegExp(`^dataconn-\\d+-${isIsolated ? "\\d+" : process.pid}-\\d+-\\w+$`))
             assert.strictEqual(statSync(join(spillDirectory, name)).mode & 0o777, 0o700)
           }
         })

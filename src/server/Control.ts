@@ -246,6 +246,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return this.dependencies.timers
   }
   readonly now = (): number => this.dependencies.timers.now()
+  readonly lastReadAt = (): number => this.dependencies.framed.lastReadAt()
   get queueTimeoutMillis() {
     return this.dependencies.limits.queueTimeoutMillis
   }

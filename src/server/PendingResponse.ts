@@ -16,6 +16,8 @@ export interface Connection {
   readonly writer: Writer.Writer<Message.Message>
   /** Elapsed time, in milliseconds. */
   readonly now: () => number
+  /** When bytes last arrived: for a new response, those of its request. */
+  readonly lastReadAt: () => number
   /** Whether a local reply is to be written, for which the client waits. */
   readonly isReplying: boolean
   /** Whether `take` would give messages. */
@@ -53,7 +55,7 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
 
   constructor(connection: Connection, limits: Limits) {
     this.connection = connection
-    this.startedAt = connection.now()
+    this.startedAt = connection.lastReadAt()
     this.response = new Response(limits)
   }
 

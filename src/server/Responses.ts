@@ -101,13 +101,19 @@ export class Responses {
 
   /** The current response is over. `isWriteFailure` says whether the connection ends because of a write. */
   over(pending: PendingResponse, outcome: Outcome, isWriteFailure: boolean): void {
-    const step = this.stepOf(pending, outcome, isWriteFailure)
+    this.count(outcome)
     if (this.dependencies.publish === undefined) {
       this.settle()
     } else {
-      this.last = step
+      this.last = stepOf(pending, outcome, isWriteFailure)
       this.tell?.()
     }
+  }
+
+  private count(outcome: Outcome): void {
+    if (outcome._tag === "Broken") return
+    if (outcome.terminal.type === Message.Type.Reject) this.rejects++
+    else if (outcome.terminal.type === Message.Type.CancelAcknowledged) this.cancels++
   }
 
   /** Waits until the current response is over. */
@@ -140,27 +146,26 @@ export class Responses {
     })
   })
 
-  private stepOf(pending: PendingResponse, outcome: Outcome, isWriteFailure: boolean): Step {
-    if (outcome._tag === "Broken") {
-      const reason = outcome.isWriteFailure || isWriteFailure ? "fail" : "abort"
-      return { _tag: "Aborted", query: pending.statistics(reason) }
-    }
-    const { body, type } = outcome.terminal
-    switch (type) {
-      case Message.Type.Reject:
-        this.rejects++
-        return { _tag: "Rejected", payload: body, query: pending.statistics("reject") }
-      case Message.Type.Error:
-        return { _tag: "Failed", payload: body, query: pending.statistics("error") }
-      case Message.Type.CancelAcknowledged:
-        this.cancels++
-        return { _tag: "Cancelled", query: pending.statistics("cancel") }
-      default:
-        return { _tag: "Completed", query: pending.statistics("complete") }
-    }
-  }
-
   statistics(): Pick<ControlStatistics, "rejected" | "cancelled"> {
     return { rejected: this.rejects, cancelled: this.cancels }
+  }
+}
+
+/** What an embedder is told of the end of a response. */
+const stepOf = (pending: PendingResponse, outcome: Outcome, isWriteFailure: boolean): Step => {
+  if (outcome._tag === "Broken") {
+    const reason = outcome.isWriteFailure || isWriteFailure ? "fail" : "abort"
+    return { _tag: "Aborted", query: pending.statistics(reason) }
+  }
+  const { body, type } = outcome.terminal
+  switch (type) {
+    case Message.Type.Reject:
+      return { _tag: "Rejected", payload: body, query: pending.statistics("reject") }
+    case Message.Type.Error:
+      return { _tag: "Failed", payload: body, query: pending.statistics("error") }
+    case Message.Type.CancelAcknowledged:
+      return { _tag: "Cancelled", query: pending.statistics("cancel") }
+    default:
+      return { _tag: "Completed", query: pending.statistics("complete") }
   }
 }

@@ -141,7 +141,8 @@ export class ServerReference {
 
   /** When it waits for nothing any more, not for last words either. */
   get dropsAt(): number {
-    return Math.min(this.expiresAt + millis(Shutdown.goodbye), Math.max(this.stopsAt, this.hurriesAt))
+    const hurried = Math.max(this.stopsAt, this.hurriesAt) + millis(Shutdown.hastyGoodbye)
+    return Math.min(this.expiresAt + millis(Shutdown.goodbye), hurried)
   }
 
   /** Whether the limit of queries may have been reached when this one came. */

@@ -4,9 +4,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import * as ClientPool from "../../src/client/ClientPool.ts"
+import { Exchange, type Line } from "../../src/client/Exchange.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as Served from "../support/Served.ts"
 import * as ServerPeer from "../support/ServerPeer.ts"
@@ -25,6 +27,21 @@ const open = Effect.fnUntraced(function* (
   return { client: yield* ClientPool.make(connect, { heartbeatTolerance: "Infinity" }), servers }
 })
 
+/** Preempts a fiber before one of its operations, the only one with this number. */
+class Preempting extends Scheduler.MixedScheduler {
+  private readonly at: number
+  private operations = 0
+
+  constructor(at: number) {
+    super()
+    this.at = at
+  }
+
+  override shouldYield(): boolean {
+    return this.operations++ === this.at
+  }
+}
+
 describe("a request that is given up", () => {
   it.effect("before it was there is not sent", () =>
     Effect.gen(function* () {
@@ -35,6 +52,26 @@ describe("a request that is given up", () => {
       yield* Served.settle
       assert.isDefined(asking.pollUnsafe())
       assert.lengthOf(servers, 0)
+    })
+  )
+
+  it.effect("just before its consumer waits leaves nobody waiting", () =>
+    Effect.gen(function* () {
+      const line: Line = { starved: () => {}, finish: () => Effect.void }
+      for (let operation = 0; operation < 10; operation++) {
+        const exchange = new Exchange(new Uint8Array(0), line, 0)
+        const pulling = yield* exchange
+          .pull(() => "failed")
+          .pipe(
+            Effect.forkChild({ startImmediately: true }),
+            Effect.provideService(Scheduler.Scheduler, new Preempting(operation))
+          )
+        exchange.abandon()
+        exchange.end({ _tag: "Cancelled" })
+        exchange.resume()
+        yield* Served.settle
+        assert.isDefined(pulling.pollUnsafe(), `preempted before operation ${operation}`)
+      }
     })
   )
 })

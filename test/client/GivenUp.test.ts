@@ -4,14 +4,29 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
-import type * as Socket from "effect/socket/Socket"
+import * as Socket from "effect/socket/Socket"
 import * as ClientPool from "../../src/client/ClientPool.ts"
 import { Exchange, type Line } from "../../src/client/Exchange.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as Served from "../support/Served.ts"
 import * as ServerPeer from "../support/ServerPeer.ts"
+
+const goodbye = 'J {"code":"shutting_down","message":"bye","retryable":true,"closing":true}'
+
+/** The socket, all of whose writes but the first one take for ever. */
+const blocked = (socket: Socket.Socket): Socket.Socket => {
+  let writes = 0
+  return Socket.make({
+    reader: socket.reader,
+    writer: Effect.map(socket.writer, (writer) => ({
+      write: writer.write,
+      writeAll: (chunks) => (writes++ === 0 ? writer.writeAll(chunks) : Effect.never)
+    }))
+  })
+}
 
 /** A pool whose connections' servers the test drives. */
 const open = Effect.fnUntraced(function* (
@@ -52,6 +67,26 @@ describe("a request that is given up", () => {
       yield* Served.settle
       assert.isDefined(asking.pollUnsafe())
       assert.lengthOf(servers, 0)
+    })
+  )
+
+  it.effect("while it is written is not sent again if its server goes away", () =>
+    Effect.gen(function* () {
+      const { client, servers } = yield* open(blocked)
+      const ask = Effect.scoped(
+        Effect.flatMap(client.request(new Uint8Array(1)), ({ pull }) => Effect.exit(pull))
+      )
+      const first = yield* Effect.forkChild(ask, { startImmediately: true })
+      yield* Served.settle
+      yield* servers[0]?.send("A yes", "F") ?? Effect.void
+      yield* Fiber.join(first)
+      const asking = yield* Effect.forkChild(ask, { startImmediately: true })
+      yield* Served.settle
+      const leaving = yield* Effect.forkChild(Fiber.interrupt(asking), { startImmediately: true })
+      yield* servers[0]?.send(goodbye) ?? Effect.void
+      yield* Served.settle
+      assert.isDefined(leaving.pollUnsafe())
+      assert.lengthOf(servers, 1)
     })
   )
 

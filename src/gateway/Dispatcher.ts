@@ -78,13 +78,17 @@ export const make = (dependencies: Dependencies): Dispatcher => ({
       Effect.flatMap(Effect.scope, (outer) => start(dependencies, { asked, origin, clock }, outer))
     ),
   cancel: (entry) =>
-    Effect.suspend(() => {
-      const control = dependencies.queries.controlOf(entry)
-      if (control === undefined || entry.state !== "running") return Effect.void
-      control.isCancelled = true
-      control.hurry()
-      return Effect.andThen(control.stop, settle(entry, "cancelled", cancelled))
-    })
+    // Whoever asks for it may go away meanwhile.
+    Effect.uninterruptible(
+      Effect.suspend(() => {
+        const control = dependencies.queries.controlOf(entry)
+        if (control === undefined) return Effect.void
+        if (entry.state !== "running" && !control.isCancelled) return Effect.void
+        control.isCancelled = true
+        control.hurry()
+        return Effect.andThen(control.stop, control.over)
+      })
+    )
 })
 
 const settle = (
@@ -113,23 +117,29 @@ const start = (
   asking: Asking,
   outer: Scope.Scope
 ): Effect.Effect<Running, GatewayError.GatewayError> => {
-  const scope = Scope.forkUnsafe(outer)
+  // No child of the outer scope: that would not wait for one which a cancel closes already.
+  const scope = Scope.makeUnsafe()
   let begun: Begun | GatewayError.GatewayError | undefined
-  // It runs after the query has been cancelled at its back-end.
-  const end = Effect.suspend(() =>
-    begun === undefined || begun instanceof GatewayError.GatewayError
-      ? Effect.void
-      : ended(dependencies.queries, begun)
-  )
-  return Effect.flatMap(Scope.addFinalizer(scope, end), () => {
-    begun = begin(dependencies, asking)
-    if (begun instanceof GatewayError.GatewayError) return Effect.fail(begun)
-    const query = begun
-    query.control.stop = Scope.close(scope, Exit.void)
-    return Effect.catchCause(Scope.provide(running(dependencies.backends, begun), scope), (cause) =>
-      Effect.flatMap(failed(query, cause), Effect.fail)
+  const ofBegun = (effect: (query: Begun) => Effect.Effect<void>) =>
+    Effect.suspend(() =>
+      begun === undefined || begun instanceof GatewayError.GatewayError ? Effect.void : effect(begun)
     )
-  })
+  const close = Scope.close(scope, Exit.void)
+  // It runs after the query has been cancelled at its back-end.
+  const end = ofBegun((query) => ended(dependencies.queries, query))
+  const over = ofBegun(({ control }) => control.over)
+  return Effect.flatMap(
+    Effect.andThen(Scope.addFinalizer(scope, end), Scope.addFinalizer(outer, Effect.andThen(close, over))),
+    () => {
+      begun = begin(dependencies, asking)
+      if (begun instanceof GatewayError.GatewayError) return Effect.fail(begun)
+      const query = begun
+      query.control.stop = close
+      return Effect.catchCause(Scope.provide(running(dependencies.backends, begun), scope), (cause) =>
+        Effect.flatMap(failed(query, cause), Effect.fail)
+      )
+    }
+  )
 }
 
 /** Decides whether a query runs, and where, and takes its places. */
@@ -179,6 +189,7 @@ const ended = (queries: Queries, { clock, control, entry, leave, origin }: Begun
   entry.settle("cancelled", nanos, control.isCancelled ? cancelled : gone)
   queries.close(entry, nanos)
   leave(nanos)
+  control.end()
   const logged = origin.isInternal === true ? Effect.void : QueryLog.ended(entry, origin, nanos)
   return Effect.andThen(Metrics.ended(entry, entry.elapsedMillis(nanos)), logged)
 }

@@ -1,0 +1,104 @@
+/**
+ * The gateway without HTTP, with back-ends in memory that the test drives: what happens at the same time.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
+import * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
+import * as Limits from "../../src/engine/Limits.ts"
+import { Access } from "../../src/gateway/Access.ts"
+import * as Asked from "../../src/gateway/Asked.ts"
+import type { Place } from "../../src/gateway/Backends.ts"
+import * as Caller from "../../src/gateway/Caller.ts"
+import * as Core from "../../src/gateway/Core.ts"
+import * as GatewayConfig from "../../src/gateway/GatewayConfig.ts"
+import * as Rules from "../../src/gateway/Rules.ts"
+import * as Transport from "../../src/net/Transport.ts"
+import * as MemorySocket from "../../src/testing/MemorySocket.ts"
+import * as Served from "../support/Served.ts"
+import * as ServerPeer from "../support/ServerPeer.ts"
+
+const accept = 'A {"format":"text/csv","queryId":"1"}'
+
+/** An address whose connections end at servers that the test drives. */
+const place = Effect.fnUntraced(function* (name: string) {
+  const servers: Array<ServerPeer.ServerPeer> = []
+  const scope = yield* Effect.scope
+  const connect: Transport.Open = Effect.gen(function* () {
+    const [near, far] = yield* Scope.provide(MemorySocket.pair(), scope)
+    servers.push(yield* Effect.orDie(Scope.provide(ServerPeer.make(far), scope)))
+    return yield* Transport.fromSocket(near)
+  })
+  return { place: { name, connect } satisfies Place, servers }
+})
+
+const core = Effect.fnUntraced(function* (
+  places: ReadonlyArray<Place>,
+  options: Partial<GatewayConfig.Options> = {}
+) {
+  const config = GatewayConfig.make({ http: [], backends: { main: places }, ...options })
+  return yield* Effect.orDie(Core.make(config, { rules: Rules.none, access: new Access(undefined) }))
+})
+
+const asked = (fields: Record<string, unknown> = {}): Asked.Asked => {
+  const limits = Limits.make()
+  const made = Asked.make(
+    { query: "SELECT", format: "csv", ...fields },
+    { accept: undefined, limits, readOnly: false }
+  )
+  if ("code" in made) throw made
+  return made
+}
+
+/** Asks, takes the result, and returns what its client sees: `complete`, or the code of the error. */
+const ask = ({ dispatcher }: Core.Core, fields?: Record<string, unknown>) => {
+  const origin = { caller: Caller.anybody, headers: {}, client: undefined }
+  return Effect.gen(function* () {
+    const { pull } = yield* dispatcher.start(asked(fields), origin)
+    for (;;) {
+      const batch = yield* Pull.catchDone(pull, () => Effect.undefined)
+      if (batch === undefined) return "complete"
+    }
+  }).pipe(
+    Effect.catch(({ code }) => Effect.succeed(code)),
+    Effect.scoped,
+    Effect.forkChild({ startImmediately: true }),
+    Effect.tap(() => Served.settle)
+  )
+}
+
+const only = <A>([first]: ReadonlyArray<A>): A => {
+  if (first === undefined) throw new Error("There is none")
+  return first
+}
+
+const effect = <E>(name: string, test: Effect.Effect<void, E, Scope.Scope>) =>
+  it.effect(name, () => Effect.provide(test, Logger.layer([])))
+
+describe("a query that is cancelled by its id", () => {
+  effect(
+    "is told to have ended when it has at its back-end, to everybody who waits for that",
+    Effect.gen(function* () {
+      const one = yield* place("one")
+      const gateway = yield* core([one.place])
+      const client = yield* ask(gateway)
+      const server = only(one.servers)
+      assert.match(yield* server.next, /^R /)
+      yield* server.send(accept)
+      yield* Served.settle
+      const cancel = Effect.forkChild(gateway.dispatcher.cancel(only(gateway.queries.all)))
+      const waiting = [yield* cancel, yield* cancel, client]
+      assert.strictEqual(yield* server.next, "C")
+      yield* Served.settle
+      assert.deepStrictEqual(
+        waiting.map((fiber) => fiber.pollUnsafe()),
+        [undefined, undefined, undefined]
+      )
+      yield* server.send("K")
+      yield* Fiber.joinAll(waiting)
+      assert.strictEqual(gateway.queries.size, 0)
+    })
+  )
+})

@@ -156,6 +156,8 @@ export const make = Effect.fnUntraced(function* (
     tried.push(instance)
     let leave = () => {}
     const asking = Effect.suspend(() => {
+      // It has been cancelled on its way here.
+      if (scope.state._tag === "Closed") return Effect.interrupt
       leave = instance.enter()
       return instance.client.request(sent.body, { holdsFinal: sent.receipt })
     })

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as Pull from "effect/Pull"
+import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as Limits from "../../src/engine/Limits.ts"
 import { Access } from "../../src/gateway/Access.ts"
@@ -21,6 +22,7 @@ import * as Served from "../support/Served.ts"
 import * as ServerPeer from "../support/ServerPeer.ts"
 
 const accept = 'A {"format":"text/csv","queryId":"1"}'
+const overloaded = 'J {"code":"overloaded","message":"full","retryable":true}'
 
 /** An address whose connections end at servers that the test drives. */
 const place = Effect.fnUntraced(function* (name: string) {
@@ -74,6 +76,42 @@ const only = <A>([first]: ReadonlyArray<A>): A => {
   return first
 }
 
+/** Preempts a fiber before one of its operations, and does something meanwhile. */
+class Preempting extends Scheduler.MixedScheduler {
+  private readonly meanwhile: () => void
+  private left: number
+
+  constructor(operation: number, meanwhile: () => void) {
+    super()
+    this.left = operation
+    this.meanwhile = meanwhile
+  }
+
+  override shouldYield(): boolean {
+    if (this.left-- !== 0) return false
+    this.meanwhile()
+    return true
+  }
+}
+
+/** More operations than a query of these tests takes. */
+const operations = Array.from({ length: 200 }, (_, operation) => operation)
+
+/** The client's fiber, whose query is cancelled by its id before one of its operations. */
+const cancelledAt = Effect.fnUntraced(function* (gateway: Core.Core, operation: number) {
+  const run = Effect.runForkWith(yield* Effect.context<never>())
+  const cancels: Array<Fiber.Fiber<void>> = []
+  const cancel = () => {
+    for (const entry of gateway.queries.all) cancels.push(run(gateway.dispatcher.cancel(entry)))
+  }
+  const client = yield* Effect.provideService(
+    ask(gateway),
+    Scheduler.Scheduler,
+    new Preempting(operation, cancel)
+  )
+  return { client, cancels }
+})
+
 const effect = <E>(name: string, test: Effect.Effect<void, E, Scope.Scope>) =>
   it.effect(name, () => Effect.provide(test, Logger.layer([])))
 
@@ -100,5 +138,31 @@ describe("a query that is cancelled by its id", () => {
       yield* Fiber.joinAll(waiting)
       assert.strictEqual(gateway.queries.size, 0)
     })
+  )
+
+  effect(
+    "at whatever moment is asked for no more, and leaves no place taken",
+    Effect.forEach(operations, (operation) =>
+      Effect.gen(function* () {
+        const [one, two] = [yield* place("one"), yield* place("two")]
+        const gateway = yield* core([one.place, two.place])
+        const { cancels, client } = yield* cancelledAt(gateway, operation)
+        for (const server of one.servers) yield* server.send(overloaded)
+        yield* Served.settle
+        for (const server of two.servers) {
+          yield* server.send(accept)
+          if (cancels.length > 0) yield* server.send("K")
+          else yield* server.send("F")
+        }
+        yield* Served.settle
+        const what = `cancelled at operation ${operation}`
+        assert.isDefined(client.pollUnsafe(), what)
+        yield* Fiber.joinAll(cancels)
+        const busy = gateway.backends.all.flatMap(({ instances }) =>
+          instances.map(({ inFlight }) => inFlight)
+        )
+        assert.deepStrictEqual(busy, [0, 0], what)
+      }).pipe(Effect.scoped)
+    ).pipe(Effect.asVoid)
   )
 })

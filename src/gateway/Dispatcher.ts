@@ -298,12 +298,12 @@ const completed = (
   entry: Entry,
   final: (() => Uint8Array | undefined) | undefined
 ): Effect.Effect<void, GatewayError.GatewayError> => {
-  if (final === undefined) return settle(entry, "complete")
+  if (final === undefined) return settledComplete(entry)
   const receipt = QueryApi.decodeReceipt(final() ?? new Uint8Array(0))
   if (Result.isSuccess(receipt) && receipt.success.bytes === entry.bytes) {
     const { bytes, crc32, durationMs, rows } = receipt.success
     entry.receipt = { bytes, crc32, durationMs, ...(rows === undefined ? {} : { rows }) }
-    return settle(entry, "complete")
+    return settledComplete(entry)
   }
   const message = Result.isFailure(receipt)
     ? receipt.failure.message
@@ -311,6 +311,12 @@ const completed = (
   const error = GatewayError.ofQuery(GatewayError.make("backend_lost", message), entry.id)
   return Effect.andThen(settle(entry, "failed", error), Effect.fail(error))
 }
+
+/** Its client is told nothing else than those who see the verdict: a cancel may have come first. */
+const settledComplete = (entry: Entry): Effect.Effect<void, GatewayError.GatewayError> =>
+  Effect.flatMap(settle(entry, "complete"), () =>
+    entry.state === "complete" ? Effect.void : Effect.fail(GatewayError.ofQuery(cancelled, entry.id))
+  )
 
 /** A conversation goes to no other address than its own. */
 const lost = (route: Route, error: GatewayError.GatewayError): GatewayError.GatewayError =>

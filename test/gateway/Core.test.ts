@@ -165,4 +165,20 @@ describe("a query that is cancelled by its id", () => {
       }).pipe(Effect.scoped)
     ).pipe(Effect.asVoid)
   )
+
+  effect(
+    "at its end is complete for its client only if its verdict says so",
+    Effect.forEach(operations, (operation) =>
+      Effect.gen(function* () {
+        const one = yield* place("one")
+        const gateway = yield* core([one.place])
+        const { cancels, client } = yield* cancelledAt(gateway, operation)
+        for (const server of one.servers) yield* server.send(accept, "F")
+        yield* Fiber.joinAll(cancels)
+        const seen = yield* Fiber.join(client)
+        const states = gateway.queries.all.map(({ state }) => state)
+        assert.deepStrictEqual(states, [seen], `cancelled at operation ${operation}`)
+      }).pipe(Effect.scoped)
+    ).pipe(Effect.asVoid)
+  )
 })

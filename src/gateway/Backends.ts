@@ -53,8 +53,18 @@ export interface Sent {
   readonly body: Uint8Array
   /** Whether it asks for a receipt. */
   readonly receipt: boolean
+  /** What the conversation that it belongs to has to say about its address. */
+  readonly home?: Home | undefined
+}
+
+/** Where the queries of a conversation go. */
+export interface Home {
   /** The address that is tried first. */
-  readonly preferred?: Instance | undefined
+  readonly preferred: () => Instance
+  /** Whether no other address may be tried. */
+  readonly isFixed: () => boolean
+  /** An address is tried. */
+  readonly tried: (instance: Instance) => void
 }
 
 export interface Backends {
@@ -150,10 +160,11 @@ export const make = Effect.fnUntraced(function* (
     tried: Array<Instance>,
     last?: GatewayError.GatewayError
   ): Effect.Effect<Answer, GatewayError.GatewayError, Scope.Scope> => {
-    const isFirst = tried.length === 0 && sent.preferred?.state === "up"
-    const instance = isFirst ? sent.preferred : leastBusy(instances, tried)
-    if (instance === undefined) return Effect.fail(last ?? unavailable(instances, options))
+    const allowed = allowedBy(sent.home, instances, tried.length === 0)
+    const instance = leastBusy(allowed, tried)
+    if (instance === undefined) return Effect.fail(last ?? unavailable(allowed, options))
     tried.push(instance)
+    sent.home?.tried(instance)
     let leave = () => {}
     const asking = Effect.suspend(() => {
       // It has been cancelled on its way here.
@@ -192,6 +203,17 @@ export const make = Effect.fnUntraced(function* (
     failed: (instance, error) => note(instance, outcomeOf(error))
   }
 })
+
+/** The addresses that a request may be sent to next. */
+const allowedBy = (
+  home: Home | undefined,
+  instances: ReadonlyArray<Instance>,
+  isFirst: boolean
+): ReadonlyArray<Instance> => {
+  if (home === undefined) return instances
+  const preferred = home.preferred()
+  return home.isFixed() || (isFirst && preferred.state === "up") ? [preferred] : instances
+}
 
 /** Every address is out of use. */
 export const unavailable = (

@@ -206,9 +206,9 @@ const running = (
     asker: { client, token: caller.name, tenant: caller.tenant },
     traceparent: origin.headers["traceparent"]
   })
-  const { instances, preferred } = route
+  const { home, instances } = route
   const asking = Effect.mapError(
-    backends.request(instances, { body, receipt: asked.receipt, preferred }),
+    backends.request(instances, { body, receipt: asked.receipt, home }),
     (error) => lost(route, error)
   )
   return Effect.flatMap(timed(asked, asking), (answer) => {
@@ -324,9 +324,12 @@ const lost = (route: Route, error: GatewayError.GatewayError): GatewayError.Gate
     ? error
     : GatewayError.make(
         "conversation_lost",
-        `conversation: ${route.conversation} belongs to ${route.instances[0]?.address}, which cannot be reached; ` +
+        `conversation: ${route.conversation} belongs to ${addressOf(route)}, which cannot be reached; ` +
           `begin another one. ${error.message}`
       )
+
+const addressOf = ({ home, instances }: Route): string | undefined =>
+  (home?.preferred() ?? instances[0])?.address
 
 /** The time that a query waits for its accept counts too: the back-end may not have seen it yet. */
 const timed = <A, E, R>(

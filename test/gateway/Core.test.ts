@@ -182,3 +182,37 @@ describe("a query that is cancelled by its id", () => {
     ).pipe(Effect.asVoid)
   )
 })
+
+describe("a conversation whose first query has not been accepted", () => {
+  effect(
+    "goes to no other address while another query of it is under way",
+    Effect.gen(function* () {
+      const [one, two] = [yield* place("one"), yield* place("two")]
+      const gateway = yield* core([one.place, two.place])
+      const first = yield* ask(gateway, { conversation: "c" })
+      const second = yield* ask(gateway, { conversation: "c" })
+      const [left, right] = one.servers
+      yield* left?.send(overloaded) ?? Effect.void
+      assert.strictEqual(yield* Fiber.join(first), "overloaded")
+      yield* right?.send(accept, "F") ?? Effect.void
+      assert.strictEqual(yield* Fiber.join(second), "complete")
+      assert.lengthOf(two.servers, 0)
+    })
+  )
+
+  effect(
+    "goes elsewhere with its only query, and the next one goes there too",
+    Effect.gen(function* () {
+      const [one, two] = [yield* place("one"), yield* place("two")]
+      const gateway = yield* core([one.place, two.place])
+      const first = yield* ask(gateway, { conversation: "c" })
+      yield* only(one.servers).send(overloaded)
+      yield* Served.settle
+      const second = yield* ask(gateway, { conversation: "c" })
+      assert.lengthOf(one.servers, 1)
+      for (const server of two.servers) yield* server.send(accept, "F")
+      assert.strictEqual(yield* Fiber.join(first), "complete")
+      assert.strictEqual(yield* Fiber.join(second), "complete")
+    })
+  )
+})

@@ -84,9 +84,12 @@ const encoder = new TextEncoder()
 /** Any answer to it shows that the server is there. */
 const probe = encoder.encode(JSON.stringify({ version: "v1", query: "SELECT 1" }))
 
-/** What an error says of the address that it came from. */
-const outcomeOf = (error: GatewayError.Upstream): Outcome => {
-  if (error._tag === "ClientError") return error.reason._tag === "TooManyRequests" ? "answered" : "failed"
+/** Errors of requests that were not sent, for a reason that says nothing of the address. */
+const ownReasons: ReadonlyArray<string> = ["TooManyRequests", "RequestTooLarge"]
+
+/** What an error says of the address that it came from, if it does. */
+const outcomeOf = (error: GatewayError.Upstream): Outcome | undefined => {
+  if (error._tag === "ClientError") return ownReasons.includes(error.reason._tag) ? undefined : "failed"
   return GatewayError.fromUpstream(error).code === "shutting_down" ? "draining" : "answered"
 }
 
@@ -145,8 +148,8 @@ export const make = Effect.fnUntraced(function* (
       }
     })
 
-  const note = (instance: Instance, outcome: Outcome): void => {
-    if (!instance.note(outcome, options.ejectAfter)) return
+  const note = (instance: Instance, outcome: Outcome | undefined): void => {
+    if (outcome === undefined || !instance.note(outcome, options.ejectAfter)) return
     const why = outcome === "draining" ? "shuts down" : "does not answer"
     const told = Effect.logWarning(`${words(instance)} ${why}: no query goes there until it answers`)
     spawner.spawn(Effect.andThen(told, probing(instance)))

@@ -8,6 +8,7 @@ import * as Logger from "effect/Logger"
 import * as Pull from "effect/Pull"
 import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
 import * as Limits from "../../src/engine/Limits.ts"
 import { Access } from "../../src/gateway/Access.ts"
 import * as Asked from "../../src/gateway/Asked.ts"
@@ -213,6 +214,31 @@ describe("a conversation whose first query has not been accepted", () => {
       for (const server of two.servers) yield* server.send(accept, "F")
       assert.strictEqual(yield* Fiber.join(first), "complete")
       assert.strictEqual(yield* Fiber.join(second), "complete")
+    })
+  )
+})
+
+describe("a query for which the pool of an address has no room", () => {
+  effect(
+    "says nothing of the address",
+    Effect.gen(function* () {
+      const hanging: Place = { name: "hanging", connect: Effect.never }
+      const options: Partial<GatewayConfig.Options> = {
+        backendConnections: 1,
+        backendQueue: 0,
+        ejectAfter: 2,
+        backendConnectTimeout: "1 second"
+      }
+      const gateway = yield* core([hanging], options)
+      const state = () => only(only(gateway.backends.all).instances).state
+      for (const expected of ["up", "ejected"]) {
+        const waiting = yield* ask(gateway)
+        const refused = yield* ask(gateway)
+        assert.strictEqual(yield* Fiber.join(refused), "overloaded")
+        yield* TestClock.adjust("2 seconds")
+        assert.strictEqual(yield* Fiber.join(waiting), "backend_unavailable")
+        assert.strictEqual(state(), expected)
+      }
     })
   )
 })

@@ -197,7 +197,9 @@ export class Session implements ClientConnection, Line {
   /** A request that a server rejects because it goes away is as good as not sent. */
   private rejected(exchange: Exchange | undefined, payload: Uint8Array): void {
     const { closing, retryable } = QueryApi.decodeError(payload)
-    if (closing === true && retryable && exchange !== undefined) exchange.sent = false
+    // Nobody wants one that was given up before its cancel could be written.
+    const isWanted = exchange !== undefined && !exchange.isAbandoned
+    if (closing === true && retryable && isWanted) exchange.sent = false
     else exchange?.end({ _tag: "Rejected", payload })
     if (closing === true) this.step({ _tag: "GoingAway", payload })
   }

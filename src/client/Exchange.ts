@@ -208,6 +208,9 @@ export class Exchange implements Task {
   /** Has the connection read on until something has come. */
   private starve<A, E>(next: () => Effect.Effect<A, E> | undefined): Effect.Effect<A, E> {
     return Effect.callback((resume) => {
+      // It may have been given up since, which wakes nobody who was not waiting yet.
+      const result = next()
+      if (result !== undefined) return resume(result)
       this.wait(next, resume)
       this.line.starved()
       return Effect.sync(() => this.leave())

@@ -11,7 +11,7 @@ import * as Limit from "../settings/Limit.ts"
 import type { ClientConnection } from "./ClientConnection.ts"
 import type * as ClientError from "./ClientError.ts"
 import * as ClientFailure from "./ClientFailure.ts"
-import { Exchange, type Line } from "./Exchange.ts"
+import { Exchange, type Line, used } from "./Exchange.ts"
 
 /** Where more connections come from. */
 export interface Supply {
@@ -94,6 +94,8 @@ export class Requests implements Line {
     return Effect.flatMap(Effect.scope, (scope) => {
       const exchange = new Exchange(body, this, this.options.timers.now(), holdsFinal)
       const accepted = Effect.callback<A, QueryRejected | ClientError.ClientError>((resume) => {
+        // Its scope has closed before it was here: a connection would be given a request that nobody ends.
+        if (exchange.ended) return resume(used)
         exchange.awaitAccept(respond, resume)
         this.enter(exchange)
         return Effect.suspend(() => exchange.finish())

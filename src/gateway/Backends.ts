@@ -53,8 +53,18 @@ export interface Sent {
   readonly body: Uint8Array
   /** Whether it asks for a receipt. */
   readonly receipt: boolean
+  /** What the conversation that it belongs to has to say about its address. */
+  readonly home?: Home | undefined
+}
+
+/** Where the queries of a conversation go. */
+export interface Home {
   /** The address that is tried first. */
-  readonly preferred?: Instance | undefined
+  readonly preferred: () => Instance
+  /** Whether no other address may be tried. */
+  readonly isFixed: () => boolean
+  /** An address is tried. */
+  readonly tried: (instance: Instance) => void
 }
 
 export interface Backends {
@@ -74,9 +84,12 @@ const encoder = new TextEncoder()
 /** Any answer to it shows that the server is there. */
 const probe = encoder.encode(JSON.stringify({ version: "v1", query: "SELECT 1" }))
 
-/** What an error says of the address that it came from. */
-const outcomeOf = (error: GatewayError.Upstream): Outcome => {
-  if (error._tag === "ClientError") return error.reason._tag === "TooManyRequests" ? "answered" : "failed"
+/** Errors of requests that were not sent, for a reason that says nothing of the address. */
+const ownReasons: ReadonlyArray<string> = ["TooManyRequests", "RequestTooLarge"]
+
+/** What an error says of the address that it came from, if it does. */
+const outcomeOf = (error: GatewayError.Upstream): Outcome | undefined => {
+  if (error._tag === "ClientError") return ownReasons.includes(error.reason._tag) ? undefined : "failed"
   return GatewayError.fromUpstream(error).code === "shutting_down" ? "draining" : "answered"
 }
 
@@ -135,8 +148,8 @@ export const make = Effect.fnUntraced(function* (
       }
     })
 
-  const note = (instance: Instance, outcome: Outcome): void => {
-    if (!instance.note(outcome, options.ejectAfter)) return
+  const note = (instance: Instance, outcome: Outcome | undefined): void => {
+    if (outcome === undefined || !instance.note(outcome, options.ejectAfter)) return
     const why = outcome === "draining" ? "shuts down" : "does not answer"
     const told = Effect.logWarning(`${words(instance)} ${why}: no query goes there until it answers`)
     spawner.spawn(Effect.andThen(told, probing(instance)))
@@ -150,12 +163,15 @@ export const make = Effect.fnUntraced(function* (
     tried: Array<Instance>,
     last?: GatewayError.GatewayError
   ): Effect.Effect<Answer, GatewayError.GatewayError, Scope.Scope> => {
-    const isFirst = tried.length === 0 && sent.preferred?.state === "up"
-    const instance = isFirst ? sent.preferred : leastBusy(instances, tried)
-    if (instance === undefined) return Effect.fail(last ?? unavailable(instances, options))
+    const allowed = allowedBy(sent.home, instances, tried.length === 0)
+    const instance = leastBusy(allowed, tried)
+    if (instance === undefined) return Effect.fail(last ?? unavailable(allowed, options))
     tried.push(instance)
+    sent.home?.tried(instance)
     let leave = () => {}
     const asking = Effect.suspend(() => {
+      // It has been cancelled on its way here.
+      if (scope.state._tag === "Closed") return Effect.interrupt
       leave = instance.enter()
       return instance.client.request(sent.body, { holdsFinal: sent.receipt })
     })
@@ -190,6 +206,17 @@ export const make = Effect.fnUntraced(function* (
     failed: (instance, error) => note(instance, outcomeOf(error))
   }
 })
+
+/** The addresses that a request may be sent to next. */
+const allowedBy = (
+  home: Home | undefined,
+  instances: ReadonlyArray<Instance>,
+  isFirst: boolean
+): ReadonlyArray<Instance> => {
+  if (home === undefined) return instances
+  const preferred = home.preferred()
+  return home.isFixed() || (isFirst && preferred.state === "up") ? [preferred] : instances
+}
 
 /** Every address is out of use. */
 export const unavailable = (

@@ -12,6 +12,7 @@ export interface Options {
 
 /** One conversation. */
 export interface Conversation {
+  /** Where it is, or was tried last. */
   instance: Instance
   /** Whether a query of it has been accepted there. Until then it may go elsewhere. */
   isBound: boolean

@@ -87,14 +87,18 @@ export const make = (dependencies: Dependencies): Dispatcher => ({
   abandon: (entry) => stop(dependencies.queries, entry, shuttingDown)
 })
 
+/** Whoever asks for it may go away meanwhile. */
 const stop = (queries: Queries, entry: Entry, reason: GatewayError.GatewayError): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const control = queries.controlOf(entry)
-    if (control === undefined || entry.state !== "running") return Effect.void
-    control.stoppedBy ??= reason
-    control.hurry()
-    return Effect.andThen(control.stop, settle(entry, stateOf(control.stoppedBy), control.stoppedBy))
-  })
+  Effect.uninterruptible(
+    Effect.suspend(() => {
+      const control = queries.controlOf(entry)
+      if (control === undefined) return Effect.void
+      if (entry.state !== "running" && control.stoppedBy === undefined) return Effect.void
+      control.stoppedBy ??= reason
+      control.hurry()
+      return Effect.andThen(control.stop, control.over)
+    })
+  )
 
 /** The state of a query that the gateway has ended. */
 const stateOf = (reason: GatewayError.GatewayError): "cancelled" | "failed" =>
@@ -126,23 +130,29 @@ const start = (
   asking: Asking,
   outer: Scope.Scope
 ): Effect.Effect<Running, GatewayError.GatewayError> => {
-  const scope = Scope.forkUnsafe(outer)
+  // No child of the outer scope: that would not wait for one which a cancel closes already.
+  const scope = Scope.makeUnsafe()
   let begun: Begun | GatewayError.GatewayError | undefined
-  // It runs after the query has been cancelled at its back-end.
-  const end = Effect.suspend(() =>
-    begun === undefined || begun instanceof GatewayError.GatewayError
-      ? Effect.void
-      : ended(dependencies.queries, begun)
-  )
-  return Effect.flatMap(Scope.addFinalizer(scope, end), () => {
-    begun = begin(dependencies, asking)
-    if (begun instanceof GatewayError.GatewayError) return Effect.fail(begun)
-    const query = begun
-    query.control.stop = Scope.close(scope, Exit.void)
-    return Effect.catchCause(Scope.provide(running(dependencies.backends, begun), scope), (cause) =>
-      Effect.flatMap(failed(query, cause), Effect.fail)
+  const ofBegun = (effect: (query: Begun) => Effect.Effect<void>) =>
+    Effect.suspend(() =>
+      begun === undefined || begun instanceof GatewayError.GatewayError ? Effect.void : effect(begun)
     )
-  })
+  const close = Scope.close(scope, Exit.void)
+  // It runs after the query has been cancelled at its back-end.
+  const end = ofBegun((query) => ended(dependencies.queries, query))
+  const over = ofBegun(({ control }) => control.over)
+  return Effect.flatMap(
+    Effect.andThen(Scope.addFinalizer(scope, end), Scope.addFinalizer(outer, Effect.andThen(close, over))),
+    () => {
+      begun = begin(dependencies, asking)
+      if (begun instanceof GatewayError.GatewayError) return Effect.fail(begun)
+      const query = begun
+      query.control.stop = close
+      return Effect.catchCause(Scope.provide(running(dependencies.backends, begun), scope), (cause) =>
+        Effect.flatMap(failed(query, cause), Effect.fail)
+      )
+    }
+  )
 }
 
 /** Decides whether a query runs, and where, and takes its places. */
@@ -193,6 +203,7 @@ const ended = (queries: Queries, { clock, control, entry, leave, origin }: Begun
   entry.settle(stoppedBy === gone ? "cancelled" : stateOf(stoppedBy), nanos, stoppedBy)
   queries.close(entry, nanos)
   leave(nanos)
+  control.end()
   const logged = origin.isInternal === true ? Effect.void : QueryLog.ended(entry, origin, nanos)
   return Effect.andThen(Metrics.ended(entry, entry.elapsedMillis(nanos)), logged)
 }
@@ -209,9 +220,9 @@ const running = (
     asker: { client, token: caller.name, tenant: caller.tenant },
     traceparent: origin.headers["traceparent"]
   })
-  const { instances, preferred } = route
+  const { home, instances } = route
   const asking = Effect.mapError(
-    backends.request(instances, { body, receipt: asked.receipt, preferred }),
+    backends.request(instances, { body, receipt: asked.receipt, home }),
     (error) => lost(route, error)
   )
   return Effect.flatMap(timed(asked, asking), (answer) => {
@@ -301,12 +312,12 @@ const completed = (
   entry: Entry,
   final: (() => Uint8Array | undefined) | undefined
 ): Effect.Effect<void, GatewayError.GatewayError> => {
-  if (final === undefined) return settle(entry, "complete")
+  if (final === undefined) return settledComplete(entry)
   const receipt = QueryApi.decodeReceipt(final() ?? new Uint8Array(0))
   if (Result.isSuccess(receipt) && receipt.success.bytes === entry.bytes) {
     const { bytes, crc32, durationMs, rows } = receipt.success
     entry.receipt = { bytes, crc32, durationMs, ...(rows === undefined ? {} : { rows }) }
-    return settle(entry, "complete")
+    return settledComplete(entry)
   }
   const message = Result.isFailure(receipt)
     ? receipt.failure.message
@@ -315,15 +326,24 @@ const completed = (
   return Effect.andThen(settle(entry, "failed", error), Effect.fail(error))
 }
 
+/** Its client is told nothing else than those who see the verdict: a cancel may have come first. */
+const settledComplete = (entry: Entry): Effect.Effect<void, GatewayError.GatewayError> =>
+  Effect.flatMap(settle(entry, "complete"), () =>
+    entry.state === "complete" ? Effect.void : Effect.fail(GatewayError.ofQuery(cancelled, entry.id))
+  )
+
 /** A conversation goes to no other address than its own. */
 const lost = (route: Route, error: GatewayError.GatewayError): GatewayError.GatewayError =>
   route.conversation === undefined || error.code !== "backend_unavailable"
     ? error
     : GatewayError.make(
         "conversation_lost",
-        `conversation: ${route.conversation} belongs to ${route.instances[0]?.address}, which cannot be reached; ` +
+        `conversation: ${route.conversation} belongs to ${addressOf(route)}, which cannot be reached; ` +
           `begin another one. ${error.message}`
       )
+
+const addressOf = ({ home, instances }: Route): string | undefined =>
+  (home?.preferred() ?? instances[0])?.address
 
 /** The time that a query waits for its accept counts too: the back-end may not have seen it yet. */
 const timed = <A, E, R>(

@@ -3,27 +3,20 @@
  */
 import { createSecureContext } from "node:tls"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Address from "../net/Address.ts"
 import type * as Listener from "../net/Listener.ts"
 import * as Access from "./Access.ts"
-import * as Backends from "./Backends.ts"
 import * as Console from "./Console.ts"
-import * as Conversations from "./Conversations.ts"
-import * as Dispatcher from "./Dispatcher.ts"
+import * as Core from "./Core.ts"
 import * as Files from "./Files.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
 import * as HttpApp from "./HttpApp.ts"
 import * as HttpListener from "./HttpListener.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Origins from "./Origins.ts"
-import * as Queries from "./Queries.ts"
-import * as Routes from "./Routes.ts"
 import * as Rules from "./Rules.ts"
 
 /**
@@ -121,58 +114,26 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<GatewayService, StartError, Scope.Scope> {
   const config = GatewayConfig.make(options)
   const { rules, tls, tokens } = yield* files(config)
-  const backends = yield* Backends.make({
-    backends: config.backends,
-    ejectAfter: config.ejectAfter,
-    probeInterval: config.probeInterval,
-    pool: {
-      maxConnections: config.backendConnections,
-      maxQueuedRequests: config.backendQueue,
-      connectTimeout: config.backendConnectTimeout,
-      heartbeatTolerance: config.backendSilence
-    }
-  })
-  const queries = yield* Queries.make(config)
-  let access = new Access.Access(tokens)
-  const conversations = new Conversations.Conversations({
-    maxConversations: config.maxConversations,
-    timeoutNanos: Option.getOrUndefined(Duration.toNanos(config.conversationTimeout))
-  })
-  const routesOf = (rules: Rules.Rules) => Routes.make({ backends, conversations, rules })
-  let current = routesOf(rules)
-  const routes: Routes.Routes = {
-    find: (...query) => current.find(...query),
-    get targets() {
-      return current.targets
-    },
-    backendOf: (target) => current.backendOf(target)
-  }
-  const hurry = Latch.makeUnsafe(false)
+  const core = yield* Core.make(config, { rules, access: new Access.Access(tokens) })
+  const { backends, conversations, dispatcher, queries, routes } = core
   const hosts = Origins.names(config.httpHosts)
-  let isDraining = false
-  const dispatcher = Dispatcher.make({
-    backends,
-    queries,
-    routes,
-    admit: (caller, now) => (isDraining ? Dispatcher.shuttingDown : access.admit(caller, now))
-  })
   const app = yield* HttpApp.make({
     backends,
     dispatcher,
     queries,
     routes,
-    identify: ({ headers }) => access.identify(headers["authorization"]),
+    identify: ({ headers }) => core.access().identify(headers["authorization"]),
     metrics: Effect.suspend(() =>
       Metrics.format({ backends, conversations: conversations.size, queries: queries.size })
     ),
     // A page that made its own name lead here would have no token.
-    isOwnHost: (header) => access.isGuarded || Origins.isOwnHost(header, hosts),
+    isOwnHost: (header) => core.access().isGuarded || Origins.isOwnHost(header, hosts),
     origins: Origins.names(config.httpOrigins),
-    stream: { identify: (authorization) => access.identify(authorization), stream: config },
+    stream: { identify: (authorization) => core.access().identify(authorization), stream: config },
     limits: config.limits,
     maxBodySize: config.httpMaxBodySize,
     response: { ...config, stallTimeout: config.httpStallTimeout },
-    isReady: () => !isDraining,
+    isReady: () => !core.isDraining(),
     files: yield* Console.make
   })
   const addresses: Array<Address.Address> = []
@@ -182,21 +143,14 @@ export const make = Effect.fnUntraced(function* (
     addresses.push(address)
   }
   // Before the servers close: until then health is told.
-  yield* Effect.addFinalizer(() =>
-    Effect.gen(function* () {
-      isDraining = true
-      yield* Effect.timeoutOption(Effect.raceFirst(queries.idle, hurry.await), config.httpDrainTimeout)
-      yield* Effect.forEach(queries.all, dispatcher.abandon, { concurrency: "unbounded", discard: true })
-    })
-  )
+  yield* Effect.addFinalizer(() => core.drain)
   return Gateway.of({
     addresses,
     queries: Effect.sync(() => queries.size),
-    reload: Effect.map(files(config), ({ rules, tokens }) => {
-      access = new Access.Access(tokens)
-      current = routesOf(rules)
-    }),
-    stopNow: Effect.asVoid(hurry.open)
+    reload: Effect.map(files(config), ({ rules, tokens }) =>
+      core.reload({ rules, access: new Access.Access(tokens) })
+    ),
+    stopNow: core.stopNow
   })
 })
 

@@ -40,8 +40,29 @@ export class Control {
   stoppedBy: GatewayError.GatewayError | undefined
   /** Tells the one who writes the response that a client which takes nothing need not be waited for. */
   hurry: () => void = nothing
-  /** Ends the query at its back-end, and returns when it has ended. */
+  /** Ends the query at its back-end. Returns at once if somebody else does so already; see {@link over}. */
   stop: Effect.Effect<void> = Effect.void
+  private isOver = false
+  private readonly waiters: Array<() => void> = []
+
+  /** Nothing of the query is left, here or at its back-end. */
+  end(): void {
+    this.isOver = true
+    for (const waiter of this.waiters.splice(0)) waiter()
+  }
+
+  /** Waits for that. */
+  get over(): Effect.Effect<void> {
+    return Effect.suspend(() => (this.isOver ? Effect.void : this.ending))
+  }
+
+  private get ending(): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      // It may have ended since.
+      if (this.isOver) resume(Effect.void)
+      else this.waiters.push(() => resume(Effect.void))
+    })
+  }
 }
 
 /** One query that runs. */

@@ -2,7 +2,7 @@
  * Which back-end a query goes to: by its conversation, by the rules, or by its target.
  */
 import type { Asked } from "./Asked.ts"
-import type { Backends } from "./Backends.ts"
+import type { Backends, Home } from "./Backends.ts"
 import type { Conversation, Conversations } from "./Conversations.ts"
 import type { Origin } from "./Dispatcher.ts"
 import * as GatewayError from "./GatewayError.ts"
@@ -16,8 +16,8 @@ export interface Route {
   readonly backend: string
   /** The addresses that may take it. */
   readonly instances: ReadonlyArray<Instance>
-  /** The one that is tried first. */
-  readonly preferred: Instance | undefined
+  /** What its conversation has to say about them. */
+  readonly home: Home | undefined
   /** The conversation that the query belongs to and that stays where it is. */
   readonly conversation: string | undefined
   /** An address has accepted it. */
@@ -64,7 +64,7 @@ export const make = ({ backends, conversations, rules }: Dependencies): Routes =
       target: asked.target ?? backend,
       backend,
       instances: backends.get(backend)?.instances ?? [],
-      preferred: undefined,
+      home: undefined,
       conversation: undefined,
       chosen: nothing,
       leave: nothing
@@ -91,7 +91,11 @@ export const make = ({ backends, conversations, rules }: Dependencies): Routes =
     if (conversation instanceof GatewayError.GatewayError) return conversation
     return {
       ...route,
-      preferred: conversation.instance,
+      home: homeOf(conversation),
+      // Another query of it may be accepted first.
+      get conversation() {
+        return conversation.isBound ? name : undefined
+      },
       chosen: (chosen: Instance) => conversations.bind(key, conversation, chosen),
       leave: conversations.use(key, conversation)
     }
@@ -110,11 +114,20 @@ export const make = ({ backends, conversations, rules }: Dependencies): Routes =
   }
 }
 
+/** A query takes its conversation to another address only while no other one may have been accepted where it is. */
+const homeOf = (conversation: Conversation): Home => ({
+  preferred: () => conversation.instance,
+  isFixed: () => conversation.isBound || conversation.active > 1,
+  tried: (instance) => {
+    if (!conversation.isBound) conversation.instance = instance
+  }
+})
+
 const bound = (asked: Asked, name: string, { instance }: Conversation): Omit<Route, "leave"> => ({
   target: asked.target ?? instance.backend,
   backend: instance.backend,
   instances: [instance],
-  preferred: instance,
+  home: undefined,
   conversation: name,
   chosen: nothing
 })

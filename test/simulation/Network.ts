@@ -99,6 +99,12 @@ class Direction {
     }
   )
 
+  /** Sends bytes of which nobody waits to have been written. */
+  say(bytes: Uint8Array): void {
+    this.put(bytes)
+    this.move()
+  }
+
   /** The sender sends nothing more; what it has sent arrives. */
   finish(): void {
     this.sendError ??= notWritable
@@ -232,6 +238,7 @@ class Direction {
 /** One end of a connection, and what its owner may do to it without an Effect. */
 export interface End {
   readonly socket: Socket.Socket
+  readonly say: (bytes: Uint8Array) => void
   readonly halfClose: () => void
   readonly close: () => void
   readonly reset: () => void
@@ -272,7 +279,8 @@ const end = (options: Options, incoming: Direction, outgoing: Direction, linger:
       }
     )
   })
-  return { socket, halfClose, close, reset }
+  const say = (bytes: Uint8Array) => outgoing.say(bytes)
+  return { socket, say, halfClose, close, reset }
 }
 
 /** The two ends of a connection. */

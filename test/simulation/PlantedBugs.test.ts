@@ -116,7 +116,11 @@ describe("simulated servers", () => {
       Object.assign(planted, plant)
       const outcome = find()
       let runs = 0
-      const small = Shrinking.shrink({ variation: Simulation.asItIs, outcome }, () => ++runs > mostRuns)
+      const small = Shrinking.shrink(
+        Simulation.subject,
+        { variation: Simulation.asItIs, outcome },
+        () => ++runs > mostRuns
+      )
       const [failure = ""] = outcome.failures
       const lines = `${outcome.transcript.length} lines, ${small.outcome.transcript.length} when shrunk`
       console.log(`${name}: seed ${outcome.seed} of at most ${mostSeeds}, ${lines}: ${failure}`)
@@ -132,6 +136,7 @@ describe("simulated servers", () => {
     Object.assign(planted, bugs.at(-1)?.plant)
     const printed: Array<string> = []
     const { failed, ran } = Search.run({
+      subject: Simulation.subject,
       from: 1,
       seeds: 100,
       millis: Number.POSITIVE_INFINITY,

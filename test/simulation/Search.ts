@@ -4,15 +4,16 @@
  */
 import { performance } from "node:perf_hooks"
 import * as Shrinking from "./Shrinking.ts"
-import * as Simulation from "./Simulation.ts"
+import type { Subject, Variation } from "./Subject.ts"
 
-export interface Options {
+export interface Options<S, V extends Variation> {
+  readonly subject: Subject<S, V>
   readonly from: number
   /** How many seeds at most, and for how long. */
   readonly seeds: number
   readonly millis: number
   /** What is changed in all of them. */
-  readonly variation: Simulation.Variation
+  readonly variation: V
   /** How many ways to fail are explained, and how long each may be shrunk. */
   readonly mostKinds: number
   readonly shrinkMillis: number
@@ -27,13 +28,15 @@ export interface Result {
 }
 
 /** The command that shows a run again. */
-export const command = (seed: number, { order, recording, without }: Simulation.Variation): string =>
-  [
+const command = <S, V extends Variation>({ flags }: Subject<S, V>, seed: number, variation: V): string => {
+  const { order, without } = variation
+  return [
     `npm run simulate -- --seeds 1 --from ${seed} --show`,
-    ...(recording === undefined ? [] : [`--recording ${recording}`]),
+    ...flags(variation),
     ...(without.length === 0 ? [] : [`--without ${without.join(",")}`]),
     ...(order === 0 ? [] : [`--order ${order}`])
   ].join(" ")
+}
 
 const when = /^ *\d+ ms/
 
@@ -48,31 +51,34 @@ export const fold = (transcript: ReadonlyArray<string>): ReadonlyArray<string> =
   return folded.map(({ line, times }) => (times === 1 ? line : `${line}  (${times} times)`))
 }
 
-const show = ({ outcome, variation }: Shrinking.Varied, { print }: Options): void => {
-  print(`${command(outcome.seed, variation)}   (${outcome.hash})`)
+const show = <S, V extends Variation>(
+  { outcome, variation }: Shrinking.Varied<V>,
+  { print, subject }: Options<S, V>
+): void => {
+  print(`${command(subject, outcome.seed, variation)}   (${outcome.hash})`)
   for (const line of fold(outcome.transcript)) print(line)
 }
 
-const explain = (varied: Shrinking.Varied, options: Options): void => {
+const explain = <S, V extends Variation>(varied: Shrinking.Varied<V>, options: Options<S, V>): void => {
   const until = performance.now() + options.shrinkMillis
   const { outcome, variation } = varied
   options.print(`\nSeed ${outcome.seed} fails: ${outcome.failures[0]}`)
-  options.print(command(outcome.seed, variation))
+  options.print(command(options.subject, outcome.seed, variation))
   options.print("The smallest scenario found in which it does:")
   show(
-    Shrinking.shrink(varied, () => performance.now() >= until),
+    Shrinking.shrink(options.subject, varied, () => performance.now() >= until),
     options
   )
 }
 
-export const run = (options: Options): Result => {
-  const { from, millis, mostKinds, print, seeds, variation } = options
+export const run = <S, V extends Variation>(options: Options<S, V>): Result => {
+  const { from, millis, mostKinds, print, seeds, subject, variation } = options
   const kinds = new Map<string, Array<number>>()
   const startedAt = performance.now()
   const total = { ran: 0, failed: 0, tasks: 0, millis: 0 }
   print(`Seeds from ${from}`)
   for (; total.ran < seeds && performance.now() - startedAt < millis; total.ran++) {
-    const outcome = Simulation.run(from + total.ran, variation)
+    const outcome = subject.run(from + total.ran, variation)
     total.tasks += outcome.tasks
     total.millis += outcome.millis
     if (options.show) show({ outcome, variation }, options)

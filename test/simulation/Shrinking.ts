@@ -1,13 +1,12 @@
 /**
  * Finds the smallest scenario in which a seed still fails in the same way.
  */
-import * as Reduction from "./Reduction.ts"
-import * as Simulation from "./Simulation.ts"
+import type { Outcome, Subject, Variation } from "./Subject.ts"
 
 /** A variation of a seed's scenario, and what came of it. */
-export interface Varied {
-  readonly variation: Simulation.Variation
-  readonly outcome: Simulation.Outcome
+export interface Varied<V extends Variation> {
+  readonly variation: V
+  readonly outcome: Outcome
 }
 
 /** A failure without its numbers. */
@@ -17,15 +16,19 @@ export const kind = (failure: string): string => failure.replaceAll(/\d+/g, "N")
 const mostOrders = 5
 
 /** The smallest scenario, with no more to read than before, that is found before `isLate`; at least the one that is given. */
-export const shrink = (given: Varied, isLate: () => boolean): Varied => {
+export const shrink = <S, V extends Variation>(
+  subject: Subject<S, V>,
+  given: Varied<V>,
+  isLate: () => boolean
+): Varied<V> => {
   const { failures, seed } = given.outcome
   const sought = kind(failures[0] ?? "")
   let best = given
 
-  let scenario = Reduction.apply(Simulation.scenario(seed, best.variation.make), best.variation.without)
+  let scenario = subject.apply(subject.scenario(seed, best.variation), best.variation.without)
 
   const isSmaller = (reduction: string): boolean => {
-    const reduced = Reduction.apply(scenario, [reduction])
+    const reduced = subject.apply(scenario, [reduction])
     if (JSON.stringify(reduced) === JSON.stringify(scenario)) return false
     const without = [...best.variation.without, reduction]
     const { order } = best.variation
@@ -33,7 +36,7 @@ export const shrink = (given: Varied, isLate: () => boolean): Varied => {
     for (const next of [order, ...others]) {
       if (isLate()) return false
       const variation = { ...best.variation, without, order: next }
-      const outcome = Simulation.run(seed, variation)
+      const outcome = subject.run(seed, variation)
       const longer = outcome.transcript.length > best.outcome.transcript.length
       if (longer || !outcome.failures.some((failure) => kind(failure) === sought)) continue
       best = { variation, outcome }
@@ -47,7 +50,7 @@ export const shrink = (given: Varied, isLate: () => boolean): Varied => {
   let smaller = true
   while (smaller && !isLate()) {
     smaller = false
-    for (const reduction of Reduction.candidates(scenario)) smaller = isSmaller(reduction) || smaller
+    for (const reduction of subject.candidates(scenario)) smaller = isSmaller(reduction) || smaller
   }
   return best
 }

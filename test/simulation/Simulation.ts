@@ -27,19 +27,10 @@ import { type Guest, ServerReference } from "./ServerReference.ts"
 import { ServerWatch } from "./ServerWatch.ts"
 import { SimulatedClient } from "./SimulatedClient.ts"
 import * as SimulatedEngine from "./SimulatedEngine.ts"
+import type * as Subject from "./Subject.ts"
 import { VirtualClock } from "./VirtualClock.ts"
 
-export interface Outcome {
-  readonly seed: number
-  /** What was found wrong; nothing is the aim. */
-  readonly failures: ReadonlyArray<string>
-  readonly transcript: ReadonlyArray<string>
-  /** Two runs with the same hash did the same. */
-  readonly hash: string
-  readonly tasks: number
-  /** How much virtual time has passed. */
-  readonly millis: number
-}
+export type { Outcome } from "./Subject.ts"
 
 /** As the transports of a server do. */
 const linger = 1000
@@ -61,11 +52,7 @@ interface World {
 }
 
 /** How a run differs from the one that its seed decides. */
-export interface Variation {
-  /** What is taken from the scenario; see `Reduction`. */
-  readonly without: ReadonlyArray<string>
-  /** Which order fibers run in; 0 is the seed's own. */
-  readonly order: number
+export interface Variation extends Subject.Variation {
   /** The file of the recording that the scenario is made of, if it is of one. */
   readonly recording?: string | undefined
   /** What makes the scenario; `Scenario.make` unless told otherwise. */
@@ -79,7 +66,10 @@ export const scenario = (seed: number, make = Scenario.make): Scenario.Scenario 
   make(new Random(seed).child())
 
 /** Runs a seed to its end, on the caller's stack. */
-export const run = (seed: number, { make = Scenario.make, order, without }: Variation = asItIs): Outcome => {
+export const run = (
+  seed: number,
+  { make = Scenario.make, order, without }: Variation = asItIs
+): Subject.Outcome => {
   const random = new Random(seed)
   const scenario = Reduction.apply(make(random.child()), without)
   const clients = Math.max(Scenario.mostClients, ...scenario.clients.map(({ id }) => id))
@@ -226,3 +216,12 @@ const visit = Effect.fnUntraced(function* (
   yield* watch.ended.await
   watch.settled()
 })
+
+/** Servers and their clients. */
+export const subject: Subject.Subject<Scenario.Scenario, Variation> = {
+  flags: ({ recording }) => (recording === undefined ? [] : ["--recording", recording]),
+  run,
+  scenario: (seed, { make }) => scenario(seed, make),
+  apply: Reduction.apply,
+  candidates: Reduction.candidates
+}

@@ -1,0 +1,116 @@
+/**
+ * The gateway without HTTP: its back-ends, its queries and conversations, who may ask, and how it stops.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type * as Address from "../net/Address.ts"
+import type { Access } from "./Access.ts"
+import * as Backends from "./Backends.ts"
+import * as Conversations from "./Conversations.ts"
+import * as Dispatcher from "./Dispatcher.ts"
+import type { GatewayConfig } from "./GatewayConfig.ts"
+import * as Queries from "./Queries.ts"
+import * as Routes from "./Routes.ts"
+import type * as Rules from "./Rules.ts"
+
+/** What the core is told; see `GatewayConfig`. */
+export type Config = Pick<
+  GatewayConfig,
+  | "backends"
+  | "ejectAfter"
+  | "probeInterval"
+  | "backendConnections"
+  | "backendQueue"
+  | "backendConnectTimeout"
+  | "backendSilence"
+  | "maxConversations"
+  | "conversationTimeout"
+  | "verdictTime"
+  | "maxVerdicts"
+  | "httpDrainTimeout"
+>
+
+/** What may be read again while the gateway runs. */
+export interface Files {
+  readonly rules: Rules.Rules
+  readonly access: Access
+}
+
+export interface Core {
+  readonly backends: Backends.Backends
+  readonly queries: Queries.Queries
+  readonly conversations: Conversations.Conversations
+  readonly routes: Routes.Routes
+  readonly dispatcher: Dispatcher.Dispatcher
+  readonly access: () => Access
+  /** Other rules and tokens from now on; queries that run go on as they began. */
+  readonly reload: (files: Files) => void
+  readonly isDraining: () => boolean
+  /** Takes no query any more, lets running ones finish within `httpDrainTimeout`, and ends the rest with `shutting_down`. */
+  readonly drain: Effect.Effect<void>
+  /** Stops waiting for queries, if it drains or when it does. */
+  readonly stopNow: Effect.Effect<void>
+}
+
+/** Makes it. The scope owns the connections to back-ends. */
+export const make = Effect.fnUntraced(function* (
+  config: Config,
+  files: Files
+): Effect.fn.Return<Core, Address.AddressError, Scope.Scope> {
+  const backends = yield* Backends.make({
+    backends: config.backends,
+    ejectAfter: config.ejectAfter,
+    probeInterval: config.probeInterval,
+    pool: {
+      maxConnections: config.backendConnections,
+      maxQueuedRequests: config.backendQueue,
+      connectTimeout: config.backendConnectTimeout,
+      heartbeatTolerance: config.backendSilence
+    }
+  })
+  const queries = yield* Queries.make(config)
+  const conversations = new Conversations.Conversations({
+    maxConversations: config.maxConversations,
+    timeoutNanos: Option.getOrUndefined(Duration.toNanos(config.conversationTimeout))
+  })
+  let { access } = files
+  const routesOf = (rules: Rules.Rules) => Routes.make({ backends, conversations, rules })
+  let current = routesOf(files.rules)
+  const routes: Routes.Routes = {
+    find: (...query) => current.find(...query),
+    get targets() {
+      return current.targets
+    },
+    backendOf: (target) => current.backendOf(target)
+  }
+  const hurry = Latch.makeUnsafe(false)
+  let isDraining = false
+  const dispatcher = Dispatcher.make({
+    backends,
+    queries,
+    routes,
+    admit: (caller, now) => (isDraining ? Dispatcher.shuttingDown : access.admit(caller, now))
+  })
+  return {
+    backends,
+    queries,
+    conversations,
+    routes,
+    dispatcher,
+    access: () => access,
+    reload: (files) => {
+      access = files.access
+      current = routesOf(files.rules)
+    },
+    isDraining: () => isDraining,
+    drain: Effect.gen(function* () {
+      isDraining = true
+      yield* Effect.timeoutOption(Effect.raceFirst(queries.idle, hurry.await), config.httpDrainTimeout)
+      yield* Effect.forEach(queries.all, dispatcher.abandon, { concurrency: "unbounded", discard: true })
+    }),
+    stopNow: Effect.asVoid(hurry.open)
+  }
+})

@@ -106,7 +106,7 @@ export const settings = {
     Limits.largestRow
   ),
   maxResultMemory: Setting.bytes(
-    "3 GiB",
+    "1536 MiB",
     1,
     "Memory that the results under way hold in each process of the engine, computed from the length of their rows. Queries beyond are rejected as `overloaded`; protects from clients that stop reading."
   ),

@@ -57,7 +57,7 @@ export const defaults: Limits = {
   maxResultRows: Number.POSITIVE_INFINITY,
   maxResultBytes: Number.POSITIVE_INFINITY,
   maxRowSize: 256 * MiB,
-  maxResultMemory: 3 * 1024 * MiB
+  maxResultMemory: 1536 * MiB
 }
 
 /** Limits as code gives them; what is left out, or `undefined`, has its default. */

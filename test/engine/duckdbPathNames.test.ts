@@ -35,6 +35,45 @@ const writing = [
   "INSERT INTO t (a, name) VALUES (5, 'copied from '''), (6, '/x')"
 ]
 
+describe("a served file", () => {
+  it.effect("is not read by the parts of its path, nor can they be guessed", () =>
+    Effect.gen(function* () {
+      const folder = yield* Folder.make
+      writeFileSync(join(folder, "served.csv"), "a\n1\n")
+      const tables = { csv: join(folder, "served.csv"), s: join(folder, "served.csv") }
+      yield* withEngine({ tables }, (engine) =>
+        Effect.gen(function* () {
+          for (const file of ["served", "other"]) {
+            const [path, [first, last]] = [join(folder, file), [folder.slice(0, 5), folder.slice(5)]]
+            for (const query of [
+              `FROM "${path}".csv`,
+              `FROM "${first}"."${last}/${file}".CSV`,
+              `FROM s, "file:${path}"."csv" AS t`,
+              `DESCRIBE "${path}".csv`,
+              `SUMMARIZE "${path}".csv`,
+              `SELECT (SELECT count(*) FROM (FROM main.csv, "${path}".csv))`,
+              `EXPLAIN FROM "${path}".csv`
+            ]) {
+              assert.include((yield* failure(engine, query)).message, "names tables, not files", query)
+            }
+            for (const query of [
+              `COPY s TO '${path}.csv'`,
+              `COPY s FROM ('${path}' || chr(46) || 'csv')`,
+              `/* */ ; COPY s TO ('${path}' || chr(46) || 'csv')`,
+              `EXPLAIN COPY s TO '${path}.csv'`,
+              `EXPORT DATABASE '${path}.csv'`
+            ]) {
+              const { code, message } = yield* failure(engine, query)
+              assert.match(`${code} ${message}`, /^not_allowed .*(are not allowed|not files)/, query)
+            }
+          }
+          assert.deepStrictEqual(yield* rows(engine, "SELECT csv.a FROM main.csv, memory.main.s"), [{ a: 1 }])
+        })
+      )
+    })
+  )
+})
+
 describe("a statement that writes", () => {
   it.effect("reads no file by its path, served or not", () =>
     Effect.gen(function* () {
@@ -52,6 +91,16 @@ describe("a statement that writes", () => {
                 ["not_allowed", true],
                 query
               )
+            }
+          }
+          for (const path of [served, join(folder, "other.csv")]) {
+            for (const query of [
+              `COPY t TO '${path}'`,
+              `COPY t FROM ('${path}' || '')`,
+              `ATTACH '${path}'`
+            ]) {
+              const { code, message } = yield* failure(engine, query)
+              assert.match(`${code} ${message}`, /^not_allowed .*(are not allowed|not files)/, query)
             }
           }
           for (const query of writing) yield* text(engine, query)

@@ -6,6 +6,7 @@
  */
 import { VARCHAR } from "@duckdb/node-api"
 import type { ResultColumn } from "./TextSql.ts"
+import * as Words from "./Words.ts"
 
 /** A text that begins as `EXPLAIN` does. */
 export interface Explain {
@@ -26,11 +27,9 @@ export const columns: ReadonlyArray<ResultColumn> = ["explain_key", "explain_val
   type: VARCHAR
 }))
 
-/** Blanks and comments without others in them. */
-const blank = String.raw`(?:\s|--[^\n\r]*[\n\r]|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/)`
 const option = String.raw`(?:analy[sz]e(?:\s+true)?|format\s+'?\w+'?)`
 const pattern = new RegExp(
-  `^${blank}*explain(?:${blank}+(analy[sz]e)(?!\\w)|${blank}*\\(\\s*(${option}(?:\\s*,\\s*${option})*)\\s*\\)|(?!\\w))`,
+  `^${Words.blank}*explain(?:${Words.blank}+(analy[sz]e)(?!\\w)|${Words.blank}*\\(\\s*(${option}(?:\\s*,\\s*${option})*)\\s*\\)|(?!\\w))`,
   "i"
 )
 

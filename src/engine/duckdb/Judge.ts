@@ -10,6 +10,7 @@ import * as Failure from "./Failure.ts"
 import type { Guard } from "./Guard.ts"
 import * as Judgement from "./Judgement.ts"
 import type { Parser, Queries } from "./Parser.ts"
+import * as Paths from "./Paths.ts"
 import * as Pragma from "./Pragma.ts"
 import * as Sentinel from "./Sentinel.ts"
 import type { Session } from "./Session.ts"
@@ -66,6 +67,9 @@ const judgeNames = Effect.fnUntraced(function* (
   if (view !== undefined) return yield* view
   const file = Judgement.ofFiles(queries, permissions)
   if (file !== undefined) return yield* file
+  if (!permissions.allowExternalAccess && queries.schemas.length > 0 && queries.tables.some(Paths.mayBeEnd)) {
+    yield* judgeQualified(parser, session, sql)
+  }
   const names = Judgement.unknown(queries, permissions)
   if (names.length === 0) return
   const macros = permissions.allowExternalAccess ? yield* macrosOf(session) : noMacros
@@ -78,12 +82,55 @@ const noVariant = queryError("not_allowed", "Casts to VARIANT are not for client
 /** Trees are searched on the event loop up to this many characters. */
 const maxTreeLength = 1024 * 1024
 
+/** The tree of a text, or `undefined` where it is too long to be searched. */
+const treeOf = (parser: Parser, sql: string): Effect.Effect<unknown, QueryError> =>
+  Effect.mapBoth(parser.tree(sql), {
+    onFailure: (failure) => Failure.toReject(failure, sql),
+    onSuccess: (tree) => (tree.length > maxTreeLength ? undefined : JSON.parse(tree))
+  })
+
+/** Tables whose whole names are those of files have to be there. */
+const judgeQualified = Effect.fnUntraced(function* (
+  parser: Parser,
+  session: Session,
+  sql: string
+): Effect.fn.Return<void, QueryError> {
+  const tree = yield* treeOf(parser, sql)
+  if (tree === undefined) return yield* Judgement.noFiles
+  const tables = Paths.qualified(tree)
+  if (tables.length === 0) return
+  const names = yield* namesOf(session)
+  const isThere = ({ qualifiers, table }: Paths.Qualified) =>
+    qualifiers.every((qualifier) => names.has(nameOf([qualifier, table])))
+  if (!tables.every(isThere)) return yield* Judgement.noFiles
+})
+
+const nameOf = (parts: ReadonlyArray<string>): string => parts.join("\0").toLowerCase()
+
+/** Tables and views with the schemas and the databases that they are in. */
+const namesOf = (session: Session): Effect.Effect<ReadonlySet<string>, QueryError> =>
+  Effect.mapError(
+    session.call(async (connection) => {
+      const sql =
+        "SELECT database_name, schema_name, table_name FROM system.main.duckdb_tables() " +
+        "UNION ALL SELECT database_name, schema_name, view_name FROM system.main.duckdb_views()"
+      const rows = (await connection.runAndReadAll(sql)).getRows().map((row) => row.map(String))
+      return new Set(
+        rows.flatMap(([database = "", schema = "", name = ""]) => [
+          nameOf([database, name]),
+          nameOf([schema, name])
+        ])
+      )
+    }),
+    Failure.toError
+  )
+
 const judgeStructures = Effect.fnUntraced(function* (
   parser: Parser,
   sql: string
 ): Effect.fn.Return<void, QueryError> {
-  const tree = yield* Effect.mapError(parser.tree(sql), (failure) => Failure.toReject(failure, sql))
-  const structures = tree.length > maxTreeLength ? [undefined] : Variant.structures(JSON.parse(tree))
+  const tree = yield* treeOf(parser, sql)
+  const structures = tree === undefined ? [undefined] : Variant.structures(tree)
   for (const structure of structures) {
     if (structure === undefined) {
       return yield* queryError(
@@ -125,6 +172,10 @@ const judgeOther = Effect.fnUntraced(function* (
   const file = isPragma ? undefined : Judgement.ofFilesIn(sql, permissions)
   if (file !== undefined) return yield* file
   const extracted = yield* extractOne(session, sql)
+  // Before DuckDB binds it.
+  const keyword = Words.keyword(sql)
+  const kind = isPragma || keyword === "pragma" ? undefined : Judgement.ofKeyword(keyword, permissions)
+  if (kind !== undefined) return yield* kind
   const prepared = yield* Effect.mapError(
     session.call(() => session.preparing(extracted.prepare(0))),
     (failure) => Failure.toReject(failure, sql)

@@ -60,6 +60,33 @@ export const ofFunctions = (
 /** A reason to refuse queries for the views that they name. */
 export const ofViews = ({ tables, schemas }: Queries): QueryError | undefined => hidden(tables, schemas)
 
+/** What statements that change data begin with. `force` is that of `FORCE CHECKPOINT`. */
+const writing: ReadonlySet<string> = new Set(
+  "alter analyze call checkpoint comment create delete drop force insert merge truncate update vacuum with".split(
+    " "
+  )
+)
+
+/** What those begin with that reach for files, and need both permissions. */
+const exporting: ReadonlySet<string> = new Set(["copy", "export", "import"])
+
+/**
+ * A reason to refuse a statement that has no tree, for the word that it begins with. DuckDB looks for the files of
+ * others as soon as it binds them, and what it says then would tell where the server has its own.
+ */
+export const ofKeyword = (
+  keyword: string | undefined,
+  { allowExternalAccess, readWrite }: Permissions
+): QueryError | undefined => {
+  if (keyword === undefined) {
+    return queryError("not_allowed", "A statement that is no query begins with its keyword, or a comment")
+  }
+  const isWriting = writing.has(keyword)
+  if (readWrite && (isWriting || (allowExternalAccess && exporting.has(keyword)))) return undefined
+  const why = isWriting && !readWrite ? ": this server only reads" : ""
+  return queryError("not_allowed", `${keyword.toUpperCase()} statements are not allowed${why}`)
+}
+
 /** A reason to refuse queries that name files in place of tables, which would tell where the server has its own. */
 export const ofFiles = ({ tables }: Queries, permissions: Permissions): QueryError | undefined =>
   !permissions.allowExternalAccess && tables.some(Paths.isPath) ? noFiles : undefined
@@ -68,7 +95,8 @@ export const ofFiles = ({ tables }: Queries, permissions: Permissions): QueryErr
 export const ofFilesIn = (sql: string, permissions: Permissions): QueryError | undefined =>
   !permissions.allowExternalAccess && Paths.mayBeRead(sql) ? noFiles : undefined
 
-const noFiles = queryError(
+/** The error about files in place of tables. */
+export const noFiles = queryError(
   "not_allowed",
   "A query names tables, not files: served files have the names of their tables"
 )

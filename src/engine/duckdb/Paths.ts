@@ -9,8 +9,39 @@
 const path =
   /[/\\]|^file:|\.(csv|tsv|txt|json|jsonl|ndjson|parquet|pq|duckdb|ddb|db|sqlite)(\.(gz|zst|br))?$/i
 
+const extension = /^(csv|tsv|txt|json|jsonl|ndjson|parquet|pq|duckdb|ddb|db|sqlite|gz|zst|br)$/i
+
 /** Whether a name of a table is one of a file. */
 export const isPath = (name: string): boolean => path.test(name)
+
+/**
+ * Whether a table's name might be the end of a file's: DuckDB takes `"/srv/a".csv` for one too, if it has no such table
+ * in no such schema.
+ */
+export const mayBeEnd = (name: string): boolean => extension.test(name)
+
+/** A table with the schema, and perhaps the catalog, that it is named with. */
+export interface Qualified {
+  readonly qualifiers: ReadonlyArray<string>
+  readonly table: string
+}
+
+/** The tables of a parser's tree whose whole names are those of files. */
+export const qualified = (tree: unknown): ReadonlyArray<Qualified> => {
+  const found: Array<Qualified> = []
+  const rest: Array<unknown> = [tree]
+  while (rest.length > 0) {
+    const node = rest.pop()
+    if (typeof node !== "object" || node === null) continue
+    const { catalog_name, schema_name, table_name } = node as Readonly<Record<string, unknown>>
+    const qualifiers = [catalog_name, schema_name].filter((name) => typeof name === "string")
+    if (typeof table_name === "string" && qualifiers.length > 0) {
+      if (isPath([...qualifiers, table_name].join("."))) found.push({ qualifiers, table: table_name })
+    }
+    for (const child of Object.values(node)) rest.push(child)
+  }
+  return found
+}
 
 /** Comments, quoted texts, names in quotes, words and parentheses. What is not closed goes on to the end. */
 const token =

@@ -18,6 +18,13 @@ const word = /[A-Za-z0-9_]+/g
 /** Every character beyond ASCII counts as a blank here, as some of them do for DuckDB. */
 const opening = /["\s\u0080-\uffff]*(?:\(|--|\/\*)/y
 
+/** Blanks and comments without others in them, as a pattern. */
+export const blank: string = String.raw`(?:\s|--[^\n\r]*[\n\r]|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/)`
+const first = new RegExp(`^(?:;|${blank})*([a-z]+)`, "i")
+
+/** The word that a text begins with, in small letters; `undefined` if that cannot be told. */
+export const keyword = (sql: string): string | undefined => first.exec(sql)?.[1]?.toLowerCase()
+
 export const of = (sql: string): Words => {
   const all = new Set<string>()
   const called = new Set<string>()

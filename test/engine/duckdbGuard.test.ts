@@ -213,6 +213,10 @@ describe("a forbidden function", () => {
         ]) {
           yield* refused(engine, query, "write_log")
         }
+        for (const database of ["memory", "IF EXISTS memory", '/**/ "memory"']) {
+          yield* refused(engine, `ALTER DATABASE ${database} SET ALIAS TO m`, "ALTER DATABASE")
+        }
+        yield* refused(engine, "DROP SECRET IF EXISTS s", "DROP SECRET")
         yield* refused(engine, "CHECKPOINT", "checkpoint")
         yield* refused(engine, "FORCE CHECKPOINT", "checkpoint")
         yield* refused(engine, "CREATE VIEW v AS FROM duckdb_logs", "duckdb_logs")
@@ -262,6 +266,14 @@ describe("macros of the served database", () => {
           { a: 0 },
           { a: 2 }
         ])
+        yield* text(engine, "CREATE TYPE mood AS ENUM ('good')")
+        for (const name of ["concat", "CONCAT", '"concat"', "main.lower", '"+"', '"||"', "sum", "isfinite"]) {
+          yield* refused(engine, `CREATE OR REPLACE MACRO ${name}(a, b) AS 'x'`, "another name")
+          yield* refused(engine, `CREATE /**/ FUNCTION ${name}(a) AS (a), (a, b) AS a`, "another name")
+        }
+        yield* refused(engine, "CREATE MACRO range(a) AS TABLE SELECT 1", "another name")
+        yield* refused(engine, "CREATE TYPE json AS INTEGER", "another name")
+        assert.deepStrictEqual(yield* rows(engine, "SELECT 1 + 1 AS a"), [{ a: 2 }])
       })
     )
   )

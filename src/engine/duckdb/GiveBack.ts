@@ -30,7 +30,7 @@ const giveBack = (instance: Instance.Instance): Effect.Effect<void> =>
       Effect.promise(async () => {
         const connection = await native.connect()
         try {
-          const result = await connection.run("SELECT current_setting('memory_limit')")
+          const result = await connection.run("SELECT system.main.current_setting('memory_limit')")
           const [limit] = (await result.getRows()).flat()
           await connection.run(`SET memory_limit = ${Sql.literal(String(limit))}`)
         } finally {

@@ -190,7 +190,7 @@ const judgeOther = Effect.fnUntraced(function* (
         )
   }
   if (!isAllowed(type, permissions)) return yield* notAllowed(type, permissions)
-  if (type === StatementType.CREATE || type === StatementType.ALTER) yield* judgePlan(session, sql)
+  if (planned.has(type)) yield* judgePlan(guard, session, sql)
   if (type === StatementType.CALL) {
     // CHECKPOINT is of this kind too, and calls its function without a parenthesis.
     const called = Judgement.ofWords(
@@ -215,24 +215,48 @@ const extractOne = Effect.fnUntraced(function* (
   return extracted.count === 1 ? extracted : yield* notOne(extracted.count, sql)
 })
 
-/** Secrets are of the kind CREATE, but belong to the whole instance. Only the plan tells them, and types, apart. */
+const planned: ReadonlySet<StatementType> = new Set([
+  StatementType.CREATE,
+  StatementType.CREATE_FUNC,
+  StatementType.DROP,
+  StatementType.ALTER
+])
+
+/**
+ * Judges by the plan what only that tells apart: secrets and names of databases belong to the whole instance, and
+ * functions and types with the names of DuckDB's own would take their places in the queries of all others, and in what
+ * the engine makes of these.
+ */
 const judgePlan = Effect.fnUntraced(function* (
+  { builtIn, types }: Guard,
   session: Session,
   sql: string
 ): Effect.fn.Return<void, QueryError> {
-  if (!/secret|variant/i.test(sql)) return
-  const plan = yield* Effect.mapError(
+  if (!/secret|variant|macro|function|type|database/i.test(sql)) return
+  const serialized = `system.main.json_serialize_plan(${Sql.literal(sql)})`
+  const paths = Sql.list(["$.plans[0].type", "$.plans[0].info.type", "$.plans[0].info.name"])
+  const [plan, parts] = yield* Effect.mapError(
     session.call(async (connection) => {
-      const result = await connection.runAndReadAll(`SELECT json_serialize_plan(${Sql.literal(sql)})`)
-      return String(result.getRows()[0]?.[0])
+      const query = `SELECT plan, system.main.json_extract_string(plan, ${paths}) FROM (SELECT ${serialized} AS plan)`
+      return (await connection.runAndReadAll(query)).getRowsJS()[0] ?? []
     }),
     (failure) => Failure.toReject({ ...failure, offset: undefined }, sql)
   )
-  if (plan.includes("LOGICAL_CREATE_SECRET")) {
-    return yield* queryError("not_allowed", "CREATE SECRET statements are not allowed")
-  }
-  if (Variant.isTypeIn(plan)) return yield* noVariant
+  if (String(plan).includes("LOGICAL_CREATE_SECRET")) return yield* notForAll("CREATE SECRET")
+  if (Variant.isTypeIn(String(plan))) return yield* noVariant
+  const [operator, kind, given] = parts as ReadonlyArray<string | null>
+  const name = given?.toLowerCase() ?? ""
+  if (kind === "SECRET_ENTRY") return yield* notForAll("DROP SECRET")
+  if (operator === "LOGICAL_ALTER" && kind === "ALTER_DATABASE") return yield* notForAll("ALTER DATABASE")
+  if (operator === "LOGICAL_CREATE_MACRO" && builtIn.has(name)) return yield* taken("function", name)
+  if (operator === "LOGICAL_CREATE_TYPE" && types.has(name)) return yield* taken("type", name)
 })
+
+const notForAll = (statement: string): QueryError =>
+  queryError("not_allowed", `${statement} statements are not allowed`)
+
+const taken = (what: string, name: string): QueryError =>
+  queryError("not_allowed", `DuckDB has a ${what} of its own that is called ${name}; choose another name`)
 
 const writing: ReadonlySet<StatementType> = new Set([
   StatementType.INSERT,

@@ -3,6 +3,8 @@
  * value, and an element of the stack for each level.
  */
 
+import { Buffer } from "node:buffer"
+
 /** What a text of JSON may hold. */
 export interface Bounds {
   /** Levels of lists and objects, the outermost counted. */
@@ -53,6 +55,43 @@ export const members = (json: Uint8Array): number => {
     else if (byte === colon) count++
   }
   return count
+}
+
+/** Longer values are none that anybody asks for. */
+const maxScalar = 1024
+
+/**
+ * The strings, numbers and words that members of the outermost object have, as text of JSON, without anything made of
+ * the rest. Of members with one name the last counts. The text need not be JSON.
+ */
+export const scalars = (json: Uint8Array, names: ReadonlySet<string>): ReadonlyMap<string, string> => {
+  const found = new Map<string, string>()
+  const text = (from: number, to: number) =>
+    Buffer.from(json.buffer, json.byteOffset + from, to - from).toString("utf8")
+  let level = 0
+  let string = ""
+  let name: string | undefined
+  let value = 0
+  for (let at = 0; at < json.length; at++) {
+    const byte = json[at] as number
+    if (byte === quote) {
+      const end = endOfString(json, at)
+      if (level === 1) string = end - at < maxScalar ? text(at + 1, end) : ""
+      at = end
+    } else if (byte === colon && level === 1) {
+      name = string
+      value = at + 1
+    } else if ((byte & ~braceBit) === open) {
+      level++
+    } else if (byte === comma || (byte & ~braceBit) === close) {
+      if (level === 1 && name !== undefined) {
+        if (names.has(name)) found.set(name, at - value < maxScalar ? text(value, at).trim() : "")
+        name = undefined
+      }
+      if (byte !== comma) level--
+    }
+  }
+  return found
 }
 
 /** Where the string that begins at `start` has its last quote, or the end of the text. */

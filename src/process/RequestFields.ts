@@ -2,6 +2,7 @@
  * What a relay has to know of a request of the v1 API (PROTOCOL.md §3); all else of it is the engine's.
  */
 import { Buffer } from "node:buffer"
+import * as JsonBounds from "../engine/JsonBounds.ts"
 import * as QueryApi from "../engine/QueryApi.ts"
 
 /** The members of a request, if it is a JSON object. */
@@ -26,14 +27,27 @@ export interface Fields {
 
 const none: Fields = { timeoutMillis: undefined, traceparent: undefined }
 
-/** Most requests have neither, and need not be parsed. */
+/** Most requests have neither. */
 export const of = (request: Uint8Array): Fields => {
   const bytes = bytesOf(request)
   if (!(bytes.includes('"timeoutMs"') || bytes.includes('"traceparent"'))) return none
-  const { timeoutMs, traceparent } = parse(request) ?? {}
+  // A request may have as many values as its frame has room for: nobody has counted them yet.
+  const scalars = JsonBounds.scalars(request, fields)
+  const timeoutMs = valueOf(scalars.get("timeoutMs"))
+  const traceparent = valueOf(scalars.get("traceparent"))
   return {
     timeoutMillis: typeof timeoutMs === "number" && timeoutMs > 0 ? timeoutMs : undefined,
     traceparent: typeof traceparent === "string" ? traceparent : undefined
+  }
+}
+
+const fields: ReadonlySet<string> = new Set(["timeoutMs", "traceparent"])
+
+const valueOf = (text = ""): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
   }
 }
 

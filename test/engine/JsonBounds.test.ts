@@ -43,3 +43,45 @@ describe("bounds on JSON", () => {
     assert.isUndefined(exceeded('"\\', 64, 10))
   })
 })
+
+describe("the scalars of an object", () => {
+  const scalars = (json: string, ...names: ReadonlyArray<string>) =>
+    Object.fromEntries(JsonBounds.scalars(Buffer.from(json), new Set(names)))
+
+  it("are what JSON.parse gives of them, whatever stands beside", () => {
+    const scalar = FastCheck.oneof(FastCheck.string(), FastCheck.integer(), FastCheck.boolean())
+    FastCheck.assert(
+      FastCheck.property(
+        FastCheck.jsonValue({ maxDepth: 3 }),
+        scalar,
+        scalar,
+        FastCheck.jsonValue({ maxDepth: 3 }),
+        (before, a, b, after) => {
+          for (const space of [0, 2]) {
+            const json = JSON.stringify(
+              { before, a, list: [{ a: 1 }, "a"], b, after: { b: 2, after } },
+              null,
+              space
+            )
+            const found = scalars(json, "a", "b")
+            assert.deepStrictEqual(
+              [found["a"], found["b"]].map((text) => JSON.parse(text ?? "")),
+              [a, b]
+            )
+          }
+        }
+      )
+    )
+  })
+
+  it("are those that come last, and are short", () => {
+    assert.deepStrictEqual(scalars('{"a":1,"a": 2 ,"b":"}"}', "a", "b"), { a: "2", b: '"}"' })
+    assert.deepStrictEqual(scalars(`{"a":1,"a":"${"x".repeat(2000)}"}`, "a"), { a: "" })
+  })
+
+  it("are looked for in text that is no JSON", () => {
+    for (const json of ["", "[", '{"a"', '{"a":1', '"a":1,', '[{"a":1}]', '{"\\', "}}}", '{"a":[[[[']) {
+      assert.deepStrictEqual(scalars(json, "a"), {})
+    }
+  })
+})

@@ -41,6 +41,7 @@ export interface Options {
   /** Where each process has a directory of its own. */
   readonly directory: string | undefined
   readonly beatMillis: number
+  readonly cancelGraceMillis: number
 }
 
 /** The program of the child, as source or compiled. */
@@ -107,14 +108,15 @@ class Child implements Launcher.Process {
   }
 
   private begin(place: number): void {
-    const { beatMillis, connections, memory, module, options, title } = this.options
+    const { beatMillis, cancelGraceMillis, connections, memory, module, options, title } = this.options
     this.tell({
       _tag: "Start",
       module,
       options: options({ directory: this.directory, memory }),
       connections,
       title: `${title} ${place}`,
-      beatMillis
+      beatMillis,
+      cancelGraceMillis
     })
   }
 
@@ -160,6 +162,9 @@ class Child implements Launcher.Process {
         return
       case "Failed":
         this.listener.failed(message.message)
+        return
+      case "CancelIgnored":
+        this.listener.cancelIgnored()
         return
       case "Beat":
         this.listener.beat(message.residentBytes)

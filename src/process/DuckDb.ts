@@ -13,12 +13,13 @@ export interface Options extends DuckDbOptions {
 }
 
 /** The engine. A database that cannot be opened again without loss takes its process with it. */
-export const make = ({ limitedBy, ...options }: Options, { lost }: Host) =>
+export const make = ({ limitedBy, ...options }: Options, { cancelGraceMillis, cancelIgnored, lost }: Host) =>
   Effect.flatMap(
     Effect.promise(() => import("../engine/duckdb/DuckDbEngine.ts")),
     (DuckDbEngine) =>
       DuckDbEngine.make({
         ...options,
+        unstoppable: { graceMillis: cancelGraceMillis, run: cancelIgnored },
         onLost: () => lost("the database in memory failed, and what clients had changed in it is lost")
       })
   ).pipe(Effect.mapError((error) => (limitedBy === undefined ? error : named(limitedBy, error))))

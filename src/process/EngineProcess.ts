@@ -28,6 +28,10 @@ import * as RowCount from "./RowCount.ts"
 export interface Host {
   /** The engine can answer nothing any more, for this reason: the process ends, and another one takes its place. */
   readonly lost: (reason: string) => void
+  /** How long a query may take to stop before its process is killed, in milliseconds (`cancelGrace`). */
+  readonly cancelGraceMillis: number
+  /** A query that has ended goes on in the engine for longer than that: the process is killed. */
+  readonly cancelIgnored: () => void
 }
 
 /** What a module of an engine exports. */
@@ -83,10 +87,12 @@ const commits = new Commits((token, bytes) => tell({ _tag: "HandedOver", token, 
 
 const fail = (message: string): void => tell({ _tag: "Failed", message }, ParentWatch.endNow)
 
-const load = Effect.fnUntraced(function* ({ module, options }: Messages.Start) {
+const cancelIgnored = (): void => tell({ _tag: "CancelIgnored" })
+
+const load = Effect.fnUntraced(function* ({ cancelGraceMillis, module, options }: Messages.Start) {
   const { make }: EngineModule = yield* Effect.promise(() => import(module))
   if (typeof make !== "function") return yield* Effect.die(new Error(`${module} exports no function make`))
-  return yield* make(options, { lost: fail })
+  return yield* make(options, { lost: fail, cancelGraceMillis, cancelIgnored })
 })
 
 /** Answers until the parent has it end. */

@@ -16,6 +16,8 @@ export interface Listener {
   readonly ready: () => void
   /** It cannot, and will end. */
   readonly failed: (message: string) => void
+  /** A query of its that has ended goes on for longer than `cancelGrace`. */
+  readonly cancelIgnored: () => void
   /** A sign of life, with the memory that is resident. */
   readonly beat: (residentBytes: number) => void
   /** It has closed a connection, or will answer no more. */

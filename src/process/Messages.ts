@@ -18,6 +18,8 @@ export interface Start {
   readonly title: string
   /** How often it gives a sign of life. */
   readonly beatMillis: number
+  /** How long a query that has ended may go on in the engine. */
+  readonly cancelGraceMillis: number
 }
 
 export type ToChild =
@@ -29,6 +31,8 @@ export type ToChild =
 export type FromChild =
   | { readonly _tag: "Ready" }
   | { readonly _tag: "Failed"; readonly message: string }
+  /** A query that has ended goes on for longer than `cancelGrace`. */
+  | { readonly _tag: "CancelIgnored" }
   | { readonly _tag: "Beat"; readonly residentBytes: number }
   | { readonly _tag: "Log"; readonly entry: LogEntry }
   /** All chunks of a query that commits have been emitted, so many bytes. */

@@ -184,7 +184,8 @@ export const make = Effect.fnUntraced(function* (
       connections: all.capacity,
       memory: all.engineMemory,
       directory: options.directory,
-      beatMillis: all.tickMillis / 2
+      beatMillis: all.tickMillis / 2,
+      cancelGraceMillis: all.cancelGraceMillis
     }),
     processes: all.engines,
     lifecycle: {
@@ -261,7 +262,7 @@ const shareOfDuckDb = 0.8
  * @category constructors
  * @since 0.1.0
  */
-export const duckDb = (options: Omit<DuckDbOptions, "onLost">): EngineModule => ({
+export const duckDb = (options: Omit<DuckDbOptions, "onLost" | "unstoppable">): EngineModule => ({
   module: new URL(import.meta.url.replace(/ProcessEngine(\.[jt]s)$/, "DuckDb$1")),
   changes: options.readWrite === true || options.allowExternalAccess === true,
   options: ({ directory, memory }) => {

@@ -226,6 +226,7 @@ export class Slot implements Placement.Place {
     return {
       ready: () => tell({ _tag: "Ready", now: timers.now() }),
       failed: (message) => tell({ _tag: "End", why: { _tag: "Failed", message } }),
+      cancelIgnored: () => tell({ _tag: "End", why: { _tag: "CancelIgnored" } }),
       beat: (residentBytes) => {
         if (this.current !== undefined && isCurrent()) this.current.residentBytes = residentBytes
         tell({ _tag: "Beat" })

@@ -171,6 +171,22 @@ describe("an engine in processes", () => {
 const ways = ["segmentation", "abort", "exit", "memory"]
 const stubborn = ["uninterruptible", "loop", "stopped"]
 
+describe("a query that has ended", () => {
+  it.live("and goes on in its process has it killed", () =>
+    Effect.gen(function* () {
+      const { client } = yield* start({ engines: 1 })
+      const before = yield* ask(client, "pid")
+      yield* Effect.scoped(
+        Effect.flatMap(client.query({ query: "left", format: "text/csv" }), ({ chunks }) =>
+          Stream.runDrain(Stream.take(chunks, 1))
+        )
+      )
+      const isAnother = Effect.orDie(Effect.map(ask(client, "pid"), (pid) => pid !== before))
+      yield* Poll.untilEffect(() => "another process answers", isAnother)
+    })
+  )
+})
+
 describe("beside queries that end their processes", () => {
   it.live(
     "small ones of others are answered, and they are told so",

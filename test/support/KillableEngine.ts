@@ -85,7 +85,7 @@ const chunks = (query: string): Stream.Stream<Uint8Array, QueryApi.QueryError> =
   }
 }
 
-/** `kill HOW`, `stuck HOW`, `pid`, `reject`, and what {@link chunks} knows; all else is echoed. */
+/** `kill HOW`, `stuck HOW`, `left`, `pid`, `reject`, and what {@link chunks} knows; all else is echoed. */
 export const make = (
   options: Options | undefined,
   host: Host
@@ -105,6 +105,10 @@ export const make = (
             Effect.sync(() => host.lost("it is spoilt")),
             Effect.never
           )
+        if (word === "left") {
+          const left = Effect.onInterrupt(Effect.never, () => Effect.sync(host.cancelIgnored))
+          return Effect.succeed({ chunks: Stream.concat(Stream.succeed(block), Stream.fromEffect(left)) })
+        }
         const before =
           word === "kill"
             ? Effect.andThen(end(name), Effect.never)

@@ -72,6 +72,8 @@ export interface DuckDbOptions extends Limits.Options {
    * clients could change. Every request fails from then on, so the process should end.
    */
   readonly onLost?: (() => void) | undefined
+  /** What is done about a statement that DuckDB goes on preparing after its query has ended. Default: nothing. */
+  readonly unstoppable?: Session.Unstoppable | undefined
 }
 
 /** 16 GiB. */
@@ -81,7 +83,7 @@ export const defaultMaxSpill = 16 * 1024 ** 3
 export interface Database {
   readonly instance: Instance.Instance
   /** What its sessions are opened with. */
-  readonly session: Pick<Session.Options, "searchPath" | "memory">
+  readonly session: Pick<Session.Options, "searchPath" | "memory" | "unstoppable">
   /** Where whole results go before they are streamed. */
   readonly files: ResultFiles.ResultFiles
   /** The private directory that all of that is in. */
@@ -106,7 +108,11 @@ export const open = Effect.fnUntraced(function* (
   yield* Effect.forkScoped(GiveBack.always(instance, memory))
   return {
     instance,
-    session: { searchPath: layout.aside && searchPath(layout.aside), memory },
+    session: {
+      searchPath: layout.aside && searchPath(layout.aside),
+      memory,
+      unstoppable: options.unstoppable
+    },
     files: ResultFiles.make(temporary, options.maxSpill ?? defaultMaxSpill),
     directory
   }

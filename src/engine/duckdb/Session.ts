@@ -26,7 +26,7 @@ export interface Session {
   readonly begin: <A>(thunk: Thunk<A>) => Effect.Effect<A, Failure.Failure>
   /**
    * Marks a part of a call in which DuckDB prepares a statement: it cannot be interrupted then. Interruption waits for
-   * it for a moment only and leaves it to itself, and fails the call when it is done.
+   * it for a moment only and leaves it to itself, and fails the call when it is done ({@link Options.unstoppable}).
    */
   readonly preparing: <A>(work: Promise<A>) => Promise<A>
   /** Waits for something that the call under way will bring; interrupted as `call` is. */
@@ -62,8 +62,23 @@ const maxLeft = 4
 /** How many do. */
 let left = 0
 
+/** The longest time that a timer takes. */
+const maxTimeout = 2 ** 31 - 1
+
 /** How often the interrupt is repeated, in milliseconds: a call that has not yet begun clears the flag. */
 const interruptRepeatMs = 2
+
+/**
+ * What is done about a statement that DuckDB goes on preparing for nobody. Nothing but the end of the process stops it.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export interface Unstoppable {
+  /** For how long it may, in milliseconds. */
+  readonly graceMillis: number
+  readonly run: () => void
+}
 
 /** See {@link open}. */
 export interface Options {
@@ -74,6 +89,7 @@ export interface Options {
   readonly transaction: "read only" | "read write" | "none"
   /** The schemas in which names are looked for, where they are not only the main database's. */
   readonly searchPath?: string | undefined
+  readonly unstoppable?: Unstoppable | undefined
   /** What the results of all sessions hold. */
   readonly memory: ResultMemory.ResultMemory
 }
@@ -250,7 +266,7 @@ class Native implements Session {
       },
       isLeft ? preparingWaitMs : interruptWaitMs
     )
-    if (isLeft) void ended.then(() => left--)
+    if (isLeft) this.leave(ended)
     const done = () => {
       clearInterval(repeat)
       clearTimeout(giveUp)
@@ -259,6 +275,16 @@ class Native implements Session {
     this.connection.interrupt()
     this.pending.then(done)
   })
+
+  /** Nobody waits any more until a statement is prepared. */
+  private leave(prepared: Promise<void>): void {
+    const { graceMillis = Number.POSITIVE_INFINITY, run = () => {} } = this.options.unstoppable ?? {}
+    const timer = graceMillis <= maxTimeout ? setTimeout(run, graceMillis) : undefined
+    void prepared.then(() => {
+      left--
+      clearTimeout(timer)
+    })
+  }
 
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     const stopped = this.running && !this.abandoned ? this.stop : Effect.void

@@ -170,6 +170,20 @@ describe("a forbidden function", () => {
           "json_execute"
         )
         yield* refused(engine, "FROM query('SELECT 1') WITH ORDINALITY", "query")
+        for (const name of Functions.aggregating) {
+          yield* refused(engine, `SELECT "${name}"([1], 'Reservoir_Quantile', [])`, "Reservoir_Quantile")
+          yield* refused(engine, `SELECT [1].${name}('reservoir_' || 'quantile')`, "must be a literal")
+          yield* refused(engine, `SELECT list_transform([[1]], lambda l: ${name}(l, l::VARCHAR))`, "literal")
+          yield* refused(
+            engine,
+            `EXPLAIN SELECT ${name}([1], n) FROM (SELECT 'sum' AS n)`,
+            "must be a literal"
+          )
+        }
+        assert.deepStrictEqual(
+          yield* rows(engine, "SELECT list_aggregate([1, 2], 'max') AS a, [1].list_aggr('MIN') AS b"),
+          [{ a: 2, b: 1 }]
+        )
         yield* refused(engine, "FROM histogram('duckdb_' || 'databases', path)", "histogram")
       })
     )
@@ -217,6 +231,19 @@ describe("a forbidden function", () => {
           yield* refused(engine, `ALTER DATABASE ${database} SET ALIAS TO m`, "ALTER DATABASE")
         }
         yield* refused(engine, "DROP SECRET IF EXISTS s", "DROP SECRET")
+        for (const call of [
+          "list_aggregate(l, 'reservoir_quantile', [])",
+          "\"list_aggregate\" (t.l, 'reservoir_quantile')"
+        ]) {
+          yield* refused(engine, `INSERT INTO t SELECT ${call}`, "reservoir_quantile")
+        }
+        for (const call of [
+          "aggregate(l, 'reservoir_' || 'quantile')",
+          "list_aggr(l, n), list_aggr(l, 'sum')"
+        ]) {
+          yield* refused(engine, `CREATE MACRO m(l, n) AS (${call})`, "must be a literal")
+        }
+        yield* text(engine, "CREATE MACRO total(l) AS list_aggregate(l, 'sum')")
         yield* refused(engine, "CHECKPOINT", "checkpoint")
         yield* refused(engine, "FORCE CHECKPOINT", "checkpoint")
         yield* refused(engine, "CREATE VIEW v AS FROM duckdb_logs", "duckdb_logs")

@@ -105,6 +105,11 @@ const macros = `
 /** What may stand where a value does. */
 export const values: ReadonlySet<string> = names(scalars + aggregates + macros)
 
+/** These call an aggregate whose name they are given as a text. */
+export const aggregating: ReadonlySet<string> = names(
+  "aggregate array_aggr array_aggregate list_aggr list_aggregate"
+)
+
 /** What may stand where a table does. */
 export const tables: ReadonlySet<string> = names(`
   duckdb_columns duckdb_connection_count duckdb_constraints duckdb_coordinate_systems duckdb_dependencies

@@ -6,7 +6,9 @@
 import { type DuckDBExtractedStatements, type DuckDBPreparedStatement, StatementType } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import { type QueryError, queryError } from "../QueryApi.ts"
+import * as Calls from "./Calls.ts"
 import * as Failure from "./Failure.ts"
+import * as Functions from "./Functions.ts"
 import type { Guard } from "./Guard.ts"
 import * as Judgement from "./Judgement.ts"
 import type { Parser, Queries } from "./Parser.ts"
@@ -61,6 +63,7 @@ const judgeNames = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, QueryError> {
   if (queries.types.includes(Variant.typeName)) return yield* noVariant
   if (queries.functions.some((name) => Variant.structured.has(name))) yield* judgeStructures(parser, sql)
+  if (queries.functions.some((name) => Functions.aggregating.has(name))) yield* judgeAggregates(parser, sql)
   const variant = Judgement.ofVariants(queries, variants, builtIn, permissions)
   if (variant !== undefined) return yield* variant
   const view = Judgement.ofViews(queries)
@@ -125,12 +128,22 @@ const namesOf = (session: Session): Effect.Effect<ReadonlySet<string>, QueryErro
     Failure.toError
   )
 
+const judgeAggregates = Effect.fnUntraced(function* (
+  parser: Parser,
+  sql: string
+): Effect.fn.Return<void, QueryError> {
+  const tree = yield* treeOf(parser, sql)
+  const names = tree === undefined ? [undefined] : Calls.secondArguments(tree, Functions.aggregating)
+  const refused = Judgement.ofAggregates(names)
+  if (refused !== undefined) return yield* refused
+})
+
 const judgeStructures = Effect.fnUntraced(function* (
   parser: Parser,
   sql: string
 ): Effect.fn.Return<void, QueryError> {
   const tree = yield* treeOf(parser, sql)
-  const structures = tree === undefined ? [undefined] : Variant.structures(tree)
+  const structures = tree === undefined ? [undefined] : Calls.secondArguments(tree, Variant.structured)
   for (const structure of structures) {
     if (structure === undefined) {
       return yield* queryError(
@@ -165,6 +178,8 @@ const judgeOther = Effect.fnUntraced(function* (
   const words = Words.of(sql)
   const refused = isPragma ? undefined : Judgement.ofWords(words, builtIn, permissions, Sentinel.database)
   if (refused !== undefined) return yield* refused
+  const aggregate = Judgement.ofAggregates(Calls.aggregates(sql))
+  if (aggregate !== undefined) return yield* aggregate
   if (Variant.mayBeCast(sql)) return yield* noVariant
   const called = { functions: [...words.called], tableFunctions: [], tables: [] }
   const variant = Judgement.ofVariants(called, guard.variants, builtIn, permissions)

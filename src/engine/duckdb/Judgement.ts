@@ -57,6 +57,21 @@ export const ofFunctions = (
   return refused === undefined ? undefined : notForClients("function", refused)
 }
 
+/** A reason to refuse queries for the aggregates that they name as texts; `undefined` for those that are no literals. */
+export const ofAggregates = (names: ReadonlyArray<string | undefined>): QueryError | undefined => {
+  for (const name of names) {
+    if (name === undefined) {
+      return queryError(
+        "not_allowed",
+        "The name that list_aggregate is given must be a literal, in a query that is not very long, and in a statement " +
+          "that writes its list must be a column: there list_sum and its like take anything"
+      )
+    }
+    if (!Functions.values.has(name.toLowerCase())) return notForClients("function", name)
+  }
+  return undefined
+}
+
 /** A reason to refuse queries for the views that they name. */
 export const ofViews = ({ tables, schemas }: Queries): QueryError | undefined => hidden(tables, schemas)
 

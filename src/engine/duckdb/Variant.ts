@@ -42,41 +42,6 @@ export const structured: ReadonlySet<string> = new Set([
   "json_transform_strict"
 ])
 
-/**
- * The second argument of each call of {@link structured} in a tree; `undefined` for one that is no literal, whose
- * text is known only when it runs.
- */
-export const structures = (tree: unknown): ReadonlyArray<string | undefined> => {
-  const found: Array<string | undefined> = []
-  const rest: Array<unknown> = [tree]
-  while (rest.length > 0) {
-    const node = rest.pop()
-    if (typeof node !== "object" || node === null) continue
-    if (isCall(node)) found.push(literal(node.children?.[1]))
-    for (const child of Object.values(node)) rest.push(child)
-  }
-  return found
-}
-
-interface Node {
-  readonly function_name?: unknown
-  readonly class?: unknown
-  readonly children?: ReadonlyArray<Node>
-  readonly child?: Node
-  readonly value?: { readonly value?: unknown }
-}
-
-const isCall = (node: Node | object): node is Node =>
-  "function_name" in node &&
-  typeof node.function_name === "string" &&
-  structured.has(node.function_name.toLowerCase())
-
-const literal = (node: Node | undefined): string | undefined => {
-  if (node?.class === "CAST") return literal(node.child)
-  const value = node?.class === "CONSTANT" ? node.value?.value : undefined
-  return typeof value === "string" ? value : undefined
-}
-
 /** Whether a structure names the type, be it with JSON's escapes. */
 export const isNamedIn = (structure: string): boolean => {
   try {

@@ -8,10 +8,12 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Address from "../net/Address.ts"
 import type { Access } from "./Access.ts"
+import { AddressQuota } from "./AddressQuota.ts"
 import * as Backends from "./Backends.ts"
 import * as Conversations from "./Conversations.ts"
 import * as Dispatcher from "./Dispatcher.ts"
 import type { GatewayConfig } from "./GatewayConfig.ts"
+import * as GatewayError from "./GatewayError.ts"
 import * as Queries from "./Queries.ts"
 import * as Routes from "./Routes.ts"
 import type * as Rules from "./Rules.ts"
@@ -31,7 +33,8 @@ export type Config = Pick<
   | "verdictTime"
   | "maxVerdicts"
   | "httpDrainTimeout"
->
+> &
+  Partial<Pick<GatewayConfig, "httpMaxQueriesPerAddress">>
 
 /** What may be read again while the gateway runs. */
 export interface Files {
@@ -88,11 +91,26 @@ export const make = Effect.fnUntraced(function* (
   }
   const hurry = Latch.makeUnsafe(false)
   let isDraining = false
+  const quota = new AddressQuota(config.httpMaxQueriesPerAddress ?? Number.POSITIVE_INFINITY)
   const dispatcher = Dispatcher.make({
     backends,
     queries,
     routes,
-    admit: (caller, now) => (isDraining ? Dispatcher.shuttingDown : access.admit(caller, now))
+    admit: ({ caller, client, isInternal }, now) => {
+      if (isDraining) return Dispatcher.shuttingDown
+      if (isInternal === true) return access.admit(caller, now)
+      const leave = quota.admit(client)
+      if (leave instanceof GatewayError.GatewayError) return leave
+      const release = access.admit(caller, now)
+      if (release instanceof GatewayError.GatewayError) {
+        leave()
+        return release
+      }
+      return () => {
+        release()
+        leave()
+      }
+    }
   })
   return {
     backends,

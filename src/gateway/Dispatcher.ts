@@ -68,7 +68,7 @@ export interface Dependencies {
   readonly queries: Queries
   readonly routes: Routes
   /** Takes a place for a query of the caller, which begins now. Returns how it is given back. */
-  readonly admit: (caller: Caller.Caller, now: bigint) => (() => void) | GatewayError.GatewayError
+  readonly admit: (origin: Origin, now: bigint) => (() => void) | GatewayError.GatewayError
 }
 
 const cancelled = GatewayError.make("cancelled", "The query was cancelled")
@@ -173,7 +173,7 @@ const begin = (
   const route = routes.find(asked, origin, now)
   if (route instanceof GatewayError.GatewayError) return route
   const { backend, target } = route
-  const release = Caller.refusal(caller, { format: asked.format, target }) ?? admit(caller, now)
+  const release = Caller.refusal(caller, { format: asked.format, target }) ?? admit(origin, now)
   if (release instanceof GatewayError.GatewayError) {
     route.leave(now)
     return release

@@ -23,6 +23,9 @@ export const settings = {
     1,
     "HTTP connections at a time. Those beyond are closed; protects memory and file descriptors."
   ),
+  httpMaxQueriesPerAddress: Setting.limit(
+    "Queries at a time from one address of HTTP clients, as `maxQueriesPerAddress` counts addresses; those beyond are refused as `overloaded`."
+  ),
   httpMaxBodySize: Setting.bytes("1 MiB", 1, "Largest body of an HTTP request."),
   httpMaxHeaderSize: Setting.bytes(
     "16 KiB",

@@ -6,6 +6,9 @@ import * as Net from "node:net"
 /** All connections of Unix sockets count as one address. */
 export const unix = "unix"
 
+/** Connections within the process, which count for no address: who makes them has limits of its own. */
+export const internal = "internal"
+
 /** A connection whose peer has gone before it was looked at. */
 const unknown = "unknown"
 

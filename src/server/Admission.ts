@@ -1,6 +1,7 @@
 /**
  * Which connections are let in: counts them, in all and by address, and says what becomes of the next one.
  */
+import * as RemoteAddress from "../net/RemoteAddress.ts"
 
 export interface Limits {
   /** Connections at a time. */
@@ -29,7 +30,9 @@ export class Admission {
   /** The setting that keeps another connection of an address out, if one does. */
   limit(address = ""): "maxConnections" | "maxConnectionsPerAddress" | undefined {
     const { maxConnections, maxConnectionsPerAddress = Number.POSITIVE_INFINITY } = this.limits
-    if ((this.counts.get(address) ?? 0) >= maxConnectionsPerAddress) return "maxConnectionsPerAddress"
+    if (address !== RemoteAddress.internal && (this.counts.get(address) ?? 0) >= maxConnectionsPerAddress) {
+      return "maxConnectionsPerAddress"
+    }
     return this.taken.served >= maxConnections ? "maxConnections" : undefined
   }
 

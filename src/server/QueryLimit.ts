@@ -5,6 +5,7 @@
 import * as Context from "effect/Context"
 import * as QueryApi from "../engine/QueryApi.ts"
 import { QueryRejected } from "../engine/QueryEngine.ts"
+import * as RemoteAddress from "../net/RemoteAddress.ts"
 import { FairQueue } from "./FairQueue.ts"
 
 /**
@@ -113,7 +114,9 @@ export class Limit implements Places {
   }
 
   enter(place: Place, address = ""): ReturnType<Places["enter"]> {
-    if ((this.counts.get(address) ?? 0) >= this.maxPerAddress) return "addressFull"
+    if (address !== RemoteAddress.internal && (this.counts.get(address) ?? 0) >= this.maxPerAddress) {
+      return "addressFull"
+    }
     if (this.running < this.options.maxConcurrentQueries) {
       this.running++
       this.add(place, address)

@@ -113,8 +113,8 @@ export const make = Effect.fnUntraced(function* (
     const [near, far, drop] = MemoryTransport.pair()
     connections.accept({
       transport: far,
-      address: internal,
-      endpoints: (id) => ({ local: internal, remote: `${internal}#${id}` }),
+      address: RemoteAddress.internal,
+      endpoints: (id) => ({ local: RemoteAddress.internal, remote: `${RemoteAddress.internal}#${id}` }),
       drop
     })
     return near
@@ -133,9 +133,6 @@ export const make = Effect.fnUntraced(function* (
     stopNow: connections.stopNow
   })
 })
-
-/** The address of all connections within the process. */
-const internal = "internal"
 
 const warnOfStrangers = (address: string): Effect.Effect<void> =>
   Effect.logWarning(

@@ -41,7 +41,7 @@ export const settings = {
     "Queries that wait for their turn. Addresses take turns; those beyond are rejected as `overloaded`, the newest of the address that has most first."
   ),
   maxQueriesPerAddress: Setting.limit(
-    "Queries from one address that run or wait; those beyond are rejected as `overloaded`. Addresses count, and it is off by default, as for `maxConnectionsPerAddress`."
+    "Queries from one address that run or wait; those beyond are rejected as `overloaded`. Addresses count, and it is off by default, as for `maxConnectionsPerAddress`. HTTP clients have `httpMaxQueriesPerAddress`."
   ),
   queueTimeout: Setting.duration(
     Settings.defaults.queueTimeout,

@@ -11,6 +11,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
+import { AddressQuota } from "../../src/gateway/AddressQuota.ts"
 import * as Origins from "../../src/gateway/Origins.ts"
 import * as Folder from "../support/Folder.ts"
 import * as Poll from "../support/Poll.ts"
@@ -45,6 +46,44 @@ const tokens = {
     { name: "carol", token: carol, readOnly: true, queriesPerMinute: 2 }
   ]
 }
+
+describe("a gateway with httpMaxQueriesPerAddress", () => {
+  it("counts the queries of each address, and the network of an IPv6 one", () => {
+    const quota = new AddressQuota(1)
+    const admit = (client: string | undefined) => {
+      const place = quota.admit(client)
+      return typeof place === "function" ? place : place.code
+    }
+    for (const [first, second] of [
+      ["10.0.0.1", "::ffff:10.0.0.1"],
+      ["2001:db8::1", "2001:db8::2"],
+      [undefined, undefined]
+    ] as const) {
+      const leave = admit(first)
+      assert.strictEqual(admit(second), "overloaded")
+      assert.isFunction(leave)
+      if (typeof leave === "function") leave()
+      assert.isFunction(admit(second))
+    }
+    assert.isFunction(admit("10.0.0.2"))
+  })
+
+  live(
+    "refuses what is beyond, and takes it when another query has ended",
+    Effect.gen(function* () {
+      const { engine, url } = yield* Served.make({ httpMaxQueriesPerAddress: 1 })
+      const ask = (query: string) => fetched(`${url}/v1/query`, sql(query))
+      const first = yield* Effect.forkScoped(ask("silent"))
+      yield* Poll.until("the first query runs", () => engine.begun() === 1)
+      const refused = (yield* ask("rows 1")).json()
+      assert.deepInclude(refused, { status: 503, code: "overloaded" })
+      assert.include(refused["detail"], "httpMaxQueriesPerAddress")
+      yield* Fiber.interrupt(first)
+      const isFree = Effect.map(ask("rows 1"), ({ status }) => status === 200)
+      yield* Poll.untilEffect(() => "its place is free", isFree)
+    })
+  )
+})
 
 describe("a gateway with tokens", () => {
   live(

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
+import * as RemoteAddress from "../../src/net/RemoteAddress.ts"
 import { Admission, type Place } from "../../src/server/Admission.ts"
 
 describe("an admission", () => {
@@ -53,6 +54,12 @@ describe("an admission with a limit per address", () => {
     assert.deepStrictEqual(enter("b"), [undefined, "served"])
     assert.deepStrictEqual(enter("b"), ["maxConnections", "refused"])
     assert.deepStrictEqual(enter("a"), ["maxConnectionsPerAddress", undefined])
+  })
+
+  it("leaves connections within the process to whoever makes them", () => {
+    const admission = make()
+    for (let i = 0; i < 3; i++) assert.strictEqual(admission.enter(RemoteAddress.internal), "served")
+    assert.strictEqual(admission.limit(RemoteAddress.internal), "maxConnections")
   })
 
   it("counts an address's places and nobody else's, and none that it has left", () => {

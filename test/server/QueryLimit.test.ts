@@ -5,6 +5,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as fc from "fast-check"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import { QueryEngine, QueryInitError } from "../../src/engine/QueryEngine.ts"
+import * as RemoteAddress from "../../src/net/RemoteAddress.ts"
 import * as QueryLimit from "../../src/server/QueryLimit.ts"
 import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
 import * as Served from "../support/Served.ts"
@@ -171,6 +172,16 @@ describe("the queries of connections within a limit", () => {
 
 describe("a limit per address", () => {
   const options = { maxConcurrentQueries: 2, maxQueuedQueries: 2, maxQueriesPerAddress: 3 }
+
+  it("leaves queries of connections within the process to whoever makes them", () => {
+    const limit = new QueryLimit.Limit({ ...options, maxQueriesPerAddress: 1 })
+    const internal = limit.of(RemoteAddress.internal)
+    const places = ["a", "b", "c"].map((name) => makePlace([], name))
+    assert.deepStrictEqual(
+      places.map((place) => internal.enter(place)),
+      ["running", "running", "waiting"]
+    )
+  })
 
   it("counts those that run and those that wait, and leaves other addresses alone", () => {
     const calls: Array<string> = []

@@ -285,6 +285,21 @@ describe("with allowExternalAccess", () => {
       )
     }).pipe(Effect.scoped)
   )
+
+  it.effect("and readWrite a query runs no statements of a file", () =>
+    Effect.gen(function* () {
+      const path = yield* directory
+      writeFileSync(join(path, "schema.sql"), "CALL enable_logging();")
+      writeFileSync(join(path, "load.sql"), "")
+      yield* withEngine({ allowExternalAccess: true, readWrite: true }, (engine) =>
+        Effect.gen(function* () {
+          for (const query of [`IMPORT DATABASE '${path}'`, `PRAGMA import_database('${path}')`]) {
+            assert.deepInclude(yield* failure(engine, query), { type: "J", code: "not_allowed" }, query)
+          }
+        })
+      )
+    }).pipe(Effect.scoped)
+  )
 })
 
 describe("an engine does not start", () => {

@@ -64,34 +64,50 @@ const maxScalar = 1024
  * The strings, numbers and words that members of the outermost object have, as text of JSON, without anything made of
  * the rest. Of members with one name the last counts. The text need not be JSON.
  */
-export const scalars = (json: Uint8Array, names: ReadonlySet<string>): ReadonlyMap<string, string> => {
-  const found = new Map<string, string>()
-  const text = (from: number, to: number) =>
-    Buffer.from(json.buffer, json.byteOffset + from, to - from).toString("utf8")
+export const scalars = (json: Uint8Array, names: Iterable<string>): ReadonlyMap<string, string> => {
+  const places = new Map<string, readonly [start: number, end: number]>()
+  // Bytes are compared: a request may have a hundred thousand members, and texts are not made of all their names.
+  const wanted = Array.from(names, (name) => ({ name, bytes: Buffer.from(name) }))
   let level = 0
-  let string = ""
+  let start = 0
+  let end = 0
   let name: string | undefined
   let value = 0
   for (let at = 0; at < json.length; at++) {
     const byte = json[at] as number
     if (byte === quote) {
-      const end = endOfString(json, at)
-      if (level === 1) string = end - at < maxScalar ? text(at + 1, end) : ""
+      start = at + 1
+      end = endOfString(json, at)
       at = end
     } else if (byte === colon && level === 1) {
-      name = string
+      name = wanted.find(({ bytes }) => isAt(json, start, end, bytes))?.name
       value = at + 1
     } else if ((byte & ~braceBit) === open) {
       level++
     } else if (byte === comma || (byte & ~braceBit) === close) {
       if (level === 1 && name !== undefined) {
-        if (names.has(name)) found.set(name, at - value < maxScalar ? text(value, at).trim() : "")
+        places.set(name, [value, at])
         name = undefined
       }
       if (byte !== comma) level--
     }
   }
-  return found
+  return new Map(Array.from(places, ([name, [start, end]]) => [name, textOf(json, start, end)]))
+}
+
+/** A value as text, or nothing of a long one. */
+const textOf = ({ buffer, byteOffset }: Uint8Array, start: number, end: number): string =>
+  end - start < maxScalar
+    ? Buffer.from(buffer, byteOffset + start, end - start)
+        .toString("utf8")
+        .trim()
+    : ""
+
+/** Whether these are the bytes between two places. */
+const isAt = (json: Uint8Array, start: number, end: number, bytes: Uint8Array): boolean => {
+  if (end - start !== bytes.length) return false
+  for (let i = 0; i < bytes.length; i++) if (json[start + i] !== bytes[i]) return false
+  return true
 }
 
 /** Where the string that begins at `start` has its last quote, or the end of the text. */

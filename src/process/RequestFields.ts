@@ -41,7 +41,7 @@ export const of = (request: Uint8Array): Fields => {
   }
 }
 
-const fields: ReadonlySet<string> = new Set(["timeoutMs", "traceparent"])
+const fields = ["timeoutMs", "traceparent"]
 
 const valueOf = (text = ""): unknown => {
   try {

@@ -287,6 +287,7 @@ describe("an engine does not start", () => {
     ["with a table whose file is not there", { tables: { t: "/nowhere/at/all.csv" } }, "tables.t"],
     ["with a table of an unknown form", { tables: { t: "/etc/hostname" } }, "tables.t"],
     ["with a memory limit that is none", { memoryLimit: "much" }, "memoryLimit"],
+    ["with a memory limit that is too small", { memoryLimit: "0", sample: true }, "memoryLimit"],
     ["with a number of threads that is none", { threads: -1 }, "threads"]
   ] as const) {
     it.effect(`${what}, and says which setting to change`, () =>

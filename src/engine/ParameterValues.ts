@@ -184,12 +184,15 @@ const isoPattern = /^[+-]?\d{4,6}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$/
 
 const dayPattern = /^([+-]?\d{4,6})-(\d\d)-(\d\d)/
 
+const daysOf = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+
+const isLeap = (year: number): boolean => year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
+
 /** Whether a time begins with a day that there is: February 30 would be taken for one of March. */
 export const hasDay = (time: string): boolean => {
   const [, year, month, day] = dayPattern.exec(time) ?? []
-  // The calendar repeats itself every 400 years, and JavaScript's ends.
-  const last = new Date(Date.UTC(2000 + (Number(year) % 400), Number(month), 0))
-  return Number(day) <= last.getUTCDate()
+  const leapDay = month === "02" && isLeap(Number(year)) ? 1 : 0
+  return Number(day) <= (daysOf[Number(month) - 1] ?? 0) + leapDay
 }
 
 const instant = (json: unknown, path: string): DateTime.Utc => {

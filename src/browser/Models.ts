@@ -10,7 +10,10 @@
  */
 export interface QueryRequest {
   readonly query: string
-  /** A list for positional parameters, an object for named ones. */
+  /**
+   * A list for positional parameters, an object for named ones, of what JSON has a form for. Integers beyond 2^53 are
+   * texts or `JSON.rawJSON`.
+   */
   readonly parameters?: ReadonlyArray<unknown> | Readonly<Record<string, unknown>>
   /** By its short name or media type: `json`, `ndjson`, `csv`, `arrow`, `parquet`. Default: `ndjson`. */
   readonly format?: string

@@ -6,6 +6,7 @@
  */
 
 import { QueryError, type QueryRequest } from "./Models.ts"
+import * as Parameters from "./Parameters.ts"
 import { Query } from "./Query.ts"
 
 export { type Accepted, type Column, QueryError, type QueryRequest, type Receipt } from "./Models.ts"
@@ -96,7 +97,10 @@ export class Connection {
     )
   }
 
-  /** Runs a query. Others may run beside it. */
+  /**
+   * Runs a query. Others may run beside it. One whose parameters have no form in JSON (NaN, `undefined`, a `Date`, a
+   * `bigint` …) fails with `bad_request`, and nothing is sent.
+   */
   query(request: QueryRequest, options: QueryOptions = {}): Query {
     const id = this.next++
     const query = new Query(id, {
@@ -104,7 +108,9 @@ export class Connection {
       cancel: (id) => this.send({ type: "cancel", id })
     })
     const { signal } = options
-    if (this.reason !== undefined) query.fail(lost(this.reason))
+    const problem = request.parameters === undefined ? undefined : Parameters.problem(request.parameters)
+    if (problem !== undefined) query.fail(new QueryError({ code: "bad_request", message: problem }))
+    else if (this.reason !== undefined) query.fail(lost(this.reason))
     else if (signal?.aborted === true)
       query.fail(new QueryError({ code: "cancelled", message: "Aborted before it ran" }))
     else {

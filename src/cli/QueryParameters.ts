@@ -7,6 +7,7 @@ import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as ExactJson from "../engine/ExactJson.ts"
+import * as ParameterValues from "../engine/ParameterValues.ts"
 import type { Parameter, Parameters } from "../engine/QueryApi.ts"
 
 type Scalar = string | number | boolean | null
@@ -84,7 +85,9 @@ const types: Readonly<Record<string, Type>> = {
   timestamp: {
     form: "a time with its zone, such as 2026-01-31T12:00:00Z",
     read: (text) =>
-      /(?:Z|[+-]\d\d:?\d\d)$/.test(text) ? Option.getOrUndefined(DateTime.make(text)) : undefined
+      /(?:Z|[+-]\d\d:?\d\d)$/.test(text) && ParameterValues.hasDay(text)
+        ? Option.getOrUndefined(DateTime.make(text))
+        : undefined
   },
   blob: { form: "base64, or hex:00ff", read: blob },
   json: { form: "JSON", read: json }

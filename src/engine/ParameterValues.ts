@@ -4,6 +4,7 @@
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import * as ExactJson from "./ExactJson.ts"
+import * as WellFormed from "./WellFormed.ts"
 
 /**
  * A value that has one in SQL.
@@ -12,7 +13,8 @@ import * as ExactJson from "./ExactJson.ts"
  *
  * Integers of any size and decimals keep their value: as a number where that is a safe integer, else as a `bigint` or
  * `BigDecimal`. Other numbers are doubles. `Uint8Array` is a BLOB; `Date` and `DateTime` are instants, to the
- * millisecond. Everything else (NaN, `undefined`, functions, maps and other objects with a class) is refused by name.
+ * millisecond. Everything else (NaN, `undefined`, functions, maps and other objects with a class, decimals of more than
+ * 38 digits that are no integers) is refused by name.
  *
  * An engine gets neither `Date` nor `DateTime.Zoned`: instants are `DateTime.Utc`.
  *
@@ -59,7 +61,7 @@ interface Typed {
 export const encode = (parameters: Parameters): Encoded => {
   const { json, types } = isList(parameters)
     ? list(parameters, "parameters", 1)
-    : record(parameters, "parameters", 1)
+    : record(plain(parameters, "parameters"), "parameters", 1)
   return types === undefined ? { parameters: json } : { parameters: json, parameterTypes: types }
 }
 
@@ -74,7 +76,7 @@ const typed = (value: unknown, path: string, level: number): Typed => {
     case "boolean":
       return { json: value }
     case "string":
-      return { json: value.isWellFormed() ? value : refuse(path, "the text has half a surrogate pair") }
+      return { json: value.isWellFormed() ? value : refuse(path, WellFormed.problem) }
     case "number":
       return { json: number(value, path) }
     case "bigint":
@@ -95,12 +97,17 @@ const object = (value: object, path: string, level: number): Typed => {
     return { json: value.toISOString(), types: "timestamp" }
   }
   if (DateTime.isDateTime(value)) return { json: DateTime.formatIso(value), types: "timestamp" }
-  if (BigDecimal.isBigDecimal(value)) return { json: raw(ExactJson.decimalText(value)) }
+  if (BigDecimal.isBigDecimal(value)) return { json: decimal(value, path) }
+  return record(plain(value, path), path, level + 1)
+}
+
+/** An object that is nothing else than its members. */
+const plain = (value: unknown, path: string): Readonly<Record<string, unknown>> => {
+  if (typeof value !== "object" || value === null) return refuse(path, "expected a list or an object")
   const prototype: unknown = Object.getPrototypeOf(value)
-  if (prototype !== Object.prototype && prototype !== null) {
-    return refuse(path, `a ${value.constructor?.name || "value with a class"} has no SQL value`)
-  }
-  return record(value as Record<string, unknown>, path, level + 1)
+  return prototype === Object.prototype || prototype === null
+    ? (value as Readonly<Record<string, unknown>>)
+    : refuse(path, `a ${value.constructor?.name || "value with a class"} has no SQL value`)
 }
 
 const list = (values: ReadonlyArray<unknown>, path: string, level: number): Typed => {
@@ -127,6 +134,17 @@ const record = (value: Readonly<Record<string, unknown>>, path: string, level: n
 /** A number in JSON as it is written here. */
 const raw = (text: string): unknown =>
   (JSON as unknown as { rawJSON: (text: string) => unknown }).rawJSON(text)
+
+/** Digits of a decimal that is no integer; one of more would be read as a double. */
+const maxDigits = 38
+
+const decimal = (value: BigDecimal.BigDecimal, path: string): unknown => {
+  const { scale, value: digits } = BigDecimal.normalize(value)
+  const count = Math.max(String(digits < 0n ? -digits : digits).length, scale)
+  return scale > 0 && count > maxDigits
+    ? refuse(path, `a decimal of more than ${maxDigits} digits has no SQL value`)
+    : raw(ExactJson.decimalText(value))
+}
 
 /** A number that is no integer is a double; without an exponent it would be read as a decimal. */
 const number = (value: number, path: string): unknown => {
@@ -164,8 +182,22 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 
 const isoPattern = /^[+-]?\d{4,6}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$/
 
+const dayPattern = /^([+-]?\d{4,6})-(\d\d)-(\d\d)/
+
+const daysOf = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+
+const isLeap = (year: number): boolean => year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
+
+/** Whether a time begins with a day that there is: February 30 would be taken for one of March. */
+export const hasDay = (time: string): boolean => {
+  const [, year, month, day] = dayPattern.exec(time) ?? []
+  const leapDay = month === "02" && isLeap(Number(year)) ? 1 : 0
+  return Number(day) <= (daysOf[Number(month) - 1] ?? 0) + leapDay
+}
+
 const instant = (json: unknown, path: string): DateTime.Utc => {
-  const millis = typeof json === "string" && isoPattern.test(json) ? Date.parse(json) : Number.NaN
+  const isTime = typeof json === "string" && isoPattern.test(json) && hasDay(json)
+  const millis = isTime ? Date.parse(json) : Number.NaN
   return Number.isNaN(millis)
     ? refuse(path, "a timestamp is a text such as 2026-01-31T12:00:00.000Z")
     : DateTime.makeUnsafe(millis)

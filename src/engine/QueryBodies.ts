@@ -11,6 +11,7 @@ import type * as Limits from "./Limits.ts"
 import * as Metadata from "./Metadata.ts"
 import * as ParameterValues from "./ParameterValues.ts"
 import { type ErrorCode, type QueryError, queryError } from "./QueryErrorBody.ts"
+import * as WellFormed from "./WellFormed.ts"
 
 export { decodeError, ErrorCode, encodeError, QueryError, queryError } from "./QueryErrorBody.ts"
 
@@ -177,7 +178,11 @@ export const decodeRequest = (
 ): Result.Result<QueryRequest, QueryError> => {
   const excess = exceeded(payload, limits)
   if (excess !== undefined) return bad("bad_request", excess)
-  const json = JsonBody.parse(payload, ExactJson.parse)
+  let mayBeIll = false
+  const json = JsonBody.parse(payload, (text) => {
+    mayBeIll = surrogate.test(text)
+    return ExactJson.parse(text)
+  })
   if (Result.isFailure(json)) return bad("bad_request", `The request is ${json.failure}`)
   // The last of them would win, without a word.
   if (JsonBounds.members(payload) !== countMembers(json.success)) {
@@ -187,6 +192,8 @@ export const decodeRequest = (
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     return bad("bad_request", "The request is not a JSON object")
   }
+  const ill = mayBeIll ? WellFormed.firstIll(body) : undefined
+  if (ill !== undefined) return bad("bad_request", `${ill}: ${WellFormed.problem}`)
   // The version decides what the other fields mean, so it is looked at before them.
   if ("version" in body && typeof body.version === "string" && body.version !== "v1") {
     return bad("unsupported_version", `version: "${body.version}" is not supported; use "v1"`)
@@ -208,6 +215,9 @@ export const decodeRequest = (
     )
   )
 }
+
+/** UTF-8 has no surrogates, but escapes of JSON may make some. */
+const surrogate = /\\u[dD][89a-fA-F]/
 
 /** The names of members in a value, at all levels. */
 const countMembers = (value: unknown): number => {
@@ -299,25 +309,28 @@ export const decodeReceipt = (payload: Uint8Array): Result.Result<Receipt, Query
 type Request = Omit<ConstructorParameters<typeof QueryRequest>[0], "version">
 
 /**
- * As {@link encodeRequest}, but a parameter that has no SQL value is a failure and not thrown.
+ * As {@link encodeRequest}, but what cannot be sent is a failure and not thrown.
  *
  * @category encoding
  * @since 0.1.0
  */
 export const requestBody = ({ parameters, ...request }: Request): Result.Result<Uint8Array, QueryError> =>
   Result.try({
-    try: () =>
-      JsonBody.encode({
+    try: () => {
+      const ill = WellFormed.firstIll(request)
+      if (ill !== undefined) throw new ParameterValues.ParameterError(`${ill}: ${WellFormed.problem}`)
+      return JsonBody.encode({
         version: "v1",
         ...request,
         ...(parameters === undefined ? {} : ParameterValues.encode(parameters))
-      }),
+      })
+    },
     catch: refused
   })
 
 /**
  * Encodes a request's body; `version` is filled in. Throws a {@link QueryError} with the code `bad_request` that names
- * the parameter which has no SQL value.
+ * the parameter which has no SQL value, or the field whose text has half a surrogate pair.
  *
  * @category encoding
  * @since 0.1.0

@@ -82,7 +82,8 @@ describe("parameters", () => {
     ["a:integer=1.5"],
     ["a:blob=?"],
     ["a:json={"],
-    ["a:timestamp=2026-01-31T12:00:00"]
+    ["a:timestamp=2026-01-31T12:00:00"],
+    ["a:timestamp=2026-02-30T12:00:00Z"]
   ]) {
     it(`may not be ${texts.join(" and ")}`, () => {
       assert.instanceOf(QueryParameters.parse(texts), QueryParameters.ParameterError)

@@ -102,6 +102,13 @@ describe("parameters", () => {
     ["other numbers in bytes", [new Float64Array(1)], "parameters.1: a Float64Array"],
     ["an invalid Date", [new Date("")], "parameters.1: an invalid Date"],
     ["half a character", ["\ud800"], "parameters.1: the text has half"],
+    [
+      "a decimal that would be rounded",
+      [bigDecimal(`0.${"1".repeat(39)}`)],
+      "parameters.1: a decimal of more"
+    ],
+    ["a Map themselves", new Map([["a", 1]]), "parameters: a Map"],
+    ["null themselves", null, "parameters: expected a list or an object"],
     ["a value that holds itself", [cycle], "holds itself"]
   ] as ReadonlyArray<readonly [string, unknown, string]>) {
     it(`may not be ${what}`, () => {
@@ -124,6 +131,16 @@ describe("parameters", () => {
     ["a number without end", `"parameters":[${"9".repeat(20_000)}]`, "10000 digits"],
     ["a blob that is none", '"parameters":["~"],"parameterTypes":["blob"]', "parameters.1: a blob"],
     ["a timestamp that is none", '"parameters":{"t":"x"},"parameterTypes":{"t":"timestamp"}', "parameters.t"],
+    ...["2026-02-30", "2025-02-29", "2026-04-31", "1900-02-29"].map(
+      (day) =>
+        [
+          `the day ${day}`,
+          `"parameters":["${day}T00:00:00Z"],"parameterTypes":["timestamp"]`,
+          "parameters.1"
+        ] as const
+    ),
+    ["half a character", '"parameters":[1,[{"a":"\\ud83d"}]]', "parameters.2: the text has half"],
+    ["half a character in a name", '"parameters":{"a":{"\\uDC00":1}}', "parameters.a: the text has half"],
     ["an unknown type", '"parameters":["x"],"parameterTypes":["inet"]', "parameterTypes"],
     ["types of another shape", '"parameters":["x"],"parameterTypes":{"a":"blob"}', "parameterTypes"]
   ] as const) {
@@ -134,6 +151,35 @@ describe("parameters", () => {
       })
     )
   }
+
+  it.effect("and other fields may have whole characters in escapes", () =>
+    Effect.gen(function* () {
+      const back = yield* received('{"version":"v1","query":"q","parameters":["\\ud83d\\ude00"]}')
+      assert.deepStrictEqual(back, ["😀"])
+      const half = '{"version":"v1","query":"\\ud83d"}'
+      assert.include(yield* Effect.flip(received(half)), "query: the text has half")
+      assert.throws(() => QueryApi.encodeRequest({ query: "\ud83d" }), /query: the text has half/)
+      assert.throws(
+        () => QueryApi.encodeRequest({ query: "q", metadata: { a: "\udc00" } }),
+        /metadata: the text/
+      )
+    })
+  )
+
+  it.effect("may be any day that there is", () =>
+    Effect.gen(function* () {
+      const days = ["2024-02-29", "2000-02-29", "2026-12-31", "-000004-02-29", "+275760-09-13"]
+      const times = JSON.stringify(days.map((day) => `${day}T00:00:00Z`))
+      const types = JSON.stringify(days.map(() => "timestamp"))
+      const back = yield* received(
+        `{"version":"v1","query":"q","parameters":${times},"parameterTypes":${types}}`
+      )
+      assert.deepStrictEqual(
+        (back as ReadonlyArray<DateTime.Utc>).map((time) => DateTime.formatIso(time).split("T")[0]),
+        days
+      )
+    })
+  )
 
   it("of a request's other fields are numbers of any form", () => {
     for (const timeoutMs of ["250", "2.5e2", "250.0"]) {

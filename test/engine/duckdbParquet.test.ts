@@ -44,6 +44,19 @@ describe("a Parquet result", () => {
     )
   )
 
+  it.live("has its rows counted", () =>
+    withEngine({}, (engine) =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const request = QueryApi.encodeRequest({ query: "FROM range(5000)", format })
+          const { chunks, rows } = yield* engine.init(request)
+          yield* Stream.runDrain(chunks)
+          assert.strictEqual(rows?.(), 5000)
+        })
+      )
+    )
+  )
+
   it.live("runs its statement once, whether or not it fails", () =>
     withEngine({ readWrite: true }, (engine) =>
       Effect.gen(function* () {

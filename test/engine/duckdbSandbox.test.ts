@@ -313,6 +313,7 @@ describe("an engine does not start", () => {
       { memoryLimit: "1MB", sample: true },
       "memoryLimit"
     ],
+    ["with a memory limit that is nothing", { memoryLimit: "0", sample: true }, "memoryLimit"],
     ["with a number of threads that is none", { threads: -1 }, "threads"]
   ] as const) {
     it.effect(`${what}, and says which setting to change`, () =>

@@ -64,6 +64,8 @@ describe("a table", () => {
 
   it.effect.each<[table: string, said: string]>([
     ["latin.csv", "This file is not utf-8 encoded"],
+    // After the beginning of the line.
+    ["large.csv", "max_line_size"],
     [
       "latin.csv?encoding=cp1252",
       `the option encoding: expected one of utf-8, utf-16, latin-1, not "cp1252"`

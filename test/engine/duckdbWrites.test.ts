@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
+import * as Failure from "../../src/engine/duckdb/Failure.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import { ask, type Engine, failure, rows, withEngine } from "./duckdbEngine.ts"
 
@@ -101,18 +102,19 @@ describe("a statement that writes", () => {
           ["CREATE TABLE u(a INTEGER)", "CREATE TABLE u(a INTEGER)"],
           // Only the commit finds these.
           ["INSERT INTO t VALUES (2, 0)", "INSERT INTO t VALUES (2, 1)"],
-          ["ALTER TABLE u ADD COLUMN b INTEGER", "INSERT INTO u VALUES (1)"]
+          ["ALTER TABLE u ADD COLUMN b INTEGER", "INSERT INTO u VALUES (1)"],
+          ["ALTER TABLE t ADD COLUMN w INTEGER", "UPDATE t SET n = 3"]
         ]
         for (const [first, second] of conflicts) {
           const error = yield* Effect.scoped(
             Effect.gen(function* () {
               const one = yield* init(engine, first)
               const other = yield* init(engine, second)
-              const isInsert = second.startsWith("INSERT")
+              const runsBefore = /^INSERT|= 3$/.test(second)
               yield* Stream.runDrain(one.chunks)
-              if (isInsert) yield* Stream.runDrain(other.chunks)
+              if (runsBefore) yield* Stream.runDrain(other.chunks)
               yield* one.commit ?? Effect.void
-              if (!isInsert) yield* Stream.runDrain(other.chunks)
+              if (!runsBefore) yield* Stream.runDrain(other.chunks)
               yield* other.commit ?? Effect.void
             })
           ).pipe(Effect.flip)
@@ -127,4 +129,24 @@ describe("a statement that writes", () => {
       })
     )
   )
+
+  for (const [type, message, retryable] of [
+    ["TransactionContext", "Cannot create index with outstanding updates", true],
+    [
+      "TransactionContext",
+      'Transaction conflict: attempting to insert into table "n" but it has been altered by a different transaction',
+      true
+    ],
+    [
+      "TransactionContext",
+      'Failed to commit: Could not commit creation of dependency, subject "a" has been deleted',
+      true
+    ],
+    ["TransactionContext", 'Failed to commit: Could not write file "f": No space left on device', false],
+    ["Constraint", 'Duplicate key "v: 2" violates primary key constraint.', false]
+  ] as const) {
+    it(`that fails with "${message}" may ${retryable ? "" : "not "}be tried again`, () => {
+      assert.strictEqual(Failure.toError({ type, message, offset: undefined }).retryable, retryable)
+    })
+  }
 })

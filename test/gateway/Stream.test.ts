@@ -232,6 +232,26 @@ describe("the WebSocket", () => {
 })
 
 describe("the client for browsers", () => {
+  it.each<[parameters: unknown, message: string]>([
+    [[1, Number.NaN], "parameters.2: NaN has no SQL value"],
+    [{ a: [undefined] }, "parameters.a[0]: undefined has no form in JSON"],
+    [new Map([["a", 1]]), "parameters: a Map has no form in JSON"],
+    [[new Date(0)], "parameters.1: a Date has no form in JSON"],
+    [{ n: 5n }, "parameters.n: a bigint has no form in JSON"],
+    [new Array(1), "parameters.1: undefined has no form in JSON"]
+  ])("sends nothing that JSON would change", async (parameters, message) => {
+    const sent: Array<unknown> = []
+    const socket = { addEventListener: () => {}, close: () => {}, send: (data: unknown) => sent.push(data) }
+    const connection = new Browser.Connection(socket as never, 1000)
+    const refused = connection.query({ query: "SELECT ?", parameters: parameters as never })
+    const error = await refused.accepted.catch((error: Browser.QueryError) => error)
+    assert.deepInclude(error, { code: "bad_request", message })
+    assert.isEmpty(sent)
+    const whole = { a: [null, "x", 1.5, true], b: { c: [] } }
+    void connection.query({ query: "SELECT $a, $b", parameters: whole })
+    assert.deepInclude(JSON.parse(String(sent[0])), { parameters: whole })
+  })
+
   it("imports nothing of others, and is small", () => {
     const folder = new URL("../../src/browser/", import.meta.url)
     const sources = readdirSync(folder).map((name) => readFileSync(new URL(name, folder), "utf8"))

@@ -1,18 +1,24 @@
 /**
  * The server on the real engine, over real sockets.
  */
+import { rmSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Limits from "../../src/engine/Limits.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import type * as ServerConfig from "../../src/server/ServerConfig.ts"
 import * as DuckDbEngines from "../support/DuckDbEngines.ts"
+import * as Folder from "../support/Folder.ts"
 import * as LiveServer from "../support/LiveServer.ts"
 import type * as Peer from "../support/Peer.ts"
 import * as Response from "../support/Response.ts"
 
 /** A query that computes for hours and has nothing to say until then. */
 const silent = "SELECT sum(a.range * b.range) AS s FROM range(10000000) AS a, range(10000000) AS b"
+
+/** DuckDB folds the constant when it prepares the statement, which takes some seconds. */
+const unpreparable = "SELECT repeat('a', 10000) GLOB (repeat('*a', 2000) || 'b')"
 
 const request = (query: string, more: Record<string, unknown> = {}): string =>
   JSON.stringify({ version: "v1", query, ...more })
@@ -209,6 +215,49 @@ describe("a query that computes in silence", () => {
       const next = yield* LiveServer.connect(live.address)
       // There is one permit: this one runs only when the other has really ended.
       assert.deepStrictEqual(yield* json(next, "SELECT 1 AS a"), [{ a: 1 }])
+    })
+  )
+})
+
+describe("a request that is too long, or prepared for too long", () => {
+  it.live("ends with an error that says so, or when it is cancelled, and the connection goes on", () =>
+    Effect.gen(function* () {
+      const { peer } = yield* start({ queryTimeout: "500 millis" })
+      const ask = (query: string, more?: Record<string, unknown>) =>
+        Effect.andThen(
+          peer.request(request(query, more)),
+          Effect.map(Response.take(peer), ({ end }) => error(end))
+        )
+      const long = yield* ask(`SELECT '${"x".repeat(3 * 1024 * 1024)}'`)
+      assert.deepInclude(long, { letter: "J", code: "too_large" })
+      assert.include(long.message, "maxFrameSize")
+      // Nothing is overloaded by a statement that takes long to prepare, nor is a cancel left unanswered.
+      for (const more of [{ timeoutMs: 50 }, {}]) {
+        assert.strictEqual((yield* ask(unpreparable, more)).code, "timeout")
+      }
+      yield* peer.request(request(unpreparable))
+      yield* peer.cancel
+      assert.strictEqual((yield* Response.take(peer)).end, "K")
+      assert.deepStrictEqual(yield* json(peer, "SELECT 1 AS a"), [{ a: 1 }])
+    })
+  )
+})
+
+describe("a served file that has been deleted", () => {
+  it.live("is told as such in every format", () =>
+    Effect.gen(function* () {
+      const file = join(yield* Folder.make, "a.csv")
+      writeFileSync(file, "x\n1\n")
+      const live = yield* LiveServer.start(yield* DuckDbEngines.make({ tables: { a: file } }))
+      const peer = yield* LiveServer.connect(live.address)
+      assert.deepStrictEqual(yield* json(peer, "FROM a"), [{ x: 1 }])
+      rmSync(file)
+      for (const format of QueryApi.Format.literals) {
+        yield* peer.request(request("FROM a", { format }))
+        const { code, message } = error((yield* Response.take(peer)).end)
+        assert.strictEqual(code, "not_found")
+        assert.match(message, /^The file of the table a has been deleted/)
+      }
     })
   )
 })

@@ -488,3 +488,29 @@ describe("maxConcurrentQueries", () => {
     })
   )
 })
+
+describe("a defect of the engine", () => {
+  it.live("is logged with its cause and answered, and the connection goes on", () =>
+    Effect.gen(function* () {
+      const engine: QueryEngine["Service"] = {
+        init: (payload) => {
+          const text = Buffer.from(payload).toString()
+          if (text === "init") throw new Error("init is broken")
+          const broken = Stream.die(new Error("run is broken"))
+          return Effect.succeed({ payload, chunks: text === "run" ? broken : Stream.make(payload) })
+        }
+      }
+      const live = yield* LiveServer.start(engine)
+      const peer = yield* LiveServer.connect(live.address)
+      yield* peer.request("init")
+      assert.match(yield* peer.next, /^J \{"code":"internal"/)
+      yield* peer.request("run")
+      assert.match((yield* Response.take(peer)).end, /^E \{"code":"internal"/)
+      assert.strictEqual(yield* Response.result(peer, "after"), "after")
+      const log = live.log.join("\n")
+      assert.include(log, "init is broken")
+      assert.include(log, "run is broken")
+      assert.notInclude(log, "disconnected")
+    })
+  )
+})

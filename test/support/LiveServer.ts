@@ -5,6 +5,7 @@
 import * as NodeFs from "node:fs"
 import * as Net from "node:net"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
@@ -38,7 +39,9 @@ export const start = Effect.fnUntraced(function* (
 ) {
   const events: Array<ConnectionEvent> = []
   const log: Array<string> = []
-  const logger = Logger.make(({ logLevel, message }) => void log.push(`${logLevel}: ${message}`))
+  const logger = Logger.make(({ cause, logLevel, message }) => {
+    log.push(`${logLevel}: ${message}`, ...(cause.reasons.length === 0 ? [] : [Cause.pretty(cause)]))
+  })
   const outer = yield* Effect.scope
   const scope = yield* Scope.fork(outer)
   const server = yield* Server.make({ listen: ["127.0.0.1:0"], ...config }).pipe(

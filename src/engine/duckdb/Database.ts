@@ -186,6 +186,7 @@ const magicOf = async (path: string): Promise<string | undefined> => {
   })
   if (file === undefined) return undefined
   try {
+    if ((await file.stat()).isDirectory()) return ""
     const { buffer, bytesRead } = await file.read(Buffer.alloc(12), 0, 12, 0)
     return buffer.toString("latin1", 8, bytesRead)
   } finally {
@@ -244,11 +245,20 @@ export const attempt = <A>(setting: string, thunk: () => Promise<A>): Effect.Eff
       catch: (cause) =>
         new DuckDbError({
           setting,
-          message: ErrorMessage.bounded(`${setting}: ${fromCause(cause).message.trim()}`),
+          message: ErrorMessage.bounded(`${setting}: ${shortened(fromCause(cause).message.trim())}`),
           cause
         })
     })
   )
+
+/** Of a line that DuckDB quotes: what it advises comes after it. */
+const maxLineLength = 400
+
+const shortened = (message: string): string =>
+  message
+    .split("\n")
+    .map((line) => (line.length > maxLineLength ? `${line.slice(0, maxLineLength)}…` : line))
+    .join("\n")
 
 const openInstance = Effect.fnUntraced(function* (options: DuckDbOptions, layout: Layout, temporary: string) {
   const instance = yield* create(layout.main, {

@@ -107,9 +107,16 @@ export const toError = (failure: Failure): QueryError =>
     retryable: isConflict(failure)
   })
 
+/** How DuckDB says that of rows, keys, tables and what depends on them. */
+const conflicts = [
+  /conflict|duplicate key|constraint violation/i,
+  /(another|a different) transaction|outstanding updates|altered or dropped/i,
+  /^Failed to commit: Could not commit (creation of dependency|DROP of)/
+]
+
 /** Another query changed the same rows, tables or keys, and was faster. */
 const isConflict = ({ message, type }: Failure): boolean =>
-  type === "TransactionContext" && /conflict|duplicate key|constraint violation/i.test(message)
+  type === "TransactionContext" && conflicts.some((words) => words.test(message))
 
 /**
  * A failure to commit. DuckDB rolls the transaction back and says so, but for failures that it takes for fatal, which

@@ -49,6 +49,7 @@ export const run = (rows: ResultStream.Rows, files: ResultFiles): Stream.Stream<
       const options = "FORMAT parquet, USE_TMP_FILE false"
       const sql = `COPY (${TypedSql.named(rows, rename)}) TO ${Sql.literal(file.path)} (${options})`
       const count = yield* file.written(copy(rows, sql))
+      if (rows.counter !== undefined) rows.counter.rows = count
       const excess = ResultStream.excessRows(count, rows.limits)
       if (excess !== undefined) return Stream.fail(excess)
       return file.bytes

@@ -159,7 +159,10 @@ const isNonEmpty = <A>(list: Array<A>): list is [A, ...Array<A>] => list.length 
  */
 const interrupted = "INTERRUPT"
 
-const unknown = queryError("execution_failed", "The query failed while it ran; DuckDB did not say why")
+const unknown = queryError(
+  "execution_failed",
+  "The query failed while it ran, and DuckDB, on several threads, lost the reason; it may tell it another time"
+)
 
 /** Chunks of a result that are fetched before they are asked for. */
 class Ahead {

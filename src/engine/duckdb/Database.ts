@@ -8,12 +8,12 @@ import { basename, extname, resolve } from "node:path"
 import { DuckDBInstance, type DuckDBMaterializedResult } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as ErrorMessage from "../ErrorMessage.ts"
 import * as Limits from "../Limits.ts"
 import type * as QueryApi from "../QueryApi.ts"
-import { DuckDbError, fromCause } from "./Failure.ts"
+import { DuckDbError } from "./Failure.ts"
 import * as GiveBack from "./GiveBack.ts"
 import * as Instance from "./Instance.ts"
+import * as Opening from "./Opening.ts"
 import * as ResultFiles from "./ResultFiles.ts"
 import * as ResultMemory from "./ResultMemory.ts"
 import * as Sample from "./Sample.ts"
@@ -216,7 +216,7 @@ export const create = (
   settings: Readonly<Record<string, string>>
 ): Effect.Effect<DuckDBInstance, DuckDbError, Scope.Scope> =>
   Effect.acquireRelease(
-    attempt("database", () => DuckDBInstance.create(database ?? ":memory:", settings)),
+    Opening.attempt("database", () => DuckDBInstance.create(database ?? ":memory:", settings)),
     (instance) =>
       Effect.andThen(
         database === undefined || settings["access_mode"] === "READ_ONLY"
@@ -237,29 +237,6 @@ const checkpoint = async (instance: DuckDBInstance): Promise<void> => {
   }
 }
 
-export const attempt = <A>(setting: string, thunk: () => Promise<A>): Effect.Effect<A, DuckDbError> =>
-  // A database that is closed while a call is still running in it never lets the process end.
-  Effect.uninterruptible(
-    Effect.tryPromise({
-      try: thunk,
-      catch: (cause) =>
-        new DuckDbError({
-          setting,
-          message: ErrorMessage.bounded(`${setting}: ${shortened(fromCause(cause).message.trim())}`),
-          cause
-        })
-    })
-  )
-
-/** Of a line that DuckDB quotes: what it advises comes after it. */
-const maxLineLength = 400
-
-const shortened = (message: string): string =>
-  message
-    .split("\n")
-    .map((line) => (line.length > maxLineLength ? `${line.slice(0, maxLineLength)}…` : line))
-    .join("\n")
-
 const openInstance = Effect.fnUntraced(function* (options: DuckDbOptions, layout: Layout, temporary: string) {
   const instance = yield* create(layout.main, {
     ...closed,
@@ -267,23 +244,10 @@ const openInstance = Effect.fnUntraced(function* (options: DuckDbOptions, layout
     ...(layout.main !== undefined && options.readWrite !== true ? { access_mode: "READ_ONLY" } : {})
   })
   yield* Effect.mapError(Effect.scoped(furnish(instance, options, layout)), (error) =>
-    inMemory(options.memoryLimit, error)
+    Opening.inMemory(options.memoryLimit, error)
   )
   return instance
 })
-
-/** Whatever the memory did not suffice for, it is the limit that has to be changed. */
-const inMemory = (limit: string | undefined, error: DuckDbError): DuckDbError => {
-  const { message, type } = fromCause(error.cause)
-  if (type !== "Out of Memory" || limit === undefined) return error
-  const [first = ""] = message.split("\n")
-  const what = error.setting === "memoryLimit" ? "" : `${error.setting}: `
-  return new DuckDbError({
-    setting: "memoryLimit",
-    message: ErrorMessage.bounded(`memoryLimit: ${limit} is too small (${what}${first.trim()})`),
-    cause: error.cause
-  })
-}
 
 /** Runs SQL on behalf of a setting, which its failure names. */
 type Run = (setting: string, sql: string) => Effect.Effect<DuckDBMaterializedResult, DuckDbError>
@@ -296,12 +260,12 @@ const furnish = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, DuckDbError, Scope.Scope> {
   const connect = Effect.map(
     Effect.acquireRelease(
-      attempt("database", () => instance.connect()),
+      Opening.attempt("database", () => instance.connect()),
       (connection) => Effect.sync(() => connection.disconnectSync())
     ),
     (connection): Run =>
       (setting, sql) =>
-        attempt(setting, () => connection.run(sql))
+        Opening.attempt(setting, () => connection.run(sql))
   )
   const run = yield* connect
 
@@ -369,7 +333,7 @@ const checkNames = Effect.fnUntraced(function* (
       AND theirs.table_catalog = ${Sql.literal(database)} AND theirs.table_schema = 'main'
       AND lower(ours.table_name) = lower(theirs.table_name)`
   )
-  const [name] = (yield* attempt("tables", () => found.getRows())).flat()
+  const [name] = (yield* Opening.attempt("tables", () => found.getRows())).flat()
   if (name === undefined) return
   return yield* new DuckDbError({
     setting: `tables.${name}`,
@@ -401,7 +365,7 @@ const nameFile = Effect.fnUntraced(function* (
   }
   // The pattern is resolved now: a sandbox of named files cannot look for others later.
   const found = yield* run(setting, `SELECT file FROM glob(${Sql.literal(path)}) ORDER BY file`)
-  const files = (yield* attempt(setting, () => found.getRows())).map(([file]) => String(file))
+  const files = (yield* Opening.attempt(setting, () => found.getRows())).map(([file]) => String(file))
   if (files.length === 0) return yield* error(`there is no file ${file.path}`)
   const call = yield* Effect.mapError(Effect.fromResult(TableFile.call(reader, files, file)), error)
   yield* run(setting, `CREATE VIEW ${Sql.identifier(name)} AS FROM ${call}`)

@@ -3,10 +3,10 @@
  */
 import type { DuckDBInstance } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
-import * as Database from "./Database.ts"
 import * as Failure from "./Failure.ts"
 import type * as Instance from "./Instance.ts"
 import type { BuiltIn, Permissions } from "./Judgement.ts"
+import * as Opening from "./Opening.ts"
 import type * as Parser from "./Parser.ts"
 
 /** See {@link open}. */
@@ -35,7 +35,7 @@ export const open = Effect.fnUntraced(function* (
         instance.lease,
         ({ message }) => new Failure.DuckDbError({ setting: "database", message })
       )
-      return yield* Database.attempt("database", () => readCatalog(native))
+      return yield* Opening.attempt("database", () => readCatalog(native))
     })
   )
   const hiding = catalog.macros.filter((name) => catalog.builtIn.has(name))

@@ -65,7 +65,7 @@ export const loop = Effect.fnUntraced(function* (session: Session, historyFile: 
   const lines = new TypedLines()
   const remember = ({ lines, text }: Entry) => {
     if (lines.length > 1) reader.remember(text, lines)
-    if (history?.problem === undefined) History.append(historyFile, text)
+    if (history?.isKept === true) History.append(historyFile, text)
   }
   const failed = (error: QueryCommandError) =>
     session.isInteractive ? Effect.as(Console.error(error.message), "go on" as const) : Effect.fail(error)

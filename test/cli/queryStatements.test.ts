@@ -256,6 +256,11 @@ describe("arguments", () => {
       ["help", "query"],
       ["query", "--help"]
     ],
+    [["help", "querry"], ["querry"]],
+    [
+      ["help", "version"],
+      ["version", "--help"]
+    ],
     [["version"], ["--version"]],
     [
       ["completions", "zsh"],
@@ -282,7 +287,7 @@ describe("arguments", () => {
       ["query", "--", "-- a\nSELECT 1"]
     ]
   ] as const)("%j are understood", (given, expected) => {
-    assert.deepStrictEqual(Arguments.rewrite(given), [...expected])
+    assert.deepStrictEqual(Arguments.rewrite(given, ["query", "serve"]), [...expected])
   })
 })
 

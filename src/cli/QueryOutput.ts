@@ -34,7 +34,7 @@ const isBrokenPipe = (error: unknown): boolean =>
 
 export interface Options {
   /** Runs before something is written to where it stays, whole or not. */
-  readonly onWrite: Effect.Effect<void>
+  readonly onWrite: (written: Written) => Effect.Effect<void>
 }
 
 const encoder = new TextEncoder()
@@ -43,7 +43,7 @@ const bytesOf = (written: Written): Uint8Array =>
   typeof written === "string" ? encoder.encode(written) : written
 
 const told = <E>(written: Stream.Stream<Written, E>, { onWrite }: Options): Stream.Stream<Written, E> =>
-  Stream.tap(written, () => onWrite)
+  Stream.tap(written, onWrite)
 
 /** Ends quietly when nobody reads any more, as with `| head`, or when the user has left the pager. */
 const runInto = <E>(
@@ -80,6 +80,9 @@ export const toPager = <E>(
       if (problem !== undefined) return yield* new OutputError({ target: pager.name, detail: problem })
     })
   )
+
+/** Whether what was written leaves a terminal at the beginning of a line. */
+export const endsLine = (written: Written): boolean => bytesOf(written.slice(-1)).at(-1) === 0x0a
 
 /** Where `/dev/tty` and `/dev/stdout` lead on a terminal. */
 const terminals = /^\/dev\/(tty|pts\/|console$)/

@@ -153,6 +153,8 @@ class State {
   progress: Execution.Progress | undefined
   line: ProgressLine.ProgressLine = ProgressLine.none
   incomplete = false
+  /** Whether the result has left the terminal at the beginning of a line. */
+  endsLine = true
   /** What is to be said once the pager has left the terminal: a text for each statement at most. */
   readonly said: Array<string> = []
 }
@@ -212,10 +214,11 @@ const openAll = Effect.fnUntraced(function* (plan: Plan, client: Client.ClientSe
 const sharesTerminal = ({ file, screen }: Plan): boolean => file === undefined && screen.stdoutIsTerminal
 
 const write = (plan: Plan, state: State, results: Stream.Stream<Execution.Written, QueryReport.Failure>) => {
-  const onWrite = Effect.suspend(() => {
+  const onWrite = (written: Execution.Written) => {
     state.incomplete = true
+    state.endsLine = isPaged(plan) || !sharesTerminal(plan) || QueryOutput.endsLine(written)
     return state.line.clear(sharesTerminal(plan))
-  })
+  }
   if (plan.file !== undefined) return QueryOutput.toFile(results, plan.file, { onWrite })
   return isPaged(plan)
     ? Effect.ensuring(QueryOutput.toPager(results, { onWrite }), sayAll(state))
@@ -228,14 +231,19 @@ const reported = ({ given, screen, statements, text }: Plan, state: State) => ({
   statement: statements[state.index] ?? { text, offset: 0 },
   columns: screen.columns,
   incomplete: state.incomplete,
+  endsLine: state.endsLine,
   which: statements.length > 1 ? { number: state.index + 1, of: statements.length } : undefined
 })
 
-const cancelled = ({ statements }: Plan, { incomplete, index, progress }: State): Effect.Effect<void> => {
+const cancelled = (
+  { screen, statements }: Plan,
+  { endsLine, incomplete, index, progress }: State
+): Effect.Effect<void> => {
   // Nothing had been sent.
   if (progress === undefined) return Effect.void
   const which = statements.length > 1 ? ` in query ${index + 1} of ${statements.length}` : ""
-  return Console.error(`Cancelled${which}.${incomplete ? ` ${QueryReport.incompleteNote}` : ""}`)
+  const said = `Cancelled${which}.${incomplete ? ` ${QueryReport.incompleteNote}` : ""}`
+  return Console.error(`${ProgressLine.start({ endsLine, canAnimate: screen.canAnimate })}${said}`)
 }
 
 /** Runs the statements, up to the first that fails. Fails with what is to be said, which has not been printed. */

@@ -19,6 +19,13 @@ const picture = (file: string, start: string): string => {
   return text.slice(at + 4, text.indexOf("\n```", at))
 }
 
+/** What a server logs without what is another in every run. */
+const lastingLog = (log: string): string =>
+  lasting(log)
+    .replaceAll(/^\S+Z /gm, "")
+    .replaceAll(/process \d+|queryId \w+|[\d.]+ ms/g, (text) => text.replaceAll(/\w*\d[\w.]*/g, "1"))
+    .replace(/; (?:all )?settings\b.*/, "; settings")
+
 /** A screen without what is another in every run. */
 const lasting = (screen: string): string =>
   screen
@@ -79,6 +86,21 @@ describe.runIf(Tmux.isThere)("the picture of", () => {
         const [start = ""] = line.split("…")
         assert.strictEqual(lines[index]?.slice(0, line.includes("…") ? start.length : undefined), start)
       })
+    })
+  )
+})
+
+describe("the log of a server in README.md", () => {
+  it.live("is what it logs", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve()
+      const address = Address.format(yield* server.address)
+      const sql = "SELECT symbol, count(*) AS n FROM trades GROUP BY ALL ORDER BY ALL"
+      const query = yield* Dataconn.run(["query", sql, "--format", "csv", "--server", address])
+      assert.strictEqual(yield* query.exit, 0)
+      yield* server.line(/disconnected/)
+      const expected = lastingLog(picture("README.md", "2026"))
+      assert.strictEqual(lastingLog(server.lines().join("\n")), expected)
     })
   )
 })

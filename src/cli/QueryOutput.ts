@@ -14,6 +14,7 @@ import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Chunk from "../net/Chunk.ts"
 import type { Written } from "./Execution.ts"
+import { exitCodes } from "./ExitCodes.ts"
 import * as Pager from "./terminal/Pager.ts"
 
 /** The result could not be written. `target` is the file, or `standard output`. */
@@ -58,12 +59,22 @@ const runInto = <E>(
     )
   )
 
+/** What a pipe tells after the last write, when nobody else listens: that nobody reads is no failure. */
+const toldLate = (error: NodeJS.ErrnoException): void => {
+  if (error.code !== "EPIPE") process.exitCode = exitCodes.failed
+}
+
+const hearLate = (): void => {
+  if (!process.stdout.listeners("error").includes(toldLate)) process.stdout.on("error", toldLate)
+}
+
 /** Writes to standard output as fast as it is taken. */
 export const toStdout = Effect.fnUntraced(function* <E>(
   written: Stream.Stream<Written, E>,
   options: Options
 ): Effect.fn.Return<void, E | OutputError, Stdio.Stdio> {
   const stdio = yield* Stdio.Stdio
+  hearLate()
   yield* runInto(told(written, options), stdio.stdout(), "standard output")
 })
 

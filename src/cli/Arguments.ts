@@ -2,9 +2,16 @@
  * The arguments of the command as its parser takes them: words that stand for flags, and queries that look like flags.
  */
 
+type Rewrite = (rest: ReadonlyArray<string>, commands: ReadonlyArray<string>) => ReadonlyArray<string>
+
 /** Words for flags of the same meaning. */
-const words: Readonly<Record<string, (rest: ReadonlyArray<string>) => ReadonlyArray<string>>> = {
-  help: (rest) => [...rest, "--help"],
+const words: Readonly<Record<string, Rewrite>> = {
+  help: (rest, commands) => {
+    const [about = "-"] = rest
+    // The parser says that there is no such command, and which one may be meant.
+    const isUnknown = !about.startsWith("-") && !commands.includes(about) && !Object.hasOwn(words, about)
+    return isUnknown ? [about] : [...rest, "--help"]
+  },
   version: () => ["--version"],
   completions: (rest) => ["--completions", ...rest]
 }
@@ -20,9 +27,12 @@ const withQueryLast = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
   return [...args.slice(0, at), ...args.slice(at + 1), "--", query]
 }
 
-/** Rewrites the arguments of the process. */
-export const rewrite = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
+/** Rewrites the arguments of the process, which has commands of these names. */
+export const rewrite = (
+  args: ReadonlyArray<string>,
+  commands: ReadonlyArray<string>
+): ReadonlyArray<string> => {
   const [first = "", ...rest] = args
-  if (Object.hasOwn(words, first)) return words[first]?.(rest) ?? args
+  if (Object.hasOwn(words, first)) return words[first]?.(rest, commands) ?? args
   return first === "query" ? withQueryLast(args) : args
 }

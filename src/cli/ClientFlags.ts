@@ -47,11 +47,14 @@ export const heartbeatTolerance = Flag.String("heartbeat-tolerance").pipe(
   duration
 )
 
+/** The formats, for help. */
+export const formats = `${Object.keys(Formats.short).join(", ")}, or a media type`
+
 export const format = Flag.ChoiceWithValue("format", Formats.choices).pipe(
   Flag.withAlias("f"),
   Flag.withDescription(
-    `The format of the result: ${Object.keys(Formats.short).join(", ")}, or a media type. Default: that of the ` +
-      "extension of --output; else table on a terminal, json elsewhere"
+    `The format of the result: ${formats}. Default: that of the extension of --output; else table on a terminal, ` +
+      "json elsewhere"
   ),
   Flag.optional
 )

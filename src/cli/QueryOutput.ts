@@ -14,6 +14,7 @@ import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Chunk from "../net/Chunk.ts"
 import type { Written } from "./Execution.ts"
+import { exitCodes } from "./ExitCodes.ts"
 import * as Pager from "./terminal/Pager.ts"
 
 /** The result could not be written. `target` is the file, or `standard output`. */
@@ -34,7 +35,7 @@ const isBrokenPipe = (error: unknown): boolean =>
 
 export interface Options {
   /** Runs before something is written to where it stays, whole or not. */
-  readonly onWrite: Effect.Effect<void>
+  readonly onWrite: (written: Written) => Effect.Effect<void>
 }
 
 const encoder = new TextEncoder()
@@ -43,7 +44,7 @@ const bytesOf = (written: Written): Uint8Array =>
   typeof written === "string" ? encoder.encode(written) : written
 
 const told = <E>(written: Stream.Stream<Written, E>, { onWrite }: Options): Stream.Stream<Written, E> =>
-  Stream.tap(written, () => onWrite)
+  Stream.tap(written, onWrite)
 
 /** Ends quietly when nobody reads any more, as with `| head`, or when the user has left the pager. */
 const runInto = <E>(
@@ -58,12 +59,22 @@ const runInto = <E>(
     )
   )
 
+/** What a pipe tells after the last write, when nobody else listens: that nobody reads is no failure. */
+const toldLate = (error: NodeJS.ErrnoException): void => {
+  if (error.code !== "EPIPE") process.exitCode = exitCodes.failed
+}
+
+const hearLate = (): void => {
+  if (!process.stdout.listeners("error").includes(toldLate)) process.stdout.on("error", toldLate)
+}
+
 /** Writes to standard output as fast as it is taken. */
 export const toStdout = Effect.fnUntraced(function* <E>(
   written: Stream.Stream<Written, E>,
   options: Options
 ): Effect.fn.Return<void, E | OutputError, Stdio.Stdio> {
   const stdio = yield* Stdio.Stdio
+  hearLate()
   yield* runInto(told(written, options), stdio.stdout(), "standard output")
 })
 
@@ -80,6 +91,9 @@ export const toPager = <E>(
       if (problem !== undefined) return yield* new OutputError({ target: pager.name, detail: problem })
     })
   )
+
+/** Whether what was written leaves a terminal at the beginning of a line. */
+export const endsLine = (written: Written): boolean => bytesOf(written.slice(-1)).at(-1) === 0x0a
 
 /** Where `/dev/tty` and `/dev/stdout` lead on a terminal. */
 const terminals = /^\/dev\/(tty|pts\/|console$)/

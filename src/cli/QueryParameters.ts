@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import * as ExactJson from "../engine/ExactJson.ts"
 import * as ParameterValues from "../engine/ParameterValues.ts"
 import type { Parameter, Parameters } from "../engine/QueryApi.ts"
+import * as Statements from "./sql/Statements.ts"
 
 type Scalar = string | number | boolean | null
 
@@ -180,6 +181,30 @@ export const parse = (texts: ReadonlyArray<string>): Parameters | ParameterError
   const twice = duplicate(all.map(({ name }) => name))
   if (twice !== undefined) return problem(`every name once; ${twice} was given twice`)
   return Object.fromEntries(all.map(({ name, value }) => [name, value]))
+}
+
+const isList = (parameters: Parameters): parameters is ReadonlyArray<Parameter> => Array.isArray(parameters)
+
+/**
+ * The parameters of each of several statements: those that it names, and those that none of them names, which the
+ * server then says.
+ */
+export const ofEach = (
+  parameters: Parameters,
+  statements: ReadonlyArray<string>
+): ReadonlyArray<Parameters> => {
+  const named = statements.map(Statements.parametersOf)
+  if (isList(parameters)) {
+    const most = Math.max(...named.map(({ positions }) => positions))
+    return named.map(({ positions }) =>
+      parameters.length > most ? parameters : parameters.slice(0, positions)
+    )
+  }
+  const isFor = (own: Statements.Named, name: string) =>
+    own.names.has(name.toLowerCase()) || named.every(({ names }) => !names.has(name.toLowerCase()))
+  return named.map((own) =>
+    Object.fromEntries(Object.entries(parameters).filter(([name]) => isFor(own, name)))
+  )
 }
 
 /** The words of a line, as `--param` has them one by one. `'…'` holds blanks, and `''` in it is a quote. */

@@ -29,6 +29,8 @@ export interface Context {
   readonly columns: number
   /** Whether a part of the result has been written to where it stays. */
   readonly incomplete: boolean
+  /** Whether a terminal that shows the result is at the beginning of a line. */
+  readonly endsLine?: boolean | undefined
   /** Which one it was of several. */
   readonly which?: { readonly number: number; readonly of: number } | undefined
   /** Whether the server was told a timeout, which is that of `--timeout`. */
@@ -44,7 +46,7 @@ export const incompleteNote = "The output is incomplete."
 /** The message and exit code of an error. */
 export const report = (error: Failure, context: Context): QueryCommandError =>
   new QueryCommandError({
-    message: [...lines(error, context), ...notes(context)].join("\n"),
+    message: `${context.endsLine === false ? "\n" : ""}${[...lines(error, context), ...notes(context)].join("\n")}`,
     exitCode: exitCode(error)
   })
 

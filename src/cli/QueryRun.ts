@@ -11,6 +11,7 @@ import * as Scope from "effect/Scope"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Client from "../client/Client.ts"
+import type { Parameters } from "../engine/QueryApi.ts"
 import * as Address from "../net/Address.ts"
 import * as Execution from "./Execution.ts"
 import { exitCodes } from "./ExitCodes.ts"
@@ -18,6 +19,7 @@ import * as Formats from "./Formats.ts"
 import type { Given as Flags } from "./QueryCommand.ts"
 import * as QueryDeadline from "./QueryDeadline.ts"
 import * as QueryOutput from "./QueryOutput.ts"
+import * as QueryParameters from "./QueryParameters.ts"
 import * as QueryReport from "./QueryReport.ts"
 import * as ServerAddress from "./ServerAddress.ts"
 import * as Stopwatch from "./Stopwatch.ts"
@@ -66,6 +68,8 @@ interface Plan {
   readonly server: Address.Address
   readonly text: string
   readonly statements: ReadonlyArray<Statements.Statement>
+  /** Those of each statement. */
+  readonly parameters: ReadonlyArray<Parameters>
   readonly file: string | undefined
   readonly view: Execution.View
   readonly screen: Screen.Screen
@@ -124,7 +128,15 @@ const plan = Effect.fnUntraced(function* (given: Given) {
     crlf: given.crlf,
     maxRows: given.limit
   }
-  return { given, server, text, statements, file, view, screen } satisfies Plan
+  // One alone is not looked into: the server knows what it names.
+  const parameters =
+    statements.length === 1
+      ? [given.parameters]
+      : QueryParameters.ofEach(
+          given.parameters,
+          statements.map(({ text }) => text)
+        )
+  return { given, server, text, statements, parameters, file, view, screen } satisfies Plan
 })
 
 /** What the client is told of the flags. Within a timeout there is less time to wait for the end of a cancel. */
@@ -141,15 +153,26 @@ class State {
   progress: Execution.Progress | undefined
   line: ProgressLine.ProgressLine = ProgressLine.none
   incomplete = false
+  /** Whether the result has left the terminal at the beginning of a line. */
+  endsLine = true
+  /** What is to be said once the pager has left the terminal: a text for each statement at most. */
+  readonly said: Array<string> = []
 }
+
+/** Whether results go to a pager, which has the terminal until the user leaves it. */
+const isPaged = ({ given, screen }: Plan): boolean => given.pager && screen.stdoutIsTerminal
+
+const sayAll = (state: State): Effect.Effect<void> =>
+  Effect.suspend(() => Effect.forEach(state.said.splice(0), (said) => Console.error(said), { discard: true }))
 
 /** One statement's result once it is accepted, with the line of progress before it and what is said of it behind it. */
 const open = Effect.fnUntraced(function* (
-  { file, given, screen, statements, view }: Plan,
+  plan: Plan,
   client: Client.ClientService,
   state: State,
   index: number
 ) {
+  const { file, given, parameters, screen, statements, view } = plan
   const progress = new Execution.Progress(yield* Stopwatch.start)
   state.index = index
   state.progress = progress
@@ -157,7 +180,7 @@ const open = Effect.fnUntraced(function* (
   if (screen.canAnimate && !given.quiet) state.line = yield* ProgressLine.show(progress, screen.columns)
   const request = {
     query: statements[index]?.text ?? "",
-    parameters: given.parameters,
+    parameters: parameters[index] ?? [],
     metadata: given.metadata,
     numbers: given.numbers,
     isVerified: given.verify,
@@ -170,7 +193,8 @@ const open = Effect.fnUntraced(function* (
   })
   const say = Effect.suspend(() => {
     const said = summary()
-    return Effect.andThen(state.line.clear(true), said === "" ? Effect.void : Console.error(said))
+    if (said !== "") state.said.push(said)
+    return Effect.andThen(state.line.clear(true), isPaged(plan) ? Effect.void : sayAll(state))
   })
   return Stream.concat(yield* Execution.open(client, request, view, progress), Stream.fromEffectDrain(say))
 })
@@ -190,13 +214,14 @@ const openAll = Effect.fnUntraced(function* (plan: Plan, client: Client.ClientSe
 const sharesTerminal = ({ file, screen }: Plan): boolean => file === undefined && screen.stdoutIsTerminal
 
 const write = (plan: Plan, state: State, results: Stream.Stream<Execution.Written, QueryReport.Failure>) => {
-  const onWrite = Effect.suspend(() => {
+  const onWrite = (written: Execution.Written) => {
     state.incomplete = true
+    state.endsLine = isPaged(plan) || !sharesTerminal(plan) || QueryOutput.endsLine(written)
     return state.line.clear(sharesTerminal(plan))
-  })
+  }
   if (plan.file !== undefined) return QueryOutput.toFile(results, plan.file, { onWrite })
-  return plan.given.pager && plan.screen.stdoutIsTerminal
-    ? QueryOutput.toPager(results, { onWrite })
+  return isPaged(plan)
+    ? Effect.ensuring(QueryOutput.toPager(results, { onWrite }), sayAll(state))
     : QueryOutput.toStdout(results, { onWrite })
 }
 
@@ -206,14 +231,19 @@ const reported = ({ given, screen, statements, text }: Plan, state: State) => ({
   statement: statements[state.index] ?? { text, offset: 0 },
   columns: screen.columns,
   incomplete: state.incomplete,
+  endsLine: state.endsLine,
   which: statements.length > 1 ? { number: state.index + 1, of: statements.length } : undefined
 })
 
-const cancelled = ({ statements }: Plan, { incomplete, index, progress }: State): Effect.Effect<void> => {
+const cancelled = (
+  { screen, statements }: Plan,
+  { endsLine, incomplete, index, progress }: State
+): Effect.Effect<void> => {
   // Nothing had been sent.
   if (progress === undefined) return Effect.void
   const which = statements.length > 1 ? ` in query ${index + 1} of ${statements.length}` : ""
-  return Console.error(`Cancelled${which}.${incomplete ? ` ${QueryReport.incompleteNote}` : ""}`)
+  const said = `Cancelled${which}.${incomplete ? ` ${QueryReport.incompleteNote}` : ""}`
+  return Console.error(`${ProgressLine.start({ endsLine, canAnimate: screen.canAnimate })}${said}`)
 }
 
 /** Runs the statements, up to the first that fails. Fails with what is to be said, which has not been printed. */

@@ -31,6 +31,12 @@ export const parse = (text: string): Result.Result<Address.Address, Address.Addr
   const [, scheme, rest = ""] = /^(dataconn|unix):\/\/(.*)$/s.exec(text) ?? []
   if (scheme === "unix") return Address.parse(`unix:${rest}`)
   if (scheme === "dataconn") return Address.parse(rest.replace(/\/$/, ""))
+  const [, other] = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text) ?? []
+  if (other !== undefined) {
+    return Result.fail(
+      new Address.AddressError({ text, problem: `${other}:// is not spoken here, dataconn:// is` })
+    )
+  }
   const isPath = !text.startsWith("unix:") && text.includes("/")
   return Address.parse(isPath ? `unix:${resolvePath(text)}` : text)
 }

@@ -18,11 +18,15 @@ import * as Signals from "./Signals.ts"
 import * as Subcommands from "./Subcommands.ts"
 import * as Version from "./Version.ts"
 
+const subcommands = [...Subcommands.servers, ...Subcommands.clients] as const
+
+const names = subcommands.map(({ name }) => name)
+
 const command = Command.make("dataconn").pipe(
   Command.withDescription(
     "SQL over a network: a server of DuckDB, and what it takes to ask it from a terminal"
   ),
-  Command.withSubcommands([...Subcommands.servers, ...Subcommands.clients]),
+  Command.withSubcommands(subcommands),
   Command.withExamples([
     { command: "dataconn serve", description: "Serve sample tables on this machine" },
     { command: "dataconn query 'FROM trades LIMIT 5'", description: "Ask it, from a second terminal" },
@@ -55,7 +59,7 @@ const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
   )
 })
 
-Command.runWith(command, { version: Version.version })(Arguments.rewrite(process.argv.slice(2))).pipe(
+Command.runWith(command, { version: Version.version })(Arguments.rewrite(process.argv.slice(2), names)).pipe(
   Effect.provideService(CliOutput.Presenter, Report.presenter),
   Effect.provideService(CliOutput.Formatter, Help.formatter()),
   Effect.provideService(CliConfig.CliConfig, Help.config),

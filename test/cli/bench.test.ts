@@ -202,13 +202,19 @@ const bench = Effect.fnUntraced(function* (server: string, ...args: ReadonlyArra
   return { code, output: command.lines().join("\n"), stderr: command.stderr() }
 })
 
+/** What is wrong with flags of a mode, of which these are given. */
+const problem = (mode: Plan.Mode, given: Partial<Parameters<typeof Plan.withoutEffect>[1]>) =>
+  Plan.withoutEffect(mode, { size: false, query: false, rate: false, requests: false, ...given })
+
 describe("a plan", () => {
   it("takes no flag that its mode has no use for", () => {
     for (const mode of Plan.modes) {
       const isLarge = mode === "bulk" || mode === "fan-out" || mode === "mix"
       const isSmall = mode === "small" || mode === "mix"
-      assert.strictEqual(Plan.withoutEffect(mode, { size: true, query: false }) === undefined, isLarge)
-      assert.strictEqual(Plan.withoutEffect(mode, { size: false, query: true }) === undefined, isSmall)
+      assert.strictEqual(problem(mode, { size: true }) === undefined, isLarge)
+      assert.strictEqual(problem(mode, { query: true }) === undefined, isSmall)
+      assert.strictEqual(problem(mode, { rate: true }) === undefined, mode !== "idle")
+      assert.strictEqual(problem(mode, { requests: true }) === undefined, mode !== "idle")
     }
   })
 })

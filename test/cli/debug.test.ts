@@ -177,7 +177,7 @@ describe("the commands", () => {
       const results = yield* Effect.all(
         [
           run("replay", before),
-          run("debug", "--script", script, "--record", debugged, "--record-values"),
+          run("debug", "--script", script, "--max-bytes", "64 KiB", "--record", debugged, "--record-values"),
           run("query", "SELECT 'secret'", "--record", queried)
         ],
         { concurrency: "unbounded" }

@@ -67,6 +67,24 @@ describe("parameters", () => {
     assert.strictEqual(BigDecimal.format(amount), "1.1")
   })
 
+  it("go to the statements that name them, and to all where none does", () => {
+    const statements = ["SELECT $From, '$to'", "SELECT 1 -- $from", "SELECT $to"]
+    assert.deepStrictEqual(QueryParameters.ofEach({ from: 1, to: 2, other: 3 }, statements), [
+      { from: 1, other: 3 },
+      { other: 3 },
+      { to: 2, other: 3 }
+    ])
+    assert.deepStrictEqual(QueryParameters.ofEach([1, 2], ["SELECT ?", "SET a = '?'", "SELECT $2 + $1"]), [
+      [1],
+      [],
+      [1, 2]
+    ])
+    assert.deepStrictEqual(QueryParameters.ofEach([1, 2], ["SELECT ?", "SELECT 1"]), [
+      [1, 2],
+      [1, 2]
+    ])
+  })
+
   it("of a line are words, with quotes around blanks", () => {
     assert.deepStrictEqual(QueryParameters.words(" 1  'a b' c='it''s'"), ["1", "a b", "c=it's"])
   })

@@ -233,6 +233,10 @@ describe("the address of a server", () => {
     assert.deepStrictEqual(Result.getOrThrow(ServerAddress.parse(text)) as unknown, expected)
   })
 
+  it("with another scheme is none, and no path either", () => {
+    assert.include(Result.getFailure(ServerAddress.parse("http://db:1")).toString(), "http:// is not spoken")
+  })
+
   it.live("may be a variable's, which an error names", () =>
     Effect.gen(function* () {
       const { address } = yield* QueryServer.make
@@ -251,6 +255,11 @@ describe("arguments", () => {
     [
       ["help", "query"],
       ["query", "--help"]
+    ],
+    [["help", "querry"], ["querry"]],
+    [
+      ["help", "version"],
+      ["version", "--help"]
     ],
     [["version"], ["--version"]],
     [
@@ -278,7 +287,7 @@ describe("arguments", () => {
       ["query", "--", "-- a\nSELECT 1"]
     ]
   ] as const)("%j are understood", (given, expected) => {
-    assert.deepStrictEqual(Arguments.rewrite(given), [...expected])
+    assert.deepStrictEqual(Arguments.rewrite(given, ["query", "serve"]), [...expected])
   })
 })
 

@@ -6,8 +6,11 @@ import { Buffer } from "node:buffer"
 import { execFile } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import * as QueryOutput from "../../src/cli/QueryOutput.ts"
 import * as Message from "../../src/protocol/Message.ts"
 import * as Dataconn from "../support/Dataconn.ts"
 import * as Folder from "../support/Folder.ts"
@@ -188,5 +191,17 @@ describe("an error", () => {
       assert.strictEqual(other.received(), "RC")
       assert.strictEqual(code, 1)
     })
+  )
+})
+
+describe("a pipe whose reader leaves", () => {
+  it.effect("is no failure, even if it tells so after the last write only", () =>
+    Effect.gen(function* () {
+      yield* QueryOutput.toStdout(Stream.empty, { onWrite: () => Effect.void })
+      const told = Object.assign(new Error("write EPIPE"), { code: "EPIPE" })
+      // Where nobody listens, this throws.
+      assert.doesNotThrow(() => process.stdout.emit("error", told))
+      assert.strictEqual(process.exitCode, undefined)
+    }).pipe(Effect.provide(NodeServices.layer))
   )
 })

@@ -83,6 +83,16 @@ describe.runIf(Tmux.isThere)("dataconn query on a terminal", () => {
       })
   )
 
+  it.live("says that a result is cancelled on a line of its own", () =>
+    Effect.gen(function* () {
+      const window = yield* shell()
+      yield* window.enter("clear; dataconn query 'FROM range(100000000)' -f json; echo \"exit code $?\"")
+      yield* window.shows(/"range":\d{4}/)
+      yield* window.press("C-c")
+      yield* window.shows(/\nCancelled\. The output is incomplete\.\nexit code 130\n\$$/)
+    })
+  )
+
   it.live("shows a long result in a pager", () =>
     Effect.gen(function* () {
       const window = yield* shell({ rows: 10 })
@@ -92,6 +102,11 @@ describe.runIf(Tmux.isThere)("dataconn query on a terminal", () => {
       yield* window.shows(/^ number\n─+\n +0\n +1\n[\s\S]*\n:$/)
       yield* window.type("q")
       yield* window.shows(/exit code 0\n\$$/)
+      yield* window.enter("clear; PAGER=less dataconn query 'FROM range(30)' --pager; echo \"exit code $?\"")
+      yield* window.shows(/\n:$/)
+      yield* window.type("q")
+      // The number of rows waits until the terminal is no more the pager's.
+      yield* window.shows(/\n\(30 rows in .*\)\nexit code 0\n\$$/)
     })
   )
 

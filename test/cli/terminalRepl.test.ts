@@ -179,6 +179,11 @@ describe.runIf(Tmux.isThere)("the repl", () => {
       writeFileSync(file, "-- a script\nSELECT 1\n  AS first;\n\\x on\nSELECT 2 AS second")
       yield* say(`\\i ${file}`, / first\n[\s\S]*on its side[\s\S]* second │ 2\n\(1 row in .*\)\ndataconn>$/)
       yield* say("\\x auto", /Rows that do not fit/)
+      writeFileSync(file, "SELECT 1;\n\nSELECT\n  prise FROM trades;\nSELECT 3;\n")
+      yield* say(
+        `\\i ${file}`,
+        /script\.sql:4: invalid_query at line 2, column 3: [\s\S]* {2}prise FROM trades\n {4}\^\ndataconn>$/
+      )
       yield* say("\\i /missing", /\\i: ENOENT.*\ndataconn>$/)
     })
   )

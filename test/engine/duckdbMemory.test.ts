@@ -73,6 +73,21 @@ describe("a chunk of a text", () => {
       assert.isAbove(bytes, 25_000_000)
     })
   )
+
+  it.live("with a row that is longer still is followed by no chunks of nothing", () =>
+    Effect.gen(function* () {
+      const { instance, session } = yield* Database.open({ threads: 1 })
+      const opened = yield* Session.open(instance, { ...session, transaction: "read only" })
+      const sql = "SELECT repeat('x', 10000000) AS t"
+      const columns = yield* Columns.ofResult(yield* opened.call((to) => to.stream(sql)), Limits.defaults)
+      const text = TextSql.csv({ source: { sql, columns }, limits: Limits.defaults })
+      const count = yield* opened.call(async (to) =>
+        (await to.run(`SELECT count(*) FROM (${text})`)).getRows()
+      )
+      // A vector, and the sentinel.
+      assert.deepStrictEqual(count, [[2049n]])
+    })
+  )
 })
 
 describe("the memory of all results", () => {

@@ -7,8 +7,10 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import { LengthCounts } from "../../framing/LengthDelimited.ts"
 import * as Printable from "../../server/Printable.ts"
+import * as Setting from "../../server/Setting.ts"
 import * as ClientFlags from "../ClientFlags.ts"
 import { exitCodes } from "../ExitCodes.ts"
 import * as QueryReport from "../QueryReport.ts"
@@ -36,14 +38,14 @@ const flags = {
     Flag.withDescription("How bodies are shown. Default: auto, which is text, or hex where they are none"),
     Flag.withDefault("auto" as FrameView.Bodies)
   ),
-  maxBytes: Flag.Int("max-bytes").pipe(
+  maxBytes: Flag.String("max-bytes").pipe(
     Flag.withMetavar("bytes"),
     Flag.withDescription(`Show so many bytes of a body at most. Default: ${defaultMaxBytes}`),
-    Flag.filter(
-      (bytes) => bytes >= 0 && bytes <= 16 * 1024 * 1024,
-      () => "a number of bytes up to 16777216"
-    ),
-    Flag.withDefault(defaultMaxBytes)
+    Flag.withDefault(String(defaultMaxBytes)),
+    Flag.filterMap(
+      Schema.decodeUnknownOption(Setting.bytes("0 B", 0, "", 16 * 1024 * 1024).schema),
+      () => "a size up to 16 MiB, such as 64 KiB or 65536"
+    )
   ),
   heartbeats: Flag.Boolean("heartbeats").pipe(
     Flag.withDescription("Show the server's heartbeats. Default: true; --no-heartbeats"),

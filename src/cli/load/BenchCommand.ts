@@ -186,7 +186,9 @@ const print = Effect.fnUntraced(function* (given: Flags, report: Report.BenchRep
 const run = Effect.fnUntraced(function* (given: Flags) {
   const problem = Plan.withoutEffect(given.mode, {
     size: Option.isSome(given.size),
-    query: Option.isSome(given.query)
+    query: Option.isSome(given.query),
+    rate: Option.isSome(given.rate),
+    requests: Option.isSome(given.requests)
   })
   if (problem !== undefined) {
     return yield* new BenchError({ message: `dataconn bench: ${problem}`, exitCode: exitCodes.failed })

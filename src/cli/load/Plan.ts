@@ -105,8 +105,16 @@ const idle: Kind = { name: "idle", request: undefined }
 /** What is wrong with flags that a mode has no use for. */
 export const withoutEffect = (
   mode: Mode,
-  given: { readonly size: boolean; readonly query: boolean }
+  given: {
+    readonly size: boolean
+    readonly query: boolean
+    readonly rate: boolean
+    readonly requests: boolean
+  }
 ): string | undefined => {
+  if (mode === "idle" && (given.rate || given.requests)) {
+    return `--${given.rate ? "rate" : "requests"} has no effect on idle, which asks for nothing`
+  }
   if (given.size && defaults[mode].size === 0) {
     return `--size has no effect on ${mode}: it is for bulk, fan-out and mix`
   }

@@ -133,6 +133,21 @@ const connect = ({ argument, session }: Call) =>
     })
   )
 
+/** Says where what fails has ended, as psql does: the places of an error are those of its statement. */
+export const atLine = <A, R>(
+  source: string,
+  line: number,
+  effect: Effect.Effect<A, QueryReport.QueryCommandError, R>
+): Effect.Effect<A, QueryReport.QueryCommandError, R> =>
+  Effect.mapError(
+    effect,
+    ({ exitCode, message }) =>
+      new QueryReport.QueryCommandError({
+        message: message.replace(/^\n?/, (start) => `${start}${Printable.line(source)}:${line}: `),
+        exitCode
+      })
+  )
+
 /** Files that read each other do so for this long. */
 const maxDepth = 16
 
@@ -145,14 +160,17 @@ const include = Effect.fnUntraced(function* (call: Call) {
     catch: (cause) => problem(`\\i: ${(cause as Error).message}`)
   })
   const input = new Input()
-  for (const line of text.replace(/^\ufeff/, "").split(/\r?\n/)) {
-    const next = yield* perform(session, input, line, depth + 1)
+  const lines = text.replace(/^\ufeff/, "").split(/\r?\n/)
+  for (const [index, line] of lines.entries()) {
+    const next = yield* atLine(argument, index + 1, perform(session, input, line, depth + 1))
     if (next === "debug")
       return yield* problem("\\i: \\debug is for what is typed; see dataconn debug --script")
     if (next === "quit") return "quit"
   }
   // The last statement of a file needs no semicolon.
-  if (input.pending.trim() !== "") yield* statement(session, input.pending)
+  if (input.pending.trim() !== "") {
+    yield* atLine(argument, lines.length, statement(session, input.pending))
+  }
   return "go on"
 })
 

@@ -18,26 +18,32 @@ const mode = 0o600
 export const file = (env: Readonly<Record<string, string | undefined>> = process.env): string =>
   env[variable] || join(homedir(), ".dataconn_history")
 
-/** The entries of the file, the newest first, and the problem if it cannot be used. */
-export const load = (
-  path: string
-): { readonly entries: ReadonlyArray<string>; readonly problem: string | undefined } => {
+/** What a file had, the newest first; whether it takes more, and the problem if that is one. */
+export interface Loaded {
+  readonly entries: ReadonlyArray<string>
+  readonly isKept: boolean
+  readonly problem: string | undefined
+}
+
+/** Reads the entries of the file. A device, such as `/dev/null`, keeps none, and stays as it is. */
+export const load = (path: string): Loaded => {
   try {
     // Opening it for more creates it, and shows at once that it cannot be written.
     const descriptor = Fs.openSync(path, "a+", mode)
     try {
+      if (!Fs.fstatSync(descriptor).isFile()) return { entries: [], isKept: false, problem: undefined }
       Fs.fchmodSync(descriptor, mode)
       const lines = Fs.readFileSync(descriptor, "utf8")
         .split("\n")
         .filter((line) => line !== "")
       const kept = lines.slice(-size)
       if (lines.length > 2 * size) replace(path, kept)
-      return { entries: kept.toReversed(), problem: undefined }
+      return { entries: kept.toReversed(), isKept: true, problem: undefined }
     } finally {
       Fs.closeSync(descriptor)
     }
   } catch (error) {
-    return { entries: [], problem: (error as Error).message }
+    return { entries: [], isKept: false, problem: (error as Error).message }
   }
 }
 

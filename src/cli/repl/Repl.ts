@@ -65,7 +65,7 @@ export const loop = Effect.fnUntraced(function* (session: Session, historyFile: 
   const lines = new TypedLines()
   const remember = ({ lines, text }: Entry) => {
     if (lines.length > 1) reader.remember(text, lines)
-    if (history?.problem === undefined) History.append(historyFile, text)
+    if (history?.isKept === true) History.append(historyFile, text)
   }
   const failed = (error: QueryCommandError) =>
     session.isInteractive ? Effect.as(Console.error(error.message), "go on" as const) : Effect.fail(error)
@@ -102,6 +102,9 @@ export const loop = Effect.fnUntraced(function* (session: Session, historyFile: 
       })
     )
   )
+  let line = 0
+  const at: <A, R>(effect: Effect.Effect<A, QueryCommandError, R>) => Effect.Effect<A, QueryCommandError, R> =
+    (effect) => (isInteractive ? effect : Commands.atLine("standard input", line, effect))
   for (;;) {
     const event = yield* reader.read(prompt(input))
     if (event._tag === "Interrupt") {
@@ -109,12 +112,13 @@ export const loop = Effect.fnUntraced(function* (session: Session, historyFile: 
       lines.clear()
     } else if (event._tag === "End") break
     else {
-      const next = yield* perform(event.text)
+      line++
+      const next = yield* at(perform(event.text))
       if (next === "quit") return
       if (next === "debug") yield* debug
     }
   }
   if (session.isInteractive) return yield* Console.log("")
   // The last statement of a script needs no semicolon.
-  if (input.pending.trim() !== "") yield* perform(";")
+  if (input.pending.trim() !== "") yield* at(perform(";"))
 })

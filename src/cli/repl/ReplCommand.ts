@@ -25,7 +25,10 @@ import { defaultLimit, Session } from "./Session.ts"
 
 const flags = {
   server: ClientFlags.server,
-  format: ClientFlags.format,
+  format: Flag.withDescription(
+    ClientFlags.format,
+    `The format of results: ${ClientFlags.formats}. Default: table on a terminal, json elsewhere`
+  ),
   limit: Flag.withDescription(
     ClientFlags.limit,
     `Show this many rows of a table at most, and stop the query then. Default: ${defaultLimit} on a terminal`

@@ -52,7 +52,7 @@ const toFile = Effect.fnUntraced(function* (
 ) {
   const { file } = output
   if (output.results === 0) {
-    yield* QueryOutput.toFile(written, file, { onWrite: Effect.void })
+    yield* QueryOutput.toFile(written, file, { onWrite: () => Effect.void })
   } else if (Formats.isBinary(shown)) {
     return yield* new QueryOutput.OutputError({
       target: file,
@@ -90,7 +90,7 @@ interface Run {
 const write = Effect.fnUntraced(function* (
   { screen, session, view }: Run,
   written: Stream.Stream<Execution.Written, QueryReport.Failure>,
-  onWrite: Effect.Effect<void>
+  onWrite: (written: Execution.Written) => Effect.Effect<void>
 ) {
   if (session.output !== undefined) return yield* toFile(written, session.output, view.shown)
   if (Formats.isBinary(view.shown) && screen.stdoutIsTerminal) {
@@ -129,10 +129,12 @@ export const run = Effect.fnUntraced(function* (session: Session, text: string) 
       ? yield* ProgressLine.show(progress, screen.columns)
       : ProgressLine.none
   let incomplete = false
-  const onWrite = Effect.suspend(() => {
+  let endsLine = true
+  const onWrite = (written: Execution.Written) => {
     incomplete = true
+    endsLine = session.pager || !screen.stdoutIsTerminal || QueryOutput.endsLine(written)
     return line.clear(true)
-  })
+  }
   const { parameters } = session
   session.parameters = []
   const statement = { session, screen, view, progress, parameters, text }
@@ -140,12 +142,22 @@ export const run = Effect.fnUntraced(function* (session: Session, text: string) 
   session.last = text
   yield* running.pipe(
     Effect.mapError((error) =>
-      QueryReport.report(error, { text, statement: { text, offset: 0 }, columns: screen.columns, incomplete })
+      QueryReport.report(error, {
+        text,
+        statement: { text, offset: 0 },
+        columns: screen.columns,
+        incomplete,
+        endsLine
+      })
     ),
     Effect.onInterrupt(() =>
       Effect.andThen(
         line.clear(true),
-        Console.error(`Cancelled.${incomplete ? ` ${QueryReport.incompleteNote}` : ""}`)
+        Effect.suspend(() =>
+          Console.error(
+            `${ProgressLine.start({ endsLine, canAnimate: screen.canAnimate })}Cancelled.${incomplete ? ` ${QueryReport.incompleteNote}` : ""}`
+          )
+        )
       )
     )
   )

@@ -141,6 +141,29 @@ export const split = (text: string, options: { readonly backslashes?: boolean } 
   return { statements, rest: hasCode ? statement(at) : undefined, restStart: start, open, backslash }
 }
 
+/** The parameters that a text names: `$name`, and how many there are by position, `$2` or `?`. */
+export interface Named {
+  /** In small letters, which DuckDB does not tell from large ones. */
+  readonly names: ReadonlySet<string>
+  readonly positions: number
+}
+
+/** Finds them, outside of quotes and comments. */
+export const parametersOf = (text: string): Named => {
+  const names = new Set<string>()
+  let highest = 0
+  let marks = 0
+  for (let at = 0; at < text.length; ) {
+    const { end } = tokenAt(text, at)
+    if (text[at] === "?") marks++
+    const name = text[at] === "$" && end === at + 1 ? match(wordPattern, text, end) : undefined
+    if (name !== undefined && /^\d/.test(name)) highest = Math.max(highest, Number.parseInt(name, 10))
+    else if (name !== undefined) names.add(name.toLowerCase())
+    at = end
+  }
+  return { names, positions: Math.max(highest, marks) }
+}
+
 /** Every statement of the text, the last one included whether or not a semicolon ends it. */
 export const all = (text: string): ReadonlyArray<Statement> => {
   const { rest, statements } = split(text)

@@ -16,6 +16,12 @@ const interval = "250 millis"
 /** Back to the first column, and everything behind the cursor away. */
 const clearLine = "\r\u001b[K"
 
+/** What takes a message to a line of its own: a terminal shows `^C` where Ctrl-C was pressed. */
+export const start = (at: { readonly endsLine: boolean; readonly canAnimate: boolean }): string => {
+  if (!at.endsLine) return "\n"
+  return at.canAnimate ? clearLine : ""
+}
+
 /** What the line says. */
 export const text = ({ acceptedAfter, bytes, firstByteAfter, table, time }: Progress): string => {
   const elapsed = time()

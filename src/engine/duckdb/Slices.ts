@@ -14,6 +14,9 @@ import * as Types from "./Types.ts"
 /** A chunk has 2048 times as many bytes of long rows, or one row. */
 const minSliceBytes = 128
 
+/** As many fill a chunk. More would be chunks of nothing: a row of 100 MB took a minute to end. */
+const mostSlices = 2047
+
 /** For each column, because a chunk costs some time for each of them. */
 const columnBytes = 4
 
@@ -37,13 +40,12 @@ export const fromRenamed = (source: Source): string =>
  * The renamed columns, the `size` of each row as a BIGINT, and `slice`: 0 in a row, and more in those of nothing after
  * it, of which there are so many at the most.
  */
-export const sql = ({ limits, source }: Bounded, most = Number.POSITIVE_INFINITY): string => {
+export const sql = ({ limits, source }: Bounded, most = mostSlices): string => {
   const size = RowSize.sql(source.columns)
   const sized = `SELECT *, CAST(${size} AS BIGINT) AS size ${fromRenamed(source)}`
   if (typeof size === "number" && size < longRow) return `SELECT *, 0 AS slice FROM (${sized})`
   const sliceBytes = Math.max(minSliceBytes, source.columns.length * columnBytes)
-  const count = `size // ${sliceBytes}`
-  const bounded = most === Number.POSITIVE_INFINITY ? count : `least(${count}, ${most})`
+  const bounded = `least(size // ${sliceBytes}, ${most})`
   // Where all rows of a chunk are short, DuckDB looks at one list for all of them.
   const slices =
     `CASE WHEN size < ${longRow} OR size > ${limits.maxRowSize} THEN [0::BIGINT] ` +

@@ -1,6 +1,7 @@
 /**
  * The parts of the repl that decide: what a line completes, what Tab offers, and what the history keeps.
  */
+import { execFileSync } from "node:child_process"
 import { statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -194,7 +195,11 @@ describe("the history", () => {
     Effect.gen(function* () {
       const file = join(yield* Folder.make, "history")
       writeFileSync(file, "a\n", { mode: 0o644 })
-      assert.deepStrictEqual(History.load(file), { entries: ["a"], problem: undefined })
+      assert.deepStrictEqual(History.load(file), {
+        entries: ["a"],
+        isKept: true,
+        problem: undefined
+      })
       assert.strictEqual(statSync(file).mode & 0o777, 0o600)
       History.append(file, "b")
       assert.deepStrictEqual(History.load(file).entries, ["b", "a"])
@@ -208,6 +213,15 @@ describe("the history", () => {
       assert.strictEqual(History.load(file).entries[0], String(3 * History.size - 1))
       assert.isBelow(statSync(file).size, 6 * History.size)
       assert.strictEqual(statSync(file).mode & 0o777, 0o600)
+    })
+  )
+
+  it.effect("is not looked for in a device or a pipe, which stays as it is", () =>
+    Effect.gen(function* () {
+      const pipe = join(yield* Folder.make, "pipe")
+      execFileSync("mkfifo", ["-m", "644", pipe])
+      assert.deepStrictEqual(History.load(pipe), { entries: [], isKept: false, problem: undefined })
+      assert.strictEqual(statSync(pipe).mode & 0o777, 0o644)
     })
   )
 

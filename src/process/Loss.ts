@@ -69,6 +69,13 @@ export const ofQuery = (loss: Loss, changes: boolean): QueryApi.QueryError =>
     !changes
   )
 
+/** What a query is told whose commit had not begun: nothing of what it changed outlives its process. */
+export const ofUncommitted = (loss: Loss): QueryApi.QueryError =>
+  engineLost(
+    `The engine's process was lost before the query committed: it ${fate(loss)}. Nothing is changed`,
+    false
+  )
+
 /** What a query is told that was running each time that two processes ended by themselves. */
 export const ofCulprit = (loss: Loss): QueryApi.QueryError =>
   engineLost(

@@ -302,7 +302,7 @@ class Query implements Slot.Query {
             pending = undefined
             const batch = yield* Effect.catchTag(pulled, "ClientError", (error) =>
               Effect.flatMap(this.lost(incarnation, error), ({ loss }) =>
-                Effect.fail(failed(Loss.ofQuery(loss, true)))
+                Effect.fail(failed(Loss.ofUncommitted(loss)))
               )
             )
             for (const chunk of batch) passed += chunk.length

@@ -13,10 +13,11 @@ const encoder = new TextEncoder()
 const accept = encoder.encode('{"format":"text/csv","queryId":"1"}')
 const request = encoder.encode("{}")
 
-/** One process, whose queries give these chunks and then commit as `commit` does. */
+/** One process, whose queries give these chunks, and no more comes if `ends` is false; they commit as `commit` does. */
 const world = Effect.fnUntraced(function* (
   chunks: ReadonlyArray<string>,
-  commit: Effect.Effect<void, QueryFailed> = Effect.void
+  commit: Effect.Effect<void, QueryFailed> = Effect.void,
+  ends = true
 ) {
   const log: Array<string> = []
   const { engine, processes } = yield* MemoryProcess.make({
@@ -29,7 +30,10 @@ const world = Effect.fnUntraced(function* (
             Effect.addFinalizer(() => Effect.sync(() => log.push("closed"))),
             {
               payload: accept,
-              chunks: Stream.fromIterable(chunks.map((chunk) => encoder.encode(chunk))),
+              chunks: Stream.concat(
+                Stream.fromIterable(chunks.map((chunk) => encoder.encode(chunk))),
+                ends ? Stream.empty : Stream.never
+              ),
               commit: Effect.andThen(
                 commit,
                 Effect.sync(() => log.push("committed"))
@@ -102,6 +106,23 @@ describe("a query in a process that commits", () => {
       yield* Deferred.await(begun)
       process()?.crash()
       assert.strictEqual(code(yield* Fiber.join(committing)), "unknown_outcome")
+      yield* close
+    })
+  )
+
+  it.effect("has changed nothing, and says so, if its process is lost before its result has ended", () =>
+    Effect.gen(function* () {
+      const { close, log, process, query } = yield* world(["a"], Effect.void, false)
+      const first = yield* Deferred.make<void>()
+      const drained = yield* Effect.forkChild(
+        Effect.flip(Stream.runForEach(query.chunks, () => Deferred.succeed(first, undefined)))
+      )
+      yield* Deferred.await(first)
+      process()?.crash()
+      const { code, message, retryable } = QueryApi.decodeError((yield* Fiber.join(drained)).payload)
+      assert.deepStrictEqual([code, retryable], ["engine_lost", false])
+      assert.match(message, /Nothing is changed$/)
+      assert.notInclude(log, "committed")
       yield* close
     })
   )

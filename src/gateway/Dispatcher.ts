@@ -326,10 +326,12 @@ const completed = (
   return Effect.andThen(settle(entry, "failed", error), Effect.fail(error))
 }
 
-/** Its client is told nothing else than those who see the verdict: a cancel may have come first. */
+/** Its client is told nothing else than those who see the verdict: a cancel or a stop may have come first. */
 const settledComplete = (entry: Entry): Effect.Effect<void, GatewayError.GatewayError> =>
   Effect.flatMap(settle(entry, "complete"), () =>
-    entry.state === "complete" ? Effect.void : Effect.fail(GatewayError.ofQuery(cancelled, entry.id))
+    entry.state === "complete"
+      ? Effect.void
+      : Effect.fail(GatewayError.ofQuery(entry.error ?? cancelled, entry.id))
   )
 
 /** A conversation goes to no other address than its own. */

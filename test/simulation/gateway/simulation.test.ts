@@ -19,6 +19,10 @@ describe("a simulated gateway", () => {
     assert.deepStrictEqual(wrong, [])
   })
 
+  it("with seed 606 no longer tells of a cancel where a stop came first", () => {
+    assert.deepStrictEqual(Simulation.run(606).failures, [])
+  })
+
   it("lives the same life for the same seed", () => {
     const hashes = () => Array.from({ length: 4 }, (_, i) => Simulation.run(1000 + i).hash)
     const lived = hashes()

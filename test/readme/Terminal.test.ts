@@ -60,7 +60,7 @@ describe.runIf(Tmux.isThere)("the picture of", () => {
     Effect.gen(function* () {
       const shown = yield* screen(84, [
         ["dataconn query 'SELECT symbol, count(*) AS n, max(price) FROM trades GROUP BY ALL", /ALL$/],
-        ["ORDER BY n DESC LIMIT 3'", /\(3 rows in .*\)\n\$$/],
+        ["ORDER BY n DESC, symbol LIMIT 3'", /\(3 rows in .*\)\n\$$/],
         ["dataconn repl", /leaves\.\ndataconn>$/],
         ["SELECT ts, bid, NULL AS note", /dataconn->$/],
         ["FROM quotes LIMIT 2;", atPrompt],

@@ -99,8 +99,8 @@ class Query implements Slot.Query {
   private readonly dependencies: Dependencies
   private readonly request: Uint8Array
   private reruns = 0
-  /** Whether it need not wait for the end of its lost process. */
-  private isDone = false
+  /** Whether it waits no longer for the end of its lost process. */
+  private hasMovedOn = false
   /** The body of the final message: a receipt, or how many rows the result has. */
   private final: () => Uint8Array | undefined = () => undefined
 
@@ -204,11 +204,11 @@ class Query implements Slot.Query {
   private readonly left: Effect.Effect<void> = Effect.suspend(() => {
     const leave = Effect.sync(() => {
       this.isStopping = false
-      this.isDone = false
+      this.hasMovedOn = false
       this.dependencies.supervisor.leave(this)
     })
     const { incarnation } = this
-    return incarnation?.isLost === true && !this.isDone
+    return incarnation?.isLost === true && !this.hasMovedOn
       ? Effect.andThen(this.within(incarnation.gone, incarnation.unknown), leave)
       : leave
   })
@@ -228,7 +228,7 @@ class Query implements Slot.Query {
     const { changes } = this.dependencies.options
     const known = changes ? incarnation.gone : incarnation.lost
     return Effect.map(this.within(known, incarnation.unknown), (loss) => {
-      this.isDone = !changes
+      this.hasMovedOn = !changes
       return new Lost(loss, wasSent)
     })
   }

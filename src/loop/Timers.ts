@@ -51,18 +51,44 @@ const assertTime = (at: number): void => {
   if (Number.isNaN(at)) throw new RangeError("A timer fires at a time in milliseconds, not at NaN")
 }
 
-/** Something that is called at a time. */
+/** Something that is called at a time. What it has besides `fire` belongs to the timers. */
 interface Timer {
   /** It is `due` now; the time of {@link Timers.now} when that was noticed, before sockets were polled. */
   readonly fire: (due: number) => void
-  /** The others that fire together with it. Belongs to the timers. */
+  /** The others that fire together with it, and its neighbours among them. */
   bucket: Bucket | undefined
+  before: Timer | undefined
+  behind: Timer | undefined
 }
 
-/** Timers that fire together. */
-interface Bucket {
+/** Timers that fire together: a list through the timers themselves, since a `Set` of one takes 240 bytes. */
+class Bucket {
   readonly at: number
-  readonly timers: Set<Timer>
+  first: Timer | undefined
+  private last: Timer | undefined
+
+  constructor(at: number) {
+    this.at = at
+  }
+
+  add(timer: Timer): void {
+    timer.bucket = this
+    timer.before = this.last
+    if (this.last === undefined) this.first = timer
+    else this.last.behind = timer
+    this.last = timer
+  }
+
+  remove(timer: Timer): void {
+    const { before, behind } = timer
+    if (before === undefined) this.first = behind
+    else before.behind = behind
+    if (behind === undefined) this.last = before
+    else behind.before = before
+    timer.bucket = undefined
+    timer.before = undefined
+    timer.behind = undefined
+  }
 }
 
 /**
@@ -77,6 +103,7 @@ export class Timers {
   private readonly buckets: Array<Bucket> = []
   /** When the fiber looks next. */
   private wakesAt = never
+  private count = 0
   private readonly rearm = Latch.makeUnsafe(false)
 
   constructor(clock: Clock.Clock) {
@@ -90,11 +117,12 @@ export class Timers {
 
   /** Waits until a time, in milliseconds of {@link now}, or up to `early` milliseconds less if others fire then. */
   sleepUntil(at: number, early = 0): Effect.Effect<void> {
-    return Effect.callback((resume) => {
-      const timer: Timer = { fire: () => resume(Effect.void), bucket: undefined }
-      this.schedule(timer, at, early)
-      return Effect.sync(() => this.cancel(timer))
-    })
+    return Effect.suspend(() => this.sleep().until(at, early))
+  }
+
+  /** The sleep of one fiber, which sleeps again and again. */
+  sleep(): Sleep {
+    return new Sleep(this)
   }
 
   /** A deadline that is not set. `expired` is called each time it is reached. */
@@ -119,7 +147,7 @@ export class Timers {
 
   /** How many timers are set. */
   get size(): number {
-    return this.buckets.reduce((sum, { timers }) => sum + timers.size, 0)
+    return this.count
   }
 
   /**
@@ -131,8 +159,8 @@ export class Timers {
     this.cancel(timer)
     if (at === never) return
     const bucket = this.bucket(at, early, late)
-    bucket.timers.add(timer)
-    timer.bucket = bucket
+    bucket.add(timer)
+    this.count++
     // Times behind the fiber's next look cost nothing.
     if (bucket.at < this.wakesAt) this.rearm.openUnsafe()
   }
@@ -140,9 +168,9 @@ export class Timers {
   cancel(timer: Timer): void {
     const { bucket } = timer
     if (bucket === undefined) return
-    timer.bucket = undefined
-    bucket.timers.delete(timer)
-    if (bucket.timers.size > 0) return
+    bucket.remove(timer)
+    this.count--
+    if (bucket.first !== undefined) return
     const at = this.firstFrom(bucket.at)
     if (this.buckets[at] === bucket) this.buckets.splice(at, 1)
   }
@@ -167,7 +195,7 @@ export class Timers {
     if (before !== undefined && before.at >= at - early) return before
     const next = buckets[index]
     if (next !== undefined && next.at <= at + late) return next
-    const bucket: Bucket = { at, timers: new Set() }
+    const bucket = new Bucket(at)
     buckets.splice(index, 0, bucket)
     return bucket
   }
@@ -195,8 +223,9 @@ export class Timers {
       // Timers that are set meanwhile are looked at after this.
       this.wakesAt = Number.NEGATIVE_INFINITY
       while ((this.buckets[0]?.at ?? never) <= due) {
-        for (const timer of this.buckets.shift()?.timers ?? []) {
-          timer.bucket = undefined
+        const bucket = this.buckets.shift()
+        for (let timer = bucket?.first; timer !== undefined; timer = bucket?.first) {
+          this.cancel(timer)
           try {
             timer.fire(due)
           } catch (defect) {
@@ -208,6 +237,47 @@ export class Timers {
         discard: true
       })
     })
+  }
+}
+
+/**
+ * The sleep of one fiber: each time it sleeps costs no more than the wait itself.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Sleep implements Timer {
+  bucket: Bucket | undefined
+  before: Timer | undefined
+  behind: Timer | undefined
+  private readonly timers: Timers
+  private at = never
+  private early = 0
+  private resume: ((effect: Effect.Effect<void>) => void) | undefined
+
+  constructor(timers: Timers) {
+    this.timers = timers
+  }
+
+  /** Waits until a time, as {@link Timers.sleepUntil} does. One fiber waits at a time. */
+  until(at: number, early = 0): Effect.Effect<void> {
+    this.at = at
+    this.early = early
+    return this.wait
+  }
+
+  private readonly wait: Effect.Effect<void> = Effect.callback((resume) => {
+    this.resume = resume
+    this.timers.schedule(this, this.at, this.early)
+    return this.wake
+  })
+
+  private readonly wake: Effect.Effect<void> = Effect.sync(() => this.timers.cancel(this))
+
+  fire(): void {
+    const { resume } = this
+    this.resume = undefined
+    resume?.(Effect.void)
   }
 }
 
@@ -228,6 +298,8 @@ const looks = 4
  */
 export class Deadline implements Timer {
   bucket: Bucket | undefined
+  before: Timer | undefined
+  behind: Timer | undefined
   private readonly timers: Timers
   private readonly expired: () => void
   private at = never
@@ -259,11 +331,14 @@ export class Deadline implements Timer {
   private look(step: number): void {
     const now = this.timers.now()
     this.step = Math.max(step, Math.ceil((this.at - now) / looks))
-    this.lookAt = this.at - now > 1.5 * this.step ? now + this.step : this.at
-    this.timers.schedule(this, this.lookAt, 0, tolerance(this.step * looks))
+    const isOnItsWay = this.at - now > 1.5 * this.step
+    this.lookAt = isOnItsWay ? now + this.step : this.at
+    const late = tolerance(this.step * looks)
+    // A look on the way may come too early: those of connections that open one after the other are one timer.
+    this.timers.schedule(this, this.lookAt, isOnItsWay ? late : 0, late)
   }
 
-  readonly fire = (due: number): void => {
+  fire(due: number): void {
     // The little by which every timer is late, and by which it may fire together with others, does not count.
     if (due - this.lookAt > this.step / looks && !this.wasLate) {
       this.wasLate = true

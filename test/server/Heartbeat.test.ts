@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as TestClock from "effect/testing/TestClock"
 import * as Timers from "../../src/loop/Timers.ts"
 import { Heartbeat } from "../../src/server/Heartbeat.ts"
@@ -19,14 +20,14 @@ const waiting = Effect.gen(function* () {
   }
   const heartbeat = new Heartbeat(
     {
-      write: (take) =>
-        Effect.callback((resume) => {
-          turns.push(() => {
-            taken.push(take(timers.now()).length)
-            if (taken.at(-1) === 1) wrote()
-            resume(Effect.void)
-          })
-        }),
+      submit: (submission) => {
+        turns.push(() => {
+          taken.push(submission.take(timers.now()).length)
+          if (taken.at(-1) === 1) wrote()
+          submission.ended(Exit.void)
+        })
+      },
+      withdraw: () => {},
       isWriting: () => false,
       lastWriteAt: () => lastWriteAt
     },

@@ -101,6 +101,43 @@ export const keyOf = ({ localPort, remoteAddress, remotePort }: Ends): string | 
     ? undefined
     : key(localPort, canonical(remoteAddress), remotePort)
 
+/**
+ * Counters that grow when a peer has not answered in time, or a window stays closed: which of them does depends on what
+ * else the connection had seen, and on the kernel.
+ */
+const counters: ReadonlySet<string> = new Set([
+  "TCPTimeouts",
+  "TCPWinProbe",
+  "TCPLossFailures",
+  "TCPSackFailures",
+  "TCPRenoFailures",
+  "TCPSackRecoveryFail",
+  "TCPRenoRecoveryFail"
+])
+const least = 2
+
+/**
+ * A number that grows whenever a connection gets into the table of those {@link unanswered}, of the text of
+ * `/proc/net/netstat`; `undefined` if that does not have it.
+ */
+export const failures = (netstat: string): number | undefined => {
+  const [names = [], values = []] = netstat
+    .split("\n")
+    .filter((line) => line.startsWith("TcpExt:"))
+    .map((line) => line.split(" "))
+  const known = names.flatMap((name, at) => (counters.has(name) ? [Number(values[at])] : []))
+  const sum = known.reduce((sum, value) => sum + value, 0)
+  return known.length < least || Number.isNaN(sum) ? undefined : sum
+}
+
+/**
+ * The {@link failures} of this network namespace: as long as they stay the same, nothing new is in the table, which is a
+ * thousand times as long.
+ */
+export const readFailures: Effect.Effect<number | undefined> = Effect.promise(() =>
+  Fs.readFile("/proc/net/netstat", "latin1").then(failures, () => undefined)
+)
+
 const readTable = (name: string, isV6: boolean): Effect.Effect<Array<Unanswered> | undefined> =>
   Effect.promise(() =>
     Fs.readFile(`/proc/net/${name}`).then(

@@ -26,6 +26,8 @@ export class DeadPaths {
   private readonly timeoutMillis: number
   private readonly sockets = new Set<Socket>()
   private silent = new Map<Socket, Silence>()
+  /** What the system's counter said at the last look. */
+  private failures: number | undefined
 
   constructor(timeoutMillis: number) {
     this.timeoutMillis = timeoutMillis
@@ -42,6 +44,13 @@ export class DeadPaths {
   forget(socket: Socket): void {
     this.sockets.delete(socket)
     this.silent.delete(socket)
+  }
+
+  /** Whether the table may tell anything, by the counter of what gets into it (`TcpTable.failures`). */
+  mayTell(failures: number | undefined): boolean {
+    const isNew = failures === undefined || failures !== this.failures
+    this.failures = failures
+    return isNew || this.silent.size > 0
   }
 
   /** Ends those that have been in the table for too long. One whose peer has answered in between begins anew. */
@@ -77,19 +86,20 @@ const mostMillis = 5000
 /** How often it is read within the timeout, at least. */
 const looks = 6
 
-/** Reads the table from time to time, for as long as the scope is open and the system has one. */
+/** Reads the table from time to time, if it may tell anything, for as long as the scope is open and the system has one. */
 export const make = (timeout: Duration.Duration): Effect.Effect<DeadPaths, never, Scope.Scope> =>
   Effect.gen(function* () {
     const timeoutMillis = Duration.toMillis(timeout)
     const paths = new DeadPaths(timeoutMillis)
     if (!Number.isFinite(timeoutMillis)) return paths
     const clock = yield* Effect.clockWith(Effect.succeed)
+    const read = Effect.map(TcpTable.read, (table) => {
+      if (table !== undefined) paths.look(table, Timers.elapsed(clock))
+    })
     const look: Effect.Effect<void> = Effect.suspend(() =>
       paths.size === 0
         ? Effect.void
-        : Effect.map(TcpTable.read, (table) => {
-            if (table !== undefined) paths.look(table, Timers.elapsed(clock))
-          })
+        : Effect.flatMap(TcpTable.readFailures, (failures) => (paths.mayTell(failures) ? read : Effect.void))
     )
     const interval = Math.min(mostMillis, timeoutMillis / looks)
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), look)))

@@ -34,6 +34,20 @@ describe("the system's table of connections", () => {
     assert.deepStrictEqual(TcpTable.unanswered(new Uint8Array(0), false), [])
   })
 
+  it("has a counter of what gets into it", () => {
+    const netstat = (names: string, values: string) =>
+      `TcpExt: SyncookiesSent ${names}\nTcpExt: 7 ${values}\nIpExt: InNoRoutes TCPTimeouts\nIpExt: 5 100\n`
+    assert.strictEqual(TcpTable.failures(netstat("TCPTimeouts Other TCPWinProbe", "3 1000 4")), 7)
+    assert.strictEqual(TcpTable.failures(netstat("TCPTimeouts TCPLossFailures TCPWinProbe", "3 2 4")), 9)
+    for (const text of [
+      "",
+      netstat("Other", "1"),
+      netstat("TCPWinProbe TCPTimeouts", ""),
+      "TcpExt: TCPTimeouts"
+    ])
+      assert.isUndefined(TcpTable.failures(text))
+  })
+
   it.each([
     ["B80D0120000000000000000001000000", "2001:db8::1"],
     ["B80D0120000000000000000001000000", "2001:0DB8:0:0::1"],

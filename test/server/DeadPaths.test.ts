@@ -48,4 +48,17 @@ describe("a connection", () => {
     look(60, 9)
     assert.deepStrictEqual(errors, [])
   })
+
+  it("is looked for when the system's counter has grown, while it is silent, and where there is no counter", () => {
+    const { look, paths } = watched()
+    assert.deepStrictEqual(
+      [5, 5, 6, 6, undefined, undefined].map((failures) => paths.mayTell(failures)),
+      [true, false, true, false, true, true]
+    )
+    assert.isTrue(paths.mayTell(7))
+    look(0, 1)
+    assert.isTrue(paths.mayTell(7))
+    look(5, 0)
+    assert.isFalse(paths.mayTell(7))
+  })
 })

@@ -32,8 +32,11 @@ export interface Decoder<In, E> {
  * @since 0.1.0
  */
 export interface Codec<In, Out, E> {
-  /** A decoder at the start of an input. */
-  readonly makeDecoder: () => Decoder<In, E>
+  /**
+   * A decoder at the start of an input. Where messages that are too long can be read without being stored, `skips` is
+   * asked when one begins: whether it is skipped, or is an error. Default: it is skipped.
+   */
+  readonly makeDecoder: (skips?: () => boolean) => Decoder<In, E>
   /**
    * The bytes of messages, one behind the other, for one gather write. Large bodies are sent from where they lie.
    * Throws a `RangeError` for a message that cannot be encoded, which is a programming error.

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Socket from "effect/socket/Socket"
 import * as Timers from "../loop/Timers.ts"
@@ -45,6 +45,8 @@ export interface Options extends Writer.Options {
   readonly frameTimeoutMillis?: number | undefined
   /** Accounts for the bytes that are held for a message which is not complete; may refuse to. Default: never does. */
   readonly account?: Account | undefined
+  /** Whether a message that is too long may be skipped, see {@link Codec}. Default: always. */
+  readonly skips?: (() => boolean) | undefined
 }
 
 /**
@@ -124,18 +126,16 @@ export const make = <In, Out, E>(
   codec: Codec<In, Out, E>,
   options: Options
 ): Effect.Effect<FramedConnection<In, Out, E>, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const timers = yield* Timers.use
-    const writer = yield* Writer.make(transport, codec, timers, options)
-    const reader = new Reader<In, Out, E>(transport, codec.makeDecoder(), writer, timers, options)
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
-        reader.stop()
-        writer.release()
-      })
-    )
-    return reader
-  })
+  Effect.flatMap(Timers.use, (timers) =>
+    Effect.flatMap(Writer.make(transport, codec, timers, options), (writer) => {
+      const decoder = codec.makeDecoder(options.skips)
+      const reader = new Reader<In, Out, E>(transport, decoder, writer, timers, options)
+      return Effect.as(
+        Effect.flatMap(Effect.scope, (scope) => reader.endWith(scope)),
+        reader
+      )
+    })
+  )
 
 type Next<In, E> = Exit.Exit<Batch<In>, E | Cause.Done>
 
@@ -176,19 +176,23 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
     return Stream.fromPull(Effect.succeed(this.pull))
   }
 
-  private readonly pull: Pull.Pull<Batch<In>, ReadError<E>> = Effect.callback((resume) => {
-    if (this.waiter !== undefined) throw new Error("The messages of a connection have one reader")
-    const ready = this.ready()
-    if (ready !== undefined) return resume(ready)
-    this.waiter = resume
-    this.read()
-    return this.leave
-  })
+  private get pull(): Pull.Pull<Batch<In>, ReadError<E>> {
+    return Effect.callback((resume) => {
+      if (this.waiter !== undefined) throw new Error("The messages of a connection have one reader")
+      const ready = this.ready()
+      if (ready !== undefined) return resume(ready)
+      this.waiter = resume
+      this.read()
+      return this.leave
+    })
+  }
 
-  private readonly leave = Effect.sync(() => {
-    this.waiter = undefined
-    this.pause()
-  })
+  private get leave(): Effect.Effect<void> {
+    return Effect.sync(() => {
+      this.waiter = undefined
+      this.pause()
+    })
+  }
 
   private read(): void {
     // The time in which nobody wanted the message is not the peer's.
@@ -255,11 +259,11 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   /** A message has begun to arrive, or its rest is waited for again. */
   private began(now: number): void {
     if (this.frameTimeoutMillis === Timers.never) return
-    this.deadline ??= this.timers.deadline(this.expired)
+    this.deadline ??= this.timers.deadline(() => this.expired())
     this.deadline.set(now + this.frameTimeoutMillis)
   }
 
-  private readonly expired = (): void => {
+  private expired(): void {
     if (!this.decoder.partial || this.waiter === undefined) return
     this.finish(Exit.fail(new FrameTimeout({ frameTimeoutMillis: this.frameTimeoutMillis })))
   }
@@ -282,6 +286,15 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
     this.held = undefined
     this.pause()
     this.finish(Exit.fail(Cause.Done()))
+  }
+
+  endWith(scope: Scope.Scope): Effect.Effect<void> {
+    return Scope.addFinalizerExit(scope, () =>
+      Effect.sync(() => {
+        this.stop()
+        this.writer.release()
+      })
+    )
   }
 
   lastReadAt(): number {

@@ -92,19 +92,15 @@ const uncleared = (size: number): Uint8Array<ArrayBuffer> =>
 /** What becomes of the body whose header is complete. */
 type Body = "none" | "whole" | "parts" | "skipped"
 
-// It is its own layout: all that each header is read by lies in one object.
-class FrameDecoder<E> implements Decoder<Frame, E>, Layout {
-  readonly fieldWidth: Layout["fieldWidth"]
-  readonly byteOrder: Layout["byteOrder"]
-  readonly typeBytes: Layout["typeBytes"]
-  readonly lengthCounts: Layout["lengthCounts"]
-  private readonly checkHeader: Options<E>["checkHeader"]
-  private readonly toError: Options<E>["toError"]
-  private readonly partType: Options<E>["partType"]
-  private readonly skips: Options<E>["skips"]
-  private readonly maxFrameSize: number
-  private readonly headerSize: number
-  private readonly counted: number
+/** What all decoders of one codec share: all that each header is read by lies in one object. */
+interface Prepared<E> extends Options<E> {
+  readonly headerSize: number
+  readonly counted: number
+}
+
+class FrameDecoder<E> implements Decoder<Frame, E> {
+  private readonly options: Prepared<E>
+  private readonly maySkip: (() => boolean) | undefined
 
   // A header split over chunks is gathered here; `headerFilled` is 0 between frames and while a header is
   // read straight from its chunk. Most connections never see one, so there is no memory for it before.
@@ -120,18 +116,9 @@ class FrameDecoder<E> implements Decoder<Frame, E>, Layout {
 
   private failure: E | undefined = undefined
 
-  constructor(options: Options<E>) {
-    this.fieldWidth = options.fieldWidth
-    this.byteOrder = options.byteOrder
-    this.typeBytes = options.typeBytes
-    this.lengthCounts = options.lengthCounts
-    this.checkHeader = options.checkHeader
-    this.toError = options.toError
-    this.partType = options.partType
-    this.skips = options.skips
-    this.maxFrameSize = Math.min(options.maxFrameSize, Number.MAX_SAFE_INTEGER)
-    this.headerSize = headerSize(options)
-    this.counted = counted(options)
+  constructor(options: Prepared<E>, maySkip?: () => boolean) {
+    this.options = options
+    this.maySkip = maySkip
   }
 
   get partial(): boolean {
@@ -154,9 +141,9 @@ class FrameDecoder<E> implements Decoder<Frame, E>, Layout {
   }
 
   private takeFrames(chunk: Uint8Array, divided: Chunk.Divided | undefined, out: Array<Frame>): void {
-    if (!(this.maxFrameSize >= this.headerSize)) {
-      const { headerSize, maxFrameSize } = this
-      this.fail(this.toError(new MaxSizeTooShortForHeader({ maxFrameSize, headerSize })))
+    const { headerSize, maxFrameSize } = this.options
+    if (!(maxFrameSize >= headerSize)) {
+      this.fail(this.options.toError(new MaxSizeTooShortForHeader({ maxFrameSize, headerSize })))
       return
     }
     let at = 0
@@ -171,27 +158,29 @@ class FrameDecoder<E> implements Decoder<Frame, E>, Layout {
 
   end(): E | undefined {
     if (!this.partial) return this.failure
+    const { headerSize, toError } = this.options
     const reason =
       this.state === "none"
         ? new EndInsideFrame({ received: this.headerFilled })
         : new EndInsideFrame({
-            received: this.headerSize + this.bodyFilled,
-            expected: this.headerSize + this.bodyLength
+            received: headerSize + this.bodyFilled,
+            expected: headerSize + this.bodyLength
           })
-    return this.fail(this.toError(reason))
+    return this.fail(toError(reason))
   }
 
   private takeHeader(chunk: Uint8Array, at: number): number {
-    if (this.headerFilled === 0 && chunk.length - at >= this.headerSize) {
+    const { headerSize } = this.options
+    if (this.headerFilled === 0 && chunk.length - at >= headerSize) {
       this.startFrame(chunk, at)
-      return at + this.headerSize
+      return at + headerSize
     }
-    if (this.headerFilled === 0) this.header = new Uint8Array(this.headerSize)
+    if (this.headerFilled === 0) this.header = new Uint8Array(headerSize)
     let next = at
-    while (next < chunk.length && this.headerFilled < this.headerSize) {
+    while (next < chunk.length && this.headerFilled < headerSize) {
       this.header[this.headerFilled++] = chunk[next++] as number
     }
-    if (this.headerFilled === this.headerSize) {
+    if (this.headerFilled === headerSize) {
       this.headerFilled = 0
       this.startFrame(this.header, 0)
     }
@@ -199,27 +188,33 @@ class FrameDecoder<E> implements Decoder<Frame, E>, Layout {
   }
 
   private startFrame(bytes: Uint8Array, at: number): void {
-    const length = readLength(this, bytes, at)
-    if (length < this.counted) {
-      const { counted, lengthCounts } = this
-      this.fail(this.toError(new LengthTooShort({ length, minimum: counted, lengthCounts })))
+    const { options } = this
+    const { counted, headerSize, maxFrameSize, skips } = options
+    const length = readLength(options, bytes, at)
+    if (length < counted) {
+      const { lengthCounts } = options
+      this.fail(options.toError(new LengthTooShort({ length, minimum: counted, lengthCounts })))
       return
     }
-    this.bodyLength = length - this.counted
-    this.type = this.typeBytes === 1 ? (bytes[at + this.fieldWidth] as number) : 0
-    const refused = this.checkHeader?.(this.type, this.bodyLength)
+    this.bodyLength = length - counted
+    this.type = options.typeBytes === 1 ? (bytes[at + options.fieldWidth] as number) : 0
+    const refused = options.checkHeader?.(this.type, this.bodyLength)
     if (refused !== undefined) {
       this.fail(refused)
       return
     }
-    const frameSize = this.headerSize + this.bodyLength
-    if (frameSize <= this.maxFrameSize) {
-      this.state = this.partType?.(this.type) === undefined ? "whole" : "parts"
-    } else if (this.skips?.types(this.type) === true && frameSize <= this.skips.maxSkippedSize) {
+    const frameSize = headerSize + this.bodyLength
+    if (frameSize <= maxFrameSize) {
+      this.state = options.partType?.(this.type) === undefined ? "whole" : "parts"
+    } else if (skips?.types(this.type) === true && frameSize <= skips.maxSkippedSize && this.skipsNow) {
       this.state = "skipped"
     } else {
-      this.fail(this.toError(new MaxSizeTooShortForPayload({ maxFrameSize: this.maxFrameSize, frameSize })))
+      this.fail(options.toError(new MaxSizeTooShortForPayload({ maxFrameSize, frameSize })))
     }
+  }
+
+  private get skipsNow(): boolean {
+    return this.maySkip === undefined || this.maySkip()
   }
 
   private takeBody(
@@ -241,13 +236,13 @@ class FrameDecoder<E> implements Decoder<Frame, E>, Layout {
     const gathered = this.body
     if (isLast) this.dropBody()
     if (state === "parts") {
-      const partType = isLast ? type : (this.partType?.(type) ?? type)
+      const partType = isLast ? type : (this.options.partType?.(type) ?? type)
       out.push({ type: partType, body: part(chunk, divided, at, end - at) })
     } else if (isLast) {
       out.push(
         state === "whole"
           ? { type, body: gathered }
-          : { type, body: empty, skipped: this.headerSize + bodyLength }
+          : { type, body: empty, skipped: this.options.headerSize + bodyLength }
       )
     }
     return end
@@ -311,9 +306,15 @@ const checkSize = (name: string, size: number): void => {
  * @category constructors
  * @since 0.1.0
  */
-export const decoders = <E>(options: Options<E>): (() => Decoder<Frame, E>) => {
+export const decoders = <E>(options: Options<E>): Codec<Frame, never, E>["makeDecoder"] => {
   check(options)
   checkSize("maxFrameSize", options.maxFrameSize)
   if (options.skips !== undefined) checkSize("maxSkippedSize", options.skips.maxSkippedSize)
-  return () => new FrameDecoder(options)
+  const prepared: Prepared<E> = {
+    ...options,
+    maxFrameSize: Math.min(options.maxFrameSize, Number.MAX_SAFE_INTEGER),
+    headerSize: headerSize(options),
+    counted: counted(options)
+  }
+  return (skips) => new FrameDecoder(prepared, skips)
 }

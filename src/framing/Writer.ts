@@ -7,6 +7,7 @@
  */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { Scheduler as EffectScheduler } from "effect/Scheduler"
@@ -107,16 +108,19 @@ export const make = <Out>(
   timers: Timers.Timers,
   options: Options
 ): Effect.Effect<Writer<Out>> =>
-  Effect.gen(function* () {
-    return new FairWriter<Out>({
-      transport,
-      codec,
-      timers,
-      writeTimeoutMillis: Limit.millis("writeTimeoutMillis", options.writeTimeoutMillis),
-      scheduler: yield* TurnScheduler,
-      effects: yield* EffectScheduler
-    })
-  })
+  Effect.contextWith((context) =>
+    Effect.sync(
+      () =>
+        new FairWriter<Out>({
+          transport,
+          codec,
+          timers,
+          writeTimeoutMillis: Limit.millis("writeTimeoutMillis", options.writeTimeoutMillis),
+          scheduler: Context.get(context, TurnScheduler),
+          effects: Context.get(context, EffectScheduler)
+        })
+    )
+  )
 
 interface Dependencies<Out> {
   readonly transport: Transport.Transport
@@ -355,11 +359,11 @@ class FairWriter<Out> implements Writer<Out>, Task {
     const { transport, writeTimeoutMillis } = this
     if (this.current === undefined || writeTimeoutMillis === Timers.never) return
     this.held = transport.unsent()
-    this.deadline ??= this.timers.deadline(this.expired)
+    this.deadline ??= this.timers.deadline(() => this.expired())
     this.deadline.set(this.lastAt + writeTimeoutMillis)
   }
 
-  private readonly expired = (): void => {
+  private expired(): void {
     if (this.current === undefined) return
     const unsent = this.transport.unsent()
     if (unsent !== this.held) {

@@ -5,11 +5,9 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
-type Job = Effect.Effect<void>
-
-export class Spawner {
+export class Spawner<R = never> {
   private readonly scope: Scope.Scope
-  private readonly jobs: Array<Job> = []
+  private readonly jobs: Array<Effect.Effect<unknown, never, R>> = []
   private wake: (() => void) | undefined
 
   constructor(scope: Scope.Scope) {
@@ -20,14 +18,14 @@ export class Spawner {
    * Forks the effect, which starts in a turn of its own: fibers of long life that start on the stack of another one had
    * the objects of all their queries outlive collections, at twice the CPU for small queries.
    */
-  spawn(job: Job): void {
+  spawn(job: Effect.Effect<unknown, never, R>): void {
     this.jobs.push(job)
     const { wake } = this
     this.wake = undefined
     wake?.()
   }
 
-  readonly run: Effect.Effect<never> = Effect.suspend(() => {
+  readonly run: Effect.Effect<never, never, R> = Effect.suspend(() => {
     const job = this.jobs.shift()
     return Effect.andThen(job === undefined ? this.arrival : Effect.forkIn(job, this.scope), this.run)
   })
@@ -37,9 +35,13 @@ export class Spawner {
   })
 }
 
+/** A spawner whose fibers are the scope's. They have the context in which it was made. */
+export const makeIn = <R>(): Effect.Effect<Spawner<R>, never, R | Scope.Scope> =>
+  Effect.gen(function* () {
+    const spawner = new Spawner<R>(yield* Effect.scope)
+    yield* Effect.forkScoped(spawner.run, { startImmediately: true })
+    return spawner
+  })
+
 /** A spawner whose fibers are the scope's. */
-export const make: Effect.Effect<Spawner, never, Scope.Scope> = Effect.gen(function* () {
-  const spawner = new Spawner(yield* Effect.scope)
-  yield* Effect.forkScoped(spawner.run, { startImmediately: true })
-  return spawner
-})
+export const make: Effect.Effect<Spawner, never, Scope.Scope> = makeIn<never>()

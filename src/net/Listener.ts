@@ -46,6 +46,8 @@ export interface Listener {
   readonly stop: Effect.Effect<void>
 }
 
+const ignore = (): void => {}
+
 const failed =
   ({ address }: Options) =>
   (cause: unknown): ListenError =>
@@ -96,7 +98,7 @@ export const make = Effect.fnUntraced(function* (
     accepted++
     // Nothing is read before the connection's own reader pulls, and a reset before that is nobody's error yet.
     socket.pause()
-    socket.on("error", () => {})
+    socket.on("error", ignore)
     options.onConnection(socket)
   })
   let withdraw = () => {}

@@ -8,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as Timers from "../loop/Timers.ts"
 import * as Limit from "../settings/Limit.ts"
@@ -29,11 +29,43 @@ const readAheadSize = 256 * 1024
 
 type Written = (exit: Exit.Exit<void, Socket.SocketError>) => void
 
+/** Where a socket keeps its transport, so that all sockets share their listeners. */
+const owner = Symbol("dataconn/net/Tcp")
+
+interface TransportSocket extends Net.Socket {
+  [owner]?: TcpTransport | undefined
+}
+
+function onData(this: TransportSocket, chunk: Uint8Array): void {
+  this[owner]?.arrived(chunk)
+}
+
+/** The peer sends nothing more; bytes that have arrived are still handed over. */
+function onEnd(this: TransportSocket): void {
+  this[owner]?.finish(endOfFile)
+}
+
+function onError(this: TransportSocket, cause: Error): void {
+  this[owner]?.failed(cause)
+}
+
+function onClose(this: TransportSocket): void {
+  this[owner]?.closed()
+}
+
+function onShared(this: TransportSocket, length: number): void {
+  this[owner]?.arrived(Chunk.copied(NodeInternals.sharedBytes(length)))
+}
+
+/** Nothing has been read ahead: shared, since most transports never do. */
+const nothing: Array<Uint8Array> = []
+
 /** The transport of a socket that is connected, paused, and not written to by anybody else. */
 class TcpTransport implements Transport.Transport {
-  private readonly socket: Net.Socket
+  private readonly socket: TransportSocket
+  private readonly linger: Duration.Input
   private receiver: Transport.Receiver | undefined
-  private held: Array<Uint8Array> = []
+  private held = nothing
   private heldBytes = 0
   private paused = false
   private end: Socket.SocketError | undefined
@@ -41,19 +73,21 @@ class TcpTransport implements Transport.Transport {
   private outcome: Exit.Exit<void, Socket.SocketError> | undefined
   private written: Written | undefined
 
-  constructor(socket: Net.Socket) {
+  constructor(socket: Net.Socket, linger: Duration.Input) {
     this.socket = socket
-    socket.on("data", this.onData)
+    this.linger = linger
+    this.socket[owner] = this
+    socket.on("data", onData)
     // A listener for data does not make the socket flow before it is asked to.
     socket.pause()
-    socket.on("end", this.onEnd)
-    socket.on("error", this.onError)
-    socket.on("close", this.onClose)
+    socket.on("end", onEnd)
+    socket.on("error", onError)
+    socket.on("close", onClose)
   }
 
   read(receiver: Transport.Receiver): void {
     this.receiver = receiver
-    NodeInternals.readIntoShared(this.socket, this.onShared)
+    NodeInternals.readIntoShared(this.socket, onShared)
     this.socket.resume()
   }
 
@@ -72,7 +106,7 @@ class TcpTransport implements Transport.Transport {
   private hand(): void {
     const { held } = this
     if (held.length > 0) {
-      this.held = []
+      this.held = nothing
       this.heldBytes = 0
       this.receiver?.received(held as unknown as Transport.Chunks)
     }
@@ -82,33 +116,29 @@ class TcpTransport implements Transport.Transport {
     receiver?.ended(Cause.fail(this.end))
   }
 
-  private readonly onShared = (view: Uint8Array): void => this.onData(Chunk.copied(view))
-
-  private readonly onData = (chunk: Uint8Array): void => {
+  arrived(chunk: Uint8Array): void {
     if (!this.paused) {
       this.receiver?.received([chunk])
       return
     }
+    if (this.held === nothing) this.held = []
     this.held.push(chunk)
     this.heldBytes += chunk.length
     if (this.heldBytes >= readAheadSize) this.socket.pause()
   }
 
-  /** The peer sends nothing more; bytes that have arrived are still handed over. */
-  private readonly onEnd = (): void => this.finish(endOfFile)
-
-  private readonly onError = (cause: Error): void => {
-    this.held = []
+  failed(cause: Error): void {
+    this.held = nothing
     this.finish(failed(new Socket.SocketReadError({ cause })))
   }
 
-  private readonly onClose = (): void => {
+  closed(): void {
     // Without an end or an error before it.
     this.finish(this.end ?? closed(1006))
     if (this.written !== undefined) this.settle(Exit.fail(notWritable(socketClosed())))
   }
 
-  private finish(end: Socket.SocketError): void {
+  finish(end: Socket.SocketError): void {
     this.end ??= end
     if (!this.paused) this.hand()
   }
@@ -140,18 +170,23 @@ class TcpTransport implements Transport.Transport {
     return NodeInternals.unsent(this.socket)
   }
 
-  /** Hands nothing over any more, and closes after pending writes. */
-  close(linger: Duration.Input): Effect.Effect<void> {
+  /** Once the scope closes, hands nothing over any more, and closes after pending writes. */
+  closeWith(scope: Scope.Scope): Effect.Effect<void> {
+    return Scope.addFinalizerExit(scope, () => this.close)
+  }
+
+  private get close(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const { socket } = this
+      const { linger, socket } = this
       this.receiver = undefined
       this.written = undefined
-      this.held = []
+      this.held = nothing
       this.paused = false
-      socket.off("data", this.onData)
-      socket.off("end", this.onEnd)
-      socket.off("error", this.onError)
-      socket.off("close", this.onClose)
+      socket.off("data", onData)
+      socket.off("end", onEnd)
+      socket.off("error", onError)
+      socket.off("close", onClose)
+      socket[owner] = undefined
       return closeAfter(socket, linger)
     })
   }
@@ -205,9 +240,11 @@ export interface Options {
  * @since 0.1.0
  */
 export const fromSocket = (socket: Net.Socket, { linger = 0 }: Options = {}): Transport.Open =>
-  Effect.acquireRelease(
-    Effect.sync(() => new TcpTransport(socket)),
-    (transport) => transport.close(linger)
+  Effect.uninterruptible(
+    Effect.flatMap(Effect.scope, (scope) => {
+      const transport = new TcpTransport(socket, linger)
+      return Effect.as(transport.closeWith(scope), transport)
+    })
   )
 
 /**

@@ -6,7 +6,7 @@
 
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Schema from "effect/Schema"
-import type { Codec, Decoder } from "../framing/Codec.ts"
+import type { Codec } from "../framing/Codec.ts"
 import * as LengthDelimited from "../framing/LengthDelimited.ts"
 import * as Limit from "../settings/Limit.ts"
 import { hasBody, isType, letter, type Message, name, Type } from "./MessageType.ts"
@@ -229,16 +229,12 @@ export interface CodecOptions extends Options {
 const toError = (reason: FrameErrorReason): FrameError => new FrameError({ reason })
 
 /**
- * The codec of DataConn's messages. `skips` is asked when a request begins that is too long: whether it is
- * skipped, or malformed. Throws a `RangeError` that names the option whose value it cannot be.
+ * The codec of DataConn's messages. Throws a `RangeError` that names the option whose value it cannot be.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const codec = (
-  options: CodecOptions = defaultOptions,
-  skips: () => boolean = () => true
-): Codec<Message, Message, FrameError> => {
+export const codec = (options: CodecOptions = defaultOptions): Codec<Message, Message, FrameError> => {
   const { bodyLimits = noLimits, lengthCounts, maxFrameSize, maxSkippedSize, splitChunks } = options
   for (const { maxSize, setting } of Object.values(bodyLimits)) Limit.size(setting, maxSize, 0)
   const makeDecoder = LengthDelimited.decoders<FrameError>({
@@ -248,13 +244,11 @@ export const codec = (
     toError,
     partType: splitChunks && ((type) => partType(type, splitChunks())),
     skips:
-      maxSkippedSize === undefined
-        ? undefined
-        : { types: (type) => type === Type.Request && skips(), maxSkippedSize }
+      maxSkippedSize === undefined ? undefined : { types: (type) => type === Type.Request, maxSkippedSize }
   })
   return {
     // `checkHeader` lets no other types pass.
-    makeDecoder: makeDecoder as () => Decoder<Message, FrameError>,
+    makeDecoder: makeDecoder as Codec<Message, never, FrameError>["makeDecoder"],
     layOut: (messages) => layOut(messages, options)
   }
 }

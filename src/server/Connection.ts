@@ -4,6 +4,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import { QueryEngine } from "../engine/QueryEngine.ts"
@@ -11,7 +12,6 @@ import * as FramedConnection from "../framing/FramedConnection.ts"
 import * as Writer from "../framing/Writer.ts"
 import * as Timers from "../loop/Timers.ts"
 import * as Transport from "../net/Transport.ts"
-import * as Message from "../protocol/Message.ts"
 import * as Machine from "../protocol/ServerMachine.ts"
 import { ConnectionEvents, type ConnectionInfo, type Listener, type Step } from "./ConnectionEvents.ts"
 import { Control } from "./Control.ts"
@@ -57,53 +57,97 @@ export const serve = (
   options: Options
 ): Effect.Effect<ControlStatistics, never, QueryEngine> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
-      const publish = publisher(yield* ConnectionEvents, options)
-      if (publish !== undefined) yield* Effect.exit(restore(publish({ _tag: "Opened" })))
-      const ended = yield* Effect.catchCause(Effect.scoped(live(open, options, publish, restore)), (cause) =>
-        Effect.succeed(unopened(cause))
-      )
-      yield* publish?.({ _tag: "Closed", ...ended }) ?? Effect.void
-      return ended.control
+    Effect.flatMap(ConnectionEvents, (listener) => {
+      const publish = publisher(listener, options)
+      const ended = life(open, options, publish, restore)
+      return publish === undefined
+        ? Effect.map(ended, controlOf)
+        : Effect.andThen(
+            Effect.exit(restore(publish({ _tag: "Opened" }))),
+            Effect.tap(ended, (end) => publish({ _tag: "Closed", ...end })).pipe(Effect.map(controlOf))
+          )
     })
   )
 
+const controlOf = ({ control }: Ended): ControlStatistics => control
+
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
-const live = Effect.fnUntraced(function* (
+/** The scope of a connection, from its opening to its end. */
+const life = (
   open: Transport.Open,
-  { culprit, info, queries, refusedBy, refusing, settings, shutdown }: Options,
+  options: Options,
   publish: Publish,
   restore: Restore
-): Effect.fn.Return<Ended, Socket.SocketError, QueryEngine | Scope.Scope> {
+): Effect.Effect<Ended, never, QueryEngine> =>
+  Effect.catchCause(
+    Effect.scopedWith((scope) =>
+      // Suspended, so that what opens the connection is not kept on the stack for as long as it lives.
+      Effect.suspend(() =>
+        Effect.flatMap(Scope.provide(opened(open, options, publish, restore), scope), (connection) =>
+          live(connection, scope, restore)
+        )
+      )
+    ),
+    unopened
+  )
+
+interface Opened {
+  readonly control: Control
+  readonly heartbeat: Heartbeat
+}
+
+const opened = Effect.fnUntraced(function* (
+  open: Transport.Open,
+  options: Options,
+  publish: Publish,
+  restore: Restore
+): Effect.fn.Return<Opened, Socket.SocketError, QueryEngine | Scope.Scope> {
+  const { queries, refusing, settings, shutdown } = options
   const scope = yield* Effect.scope
   const all = limits(settings)
   const timers = yield* Timers.use
   const wrap = yield* Transport.Wrapper
-  const transport = yield* restore(wrap(open, { end: "server", peer: () => info().remote }))
+  const transport = yield* restore(wrap(open, { end: "server", peer: () => options.info().remote }))
   const quota = yield* RequestQuota.RequestQuota
-  const codec = Message.codec(all, () => control.takesRequest)
-  const account = new RequestQuota.Hold(quota)
-  const framed = yield* FramedConnection.make(transport, codec, { ...all, account })
+  const framed = yield* FramedConnection.make(transport, all.codec, {
+    ...all,
+    account: new RequestQuota.Hold(quota),
+    skips: () => control.takesRequest
+  })
   const heartbeat = new Heartbeat(framed.writer, timers, all.heartbeatMillis)
   const control: Control = new Control({
     framed,
     engine: yield* QueryEngine,
     limit: queries ?? (yield* QueryLimit),
     quota,
-    refusedBy,
+    refusedBy: options.refusedBy,
     limits: all,
     timers,
-    scope: Scope.forkUnsafe(scope),
+    connection: scope,
     initial: refusing === undefined ? Machine.initial : Machine.refusing(refusing),
     publish,
-    culprit: culprit ?? new Culprit()
+    culprit: options.culprit ?? new Culprit()
   })
   if (shutdown !== undefined) yield* shutdown.join(control)
-  yield* Effect.forkIn(control.guard(heartbeat.run), scope)
-  yield* Effect.catchCause(restore(control.run), (cause) => control.close(cause))
-  return { control: control.statistics(), heartbeat: heartbeat.statistics(), detail: control.error.detail }
+  return { control, heartbeat }
 })
+
+const live = (
+  { control, heartbeat }: Opened,
+  scope: Scope.Scope,
+  restore: Restore
+): Effect.Effect<Ended, never, QueryEngine> =>
+  Effect.flatMap(Effect.forkIn(control.guard(heartbeat), scope), (beating) =>
+    Effect.catchCause(restore(control.run), (cause) =>
+      // Hearts do not beat while what is left of a query ends.
+      Effect.map(Effect.andThen(control.close(cause), Fiber.interrupt(beating)), () => ({
+        control: control.statistics(),
+        heartbeat: heartbeat.statistics(),
+        detail: control.error.detail
+      }))
+    )
+  )
 
 /** How a connection ended. */
 interface Ended {
@@ -113,13 +157,14 @@ interface Ended {
 }
 
 /** The transport could not be opened, or the connection was interrupted before it was. */
-const unopened = (cause: Cause.Cause<Socket.SocketError>): Ended => {
+const unopened = (cause: Cause.Cause<Socket.SocketError>): Effect.Effect<Ended> => {
   const error = Cause.findErrorOption(cause)
-  const end = (reason: ControlStatistics["reason"], detail: string): Ended => ({
-    control: { ...nothing, reason },
-    heartbeat: { bytesTransferred: 0, messages: 0, waits: 0, reason: "wait" },
-    detail
-  })
+  const end = (reason: ControlStatistics["reason"], detail: string) =>
+    Effect.succeed<Ended>({
+      control: { ...nothing, reason },
+      heartbeat: { bytesTransferred: 0, messages: 0, waits: 0, reason: "wait" },
+      detail
+    })
   if (error._tag === "Some") return end("read", Writer.describe(error.value))
   return Cause.hasInterruptsOnly(cause)
     ? end("drain", "Server stopped")
@@ -139,13 +184,14 @@ const nothing = {
 type Publish = ((step: Step) => Effect.Effect<void>) | undefined
 
 /** A connection does not depend on its listener. */
-const publisher = (listener: Listener | undefined, { culprit, info }: Options): Publish => {
+const publisher = (listener: Listener | undefined, options: Options): Publish => {
   if (listener === undefined) return undefined
+  const { culprit } = options
   let connection: ConnectionInfo | undefined
   return (step) =>
     Effect.catchCause(
       Effect.suspend(() => {
-        connection ??= info()
+        connection ??= options.info()
         culprit?.publishing(step._tag)
         return Effect.map(listener.publish({ ...step, connection }), () => culprit?.publishing(undefined))
       }),

@@ -55,14 +55,93 @@ export interface Connections {
   readonly stopNow: Effect.Effect<void>
 }
 
-/** A connection that has not ended. */
-interface Living {
-  readonly info: () => ConnectionInfo
-  readonly culprit: Culprit
-  /** Gives its place back. */
-  readonly leave: () => void
+/** What the connections of a server share. */
+interface Shared {
+  readonly admission: Admission.Admission
+  readonly queries: QueryLimit.Limit
+  readonly shutdown: Shutdown
+  /** Those that have not opened their sockets: until then nobody else closes them. */
+  readonly arriving: Set<Arrival>
+  /** Those that have not ended. */
+  readonly living: Set<Living>
+  /** Closes the socket of one that could not be opened. */
+  readonly drop: (arrival: Arrival) => void
+}
+
+/** How one is let in. */
+interface Served {
+  readonly place: Admission.Place
+  readonly refusedBy: string | undefined
+  readonly settings: Settings
+}
+
+/** A connection that has not ended, and what it is served with. */
+class Living implements Connection.Options {
+  readonly culprit = new Culprit()
+  readonly settings: Settings
+  readonly refusedBy: string | undefined
+  readonly queries: QueryLimit.Places
+  private readonly id: number
+  private readonly arrival: Arrival
+  private readonly place: Admission.Place
+  private readonly shared: Shared
+  private transport: Transport.Transport | undefined
+
+  constructor(id: number, arrival: Arrival, { place, refusedBy, settings }: Served, shared: Shared) {
+    this.id = id
+    this.arrival = arrival
+    this.place = place
+    this.refusedBy = refusedBy
+    this.settings = settings
+    this.queries = shared.queries.of(arrival.address)
+    this.shared = shared
+    shared.living.add(this)
+    shared.arriving.add(arrival)
+  }
+
+  get refusing(): "overloaded" | undefined {
+    return this.place === "refused" ? "overloaded" : undefined
+  }
+
+  get shutdown(): Shutdown {
+    return this.shared.shutdown
+  }
+
+  info(): ConnectionInfo {
+    return { id: this.id, ...this.arrival.endpoints(this.id) }
+  }
+
+  /** Nothing that only opens it is kept by what it leaves on its fiber's stack. */
+  get served(): Effect.Effect<unknown, never, QueryEngine> {
+    return Effect.onExit(
+      Effect.suspend(() => Connection.serve(this.open, this)),
+      () => Effect.sync(() => this.leave())
+    )
+  }
+
+  private get open(): Transport.Open {
+    return Effect.suspend(() => Effect.map(this.arrival.transport, (transport) => this.opened(transport)))
+  }
+
+  private opened(transport: Transport.Transport): Transport.Transport {
+    this.shared.arriving.delete(this.arrival)
+    this.transport = transport
+    return transport
+  }
+
   /** Drops its socket, once that is open. */
-  destroy: () => void
+  destroy(): void {
+    this.transport?.destroy()
+  }
+
+  /** Gives its place back. */
+  leave(): void {
+    const { admission, arriving, drop, living } = this.shared
+    if (!living.delete(this)) return
+    admission.leave(this.place, this.arrival.address)
+    // Its socket could not be opened.
+    if (arriving.delete(this.arrival)) drop(this.arrival)
+  }
 }
 
 /** Waits for the end of the connections, with a limit: what the code of others does may never end. */
@@ -102,14 +181,24 @@ export const make = Effect.fnUntraced(function* (
     Context.add(RequestQuota.RequestQuota, quota),
     Context.add(Timers.Shared, yield* Scope.provide(Timers.make, waking))
   )
-  const spawner = yield* Spawner.make.pipe(Scope.provide(fibers), Effect.provideContext(context))
+  const spawner = yield* Spawner.makeIn<QueryEngine>().pipe(
+    Scope.provide(fibers),
+    Effect.provideContext(context)
+  )
   const queries = new QueryLimit.Limit(options)
   const admission = new Admission.Admission(options)
   const shutdown = new Shutdown()
   let impatient = impatientOf(options)
-  /** Those that have not opened their sockets: until then nobody else closes them. */
   const arriving = new Set<Arrival>()
   const living = new Set<Living>()
+  const shared: Shared = {
+    admission,
+    queries,
+    shutdown,
+    arriving,
+    living,
+    drop: (arrival) => arrival.drop(words("shutting_down"))
+  }
   let count = 0
 
   yield* Effect.addFinalizer(() =>
@@ -119,7 +208,7 @@ export const make = Effect.fnUntraced(function* (
       for (let turns = 0; arriving.size > 0 && turns < maxOpeningTurns; turns++) yield* Effect.yieldNow
       yield* shutdown.drain(options.drainTimeout)
       yield* ending(Scope.close(fibers, Exit.void), living)
-      for (const { drop } of arriving) drop(words("shutting_down"))
+      for (const arrival of arriving) shared.drop(arrival)
       yield* Scope.close(waking, Exit.void)
     })
   )
@@ -135,42 +224,14 @@ export const make = Effect.fnUntraced(function* (
     )
 
   const accept: Connections["accept"] = (arrival) => {
-    const { address, drop, endpoints, transport } = arrival
+    const { address } = arrival
     const refusedBy = admission.limit(address)
     const place = admission.enter(address)
     if (place === undefined) {
-      return drop(admission.isClosed ? words("shutting_down") : words("overloaded", refusedBy))
+      return arrival.drop(admission.isClosed ? words("shutting_down") : words("overloaded", refusedBy))
     }
-    const id = ++count
-    const refusing = place === "refused"
-    const culprit = new Culprit()
-    const info = () => ({ id, ...endpoints(id) })
-    const opened = (open: Transport.Transport) => {
-      arriving.delete(arrival)
-      self.destroy = open.destroy.bind(open)
-    }
-    const connection = Connection.serve(
-      Effect.tap(transport, (open) => Effect.sync(() => opened(open))),
-      {
-        info,
-        culprit,
-        settings: refusing ? impatient : options,
-        queries: queries.of(address),
-        refusing: refusing ? "overloaded" : undefined,
-        refusedBy,
-        shutdown
-      }
-    )
-    const leave = () => {
-      if (!living.delete(self)) return
-      admission.leave(place, address)
-      // Its socket could not be opened.
-      if (arriving.delete(arrival)) drop(words("shutting_down"))
-    }
-    const self: Living = { info, culprit, leave, destroy: () => {} }
-    living.add(self)
-    arriving.add(arrival)
-    spawner.spawn(Effect.provideContext(Effect.ensuring(connection, Effect.sync(leave)), context))
+    const settings = place === "refused" ? impatient : options
+    spawner.spawn(new Living(++count, arrival, { place, refusedBy, settings }, shared).served)
   }
 
   const reload: Connections["reload"] = (next) => {

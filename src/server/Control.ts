@@ -4,10 +4,11 @@
  * Every event steps the machine and performs its action on the same stack, so that no other event can come between.
  */
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { AcceptedQuery, Engine } from "../engine/QueryEngine.ts"
 import type * as FramedConnection from "../framing/FramedConnection.ts"
@@ -18,6 +19,7 @@ import * as Machine from "../protocol/ServerMachine.ts"
 import type { Step } from "./ConnectionEvents.ts"
 import * as ControlEvents from "./ControlEvents.ts"
 import type { Culprit } from "./Culprit.ts"
+import type { Heartbeat } from "./Heartbeat.ts"
 import * as LocalReply from "./LocalReply.ts"
 import { type Connection, type Outcome, PendingResponse } from "./PendingResponse.ts"
 import type * as QueryLimit from "./QueryLimit.ts"
@@ -48,8 +50,8 @@ export interface Dependencies {
   readonly refusedBy: string | undefined
   readonly limits: Limits
   readonly timers: Timers.Timers
-  /** Its queries run in it: a child of the connection's. */
-  readonly scope: Scope.Scope
+  /** The scope of the connection. */
+  readonly connection: Scope.Scope
   readonly initial: Machine.State
   /** Tells the embedder of a step; `undefined` if nobody listens. */
   readonly publish: ((step: Step) => Effect.Effect<void>) | undefined
@@ -57,8 +59,6 @@ export interface Dependencies {
 }
 
 type Phase = "idle" | "query"
-
-const forked = { startImmediately: true, uninterruptible: true } as const
 
 export class Control implements Connection, QueryRunner.Dependencies {
   readonly writer: Writer.Writer<Message.Message>
@@ -73,11 +73,12 @@ export class Control implements Connection, QueryRunner.Dependencies {
   private queryStartedAt = 0
   private queryTimeoutMillis = 0
   private accepts = 0
+  private queries: Scope.Scope | undefined
 
   constructor(dependencies: Dependencies) {
     this.dependencies = dependencies
     this.writer = dependencies.framed.writer
-    this.responses = new Responses(dependencies)
+    this.responses = new Responses(this)
     this.state = dependencies.initial
     const { firstRequestTimeoutMillis, idleTimeoutMillis } = dependencies.limits
     this.deadline = dependencies.timers.deadline(() => this.dispatch(this.expired))
@@ -86,14 +87,21 @@ export class Control implements Connection, QueryRunner.Dependencies {
 
   /** Handles the messages that arrive, until the connection has to be closed. */
   get run(): Effect.Effect<never, ControlError> {
-    return Effect.matchCauseEffect(
-      Stream.runForEachArray(this.dependencies.framed.messages, (batch) => this.receive(batch, 0)),
-      {
-        onSuccess: () => this.fail(this.unwritten ?? { _tag: "PeerClosed" }),
-        onFailure: (cause) =>
-          this.fail(this.unwritten ?? ControlEvents.ofInput(cause, this.dependencies.quota))
-      }
+    return Effect.catchCause(
+      Effect.suspend(() => this.receiving),
+      (cause) => this.fail(this.unwritten ?? ControlEvents.ofInput(cause, this.dependencies.quota))
     )
+  }
+
+  /** Pulls the stream of messages in the connection's own scope: a run of it would have one of its own besides. */
+  private get receiving(): Effect.Effect<never, ControlEvents.InputEnd> {
+    const { connection, framed } = this.dependencies
+    return Effect.flatMap(Channel.toPullScoped(Stream.toChannel(framed.messages), connection), (pull) => {
+      const next: Effect.Effect<never, ControlEvents.InputEnd> = Effect.flatMap(pull, (batch) =>
+        Effect.andThen(this.receive(batch, 0), next)
+      )
+      return next
+    })
   }
 
   /** A failed write ends the input too, and is the reason then. */
@@ -166,7 +174,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
       action._tag === "StartQuery"
         ? this.stoppable(this.responses.begin(body, pending, QueryRunner.run(this, body, pending)))
         : this.responses.begin(body, pending, pending.refuse)
-    return Effect.forkIn(response, this.dependencies.scope, forked)
+    return this.responses.fork(response)
   }
 
   /** Steps the machine and performs its action, which starts no query. */
@@ -245,19 +253,28 @@ export class Control implements Connection, QueryRunner.Dependencies {
   get timers() {
     return this.dependencies.timers
   }
-  readonly now = (): number => this.dependencies.timers.now()
-  readonly lastReadAt = (): number => this.dependencies.framed.lastReadAt()
+  now(): number {
+    return this.dependencies.timers.now()
+  }
+  lastReadAt(): number {
+    return this.dependencies.framed.lastReadAt()
+  }
   get queueTimeoutMillis() {
     return this.dependencies.limits.queueTimeoutMillis
   }
   get stallMillis() {
     return this.dependencies.limits.stallMillis
   }
+  get publish() {
+    return this.dependencies.publish
+  }
+  /** Queries run in it, from the first one on: a child of the connection's. */
   get scope() {
-    return this.dependencies.scope
+    this.queries ??= Scope.forkUnsafe(this.dependencies.connection)
+    return this.queries
   }
 
-  readonly accepted = ({ payload, timeout }: AcceptedQuery): Effect.Effect<void> | undefined => {
+  accepted({ payload, timeout }: AcceptedQuery): Effect.Effect<void> | undefined {
     if (timeout !== undefined) this.queryTimeoutMillis = Math.min(this.queryTimeoutMillis, millis(timeout))
     return this.dependencies.publish?.({ _tag: "Accepted", payload })
   }
@@ -299,14 +316,16 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return this.state._tag === "Replying"
   }
 
-  readonly hasMore = ({ response }: PendingResponse): boolean => Machine.hasMore(this.state, response)
+  hasMore({ response }: PendingResponse): boolean {
+    return Machine.hasMore(this.state, response)
+  }
 
   take(pending: PendingResponse, now: number): ReadonlyArray<Message.Message> {
     const [state, messages] = Machine.take(
       this.state,
       pending.response,
       this.writer.bytesWritten(),
-      this.replyBody
+      (code, closing) => this.replyBody(code, closing)
     )
     if (messages.length === 0) return messages
     const { limits } = this.dependencies
@@ -321,7 +340,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return messages
   }
 
-  private readonly replyBody = (code: Machine.LocalCode, closing: boolean): Uint8Array => {
+  private replyBody(code: Machine.LocalCode, closing: boolean): Uint8Array {
     const { refusedBy } = this.dependencies
     return code === "overloaded" && refusedBy !== undefined
       ? LocalReply.refusal(refusedBy)
@@ -338,9 +357,9 @@ export class Control implements Connection, QueryRunner.Dependencies {
     this.responses.over(pending, outcome, isWriteFailure)
   }
 
-  /** Ends the connection if a fiber of it fails to write. */
-  guard(fiber: Effect.Effect<never, Writer.Failure>): Effect.Effect<void> {
-    return Effect.catchCause(fiber, (cause) => Effect.sync(() => this.writeFailed(cause)))
+  /** Ends the connection if the heartbeat fails to write. */
+  guard(heartbeat: Heartbeat): Effect.Effect<void> {
+    return Effect.catchCause(heartbeat.run, (cause) => Effect.sync(() => this.writeFailed(cause)))
   }
 
   /** Until the first request has arrived, the sooner of two limits holds. */
@@ -357,10 +376,14 @@ export class Control implements Connection, QueryRunner.Dependencies {
   }
 
   /** The server is stopping: an idle connection closes, a responding one after its response. */
-  readonly drain: Effect.Effect<void> = Effect.sync(() => this.dispatch({ _tag: "Drain" }))
+  get drain(): Effect.Effect<void> {
+    return Effect.sync(() => this.dispatch({ _tag: "Drain" }))
+  }
 
   /** The server waits no longer: a running query is ended with an error. */
-  readonly drainExpired: Effect.Effect<void> = Effect.sync(() => this.dispatch({ _tag: "DrainExpired" }))
+  get drainExpired(): Effect.Effect<void> {
+    return Effect.sync(() => this.dispatch({ _tag: "DrainExpired" }))
+  }
 
   statistics(): ControlStatistics {
     const { framed } = this.dependencies

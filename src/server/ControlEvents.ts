@@ -24,14 +24,16 @@ export const ofMessage = ({ skipped, type }: Message.Message): Event => {
   }
 }
 
+/** Why nothing more can be read. */
+export type InputEnd = FramedConnection.ReadError<Message.FrameError> | Cause.Done
+
 /** Nothing more can be read. An end inside a message is a failed read. */
-export const ofInput = (
-  cause: Cause.Cause<FramedConnection.ReadError<Message.FrameError>>,
-  quota: RequestQuota.Quota
-): Event => {
+export const ofInput = (cause: Cause.Cause<InputEnd>, quota: RequestQuota.Quota): Event => {
   const error = Cause.findErrorOption(cause)
   if (error._tag === "None") return { _tag: "RunFailed", detail: String(Cause.squash(cause)) }
   switch (error.value._tag) {
+    case "Done":
+      return { _tag: "PeerClosed" }
     case "FrameTimeout":
       return { _tag: "RequestExpired" }
     case "BufferLimit":

@@ -159,9 +159,8 @@ class Query implements QueryLimit.Place {
   }
 
   private ask(): Effect.Effect<void, Failure, Scope.Scope> {
-    const { accepted, engine } = this.dependencies
-    return Effect.flatMapEager(engine.init(this.request), (query) => {
-      const told = accepted(query)
+    return Effect.flatMapEager(this.dependencies.engine.init(this.request), (query) => {
+      const told = this.dependencies.accepted(query)
       return told === undefined ? this.fill(query) : Effect.andThen(told, this.fill(query))
     })
   }

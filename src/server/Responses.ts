@@ -22,6 +22,8 @@ export interface Dependencies {
   readonly publish: ((step: Step) => Effect.Effect<void>) | undefined
 }
 
+const forked = { startImmediately: true, uninterruptible: true } as const
+
 export class Responses {
   private readonly dependencies: Dependencies
   private current: PendingResponse | undefined
@@ -51,6 +53,11 @@ export class Responses {
     if (this.current === undefined) return true
     this.hold = new RequestQuota.Hold(this.dependencies.quota)
     return this.hold.resize(body.length)
+  }
+
+  /** Starts what {@link begin} gives, in a fiber of its own. */
+  fork(response: Effect.Effect<void>): Effect.Effect<unknown> {
+    return Effect.forkIn(response, this.dependencies.scope, forked)
   }
 
   /** Answers one request, when the response before it has been written. An embedder is told before and after. */
@@ -117,16 +124,18 @@ export class Responses {
   }
 
   /** Waits until the current response is over. */
-  private readonly told: Effect.Effect<Step> = Effect.callback((resume) => {
-    this.tell = () => {
-      if (this.last === undefined) return
-      const step = this.last
-      this.last = undefined
-      this.tell = undefined
-      resume(Effect.succeed(step))
-    }
-    this.tell()
-  })
+  private get told(): Effect.Effect<Step> {
+    return Effect.callback((resume) => {
+      this.tell = () => {
+        if (this.last === undefined) return
+        const step = this.last
+        this.last = undefined
+        this.tell = undefined
+        resume(Effect.succeed(step))
+      }
+      this.tell()
+    })
+  }
 
   /** The next request has its turn. */
   private settle(): void {
@@ -137,14 +146,16 @@ export class Responses {
   }
 
   /** Waits until no response is under way. */
-  readonly settled: Effect.Effect<void> = Effect.callback((resume) => {
-    if (this.current === undefined) return resume(Effect.void)
-    if (this.waiter !== undefined) throw new Error("A connection settles for one waiter at a time")
-    this.waiter = () => resume(Effect.void)
-    return Effect.sync(() => {
-      this.waiter = undefined
+  get settled(): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      if (this.current === undefined) return resume(Effect.void)
+      if (this.waiter !== undefined) throw new Error("A connection settles for one waiter at a time")
+      this.waiter = () => resume(Effect.void)
+      return Effect.sync(() => {
+        this.waiter = undefined
+      })
     })
-  })
+  }
 
   statistics(): Pick<ControlStatistics, "rejected" | "cancelled"> {
     return { rejected: this.rejects, cancelled: this.cancels }

@@ -83,23 +83,28 @@ export const make = Effect.fnUntraced(function* (
   const drop = yield* dismissal(spawner, config.lingerTimeout)
   const connections = yield* Connections.make({ ...config, maxRefusals })
   const paths = yield* DeadPaths.make(config.peerTimeout)
+  // One listener for all sockets.
+  const gone = function (this: Net.Socket) {
+    paths.forget(this)
+  }
   yield* FileLimit.check(config.maxConnections)
   yield* (yield* QueryEngine).expect?.(config.maxConcurrentQueries) ?? Effect.void
   const addresses: Array<Address.Address> = []
   for (const text of config.listen) {
     const address = yield* Effect.fromResult(Address.fromInput(text))
     if (!Address.isLocal(address)) yield* warnOfStrangers(text)
+    const listening: Listening = { address, linger: config.lingerTimeout, drop }
     const listener = yield* Listener.make({
       address,
       backlog: config.backlog,
       socketMode: config.socketMode,
       keepAlive: config.keepAlive,
       onConnection: (socket) => {
-        if (address._tag === "Tcp") watch(paths, socket)
-        connections.accept({
-          ...arrival(socket, address, config.lingerTimeout),
-          drop: (words) => drop(socket, words)
-        })
+        if (address._tag === "Tcp") {
+          paths.watch(socket)
+          socket.on("close", gone)
+        }
+        connections.accept(new SocketArrival(socket, listening))
       },
       onAcceptError: (error) =>
         spawner.spawn(Effect.logError(`Error (${error.message}) accepting on ${Address.format(address)}`))
@@ -139,16 +144,12 @@ const warnOfStrangers = (address: string): Effect.Effect<void> =>
     `${address} can be reached from beyond this machine, and the server has neither login nor encryption: ` +
       "whoever gets there may ask. Keep it to a private network"
   )
-const watch = (paths: DeadPaths.DeadPaths, socket: Net.Socket): void => {
-  paths.watch(socket)
-  socket.once("close", () => paths.forget(socket))
-}
 
 /** Tells connections that they are not let in, and closes them: in peace, unless there are too many of them. */
 const dismissal = Effect.fnUntraced(function* (
   spawner: Spawner.Spawner,
   linger: Duration.Duration
-): Effect.fn.Return<(socket: Net.Socket, words: Uint8Array) => void, never, Scope.Scope> {
+): Effect.fn.Return<Listening["drop"], never, Scope.Scope> {
   const sockets = new Set<Net.Socket>()
   yield* Effect.addFinalizer(() => Effect.sync(() => sockets.forEach((socket) => void socket.destroySoon())))
   return (socket, words) => {
@@ -163,27 +164,45 @@ const dismissal = Effect.fnUntraced(function* (
   }
 })
 
-const arrival = (
-  socket: Net.Socket,
-  address: Address.Address,
-  linger: Duration.Duration
-): Omit<Connections.Arrival, "drop"> => ({
-  transport: Tcp.fromSocket(socket, { linger }),
-  address: address._tag === "Unix" ? RemoteAddress.unix : RemoteAddress.of(socket.remoteAddress),
-  endpoints: (id) => endpoints(socket, address, id)
-})
+/** What the sockets of one address have in common. */
+interface Listening {
+  readonly address: Address.Address
+  readonly linger: Duration.Duration
+  readonly drop: (socket: Net.Socket, words: Uint8Array) => void
+}
 
-const endpoints = (socket: Net.Socket, address: Address.Address, id: number) =>
-  address._tag === "Unix"
-    ? { local: Address.format(address), remote: `unix#${id}` }
-    : {
-        // The kernel has forgotten a peer that is gone before it was looked at.
-        local: Address.formatTcp(socket.localAddress ?? address.host, socket.localPort ?? address.port),
-        remote:
-          socket.remoteAddress === undefined
-            ? "unknown"
-            : Address.formatTcp(socket.remoteAddress, socket.remotePort ?? 0)
-      }
+class SocketArrival implements Connections.Arrival {
+  readonly address: string
+  private readonly socket: Net.Socket
+  private readonly listening: Listening
+
+  constructor(socket: Net.Socket, listening: Listening) {
+    this.socket = socket
+    this.listening = listening
+    this.address =
+      listening.address._tag === "Unix" ? RemoteAddress.unix : RemoteAddress.of(socket.remoteAddress)
+  }
+
+  get transport(): Transport.Open {
+    return Tcp.fromSocket(this.socket, this.listening)
+  }
+
+  endpoints(id: number): ReturnType<Connections.Arrival["endpoints"]> {
+    const { address } = this.listening
+    const { localAddress, localPort, remoteAddress, remotePort } = this.socket
+    return address._tag === "Unix"
+      ? { local: Address.format(address), remote: `unix#${id}` }
+      : {
+          // The kernel has forgotten a peer that is gone before it was looked at.
+          local: Address.formatTcp(localAddress ?? address.host, localPort ?? address.port),
+          remote: remoteAddress === undefined ? "unknown" : Address.formatTcp(remoteAddress, remotePort ?? 0)
+        }
+  }
+
+  drop(words: Uint8Array): void {
+    this.listening.drop(this.socket, words)
+  }
+}
 
 /**
  * A server with these settings, on the `QueryEngine` of the context; see {@link make}.

@@ -73,6 +73,7 @@ export interface Limits
     Settings,
     "lengthCounts" | "maxFrameSize" | "maxSkippedSize" | "chunkSize" | "prefetchSize" | "batchSize"
   > {
+  readonly codec: ReturnType<typeof Message.codec>
   readonly heartbeatMillis: number
   readonly queryTimeoutMillis: number
   readonly writeTimeoutMillis: number
@@ -95,10 +96,14 @@ const known = new WeakMap<Settings, Limits>()
 export const limits = (settings: Settings): Limits => {
   let limits = known.get(settings)
   if (limits === undefined) {
-    limits = {
+    const wire = {
       lengthCounts: settings.lengthCounts,
       maxFrameSize: Limit.size("maxFrameSize", settings.maxFrameSize, Message.headerSize),
-      maxSkippedSize: Limit.size("maxSkippedSize", settings.maxSkippedSize, Message.headerSize),
+      maxSkippedSize: Limit.size("maxSkippedSize", settings.maxSkippedSize, Message.headerSize)
+    }
+    limits = {
+      ...wire,
+      codec: Message.codec(wire),
       chunkSize: Limit.size("chunkSize", settings.chunkSize, 1),
       prefetchSize: Limit.size("prefetchSize", settings.prefetchSize, 1),
       batchSize: Limit.size("batchSize", settings.batchSize, 1),

@@ -5,7 +5,7 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 
 /**
  * A connection that is told of the stop, and has to end.
@@ -62,18 +62,23 @@ export class Shutdown {
 
   /** Tells the member of a stop, also of one that is under way, until the scope closes. */
   join(member: Member): Effect.Effect<void, never, Scope.Scope> {
-    return Effect.acquireRelease(
-      Effect.suspend(() => {
+    return Effect.uninterruptible(
+      Effect.flatMap(Effect.scope, (scope) => {
         this.members.add(member)
         this.empty.closeUnsafe()
-        return this.told === undefined ? Effect.void : member[this.told]
-      }),
-      () =>
-        Effect.sync(() => {
-          this.members.delete(member)
-          if (this.members.size === 0) this.empty.openUnsafe()
-        })
+        return Effect.andThen(
+          Scope.addFinalizerExit(scope, () => this.left(member)),
+          this.told === undefined ? Effect.void : member[this.told]
+        )
+      })
     )
+  }
+
+  private left(member: Member): Effect.Effect<void> {
+    return Effect.sync(() => {
+      this.members.delete(member)
+      if (this.members.size === 0) this.empty.openUnsafe()
+    })
   }
 
   /** A drain under way, or the next one, waits for no response any more, but {@link hastyGoodbye} for last messages. */

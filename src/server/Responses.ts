@@ -24,6 +24,20 @@ export interface Dependencies {
 
 const forked = { startImmediately: true, uninterruptible: true } as const
 
+/**
+ * The effect, to be run once, and not kept from then on. A fiber's observers lie where only a full collection finds them
+ * once there are hundreds of connections, and keep what was forked: 48,000 small queries on 1000 connections left 23 MB
+ * there to 97, and their collections stopped the thread for 0.16 s to 0.65.
+ */
+const once = (effect: Effect.Effect<void>): Effect.Effect<void> => {
+  let held: Effect.Effect<void> | undefined = effect
+  return Effect.suspend(() => {
+    const effect = held ?? Effect.void
+    held = undefined
+    return effect
+  })
+}
+
 export class Responses {
   private readonly dependencies: Dependencies
   private current: PendingResponse | undefined
@@ -57,7 +71,7 @@ export class Responses {
 
   /** Starts what {@link begin} gives, in a fiber of its own. */
   fork(response: Effect.Effect<void>): Effect.Effect<unknown> {
-    return Effect.forkIn(response, this.dependencies.scope, forked)
+    return Effect.forkIn(once(response), this.dependencies.scope, forked)
   }
 
   /** Answers one request, when the response before it has been written. An embedder is told before and after. */

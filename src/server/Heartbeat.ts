@@ -65,6 +65,9 @@ export class Heartbeat implements Writer.Submission<Message.Message> {
 
   private get written(): Effect.Effect<void, Writer.Failure> {
     return Effect.callback((resume) => {
+      // It may have ended before this fiber came to wait for it.
+      if (this.failure !== undefined) return resume(this.failure)
+      if (!this.isWriting) return resume(Effect.void)
       this.resume = resume
       return Effect.sync(() => this.writer.withdraw(this))
     })

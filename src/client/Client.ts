@@ -66,6 +66,11 @@ export interface Response {
 export interface RequestOptions {
   /** Whether the body of the final message is held until it is whole, since it may be no chunk. Default: no. */
   readonly holdsFinal?: boolean | undefined
+  /**
+   * Called when the server has completed the response, before the scope has closed: also when the request was cancelled
+   * and the cancel came too late. What a query wrote is committed then.
+   */
+  readonly onComplete?: (() => void) | undefined
 }
 
 /**

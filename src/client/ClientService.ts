@@ -28,7 +28,7 @@ export const make = (requests: Requests, metadata?: Metadata.Metadata): ClientSe
         chunks: chunks(exchange, queryFailed),
         pull: pull(exchange)
       }),
-      options?.holdsFinal
+      options
     ),
   query: (query) =>
     runQuery(
@@ -89,7 +89,7 @@ const runQuery = (
       const problem = query.metadata === undefined ? undefined : Metadata.problem(query.metadata)
       if (problem === undefined) {
         return Effect.flatMap(Effect.fromResult(QueryApi.requestBody(query)), (body) =>
-          requests.run(body, respond(query), query.receipt)
+          requests.run(body, respond(query), { holdsFinal: query.receipt === true })
         )
       }
       // Nothing is sent that the server would reject.

@@ -88,6 +88,10 @@ export class Entry {
   rows: number | undefined
   receipt: Receipt | undefined
   error: GatewayError.GatewayError | undefined
+  /** Whether its back-end promises that it only reads. */
+  onlyReads = false
+  /** Whether its back-end has run it to its end: what it wrote is committed. */
+  isCommitted = false
 
   constructor(opened: Opened, now: number, nanos: bigint) {
     this.id = opened.id

@@ -34,7 +34,13 @@ export const maxProgressRequest = 16 * 1024
 
 const field = "progressOf"
 
-/** The `queryId` that a request asks about, if it asks for the progress of a query. Takes microseconds at the most. */
+/**
+ * The `queryId` that a request asks about, if it asks for the progress of a query. `Engine.progressOf` of engines that
+ * speak the v1 query API.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
 export const progressOf = (request: Uint8Array): string | undefined => {
   if (request.length > maxProgressRequest) return undefined
   if (!Buffer.from(request.buffer, request.byteOffset, request.length).includes(`"${field}"`))
@@ -54,7 +60,12 @@ export const progressOf = (request: Uint8Array): string | undefined => {
 export const encodeProgressRequest = (queryId: string): Uint8Array =>
   JsonBody.encode({ version: "v1", query: "", [field]: queryId })
 
-/** Encodes the answer. */
+/**
+ * Encodes the answer.
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
 export const encodeProgress = (progress: QueryProgress): Uint8Array => JsonBody.encode(progress)
 
 const decodeProgressJson = Schema.decodeUnknownResult(QueryProgress)

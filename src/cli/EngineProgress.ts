@@ -3,6 +3,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Client from "../client/Client.ts"
 import type * as Address from "../net/Address.ts"
@@ -24,7 +25,7 @@ const settings = { connectTimeout: patience, requestTimeout: patience, cancelTim
 export const watch = (
   server: Address.Address,
   progress: Progress
-): Effect.Effect<unknown, never, Scope.Scope> => {
+): Effect.Effect<Fiber.Fiber<void>, never, Scope.Scope> => {
   const asking = Effect.gen(function* () {
     yield* Effect.sleep(interval)
     // Until then there is nothing to ask about.

@@ -1,9 +1,11 @@
 /**
  * What a server answers to who asks how far a query is (PROTOCOL.md §3).
  */
+import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
+import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
@@ -137,6 +139,22 @@ describe("a request", () => {
     assert.strictEqual(question(good), "é")
     assert.strictEqual(question({ ...good, metadata: { user: "ada" } }), "é")
     assert.strictEqual(QueryApi.progressOf(QueryApi.encodeProgressRequest('"')), '"')
+  })
+
+  it("is what PROTOCOL.md shows, and so is its answer", () => {
+    const page = readFileSync(new URL("../../src/protocol/PROTOCOL.md", import.meta.url), "utf8")
+    const [, section = ""] = page.split("**Progress.**")
+    const bytes = (text = "") => new TextEncoder().encode(text)
+    const [request, answer] = Array.from(section.matchAll(/```json\n(.*?)```/gs), ([, json]) => bytes(json))
+    assert.isDefined(QueryApi.progressOf(request ?? bytes()))
+    const shown = Result.getOrThrow(QueryApi.decodeProgress(answer ?? bytes()))
+    assert.deepStrictEqual(Object.keys(shown), [
+      "queryId",
+      "fraction",
+      "rowsProcessed",
+      "totalRows",
+      "elapsedMs"
+    ])
   })
 
   it.each<[string, object | string]>([

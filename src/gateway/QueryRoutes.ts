@@ -8,6 +8,7 @@ import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Scope from "effect/Scope"
 import type { RequestLimits } from "../engine/Limits.ts"
+import type { Progress } from "../engine/QueryEngine.ts"
 import * as Asked from "./Asked.ts"
 import * as Caller from "./Caller.ts"
 import type { Dispatcher } from "./Dispatcher.ts"
@@ -113,8 +114,22 @@ const find = Effect.fnUntraced(function* (
   return yield* GatewayError.make("unknown_query", `There is no query with the id ${id}`)
 })
 
-const verdict = (entry: Entry): Effect.Effect<Response> =>
-  Effect.map(Clock.monotonicTimeNanos, (nanos) => Http.json(entry.verdict(nanos)))
+const verdict = (entry: Entry, progress?: Progress): Effect.Effect<Response> =>
+  Effect.map(Clock.monotonicTimeNanos, (nanos) => Http.json(entry.verdict(nanos, progress)))
+
+/** How long a back-end may take to tell how far a query is. */
+const progressTimeout = "1 second"
+
+/** How far its back-end is with a query that runs, where it tells that in time. */
+const progressOf = (entry: Entry): Effect.Effect<Progress | undefined> => {
+  const { hasProgress, id, instance, state } = entry
+  if (!hasProgress || instance === undefined || state !== "running") return Effect.undefined
+  return instance.client.progress(id).pipe(
+    Effect.timeout(progressTimeout),
+    Effect.map(({ elapsedMs: _, queryId: __, ...progress }) => progress),
+    Effect.orElseSucceed(() => undefined)
+  )
+}
 
 /** Longest list of queries. */
 const maxListed = 1000
@@ -140,7 +155,12 @@ export const make = (dependencies: Dependencies) => {
         })
       )
     ),
-    route("GET", "/v1/queries/:id", (_, caller) => Effect.flatMap(find(dependencies, caller), verdict)),
+    route("GET", "/v1/queries/:id", (_, caller) =>
+      Effect.gen(function* () {
+        const entry = yield* find(dependencies, caller)
+        return yield* verdict(entry, yield* progressOf(entry))
+      })
+    ),
     route("DELETE", "/v1/queries/:id", (_, caller) =>
       Effect.gen(function* () {
         const entry = yield* find(dependencies, caller)

@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import type { RequestLimits } from "../engine/Limits.ts"
 import type { Progress } from "../engine/QueryEngine.ts"
 import * as Asked from "./Asked.ts"
+import * as BackendProgress from "./BackendProgress.ts"
 import * as Caller from "./Caller.ts"
 import type { Dispatcher } from "./Dispatcher.ts"
 import * as GatewayError from "./GatewayError.ts"
@@ -117,20 +118,6 @@ const find = Effect.fnUntraced(function* (
 const verdict = (entry: Entry, progress?: Progress): Effect.Effect<Response> =>
   Effect.map(Clock.monotonicTimeNanos, (nanos) => Http.json(entry.verdict(nanos, progress)))
 
-/** How long a back-end may take to tell how far a query is. */
-const progressTimeout = "1 second"
-
-/** How far its back-end is with a query that runs, where it tells that in time. */
-const progressOf = (entry: Entry): Effect.Effect<Progress | undefined> => {
-  const { hasProgress, id, instance, state } = entry
-  if (!hasProgress || instance === undefined || state !== "running") return Effect.undefined
-  return instance.client.progress(id).pipe(
-    Effect.timeout(progressTimeout),
-    Effect.map(({ elapsedMs: _, queryId: __, ...progress }) => progress),
-    Effect.orElseSucceed(() => undefined)
-  )
-}
-
 /** Longest list of queries. */
 const maxListed = 1000
 
@@ -158,7 +145,7 @@ export const make = (dependencies: Dependencies) => {
     route("GET", "/v1/queries/:id", (_, caller) =>
       Effect.gen(function* () {
         const entry = yield* find(dependencies, caller)
-        return yield* verdict(entry, yield* progressOf(entry))
+        return yield* verdict(entry, yield* BackendProgress.of(entry))
       })
     ),
     route("DELETE", "/v1/queries/:id", (_, caller) =>

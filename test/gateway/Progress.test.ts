@@ -19,15 +19,20 @@ const engine = QueryApi.makeEngine({
   run: () => Effect.succeed({ progress: () => ({ fraction: 0.5, totalRows: 20 }), chunks: Stream.never })
 })
 
-/** The verdict of a query that runs, and of the same when it was cancelled. */
-const verdicts = Effect.fnUntraced(function* (search: string, options: Partial<GatewayConfig.Options> = {}) {
+/** A gateway before the engine. */
+const start = Effect.fnUntraced(function* (options: Partial<GatewayConfig.Options> = {}) {
   const backend = yield* LiveServer.start(engine)
   const gateway = yield* Gateway.make({
     http: ["127.0.0.1:0"],
     backends: { main: [Address.format(backend.address)] },
     ...options
   })
-  const url = Served.urlOf(gateway.addresses[0] as Address.Address)
+  return { backend, url: Served.urlOf(gateway.addresses[0] as Address.Address) }
+})
+
+/** The verdict of a query that runs, and of the same when it was cancelled. */
+const verdicts = Effect.fnUntraced(function* (search: string, options?: Partial<GatewayConfig.Options>) {
+  const { backend, url } = yield* start(options)
   const fiber = yield* Effect.forkChild(
     Served.fetched(`${url}/v1/query?queryId=mine${search}`, Served.sql("x"))
   )
@@ -69,6 +74,29 @@ describe("the verdict of a query", () => {
       const { running } = yield* verdicts("&progress=true", { backendConnections: 1 })
       assert.deepInclude(running, { state: "running" })
       assert.notProperty(running, "progress")
+    }).pipe(Effect.provide(Logger.layer([])))
+  )
+})
+
+describe("the events of a query", () => {
+  it.live("that was asked for with progress say how far the engine is", () =>
+    Effect.gen(function* () {
+      const { url } = yield* start({ progressInterval: "10 millis" })
+      const fiber = yield* Effect.forkChild(
+        Served.fetched(`${url}/v1/query?format=events&queryId=mine&progress=true`, Served.sql("x"))
+      )
+      const verdict = Effect.map(Served.fetched(`${url}/v1/queries/mine`), (answer) => answer.json())
+      // One of them has been made by then.
+      yield* Poll.untilEffect(
+        () => "the query runs for a while",
+        Effect.map(verdict, ({ durationMs }) => Number(durationMs) > 500)
+      )
+      yield* Served.fetched(`${url}/v1/queries/mine`, { method: "DELETE" })
+      const { text } = yield* Fiber.join(fiber)
+      assert.match(
+        text,
+        /^\{"type":"progress","rows":0,"bytes":0,"elapsedMs":\d+,"fraction":0.5,"totalRows":20\}$/m
+      )
     }).pipe(Effect.provide(Logger.layer([])))
   )
 })

@@ -41,6 +41,7 @@ export const urlParameters: ReadonlyArray<string> = [
   "wait",
   "timeoutMs",
   "receipt",
+  "progress",
   "numbers",
   ...textFields
 ]
@@ -148,7 +149,7 @@ export const fromUrl = (url: URLSearchParams): Fields | GatewayError.GatewayErro
       parameters.push([parameter, text])
     } else if (name === "timeoutMs") {
       fields[name] = text.trim() === "" ? Number.NaN : Number(text)
-    } else if (name === "receipt") {
+    } else if (name === "receipt" || name === "progress") {
       const flag = flagOf(name, text)
       if (typeof flag !== "boolean") return flag
       fields[name] = flag
@@ -195,7 +196,7 @@ const problemOfMetadata = (metadata: unknown): string | undefined => {
 }
 
 const checkFields = (fields: Fields, limits: RequestLimits): GatewayError.GatewayError | undefined => {
-  const { metadata, parameters, query, receipt, timeoutMs, version, wait } = fields
+  const { metadata, parameters, progress, query, receipt, timeoutMs, version, wait } = fields
   if (version !== undefined && version !== "v1") {
     return GatewayError.make(
       "unsupported_version",
@@ -213,6 +214,7 @@ const checkFields = (fields: Fields, limits: RequestLimits): GatewayError.Gatewa
     return bad("timeoutMs: expected a number of milliseconds above 0")
   }
   if (receipt !== undefined && typeof receipt !== "boolean") return bad("receipt: expected true or false")
+  if (progress !== undefined && typeof progress !== "boolean") return bad("progress: expected true or false")
   if (wait !== undefined && wait !== "end") return bad('wait: expected "end"')
   const problem = problemOfMetadata(metadata)
   return problem === undefined ? checkText(fields) : bad(`metadata: ${problem}`)

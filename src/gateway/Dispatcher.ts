@@ -21,7 +21,7 @@ import type { Route, Routes } from "./Routes.ts"
 import * as SqlWords from "./SqlWords.ts"
 
 /** What an accept says that matters to a gateway. */
-export type Accepted = Pick<QueryApi.QueryAccepted, "columns" | "receipt" | "readOnly"> & {
+export type Accepted = Pick<QueryApi.QueryAccepted, "columns" | "receipt" | "readOnly" | "progress"> & {
   readonly format: string
 }
 
@@ -246,10 +246,10 @@ const running = (
     entry.instance = instance
     route.chosen(instance)
     const accepted = acceptedOf(begun, answer)
-    entry.onlyReads = !(accepted instanceof GatewayError.GatewayError) && accepted.readOnly === true
-    return accepted instanceof GatewayError.GatewayError
-      ? Effect.fail(accepted)
-      : Effect.succeed(relaying(backends, begun, answer, accepted))
+    if (accepted instanceof GatewayError.GatewayError) return Effect.fail(accepted)
+    entry.onlyReads = accepted.readOnly === true
+    entry.hasProgress = accepted.progress === true
+    return Effect.succeed(relaying(backends, begun, answer, accepted))
   })
 }
 
@@ -269,10 +269,11 @@ const columnsOf = (value: unknown): Accepted["columns"] | "invalid" => {
 /** What an accept says; it may come from a server whose API has more than this one's. */
 const decodeAccepted = (payload: Uint8Array): Accepted | undefined => {
   try {
-    const { columns, format, readOnly, receipt } = JSON.parse(decoder.decode(payload))
+    const { columns, format, progress, readOnly, receipt } = JSON.parse(decoder.decode(payload))
     const known = columnsOf(columns)
     if (typeof format !== "string" || known === "invalid") return undefined
-    return { format, columns: known, readOnly: readOnly === true, receipt: receipt === true }
+    const promises = { readOnly: readOnly === true, receipt: receipt === true, progress: progress === true }
+    return { format, columns: known, ...promises }
   } catch {
     return undefined
   }

@@ -19,6 +19,7 @@ import { Culprit } from "./Culprit.ts"
 import { Heartbeat } from "./Heartbeat.ts"
 import { type Places, QueryLimit } from "./QueryLimit.ts"
 import * as RequestQuota from "./RequestQuota.ts"
+import { RunningQueries } from "./RunningQueries.ts"
 import { limits, type Settings } from "./Settings.ts"
 import type { Shutdown } from "./Shutdown.ts"
 import type { ControlStatistics, HeartbeatStatistics } from "./Statistics.ts"
@@ -90,6 +91,7 @@ const live = Effect.fnUntraced(function* (
     framed,
     engine: yield* QueryEngine,
     limit: queries ?? (yield* QueryLimit),
+    running: yield* RunningQueries,
     quota,
     refusedBy,
     limits: all,

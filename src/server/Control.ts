@@ -24,6 +24,7 @@ import type * as QueryLimit from "./QueryLimit.ts"
 import * as QueryRunner from "./QueryRunner.ts"
 import * as RequestQuota from "./RequestQuota.ts"
 import { Responses } from "./Responses.ts"
+import type * as RunningQueries from "./RunningQueries.ts"
 import { type Limits, millis } from "./Settings.ts"
 import type { ControlStatistics } from "./Statistics.ts"
 
@@ -42,6 +43,7 @@ export interface Dependencies {
   readonly framed: FramedConnection.FramedConnection<Message.Message, Message.Message, Message.FrameError>
   readonly engine: Engine
   readonly limit: QueryLimit.Places
+  readonly running: RunningQueries.Registry
   /** The memory of requests that wait. */
   readonly quota: RequestQuota.Quota
   /** The setting that keeps a refused connection out. */
@@ -238,6 +240,9 @@ export class Control implements Connection, QueryRunner.Dependencies {
   }
   get limit() {
     return this.dependencies.limit
+  }
+  get running() {
+    return this.dependencies.running
   }
   get quota() {
     return this.dependencies.quota

@@ -46,14 +46,14 @@ export const urlParameters: ReadonlyArray<string> = [
   ...textFields
 ]
 
-/** Digits that a double may not hold. */
-const longNumber = /[0-9.]{16,}|[0-9][eE][+-]?[0-9]/
+/** Numbers that would be written otherwise again: long or small ones, exponents, zeros at the end, a negative zero. */
+const changing = /[0-9.]{16,}|[0-9][eE][+-]?[0-9]|\.[0-9]*0(?![0-9])|0\.000000|-0/
 
 const RawJson = JSON as unknown as { readonly rawJSON?: (text: string) => unknown }
 
-/** Parses JSON; a number that a double does not hold stays as it is written when it is written again. */
+/** Parses JSON; a number that a double would change stays as it is written when it is written again. */
 export const parseJson = (text: string): unknown => {
-  if (RawJson.rawJSON === undefined || !longNumber.test(text)) return JSON.parse(text)
+  if (RawJson.rawJSON === undefined || !changing.test(text)) return JSON.parse(text)
   const revive = (_: string, value: unknown, context?: { readonly source?: string }): unknown =>
     typeof value === "number" && context?.source !== undefined && String(value) !== context.source
       ? RawJson.rawJSON?.(context.source)

@@ -199,6 +199,30 @@ describe("a JSON column", () => {
           assert.strictEqual(line, `{"j":${json}}\n`)
           JSON.parse(line)
         }
+        // Inside of others too, with what these do to their own values.
+        const part = '\'{"a": 1.10, "b": 12345678901234567890.123456789, "c": -0}\'::JSON'
+        const whole = '{"a": 1.10, "b": 12345678901234567890.123456789, "c": -0}'
+        for (const [sql, json] of [
+          [`[${part}, NULL, '[NaN]'::JSON]`, `[${whole},null,[null]]`],
+          [`[${part}]::JSON[1]`, `[${whole}]`],
+          ["[]::JSON[]", "[]"],
+          ["NULL::STRUCT(j JSON)", "null"],
+          [
+            `{'a"b': ${part}, 'd': .5::DECIMAL(2,2), 'f': 0.1::FLOAT, 'n': NULL, 't': 'x"', 'i': DATE '2020-01-01'}`,
+            `{"a\\"b":${whole},"d":0.50,"f":0.1,"n":null,"t":"x\\"","i":"2020-01-01"}`
+          ],
+          [`MAP {'k"': [${part}], 'l': NULL}`, `{"k\\"":[${whole}],"l":null}`],
+          [`MAP {.5::DECIMAL(2,2): ${part}}`, `{"0.50":${whole}}`],
+          [`union_value(j := ${part})`, `{"j":${whole}}`],
+          [
+            `[union_value(j := ${part})::UNION(n FLOAT, j JSON), union_value(n := 0.1::FLOAT), NULL]`,
+            `[{"j":${whole}},{"n":0.1},null]`
+          ],
+          [`row(${part}, 1)`, `{"element1":${whole},"element2":1}`]
+        ]) {
+          const line = yield* text(engine, `SELECT ${sql} AS j`, { format: "application/x-ndjson" })
+          assert.strictEqual(line, `{"j":${json}}\n`)
+        }
         // NULL is told apart from what JSON has no word for.
         const sql =
           "SELECT unnest([NULL, 'nan', '-inf', 'inf', '1']::FLOAT[]) AS a, '[NaN, -Infinity]'::JSON AS b LIMIT 4"

@@ -84,8 +84,11 @@ const partsText = (type: DuckDBType, value: string, numbers: Numbers, depth: num
   const variable = `v${depth}`
   const joined = (list: string, element: string) =>
     `array_to_string(list_transform(${list}, lambda ${variable}: ${element}), ',')`
+  // DuckDB takes a time for each member of a large struct that is named, so one with JSON inside is named once.
+  const once = (inner: DuckDBType, sql: string) =>
+    `list_extract(list_transform([${sql}], lambda ${variable}: ${part(inner, variable)}), 1)`
   const member = (name: string, inner: DuckDBType, sql: string) =>
-    `${Sql.literal(`${JSON.stringify(name)}:`)}, ${part(inner, sql)}`
+    `${Sql.literal(`${JSON.stringify(name)}:`)}, ${(Types.some(inner, Types.isJson) ? once : part)(inner, sql)}`
   switch (type.typeId) {
     case DuckDBTypeId.LIST:
     case DuckDBTypeId.ARRAY:

@@ -8,7 +8,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as QueryApi from "../../src/engine/QueryApi.ts"
 import * as Folder from "../support/Folder.ts"
-import { ask, columns, text, withEngine } from "./duckdbEngine.ts"
+import { ask, columns, rows, text, withEngine } from "./duckdbEngine.ts"
 
 /** How JSON has values of a type: their text as a number, a number that a DOUBLE holds, or their text in quotes. */
 type Kind = "wide" | "number" | "text"
@@ -173,6 +173,30 @@ describe("extreme values", () => {
         all.forEach(({ kind, nesting, sql }, index) => {
           assert.strictEqual(described[index]?.wideNumbers === true, kind === "wide", nesting.sql(sql))
         })
+      })
+    )
+  )
+})
+
+describe("an instant", () => {
+  it.live("has all its digits in JSON and CSV, however far away", () =>
+    withEngine({}, (engine) =>
+      Effect.gen(function* () {
+        const instants: ReadonlyArray<readonly [micros: bigint, printed: string]> = [
+          [9223372036854775805n, "294247-01-10 04:00:54.775805+00"],
+          [-9223372022399999999n, "290309-12-22 (BC) 00:00:00.000001+00"],
+          [-62135596800000001n, "0001-12-31 (BC) 23:59:59.999999+00"],
+          [0n, "1970-01-01 00:00:00+00"]
+        ]
+        const list = instants.map(([micros]) => `make_timestamptz(${micros})`).join(", ")
+        const query = `SELECT unnest([${list}, 'infinity', NULL]) AS t`
+        const printed = [...instants.map(([, text]) => text), "infinity"]
+        assert.deepStrictEqual(
+          yield* rows(engine, query),
+          [...printed, null].map((t) => ({ t }))
+        )
+        const csv = yield* text(engine, query, { format: "text/csv" })
+        assert.deepStrictEqual(csv.split("\r\n"), ["t", ...printed, "", ""])
       })
     )
   )

@@ -41,6 +41,9 @@ export class Progress {
   firstByteAfter: number | undefined
   /** Milliseconds until the whole result had been taken. */
   endedAfter: number | undefined
+  /** The id by which the server tells how far its engine is, if it does, and how far that is, from 0 to 1. */
+  queryId: string | undefined
+  fraction: number | undefined
   /** Bytes of the result that have come. */
   bytes = 0
   /** The table that is being made. */
@@ -72,6 +75,8 @@ export interface Request {
   readonly numbers?: "number" | "string" | undefined
   /** Whether the result is compared with the server's receipt. */
   readonly isVerified?: boolean | undefined
+  /** Whether the server is to keep account of how far its engine is. */
+  readonly isWatched?: boolean | undefined
 }
 
 type Failure = QueryError | ClientError
@@ -86,6 +91,7 @@ const query = (request: Request, format: Client.Query["format"]): Client.Query =
   ...(request.numbers === "string" ? { numbers: request.numbers } : {}),
   ...(Object.keys(request.metadata ?? {}).length > 0 ? { metadata: request.metadata } : {}),
   ...(request.isVerified === true ? { receipt: true } : {}),
+  ...(request.isWatched === true ? { progress: true } : {}),
   ...(request.timeoutMs === undefined ? {} : { timeoutMs: request.timeoutMs })
 })
 
@@ -110,14 +116,16 @@ export const open = Effect.fnUntraced(function* (
     (error) => error._tag === "QueryError" && error.code === "unsupported_format" && !view.isChosen,
     () => ask(Formats.short.json)
   )
+  const { accepted } = response
   progress.acceptedAfter = progress.time()
+  progress.queryId = accepted.progress === true ? accepted.queryId : undefined
   const received = request.isVerified === true ? yield* QueryReceipt.verified(response) : response.chunks
   const chunks = Stream.map(received, (chunk) => {
     progress.firstByteAfter ??= progress.time()
     progress.bytes += chunk.length
     return chunk
   })
-  const types = response.accepted.columns?.map(({ type }) => type) ?? []
+  const types = accepted.columns?.map(({ type }) => type) ?? []
   const ended = Effect.sync(() => {
     progress.endedAfter = progress.time()
   })

@@ -16,6 +16,7 @@ import * as Setting from "../server/Setting.ts"
 import * as Signals from "../server/Signals.ts"
 import * as ConfigSources from "./ConfigSources.ts"
 import * as GatewayFlags from "./GatewayFlags.ts"
+import * as Heap from "./Heap.ts"
 import * as ServeConfig from "./ServeConfig.ts"
 import * as Stopping from "./Stopping.ts"
 import * as Version from "./Version.ts"
@@ -154,6 +155,7 @@ const reloading = <E extends { readonly message: string }>(reload: Effect.Effect
   })
 
 const run = Effect.fnUntraced(function* (flags: Given) {
+  yield* Heap.keepYoung
   const { options, warn } = yield* resolve(flags)
   let stopNow: Effect.Effect<void> = Effect.void
   yield* Signals.onSecond(Effect.suspend(() => stopNow))

@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import * as Client from "../client/Client.ts"
 import type { Parameters } from "../engine/QueryApi.ts"
 import * as Address from "../net/Address.ts"
+import * as EngineProgress from "./EngineProgress.ts"
 import * as Execution from "./Execution.ts"
 import { exitCodes } from "./ExitCodes.ts"
 import * as Formats from "./Formats.ts"
@@ -172,18 +173,23 @@ const open = Effect.fnUntraced(function* (
   state: State,
   index: number
 ) {
-  const { file, given, parameters, screen, statements, view } = plan
+  const { file, given, parameters, screen, server, statements, view } = plan
   const progress = new Execution.Progress(yield* Stopwatch.start)
   state.index = index
   state.progress = progress
   state.incomplete = false
-  if (screen.canAnimate && !given.quiet) state.line = yield* ProgressLine.show(progress, screen.columns)
+  const hasLine = screen.canAnimate && !given.quiet
+  if (hasLine) {
+    state.line = yield* ProgressLine.show(progress, screen.columns)
+    yield* EngineProgress.watch(server, progress)
+  }
   const request = {
     query: statements[index]?.text ?? "",
     parameters: parameters[index] ?? [],
     metadata: given.metadata,
     numbers: given.numbers,
     isVerified: given.verify,
+    isWatched: hasLine,
     timeoutMs: Duration.isFinite(given.timeout) ? Duration.toMillis(given.timeout) : undefined
   }
   const isWatched = screen.stdoutIsTerminal && screen.stderrIsTerminal && file === undefined

@@ -17,6 +17,7 @@ import * as ServerConfig from "../server/ServerConfig.ts"
 import * as Signals from "../server/Signals.ts"
 import * as ConfigSources from "./ConfigSources.ts"
 import * as GatewayFlags from "./GatewayFlags.ts"
+import * as Heap from "./Heap.ts"
 import * as Reload from "./Reload.ts"
 import * as Rights from "./Rights.ts"
 import * as ServeConfig from "./ServeConfig.ts"
@@ -146,6 +147,7 @@ const survivesItsLog = Effect.acquireRelease(
 
 /** A gateway in the same process, in front of the server. Loaded only here: a server without HTTP starts sooner. */
 const before = Effect.fnUntraced(function* (server: Server.ServerService, config: ServeConfig.ServeConfig) {
+  yield* Heap.keepYoung
   const Gateway = yield* Effect.promise(() => import("../gateway/Gateway.ts"))
   return yield* Gateway.make({
     ...config,

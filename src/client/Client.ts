@@ -66,6 +66,11 @@ export interface Response {
 export interface RequestOptions {
   /** Whether the body of the final message is held until it is whole, since it may be no chunk. Default: no. */
   readonly holdsFinal?: boolean | undefined
+  /**
+   * Called when the server has completed the response, before the scope has closed: also when the request was cancelled
+   * and the cancel came too late. What a query wrote is committed then.
+   */
+  readonly onComplete?: (() => void) | undefined
 }
 
 /**
@@ -137,6 +142,16 @@ export interface ClientService {
   readonly query: (
     query: Query
   ) => Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError.ClientError, Scope.Scope>
+  /**
+   * How far a query is that the server runs and that was accepted with `progress`: its `queryId` is in the accept. Fails
+   * with a `QueryError` of code `not_found` if it has ended, or runs elsewhere.
+   *
+   * This is a request of its own. On a client whose one connection has the query it waits for the end of that: ask
+   * another client, or a pool.
+   */
+  readonly progress: (
+    queryId: string
+  ) => Effect.Effect<QueryApi.QueryProgress, QueryApi.QueryError | ClientError.ClientError>
   /**
    * Whether a request can be taken, as far as is known here. A client: whether its connection is open and its server
    * has been heard of within `heartbeatTolerance`. A pool: not while it waits to connect again and has no connection.

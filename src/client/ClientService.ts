@@ -1,6 +1,7 @@
 /**
  * The client's service over its requests: the response that an accept becomes, and its stream.
  */
+import { Buffer } from "node:buffer"
 import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
@@ -9,7 +10,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Metadata from "../engine/Metadata.ts"
 import * as QueryApi from "../engine/QueryApi.ts"
-import { QueryFailed } from "../engine/QueryEngine.ts"
+import { QueryFailed, type QueryRejected } from "../engine/QueryEngine.ts"
 import * as Accept from "./Accept.ts"
 import type { ClientService, Query, QueryResponse, Response } from "./Client.ts"
 import type { ClientError } from "./ClientError.ts"
@@ -28,13 +29,14 @@ export const make = (requests: Requests, metadata?: Metadata.Metadata): ClientSe
         chunks: chunks(exchange, queryFailed),
         pull: pull(exchange)
       }),
-      options?.holdsFinal
+      options
     ),
   query: (query) =>
     runQuery(
       requests,
       metadata === undefined ? query : { ...query, metadata: { ...metadata, ...query.metadata } }
     ),
+  progress: (queryId) => Effect.scoped(progressOf(requests, queryId)),
   isOpen: () => requests.isOpen
 })
 
@@ -80,31 +82,58 @@ const pull = (exchange: Exchange): Response["pull"] => {
   })
 }
 
+type Responding = Effect.Effect<QueryResponse, QueryApi.QueryError>
+
 const runQuery = (
   requests: Requests,
   query: Query
 ): Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError, Scope.Scope> =>
-  Effect.matchEffect(
+  answered(
     Effect.suspend(() => {
       const problem = query.metadata === undefined ? undefined : Metadata.problem(query.metadata)
       if (problem === undefined) {
         return Effect.flatMap(Effect.fromResult(QueryApi.requestBody(query)), (body) =>
-          requests.run(body, respond(query), query.receipt)
+          requests.run(body, respond(query), { holdsFinal: query.receipt === true })
         )
       }
       // Nothing is sent that the server would reject.
-      return Effect.succeed(Effect.fail(QueryApi.queryError("bad_request", `metadata: ${problem}`)))
-    }),
-    {
-      onSuccess: identity,
-      onFailure: (error) =>
-        Effect.fail(error._tag === "QueryRejected" ? QueryApi.decodeError(error.payload) : error)
-    }
+      return Effect.fail(QueryApi.queryError("bad_request", `metadata: ${problem}`))
+    })
   )
+
+/** The response to a request, whose reject is a `QueryError`. */
+const answered = <R>(
+  request: Effect.Effect<Responding, QueryRejected | QueryApi.QueryError | ClientError, R>
+): Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError, R> =>
+  Effect.matchEffect(request, {
+    onSuccess: identity,
+    onFailure: (error) =>
+      Effect.fail(error._tag === "QueryRejected" ? QueryApi.decodeError(error.payload) : error)
+  })
+
+/** Longest answer to who asks how far a query is. In bytes. */
+const maxProgressSize = 64 * 1024
+
+const progressOf = Effect.fnUntraced(function* (
+  requests: Requests,
+  queryId: string
+): Effect.fn.Return<QueryApi.QueryProgress, QueryApi.QueryError | ClientError, Scope.Scope> {
+  const request = requests.run(QueryApi.encodeProgressRequest(queryId), respond({ query: "" }))
+  const { chunks } = yield* answered(request)
+  let size = 0
+  const bounded = Stream.tap(chunks, (chunk) => {
+    size += chunk.length
+    return size <= maxProgressSize ? Effect.void : Effect.fail(tooLong)
+  })
+  const body = Buffer.concat(yield* Stream.runCollect(bounded))
+  return yield* Effect.fromResult(QueryApi.decodeProgress(body))
+})
+
+const tooLong = QueryApi.queryError("internal", "The server's account of the progress is too long")
 
 const respond =
   (query: Query) =>
-  (payload: Uint8Array, exchange: Exchange): Effect.Effect<QueryResponse, QueryApi.QueryError> => {
+  (payload: Uint8Array, exchange: Exchange): Responding => {
     const accepted = Accept.decode(payload, query)
     if (Result.isFailure(accepted)) {
       return Effect.andThen(

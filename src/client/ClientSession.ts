@@ -185,9 +185,11 @@ export class Session implements ClientConnection, Line {
         this.heed(body)
         break
       case "EndCancelled":
+        // The cancel came too late where the response is complete.
+        if (type === Message.Type.Final) exchange?.finished(body)
+        else Chunk.release(body)
         exchange?.end({ _tag: "Cancelled" })
         if (isRefusal) this.heed(body)
-        Chunk.release(body)
         break
       default:
         Chunk.release(body)

@@ -8,6 +8,7 @@ import type * as Pull from "effect/Pull"
 import { QueryRejected } from "../engine/QueryEngine.ts"
 import type { Task } from "../loop/TurnScheduler.ts"
 import * as Chunk from "../net/Chunk.ts"
+import type { RequestOptions } from "./Client.ts"
 import type { ClientError } from "./ClientError.ts"
 
 /** How a response ended. */
@@ -35,8 +36,7 @@ export class Exchange implements Task {
   readonly body: Uint8Array
   /** When it was asked for, in milliseconds of the timers. */
   readonly startedAt: number
-  /** Whether the body of the final message has to come whole: it may be none of the chunks. */
-  readonly holdsFinal: boolean
+  private readonly options: RequestOptions
   line: Line
   /** Whether the request is on its way: from then on the server ends the response. */
   sent = false
@@ -54,18 +54,23 @@ export class Exchange implements Task {
   private claimed = false
   private abandoned = false
 
-  constructor(body: Uint8Array, line: Line, startedAt: number, holdsFinal = false) {
+  constructor(body: Uint8Array, line: Line, startedAt: number, options: RequestOptions = noOptions) {
     this.body = body
-    this.holdsFinal = holdsFinal
+    this.options = options
     this.line = line
     this.startedAt = startedAt
   }
 
   /** Stands in for it on its connection, when it has been given up and its response has not ended. */
   rest(): Exchange {
-    const rest = new Exchange(nothing, this.line, this.startedAt, this.holdsFinal)
+    const rest = new Exchange(nothing, this.line, this.startedAt, this.options)
     rest.sent = true
     return rest
+  }
+
+  /** Whether the body of the final message has to come whole: it may be none of the chunks. */
+  get holdsFinal(): boolean {
+    return this.options.holdsFinal === true
   }
 
   get ended(): boolean {
@@ -95,8 +100,9 @@ export class Exchange implements Task {
     else Chunk.release(bytes)
   }
 
-  /** The response is complete, with the body of its final message. */
+  /** The response is complete, with the body of its final message: also one that nobody wants any more. */
   finished(body: Uint8Array): void {
+    this.options.onComplete?.()
     if (body.length > 0 && !this.abandoned) this.last = body
     else Chunk.release(body)
     this.end({ _tag: "Complete" })
@@ -261,6 +267,7 @@ export class Exchange implements Task {
 }
 
 const nothing = new Uint8Array(0)
+const noOptions: RequestOptions = {}
 
 const done = Cause.done()
 

@@ -8,6 +8,7 @@ import type { QueryRejected } from "../engine/QueryEngine.ts"
 import type * as Timers from "../loop/Timers.ts"
 import * as Message from "../protocol/Message.ts"
 import * as Limit from "../settings/Limit.ts"
+import type { RequestOptions } from "./Client.ts"
 import type { ClientConnection } from "./ClientConnection.ts"
 import type * as ClientError from "./ClientError.ts"
 import * as ClientFailure from "./ClientFailure.ts"
@@ -89,10 +90,10 @@ export class Requests implements Line {
   run<A>(
     body: Uint8Array,
     respond: (payload: Uint8Array, exchange: Exchange) => A,
-    holdsFinal = false
+    options?: RequestOptions
   ): Effect.Effect<A, QueryRejected | ClientError.ClientError, Scope.Scope> {
     return Effect.flatMap(Effect.scope, (scope) => {
-      const exchange = new Exchange(body, this, this.options.timers.now(), holdsFinal)
+      const exchange = new Exchange(body, this, this.options.timers.now(), options)
       const accepted = Effect.callback<A, QueryRejected | ClientError.ClientError>((resume) => {
         // Its scope has closed before it was here: a connection would be given a request that nobody ends.
         if (exchange.ended) return resume(used)

@@ -58,6 +58,7 @@ export const make = Effect.fnUntraced(function* <Options, Error>(
   return {
     engine: {
       init: (request) => Effect.flatMap(lease, ({ engine }) => engine.init(request)),
+      progressOf: (request) => current.engine.progressOf?.(request),
       expect: (queries) => current.engine.expect?.(queries) ?? Effect.void
     },
     reload: (options) =>

@@ -30,7 +30,15 @@ import {
   type QueryRequest,
   queryError
 } from "./QueryBodies.ts"
-import { type AcceptedQuery, type Engine, QueryEngine, QueryFailed, QueryRejected } from "./QueryEngine.ts"
+import {
+  type AcceptedQuery,
+  type Engine,
+  type Progress,
+  QueryEngine,
+  QueryFailed,
+  QueryRejected
+} from "./QueryEngine.ts"
+import { progressOf } from "./QueryProgress.ts"
 import * as Receipts from "./Receipts.ts"
 
 export { Metadata } from "./Metadata.ts"
@@ -51,6 +59,13 @@ export {
   requestBody
 } from "./QueryBodies.ts"
 export { decodeError, ErrorCode, encodeError, QueryError, queryError } from "./QueryErrorBody.ts"
+export {
+  decodeProgress,
+  encodeProgress,
+  encodeProgressRequest,
+  progressOf,
+  QueryProgress
+} from "./QueryProgress.ts"
 
 /**
  * What a v1 engine is asked: a request with its defaults filled in.
@@ -69,6 +84,8 @@ export interface ResolvedRequest {
   readonly metadata: Metadata.Metadata
   /** Whether the query must change nothing. */
   readonly readOnly: boolean
+  /** Whether the progress of the query may be asked for. Otherwise the engine need not keep account of it. */
+  readonly progress: boolean
 }
 
 /**
@@ -83,6 +100,8 @@ export interface QueryResult {
   readonly readOnly?: boolean | undefined
   /** The rows of the result so far, where the engine counts them: for its receipt, and for logs. */
   readonly rows?: (() => number | undefined) | undefined
+  /** How far the engine is, where it knows. Called only for requests with `progress`. */
+  readonly progress?: (() => Progress | undefined) | undefined
   /** See `AcceptedQuery`. */
   readonly chunks: Stream.Stream<Uint8Array, QueryError>
   /** See `AcceptedQuery`. */
@@ -103,6 +122,9 @@ export interface QueryResult {
  *
  * `admit` is asked before `run`, with the same request: whoever its `metadata` does not allow to ask fails there, with
  * `not_allowed` as a rule. The error is sent as the reject message.
+ *
+ * A request with `progress` is accepted with it, and others may ask how far its query is (`AcceptedQuery`): for how long
+ * it has run, and what the `progress` of the result knows.
  *
  * A request with a `traceparent` runs in a span `dataconn.query` below it, which ends with the query.
  *
@@ -157,6 +179,7 @@ export const makeEngine = (options: {
         })
 
   return QueryEngine.of({
+    progressOf,
     init: Effect.fnUntraced(
       function* (payload): Effect.fn.Return<AcceptedQuery, QueryError, Scope.Scope> {
         const request = yield* Effect.fromResult(decodeRequest(payload, formats, limits))
@@ -173,7 +196,8 @@ export const makeEngine = (options: {
               queryId: resolved.queryId,
               ...(result.columns === undefined ? {} : { columns: result.columns }),
               ...(resolved.readOnly && result.readOnly === true ? { readOnly: true } : {}),
-              ...(receipt === undefined ? {} : { receipt: true })
+              ...(receipt === undefined ? {} : { receipt: true }),
+              ...(resolved.progress ? { progress: true } : {})
             })
           ),
           chunks: Stream.mapError(result.chunks, failed),
@@ -181,6 +205,7 @@ export const makeEngine = (options: {
           timeout: resolved.timeout,
           queryId: resolved.queryId,
           rows: result.rows,
+          ...(resolved.progress ? { progress: () => result.progress?.() ?? {} } : {}),
           ...(receipt === undefined ? {} : { final: receipt.encode })
         }
       },
@@ -204,7 +229,8 @@ const resolve = Effect.fnUntraced(function* (request: QueryRequest): Effect.fn.R
     queryId: request.queryId ?? (yield* randomId),
     timeout: request.timeoutMs === undefined ? undefined : Duration.millis(request.timeoutMs),
     metadata: Metadata.bare(request.metadata),
-    readOnly: request.readOnly ?? false
+    readOnly: request.readOnly ?? false,
+    progress: request.progress ?? false
   }
 })
 

@@ -81,7 +81,7 @@ export const Parameters = Schema.declare<Parameters>(
 export type Parameters = ParameterValues.Parameters
 
 /** Longest `queryId` in UTF-16 units; the accept repeats it. */
-const maxQueryIdLength = 1024
+export const maxQueryIdLength = 1024
 
 /**
  * The body of a request (`R`).
@@ -89,7 +89,8 @@ const maxQueryIdLength = 1024
  * `timeoutMs` is in milliseconds from the request's arrival. `traceparent` is a W3C trace context. `numbers` means
  * something to the formats that are JSON only, and is `"number"` if it is left out. `metadata` says who asks.
  * On the wire `parameters` are JSON, and `parameterTypes` says which of them are blobs and timestamps.
- * With `readOnly` the query must change nothing. With `receipt` the result ends with a {@link Receipt}.
+ * With `readOnly` the query must change nothing. With `receipt` the result ends with a {@link Receipt}. With `progress`
+ * other requests may ask how far it is.
  *
  * @category schemas
  * @since 0.1.0
@@ -105,7 +106,8 @@ export class QueryRequest extends Schema.Class<QueryRequest>("QueryRequest")({
   traceparent: Schema.optional(Schema.String),
   metadata: Schema.optional(Metadata.Metadata),
   readOnly: Schema.optional(Schema.Boolean),
-  receipt: Schema.optional(Schema.Boolean)
+  receipt: Schema.optional(Schema.Boolean),
+  progress: Schema.optional(Schema.Boolean)
 }) {}
 
 /**
@@ -155,7 +157,8 @@ export type Column = typeof Column.Type
 
 /**
  * The body of an accept (`A`). `columns` is there where the engine knows them by then, and `readOnly` where the request
- * asked for it and the engine sees to it. `receipt` promises a {@link Receipt}.
+ * asked for it and the engine sees to it. `receipt` promises a {@link Receipt}, `progress` that its progress can be
+ * asked for as long as it runs.
  *
  * @category schemas
  * @since 0.1.0
@@ -165,7 +168,8 @@ export class QueryAccepted extends Schema.Class<QueryAccepted>("QueryAccepted")(
   queryId: Schema.String,
   columns: Schema.optional(Schema.Array(Column)),
   readOnly: Schema.optional(Schema.Boolean),
-  receipt: Schema.optional(Schema.Boolean)
+  receipt: Schema.optional(Schema.Boolean),
+  progress: Schema.optional(Schema.Boolean)
 }) {}
 
 const decodeQueryRequest = Schema.decodeUnknownResult(QueryRequest)
@@ -205,6 +209,8 @@ export const decodeRequest = (
   if ("query" in body && typeof body.query === "string" && isLonger(body.query, limits.maxQueryLength)) {
     return bad("bad_request", `query: longer than ${limits.maxQueryLength} bytes (maxQueryLength)`)
   }
+  // One that asks for progress as it should does not come here.
+  if ("progressOf" in body && "query" in body && body.query === "") return bad("bad_request", progressProblem)
   if ("metadata" in body) {
     const problem = Metadata.problem(body.metadata)
     if (problem !== undefined) return bad("bad_request", `metadata: ${problem}`)
@@ -215,6 +221,8 @@ export const decodeRequest = (
     )
   )
 }
+
+const progressProblem = `progressOf: expected a text of at most ${maxQueryIdLength} characters, in a request of at most 16 KiB`
 
 /** UTF-8 has no surrogates, but escapes of JSON may make some. */
 const surrogate = /\\u[dD][89a-fA-F]/
@@ -285,7 +293,8 @@ export const encodeAccepted = (accepted: QueryAccepted): Uint8Array =>
     queryId: accepted.queryId,
     columns: accepted.columns,
     readOnly: accepted.readOnly,
-    receipt: accepted.receipt
+    receipt: accepted.receipt,
+    progress: accepted.progress
   })
 
 /** Encodes a receipt as the body of the final message. */

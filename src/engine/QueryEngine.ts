@@ -47,6 +47,19 @@ export class QueryInitError extends Schema.TaggedError<QueryInitError>()("QueryI
 }) {}
 
 /**
+ * How far an engine is with a query; each field is there where it is known. `fraction` is from 0 to 1. What an engine
+ * counts as its rows is its own: those of a join are the rows of both tables, as a rule.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Progress {
+  readonly fraction?: number | undefined
+  readonly rowsProcessed?: number | undefined
+  readonly totalRows?: number | undefined
+}
+
+/**
  * An accepted query.
  *
  * **Details**
@@ -75,6 +88,9 @@ export class QueryInitError extends Schema.TaggedError<QueryInitError>()("QueryI
  *
  * `queryId` and `rows` are for logs and statistics: the name of the query, and how many rows its result has so far.
  *
+ * `progress` says how far the engine is, as long as the query runs. It is called on behalf of other requests
+ * ({@link Engine.progressOf}), which name the query by its `queryId`, and must be cheap. Without it nobody can ask.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -85,6 +101,7 @@ export interface AcceptedQuery {
   readonly timeout?: Duration.Input | undefined
   readonly queryId?: string | undefined
   readonly rows?: (() => number | undefined) | undefined
+  readonly progress?: (() => Progress) | undefined
   readonly final?: (() => Uint8Array) | undefined
 }
 
@@ -107,6 +124,11 @@ export interface Engine {
   readonly init: (
     request: Uint8Array
   ) => Effect.Effect<AcceptedQuery, QueryRejected | QueryInitError, Scope.Scope>
+  /**
+   * The `queryId` of the query whose progress this request asks for, if it does and is no query. The server answers it
+   * by the v1 query API (PROTOCOL.md §3) and does not give it to `init`. Called for every request.
+   */
+  readonly progressOf?: ((request: Uint8Array) => string | undefined) | undefined
   /**
    * Called by a server that starts, with the number of queries that it runs at a time. An engine that is not made for
    * so many logs a warning.

@@ -45,6 +45,10 @@ const shared = {
   )
 }
 
+const progress = Schema.optional(
+  Schema.Boolean.annotate({ description: "The verdict of the query says how far it is while it runs" })
+)
+
 const QueryRequest = Schema.Struct({
   version: Schema.optional(Schema.Literal("v1")),
   query: Schema.NonEmptyString,
@@ -53,6 +57,7 @@ const QueryRequest = Schema.Struct({
   ),
   timeoutMs: Schema.optional(Schema.Finite),
   receipt: Schema.optional(Schema.Boolean),
+  progress,
   metadata: Schema.optional(Schema.Record(Schema.String, Schema.String)),
   ...shared
 }).annotate({ identifier: "QueryRequest" })
@@ -61,6 +66,7 @@ const inUrl = {
   ...shared,
   timeoutMs: Schema.optional(Schema.Finite),
   receipt: Schema.optional(Schema.Boolean),
+  progress,
   numbers: Schema.optional(Schema.String),
   traceparent: Schema.optional(Schema.String)
 }
@@ -82,6 +88,13 @@ const Verdict = Schema.Struct({
   rows: Schema.optional(Schema.Int),
   bytes: Schema.Int,
   crc32: Schema.optional(Schema.String),
+  progress: Schema.optional(
+    Schema.Struct({
+      fraction: Schema.optional(Schema.Finite),
+      rowsProcessed: Schema.optional(Schema.Finite),
+      totalRows: Schema.optional(Schema.Finite)
+    })
+  ),
   error: Schema.optional(
     Schema.Struct({ code: Schema.String, message: Schema.String, retryable: Schema.Boolean })
   )

@@ -41,18 +41,19 @@ export const urlParameters: ReadonlyArray<string> = [
   "wait",
   "timeoutMs",
   "receipt",
+  "progress",
   "numbers",
   ...textFields
 ]
 
-/** Digits that a double may not hold. */
-const longNumber = /[0-9.]{16,}|[0-9][eE][+-]?[0-9]/
+/** Numbers that would be written otherwise again: long or small ones, exponents, zeros at the end, a negative zero. */
+const changing = /[0-9.]{16,}|[0-9][eE][+-]?[0-9]|\.[0-9]*0(?![0-9])|0\.000000|-0/
 
 const RawJson = JSON as unknown as { readonly rawJSON?: (text: string) => unknown }
 
-/** Parses JSON; a number that a double does not hold stays as it is written when it is written again. */
+/** Parses JSON; a number that a double would change stays as it is written when it is written again. */
 export const parseJson = (text: string): unknown => {
-  if (RawJson.rawJSON === undefined || !longNumber.test(text)) return JSON.parse(text)
+  if (RawJson.rawJSON === undefined || !changing.test(text)) return JSON.parse(text)
   const revive = (_: string, value: unknown, context?: { readonly source?: string }): unknown =>
     typeof value === "number" && context?.source !== undefined && String(value) !== context.source
       ? RawJson.rawJSON?.(context.source)
@@ -148,7 +149,7 @@ export const fromUrl = (url: URLSearchParams): Fields | GatewayError.GatewayErro
       parameters.push([parameter, text])
     } else if (name === "timeoutMs") {
       fields[name] = text.trim() === "" ? Number.NaN : Number(text)
-    } else if (name === "receipt") {
+    } else if (name === "receipt" || name === "progress") {
       const flag = flagOf(name, text)
       if (typeof flag !== "boolean") return flag
       fields[name] = flag
@@ -195,7 +196,7 @@ const problemOfMetadata = (metadata: unknown): string | undefined => {
 }
 
 const checkFields = (fields: Fields, limits: RequestLimits): GatewayError.GatewayError | undefined => {
-  const { metadata, parameters, query, receipt, timeoutMs, version, wait } = fields
+  const { metadata, parameters, progress, query, receipt, timeoutMs, version, wait } = fields
   if (version !== undefined && version !== "v1") {
     return GatewayError.make(
       "unsupported_version",
@@ -213,6 +214,7 @@ const checkFields = (fields: Fields, limits: RequestLimits): GatewayError.Gatewa
     return bad("timeoutMs: expected a number of milliseconds above 0")
   }
   if (receipt !== undefined && typeof receipt !== "boolean") return bad("receipt: expected true or false")
+  if (progress !== undefined && typeof progress !== "boolean") return bad("progress: expected true or false")
   if (wait !== undefined && wait !== "end") return bad('wait: expected "end"')
   const problem = problemOfMetadata(metadata)
   return problem === undefined ? checkText(fields) : bad(`metadata: ${problem}`)

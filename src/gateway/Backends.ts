@@ -53,6 +53,8 @@ export interface Sent {
   readonly body: Uint8Array
   /** Whether it asks for a receipt. */
   readonly receipt: boolean
+  /** Called when the response is complete, also one that was cancelled too late. */
+  readonly onComplete?: (() => void) | undefined
   /** What the conversation that it belongs to has to say about its address. */
   readonly home?: Home | undefined
 }
@@ -173,7 +175,7 @@ export const make = Effect.fnUntraced(function* (
       // It has been cancelled on its way here.
       if (scope.state._tag === "Closed") return Effect.interrupt
       leave = instance.enter()
-      return instance.client.request(sent.body, { holdsFinal: sent.receipt })
+      return instance.client.request(sent.body, { holdsFinal: sent.receipt, onComplete: sent.onComplete })
     })
     const answered = Effect.matchEffect(asking, {
       onSuccess: (response) => {

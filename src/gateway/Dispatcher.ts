@@ -21,7 +21,7 @@ import type { Route, Routes } from "./Routes.ts"
 import * as SqlWords from "./SqlWords.ts"
 
 /** What an accept says that matters to a gateway. */
-export type Accepted = Pick<QueryApi.QueryAccepted, "columns" | "receipt" | "readOnly"> & {
+export type Accepted = Pick<QueryApi.QueryAccepted, "columns" | "receipt" | "readOnly" | "progress"> & {
   readonly format: string
 }
 
@@ -51,11 +51,12 @@ export interface Origin {
 export interface Dispatcher {
   /**
    * Sends the query and waits until it is accepted. The scope owns it: closing the scope before the end cancels the
-   * query.
+   * query. `begun` is told of it before it is sent.
    */
   readonly start: (
     asked: Asked.Asked,
-    origin: Origin
+    origin: Origin,
+    begun?: (entry: Entry) => void
   ) => Effect.Effect<Running, GatewayError.GatewayError, Scope.Scope>
   /** Cancels a query on behalf of another request, and returns when it has ended. */
   readonly cancel: (entry: Entry) => Effect.Effect<void>
@@ -76,12 +77,16 @@ const cancelled = GatewayError.make("cancelled", "The query was cancelled")
 export const shuttingDown = GatewayError.make("shutting_down", "The gateway is shutting down", {
   retryable: true
 })
+const tooLate = GatewayError.make(
+  "unknown_outcome",
+  "The query was complete at its back-end before the cancel came there: what it wrote is committed"
+)
 const gone = GatewayError.make("cancelled", "The client cancelled the query, or went away before its end")
 
 export const make = (dependencies: Dependencies): Dispatcher => ({
-  start: (asked, origin) =>
+  start: (asked, origin, begun = nothing) =>
     Clock.clockWith((clock) =>
-      Effect.flatMap(Effect.scope, (outer) => start(dependencies, { asked, origin, clock }, outer))
+      Effect.flatMap(Effect.scope, (outer) => start(dependencies, { asked, origin, clock, begun }, outer))
     ),
   cancel: (entry) => stop(dependencies.queries, entry, cancelled),
   abandon: (entry) => stop(dependencies.queries, entry, shuttingDown)
@@ -100,9 +105,11 @@ const stop = (queries: Queries, entry: Entry, reason: GatewayError.GatewayError)
     })
   )
 
-/** The state of a query that the gateway has ended. */
+const nothing = () => {}
+
+/** The state of a query that the gateway has ended, or that its client has left. */
 const stateOf = (reason: GatewayError.GatewayError): "cancelled" | "failed" =>
-  reason === cancelled ? "cancelled" : "failed"
+  reason === cancelled || reason === gone ? "cancelled" : "failed"
 
 const settle = (
   entry: Entry,
@@ -117,6 +124,7 @@ interface Asking {
   readonly asked: Asked.Asked
   readonly origin: Origin
   readonly clock: Clock.Clock
+  readonly begun: (entry: Entry) => void
 }
 
 /** A query that has its places here: in the table of queries, in its conversation, in its caller's quota. */
@@ -148,6 +156,7 @@ const start = (
       if (begun instanceof GatewayError.GatewayError) return Effect.fail(begun)
       const query = begun
       query.control.stop = close
+      asking.begun(query.entry)
       return Effect.catchCause(Scope.provide(running(dependencies.backends, begun), scope), (cause) =>
         Effect.flatMap(failed(query, cause), Effect.fail)
       )
@@ -199,8 +208,8 @@ const begin = (
 /** The scope of a query closes: whatever had no end before was cancelled. */
 const ended = (queries: Queries, { clock, control, entry, leave, origin }: Begun): Effect.Effect<void> => {
   const nanos = clock.monotonicTimeNanosUnsafe()
-  const { stoppedBy = gone } = control
-  entry.settle(stoppedBy === gone ? "cancelled" : stateOf(stoppedBy), nanos, stoppedBy)
+  const reason = entry.isCommitted && !entry.onlyReads ? tooLate : (control.stoppedBy ?? gone)
+  entry.settle(stateOf(reason), nanos, reason)
   queries.close(entry, nanos)
   leave(nanos)
   control.end()
@@ -222,7 +231,14 @@ const running = (
   })
   const { home, instances } = route
   const asking = Effect.mapError(
-    backends.request(instances, { body, receipt: asked.receipt, home }),
+    backends.request(instances, {
+      body,
+      receipt: asked.receipt,
+      onComplete: () => {
+        entry.isCommitted = true
+      },
+      home
+    }),
     (error) => lost(route, error)
   )
   return Effect.flatMap(timed(asked, asking), (answer) => {
@@ -230,9 +246,10 @@ const running = (
     entry.instance = instance
     route.chosen(instance)
     const accepted = acceptedOf(begun, answer)
-    return accepted instanceof GatewayError.GatewayError
-      ? Effect.fail(accepted)
-      : Effect.succeed(relaying(backends, begun, answer, accepted))
+    if (accepted instanceof GatewayError.GatewayError) return Effect.fail(accepted)
+    entry.onlyReads = accepted.readOnly === true
+    entry.hasProgress = accepted.progress === true
+    return Effect.succeed(relaying(backends, begun, answer, accepted))
   })
 }
 
@@ -252,10 +269,11 @@ const columnsOf = (value: unknown): Accepted["columns"] | "invalid" => {
 /** What an accept says; it may come from a server whose API has more than this one's. */
 const decodeAccepted = (payload: Uint8Array): Accepted | undefined => {
   try {
-    const { columns, format, readOnly, receipt } = JSON.parse(decoder.decode(payload))
+    const { columns, format, progress, readOnly, receipt } = JSON.parse(decoder.decode(payload))
     const known = columnsOf(columns)
     if (typeof format !== "string" || known === "invalid") return undefined
-    return { format, columns: known, readOnly: readOnly === true, receipt: receipt === true }
+    const promises = { readOnly: readOnly === true, receipt: receipt === true, progress: progress === true }
+    return { format, columns: known, ...promises }
   } catch {
     return undefined
   }
@@ -367,10 +385,11 @@ const failed = (
   { control, entry }: Open,
   cause: Cause.Cause<GatewayError.Upstream>
 ): Effect.Effect<GatewayError.GatewayError> => {
-  // The scope of a query that was cancelled is closed: that it cannot be read any more is no error of its own.
+  // The scope of a query that was cancelled closes: that it cannot be read any more is no error of its own. What is told
+  // of it is known once it has ended at its back-end.
   const { stoppedBy } = control
   if (stoppedBy !== undefined) {
-    return Effect.as(settle(entry, stateOf(stoppedBy), stoppedBy), GatewayError.ofQuery(stoppedBy, entry.id))
+    return Effect.map(control.over, () => GatewayError.ofQuery(entry.error ?? stoppedBy, entry.id))
   }
   if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
   const error = GatewayError.ofQuery(GatewayError.fromCause(cause), entry.id)

@@ -3,6 +3,7 @@
  * exactly one `end` or `error`. Pure.
  */
 import type { Column } from "../engine/QueryApi.ts"
+import type * as QueryEngine from "../engine/QueryEngine.ts"
 import * as GatewayError from "./GatewayError.ts"
 
 const encoder = new TextEncoder()
@@ -13,7 +14,8 @@ const record = (type: string, members: object): Uint8Array =>
 export const columns = (queryId: string, columns: ReadonlyArray<Column> | undefined): Uint8Array =>
   record("columns", { queryId, ...(columns === undefined ? {} : { columns }) })
 
-export interface Progress {
+/** What has come, and how far the engine is, where that is known. */
+export interface Progress extends QueryEngine.Progress {
   readonly rows: number
   readonly bytes: number
   readonly elapsedMs: number

@@ -5,6 +5,7 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
+import type { Progress } from "../engine/QueryEngine.ts"
 import * as GatewayError from "./GatewayError.ts"
 import type { Instance } from "./Instance.ts"
 
@@ -83,11 +84,17 @@ export class Entry {
   private readonly startedNanos: bigint
   private endedNanos: bigint | undefined
   instance: Instance | undefined
+  /** Whether the back-end tells how far the query is. */
+  hasProgress = false
   state: State = "running"
   bytes = 0
   rows: number | undefined
   receipt: Receipt | undefined
   error: GatewayError.GatewayError | undefined
+  /** Whether its back-end promises that it only reads. */
+  onlyReads = false
+  /** Whether its back-end has run it to its end: what it wrote is committed. */
+  isCommitted = false
 
   constructor(opened: Opened, now: number, nanos: bigint) {
     this.id = opened.id
@@ -117,8 +124,8 @@ export class Entry {
     return Number(((this.endedNanos ?? nanos) - this.startedNanos) / 1_000_000n)
   }
 
-  /** What is told of it. */
-  verdict(nanos: bigint) {
+  /** What is told of it; with the progress that its back-end has told, as long as it runs. */
+  verdict(nanos: bigint, progress?: Progress) {
     const { format, query, target } = this
     const rows = this.receipt?.rows ?? this.rows
     return {
@@ -134,6 +141,7 @@ export class Entry {
       durationMs: this.elapsedMillis(nanos),
       ...(rows === undefined ? {} : { rows }),
       bytes: this.receipt?.bytes ?? this.bytes,
+      ...(progress === undefined || this.state !== "running" ? {} : { progress }),
       ...(this.receipt?.crc32 === undefined ? {} : { crc32: this.receipt.crc32 }),
       ...(this.error === undefined ? {} : { error: GatewayError.toJson(this.error) })
     }

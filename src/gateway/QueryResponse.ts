@@ -14,6 +14,7 @@ import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import * as Chunk from "../net/Chunk.ts"
 import type { Asked } from "./Asked.ts"
+import * as BackendProgress from "./BackendProgress.ts"
 import { BodyWriter } from "./BodyWriter.ts"
 import type { Running } from "./Dispatcher.ts"
 import * as Events from "./Events.ts"
@@ -217,8 +218,9 @@ const events = (running: Running, writer: BodyWriter, settings: Settings): Effec
     Effect.gen(function* () {
       yield* Effect.sleep(settings.progressInterval)
       if (writer.isFull) return
+      const engine = yield* BackendProgress.of(entry)
       const elapsedMs = entry.elapsedMillis(yield* Clock.monotonicTimeNanos)
-      writer.write([Events.progress({ rows: records.rows, bytes: entry.bytes, elapsedMs })])
+      writer.write([Events.progress({ rows: records.rows, bytes: entry.bytes, elapsedMs, ...engine })])
     })
   )
   return Effect.suspend(() => {

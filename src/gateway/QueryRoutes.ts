@@ -8,7 +8,9 @@ import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Scope from "effect/Scope"
 import type { RequestLimits } from "../engine/Limits.ts"
+import type { Progress } from "../engine/QueryEngine.ts"
 import * as Asked from "./Asked.ts"
+import * as BackendProgress from "./BackendProgress.ts"
 import * as Caller from "./Caller.ts"
 import type { Dispatcher } from "./Dispatcher.ts"
 import * as GatewayError from "./GatewayError.ts"
@@ -113,8 +115,8 @@ const find = Effect.fnUntraced(function* (
   return yield* GatewayError.make("unknown_query", `There is no query with the id ${id}`)
 })
 
-const verdict = (entry: Entry): Effect.Effect<Response> =>
-  Effect.map(Clock.monotonicTimeNanos, (nanos) => Http.json(entry.verdict(nanos)))
+const verdict = (entry: Entry, progress?: Progress): Effect.Effect<Response> =>
+  Effect.map(Clock.monotonicTimeNanos, (nanos) => Http.json(entry.verdict(nanos, progress)))
 
 /** Longest list of queries. */
 const maxListed = 1000
@@ -140,7 +142,12 @@ export const make = (dependencies: Dependencies) => {
         })
       )
     ),
-    route("GET", "/v1/queries/:id", (_, caller) => Effect.flatMap(find(dependencies, caller), verdict)),
+    route("GET", "/v1/queries/:id", (_, caller) =>
+      Effect.gen(function* () {
+        const entry = yield* find(dependencies, caller)
+        return yield* verdict(entry, yield* BackendProgress.of(entry))
+      })
+    ),
     route("DELETE", "/v1/queries/:id", (_, caller) =>
       Effect.gen(function* () {
         const entry = yield* find(dependencies, caller)

@@ -16,6 +16,7 @@ import * as Asked from "./Asked.ts"
 import type { Dispatcher, Origin } from "./Dispatcher.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Negotiation from "./Negotiation.ts"
+import type { Entry } from "./Queries.ts"
 import * as StreamMessages from "./StreamMessages.ts"
 
 export interface Settings {
@@ -49,6 +50,7 @@ class StreamQuery {
   readonly granted = Latch.makeUnsafe(false)
   fiber: Fiber.Fiber<void> | undefined
   isCancelled = false
+  entry: Entry | undefined
 
   constructor(id: number, credit: StreamMessages.Credit) {
     this.id = id
@@ -62,6 +64,12 @@ class StreamQuery {
     return this.granted.await
   })
 }
+
+/** The record that ends a query which its client has cancelled: that came too late where it has another error. */
+const cancelledRecord = ({ entry, id }: StreamQuery): string =>
+  entry?.state === "failed" && entry.error !== undefined
+    ? StreamMessages.failed(id, GatewayError.ofQuery(entry.error, entry.id))
+    : StreamMessages.cancelled(id)
 
 class Session {
   private readonly dependencies: Dependencies
@@ -177,9 +185,7 @@ class Session {
         onFailure: (error) => Effect.succeed(StreamMessages.failed(query.id, error))
       }),
       Effect.flatMap((record) => this.finish(query, record)),
-      Effect.onInterrupt(() =>
-        query.isCancelled ? this.finish(query, StreamMessages.cancelled(query.id)) : Effect.void
-      )
+      Effect.onInterrupt(() => (query.isCancelled ? this.finish(query, cancelledRecord(query)) : Effect.void))
     )
   }
 
@@ -204,7 +210,9 @@ class Session {
       if (asked.format === Negotiation.events || asked.waitsForEnd) {
         return yield* GatewayError.badRequest("format=events and wait are for HTTP alone")
       }
-      const { accepted, entry, pull } = yield* dispatcher.start(asked, origin)
+      const { accepted, entry, pull } = yield* dispatcher.start(asked, origin, (entry) => {
+        query.entry = entry
+      })
       yield* this.send(StreamMessages.accepted(query.id, entry.id, accepted))
       for (;;) {
         yield* query.mayTake

@@ -167,7 +167,7 @@ class Child implements Launcher.Process {
         this.listener.cancelIgnored()
         return
       case "Beat":
-        this.listener.beat(message.residentBytes)
+        this.listener.beat(message.residentBytes, message.reports)
         return
       case "Log":
         this.listener.logged(message.entry)

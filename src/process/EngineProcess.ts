@@ -17,6 +17,7 @@ import * as Settings from "../server/Settings.ts"
 import { Commits } from "./Commits.ts"
 import * as Messages from "./Messages.ts"
 import * as ParentWatch from "./ParentWatch.ts"
+import { Reporter } from "./Reports.ts"
 import * as RowCount from "./RowCount.ts"
 
 /**
@@ -97,7 +98,8 @@ const load = Effect.fnUntraced(function* ({ cancelGraceMillis, module, options }
 
 /** Answers until the parent has it end. */
 const answer = Effect.fnUntraced(function* (start: Messages.Start, ended: Deferred.Deferred<void>) {
-  const engine = commits.of(RowCount.of(yield* load(start)))
+  const reporter = new Reporter()
+  const engine = reporter.of(commits.of(RowCount.of(yield* load(start))))
   const connections = yield* Effect.provideService(
     Connections.make(settings(start.connections)),
     QueryEngine,
@@ -113,7 +115,9 @@ const answer = Effect.fnUntraced(function* (start: Messages.Start, ended: Deferr
       drop: () => socket.destroy()
     })
   }
-  const beat = Effect.sync(() => tell({ _tag: "Beat", residentBytes: process.memoryUsage.rss() }))
+  const beat = Effect.sync(() =>
+    tell({ _tag: "Beat", residentBytes: process.memoryUsage.rss(), reports: reporter.reports })
+  )
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(beat, Effect.sleep(start.beatMillis))))
   tell({ _tag: "Ready" })
   yield* Deferred.await(ended)

@@ -3,6 +3,7 @@
  */
 import type * as Transport from "../net/Transport.ts"
 import type { Exit } from "./Lifecycle.ts"
+import type { Reports } from "./Reports.ts"
 
 /** A line that a process logs. */
 export interface LogEntry {
@@ -18,8 +19,8 @@ export interface Listener {
   readonly failed: (message: string) => void
   /** A query of its that has ended goes on for longer than `cancelGrace`. */
   readonly cancelIgnored: () => void
-  /** A sign of life, with the memory that is resident. */
-  readonly beat: (residentBytes: number) => void
+  /** A sign of life, with the memory that is resident and the progress of queries. */
+  readonly beat: (residentBytes: number, reports: Reports) => void
   /** It has closed a connection, or will answer no more. */
   readonly disconnected: () => void
   readonly logged: (entry: LogEntry) => void

@@ -2,6 +2,7 @@
  * What parent and child tell each other beside their connections, over Node's channel between processes.
  */
 import type { LogEntry } from "./Launcher.ts"
+import type { Reports } from "./Reports.ts"
 
 /** Descriptors of the channel and of the first connection. */
 export const channel = 3
@@ -33,7 +34,7 @@ export type FromChild =
   | { readonly _tag: "Failed"; readonly message: string }
   /** A query that has ended goes on for longer than `cancelGrace`. */
   | { readonly _tag: "CancelIgnored" }
-  | { readonly _tag: "Beat"; readonly residentBytes: number }
+  | { readonly _tag: "Beat"; readonly residentBytes: number; readonly reports: Reports }
   | { readonly _tag: "Log"; readonly entry: LogEntry }
   /** All chunks of a query that commits have been emitted, so many bytes. */
   | { readonly _tag: "HandedOver"; readonly token: number; readonly bytes: number }

@@ -20,6 +20,7 @@ import * as QueryApi from "../engine/QueryApi.ts"
 import {
   type AcceptedQuery,
   type Engine,
+  type Progress,
   QueryEngine,
   QueryFailed,
   QueryRejected
@@ -74,6 +75,7 @@ const failed = (error: QueryApi.QueryError): QueryFailed =>
 export const make = (supervisor: Supervisor, options: Options): Engine => {
   const culprits = new Culprits()
   return QueryEngine.of({
+    progressOf: QueryApi.progressOf,
     init: (request) =>
       Effect.flatMap(Effect.scope, (scope) =>
         culprits.has(request)
@@ -99,6 +101,8 @@ class Query implements Slot.Query {
   private readonly dependencies: Dependencies
   private readonly request: Uint8Array
   private reruns = 0
+  /** What the process calls it. */
+  private queryId: string | undefined
   /** Whether it waits no longer for the end of its lost process. */
   private hasMovedOn = false
   /** The body of the final message: a receipt, or how many rows the result has. */
@@ -129,16 +133,22 @@ class Query implements Slot.Query {
 
   private accepted(attempt: Attempt, timeout: number | undefined): AcceptedQuery {
     const { payload } = attempt.response
-    const { commit, hasReceipt, queryId } = RequestFields.accept(payload)
+    const { commit, hasProgress, hasReceipt, queryId } = RequestFields.accept(payload)
+    this.queryId = queryId
     const rest = {
       timeout,
       queryId,
       rows: () => RowCount.read(this.final(), hasReceipt),
+      progress: hasProgress ? () => this.progress : undefined,
       final: hasReceipt ? () => this.final() ?? noBytes : undefined
     }
     return commit === undefined || !this.dependencies.options.changes
       ? { ...rest, payload, chunks: this.chunks(attempt) }
       : { ...rest, payload: RequestFields.withoutCommit(payload), ...this.committing(attempt, commit) }
+  }
+
+  private get progress(): Progress {
+    return (this.queryId === undefined ? undefined : this.incarnation?.progress(this.queryId)) ?? {}
   }
 
   /** Ends a query that has not been accepted. A reject says that nothing was run. */
@@ -329,7 +339,9 @@ class Query implements Slot.Query {
       const attempt = yield* Effect.catchTag(this.run, "QueryRejected", ({ payload }) =>
         Effect.fail(new QueryFailed({ payload }))
       )
-      if (RequestFields.isSameAccept(before.response.payload, attempt.response.payload)) return attempt
+      const { payload } = attempt.response
+      this.queryId = RequestFields.accept(payload).queryId
+      if (RequestFields.isSameAccept(before.response.payload, payload)) return attempt
       return yield* failed(Loss.ofQuery(lost.loss, changes))
     })
   }

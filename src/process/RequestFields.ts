@@ -71,6 +71,8 @@ export interface Accept {
   readonly queryId: string | undefined
   /** Whether the body of the final message is a receipt, and no part of the result. */
   readonly hasReceipt: boolean
+  /** Whether the process tells how far the query is. */
+  readonly hasProgress: boolean
   /** Names the commit that waits for the parent, and is none of the client's (`Commits`). */
   readonly commit: number | undefined
 }
@@ -82,6 +84,7 @@ export const accept = (payload: Uint8Array): Accept => {
   return {
     queryId: typeof queryId === "string" ? queryId : undefined,
     hasReceipt: body?.["receipt"] === true,
+    hasProgress: body?.["progress"] === true,
     commit: typeof body?.[commitName] === "number" ? body[commitName] : undefined
   }
 }

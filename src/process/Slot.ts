@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import type * as Client from "../client/Client.ts"
 import * as ClientPool from "../client/ClientPool.ts"
+import type { Progress } from "../engine/QueryEngine.ts"
 import type * as Spawner from "../loop/Spawner.ts"
 import * as Timers from "../loop/Timers.ts"
 import type * as Transport from "../net/Transport.ts"
@@ -16,6 +17,7 @@ import type * as Launcher from "./Launcher.ts"
 import * as Lifecycle from "./Lifecycle.ts"
 import type * as Loss from "./Loss.ts"
 import type * as Placement from "./Placement.ts"
+import * as Reports from "./Reports.ts"
 
 /** A query that has a place, or waits for one. */
 export interface Query extends Placement.Query {
@@ -44,6 +46,8 @@ export interface Incarnation {
   readonly handedOver: HandedOver
   /** Has one of them commit. */
   readonly commit: (token: number) => void
+  /** How far a query was at the last sign of life. */
+  readonly progress: (queryId: string) => Progress | undefined
 }
 
 export interface Dependencies {
@@ -66,6 +70,7 @@ interface Current extends Incarnation {
   readonly process: Launcher.Process
   readonly scope: Scope.Closeable
   residentBytes: number
+  reports: Reports.Reports
 }
 
 const unknownExit: Lifecycle.Exit = { code: null, signal: null }
@@ -200,7 +205,11 @@ export class Slot implements Placement.Place {
           unknown: { name, why: undefined, exit: unknownExit, residentBytes: 0, queries: 0 },
           residentBytes: 0,
           handedOver: new HandedOver(),
+          reports: Reports.none,
           commit: (token) => process.commit(token),
+          progress(queryId) {
+            return this.reports.find(([id]) => id === queryId)?.[1]
+          },
           giveUp: () => {
             if (isCurrent()) this.dispatch({ _tag: "End", why: { _tag: "Disconnected" } })
           }
@@ -227,8 +236,11 @@ export class Slot implements Placement.Place {
       ready: () => tell({ _tag: "Ready", now: timers.now() }),
       failed: (message) => tell({ _tag: "End", why: { _tag: "Failed", message } }),
       cancelIgnored: () => tell({ _tag: "End", why: { _tag: "CancelIgnored" } }),
-      beat: (residentBytes) => {
-        if (this.current !== undefined && isCurrent()) this.current.residentBytes = residentBytes
+      beat: (residentBytes, reports) => {
+        if (this.current !== undefined && isCurrent()) {
+          this.current.residentBytes = residentBytes
+          this.current.reports = reports
+        }
         tell({ _tag: "Beat" })
       },
       disconnected: () => tell({ _tag: "End", why: { _tag: "Disconnected" } }),

@@ -95,7 +95,8 @@ const bodies: ReadonlyMap<number, Mask> = new Map<number, Mask>([
       numbers: keep,
       timeoutMs: keep,
       receipt: keep,
-      readOnly: keep
+      readOnly: keep,
+      progress: keep
     })
   ],
   [
@@ -104,6 +105,7 @@ const bodies: ReadonlyMap<number, Mask> = new Map<number, Mask>([
       format: keep,
       receipt: keep,
       readOnly: keep,
+      progress: keep,
       columns: list(fields({ name: sql, type: sql, wideNumbers: keep }))
     })
   ],

@@ -19,6 +19,7 @@ import { Culprit } from "./Culprit.ts"
 import { Heartbeat } from "./Heartbeat.ts"
 import { type Places, QueryLimit } from "./QueryLimit.ts"
 import * as RequestQuota from "./RequestQuota.ts"
+import { RunningQueries } from "./RunningQueries.ts"
 import { limits, type Settings } from "./Settings.ts"
 import type { Shutdown } from "./Shutdown.ts"
 import type { ControlStatistics, HeartbeatStatistics } from "./Statistics.ts"
@@ -120,6 +121,7 @@ const opened = Effect.fnUntraced(function* (
     framed,
     engine: yield* QueryEngine,
     limit: queries ?? (yield* QueryLimit),
+    running: yield* RunningQueries,
     quota,
     refusedBy: options.refusedBy,
     limits: all,
@@ -133,15 +135,19 @@ const opened = Effect.fnUntraced(function* (
   return { control, heartbeat }
 })
 
+/** Ends the connection if the heartbeat fails to write. */
+const beating = (heartbeat: Heartbeat, control: Control): Effect.Effect<void> =>
+  Effect.catchCause(heartbeat.run, (cause) => Effect.sync(() => control.writeFailed(cause)))
+
 const live = (
   { control, heartbeat }: Opened,
   scope: Scope.Scope,
   restore: Restore
 ): Effect.Effect<Ended, never, QueryEngine> =>
-  Effect.flatMap(Effect.forkIn(control.guard(heartbeat), scope), (beating) =>
+  Effect.flatMap(Effect.forkIn(beating(heartbeat, control), scope), (fiber) =>
     Effect.catchCause(restore(control.run), (cause) =>
       // Hearts do not beat while what is left of a query ends.
-      Effect.map(Effect.andThen(control.close(cause), Fiber.interrupt(beating)), () => ({
+      Effect.map(Effect.andThen(control.close(cause), Fiber.interrupt(fiber)), () => ({
         control: control.statistics(),
         heartbeat: heartbeat.statistics(),
         detail: control.error.detail

@@ -153,7 +153,8 @@ export const fields = (
 }
 
 /**
- * Logs every event, at level Info: the line, and the fields beside it.
+ * Logs every event, at level Info: the line, and the fields beside it. Requests that ask for the progress of a query come
+ * once a second while somebody waits: they and their responses have level Debug.
  *
  * @category layers
  * @since 0.1.0
@@ -166,7 +167,8 @@ export const layer = (options: Options): Layer.Layer<never> => {
     const request = requestOf(event, options) ?? requests.get(connection)
     if (event._tag === "Request" && request !== undefined) requests.set(connection, request)
     else if (event._tag !== "Accepted") requests.delete(connection)
-    return Effect.logInfo(line(event, options, request), fields(event, options, request))
+    const level = request?.isQuestion === true && event._tag !== "Closed" ? "Debug" : "Info"
+    return Effect.logWithLevel(level)(line(event, options, request), fields(event, options, request))
   }
   return Layer.succeed(ConnectionEvents, {
     publish: (event) =>

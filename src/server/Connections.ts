@@ -20,6 +20,7 @@ import { Culprit } from "./Culprit.ts"
 import * as LocalReply from "./LocalReply.ts"
 import * as QueryLimit from "./QueryLimit.ts"
 import * as RequestQuota from "./RequestQuota.ts"
+import * as RunningQueries from "./RunningQueries.ts"
 import type { Settings } from "./Settings.ts"
 import { grace, Shutdown } from "./Shutdown.ts"
 
@@ -179,6 +180,7 @@ export const make = Effect.fnUntraced(function* (
   const context = (yield* Effect.context<never>()).pipe(
     Context.add(QueryEngine, yield* QueryEngine),
     Context.add(RequestQuota.RequestQuota, quota),
+    Context.add(RunningQueries.RunningQueries, new RunningQueries.Registry()),
     Context.add(Timers.Shared, yield* Scope.provide(Timers.make, waking))
   )
   const spawner = yield* Spawner.makeIn<QueryEngine>().pipe(

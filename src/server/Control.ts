@@ -19,13 +19,13 @@ import * as Machine from "../protocol/ServerMachine.ts"
 import type { Step } from "./ConnectionEvents.ts"
 import * as ControlEvents from "./ControlEvents.ts"
 import type { Culprit } from "./Culprit.ts"
-import type { Heartbeat } from "./Heartbeat.ts"
 import * as LocalReply from "./LocalReply.ts"
 import { type Connection, type Outcome, PendingResponse } from "./PendingResponse.ts"
 import type * as QueryLimit from "./QueryLimit.ts"
 import * as QueryRunner from "./QueryRunner.ts"
 import * as RequestQuota from "./RequestQuota.ts"
 import { Responses } from "./Responses.ts"
+import type * as RunningQueries from "./RunningQueries.ts"
 import { type Limits, millis } from "./Settings.ts"
 import type { ControlStatistics } from "./Statistics.ts"
 
@@ -44,6 +44,7 @@ export interface Dependencies {
   readonly framed: FramedConnection.FramedConnection<Message.Message, Message.Message, Message.FrameError>
   readonly engine: Engine
   readonly limit: QueryLimit.Places
+  readonly running: RunningQueries.Registry
   /** The memory of requests that wait. */
   readonly quota: RequestQuota.Quota
   /** The setting that keeps a refused connection out. */
@@ -247,6 +248,9 @@ export class Control implements Connection, QueryRunner.Dependencies {
   get limit() {
     return this.dependencies.limit
   }
+  get running() {
+    return this.dependencies.running
+  }
   get quota() {
     return this.dependencies.quota
   }
@@ -355,11 +359,6 @@ export class Control implements Connection, QueryRunner.Dependencies {
   over(pending: PendingResponse, outcome: Outcome): void {
     const isWriteFailure = this.state._tag === "Closed" && this.state.reason === "write"
     this.responses.over(pending, outcome, isWriteFailure)
-  }
-
-  /** Ends the connection if the heartbeat fails to write. */
-  guard(heartbeat: Heartbeat): Effect.Effect<void> {
-    return Effect.catchCause(heartbeat.run, (cause) => Effect.sync(() => this.writeFailed(cause)))
   }
 
   /** Until the first request has arrived, the sooner of two limits holds. */

@@ -4,6 +4,7 @@
 import { Buffer } from "node:buffer"
 import * as JsonBounds from "../engine/JsonBounds.ts"
 import * as Limits from "../engine/Limits.ts"
+import * as QueryApi from "../engine/QueryApi.ts"
 
 /** Settings of the log that concern requests. */
 export interface Options {
@@ -20,6 +21,8 @@ export interface LoggedRequest {
   readonly hidden: ReadonlyArray<readonly [value: string, shown: string]>
   /** Whether the request could not be read, so that an error which quotes it may quote anything. */
   readonly isUnknown: boolean
+  /** Whether it asks for the progress of another one. */
+  readonly isQuestion: boolean
 }
 
 /** The fields of a request whose values are shown. */
@@ -30,6 +33,7 @@ const shown: ReadonlySet<string> = new Set([
   "numbers",
   "timeoutMs",
   "queryId",
+  "progressOf",
   "traceparent"
 ])
 
@@ -52,7 +56,8 @@ export const describe = (body: Uint8Array, { logValues = false }: Options): Logg
     text: `{${fields.join(",")}}`,
     queryId: typeof queryId === "string" ? queryId : undefined,
     hidden: [...values("metadata", metadata), ...(logValues ? [] : values("parameters", parameters))],
-    isUnknown: false
+    isUnknown: false,
+    isQuestion: QueryApi.progressOf(body) !== undefined
   }
 }
 
@@ -76,7 +81,8 @@ const unknown = (body: Uint8Array, logValues: boolean): LoggedRequest => {
     text: isShown ? text : `(${body.length} B)`,
     queryId: undefined,
     hidden: [],
-    isUnknown: !isShown
+    isUnknown: !isShown,
+    isQuestion: false
   }
 }
 

@@ -195,13 +195,18 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     }
   }
 
+  /** How long ago its request arrived. */
+  get elapsedMillis(): number {
+    return this.connection.now() - this.startedAt
+  }
+
   statistics(reason: QueryRunnerReason): QueryRunnerStatistics {
     return {
       bytesTransferred: this.bytes,
       payloadBytesTransferred: this.payloadBytes,
       messages: this.messages,
       runs: this.runs,
-      durationMillis: this.connection.now() - this.startedAt,
+      durationMillis: this.elapsedMillis,
       queryId: this.query?.queryId,
       rows: this.rows,
       reason

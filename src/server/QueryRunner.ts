@@ -28,11 +28,14 @@ import type { PendingResponse } from "./PendingResponse.ts"
 import * as QueryLimit from "./QueryLimit.ts"
 import { ReaderWait } from "./ReaderWait.ts"
 import * as RequestQuota from "./RequestQuota.ts"
+import type * as RunningQueries from "./RunningQueries.ts"
 
 /** What a query runs with. */
 export interface Dependencies {
   readonly engine: Engine
   readonly limit: QueryLimit.Places
+  /** The queries of all connections that others may ask about. */
+  readonly running: RunningQueries.Registry
   /** The memory of requests that wait. */
   readonly quota: RequestQuota.Quota
   readonly timers: Timers
@@ -100,6 +103,8 @@ class Query implements QueryLimit.Place {
   /** The place, or why there is none: it may come before it is waited for. */
   private turn: Effect.Effect<void, QueryRejected> | undefined
   private final: AcceptedQuery["final"]
+  /** What others may ask of it. */
+  private running: RunningQueries.RunningQuery | undefined
   private resume: ((turn: Effect.Effect<void, QueryRejected>) => void) | undefined
 
   constructor(dependencies: Dependencies, request: Uint8Array, pending: PendingResponse) {
@@ -109,8 +114,15 @@ class Query implements QueryLimit.Place {
     this.scope = Scope.forkUnsafe(dependencies.scope)
   }
 
-  /** Takes its place in one step, in which no other query can come in between. */
+  /** A question about another query takes no place. */
   run(): Effect.Effect<void, Failure, Scope.Scope> {
+    const { engine, running } = this.dependencies
+    const asked = engine.progressOf?.(this.request)
+    return asked === undefined ? this.enter() : this.answer(running.answer(asked))
+  }
+
+  /** Takes its place in one step, in which no other query can come in between. */
+  private enter(): Effect.Effect<void, Failure, Scope.Scope> {
     const { limit } = this.dependencies
     const entered = limit.enter(this)
     if (entered !== "running" && entered !== "waiting") return Effect.fail(limit.overloaded(entered))
@@ -159,10 +171,23 @@ class Query implements QueryLimit.Place {
   }
 
   private ask(): Effect.Effect<void, Failure, Scope.Scope> {
-    return Effect.flatMapEager(this.dependencies.engine.init(this.request), (query) => {
+    return this.answer(this.dependencies.engine.init(this.request))
+  }
+
+  private answer(
+    init: Effect.Effect<AcceptedQuery, QueryRejected | QueryInitError, Scope.Scope>
+  ): Effect.Effect<void, Failure, Scope.Scope> {
+    return Effect.flatMapEager(init, (query) => {
+      this.announce(query)
       const told = this.dependencies.accepted(query)
       return told === undefined ? this.fill(query) : Effect.andThen(told, this.fill(query))
     })
+  }
+
+  private announce({ progress, queryId }: AcceptedQuery): void {
+    if (progress === undefined || queryId === undefined) return
+    this.running = { queryId, progress, elapsed: () => this.pending.elapsedMillis }
+    this.dependencies.running.enter(this.running)
   }
 
   private fill(query: AcceptedQuery): Effect.Effect<void, Failure> {
@@ -196,6 +221,7 @@ class Query implements QueryLimit.Place {
   /** Closes the query's scope. That a stream is done is the query's success. */
   ended(exit: Exit.Exit<void, Failure>): Effect.Effect<void> {
     const ended = Exit.isFailure(exit) && Pull.isDoneCause(exit.cause) ? Exit.void : exit
+    if (this.running !== undefined) this.dependencies.running.leave(this.running)
     this.dependencies.finalizing()
     const closing = Scope.closeUnsafe(this.scope, ended)
     return closing === undefined

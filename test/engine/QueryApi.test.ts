@@ -150,7 +150,8 @@ describe("requests", () => {
         queryId: "id",
         timeout: Duration.millis(250),
         metadata: { user: "ada", "": "" },
-        readOnly: false
+        readOnly: false,
+        progress: false
       })
       assert.deepStrictEqual(accepted.timeout, Duration.millis(250))
       assert.strictEqual(accepted.queryId, "id")

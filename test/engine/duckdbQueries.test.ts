@@ -214,7 +214,7 @@ describe("rejects", () => {
 describe("a query that fails", () => {
   const bad = "CASE WHEN i = 1000000 THEN 'boom' ELSE '1' END::INTEGER AS x"
   for (const [what, query, threads] of [
-    // On several threads DuckDB loses the error of rows without batches now and then.
+    // On several threads DuckDB loses the error of a stream without batches now and then.
     ["half way", `SELECT i, ${bad} FROM range(3000000) t(i)`, 1],
     ["half way, with an order", `SELECT i, ${bad} FROM range(1500000) t(i) ORDER BY x DESC, i`, undefined],
     ["half way, on all threads", `SELECT i, ${bad} FROM big`, undefined],
@@ -222,7 +222,7 @@ describe("a query that fails", () => {
   ] as const) {
     for (const format of formats) {
       it.effect(`${what} never ends as a whole result in ${format}, and says why`, () =>
-        withEngine({ readWrite: true, threads }, (engine) =>
+        withEngine({ readWrite: true, threads: format === formats[4] ? undefined : threads }, (engine) =>
           Effect.gen(function* () {
             yield* ask(engine, "CREATE TABLE big AS FROM range(1200000) t(i)")
             assert.deepInclude(yield* failure(engine, query, { format }), {
@@ -235,6 +235,24 @@ describe("a query that fails", () => {
       )
     }
   }
+
+  it.effect("before its first row has given nothing of a result, in any format", () =>
+    withEngine({}, (engine) =>
+      Effect.gen(function* () {
+        const query = "SELECT CASE WHEN i = 5 THEN error('boom') END AS x FROM range(10) t(i)"
+        for (const format of formats) {
+          let bytes = 0
+          const error = yield* Effect.scoped(
+            Effect.gen(function* () {
+              const { chunks } = yield* engine.init(QueryApi.encodeRequest({ query, format }))
+              yield* Stream.runForEach(chunks, (chunk) => Effect.sync(() => (bytes += chunk.length)))
+            })
+          ).pipe(Effect.flip)
+          assert.deepStrictEqual([error._tag, bytes], ["QueryFailed", 0], format)
+        }
+      })
+    )
+  )
 
   it.effect("is not run again to learn why, and its own error is told", () =>
     withEngine({ readWrite: true, threads: 1 }, (engine) =>

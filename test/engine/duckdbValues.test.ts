@@ -8,7 +8,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as QueryApi from "../../src/engine/QueryApi.ts"
 import * as Folder from "../support/Folder.ts"
-import { ask, columns, text, withEngine } from "./duckdbEngine.ts"
+import { ask, columns, rows, text, withEngine } from "./duckdbEngine.ts"
 
 /** How JSON has values of a type: their text as a number, a number that a DOUBLE holds, or their text in quotes. */
 type Kind = "wide" | "number" | "text"
@@ -178,6 +178,30 @@ describe("extreme values", () => {
   )
 })
 
+describe("an instant", () => {
+  it.live("has all its digits in JSON and CSV, however far away", () =>
+    withEngine({}, (engine) =>
+      Effect.gen(function* () {
+        const instants: ReadonlyArray<readonly [micros: bigint, printed: string]> = [
+          [9223372036854775805n, "294247-01-10 04:00:54.775805+00"],
+          [-9223372022399999999n, "290309-12-22 (BC) 00:00:00.000001+00"],
+          [-62135596800000001n, "0001-12-31 (BC) 23:59:59.999999+00"],
+          [0n, "1970-01-01 00:00:00+00"]
+        ]
+        const list = instants.map(([micros]) => `make_timestamptz(${micros})`).join(", ")
+        const query = `SELECT unnest([${list}, 'infinity', NULL]) AS t`
+        const printed = [...instants.map(([, text]) => text), "infinity"]
+        assert.deepStrictEqual(
+          yield* rows(engine, query),
+          [...printed, null].map((t) => ({ t }))
+        )
+        const csv = yield* text(engine, query, { format: "text/csv" })
+        assert.deepStrictEqual(csv.split("\r\n"), ["t", ...printed, "", ""])
+      })
+    )
+  )
+})
+
 describe("a JSON column", () => {
   const cases: ReadonlyArray<readonly [sql: string, json: string]> = [
     [
@@ -198,6 +222,30 @@ describe("a JSON column", () => {
           const line = yield* text(engine, `SELECT ${sql} AS j`, { format: "application/x-ndjson" })
           assert.strictEqual(line, `{"j":${json}}\n`)
           JSON.parse(line)
+        }
+        // Inside of others too, with what these do to their own values.
+        const part = '\'{"a": 1.10, "b": 12345678901234567890.123456789, "c": -0}\'::JSON'
+        const whole = '{"a": 1.10, "b": 12345678901234567890.123456789, "c": -0}'
+        for (const [sql, json] of [
+          [`[${part}, NULL, '[NaN]'::JSON]`, `[${whole},null,[null]]`],
+          [`[${part}]::JSON[1]`, `[${whole}]`],
+          ["[]::JSON[]", "[]"],
+          ["NULL::STRUCT(j JSON)", "null"],
+          [
+            `{'a"b': ${part}, 'd': .5::DECIMAL(2,2), 'f': 0.1::FLOAT, 'n': NULL, 't': 'x"', 'i': DATE '2020-01-01'}`,
+            `{"a\\"b":${whole},"d":0.50,"f":0.1,"n":null,"t":"x\\"","i":"2020-01-01"}`
+          ],
+          [`MAP {'k"': [${part}], 'l': NULL}`, `{"k\\"":[${whole}],"l":null}`],
+          [`MAP {.5::DECIMAL(2,2): ${part}}`, `{"0.50":${whole}}`],
+          [`union_value(j := ${part})`, `{"j":${whole}}`],
+          [
+            `[union_value(j := ${part})::UNION(n FLOAT, j JSON), union_value(n := 0.1::FLOAT), NULL]`,
+            `[{"j":${whole}},{"n":0.1},null]`
+          ],
+          [`row(${part}, 1)`, `{"element1":${whole},"element2":1}`]
+        ]) {
+          const line = yield* text(engine, `SELECT ${sql} AS j`, { format: "application/x-ndjson" })
+          assert.strictEqual(line, `{"j":${json}}\n`)
         }
         // NULL is told apart from what JSON has no word for.
         const sql =

@@ -1,4 +1,7 @@
 /** What a write and its answer say of each other, asked of the engine as a connection would. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -89,6 +92,30 @@ describe("a statement that writes", () => {
         assert.deepStrictEqual(yield* rows(engine, "SELECT count(*) AS n FROM t"), [{ n: 0 }])
       })
     )
+  )
+
+  it.live("to a file leaves the one that was there when it fails or is interrupted", () =>
+    Effect.gen(function* () {
+      const directory = yield* Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(join(tmpdir(), "dataconn-test-"))),
+        (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+      )
+      const path = join(directory, "a.csv")
+      yield* withEngine({ readWrite: true, allowExternalAccess: true }, (engine) =>
+        Effect.gen(function* () {
+          const copy = (rows: string) => ask(engine, `COPY (SELECT ${rows}) TO '${path}'`)
+          yield* copy("1 AS old")
+          yield* Effect.flip(copy("CASE WHEN i = 1000000 THEN error('boom') END FROM range(2000000) t(i)"))
+          const fiber = yield* Effect.forkChild(copy("i FROM range(1000000000) t(i)"), {
+            startImmediately: true
+          })
+          while (readdirSync(directory).length === 1) yield* Effect.yieldNow
+          yield* Fiber.interrupt(fiber)
+          assert.deepStrictEqual(readdirSync(directory), ["a.csv"])
+          assert.strictEqual(readFileSync(path, "utf8"), "old\n1\n")
+        })
+      )
+    }).pipe(Effect.scoped)
   )
 
   it.live("that meets another one fails, to be tried again", () =>

@@ -97,6 +97,7 @@ const wellFormed = fc.record(
     parameters,
     timeoutMs: fc.oneof(fc.integer({ min: 1, max: 2000 }), fc.constant(1e300)),
     queryId: fc.string({ unit: "binary", maxLength: 20 }),
+    progress: fc.boolean(),
     traceparent: fc.oneof(
       fc.string(),
       fc.constant("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
@@ -119,10 +120,14 @@ const misshapen = fc.record(
     parameters: anything,
     timeoutMs: fc.oneof(fc.constantFrom(0, -1), anything),
     queryId: anything,
+    progressOf: fc.oneof(fc.constant("nobody's query"), fc.integer()),
     traceparent: anything
   },
   { requiredKeys: [] }
 )
+
+/** Asks how far a query is that nobody runs. */
+const question = { version: "v1", query: "", progressOf: "nobody's query" }
 
 /** JSON that is nested deeper than anybody would by hand. */
 const bomb = fc
@@ -144,6 +149,7 @@ const text = fc.oneof(
   { weight: 10, arbitrary: wellFormed.map((body) => JSON.stringify(body)) },
   { weight: 4, arbitrary: misshapen.map((body) => JSON.stringify(body)) },
   { weight: 1, arbitrary: fc.constant(JSON.stringify(silent)) },
+  { weight: 1, arbitrary: fc.constant(JSON.stringify(question)) },
   { weight: 1, arbitrary: bomb },
   { weight: 1, arbitrary: fc.json() },
   { weight: 1, arbitrary: fc.string({ unit: "binary" }) }
@@ -172,10 +178,9 @@ export const body: fc.Arbitrary<Uint8Array> = fc.oneof(
 export const rejection = (bytes: Uint8Array): QueryApi.ErrorCode | undefined => {
   const request = parse(bytes)
   if (typeof request !== "object" || request === null || Array.isArray(request)) return "bad_request"
-  const { format, parameters, query, queryId, timeoutMs, traceparent, version } = request as Record<
-    string,
-    unknown
-  >
+  const fields = request as Record<string, unknown>
+  const { format, parameters, progressOf, query, queryId, timeoutMs, traceparent, version } = fields
+  if (version === "v1" && query === "" && typeof progressOf === "string") return "not_found"
   if (typeof version === "string" && version !== "v1") return "unsupported_version"
   const formats: ReadonlyArray<unknown> = QueryApi.Format.literals
   if (typeof format === "string" && !formats.includes(format)) return "unsupported_format"

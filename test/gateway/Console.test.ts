@@ -138,6 +138,17 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
       })
     )
 
+    it.effect("says how far the engine is with a query that has no rows yet, until it ends", () =>
+      Effect.gen(function* () {
+        const { page } = yield* open()
+        yield* Effect.promise(() => page.selectOption("#target", "rows"))
+        yield* run(page, "silent")
+        yield* status(page, /^Running · 50 % · 0 rows · /)
+        yield* Effect.promise(() => page.click("#cancel"))
+        yield* status(page, /^Cancelled, incomplete · 0 rows · /)
+      })
+    )
+
     it.effect("lists the tables, and completes their names and columns", () =>
       Effect.gen(function* () {
         const { page } = yield* open()

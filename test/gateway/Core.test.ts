@@ -141,6 +141,48 @@ describe("a query that is cancelled by its id", () => {
     })
   )
 
+  for (const [told, readOnly] of [
+    ["unknown_outcome", false],
+    ["cancelled", true]
+  ] as const) {
+    const promise = readOnly ? "of a back-end that only reads" : "that may have written"
+    effect(
+      `${promise} and was complete before the cancel came there is told ${told}`,
+      Effect.gen(function* () {
+        const one = yield* place("one")
+        const gateway = yield* core([one.place])
+        const client = yield* ask(gateway)
+        const server = only(one.servers)
+        assert.match(yield* server.next, /^R /)
+        yield* server.send(`A {"format":"text/csv","queryId":"1","readOnly":${readOnly}}`)
+        yield* Served.settle
+        const entry = only(gateway.queries.all)
+        const cancel = yield* Effect.forkChild(gateway.dispatcher.cancel(entry))
+        assert.strictEqual(yield* server.next, "C")
+        yield* server.send("F")
+        yield* Fiber.join(cancel)
+        assert.strictEqual(yield* Fiber.join(client), told)
+        assert.strictEqual(entry.error?.code, told)
+      })
+    )
+  }
+
+  effect(
+    "whose client left when it was complete at its back-end has a verdict that says so",
+    Effect.gen(function* () {
+      const one = yield* place("one")
+      const gateway = yield* core([one.place])
+      const client = yield* ask(gateway)
+      const server = only(one.servers)
+      assert.match(yield* server.next, /^R /)
+      const leaving = yield* Effect.forkChild(Fiber.interrupt(client), { startImmediately: true })
+      yield* server.send(accept, "F")
+      yield* Fiber.join(leaving)
+      const { error, state } = only(gateway.queries.all)
+      assert.deepStrictEqual([state, error?.code], ["failed", "unknown_outcome"])
+    })
+  )
+
   effect(
     "at whatever moment is asked for no more, and leaves no place taken",
     Effect.forEach(operations, (operation) =>
@@ -168,7 +210,7 @@ describe("a query that is cancelled by its id", () => {
   )
 
   effect(
-    "at its end is complete for its client only if its verdict says so",
+    "at its end is for its client what its verdict says",
     Effect.forEach(operations, (operation) =>
       Effect.gen(function* () {
         const one = yield* place("one")
@@ -177,8 +219,9 @@ describe("a query that is cancelled by its id", () => {
         for (const server of one.servers) yield* server.send(accept, "F")
         yield* Fiber.joinAll(cancels)
         const seen = yield* Fiber.join(client)
-        const states = gateway.queries.all.map(({ state }) => state)
-        assert.deepStrictEqual(states, [seen], `cancelled at operation ${operation}`)
+        const { error, state } = only(gateway.queries.all)
+        const told = state === "complete" ? state : error?.code
+        assert.strictEqual(told, seen, `cancelled at operation ${operation}`)
       }).pipe(Effect.scoped)
     ).pipe(Effect.asVoid)
   )

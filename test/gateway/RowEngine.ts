@@ -3,7 +3,8 @@
  *
  * - `rows N` gives N rows, `fail N` fails after N of them, `die N` has a defect there.
  * - `hang N` computes for ever after N rows, `held N` fails there once it is released.
- * - `silent` gives no row and no end, `endless` rows without an end, `stuck` is not accepted either.
+ * - `silent` gives no row and no end, and says that half of it is done; `endless` gives rows without an end; `stuck` is
+ *   not even accepted.
  * - `reject CODE` is rejected with that code.
  * - `echo` gives the request back as one row.
  *
@@ -98,7 +99,10 @@ export const make = (name = "engine"): RowEngine => {
           )
         )
       case "silent":
-        return accept(Stream.never)
+        return Effect.map(accept(Stream.never), (result) => ({
+          ...result,
+          progress: () => ({ fraction: 0.5 })
+        }))
       case "endless":
         return accept(rows(format, Number.POSITIVE_INFINITY))
       case "stuck":
@@ -127,6 +131,7 @@ export const make = (name = "engine"): RowEngine => {
   })
   return {
     engine: QueryEngine.of({
+      ...inner,
       init: (body) => {
         requests.push(JSON.parse(decoder.decode(body)))
         if (requests.length > 100) requests.shift()

@@ -10,6 +10,7 @@ import * as Logger from "effect/Logger"
 import * as Browser from "../../src/browser/index.ts"
 import * as Folder from "../support/Folder.ts"
 import * as Poll from "../support/Poll.ts"
+import * as ScriptedServer from "../support/ScriptedServer.ts"
 import * as Served from "./Served.ts"
 
 const urlOf = ({ url }: Pick<Served.Served, "url">) => `${url.replace("http", "ws")}/v1/stream`
@@ -203,6 +204,22 @@ describe("the WebSocket", () => {
       yield* Poll.until("it is closed", () => silent.closed() !== undefined)
       assert.match(silent.closed()?.reason ?? "", /sign of life/)
       assert.isNotEmpty(silent.records.filter(({ type }) => type === "ping"))
+    }).pipe(Effect.provide(Logger.layer([])))
+  )
+
+  it.live("tells of a cancel that came after the end of a query which may have written", () =>
+    Effect.gen(function* () {
+      const backend = yield* ScriptedServer.make(({ onMessage, send }) =>
+        onMessage((letter) => {
+          if (letter === "R") send('A {"format":"application/x-ndjson","queryId":"1"}')
+          if (letter === "C") send("F {}")
+        })
+      )
+      const connection = yield* connect(yield* Served.make({ backends: { main: [backend.address] } }))
+      const query = connection.query({ query: "INSERT" })
+      yield* Effect.promise(() => query.accepted)
+      void query.cancel()
+      assert.strictEqual(yield* rejection(query.receipt), "unknown_outcome")
     }).pipe(Effect.provide(Logger.layer([])))
   )
 

@@ -275,7 +275,7 @@ describe("a process that ends by itself", () => {
     Effect.gen(function* () {
       const { engine, processes } = yield* world()
       const query = yield* begin(engine, "partial")
-      processes[0]?.listener.beat(300 * 1024 ** 2)
+      processes[0]?.listener.beat(300 * 1024 ** 2, [])
       processes[0]?.crash()
       const text = yield* Fiber.join(query)
       assert.match(text, /^A yes first E /)
@@ -405,7 +405,7 @@ describe("a process", () => {
       const query = yield* begin(engine, "silent")
       // The query sleeps in the first process, which says nothing.
       for (let i = 0; i < 6; i++) {
-        processes[1]?.listener.beat(0)
+        processes[1]?.listener.beat(0, [])
         yield* passes(1000)
       }
       assert.deepStrictEqual(processes[0]?.did, ["kill"])
@@ -420,7 +420,7 @@ describe("a process", () => {
       const { engine, log, processes } = yield* world({ dies: false })
       const query = yield* begin(engine, "silent")
       for (let i = 0; i < 6; i++) {
-        processes[1]?.listener.beat(0)
+        processes[1]?.listener.beat(0, [])
         yield* passes(1000)
       }
       assert.deepStrictEqual(log, ["1 silent", "2 silent"])
@@ -437,7 +437,7 @@ describe("a process", () => {
       })
       for (let i = 0; i < 2; i++) {
         yield* passes(1000)
-        processes[1]?.listener.beat(0)
+        processes[1]?.listener.beat(0, [])
       }
       yield* ask(engine, "one")
       yield* ask(engine, "two")
@@ -446,10 +446,37 @@ describe("a process", () => {
       yield* passes(1000)
       const waiting = yield* begin(engine, "three")
       assert.deepStrictEqual(log, ["2 one", "2 two"])
-      processes[0]?.listener.beat(0)
+      processes[0]?.listener.beat(0, [])
       assert.strictEqual(yield* Fiber.join(waiting), "A yes three F")
       assert.strictEqual(log.at(-1), "1 three")
     })
+  )
+
+  it.effect(
+    "tells with its signs of life how far its queries are, and so does the one that runs them again",
+    () =>
+      Effect.gen(function* () {
+        const { engine, processes } = yield* world({
+          engine: (nth) =>
+            QueryApi.makeEngine({
+              formats: ["text/csv"],
+              run: () => Effect.succeed({ progress: () => ({ fraction: nth / 4 }), chunks: Stream.never })
+            })
+        })
+        const query = { query: "x", format: "text/csv", progress: true } as const
+        const accepted = yield* engine.init(QueryApi.encodeRequest(query))
+        yield* Effect.forkScoped(Stream.runDrain(accepted.chunks))
+        yield* Served.settle
+        assert.deepStrictEqual(accepted.progress?.(), {})
+        processes[0]?.beat()
+        assert.deepStrictEqual(accepted.progress?.(), { fraction: 0.25 })
+        processes[0]?.crash()
+        yield* passes(1000)
+        processes[1]?.beat()
+        assert.deepStrictEqual(accepted.progress?.(), { fraction: 0.5 })
+        const other = yield* engine.init(QueryApi.encodeRequest({ ...query, progress: false }))
+        assert.isUndefined(other.progress)
+      })
   )
 
   it.effect("that cannot start at first fails the engine with its words", () =>

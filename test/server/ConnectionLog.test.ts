@@ -180,7 +180,7 @@ describe("a request", () => {
 
 describe("the layer", () => {
   const logged = Effect.fnUntraced(function* (
-    level: "Info" | "Error",
+    level: "Debug" | "Info" | "Error",
     events: ReadonlyArray<ConnectionEvent> = [{ _tag: "Opened", connection }]
   ) {
     const messages: Array<unknown> = []
@@ -204,6 +204,30 @@ describe("the layer", () => {
         ["Info", [`Accepted connection ${who}`, { event: "Opened", connection }]]
       ])
       assert.deepStrictEqual(yield* logged("Error"), [])
+    })
+  )
+
+  it.effect("logs questions about the progress of a query at level Debug, and nothing else", () =>
+    Effect.gen(function* () {
+      const request = (body: object): ConnectionEvent => ({
+        _tag: "Request",
+        connection,
+        body: bytes(JSON.stringify({ version: "v1", query: "", ...body }))
+      })
+      const events: ReadonlyArray<ConnectionEvent> = [
+        request({ progressOf: "mine" }),
+        { _tag: "Accepted", connection, payload: bytes("{}") },
+        { _tag: "Completed", connection, query },
+        request({ query: "x", progressOf: "mine" }),
+        request({ progressOf: "mine" }),
+        closed("read", "x")
+      ]
+      const levels = (yield* logged("Debug", events)).map((entry) => (entry as ReadonlyArray<unknown>)[0])
+      assert.deepStrictEqual(levels, ["Debug", "Debug", "Debug", "Info", "Debug", "Info"])
+      assert.include(
+        said({ version: "v1", query: "", progressOf: "mine" }),
+        `"query":"","progressOf":"mine"}`
+      )
     })
   )
 

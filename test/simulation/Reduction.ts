@@ -1,11 +1,10 @@
 /**
- * Ways to make a scenario smaller. Each has a name that the command line takes: `latency` takes the network's
- * latency from all clients and `latency:2` from the second, `client:3` takes the third client out, and
- * `query:201` a request. `chunks` and `sizes` halve, and can be said again.
+ * What a scenario of servers and their clients can be without, and how.
  */
+import * as Reductions from "./Reductions.ts"
 import type * as Scenario from "./Scenario.ts"
 
-type Change<A> = (a: A) => A
+type Change<A> = Reductions.Change<A>
 
 const large = 64 * 1024
 const never = 1_000_000
@@ -58,74 +57,8 @@ const ofRequest: Readonly<Record<string, Change<Scenario.Request>>> = {
   cancels: (request) => ({ ...request, cancelAfter: undefined }),
   rests: (request) => ({ ...request, rest: undefined }),
   violations: (request) => ({ ...request, violation: undefined }),
-  delays: query((all) => ({
-    ...all,
-    initDelay: 0,
-    chunks: all.chunks.map((chunk) => ({ ...chunk, delay: 0 }))
-  })),
-  finalizers: query((all) => ({ ...all, finalizer: 0 })),
-  timeouts: query((all) => ({ ...all, timeout: undefined })),
-  chunks: query((all) => ({ ...all, chunks: all.chunks.slice(0, Math.floor(all.chunks.length / 2)) })),
-  sizes: query((all) => ({
-    ...all,
-    chunks: all.chunks.map((chunk) => ({ ...chunk, size: Math.floor(chunk.size / 2) }))
-  })),
-  failures: query((all) => ({ ...all, init: "accept", ending: "complete" }))
+  timeouts: Reductions.query((all) => ({ ...all, timeout: undefined })),
+  ...Reductions.ofQuery()
 }
 
-function query(change: Change<Scenario.Query>): Change<Scenario.Request> {
-  return (request) => ({ ...request, query: change(request.query) })
-}
-
-const clients = (
-  scenario: Scenario.Scenario,
-  change: (client: Scenario.Client) => Array<Scenario.Client>
-) => ({
-  ...scenario,
-  clients: scenario.clients.flatMap(change)
-})
-
-const requests = (
-  scenario: Scenario.Scenario,
-  change: (request: Scenario.Request) => Array<Scenario.Request>
-) => clients(scenario, (client) => [{ ...client, requests: client.requests.flatMap(change) }])
-
-const applyOne = (scenario: Scenario.Scenario, reduction: string): Scenario.Scenario => {
-  const [name = "", id] = reduction.split(":")
-  const isMeant = (other: number) => id === undefined || Number(id) === other
-  if (name === "client") return clients(scenario, (client) => (isMeant(client.id) ? [] : [client]))
-  if (name === "query") {
-    return requests(scenario, (request) => (isMeant(request.query.id) ? [] : [request]))
-  }
-  const [all, one, request] = [ofAll[name], ofClient[name], ofRequest[name]]
-  if (all !== undefined) return all(scenario)
-  if (one !== undefined) return clients(scenario, (other) => [isMeant(other.id) ? one(other) : other])
-  if (request === undefined) throw new Error(`A scenario has no ${reduction} to be without`)
-  return requests(scenario, (other) => [isMeant(other.query.id) ? request(other) : other])
-}
-
-/** The scenario without what is named. */
-export const apply = (scenario: Scenario.Scenario, without: ReadonlyArray<string>): Scenario.Scenario =>
-  without.reduce(applyOne, scenario)
-
-/** What a scenario could be without, what makes it smallest first. */
-export const candidates = (scenario: Scenario.Scenario): ReadonlyArray<string> => {
-  const ids = scenario.clients.map(({ id }) => id)
-  const queries = scenario.clients.flatMap((client) => client.requests.map(({ query }) => query.id))
-  const each = (names: ReadonlyArray<string>, of: ReadonlyArray<number>) =>
-    names.flatMap((name) => of.map((id) => `${name}:${id}`))
-  const [general, perClient, perRequest] = [ofAll, ofClient, ofRequest].map(Object.keys) as [
-    Array<string>,
-    Array<string>,
-    Array<string>
-  ]
-  return [
-    ...each(["client"], ids),
-    ...each(["query"], queries),
-    ...general,
-    ...perClient,
-    ...perRequest,
-    ...each(perClient, ids),
-    ...each(perRequest, queries)
-  ]
-}
+export const { apply, candidates } = Reductions.make<Scenario.Scenario>({ ofAll, ofClient, ofRequest })

@@ -11,6 +11,7 @@ import { Commits } from "../../src/process/Commits.ts"
 import type * as Launcher from "../../src/process/Launcher.ts"
 import type * as Lifecycle from "../../src/process/Lifecycle.ts"
 import * as Relay from "../../src/process/Relay.ts"
+import { Reporter } from "../../src/process/Reports.ts"
 import * as RowCount from "../../src/process/RowCount.ts"
 import * as Supervisor from "../../src/process/Supervisor.ts"
 import * as Connections from "../../src/server/Connections.ts"
@@ -22,6 +23,8 @@ export interface MemoryProcess {
   readonly listener: Launcher.Listener
   /** Ends it, as a signal of others or its own fault does. */
   readonly crash: (exit?: Lifecycle.Exit) => void
+  /** Has it give a sign of life. */
+  readonly beat: () => void
   /** What was done to it: `commit`, `ask`, `kill`. */
   readonly did: ReadonlyArray<string>
 }
@@ -103,11 +106,12 @@ export const make = Effect.fnUntraced(function* ({
     const commits = new Commits((token, bytes) => {
       if (!isOver) listener.handedOver(token, bytes)
     })
+    const reporter = new Reporter()
     // Never closed where a query is stuck: nothing of it can be reached any more.
     const scope = Scope.makeUnsafe()
     const connections = Effect.runSyncWith(context)(
       Connections.make(settings).pipe(
-        Effect.provideService(QueryEngine, commits.of(RowCount.of(engineOf(nth)))),
+        Effect.provideService(QueryEngine, reporter.of(commits.of(RowCount.of(engineOf(nth))))),
         Scope.provide(scope)
       )
     )
@@ -135,7 +139,7 @@ export const make = Effect.fnUntraced(function* ({
       })
       return yield* Transport.fromSocket(far)
     })
-    processes.push({ place, listener, crash, did })
+    processes.push({ place, listener, crash, did, beat: () => listener.beat(0, reporter.reports) })
     if (isReady(nth))
       run(
         Effect.andThen(

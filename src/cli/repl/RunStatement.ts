@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import type * as Stream from "effect/Stream"
 import type { Parameters } from "../../engine/QueryApi.ts"
+import * as EngineProgress from "../EngineProgress.ts"
 import * as Execution from "../Execution.ts"
 import * as Formats from "../Formats.ts"
 import * as QueryOutput from "../QueryOutput.ts"
@@ -83,6 +84,7 @@ interface Run {
   readonly screen: Screen.Screen
   readonly view: Execution.View
   readonly progress: Execution.Progress
+  readonly isWatched: boolean
   readonly parameters: Parameters
   readonly text: string
 }
@@ -105,8 +107,8 @@ const write = Effect.fnUntraced(function* (
 })
 
 /** A connection that closed before the query was sent is made again, once. */
-const open = ({ parameters, progress, session, text, view }: Run) => {
-  const request = { query: text, parameters, timeoutMs: undefined }
+const open = ({ isWatched, parameters, progress, session, text, view }: Run) => {
+  const request = { query: text, parameters, timeoutMs: undefined, isWatched }
   const once = Effect.flatMap(session.connection.client, (client) =>
     Execution.open(client, request, view, progress)
   )
@@ -124,10 +126,9 @@ export const run = Effect.fnUntraced(function* (session: Session, text: string) 
   const screen = yield* Screen.look
   const view = viewOf(session, screen)
   const progress = new Execution.Progress(yield* Stopwatch.start)
-  const line =
-    session.isInteractive && screen.canAnimate
-      ? yield* ProgressLine.show(progress, screen.columns)
-      : ProgressLine.none
+  const isWatched = session.isInteractive && screen.canAnimate
+  const line = isWatched ? yield* ProgressLine.show(progress, screen.columns) : ProgressLine.none
+  if (isWatched) yield* EngineProgress.watch(session.connection.server(), progress)
   let incomplete = false
   let endsLine = true
   const onWrite = (written: Execution.Written) => {
@@ -137,7 +138,7 @@ export const run = Effect.fnUntraced(function* (session: Session, text: string) 
   }
   const { parameters } = session
   session.parameters = []
-  const statement = { session, screen, view, progress, parameters, text }
+  const statement = { session, screen, view, progress, isWatched, parameters, text }
   const running = Effect.flatMap(open(statement), (written) => write(statement, written, onWrite))
   session.last = text
   yield* running.pipe(

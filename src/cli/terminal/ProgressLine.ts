@@ -22,15 +22,19 @@ export const start = (at: { readonly endsLine: boolean; readonly canAnimate: boo
   return at.canAnimate ? clearLine : ""
 }
 
+/** An engine may be done with all that it counts, and go on. */
+const percent = (fraction: number): number => Math.min(Math.floor(fraction * 100), 99)
+
 /** What the line says. */
-export const text = ({ acceptedAfter, bytes, firstByteAfter, table, time }: Progress): string => {
+export const text = ({ acceptedAfter, bytes, firstByteAfter, fraction, table, time }: Progress): string => {
   const elapsed = time()
   if (acceptedAfter === undefined) return `waiting for the server, ${Stopwatch.text(elapsed)}`
-  if (firstByteAfter === undefined) return `the query runs, ${Stopwatch.text(elapsed)}`
+  const engine = fraction === undefined ? "" : `${percent(fraction)} %, `
+  if (firstByteAfter === undefined) return `the query runs, ${engine}${Stopwatch.text(elapsed)}`
   const rate = (count: number) => count / Math.max((elapsed - firstByteAfter) / 1000, 0.001)
   const rows = table === undefined ? "" : `${table.rows} rows, `
   return (
-    `${rows}${Stopwatch.bytes(bytes)}, ${Stopwatch.bytes(rate(bytes))}/s, ` +
+    `${engine}${rows}${Stopwatch.bytes(bytes)}, ${Stopwatch.bytes(rate(bytes))}/s, ` +
     `first byte after ${Stopwatch.text(firstByteAfter)}, ${Stopwatch.text(elapsed)}`
   )
 }

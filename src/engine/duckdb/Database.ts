@@ -14,6 +14,7 @@ import { DuckDbError } from "./Failure.ts"
 import * as GiveBack from "./GiveBack.ts"
 import * as Instance from "./Instance.ts"
 import * as Opening from "./Opening.ts"
+import * as Progress from "./Progress.ts"
 import * as ResultFiles from "./ResultFiles.ts"
 import * as ResultMemory from "./ResultMemory.ts"
 import * as Sample from "./Sample.ts"
@@ -312,12 +313,10 @@ const seal = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, DuckDbError> {
   if (files.length > 0) yield* run("tables", `SET allowed_paths = ${Sql.list(files)}`)
   yield* run("allowExternalAccess", "SET enable_external_access = false")
-  // `Session` sets the first two. They are settings of a connection, and a client has neither SET nor a connection that
-  // outlives its query. The third one is for `GiveBack`.
-  yield* run(
-    "allowExternalAccess",
-    "SET allowed_configs = ['streaming_buffer_size', 'search_path', 'memory_limit']"
-  )
+  // `Session` sets all but the last. They are settings of a connection, and a client has neither SET nor a connection that
+  // outlives its query. The last one is for `GiveBack`.
+  const changed = ["streaming_buffer_size", "search_path", ...Progress.settings, "memory_limit"]
+  yield* run("allowExternalAccess", `SET allowed_configs = ${Sql.list(changed)}`)
   yield* run("allowExternalAccess", "SET lock_configuration = true")
 })
 

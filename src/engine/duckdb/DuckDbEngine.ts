@@ -47,6 +47,7 @@ const answer = Effect.fnUntraced(function* (
   const session = yield* Effect.mapError(
     Session.open(database.instance, {
       ...database.session,
+      progress: request.progress,
       transaction: readWrite ? "read write" : "read only"
     }),
     (failure) => Failure.toReject(failure, request.query)
@@ -62,6 +63,7 @@ const answer = Effect.fnUntraced(function* (
   return {
     columns: statement.columns?.map(described),
     rows: () => counter.rows,
+    progress: () => session.progress(),
     readOnly: !guard.permissions.readWrite,
     chunks: statement.wrappable
       ? encode({ session, source: statement, bound: statement.bound, limits })

@@ -56,8 +56,8 @@ const encodeAll = (rows: ResultStream.Rows, { format, numbers }: Shape, files: R
     case "application/x-ndjson":
       return ResultStream.run(rows, TextSql.ndjson(rows, numbers), objects(rows, numbers))
     case "text/csv":
-      return Stream.concat(
-        Stream.sync(() => Buffer.from(TextSql.csvHeader(rows.source.columns))),
+      return withHeader(
+        TextSql.csvHeader(rows.source.columns),
         ResultStream.run(rows, TextSql.csv(rows), TextStream.encoder(undefined))
       )
     case "application/vnd.apache.arrow.stream":
@@ -69,6 +69,21 @@ const encodeAll = (rows: ResultStream.Rows, { format, numbers }: Shape, files: R
 
 const objects = (rows: ResultStream.Rows, numbers: Numbers) =>
   TextStream.encoder(JsonText.suspicion(rows.source.columns.map(({ type }) => type)), numbers)
+
+/** The header comes with the first rows, so that nothing has been sent of a query that fails before it has any. */
+const withHeader = (header: string, rows: Bytes): Bytes =>
+  Stream.suspend(() => {
+    const bytes: Uint8Array = Buffer.from(header)
+    let isMade = false
+    return Stream.concat(
+      Stream.mapArray(rows, (pieces) => {
+        if (isMade) return pieces
+        isMade = true
+        return [bytes, ...pieces]
+      }),
+      Stream.suspend(() => (isMade ? Stream.empty : Stream.make(bytes)))
+    )
+  })
 
 const openBracket = 0x5b
 

@@ -154,14 +154,15 @@ const take = (pieces: Encoded["pieces"]): Batch => {
 const isNonEmpty = <A>(list: Array<A>): list is [A, ...Array<A>] => list.length > 0
 
 /**
- * What DuckDB 1.5 says of an error in a thread of its own, where rows have no batches (`range`, `GROUP BY`), if the
- * thread that fetches finds the others stopped before it finds their error.
+ * What DuckDB 1.5 says of an error in a thread of its own, where rows have no batches (`range`, `GROUP BY`, joins), if
+ * the thread that fetches finds itself stopped before it finds the error (the README says where). A Parquet file is
+ * no stream, and its error is never lost.
  */
 const interrupted = "INTERRUPT"
 
 const unknown = queryError(
   "execution_failed",
-  "The query failed while it ran, and DuckDB, on several threads, lost the reason; it may tell it another time"
+  "The query failed while it ran, and DuckDB, on several threads, lost the reason; as Parquet it would tell it"
 )
 
 /** Chunks of a result that are fetched before they are asked for. */

@@ -5,8 +5,10 @@ import type { DuckDBConnection, DuckDBResult } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import type * as QueryEngine from "../QueryEngine.ts"
 import * as Failure from "./Failure.ts"
 import * as Instance from "./Instance.ts"
+import * as Progress from "./Progress.ts"
 import type * as ResultMemory from "./ResultMemory.ts"
 import * as Sql from "./Sql.ts"
 
@@ -40,6 +42,8 @@ export interface Session {
    * collector has found it, a result keeps its connection and so the file of the database open.
    */
   readonly own: (result: DuckDBResult) => void
+  /** How far DuckDB is with the statement that runs, if it keeps account of that ({@link Options.progress}). */
+  readonly progress: () => QueryEngine.Progress | undefined
   /** What its result may hold. */
   readonly share: ResultMemory.Share
   /** Called when the session closes and no call is under way: gives back what a result that was not read to its end holds. */
@@ -90,6 +94,8 @@ export interface Options {
   /** The schemas in which names are looked for, where they are not only the main database's. */
   readonly searchPath?: string | undefined
   readonly unstoppable?: Unstoppable | undefined
+  /** Whether DuckDB keeps account of the progress of statements. */
+  readonly progress?: boolean | undefined
   /** What the results of all sessions hold. */
   readonly memory: ResultMemory.ResultMemory
 }
@@ -151,6 +157,7 @@ class Native implements Session {
   private pending: Promise<void> = Promise.resolve()
   private running = false
   private isPreparing = false
+  private isDisconnected = false
   /** Set when an interrupted call did not end in time: it has been waited for once, which is enough. */
   private abandoned = false
   private readonly results = new Set<DuckDBResult>()
@@ -185,9 +192,9 @@ class Native implements Session {
 
   /** As one text, because each costs a turn of the event loop. */
   readonly setUp: Effect.Effect<void, Failure.Failure> = Effect.suspend(() => {
-    const { searchPath, transaction } = this.options
+    const { progress, searchPath, transaction } = this.options
     const path = searchPath === undefined ? "" : `; SET search_path = ${Sql.literal(searchPath)}`
-    const sql = `SET streaming_buffer_size = '${this.share.bufferBytes}B'${path}${begin[transaction]}`
+    const sql = `SET streaming_buffer_size = '${this.share.bufferBytes}B'${progress === true ? Progress.enable : ""}${path}${begin[transaction]}`
     return Effect.asVoid(this.call((connection) => connection.run(sql)))
   })
 
@@ -201,6 +208,10 @@ class Native implements Session {
       return connection.run("COMMIT")
     })
   )
+
+  progress(): QueryEngine.Progress | undefined {
+    return this.isDisconnected ? undefined : Progress.of(this.connection.progress)
+  }
 
   own(result: DuckDBResult): void {
     this.results.add(result)
@@ -303,6 +314,7 @@ class Native implements Session {
     for (const dispose of this.disposals) dispose()
     this.lease.interrupts.delete(this.interrupt)
     await this.connection.run("ROLLBACK").catch(() => {})
+    this.isDisconnected = true
     this.connection.disconnectSync()
   }
 

@@ -56,9 +56,9 @@ const objects = (rows: Bounded, numbers: Numbers, before: string, after: string)
     Sql.literal(`${index === 0 ? before : `${fields[index - 1]?.quote},`}${key}${quote}`),
     text
   ])
-  const careful = fields.flatMap(({ absent, key, quote, text, present }, index) => [
-    Sql.literal(`${index === 0 ? before : ","}${key}`),
-    `CASE WHEN ${present} THEN ${quote === "" ? text : `concat('"', ${text}, '"')`} ELSE ${absent} END`
+  const careful = fields.flatMap((field, index) => [
+    Sql.literal(`${index === 0 ? before : ","}${field.key}`),
+    JsonSql.textOf(field)
   ])
   const ofPlain = [...plain, Sql.literal(`${fields.at(-1)?.quote}${after}`)].join(", ")
   const ofCareful = [...careful, Sql.literal(after)].join(", ")

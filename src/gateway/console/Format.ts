@@ -19,10 +19,11 @@ export const millis = (value: number): string =>
 
 /** One line about a query. */
 export const status = (progress: Progress, outcome: Outcome | undefined, isPaused: boolean): string => {
-  const { bytes, elapsedMs, firstRowMs, kept, rows } = progress
+  const { bytes, elapsedMs, firstRowMs, fraction, kept, rows } = progress
   const seconds = Math.max(elapsedMs, 1) / 1000
   return [
     state(outcome, isPaused),
+    ...(outcome === undefined && fraction !== undefined ? [percent(fraction)] : []),
     `${count(rows)} ${rows === 1 ? "row" : "rows"}`,
     size(bytes),
     millis(elapsedMs),
@@ -31,6 +32,9 @@ export const status = (progress: Progress, outcome: Outcome | undefined, isPause
     ...(kept < rows ? [`the first ${count(kept)} rows can be looked at; a download has all`] : [])
   ].join(" · ")
 }
+
+/** An engine may be done with all that it counts, and go on. */
+const percent = (fraction: number): string => `${Math.min(Math.floor(fraction * 100), 99)} %`
 
 const state = (outcome: Outcome | undefined, isPaused: boolean): string => {
   if (outcome === undefined) return isPaused ? "Paused" : "Running"

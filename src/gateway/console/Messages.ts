@@ -32,6 +32,8 @@ export interface Progress {
   readonly bytes: number
   readonly elapsedMs: number
   readonly firstRowMs: number | undefined
+  /** How far the engine is, from 0 to 1, where it is known. */
+  readonly fraction: number | undefined
 }
 
 export type Outcome =

@@ -6,7 +6,7 @@ import type { Column, QueryError, Row } from "./Messages.ts"
 export type Record =
   | { readonly type: "columns"; readonly queryId: string; readonly columns?: ReadonlyArray<Column> }
   | { readonly type: "rows"; readonly rows: ReadonlyArray<Row> }
-  | { readonly type: "progress" }
+  | { readonly type: "progress"; readonly fraction?: number }
   | { readonly type: "end"; readonly receipt: { readonly rows?: number } }
   | { readonly type: "error"; readonly error: QueryError }
 

@@ -13,7 +13,14 @@ import type {
   ToWorker
 } from "./Messages.ts"
 
-const nothing: Progress = { rows: 0, kept: 0, bytes: 0, elapsedMs: 0, firstRowMs: undefined }
+const nothing: Progress = {
+  rows: 0,
+  kept: 0,
+  bytes: 0,
+  elapsedMs: 0,
+  firstRowMs: undefined,
+  fraction: undefined
+}
 
 export class Run {
   readonly query: Query

@@ -18,6 +18,7 @@ let rows = 0
 let bytes = 0
 let startedAt = 0
 let firstRowMs: number | undefined
+let fraction: number | undefined
 let resume: (() => void) | undefined
 let paused: Promise<void> | undefined
 
@@ -26,7 +27,8 @@ const progress = (): Progress => ({
   kept: store.kept,
   bytes,
   elapsedMs: performance.now() - startedAt,
-  firstRowMs
+  firstRowMs,
+  fraction
 })
 
 const lost = (message: string): Outcome => ({ _tag: "Failed", error: { code: "connection_lost", message } })
@@ -57,6 +59,9 @@ const handle = (line: string): Outcome | undefined => {
       firstRowMs ??= performance.now() - startedAt
       rows += record.rows.length
       store.push(record.rows, rowsText(line, record.rows))
+      return undefined
+    case "progress":
+      fraction = record.fraction
       return undefined
     case "end":
       return { _tag: "Complete" }
@@ -102,7 +107,14 @@ const run = async ({ query, target, token }: Query): Promise<Outcome> => {
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` })
       },
       // JavaScript's numbers have 53 bits: wider ones come as text, and those that JSON has no word for.
-      body: JSON.stringify({ version: "v1", query, format: "events", numbers: "string", target })
+      body: JSON.stringify({
+        version: "v1",
+        query,
+        format: "events",
+        numbers: "string",
+        progress: true,
+        target
+      })
     })
     return await receive(response)
   } catch (error) {

@@ -40,10 +40,21 @@ export const missing = (
     isMet: links.some(({ refusal }) => refusal === code)
   }
   const isTroubled = { what: "any trouble", isMet: !Scenario.isCalm(scenario) }
+  const isComplete = exchanges.some(({ terminal }) => terminal === "F")
   const wasTaken = { what: "taken up", isMet: open !== undefined }
   switch (code) {
     case "cancelled":
-      return unless([{ what: "cancelled by id", isMet: followed.cancelledAt !== undefined }])
+      return (
+        unless([{ what: "cancelled by id", isMet: followed.cancelledAt !== undefined }]) ??
+        unless([{ what: "before its end", isMet: !isComplete }])
+      )
+    case "unknown_outcome":
+      return (
+        unless([
+          { what: "cancelled by id", isMet: followed.cancelledAt !== undefined },
+          { what: "a gateway that stops", isMet: judge.isDraining }
+        ]) ?? unless([{ what: "complete at its back-end", isMet: isComplete }])
+      )
     case "execution_failed":
       return unless([{ what: "an engine's", isMet: query.ending === "fail" }]) ?? unless([says("E")])
     case "not_found":

@@ -11,6 +11,7 @@ import * as Generations from "../engine/Generations.ts"
 import * as Limits from "../engine/Limits.ts"
 import type { Engine } from "../engine/QueryEngine.ts"
 import * as ProcessEngine from "../process/ProcessEngine.ts"
+import * as QueryLimit from "../server/QueryLimit.ts"
 import { SettingError } from "./ConfigSources.ts"
 import type { ServeConfig } from "./ServeConfig.ts"
 
@@ -59,13 +60,15 @@ const isolated = Effect.fnUntraced(function* (config: ServeConfig, directory: st
   }
   const { cancelGrace, engineMemory, engineSilence, engineStartTimeout, engines } = config
   const { maxConcurrentQueries, queueTimeout } = config
+  // A query whose client does not read gives its place to another one, and stays in its process.
+  const maxQueries = QueryLimit.mostUnderWay(config)
   return yield* ProcessEngine.make(engine, {
     cancelGrace,
     engineMemory,
     engineSilence,
     engineStartTimeout,
     engines,
-    maxConcurrentQueries,
+    maxQueries,
     maxWaiting: maxConcurrentQueries,
     waitTimeout: queueTimeout,
     directory

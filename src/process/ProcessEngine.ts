@@ -72,8 +72,12 @@ export interface Options {
   readonly waitTimeout?: Duration.Input | undefined
   /** How many queries may wait for a process; those beyond are rejected as `overloaded`. Default 256. */
   readonly maxWaiting?: number | undefined
-  /** How many queries run in one process at a time; each takes two descriptors. Default 32. */
-  readonly maxConcurrentQueries?: number | undefined
+  /**
+   * How many queries may be under way in one process at a time, each of which takes two descriptors: those that run, and
+   * those whose clients do not read meanwhile, which keep no place of the server's. Default 288, as many as a server has
+   * with `maxConcurrentQueries` 32 and `maxQueuedQueries` 256.
+   */
+  readonly maxQueries?: number | undefined
   /** How long processes may take to end by themselves when the layer closes. Default 10 seconds. */
   readonly endTimeout?: Duration.Input | undefined
   /** Where each process has a directory of its own, which is removed when it has ended. Default: they have none. */
@@ -136,7 +140,7 @@ const withDefaults = (engine: EngineModule, options: Options) => {
     startMillis: Limit.millis("engineStartTimeout", options.engineStartTimeout ?? "5 minutes"),
     waitMillis: Limit.millis("waitTimeout", options.waitTimeout ?? "30 seconds"),
     maxWaiting: Limit.count("maxWaiting", options.maxWaiting ?? 256, 0),
-    capacity: Limit.count("maxConcurrentQueries", options.maxConcurrentQueries ?? 32, 1),
+    capacity: Limit.count("maxQueries", options.maxQueries ?? 288, 1),
     endMillis: Limit.millis("endTimeout", options.endTimeout ?? "10 seconds")
   }
 }

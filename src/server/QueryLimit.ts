@@ -23,6 +23,20 @@ export interface Options {
   readonly maxQueriesPerAddress?: number | undefined
 }
 
+/** More are not without a place, however many may wait: an engine has room for all that have begun. */
+const mostPaused = 256
+
+/** How many queries may have begun and be without a place, since their clients do not read. */
+const maxPaused = ({ maxQueuedQueries }: Options): number => Math.min(maxQueuedQueries, mostPaused)
+
+/**
+ * How many queries may be under way in an engine at a time: those that run, and those that are without a place.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export const mostUnderWay = (options: Options): number => options.maxConcurrentQueries + maxPaused(options)
+
 /**
  * Why there is no place for a query.
  *
@@ -61,7 +75,7 @@ export interface Places {
   readonly enter: (place: Place) => "running" | "waiting" | Exclude<Refusal, "displaced">
   /**
    * Gives the place of a query that runs to another one until {@link Places.resume}. False if it has to keep it: as many
-   * queries as may wait in the queue may be without a place.
+   * queries as may wait in the queue may be without a place, and 256 at most.
    */
   readonly pause: (place: Place) => boolean
   /** Takes a place to run again, or is called when there is one: before those that have not begun. */
@@ -133,7 +147,7 @@ export class Limit implements Places {
   }
 
   pause(place: Place): boolean {
-    if (place.pause !== undefined || this.paused >= this.options.maxQueuedQueries) return false
+    if (place.pause !== undefined || this.paused >= maxPaused(this.options)) return false
     place.pause = "paused"
     this.paused++
     this.free()

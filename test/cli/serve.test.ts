@@ -5,6 +5,7 @@ import { dirname, join } from "node:path"
 import { DuckDBInstance } from "@duckdb/node-api"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Message from "../../src/protocol/Message.ts"
 import * as Dataconn from "../support/Dataconn.ts"
 import * as Folder from "../support/Folder.ts"
 import * as LiveServer from "../support/LiveServer.ts"
@@ -59,6 +60,27 @@ interface Entry {
 }
 
 describe("dataconn serve", () => {
+  it.live("answers although more clients read nothing than queries may run", () =>
+    Effect.gen(function* () {
+      const limits = [
+        "--max-concurrent-queries",
+        "2",
+        "--max-queued-queries",
+        "4",
+        "--stall-timeout",
+        "100ms"
+      ]
+      const server = yield* Dataconn.serve(["--engines", "1", ...limits], Dataconn.isolated)
+      const query = request("SELECT repeat('x', 10000) AS x FROM range(1000000)")
+      const address = yield* server.address
+      for (let i = 0; i < 5; i++) {
+        const peer = yield* LiveServer.dial(address, { paused: true })
+        peer.socket.write(Message.encode(Message.make(Message.Type.Request, Buffer.from(query))))
+      }
+      assert.deepStrictEqual(yield* rows(server, "SELECT 42 AS n"), [{ n: 42 }])
+    })
+  )
+
   it.live("answers from the sample with nothing given, and logs each step", () =>
     Effect.gen(function* () {
       const server = yield* Dataconn.serve([], Dataconn.isolated)

@@ -14,7 +14,9 @@ import type { Idle } from "./IdleSettings.ts"
 /** The settings of the standalone server that are no limits of connections and queries. */
 export const settings = {
   database: Setting.text("file", "in memory", "DuckDB database file to serve."),
-  readWrite: Setting.toggle("Lets clients change the data. A database file is then opened read-write."),
+  readWrite: Setting.toggle(
+    "Lets clients change the data. A database file is then opened read-write, and no `tables` may stand beside it."
+  ),
   allowExternalAccess: Setting.toggle(
     "Lets queries read and write any file, load extensions and reach the network, with the server's rights."
   ),

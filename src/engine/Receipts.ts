@@ -50,7 +50,7 @@ export const make = Effect.fnUntraced(function* (
         rows: rows?.(),
         bytes,
         crc32: hex(crc),
-        durationMs: Number((ended - started) / 1_000n) / 1000
+        durationMs: Math.round(Number(ended - started) / 1e6)
       })
   }
 })

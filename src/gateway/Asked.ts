@@ -13,6 +13,8 @@ import * as Negotiation from "./Negotiation.ts"
 export interface Asked {
   readonly query: string
   readonly format: Negotiation.ResponseFormat
+  /** Why the back-end is asked for that format, where the client has not named it. */
+  readonly whyFormat?: string | undefined
   readonly target: string | undefined
   readonly conversation: string | undefined
   /** The id that the client chose. */
@@ -239,6 +241,26 @@ const formatFor = (
   )
 }
 
+const whyFormat = (
+  format: Negotiation.ResponseFormat,
+  given: unknown,
+  accept: string | undefined
+): string | undefined => {
+  if (format === Negotiation.events) return "format=events is made of NDJSON"
+  return given === undefined && !Negotiation.isNamed(accept, format)
+    ? `No format was asked for, so the gateway chose ${format} (format or Accept asks for another one)`
+    : undefined
+}
+
+/** A back-end's refusal of a format that the client has not named, with the reason why it was asked for that one. */
+export const explained = (
+  { whyFormat }: Pick<Asked, "whyFormat">,
+  error: GatewayError.GatewayError
+): GatewayError.GatewayError =>
+  whyFormat === undefined || error.code !== "unsupported_format"
+    ? error
+    : GatewayError.make("unsupported_format", `${whyFormat}. The back-end says: ${error.message}`)
+
 /** What the client asks, from the fields of its request, or what is wrong with them. */
 export const make = (
   fields: Fields,
@@ -256,6 +278,7 @@ export const make = (
   return {
     query: body["query"] as string,
     format,
+    whyFormat: whyFormat(format, fields["format"], options.accept),
     target: body["target"] as string | undefined,
     conversation: body["conversation"] as string | undefined,
     queryId: body["queryId"] as string | undefined,

@@ -80,6 +80,7 @@ const read = Effect.fnUntraced(function* (dispatcher: Dispatcher, target: string
   const asked: Asked.Asked = {
     query,
     format: Negotiation.formats.json,
+    whyFormat: "The catalog needs JSON",
     target,
     conversation: undefined,
     queryId: undefined,

@@ -239,7 +239,7 @@ const running = (
       },
       home
     }),
-    (error) => lost(route, error)
+    (error) => lost(route, Asked.explained(asked, error))
   )
   return Effect.flatMap(timed(asked, asking), (answer) => {
     const { instance } = answer

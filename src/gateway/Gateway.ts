@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Address from "../net/Address.ts"
 import type * as Listener from "../net/Listener.ts"
+import * as Signals from "../server/Signals.ts"
 import * as Access from "./Access.ts"
 import * as Console from "./Console.ts"
 import * as Core from "./Core.ts"
@@ -175,3 +176,37 @@ export const make = Effect.fnUntraced(function* (
  */
 export const layer = (options: GatewayConfig.Options): Layer.Layer<Gateway, StartError> =>
   Layer.effect(Gateway, make(options))
+
+/**
+ * The same layer, for a program that SIGINT or SIGTERM interrupts, such as one that `NodeRuntime.runMain` runs: a second
+ * signal has the gateway wait for no query any more, and a third ends the process.
+ *
+ * **Details**
+ *
+ * Without it a second signal does nothing, and the gateway stops when its queries have ended or `httpDrainTimeout` is
+ * over. A program that serves its own back-end applies that of the server too: each of the two waits for its own.
+ *
+ * **Example** (A gateway and the server behind it)
+ *
+ * ```ts
+ * import { NodeRuntime } from "@effect/platform-node"
+ * import { Gateway, Server } from "dataconn"
+ * import { DuckDbEngine } from "dataconn/duckdb"
+ * import { Layer } from "effect"
+ *
+ * Gateway.layer({ http: ["127.0.0.1:8080"], backends: { main: ["127.0.0.1:11653"] } }).pipe(
+ *   Layer.provideMerge(Server.layer({ listen: ["127.0.0.1:11653"] })),
+ *   Layer.provide(DuckDbEngine.layer({ database: "market.duckdb" })),
+ *   Gateway.stopsOnSecondSignal,
+ *   Server.stopsOnSecondSignal,
+ *   Layer.launch,
+ *   NodeRuntime.runMain
+ * )
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const stopsOnSecondSignal = <A, E, R>(
+  layer: Layer.Layer<Gateway | A, E, R>
+): Layer.Layer<Gateway | A, E, R> => Signals.stopsOnSecond(Gateway, layer)

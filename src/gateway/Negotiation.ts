@@ -95,6 +95,10 @@ export const fromAccept = (
   return best
 }
 
+/** Whether an `Accept` header names the type, and does not just take anything. */
+export const isNamed = (header: string | undefined, type: ResponseFormat): boolean =>
+  choices(header ?? "").some(({ name }) => precision(name, type) > 1)
+
 /** The compressions that the gateway offers, best first. */
 export const encodings = ["zstd", "gzip"] as const
 export type Encoding = (typeof encodings)[number]

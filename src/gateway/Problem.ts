@@ -12,6 +12,9 @@ export const queryIdHeader = "x-dataconn-query-id"
 /** Statuses that say when to come back. */
 const retried: ReadonlySet<number> = new Set([429, 503])
 
+/** A cancel has the status that nginx made; Node knows all others. */
+const reasonOf = (status: number): string => STATUS_CODES[status] ?? "Client Closed Request"
+
 export interface Options {
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
@@ -26,13 +29,14 @@ export const toResponse = (
   const { queryId } = error
   const problem = {
     type: ProblemDetails.blankType,
-    title: STATUS_CODES[status] ?? "Query Cancelled",
+    title: reasonOf(status),
     status,
     detail: message,
     ...members,
     ...(queryId === undefined ? {} : { queryId })
   }
-  return HttpServerResponse.setHeaders(ProblemDetails.toResponse(problem), {
+  const response = HttpServerResponse.setStatus(ProblemDetails.toResponse(problem), status, reasonOf(status))
+  return HttpServerResponse.setHeaders(response, {
     "cache-control": "no-store",
     ...(queryId === undefined ? {} : { [queryIdHeader]: queryId }),
     ...(retried.has(status)

@@ -27,8 +27,7 @@ export interface Conversation {
   readonly connection: number
   readonly openedAt: number
   readonly exchanges: Array<Exchange>
-  /** How many of them have been accepted, and how many have ended: they are answered in their order. */
-  accepts: number
+  /** How many of them have ended: they are answered in their order. */
   ends: number
   /** What the server sent that answers nothing, but for heartbeats. */
   readonly strays: Array<Frame>
@@ -60,7 +59,6 @@ export const make = (connection: number, openedAt: number): Conversation => ({
   connection,
   openedAt,
   exchanges: [],
-  accepts: 0,
   ends: 0,
   strays: [],
   malformed: { client: false, server: false },
@@ -99,10 +97,7 @@ const fromServer = (conversation: Conversation, frame: Frame): void => {
   if (type === Message.Type.Heartbeat) return
   const current = conversation.exchanges[conversation.ends]
   if (current === undefined || !Message.isType(type)) return void conversation.strays.push(frame)
-  if (type === Message.Type.Accept && current.accept === undefined) {
-    current.accept = frame
-    conversation.accepts++
-  }
+  if (type === Message.Type.Accept) current.accept ??= frame
   if (type === Message.Type.Intermediate || type === Message.Type.Final) chunk(current, frame)
   if (Message.isTerminal(type)) {
     current.end = frame

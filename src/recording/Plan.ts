@@ -8,8 +8,9 @@ import { type Entry, type Recording, RecordingError, wireBytes } from "./Recordi
 
 /** How far the answers have come: what has to have been heard before the next step. */
 export interface Heard {
-  readonly accepts: number
   readonly ends: number
+  /** Whether the response under way has been accepted. */
+  readonly isAccepted: boolean
   /** Whether there are bytes of the response under way. */
   readonly hasData: boolean
   /** Whether the server has closed. */
@@ -27,19 +28,19 @@ export interface Step {
 }
 
 /** How far a conversation has come. */
-export const heard = ({ accepts, endings, ends, exchanges }: Conversation.Conversation): Heard => ({
-  accepts,
+export const heard = ({ endings, ends, exchanges }: Conversation.Conversation): Heard => ({
   ends,
+  isAccepted: exchanges[ends]?.accept !== undefined,
   hasData: (exchanges[ends]?.bytes ?? 0) > 0,
   hasEnded: endings.some(({ from }) => from === "server")
 })
 
-/** Whether so much has been heard. An end says more than what came before it. */
+/** Whether so much has been heard. However a response has ended, nothing more of it comes. */
 export const isHeard = (wanted: Heard, now: Heard): boolean => {
   if (now.hasEnded) return true
   if (wanted.hasEnded || now.ends < wanted.ends) return false
   if (now.ends > wanted.ends) return true
-  return now.accepts >= wanted.accepts && (now.hasData || !wanted.hasData)
+  return (now.isAccepted || !wanted.isAccepted) && (now.hasData || !wanted.hasData)
 }
 
 /** The steps of one connection. Fails with the line of a body that the recording does not have. */

@@ -280,15 +280,4 @@ export const layerConfig: Layer.Layer<
  */
 export const stopsOnSecondSignal = <A, E, R>(
   layer: Layer.Layer<Server | A, E, R>
-): Layer.Layer<Server | A, E, R> =>
-  Layer.unwrap(
-    Effect.gen(function* () {
-      let stopNow: Effect.Effect<void> = Effect.void
-      yield* Signals.onSecond(Effect.suspend(() => stopNow))
-      return Layer.tap(layer, (context) =>
-        Effect.sync(() => {
-          stopNow = Context.get(context as Context.Context<Server>, Server).stopNow
-        })
-      )
-    })
-  )
+): Layer.Layer<Server | A, E, R> => Signals.stopsOnSecond(Server, layer)

@@ -1,8 +1,10 @@
 /**
  * What signals do to a command. The first SIGINT or SIGTERM interrupts it; that is done where the command is run.
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
+import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 
 const signals = ["SIGINT", "SIGTERM"] as const
@@ -21,6 +23,23 @@ export const onSecond = Effect.fnUntraced(function* (
   }
   yield* handle(signals, onSignal)
 })
+
+/** The layer; the second signal has its service wait no more. Signals are heard while it is built, too. */
+export const stopsOnSecond = <I, S extends { readonly stopNow: Effect.Effect<void> }, A, E, R>(
+  service: Context.Key<I, S>,
+  layer: Layer.Layer<I | A, E, R>
+): Layer.Layer<I | A, E, R> =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      let stopNow: Effect.Effect<void> = Effect.void
+      yield* onSecond(Effect.suspend(() => stopNow))
+      return Layer.tap(layer, (context) =>
+        Effect.sync(() => {
+          stopNow = Context.get(context as Context.Context<I>, service).stopNow
+        })
+      )
+    })
+  )
 
 /** Handles signals for as long as the scope is open. */
 const handle = (

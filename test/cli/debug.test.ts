@@ -136,6 +136,12 @@ describe("the debugger", () => {
           [2, "the response ends with"]
         ]
       )
+      const rejecting = yield* ScriptedServer.make(({ onMessage, send }) => onMessage(() => send("J {}")))
+      const rejected = yield* differences(Result.getOrThrow(Address.parse(rejecting.address)), recording)
+      assert.deepStrictEqual(rejected.map(({ now, request, what }) => [request, what, now]).slice(0, 2), [
+        [1, "the response ends with", "J (Reject Request)"],
+        [2, "code of the error", "nothing"]
+      ])
       const silent = yield* ScriptedServer.make(() => {})
       const [plan] = Result.getOrThrow(Plan.make(recording))
       if (plan === undefined) return assert.fail("no plan")

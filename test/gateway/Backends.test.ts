@@ -247,3 +247,33 @@ describe("a gateway with several back-ends", () => {
     assert.isUndefined(conversations.get("d", 310n))
   })
 })
+
+live(
+  "a back-end's lack of JSON is explained to clients that asked for no format, and by the catalog",
+  Effect.gen(function* () {
+    const { address } = yield* LiveServer.start(RowEngine.make("csv", ["text/csv"]).engine)
+    const { url } = yield* start({ backends: { main: [Address.format(address)] } })
+    const detail = (search: string, accept = "*/*") =>
+      Effect.map(
+        fetched(`${url}/v1/query?${search}`, sql("rows 1", { accept })),
+        ({ json }) => json()["detail"]
+      )
+    const said = "is not supported; use one of text/csv"
+    assert.strictEqual(
+      yield* detail(""),
+      "No format was asked for, so the gateway chose application/json (format or Accept asks for another one). " +
+        `The back-end says: format: "application/json" ${said}`
+    )
+    assert.strictEqual(
+      yield* detail("format=events"),
+      `format=events is made of NDJSON. The back-end says: format: "application/x-ndjson" ${said}`
+    )
+    for (const named of [detail("format=json"), detail("", "application/json")]) {
+      assert.strictEqual(yield* named, `format: "application/json" ${said}`)
+    }
+    const { targets } = (yield* fetched(`${url}/v1/catalog`)).json() as {
+      targets: ReadonlyArray<{ error: Error }>
+    }
+    assert.match(targets[0]?.error.message ?? "", /^The catalog needs JSON\. The back-end says: .*text\/csv$/)
+  })
+)

@@ -335,6 +335,10 @@ describe("a query over HTTP", () => {
           // It has ended at its back-end by then.
           assert.strictEqual(engine.ended(), engine.begun())
           const answer = yield* Fiber.join(running)
+          assert.deepStrictEqual(
+            [answer.status, answer.statusText],
+            query === "stuck" ? [499, "Client Closed Request"] : [200, "OK"]
+          )
           // The records, or the problem of a query that was not accepted.
           assert.deepInclude(records(answer.text).at(-1)?.["error"] ?? answer.json(), { code: "cancelled" })
         }

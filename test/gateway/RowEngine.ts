@@ -54,7 +54,10 @@ export interface RowEngine {
   readonly release: Effect.Effect<void>
 }
 
-export const make = (name = "engine"): RowEngine => {
+export const make = (
+  name = "engine",
+  formats: ReadonlyArray<QueryApi.Format> = QueryApi.Format.literals
+): RowEngine => {
   let begun = 0
   let ended = 0
   let made = 0
@@ -115,7 +118,7 @@ export const make = (name = "engine"): RowEngine => {
   }
 
   const inner = QueryApi.makeEngine({
-    formats: QueryApi.Format.literals,
+    formats,
     run: (request) =>
       Effect.suspend(() => {
         begun++

@@ -46,6 +46,7 @@ export type Problem = Record<string, unknown>
 /** A response whose body has been read whole. */
 export interface Answer {
   readonly status: number
+  readonly statusText: string
   readonly headers: Headers
   readonly text: string
   readonly json: () => Record<string, unknown>
@@ -56,7 +57,8 @@ export const fetched = (url: string, init: RequestInit = {}): Effect.Effect<Answ
   Effect.promise(async (signal) => {
     const response = await fetch(url, { signal, ...init })
     const text = await response.text()
-    return { status: response.status, headers: response.headers, text, json: () => JSON.parse(text) }
+    const { headers, status, statusText } = response
+    return { status, statusText, headers, text, json: () => JSON.parse(text) }
   })
 
 /** A query as `POST` of SQL, with the rest in the URL. */

@@ -1,12 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Served from "../gateway/Served.ts"
 import * as Dataconn from "../support/Dataconn.ts"
+import type { Kind } from "../support/Embedded.ts"
 import * as LiveServer from "../support/LiveServer.ts"
 
 const program = new URL("../support/Embedded.ts", import.meta.url).pathname
 
-const start = (engine: "tiny" | "duckdb", env: Readonly<Record<string, string>> = {}) =>
-  Dataconn.run([program, engine], {
+const start = (kind: Kind, env: Readonly<Record<string, string>> = {}) =>
+  Dataconn.run([program, kind], {
     program: [process.execPath],
     env: { DATACONN_LISTEN: "127.0.0.1:0", DATACONN_DRAIN_TIMEOUT: "1 hour", ...env }
   })
@@ -28,6 +31,23 @@ describe("a program that embeds a server", () => {
       assert.isTrue(child.running())
       yield* child.kill("SIGINT")
       assert.match(yield* peer.next, /^E .*shutting_down/)
+      assert.strictEqual(yield* child.exit, 130)
+    })
+  )
+
+  it.live("ends the queries of its gateway at the second signal, too", () =>
+    Effect.gen(function* () {
+      const child = yield* start("gateway")
+      const url = `http://${/on (\S+?)\.\.\./.exec(yield* child.line(/Opening HTTP socket on /))?.[1]}`
+      const status = (path: string) => Effect.map(Served.fetched(`${url}${path}`), ({ status }) => status)
+      const asking = yield* Effect.forkChild(Served.fetched(`${url}/v1/query?query=stuck&queryId=mine`))
+      while ((yield* status("/v1/queries/mine")) === 404) yield* Effect.sleep(5)
+      yield* child.kill("SIGTERM")
+      while ((yield* status("/readyz")) === 200) yield* Effect.sleep(5)
+      assert.isUndefined(asking.pollUnsafe())
+      yield* child.kill("SIGTERM")
+      const answer = yield* Fiber.join(asking)
+      assert.deepStrictEqual([answer.status, answer.json()["code"]], [503, "shutting_down"])
       assert.strictEqual(yield* child.exit, 130)
     })
   )

@@ -132,16 +132,16 @@ describe("the plan", () => {
     assert.deepStrictEqual(
       steps.map(({ action, after, pause }) => [
         action._tag === "Send" ? String.fromCharCode(action.bytes[4] ?? 0) : action.how,
-        after.accepts,
+        after.isAccepted,
         after.ends,
         after.hasData,
         pause
       ]),
       [
-        ["R", 0, 0, false, 10],
-        ["C", 1, 0, true, 10],
-        ["R", 1, 1, false, 10],
-        ["broken", 1, 2, false, 10]
+        ["R", false, 0, false, 10],
+        ["C", true, 0, true, 10],
+        ["R", false, 1, false, 10],
+        ["broken", false, 2, false, 10]
       ]
     )
   })
@@ -153,11 +153,11 @@ describe("the plan", () => {
   })
 
   it("goes on when more has come than was recorded, and when the server has left", () => {
-    const wanted = { accepts: 1, ends: 0, hasData: true, hasEnded: false }
+    const wanted = { ends: 0, isAccepted: true, hasData: true, hasEnded: false }
     assert.isFalse(Plan.isHeard(wanted, { ...wanted, hasData: false }))
     assert.isTrue(Plan.isHeard(wanted, wanted))
-    assert.isTrue(Plan.isHeard(wanted, { accepts: 0, ends: 1, hasData: false, hasEnded: false }))
-    assert.isTrue(Plan.isHeard(wanted, { accepts: 0, ends: 0, hasData: false, hasEnded: true }))
+    assert.isTrue(Plan.isHeard(wanted, { ends: 1, isAccepted: false, hasData: false, hasEnded: false }))
+    assert.isTrue(Plan.isHeard(wanted, { ends: 0, isAccepted: false, hasData: false, hasEnded: true }))
   })
 
   it("cannot send what the recording does not have, and names the line", () => {

@@ -44,6 +44,9 @@ export const fieldLimit = (columns: number | undefined): number => 4 * cellLimit
 const numbers =
   /^(U?(TINYINT|SMALLINT|INT|INTEGER|BIGINT|HUGEINT)|FLOAT|REAL|DOUBLE|BIGNUM|(DECIMAL|NUMERIC)\b[^[]*)$/i
 
+/** A text on one line. The sign tells a line break from a backslash and an n. */
+const oneLine = (text: string): string => Printable.line(text.replaceAll("\n", "↵"))
+
 interface Shape {
   readonly isVertical: boolean
   /** Columns that each value is padded to. */
@@ -103,7 +106,7 @@ export class Table {
   }
 
   private begin(header: ReadonlyArray<Field>): void {
-    this.names = header.map((name) => Printable.line(name ?? ""))
+    this.names = header.map((name) => oneLine(name ?? ""))
     const { types } = this.options
     this.sides = header.map((_, index) =>
       types.length === header.length && numbers.test(types[index] ?? "") ? "right" : "left"
@@ -124,7 +127,7 @@ export class Table {
   /** NULL is told from the text of the same name as DuckDB does within lists: by the quotes of the text. */
   private value(field: Field, limit: number): string {
     if (field === null) return "NULL"
-    const text = field === "NULL" ? "'NULL'" : Printable.line(field)
+    const text = field === "NULL" ? "'NULL'" : oneLine(field)
     const isWhole = field.length < fieldLimit(this.options.columns)
     const shown = isWhole ? Width.cut(text, limit) : `${Width.take(text, limit - 1)}${Width.mark}`
     if (shown !== text) this.hasCut = true

@@ -37,7 +37,7 @@ export interface DuckDbOptions extends Limits.Options {
    * Names for files: each is a view on its CSV, Parquet or JSON file (a path, or a pattern with `*`), read
    * anew by each query and never copied, or a DuckDB database file, attached read-only under its name. Options of the
    * reader may follow the path, as in `sales.csv?encoding=latin-1&delim=;`. Of several files the columns are united
-   * by their names.
+   * by their names. There can be none beside a `database` with `readWrite`, in whose file the names would be stored.
    */
   readonly tables?: Readonly<Record<string, string>> | undefined
   /** Whether to make the tables `trades` and `quotes` of `Sample`. Default `false`. */

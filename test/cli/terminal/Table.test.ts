@@ -131,8 +131,8 @@ describe("a table", () => {
   })
 
   it("keeps a row on its line, whatever its values hold", () => {
-    const { text } = show([["v"], ["a\nb\tc\u001b[2Jd\u202ee"]])
-    assert.strictEqual(text.split("\n")[2], " a\\nb\\tc\\u001b[2Jd\\u202ee")
+    const { text } = show([["v"], ["a\nb\tc\u001b[2Jd\u202ee"], ["a\\nb"]])
+    assert.deepStrictEqual(text.split("\n").slice(2, 4), [" a↵b\\tc\\u001b[2Jd\\u202ee", " a\\nb"])
   })
 
   it("marks values that it cuts to make room, and never cuts a number", () => {

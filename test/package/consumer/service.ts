@@ -7,6 +7,7 @@ import {
   ClientPool,
   ConnectionEvents,
   ConnectionLog,
+  Gateway,
   PolledQuery,
   QueryApi,
   Server,
@@ -18,6 +19,7 @@ export const server = Server.layer({ listen: ["127.0.0.1:0"], heartbeatInterval:
 export const stoppable = Server.stopsOnSecondSignal(server)
 export const made = Server.make({ maxConnections: 10 })
 export const configured = Server.layerConfig
+export const gateway = Gateway.stopsOnSecondSignal(Gateway.layer({ backends: { main: ["127.0.0.1:11653"] } }))
 export const running = Effect.flatMap(Server.Server, (server) => server.connections)
 
 export const byText = Client.connect("127.0.0.1:11653")

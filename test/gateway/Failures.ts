@@ -91,8 +91,11 @@ const streamed = (url: string, { query, timeoutMs }: Failing, code: string) =>
     connection.close()
   })
 
-/** Waits until the results of all queries are on their way. */
+/** Waits until the results of all queries are on their way. What has come is passed on before another request is answered. */
 const begun = (url: string): Effect.Effect<unknown> =>
+  Effect.andThen(asked(url), Served.fetched(`${url}/v1/targets`))
+
+const asked = (url: string): Effect.Effect<unknown> =>
   Effect.repeat(
     Effect.map(Served.fetched(`${url}/v1/queries`), ({ json }) => {
       const verdicts = json()["queries"] as ReadonlyArray<{ readonly state: string; readonly bytes: number }>

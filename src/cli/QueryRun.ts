@@ -200,7 +200,7 @@ const open = Effect.fnUntraced(function* (
   const say = Effect.suspend(() => {
     const said = summary()
     if (said !== "") state.said.push(said)
-    return Effect.andThen(state.line.clear(true), isPaged(plan) ? Effect.void : sayAll(state))
+    return Effect.andThen(state.line.clear, isPaged(plan) ? Effect.void : sayAll(state))
   })
   return Stream.concat(yield* Execution.open(client, request, view, progress), Stream.fromEffectDrain(say))
 })
@@ -223,7 +223,7 @@ const write = (plan: Plan, state: State, results: Stream.Stream<Execution.Writte
   const onWrite = (written: Execution.Written) => {
     state.incomplete = true
     state.endsLine = isPaged(plan) || !sharesTerminal(plan) || QueryOutput.endsLine(written)
-    return state.line.clear(sharesTerminal(plan))
+    return sharesTerminal(plan) ? state.line.clear : Effect.void
   }
   if (plan.file !== undefined) return QueryOutput.toFile(results, plan.file, { onWrite })
   return isPaged(plan)

@@ -74,7 +74,7 @@ describe.runIf(Tmux.isThere)("dataconn query on a terminal", () => {
           "clear; dataconn query 'SELECT 1; SELECT list_sum(range(range % 7 + 500)) FROM range(1000000000)' -f csv > /dev/null; echo \"exit code $?\""
         )
         // A part of the second result has come.
-        yield* window.shows(/^[\d.]+ [kM]B, .*, first byte after .*s$/m)
+        yield* window.shows(/^[\d.]+ [KM]iB, .*, first byte after .*s$/m)
         yield* window.press("C-c")
         const screen = yield* window.shows(/exit code 130\n\$$/)
         assert.match(screen, /^Cancelled in query 2 of 2\. The output is incomplete\.\nexit code 130/)

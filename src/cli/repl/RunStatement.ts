@@ -134,7 +134,7 @@ export const run = Effect.fnUntraced(function* (session: Session, text: string) 
   const onWrite = (written: Execution.Written) => {
     incomplete = true
     endsLine = session.pager || !screen.stdoutIsTerminal || QueryOutput.endsLine(written)
-    return line.clear(true)
+    return session.output === undefined ? line.clear : Effect.void
   }
   const { parameters } = session
   session.parameters = []
@@ -153,7 +153,7 @@ export const run = Effect.fnUntraced(function* (session: Session, text: string) 
     ),
     Effect.onInterrupt(() =>
       Effect.andThen(
-        line.clear(true),
+        line.clear,
         Effect.suspend(() =>
           Console.error(
             `${ProgressLine.start({ endsLine, canAnimate: screen.canAnimate })}Cancelled.${incomplete ? ` ${QueryReport.incompleteNote}` : ""}`
@@ -162,7 +162,7 @@ export const run = Effect.fnUntraced(function* (session: Session, text: string) 
       )
     )
   )
-  yield* line.clear(true)
+  yield* line.clear
   if (changesNames.test(text)) session.forgetNames()
   const said = Summary.make(progress, { rows: session.isInteractive, timing: session.timing })()
   if (said !== "") yield* Console.error(said)

@@ -40,12 +40,12 @@ export const text = ({ acceptedAfter, bytes, firstByteAfter, fraction, table, ti
 }
 
 export interface ProgressLine {
-  /** Takes the line away. With `forGood`, it does not come back. */
-  readonly clear: (forGood: boolean) => Effect.Effect<void>
+  /** Takes the line away; it does not come back. */
+  readonly clear: Effect.Effect<void>
 }
 
 /** Shows nothing. */
-export const none: ProgressLine = { clear: () => Effect.void }
+export const none: ProgressLine = { clear: Effect.void }
 
 /** Shows the line, cut to the columns of the terminal, until the scope is closed. */
 export const show = Effect.fnUntraced(function* (progress: Progress, columns: number) {
@@ -54,19 +54,18 @@ export const show = Effect.fnUntraced(function* (progress: Progress, columns: nu
   let isOver = false
   const write = (line: string): Effect.Effect<void, PlatformError> =>
     Stream.run(Stream.succeed(line), stdio.stderr())
-  const clear = (forGood: boolean): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      isOver ||= forGood
-      if (!isShown) return Effect.void
-      isShown = false
-      return Effect.ignore(write(clearLine))
-    })
+  const clear: Effect.Effect<void> = Effect.suspend(() => {
+    isOver = true
+    if (!isShown) return Effect.void
+    isShown = false
+    return Effect.ignore(write(clearLine))
+  })
   const draw = Effect.suspend(() => {
     if (isOver) return Effect.void
     isShown = true
     return Effect.ignore(write(`${clearLine}${Width.cut(text(progress), columns - 1)}`))
   })
-  yield* Effect.addFinalizer(() => clear(true))
+  yield* Effect.addFinalizer(() => clear)
   yield* Effect.forkScoped(
     Effect.andThen(Effect.sleep(patience), Effect.forever(Effect.andThen(draw, Effect.sleep(interval))))
   )

@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import * as Tcp from "../net/Tcp.ts"
 import type * as Transport from "../net/Transport.ts"
+import * as Exhaustion from "./Exhaustion.ts"
 import type * as Launcher from "./Launcher.ts"
 import type { Exit } from "./Lifecycle.ts"
 import * as MemoryLimit from "./MemoryLimit.ts"
@@ -38,6 +39,8 @@ export interface Options {
   readonly title: string
   readonly connections: number
   readonly memory: number
+  /** Whether another process can take its place without loss. */
+  readonly isReplaceable: boolean
   /** Where each process has a directory of its own. */
   readonly directory: string | undefined
   readonly beatMillis: number
@@ -56,6 +59,9 @@ export const thisNode = (): Options["command"] => [
 
 /** After the end of a process its last words come, or never. In milliseconds. */
 const lastWordsMillis = 1000
+
+/** A process is exhausted when it has been found to be for so long, in milliseconds. */
+const exhaustedMillis = 3000
 
 /** How many processes there have been. An engine that takes another's place has the same directory. */
 let count = 0
@@ -88,6 +94,9 @@ class Child implements Launcher.Process {
   private readonly connections: Array<Net.Socket>
   private exit: Exit | undefined
   private isOver = false
+  /** The memory that it had when it was ready, if more than its limit is to be looked at. */
+  private memory: Exhaustion.Usage | undefined
+  private wasted = 0
 
   constructor(options: Options, place: number, count: number, listener: Launcher.Listener) {
     const { directory } = options
@@ -168,6 +177,7 @@ class Child implements Launcher.Process {
         return
       case "Beat":
         this.listener.beat(message.residentBytes, message.reports)
+        this.watchMemory()
         return
       case "Log":
         this.listener.logged(message.entry)
@@ -181,7 +191,17 @@ class Child implements Launcher.Process {
     this.tell({ _tag: "Commit", token })
   }
 
+  /** With each sign of life. */
+  private watchMemory(): void {
+    const { memory: ready, options } = this
+    const now = ready && MemoryLimit.usageOf(this.child.pid ?? 0)
+    if (now === undefined || ready === undefined) return
+    this.wasted = Exhaustion.count(this.wasted, ready, now, options.memory)
+    if (this.wasted * options.beatMillis >= exhaustedMillis) this.listener.exhausted()
+  }
+
   private async limit(): Promise<void> {
+    const usage = MemoryLimit.usageOf(this.child.pid ?? 0)
     const problem = await MemoryLimit.grant(this.child.pid ?? 0, this.options.memory)
     if (
       problem !== undefined &&
@@ -190,6 +210,8 @@ class Child implements Launcher.Process {
     ) {
       this.listener.logged({ level: "Warn", message: `its memory has no limit of its own: ${problem}` })
     }
+    const { isReplaceable, memory } = this.options
+    if (problem === undefined && isReplaceable && memory !== Number.POSITIVE_INFINITY) this.memory = usage
     this.listener.ready()
   }
 

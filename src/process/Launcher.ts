@@ -21,6 +21,8 @@ export interface Listener {
   readonly cancelIgnored: () => void
   /** A sign of life, with the memory that is resident and the progress of queries. */
   readonly beat: (residentBytes: number, reports: Reports) => void
+  /** It has used up the memory that it may take, and uses little of it (`Exhaustion`). */
+  readonly exhausted: () => void
   /** It has closed a connection, or will answer no more. */
   readonly disconnected: () => void
   readonly logged: (entry: LogEntry) => void

@@ -18,6 +18,8 @@ export type Why =
   | { readonly _tag: "StartExpired" }
   /** It has given no sign of life. */
   | { readonly _tag: "Silent" }
+  /** It has used up the memory that it may take, and uses little of it. */
+  | { readonly _tag: "Exhausted" }
   /** A query did not stop within `cancelGrace`. */
   | { readonly _tag: "CancelIgnored" }
   /** It closed a connection, as a process does that ends by itself. */
@@ -39,8 +41,16 @@ interface Life {
 export type State =
   | ({ readonly _tag: "Down" } & Life)
   | ({ readonly _tag: "Starting"; readonly ticks: number } & Life)
-  /** `missed` is the number of ticks without a sign of life. */
-  | ({ readonly _tag: "Ready"; readonly since: number; readonly missed: number } & Life)
+  /**
+   * `missed` is the number of ticks without a sign of life, and `retiring` that since it is to end when nothing runs in
+   * it any more.
+   */
+  | ({
+      readonly _tag: "Ready"
+      readonly since: number
+      readonly missed: number
+      readonly retiring: number | undefined
+    } & Life)
   /** It is to end, and not gone yet. `since` is when it became ready, if it did. */
   | ({ readonly _tag: "Ending"; readonly since: number | undefined; readonly why: Why } & Life)
   | { readonly _tag: "Closed" }
@@ -49,7 +59,9 @@ export type Event =
   | { readonly _tag: "Start" }
   | { readonly _tag: "Ready"; readonly now: number }
   | { readonly _tag: "Beat" }
-  | { readonly _tag: "Tick" }
+  | { readonly _tag: "Tick"; readonly isIdle: boolean }
+  /** The process is to be given nothing new, and to end when nothing runs in it. */
+  | { readonly _tag: "Retire" }
   | { readonly _tag: "End"; readonly why: Why }
   | { readonly _tag: "Exited"; readonly now: number }
   /** Nobody needs the place any more. */
@@ -76,6 +88,8 @@ export interface Options {
   readonly maxMissed: number
   /** Ticks that a process may take to become ready. */
   readonly maxStartTicks: number
+  /** Ticks after which a process that is to end when nothing runs in it ends all the same. */
+  readonly maxRetireTicks: number
   /** A process that has been ready for less has lived shortly. */
   readonly shortLifeMillis: number
   /** The wait before a second process that has lived shortly is replaced; it doubles with each, up to the longest. */
@@ -94,6 +108,10 @@ const announce: Action = { _tag: "Announce" }
 export const isSilent = (state: State, { silentTicks }: Options): boolean =>
   state._tag === "Ready" && state.missed >= silentTicks
 
+/** Whether a process may be given queries. */
+export const takesQueries = (state: State, options: Options): boolean =>
+  state._tag === "Ready" && state.retiring === undefined && !isSilent(state, options)
+
 /** The first replacement comes at once. */
 const delay = (shortLives: number, { firstDelayMillis, longestDelayMillis }: Options): number =>
   shortLives <= 1 ? 0 : Math.min(firstDelayMillis * 2 ** (shortLives - 2), longestDelayMillis)
@@ -107,14 +125,21 @@ export const step = (state: State, event: Event, options: Options): readonly [St
         : [state, none]
     case "Ready":
       return state._tag === "Starting"
-        ? [{ _tag: "Ready", since: event.now, missed: 0, shortLives: state.shortLives }, announce]
+        ? [
+            { _tag: "Ready", since: event.now, missed: 0, retiring: undefined, shortLives: state.shortLives },
+            announce
+          ]
         : [state, none]
     case "Beat":
       return state._tag === "Ready" && state.missed > 0
         ? [{ ...state, missed: 0 }, isSilent(state, options) ? announce : none]
         : [state, none]
     case "Tick":
-      return tick(state, options)
+      return tick(state, event.isIdle, options)
+    case "Retire":
+      return state._tag === "Ready" && state.retiring === undefined
+        ? [{ ...state, retiring: 0 }, none]
+        : [state, none]
     case "End":
       return end(state, event.why)
     case "Exited":
@@ -126,15 +151,23 @@ export const step = (state: State, event: Event, options: Options): readonly [St
   }
 }
 
-const tick = (state: State, { maxMissed, maxStartTicks }: Options): readonly [State, Action] => {
+const tick = (
+  state: State,
+  isIdle: boolean,
+  { maxMissed, maxRetireTicks, maxStartTicks }: Options
+): readonly [State, Action] => {
   if (state._tag === "Starting") {
     return state.ticks < maxStartTicks
       ? [{ ...state, ticks: state.ticks + 1 }, none]
       : end(state, { _tag: "StartExpired" })
   }
   if (state._tag !== "Ready") return [state, none]
-  return state.missed < maxMissed
-    ? [{ ...state, missed: state.missed + 1 }, none]
+  const { missed, retiring } = state
+  if (retiring !== undefined && (isIdle || retiring >= maxRetireTicks)) {
+    return end(state, { _tag: "Exhausted" })
+  }
+  return missed < maxMissed
+    ? [{ ...state, missed: missed + 1, retiring: retiring === undefined ? undefined : retiring + 1 }, none]
     : end(state, { _tag: "Silent" })
 }
 

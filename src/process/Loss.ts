@@ -26,6 +26,8 @@ const reason = ({ exit, why }: Loss): string => {
       return "was killed: it gave no sign of life (engineSilence)"
     case "StartExpired":
       return "was killed: it was not ready in time (engineStartTimeout)"
+    case "Exhausted":
+      return "was ended: it had used up engineMemory with memory that it had freed"
     case "Failed":
       return `failed: ${why.message}`
     case "Closed":
@@ -49,7 +51,7 @@ export const describe = (loss: Loss): string => `${loss.name} ${fate(loss)}`
 
 /** Whether it is known which query was the reason. */
 export const hasKnownCause = ({ why }: Loss): boolean =>
-  why?._tag === "CancelIgnored" || why?._tag === "Closed"
+  why?._tag === "CancelIgnored" || why?._tag === "Closed" || why?._tag === "Exhausted"
 
 /** Signals with which the system ends a process for its own faults. */
 const faults = /^SIG(SEGV|ABRT|BUS|FPE|ILL|TRAP|SYS)$/

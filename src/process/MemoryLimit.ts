@@ -4,6 +4,7 @@
 import { execFile } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { totalmem } from "node:os"
+import type { Usage } from "./Exhaustion.ts"
 
 /** The memory that this process may use: that of the machine, or of its container. In bytes. */
 export const available = (): number => {
@@ -12,10 +13,20 @@ export const available = (): number => {
   return constrained > 0 && constrained < total ? constrained : total
 }
 
-/** The writable memory that a process has mapped and that is its own, in bytes; `NaN` once it has ended. */
-const dataOf = (pid: number): number => {
-  const [, kibibytes] = /^VmData:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? []
-  return Number(kibibytes) * 1024
+/** The memory of a process; what is mapped is writable and its own. `NaN` once it has ended. */
+const read = (pid: number): Usage => {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8")
+  const bytes = (pattern: RegExp) => Number(pattern.exec(status)?.[1]) * 1024
+  return { mapped: bytes(/^VmData:\s+(\d+) kB$/m), resident: bytes(/^VmRSS:\s+(\d+) kB$/m) }
+}
+
+/** The memory of a process, where the system tells and the process is there. */
+export const usageOf = (pid: number): Usage | undefined => {
+  try {
+    return read(pid)
+  } catch {
+    return undefined
+  }
 }
 
 /**
@@ -31,7 +42,7 @@ export const grant = (pid: number, bytes: number): Promise<string | undefined> =
   new Promise((resolve) => {
     if (process.platform !== "linux") return resolve(`${process.platform} has no such limit`)
     try {
-      const data = bytes === Number.POSITIVE_INFINITY ? "unlimited" : Math.ceil(dataOf(pid) + bytes)
+      const data = bytes === Number.POSITIVE_INFINITY ? "unlimited" : Math.ceil(read(pid).mapped + bytes)
       if (Number.isNaN(data)) return resolve("it has ended")
       execFile("prlimit", [`--pid=${pid}`, `--data=${data}`, "--core=0"], (error) =>
         resolve(error === null ? undefined : error.message.trim())

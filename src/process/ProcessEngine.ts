@@ -42,6 +42,11 @@ export interface EngineModule {
    * is run a second time. Default `false`.
    */
   readonly changes?: boolean | undefined
+  /**
+   * Whether a process that has used up `engineMemory` with memory that it had freed may be replaced by another. Not
+   * where it holds what another would not have, such as a database in memory that clients change. Default `true`.
+   */
+  readonly replaceable?: boolean | undefined
 }
 
 /**
@@ -109,6 +114,9 @@ const silentTicks = 2
 
 /** A process that has been ready for less has lived shortly, in milliseconds; the waits before it is replaced. */
 const lives = { shortLifeMillis: 10_000, firstDelayMillis: 100, longestDelayMillis: 2000 }
+
+/** For how long at most a process that is to be replaced goes on with its queries, in milliseconds. */
+const retireMillis = 20_000
 
 /** From when on a query is a long one, and for how long one runs alone that may have ended a process. */
 const placement = { longMillis: 1000, quarantineMillis: 2000 }
@@ -187,6 +195,7 @@ export const make = Effect.fnUntraced(function* (
       title: options.title ?? "dataconn engine",
       connections: all.capacity,
       memory: all.engineMemory,
+      isReplaceable: engine.replaceable ?? true,
       directory: options.directory,
       beatMillis: all.tickMillis / 2,
       cancelGraceMillis: all.cancelGraceMillis
@@ -196,6 +205,7 @@ export const make = Effect.fnUntraced(function* (
       ...lives,
       silentTicks,
       maxMissed: looks,
+      maxRetireTicks: Math.ceil(retireMillis / all.tickMillis),
       maxStartTicks: Math.ceil(all.startMillis / all.tickMillis)
     },
     placement: { ...placement, capacity: all.capacity },
@@ -269,6 +279,7 @@ const shareOfDuckDb = 0.8
 export const duckDb = (options: Omit<DuckDbOptions, "onLost" | "unstoppable">): EngineModule => ({
   module: new URL(import.meta.url.replace(/ProcessEngine(\.[jt]s)$/, "DuckDb$1")),
   changes: options.readWrite === true || options.allowExternalAccess === true,
+  replaceable: options.readWrite !== true || options.database !== undefined,
   options: ({ directory, memory }) => {
     const share = memory === Number.POSITIVE_INFINITY ? undefined : `${Math.floor(memory * shareOfDuckDb)}B`
     return {

@@ -98,7 +98,7 @@ export class Slot implements Placement.Place {
   }
 
   get isReady(): boolean {
-    return this.state._tag === "Ready" && !Lifecycle.isSilent(this.state, this.dependencies.lifecycle)
+    return Lifecycle.takesQueries(this.state, this.dependencies.lifecycle)
   }
 
   get isComing(): boolean {
@@ -243,6 +243,7 @@ export class Slot implements Placement.Place {
         }
         tell({ _tag: "Beat" })
       },
+      exhausted: () => tell({ _tag: "Retire" }),
       disconnected: () => tell({ _tag: "End", why: { _tag: "Disconnected" } }),
       handedOver: (token, bytes) => {
         if (isCurrent()) this.current?.handedOver.tell(token, bytes)

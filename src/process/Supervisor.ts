@@ -138,7 +138,7 @@ export class Supervisor {
   }
 
   private look(): void {
-    for (const slot of this.slots) slot.dispatch({ _tag: "Tick" })
+    for (const slot of this.slots) slot.dispatch({ _tag: "Tick", isIdle: slot.running.size === 0 })
     // Suspects may have been alone for long enough.
     this.place()
     this.rearm()

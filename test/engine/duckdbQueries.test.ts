@@ -3,6 +3,7 @@ import { tableFromIPC } from "apache-arrow"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
+import * as Failure from "../../src/engine/duckdb/Failure.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import { ask, columns, failure, rows, text, withEngine } from "./duckdbEngine.ts"
 
@@ -275,6 +276,8 @@ describe("a query that fails", () => {
         const query = "SELECT len(list(repeat('x', 1000) || i)) AS n FROM range(10000000) t(i)"
         assert.deepInclude(yield* failure(engine, query), { type: "E", code: "out_of_memory" })
         assert.deepStrictEqual(yield* rows(engine, "SELECT 1 AS a"), [{ a: 1 }])
+        const failed = { type: "Out of Memory", message: "Allocation failure", offset: undefined }
+        assert.deepInclude(Failure.toReject(failed, query), { code: "out_of_memory", retryable: false })
       })
     )
   )

@@ -123,6 +123,18 @@ describe("an engine in processes", () => {
     })
   )
 
+  it.live.runIf(linux)("is replaced when it has used up its memory and uses little of it", () =>
+    Effect.gen(function* () {
+      const { client } = yield* start({ engines: 1 })
+      const first = yield* ask(client, "pid")
+      assert.strictEqual(yield* ask(client, `hoard ${0.9 * 1024 ** 3}`), first)
+      yield* Poll.untilEffect(
+        () => "another one is there",
+        Effect.orDie(Effect.map(ask(client, "pid"), (pid) => pid !== first))
+      )
+    })
+  )
+
   it.live("that cannot start says why", () =>
     Effect.gen(function* () {
       const failing = { ...killable, options: () => ({ fails: "there is no such thing" }) }

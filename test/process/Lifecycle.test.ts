@@ -5,6 +5,7 @@ const options: Lifecycle.Options = {
   silentTicks: 2,
   maxMissed: 3,
   maxStartTicks: 2,
+  maxRetireTicks: 2,
   shortLifeMillis: 1000,
   firstDelayMillis: 100,
   longestDelayMillis: 500
@@ -24,7 +25,9 @@ const run = (events: ReadonlyArray<Lifecycle.Event>, from: Lifecycle.State = Lif
 }
 
 const start: Lifecycle.Event = { _tag: "Start" }
-const tick: Lifecycle.Event = { _tag: "Tick" }
+const tick: Lifecycle.Event = { _tag: "Tick", isIdle: false }
+const idleTick: Lifecycle.Event = { _tag: "Tick", isIdle: true }
+const retire: Lifecycle.Event = { _tag: "Retire" }
 const beat: Lifecycle.Event = { _tag: "Beat" }
 const close: Lifecycle.Event = { _tag: "Close" }
 const ready = (now: number): Lifecycle.Event => ({ _tag: "Ready", now })
@@ -46,6 +49,17 @@ describe("a process", () => {
     const after = run([tick, beat, beat], state)
     assert.deepStrictEqual(after.actions, ["Announce"])
     assert.isFalse(Lifecycle.isSilent(after.state, options))
+  })
+
+  it("that is to be replaced takes no queries, and ends when none runs in it, or late", () => {
+    const { state } = run([start, ready(0), idleTick, beat, retire, tick, beat, retire, tick, beat])
+    assert.strictEqual(state._tag, "Ready")
+    assert.isFalse(Lifecycle.takesQueries(state, options))
+    assert.isTrue(Lifecycle.takesQueries(run([start, ready(0)]).state, options))
+    const exhausted: Lifecycle.State = { _tag: "Ending", since: 0, why: { _tag: "Exhausted" }, shortLives: 0 }
+    assert.deepStrictEqual(run([tick], state).state, exhausted)
+    const soon = run([start, ready(0), retire, idleTick, exited(9999)])
+    assert.deepStrictEqual(soon.actions, ["Launch", "Announce", "Kill", "Restart 0"])
   })
 
   it("that is not ready in time is killed", () => {
@@ -90,6 +104,8 @@ describe("a process", () => {
       ready(5),
       beat,
       tick,
+      idleTick,
+      retire,
       { _tag: "End", why: { _tag: "Disconnected" } },
       { _tag: "End", why: { _tag: "CancelIgnored" } },
       exited(9),

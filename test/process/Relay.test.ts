@@ -452,6 +452,21 @@ describe("a process", () => {
     })
   )
 
+  it.effect("that is exhausted is given no new query, and replaced when its last one has ended", () =>
+    Effect.gen(function* () {
+      const { engine, log, processes } = yield* world({ supervisor: { processes: 1 } })
+      const running = yield* begin(engine, "late")
+      processes[0]?.listener.exhausted()
+      const waiting = yield* begin(engine, "two")
+      yield* passes(1000)
+      assert.strictEqual(yield* Fiber.join(running), "A yes first F")
+      assert.deepStrictEqual(log, ["1 late"])
+      yield* passes(1000)
+      assert.strictEqual(yield* Fiber.join(waiting), "A yes two F")
+      assert.deepStrictEqual(log, ["1 late", "2 two"])
+    })
+  )
+
   it.effect(
     "tells with its signs of life how far its queries are, and so does the one that runs them again",
     () =>

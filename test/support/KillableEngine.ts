@@ -61,6 +61,9 @@ export const unstoppable: Readonly<Record<string, Effect.Effect<never>>> = {
   )
 }
 
+/** Memory that nothing is written to, as what the C library keeps of blocks that were freed. */
+const hoarded: Array<ArrayBufferLike> = []
+
 const end = (how: string) => Effect.sync(() => killing[how]?.())
 
 const chunks = (query: string): Stream.Stream<Uint8Array, QueryApi.QueryError> => {
@@ -85,7 +88,7 @@ const chunks = (query: string): Stream.Stream<Uint8Array, QueryApi.QueryError> =
   }
 }
 
-/** `kill HOW`, `stuck HOW`, `left`, `pid`, `reject`, and what {@link chunks} knows; all else is echoed. */
+/** `kill HOW`, `stuck HOW`, `left`, `pid`, `hoard BYTES`, `reject`, and what {@link chunks} knows; all else is echoed. */
 export const make = (
   options: Options | undefined,
   host: Host
@@ -100,6 +103,12 @@ export const make = (
           return Effect.fail(QueryApi.queryError("syntax_error", "syntax error at or near", { position: 7 }))
         }
         if (word === "pid") return Effect.sync(() => ({ chunks: chunks(String(process.pid)) }))
+        if (word === "hoard") {
+          return Effect.sync(() => {
+            hoarded.push(Buffer.allocUnsafeSlow(Number(name)).buffer)
+            return { chunks: chunks(String(process.pid)) }
+          })
+        }
         if (word === "lose")
           return Effect.andThen(
             Effect.sync(() => host.lost("it is spoilt")),

@@ -68,6 +68,7 @@ export const defaults: Omit<Supervisor.Options, "launch"> = {
     silentTicks: 6,
     maxMissed: 5,
     maxStartTicks: 10,
+    maxRetireTicks: 10,
     shortLifeMillis: 10_000,
     firstDelayMillis: 100,
     longestDelayMillis: 5000

@@ -82,7 +82,7 @@ const rejectCodes: Readonly<Record<string, ErrorCode>> = {
   Syntax: "syntax_error",
   Catalog: "not_found",
   Permission: "not_allowed",
-  "Out of Memory": "overloaded",
+  "Out of Memory": "out_of_memory",
   INTERNAL: "internal",
   FATAL: "internal"
 }

@@ -16,6 +16,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { RequestLimits } from "../Limits.ts"
+import * as Expansion from "./Expansion.ts"
 import * as Failure from "./Failure.ts"
 import * as Instance from "./Instance.ts"
 
@@ -60,10 +61,13 @@ const maxRecentLength = 2048
 const tree = (parameter: string): string =>
   `json_serialize_sql(${parameter}::VARCHAR, skip_null := true, skip_empty := true, skip_default := true)`
 
+/** How many characters of a tree are looked at for what it becomes ({@link Expansion}). */
+const maxTreeLength = 1024 * 1024
+
 /** DuckDB searches the tree, which may be tens of megabytes for one megabyte of SQL. */
 const parseSql = (maxNames: number): string => `
   SELECT
-    s->>'$.error_type', len(s->'$.statements[*]'),
+    s->>'$.error_type', CASE WHEN len(s) <= ${maxTreeLength} THEN s::VARCHAR END, len(s->'$.statements[*]'),
     ${["function_name", "function.function_name", "table_name", "schema_name", "type_name"]
       .map(
         (key) => `list_distinct(list_transform(s->>'$..${key}', lambda name: lower(name)))[:${maxNames + 1}]`
@@ -273,16 +277,16 @@ const queriesOf = (
   row: ReadonlyArray<DuckDBValue>,
   maxNames: number
 ): Effect.Effect<Queries | "other" | "broken", Failure.Failure> => {
-  const [error, statements, ...lists] = row
+  const [error, tree, statements, ...lists] = row
   if (error !== null) return Effect.succeed(error === "parser" ? "broken" : "other")
+  const excess = tree === null ? undefined : Expansion.excess(JSON.parse(String(tree)))
+  if (excess !== undefined) return Effect.fail(tooLarge(excess))
   const names = lists.map((list) => (list as DuckDBListValue).items as ReadonlyArray<string>)
   const [functions = [], tableFunctions = [], tables = [], schemas = [], types = []] = names
   return names.some(({ length }) => length > maxNames)
-    ? Effect.fail({
-        type: "",
-        message: `The query names more than ${maxNames} different functions, tables or types (maxNames)`,
-        offset: undefined
-      })
+    ? Effect.fail(
+        tooLarge(`The query names more than ${maxNames} different functions, tables or types (maxNames)`)
+      )
     : Effect.succeed({
         statements: Number(statements),
         functions,
@@ -292,6 +296,8 @@ const queriesOf = (
         types
       })
 }
+
+const tooLarge = (message: string): Failure.Failure => ({ type: "", message, offset: undefined })
 
 /** The answers that were asked for last. */
 class Recent {

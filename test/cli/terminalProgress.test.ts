@@ -9,6 +9,7 @@ import * as Scope from "effect/Scope"
 import * as Address from "../../src/net/Address.ts"
 import * as Dataconn from "../support/Dataconn.ts"
 import * as Folder from "../support/Folder.ts"
+import { isLong } from "../support/Long.ts"
 import * as LongTable from "../support/LongTable.ts"
 import * as Tmux from "../support/Tmux.ts"
 
@@ -61,7 +62,7 @@ describe.runIf(Tmux.isThere)("a terminal", () => {
     })
   )
 
-  it.live(
+  it.live.runIf(isLong)(
     "shows nothing of it where the server has no place for another connection, and the query goes on",
     () =>
       Effect.gen(function* () {

@@ -13,6 +13,7 @@ import * as QueryApi from "../../src/engine/QueryApi.ts"
 import * as ProcessEngine from "../../src/process/ProcessEngine.ts"
 import * as Folder from "../support/Folder.ts"
 import * as LiveServer from "../support/LiveServer.ts"
+import { isLong } from "../support/Long.ts"
 import * as Poll from "../support/Poll.ts"
 import * as Response from "../support/Response.ts"
 
@@ -123,7 +124,7 @@ describe("an engine in processes", () => {
     })
   )
 
-  it.live.runIf(linux)("is replaced when it has used up its memory and uses little of it", () =>
+  it.live.runIf(linux && isLong)("is replaced when it has used up its memory and uses little of it", () =>
     Effect.gen(function* () {
       const { client } = yield* start({ engines: 1 })
       const first = yield* ask(client, "pid")

@@ -13,7 +13,7 @@ import type { Progress } from "./Execution.ts"
 /** How often it is asked; queries that take less are not asked about. */
 const interval = "1 second"
 
-/** How long an answer may take, connecting included. One is no longer wanted once the query has ended. */
+/** How long an answer may take, connecting included. */
 const patience = Duration.seconds(2)
 
 const settings = { connectTimeout: patience, requestTimeout: patience, cancelTimeout: "100 millis" } as const

@@ -77,6 +77,16 @@ const only = <A>([first]: ReadonlyArray<A>): A => {
   return first
 }
 
+/** A query that its one back-end has been asked for. */
+const underWay = Effect.gen(function* () {
+  const one = yield* place("one")
+  const gateway = yield* core([one.place])
+  const client = yield* ask(gateway)
+  const server = only(one.servers)
+  assert.match(yield* server.next, /^R /)
+  return { client, gateway, server }
+})
+
 /** Preempts a fiber before one of its operations, and does something meanwhile. */
 class Preempting extends Scheduler.MixedScheduler {
   private readonly meanwhile: () => void
@@ -120,11 +130,7 @@ describe("a query that is cancelled by its id", () => {
   effect(
     "is told to have ended when it has at its back-end, to everybody who waits for that",
     Effect.gen(function* () {
-      const one = yield* place("one")
-      const gateway = yield* core([one.place])
-      const client = yield* ask(gateway)
-      const server = only(one.servers)
-      assert.match(yield* server.next, /^R /)
+      const { client, gateway, server } = yield* underWay
       yield* server.send(accept)
       yield* Served.settle
       const cancel = Effect.forkChild(gateway.dispatcher.cancel(only(gateway.queries.all)))
@@ -149,11 +155,7 @@ describe("a query that is cancelled by its id", () => {
     effect(
       `${promise} and was complete before the cancel came there is told ${told}`,
       Effect.gen(function* () {
-        const one = yield* place("one")
-        const gateway = yield* core([one.place])
-        const client = yield* ask(gateway)
-        const server = only(one.servers)
-        assert.match(yield* server.next, /^R /)
+        const { client, gateway, server } = yield* underWay
         yield* server.send(`A {"format":"text/csv","queryId":"1","readOnly":${readOnly}}`)
         yield* Served.settle
         const entry = only(gateway.queries.all)
@@ -170,11 +172,7 @@ describe("a query that is cancelled by its id", () => {
   effect(
     "whose client left when it was complete at its back-end has a verdict that says so",
     Effect.gen(function* () {
-      const one = yield* place("one")
-      const gateway = yield* core([one.place])
-      const client = yield* ask(gateway)
-      const server = only(one.servers)
-      assert.match(yield* server.next, /^R /)
+      const { client, gateway, server } = yield* underWay
       const leaving = yield* Effect.forkChild(Fiber.interrupt(client), { startImmediately: true })
       yield* server.send(accept, "F")
       yield* Fiber.join(leaving)

@@ -56,12 +56,14 @@ export interface Place {
   readonly call: () => void
   /** A query of an address that has fewer waiting has taken the place: it need not be left any more. */
   readonly displaced: () => void
+  /** Its client does not read, and others wait: it is to end, and leaves then. */
+  readonly evicted: () => void
   /** The address that it is of, while it has a place. Belongs to the limit. */
   address?: string | undefined
   /** Whether it is counted for that. Belongs to the limit. */
   isCounted?: boolean
-  /** Whether it has begun and given its place to run up, or waits for another one. Belongs to the limit. */
-  pause?: "paused" | "returning" | undefined
+  /** Whether it has begun and given its place to run up, waits for another one, or is to end. Belongs to the limit. */
+  pause?: "paused" | "returning" | "evicted" | undefined
 }
 
 /**
@@ -75,7 +77,8 @@ export interface Places {
   readonly enter: (place: Place) => "running" | "waiting" | Exclude<Refusal, "displaced">
   /**
    * Gives the place of a query that runs to another one until {@link Places.resume}. False if it has to keep it: as many
-   * queries as may wait in the queue may be without a place, and 256 at most.
+   * queries as may wait in the queue may be without a place, and 256 at most. If others wait, one of those is evicted
+   * then: of the address that has most of them, the one that has been without a place for longest.
    */
   readonly pause: (place: Place) => boolean
   /** Takes a place to run again, or is called when there is one: before those that have not begun. */
@@ -99,8 +102,8 @@ export class Limit implements Places {
   /** How many run or wait of each address that has any, if that is limited. */
   private readonly counts = new Map<string, number>()
   private running = 0
-  /** How many queries have begun and are without a place, and those of them that want one again, in their order. */
-  private paused = 0
+  /** The queries that have begun and are without a place, and those of them that want one again, in their order. */
+  private readonly paused = new Set<Place>()
   private readonly returning = new Set<Place>()
 
   constructor(options: Options) {
@@ -147,11 +150,42 @@ export class Limit implements Places {
   }
 
   pause(place: Place): boolean {
-    if (place.pause !== undefined || this.paused >= maxPaused(this.options)) return false
+    if (place.pause !== undefined) return false
+    if (this.isPausedFull) this.evict()
+    // One that is evicted may need some time to end.
+    if (this.isPausedFull) return false
     place.pause = "paused"
-    this.paused++
+    this.paused.add(place)
     this.free()
     return true
+  }
+
+  private get isPausedFull(): boolean {
+    return this.paused.size >= maxPaused(this.options)
+  }
+
+  /** Ends one query for each that waits, at most. */
+  private evict(): void {
+    const evicted = Array.from(this.paused).filter(({ pause }) => pause === "evicted")
+    if (evicted.length >= this.waiting.size + this.returning.size) return
+    const place = this.stalled()
+    if (place === undefined) return
+    place.pause = "evicted"
+    place.evicted()
+  }
+
+  /** Of the address that has most queries without a place, the one that has been so for longest. */
+  private stalled(): Place | undefined {
+    const byAddress = new Map<string | undefined, Array<Place>>()
+    let most: ReadonlyArray<Place> = []
+    for (const place of this.paused) {
+      if (place.pause !== "paused") continue
+      const places = byAddress.get(place.address) ?? []
+      places.push(place)
+      byAddress.set(place.address, places)
+      if (places.length > most.length) most = places
+    }
+    return most[0]
   }
 
   resume(place: Place): "running" | "waiting" {
@@ -167,7 +201,7 @@ export class Limit implements Places {
 
   private unpause(place: Place): void {
     place.pause = undefined
-    this.paused--
+    this.paused.delete(place)
     this.returning.delete(place)
   }
 

@@ -11,6 +11,7 @@ import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -66,6 +67,14 @@ export type Outcome =
 type Failure = QueryRejected | QueryFailed | QueryInitError | Cause.Done
 
 const waitedTooLong = "The query has waited for its turn for as long as it may (queueTimeout)"
+const evicted: Outcome = {
+  _tag: "Failed",
+  payload: LocalReply.body(
+    "overloaded",
+    false,
+    "The client read nothing while other queries waited, and too many clients did the same (stallTimeout, maxQueuedQueries)"
+  )
+}
 const interrupted: Outcome = { _tag: "Interrupted" }
 const complete: Outcome = { _tag: "Complete" }
 const completeWith = (final: Uint8Array | undefined): Outcome =>
@@ -81,7 +90,7 @@ export const run = (
   pending: PendingResponse
 ): Effect.Effect<void> => {
   const query = new Query(dependencies, request, pending)
-  const running = Effect.interruptible(Effect.suspend(() => query.run()))
+  const running = Effect.interruptible(Effect.withFiber((fiber) => query.run(fiber)))
   return Effect.matchCauseEffect(Scope.provide(running, query.scope), {
     onSuccess: (_) => query.ended(Exit.void),
     onFailure: (cause) => query.ended(Exit.failCause(cause))
@@ -103,6 +112,8 @@ class Query implements QueryLimit.Place {
   /** The place, or why there is none: it may come before it is waited for. */
   private turn: Effect.Effect<void, QueryRejected> | undefined
   private final: AcceptedQuery["final"]
+  private fiber: Fiber.Fiber<unknown, unknown> | undefined
+  private isEvicted = false
   /** What others may ask of it. */
   private running: RunningQueries.RunningQuery | undefined
   private resume: ((turn: Effect.Effect<void, QueryRejected>) => void) | undefined
@@ -115,8 +126,9 @@ class Query implements QueryLimit.Place {
   }
 
   /** A question about another query takes no place. */
-  run(): Effect.Effect<void, Failure, Scope.Scope> {
+  run(fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<void, Failure, Scope.Scope> {
     const { engine, running } = this.dependencies
+    this.fiber = fiber
     const asked = engine.progressOf?.(this.request)
     return asked === undefined ? this.enter() : this.answer(running.answer(asked))
   }
@@ -168,6 +180,11 @@ class Query implements QueryLimit.Place {
   displaced(): void {
     this.hasPlace = false
     this.take(Effect.fail(this.dependencies.limit.overloaded("displaced")))
+  }
+
+  evicted(): void {
+    this.isEvicted = true
+    this.fiber?.interruptUnsafe()
   }
 
   private ask(): Effect.Effect<void, Failure, Scope.Scope> {
@@ -242,12 +259,17 @@ class Query implements QueryLimit.Place {
     }
   }
 
+  private outcomeOf(cause: Cause.Cause<Failure>): Outcome | undefined {
+    const outcome = outcomeOf(cause)
+    return this.isEvicted && outcome === interrupted ? evicted : outcome
+  }
+
   private finish(ended: Exit.Exit<unknown, Failure>): Effect.Effect<void> {
     const { dependencies, pending } = this
     this.reader?.clear()
     if (this.hasPlace) dependencies.limit.leave(this)
     const exit = Exit.isSuccess(ended) ? this.finalBody() : ended
-    const outcome = Exit.isSuccess(exit) ? completeWith(exit.value) : outcomeOf(exit.cause)
+    const outcome = Exit.isSuccess(exit) ? completeWith(exit.value) : this.outcomeOf(exit.cause)
     if (outcome !== undefined && !(this.hasCommitBegun && outcome._tag === "Interrupted")) {
       dependencies.ended(outcome, pending)
       return Effect.void

@@ -49,7 +49,7 @@ export const settings = {
   ),
   stallTimeout: Setting.duration(
     Settings.defaults.stallTimeout,
-    "How long a query keeps its place in `maxConcurrentQueries` while it only waits for its client to read. Then others run in its place, and it takes one again, before those that have not begun, when the client reads on; it ends as `overloaded` if that takes longer than `queueTimeout`. As many queries as `maxQueuedQueries` may be without a place, and 256 at most."
+    "How long a query keeps its place in `maxConcurrentQueries` while it only waits for its client to read. Then others run in its place, and it takes one again, before those that have not begun, when the client reads on; it ends as `overloaded` if that takes longer than `queueTimeout`. As many queries as `maxQueuedQueries` may be without a place, and 256 at most: beyond that the one whose client has not read for longest, of the address that has most of them, ends as `overloaded` if others wait."
   ),
   queryTimeout: Setting.duration(
     Settings.defaults.queryTimeout,

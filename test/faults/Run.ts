@@ -132,7 +132,7 @@ export const run = Effect.fnUntraced(function* (
     client: using.pollUnsafe(),
     server: serving.pollUnsafe(),
     queries: engine.log,
-    placeIsFree: limit.enter({ call: () => {}, displaced: () => {} }) === "running",
+    placeIsFree: limit.enter({ call: () => {}, displaced: () => {}, evicted: () => {} }) === "running",
     heldBytes: quota.used,
     events,
     detail,

@@ -13,7 +13,8 @@ import * as Served from "../support/Served.ts"
 /** A place that records when it is called. */
 const makePlace = (calls: Array<string>, name: string): QueryLimit.Place => ({
   call: () => void calls.push(name),
-  displaced: () => void calls.push(`${name} is displaced`)
+  displaced: () => void calls.push(`${name} is displaced`),
+  evicted: () => void calls.push(`${name} is evicted`)
 })
 
 describe("a limit", () => {
@@ -244,7 +245,8 @@ describe("a limit per address", () => {
         const enter = (address: string) => {
           const place: QueryLimit.Place = {
             call: () => inside.set(place, { address, state: "running" }),
-            displaced: () => inside.delete(place)
+            displaced: () => inside.delete(place),
+            evicted: () => inside.set(place, { address, state: "evicted" })
           }
           const isAddressFull = count(address) >= options.maxQueriesPerAddress
           const state = limit.of(address).enter(place)
@@ -262,9 +264,14 @@ describe("a limit per address", () => {
         const pause = () => {
           const [place, known] = first("running")
           if (place === undefined || known === undefined) return
-          const mayPause = count("paused") + count("returning") < options.maxQueuedQueries
+          const withoutPlace = count("paused") + count("returning") + count("evicted")
+          const mayPause = withoutPlace < options.maxQueuedQueries
           inside.set(place, { ...known, state: mayPause ? "paused" : "running" })
+          const [stalled, evicted] = [count("paused"), count("evicted")]
+          const isWanted = evicted < count("waiting") + count("returning")
           assert.strictEqual(limit.pause(place), mayPause)
+          const mayEvict = !mayPause && isWanted && stalled > 0
+          assert.strictEqual(count("evicted"), evicted + (mayEvict ? 1 : 0))
         }
         const resume = () => {
           const [place, known] = first("paused")
@@ -457,6 +464,47 @@ describe("a query that waits for its reader", () => {
       assert.match(yield* beyond.peer.next, /overloaded/)
       yield* TestClock.adjust(1000)
       assert.deepStrictEqual(waiting.steps.log, [])
+    })
+  )
+
+  it("is evicted for others when no more may be without a place: the oldest of the address that has most", () => {
+    const calls: Array<string> = []
+    const limit = new QueryLimit.Limit({ maxConcurrentQueries: 1, maxQueuedQueries: 3 })
+    const enter = (address: string, name: string) => {
+      const place = makePlace(calls, name)
+      limit.of(address).enter(place)
+      return place
+    }
+    const [first, second, third] = [enter("b", "b1"), enter("a", "a1"), enter("a", "a2")]
+    for (const place of [first, second, third]) assert.isTrue(limit.pause(place))
+    const fourth = enter("c", "c1")
+    assert.isFalse(limit.pause(fourth))
+    const waiting = enter("d", "d1")
+    calls.length = 0
+    assert.isFalse(limit.pause(fourth))
+    assert.isFalse(limit.pause(fourth))
+    assert.deepStrictEqual(calls, ["a1 is evicted"])
+    limit.leave(second)
+    assert.isTrue(limit.pause(fourth))
+    assert.deepStrictEqual(calls, ["a1 is evicted", "d1"])
+    limit.leave(waiting)
+  })
+
+  it.effect("ends as overloaded where others wait and no more may be without a place", () =>
+    Effect.gen(function* () {
+      const { first, open, second } = yield* stalled()
+      yield* second.steps.step(accept, chunk("a".repeat(2000)), chunk("b"), end)
+      yield* TestClock.adjust(1)
+      const third = yield* open(slow)
+      yield* third.steps.step(accept, end)
+      yield* third.peer.request("three")
+      assert.notInclude(first.steps.log, "ended")
+      // The second one reads nothing either.
+      yield* TestClock.adjust(2000)
+      assert.include(first.steps.log, "ended")
+      assert.deepStrictEqual(yield* third.peer.take(2), ["A yes", "F"])
+      const answer = (yield* first.peer.take(4)).join()
+      assert.match(answer, /E \{"code":"overloaded".*stallTimeout, maxQueuedQueries.*"retryable":true\}/)
     })
   )
 

@@ -20,11 +20,13 @@ const scope = Scope.makeUnsafe()
 
 afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
 
+const harmless: ReadonlyArray<string> = ["maxResultRows", "maxRowSize", "sample", "threads"]
+
 const isShared = (options: DuckDbOptions): boolean =>
-  Object.keys(options).every((name) => name === "threads" || name === "sample")
+  Object.keys(options).every((name) => harmless.includes(name))
 
 const sharedEngine = (options: DuckDbOptions): Effect.Effect<Engine, DuckDbError> => {
-  const key = JSON.stringify([options.threads, options.sample])
+  const key = JSON.stringify(Object.entries(options).sort())
   const known = shared.get(key)
   if (known !== undefined) return known
   const made = Effect.runSync(Effect.cached(Scope.provide(DuckDbEngines.make(options), scope)))

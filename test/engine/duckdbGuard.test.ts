@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Functions from "../../src/engine/duckdb/Functions.ts"
 import * as Sentinel from "../../src/engine/duckdb/Sentinel.ts"
+import { some } from "../support/Long.ts"
 import { type Engine, failure, rows, text, withEngine } from "./duckdbEngine.ts"
 
 const refused = (engine: Engine, query: string, mention: string) =>
@@ -34,7 +35,8 @@ describe("the functions of the installed DuckDB", () => {
             ])
             const others = new Set(listed.map(({ name }) => name).filter((name) => !allowed.has(name)))
             assert.isAbove(others.size, 100)
-            for (const name of others) {
+            // Those who only read are refused all of them.
+            for (const name of some(Array.from(others), readWrite ? 4 : 1)) {
               yield* refused(engine, `SELECT ${quote(name)}(1)`, name)
               yield* refused(engine, `SELECT 1 AS a FROM system.main.${quote(name)}('x')`, name)
               if (readWrite) yield* refused(engine, `CREATE VIEW v AS SELECT ${quote(name)} (1)`, name)

@@ -108,6 +108,11 @@ const decode = (
   return decoded
 }
 
+/** As `toEqual`, which takes most of the time of so many comparisons. */
+const agrees = (actual: Reference.Decoded, expected: Reference.Decoded): void => {
+  if (JSON.stringify(actual) !== JSON.stringify(expected)) expect(actual).toEqual(expected)
+}
+
 const bodyOf = (length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 7 + length) & 0xff)
 
 /** Streams that end in every way, with bodies around the steps in which the buffer grows. */
@@ -138,7 +143,7 @@ describe("decoding", () => {
           const options = { ...layout, maxFrameSize }
           const expected = reference(options, stream)
           for (const chunks of Reference.allSplits(stream)) {
-            for (const holding of holdings) expect(decode(options, chunks, holding)).toEqual(expected)
+            for (const holding of holdings) agrees(decode(options, chunks, holding), expected)
           }
         }
       }
@@ -152,7 +157,7 @@ describe("decoding", () => {
       const expected = reference(plain, prefix)
       for (let a = 0; a <= end; a++) {
         for (let b = a; b <= end; b++) {
-          expect(decode(plain, Reference.split(prefix, [a, b]))).toEqual(expected)
+          agrees(decode(plain, Reference.split(prefix, [a, b])), expected)
         }
       }
     }
@@ -187,7 +192,7 @@ describe("decoding", () => {
             ? { _tag: "Refused", length: Math.min(length, Number.MAX_SAFE_INTEGER) }
             : undefined
         const options = { ...layout, maxFrameSize, checkHeader }
-        expect(decode(options, Reference.split(stream, cuts), holding)).toEqual(reference(options, stream))
+        agrees(decode(options, Reference.split(stream, cuts), holding), reference(options, stream))
       }),
       { numRuns: 3000 }
     )

@@ -7,14 +7,14 @@ import * as Fuzz from "./Fuzz.ts"
 import { Judge } from "./Judge.ts"
 import * as Script from "./Script.ts"
 
-const conversations = isLong ? 120 : 60
+const conversations = isLong ? 120 : 40
 
 describe("hostile conversations", () => {
   it.live.skipIf(!ProcessStatus.isAvailable)(
     "change nothing for others and leave nothing behind",
     () =>
       Effect.gen(function* () {
-        const outcome = yield* Fuzz.run({ seed: 1, warmUp: 60, goesOn: (played) => played < conversations })
+        const outcome = yield* Fuzz.run({ seed: 1, warmUp: 40, goesOn: (played) => played < conversations })
         const faults = outcome.faults.map(({ number, script, texts }) => ({
           texts,
           number,

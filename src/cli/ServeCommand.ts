@@ -147,7 +147,6 @@ const survivesItsLog = Effect.acquireRelease(
 
 /** A gateway in the same process, in front of the server. Loaded only here: a server without HTTP starts sooner. */
 const before = Effect.fnUntraced(function* (server: Server.ServerService, config: ServeConfig.ServeConfig) {
-  yield* Heap.keepYoung
   const Gateway = yield* Effect.promise(() => import("../gateway/Gateway.ts"))
   return yield* Gateway.make({
     ...config,
@@ -158,6 +157,7 @@ const before = Effect.fnUntraced(function* (server: Server.ServerService, config
 
 const serve = Effect.fnUntraced(function* (given: Given) {
   let stopNow: Effect.Effect<void> = Effect.void
+  yield* Heap.keepYoung
   yield* survivesItsLog
   // Before all else, so that signals are heard while the engine opens and while the server stops.
   yield* Signals.onSecond(Effect.suspend(() => stopNow))

@@ -50,9 +50,13 @@ export interface Options {
 /** The program of the child, as source or compiled. */
 const program = fileURLToPath(new URL(import.meta.url.replace(/ChildProcess(\.[jt]s)$/, "main$1")))
 
-/** Node of this process with its arguments, but for those that open a port for a debugger. */
+/**
+ * Node of this process with its arguments, but for those that open a port for a debugger. The objects of queries stay young
+ * (`cli/Heap` says why).
+ */
 export const thisNode = (): Options["command"] => [
   process.execPath,
+  "--no-allocation-site-pretenuring",
   ...process.execArgv.filter((argument) => !/^--(inspect|debug)/.test(argument)),
   ...(process.allowedNodeEnvironmentFlags.has("--disable-sigusr1") ? ["--disable-sigusr1"] : [])
 ]

@@ -34,10 +34,10 @@ const sample = (server: Processes.Command, others: number, rounds: number): Prom
     )
   })
 
-const servers = [
-  ["raw", Contenders.raw],
+const servers: ReadonlyArray<readonly [name: string, command: Processes.Command]> = [
+  Contenders.before === undefined ? ["raw", Contenders.raw] : ["before", Contenders.before],
   ["DataConn", Contenders.dataConn]
-] as const
+]
 
 export const run = async ({ quick, repeats }: Options): Promise<ReadonlyArray<Figures.Row>> => {
   const rounds = quick ? 5 : 300

@@ -14,7 +14,7 @@ const peer = (name: string, kind: string): Compare.Contender => ({
   client: Processes.script(`clients/${kind}Client`)
 })
 
-const contenders: ReadonlyArray<Compare.Contender> = [
+const all: ReadonlyArray<Compare.Contender> = [
   { name: "raw", server: Contenders.raw, client: Processes.script("clients/NodeClient") },
   {
     name: "DataConn, raw's client",
@@ -36,6 +36,14 @@ const contenders: ReadonlyArray<Compare.Contender> = [
   peer("@grpc/grpc-js", "Grpc"),
   peer("Effect RPC", "Rpc")
 ]
+
+const earlier = Contenders.earlier("clients/DataConnClient")
+
+/** With `--before` the other checkout's client on the same server. */
+const contenders: ReadonlyArray<Compare.Contender> =
+  earlier === undefined
+    ? all
+    : [{ name: "before", server: Contenders.dataConn, client: earlier }, peer("DataConn", "DataConn")]
 
 const chunkSize = 64 * 1024
 

@@ -14,13 +14,15 @@ export const dataConn: Processes.Command = Processes.script("servers/DataConnSer
 const { values: flags } = parseArgs({ strict: false, options: { before: { type: "string" } } })
 
 /**
- * Another checkout of this project whose benches have been compiled (`tsc -p bench`), which takes the place of all other
- * servers: `--before ../earlier`.
+ * A program of another checkout of this project whose benches have been compiled (`tsc -p bench`), which takes the place of
+ * all others: `--before ../earlier`.
  */
-export const before: Processes.Command | undefined =
+export const earlier = (path: string): Processes.Command | undefined =>
   typeof flags.before === "string"
-    ? [process.execPath, resolve(flags.before, "bench/dist/bench/servers/DataConnServer.js")]
+    ? [process.execPath, resolve(flags.before, `bench/dist/bench/${path}.js`)]
     : undefined
+
+export const before = earlier("servers/DataConnServer")
 
 /** The hand-written server, or an earlier DataConn, and DataConn. */
 export const onNode = (): ReadonlyArray<Contender> => [

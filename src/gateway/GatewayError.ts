@@ -87,13 +87,17 @@ const statuses: Readonly<Record<string, number>> = {
   unknown_outcome: 502
 }
 
+/** A statement that may succeed when it is sent again, since it was in conflict with another one. */
+const conflict = 409
+
 /**
  * The HTTP status of an error that comes before the first byte of a result.
  *
  * @category statuses
  * @since 0.1.0
  */
-export const status = ({ code }: Pick<GatewayError, "code">): number => statuses[code] ?? 500
+export const status = ({ code, retryable }: Pick<GatewayError, "code" | "retryable">): number =>
+  code === "execution_failed" && retryable ? conflict : (statuses[code] ?? 500)
 
 /** An error of the gateway's own. */
 export const make = (

@@ -253,6 +253,8 @@ describe("a query over HTTP", () => {
           const { url } = yield* Served.Service
           const early = yield* fetched(`${url}/v1/query?format=ndjson`, sql("fail 0"))
           assert.deepInclude(early.json(), { status: 422, code: "execution_failed" })
+          const conflict = yield* fetched(`${url}/v1/query`, sql("conflict"))
+          assert.deepInclude(conflict.json(), { status: 409, code: "execution_failed", retryable: true })
           const waited = yield* fetched(`${url}/v1/query?wait=end`, sql("fail 1000"))
           assert.deepInclude(waited.json(), {
             status: 422,

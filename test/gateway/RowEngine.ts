@@ -73,6 +73,11 @@ export const make = (
     })
 
   const failure = QueryApi.queryError("execution_failed", "Division by zero")
+  const conflict = new QueryApi.QueryError({
+    code: "execution_failed",
+    message: "Conflict on update!",
+    retryable: true
+  })
 
   const run = ({ format, query }: QueryApi.ResolvedRequest) => {
     const [word, argument = "0"] = query.split(/\s+/)
@@ -90,6 +95,8 @@ export const make = (
         return accept(rows(format, count))
       case "fail":
         return accept(Stream.concat(rows(format, count), Stream.fail(failure)))
+      case "conflict":
+        return Effect.fail(conflict)
       case "die":
         return accept(Stream.concat(rows(format, count), Stream.die(new Error("a fault"))))
       case "hang":

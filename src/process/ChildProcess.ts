@@ -28,6 +28,8 @@ export interface Place {
   readonly directory: string | undefined
   /** How much memory the process may take, in bytes; `Infinity` if there is no limit. */
   readonly memory: number
+  /** Whether a process has been ready before: what was served then should be served again as far as it can be. */
+  readonly isLater: boolean
 }
 
 export interface Options {
@@ -70,15 +72,16 @@ const exhaustedMillis = 3000
 /** How many processes there have been. An engine that takes another's place has the same directory. */
 let count = 0
 
-export const launch =
-  (options: Options): Launcher.Launch =>
-  (place, listener) => {
+export const launch = (options: Options): Launcher.Launch => {
+  const shared = { isLater: false }
+  return (place, listener) => {
     try {
-      return new Child(options, place, ++count, listener)
+      return new Child(options, shared, place, ++count, listener)
     } catch (cause) {
       return unstarted(`${options.title} ${place}`, listener, cause)
     }
   }
+}
 
 /** A process that could not even be asked for. */
 const unstarted = (name: string, listener: Launcher.Listener, cause: unknown): Launcher.Process => {
@@ -92,6 +95,8 @@ const unstarted = (name: string, listener: Launcher.Listener, cause: unknown): L
 class Child implements Launcher.Process {
   readonly name: string
   private readonly options: Options
+  /** Of all processes of this launch. */
+  private readonly shared: { isLater: boolean }
   private readonly listener: Launcher.Listener
   private readonly child: NodeProcess.ChildProcess
   private readonly directory: string | undefined
@@ -102,9 +107,16 @@ class Child implements Launcher.Process {
   private memory: Exhaustion.Usage | undefined
   private wasted = 0
 
-  constructor(options: Options, place: number, count: number, listener: Launcher.Listener) {
+  constructor(
+    options: Options,
+    shared: { isLater: boolean },
+    place: number,
+    count: number,
+    listener: Launcher.Listener
+  ) {
     const { directory } = options
     this.options = options
+    this.shared = shared
     this.listener = listener
     this.directory = directory === undefined ? undefined : join(directory, `${place}-${count}`)
     if (this.directory !== undefined) mkdirSync(this.directory, { mode: 0o700 })
@@ -125,7 +137,7 @@ class Child implements Launcher.Process {
     this.tell({
       _tag: "Start",
       module,
-      options: options({ directory: this.directory, memory }),
+      options: options({ directory: this.directory, memory, isLater: this.shared.isLater }),
       connections,
       title: `${title} ${place}`,
       beatMillis,
@@ -216,6 +228,7 @@ class Child implements Launcher.Process {
     }
     const { isReplaceable, memory } = this.options
     if (problem === undefined && isReplaceable && memory !== Number.POSITIVE_INFINITY) this.memory = usage
+    this.shared.isLater = true
     this.listener.ready()
   }
 

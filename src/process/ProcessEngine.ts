@@ -280,10 +280,11 @@ export const duckDb = (options: Omit<DuckDbOptions, "onLost" | "unstoppable">): 
   module: new URL(import.meta.url.replace(/ProcessEngine(\.[jt]s)$/, "DuckDb$1")),
   changes: options.readWrite === true || options.allowExternalAccess === true,
   replaceable: options.readWrite !== true || options.database !== undefined,
-  options: ({ directory, memory }) => {
+  options: ({ directory, isLater, memory }) => {
     const share = memory === Number.POSITIVE_INFINITY ? undefined : `${Math.floor(memory * shareOfDuckDb)}B`
     return {
       ...options,
+      skipUnreadable: isLater || options.skipUnreadable,
       spillDirectory: directory ?? options.spillDirectory,
       memoryLimit: options.memoryLimit ?? share,
       limitedBy: options.memoryLimit === undefined ? `engineMemory: ${memory} B` : undefined

@@ -58,6 +58,8 @@ export class Supervisor {
   private readonly first = Deferred.makeUnsafe<void, Unstartable>()
   private hasStarted = false
   private hasStartedOthers = false
+  /** Processes have failed to start, one after the other, and none answers queries. */
+  private isUnstartable = false
   private readonly tick: Timers.Deadline
   private readonly spares: Timers.Deadline
 
@@ -111,6 +113,7 @@ export class Supervisor {
       Deferred.doneUnsafe(this.first, Exit.void)
       this.spares.set(this.now() + this.options.spareMillis)
     }
+    this.isUnstartable = false
     this.place()
   }
 
@@ -131,6 +134,11 @@ export class Supervisor {
     this.startOthers()
     const again = delayMillis === 0 ? "is started again" : `is started again in ${delayMillis} ms`
     this.spawner.spawn(Effect.logError(`${Loss.describe(loss)}; ${again}`))
+    // The first one may have met with something that passes.
+    const isStuck = loss.why?._tag === "Failed" && delayMillis > 0
+    if (!isStuck || this.slots.some(({ isReady }) => isReady)) return
+    this.isUnstartable = true
+    for (const { resume } of this.waiting.splice(0)) resume(Effect.fail(unstartable))
   }
 
   private rearm(): void {
@@ -165,6 +173,7 @@ export class Supervisor {
       if (query.isSuspect) this.spawner.spawn(this.placeLater)
       else this.place()
       if (query.incarnation !== undefined) return
+      if (this.isUnstartable) return refuse(unstartable)
       if (this.waiting.length > maxWaiting) return refuse(tooMany(maxWaiting))
       deadline.set(this.now() + waitMillis)
       return Effect.sync(() => {
@@ -227,6 +236,8 @@ const overloaded = (message: string): QueryApi.QueryError =>
   new QueryApi.QueryError({ code: "overloaded", message, retryable: true })
 
 const waitedTooLong = overloaded("The query has waited for a process of the engine for as long as it may")
+
+const unstartable = overloaded("The engine cannot be started at the moment; the server's log says why")
 
 const tooMany = (maxWaiting: number): QueryApi.QueryError =>
   overloaded(`${maxWaiting} queries are waiting for a process of the engine already`)

@@ -1,7 +1,7 @@
 /**
  * What becomes of an instance that DuckDB gives up after an error that it thinks fatal.
  */
-import { writeFileSync } from "node:fs"
+import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { DuckDBInstance } from "@duckdb/node-api"
 import { assert, describe, it } from "@effect/vitest"
@@ -77,6 +77,16 @@ describe("an instance that DuckDB has given up is opened again", () => {
         { concurrency: "unbounded" }
       )
       for (const answer of answers) assert.deepStrictEqual(answer, [{ ok: 1 }])
+    })
+  )
+
+  it.live("without the tables whose files are gone", () =>
+    Effect.gen(function* () {
+      const { csv, database } = yield* files
+      const { inOne } = yield* opened({ database, tables: { a: csv } })
+      rmSync(csv)
+      yield* Effect.flip(inOne(fatal))
+      assert.deepStrictEqual(yield* inOne("SELECT n FROM stored"), [{ n: 7 }])
     })
   )
 

@@ -43,4 +43,31 @@ describe("a served file", () => {
       )
     })
   )
+
+  it.live("that cannot be read is left out with skipUnreadable, and said to be", () =>
+    Effect.gen(function* () {
+      const folder = yield* Folder.make
+      const csv = join(folder, "a.csv")
+      writeFileSync(csv, "x\n1\n")
+      const tables = {
+        here: csv,
+        gone: join(folder, "gone.csv"),
+        many: join(folder, "m*.parquet"),
+        base: join(folder, "base.db")
+      }
+      const strict = yield* Effect.flip(withEngine({ tables }, () => Effect.void))
+      assert.include(strict.message, "tables.gone: there is no file")
+      yield* withEngine({ tables, skipUnreadable: true }, (engine) =>
+        Effect.gen(function* () {
+          assert.deepStrictEqual(yield* rows(engine, "FROM here"), [{ x: 1 }])
+          for (const query of ["FROM gone", "SELECT count(*) FROM GONE", "FROM many", "FROM base.t"]) {
+            const { code, message } = yield* failure(engine, query)
+            assert.strictEqual(code, "not_found")
+            assert.match(message, /^The file of the table (gone|many|base) could not be read/)
+          }
+          assert.notInclude((yield* failure(engine, "FROM other")).message, "could not be read")
+        })
+      )
+    })
+  )
 })

@@ -386,6 +386,31 @@ describe("requests without a process", () => {
     })
   )
 
+  it.effect("are rejected at once while processes fail to start again and again", () =>
+    Effect.gen(function* () {
+      const { engine, processes } = yield* world({
+        supervisor: { processes: 1 },
+        isReady: (nth) => nth === 1
+      })
+      const fails = (nth: number) => {
+        processes[nth]?.listener.failed("a file is gone")
+        processes[nth]?.crash()
+      }
+      processes[0]?.crash()
+      yield* passes(10)
+      const waiting = yield* begin(engine, "echo 1")
+      fails(1)
+      yield* passes(10)
+      // The third process comes after a while, and the engine may have met with something that passes.
+      assert.match(yield* Fiber.join(waiting), /^J .*overloaded.*cannot be started.*"retryable":true/)
+      assert.match(yield* ask(engine, "echo 2"), /^J .*cannot be started/)
+      yield* passes(100)
+      processes[2]?.listener.ready()
+      yield* Served.settle
+      assert.strictEqual(yield* ask(engine, "echo 3"), "A yes echo 3 F")
+    })
+  )
+
   it.effect("have a place kept for them by capacity only", () =>
     Effect.gen(function* () {
       const { engine, log } = yield* world({ supervisor: { processes: 1 } })

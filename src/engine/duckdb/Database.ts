@@ -73,6 +73,11 @@ export interface DuckDbOptions extends Limits.Options {
    * clients could change. Every request fails from then on, so the process should end.
    */
   readonly onLost?: (() => void) | undefined
+  /**
+   * Whether a table whose file cannot be read is left out, and the log says so; otherwise the engine does not open. So it
+   * is in any case when a database that DuckDB gave up is opened again. Default `false`.
+   */
+  readonly skipUnreadable?: boolean | undefined
   /** What is done about a statement that DuckDB goes on preparing after its query has ended. Default: nothing. */
   readonly unstoppable?: Session.Unstoppable | undefined
 }
@@ -89,6 +94,8 @@ export interface Database {
   readonly files: ResultFiles.ResultFiles
   /** The private directory that all of that is in. */
   readonly directory: string
+  /** The names of the tables that were left out, since their files could not be read. */
+  readonly unread: ReadonlySet<string>
 }
 
 /** Opens the database; it closes with the scope, after the queries that run on it. */
@@ -103,9 +110,16 @@ export const open = Effect.fnUntraced(function* (
   const directory = yield* Spill.make(options.spillDirectory)
   const temporary = Spill.unreadable(directory)
   mkdirSync(temporary)
-  const instance = yield* Instance.make(openInstance(options, layout, temporary), {
-    whenInvalidated: whenInvalidated(options)
-  })
+  const unread = new Set<string>()
+  let skipUnreadable = options.skipUnreadable === true
+  const instance = yield* Instance.make(
+    Effect.suspend(() => {
+      unread.clear()
+      return openInstance({ ...options, skipUnreadable }, layout, temporary, unread)
+    }),
+    { whenInvalidated: whenInvalidated(options) }
+  )
+  skipUnreadable = true
   yield* Effect.forkScoped(GiveBack.always(instance, memory))
   return {
     instance,
@@ -115,7 +129,8 @@ export const open = Effect.fnUntraced(function* (
       unstoppable: options.unstoppable
     },
     files: ResultFiles.make(temporary, options.maxSpill ?? defaultMaxSpill),
-    directory
+    directory,
+    unread
   }
 })
 
@@ -238,13 +253,18 @@ const checkpoint = async (instance: DuckDBInstance): Promise<void> => {
   }
 }
 
-const openInstance = Effect.fnUntraced(function* (options: DuckDbOptions, layout: Layout, temporary: string) {
+const openInstance = Effect.fnUntraced(function* (
+  options: DuckDbOptions,
+  layout: Layout,
+  temporary: string,
+  unread: Set<string>
+) {
   const instance = yield* create(layout.main, {
     ...closed,
     temp_directory: temporary,
     ...(layout.main !== undefined && options.readWrite !== true ? { access_mode: "READ_ONLY" } : {})
   })
-  yield* Effect.mapError(Effect.scoped(furnish(instance, options, layout)), (error) =>
+  yield* Effect.mapError(Effect.scoped(furnish(instance, options, layout, unread)), (error) =>
     Opening.inMemory(options.memoryLimit, error)
   )
   return instance
@@ -257,7 +277,8 @@ type Run = (setting: string, sql: string) => Effect.Effect<DuckDBMaterializedRes
 const furnish = Effect.fnUntraced(function* (
   instance: DuckDBInstance,
   options: DuckDbOptions,
-  layout: Layout
+  layout: Layout,
+  unread: Set<string>
 ): Effect.fn.Return<void, DuckDbError, Scope.Scope> {
   const connect = Effect.map(
     Effect.acquireRelease(
@@ -294,9 +315,14 @@ const furnish = Effect.fnUntraced(function* (
     yield* run("sample", "RESET threads")
   }
   if (options.threads !== undefined) yield* run("threads", `SET threads = ${Number(options.threads)}`)
-  const files = yield* Effect.forEach(Object.entries(options.tables ?? {}), ([name, file]) =>
-    nameFile(run, name, file)
-  )
+  const files = yield* Effect.forEach(Object.entries(options.tables ?? {}), ([name, file]) => {
+    const named = nameFile(run, name, file)
+    if (options.skipUnreadable !== true) return named
+    return Effect.catch(named, ({ message }) => {
+      unread.add(name)
+      return Effect.as(Effect.logError(`${message}; the others are served without it`), [])
+    })
+  })
   if (layout.aside !== undefined) yield* checkNames(run, layout.aside.name)
   yield* options.allowExternalAccess === true
     ? run(

@@ -92,7 +92,9 @@ const run =
   (
     request: QueryApi.ResolvedRequest
   ): Effect.Effect<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> => {
-    const conceal = (error: QueryApi.QueryError) => Failure.conceal(parts.guard.hidden, request.query, error)
+    const conceal = (error: QueryApi.QueryError) =>
+      Failure.unread(parts.database.unread, error) ??
+      Failure.conceal(parts.guard.hidden, request.query, error)
     return answer(parts, request).pipe(
       Effect.catchDefect((defect) => Effect.fail(Failure.ofDefect(defect))),
       Effect.map((result) => ({

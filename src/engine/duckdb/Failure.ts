@@ -188,6 +188,18 @@ const missing = (hidden: Hidden, error: QueryError): QueryError | undefined => {
   return queryError(code, `${file} has been deleted or moved, or is no file any more`, error)
 }
 
+const noTable = /^(?:Table with name|Catalog) "?((.+?)(?:\..+?)?)"? does not exist\b/
+
+/** The error about a table that was left out when the engine was opened again. */
+export const unread = (names: ReadonlySet<string>, error: QueryError): QueryError | undefined => {
+  if (names.size === 0) return undefined
+  const found = noTable.exec(error.message)?.map((part) => part.toLowerCase())
+  const name = Array.from(names).find((each) => found?.includes(each.toLowerCase()))
+  if (name === undefined) return undefined
+  const message = `The file of the table ${name} could not be read when the engine was opened again: the server's log says why`
+  return queryError("not_found", message, error)
+}
+
 /** Something broke that should not have: the query ends, and nothing else does. */
 export const ofDefect = (defect: unknown): QueryError =>
   queryError("internal", `The query could not be answered: ${fromCause(defect).message}`)

@@ -62,3 +62,16 @@ export const connect = Effect.fnUntraced(function* (
   yield* Effect.forkScoped(connection)
   return yield* Client.make(far, options.client)
 })
+
+/**
+ * Lets whatever can run without time passing do so.
+ *
+ * **When to use**
+ *
+ * Before a test moves its `TestClock` while a request is on its way: a query that was forked has not reached the server yet,
+ * and what that waits for would begin only after the move.
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export const settle: Effect.Effect<void> = Effect.asVoid(Effect.replicateEffect(Effect.yieldNow, 50))

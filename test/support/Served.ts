@@ -13,6 +13,7 @@ import * as Settings from "../../src/server/Settings.ts"
 import { Shutdown } from "../../src/server/Shutdown.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as StepEngine from "../../src/testing/StepEngine.ts"
+import * as TestServer from "../../src/testing/TestServer.ts"
 import * as Peer from "./Peer.ts"
 
 export interface Options extends Partial<Settings.Settings>, StepEngine.Options, MemorySocket.Options {
@@ -29,7 +30,7 @@ export interface Options extends Partial<Settings.Settings>, StepEngine.Options,
 export const info = { id: 1, local: "server", remote: "client" }
 
 /** Lets whatever can run without time passing do so. */
-export const settle: Effect.Effect<void> = Effect.asVoid(Effect.replicateEffect(Effect.yieldNow, 50))
+export const settle = TestServer.settle
 
 export const open = Effect.fnUntraced(function* (options: Options = {}) {
   const { capacity, commits, engine, finalizerMillis, publish, refusing, unsent, wrap, ...settings } = options

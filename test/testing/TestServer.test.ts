@@ -1,0 +1,31 @@
+import { assert, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import * as QueryApi from "../../src/engine/QueryApi.ts"
+import { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import * as TestServer from "../../src/testing/TestServer.ts"
+
+/** It takes two seconds to accept. */
+const slow = QueryApi.makeEngine({
+  formats: ["text/csv"],
+  run: () => Effect.as(Effect.sleep("2 seconds"), { chunks: Stream.empty })
+})
+
+it.effect("a settled request has reached the engine before the clock moves", () =>
+  Effect.gen(function* () {
+    for (const [queryTimeout, succeeds] of [
+      ["5 seconds", true],
+      ["1 second", false]
+    ] as const) {
+      const client = yield* TestServer.connect({ server: { queryTimeout } })
+      const asked = Effect.exit(client.query({ query: "any", format: "text/csv" }))
+      const query = yield* Effect.forkChild(asked)
+      yield* TestServer.settle
+      yield* TestClock.adjust("3 seconds")
+      assert.strictEqual(Exit.isSuccess(yield* Fiber.join(query)), succeeds)
+    }
+  }).pipe(Effect.provideService(QueryEngine, slow))
+)

@@ -17,6 +17,11 @@ export interface QueryRequest {
   readonly parameters?: ReadonlyArray<unknown> | Readonly<Record<string, unknown>>
   /** By its short name or media type: `json`, `ndjson`, `csv`, `arrow`, `parquet`. Default: `ndjson`. */
   readonly format?: string
+  /**
+   * How JSON and NDJSON have numbers that JavaScript's cannot hold: with `string`, those of the types BIGINT, UBIGINT,
+   * HUGEINT, UHUGEINT, BIGNUM and DECIMAL are texts with all their digits. Default: `number`.
+   */
+  readonly numbers?: "number" | "string"
   readonly target?: string
   readonly conversation?: string
   readonly timeoutMs?: number
@@ -33,6 +38,8 @@ export interface QueryRequest {
 export interface Column {
   readonly name: string
   readonly type: string
+  /** Whether it may have numbers that JavaScript's cannot hold; see `numbers` of {@link QueryRequest}. */
+  readonly wideNumbers?: boolean
 }
 
 /**

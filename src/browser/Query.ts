@@ -16,6 +16,8 @@ const deferred = <A>(): Deferred<A> => {
   return made
 }
 
+const ndjson = "application/x-ndjson"
+
 /** What a query asks of its connection. */
 export interface Line {
   readonly grant: (id: number, bytes: number) => void
@@ -114,8 +116,21 @@ export class Query implements AsyncIterable<Uint8Array> {
     }
   }
 
-  /** The rows of a result in NDJSON, as they come. */
+  /**
+   * The rows of a result in NDJSON, as they come. Fails with a {@link QueryError}, and cancels the query, if the result has
+   * another format.
+   *
+   * **Gotchas**
+   *
+   * Numbers are JavaScript's: 9007199254740993 becomes 9007199254740992, and NaN `null`. A request with
+   * `numbers: "string"` has them all, as texts; the `wideNumbers` of a column says whether it has such ones.
+   */
   async *rows<Row = Record<string, unknown>>(): AsyncGenerator<Row, void, void> {
+    const { format } = await this.accepted
+    if (format !== ndjson) {
+      void this.cancel()
+      throw new QueryError({ code: "unsupported_format", message: `rows() reads ${ndjson}, not ${format}` })
+    }
     const decoder = new TextDecoder()
     let rest = ""
     for await (const chunk of this) {

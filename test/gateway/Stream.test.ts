@@ -98,6 +98,10 @@ describe("the WebSocket", () => {
           assert.strictEqual((await text.receipt).bytes, csv.length)
         })
         assert.strictEqual(yield* rejection(failed.text()), "execution_failed")
+        for (const format of ["csv", "json"]) {
+          const other = connection.query({ query: "rows 3", format })
+          assert.strictEqual(yield* rejection(other.rows().next()), "unsupported_format")
+        }
         assert.strictEqual(
           yield* rejection(connection.query({ query: "reject not_found" }).accepted),
           "not_found"

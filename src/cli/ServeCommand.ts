@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as ProcessEngine from "../process/ProcessEngine.ts"
 import * as ConnectionLog from "../server/ConnectionLog.ts"
+import * as ConnectionMetrics from "../server/ConnectionMetrics.ts"
 import * as Log from "../server/Log.ts"
 import * as Server from "../server/Server.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
@@ -122,11 +123,14 @@ const resolveAgain = (given: Given) =>
     ({ values }) => values
   )
 
-const logging = ({ logBodyLength, logBufferSize, logFormat, logValues }: ServeConfig.ServeConfig) =>
-  Layer.merge(
+const logging = ({ http, logBodyLength, logBufferSize, logFormat, logValues }: ServeConfig.ServeConfig) => {
+  const log = ConnectionLog.layer({ maxBodyLength: logBodyLength, logValues })
+  return Layer.merge(
     Log.layerStream(logFormat, process.stdout, logBufferSize),
-    ConnectionLog.layer({ maxBodyLength: logBodyLength, logValues })
+    // `GET /metrics` shows them.
+    http.length > 0 ? Layer.provide(ConnectionMetrics.layer, log) : log
   )
+}
 
 /** The database was in memory, clients could change it, and DuckDB gave it up. */
 export class DatabaseLost extends Schema.TaggedError<DatabaseLost>()("DatabaseLost", {}) {

@@ -4,6 +4,9 @@
  *
  * It reads the trees of `ShortTree`. What is not known counts as little as it can be: a table has one column.
  */
+import * as Functions from "./Functions.ts"
+import { allOf, noStructs, type Relation, relation, renamed, table, widestOf } from "./Relation.ts"
+import { Scope } from "./Scope.ts"
 import type { Node } from "./ShortTree.ts"
 
 /** The columns of a part of a query. DuckDB binds 16,000 in 0.3 s, and takes the square of that for more. */
@@ -45,92 +48,6 @@ interface Value {
   readonly width: number
 }
 
-/** What stands in a FROM clause. */
-interface Relation {
-  readonly columns: number
-  /** With the fields of all structs. */
-  readonly width: number
-  /** The structs among the columns, by their names. */
-  readonly structs: ReadonlyMap<string, number>
-  /** The width of columns with other names. */
-  readonly others: number
-  /** The {@link Reader.named} of its columns. */
-  readonly named: number
-  /** What is bound again wherever it is named. */
-  readonly parts: number
-}
-
-const noStructs: ReadonlyMap<string, number> = new Map()
-
-const relation = (columns: number, others = 1): Relation => ({
-  columns,
-  width: columns * others,
-  structs: noStructs,
-  others,
-  named: 0,
-  parts: 0
-})
-
-const table = relation(1)
-
-/** Its columns have other names. */
-const renamed = (given: Relation, aliases: unknown): Relation =>
-  listOf(aliases).length === 0 || given.structs.size === 0
-    ? given
-    : { ...given, structs: noStructs, others: widestOf(given) }
-
-const widestOf = ({ others, structs }: Relation): number => {
-  let widest = others
-  for (const width of structs.values()) if (width > widest) widest = width
-  return widest
-}
-
-const structsOf = (sources: ReadonlyArray<Relation>): ReadonlyMap<string, number> => {
-  const [first = table, ...others] = sources.filter(({ structs }) => structs.size > 0)
-  return others.length === 0
-    ? first.structs
-    : new Map([first, ...others].flatMap(({ structs }) => [...structs]))
-}
-
-/** All columns of a FROM clause, but for their names. */
-const allOf = (columns: number, sources: ReadonlyArray<Relation>): Relation => {
-  let width = columns
-  let others = 1
-  for (const source of sources) {
-    width += source.width - source.columns
-    others = Math.max(others, source.others)
-  }
-  return { columns, width, structs: noStructs, others, named: width - columns, parts: 0 }
-}
-
-/** Names of a scope and of those around it. */
-class Scope<A> {
-  private readonly names = new Map<string, A>()
-  private readonly log: Array<readonly [string, A | undefined]> = []
-
-  get(name: string): A | undefined {
-    return this.names.get(name)
-  }
-
-  set(name: string, value: A): void {
-    this.log.push([name, this.names.get(name)])
-    this.names.set(name, value)
-  }
-
-  get mark(): number {
-    return this.log.length
-  }
-
-  /** Forgets what has been set since a mark. */
-  leave(mark: number): void {
-    while (this.log.length > mark) {
-      const [name, before] = this.log.pop() as readonly [string, A | undefined]
-      if (before === undefined) this.names.delete(name)
-      else this.names.set(name, before)
-    }
-  }
-}
-
 const noNode: Node = {}
 
 const isNode = (value: unknown): value is Node => typeof value === "object" && value !== null
@@ -141,30 +58,6 @@ const nameOf = (value: unknown): string => (typeof value === "string" ? value.to
 
 /** Joins that have only the columns of their left side. */
 const ofLeft: ReadonlyArray<unknown> = ["SEMI", "ANTI"]
-
-/** These make a value that has all of their arguments in it. */
-const building: ReadonlySet<unknown> = new Set(
-  "struct_pack row map list_zip array_zip struct_concat struct_insert struct_update map_concat".split(" ")
-)
-
-/** DuckDB's macros that name an argument several times, and how many times at most. */
-const repeating: ReadonlyMap<unknown, number> = new Map([
-  ["array_pop_back", 2],
-  ["array_to_string", 2],
-  ["array_to_string_comma_default", 2],
-  ["fmod", 2],
-  ["format_pg_type", 20],
-  ["format_type", 20],
-  ["json_group_array", 2],
-  ["json_group_object", 3],
-  ["map_to_pg_oid", 20],
-  ["nullif", 2],
-  ["round_even", 5],
-  ["roundbankers", 5],
-  ["split_part", 4],
-  ["wavg", 3],
-  ["weighted_avg", 3]
-])
 
 class Reader {
   private readonly tables = new Scope<Relation>()
@@ -203,6 +96,15 @@ class Reader {
       )
     }
     return columns
+  }
+
+  private count(columns: number): void {
+    this.columns += columns
+    if (this.columns > mostColumnsInAll) {
+      throw new Excess(
+        `The parts of the query have more than ${mostColumnsInAll} columns, which are as many as they may have together`
+      )
+    }
   }
 
   /** Reads what is bound as it stands, with all within it. */
@@ -245,11 +147,10 @@ class Reader {
     }
     if (isWhole) this.element = element
     const isPlain = value.class === "COMPARISON" || value.class === "CONJUNCTION"
-    const isBuilt = building.has(name)
+    const isBuilt = name !== undefined && Functions.building.has(name)
     this.width = isPlain ? 1 : this.bounded(1 + (isBuilt ? sum : Math.max(widest - 1, named)))
     this.named = isPlain ? 0 : isBuilt && this.names > names ? sum : named
-    const times = name === undefined ? undefined : repeating.get(name.toLowerCase())
-    if (times !== undefined) this.copy((this.parts - before) * (times - 1))
+    if (name !== undefined) this.copy((this.parts - before) * (Functions.timesOfArguments(name) - 1))
   }
 
   private reference(path: ReadonlyArray<string>): void {
@@ -316,12 +217,7 @@ class Reader {
     this.all = all
     this.stars = stars
     this.names++
-    this.columns += given.columns
-    if (this.columns > mostColumnsInAll) {
-      throw new Excess(
-        `The parts of the query have more than ${mostColumnsInAll} columns, which are as many as they may have together`
-      )
-    }
+    this.count(given.columns)
     return { ...given, parts: this.parts - before }
   }
 
@@ -365,7 +261,7 @@ class Reader {
     const from: Array<Relation> = []
     const columns = this.from(value["from_table"], from)
     this.all = allOf(columns, from)
-    const list = this.list(listOf(value["select_list"]), from)
+    const list = this.list(listOf(value["select_list"]))
     for (const key in value) {
       if (key === "cte_map" || key === "from_table" || key === "select_list") continue
       const clause = value[key]
@@ -374,7 +270,7 @@ class Reader {
     return list
   }
 
-  private list(items: ReadonlyArray<unknown>, from: ReadonlyArray<Relation>): Relation {
+  private list(items: ReadonlyArray<unknown>): Relation {
     let structs: Map<string, number> | undefined
     let columns = 0
     let width = 0
@@ -389,11 +285,12 @@ class Reader {
       const { alias, c, class: kind, columns: isMany, f } = isNode(item) ? item : noNode
       if (alias !== undefined) this.values.set(nameOf(alias), { parts: own, width: this.width })
       if (kind === "STAR" && isMany !== true) {
-        const given = this.starred(item as Node, from)
+        const given = this.starred(item as Node)
         columns += given.columns
         width += given.width
         others = Math.max(others, given.others)
-        if (given.structs.size > 0) structs = new Map([...(structs ?? []), ...given.structs])
+        if (given.structs.size > 0) structs ??= new Map()
+        for (const [name, wide] of given.structs) structs?.set(name, wide)
         continue
       }
       const count = this.stars > 0 ? this.stars : nameOf(f) === "unnest" ? this.width : 1
@@ -415,20 +312,18 @@ class Reader {
   }
 
   /** What a star in a list stands for. */
-  private starred(item: Node, from: ReadonlyArray<Relation>): Relation {
+  private starred(item: Node): Relation {
     const { all, width } = this
     const name = nameOf(item["relation_name"])
     const source = name === "" ? undefined : this.sources.get(name)
     const fields = this.values.get(name)?.width ?? all.others
     const whole = name === "" ? all : (source ?? { ...relation(fields), others: fields })
-    const sources = name === "" ? from : source === undefined ? [] : [source]
-    const structs = structsOf(sources)
     // Columns may have other names, and what takes their place may be anything that the star has in it.
     const isOther = listOf(item["rename_list"]).length + listOf(item["replace_list"]).length > 0
     const others = isOther ? Math.max(whole.others, width) : whole.others
     const left = listOf(item["exclude_list"]).length + listOf(item["qualified_exclude_list"]).length
     const columns = Math.max(0, whole.columns - left)
-    return { ...whole, columns, width: Math.max(columns, whole.width - left), structs, others }
+    return { ...whole, columns, width: Math.max(columns, whole.width - left), others }
   }
 
   /** Reads a FROM clause and gives its columns, at least. */
@@ -451,6 +346,7 @@ class Reader {
   private source(value: Node, into: Array<Relation>): number {
     const given = renamed(this.sourceOf(value), value["column_name_alias"])
     if (given.parts > 0) this.copy(given.parts)
+    this.count(given.structs.size)
     const name = nameOf(value.alias) || nameOf(value["table_name"])
     this.sources.set(name, given)
     if (given.width > 1) this.values.set(name, { parts: 1, width: given.width })

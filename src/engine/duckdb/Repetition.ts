@@ -18,9 +18,9 @@ const token = new RegExp(
   [
     String.raw`--[^\n\r]*`,
     String.raw`(?<comment>/\*)`,
-    String.raw`(?<!${inName})e'(?:[^'\\]|\\[\s\S]|'')*'`,
-    `'(?:[^']|'')*'`,
-    `"(?:[^"]|"")*"`,
+    String.raw`(?<!${inName})e'[^'\\]*(?:(?:\\[\s\S]|'')[^'\\]*)*'`,
+    `'[^']*(?:''[^']*)*'`,
+    `"[^"]*(?:""[^"]*)*"`,
     String.raw`(?<!${inName})(?<quote>\$(?:[a-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$)`,
     `(?<!${inName})(?<word>case|when|end|cube|rollup|grouping|sets)(?!${inName})`
   ].join("|"),
@@ -28,7 +28,7 @@ const token = new RegExp(
 )
 
 /** Before a word that is a name there. */
-const naming = /(?:\.|(?<![\w$\u0080-\uffff])as)$/i
+const naming = new RegExp(`(?:\\.|(?<!${inName})as)$`, "i")
 
 const commentMark = /\/\*|\*\//g
 

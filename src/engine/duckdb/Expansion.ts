@@ -4,30 +4,14 @@
  *
  * It reads the trees of `ShortTree`. What is not known counts as little as it can be: a table has one column.
  */
+import { Budget, Excess } from "./Budget.ts"
 import * as Functions from "./Functions.ts"
 import { allOf, noStructs, type Relation, relation, renamed, table, widestOf } from "./Relation.ts"
 import { Scope } from "./Scope.ts"
 import type { Node } from "./ShortTree.ts"
 
-/** The columns of a part of a query. DuckDB binds 16,000 in 0.3 s, and takes the square of that for more. */
-const mostColumns = 10_000
-
-/** The columns of all its parts. */
-const mostColumnsInAll = 300_000
-
-/** The parts of a query that names stand for. DuckDB binds 65,000 in 3 s. */
-const mostParts = 50_000
-
 /** DuckDB makes this many expressions of each column that it summarizes. */
 const partsOfSummary = 20
-
-class Excess {
-  readonly message: string
-
-  constructor(message: string) {
-    this.message = message
-  }
-}
 
 /** Why a query becomes too large, by the parser's tree of it. */
 export const excess = (tree: unknown): string | undefined => {
@@ -63,10 +47,9 @@ class Reader {
   private readonly tables = new Scope<Relation>()
   private readonly sources = new Scope<Relation>()
   private readonly values = new Scope<Value>()
-  /** The parts that have been read, copies included, and how many of them are copies. */
+  private readonly budget = new Budget()
+  /** The parts that have been read, copies included. */
   private parts = 0
-  private copied = 0
-  private columns = 0
   /** The width of the expression that was read last, and how much of it comes of names. */
   private width = 1
   private named = 0
@@ -81,30 +64,7 @@ class Reader {
 
   private copy(parts: number): void {
     this.parts += parts
-    this.copied += parts
-    if (this.copied > mostParts) {
-      throw new Excess(
-        `The expressions and queries that the query's names stand for have more than ${mostParts} parts`
-      )
-    }
-  }
-
-  private bounded(columns: number): number {
-    if (columns > mostColumns) {
-      throw new Excess(
-        `A part of the query has more than ${mostColumns} columns with the fields of structs, which are as many as it may have`
-      )
-    }
-    return columns
-  }
-
-  private count(columns: number): void {
-    this.columns += columns
-    if (this.columns > mostColumnsInAll) {
-      throw new Excess(
-        `The parts of the query have more than ${mostColumnsInAll} columns, which are as many as they may have together`
-      )
-    }
+    this.budget.copy(parts)
   }
 
   /** Reads what is bound as it stands, with all within it. */
@@ -148,7 +108,7 @@ class Reader {
     if (isWhole) this.element = element
     const isPlain = value.class === "COMPARISON" || value.class === "CONJUNCTION"
     const isBuilt = name !== undefined && Functions.building.has(name)
-    this.width = isPlain ? 1 : this.bounded(1 + (isBuilt ? sum : Math.max(widest - 1, named)))
+    this.width = isPlain ? 1 : this.budget.bounded(1 + (isBuilt ? sum : Math.max(widest - 1, named)))
     this.named = isPlain ? 0 : isBuilt && this.names > names ? sum : named
     if (name !== undefined) this.copy((this.parts - before) * (Functions.timesOfArguments(name) - 1))
   }
@@ -217,7 +177,7 @@ class Reader {
     this.all = all
     this.stars = stars
     this.names++
-    this.count(given.columns)
+    this.budget.count(given.columns)
     return { ...given, parts: this.parts - before }
   }
 
@@ -242,7 +202,7 @@ class Reader {
       } else this.expression(child)
     }
     for (const key in value) if (key !== "cte_map" && typeof value[key] === "object") read(value[key])
-    const others = this.bounded(Math.max(widest, named + 1))
+    const others = this.budget.bounded(Math.max(widest, named + 1))
     return { columns, width: columns - 1 + others, structs: noStructs, others, named, parts: 0 }
   }
 
@@ -306,8 +266,8 @@ class Reader {
       structs ??= new Map()
       structs.set(name, this.width)
     }
-    this.bounded(columns)
-    this.bounded(width)
+    this.budget.bounded(columns)
+    this.budget.bounded(width)
     return { columns, width, structs: structs ?? noStructs, others, named, parts: 0 }
   }
 
@@ -346,7 +306,7 @@ class Reader {
   private source(value: Node, into: Array<Relation>): number {
     const given = renamed(this.sourceOf(value), value["column_name_alias"])
     if (given.parts > 0) this.copy(given.parts)
-    this.count(given.structs.size)
+    this.budget.count(given.structs.size)
     const name = nameOf(value.alias) || nameOf(value["table_name"])
     this.sources.set(name, given)
     if (given.width > 1) this.values.set(name, { parts: 1, width: given.width })
@@ -368,7 +328,7 @@ class Reader {
       case "EXPRESSION_LIST": {
         const rows = listOf(value["values"])
         this.expression({ rows: rows.flat() })
-        return relation(this.bounded(listOf(rows[0]).length), this.width)
+        return relation(this.budget.bounded(listOf(rows[0]).length), this.width)
       }
       case "PIVOT": {
         const from: Array<Relation> = []
@@ -382,7 +342,7 @@ class Reader {
           Math.max(1, listOf(value["aggregates"]).length)
         )
         const widest = from.reduce((most, each) => Math.max(most, widestOf(each)), 1)
-        return { ...relation(this.bounded(isUnpivot ? source : columns)), others: widest }
+        return { ...relation(this.budget.bounded(isUnpivot ? source : columns)), others: widest }
       }
       case "SHOW_REF": {
         const { query } = value

@@ -51,6 +51,31 @@ describe("a query that grows exponentially when it is bound", () => {
       `WITH ${tables(40, (c) => `FROM t UNION ALL (FROM ${c}, ${c} b)`)} FROM c39`,
       "columns"
     ],
+    [
+      "stars without a column",
+      `WITH c0 AS (FROM t), ${tables(40, (c) => `SELECT *, * EXCLUDE (x) FROM ${c}`).slice(23)} FROM c39`,
+      "columns"
+    ],
+    [
+      "joins with USING",
+      `WITH c0 AS (FROM t), ${tables(40, (c) => `FROM ${c} JOIN ${c} b USING (x)`).slice(23)} FROM c39`,
+      "columns"
+    ],
+    [
+      "joins with USING twice",
+      `WITH ${tables(40, (c) => `SELECT *, 1 AS y FROM ${c} JOIN ${c} b USING (x, X, x)`)} FROM c39`,
+      "columns"
+    ],
+    [
+      "natural joins",
+      `WITH ${tables(40, (c) => `FROM ${c} NATURAL JOIN (SELECT 1 AS x, COLUMNS('y.*') AS 'z\\0' FROM ${c})`)} FROM c39`,
+      "columns"
+    ],
+    [
+      "unions by name",
+      `WITH ${tables(40, (c) => `FROM ${c} UNION BY NAME SELECT COLUMNS(*) AS 'z\\0' FROM ${c}`)} FROM c39`,
+      "columns"
+    ],
     ["values of PIVOT", `FROM t PIVOT (sum(v) FOR ${"p IN (1, 2, 3, 4, 5, 6, 7) ".repeat(5)})`, "columns"],
     ["a description", `DESCRIBE WITH ${doubled} FROM c39`, "columns"],
     ["a summary", `SUMMARIZE WITH ${tables(13, (c) => `FROM ${c}, ${c} b`)} FROM c12`, "parts"],

@@ -186,6 +186,8 @@ class Reader {
     this.parts++
     let first: Relation | undefined
     let columns = 1
+    let spread = 0
+    let isOpen = false
     let widest = 1
     let named = 0
     const read = (child: unknown): void => {
@@ -194,6 +196,8 @@ class Reader {
         const given = this.query(child)
         first ??= given
         columns = Math.max(columns, given.columns)
+        spread += given.spread
+        isOpen ||= given.isOpen
         widest = Math.max(widest, widestOf(given))
         named += given.named
         if (typeof value["cte_name"] === "string") {
@@ -202,8 +206,12 @@ class Reader {
       } else this.expression(child)
     }
     for (const key in value) if (key !== "cte_map" && typeof value[key] === "object") read(value[key])
+    // Columns that a star gives new names are all there.
+    if (value["setop_type"] === "UNION_BY_NAME") columns = this.budget.bounded(Math.max(columns, spread))
+    spread = Math.min(spread, columns)
     const others = this.budget.bounded(Math.max(widest, named + 1))
-    return { columns, width: columns - 1 + others, structs: noStructs, others, named, parts: 0 }
+    const width = columns - 1 + others
+    return { columns, spread, isOpen, width, structs: noStructs, others, named, parts: 0 }
   }
 
   private withTables(map: unknown): void {
@@ -233,6 +241,8 @@ class Reader {
   private list(items: ReadonlyArray<unknown>): Relation {
     let structs: Map<string, number> | undefined
     let columns = 0
+    let spread = 0
+    let isOpen = false
     let width = 0
     let others = 1
     let named = 0
@@ -247,6 +257,8 @@ class Reader {
       if (kind === "STAR" && isMany !== true) {
         const given = this.starred(item as Node)
         columns += given.columns
+        spread += given.columns
+        isOpen ||= given.isOpen
         width += given.width
         others = Math.max(others, given.others)
         if (given.structs.size > 0) structs ??= new Map()
@@ -256,6 +268,10 @@ class Reader {
       const count = this.stars > 0 ? this.stars : nameOf(f) === "unnest" ? this.width : 1
       if (this.stars > 1) this.copy(own * (this.stars - 1))
       columns += count
+      if (this.stars > 0) {
+        spread += count
+        isOpen ||= this.all.isOpen
+      }
       width += Math.max(count, this.width)
       if (this.width === 1) continue
       const name = nameOf(alias ?? c?.at(-1) ?? item)
@@ -268,7 +284,7 @@ class Reader {
     }
     this.budget.bounded(columns)
     this.budget.bounded(width)
-    return { columns, width, structs: structs ?? noStructs, others, named, parts: 0 }
+    return { columns, spread, isOpen, width, structs: structs ?? noStructs, others, named, parts: 0 }
   }
 
   /** What a star in a list stands for. */
@@ -277,11 +293,12 @@ class Reader {
     const name = nameOf(item["relation_name"])
     const source = name === "" ? undefined : this.sources.get(name)
     const fields = this.values.get(name)?.width ?? all.others
-    const whole = name === "" ? all : (source ?? { ...relation(fields), others: fields })
+    const whole = name === "" ? all : (source ?? { ...relation(fields), isOpen: true, others: fields })
     // Columns may have other names, and what takes their place may be anything that the star has in it.
     const isOther = listOf(item["rename_list"]).length + listOf(item["replace_list"]).length > 0
     const others = isOther ? Math.max(whole.others, width) : whole.others
-    const left = listOf(item["exclude_list"]).length + listOf(item["qualified_exclude_list"]).length
+    const excluded = listOf(item["exclude_list"]).length + listOf(item["qualified_exclude_list"]).length
+    const left = whole.isOpen ? 0 : excluded
     const columns = Math.max(0, whole.columns - left)
     return { ...whole, columns, width: Math.max(columns, whole.width - left), others }
   }
@@ -297,10 +314,10 @@ class Reader {
     const left = this.from(value["left"], into)
     const right = this.from(value["right"], into)
     this.expression(value["condition"])
-    const isPlain = value["ref_type"] !== "NATURAL"
-    const isWhole = !ofLeft.includes(value["join_type"])
-    const shared = listOf(value["using_columns"]).length
-    return isPlain && isWhole ? Math.max(left, left + right - shared) : left
+    if (ofLeft.includes(value["join_type"])) return left
+    const shared = value["ref_type"] === "NATURAL" ? 1 : new Set(listOf(value["using_columns"])).size
+    // What is shared may be among the columns that are not counted.
+    return into.some(({ isOpen }) => isOpen) ? left + right : Math.max(left, left + right - shared)
   }
 
   private source(value: Node, into: Array<Relation>): number {
@@ -342,7 +359,11 @@ class Reader {
           Math.max(1, listOf(value["aggregates"]).length)
         )
         const widest = from.reduce((most, each) => Math.max(most, widestOf(each)), 1)
-        return { ...relation(this.budget.bounded(isUnpivot ? source : columns)), others: widest }
+        return {
+          ...relation(this.budget.bounded(isUnpivot ? source : columns)),
+          isOpen: true,
+          others: widest
+        }
       }
       case "SHOW_REF": {
         const { query } = value
@@ -352,7 +373,7 @@ class Reader {
       }
       default: {
         this.call(value)
-        return relation(1, this.width)
+        return { ...relation(1, this.width), isOpen: true }
       }
     }
   }

@@ -5,6 +5,10 @@
 /** A table, a subquery or what else has columns. */
 export interface Relation {
   readonly columns: number
+  /** How many of them come of stars. */
+  readonly spread: number
+  /** Whether it may have more. */
+  readonly isOpen: boolean
   /** With the fields of all structs. */
   readonly width: number
   /** The structs among the columns, by their names. */
@@ -21,6 +25,8 @@ export const noStructs: ReadonlyMap<string, number> = new Map()
 
 export const relation = (columns: number, others = 1): Relation => ({
   columns,
+  spread: 0,
+  isOpen: false,
   width: columns * others,
   structs: noStructs,
   others,
@@ -28,7 +34,7 @@ export const relation = (columns: number, others = 1): Relation => ({
   parts: 0
 })
 
-export const table = relation(1)
+export const table: Relation = { ...relation(1), isOpen: true }
 
 /** Its columns have other names. */
 export const renamed = (given: Relation, aliases: unknown): Relation =>
@@ -57,5 +63,14 @@ export const allOf = (columns: number, sources: ReadonlyArray<Relation>): Relati
     width += source.width - source.columns
     others = Math.max(others, source.others)
   }
-  return { columns, width, structs: structsOf(sources), others, named: width - columns, parts: 0 }
+  return {
+    columns,
+    spread: columns,
+    isOpen: sources.some(({ isOpen }) => isOpen),
+    width,
+    structs: structsOf(sources),
+    others,
+    named: width - columns,
+    parts: 0
+  }
 }

@@ -29,6 +29,44 @@ describe("the complexity of a text", () => {
   })
 })
 
+/** Operands within operands, the words after which are `when` and `end`. */
+const cases = (operand: string, when = "WHEN", end = "END"): string =>
+  `SELECT ${`CASE ${operand}`.repeat(30)}x${` ${when} 1 THEN 1 ${when} 2 THEN 2 ${end}`.repeat(30)} FROM t`
+
+describe("what the parser writes out", () => {
+  it("is bounded where CASE repeats its operand", () => {
+    for (const text of [
+      cases(""),
+      cases("/* /* ' */ */", "when", "/**/end"),
+      cases("t.end + t . /* */ END + "),
+      cases("t.\"end\" + ' END ' || e'\\' END ' || $$ END ' $$ || $a$ END ' $a$ || "),
+      cases("(CASE WHEN a THEN b END) + "),
+      `SELECT CASE ${"x + ".repeat(500)}x ${"WHEN 1 THEN 2 ".repeat(2000)}END FROM t`
+    ]) {
+      assert.include(Complexity.excess(text, Limits.defaults), "CASE repeats", text.slice(0, 100))
+    }
+  })
+
+  it("is bounded where groupings multiply", () => {
+    for (const grouping of ["CUBE(a, b)", "rollup (a)", "GROUPING /**/ SETS ((a))"]) {
+      const text = `${`SELECT 1 FROM t GROUP BY ${grouping} UNION `.repeat(40)}SELECT 1`
+      assert.include(Complexity.excess(text, Limits.defaults), "GROUPING SETS")
+    }
+  })
+
+  it("is as long as it likes where nothing is repeated", () => {
+    for (const text of [
+      `SELECT CASE lower(trim(a.b)) ${"WHEN 'key' THEN 'in case it ends' ".repeat(7000)}END FROM t`,
+      `SELECT ${"CASE WHEN a THEN 1 ELSE ".repeat(500)}x${" END".repeat(500)} FROM t`,
+      `SELECT ${"CASE a WHEN 1 THEN CASE b WHEN 2 THEN 3 END END, ".repeat(4000)}1 FROM t`,
+      `SELECT ${"GROUPING(a), ".repeat(100)}1 FROM t GROUP BY ROLLUP(a)`,
+      `SELECT 'case ${"x".repeat(200_000)}`
+    ]) {
+      assert.isUndefined(Complexity.excess(text, Limits.defaults), text.slice(0, 100))
+    }
+  })
+})
+
 describe("the limits of a query's complexity", () => {
   it.effect("are settings, which errors name", () =>
     withEngine({ maxOperatorRun: 3, maxConjunctions: 2, maxNames: 4 }, (engine) =>

@@ -3,6 +3,7 @@
  * the length, and cannot be interrupted meanwhile. 256 KiB of them would take hours (comments) or minutes (AND).
  */
 import type { RequestLimits } from "../Limits.ts"
+import * as Repetition from "./Repetition.ts"
 
 const operators = /[~!@#^&|`?+*/%<>=-]+/g
 const conjunction = /\b(?:and|or)\b/gi
@@ -23,5 +24,5 @@ export const excess = (
       return `The query has more than ${maxConjunctions} times AND or OR (maxConjunctions); use IN, or join a list of values`
     }
   }
-  return undefined
+  return Repetition.excess(sql)
 }

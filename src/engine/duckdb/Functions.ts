@@ -139,3 +139,30 @@ export const hiddenViews: ReadonlySet<string> = names(`
 
 /** The one of these whose name alone says too little: `views`, in this schema only. */
 export const hiddenInSchema = { schema: "information_schema", view: "views" }
+
+/** These make a value that has all of their arguments in it. */
+export const building: ReadonlySet<string> = names(`
+  array_zip list_zip map map_concat row struct_concat struct_insert struct_pack struct_update
+`)
+
+/** DuckDB's macros that name an argument several times. */
+const repeating: ReadonlyMap<string, number> = new Map([
+  ["array_pop_back", 2],
+  ["array_to_string", 2],
+  ["array_to_string_comma_default", 2],
+  ["fmod", 2],
+  ["format_pg_type", 20],
+  ["format_type", 20],
+  ["json_group_array", 2],
+  ["json_group_object", 3],
+  ["map_to_pg_oid", 20],
+  ["nullif", 2],
+  ["round_even", 5],
+  ["roundbankers", 5],
+  ["split_part", 4],
+  ["wavg", 3],
+  ["weighted_avg", 3]
+])
+
+/** How many times an argument is bound, about: those that are not DuckDB's are macros of the served database. */
+export const timesOfArguments = (name: string): number => repeating.get(name) ?? (values.has(name) ? 1 : 2)

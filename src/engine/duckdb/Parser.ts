@@ -19,6 +19,7 @@ import type { RequestLimits } from "../Limits.ts"
 import * as Expansion from "./Expansion.ts"
 import * as Failure from "./Failure.ts"
 import * as Instance from "./Instance.ts"
+import * as ShortTree from "./ShortTree.ts"
 
 /** A text whose statements are all `SELECT`s (`FROM`, `VALUES`, `DESCRIBE`, `SHOW` and the like included). */
 export interface Queries {
@@ -61,19 +62,22 @@ const maxRecentLength = 2048
 const tree = (parameter: string): string =>
   `json_serialize_sql(${parameter}::VARCHAR, skip_null := true, skip_empty := true, skip_default := true)`
 
-/** How many characters of a tree are looked at for what it becomes ({@link Expansion}). */
-const maxTreeLength = 1024 * 1024
+/** The characters of a short tree, which is read on the event loop for what the query becomes ({@link Expansion}). */
+const maxTreeLength = 2 * 1024 * 1024
+
+/** After reading so many the event loop turns. */
+const longTree = 256 * 1024
 
 /** DuckDB searches the tree, which may be tens of megabytes for one megabyte of SQL. */
 const parseSql = (maxNames: number): string => `
   SELECT
-    s->>'$.error_type', CASE WHEN len(s) <= ${maxTreeLength} THEN s::VARCHAR END, len(s->'$.statements[*]'),
+    s->>'$.error_type', CASE WHEN len(short) <= ${maxTreeLength} THEN short END, len(s->'$.statements[*]'),
     ${["function_name", "function.function_name", "table_name", "schema_name", "type_name"]
       .map(
         (key) => `list_distinct(list_transform(s->>'$..${key}', lambda name: lower(name)))[:${maxNames + 1}]`
       )
       .join(", ")}
-  FROM (SELECT ${tree("$1")} AS s)`
+  FROM (SELECT s, ${ShortTree.sql("s::VARCHAR")} AS short FROM (SELECT ${tree("$1")} AS s))`
 
 const treeSql = `SELECT ${tree("$1")}::VARCHAR`
 
@@ -273,29 +277,35 @@ const close = ({ connection, scope }: Worker): void => {
   Effect.runFork(Scope.close(scope, Exit.void))
 }
 
-const queriesOf = (
+const queriesOf = Effect.fnUntraced(function* (
   row: ReadonlyArray<DuckDBValue>,
   maxNames: number
-): Effect.Effect<Queries | "other" | "broken", Failure.Failure> => {
+): Effect.fn.Return<Queries | "other" | "broken", Failure.Failure> {
   const [error, tree, statements, ...lists] = row
-  if (error !== null) return Effect.succeed(error === "parser" ? "broken" : "other")
-  const excess = tree === null ? undefined : Expansion.excess(JSON.parse(String(tree)))
-  if (excess !== undefined) return Effect.fail(tooLarge(excess))
+  if (error !== null) return error === "parser" ? "broken" : "other"
+  const excess = tree === null ? treeExcess : yield* excessOf(String(tree))
+  if (excess !== undefined) return yield* Effect.fail(tooLarge(excess))
   const names = lists.map((list) => (list as DuckDBListValue).items as ReadonlyArray<string>)
   const [functions = [], tableFunctions = [], tables = [], schemas = [], types = []] = names
-  return names.some(({ length }) => length > maxNames)
-    ? Effect.fail(
-        tooLarge(`The query names more than ${maxNames} different functions, tables or types (maxNames)`)
-      )
-    : Effect.succeed({
-        statements: Number(statements),
-        functions,
-        tableFunctions,
-        tables,
-        schemas,
-        types
-      })
-}
+  if (names.some(({ length }) => length > maxNames)) {
+    return yield* Effect.fail(
+      tooLarge(`The query names more than ${maxNames} different functions, tables or types (maxNames)`)
+    )
+  }
+  return { statements: Number(statements), functions, tableFunctions, tables, schemas, types }
+})
+
+const treeExcess =
+  "The query has too many parts; constants, parameters and plain columns do not count, so put values in place of expressions, or split the query"
+
+/** In steps, if it is long. */
+const excessOf = Effect.fnUntraced(function* (tree: string) {
+  const pause = tree.length > longTree ? Effect.yieldNow : Effect.void
+  yield* pause
+  const parsed: unknown = JSON.parse(tree)
+  yield* pause
+  return Expansion.excess(parsed)
+})
 
 const tooLarge = (message: string): Failure.Failure => ({ type: "", message, offset: undefined })
 

@@ -1,0 +1,76 @@
+/**
+ * What a query has in its FROM clause, as far as `Expansion` knows it. Pure.
+ */
+
+/** A table, a subquery or what else has columns. */
+export interface Relation {
+  readonly columns: number
+  /** How many of them come of stars. */
+  readonly spread: number
+  /** Whether it may have more. */
+  readonly isOpen: boolean
+  /** With the fields of all structs. */
+  readonly width: number
+  /** The structs among the columns, by their names. */
+  readonly structs: ReadonlyMap<string, number>
+  /** The width of columns with other names. */
+  readonly others: number
+  /** How much of the widest of its columns comes of names within it. */
+  readonly named: number
+  /** What is bound again wherever it is named. */
+  readonly parts: number
+}
+
+export const noStructs: ReadonlyMap<string, number> = new Map()
+
+export const relation = (columns: number, others = 1): Relation => ({
+  columns,
+  spread: 0,
+  isOpen: false,
+  width: columns * others,
+  structs: noStructs,
+  others,
+  named: 0,
+  parts: 0
+})
+
+export const table: Relation = { ...relation(1), isOpen: true }
+
+/** Its columns have other names. */
+export const renamed = (given: Relation, aliases: unknown): Relation =>
+  !Array.isArray(aliases) || aliases.length === 0 || given.structs.size === 0
+    ? given
+    : { ...given, structs: noStructs, others: widestOf(given) }
+
+export const widestOf = ({ others, structs }: Relation): number => {
+  let widest = others
+  for (const width of structs.values()) if (width > widest) widest = width
+  return widest
+}
+
+const structsOf = (sources: ReadonlyArray<Relation>): ReadonlyMap<string, number> => {
+  const [first = table, ...others] = sources.filter(({ structs }) => structs.size > 0)
+  return others.length === 0
+    ? first.structs
+    : new Map([first, ...others].flatMap(({ structs }) => [...structs]))
+}
+
+/** All columns of a FROM clause. */
+export const allOf = (columns: number, sources: ReadonlyArray<Relation>): Relation => {
+  let width = columns
+  let others = 1
+  for (const source of sources) {
+    width += source.width - source.columns
+    others = Math.max(others, source.others)
+  }
+  return {
+    columns,
+    spread: columns,
+    isOpen: sources.some(({ isOpen }) => isOpen),
+    width,
+    structs: structsOf(sources),
+    others,
+    named: width - columns,
+    parts: 0
+  }
+}

@@ -54,12 +54,18 @@ export const format = (sample: Sample): string =>
     String(sample.failed).padStart(7)
   ].join(" ")
 
-export const formatLiving = ({ engineBytes, externalBytes, heapBytes, ...living }: Living): string => {
+export const formatLiving = ({
+  codeBytes,
+  engineBytes,
+  externalBytes,
+  heapBytes,
+  ...living
+}: Living): string => {
   const mebibytes = (bytes: number) => `${(bytes / mebi).toFixed(2)} MiB`
   return (
     `${Math.round(living.seconds)} s`.padStart(7) +
-    ` live: heap ${mebibytes(heapBytes)}, buffers ${mebibytes(externalBytes)}, engine ${mebibytes(engineBytes)}, ` +
-    `${living.sockets} sockets, ${living.timers} timers`
+    ` live: objects ${mebibytes(heapBytes)}, code ${mebibytes(codeBytes)}, buffers ${mebibytes(externalBytes)}, ` +
+    `engine ${mebibytes(engineBytes)}, ${living.sockets} sockets, ${living.timers} timers`
   )
 }
 

@@ -34,6 +34,7 @@ const sample = (seconds: number, residentBytes = 300 * mebi): Sample.Sample => (
 
 const held: Soak.Held = {
   heapBytes: 26 * mebi,
+  codeBytes: 6 * mebi,
   externalBytes: 6 * mebi,
   engineBytes: 10 * mebi,
   sockets: 4,

@@ -162,7 +162,7 @@ const settled = Effect.fnUntraced(function* (atRest: Effect.Effect<Rest>): Effec
   while (true) {
     const next = yield* atRest
     const same = counts.every((name) => next[name] === last[name])
-    // Code that is not used any more goes after some collections.
+    // What belongs to code that is not used any more goes after some collections.
     if (same && next.heapBytes > last.heapBytes - 2 ** 16) return next
     last = next
   }

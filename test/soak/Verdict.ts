@@ -14,7 +14,7 @@ const mebi = 2 ** 20
 
 /** What the server holds: by how much it may grow during a load that stays the same, and from rest to rest. */
 const memories = [
-  { name: "objects", of: (held) => held.heapBytes, underLoad: mebi / 2, atRest: 4 * mebi },
+  { name: "objects", of: (held) => held.heapBytes, underLoad: mebi / 4, atRest: 2 * mebi },
   { name: "buffers", of: (held) => held.externalBytes, underLoad: mebi / 2, atRest: mebi },
   { name: "engine", of: (held) => held.engineBytes, underLoad: 2 * mebi, atRest: 2 * mebi }
 ] as const satisfies ReadonlyArray<{

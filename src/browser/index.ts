@@ -159,8 +159,24 @@ export class Connection {
 const lost = (reason: string): QueryError =>
   new QueryError({ code: "connection_lost", message: `The connection to the gateway was lost: ${reason}` })
 
+/** Browsers do not say why there is no WebSocket: the gateway is asked without one. */
+const refusal = async (url: string, token: string | undefined, reason: string): Promise<QueryError> => {
+  try {
+    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
+    const response = await fetch(url.replace(/^ws/i, "http"), { headers })
+    const { code, detail } = (await response.json()) as { readonly code: string; readonly detail: string }
+    // It would have taken one.
+    return response.status === 426
+      ? lost(`${reason}; the gateway answers, but no WebSocket gets through to it`)
+      : new QueryError({ code, message: detail })
+  } catch {
+    return lost(`${reason}; the gateway does not answer, or not to this page`)
+  }
+}
+
 /**
- * Connects to a gateway: `ws://HOST:PORT/v1/stream`, or `wss://…`.
+ * Connects to a gateway: `ws://HOST:PORT/v1/stream`, or `wss://…`. Rejects with a {@link QueryError}: what the gateway
+ * has against it, such as `unauthenticated`, or `connection_lost` where it does not answer.
  *
  * **Example** (Rows of a query as they come)
  *
@@ -184,7 +200,13 @@ export const connect = (url: string, options: Options = {}): Promise<Connection>
   socket.binaryType = "arraybuffer"
   const connection = new Connection(socket, options.credit ?? defaultCredit)
   return new Promise((resolve, reject) => {
-    socket.addEventListener("open", () => resolve(connection))
-    void connection.closed.then((reason) => reject(lost(reason)))
+    let isOpen = false
+    socket.addEventListener("open", () => {
+      isOpen = true
+      resolve(connection)
+    })
+    void connection.closed.then(async (reason) => {
+      if (!isOpen) reject(await refusal(url, options.token, reason))
+    })
   })
 }

@@ -11,10 +11,10 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
+import * as JsonNames from "../engine/JsonNames.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
 import type * as Setting from "../server/Setting.ts"
 import * as IdleSettings from "./IdleSettings.ts"
-import * as JsonNames from "./JsonNames.ts"
 
 /** A setting's name as a flag has it. */
 export const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)

@@ -19,6 +19,7 @@ import * as GatewayFlags from "./GatewayFlags.ts"
 import * as Heap from "./Heap.ts"
 import * as ServeConfig from "./ServeConfig.ts"
 import * as Stopping from "./Stopping.ts"
+import * as User from "./User.ts"
 import * as Version from "./Version.ts"
 
 /** A back-end that is not NAME=ADDRESS,…, or has a name that another one has. */
@@ -32,7 +33,7 @@ export class BackendError extends Schema.TaggedError<BackendError>()("BackendErr
   }
 }
 
-const { logFormat, maxNesting, maxParameters, maxQueryLength } = ServeConfig.settings
+const { allowRoot, logFormat, maxNesting, maxParameters, maxQueryLength, user } = ServeConfig.settings
 
 /** Every setting that has a flag of its own. */
 const table = {
@@ -41,6 +42,8 @@ const table = {
   maxQueryLength,
   maxParameters,
   maxNesting,
+  user,
+  allowRoot,
   logFormat
 } as const
 
@@ -157,6 +160,7 @@ const reloading = <E extends { readonly message: string }>(reload: Effect.Effect
 const run = Effect.fnUntraced(function* (flags: Given) {
   yield* Heap.keepYoung
   const { options, warn } = yield* resolve(flags)
+  yield* User.leaveRoot(options, User.beyond(options.http))
   let stopNow: Effect.Effect<void> = Effect.void
   yield* Signals.onSecond(Effect.suspend(() => stopNow))
   const hangup = yield* Signals.hangups

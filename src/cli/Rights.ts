@@ -3,28 +3,16 @@
  *
  * This is independent of how statements are checked and of DuckDB's own settings.
  */
-import { accessSync, constants, readFileSync } from "node:fs"
+import { accessSync, constants } from "node:fs"
 import { dirname, resolve } from "node:path"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { DuckDbError } from "../engine/duckdb/Failure.ts"
 import * as Spill from "../engine/duckdb/Spill.ts"
 import * as TableFile from "../engine/duckdb/TableFile.ts"
-import * as Address from "../net/Address.ts"
 import * as Landlock from "./Landlock.ts"
 import type { ServeConfig } from "./ServeConfig.ts"
-
-/** The server must not or cannot run with the rights that it has. */
-export class RightsError extends Schema.TaggedError<RightsError>()("RightsError", {
-  setting: Schema.String,
-  problem: Schema.String
-}) {
-  override get message() {
-    return `${this.setting}: ${this.problem}`
-  }
-}
+import * as User from "./User.ts"
 
 /**
  * Gives up the rights that the server does not need, for good. Gives the private directory to spill to, which
@@ -34,11 +22,10 @@ export class RightsError extends Schema.TaggedError<RightsError>()("RightsError"
  */
 export const drop = Effect.fnUntraced(function* (
   config: ServeConfig
-): Effect.fn.Return<string, RightsError | DuckDbError, Scope.Scope> {
-  if (config.user !== undefined) yield* become(config.user)
-  yield* refuseRoot(config)
+): Effect.fn.Return<string, User.RightsError | DuckDbError, Scope.Scope> {
+  yield* User.leaveRoot(config, atStake(config))
   if (config.landlock === "require" && config.allowExternalAccess) {
-    return yield* new RightsError({
+    return yield* new User.RightsError({
       setting: "landlock",
       problem: "require cannot be had with allowExternalAccess, which lets queries write any file"
     })
@@ -53,7 +40,7 @@ export const drop = Effect.fnUntraced(function* (
     sockets: [...config.listen, ...config.http].flatMap(socketDirectory)
   })
   if (problem === undefined) return privateDirectory
-  if (config.landlock === "require") return yield* new RightsError({ setting: "landlock", problem })
+  if (config.landlock === "require") return yield* new User.RightsError({ setting: "landlock", problem })
   const writable = filesServed(config).filter(isWritable)
   if (writable.length > 0) {
     yield* Effect.logWarning(
@@ -76,54 +63,11 @@ const atStake = ({
   if (database !== undefined || Object.keys(tables).length > 0) return "serves files"
   if (readWrite) return "lets clients write"
   if (allowExternalAccess) return "lets clients reach files"
-  return [...listen, ...http].every((text) => Address.isLocal(addressOf(text)))
-    ? undefined
-    : "listens beyond this machine"
+  return User.beyond([...listen, ...http])
 }
-
-/** Settings hold nothing else. */
-const addressOf = (text: string): Address.Address => Result.getOrThrow(Address.parse(text))
-
-const refuseRoot = (config: ServeConfig): Effect.Effect<void, RightsError> => {
-  const stake = atStake(config)
-  return process.getuid?.() !== 0 || config.allowRoot || stake === undefined
-    ? Effect.void
-    : Effect.fail(
-        new RightsError({
-          setting: "allowRoot",
-          problem:
-            `a server that ${stake} does not run as root. Start it as another user, name one to become ` +
-            "(--user NAME), or allow it (--allow-root)"
-        })
-      )
-}
-
-/** Becomes another user, with that user's groups. */
-const become = (name: string): Effect.Effect<void, RightsError> =>
-  Effect.try({
-    try: () => {
-      const [, , uid, gid] = passwordEntry(name) ?? []
-      if (uid === undefined || gid === undefined) throw new Error(`there is no user ${name}`)
-      if (process.getuid?.() === Number(uid)) return
-      if (process.getuid?.() !== 0)
-        throw new Error("only root can become another user")
-        // Not among the types.
-      ;(process as { initgroups?: (user: string, group: number) => void }).initgroups?.(name, Number(gid))
-      process.setgid?.(Number(gid))
-      process.setuid?.(Number(uid))
-    },
-    catch: (cause) =>
-      new RightsError({ setting: "user", problem: cause instanceof Error ? cause.message : String(cause) })
-  })
-
-const passwordEntry = (name: string): ReadonlyArray<string> | undefined =>
-  readFileSync("/etc/passwd", "utf8")
-    .split("\n")
-    .map((line) => line.split(":"))
-    .find(([entry]) => entry === name)
 
 const socketDirectory = (text: string): ReadonlyArray<string> => {
-  const address = addressOf(text)
+  const address = User.addressOf(text)
   return address._tag === "Unix" ? [dirname(resolve(address.path))] : []
 }
 

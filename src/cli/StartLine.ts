@@ -41,6 +41,7 @@ const servedBy = ({ database, readWrite, tables }: ServeConfig.ServeConfig): Rea
 const different = (config: ServeConfig.ServeConfig): Readonly<Record<string, string>> => {
   const found: Record<string, string> = {}
   if (config.listen.join() !== ServerConfig.defaultListen.join()) found["listen"] = config.listen.join(" ")
+  if (config.http.length > 0) found["http"] = config.http.join(" ")
   const values: Readonly<Record<string, unknown>> = config
   for (const [name, setting] of Object.entries(ServeConfig.all)) {
     if (shownOtherwise.has(name)) continue

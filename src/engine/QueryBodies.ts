@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import * as ExactJson from "./ExactJson.ts"
 import * as JsonBody from "./JsonBody.ts"
 import * as JsonBounds from "./JsonBounds.ts"
+import * as JsonNames from "./JsonNames.ts"
 import type * as Limits from "./Limits.ts"
 import * as Metadata from "./Metadata.ts"
 import * as ParameterValues from "./ParameterValues.ts"
@@ -189,7 +190,7 @@ export const decodeRequest = (
   })
   if (Result.isFailure(json)) return bad("bad_request", `The request is ${json.failure}`)
   // The last of them would win, without a word.
-  if (JsonBounds.members(payload) !== countMembers(json.success)) {
+  if (JsonNames.areRepeated(payload, json.success, BigDecimal.isBigDecimal)) {
     return bad("bad_request", "The request has an object in which a name occurs twice")
   }
   const body = json.success
@@ -226,15 +227,6 @@ const progressProblem = `progressOf: expected a text of at most ${maxQueryIdLeng
 
 /** UTF-8 has no surrogates, but escapes of JSON may make some. */
 const surrogate = /\\u[dD][89a-fA-F]/
-
-/** The names of members in a value, at all levels. */
-const countMembers = (value: unknown): number => {
-  if (typeof value !== "object" || value === null || BigDecimal.isBigDecimal(value)) return 0
-  const inner: ReadonlyArray<unknown> = Array.isArray(value) ? value : Object.values(value)
-  let count = Array.isArray(value) ? 0 : inner.length
-  for (const one of inner) count += countMembers(one)
-  return count
-}
 
 /** The fields with parameters of their types; other fields have numbers of JavaScript's. */
 const valuesOf = (body: object): Result.Result<object, QueryError> => {

@@ -4,6 +4,7 @@
 import { createHash } from "node:crypto"
 import * as Schema from "effect/Schema"
 import * as Caller from "./Caller.ts"
+import type * as Files from "./Files.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Negotiation from "./Negotiation.ts"
 
@@ -26,7 +27,7 @@ const Token = Schema.Struct({
 type Token = typeof Token.Type
 
 /** The file of tokens. */
-export const Tokens = Schema.Struct({ tokens: Schema.NonEmptyArray(Token) })
+export const Tokens = Schema.Struct({ tokens: Schema.Array(Token) })
 export type Tokens = typeof Tokens.Type
 
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex")
@@ -45,8 +46,12 @@ const callerOf = (token: Token): Caller.Caller => ({
   maxConcurrentQueries: token.maxConcurrentQueries ?? Number.POSITIVE_INFINITY
 })
 
+/** What the file looks like. */
+export const form: Files.Form<Tokens> = { schema: Tokens, members: ["tokens", ...Object.keys(Token.fields)] }
+
 /** What is wrong with the tokens of a file. */
 export const problemOf = ({ tokens }: Tokens): string | undefined => {
+  if (tokens.length === 0) return "tokens: expected at least one token"
   const names = new Set<string>()
   const hashes = new Set<string>()
   for (const { name, sha256: hash, token } of tokens) {

@@ -4,6 +4,7 @@
  * The body is the v1 request of PROTOCOL.md §3. Fields that the gateway does not know go to the back-end as they are.
  */
 import * as JsonBounds from "../engine/JsonBounds.ts"
+import * as JsonNames from "../engine/JsonNames.ts"
 import type { RequestLimits } from "../engine/Limits.ts"
 import * as Metadata from "../engine/Metadata.ts"
 import * as GatewayError from "./GatewayError.ts"
@@ -51,7 +52,19 @@ export const urlParameters: ReadonlyArray<string> = [
 /** Numbers that would be written otherwise again: long or small ones, exponents, zeros at the end, a negative zero. */
 const changing = /[0-9.]{16,}|[0-9][eE][+-]?[0-9]|\.[0-9]*0(?![0-9])|0\.000000|-0/
 
-const RawJson = JSON as unknown as { readonly rawJSON?: (text: string) => unknown }
+const RawJson = JSON as unknown as {
+  readonly rawJSON?: (text: string) => unknown
+  readonly isRawJSON?: (value: unknown) => boolean
+}
+
+/** Whether a value stands for a number as it is written. */
+const isRaw = (value: unknown): value is { readonly rawJSON: string } => RawJson.isRawJSON?.(value) === true
+
+/** Fields whose numbers are those of JavaScript: no back-end needs them as they were written. */
+export const plain = (fields: Fields): Fields =>
+  Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, isRaw(value) ? Number(value.rawJSON) : value])
+  )
 
 /** Parses JSON; a number that a double would change stays as it is written when it is written again. */
 export const parseJson = (text: string): unknown => {
@@ -94,6 +107,11 @@ export const fromJson = (bytes: Uint8Array, limits: RequestLimits): Fields | Gat
   } catch (error) {
     return bad(`The body is not JSON: ${(error as Error).message}`)
   }
+  // The last of them would win, without a word.
+  if (JsonNames.areRepeated(bytes, body, isRaw)) {
+    const name = JSON.stringify(JsonNames.repeated(text)?.slice(0, 64))
+    return bad(`The body has an object in which ${name} occurs twice`)
+  }
   return typeof body === "object" && body !== null && !Array.isArray(body)
     ? (body as Fields)
     : bad("The body is not a JSON object")
@@ -114,9 +132,6 @@ const parameterValue = (text: string): unknown => {
     return text
   }
 }
-
-const isRaw = (value: object): boolean =>
-  (JSON as unknown as { readonly isRawJSON?: (value: unknown) => boolean }).isRawJSON?.(value) === true
 
 /** `param.1`, `param.2` … as a list, `param.NAME` as an object. */
 const parametersOf = (
@@ -166,8 +181,9 @@ export const fromUrl = (url: URLSearchParams): Fields | GatewayError.GatewayErro
   return values instanceof GatewayError.GatewayError ? values : { ...fields, parameters: values }
 }
 
-/** Ids are part of paths and headers. */
+/** Ids are part of paths and headers (PROTOCOL.md §3). */
 const idPattern = /^[A-Za-z0-9._~-]{1,128}$/
+const idForm = "1 to 128 characters of A-Z a-z 0-9 . _ ~ -"
 
 const maxNameLength = 256
 
@@ -176,14 +192,13 @@ const checkText = (fields: Fields): GatewayError.GatewayError | undefined => {
     const value = fields[name]
     if (value === undefined) continue
     if (typeof value !== "string") return bad(`${name}: expected a text`)
-    if (value.length === 0 || value.length > maxNameLength) {
+    if (name === "queryId") {
+      if (!idPattern.test(value)) return bad(`queryId: expected ${idForm}`)
+    } else if (value.length === 0 || value.length > maxNameLength) {
       return bad(`${name}: expected 1 to ${maxNameLength} characters`)
     }
   }
-  const { queryId } = fields
-  return typeof queryId === "string" && !idPattern.test(queryId)
-    ? bad("queryId: expected 1 to 128 characters of A-Z a-z 0-9 . _ ~ -")
-    : undefined
+  return undefined
 }
 
 /** What metadata of the gateway's own begins with. */
@@ -213,7 +228,7 @@ const checkFields = (fields: Fields, limits: RequestLimits): GatewayError.Gatewa
     return bad("parameters: expected a list or an object")
   }
   if (timeoutMs !== undefined && !(Number.isFinite(timeoutMs) && (timeoutMs as number) > 0)) {
-    return bad("timeoutMs: expected a number of milliseconds above 0")
+    return bad(`timeoutMs: expected a number of milliseconds above 0 and at most ${Number.MAX_VALUE}`)
   }
   if (receipt !== undefined && typeof receipt !== "boolean") return bad("receipt: expected true or false")
   if (progress !== undefined && typeof progress !== "boolean") return bad("progress: expected true or false")
@@ -224,7 +239,7 @@ const checkFields = (fields: Fields, limits: RequestLimits): GatewayError.Gatewa
 
 const formatFor = (
   given: unknown,
-  accept: string | undefined
+  { accept, formats }: Pick<Options, "accept" | "formats">
 ): Negotiation.ResponseFormat | GatewayError.GatewayError => {
   if (typeof given === "string") {
     return (
@@ -236,6 +251,7 @@ const formatFor = (
     )
   }
   return (
+    (formats && Negotiation.fromAccept(accept, formats)) ??
     Negotiation.fromAccept(accept) ??
     GatewayError.make("not_acceptable", `Accept: use one of ${Object.values(Negotiation.formats).join(", ")}`)
   )
@@ -261,18 +277,22 @@ export const explained = (
     ? error
     : GatewayError.make("unsupported_format", `${whyFormat}. The back-end says: ${error.message}`)
 
+/** What a request says beside its fields, and who may ask what. */
+export interface Options {
+  readonly accept: string | undefined
+  /** What the caller may have; all if it is absent. Of a query that names none it has the first that is accepted. */
+  readonly formats?: ReadonlyArray<Negotiation.ResponseFormat> | undefined
+  readonly readOnly: boolean
+  readonly limits: RequestLimits
+}
+
 /** What the client asks, from the fields of its request, or what is wrong with them. */
-export const make = (
-  fields: Fields,
-  options: {
-    readonly accept: string | undefined
-    readonly readOnly: boolean
-    readonly limits: RequestLimits
-  }
-): Asked | GatewayError.GatewayError => {
+export const make = (given: Fields, options: Options): Asked | GatewayError.GatewayError => {
+  const { timeoutMs } = plain({ timeoutMs: given["timeoutMs"] })
+  const fields = timeoutMs === undefined ? given : { ...given, timeoutMs }
   const problem = checkFields(fields, options.limits)
   if (problem !== undefined) return problem
-  const format = formatFor(fields["format"], options.accept)
+  const format = formatFor(fields["format"], options)
   if (format instanceof GatewayError.GatewayError) return format
   const { wait, ...body } = fields
   return {

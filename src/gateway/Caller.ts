@@ -45,7 +45,10 @@ export const refusal = (
   if (!mayReach(caller, target)) {
     return GatewayError.make("forbidden", `target: the token may not ask ${JSON.stringify(target)}`)
   }
-  return caller.formats?.has(format) === false
-    ? GatewayError.make("forbidden", `format: the token may not have ${format}`)
-    : undefined
+  return caller.formats === undefined || caller.formats.has(format)
+    ? undefined
+    : GatewayError.make(
+        "forbidden",
+        `format: the token may have ${[...caller.formats].join(", ")}, not ${format}`
+      )
 }

@@ -34,7 +34,8 @@ export const make = ({ backends, dispatcher, identify, routes }: Dependencies) =
           if (wanted !== null && !reachable(caller).includes(wanted)) {
             return yield* GatewayError.make("unknown_target", `target: there is no ${wanted}`)
           }
-          const origin = { ...Http.origin(request, caller), isInternal: true }
+          // Formats are those of results that the caller gets.
+          const origin = { ...Http.origin(request, { ...caller, formats: undefined }), isInternal: true }
           return Http.json({
             targets: yield* Effect.forEach(
               targets,

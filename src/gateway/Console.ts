@@ -8,6 +8,9 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as HttpStaticServer from "effect/http/HttpStaticServer"
 import * as GatewayError from "./GatewayError.ts"
+import * as Pages from "./Pages.ts"
+
+const headers = Pages.headers()
 
 /** In the package from any folder beside this one; what runs from the sources has them where the package is built. */
 const folder = fileURLToPath(
@@ -19,15 +22,6 @@ const folder = fileURLToPath(
 
 /** The kinds of files that are sent. */
 const sent = /\/$|\.(?:html|js|css|svg)$/
-
-/** Nothing but the gateway's own files and answers is loaded. */
-const headers = {
-  "content-security-policy":
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; " +
-    "font-src 'self'; connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-  "referrer-policy": "no-referrer",
-  "x-content-type-options": "nosniff"
-}
 
 /** Browsers ask for an icon by this name where a page names none, as on `/docs` and beside answers of the API. */
 const icon = { path: "/favicon.ico", file: "/icon.svg" }

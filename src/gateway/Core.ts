@@ -87,6 +87,9 @@ export const make = Effect.fnUntraced(function* (
     get targets() {
       return current.targets
     },
+    get headers() {
+      return current.headers
+    },
     backendOf: (target) => current.backendOf(target)
   }
   const hurry = Latch.makeUnsafe(false)

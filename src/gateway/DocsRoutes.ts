@@ -4,13 +4,15 @@
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
-import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
+import * as Pages from "./Pages.ts"
 
 const load = Effect.promise(() => import("./Api.ts"))
 
-const spec = Effect.map(load, ({ document }) => HttpServerResponse.jsonUnsafe(document()))
+const spec = Effect.map(load, ({ document }) =>
+  Pages.kept(JSON.stringify(document()), { contentType: "application/json" })
+)
 
 /** Swagger's page, which loads nothing from elsewhere. */
 const page = Effect.gen(function* () {
@@ -22,18 +24,23 @@ const page = Effect.gen(function* () {
   )
   // It holds nothing that has to be given back.
   yield* Layer.buildWithScope(routes, yield* Scope.make())
-  return router.asHttpEffect() as Effect.Effect<
-    HttpServerResponse.HttpServerResponse,
-    never,
-    HttpServerRequest | Scope.Scope
-  >
+  const { body } = yield* Effect.orDie(router.asHttpEffect())
+  const html = body._tag === "Uint8Array" ? new TextDecoder().decode(body.body) : ""
+  const headers = Pages.headers(Pages.scriptsOf(html))
+  return Pages.kept(html, { contentType: "text/html; charset=utf-8", headers })
 })
+
+/** Answers with what the first request has made. */
+const answered =
+  <R>(made: Effect.Effect<ReturnType<typeof Pages.kept>, never, R>) =>
+  (request: HttpServerRequest) =>
+    Effect.map(made, (answer) => answer(request))
 
 export const make = Effect.gen(function* () {
   const document = yield* Effect.cached(spec)
   const docs = yield* Effect.cached(page)
   return [
-    HttpRouter.route("GET", "/openapi.json", document),
-    HttpRouter.route("GET", "/docs", Effect.flatten(docs))
+    HttpRouter.route("GET", "/openapi.json", answered(document)),
+    HttpRouter.route("GET", "/docs", answered(docs))
   ] as const
 })

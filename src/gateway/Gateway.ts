@@ -59,14 +59,17 @@ export type StartError = Listener.ListenError | Address.AddressError | Files.Gat
 /** What the files hold that the settings name. */
 const files = Effect.fnUntraced(function* (config: GatewayConfig.GatewayConfig) {
   const { backends, httpCertificate, httpKey, httpRules, httpTokens } = config
-  const rules = httpRules === undefined ? Rules.none : yield* Files.json("httpRules", httpRules, Rules.Rules)
-  const unknown = Rules.unknownBackend(rules, Object.keys(backends))
-  if (unknown !== undefined) {
-    const problem = `there is no back-end ${unknown}`
-    return yield* new Files.GatewayFileError({ setting: "httpRules", path: httpRules ?? "", problem })
+  const rules = httpRules === undefined ? Rules.none : yield* Files.json("httpRules", httpRules, Rules.form)
+  const misrule = Rules.problemOf(rules, Object.keys(backends))
+  if (misrule !== undefined) {
+    return yield* new Files.GatewayFileError({
+      setting: "httpRules",
+      path: httpRules ?? "",
+      problem: misrule
+    })
   }
   const tokens =
-    httpTokens === undefined ? undefined : yield* Files.json("httpTokens", httpTokens, Access.Tokens)
+    httpTokens === undefined ? undefined : yield* Files.json("httpTokens", httpTokens, Access.form)
   const problem = tokens && Access.problemOf(tokens)
   if (problem !== undefined) {
     return yield* new Files.GatewayFileError({ setting: "httpTokens", path: httpTokens ?? "", problem })
@@ -117,7 +120,7 @@ export const make = Effect.fnUntraced(function* (
   const { rules, tls, tokens } = yield* files(config)
   const core = yield* Core.make(config, { rules, access: new Access.Access(tokens) })
   const { backends, conversations, dispatcher, queries, routes } = core
-  const hosts = Origins.names(config.httpHosts)
+  const hosts = Origins.hosts(config.httpHosts ?? "") ?? Origins.none
   const app = yield* HttpApp.make({
     backends,
     dispatcher,
@@ -129,7 +132,8 @@ export const make = Effect.fnUntraced(function* (
     ),
     // A page that made its own name lead here would have no token.
     isOwnHost: (header) => core.access().isGuarded || Origins.isOwnHost(header, hosts),
-    origins: Origins.names(config.httpOrigins),
+    origins: Origins.origins(config.httpOrigins ?? "") ?? Origins.none,
+    ruledHeaders: () => routes.headers,
     stream: { identify: (authorization) => core.access().identify(authorization), stream: config },
     limits: config.limits,
     maxBodySize: config.httpMaxBodySize,
@@ -140,6 +144,11 @@ export const make = Effect.fnUntraced(function* (
   const addresses: Array<Address.Address> = []
   for (const text of config.http) {
     const address = yield* HttpListener.make(text, config, tls, app)
+    const risk = HttpListener.exposure(address, {
+      hasTls: tls !== undefined,
+      hasTokens: tokens !== undefined
+    })
+    if (risk !== undefined) yield* Effect.logWarning(risk)
     yield* Effect.logInfo(`Opening HTTP socket on ${Address.format(address)}...`)
     addresses.push(address)
   }

@@ -9,6 +9,7 @@ import * as Address from "../net/Address.ts"
 import * as Setting from "../server/Setting.ts"
 import * as Limit from "../settings/Limit.ts"
 import type { Places } from "./Backends.ts"
+import * as Origins from "./Origins.ts"
 
 /**
  * The settings by name. A name is spelt `httpMaxBodySize` in a file, `DATACONN_HTTP_MAX_BODY_SIZE` in the environment
@@ -103,13 +104,17 @@ export const settings = {
     "PEM file with the certificate for TLS; `httpKey` has its key."
   ),
   httpKey: Setting.text("file", "none", "PEM file with the key of `httpCertificate`."),
-  httpOrigins: Setting.text(
-    "origins",
+  httpOrigins: Setting.textLike(
+    {
+      form: "origins",
+      expected: Origins.originsForm,
+      isValid: (text) => Origins.origins(text) !== undefined
+    },
     "none",
     "Origins of web pages that may use the gateway besides its own (CORS), with commas between them, or `*`."
   ),
-  httpHosts: Setting.text(
-    "names",
+  httpHosts: Setting.textLike(
+    { form: "names", expected: Origins.hostsForm, isValid: (text) => Origins.hosts(text) !== undefined },
     "addresses and localhost",
     "Names by which requests may call the gateway, with commas between them, or `*`; protects from pages that make their own name lead here."
   ),

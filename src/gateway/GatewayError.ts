@@ -54,6 +54,8 @@ export const ownCodes = {
   /** The gateway that ran the query has ended since. */
   verdict_lost: 410,
   unsupported_media_type: 415,
+  /** The body is compressed in another way. */
+  unsupported_encoding: 415,
   misdirected_request: 421,
   upgrade_required: 426,
   quota_exceeded: 429,

@@ -11,13 +11,13 @@ import * as DocsRoutes from "./DocsRoutes.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Http from "./Http.ts"
 import type { App } from "./HttpListener.ts"
-import type * as Origins from "./Origins.ts"
+import * as Origins from "./Origins.ts"
 import * as Problem from "./Problem.ts"
 import * as QueryRoutes from "./QueryRoutes.ts"
 import * as StreamRoute from "./StreamRoute.ts"
 
 export interface Dependencies extends QueryRoutes.Dependencies, CatalogRoutes.Dependencies {
-  readonly stream: Omit<StreamRoute.Dependencies, "dispatcher" | "origins">
+  readonly stream: Omit<StreamRoute.Dependencies, "dispatcher">
   /** Whether the gateway takes queries: not while it stops. */
   readonly isReady: () => boolean
   /** The metrics as Prometheus reads them. */
@@ -26,6 +26,8 @@ export interface Dependencies extends QueryRoutes.Dependencies, CatalogRoutes.De
   readonly isOwnHost: (header: string | undefined) => boolean
   /** Web pages of other origins that may use the gateway. */
   readonly origins: Origins.Names
+  /** Headers that rules look at: pages of other origins may send them. */
+  readonly ruledHeaders: () => ReadonlyArray<string>
   /** Answers what no route of the API does: the files of the console. */
   readonly files: Effect.Effect<
     HttpServerResponse.HttpServerResponse,
@@ -41,7 +43,10 @@ const administered = (dependencies: Dependencies) =>
     QueryRoutes.authenticated(dependencies, (_, { admin }) =>
       admin
         ? Effect.map(dependencies.metrics, (text) =>
-            HttpServerResponse.text(text, { contentType: "text/plain; version=0.0.4; charset=utf-8" })
+            HttpServerResponse.text(text, {
+              contentType: "text/plain; version=0.0.4; charset=utf-8",
+              headers: { "cache-control": "no-store", "x-content-type-options": "nosniff" }
+            })
           )
         : Effect.fail(GatewayError.make("forbidden", "The token is no admin's"))
     )
@@ -60,8 +65,14 @@ const health = ({ isReady }: Dependencies) => [
   )
 ]
 
+const nothingAt = (path: string) =>
+  Http.handled(Effect.fail(GatewayError.make("no_route", `There is nothing at ${path}`)))
+
 /** The path of a route as a pattern of URLs. */
 const pattern = (path: string): RegExp => new RegExp(`^${path.replace(/:[a-z]+/g, "[^/]+")}/?$`)
+
+/** Longer than any id of a query. */
+const maxParamLength = 1024
 
 export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Effect.fn.Return<App> {
   const routes = [
@@ -72,7 +83,7 @@ export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Ef
     ...(yield* DocsRoutes.make),
     StreamRoute.make({ ...dependencies, ...dependencies.stream })
   ]
-  const router = yield* HttpRouter.make
+  const router = yield* Effect.provideService(HttpRouter.make, HttpRouter.RouterConfig, { maxParamLength })
   yield* router.addAll(routes)
   const known = routes.map(({ method, path }) => ({ method, pattern: pattern(path) }))
 
@@ -81,18 +92,19 @@ export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Ef
     const path = request.url.replace(/[?#].*$/, "")
     const methods = known.filter((route) => route.pattern.test(path)).map(({ method }) => method)
     if (methods.length > 0) {
-      // One of a query would run it.
-      const heads = methods.includes("GET") && !QueryRoutes.path.test(path) ? ["HEAD"] : []
+      const heads = methods.includes("GET") ? ["HEAD"] : []
       const allow = [...new Set(methods), ...heads, "OPTIONS"].join(", ")
       if (request.method === "OPTIONS") {
         return Effect.succeed(HttpServerResponse.empty({ status: 204, headers: { allow } }))
       }
+      // A part of it is too long.
+      if (allow.split(", ").includes(request.method)) return nothingAt(path)
       const error = GatewayError.make("method_not_allowed", `${path} takes ${allow}, not ${request.method}`)
       return Effect.succeed(Problem.toResponse(error, { headers: { allow } }))
     }
     return request.method === "GET" || request.method === "HEAD"
       ? Http.handled(dependencies.files)
-      : Http.handled(Effect.fail(GatewayError.make("no_route", `There is nothing at ${path}`)))
+      : nothingAt(path)
   })
 
   const app = Effect.catchIf(
@@ -100,12 +112,29 @@ export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Ef
     ({ reason }) => reason._tag === "RouteNotFound",
     () => otherwise
   )
-  return shared(dependencies.origins)(
-    Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) =>
-      dependencies.isOwnHost(headers["host"]) ? app : Http.handled(Effect.fail(misdirected(headers["host"])))
-    )
+  return shared(
+    dependencies,
+    Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+      const refused = refusal(dependencies, request)
+      return refused === undefined ? app : Http.handled(Effect.fail(refused))
+    })
   )
 })
+
+/** Why no route is to see a request. */
+const refusal = (
+  { isOwnHost, origins }: Dependencies,
+  { headers, method, url }: HttpServerRequest.HttpServerRequest
+): GatewayError.GatewayError | undefined => {
+  if (!isOwnHost(headers["host"])) return misdirected(headers["host"])
+  const problem = Http.problemOfUrl(url)
+  if (problem !== undefined) return GatewayError.badRequest(problem)
+  // Pages and their files may be linked to, and whether the gateway lives is no secret.
+  const page = url.startsWith("/v1/") && method !== "OPTIONS" ? Origins.stranger(headers, origins) : undefined
+  return page === undefined
+    ? undefined
+    : GatewayError.make("forbidden", `Origin: pages of ${page} may not use the gateway; see httpOrigins`)
+}
 
 const misdirected = (host: string | undefined): GatewayError.GatewayError =>
   GatewayError.make(
@@ -113,14 +142,23 @@ const misdirected = (host: string | undefined): GatewayError.GatewayError =>
     `Host: the gateway is not known as ${host}; name it in httpHosts, or use its address`
   )
 
+/** What pages may send. */
+const pageHeaders = ["authorization", "content-type", "content-encoding", "accept", "traceparent"]
+
 /** Lets pages of other origins in, if they may (CORS). */
-const shared = (origins: Origins.Names): ((app: App) => App) =>
-  origins !== "*" && origins.size === 0
-    ? (app) => app
-    : HttpMiddleware.cors({
-        allowedOrigins: origins === "*" ? ["*"] : [...origins],
-        allowedMethods: ["GET", "POST", "DELETE", "OPTIONS"],
-        allowedHeaders: ["authorization", "content-type", "accept", "traceparent"],
-        exposedHeaders: [Problem.queryIdHeader, "x-dataconn-columns", "retry-after"],
-        maxAge: 600
-      })
+const shared = ({ origins, ruledHeaders }: Dependencies, app: App): App => {
+  if (origins !== "*" && origins.size === 0) return app
+  const cors = (allowedHeaders: ReadonlyArray<string>) =>
+    HttpMiddleware.cors({
+      allowedOrigins: origins === "*" ? ["*"] : [...origins],
+      allowedMethods: ["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
+      allowedHeaders,
+      exposedHeaders: [Problem.queryIdHeader, "x-dataconn-columns", "retry-after"],
+      maxAge: 600
+    })(app)
+  const answer = cors(pageHeaders)
+  // Rules may have been read again.
+  return Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ method }) =>
+    method === "OPTIONS" ? cors([...new Set([...pageHeaders, ...ruledHeaders()])]) : answer
+  )
+}

@@ -93,6 +93,22 @@ const listenTcp = (
     ({ cause }) => listenError(Address.formatTcp(host, port), cause)
   )
 
+/** What strangers can do at an address, if they can reach it. */
+export const exposure = (
+  address: Address.Address,
+  { hasTls, hasTokens }: { readonly hasTls: boolean; readonly hasTokens: boolean }
+): string | undefined => {
+  if (Address.isLocal(address) || (hasTls && hasTokens)) return undefined
+  const risks = [
+    ...(hasTokens ? [] : ["without httpTokens whoever gets there may ask"]),
+    ...(hasTls ? [] : ["without httpCertificate whoever is on the way can read and change what is sent"])
+  ]
+  return (
+    `HTTP on ${Address.format(address)} can be reached from beyond this machine: ${risks.join(", and ")}. ` +
+    "Keep it to a private network"
+  )
+}
+
 /** Listens on an address in the scope. Returns it with the port that the system chose. */
 export const make = Effect.fnUntraced(function* (
   text: string,

@@ -99,7 +99,11 @@ export const fromAccept = (
 export const isNamed = (header: string | undefined, type: ResponseFormat): boolean =>
   choices(header ?? "").some(({ name }) => precision(name, type) > 1)
 
-/** The compressions that the gateway offers, best first. */
+/** What the body of a request may be: a v1 request, or its SQL. */
+export const bodyTypes = ["application/json", "application/sql"] as const
+export type BodyType = (typeof bodyTypes)[number]
+
+/** The compressions that the gateway offers and takes, best first. */
 export const encodings = ["zstd", "gzip"] as const
 export type Encoding = (typeof encodings)[number]
 

@@ -3,16 +3,44 @@
  */
 import { isIP } from "node:net"
 
-/** Names with commas between them, or all of them. */
+/** Names as they are in headers, or all of them. */
 export type Names = ReadonlySet<string> | "*"
 
-export const names = (text: string | undefined): Names => {
-  const all = (text ?? "")
-    .split(",")
-    .map((name) => name.trim().toLowerCase())
-    .filter((name) => name !== "")
-  return all.includes("*") ? "*" : new Set(all)
+/** Reads names with commas between them, or `*`; `undefined` if one of them is none. */
+const read = (text: string, nameOf: (name: string) => string | undefined): Names | undefined => {
+  const all = text.split(",").map((name) => name.trim().toLowerCase())
+  if (all.includes("*")) return "*"
+  const names = all.map(nameOf).filter((name) => name !== undefined)
+  return names.length === all.length ? new Set(names) : undefined
 }
+
+/** An origin as browsers send it, without a slash at its end or the port of its scheme. */
+const originOf = (text: string): string | undefined => {
+  const origin = text.replace(/\/$/, "")
+  if (!/^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@*\\]+$/.test(origin) || !URL.canParse(origin)) return undefined
+  // Those of apps and extensions have a scheme of their own, which a URL gives no origin.
+  return /^https?:/.test(origin) ? new URL(origin).origin : origin
+}
+
+const hostNameOf = (text: string): string | undefined =>
+  /^[^\s/?#@*\\:%]+$/.test(text) && URL.canParse(`http://${text}`)
+    ? new URL(`http://${text}`).hostname
+    : undefined
+
+/** Origins of pages; `undefined` if the text is no {@link originsForm}. */
+export const origins = (text: string): Names | undefined => read(text, originOf)
+
+export const originsForm =
+  "origins such as https://app.example.com or http://localhost:3000, with commas between them, or *"
+
+/** Names of hosts; `undefined` if the text is no {@link hostsForm}. */
+export const hosts = (text: string): Names | undefined => read(text, hostNameOf)
+
+export const hostsForm =
+  "names of hosts such as gateway.example.com, without a port and with commas between them, or *"
+
+/** No names. */
+export const none: Names = new Set()
 
 const hasName = (names: Names, name: string): boolean => names === "*" || names.has(name)
 
@@ -33,11 +61,25 @@ export const isOwnHost = (header: string | undefined, hosts: Names): boolean => 
   return isIP(host) !== 0 || host === "localhost" || host.endsWith(".localhost") || hasName(hosts, host)
 }
 
-/** Whether a page may open a WebSocket, to which the rules of CORS do not apply. */
-export const mayOpen = (
-  { host, origin }: { readonly host: string | undefined; readonly origin: string | undefined },
-  origins: Names
-): boolean => {
-  if (origin === undefined || hasName(origins, origin.toLowerCase())) return true
-  return host !== undefined && origin.replace(/^https?:\/\//, "").toLowerCase() === host.toLowerCase()
+type Headers = Readonly<Record<string, string | undefined>>
+
+/** The page's origin; links and images have no `Origin`. */
+const pageOf = ({ origin, referer }: Headers): string | undefined =>
+  (origin ?? /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i.exec(referer ?? "")?.[0])?.toLowerCase()
+
+/**
+ * The page of another origin that a request comes from and that may not use the gateway. What a browser sends is run
+ * whether or not the page may read the answer, so that CORS protects from nothing here, and WebSockets are beyond it.
+ */
+export const stranger = (headers: Headers, origins: Names): string | undefined => {
+  const site = headers["sec-fetch-site"]
+  // No page can say so of itself, and a proxy may have changed the host.
+  if (site === "same-origin") return undefined
+  const page = pageOf(headers)
+  if (page === undefined) {
+    return site === undefined || site === "none" || origins === "*" ? undefined : "another site"
+  }
+  if (hasName(origins, page)) return undefined
+  const isOwn = page.replace(/^https?:\/\//, "") === headers["host"]?.toLowerCase()
+  return isOwn && (site === undefined || site === "none") ? undefined : page
 }

@@ -62,16 +62,21 @@ const hold = (
 /** Longest header with the columns, in bytes: proxies refuse long ones. */
 const maxColumnsHeader = 4096
 
-const headersOf = (asked: Asked, { accepted, entry }: Running): Record<string, string> => {
+/** The headers that are known before a query runs. */
+export const headersOf = ({ format }: Pick<Asked, "format">) => ({
+  "content-type": format,
+  "cache-control": "no-store",
+  vary: "accept, accept-encoding"
+})
+
+const headersOfResult = (asked: Asked, { accepted, entry }: Running): Record<string, string> => {
   // Header values are Latin-1; escapes make any name ASCII.
   const columns = JSON.stringify(accepted.columns ?? []).replace(
     /[\u007f-\uffff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`
   )
   return {
-    "content-type": asked.format,
-    "cache-control": "no-store",
-    vary: "accept, accept-encoding",
+    ...headersOf(asked),
     [queryIdHeader]: entry.id,
     ...(accepted.columns !== undefined && columns.length <= maxColumnsHeader
       ? { "x-dataconn-columns": columns }
@@ -104,7 +109,7 @@ export const make = (
   settings: Settings
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, GatewayError.GatewayError> => {
   const node = NodeHttpServerRequest.toServerResponse(request) as Http.ServerResponse
-  const headers = headersOf(asked, running)
+  const headers = headersOfResult(asked, running)
   const encoding = encodingOf(asked, request)
   const writer = () => new BodyWriter(node, { encoding, stallTimeout: settings.stallTimeout })
   const streamed = (body: Effect.Effect<void>) =>

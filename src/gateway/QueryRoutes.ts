@@ -5,12 +5,13 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
-import type * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Scope from "effect/Scope"
 import type { RequestLimits } from "../engine/Limits.ts"
 import type { Progress } from "../engine/QueryEngine.ts"
 import * as Asked from "./Asked.ts"
 import * as BackendProgress from "./BackendProgress.ts"
+import * as Body from "./Body.ts"
 import * as Caller from "./Caller.ts"
 import type { Dispatcher } from "./Dispatcher.ts"
 import * as GatewayError from "./GatewayError.ts"
@@ -51,26 +52,25 @@ export const authenticated =
 /** The query of a `POST`: the v1 request as JSON, or SQL with the rest in the URL. */
 const posted = (
   { limits, maxBodySize }: Dependencies,
-  request: HttpServerRequest
+  request: HttpServerRequest,
+  { formats }: Caller.Caller
 ): Effect.Effect<Asked.Asked, GatewayError.GatewayError> => {
-  const type = Http.contentType(request)
-  if (type !== "application/json" && type !== "application/sql") {
-    return Effect.fail(
-      GatewayError.make(
-        "unsupported_media_type",
-        `Content-Type: expected application/json or application/sql, not ${type === "" ? "none" : type}`
-      )
-    )
-  }
+  const type = Body.mediaType(request.headers["content-type"])
+  if (type instanceof GatewayError.GatewayError) return Effect.fail(type)
   const url = Asked.fromUrl(Http.searchParams(request))
   if (url instanceof GatewayError.GatewayError) return Effect.fail(url)
   const { accept } = request.headers
-  return Effect.flatMap(Http.body(request, maxBodySize), (bytes) => {
+  return Effect.flatMap(Body.read(request, maxBodySize), (bytes) => {
     const fields = type === "application/json" ? Asked.fromJson(bytes, limits) : Asked.fromSql(bytes)
     if (fields instanceof GatewayError.GatewayError) return Effect.fail(fields)
     const twice = Object.keys(url).find((name) => name in fields)
     return twice === undefined
-      ? orFail(Asked.make({ ...fields, ...url }, { accept, limits, readOnly: false }))
+      ? orFail(
+          Asked.make(
+            { ...fields, ...url },
+            { accept, formats: formats && [...formats], limits, readOnly: false }
+          )
+        )
       : Effect.fail(GatewayError.badRequest(`${twice}: given in the URL and in the body`))
   })
 }
@@ -78,15 +78,13 @@ const posted = (
 /** The query of a `GET`, which only reads: it is in the URL. */
 const gotten = (
   { limits }: Dependencies,
-  request: HttpServerRequest
+  request: HttpServerRequest,
+  { formats }: Caller.Caller
 ): Effect.Effect<Asked.Asked, GatewayError.GatewayError> => {
-  if (request.method !== "GET") {
-    return Effect.fail(GatewayError.make("method_not_allowed", "HEAD would run the query: use GET or POST"))
-  }
   const fields = Asked.fromUrl(Http.searchParams(request))
   if (fields instanceof GatewayError.GatewayError) return Effect.fail(fields)
   const { accept } = request.headers
-  return orFail(Asked.make(fields, { accept, limits, readOnly: true }))
+  return orFail(Asked.make(fields, { accept, formats: formats && [...formats], limits, readOnly: true }))
 }
 
 const run =
@@ -94,14 +92,23 @@ const run =
     dependencies: Dependencies,
     ask: (
       dependencies: Dependencies,
-      request: HttpServerRequest
+      request: HttpServerRequest,
+      caller: Caller.Caller
     ) => Effect.Effect<Asked.Asked, GatewayError.GatewayError>
   ): Handler<Scope.Scope> =>
   (request, caller) =>
-    Effect.flatMap(ask(dependencies, request), (asked) =>
+    Effect.flatMap(ask(dependencies, request, caller), (asked) =>
       Effect.flatMap(dependencies.dispatcher.start(asked, Http.origin(request, caller)), (running) =>
         QueryResponse.make(running, asked, request, dependencies.response)
       )
+    )
+
+/** `HEAD` of a query runs nothing: it says what can be told of its `GET` without. */
+const told =
+  (dependencies: Dependencies): Handler =>
+  (request, caller) =>
+    Effect.map(gotten(dependencies, request, caller), (asked) =>
+      HttpServerResponse.empty({ status: 200, headers: QueryResponse.headersOf(asked) })
     )
 
 const find = Effect.fnUntraced(function* (
@@ -121,16 +128,17 @@ const verdict = (entry: Entry, progress?: Progress): Effect.Effect<Response> =>
 /** Longest list of queries. */
 const maxListed = 1000
 
-/** Where queries are asked. */
-export const path = /^\/v1\/query\/?$/
-
 /** The routes, each with its method and path. */
 export const make = (dependencies: Dependencies) => {
   const route = <R>(method: "GET" | "POST" | "DELETE", path: `/${string}`, handler: Handler<R>) =>
     HttpRouter.route(method, path, authenticated(dependencies, handler))
+  const read = run(dependencies, gotten)
+  const tell = told(dependencies)
   return [
     route("POST", "/v1/query", run(dependencies, posted)),
-    route("GET", "/v1/query", run(dependencies, gotten)),
+    route("GET", "/v1/query", (request, caller) =>
+      request.method === "HEAD" ? tell(request, caller) : read(request, caller)
+    ),
     route("GET", "/v1/queries", (_, caller) =>
       Effect.map(Clock.monotonicTimeNanos, (nanos) =>
         Http.json({

@@ -31,6 +31,8 @@ export interface Routes {
   readonly find: (asked: Asked, origin: Origin, now: bigint) => Route | GatewayError.GatewayError
   /** The names that a request may give as its `target`. */
   readonly targets: ReadonlyArray<string>
+  /** Headers of a request that rules look at. */
+  readonly headers: ReadonlyArray<string>
   /** The back-end that a target names, but for rules that look at more. */
   readonly backendOf: (target: string) => string | undefined
 }
@@ -103,6 +105,7 @@ export const make = ({ backends, conversations, rules }: Dependencies): Routes =
 
   return {
     targets,
+    headers: Rules.headers(rules),
     backendOf: (target) => {
       const named = { query: "", target, headers: {}, token: undefined, tenant: undefined }
       return Rules.decide(rules, named) ?? backends.get(target)?.name

@@ -2,10 +2,15 @@
  * The rules by which queries find their back-end. Pure.
  */
 import * as Schema from "effect/Schema"
+import type * as Files from "./Files.ts"
 import * as SqlWords from "./SqlWords.ts"
 
+const Texts = Schema.Array(Schema.NonEmptyString).check(
+  Schema.makeFilter((texts: ReadonlyArray<string>) => texts.length > 0 || "expected at least one text")
+)
+
 /** A text or several, in which `*` stands for any characters. */
-const Pattern = Schema.Union([Schema.NonEmptyString, Schema.NonEmptyArray(Schema.NonEmptyString)])
+const Pattern = Schema.Union([Schema.NonEmptyString, Texts])
 type Pattern = typeof Pattern.Type
 
 /** One rule: all of its conditions must hold, and the first rule whose conditions do decides. */
@@ -31,6 +36,12 @@ export const Rules = Schema.Struct({
   default: Schema.optional(Schema.NonEmptyString)
 })
 export type Rules = typeof Rules.Type
+
+/** What the file looks like. */
+export const form: Files.Form<Rules> = {
+  schema: Rules,
+  members: [...Object.keys(Rules.fields), ...Object.keys(Rule.fields)]
+}
 
 export const none: Rules = { rules: [] }
 
@@ -87,6 +98,25 @@ export const targets = ({ rules }: Rules): ReadonlyArray<string> =>
   rules
     .flatMap(({ target }) => (target === undefined ? [] : list(target)))
     .filter((name) => !name.includes("*"))
+
+/** The headers that rules look at, in lower case. */
+export const headers = ({ rules }: Rules): ReadonlyArray<string> => [
+  ...new Set(rules.flatMap(({ header }) => Object.keys(header ?? {}).map((name) => name.toLowerCase())))
+]
+
+const hasConditions = ({ header, table, target, tenant, token }: Rule): boolean =>
+  Object.keys(header ?? {}).length > 0 ||
+  [target, token, tenant, table].some((condition) => condition !== undefined)
+
+/** What is wrong with the rules, beside the back-ends that there are. */
+export const problemOf = (rules: Rules, backends: ReadonlyArray<string>): string | undefined => {
+  const unknown = unknownBackend(rules, backends)
+  if (unknown !== undefined) return `there is no back-end ${unknown}`
+  const at = rules.rules.findIndex((rule) => !hasConditions(rule))
+  return at < 0 || at === rules.rules.length - 1
+    ? undefined
+    : `rules.${at}: it has no condition, so that none after it decides: it must be the last one, or the default`
+}
 
 /** A back-end that rules name and that is none. */
 export const unknownBackend = (

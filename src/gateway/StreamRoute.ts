@@ -11,7 +11,6 @@ import type * as Caller from "./Caller.ts"
 import type { Dispatcher } from "./Dispatcher.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Http from "./Http.ts"
-import * as Origins from "./Origins.ts"
 import * as StreamMessages from "./StreamMessages.ts"
 import * as StreamSession from "./StreamSession.ts"
 
@@ -19,7 +18,6 @@ export interface Dependencies {
   readonly dispatcher: Dispatcher
   readonly identify: (authorization: string | undefined) => Caller.Caller | GatewayError.GatewayError
   readonly stream: StreamSession.Settings
-  readonly origins: Origins.Names
 }
 
 const protocolsOf = (request: HttpServerRequest): ReadonlyArray<string> =>
@@ -35,19 +33,9 @@ const authorizationOf = (request: HttpServerRequest): string | undefined => {
     : `Bearer ${Buffer.from(token, "base64url").toString("utf8")}`
 }
 
-const refusal = (
-  { origins }: Dependencies,
-  request: HttpServerRequest
-): GatewayError.GatewayError | undefined => {
-  const { host, origin, upgrade } = request.headers
-  if (upgrade?.toLowerCase() !== "websocket") {
+const refusal = (request: HttpServerRequest): GatewayError.GatewayError | undefined => {
+  if (request.headers["upgrade"]?.toLowerCase() !== "websocket") {
     return GatewayError.make("upgrade_required", "This is a WebSocket: send Upgrade: websocket")
-  }
-  if (!Origins.mayOpen({ host, origin }, origins)) {
-    return GatewayError.make(
-      "forbidden",
-      `Origin: pages of ${origin} may not use the gateway; see httpOrigins`
-    )
   }
   return protocolsOf(request)[0] === StreamMessages.subprotocol
     ? undefined
@@ -58,10 +46,11 @@ export const make = (dependencies: Dependencies) =>
   HttpRouter.route("GET", "/v1/stream", (request: HttpServerRequest) =>
     Http.handled(
       Effect.gen(function* () {
-        const refused = refusal(dependencies, request)
-        if (refused !== undefined) return yield* refused
+        // First: a browser, which is not told why it gets no WebSocket, asks again without one.
         const caller = dependencies.identify(authorizationOf(request))
         if (caller instanceof GatewayError.GatewayError) return yield* caller
+        const refused = refusal(request)
+        if (refused !== undefined) return yield* refused
         const socket = yield* Effect.mapError(request.upgrade, () =>
           GatewayError.make("upgrade_required", "The connection cannot become a WebSocket")
         )

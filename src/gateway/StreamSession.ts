@@ -121,7 +121,7 @@ class Session {
     const { limits } = this.dependencies.settings
     const fields = Asked.fromJson(new TextEncoder().encode(message), limits)
     if (fields instanceof GatewayError.GatewayError) return Effect.succeed(fields.message)
-    const decoded = StreamMessages.decode(fields)
+    const decoded = StreamMessages.decode(Asked.plain(fields))
     if (decoded === undefined) return Effect.succeed("expected query, credit, cancel or pong with its fields")
     switch (decoded.type) {
       case "query":
@@ -205,7 +205,13 @@ class Session {
       request: Readonly<Record<string, unknown>>
     ): Effect.fn.Return<object, GatewayError.GatewayError, Scope.Scope> {
       const { dispatcher, origin, settings } = this.dependencies
-      const asked = Asked.make(request, { accept: undefined, readOnly: false, limits: settings.limits })
+      const { formats } = origin.caller
+      const asked = Asked.make(request, {
+        accept: undefined,
+        formats: formats && [...formats].filter((format) => format !== Negotiation.events),
+        readOnly: false,
+        limits: settings.limits
+      })
       if (asked instanceof GatewayError.GatewayError) return yield* asked
       if (asked.format === Negotiation.events || asked.waitsForEnd) {
         return yield* GatewayError.badRequest("format=events and wait are for HTTP alone")

@@ -262,6 +262,29 @@ export const text = (form: string, whenAbsent: string, doc: string): Setting<str
   doc
 })
 
+/** Text of one form that may be left out. */
+export const textLike = (
+  {
+    expected,
+    form,
+    isValid
+  }: {
+    readonly form: string
+    /** What a value must be. */
+    readonly expected: string
+    readonly isValid: (text: string) => boolean
+  },
+  whenAbsent: string,
+  doc: string
+): Setting<string | undefined> => ({
+  schema: fromText(Schema.String, expected, (text) => (isValid(text) ? text : undefined), String),
+  check: (name, given) => Limit.text(name, given, expected, isValid),
+  fallback: undefined,
+  fallbackText: whenAbsent,
+  form,
+  doc
+})
+
 /**
  * Settings by name.
  *

@@ -41,6 +41,14 @@ export const size = (name: string, given: number, minimum: number, maximum?: num
 export const countOrInfinity = (name: string, given: number): number =>
   given === Number.POSITIVE_INFINITY ? given : whole(name, given, 1, limits)
 
+/** Text of a form that `isValid` knows. */
+export const text = (
+  name: string,
+  given: string,
+  expected: string,
+  isValid: (text: string) => boolean
+): string => (isValid(given) ? given : fail(name, expected, given))
+
 export const mode = (name: string, given: number): number =>
   whole(name, given, 0, modes) <= 0o777 ? given : fail(name, modes, given)
 

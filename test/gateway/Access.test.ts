@@ -270,7 +270,7 @@ describe("a gateway", () => {
 
 describe("the host of a request", () => {
   it("is an address, localhost, or a name that the gateway was told", () => {
-    const isOwn = (host: string, names = "") => Origins.isOwnHost(host, Origins.names(names))
+    const isOwn = (host: string, names = "") => Origins.isOwnHost(host, Origins.hosts(names) ?? Origins.none)
     assert.deepStrictEqual(
       ["127.0.0.1:8080", "[::1]:8080", "localhost", "app.localhost:1", "10.1.2.3"].map((host) => isOwn(host)),
       [true, true, true, true, true]

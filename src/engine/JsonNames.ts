@@ -1,6 +1,7 @@
 /**
  * Names in a text of JSON, of which a parser takes the last where two members have one.
  */
+import * as JsonBounds from "./JsonBounds.ts"
 
 const token = /"(?:[^"\\]|\\.)*"|[{}[\]:]/gs
 
@@ -22,3 +23,19 @@ export const repeated = (json: string): string | undefined => {
   }
   return undefined
 }
+
+/** The names of members in a value, at all levels. `isScalar` tells objects that stand for a number. */
+const countOf = (value: unknown, isScalar: (value: object) => boolean): number => {
+  if (typeof value !== "object" || value === null || isScalar(value)) return 0
+  const inner: ReadonlyArray<unknown> = Array.isArray(value) ? value : Object.values(value)
+  let count = Array.isArray(value) ? 0 : inner.length
+  for (const one of inner) count += countOf(one, isScalar)
+  return count
+}
+
+/** Whether a name occurs twice in an object of JSON, of which `value` was made: names are counted, not compared. */
+export const areRepeated = (
+  json: Uint8Array,
+  value: unknown,
+  isScalar: (value: object) => boolean
+): boolean => JsonBounds.members(json) !== countOf(value, isScalar)

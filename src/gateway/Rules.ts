@@ -104,6 +104,15 @@ export const headers = ({ rules }: Rules): ReadonlyArray<string> => [
   ...new Set(rules.flatMap(({ header }) => Object.keys(header ?? {}).map((name) => name.toLowerCase())))
 ]
 
+/** A back-end that rules name and that is none. */
+const unknownBackend = (
+  { default: fallback, rules }: Rules,
+  backends: ReadonlyArray<string>
+): string | undefined =>
+  [...rules.map(({ backend }) => backend), ...(fallback === undefined ? [] : [fallback])].find(
+    (name) => !backends.includes(name)
+  )
+
 const hasConditions = ({ header, table, target, tenant, token }: Rule): boolean =>
   Object.keys(header ?? {}).length > 0 ||
   [target, token, tenant, table].some((condition) => condition !== undefined)
@@ -117,12 +126,3 @@ export const problemOf = (rules: Rules, backends: ReadonlyArray<string>): string
     ? undefined
     : `rules.${at}: it has no condition, so that none after it decides: it must be the last one, or the default`
 }
-
-/** A back-end that rules name and that is none. */
-export const unknownBackend = (
-  { default: fallback, rules }: Rules,
-  backends: ReadonlyArray<string>
-): string | undefined =>
-  [...rules.map(({ backend }) => backend), ...(fallback === undefined ? [] : [fallback])].find(
-    (name) => !backends.includes(name)
-  )

@@ -29,7 +29,7 @@ describe("a flag of serve that has no effect", () => {
   const http = Object.fromEntries(
     Object.entries(GatewayConfig.settings).map(([name, { fallback, fallbackText }]) => [
       name,
-      fallback === undefined ? "x" : fallbackText
+      fallback === undefined ? "*" : fallbackText
     ])
   )
 

@@ -86,6 +86,8 @@ describe("dataconn gateway", () => {
     Effect.gen(function* () {
       const wrong = [
         [[], /--backend: expected at least one back-end/],
+        [["--http-origins", "htp:/x"], /--http-origins: expected origins such as https:/],
+        [["--http-hosts", "a:80"], /--http-hosts: expected names of hosts/],
         [["--backend", "a=127.0.0.1:x"], /--backend a: .*127\.0\.0\.1:x.* the port is not a number/],
         [
           ["--backend", "a=127.0.0.1:1", "--http-rules", "/nowhere.json"],

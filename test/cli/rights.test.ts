@@ -287,6 +287,17 @@ describe.runIf(process.getuid?.() === 0)("as root", () => {
     })
   )
 
+  it.live("no gateway is reached from beyond this machine", () =>
+    Effect.gen(function* () {
+      const gateway = yield* Dataconn.run(
+        ["gateway", "--http", "0.0.0.0:0", "--backend", "a=127.0.0.1:1"],
+        asRoot
+      )
+      assert.strictEqual(yield* gateway.exit, 1)
+      assert.include(gateway.stderr(), "a server that listens beyond this machine does not run as root.")
+    })
+  )
+
   it.live("the sample is served on loopback", () =>
     Effect.gen(function* () {
       const server = yield* Dataconn.serve([], asRoot)

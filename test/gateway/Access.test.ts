@@ -12,7 +12,6 @@ import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import { AddressQuota } from "../../src/gateway/AddressQuota.ts"
-import * as Origins from "../../src/gateway/Origins.ts"
 import * as Folder from "../support/Folder.ts"
 import * as Poll from "../support/Poll.ts"
 import * as Served from "./Served.ts"
@@ -107,13 +106,20 @@ describe("a gateway with tokens", () => {
         "gateway.token": "alice",
         "gateway.tenant": "acme"
       })
-      assert.deepInclude((yield* ask(bob, "rows 1")).json(), { status: 403, code: "forbidden" })
+      assert.deepInclude((yield* ask(bob, "rows 1", "?format=json")).json(), {
+        status: 403,
+        code: "forbidden"
+      })
       assert.strictEqual((yield* ask(bob, "rows 1", "?format=csv")).status, 200)
+      // Of a format that it does not name it has one that it may have.
+      assert.strictEqual((yield* ask(bob, "rows 1")).headers.get("content-type"), "text/csv")
+      const catalog = yield* fetched(`${url}/v1/catalog`, { headers: bearer(bob) })
+      assert.notInclude(catalog.text, "forbidden")
       assert.deepInclude((yield* ask(bob, "rows 1", "?format=csv&target=other")).json(), { status: 404 })
       // Others' queries are nobody's business, but an admin's.
       assert.strictEqual((yield* fetched(`${url}/v1/queries/hers`, { headers: bearer(bob) })).status, 404)
       const all = (yield* fetched(`${url}/v1/queries`, { headers: bearer(alice) })).json()["queries"]
-      assert.strictEqual((all as ReadonlyArray<unknown>).length, 2)
+      assert.strictEqual((all as ReadonlyArray<unknown>).length, 3)
       assert.strictEqual((yield* fetched(`${url}/metrics`, { headers: bearer(bob) })).status, 403)
       // The engine does not say that it keeps to it.
       assert.deepInclude((yield* ask(carol, "rows 1")).json(), { status: 403 })
@@ -135,10 +141,14 @@ describe("a gateway with tokens", () => {
     Effect.gen(function* () {
       const wrong = [
         ["{", /JSON/],
-        [{ tokens: [] }, /tokens/],
+        [{ tokens: [] }, /tokens: expected at least one token/],
+        ['{"tokens":[{"name":"a","name":"b"}]}', /name occurs twice/],
         [{ tokens: [{ name: "a" }] }, /a: expected token or sha256/],
         [{ tokens: [{ name: "a", token: "short" }] }, /tokens\.0\.token/],
-        [{ tokens: [{ name: "a", token: alice, reedOnly: true }] }, /reedOnly/]
+        [
+          { tokens: [{ name: "a", token: alice, readonly: true }] },
+          /readonly: there is .*did you mean readOnly\?/
+        ]
       ] as const
       for (const [contents, problem] of wrong) {
         const error = yield* Effect.flip(Served.make({ httpTokens: yield* file(contents) }))
@@ -149,6 +159,14 @@ describe("a gateway with tokens", () => {
         Served.make({ httpRules: yield* file({ rules: [{ backend: "none" }] }) })
       )
       assert.match(error.message, /^httpRules .*none/)
+      const hidden = yield* file({
+        rules: [
+          { backend: "main", header: {} },
+          { target: "a", backend: "main" }
+        ]
+      })
+      const { message } = yield* Effect.flip(Served.make({ httpRules: hidden }))
+      assert.match(message, /^httpRules .*rules\.0: it has no condition/)
       assert.match(
         (yield* Effect.flip(Served.make({ httpKey: "x" }))).message,
         /^httpKey x: TLS needs httpCert/
@@ -179,17 +197,38 @@ describe("a gateway", () => {
       const preflight = { method: "OPTIONS", headers: { ...page, "access-control-request-method": "POST" } }
       const without = yield* fetched(`${closed.url}/v1/query`, preflight)
       assert.isNull(without.headers.get("access-control-allow-origin"))
-      const open = yield* Served.make({ httpOrigins: "https://other.example, https://page.example" })
+      const open = yield* Served.make({ httpOrigins: "https://other.example, https://page.example/" })
       const allowed = yield* fetched(`${open.url}/v1/query`, preflight)
       assert.strictEqual(allowed.headers.get("access-control-allow-origin"), page.origin)
       const answer = yield* fetched(`${open.url}/v1/query`, sql("rows 1", page))
       assert.strictEqual(answer.headers.get("access-control-allow-origin"), page.origin)
       assert.match(answer.headers.get("access-control-expose-headers") ?? "", /x-dataconn-query-id/)
+      // Without its leave a browser runs nothing.
+      const { engine } = closed
+      const read = `${closed.url}/v1/query?query=rows%201`
+      for (const refused of [
+        yield* fetched(`${closed.url}/v1/query`, sql("rows 1", page)),
+        yield* fetched(read, { headers: page }),
+        yield* fetched(read, { headers: { "sec-fetch-site": "cross-site" } })
+      ]) {
+        assert.deepInclude(refused.json(), { status: 403, code: "forbidden" })
+      }
+      assert.strictEqual(engine.begun(), 0)
       const at = `${closed.url}/v1/targets`
       assert.match((yield* curl("-H", "Host: evil.example", at)).stdout, /misdirected_request.*/)
       assert.match((yield* curl("-H", "Host: localhost:99", at)).stdout, /targets/)
       const named = yield* Served.make({ httpHosts: "gw.example" })
       assert.match((yield* curl("-H", "Host: gw.example:80", `${named.url}/v1/targets`)).stdout, /targets/)
+    })
+  )
+
+  live(
+    "lets pages send the headers that its rules look at",
+    Effect.gen(function* () {
+      const rules = yield* file({ rules: [{ header: { "X-Region": "eu" }, backend: "main" }] })
+      const { url } = yield* Served.make({ httpRules: rules, httpOrigins: "https://page.example" })
+      const { headers } = yield* fetched(`${url}/v1/query`, { method: "OPTIONS" })
+      assert.match(headers.get("access-control-allow-headers") ?? "", /\bx-region\b/)
     })
   )
 
@@ -266,18 +305,4 @@ describe("a gateway", () => {
       assert.match(text, /"inFlight":0/)
     })
   )
-})
-
-describe("the host of a request", () => {
-  it("is an address, localhost, or a name that the gateway was told", () => {
-    const isOwn = (host: string, names = "") => Origins.isOwnHost(host, Origins.hosts(names) ?? Origins.none)
-    assert.deepStrictEqual(
-      ["127.0.0.1:8080", "[::1]:8080", "localhost", "app.localhost:1", "10.1.2.3"].map((host) => isOwn(host)),
-      [true, true, true, true, true]
-    )
-    assert.isFalse(isOwn("evil.example"))
-    assert.isFalse(isOwn("127.0.0.1.evil.example"))
-    assert.isTrue(isOwn("GW.example:443", "gw.example"))
-    assert.isTrue(isOwn("anything.example", "*"))
-  })
 })

@@ -46,6 +46,16 @@ describe("the OpenAPI document", () => {
         assert.strictEqual(icon.text, (yield* Served.fetched(`${url}/icon.svg`)).text)
         const page = yield* Served.fetched(`${url}/docs`)
         assert.match(page.headers.get("content-type") ?? "", /html/)
+        for (const path of ["/docs", "/openapi.json"]) {
+          const { headers } = yield* Served.fetched(`${url}${path}`)
+          assert.strictEqual(headers.get("cache-control"), "no-cache")
+          assert.strictEqual(headers.get("x-content-type-options"), "nosniff")
+          const again = { headers: { "if-none-match": headers.get("etag") ?? "" } }
+          assert.strictEqual((yield* Served.fetched(`${url}${path}`, again)).status, 304)
+        }
+        assert.match(page.headers.get("content-security-policy") ?? "", /script-src 'sha256-/)
+        const metrics = yield* Served.fetched(`${url}/metrics`)
+        assert.strictEqual(metrics.headers.get("cache-control"), "no-store")
         assert.notMatch(page.text, /<(script|link)[^>]+(src|href)="http/)
       })
     )

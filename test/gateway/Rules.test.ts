@@ -46,8 +46,15 @@ describe("a rule", () => {
   })
 
   it("names a back-end that there is", () => {
-    assert.strictEqual(Rules.unknownBackend(rules, ["one", "two", "three"]), "four")
-    assert.isUndefined(Rules.unknownBackend({ rules: [], default: "one" }, ["one"]))
+    assert.strictEqual(Rules.problemOf(rules, ["one", "two", "three"]), "there is no back-end four")
+    assert.isUndefined(Rules.problemOf({ rules: [], default: "one" }, ["one"]))
+  })
+
+  it("without conditions is the last one", () => {
+    const any: Rules.Rule = { backend: "one", header: {} }
+    const some: Rules.Rule = { backend: "one", table: "a" }
+    assert.match(Rules.problemOf({ rules: [some, any, some] }, ["one"]) ?? "", /^rules\.1: /)
+    assert.isUndefined(Rules.problemOf({ rules: [some, any] }, ["one"]))
   })
 })
 

@@ -180,6 +180,7 @@ describe("the WebSocket", () => {
         const served = yield* Served.Service
         const wrong = [
           ["{", /JSON/],
+          ['{"type":"pong","type":"cancel","id":1}', /"type" occurs twice/],
           [new Uint8Array(3), /binary/],
           [{ type: "nonsense" }, /query, credit/],
           [{ type: "query", id: -1, query: "rows 1" }, /query, credit/],
@@ -232,7 +233,11 @@ describe("the WebSocket", () => {
       const path = `${yield* Folder.make}/tokens.json`
       writeFileSync(path, JSON.stringify({ tokens: [{ name: "a", token: "0123456789abcdef/+ü" }] }))
       const served = yield* Served.make({ httpTokens: path })
-      assert.strictEqual(yield* rejection(Browser.connect(urlOf(served))), "connection_lost")
+      // A wrong token is told from a gateway that is gone.
+      const wrong = Browser.connect(urlOf(served), { token: "wrong" })
+      assert.strictEqual(yield* rejection(wrong), "unauthenticated")
+      const gone = Browser.connect("ws://127.0.0.1:1/v1/stream", { token: "wrong" })
+      assert.strictEqual(yield* rejection(gone), "connection_lost")
       const connection = yield* connect(served, { token: "0123456789abcdef/+ü" })
       assert.match(yield* Effect.promise(() => connection.query({ query: "rows 1" }).text()), /"n":0/)
       const refused = yield* Served.curl(

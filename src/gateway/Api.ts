@@ -154,17 +154,17 @@ const queries = HttpApiGroup.make("queries").add(
   }).annotate(OpenApi.Description, "Runs a query that only reads."),
   HttpApiEndpoint.get("list", "/v1/queries", {
     success: Schema.Struct({ queries: Schema.Array(Verdict) }),
-    error: problems(401)
+    error: problems(401, 403)
   }),
   HttpApiEndpoint.get("verdict", "/v1/queries/:id", {
     params: { id: Schema.String },
     success: Verdict,
-    error: problems(401, 404, 410)
+    error: problems(400, 401, 403, 404, 410)
   }),
   HttpApiEndpoint.delete("cancel", "/v1/queries/:id", {
     params: { id: Schema.String },
     success: Verdict,
-    error: problems(401, 404, 410)
+    error: problems(400, 401, 403, 404, 410)
   }).annotate(OpenApi.Description, "Cancels a query, and answers once it has ended at its back-end."),
   HttpApiEndpoint.get("stream", "/v1/stream", {
     success: HttpApiSchema.Empty(101),
@@ -176,9 +176,9 @@ const catalog = HttpApiGroup.make("catalog").add(
   HttpApiEndpoint.get("catalog", "/v1/catalog", {
     query: { target: Schema.optional(Schema.String) },
     success: Catalog,
-    error: problems(401, 404)
+    error: problems(401, 403, 404)
   }),
-  HttpApiEndpoint.get("targets", "/v1/targets", { success: Targets, error: problems(401) })
+  HttpApiEndpoint.get("targets", "/v1/targets", { success: Targets, error: problems(401, 403) })
 )
 
 const service = HttpApiGroup.make("service").add(

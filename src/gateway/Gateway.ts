@@ -126,7 +126,8 @@ export const make = Effect.fnUntraced(function* (
     dispatcher,
     queries,
     routes,
-    identify: ({ headers }) => core.access().identify(headers["authorization"]),
+    identify: ({ headers }, authorization = headers["authorization"]) =>
+      core.access().identify(authorization),
     metrics: Effect.suspend(() =>
       Metrics.format({ backends, conversations: conversations.size, queries: queries.size })
     ),
@@ -134,7 +135,7 @@ export const make = Effect.fnUntraced(function* (
     isOwnHost: (header) => core.access().isGuarded || Origins.isOwnHost(header, hosts),
     origins: Origins.origins(config.httpOrigins ?? "") ?? Origins.none,
     ruledHeaders: () => routes.headers,
-    stream: { identify: (authorization) => core.access().identify(authorization), stream: config },
+    stream: config,
     limits: config.limits,
     maxBodySize: config.httpMaxBodySize,
     response: { ...config, stallTimeout: config.httpStallTimeout },

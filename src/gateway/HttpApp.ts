@@ -16,8 +16,10 @@ import * as Problem from "./Problem.ts"
 import * as QueryRoutes from "./QueryRoutes.ts"
 import * as StreamRoute from "./StreamRoute.ts"
 
-export interface Dependencies extends QueryRoutes.Dependencies, CatalogRoutes.Dependencies {
-  readonly stream: Omit<StreamRoute.Dependencies, "dispatcher">
+export interface Dependencies
+  extends QueryRoutes.Dependencies,
+    CatalogRoutes.Dependencies,
+    StreamRoute.Dependencies {
   /** Whether the gateway takes queries: not while it stops. */
   readonly isReady: () => boolean
   /** The metrics as Prometheus reads them. */
@@ -75,13 +77,14 @@ const pattern = (path: string): RegExp => new RegExp(`^${path.replace(/:[a-z]+/g
 const maxParamLength = 1024
 
 export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Effect.fn.Return<App> {
+  const guarded = amongFriends(dependencies)
   const routes = [
-    ...QueryRoutes.make(dependencies),
-    ...CatalogRoutes.make(dependencies),
+    ...QueryRoutes.make(guarded),
+    ...CatalogRoutes.make(guarded),
     ...health(dependencies),
     administered(dependencies),
     ...(yield* DocsRoutes.make),
-    StreamRoute.make({ ...dependencies, ...dependencies.stream })
+    StreamRoute.make(guarded)
   ]
   const router = yield* Effect.provideService(HttpRouter.make, HttpRouter.RouterConfig, { maxParamLength })
   yield* router.addAll(routes)
@@ -123,18 +126,24 @@ export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Ef
 
 /** Why no route is to see a request. */
 const refusal = (
-  { isOwnHost, origins }: Dependencies,
-  { headers, method, url }: HttpServerRequest.HttpServerRequest
+  { isOwnHost }: Dependencies,
+  { headers, url }: HttpServerRequest.HttpServerRequest
 ): GatewayError.GatewayError | undefined => {
   if (!isOwnHost(headers["host"])) return misdirected(headers["host"])
   const problem = Http.problemOfUrl(url)
-  if (problem !== undefined) return GatewayError.badRequest(problem)
-  // Pages and their files may be linked to, and whether the gateway lives is no secret.
-  const page = url.startsWith("/v1/") && method !== "OPTIONS" ? Origins.stranger(headers, origins) : undefined
-  return page === undefined
-    ? undefined
-    : GatewayError.make("forbidden", `Origin: pages of ${page} may not use the gateway; see httpOrigins`)
+  return problem === undefined ? undefined : GatewayError.badRequest(problem)
 }
+
+/** Knows no caller behind the page of a stranger. What may be linked to from elsewhere is not asked for a caller. */
+const amongFriends = (dependencies: Dependencies): Dependencies => ({
+  ...dependencies,
+  identify: (request, authorization) => {
+    const page = Origins.stranger(request.headers, dependencies.origins)
+    return page === undefined
+      ? dependencies.identify(request, authorization)
+      : GatewayError.make("forbidden", `Origin: pages of ${page} may not use the gateway; see httpOrigins`)
+  }
+})
 
 const misdirected = (host: string | undefined): GatewayError.GatewayError =>
   GatewayError.make(

@@ -24,7 +24,11 @@ type Response = HttpServerResponse.HttpServerResponse
 export interface Dependencies {
   readonly dispatcher: Dispatcher
   readonly queries: Queries
-  readonly identify: (request: HttpServerRequest) => Caller.Caller | GatewayError.GatewayError
+  /** The caller with the credentials of a request, or with others that came with it. */
+  readonly identify: (
+    request: HttpServerRequest,
+    authorization?: string
+  ) => Caller.Caller | GatewayError.GatewayError
   readonly limits: RequestLimits
   readonly maxBodySize: number
   readonly response: QueryResponse.Settings

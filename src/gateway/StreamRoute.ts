@@ -7,16 +7,15 @@ import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import type * as Caller from "./Caller.ts"
 import type { Dispatcher } from "./Dispatcher.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Http from "./Http.ts"
+import type * as QueryRoutes from "./QueryRoutes.ts"
 import * as StreamMessages from "./StreamMessages.ts"
 import * as StreamSession from "./StreamSession.ts"
 
-export interface Dependencies {
+export interface Dependencies extends Pick<QueryRoutes.Dependencies, "identify"> {
   readonly dispatcher: Dispatcher
-  readonly identify: (authorization: string | undefined) => Caller.Caller | GatewayError.GatewayError
   readonly stream: StreamSession.Settings
 }
 
@@ -28,9 +27,7 @@ const authorizationOf = (request: HttpServerRequest): string | undefined => {
   const token = protocolsOf(request)
     .find((name) => name.startsWith(StreamMessages.tokenPrefix))
     ?.slice(StreamMessages.tokenPrefix.length)
-  return token === undefined
-    ? request.headers["authorization"]
-    : `Bearer ${Buffer.from(token, "base64url").toString("utf8")}`
+  return token === undefined ? undefined : `Bearer ${Buffer.from(token, "base64url").toString("utf8")}`
 }
 
 const refusal = (request: HttpServerRequest): GatewayError.GatewayError | undefined => {
@@ -47,7 +44,7 @@ export const make = (dependencies: Dependencies) =>
     Http.handled(
       Effect.gen(function* () {
         // First: a browser, which is not told why it gets no WebSocket, asks again without one.
-        const caller = dependencies.identify(authorizationOf(request))
+        const caller = dependencies.identify(request, authorizationOf(request))
         if (caller instanceof GatewayError.GatewayError) return yield* caller
         const refused = refusal(request)
         if (refused !== undefined) return yield* refused

@@ -209,7 +209,8 @@ describe("a gateway", () => {
       for (const refused of [
         yield* fetched(`${closed.url}/v1/query`, sql("rows 1", page)),
         yield* fetched(read, { headers: page }),
-        yield* fetched(read, { headers: { "sec-fetch-site": "cross-site" } })
+        yield* fetched(read, { headers: { "sec-fetch-site": "cross-site" } }),
+        yield* fetched(read.replace("/v1/", "/%561/"), { headers: { "sec-fetch-site": "cross-site" } })
       ]) {
         assert.deepInclude(refused.json(), { status: 403, code: "forbidden" })
       }

@@ -231,7 +231,12 @@ describe("the WebSocket", () => {
   it.live("wants a token where HTTP does, and no page of another origin", () =>
     Effect.gen(function* () {
       const path = `${yield* Folder.make}/tokens.json`
-      writeFileSync(path, JSON.stringify({ tokens: [{ name: "a", token: "0123456789abcdef/+ü" }] }))
+      writeFileSync(
+        path,
+        JSON.stringify({
+          tokens: [{ name: "a", token: "0123456789abcdef/+ü", formats: ["events", "csv", "ndjson"] }]
+        })
+      )
       const served = yield* Served.make({ httpTokens: path })
       // A wrong token is told from a gateway that is gone.
       const wrong = Browser.connect(urlOf(served), { token: "wrong" })
@@ -240,6 +245,11 @@ describe("the WebSocket", () => {
       assert.strictEqual(yield* rejection(gone), "connection_lost")
       const connection = yield* connect(served, { token: "0123456789abcdef/+ü" })
       assert.match(yield* Effect.promise(() => connection.query({ query: "rows 1" }).text()), /"n":0/)
+      // Of a format that it does not name it has the first one that WebSockets have too.
+      const unnamed = { query: "rows 1" }
+      Object.assign(unnamed, { format: undefined })
+      const { format } = yield* Effect.promise(() => connection.query(unnamed).accepted)
+      assert.strictEqual(format, "text/csv")
       const refused = yield* Served.curl(
         ...[
           "-i",

@@ -166,12 +166,11 @@ const refusal = async (url: string, token: string | undefined, reason: string): 
     const response = await fetch(url.replace(/^ws/i, "http"), { headers })
     const { code, detail } = (await response.json()) as { readonly code: string; readonly detail: string }
     // It would have taken one.
-    return response.status === 426
-      ? lost(`${reason}; the gateway answers, but no WebSocket gets through to it`)
-      : new QueryError({ code, message: detail })
-  } catch {
-    return lost(`${reason}; the gateway does not answer, or not to this page`)
-  }
+    if (response.status === 426)
+      return lost(`${reason}; the gateway answers, but no WebSocket gets through to it`)
+    if (typeof detail === "string") return new QueryError({ code, message: detail })
+  } catch {}
+  return lost(`${reason}; the gateway does not answer, or not to this page`)
 }
 
 /**

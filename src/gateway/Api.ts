@@ -8,6 +8,7 @@ import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import * as QueryApi from "../engine/QueryApi.ts"
+import * as Asked from "./Asked.ts"
 import * as Negotiation from "./Negotiation.ts"
 
 const text = (description: string) => Schema.optional(Schema.String.annotate({ description }))
@@ -37,7 +38,7 @@ const shared = {
   format: text(`One of ${Negotiation.formatNames.join(", ")}; or else the Accept header decides`),
   target: text("The back-end, or a name that a rule gives to one"),
   conversation: text("Queries of one conversation go to the same address of a back-end"),
-  queryId: text("An id for the verdict and for cancelling; made up if it is absent"),
+  queryId: text(`An id for the verdict and for cancelling, ${Asked.idForm}; made up if it is absent`),
   wait: Schema.optional(
     Schema.Literal("end").annotate({
       description: "Begins the response when the result has ended, if it is small"

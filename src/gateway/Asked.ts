@@ -183,7 +183,8 @@ export const fromUrl = (url: URLSearchParams): Fields | GatewayError.GatewayErro
 
 /** Ids are part of paths and headers (PROTOCOL.md §3). */
 const idPattern = /^[A-Za-z0-9._~-]{1,128}$/
-const idForm = "1 to 128 characters of A-Z a-z 0-9 . _ ~ -"
+/** What an id is. */
+export const idForm = "1 to 128 characters of A-Z a-z 0-9 . _ ~ -"
 
 const maxNameLength = 256
 

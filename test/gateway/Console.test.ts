@@ -320,6 +320,10 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
         const seen = yield* Effect.promise(() => page.evaluate(clientPage))
         assert.deepStrictEqual(seen, { rows: 30_000, failed: "execution_failed", left: "cancelled" })
         yield* Poll.until("the query ends at the back-end", () => rows.ended() === rows.begun())
+        // Its policy names its own script.
+        const docs = yield* Browser.open(browser, { url: `${url}/docs` })
+        yield* Effect.promise(() => docs.page.waitForSelector(".opblock"))
+        assert.deepStrictEqual(docs.errors, [])
       })
     )
   })

@@ -28,6 +28,7 @@ export const kept = (
   text: string,
   options: { readonly contentType: string; readonly headers?: Readonly<Record<string, string>> }
 ): ((request: HttpServerRequest) => HttpServerResponse.HttpServerResponse) => {
+  const bytes = new TextEncoder().encode(text)
   const etag = `"${sha256(text).digest("base64url")}"`
   const headers = {
     "x-content-type-options": "nosniff",
@@ -38,5 +39,5 @@ export const kept = (
   return (request) =>
     request.headers["if-none-match"]?.includes(etag) === true
       ? HttpServerResponse.empty({ status: 304, headers })
-      : HttpServerResponse.text(text, { contentType: options.contentType, headers })
+      : HttpServerResponse.uint8Array(bytes, { contentType: options.contentType, headers })
 }

@@ -3,6 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
+import * as GatewayConfig from "../../src/gateway/GatewayConfig.ts"
 import * as HttpListener from "../../src/gateway/HttpListener.ts"
 import * as Origins from "../../src/gateway/Origins.ts"
 import * as Address from "../../src/net/Address.ts"
@@ -81,6 +82,13 @@ describe("a page of another origin", () => {
     const read = Origins.hosts(text)
     assert.deepStrictEqual(read && [...read], expected)
   })
+})
+
+it("no gateway starts with an origin or a host that is none", () => {
+  const backends = { main: ["127.0.0.1:1"] }
+  const make = (options: object) => () => GatewayConfig.make({ backends, ...options })
+  assert.throws(make({ httpOrigins: "foo bar" }), RangeError, /^httpOrigins must be origins/)
+  assert.throws(make({ httpHosts: "a:80" }), RangeError, /^httpHosts must be names of hosts/)
 })
 
 describe("an address that can be reached from beyond this machine", () => {

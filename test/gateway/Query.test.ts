@@ -1,7 +1,7 @@
 /**
  * Queries over HTTP: what is asked, what comes back, and how a failure is seen.
  */
-import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from "node:zlib"
+import { gunzipSync, zstdDecompressSync } from "node:zlib"
 import { assert, describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -124,39 +124,6 @@ describe("a query over HTTP", () => {
       })
     )
 
-    it.effect("may come compressed, within the limit of a body", () =>
-      Effect.gen(function* () {
-        const { url } = yield* Served.Service
-        const send = (encoding: string, body: Uint8Array<ArrayBuffer>) =>
-          fetched(`${url}/v1/query?format=csv`, {
-            ...sql("", { "content-encoding": encoding }),
-            body
-          })
-        for (const [encoding, compress] of [
-          ["gzip", gzipSync],
-          ["zstd", zstdCompressSync]
-        ] as const) {
-          assert.strictEqual((yield* send(encoding, compress("rows 1"))).text.split("\r\n").length, 3)
-          const long = yield* send(encoding, compress(Buffer.alloc(1_048_577, " ")))
-          assert.deepInclude(long.json(), { status: 413, code: "too_large" })
-          assert.strictEqual((yield* send(encoding, Buffer.from("rows 1"))).status, 400)
-        }
-        const unknown = yield* send("br", Buffer.from("rows 1"))
-        assert.deepInclude(unknown.json(), { status: 415, code: "unsupported_encoding" })
-        assert.strictEqual(unknown.headers.get("accept-encoding"), "zstd, gzip, identity")
-      })
-    )
-
-    it.effect("is not run by HEAD, which has the headers that are known without", () =>
-      Effect.gen(function* () {
-        const { engine, url } = yield* Served.Service
-        const before = engine.requests.length
-        const head = yield* fetched(`${url}/v1/query?query=rows%201&format=csv`, { method: "HEAD" })
-        assert.deepStrictEqual([head.status, head.headers.get("content-type")], [200, "text/csv"])
-        assert.strictEqual(engine.requests.length, before)
-      })
-    )
-
     it.effect("is compressed as the client accepts, streamed and whole", () =>
       Effect.gen(function* () {
         const { url } = yield* Served.Service
@@ -195,65 +162,6 @@ describe("a query over HTTP", () => {
           assert.deepInclude(json(), { status, code, detail: "rejected", position: 3 })
           assert.strictEqual(headers.get("retry-after") !== null, status === 503)
         }
-      })
-    )
-
-    it.effect("that makes no sense is refused before any back-end sees it", () =>
-      Effect.gen(function* () {
-        const { engine, url } = yield* Served.Service
-        const before = engine.requests.length
-        const json = (body: string) => ({
-          method: "POST",
-          headers: { "content-type": "application/json" },
-          body
-        })
-        const wrong: ReadonlyArray<readonly [string, RequestInit | undefined, number, RegExp]> = [
-          ["", json("{"), 400, /JSON/],
-          ["", json("[]"), 400, /object/],
-          ["", json('{"query":""}'), 400, /^query/],
-          ["", json('{"query":"a","version":"v2"}'), 400, /^version/],
-          ["", json('{"query":"a","timeoutMs":-1}'), 400, /^timeoutMs/],
-          ["", json('{"query":"a","parameters":1}'), 400, /^parameters/],
-          ["", json('{"query":"a","timeoutMs":1e999}'), 400, /^timeoutMs.*at most 1\.79/],
-          ["", json('{"query":"a","query":"b"}'), 400, /"query" occurs twice/],
-          ["", json('{"query":"a","parameters":[1.0,{"a":1.10,"\\u0061":2}]}'), 400, /"a" occurs twice/],
-          ["", json('{"query":"a","queryId":"a b"}'), 400, /^queryId: expected 1 to 128/],
-          ["", json('{"query":"a","queryId":""}'), 400, /^queryId: expected 1 to 128/],
-          ["", json('{"query":"a","wait":"never"}'), 400, /^wait/],
-          ["", json('{"query":"a","metadata":{"a":1}}'), 400, /^metadata: expected/],
-          ["", json('{"query":"a","metadata":{"gateway.token":"root"}}'), 400, /^metadata: "gateway.token"/],
-          ["?query=b", json('{"query":"a"}'), 400, /^query: given in the URL and/],
-          ["", json(`{"query":"a","parameters":${"[".repeat(100)}${"]".repeat(100)}}`), 400, /maxNesting/],
-          ["", json(`{"query":"${"a".repeat(300_000)}"}`), 400, /maxQueryLength/],
-          ["", json(`{"query":"${"a".repeat(2_000_000)}"}`), 413, /httpMaxBodySize/],
-          [
-            "",
-            { method: "POST", body: "rows 1", headers: { "content-type": "text/plain" } },
-            415,
-            /^Content-Type/
-          ],
-          ["", sql("rows 1", { "content-type": "application/sql; charset=latin-1" }), 415, /latin-1/],
-          ["?query=SELECT+%FF", undefined, 400, /^query in the URL/],
-          ["?query=a&param.%C3=1", undefined, 400, /^param.%C3 in the URL/],
-          ["?query=a&param.a=100%", undefined, 400, /^param.a in the URL/],
-          ["?typo=1", sql("rows 1"), 400, /^typo/],
-          ["?wait=end&wait=end", sql("rows 1"), 400, /^wait/],
-          ["?param.1=a&param.3=b", sql("rows 1"), 400, /^param/],
-          ["?target=nowhere", sql("rows 1"), 404, /^target/],
-          ["", undefined, 400, /^query/],
-          ["", { method: "PUT" }, 405, /POST/],
-          ["?query=a&typo=1", { method: "HEAD" }, 400, /^$/]
-        ]
-        for (const [search, init, status, detail] of wrong) {
-          const answer = yield* fetched(`${url}/v1/query${search}`, init)
-          assert.strictEqual(answer.status, status, answer.text)
-          assert.match(answer.text === "" ? "" : String(answer.json()["detail"]), detail)
-        }
-        assert.strictEqual((yield* fetched(`${url}/v1/nothing`)).status, 404)
-        assert.strictEqual((yield* fetched(`${url}/v1/queries/%zz`)).status, 400)
-        const longest = yield* fetched(`${url}/v1/queries/${"a".repeat(128)}`)
-        assert.deepInclude(longest.json(), { status: 404, code: "unknown_query" })
-        assert.strictEqual(engine.requests.length, before)
       })
     )
 

@@ -39,8 +39,8 @@ const flags = {
     Flag.withAlias("p"),
     Flag.withMetavar("[name][:type]=value"),
     Flag.withDescription(
-      "A parameter: VALUE, NAME=VALUE, or 1=VALUE by its position; a JSON scalar or else a text, as numbers like 1.10 are, " +
-        `too, unless it has a type as in NAME:TYPE=VALUE (${QueryParameters.typeNames.join(", ")}). May be given several times`
+      "A parameter: VALUE, NAME=VALUE, or 1=VALUE by its position; a JSON scalar or else a text, " +
+        `unless it has a type as in NAME:TYPE=VALUE (${QueryParameters.typeNames.join(", ")}). May be given several times`
     ),
     Flag.atLeast(0),
     Flag.mapTryCatch((texts) => orThrow<Parameters>(QueryParameters.parse(texts)), ClientFlags.message)

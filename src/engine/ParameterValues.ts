@@ -99,7 +99,8 @@ const object = (value: object, path: string, level: number): Typed => {
     return { json: value.toISOString(), types: "timestamp" }
   }
   if (value instanceof Timestamp.Timestamp) {
-    const json = Timestamp.format(value) ?? refuse(path, "a timestamp beyond the years of Date has no text")
+    const json =
+      Timestamp.format(value) ?? refuse(path, "a timestamp beyond the years of DateTime has no text")
     return { json, types: "timestamp" }
   }
   if (DateTime.isDateTime(value)) return { json: DateTime.formatIso(value), types: "timestamp" }

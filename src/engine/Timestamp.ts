@@ -2,6 +2,7 @@
  * Instants to the microsecond, and how a request has them: ISO 8601 in UTC.
  */
 import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
 
 /**
  * An instant to the microsecond, for those that `Date` and `DateTime`, which have milliseconds, cannot hold.
@@ -22,12 +23,11 @@ export class Timestamp {
 export const tooFine =
   "at most 6 digits of a second (microseconds) in a timestamp; give a finer one as a text, and cast it in the query"
 
-/** ISO 8601 with six digits of a second, or `undefined` beyond the years of `Date`. */
+/** ISO 8601 with six digits of a second, or `undefined` beyond the years of `DateTime`. */
 export const format = ({ epochMicros }: Timestamp): string | undefined => {
   const micros = ((epochMicros % 1000n) + 1000n) % 1000n
-  const date = new Date(Number((epochMicros - micros) / 1000n))
-  if (Number.isNaN(date.getTime())) return undefined
-  return `${date.toISOString().slice(0, -1)}${String(micros).padStart(3, "0")}Z`
+  const time = Option.getOrUndefined(DateTime.make(Number((epochMicros - micros) / 1000n)))
+  return time && `${DateTime.formatIso(time).slice(0, -1)}${String(micros).padStart(3, "0")}Z`
 }
 
 const fraction = /(:\d\d)\.(\d+)/

@@ -200,7 +200,7 @@ describe("an end before the result's", () => {
       })
       yield* server.happened("Cancelled")
       assert.strictEqual(stderr, "")
-      assert.strictEqual(code, 0)
+      assert.strictEqual(code, 141)
     })
   )
 

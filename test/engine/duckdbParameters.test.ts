@@ -88,10 +88,14 @@ describe("a number", () => {
 
   it.effect("is the text that was written where a text is wanted", () =>
     Effect.gen(function* () {
-      yield* ask(engine, "CREATE OR REPLACE TABLE s AS SELECT unnest(['1.1', '1.10', 'x', '5', '5.0']) AS v")
+      yield* ask(
+        engine,
+        "CREATE OR REPLACE TABLE s AS SELECT unnest(['1.1', '1.10', 'x', '5', '5.0', 'true', 't']) AS v"
+      )
       assert.strictEqual(yield* written("SELECT v FROM s WHERE v = ?", "[1.10]"), "1.10")
       assert.strictEqual(yield* written("SELECT v FROM s WHERE v = ?", '["1.10"]'), "1.10")
       assert.strictEqual(yield* written("SELECT v FROM s WHERE v = ?", "[5]"), "5")
+      assert.strictEqual(yield* written("SELECT v FROM s WHERE v = ?", "[true]"), "true")
       yield* ask(engine, "CREATE OR REPLACE TABLE d AS SELECT 1.10::DECIMAL(5,2) AS v, 1000::DOUBLE AS e")
       // Texts that are numbers, as `dataconn query -p` sends the second.
       assert.strictEqual(yield* written("SELECT v FROM d WHERE v = ? AND e = ?", '["1.10","1e3"]'), "1.10")
@@ -109,6 +113,17 @@ describe("a number", () => {
         assert.strictEqual(yield* written(query, `[${number},${number},${number}]`), "0")
       }
       assert.strictEqual(yield* written("SELECT i FROM n WHERE i = $1 AND d = $2", '["2.0","1.50"]'), "2")
+      for (const two of ["002", "2e0", "+2", "20e-1", "2."]) {
+        assert.strictEqual(
+          yield* written("SELECT i FROM n WHERE i = $1 AND u = $2", `["${two}","${two}"]`),
+          "2"
+        )
+      }
+      const large = yield* written(
+        "SELECT i FROM n WHERE i < $1 AND u < $2",
+        '["1e20","123456789012345678901"]'
+      )
+      assert.strictEqual(large, "2")
       const { message } = yield* failure(engine, "FROM n WHERE i = $1", { parameters: ["two"] })
       assert.include(message, "two")
     })

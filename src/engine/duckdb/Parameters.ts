@@ -157,10 +157,12 @@ const fitting = (value: Parameter, wanted: DuckDBTypeId): Parameter => {
   return wanted === DuckDBTypeId.VARCHAR ? (textOf(value) ?? value) : value
 }
 
-/** A number as it was written. */
+/** A number as it was written, and a boolean: DuckDB would make booleans of the texts that it is compared with. */
 const textOf = (value: Parameter): string | undefined => {
   if (BigDecimal.isBigDecimal(value)) return ExactJson.decimalText(value)
-  return typeof value === "bigint" || typeof value === "number" ? String(value) : undefined
+  return typeof value === "bigint" || typeof value === "number" || typeof value === "boolean"
+    ? String(value)
+    : undefined
 }
 
 const exactTypes: ReadonlySet<DuckDBTypeId> = new Set([
@@ -323,7 +325,7 @@ const bindScalar = (value: Parameter, type: DuckDBType): Bound["bind"] => {
     case DuckDBTypeId.VARCHAR:
       return bindText(value as string)
     case DuckDBTypeId.INTEGER:
-      return (statement, index) => duckdb.bind_int32(statement, index, Number(value))
+      return (statement, index) => duckdb.bind_int32(statement, index, Number(toInteger(value)))
     case DuckDBTypeId.BIGINT:
       return (statement, index) => duckdb.bind_int64(statement, index, toInteger(value))
     case DuckDBTypeId.DOUBLE:

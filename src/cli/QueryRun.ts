@@ -119,6 +119,8 @@ const plan = Effect.fnUntraced(function* (given: Given) {
   if (Formats.isBinary(shown) && statements.length > 1) {
     return yield* fail(`${statements.length} queries have as many results, and ${name} holds one`)
   }
+  // What is written to the database would be there although nobody has its result.
+  if (file !== undefined) yield* Effect.mapError(QueryOutput.check(file), ({ message }) => fail(message))
   if (!isChosen && !toTerminal && !given.quiet && Formats.hasExtension(file)) {
     yield* Console.error(`${file}: the name says no format, so it is ${name} (see --format)`)
   }

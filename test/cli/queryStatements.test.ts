@@ -184,14 +184,8 @@ describe("the format", () => {
       const { code, stdout } = yield* run(["x", "-s", json.address], { isTerminal: true })
       assert.strictEqual(stdout, '[{"a":"\\u001b"}]\n')
       assert.strictEqual(code, 0)
-      const csv = yield* ScriptedServer.make(({ onMessage, send }) => {
-        let requests = 0
-        onMessage(() => {
-          if (++requests % 3 !== 0) send('J {"code":"unsupported_format","message":"no","retryable":false}')
-          else send('A {"format":"text/csv","queryId":"q"}', "F a\r\n1\r\n")
-        })
-      })
-      assert.strictEqual((yield* run(["x", "-s", csv.address])).stdout, "a\n1\n")
+      const csv = yield* QueryServer.ofFormats("text/csv")
+      assert.strictEqual((yield* run(["csv a|1|", "-s", csv.address])).stdout, "a\n1\n")
       const chosen = yield* run(["x", "-f", "table", "-s", json.address])
       assert.match(chosen.stderr, /^unsupported_format/)
     })

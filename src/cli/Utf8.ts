@@ -5,6 +5,8 @@
 import { Buffer, isUtf8 } from "node:buffer"
 import { readFileSync } from "node:fs"
 import { readFile } from "node:fs/promises"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 
 /** How many bytes before the first that belongs to no character of UTF-8; `undefined` if there is none. */
 export const firstIll = (bytes: Uint8Array): number | undefined => {
@@ -33,12 +35,21 @@ export const decode = (bytes: Uint8Array): string => {
 /** The text of a file, for which it fails as `readFile` does. */
 export const fromFile = async (file: string): Promise<string> => decode(await readFile(file))
 
-/** The number of the argument of this process, from 1, of which Node has put characters in the place of bytes. */
-export const illArgument = (args: ReadonlyArray<string>): number | undefined => {
-  if (process.platform !== "linux" || !args.some((argument) => argument.includes("\ufffd"))) return undefined
-  const given = readFileSync("/proc/self/cmdline").toString("latin1").split("\0").slice(0, -1)
-  const index = given
-    .slice(given.length - args.length)
-    .findIndex((argument) => !isUtf8(Buffer.from(argument, "latin1")))
-  return index === -1 ? undefined : index + 1
+/** An argument of this process, counted from 1, of which Node has put characters in the place of bytes. */
+export class IllArgument extends Schema.TaggedError<IllArgument>()("IllArgument", { number: Schema.Int }) {
+  override get message() {
+    return `argument ${this.number} is not UTF-8`
+  }
 }
+
+/** Fails where one of these last arguments of the process is not UTF-8, which Linux can tell. */
+export const checkArguments = (args: ReadonlyArray<string>): Effect.Effect<void, IllArgument> =>
+  Effect.suspend(() => {
+    if (process.platform !== "linux" || !args.some((argument) => argument.includes("\ufffd")))
+      return Effect.void
+    const given = readFileSync("/proc/self/cmdline").toString("latin1").split("\0").slice(0, -1)
+    const index = given
+      .slice(given.length - args.length)
+      .findIndex((argument) => !isUtf8(Buffer.from(argument, "latin1")))
+    return index === -1 ? Effect.void : Effect.fail(new IllArgument({ number: index + 1 }))
+  })

@@ -65,15 +65,8 @@ BrokenPipe.endsProcess()
 
 const given = process.argv.slice(2)
 
-/** Node has put other characters in the place of bytes that are none. */
-const ill = Utf8.illArgument(given)
-
-const run =
-  ill === undefined
-    ? Command.runWith(command, { version: Version.version })(Arguments.rewrite(given, names))
-    : Effect.fail(new Error(`argument ${ill} is not UTF-8`))
-
-run.pipe(
+Command.runWith(command, { version: Version.version })(Arguments.rewrite(given, names)).pipe(
+  (run) => Effect.andThen(Utf8.checkArguments(given), run),
   Effect.provideService(CliOutput.Presenter, Report.presenter),
   Effect.provideService(CliOutput.Formatter, Help.formatter()),
   Effect.provideService(CliConfig.CliConfig, Help.config),

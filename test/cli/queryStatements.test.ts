@@ -227,6 +227,7 @@ const inShell = (script: string) =>
     const [node, file] = Dataconn.program
     const shell = yield* Dataconn.run(["-c", `dataconn() { "${node}" "${file}" "$@"; }\n${script}`], {
       program: ["/bin/bash"],
+      cwd: yield* Folder.make,
       env: { DATACONN_SERVER: address }
     })
     yield* shell.exit
@@ -254,12 +255,13 @@ describe("in a shell", () => {
       const { lines, stderr } = yield* inShell(
         [
           "dataconn query 'csv a|1|' -f csv -o >(cat)",
+          "echo before > log; dataconn query 'csv b|' -f csv -o /dev/stdout >> log; cat log",
           "printf '\\\\o /missing/x\\n' | dataconn repl",
           "printf 'csv a|2|;\\n\\303\\047' | dataconn repl -f csv",
           "dataconn query $'csv \\377'"
         ].join("\n")
       )
-      assert.deepStrictEqual(lines, ["a", "1"])
+      assert.deepStrictEqual(lines, ["a", "1", "before", "b"])
       const [output, input, argument] = stderr.trim().split("\n")
       assert.match(output ?? "", /^standard input:1: \\o: Cannot write to \/missing\/x: ENOENT/)
       assert.strictEqual(input, "cannot read standard input: it is not UTF-8 at byte offset 10")

@@ -15,6 +15,7 @@ import * as JsonNames from "../engine/JsonNames.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
 import type * as Setting from "../server/Setting.ts"
 import * as IdleSettings from "./IdleSettings.ts"
+import * as Utf8 from "./Utf8.ts"
 
 /** A setting's name as a flag has it. */
 export const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
@@ -98,7 +99,7 @@ const fromFile = Effect.fnUntraced(function* (path: string, known: Known) {
   const text = yield* Effect.try({
     // Asynchronously it would start libuv's threads, which must not be before the process has given up its
     // rights (see `Rights`).
-    try: () => readFileSync(path, "utf8"),
+    try: () => Utf8.decode(readFileSync(path)),
     catch: (cause) => {
       const { code, message } = cause as NodeJS.ErrnoException
       return fail(code === "ENOENT" ? "there is no such file" : message)

@@ -20,7 +20,7 @@ import * as Table from "./terminal/Table.ts"
 /** How results are to look. */
 export interface View {
   readonly shown: Formats.Shown
-  /** Whether the user has named the format. If not, a server that has no CSV may answer with JSON. */
+  /** Whether the user has named the format. If not, a server that does not have it may answer in another one. */
   readonly isChosen: boolean
   /** The columns of the terminal, if that is where the result goes. */
   readonly columns: number | undefined
@@ -81,6 +81,22 @@ export interface Request {
 
 type Failure = QueryError | ClientError
 
+/** Asks for one format after the other, up to the first that the server has. A reject says that nothing was run. */
+export const askInTurn = <A, E extends { readonly _tag: string }, R>(
+  [first, ...others]: readonly [Formats.Shown, ...Array<Formats.Shown>],
+  ask: (shown: Formats.Shown) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  others.reduce(
+    (asked, other) =>
+      Effect.catchIf(asked, isUnsupported, (error) =>
+        Effect.catchIf(ask(other), isUnsupported, () => Effect.fail(error))
+      ),
+    ask(first)
+  )
+
+const isUnsupported = (error: { readonly _tag: string }): boolean =>
+  error._tag === "QueryError" && (error as QueryError).code === "unsupported_format"
+
 /** What is to be written: text that is safe for a terminal, or bytes. */
 export type Written = Uint8Array | string
 
@@ -110,12 +126,8 @@ export const open = Effect.fnUntraced(function* (
       client.query(query(request, Formats.requested(shown))),
       (response) => [response, shown] as const
     )
-  // A reject says that nothing was run.
-  const [response, shown] = yield* Effect.catchIf(
-    ask(view.shown),
-    (error) => error._tag === "QueryError" && error.code === "unsupported_format" && !view.isChosen,
-    () => ask(Formats.short.json)
-  )
+  const formats = view.isChosen ? ([view.shown] as const) : Formats.inTurn(view.shown, view.isTerminal)
+  const [response, shown] = yield* askInTurn(formats, ask)
   const { accepted } = response
   progress.acceptedAfter = progress.time()
   progress.queryId = accepted.progress === true ? accepted.queryId : undefined

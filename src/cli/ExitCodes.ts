@@ -23,6 +23,7 @@ const outcomes = {
   ],
   // 128 and the number of the signal, as shells have it.
   interrupted: [130, "It was interrupted: Ctrl-C, or SIGINT."],
+  unread: [141, "Nobody reads its output any more, as by `head`; other programs are ended by SIGPIPE then."],
   terminated: [143, "It was terminated: SIGTERM."]
 } as const
 

@@ -56,5 +56,11 @@ export const ofFile = (file: string): Shown | undefined => {
 export const requested = (shown: Shown): Format =>
   shown === "table" || shown === "vertical" ? short.csv : shown
 
+/** What a server is asked for where the user has named no format: one after the other, up to the first that it has. */
+export const inTurn = (shown: Shown, isTerminal: boolean): readonly [Shown, ...Array<Shown>] => {
+  const others = [short.json, short.ndjson, short.csv, ...(isTerminal ? [] : [short.arrow, short.parquet])]
+  return [shown, ...others.filter((other) => other !== requested(shown))]
+}
+
 /** Whether it is no text: of no use on a terminal, and only one fits in a file. */
 export const isBinary = (shown: Shown): boolean => shown === short.arrow || shown === short.parquet

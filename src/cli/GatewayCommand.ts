@@ -14,6 +14,7 @@ import * as Printable from "../server/Printable.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
 import * as Setting from "../server/Setting.ts"
 import * as Signals from "../server/Signals.ts"
+import * as BrokenPipe from "./BrokenPipe.ts"
 import * as ConfigSources from "./ConfigSources.ts"
 import * as GatewayFlags from "./GatewayFlags.ts"
 import * as Heap from "./Heap.ts"
@@ -159,6 +160,7 @@ const reloading = <E extends { readonly message: string }>(reload: Effect.Effect
 
 const run = Effect.fnUntraced(function* (flags: Given) {
   yield* Heap.keepYoung
+  yield* BrokenPipe.isSurvived
   const { options, warn } = yield* resolve(flags)
   yield* User.leaveRoot(options, User.beyond(options.http))
   let stopNow: Effect.Effect<void> = Effect.void

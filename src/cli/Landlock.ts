@@ -106,7 +106,13 @@ const pathBeneath = 1n
 const openPath = 0o10000000
 
 const addRule = (system: Native, ruleset: bigint, path: string, right: bigint): boolean => {
-  const descriptor = openSync(path, openPath)
+  let descriptor: number
+  try {
+    descriptor = openSync(path, openPath)
+  } catch {
+    // Nothing is there to have a right to. What needs it says so.
+    return true
+  }
   try {
     // A packed struct: the descriptor has the four bytes after the rights.
     return (

@@ -12,7 +12,9 @@ import * as Client from "../client/Client.ts"
 import * as QueryApi from "../engine/QueryApi.ts"
 import * as Address from "../net/Address.ts"
 import * as ClientFlags from "./ClientFlags.ts"
+import * as Execution from "./Execution.ts"
 import { exitCodes } from "./ExitCodes.ts"
+import * as Formats from "./Formats.ts"
 import * as QueryDeadline from "./QueryDeadline.ts"
 import * as QueryReport from "./QueryReport.ts"
 import * as ServerAddress from "./ServerAddress.ts"
@@ -76,7 +78,12 @@ const ask = (client: Client.ClientService) =>
 
 const deeply = (client: Client.ClientService, query: string) =>
   Effect.scoped(
-    Effect.flatMap(client.query({ query, format: "text/csv" }), ({ chunks }) => Stream.runDrain(chunks))
+    Effect.flatMap(
+      Execution.askInTurn(Formats.inTurn(Formats.short.csv, false), (shown) =>
+        client.query({ query, format: Formats.requested(shown) })
+      ),
+      ({ chunks }) => Stream.runDrain(chunks)
+    )
   )
 
 const once = Effect.fnUntraced(function* (given: Given, server: Address.Address) {

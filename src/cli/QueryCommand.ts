@@ -14,6 +14,7 @@ import { ofSignal } from "./ExitCodes.ts"
 import * as ProcessExit from "./ProcessExit.ts"
 import * as QueryDeadline from "./QueryDeadline.ts"
 import * as QueryParameters from "./QueryParameters.ts"
+import * as QueryReport from "./QueryReport.ts"
 import * as QueryRun from "./QueryRun.ts"
 import * as RecordFlags from "./RecordFlags.ts"
 import * as Signals from "./Signals.ts"
@@ -39,8 +40,8 @@ const flags = {
     Flag.withAlias("p"),
     Flag.withMetavar("[name][:type]=value"),
     Flag.withDescription(
-      "A parameter: VALUE, NAME=VALUE, or 1=VALUE by its position; a JSON scalar or else a text, as numbers like 1.10 are, " +
-        `too, unless it has a type as in NAME:TYPE=VALUE (${QueryParameters.typeNames.join(", ")}). May be given several times`
+      "A parameter: VALUE, NAME=VALUE, or 1=VALUE by its position; a JSON scalar or else a text, " +
+        `unless it has a type as in NAME:TYPE=VALUE (${QueryParameters.typeNames.join(", ")}). May be given several times`
     ),
     Flag.atLeast(0),
     Flag.mapTryCatch((texts) => orThrow<Parameters>(QueryParameters.parse(texts)), ClientFlags.message)
@@ -134,7 +135,7 @@ export const command = Command.make("query", flags, (given) =>
         RecordFlags.during(given)(
           QueryRun.run({ ...given, limit: Option.getOrElse(given.limit, () => Number.POSITIVE_INFINITY) })
         ),
-        (error) => Console.error(error.message)
+        QueryReport.say
       )
     )
   )
@@ -143,8 +144,8 @@ export const command = Command.make("query", flags, (given) =>
     "Run queries and write their results. On a terminal a result is a table, and characters that could steer it or " +
       "that show nothing are escaped; a pipe or file gets the bytes as they are. Ctrl-C cancels the query on the " +
       "server; pressed twice, it does not wait for that. Exits with 0 if all is whole, 1 if a query failed, 2 without " +
-      "a connection, 3 if it was lost, 75 if the server says to try again, 124 if it took too long, 130 or 143 if a " +
-      "signal ended it."
+      "a connection, 3 if it was lost, 75 if the server says to try again, 124 if it took too long, 141 if nobody reads it " +
+      "any more, 130 or 143 if a signal ended it."
   ),
   Command.withShortDescription("Run queries and write their results"),
   Command.withExamples([

@@ -13,6 +13,7 @@ import type * as Sink from "effect/Sink"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Chunk from "../net/Chunk.ts"
+import * as BrokenPipe from "./BrokenPipe.ts"
 import type { Written } from "./Execution.ts"
 import { exitCodes } from "./ExitCodes.ts"
 import * as Pager from "./terminal/Pager.ts"
@@ -30,8 +31,10 @@ export class OutputError extends Schema.TaggedError<OutputError>()("OutputError"
 const detail = (error: PlatformError): string =>
   error.cause instanceof Error ? error.cause.message : error.message
 
-const isBrokenPipe = (error: unknown): boolean =>
-  isPlatformError(error) && (error.cause as NodeJS.ErrnoException | undefined)?.code === "EPIPE"
+/** Nobody reads standard output any more, as with `| head`: who has left wants to be told nothing. */
+export class Unread extends Schema.TaggedError<Unread>()("Unread", {}) {}
+
+const isBrokenPipe = (error: unknown): boolean => isPlatformError(error) && BrokenPipe.isOne(error.cause)
 
 export interface Options {
   /** Runs before something is written to where it stays, whole or not. */
@@ -46,33 +49,30 @@ const bytesOf = (written: Written): Uint8Array =>
 const told = <E>(written: Stream.Stream<Written, E>, { onWrite }: Options): Stream.Stream<Written, E> =>
   Stream.tap(written, onWrite)
 
-/** Ends quietly when nobody reads any more, as with `| head`, or when the user has left the pager. */
 const runInto = <E>(
   written: Stream.Stream<Written, E>,
   sink: Sink.Sink<void, Written, never, PlatformError>,
   target: string
-): Effect.Effect<void, E | OutputError> =>
-  Stream.run(written, sink).pipe(
-    Effect.catchIf(isBrokenPipe, () => Effect.void),
-    Effect.mapError((error) =>
-      isPlatformError(error) ? new OutputError({ target, detail: detail(error) }) : (error as E)
-    )
-  )
+): Effect.Effect<void, E | OutputError | Unread> =>
+  Effect.mapError(Stream.run(written, sink), (error) => {
+    if (!isPlatformError(error)) return error as E
+    return isBrokenPipe(error) ? new Unread() : new OutputError({ target, detail: detail(error) })
+  })
 
-/** What a pipe tells after the last write, when nobody else listens: that nobody reads is no failure. */
+/** What a pipe tells after the last write, when nobody else listens. */
 const toldLate = (error: NodeJS.ErrnoException): void => {
-  if (error.code !== "EPIPE") process.exitCode = exitCodes.failed
+  process.exitCode = BrokenPipe.isOne(error) ? exitCodes.unread : exitCodes.failed
 }
 
 const hearLate = (): void => {
   if (!process.stdout.listeners("error").includes(toldLate)) process.stdout.on("error", toldLate)
 }
 
-/** Writes to standard output as fast as it is taken. */
+/** Writes to standard output as fast as it is taken; fails with {@link Unread} if that ends before the result. */
 export const toStdout = Effect.fnUntraced(function* <E>(
   written: Stream.Stream<Written, E>,
   options: Options
-): Effect.fn.Return<void, E | OutputError, Stdio.Stdio> {
+): Effect.fn.Return<void, E | OutputError | Unread, Stdio.Stdio> {
   const stdio = yield* Stdio.Stdio
   hearLate()
   yield* runInto(told(written, options), stdio.stdout(), "standard output")
@@ -86,7 +86,11 @@ export const toPager = <E>(
   Effect.scoped(
     Effect.gen(function* () {
       const pager = yield* Pager.open
-      yield* runInto(told(written, options), pager.sink, pager.name)
+      yield* Effect.catchIf(
+        runInto(told(written, options), pager.sink, pager.name),
+        (error) => error instanceof Unread,
+        () => Effect.void
+      )
       const problem = yield* pager.close
       if (problem !== undefined) return yield* new OutputError({ target: pager.name, detail: problem })
     })
@@ -120,22 +124,15 @@ export const toFile = Effect.fnUntraced(function* <E>(
   options: Options
 ): Effect.fn.Return<void, E | OutputError, FileSystem.FileSystem | Path.Path> {
   const fs = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
   const failed = failedAt(file)
-  // A link stays, and the file that it leads to is replaced.
-  const target = yield* Effect.orElseSucceed(fs.realPath(file), () => file)
-  const before = yield* Effect.option(fs.stat(target))
-  if (Option.isSome(before) && before.value.type !== "File") {
-    // What appends names no position to write at, which only a block device has.
-    const flag = before.value.type === "BlockDevice" ? "w" : "a"
-    const open = failed(fs.open(target, { flag }))
+  const place = yield* placeOf(file)
+  if (place.flag !== undefined) {
+    const open = failed(fs.open(file, { flag: place.flag }))
     return yield* Effect.scoped(
       Effect.flatMap(open, (device) => writeAll(told(written, options), device, failed))
     )
   }
-  const suffix = (yield* Random.nextIntBetween(0, 2 ** 32)).toString(16)
-  const partial = path.join(path.dirname(target), `.${path.basename(target)}.${suffix}.partial`)
-  const mode = Option.isSome(before) ? before.value.mode & 0o777 : 0o666
+  const { mode, partial, target } = place
   const writing = Effect.flatMap(failed(fs.open(partial, { flag: "wx", mode })), (opened) =>
     Effect.andThen(writeAll(written, opened, failed), failed(opened.sync))
   )
@@ -143,6 +140,53 @@ export const toFile = Effect.fnUntraced(function* <E>(
     Effect.andThen(failed(fs.rename(partial, target))),
     Effect.onError(() => Effect.ignore(fs.remove(partial, { force: true })))
   )
+})
+
+/** What is open already, as of `-o >(…)` or `/dev/stdout`: its name leads to no place where a file could be. */
+const opened = /^\/dev\/(?:fd\/|std(?:in|out|err)$)|^\/proc\/[^/]+\/(?:task\/[^/]+\/)?fd\//
+
+/** How a file is written: with a flag as it is, or by the temporary one that takes its place. */
+type Place =
+  | { readonly flag: "a" | "w" }
+  | { readonly flag?: never; readonly target: string; readonly partial: string; readonly mode: number }
+
+const placeOf = Effect.fnUntraced(function* (
+  file: string
+): Effect.fn.Return<Place, never, FileSystem.FileSystem | Path.Path> {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const before = yield* Effect.option(fs.stat(file))
+  const isFile = Option.isNone(before) || before.value.type === "File"
+  if (!isFile || opened.test(path.resolve(file))) {
+    // What appends names no position to write at, which only a block device has.
+    return { flag: Option.isSome(before) && before.value.type === "BlockDevice" ? "w" : "a" }
+  }
+  // A link stays, and the file that it leads to is replaced.
+  const target = yield* Effect.orElseSucceed(fs.realPath(file), () => file)
+  const suffix = (yield* Random.nextIntBetween(0, 2 ** 32)).toString(16)
+  return {
+    target,
+    partial: path.join(path.dirname(target), `.${path.basename(target)}.${suffix}.partial`),
+    mode: Option.isSome(before) ? before.value.mode & 0o777 : 0o666
+  }
+})
+
+/** Fails if {@link toFile} could not write to the file now. */
+export const check = Effect.fnUntraced(function* (
+  file: string
+): Effect.fn.Return<void, OutputError, FileSystem.FileSystem | Path.Path> {
+  const fs = yield* FileSystem.FileSystem
+  const failed = failedAt(file)
+  const place = yield* placeOf(file)
+  if (place.flag === undefined) {
+    yield* Effect.scoped(failed(fs.open(place.partial, { flag: "wx", mode: place.mode })))
+    return yield* failed(fs.remove(place.partial))
+  }
+  // Not opened: a pipe would be, to whoever reads it, and would wait for that one.
+  yield* failed(fs.access(file, { writable: true }))
+  if ((yield* failed(fs.stat(file))).type === "Directory") {
+    return yield* new OutputError({ target: file, detail: "it is a directory" })
+  }
 })
 
 type Failed = <A, R>(effect: Effect.Effect<A, PlatformError, R>) => Effect.Effect<A, OutputError, R>

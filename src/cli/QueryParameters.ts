@@ -3,15 +3,12 @@
  */
 import { Buffer } from "node:buffer"
 import * as BigDecimal from "effect/BigDecimal"
-import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as ExactJson from "../engine/ExactJson.ts"
-import * as ParameterValues from "../engine/ParameterValues.ts"
 import type { Parameter, Parameters } from "../engine/QueryApi.ts"
+import * as Timestamp from "../engine/Timestamp.ts"
 import * as Statements from "./sql/Statements.ts"
-
-type Scalar = string | number | boolean | null
 
 /** Some of the flags have a name and others have none, or two have the same. */
 export class ParameterError extends Schema.TaggedError<ParameterError>()("ParameterError", {
@@ -27,29 +24,38 @@ export class ParameterError extends Schema.TaggedError<ParameterError>()("Parame
  *
  * **Details**
  *
- * A number that would be written otherwise (`1.10`, `1e3`, `-0`, integers that a double cannot hold exactly) stays text,
- * which the engine converts where a number is wanted and keeps where a text is. `"…"` with the quotes is a string
- * whatever it looks like.
+ * A number keeps its digits: `1.10` is a decimal, which the engine takes for `'1.10'` where a text is wanted. What has an
+ * exponent (`1e3`) or a negative zero has no such digits and stays text, which the engine reads where a number is wanted.
+ * `"…"` with the quotes is a string whatever it looks like.
  */
-export const value = (text: string): Scalar => {
+export const value = (text: string): Parameter => {
   let parsed: unknown
   try {
-    parsed = JSON.parse(text)
+    parsed = ExactJson.parse(text)
   } catch {
     return text
   }
   if (typeof parsed === "string") return parsed
+  if (BigDecimal.isBigDecimal(parsed)) {
+    return text.length <= maxDecimal && ExactJson.decimalText(parsed) === text ? parsed : text
+  }
   return (typeof parsed !== "object" || parsed === null) && String(parsed) === text
-    ? (parsed as Scalar)
+    ? (parsed as Parameter)
     : text
 }
 
+/** Characters of a decimal that an engine has for certain: 38 digits, the point and the sign are as many at the least. */
+const maxDecimal = 39
+
 const base64 = /^(?:[\w+/]{4})*(?:[\w+/]{2}==|[\w+/]{3}=)?$/
 
-/** What a value of a type may look like, and the value; `undefined` for a text that is none. */
+/** The value of a text; `undefined` for a text that is none, or what is wrong with it in particular. */
+type Reading = Parameter | undefined | ParameterError
+
+/** What a value of a type may look like, and the value. */
 interface Type {
   readonly form: string
-  readonly read: (text: string) => Parameter | undefined
+  readonly read: (text: string) => Reading
 }
 
 const integer = (text: string): Parameter | undefined => {
@@ -63,12 +69,31 @@ const blob = (text: string): Parameter | undefined => {
   return base64.test(text) ? new Uint8Array(Buffer.from(text, "base64")) : undefined
 }
 
-const json = (text: string): Parameter | undefined => {
+/** The value of JSON, or `undefined` for a text that is none. */
+const parsed = (text: string): unknown => {
   try {
-    return ExactJson.parse(text) as Parameter
+    return ExactJson.parse(text)
   } catch {
     return undefined
   }
+}
+
+const list = (text: string): Parameter | undefined => {
+  const value = parsed(text)
+  return Array.isArray(value) ? value : undefined
+}
+
+const struct = (text: string): Parameter | undefined => {
+  const value = parsed(text)
+  const isObject = typeof value === "object" && value !== null
+  return isObject && !Array.isArray(value) && !BigDecimal.isBigDecimal(value)
+    ? (value as Parameter)
+    : undefined
+}
+
+const timestamp = (text: string): Reading => {
+  const read = /(?:Z|[+-]\d\d:?\d\d)$/.test(text) ? Timestamp.parse(text) : undefined
+  return typeof read === "string" ? problem(read) : read
 }
 
 const double = (text: string): Parameter | undefined =>
@@ -84,14 +109,14 @@ const types: Readonly<Record<string, Type>> = {
   double: { form: "a number", read: double },
   boolean: { form: "true or false", read: (text) => ({ true: true, false: false })[text] },
   timestamp: {
-    form: "a time with its zone, such as 2026-01-31T12:00:00Z",
-    read: (text) =>
-      /(?:Z|[+-]\d\d:?\d\d)$/.test(text) && ParameterValues.hasDay(text)
-        ? Option.getOrUndefined(DateTime.make(text))
-        : undefined
+    form: "a time with its zone, such as 2026-01-31T12:00:00.123456Z",
+    read: timestamp
   },
   blob: { form: "base64, or hex:00ff", read: blob },
-  json: { form: "JSON", read: json }
+  // DuckDB takes a text for a document where it wants one. Its own structures could not hold them all.
+  json: { form: "JSON", read: (text) => (parsed(text) === undefined ? undefined : text) },
+  list: { form: "a list in JSON, such as [1,2]", read: list },
+  struct: { form: 'an object in JSON, such as {"a":1}', read: struct }
 }
 
 /** Other names of the types, which SQL has for them. */
@@ -136,6 +161,7 @@ const typed = (place: Omit<Given, "value">, name: string, text: string): Given |
   const type = Object.hasOwn(types, known) ? types[known] : undefined
   if (type === undefined) return problem(`a type of ${typeNames.join(", ")}, not ${name}`)
   const read = type.read(text)
+  if (read instanceof ParameterError) return read
   return read === undefined
     ? problem(`${type.form} for the type ${name}, not ${JSON.stringify(text)}`)
     : { ...place, value: read }

@@ -1,6 +1,8 @@
 /**
  * What a command says on standard error when a query brought no whole result, and its exit code.
  */
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import type { ClientError } from "../client/ClientError.ts"
@@ -8,7 +10,7 @@ import type { QueryError } from "../engine/QueryApi.ts"
 import * as Printable from "../server/Printable.ts"
 import { exitCodes, ofClientError, ofQueryError } from "./ExitCodes.ts"
 import type { TimedOut } from "./QueryDeadline.ts"
-import type { OutputError } from "./QueryOutput.ts"
+import type { OutputError, Unread } from "./QueryOutput.ts"
 import type { Statement } from "./sql/Statements.ts"
 import * as Width from "./terminal/Width.ts"
 
@@ -38,7 +40,7 @@ export interface Context {
 }
 
 /** Whatever keeps a query from a whole result. */
-export type Failure = QueryError | ClientError | OutputError | TimedOut
+export type Failure = QueryError | ClientError | OutputError | TimedOut | Unread
 
 /** The note below an error. */
 export const incompleteNote = "The output is incomplete."
@@ -46,9 +48,16 @@ export const incompleteNote = "The output is incomplete."
 /** The message and exit code of an error. */
 export const report = (error: Failure, context: Context): QueryCommandError =>
   new QueryCommandError({
-    message: `${context.endsLine === false ? "\n" : ""}${[...lines(error, context), ...notes(context)].join("\n")}`,
+    message:
+      error._tag === "Unread"
+        ? ""
+        : `${context.endsLine === false ? "\n" : ""}${[...lines(error, context), ...notes(context)].join("\n")}`,
     exitCode: exitCode(error)
   })
+
+/** Says why a command failed, if there is somebody who wants to know. */
+export const say = ({ message }: { readonly message: string }): Effect.Effect<void> =>
+  message === "" ? Effect.void : Console.error(message)
 
 const notes = ({ incomplete, which }: Context): ReadonlyArray<string> => [
   ...(which === undefined ? [] : [`This was query ${which.number} of ${which.of}; none after it was run.`]),
@@ -65,10 +74,12 @@ const exitCode = (error: Failure): number => {
       return ofQueryError(error)
     case "OutputError":
       return exitCodes.failed
+    case "Unread":
+      return exitCodes.unread
   }
 }
 
-const lines = (error: Failure, context: Context): ReadonlyArray<string> => {
+const lines = (error: Exclude<Failure, Unread>, context: Context): ReadonlyArray<string> => {
   switch (error._tag) {
     case "ClientError":
       return [clientError(error, context.statement.text)]

@@ -1,7 +1,7 @@
 /**
  * Runs the statements that `dataconn query` is given, over one connection.
  */
-import { readFile } from "node:fs/promises"
+import { Buffer } from "node:buffer"
 import * as Console from "effect/Console"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -28,6 +28,7 @@ import * as Statements from "./sql/Statements.ts"
 import * as ProgressLine from "./terminal/ProgressLine.ts"
 import * as Screen from "./terminal/Screen.ts"
 import * as Summary from "./terminal/Summary.ts"
+import * as Utf8 from "./Utf8.ts"
 
 type Given = Omit<Flags, "limit"> & { readonly limit: number }
 
@@ -37,17 +38,18 @@ const fail = (message: string) =>
 const fromStdin = Effect.gen(function* () {
   const stdio = yield* Stdio.Stdio
   if (yield* stdio.stdinIsTerminal) yield* Console.error("Reading the query; end it with Ctrl-D")
-  return yield* Effect.orDie(Stream.mkString(Stream.decodeText(stdio.stdin)))
+  const chunks = yield* Effect.orDie(Stream.runCollect(stdio.stdin))
+  return yield* Effect.try({
+    try: () => Utf8.decode(Buffer.concat(chunks)),
+    catch: (cause) => fail(`cannot read standard input: ${(cause as Error).message}`)
+  })
 })
 
 const fromFile = (file: string) =>
   Effect.tryPromise({
-    try: () => readFile(file, "utf8"),
+    try: () => Utf8.fromFile(file),
     catch: (cause) => fail(`cannot read --file ${file}: ${(cause as Error).message}`)
   })
-
-/** Editors of some systems begin files with it. */
-const byteOrderMark = /^\ufeff/
 
 const queryText = Effect.fnUntraced(function* ({ file, query }: Given) {
   if (Option.isSome(file) && Option.isSome(query)) {
@@ -55,7 +57,7 @@ const queryText = Effect.fnUntraced(function* ({ file, query }: Given) {
   }
   const name = Option.getOrElse(file, () => "-")
   if (Option.isSome(query) && query.value !== "-") return query.value
-  return (yield* name === "-" ? fromStdin : fromFile(name)).replace(byteOrderMark, "")
+  return yield* name === "-" ? fromStdin : fromFile(name)
 })
 
 /** The statements to send. One alone goes as it was written, whatever surrounds it. */
@@ -117,6 +119,8 @@ const plan = Effect.fnUntraced(function* (given: Given) {
   if (Formats.isBinary(shown) && statements.length > 1) {
     return yield* fail(`${statements.length} queries have as many results, and ${name} holds one`)
   }
+  // What is written to the database would be there although nobody has its result.
+  if (file !== undefined) yield* Effect.mapError(QueryOutput.check(file), ({ message }) => fail(message))
   if (!isChosen && !toTerminal && !given.quiet && Formats.hasExtension(file)) {
     yield* Console.error(`${file}: the name says no format, so it is ${name} (see --format)`)
   }

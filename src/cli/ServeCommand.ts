@@ -16,6 +16,7 @@ import * as Log from "../server/Log.ts"
 import * as Server from "../server/Server.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
 import * as Signals from "../server/Signals.ts"
+import * as BrokenPipe from "./BrokenPipe.ts"
 import * as ConfigSources from "./ConfigSources.ts"
 import * as GatewayFlags from "./GatewayFlags.ts"
 import * as Heap from "./Heap.ts"
@@ -139,16 +140,6 @@ export class DatabaseLost extends Schema.TaggedError<DatabaseLost>()("DatabaseLo
   }
 }
 
-/** Whoever reads the log may leave, or its disk be full: that is no reason to stop serving. */
-const survivesItsLog = Effect.acquireRelease(
-  Effect.sync(() => {
-    const ignore = () => {}
-    process.stdout.on("error", ignore)
-    return ignore
-  }),
-  (ignore) => Effect.sync(() => process.stdout.off("error", ignore))
-)
-
 /** A gateway in the same process, in front of the server. Loaded only here: a server without HTTP starts sooner. */
 const before = Effect.fnUntraced(function* (server: Server.ServerService, config: ServeConfig.ServeConfig) {
   const Gateway = yield* Effect.promise(() => import("../gateway/Gateway.ts"))
@@ -162,7 +153,7 @@ const before = Effect.fnUntraced(function* (server: Server.ServerService, config
 const serve = Effect.fnUntraced(function* (given: Given) {
   let stopNow: Effect.Effect<void> = Effect.void
   yield* Heap.keepYoung
-  yield* survivesItsLog
+  yield* BrokenPipe.isSurvived
   // Before all else, so that signals are heard while the engine opens and while the server stops.
   yield* Signals.onSecond(Effect.suspend(() => stopNow))
   const hangup = yield* Signals.hangups

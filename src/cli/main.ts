@@ -10,12 +10,14 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
 import * as Arguments from "./Arguments.ts"
+import * as BrokenPipe from "./BrokenPipe.ts"
 import { exitCodes, ofSignal } from "./ExitCodes.ts"
 import * as Help from "./Help.ts"
 import * as ProcessExit from "./ProcessExit.ts"
 import * as Report from "./Report.ts"
 import * as Signals from "./Signals.ts"
 import * as Subcommands from "./Subcommands.ts"
+import * as Utf8 from "./Utf8.ts"
 import * as Version from "./Version.ts"
 
 const subcommands = [...Subcommands.servers, ...Subcommands.clients] as const
@@ -59,7 +61,12 @@ const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
   )
 })
 
-Command.runWith(command, { version: Version.version })(Arguments.rewrite(process.argv.slice(2), names)).pipe(
+BrokenPipe.endsProcess()
+
+const given = process.argv.slice(2)
+
+Command.runWith(command, { version: Version.version })(Arguments.rewrite(given, names)).pipe(
+  (run) => Effect.andThen(Utf8.checkArguments(given), run),
   Effect.provideService(CliOutput.Presenter, Report.presenter),
   Effect.provideService(CliOutput.Formatter, Help.formatter()),
   Effect.provideService(CliConfig.CliConfig, Help.config),

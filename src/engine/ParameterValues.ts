@@ -4,6 +4,7 @@
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import * as ExactJson from "./ExactJson.ts"
+import * as Timestamp from "./Timestamp.ts"
 import * as WellFormed from "./WellFormed.ts"
 
 /**
@@ -13,10 +14,10 @@ import * as WellFormed from "./WellFormed.ts"
  *
  * Integers of any size and decimals keep their value: as a number where that is a safe integer, else as a `bigint` or
  * `BigDecimal`. Other numbers are doubles. `Uint8Array` is a BLOB; `Date` and `DateTime` are instants, to the
- * millisecond. Everything else (NaN, `undefined`, functions, maps and other objects with a class, decimals of more than
+ * millisecond, and `Timestamp` is one to the microsecond. Everything else (NaN, `undefined`, functions, maps and other objects with a class, decimals of more than
  * 38 digits that are no integers) is refused by name.
  *
- * An engine gets neither `Date` nor `DateTime.Zoned`: instants are `DateTime.Utc`.
+ * An engine gets neither `Date` nor `DateTime.Zoned`: instants are `DateTime.Utc`, and `Timestamp` where they are finer.
  *
  * @category models
  * @since 0.1.0
@@ -31,6 +32,7 @@ export type Parameter =
   | Uint8Array
   | Date
   | DateTime.DateTime
+  | Timestamp.Timestamp
   | ReadonlyArray<Parameter>
   | { readonly [name: string]: Parameter }
 
@@ -95,6 +97,11 @@ const object = (value: object, path: string, level: number): Typed => {
   if (value instanceof Date) {
     if (Number.isNaN(value.getTime())) return refuse(path, "an invalid Date has no SQL value")
     return { json: value.toISOString(), types: "timestamp" }
+  }
+  if (value instanceof Timestamp.Timestamp) {
+    const json =
+      Timestamp.format(value) ?? refuse(path, "a timestamp beyond the years of DateTime has no text")
+    return { json, types: "timestamp" }
   }
   if (DateTime.isDateTime(value)) return { json: DateTime.formatIso(value), types: "timestamp" }
   if (BigDecimal.isBigDecimal(value)) return { json: decimal(value, path) }
@@ -180,25 +187,11 @@ export const decode = (json: unknown, types: unknown, path = "parameters"): unkn
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-const isoPattern = /^[+-]?\d{4,6}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$/
+const isoPattern = /^[+-]?\d{4,6}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/
 
-const dayPattern = /^([+-]?\d{4,6})-(\d\d)-(\d\d)/
-
-const daysOf = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
-
-const isLeap = (year: number): boolean => year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
-
-/** Whether a time begins with a day that there is: February 30 would be taken for one of March. */
-export const hasDay = (time: string): boolean => {
-  const [, year, month, day] = dayPattern.exec(time) ?? []
-  const leapDay = month === "02" && isLeap(Number(year)) ? 1 : 0
-  return Number(day) <= (daysOf[Number(month) - 1] ?? 0) + leapDay
-}
-
-const instant = (json: unknown, path: string): DateTime.Utc => {
-  const isTime = typeof json === "string" && isoPattern.test(json) && hasDay(json)
-  const millis = isTime ? Date.parse(json) : Number.NaN
-  return Number.isNaN(millis)
-    ? refuse(path, "a timestamp is a text such as 2026-01-31T12:00:00.000Z")
-    : DateTime.makeUnsafe(millis)
+const instant = (json: unknown, path: string): DateTime.Utc | Timestamp.Timestamp => {
+  const read = typeof json === "string" && isoPattern.test(json) ? Timestamp.parse(json) : undefined
+  return read === undefined || typeof read === "string"
+    ? refuse(path, read ?? "a timestamp is a text such as 2026-01-31T12:00:00.123456Z, in UTC")
+    : read
 }

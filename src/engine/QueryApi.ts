@@ -66,6 +66,7 @@ export {
   progressOf,
   QueryProgress
 } from "./QueryProgress.ts"
+export { Timestamp } from "./Timestamp.ts"
 
 /**
  * What a v1 engine is asked: a request with its defaults filled in.

@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Spawner from "../loop/Spawner.ts"
@@ -219,7 +220,7 @@ class SocketArrival implements Connections.Arrival {
  *   Layer.provide(DuckDbEngine.layer({ database: "market.duckdb" })),
  *   Server.stopsOnSecondSignal,
  *   Layer.launch,
- *   NodeRuntime.runMain
+ *   NodeRuntime.runMain({ teardown: Server.teardown })
  * )
  * ```
  *
@@ -271,7 +272,7 @@ export const layerConfig: Layer.Layer<
  *   Layer.provide(DuckDbEngine.layer({ database: "market.duckdb" })),
  *   Server.stopsOnSecondSignal,
  *   Layer.launch,
- *   NodeRuntime.runMain
+ *   NodeRuntime.runMain({ teardown: Server.teardown })
  * )
  * ```
  *
@@ -281,3 +282,12 @@ export const layerConfig: Layer.Layer<
 export const stopsOnSecondSignal = <A, E, R>(
   layer: Layer.Layer<Server | A, E, R>
 ): Layer.Layer<Server | A, E, R> => Signals.stopsOnSecond(Server, layer)
+
+/**
+ * For `NodeRuntime.runMain`: a program that a signal has stopped ends with 0, as the command does, and not with 130, which
+ * supervisors take for a failure.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const teardown: Runtime.Teardown = Signals.teardown

@@ -1,10 +1,13 @@
 /**
  * What signals do to a command. The first SIGINT or SIGTERM interrupts it; that is done where the command is run.
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 
 const signals = ["SIGINT", "SIGTERM"] as const
@@ -40,6 +43,12 @@ export const stopsOnSecond = <I, S extends { readonly stopNow: Effect.Effect<voi
       )
     })
   )
+
+/** Ends a program with 0 where it was interrupted, which is how it is meant to end. */
+export const teardown: Runtime.Teardown = (exit, onExit) =>
+  Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+    ? onExit(0)
+    : Runtime.defaultTeardown(exit, onExit)
 
 /** Handles signals for as long as the scope is open. */
 const handle = (

@@ -9,6 +9,7 @@ import { percentiles, Tally } from "../../src/cli/load/Tally.ts"
 import { type Kind, sized, split, type Task, weigh } from "../../src/cli/load/Task.ts"
 import * as Address from "../../src/net/Address.ts"
 import * as Dataconn from "../support/Dataconn.ts"
+import * as QueryServer from "../support/QueryServer.ts"
 
 const small: Kind = { name: "small", request: new Uint8Array(1) }
 
@@ -269,6 +270,16 @@ describe("dataconn bench", () => {
         assert.match(failing.output, /3 x invalid_query: .*nothing/)
       }).pipe(Effect.provide(NodeServices.layer), Effect.scoped),
     60_000
+  )
+
+  it.live("asks for a format that the server has", () =>
+    Effect.gen(function* () {
+      const { address } = yield* QueryServer.ofFormats("text/csv")
+      const flags = ["--query", "csv a|", "--requests", "2", "--clients", "1", "--no-ceiling"]
+      const { code, output } = yield* bench(address, ...flags)
+      assert.match(output, /Errors: none/)
+      assert.strictEqual(code, 0)
+    }).pipe(Effect.scoped)
   )
 
   it.live("says that nobody listens", () =>

@@ -45,6 +45,8 @@ describe("dataconn ping", () => {
       const bad = yield* ping("-s", address, "--query", "fail")
       assert.strictEqual(bad.stderr, "execution_failed: Division by zero")
       assert.strictEqual(bad.code, 1)
+      const json = yield* QueryServer.ofFormats("application/json")
+      assert.strictEqual((yield* ping("-s", json.address, "--query", "echo")).code, 0)
     })
   )
 

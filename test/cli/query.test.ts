@@ -200,7 +200,7 @@ describe("an end before the result's", () => {
       })
       yield* server.happened("Cancelled")
       assert.strictEqual(stderr, "")
-      assert.strictEqual(code, 0)
+      assert.strictEqual(code, 141)
     })
   )
 
@@ -306,14 +306,18 @@ describe("--output", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("that cannot be written is named, and the query cancelled", () =>
+  it.live("that cannot be written is named before anything is sent", () =>
     Effect.gen(function* () {
-      const server = yield* QueryServer.make
       const { directory } = yield* inDirectory
-      const { code, stderr } = yield* run(query(server, "endless", "--output", `${directory}/missing/file`))
-      yield* server.happened("Cancelled")
-      assert.match(stderr, /^Cannot write to .*missing\/file: ENOENT/)
-      assert.strictEqual(code, 1)
+      const nowhere = { address: "127.0.0.1:1" }
+      for (const [file, said] of [
+        [`${directory}/missing/file`, "ENOENT"],
+        [directory, "it is a directory"]
+      ] as const) {
+        const { code, stderr } = yield* run(query(nowhere, "echo", "--output", file))
+        assert.include(stderr, `dataconn query: Cannot write to ${file}: ${said}`)
+        assert.strictEqual(code, 1)
+      }
     }).pipe(Effect.provide(NodeServices.layer))
   )
 })

@@ -2,11 +2,12 @@ import { assert, describe, it } from "@effect/vitest"
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import * as QueryParameters from "../../src/cli/QueryParameters.ts"
+import * as QueryApi from "../../src/engine/QueryApi.ts"
 
 describe("a parameter's value", () => {
   const values: ReadonlyArray<readonly [string, unknown]> = [
     ["41", 41],
-    ["-1.5", -1.5],
+    ["-1.5", BigDecimal.make(-15n, 1)],
     ["-1.5e3", "-1.5e3"],
     ["-0", "-0"],
     [" 5", " 5"],
@@ -21,15 +22,18 @@ describe("a parameter's value", () => {
     ['{"a":1}', '{"a":1}'],
     // Beyond what a double holds exactly.
     ["9007199254740991", 9007199254740991],
-    ["9007199254740993", "9007199254740993"],
+    ["9007199254740993", 9007199254740993n],
     ["1e400", "1e400"],
-    ["0.1", 0.1],
-    ["1.10", "1.10"],
-    ["1.0", "1.0"]
+    ["0.1", BigDecimal.make(1n, 1)],
+    ["1.10", BigDecimal.make(110n, 2)],
+    ["1.0", BigDecimal.make(10n, 1)],
+    ["-0.0", "-0.0"],
+    // More digits than an engine has, which it may take for a double.
+    [`0.${"1".repeat(39)}`, `0.${"1".repeat(39)}`]
   ]
   for (const [text, expected] of values) {
-    it(`${text} is ${JSON.stringify(expected)}`, () => {
-      assert.strictEqual(QueryParameters.value(text), expected)
+    it(`${text} is ${BigDecimal.isBigDecimal(expected) ? "a decimal" : `the ${typeof expected} ${expected}`}`, () => {
+      assert.deepStrictEqual(QueryParameters.value(text), expected as never)
     })
   }
 })
@@ -52,8 +56,17 @@ describe("parameters", () => {
   })
 
   it("may have types", () => {
-    const json = QueryParameters.parse(['a:json={"b":[1,12345678901234567890]}', "c:TEXT=1", "d:bool=true"])
-    assert.deepStrictEqual(json, { a: { b: [1, 12345678901234567890n] }, c: "1", d: true })
+    const document = '{"a":[1,{"b":null}]}'
+    assert.deepStrictEqual(
+      QueryParameters.parse([
+        'a:struct={"b":[1,12345678901234567890]}',
+        "b:list=[1]",
+        "c:TEXT=1",
+        "d:bool=true",
+        `e:json=${document}`
+      ]),
+      { a: { b: [1, 12345678901234567890n] }, b: [1], c: "1", d: true, e: document }
+    )
     assert.deepStrictEqual(
       QueryParameters.parse([":blob=hex:00ff", ":blob=AAE=", ":hugeint=12345678901234567890"]),
       [new Uint8Array([0, 255]), new Uint8Array([0, 1]), 12345678901234567890n]
@@ -65,6 +78,9 @@ describe("parameters", () => {
     ]) as [DateTime.DateTime, BigDecimal.BigDecimal]
     assert.strictEqual(DateTime.formatIso(time), "2026-01-31T11:00:00.000Z")
     assert.strictEqual(BigDecimal.format(amount), "1.1")
+    assert.deepStrictEqual(QueryParameters.parse([":timestamp=2026-01-31 12:00:00.123456+01:00"]), [
+      new QueryApi.Timestamp(1769857200123456n)
+    ])
   })
 
   it("go to the statements that name them, and to all where none does", () => {
@@ -100,6 +116,9 @@ describe("parameters", () => {
     ["a:integer=1.5"],
     ["a:blob=?"],
     ["a:json={"],
+    ["a:list={}"],
+    ["a:struct=1.5"],
+    ["a:timestamp=2026-01-31T12:00:00.1234567Z"],
     ["a:timestamp=2026-01-31T12:00:00"],
     ["a:timestamp=2026-02-30T12:00:00Z"]
   ]) {

@@ -90,6 +90,16 @@ describe("the query", () => {
     })
   )
 
+  it.live("is refused if it is not UTF-8, with the place, before anything is sent", () =>
+    Effect.gen(function* () {
+      const file = join(yield* Folder.make, "query.sql")
+      writeFileSync(file, Buffer.concat([Buffer.from("\ufeffecho 'é\ufffd"), Buffer.of(0xc3, 0x27)]))
+      const { code, stderr } = yield* run(["--file", file, "-s", "127.0.0.1:1"])
+      assert.include(stderr, `cannot read --file ${file}: it is not UTF-8 at byte offset 14`)
+      assert.strictEqual(code, 1)
+    })
+  )
+
   it.live.each([
     [["", "-s", "127.0.0.1:1"], "the query is empty"],
     [[" ;-- nothing", "-s", "127.0.0.1:1"], "the query is empty"],
@@ -174,6 +184,8 @@ describe("the format", () => {
       const { code, stdout } = yield* run(["x", "-s", json.address], { isTerminal: true })
       assert.strictEqual(stdout, '[{"a":"\\u001b"}]\n')
       assert.strictEqual(code, 0)
+      const csv = yield* QueryServer.ofFormats("text/csv")
+      assert.strictEqual((yield* run(["csv a|1|", "-s", csv.address])).stdout, "a\n1\n")
       const chosen = yield* run(["x", "-f", "table", "-s", json.address])
       assert.match(chosen.stderr, /^unsupported_format/)
     })
@@ -204,6 +216,56 @@ describe("the exit code", () => {
       const { code, stderr } = yield* run(["x", "-s", web.address])
       assert.match(stderr, /^\S+ broke the protocol: .*\(is it a DataConn server\? See --server\)$/)
       assert.strictEqual(code, 3)
+    })
+  )
+})
+
+/** The command in a pipe: `dataconn` is a function of this script. */
+const inShell = (script: string) =>
+  Effect.gen(function* () {
+    const { address } = yield* QueryServer.make
+    const [node, file] = Dataconn.program
+    const shell = yield* Dataconn.run(["-c", `dataconn() { "${node}" "${file}" "$@"; }\n${script}`], {
+      program: ["/bin/bash"],
+      cwd: yield* Folder.make,
+      env: { DATACONN_SERVER: address }
+    })
+    yield* shell.exit
+    return { stderr: shell.stderr(), lines: shell.lines() }
+  }).pipe(Effect.scoped)
+
+describe("in a shell", () => {
+  it.live("a command that nobody reads ends as by SIGPIPE, quietly", () =>
+    Effect.gen(function* () {
+      const { lines, stderr } = yield* inShell(
+        [
+          "set -o pipefail",
+          "dataconn query endless | head -c 1 >/dev/null; echo query $?",
+          "echo 'endless; echo 2;' | dataconn repl | head -c 1 >/dev/null; echo repl $?",
+          "dataconn ping -c 1000 -i 0.01 | head -1 >/dev/null; echo ping $?"
+        ].join("\n")
+      )
+      assert.deepStrictEqual(lines, ["query 141", "repl 141", "ping 141"])
+      assert.strictEqual(stderr, "")
+    })
+  )
+
+  it.live("writes to what is open already, and the repl looks at once whether it could write", () =>
+    Effect.gen(function* () {
+      const { lines, stderr } = yield* inShell(
+        [
+          "dataconn query 'csv a|1|' -f csv -o >(cat)",
+          "echo before > log; dataconn query 'csv b|' -f csv -o /dev/stdout >> log; cat log",
+          "printf '\\\\o /missing/x\\n' | dataconn repl",
+          "printf 'csv a|2|;\\n\\303\\047' | dataconn repl -f csv",
+          "dataconn query $'csv \\377'"
+        ].join("\n")
+      )
+      assert.deepStrictEqual(lines, ["a", "1", "before", "b"])
+      const [output, input, argument] = stderr.trim().split("\n")
+      assert.match(output ?? "", /^standard input:1: \\o: Cannot write to \/missing\/x: ENOENT/)
+      assert.strictEqual(input, "cannot read standard input: it is not UTF-8 at byte offset 10")
+      assert.strictEqual(argument, "dataconn: argument 2 is not UTF-8")
     })
   )
 })

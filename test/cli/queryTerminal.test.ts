@@ -195,13 +195,20 @@ describe("an error", () => {
 })
 
 describe("a pipe whose reader leaves", () => {
-  it.effect("is no failure, even if it tells so after the last write only", () =>
+  it.effect("is told by the exit code, even if it is known after the last write only", () =>
     Effect.gen(function* () {
       yield* QueryOutput.toStdout(Stream.empty, { onWrite: () => Effect.void })
       const told = Object.assign(new Error("write EPIPE"), { code: "EPIPE" })
       // Where nobody listens, this throws.
       assert.doesNotThrow(() => process.stdout.emit("error", told))
-      assert.strictEqual(process.exitCode, undefined)
-    }).pipe(Effect.provide(NodeServices.layer))
+      assert.strictEqual(process.exitCode, 141)
+    }).pipe(
+      Effect.ensuring(
+        Effect.sync(() => {
+          process.exitCode = undefined
+        })
+      ),
+      Effect.provide(NodeServices.layer)
+    )
   )
 })

@@ -610,11 +610,19 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
     })
   )
 
+  it.live("a socket in a directory that is not there", () =>
+    Effect.gen(function* () {
+      const said = yield* complaint(["serve", "--listen", "unix:/nonexistent/x.sock"])
+      assert.match(said, /^dataconn: Cannot listen on unix:\/nonexistent\/x\.sock \(listen\): ENOENT/)
+    })
+  )
+
   it.live.each(
-    some<[contents: string, said: string]>(
+    some<[contents: string | Uint8Array, said: string]>(
       [
         ["not JSON", "is not a JSON object"],
         ["[]", "is not a JSON object"],
+        [Buffer.from([0x7b, 0xff]), "it is not UTF-8 at byte offset 1"],
         [`{"maxConections":1}`, "has no setting named maxConections"],
         [`{"listen":[]}`, "listen: expected an address or a list of addresses"],
         [`{"listen":{}}`, "listen: expected an address or a list of addresses"],

@@ -184,7 +184,7 @@ describe.runIf(Tmux.isThere)("the repl", () => {
         `\\i ${file}`,
         /script\.sql:4: invalid_query at line 2, column 3: [\s\S]* {2}prise FROM trades\n {4}\^\ndataconn>$/
       )
-      yield* say("\\i /missing", /\\i: ENOENT.*\ndataconn>$/)
+      yield* say("\\i /missing", /\\i: cannot read \/missing: ENOENT.*\ndataconn>$/)
     })
   )
 

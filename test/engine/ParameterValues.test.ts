@@ -70,14 +70,16 @@ describe("parameters", () => {
           parameters: {
             a: bigDecimal("1.10"),
             b: bigDecimal("-0.00000000000000000001"),
-            c: [date, zoned, null]
+            c: [date, zoned, null, new QueryApi.Timestamp(-1n), new QueryApi.Timestamp(-2000n)]
           }
         })
       )
       const { a, b, c } = back as Record<string, never>
       assert.deepStrictEqual([a, b], [BigDecimal.make(110n, 2), BigDecimal.make(-1n, 20)] as never)
       const utc = DateTime.makeUnsafe(date)
-      assert.deepStrictEqual(c, [utc, utc, null] as never)
+      // To the microsecond only where it has to be.
+      const fine = [new QueryApi.Timestamp(-1n), DateTime.makeUnsafe(-2)]
+      assert.deepStrictEqual(c, [utc, utc, null, ...fine] as never)
     })
   )
 
@@ -101,6 +103,7 @@ describe("parameters", () => {
     ["a Set", { s: { t: new Set() } }, "parameters.s.t: a Set"],
     ["other numbers in bytes", [new Float64Array(1)], "parameters.1: a Float64Array"],
     ["an invalid Date", [new Date("")], "parameters.1: an invalid Date"],
+    ["a time beyond all", [new QueryApi.Timestamp(2n ** 63n)], "parameters.1: a timestamp beyond"],
     ["half a character", ["\ud800"], "parameters.1: the text has half"],
     [
       "a decimal that would be rounded",
@@ -130,6 +133,11 @@ describe("parameters", () => {
     ["a number that would be zero", '"parameters":[[1e-400]]', "1e-400"],
     ["a number without end", `"parameters":[${"9".repeat(20_000)}]`, "10000 digits"],
     ["a blob that is none", '"parameters":["~"],"parameterTypes":["blob"]', "parameters.1: a blob"],
+    [
+      "a timestamp of nanoseconds",
+      '"parameters":["2026-01-31T12:00:00.123456789Z"],"parameterTypes":["timestamp"]',
+      "parameters.1: at most 6 digits of a second"
+    ],
     ["a timestamp that is none", '"parameters":{"t":"x"},"parameterTypes":{"t":"timestamp"}', "parameters.t"],
     ...["2026-02-30", "2025-02-29", "2026-04-31", "1900-02-29"].map(
       (day) =>

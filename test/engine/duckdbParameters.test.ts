@@ -88,13 +88,44 @@ describe("a number", () => {
 
   it.effect("is the text that was written where a text is wanted", () =>
     Effect.gen(function* () {
-      yield* ask(engine, "CREATE OR REPLACE TABLE s AS SELECT unnest(['1.1', '1.10', 'x', '5', '5.0']) AS v")
+      yield* ask(
+        engine,
+        "CREATE OR REPLACE TABLE s AS SELECT unnest(['1.1', '1.10', 'x', '5', '5.0', 'true', 't']) AS v"
+      )
       assert.strictEqual(yield* written("SELECT v FROM s WHERE v = ?", "[1.10]"), "1.10")
       assert.strictEqual(yield* written("SELECT v FROM s WHERE v = ?", '["1.10"]'), "1.10")
       assert.strictEqual(yield* written("SELECT v FROM s WHERE v = ?", "[5]"), "5")
+      assert.strictEqual(yield* written("SELECT v FROM s WHERE v = ?", "[true]"), "true")
       yield* ask(engine, "CREATE OR REPLACE TABLE d AS SELECT 1.10::DECIMAL(5,2) AS v, 1000::DOUBLE AS e")
-      // As `dataconn query -p` sends them.
+      // Texts that are numbers, as `dataconn query -p` sends the second.
       assert.strictEqual(yield* written("SELECT v FROM d WHERE v = ? AND e = ?", '["1.10","1e3"]'), "1.10")
+    })
+  )
+
+  it.effect("does not equal what it would be rounded to, be it a text", () =>
+    Effect.gen(function* () {
+      yield* ask(
+        engine,
+        "CREATE OR REPLACE TABLE n AS SELECT 2 AS i, 2::UBIGINT AS u, 1.5::DECIMAL(5,1) AS d"
+      )
+      for (const number of ["1.50", '"1.50"', '".15e1"', '" 1.5 "', '"+1.50"', '"1.51"', '"1e-99"']) {
+        const query = "SELECT count(*) FROM n WHERE i = $1 OR u IN ($2, 9) OR d - 0.1 = $3"
+        assert.strictEqual(yield* written(query, `[${number},${number},${number}]`), "0")
+      }
+      assert.strictEqual(yield* written("SELECT i FROM n WHERE i = $1 AND d = $2", '["2.0","1.50"]'), "2")
+      for (const two of ["002", "2e0", "+2", "20e-1", "2."]) {
+        assert.strictEqual(
+          yield* written("SELECT i FROM n WHERE i = $1 AND u = $2", `["${two}","${two}"]`),
+          "2"
+        )
+      }
+      const large = yield* written(
+        "SELECT i FROM n WHERE i < $1 AND u < $2",
+        '["1e20","123456789012345678901"]'
+      )
+      assert.strictEqual(large, "2")
+      const { message } = yield* failure(engine, "FROM n WHERE i = $1", { parameters: ["two"] })
+      assert.include(message, "two")
     })
   )
 
@@ -183,6 +214,11 @@ describe("a parameter", () => {
         BigDecimal.fromStringUnsafe("12345678901234567890.10"),
         10n ** 20n
       ]
+      const fine = [new QueryApi.Timestamp(-1n), [new QueryApi.Timestamp(-1n), date]]
+      assert.deepStrictEqual(
+        yield* rows(engine, "SELECT $1::VARCHAR AS t, $2[1] = $1 AS same", { parameters: fine }),
+        [{ t: "1969-12-31 23:59:59.999999+00", same: true }]
+      )
       const query =
         "SELECT typeof($1) || octet_length($1) || hex($1) AS b, typeof($2) AS d, $2::VARCHAR AS t, typeof($3) AS l, typeof($4) || $4 AS n, typeof($5) || $5 AS h"
       assert.deepStrictEqual(yield* rows(engine, query, { parameters }), [

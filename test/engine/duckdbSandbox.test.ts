@@ -262,8 +262,18 @@ describe("with readWrite", () => {
           // DuckDB's parser has no names with escapes.
           const escaped = `DROP TABLE U&"\\005f${Sentinel.database.slice(1)}".${Sentinel.database}`
           assert.deepInclude(yield* failure(engine, escaped), { type: "J", code: "syntax_error" })
-          yield* ask(engine, "CREATE TEMP TABLE mine AS SELECT 1 AS a")
-          assert.deepInclude(yield* failure(engine, "FROM mine"), { type: "J", code: "not_found" })
+          for (const query of [
+            "CREATE TEMP TABLE mine AS SELECT $1 AS a",
+            "-- a\ncreate /* b */ or replace local temporary view mine AS SELECT 1 AS a",
+            "CREATE TEMP MACRO mine() AS 1",
+            "CREATE TEMP SEQUENCE mine",
+            "CREATE TEMP TYPE mine AS ENUM ('a')"
+          ]) {
+            const error = yield* failure(engine, query, { parameters: query.includes("$1") ? [1] : [] })
+            assert.deepInclude(error, { type: "J", code: "not_allowed" }, query)
+            assert.include(error.message, "a session of its own")
+          }
+          yield* ask(engine, "CREATE TABLE temporary AS SELECT 1 AS temp")
         })
       )
     }).pipe(Effect.scoped)

@@ -7,5 +7,5 @@ Server.layer({ listen: ["127.0.0.1:11653"] }).pipe(
   Layer.provide(Ticks),
   Server.stopsOnSecondSignal,
   Layer.launch,
-  NodeRuntime.runMain
+  NodeRuntime.runMain({ teardown: Server.teardown })
 )

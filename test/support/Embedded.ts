@@ -40,4 +40,4 @@ const gateway = Layer.unwrap(
   )
 ).pipe(Layer.provideMerge(server), Gateway.stopsOnSecondSignal)
 
-Layer.launch(kind === "gateway" ? gateway : server).pipe(NodeRuntime.runMain)
+Layer.launch(kind === "gateway" ? gateway : server).pipe(NodeRuntime.runMain({ teardown: Server.teardown }))

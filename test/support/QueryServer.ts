@@ -48,23 +48,26 @@ const chunks = (request: QueryApi.ResolvedRequest): Stream.Stream<Uint8Array, Qu
   }
 }
 
-/** The engine. */
-export const engine = QueryApi.makeEngine({
-  formats: QueryApi.Format.literals,
-  run: (request) => {
-    const [word, position] = request.query.replace(/^(\s*--.*\n)*/, "").split(/\s+/)
-    if (word === "busy")
-      return Effect.fail(QueryApi.queryError("overloaded", "too many", { retryAfterMs: 5 }))
-    return word === "reject"
-      ? Effect.fail(
-          QueryApi.queryError("syntax_error", "syntax error at or near", { position: Number(position) })
-        )
-      : Effect.succeed({ chunks: chunks(request) })
-  }
-})
+const engineOf = (formats: ReadonlyArray<QueryApi.Format>) =>
+  QueryApi.makeEngine({
+    formats,
+    run: (request) => {
+      const [word, position] = request.query.replace(/^(\s*--.*\n)*/, "").split(/\s+/)
+      if (word === "busy")
+        return Effect.fail(QueryApi.queryError("overloaded", "too many", { retryAfterMs: 5 }))
+      return word === "reject"
+        ? Effect.fail(
+            QueryApi.queryError("syntax_error", "syntax error at or near", { position: Number(position) })
+          )
+        : Effect.succeed({ chunks: chunks(request) })
+    }
+  })
 
-/** Starts the server in the scope. */
-export const make = Effect.gen(function* () {
+/** The engine. */
+export const engine = engineOf(QueryApi.Format.literals)
+
+/** Starts a server in the scope whose engine has these formats. */
+export const ofFormats = Effect.fnUntraced(function* (...formats: ReadonlyArray<QueryApi.Format>) {
   const events = yield* Queue.unbounded<string>()
   const server = yield* NodeSocketServer.make({ host: "127.0.0.1", port: 0 })
   const serve = server.run((socket) =>
@@ -74,7 +77,7 @@ export const make = Effect.gen(function* () {
     })
   )
   yield* serve.pipe(
-    Effect.provideService(QueryEngine, engine),
+    Effect.provideService(QueryEngine, engineOf(formats)),
     Effect.provideService(ConnectionEvents, {
       publish: (event) => Effect.asVoid(Queue.offer(events, event._tag))
     }),
@@ -86,3 +89,6 @@ export const make = Effect.gen(function* () {
     Effect.flatMap(Queue.take(events), (event) => (event === tag ? Effect.void : happened(tag)))
   return { address: `127.0.0.1:${"port" in address ? address.port : 0}`, happened }
 })
+
+/** Starts the server with all formats in the scope. */
+export const make = ofFormats(...QueryApi.Format.literals)

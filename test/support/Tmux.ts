@@ -73,8 +73,10 @@ export const make: Effect.Effect<Tmux, never, Scope.Scope> = Effect.gen(function
         ...variables.map(([name, value]) => `${name}=${value}`)
       ]
       const size = ["-x", String(columns), "-y", String(rows)]
+      // Without a window it would end, and the next one might still find it.
+      const stay = [";", "set-option", "-s", "exit-empty", "off"]
       yield* Effect.acquireRelease(
-        call("new-session", "-d", "-s", name, ...size, "--", ...set, ...shell),
+        call("new-session", "-d", "-s", name, ...size, "--", ...set, ...shell, ...stay),
         () => Effect.exit(call("kill-session", "-t", name))
       )
       return window(call, name)

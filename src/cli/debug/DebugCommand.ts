@@ -1,7 +1,6 @@
 /**
  * `dataconn debug`: frames by hand, and all that go over a connection.
  */
-import { readFile } from "node:fs/promises"
 import * as Console from "effect/Console"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
@@ -20,6 +19,7 @@ import * as LineReader from "../repl/LineReader.ts"
 import * as ServerAddress from "../ServerAddress.ts"
 import * as Signals from "../Signals.ts"
 import * as Screen from "../terminal/Screen.ts"
+import * as Utf8 from "../Utf8.ts"
 import type { Options } from "./Debugger.ts"
 import * as DebugLoop from "./DebugLoop.ts"
 import * as FrameView from "./FrameView.ts"
@@ -72,19 +72,20 @@ const fail = (message: string, exitCode: number = exitCodes.failed) =>
 const readScript = (file: string) =>
   Effect.flatMap(
     Effect.tryPromise({
-      try: () => readFile(file, "utf8"),
+      try: () => Utf8.fromFile(file),
       catch: (cause) => fail(`cannot read --script ${file}: ${(cause as Error).message}`)
     }),
     (text) =>
       Effect.mapError(Effect.fromResult(Step.script(text)), ({ problem }) => fail(`${file}: ${problem}`))
   )
 
-/** Ends well when nobody reads what is shown any more, as with `| head`. */
+/** Ends quietly when nobody reads what is shown any more, as with `| head`. */
 const untilNobodyReads = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.raceFirst(
     effect,
-    Effect.callback<void>((resume) => {
-      const gone = () => resume(Effect.void)
+    Effect.callback<never, QueryReport.QueryCommandError>((resume) => {
+      const left = new QueryReport.QueryCommandError({ message: "", exitCode: exitCodes.unread })
+      const gone = () => resume(Effect.fail(left))
       process.stdout.on("error", gone)
       return Effect.sync(() => process.stdout.off("error", gone))
     })
@@ -129,6 +130,9 @@ const debug = Effect.fnUntraced(function* (given: Given) {
   yield* untilNobodyReads(running).pipe(
     Effect.mapError((error) => {
       if (error._tag === "WireError") return fail(error.message, exitCodes.noConnection)
+      if (error._tag === "QueryCommandError") {
+        return error.message === "" ? error : fail(error.message, error.exitCode)
+      }
       return fail(
         Option.match(given.script, { onNone: () => "", onSome: (file) => `${file}: ` }) + error.message
       )
@@ -140,7 +144,7 @@ const debug = Effect.fnUntraced(function* (given: Given) {
 
 /** The command. Fails with a `QueryCommandError` that has been printed. */
 export const command = Command.make("debug", flags, (given) =>
-  Effect.tapError(debug(given), (error) => Console.error(error.message))
+  Effect.tapError(debug(given), QueryReport.say)
 ).pipe(
   Command.withDescription(
     "See every frame of a connection, with its time, direction, type, length and body, and send frames by hand: " +

@@ -12,10 +12,13 @@ import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import * as Client from "../../client/Client.ts"
+import * as QueryApi from "../../engine/QueryApi.ts"
 import * as Address from "../../net/Address.ts"
 import * as Setting from "../../server/Setting.ts"
 import * as ClientFlags from "../ClientFlags.ts"
+import * as Execution from "../Execution.ts"
 import { exitCodes, ofSignal } from "../ExitCodes.ts"
+import * as Formats from "../Formats.ts"
 import * as ProcessExit from "../ProcessExit.ts"
 import * as ServerAddress from "../ServerAddress.ts"
 import * as Signals from "../Signals.ts"
@@ -120,9 +123,32 @@ const graceMillis = 10_000
 const connectTimeoutMillis = Duration.toMillis(Client.defaults.connectTimeout)
 const ceilingMillis = 1000
 
-const task = (given: Flags, server: string): Task => {
+/**
+ * The first format that the server has: an empty query, of which nothing is run, is rejected for another reason then.
+ */
+const formatOf = (address: Address.Address): Effect.Effect<QueryApi.Format> =>
+  Effect.gen(function* () {
+    const client = yield* Client.connect(address)
+    const ask = (shown: Formats.Shown) => {
+      const body = JSON.stringify({ version: "v1", query: "", format: Formats.requested(shown) })
+      return Effect.scoped(client.request(new TextEncoder().encode(body))).pipe(
+        Effect.catchTag("QueryRejected", ({ payload }) => {
+          const error = QueryApi.decodeError(payload)
+          return error.code === "unsupported_format" ? Effect.fail(error) : Effect.void
+        }),
+        Effect.as(Formats.requested(shown))
+      )
+    }
+    return yield* Execution.askInTurn(Formats.inTurn(Formats.short.json, false), ask)
+  }).pipe(
+    Effect.scoped,
+    // The load tells what is wrong.
+    Effect.orElseSucceed(() => QueryApi.defaultFormat)
+  )
+
+const task = (given: Flags, server: string, format: QueryApi.Format): Task => {
   const defaults = Plan.defaults[given.mode]
-  const planned = Plan.plan(wanted(given))
+  const planned = Plan.plan(wanted(given, format))
   return {
     ...planned,
     server,
@@ -137,17 +163,17 @@ const task = (given: Flags, server: string): Task => {
   }
 }
 
-const wanted = ({ clients, mode, query, size }: Flags): Plan.Given => ({
+const wanted = ({ clients, mode, query, size }: Flags, format: QueryApi.Format): Plan.Given => ({
   mode,
   clients: Option.getOrElse(clients, () => Plan.defaults[mode].clients),
   size: Option.getOrElse(size, () => Plan.defaults[mode].size),
   query: Option.getOrUndefined(query),
-  format: "application/json"
+  format
 })
 
 /** What the same load gets from the least of servers. */
 const ceiling = Effect.fnUntraced(function* (given: Flags, real: Task, threads: number) {
-  const planned = given.ceiling ? Plan.ceiling(wanted(given)) : undefined
+  const planned = given.ceiling ? Plan.ceiling(wanted(given, QueryApi.defaultFormat)) : undefined
   if (planned === undefined) return undefined
   const server = yield* Threads.rawServer(planned.bytes)
   const outcome = yield* Threads.run(
@@ -198,7 +224,8 @@ const run = Effect.fnUntraced(function* (given: Flags) {
     ({ message }) => new BenchError({ message, exitCode: exitCodes.failed })
   )
   const server = Address.format(address)
-  const real = task(given, server)
+  const format = Plan.queried.includes(given.mode) ? yield* formatOf(address) : QueryApi.defaultFormat
+  const real = task(given, server, format)
   const threads = Math.min(
     Option.getOrElse(given.threads, () => 2),
     real.connections.length

@@ -124,7 +124,7 @@ export const withoutEffect = (
 }
 
 /** The modes with small queries, in whose place another one may be. */
-const queried: ReadonlyArray<Mode> = ["small", "mix"]
+export const queried: ReadonlyArray<Mode> = ["small", "mix"]
 
 const weights = [8, 1, 1]
 

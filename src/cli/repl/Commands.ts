@@ -1,7 +1,6 @@
 /**
  * The commands of the repl, which begin with a backslash. The names are psql's where it has one for the same thing.
  */
-import { readFile } from "node:fs/promises"
 import * as Console from "effect/Console"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -16,6 +15,7 @@ import * as Formats from "../Formats.ts"
 import * as QueryParameters from "../QueryParameters.ts"
 import * as QueryReport from "../QueryReport.ts"
 import * as ServerAddress from "../ServerAddress.ts"
+import * as Utf8 from "../Utf8.ts"
 import * as Catalogue from "./Catalogue.ts"
 import * as Completion from "./Completion.ts"
 import * as Frames from "./Frames.ts"
@@ -143,7 +143,10 @@ export const atLine = <A, R>(
     effect,
     ({ exitCode, message }) =>
       new QueryReport.QueryCommandError({
-        message: message.replace(/^\n?/, (start) => `${start}${Printable.line(source)}:${line}: `),
+        message:
+          message === ""
+            ? ""
+            : message.replace(/^\n?/, (start) => `${start}${Printable.line(source)}:${line}: `),
         exitCode
       })
   )
@@ -156,11 +159,11 @@ const include = Effect.fnUntraced(function* (call: Call) {
   if (argument === "") return yield* problem("\\i: name a file")
   if (depth >= maxDepth) return yield* problem(`\\i: more than ${maxDepth} files read each other`)
   const text = yield* Effect.tryPromise({
-    try: () => readFile(argument, "utf8"),
-    catch: (cause) => problem(`\\i: ${(cause as Error).message}`)
+    try: () => Utf8.fromFile(argument),
+    catch: (cause) => problem(Printable.line(`\\i: cannot read ${argument}: ${(cause as Error).message}`))
   })
   const input = new Input()
-  const lines = text.replace(/^\ufeff/, "").split(/\r?\n/)
+  const lines = text.split(/\r?\n/)
   for (const [index, line] of lines.entries()) {
     const next = yield* atLine(argument, index + 1, perform(session, input, line, depth + 1))
     if (next === "debug")

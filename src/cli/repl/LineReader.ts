@@ -6,6 +6,9 @@ import * as Readline from "node:readline"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
+import { exitCodes } from "../ExitCodes.ts"
+import { QueryCommandError } from "../QueryReport.ts"
+import * as Utf8 from "../Utf8.ts"
 import type { Completion } from "./Completion.ts"
 
 /** What a user has done. */
@@ -15,6 +18,12 @@ export type Event =
   | { readonly _tag: "Interrupt" }
   /** Ctrl-D, or the end of the input. */
   | { readonly _tag: "End" }
+
+/** What is not UTF-8, where readline would put other characters without a word. */
+interface Ill {
+  readonly _tag: "Ill"
+  readonly offset: number
+}
 
 export interface Options {
   /** Whether there is a terminal to edit lines on. */
@@ -29,8 +38,11 @@ export interface Options {
 }
 
 export interface LineReader {
-  /** Waits for the next line. The terminal is the reader's meanwhile, and whoever runs else has it. */
-  readonly read: (prompt: string) => Effect.Effect<Event>
+  /**
+   * Waits for the next line. The terminal is the reader's meanwhile, and whoever runs else has it. Fails where what comes
+   * through a pipe is not UTF-8, before any line that has come with it.
+   */
+  readonly read: (prompt: string) => Effect.Effect<Event, QueryCommandError>
   /** Shows a text above the line that is being typed. */
   readonly print: (text: string) => void
   /** Puts one entry in the place of others of the history, the newest of each text. */
@@ -43,8 +55,8 @@ export const open = Effect.fnUntraced(function* (
 ): Effect.fn.Return<LineReader, never, Scope.Scope> {
   const context = yield* Effect.context<never>()
   // Lines that were pasted at once come at once, and no more are read before they have been taken.
-  const events = yield* Queue.unbounded<Event>()
-  const offer = (event: Event) => void Queue.offerUnsafe(events, event)
+  const events = yield* Queue.unbounded<Event | Ill>()
+  const offer = (event: Event | Ill) => void Queue.offerUnsafe(events, event)
   let isReading = false
   let isClosed = false
   let history: Array<string> = []
@@ -58,6 +70,9 @@ export const open = Effect.fnUntraced(function* (
     )
     Effect.runForkWith(context)(completed)
   }
+  const check = checkUtf8((offset) => offer({ _tag: "Ill", offset }))
+  // Before readline, whose lines come after it then.
+  if (!options.isTerminal) process.stdin.on("data", check).on("end", check)
   const editor = Readline.createInterface({
     input: process.stdin,
     ...(options.isTerminal ? { output: process.stdout, completer } : {}),
@@ -102,6 +117,7 @@ export const open = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       editor.close()
+      process.stdin.off("data", check).off("end", check)
       process.stdin.unref?.()
     })
   )
@@ -116,7 +132,9 @@ export const open = Effect.fnUntraced(function* (
           editor.setPrompt(options.isTerminal ? prompt : "")
           editor.prompt(true)
         }
-        return Queue.take(events)
+        return Effect.flatMap(Queue.take(events), (event) =>
+          event._tag === "Ill" ? Effect.fail(illInput(event)) : Effect.succeed(event)
+        )
       }),
     print: (text) => {
       if (!options.isTerminal) return void process.stdout.write(`${text}\n`)
@@ -139,3 +157,34 @@ export const open = Effect.fnUntraced(function* (
     }
   }
 })
+
+const illInput = ({ offset }: Ill): QueryCommandError =>
+  new QueryCommandError({
+    message: `cannot read standard input: ${Utf8.problem(offset)}`,
+    exitCode: exitCodes.failed
+  })
+
+/** Looks at bytes as they come, and tells of the first that is of no character; without bytes, they have ended. */
+export const checkUtf8 = (onIll: (offset: number) => void): ((chunk?: Uint8Array) => void) => {
+  let tail: Uint8Array = new Uint8Array()
+  let before = 0
+  let isIll = false
+  return (chunk) => {
+    if (isIll) return
+    const bytes = chunk === undefined ? tail : Buffer.concat([tail, chunk])
+    const end = chunk === undefined ? bytes.length : lastStart(bytes)
+    const offset = Utf8.firstIll(bytes.subarray(0, end))
+    if (offset !== undefined) {
+      isIll = true
+      onIll(before + offset)
+    }
+    tail = bytes.subarray(end)
+    before += end
+  }
+}
+
+/** Where the last character begins, which may go on in the next bytes. */
+const lastStart = (bytes: Uint8Array): number => {
+  const start = bytes.subarray(-4).findLastIndex((byte) => byte < 0x80 || byte >= 0xc0)
+  return start === -1 ? bytes.length : Math.max(0, bytes.length - 4) + start
+}

@@ -93,7 +93,7 @@ const repl = Effect.fnUntraced(function* (given: Given) {
 
 /** The command. Fails with a `QueryCommandError` that has been printed. */
 export const command = Command.make("repl", flags, (given) =>
-  Effect.tapError(repl(given), (error) => Console.error(error.message))
+  Effect.tapError(repl(given), QueryReport.say)
 ).pipe(
   Command.withDescription(
     "Ask one question after the other. A statement ends with a semicolon and may have many lines; a command begins " +

@@ -18,10 +18,13 @@ import * as Screen from "../terminal/Screen.ts"
 import * as Summary from "../terminal/Summary.ts"
 import type { Output, Session } from "./Session.ts"
 
+const impliedBy = ({ output }: Session): Formats.Shown | undefined =>
+  output === undefined ? undefined : Formats.ofFile(output.file)
+
 /** The format of results: the one that was chosen, that of the file's name, or what suits the place. */
 const shownBy = (session: Session, screen: Screen.Screen): Formats.Shown => {
   const { format, layout, output } = session
-  const implied = output === undefined ? undefined : Formats.ofFile(output.file)
+  const implied = impliedBy(session)
   const place = output === undefined && !screen.stdoutIsTerminal ? Formats.short.json : Formats.short.table
   const shown = implied ?? format ?? place
   return shown === "table" && layout === "vertical" ? "vertical" : shown
@@ -31,7 +34,7 @@ const viewOf = (session: Session, screen: Screen.Screen): Execution.View => {
   const toScreen = session.output === undefined && screen.stdoutIsTerminal
   return {
     shown: shownBy(session, screen),
-    isChosen: session.format !== undefined || session.output !== undefined,
+    isChosen: session.format !== undefined || impliedBy(session) !== undefined,
     columns: toScreen && session.layout !== "table" ? screen.columns : undefined,
     isTerminal: toScreen,
     style: toScreen ? screen.style : Screen.plain,

@@ -3,8 +3,10 @@
  */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Printable from "../../server/Printable.ts"
 import { exitCodes } from "../ExitCodes.ts"
 import * as Formats from "../Formats.ts"
+import * as QueryOutput from "../QueryOutput.ts"
 import * as QueryReport from "../QueryReport.ts"
 import type { Call, Next } from "./Commands.ts"
 import type { Session } from "./Session.ts"
@@ -14,9 +16,9 @@ export const problem = (message: string): QueryReport.QueryCommandError =>
   new QueryReport.QueryCommandError({ message, exitCode: exitCodes.failed })
 
 /** Does it, says what is so now, and goes on. */
-export const set = (
-  effect: Effect.Effect<string, QueryReport.QueryCommandError>
-): Effect.Effect<Next, QueryReport.QueryCommandError> =>
+export const set = <R>(
+  effect: Effect.Effect<string, QueryReport.QueryCommandError, R>
+): Effect.Effect<Next, QueryReport.QueryCommandError, R> =>
   Effect.as(
     Effect.flatMap(effect, (said) => Console.log(said)),
     "go on"
@@ -91,7 +93,12 @@ export const setLimit = ({ argument, session }: Call) =>
 /** `\o` */
 export const setOutput = ({ argument, session }: Call) =>
   set(
-    Effect.sync(() => {
+    Effect.gen(function* () {
+      if (argument !== "") {
+        yield* Effect.mapError(QueryOutput.check(argument), ({ message }) =>
+          problem(`\\o: ${Printable.line(message)}`)
+        )
+      }
       session.output = argument === "" ? undefined : { file: argument, results: 0 }
       return session.output === undefined
         ? "Results are shown here."

@@ -1,7 +1,7 @@
 /**
  * `dataconn replay`: plays a recording again, and says what differs.
  */
-import { readFile, stat } from "node:fs/promises"
+import { stat } from "node:fs/promises"
 import * as Console from "effect/Console"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -18,6 +18,7 @@ import * as ClientFlags from "../ClientFlags.ts"
 import { exitCodes } from "../ExitCodes.ts"
 import * as QueryReport from "../QueryReport.ts"
 import * as ServerAddress from "../ServerAddress.ts"
+import * as Utf8 from "../Utf8.ts"
 import * as Replay from "./Replay.ts"
 
 const defaultTimeout = "30 seconds"
@@ -64,7 +65,7 @@ const read = (file: string) =>
       })
     const text = yield* reading(async () => {
       if ((await stat(file)).size > maxFileSize) throw new Error(`it has more than ${maxFileSize} bytes`)
-      return readFile(file, "utf8")
+      return Utf8.fromFile(file)
     })
     const recording = yield* Effect.mapError(Effect.fromResult(Recording.parse(text)), ({ message }) =>
       fail(`${file}: ${message}`)

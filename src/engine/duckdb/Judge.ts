@@ -191,6 +191,7 @@ const judgeOther = Effect.fnUntraced(function* (
   const keyword = Words.keyword(sql)
   const kind = isPragma || keyword === "pragma" ? undefined : Judgement.ofKeyword(keyword, permissions)
   if (kind !== undefined) return yield* kind
+  if (Words.isTemporary(sql)) return yield* Judgement.noTemporary
   const prepared = yield* Effect.mapError(
     session.call(() => session.preparing(extracted.prepare(0))),
     (failure) => Failure.toReject(failure, sql)
@@ -295,7 +296,7 @@ const exporting: ReadonlySet<StatementType> = new Set([
 ])
 
 /**
- * Transactions, settings, prepared statements and attached databases are state of a connection or of the
+ * Transactions, settings, prepared statements, temporary objects and attached databases are state of a connection or of the
  * whole server. A connection lives for one query, and the server is not the client's.
  */
 const isAllowed = (type: StatementType, { readWrite, allowExternalAccess }: Judgement.Permissions): boolean =>

@@ -105,6 +105,12 @@ export const ofKeyword = (
   return queryError("not_allowed", `${keyword.toUpperCase()} statements are not allowed${why}`)
 }
 
+/** The error about what would be gone with the next statement. */
+export const noTemporary = queryError(
+  "not_allowed",
+  "CREATE TEMP statements are not allowed: each statement has a session of its own, which ends with it"
+)
+
 /** A reason to refuse queries that name files in place of tables, which would tell where the server has its own. */
 export const ofFiles = ({ tables }: Queries, permissions: Permissions): QueryError | undefined =>
   !permissions.allowExternalAccess && tables.some(Paths.isPath) ? noFiles : undefined

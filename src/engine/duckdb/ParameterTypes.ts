@@ -21,6 +21,7 @@ import {
 } from "@duckdb/node-api"
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
+import { Timestamp } from "../QueryApi.ts"
 
 /** An exact number: an integer times a power of ten. */
 export interface Exact {
@@ -92,7 +93,7 @@ export const ofScalar = (value: unknown): Shape => {
   }
   if (value === null) return nothing
   if (value instanceof Uint8Array) return blob
-  if (DateTime.isDateTime(value)) return timestamp
+  if (DateTime.isDateTime(value) || value instanceof Timestamp) return timestamp
   const number = exact(value)
   return number === undefined ? double : ofExact(number)
 }

@@ -3,7 +3,7 @@
  *
  * Each takes the narrowest DuckDB type that holds it (`ParameterTypes`), lists become LISTs and objects STRUCTs. DuckDB
  * then casts them to what the statement wants, as it does with literals. Where that is a text, a number is the text that
- * was written: `1.10` does not equal `'1.1'`.
+ * was written: `1.10` does not equal `'1.1'`. Where it is an exact number, a text that is one is that number.
  */
 import {
   type DuckDBConnection,
@@ -21,8 +21,9 @@ import duckdb from "@duckdb/node-bindings"
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as ExactJson from "../ExactJson.ts"
-import { type Parameter, type Parameters, QueryError, queryError } from "../QueryApi.ts"
+import { type Parameter, type Parameters, QueryError, queryError, Timestamp } from "../QueryApi.ts"
 import * as ParameterTypes from "./ParameterTypes.ts"
 import * as Steps from "./Steps.ts"
 
@@ -90,12 +91,7 @@ function* matched(
   for (const [name, index] of wanted) {
     const value = given.get(name)
     if (value === undefined) return bad(name, "the query needs it and the request does not have it")
-    const text = textOf(value)
-    if (text !== undefined && prepared.parameterTypeId(index) === DuckDBTypeId.VARCHAR) {
-      bound.push({ name, bind: bindText(text) })
-      continue
-    }
-    const bind = yield* values.bind(value)
+    const bind = yield* values.bind(fitting(value, prepared.parameterTypeId(index)))
     if (typeof bind === "string") return bad(name, bind)
     bound.push({ name, bind })
   }
@@ -152,11 +148,44 @@ const bad = (name: string, reason: string): QueryError =>
 
 const isList = (value: unknown): value is ReadonlyArray<Parameter> => Array.isArray(value)
 
-/** A number as it was written. */
+/**
+ * What a number is where a text is wanted, and the other way round. DuckDB would round the text to an exact type, so that
+ * `'1.50'` equalled 2.
+ */
+const fitting = (value: Parameter, wanted: DuckDBTypeId): Parameter => {
+  if (typeof value === "string") return exactTypes.has(wanted) ? (numberOf(value) ?? value) : value
+  return wanted === DuckDBTypeId.VARCHAR ? (textOf(value) ?? value) : value
+}
+
+/** A number as it was written, and a boolean: DuckDB would make booleans of the texts that it is compared with. */
 const textOf = (value: Parameter): string | undefined => {
   if (BigDecimal.isBigDecimal(value)) return ExactJson.decimalText(value)
-  return typeof value === "bigint" || typeof value === "number" ? String(value) : undefined
+  return typeof value === "bigint" || typeof value === "number" || typeof value === "boolean"
+    ? String(value)
+    : undefined
 }
+
+const exactTypes: ReadonlySet<DuckDBTypeId> = new Set([
+  DuckDBTypeId.TINYINT,
+  DuckDBTypeId.SMALLINT,
+  DuckDBTypeId.INTEGER,
+  DuckDBTypeId.BIGINT,
+  DuckDBTypeId.HUGEINT,
+  DuckDBTypeId.UTINYINT,
+  DuckDBTypeId.USMALLINT,
+  DuckDBTypeId.UINTEGER,
+  DuckDBTypeId.UBIGINT,
+  DuckDBTypeId.UHUGEINT,
+  DuckDBTypeId.BIGNUM,
+  DuckDBTypeId.DECIMAL
+])
+
+/** Numbers of a length that is worth reading, and none that a double takes for zero. */
+const numberPattern = /^\s*[+-]?(?:\d{1,100}(?:\.\d{0,100})?|\.\d{1,100})(?:e[+-]?\d{1,2})?\s*$/i
+
+/** A text that is a number to its last digit. */
+const numberOf = (text: string): BigDecimal.BigDecimal | undefined =>
+  numberPattern.test(text) ? Option.getOrUndefined(BigDecimal.fromString(text.trim())) : undefined
 
 const bindText =
   (text: string): Bound["bind"] =>
@@ -170,7 +199,8 @@ const isScalar = (value: Parameter): boolean =>
   value === null ||
   value instanceof Uint8Array ||
   BigDecimal.isBigDecimal(value) ||
-  DateTime.isDateTime(value)
+  DateTime.isDateTime(value) ||
+  value instanceof Timestamp
 
 /** Makes DuckDB's values of a request's. */
 class Values {
@@ -267,7 +297,10 @@ class Values {
 }
 
 const micros = (value: Parameter): duckdb.Timestamp => ({
-  micros: BigInt(DateTime.toEpochMillis(value as DateTime.Utc)) * 1000n
+  micros:
+    value instanceof Timestamp
+      ? value.epochMicros
+      : BigInt(DateTime.toEpochMillis(value as DateTime.Utc)) * 1000n
 })
 
 const toInteger = (value: Parameter): bigint => ParameterTypes.exact(value)?.value ?? 0n
@@ -292,7 +325,7 @@ const bindScalar = (value: Parameter, type: DuckDBType): Bound["bind"] => {
     case DuckDBTypeId.VARCHAR:
       return bindText(value as string)
     case DuckDBTypeId.INTEGER:
-      return (statement, index) => duckdb.bind_int32(statement, index, Number(value))
+      return (statement, index) => duckdb.bind_int32(statement, index, Number(toInteger(value)))
     case DuckDBTypeId.BIGINT:
       return (statement, index) => duckdb.bind_int64(statement, index, toInteger(value))
     case DuckDBTypeId.DOUBLE:

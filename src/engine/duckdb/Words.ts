@@ -25,6 +25,14 @@ const first = new RegExp(`^(?:;|${blank})*([a-z]+)`, "i")
 /** The word that a text begins with, in small letters; `undefined` if that cannot be told. */
 export const keyword = (sql: string): string | undefined => first.exec(sql)?.[1]?.toLowerCase()
 
+const temporary = new RegExp(
+  `^(?:;|${blank})*create${blank}+(?:or${blank}+replace${blank}+)?(?:(?:local|global)${blank}+)?temp(?:orary)?(?!\\w)`,
+  "i"
+)
+
+/** Whether a text creates what its session has for itself, comments within others aside. */
+export const isTemporary = (sql: string): boolean => temporary.test(sql)
+
 export const of = (sql: string): Words => {
   const all = new Set<string>()
   const called = new Set<string>()

@@ -10,6 +10,7 @@ import * as Commands from "../../../src/cli/repl/Commands.ts"
 import * as Completion from "../../../src/cli/repl/Completion.ts"
 import * as History from "../../../src/cli/repl/History.ts"
 import { type Action, Input } from "../../../src/cli/repl/Input.ts"
+import * as LineReader from "../../../src/cli/repl/LineReader.ts"
 import { TypedLines } from "../../../src/cli/repl/TypedLines.ts"
 import * as Folder from "../../support/Folder.ts"
 
@@ -230,4 +231,26 @@ describe("the history", () => {
       assert.match(History.load(join(yield* Folder.make, "missing", "history")).problem ?? "", /ENOENT/)
     })
   )
+})
+
+describe("what comes through a pipe", () => {
+  const illAt = (...chunks: ReadonlyArray<Uint8Array>): ReadonlyArray<number> => {
+    const found: Array<number> = []
+    const check = LineReader.checkUtf8((offset) => found.push(offset))
+    for (const chunk of chunks) check(chunk)
+    check()
+    return found
+  }
+  const good = Buffer.from("é\ufffd😀a")
+
+  it("is UTF-8, wherever it is cut, or the place is told at which it is not", () => {
+    for (let cut = 0; cut <= good.length; cut++) {
+      const [start, end] = [good.subarray(0, cut), good.subarray(cut)]
+      assert.deepStrictEqual(illAt(start, end), [])
+      assert.deepStrictEqual(illAt(start, Buffer.concat([end, Buffer.of(0xff, 0x0a, 0xff)])), [good.length])
+    }
+    assert.deepStrictEqual(illAt(...Array.from(good, (byte) => Uint8Array.of(byte))), [])
+    assert.deepStrictEqual(illAt(good, Buffer.of(0xc3)), [good.length])
+    assert.deepStrictEqual(illAt(Buffer.of(0x80), good), [0])
+  })
 })

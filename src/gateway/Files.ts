@@ -1,6 +1,7 @@
 /**
  * The files that settings name: rules, tokens, certificates. They are read when the gateway starts.
  */
+import { isUtf8 } from "node:buffer"
 import { readFileSync, statSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -31,7 +32,9 @@ export const text = (setting: string, path: string): Effect.Effect<string, Gatew
     try: () => {
       const { size } = statSync(path)
       if (size > maxSize) throw new Error(`the file is longer than ${maxSize} bytes`)
-      return readFileSync(path, "utf8")
+      const bytes = readFileSync(path)
+      if (!isUtf8(bytes)) throw new Error("the file is not UTF-8")
+      return String(bytes)
     },
     catch: (cause) => {
       const { code, message } = cause as NodeJS.ErrnoException

@@ -51,7 +51,7 @@ export class TooManyRequests extends Schema.TaggedError<TooManyRequests>()("TooM
 }
 
 /**
- * The request has waited for a connection for as long as it may. Nothing was sent, and the client goes on.
+ * The request has waited for a connection for as long as it may. Nothing was run, and the client goes on.
  *
  * @category errors
  * @since 0.1.0
@@ -61,7 +61,7 @@ export class QueueTimeout extends Schema.TaggedError<QueueTimeout>()("QueueTimeo
   queueTimeoutMillis: Schema.Finite
 }) {
   override get message() {
-    return `No connection to ${this.server} was free for a request within ${this.queueTimeoutMillis} ms (queueTimeout); nothing was sent`
+    return `No connection to ${this.server} took a request within ${this.queueTimeoutMillis} ms (queueTimeout); nothing was run`
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Whether queries find a back-end: asks those addresses of which nothing has been heard.
+ * Whether queries find a back-end: asks the addresses.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -9,8 +9,8 @@ import type { Instance } from "./Instance.ts"
 /** How long an answer counts. */
 const freshness = "10 seconds"
 
-/** How long is waited for one. */
-const patience = "1 second"
+/** How long is waited for one. A back-end that is busy may take longer, and is what it was until then. */
+const patience = "500 millis"
 
 /** `ask` asks an address and takes note of the outcome. The scope owns what is asked. */
 export const make = Effect.fnUntraced(function* (
@@ -24,24 +24,21 @@ export const make = Effect.fnUntraced(function* (
 
   const asked = (instance: Instance) =>
     Effect.gen(function* () {
-      const over = Effect.sync(() => asking.delete(instance))
-      const fiber =
-        asking.get(instance) ?? (yield* Effect.forkIn(Effect.ensuring(ask(instance), over), scope))
+      const last = asking.get(instance)
+      const isAsking = last !== undefined && last.pollUnsafe() === undefined
+      const fiber = isAsking ? last : yield* Effect.forkIn(ask(instance), scope)
       asking.set(instance, fiber)
       yield* Fiber.join(fiber)
       if (instance.told !== "up") return yield* Effect.fail("down" as const)
     })
 
   // The first that answers is enough, and one that does not holds up nobody.
-  const first = Effect.suspend(() =>
-    Effect.raceAll(instances.filter(({ state }) => state === "up").map(asked)).pipe(
-      Effect.timeoutOption(patience),
-      Effect.ignore
-    )
-  )
-  const [known, forget] = yield* Effect.cachedInvalidateWithTTL(first, freshness)
-  return Effect.suspend(() => {
-    if (instances.some(({ inFlight, told }) => told === "up" && inFlight > 0)) return Effect.succeed(true)
-    return Effect.map(isUp() ? known : Effect.andThen(forget, known), isUp)
+  const first = Effect.suspend(() => {
+    // The others are probed until they answer.
+    const inUse = instances.filter(({ state }) => state === "up")
+    if (inUse.length === 0) return Effect.void
+    return Effect.ignore(Effect.timeoutOption(Effect.raceAll(inUse.map(asked)), patience))
   })
+  const [known, forget] = yield* Effect.cachedInvalidateWithTTL(first, freshness)
+  return Effect.suspend(() => Effect.map(isUp() ? known : Effect.andThen(forget, known), isUp))
 })

@@ -59,6 +59,7 @@ export const ofClientError = ({ reason }: ClientError): number => {
     case "ConnectionClosed":
       return exitCodes.noConnection
     case "TooManyRequests":
+    case "QueueTimeout":
       return exitCodes.tryAgain
     case "RequestTimeout":
       return exitCodes.timedOut

@@ -95,6 +95,7 @@ const hints: Record<ClientError["reason"]["_tag"], string> = {
   ConnectFailed: "is a server running there? See --server",
   ConnectionClosed: "see --server",
   TooManyRequests: "ask for less at a time",
+  QueueTimeout: "ask for less at a time",
   RequestTimeout: "see --request-timeout",
   RequestTooLarge: "send less in one query",
   ConnectionLost: "see --server",

@@ -71,6 +71,13 @@ export interface RequestOptions {
    * and the cancel came too late. What a query wrote is committed then.
    */
   readonly onComplete?: (() => void) | undefined
+  /** Called when the request is sent, each time. Until then nothing is run. */
+  readonly onSent?: (() => void) | undefined
+  /**
+   * Called when the response has not been read for longest while others wait for its connection: its scope is to close.
+   * Without it that does not happen. See `maxStalled` of a pool.
+   */
+  readonly onEvicted?: (() => void) | undefined
 }
 
 /**

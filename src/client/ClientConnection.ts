@@ -33,6 +33,10 @@ export interface ClientConnection {
   readonly check: () => void
   /** Whether anything at all has come from the server. */
   readonly hasRead: boolean
+  /** Since when the response in flight has been waiting for its reader, if it is. In milliseconds of the timers. */
+  readonly pausedAt: number | undefined
+  /** Others wait for the connection, and the response in flight for its reader. Whether it ends. */
+  readonly evict: () => boolean
   /** Why the connection has ended, if it has. */
   readonly why: Machine.Why | undefined
   /** Closes it before its scope does. */

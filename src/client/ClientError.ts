@@ -51,6 +51,21 @@ export class TooManyRequests extends Schema.TaggedError<TooManyRequests>()("TooM
 }
 
 /**
+ * The request has waited for a connection for as long as it may. Nothing was run, and the client goes on.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class QueueTimeout extends Schema.TaggedError<QueueTimeout>()("QueueTimeout", {
+  server: Schema.String,
+  queueTimeoutMillis: Schema.Finite
+}) {
+  override get message() {
+    return `No connection to ${this.server} took a request within ${this.queueTimeoutMillis} ms (queueTimeout); nothing was run`
+  }
+}
+
+/**
  * A request was not accepted within `requestTimeout`. `phase` says what it was waiting for:
  *
  * - `waiting`: the end of other requests. Nothing was sent.
@@ -158,6 +173,7 @@ export const ClientErrorReason = Schema.Union([
   ConnectFailed,
   ConnectionClosed,
   TooManyRequests,
+  QueueTimeout,
   RequestTimeout,
   RequestTooLarge,
   ConnectionLost,

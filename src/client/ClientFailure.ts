@@ -9,6 +9,7 @@ import {
   ConnectionClosed,
   ConnectionLost,
   ProtocolViolation,
+  QueueTimeout,
   RequestTimeout,
   RequestTooLarge,
   ServerSilent,
@@ -71,6 +72,10 @@ export const closed = (server: string): ClientError =>
 /** The error of a request that may not wait for its turn. */
 export const tooManyRequests = (server: string, maxQueuedRequests: number): ClientError =>
   new ClientError({ reason: new TooManyRequests({ server, maxQueuedRequests }) })
+
+/** The error of a request that may not wait any longer for a connection. */
+export const queueTimedOut = (server: string, queueTimeoutMillis: number): ClientError =>
+  new ClientError({ reason: new QueueTimeout({ server, queueTimeoutMillis }) })
 
 /** The error of a request that is too long to be sent. */
 export const requestTooLarge = (server: string, size: number, maxRequestSize: number): ClientError =>

@@ -19,7 +19,6 @@ import * as Address from "../net/Address.ts"
 import * as Tcp from "../net/Tcp.ts"
 import * as Transport from "../net/Transport.ts"
 import type { Why } from "../protocol/ClientMachine.ts"
-import * as Limit from "../settings/Limit.ts"
 import * as Backoff from "./Backoff.ts"
 import * as Client from "./Client.ts"
 import * as ClientConnection from "./ClientConnection.ts"
@@ -27,8 +26,10 @@ import * as ClientFailure from "./ClientFailure.ts"
 import * as Service from "./ClientService.ts"
 import type { Exchange } from "./Exchange.ts"
 import type { Dial, Made, Use } from "./PooledConnection.ts"
+import * as PoolOptions from "./PoolOptions.ts"
 import { Requests, type Supply } from "./Requests.ts"
 import { type PoolSettings, poolDefaults } from "./Settings.ts"
+import { Stalls } from "./Stalls.ts"
 
 export { type PoolSettings, poolDefaults } from "./Settings.ts"
 
@@ -86,13 +87,7 @@ export const overTransports = Effect.fnUntraced(function* (
   const pool = new Pool({
     transport,
     ended,
-    options: ClientConnection.options(all, server),
-    maxConnections: Limit.count("maxConnections", all.maxConnections, 1),
-    maxQueuedRequests: all.maxQueuedRequests,
-    maxRequestSize: all.maxRequestSize,
-    idleTimeoutMillis: Limit.millis("idleTimeout", all.idleTimeout),
-    reconnectDelayMillis: Limit.millis("reconnectDelay", all.reconnectDelay),
-    maxReconnectDelayMillis: Limit.millis("maxReconnectDelay", all.maxReconnectDelay),
+    ...PoolOptions.options(all, server),
     random: yield* Random.Random,
     timers,
     scope,
@@ -102,14 +97,9 @@ export const overTransports = Effect.fnUntraced(function* (
   return Client.Client.of(Service.make(pool.requests, all.metadata))
 })
 
-interface Dependencies extends Backoff.Options {
+interface Dependencies extends PoolOptions.Options, Backoff.Options {
   readonly transport: Transport.Open
   readonly ended: (why: Why) => void
-  readonly options: ClientConnection.Options
-  readonly maxConnections: number
-  readonly maxQueuedRequests: number
-  readonly maxRequestSize: number
-  readonly idleTimeoutMillis: number
   readonly timers: Timers.Timers
   /** Owns all connections. */
   readonly scope: Scope.Scope
@@ -124,11 +114,12 @@ class Pool implements Supply, ClientConnection.Owner {
   private readonly connections = new Map<ClientConnection.ClientConnection, Use>()
   /** How many of them are being closed. */
   private closing = 0
+  private readonly stalls: Stalls<ClientConnection.ClientConnection>
   private readonly dials = new Set<Dial>()
   private readonly backoff: Backoff.Backoff
   /** Since when there has been no open connection. */
   private aloneSince = Number.NEGATIVE_INFINITY
-  /** When requests that wait for a connection are given one again. */
+  /** When requests that wait for a connection may be given one: after a failure, or for a response that has stalled. */
   private readonly reconnect: Timers.Deadline
   /** When the request that waits longest has waited for a connection for as long as connecting may take. */
   private readonly connectDeadline: Timers.Deadline
@@ -136,13 +127,14 @@ class Pool implements Supply, ClientConnection.Owner {
   private readonly idleDeadline: Timers.Deadline
 
   constructor(dependencies: Dependencies) {
-    const { maxQueuedRequests, maxRequestSize, options, timers } = dependencies
+    const { options, timers } = dependencies
     this.dependencies = dependencies
     this.backoff = new Backoff.Backoff(dependencies)
     this.reconnect = timers.deadline(() => this.wanted())
     this.connectDeadline = timers.deadline(() => this.connectExpired())
     this.idleDeadline = timers.deadline(() => this.dropIdle())
-    this.requests = new Requests({ ...options, maxQueuedRequests, maxRequestSize, timers }, this)
+    this.stalls = new Stalls(dependencies, () => this.connections.keys())
+    this.requests = new Requests({ ...options, ...dependencies }, this)
   }
 
   /** Takes no request any more. */
@@ -152,7 +144,19 @@ class Pool implements Supply, ClientConnection.Owner {
   })
 
   left(): number {
-    return this.dependencies.maxConnections - this.connections.size
+    // When it matters: readers that are fast cost nothing.
+    if (this.room <= 0) this.stalls.look(this.dependencies.timers.now())
+    return Math.max(0, this.room)
+  }
+
+  private get room(): number {
+    return this.dependencies.maxConnections + this.stalls.size - this.connections.size
+  }
+
+  /** A response has ended that did not count. Whether its connection is one too many. */
+  private hasTooMany(): boolean {
+    this.stalls.look(this.dependencies.timers.now())
+    return this.room + this.closing < 0
   }
 
   /** Whether no request can hope for the end of another one. */
@@ -174,12 +178,20 @@ class Pool implements Supply, ClientConnection.Owner {
 
   wanted(): void {
     if (this.requests.wanting <= this.dials.size) return
+    let again = Timers.never
     if (this.isBackingOff) {
-      this.reconnect.set(this.backoff.until)
+      again = this.backoff.until
     } else {
       while (this.dials.size < this.requests.wanting && this.dials.size < this.left()) this.connect()
     }
+    this.reconnect.set(Math.min(again, this.relieve()))
     this.watchConnect()
+  }
+
+  /** Ends stalled responses for the requests that wait for others. When to look for more. */
+  private relieve(): number {
+    const waiting = this.requests.wanting - this.dials.size
+    return waiting > 0 ? this.stalls.evict(this.dependencies.timers.now(), waiting) : Timers.never
   }
 
   unwanted(): void {
@@ -278,7 +290,8 @@ class Pool implements Supply, ClientConnection.Owner {
     if (use === undefined) return
     use.isNew = false
     this.backoff.succeeded()
-    this.offer(connection, use)
+    if (this.stalls.ended(connection) && this.hasTooMany()) this.drop(connection, use)
+    else this.offer(connection, use)
   }
 
   private offer(connection: ClientConnection.ClientConnection, use: Use): void {
@@ -306,6 +319,7 @@ class Pool implements Supply, ClientConnection.Owner {
     this.closing++
     if (this.isAlone) this.aloneSince = this.dependencies.timers.now()
     this.requests.withdraw(connection)
+    this.stalls.ended(connection)
     const closed = Effect.sync(() => {
       // Only now another connection may be made.
       if (this.isAlone && this.left() === 0) this.aloneSince = this.dependencies.timers.now()

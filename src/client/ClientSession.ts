@@ -47,7 +47,7 @@ export class Session implements ClientConnection, Line {
   private isWritten = false
   /** Resumes the reading fiber, while it waits for the consumer. */
   private reading: (() => void) | undefined
-  private pausedAt = 0
+  private beganPause = 0
   private pausedMillis = 0
   private readonly silence: Silence
   /** When the request in flight has to be accepted. It is left behind by those that were. */
@@ -127,13 +127,22 @@ export class Session implements ClientConnection, Line {
 
   private readonly wanted: Effect.Effect<void> = Effect.callback((resume) => {
     if (this.mayRead) return resume(Effect.void)
-    this.pausedAt = this.dependencies.timers.now()
+    this.beganPause = this.dependencies.timers.now()
     this.reading = () => resume(Effect.void)
   })
 
+  get pausedAt(): number | undefined {
+    return this.reading === undefined ? undefined : this.beganPause
+  }
+
+  evict(): boolean {
+    return this.current?.evict() === true
+  }
+
   /** The longest time in which the response's consumer has not read on. */
   private get pause(): number {
-    const current = this.reading === undefined ? 0 : this.dependencies.timers.now() - this.pausedAt
+    const { pausedAt } = this
+    const current = pausedAt === undefined ? 0 : this.dependencies.timers.now() - pausedAt
     return Math.max(this.pausedMillis, current)
   }
 

@@ -38,8 +38,7 @@ export class Exchange implements Task {
   readonly startedAt: number
   private readonly options: RequestOptions
   line: Line
-  /** Whether the request is on its way: from then on the server ends the response. */
-  sent = false
+  private isSent = false
   waits = false
   behind: Task | undefined
   private payload: Uint8Array | undefined
@@ -71,6 +70,16 @@ export class Exchange implements Task {
   /** Whether the body of the final message has to come whole: it may be none of the chunks. */
   get holdsFinal(): boolean {
     return this.options.holdsFinal === true
+  }
+
+  /** Whether the request is on its way: from then on the server ends the response. */
+  get sent(): boolean {
+    return this.isSent
+  }
+
+  set sent(isSent: boolean) {
+    this.isSent = isSent
+    if (isSent) this.options.onSent?.()
   }
 
   get ended(): boolean {
@@ -106,6 +115,12 @@ export class Exchange implements Task {
     if (body.length > 0 && !this.abandoned) this.last = body
     else Chunk.release(body)
     this.end({ _tag: "Complete" })
+  }
+
+  /** Others wait for its connection. Whether its owner ends it. */
+  evict(): boolean {
+    this.options.onEvicted?.()
+    return this.options.onEvicted !== undefined
   }
 
   /** Keeps the body of the final message apart: it is none of the chunks. */

@@ -32,6 +32,8 @@ export interface Options extends ClientFailure.Names {
   /** How many requests wait for the end of others. Those beyond fail. */
   readonly maxQueuedRequests: number
   readonly timers: Timers.Timers
+  /** How long a request waits for a connection. Default: for as long as until it is accepted. */
+  readonly queueTimeoutMillis?: number | undefined
   /** How long a request may be, header included. Longer ones fail. Default: no limit. */
   readonly maxRequestSize?: number | undefined
 }
@@ -139,21 +141,31 @@ export class Requests implements Line {
 
   private watch(): void {
     const { longestSince } = this
-    if (longestSince !== undefined) this.deadline.set(longestSince + this.options.requestTimeoutMillis)
+    if (longestSince !== undefined) this.deadline.set(longestSince + this.waitMillis)
+  }
+
+  private get waitMillis(): number {
+    const { queueTimeoutMillis = Number.POSITIVE_INFINITY, requestTimeoutMillis } = this.options
+    return Math.min(queueTimeoutMillis, requestTimeoutMillis)
   }
 
   private expired(): void {
-    const { requestTimeoutMillis, timers } = this.options
-    const last = timers.now() - requestTimeoutMillis
+    const last = this.options.timers.now() - this.waitMillis
     const connecting = this.supply.connecting()
     const first = this.waiting.findIndex(({ startedAt }) => startedAt > last)
     const over = this.waiting.splice(0, first < 0 ? this.waiting.length : first)
     this.watch()
     if (over.length > 0) this.supply.unwanted()
     for (const [at, exchange] of over.entries()) {
-      const phase = at < connecting ? "connecting" : "waiting"
-      exchange.refuse(Cause.fail(ClientFailure.requestTimedOut(this.options, phase)))
+      exchange.refuse(Cause.fail(this.waitedTooLong(at < connecting ? "connecting" : "waiting")))
     }
+  }
+
+  private waitedTooLong(phase: "connecting" | "waiting"): ClientError.ClientError {
+    const { requestTimeoutMillis, server } = this.options
+    return this.waitMillis < requestTimeoutMillis
+      ? ClientFailure.queueTimedOut(server, this.waitMillis)
+      : ClientFailure.requestTimedOut(this.options, phase)
   }
 
   /** Whether a request need not wait: it is sent, or refused. */

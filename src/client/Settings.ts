@@ -58,6 +58,21 @@ export interface Settings extends Message.Options {
 export interface PoolSettings extends Settings {
   /** How many connections there are at most, and so how many requests are in flight. */
   readonly maxConnections: number
+  /**
+   * How long a response counts for `maxConnections` while it waits for its reader; then others may be in flight in its
+   * place until it has ended. Default: for ever.
+   */
+  readonly stallTimeout: Duration.Input
+  /**
+   * How many responses do not count at a time for that reason. Where more readers do not read and requests wait, the
+   * response that has not been read for longest is evicted, if its request has `onEvicted`. Default: none.
+   */
+  readonly maxStalled: number
+  /**
+   * How long a request may wait for others and for a connection. It fails with `QueueTimeout` then. Default: for as long
+   * as `requestTimeout` allows.
+   */
+  readonly queueTimeout: Duration.Input
   /** How long a connection stays open that nobody uses; shorter than the server's `idleTimeout`. */
   readonly idleTimeout: Duration.Input
   /**
@@ -98,6 +113,9 @@ export const defaults: Settings = {
 export const poolDefaults: PoolSettings = {
   ...defaults,
   maxConnections: 8,
+  stallTimeout: "Infinity",
+  maxStalled: 0,
+  queueTimeout: "Infinity",
   idleTimeout: "1 minute",
   reconnectDelay: "100 millis",
   maxReconnectDelay: "5 seconds"

@@ -128,7 +128,7 @@ const Targets = Schema.Struct({
       addresses: Schema.Array(
         Schema.Struct({
           address: Schema.String,
-          state: Schema.Literals(["up", "ejected", "draining"]),
+          state: Schema.Literals(["up", "unknown", "ejected", "draining"]),
           inFlight: Schema.Int
         })
       )

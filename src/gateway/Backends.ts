@@ -16,6 +16,7 @@ import * as Address from "../net/Address.ts"
 import type * as Transport from "../net/Transport.ts"
 import * as GatewayError from "./GatewayError.ts"
 import { Instance, leastBusy, type Outcome } from "./Instance.ts"
+import * as Readiness from "./Readiness.ts"
 
 /**
  * Where a server is: an address, or a connection within the process.
@@ -55,6 +56,10 @@ export interface Sent {
   readonly receipt: boolean
   /** Called when the response is complete, also one that was cancelled too late. */
   readonly onComplete?: (() => void) | undefined
+  /** Called when an address may have run it, or has said that it did not. */
+  readonly mayRun?: ((mayRun: boolean) => void) | undefined
+  /** Ends the response: its client does not read, and others wait. */
+  readonly evict?: Effect.Effect<void> | undefined
   /** What the conversation that it belongs to has to say about its address. */
   readonly home?: Home | undefined
 }
@@ -77,6 +82,8 @@ export interface Backends {
     instances: ReadonlyArray<Instance>,
     sent: Sent
   ) => Effect.Effect<Answer, GatewayError.GatewayError, Scope.Scope>
+  /** Whether a query finds an address that answers. */
+  readonly isReady: Effect.Effect<boolean>
   /** The response of an address has failed. */
   readonly failed: (instance: Instance, error: GatewayError.Upstream) => void
 }
@@ -87,7 +94,7 @@ const encoder = new TextEncoder()
 const probe = encoder.encode(JSON.stringify({ version: "v1", query: "SELECT 1" }))
 
 /** Errors of requests that were not sent, for a reason that says nothing of the address. */
-const ownReasons: ReadonlyArray<string> = ["TooManyRequests", "RequestTooLarge"]
+const ownReasons: ReadonlyArray<string> = ["TooManyRequests", "QueueTimeout", "RequestTooLarge"]
 
 /** What an error says of the address that it came from, if it does. */
 const outcomeOf = (error: GatewayError.Upstream): Outcome | undefined => {
@@ -136,15 +143,18 @@ export const make = Effect.fnUntraced(function* (
   }
   const byName = new Map(all.map((backend) => [backend.name, backend]))
 
+  const ask = (instance: Instance): Effect.Effect<Outcome | undefined> =>
+    Effect.map(Effect.exit(Effect.scoped(instance.client.request(probe))), (exit) => {
+      if (Exit.isSuccess(exit)) return "answered"
+      const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+      return error && outcomeOf(error)
+    })
+
   const probing = (instance: Instance): Effect.Effect<void> =>
     Effect.gen(function* () {
       while (instance.state !== "up") {
         yield* Effect.sleep(options.probeInterval)
-        const exit = yield* Effect.exit(Effect.scoped(instance.client.request(probe)))
-        const error = Exit.isSuccess(exit)
-          ? undefined
-          : Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-        if (!Exit.isSuccess(exit) && (error === undefined || outcomeOf(error) !== "answered")) continue
+        if ((yield* ask(instance)) !== "answered") continue
         instance.restore()
         return yield* Effect.logInfo(`${words(instance)} answers again`)
       }
@@ -157,6 +167,13 @@ export const make = Effect.fnUntraced(function* (
     spawner.spawn(Effect.andThen(told, probing(instance)))
   }
 
+  const optionsOf = ({ evict, mayRun, onComplete, receipt }: Sent): Client.RequestOptions => ({
+    holdsFinal: receipt,
+    onComplete,
+    onSent: mayRun && (() => mayRun(true)),
+    onEvicted: evict && (() => spawner.spawn(evict))
+  })
+
   /** Asks one address after the other until one answers, or might have run something. */
   const attempt = (
     instances: ReadonlyArray<Instance>,
@@ -165,36 +182,38 @@ export const make = Effect.fnUntraced(function* (
     tried: Array<Instance>,
     last?: GatewayError.GatewayError
   ): Effect.Effect<Answer, GatewayError.GatewayError, Scope.Scope> => {
-    const allowed = allowedBy(sent.home, instances, tried.length === 0)
-    const instance = leastBusy(allowed, tried)
-    if (instance === undefined) return Effect.fail(last ?? unavailable(allowed, options))
-    tried.push(instance)
-    sent.home?.tried(instance)
     let leave = () => {}
     const asking = Effect.suspend(() => {
       // It has been cancelled on its way here.
       if (scope.state._tag === "Closed") return Effect.interrupt
+      // Chosen only now: an address may have gone out of use on the way too.
+      const allowed = allowedBy(sent.home, instances, tried.length === 0)
+      const instance = leastBusy(allowed, tried)
+      if (instance === undefined) return Effect.fail(last ?? unavailable(allowed, options))
+      tried.push(instance)
+      sent.home?.tried(instance)
       leave = instance.enter()
-      return instance.client.request(sent.body, { holdsFinal: sent.receipt, onComplete: sent.onComplete })
-    })
-    const answered = Effect.matchEffect(asking, {
-      onSuccess: (response) => {
-        note(instance, "answered")
-        return Effect.succeed<Answer>({ ...response, instance })
-      },
-      onFailure: (error) => {
-        leave()
-        note(instance, outcomeOf(error))
-        const failure = GatewayError.fromUpstream(error)
-        return mayGoElsewhere(error) ? attempt(instances, sent, scope, tried, failure) : Effect.fail(failure)
-      }
+      return Effect.matchEffect(instance.client.request(sent.body, optionsOf(sent)), {
+        onSuccess: (response) => {
+          note(instance, "answered")
+          return Effect.succeed<Answer>({ ...response, instance })
+        },
+        onFailure: (error) => {
+          leave()
+          note(instance, outcomeOf(error))
+          const failure = GatewayError.fromUpstream(error)
+          if (!mayGoElsewhere(error)) return Effect.fail(failure)
+          sent.mayRun?.(false)
+          return attempt(instances, sent, scope, tried, failure)
+        }
+      })
     })
     return Effect.andThen(
       Scope.addFinalizer(
         scope,
         Effect.sync(() => leave())
       ),
-      answered
+      asking
     )
   }
 
@@ -205,6 +224,10 @@ export const make = Effect.fnUntraced(function* (
     all,
     get: (name) => byName.get(name),
     request,
+    isReady: yield* Readiness.make(
+      all.flatMap(({ instances }) => instances),
+      (instance) => Effect.map(ask(instance), (outcome) => note(instance, outcome))
+    ),
     failed: (instance, error) => note(instance, outcomeOf(error))
   }
 })

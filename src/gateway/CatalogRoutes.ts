@@ -56,9 +56,9 @@ export const make = ({ backends, dispatcher, identify, routes }: Dependencies) =
               name,
               backend: routes.backendOf(name),
               addresses: (backends.get(routes.backendOf(name) ?? "")?.instances ?? []).map(
-                ({ address, inFlight, state }) => ({
+                ({ address, inFlight, told }) => ({
                   address,
-                  state,
+                  state: told,
                   inFlight
                 })
               )

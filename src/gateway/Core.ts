@@ -26,6 +26,8 @@ export type Config = Pick<
   | "probeInterval"
   | "backendConnections"
   | "backendQueue"
+  | "backendQueueTimeout"
+  | "backendStallTimeout"
   | "backendConnectTimeout"
   | "backendSilence"
   | "maxConversations"
@@ -51,12 +53,15 @@ export interface Core {
   readonly access: () => Access
   /** Other rules and tokens from now on; queries that run go on as they began. */
   readonly reload: (files: Files) => void
-  readonly isDraining: () => boolean
+  readonly readiness: Effect.Effect<"ready" | "draining" | "unavailable">
   /** Takes no query any more, lets running ones finish within `httpDrainTimeout`, and ends the rest with `shutting_down`. */
   readonly drain: Effect.Effect<void>
   /** Stops waiting for queries, if it drains or when it does. */
   readonly stopNow: Effect.Effect<void>
 }
+
+/** More queries whose clients do not read are not left out of `backendConnections`: a server has room for as many. */
+const mostStalled = 256
 
 /** Makes it. The scope owns the connections to back-ends. */
 export const make = Effect.fnUntraced(function* (
@@ -70,6 +75,9 @@ export const make = Effect.fnUntraced(function* (
     pool: {
       maxConnections: config.backendConnections,
       maxQueuedRequests: config.backendQueue,
+      queueTimeout: config.backendQueueTimeout,
+      stallTimeout: config.backendStallTimeout,
+      maxStalled: Math.min(config.backendQueue, mostStalled),
       connectTimeout: config.backendConnectTimeout,
       heartbeatTolerance: config.backendSilence
     }
@@ -126,7 +134,10 @@ export const make = Effect.fnUntraced(function* (
       access = files.access
       current = routesOf(files.rules)
     },
-    isDraining: () => isDraining,
+    readiness: Effect.suspend(() => {
+      if (isDraining) return Effect.succeed("draining")
+      return Effect.map(backends.isReady, (isReady) => (isReady ? "ready" : "unavailable"))
+    }),
     drain: Effect.gen(function* () {
       isDraining = true
       yield* Effect.timeoutOption(Effect.raceFirst(queries.idle, hurry.await), config.httpDrainTimeout)

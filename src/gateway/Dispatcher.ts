@@ -9,6 +9,7 @@ import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as QueryApi from "../engine/QueryApi.ts"
+import * as Accepted from "./Accepted.ts"
 import * as Asked from "./Asked.ts"
 import type { Answer, Backends } from "./Backends.ts"
 import * as Caller from "./Caller.ts"
@@ -20,18 +21,13 @@ import * as QueryLog from "./QueryLog.ts"
 import type { Route, Routes } from "./Routes.ts"
 import * as SqlWords from "./SqlWords.ts"
 
-/** What an accept says that matters to a gateway. */
-export type Accepted = Pick<QueryApi.QueryAccepted, "columns" | "receipt" | "readOnly" | "progress"> & {
-  readonly format: string
-}
-
 export type Batch = readonly [Uint8Array, ...ReadonlyArray<Uint8Array>]
 
 /** A query that a back-end has accepted. */
 export interface Running {
   readonly entry: Entry
   readonly control: Control
-  readonly accepted: Accepted
+  readonly accepted: Accepted.Accepted
   /** The chunks as they come; they are the consumer's. Ends only if the result is whole. */
   readonly pull: Pull.Pull<Batch, GatewayError.GatewayError>
   /** Whether all that will come is there. */
@@ -80,6 +76,11 @@ export const shuttingDown = GatewayError.make("shutting_down", "The gateway is s
 const tooLate = GatewayError.make(
   "unknown_outcome",
   "The query was complete at its back-end before the cancel came there: what it wrote is committed"
+)
+const unread = GatewayError.make(
+  "overloaded",
+  "The client read nothing while other queries waited, and too many clients did the same (backendStallTimeout, backendQueue)",
+  { retryable: true }
 )
 const gone = GatewayError.make("cancelled", "The client cancelled the query, or went away before its end")
 
@@ -157,7 +158,7 @@ const start = (
       const query = begun
       query.control.stop = close
       asking.begun(query.entry)
-      return Effect.catchCause(Scope.provide(running(dependencies.backends, begun), scope), (cause) =>
+      return Effect.catchCause(Scope.provide(running(dependencies, begun), scope), (cause) =>
         Effect.flatMap(failed(query, cause), Effect.fail)
       )
     }
@@ -218,7 +219,7 @@ const ended = (queries: Queries, { clock, control, entry, leave, origin }: Begun
 }
 
 const running = (
-  backends: Backends,
+  { backends, queries }: Dependencies,
   begun: Begun
 ): Effect.Effect<Running, GatewayError.Upstream, Scope.Scope> => {
   const { asked, entry, origin, route } = begun
@@ -230,6 +231,7 @@ const running = (
     traceparent: origin.headers["traceparent"]
   })
   const { home, instances } = route
+  let mayRun = false
   const asking = Effect.mapError(
     backends.request(instances, {
       body,
@@ -237,54 +239,35 @@ const running = (
       onComplete: () => {
         entry.isCommitted = true
       },
+      mayRun: (now) => {
+        mayRun = now
+      },
+      evict: stop(queries, entry, unread),
       home
     }),
     (error) => lost(route, Asked.explained(asked, error))
   )
-  return Effect.flatMap(timed(asked, asking), (answer) => {
-    const { instance } = answer
-    entry.instance = instance
-    route.chosen(instance)
-    const accepted = acceptedOf(begun, answer)
-    if (accepted instanceof GatewayError.GatewayError) return Effect.fail(accepted)
-    entry.onlyReads = accepted.readOnly === true
-    entry.hasProgress = accepted.progress === true
-    return Effect.succeed(relaying(backends, begun, answer, accepted))
-  })
-}
-
-const decoder = new TextDecoder()
-
-const columnsOf = (value: unknown): Accepted["columns"] | "invalid" => {
-  if (value === undefined) return undefined
-  if (!Array.isArray(value)) return "invalid"
-  const isColumn = (column: unknown): column is QueryApi.Column =>
-    typeof column === "object" &&
-    column !== null &&
-    typeof (column as QueryApi.Column).name === "string" &&
-    typeof (column as QueryApi.Column).type === "string"
-  return value.every(isColumn) ? value.map(({ name, type }) => ({ name, type })) : "invalid"
-}
-
-/** What an accept says; it may come from a server whose API has more than this one's. */
-const decodeAccepted = (payload: Uint8Array): Accepted | undefined => {
-  try {
-    const { columns, format, progress, readOnly, receipt } = JSON.parse(decoder.decode(payload))
-    const known = columnsOf(columns)
-    if (typeof format !== "string" || known === "invalid") return undefined
-    const promises = { readOnly: readOnly === true, receipt: receipt === true, progress: progress === true }
-    return { format, columns: known, ...promises }
-  } catch {
-    return undefined
-  }
+  return Effect.flatMap(
+    timed(asked, asking, () => mayRun),
+    (answer) => {
+      const { instance } = answer
+      entry.instance = instance
+      route.chosen(instance)
+      const accepted = acceptedOf(begun, answer)
+      if (accepted instanceof GatewayError.GatewayError) return Effect.fail(accepted)
+      entry.onlyReads = accepted.readOnly === true
+      entry.hasProgress = accepted.progress === true
+      return Effect.succeed(relaying(backends, begun, answer, accepted))
+    }
+  )
 }
 
 /** The accept, if it is one of the query that was asked. */
 const acceptedOf = (
   { asked, origin }: Begun,
   { instance: { address }, payload }: Answer
-): Accepted | GatewayError.GatewayError => {
-  const accepted = decodeAccepted(payload)
+): Accepted.Accepted | GatewayError.GatewayError => {
+  const accepted = Accepted.decode(payload)
   const format = Negotiation.upstreamFormat(asked.format)
   if (accepted === undefined) {
     return GatewayError.make("backend_lost", `${address} sent an undecodable accept`)
@@ -306,7 +289,7 @@ const relaying = (
   backends: Backends,
   query: Begun,
   { hasEnded, instance, pull: upstream, separate }: Answer,
-  accepted: Accepted
+  accepted: Accepted.Accepted
 ): Running => {
   const { asked, control, entry } = query
   const final = asked.receipt && accepted.receipt === true ? separate() : undefined
@@ -368,17 +351,24 @@ const addressOf = ({ home, instances }: Route): string | undefined =>
 /** The time that a query waits for its accept counts too: the back-end may not have seen it yet. */
 const timed = <A, E, R>(
   { body }: Asked.Asked,
-  effect: Effect.Effect<A, E, R>
+  effect: Effect.Effect<A, E, R>,
+  mayRun: () => boolean
 ): Effect.Effect<A, E | GatewayError.GatewayError, R> => {
   const timeout = body["timeoutMs"]
   return typeof timeout !== "number"
     ? effect
     : Effect.timeoutOrElse(effect, {
         duration: timeout,
-        orElse: () =>
-          Effect.fail(GatewayError.make("timeout", "The query did not start within its timeoutMs"))
+        orElse: () => Effect.suspend(() => Effect.fail(mayRun() ? notStarted : notSent))
       })
 }
+
+const notStarted = GatewayError.make("timeout", "The query did not start within its timeoutMs")
+const notSent = GatewayError.make(
+  "timeout",
+  "The query waited for a connection to its back-end for its timeoutMs. Nothing was run",
+  { retryable: true }
+)
 
 /** The error that a failure is to the client. Interruption passes. */
 const failed = (

@@ -139,7 +139,7 @@ export const make = Effect.fnUntraced(function* (
     limits: config.limits,
     maxBodySize: config.httpMaxBodySize,
     response: { ...config, stallTimeout: config.httpStallTimeout },
-    isReady: () => !core.isDraining(),
+    readiness: core.readiness,
     files: yield* Console.make
   })
   const addresses: Array<Address.Address> = []

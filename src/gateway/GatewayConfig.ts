@@ -65,12 +65,20 @@ export const settings = {
   backendConnections: Setting.count(
     32,
     1,
-    "Connections to each address of a back-end, and so queries at a time."
+    "Connections to each address of a back-end, and so queries at a time, besides those that `backendStallTimeout` leaves out."
   ),
   backendQueue: Setting.count(
     256,
     0,
     "Queries that wait for a connection to an address. Those beyond go to another address, or are refused as `overloaded`."
+  ),
+  backendQueueTimeout: Setting.duration(
+    "30 seconds",
+    "How long a query may wait for a connection; it is then refused as `overloaded`."
+  ),
+  backendStallTimeout: Setting.duration(
+    "1 second",
+    "How long a query counts for `backendConnections` while it only waits for its client to read. Then others have connections of their own beside it. As many queries as `backendQueue` may be left out at a time, and 256 at most: beyond that the one whose client has not read for longest ends as `overloaded` if others wait."
   ),
   backendConnectTimeout: Setting.duration("5 seconds", "How long connecting to a back-end may take."),
   backendSilence: Setting.duration(

@@ -144,6 +144,16 @@ export const fromClient = ({ message, reason }: ClientError): GatewayError => {
       return make("backend_unavailable", message, { retryable: true, retryAfterMs })
     case "TooManyRequests":
       return make("overloaded", message, { retryable: true, retryAfterMs })
+    case "RequestTimeout":
+      // It was sent, and what became of it is not known.
+      if (reason.phase === "accept") return make("backend_lost", message)
+      return make("overloaded", message, { retryable: true, retryAfterMs })
+    case "QueueTimeout":
+      return make(
+        "overloaded",
+        `No connection to ${reason.server} took the query within ${reason.queueTimeoutMillis} ms (backendQueueTimeout). Nothing was run`,
+        { retryable: true, retryAfterMs }
+      )
     default:
       return make("backend_lost", message)
   }

@@ -20,8 +20,8 @@ export interface Dependencies
   extends QueryRoutes.Dependencies,
     CatalogRoutes.Dependencies,
     StreamRoute.Dependencies {
-  /** Whether the gateway takes queries: not while it stops. */
-  readonly isReady: () => boolean
+  /** Whether the gateway takes queries: not while it stops, nor while none of its back-ends can be reached. */
+  readonly readiness: Effect.Effect<"ready" | "draining" | "unavailable">
   /** The metrics as Prometheus reads them. */
   readonly metrics: Effect.Effect<string>
   /** Whether a request may call the gateway so. */
@@ -54,7 +54,7 @@ const administered = (dependencies: Dependencies) =>
     )
   )
 
-const health = ({ isReady }: Dependencies) => [
+const health = ({ readiness }: Dependencies) => [
   HttpRouter.route(
     "GET",
     "/healthz",
@@ -63,7 +63,7 @@ const health = ({ isReady }: Dependencies) => [
   HttpRouter.route(
     "GET",
     "/readyz",
-    Effect.sync(() => (isReady() ? Http.json({ status: "ready" }) : Http.json({ status: "draining" }, 503)))
+    Effect.map(readiness, (status) => Http.json({ status }, status === "ready" ? 200 : 503))
   )
 ]
 

@@ -23,6 +23,7 @@ export class Instance {
   inFlight = 0
   private current: State = "up"
   private failures = 0
+  private hasAnswered = false
 
   constructor(options: {
     readonly backend: string
@@ -40,6 +41,11 @@ export class Instance {
     return this.current
   }
 
+  /** The state as it is told: whether an address that is in use can be reached shows with its first answer. */
+  get told(): State | "unknown" {
+    return this.current === "up" && !(this.hasAnswered && this.failures === 0) ? "unknown" : this.current
+  }
+
   /** A request is sent there. Returns how it leaves, once however often that is called. */
   enter(): () => void {
     this.inFlight++
@@ -54,6 +60,7 @@ export class Instance {
   note(outcome: Outcome, ejectAfter: number): boolean {
     if (outcome === "answered") {
       this.failures = 0
+      this.hasAnswered = true
       return false
     }
     this.failures++
@@ -67,6 +74,7 @@ export class Instance {
   restore(): void {
     this.current = "up"
     this.failures = 0
+    this.hasAnswered = true
   }
 }
 

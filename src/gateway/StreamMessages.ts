@@ -5,7 +5,7 @@
  * unsigned and little endian, and then bytes of the result.
  */
 import * as Schema from "effect/Schema"
-import type { Accepted } from "./Dispatcher.ts"
+import type { Accepted } from "./Accepted.ts"
 import * as GatewayError from "./GatewayError.ts"
 
 /** The subprotocol that a client names first. */

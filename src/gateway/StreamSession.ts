@@ -50,6 +50,7 @@ class StreamQuery {
   readonly granted = Latch.makeUnsafe(false)
   fiber: Fiber.Fiber<void> | undefined
   isCancelled = false
+  private isStopped = false
   entry: Entry | undefined
 
   constructor(id: number, credit: StreamMessages.Credit) {
@@ -59,10 +60,16 @@ class StreamQuery {
 
   /** Waits for credit. */
   readonly mayTake: Effect.Effect<void> = Effect.suspend(() => {
-    if (this.credit.bytes > 0) return Effect.void
+    if (this.credit.bytes > 0 || this.isStopped) return Effect.void
     this.granted.closeUnsafe()
     return this.granted.await
   })
+
+  /** It has ended, and waits for no credit to say so. */
+  stop(): void {
+    this.isStopped = true
+    this.granted.openUnsafe()
+  }
 }
 
 /** The record that ends a query which its client has cancelled: that came too late where it has another error. */
@@ -216,9 +223,10 @@ class Session {
       if (asked.format === Negotiation.events || asked.waitsForEnd) {
         return yield* GatewayError.badRequest("format=events and wait are for HTTP alone")
       }
-      const { accepted, entry, pull } = yield* dispatcher.start(asked, origin, (entry) => {
+      const { accepted, control, entry, pull } = yield* dispatcher.start(asked, origin, (entry) => {
         query.entry = entry
       })
+      control.hurry = () => query.stop()
       yield* this.send(StreamMessages.accepted(query.id, entry.id, accepted))
       for (;;) {
         yield* query.mayTake
@@ -241,6 +249,7 @@ class Session {
     ): Effect.fn.Return<void, GatewayError.GatewayError> {
       for (let at = 0; at < chunk.length; ) {
         yield* query.mayTake
+        if (query.credit.bytes === 0) break
         yield* this.taken
         const size = Math.min(chunk.length - at, query.credit.bytes, maxPart)
         query.credit.spend(size)

@@ -27,7 +27,7 @@ describe("dataconn gateway", () => {
           {
             name: "main",
             backend: "main",
-            addresses: [{ address: Address.format(address), state: "up", inFlight: 0 }]
+            addresses: [{ address: Address.format(address), state: "unknown", inFlight: 0 }]
           }
         ]
       })

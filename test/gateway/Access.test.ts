@@ -258,11 +258,12 @@ describe("a gateway", () => {
         scope
       )
       assert.strictEqual((yield* fetched(`${url}/readyz`)).status, 200)
+      const before = engine.begun()
       const endless = yield* Effect.forkChild(Effect.exit(fetched(`${url}/v1/query`, sql("endless"))))
       yield* Poll.until("it runs", () => engine.made() > 0)
       const stuck = yield* Effect.forkChild(fetched(`${url}/v1/query`, sql("stuck")))
       const silent = yield* Effect.forkChild(fetched(`${url}/v1/query?format=events`, sql("silent")))
-      yield* Poll.until("they run", () => engine.begun() === 3)
+      yield* Poll.until("they run", () => engine.begun() === before + 3)
       const stopping = yield* Effect.forkChild(Scope.close(scope, Exit.void))
       yield* Effect.repeat(fetched(`${url}/readyz`), { until: ({ status }) => status === 503 })
       assert.strictEqual((yield* fetched(`${url}/healthz`)).status, 200)

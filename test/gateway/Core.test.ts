@@ -283,3 +283,75 @@ describe("a query for which the pool of an address has no room", () => {
     })
   )
 })
+
+describe("a query that waits for a connection to its back-end", () => {
+  const one = { backendConnections: 1, backendQueue: 1 }
+
+  /** A query whose client takes nothing of its result. */
+  const unread = Effect.fnUntraced(function* ({ dispatcher, queries }: Core.Core) {
+    const origin = { caller: Caller.anybody, headers: {}, client: undefined }
+    yield* Effect.forkChild(Effect.scoped(Effect.andThen(dispatcher.start(asked(), origin), Effect.never)), {
+      startImmediately: true
+    })
+    yield* Served.settle
+    return only(queries.all.slice(-1))
+  })
+
+  effect(
+    "has one beside those that are not read, or in the place of the one that was not read for longest",
+    Effect.gen(function* () {
+      const { place: main, servers } = yield* place("one")
+      const gateway = yield* core([main], one)
+      const entries = []
+      for (const index of [0, 1]) {
+        entries.push(yield* unread(gateway))
+        yield* TestClock.adjust("2 seconds")
+        yield* servers[index]?.send(accept, "I half") ?? Effect.void
+        yield* TestClock.adjust("2 seconds")
+      }
+      const client = yield* ask(gateway)
+      yield* TestClock.adjust("2 seconds")
+      const first = only(servers)
+      for (const frame of [/^R /, /^C/]) assert.match(yield* first.next, frame)
+      yield* first.send("K")
+      assert.match(yield* first.next, /^R /)
+      yield* first.send(accept, "F")
+      assert.strictEqual(yield* Fiber.join(client), "complete")
+      assert.deepStrictEqual(
+        entries.map(({ error, state }) => [state, error?.code]),
+        [
+          ["failed", "overloaded"],
+          ["running", undefined]
+        ]
+      )
+      assert.lengthOf(servers, 2)
+    })
+  )
+
+  effect(
+    "waits no longer than backendQueueTimeout, or its timeoutMs, and may be sent again",
+    Effect.gen(function* () {
+      const { gateway } = yield* underWay
+      const { backends, queries } = gateway
+      const limited = yield* core([{ name: "hanging", connect: Effect.never }], {
+        backendConnectTimeout: "1 hour"
+      })
+      for (const [asking, of, code, retryable] of [
+        [{}, limited, "overloaded", true],
+        [{ timeoutMs: 5000 }, limited, "timeout", true],
+        // Its back-end has it, and may run it.
+        [{ timeoutMs: 5000 }, gateway, "timeout", false]
+      ] as const) {
+        const client = yield* ask(of, asking)
+        yield* TestClock.adjust("4 seconds")
+        assert.isUndefined(client.pollUnsafe())
+        yield* TestClock.adjust("27 seconds")
+        assert.strictEqual(yield* Fiber.join(client), code)
+        const { error } = only(of.queries.all.filter(({ error }) => error?.code === code).slice(-1))
+        assert.strictEqual(error?.retryable, retryable)
+      }
+      assert.lengthOf(backends.all, 1)
+      assert.strictEqual(queries.size, 1)
+    })
+  )
+})

@@ -71,6 +71,10 @@ export const missing = (
         says("E"),
         isRefused,
         { what: "full", isMet: others(judge, followed).length >= scenario.gateway.backendConnections },
+        {
+          what: "kept waiting by trouble",
+          isMet: isTroubled.isMet && took >= scenario.gateway.backendQueueTimeout
+        },
         { what: "beyond its conversations", isMet: open === undefined && key !== undefined }
       ])
     case "shutting_down":

@@ -26,7 +26,8 @@ const ofAll: Readonly<Record<string, Change<Scenario.Scenario>>> = {
   batches: server({ chunkSize: large, prefetchSize: large, batchSize: large }),
   idleTimeout: server({ idleTimeout: 60_000, firstRequestTimeout: 5000 }),
   queueTimeout: server({ queueTimeout: 5000, stallTimeout: Infinity }),
-  pool: gateway({ backendConnections: 4, backendQueue: 100 }),
+  pool: gateway({ backendConnections: 4, backendQueue: 100, backendQueueTimeout: 10_000 }),
+  stalled: gateway({ backendStallTimeout: Infinity }),
   ejection: gateway({ ejectAfter: 3 }),
   conversationTimeout: gateway({ conversationTimeout: Infinity, maxConversations: 100 }),
   verdicts: gateway({ verdictTime: Infinity, maxVerdicts: 100 })

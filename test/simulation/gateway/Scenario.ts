@@ -67,6 +67,8 @@ export interface Event {
 export interface GatewaySettings {
   readonly backendConnections: number
   readonly backendQueue: number
+  readonly backendQueueTimeout: number
+  readonly backendStallTimeout: number
   readonly backendConnectTimeout: number
   readonly backendSilence: number
   readonly ejectAfter: number
@@ -182,6 +184,8 @@ const event = (random: Random, id: number): Event => ({
 const gateway = (random: Random): GatewaySettings => ({
   backendConnections: random.pick([1, 2, 4]),
   backendQueue: random.pick([0, 1, 4, 100]),
+  backendQueueTimeout: random.pick([2000, 10_000]),
+  backendStallTimeout: random.pick([50, 1000, Infinity]),
   backendConnectTimeout: random.pick([100, 1000]),
   backendSilence: random.pick([400, 2000]),
   ejectAfter: random.pick([1, 2, 3]),

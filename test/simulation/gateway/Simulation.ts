@@ -179,12 +179,11 @@ const watch = ({ backends, queries }: Core.Core, judge: Judge): void => {
   }
   for (const instance of backends.all.flatMap(({ instances }) => instances)) {
     const { request } = instance.client
-    const watched: typeof request = (body, options) =>
-      Effect.suspend(() => {
-        const query = Wiretap.queryOf(body)
-        if (query !== undefined) judge.asks(instance, query)
-        return request(body, options)
-      })
+    const watched: typeof request = (body, options) => {
+      const query = Wiretap.queryOf(body)
+      if (query !== undefined) judge.asks(instance, query)
+      return request(body, options)
+    }
     const note = instance.note.bind(instance)
     const restore = instance.restore.bind(instance)
     Object.assign(instance, {

@@ -1,0 +1,100 @@
+/**
+ * Clients that read nothing: others are answered beside them, and are told what to expect where there is no room.
+ */
+import * as Net from "node:net"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import * as Browser from "../../src/browser/index.ts"
+import * as Address from "../../src/net/Address.ts"
+import * as LiveServer from "../support/LiveServer.ts"
+import * as Poll from "../support/Poll.ts"
+import * as TcpPair from "../support/TcpPair.ts"
+import * as RowEngine from "./RowEngine.ts"
+import * as Served from "./Served.ts"
+
+const { fetched, sql } = Served
+
+const live = <E>(name: string, test: Effect.Effect<void, E, import("effect/Scope").Scope>) =>
+  it.live(name, () => Effect.provide(test, Logger.layer([])))
+
+interface Verdict {
+  readonly state: string
+  readonly error?: { readonly code: string; readonly message: string; readonly retryable: boolean }
+}
+
+const verdicts = ({ url }: Served.Served, state: string) =>
+  Effect.map(fetched(`${url}/v1/queries`), ({ json }) =>
+    (json()["queries"] as ReadonlyArray<Verdict>).filter((verdict) => verdict.state === state)
+  )
+
+const connected = (served: Served.Served) =>
+  Effect.acquireRelease(
+    Effect.promise(() => Browser.connect(`${served.url.replace("http", "ws")}/v1/stream`)),
+    (connection) => Effect.sync(() => connection.close())
+  )
+
+/** Places for two queries at a time, here and in the server, and for two that are not read. */
+const start = Served.make(
+  { backendConnections: 2, backendQueue: 2, backendStallTimeout: "100 millis" },
+  { maxConcurrentQueries: 2, maxQueuedQueries: 2, stallTimeout: "100 millis" }
+)
+
+describe("clients that read nothing", () => {
+  live(
+    "keep no other from an answer, over HTTP and WebSocket, however many they are",
+    Effect.gen(function* () {
+      const served = yield* start
+      const asked = { query: "endless", credit: 0 }
+      const stream = yield* connected(served)
+      const first = stream.query(asked)
+      yield* Effect.promise(() => first.accepted)
+      for (let begun = 2; begun <= 6; begun++) {
+        yield* Served.dial(served, Served.post("endless"))
+        yield* Poll.until(`${begun} run`, () => served.engine.begun() === begun)
+      }
+      const { json, status } = yield* fetched(`${served.url}/v1/query`, sql("rows 1"))
+      assert.strictEqual(status, 200)
+      assert.lengthOf(json() as unknown as ReadonlyArray<unknown>, 1)
+      assert.strictEqual((yield* fetched(`${served.url}/v1/catalog`)).status, 200)
+      // Those that have not been read for longest have made room, and their verdicts say why.
+      const failed = yield* verdicts(served, "failed")
+      assert.isAtLeast(failed.length, 2)
+      for (const { error } of failed) {
+        assert.deepInclude(error, { code: "overloaded", retryable: true })
+        assert.match(error?.message ?? "", /read nothing/)
+      }
+      assert.isAtLeast((yield* verdicts(served, "running")).length, 2)
+    })
+  )
+})
+
+describe("/readyz", () => {
+  live(
+    "says whether a back-end answers: none was asked yet, none is there, and it is there again",
+    Effect.gen(function* () {
+      const port = yield* TcpPair.listen(Net.createServer((socket) => socket.destroy()))
+      const engine = RowEngine.make()
+      const { address } = yield* LiveServer.start(engine.engine)
+      const dead = Address.format(Address.tcp("127.0.0.1", port))
+      const options = { ejectAfter: 2, probeInterval: "1 hour" } as const
+      const readiness = (served: Served.Served) =>
+        Effect.map(fetched(`${served.url}/readyz`), ({ json, status }) => [status, json()["status"]])
+      const states = (served: Served.Served) =>
+        Effect.map(fetched(`${served.url}/v1/targets`), ({ text }) =>
+          Array.from(text.matchAll(/"state":"(\w+)"/g), ([, state]) => state)
+        )
+      const lost = yield* Served.make({ ...options, backends: { main: [dead] } })
+      assert.deepStrictEqual(yield* states(lost), ["unknown"])
+      for (const state of ["unknown", "ejected", "ejected"]) {
+        assert.deepStrictEqual(yield* readiness(lost), [503, "unavailable"])
+        assert.deepStrictEqual(yield* states(lost), [state])
+      }
+      const half = yield* Served.make({ ...options, backends: { main: [dead, Address.format(address)] } })
+      assert.deepStrictEqual(yield* readiness(half), [200, "ready"])
+      // An answer is good for a while.
+      for (let i = 0; i < 5; i++) assert.deepStrictEqual(yield* readiness(half), [200, "ready"])
+      assert.strictEqual(engine.begun(), 1)
+    })
+  )
+})

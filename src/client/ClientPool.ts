@@ -144,19 +144,15 @@ class Pool implements Supply, ClientConnection.Owner {
   })
 
   left(): number {
-    // When it matters: readers that are fast cost nothing.
-    if (this.room <= 0) this.stalls.look(this.dependencies.timers.now())
-    return Math.max(0, this.room)
+    return Math.max(0, this.room + this.closing)
   }
 
+  /** How many connections may be made now. If negative, so many that are open are too many. */
   private get room(): number {
-    return this.dependencies.maxConnections + this.stalls.size - this.connections.size
-  }
-
-  /** A response has ended that did not count. Whether its connection is one too many. */
-  private hasTooMany(): boolean {
-    this.stalls.look(this.dependencies.timers.now())
-    return this.room + this.closing < 0
+    const { connections, dependencies, stalls } = this
+    // When it matters: readers that are fast cost nothing.
+    if (connections.size >= dependencies.maxConnections + stalls.size) stalls.look(dependencies.timers.now())
+    return dependencies.maxConnections + stalls.size - connections.size
   }
 
   /** Whether no request can hope for the end of another one. */
@@ -182,7 +178,7 @@ class Pool implements Supply, ClientConnection.Owner {
     if (this.isBackingOff) {
       again = this.backoff.until
     } else {
-      while (this.dials.size < this.requests.wanting && this.dials.size < this.left()) this.connect()
+      while (this.dials.size < this.requests.wanting && this.dials.size < this.room) this.connect()
     }
     this.reconnect.set(Math.min(again, this.relieve()))
     this.watchConnect()
@@ -290,7 +286,7 @@ class Pool implements Supply, ClientConnection.Owner {
     if (use === undefined) return
     use.isNew = false
     this.backoff.succeeded()
-    if (this.stalls.ended(connection) && this.hasTooMany()) this.drop(connection, use)
+    if (this.stalls.ended(connection) && this.room + this.closing < 0) this.drop(connection, use)
     else this.offer(connection, use)
   }
 
@@ -322,7 +318,7 @@ class Pool implements Supply, ClientConnection.Owner {
     this.stalls.ended(connection)
     const closed = Effect.sync(() => {
       // Only now another connection may be made.
-      if (this.isAlone && this.left() === 0) this.aloneSince = this.dependencies.timers.now()
+      if (this.isAlone && this.room <= 0) this.aloneSince = this.dependencies.timers.now()
       this.connections.delete(connection)
       this.closing--
       this.wanted()

@@ -144,9 +144,10 @@ describe("the connections of a pool", () => {
     })
   )
 
-  it.effect("count until they are closed", () =>
+  it.effect("count until they are closed, and a request waits for that", () =>
     Effect.gen(function* () {
-      const opened = yield* open({ maxConnections: 1, idleTimeout: "1 minute", heartbeatTolerance })
+      const limits = { maxConnections: 1, maxQueuedRequests: 0 }
+      const opened = yield* open({ ...limits, idleTimeout: "1 minute", heartbeatTolerance })
       const one = yield* start(opened, "one")
       yield* answer(opened, 0, "one")
       yield* Fiber.join(one)

@@ -143,7 +143,11 @@ export const fromClient = ({ message, reason }: ClientError): GatewayError => {
     case "ConnectionClosed":
       return make("backend_unavailable", message, { retryable: true, retryAfterMs })
     case "TooManyRequests":
-      return make("overloaded", message, { retryable: true, retryAfterMs })
+      return make(
+        "overloaded",
+        `${reason.maxQueuedRequests} queries wait for a connection to ${reason.server} already (backendQueue). Nothing was run`,
+        { retryable: true, retryAfterMs }
+      )
     case "RequestTimeout":
       // It was sent, and what became of it is not known.
       if (reason.phase === "accept") return make("backend_lost", message)

@@ -62,13 +62,14 @@ export interface Dependencies {
   /** Something has changed that queries may wait for. */
   readonly changed: () => void
   /** A process is gone that nobody had asked to go; another follows after so long, in milliseconds. */
-  readonly lost: (loss: Loss.Loss, delayMillis: number) => void
+  readonly lost: (loss: Loss.Loss, delayMillis: number, wasReady: boolean) => void
   readonly logged: (name: string, entry: Launcher.LogEntry) => void
 }
 
 interface Current extends Incarnation {
   readonly process: Launcher.Process
   readonly scope: Scope.Closeable
+  wasReady: boolean
   residentBytes: number
   reports: Reports.Reports
 }
@@ -173,7 +174,7 @@ export class Slot implements Placement.Place {
     this.current = undefined
     current.isLost = true
     const loss = this.lossOf(current, why)
-    if (delayMillis !== undefined) this.dependencies.lost(loss, delayMillis)
+    if (delayMillis !== undefined) this.dependencies.lost(loss, delayMillis, current.wasReady)
     Deferred.doneUnsafe(current.lost, Exit.succeed(loss))
     Deferred.doneUnsafe(current.gone, Exit.succeed(loss))
     this.dependencies.spawner.spawn(Scope.close(current.scope, Exit.void))
@@ -203,6 +204,7 @@ export class Slot implements Placement.Place {
           gone,
           isLost: false,
           unknown: { name, why: undefined, exit: unknownExit, residentBytes: 0, queries: 0 },
+          wasReady: false,
           residentBytes: 0,
           handedOver: new HandedOver(),
           reports: Reports.none,
@@ -233,7 +235,10 @@ export class Slot implements Placement.Place {
     }
     const { timers } = this.dependencies
     return {
-      ready: () => tell({ _tag: "Ready", now: timers.now() }),
+      ready: () => {
+        if (this.current !== undefined && isCurrent()) this.current.wasReady = true
+        tell({ _tag: "Ready", now: timers.now() })
+      },
       failed: (message) => tell({ _tag: "End", why: { _tag: "Failed", message } }),
       cancelIgnored: () => tell({ _tag: "End", why: { _tag: "CancelIgnored" } }),
       beat: (residentBytes, reports) => {

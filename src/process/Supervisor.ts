@@ -76,7 +76,7 @@ export class Supervisor {
       spawner,
       scope,
       changed: () => this.changed(),
-      lost: (loss, delayMillis) => this.lost(loss, delayMillis),
+      lost: (loss, delayMillis, wasReady) => this.lost(loss, delayMillis, wasReady),
       logged: (name, { level, message }) => spawner.spawn(Effect.logWithLevel(level)(`${name}: ${message}`))
     }
     this.slots = Array.from({ length: options.processes }, (_, i) => new Slot.Slot(i + 1, dependencies))
@@ -125,7 +125,7 @@ export class Supervisor {
     for (const slot of this.slots.slice(1)) slot.dispatch({ _tag: "Start" })
   }
 
-  private lost(loss: Loss.Loss, delayMillis: number): void {
+  private lost(loss: Loss.Loss, delayMillis: number, wasReady: boolean): void {
     if (!this.hasStarted) {
       const message = loss.why?._tag === "Failed" ? loss.why.message : Loss.describe(loss)
       Deferred.doneUnsafe(this.first, Exit.fail({ _tag: "Unstartable", message }))
@@ -135,7 +135,7 @@ export class Supervisor {
     const again = delayMillis === 0 ? "is started again" : `is started again in ${delayMillis} ms`
     this.spawner.spawn(Effect.logError(`${Loss.describe(loss)}; ${again}`))
     // The first one may have met with something that passes.
-    const isStuck = loss.why?._tag === "Failed" && delayMillis > 0
+    const isStuck = !wasReady && loss.why?._tag === "Failed" && delayMillis > 0
     if (!isStuck || this.slots.some(({ isReady }) => isReady)) return
     this.isUnstartable = true
     for (const { resume } of this.waiting.splice(0)) resume(Effect.fail(unstartable))

@@ -143,10 +143,10 @@ const counted = ["handles", "threads", "connections", "fibers", "sockets"] as co
 const bounded = ["heapBytes", "externalBytes", "residentBytes"] as const
 
 /**
- * The timers of a server at rest: one keeps the process alive, one wakes all connections, and one looks for dead paths.
- * That of a write which was kept waiting goes within the writeTimeout.
+ * The timers of a server at rest: one keeps the process alive, one wakes all connections, one looks for dead paths, and
+ * one has DuckDB give memory back. That of a write which was kept waiting goes within the writeTimeout.
  */
-const restTimers = 3
+const restTimers = 4
 
 /** What of a measure is more than it was. */
 const excess = (after: Measure, before: Measure): ReadonlyArray<string> => {

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import * as Socket from "effect/socket/Socket"
 import { QueryEngine } from "../../../src/engine/QueryEngine.ts"
 import * as Transport from "../../../src/net/Transport.ts"
@@ -52,6 +53,7 @@ export class Backend {
   private readonly options: Options
   private process: Living | undefined
   private starts = 0
+  private readonly starting = Semaphore.makeUnsafe(1)
   private links = 0
   private hangsUntil = 0
   /** Whether nothing goes wrong any more. */
@@ -67,8 +69,12 @@ export class Backend {
     return this.process !== undefined && this.process.drainTick === undefined
   }
 
-  /** Starts it, unless it runs. */
-  readonly start: Effect.Effect<void> = Effect.suspend(() => {
+  /** Starts it, unless it runs; those who would start it at the same time wait for the first. */
+  get start(): Effect.Effect<void> {
+    return Semaphore.withPermit(this.starting, this.startOnce)
+  }
+
+  private readonly startOnce: Effect.Effect<void> = Effect.suspend(() => {
     if (this.process !== undefined) return Effect.void
     const { engine, run, scenario } = this.options
     const process: Engine.Process = {

@@ -72,19 +72,7 @@ export class BodyWriter {
   get drained(): Effect.Effect<void, GatewayError.GatewayError> {
     const { stallTimeout } = this.options
     if (!this.isFull) return Effect.void
-    const drain = Effect.callback<void>((resume) => {
-      const done = () => {
-        this.sink.off("drain", done)
-        this.wake = undefined
-        resume(Effect.void)
-      }
-      this.sink.once("drain", done)
-      this.wake = done
-      return Effect.sync(() => {
-        this.sink.off("drain", done)
-        this.wake = undefined
-      })
-    })
+    const drain = this.until(this.sink, "drain")
     return Duration.isFinite(stallTimeout)
       ? Effect.timeoutOrElse(drain, {
           duration: stallTimeout,
@@ -95,6 +83,27 @@ export class BodyWriter {
             })
         })
       : drain
+  }
+
+  /** Waits for an event, or for the end of the response, after which it does not come, or until {@link hurry}. */
+  private until(of: Writable, event: "drain" | "finish"): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      const { response } = this
+      const forget = () => {
+        of.off(event, done)
+        response.off("close", done)
+        this.wake = undefined
+      }
+      const done = () => {
+        forget()
+        resume(Effect.void)
+      }
+      if (response.closed) return resume(Effect.void)
+      of.once(event, done)
+      response.once("close", done)
+      this.wake = done
+      return Effect.sync(forget)
+    })
   }
 
   /** The one who waits for the client waits no longer. */
@@ -109,12 +118,8 @@ export class BodyWriter {
     if (Duration.isFinite(stallTimeout)) {
       this.response.setTimeout(Duration.toMillis(stallTimeout), () => this.response.destroy())
     }
-    return this.sink === this.response
-      ? Effect.sync(() => this.response.end())
-      : Effect.callback((resume) => {
-          this.response.once("finish", () => resume(Effect.void))
-          this.sink.end()
-        })
+    this.sink.end()
+    return this.sink === this.response ? Effect.void : this.until(this.response, "finish")
   })
 
   /** Ends the connection within the body, so that no client takes it for whole. */

@@ -218,7 +218,12 @@ export const makeEngine = (options: {
 const failed = (error: QueryError): QueryFailed => new QueryFailed({ payload: encodeError(error) })
 
 const timedOut: QueryResult = {
-  chunks: Stream.fail(queryError("timeout", "The query did not start within its timeoutMs"))
+  chunks: Stream.fail(
+    queryError(
+      "timeout",
+      "The query was not accepted within its timeoutMs: it waited, or was being prepared, for longer"
+    )
+  )
 }
 
 const resolve = Effect.fnUntraced(function* (request: QueryRequest): Effect.fn.Return<ResolvedRequest> {

@@ -363,7 +363,10 @@ const timed = <A, E, R>(
       })
 }
 
-const notStarted = GatewayError.make("timeout", "The query did not start within its timeoutMs")
+const notStarted = GatewayError.make(
+  "timeout",
+  "The query was not accepted within its timeoutMs: it waited, or was being prepared, for longer"
+)
 const notSent = GatewayError.make(
   "timeout",
   "The query waited for a connection to its back-end for its timeoutMs. Nothing was run",

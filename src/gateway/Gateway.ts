@@ -5,6 +5,7 @@ import { createSecureContext } from "node:tls"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as Address from "../net/Address.ts"
 import type * as Listener from "../net/Listener.ts"
@@ -178,7 +179,7 @@ export const make = Effect.fnUntraced(function* (
  * Gateway.layer({
  *   http: ["127.0.0.1:8080"],
  *   backends: { main: ["127.0.0.1:11653"], eu: ["db1:11653", "db2:11653"] }
- * }).pipe(Layer.launch, NodeRuntime.runMain)
+ * }).pipe(Layer.launch, NodeRuntime.runMain({ teardown: Gateway.teardown }))
  * ```
  *
  * @category layers
@@ -210,7 +211,7 @@ export const layer = (options: GatewayConfig.Options): Layer.Layer<Gateway, Star
  *   Gateway.stopsOnSecondSignal,
  *   Server.stopsOnSecondSignal,
  *   Layer.launch,
- *   NodeRuntime.runMain
+ *   NodeRuntime.runMain({ teardown: Gateway.teardown })
  * )
  * ```
  *
@@ -220,3 +221,12 @@ export const layer = (options: GatewayConfig.Options): Layer.Layer<Gateway, Star
 export const stopsOnSecondSignal = <A, E, R>(
   layer: Layer.Layer<Gateway | A, E, R>
 ): Layer.Layer<Gateway | A, E, R> => Signals.stopsOnSecond(Gateway, layer)
+
+/**
+ * For `NodeRuntime.runMain`: a program that a signal has stopped ends with 0, as the command does, and not with 130, which
+ * supervisors take for a failure.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const teardown: Runtime.Teardown = Signals.teardown

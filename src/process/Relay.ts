@@ -373,4 +373,7 @@ type Batch = readonly [Uint8Array, ...Array<Uint8Array>]
 
 const isLost = (error: QueryRejected | Lost): error is Lost => error._tag === "Lost"
 
-const timedOut = QueryApi.queryError("timeout", "The query did not start within its timeoutMs")
+const timedOut = QueryApi.queryError(
+  "timeout",
+  "The query was not accepted within its timeoutMs: it waited, or was being prepared, for longer"
+)

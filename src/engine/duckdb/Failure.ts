@@ -87,12 +87,32 @@ const rejectCodes: Readonly<Record<string, ErrorCode>> = {
   FATAL: "internal"
 }
 
+/** A step before this one has failed, and DuckDB does not say again why. */
+const isAborted = ({ message, type }: Failure): boolean =>
+  type === "TransactionContext" && /^Current transaction is aborted/.test(message)
+
+const aborted = queryError(
+  "out_of_memory",
+  "A step before the query's own failed, most likely because other queries had taken the memory: run it again",
+  { retryable: true }
+)
+
+/** The process has no memory left for what every query needs, so others have taken it. */
+const isOthers = ({ message, type }: Failure): boolean =>
+  type === "Out of Memory" && /Failed to allocate block|bad allocation/i.test(message)
+
 /** A failure to prepare `query`: nothing was run. */
 export const toReject = (failure: Failure, query: string): QueryError =>
+  isAborted(failure) ? aborted : rejectOf(failure, query)
+
+const rejectOf = (failure: Failure, query: string): QueryError =>
   queryError(
     isReadOnlyViolation(failure) ? "not_allowed" : (rejectCodes[failure.type] ?? "invalid_query"),
     Hints.remove(failure.message),
-    { position: failure.offset === undefined ? undefined : position(failure.type, query, failure.offset) }
+    {
+      position: failure.offset === undefined ? undefined : position(failure.type, query, failure.offset),
+      retryable: isOthers(failure)
+    }
   )
 
 const failCodes: Readonly<Record<string, ErrorCode>> = {
@@ -103,9 +123,11 @@ const failCodes: Readonly<Record<string, ErrorCode>> = {
 
 /** A failure of a query that had begun to run. */
 export const toError = (failure: Failure): QueryError =>
-  queryError(failCodes[failure.type] ?? "execution_failed", Hints.remove(failure.message), {
-    retryable: isConflict(failure)
-  })
+  isAborted(failure)
+    ? aborted
+    : queryError(failCodes[failure.type] ?? "execution_failed", Hints.remove(failure.message), {
+        retryable: isConflict(failure) || isOthers(failure)
+      })
 
 /** How DuckDB says that of rows, keys, tables and what depends on them. */
 const conflicts = [

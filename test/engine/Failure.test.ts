@@ -1,0 +1,26 @@
+import { assert, describe, it } from "vitest"
+import * as Failure from "../../src/engine/duckdb/Failure.ts"
+
+const failure = (type: string, message: string): Failure.Failure => ({ type, message, offset: undefined })
+
+describe("a query that finds no memory", () => {
+  it.each([
+    ["what the process has none left for", "Failed to allocate block of 262144 bytes (bad allocation)", true],
+    ["what it needs itself", "could not allocate block of size 8.0 GiB (1.0 GiB/2.0 GiB used)", false]
+  ])("may be run again if that is %s: %s", (_, message, retryable) => {
+    const out = failure("Out of Memory", message)
+    for (const error of [Failure.toError(out), Failure.toReject(out, "SELECT 1")]) {
+      assert.strictEqual(error.code, "out_of_memory")
+      assert.strictEqual(error.retryable, retryable)
+    }
+  })
+
+  it("may be run again if only a step before it failed, of which DuckDB says no more", () => {
+    const aborted = failure("TransactionContext", "Current transaction is aborted (please ROLLBACK)")
+    for (const error of [Failure.toError(aborted), Failure.toReject(aborted, "SELECT 1")]) {
+      assert.strictEqual(error.code, "out_of_memory")
+      assert.isTrue(error.retryable)
+      assert.notInclude(error.message, "ROLLBACK")
+    }
+  })
+})

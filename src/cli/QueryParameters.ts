@@ -6,6 +6,7 @@ import * as BigDecimal from "effect/BigDecimal"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as ExactJson from "../engine/ExactJson.ts"
+import * as ParameterValues from "../engine/ParameterValues.ts"
 import type { Parameter, Parameters } from "../engine/QueryApi.ts"
 import * as Timestamp from "../engine/Timestamp.ts"
 import * as Statements from "./sql/Statements.ts"
@@ -18,34 +19,6 @@ export class ParameterError extends Schema.TaggedError<ParameterError>()("Parame
     return this.problem
   }
 }
-
-/**
- * A value as it is meant: a JSON scalar where the text is one, or else the text itself.
- *
- * **Details**
- *
- * A number keeps its digits: `1.10` is a decimal, which the engine takes for `'1.10'` where a text is wanted. What has an
- * exponent (`1e3`) or a negative zero has no such digits and stays text, which the engine reads where a number is wanted.
- * `"…"` with the quotes is a string whatever it looks like.
- */
-export const value = (text: string): Parameter => {
-  let parsed: unknown
-  try {
-    parsed = ExactJson.parse(text)
-  } catch {
-    return text
-  }
-  if (typeof parsed === "string") return parsed
-  if (BigDecimal.isBigDecimal(parsed)) {
-    return text.length <= maxDecimal && ExactJson.decimalText(parsed) === text ? parsed : text
-  }
-  return (typeof parsed !== "object" || parsed === null) && String(parsed) === text
-    ? (parsed as Parameter)
-    : text
-}
-
-/** Characters of a decimal that an engine has for certain: 38 digits, the point and the sign are as many at the least. */
-const maxDecimal = 39
 
 const base64 = /^(?:[\w+/]{4})*(?:[\w+/]{2}==|[\w+/]{3}=)?$/
 
@@ -152,7 +125,7 @@ const given = (text: string): Given | ParameterError => {
   const place = { text, name, position: position === undefined ? undefined : Number(position) }
   if (type !== undefined) return typed(place, type, rest)
   const isNamed = name !== undefined || position !== undefined
-  return { ...place, value: value(isNamed ? rest : text) }
+  return { ...place, value: ParameterValues.fromText(isNamed ? rest : text) }
 }
 
 const typed = (place: Omit<Given, "value">, name: string, text: string): Given | ParameterError => {

@@ -145,6 +145,31 @@ const raw = (text: string): unknown =>
 /** Digits of a decimal that is no integer; one of more would be read as a double. */
 const maxDigits = 38
 
+/** What may be more than a text: the words and numbers of JSON that are exact without an exponent, and its strings. */
+const scalarPattern = /^(?:true|false|null|".*"|-?(?:0|[1-9]\d*)(?:\.\d+)?)$/s
+
+/**
+ * The value that a text stands for where a parameter has no other form, as on a command line and in a URL: a JSON scalar
+ * where the text is one, or else the text itself.
+ *
+ * **Details**
+ *
+ * A number keeps its digits. With an exponent, a negative zero, more than 38 digits with a point or blanks around it the
+ * text is no such number and stays as it is, as does an integer of more than 10,000 digits. `"…"` with the quotes is a
+ * string whatever it looks like.
+ */
+export const fromText = (text: string): Parameter => {
+  if (!scalarPattern.test(text)) return text
+  let value: unknown
+  try {
+    value = ExactJson.parse(text)
+  } catch {
+    return text
+  }
+  const isTooLong = BigDecimal.isBigDecimal(value) && text.replace(/^-?0?|\./g, "").length > maxDigits
+  return isTooLong || Object.is(value, -0) ? text : (value as Parameter)
+}
+
 const decimal = (value: BigDecimal.BigDecimal, path: string): unknown => {
   const { scale, value: digits } = BigDecimal.normalize(value)
   const count = Math.max(String(digits < 0n ? -digits : digits).length, scale)

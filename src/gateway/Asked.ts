@@ -7,6 +7,7 @@ import * as JsonBounds from "../engine/JsonBounds.ts"
 import * as JsonNames from "../engine/JsonNames.ts"
 import type { RequestLimits } from "../engine/Limits.ts"
 import * as Metadata from "../engine/Metadata.ts"
+import * as ParameterValues from "../engine/ParameterValues.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Negotiation from "./Negotiation.ts"
 
@@ -123,14 +124,10 @@ export const fromSql = (bytes: Uint8Array): Fields | GatewayError.GatewayError =
   return typeof query === "string" ? { query } : query
 }
 
-/** A parameter as it is meant: a JSON scalar where the text is one, or else the text itself. */
+/** A parameter in a URL. Its number is written as it was. */
 const parameterValue = (text: string): unknown => {
-  try {
-    const value = parseJson(text)
-    return typeof value === "object" && value !== null && !isRaw(value) ? text : value
-  } catch {
-    return text
-  }
+  const value = ParameterValues.fromText(text)
+  return typeof value === "string" ? value : parseJson(text)
 }
 
 /** `param.1`, `param.2` … as a list, `param.NAME` as an object. */

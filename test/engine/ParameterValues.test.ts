@@ -4,6 +4,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
+import * as ParameterValues from "../../src/engine/ParameterValues.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 
 const body = (parameters: unknown): string =>
@@ -193,6 +194,41 @@ describe("parameters", () => {
     for (const timeoutMs of ["250", "2.5e2", "250.0"]) {
       const request = new TextEncoder().encode(`{"version":"v1","query":"q","timeoutMs":${timeoutMs}}`)
       assert.isTrue(Result.isSuccess(Result.try(() => Effect.runSync(received(request)))))
+    }
+  })
+})
+
+describe("a text as a parameter", () => {
+  const ones = "1".repeat(37)
+  const values: ReadonlyArray<readonly [string, unknown]> = [
+    ["41", 41],
+    ["-1.5", BigDecimal.make(-15n, 1)],
+    ["true", true],
+    ["false", false],
+    ["null", null],
+    ['"41"', "41"],
+    ["9007199254740991", 9007199254740991],
+    ["9007199254740993", 9007199254740993n],
+    [`-${ones}123`, BigInt(`-${ones}123`)],
+    ["1.10", BigDecimal.make(110n, 2)],
+    ["1.0", BigDecimal.make(10n, 1)],
+    // 38 digits: a zero before the point is none of them.
+    [`0.${ones}2`, BigDecimal.make(BigInt(`${ones}2`), 38)],
+    [`-1.${ones}`, BigDecimal.make(BigInt(`-1${ones}`), 37)]
+  ]
+  for (const [text, expected] of values) {
+    it(`${text} is ${BigDecimal.isBigDecimal(expected) ? "a decimal" : `the ${typeof expected} ${expected}`}`, () => {
+      assert.deepStrictEqual(ParameterValues.fromText(text), expected as never)
+    })
+  }
+
+  it("stays a text where it is no exact value of JSON, to the last character", () => {
+    const exponents = ["1e3", "-1.5e3", "1e+21", "5e-324", "1e400"]
+    const blanks = [" 5", "5 ", "5\n", "null ", "true\n", ' "a"']
+    const long = [`0.${ones}23`, `1.${ones}2`, `10.${ones}`, "1".repeat(10_001)]
+    const others = ["", "it's", "007", ".5", "5.", "+5", "True", "NULL", "[1]", '{"a":1}', "2024-01-01", '"']
+    for (const text of ["-0", "-0.0", ...exponents, ...blanks, ...long, ...others]) {
+      assert.strictEqual(ParameterValues.fromText(text), text)
     }
   })
 })

@@ -49,6 +49,7 @@ describe("a number", () => {
     ["-0.5", '"DECIMAL(2,1)"'],
     ["123456789012345678.901", '"DECIMAL(21,3)"'],
     [`0.${"1".repeat(37)}`, '"DECIMAL(38,37)"'],
+    [`0.${"1".repeat(38)}`, '"DECIMAL(38,38)"'],
     [`${"9".repeat(36)}.99`, '"DECIMAL(38,2)"'],
     [`1.${"0".repeat(60)}`, '"DECIMAL(38,37)"', `1.${"0".repeat(37)}`],
     [`0.${"1".repeat(39)}`, "DOUBLE", "0.1111111111111111"],
@@ -173,6 +174,21 @@ describe("a parameter", () => {
       })
     )
   }
+
+  it.effect("has its name in any case, where none is exact", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* written("SELECT $X AS v, $x AS w, $y AS y", '{"x":1,"y":2}'), "1,1,2")
+      assert.strictEqual(yield* written("SELECT $aB AS v", '{"AB":1}'), "1")
+      for (const [parameters, message] of [
+        [{ XY: 1, Xy: 2 }, "parameters.Xy: ambiguous, as XY differs from it only in case"],
+        [{ XY: 1, xy: 2 }, "parameters.XY: the query has no such parameter"],
+        [{ xy: 1, Z: 2 }, "parameters.Z: the query has no such parameter"]
+      ] as const) {
+        const error = yield* failure(engine, "SELECT $xy", { parameters })
+        assert.deepInclude(error, { code: "bad_request", message })
+      }
+    })
+  )
 
   it.effect("has members of any name but an empty one, in every format", () =>
     Effect.gen(function* () {

@@ -91,7 +91,16 @@ describe("a query over HTTP", () => {
         }
         assert.deepStrictEqual(
           bodies.map((body) => /"parameters":\[(.*?)\]/.exec(body)?.[1]),
-          numbers.flatMap((number) => [number, number])
+          // A URL has exact numbers only; the others are texts, as in `dataconn query --param`.
+          numbers.flatMap((number) => [number, /e|-0/.test(number) ? `"${number}"` : number])
+        )
+        bodies.length = 0
+        for (const text of ["%205", "null%20", "true%0A", `0.${"1".repeat(39)}`, `0.${"1".repeat(38)}`]) {
+          yield* fetched(`${url}/v1/query?query=echo&param.1=${text}`)
+        }
+        assert.deepStrictEqual(
+          bodies.map((body) => /"parameters":\[(.*?)\]/.exec(body)?.[1]),
+          ['" 5"', '"null "', '"true\\n"', `"0.${"1".repeat(39)}"`, `0.${"1".repeat(38)}`]
         )
       })
     )

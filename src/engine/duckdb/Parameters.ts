@@ -79,13 +79,13 @@ function* matched(
   if (wanted === undefined) {
     return queryError("invalid_query", "The query leaves out a number among its parameters")
   }
-  const given = new Map<string, Parameter>(
+  const given = byWanted(
+    wanted,
     isList(parameters)
       ? parameters.map((value, index) => [String(index + 1), value])
       : Object.entries(parameters)
   )
-  const excess = Array.from(given.keys()).find((name) => !wanted.has(name))
-  if (excess !== undefined) return bad(excess, "the query has no such parameter")
+  if (given instanceof QueryError) return given
   const values = new Values()
   const bound: Array<Bound> = []
   for (const [name, index] of wanted) {
@@ -96,6 +96,30 @@ function* matched(
     bound.push({ name, bind })
   }
   return bound
+}
+
+/** DuckDB's names are the same without regard to case, of ASCII letters only. */
+const fold = (name: string): string => name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
+
+/** The values under the names that the statement has for them. A name that is exact goes before one in another case. */
+const byWanted = (
+  wanted: ReadonlyMap<string, number>,
+  given: ReadonlyArray<readonly [string, Parameter]>
+): ReadonlyMap<string, Parameter> | QueryError => {
+  const values = new Map(given.filter(([name]) => wanted.has(name)))
+  const others = given.filter(([name]) => !wanted.has(name))
+  if (others.length === 0) return values
+  const folded = new Map(Array.from(wanted.keys(), (name) => [fold(name), name]))
+  const owners = new Map<string, string>()
+  for (const [name, value] of others) {
+    const own = folded.get(fold(name))
+    const other = own && owners.get(own)
+    if (other !== undefined) return bad(name, `ambiguous, as ${other} differs from it only in case`)
+    if (own === undefined || values.has(own)) return bad(name, "the query has no such parameter")
+    owners.set(own, name)
+    values.set(own, value)
+  }
+  return values
 }
 
 /** Binds to any statement that holds the matched one's text. */

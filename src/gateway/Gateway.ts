@@ -75,7 +75,11 @@ const files = Effect.fnUntraced(function* (config: GatewayConfig.GatewayConfig) 
   if (problem !== undefined) {
     return yield* new Files.GatewayFileError({ setting: "httpTokens", path: httpTokens ?? "", problem })
   }
-  return { rules, tokens, tls: yield* tlsOf(httpCertificate, httpKey) }
+  const tls = yield* tlsOf(httpCertificate, httpKey)
+  for (const warning of Rules.idle(rules, tokens?.tokens ?? [], Object.keys(backends))) {
+    yield* Effect.logWarning(warning)
+  }
+  return { rules, tokens, tls }
 })
 
 const tlsOf = Effect.fnUntraced(function* (certificate: string | undefined, key: string | undefined) {

@@ -126,3 +126,33 @@ export const problemOf = (rules: Rules, backends: ReadonlyArray<string>): string
     ? undefined
     : `rules.${at}: it has no condition, so that none after it decides: it must be the last one, or the default`
 }
+
+/** A caller, as far as rules may ask for it. */
+interface Known {
+  readonly name: string
+  readonly tenant?: string | undefined
+  readonly targets?: ReadonlyArray<string> | undefined
+}
+
+/** What of rules and tokens never has an effect, in words: a name may be mistyped. */
+export const idle = (
+  rules: Rules,
+  tokens: ReadonlyArray<Known>,
+  backends: ReadonlyArray<string>
+): ReadonlyArray<string> => {
+  const isTarget = (name: string) =>
+    backends.includes(name) || rules.rules.some(({ target }) => target !== undefined && matches(target, name))
+  return [
+    ...rules.rules.flatMap(({ tenant, token }, at) =>
+      (tenant === undefined || tokens.some((known) => matches(tenant, known.tenant))) &&
+      (token === undefined || tokens.some(({ name }) => matches(token, name)))
+        ? []
+        : [`httpRules: rules.${at} never holds, since no token of httpTokens is what it asks for`]
+    ),
+    ...tokens.flatMap(({ name, targets }) =>
+      (targets ?? [])
+        .filter((target) => !isTarget(target))
+        .map((target) => `httpTokens: ${name}: the target ${target} is no back-end's and no rule's`)
+    )
+  ]
+}

@@ -50,6 +50,16 @@ describe("a rule", () => {
     assert.isUndefined(Rules.problemOf({ rules: [], default: "one" }, ["one"]))
   })
 
+  it("and a token that can have no effect are told", () => {
+    const token = { name: "alice", tenant: "acme", targets: ["eu", "one", "mian"] }
+    assert.deepStrictEqual(Rules.idle(rules, [token], ["one"]), [
+      "httpTokens: alice: the target mian is no back-end's and no rule's"
+    ])
+    const told = Rules.idle(rules, [], ["one"])
+    assert.lengthOf(told, 2)
+    assert.match(told.join(), /rules\.1 never holds.*rules\.2 never holds/)
+  })
+
   it("without conditions is the last one", () => {
     const any: Rules.Rule = { backend: "one", header: {} }
     const some: Rules.Rule = { backend: "one", table: "a" }

@@ -16,13 +16,14 @@ export const run = (options: Options): Promise<ReadonlyArray<Row>> =>
 
 const measure = async (backend: string, options: Options): Promise<ReadonlyArray<Row>> => {
   const client = Processes.script("clients/HttpClient")
-  const relay = (name: string, script: string): Compare.Contender => {
-    const [program, ...args] = Processes.script(script)
+  const relay = (name: string, script: string, ...flags: ReadonlyArray<string>): Compare.Contender => {
+    const [program, ...args] = Processes.script(script, flags)
     return { name, server: [program, ...args, backend], client }
   }
   const contenders = [
     relay("by hand", "servers/HttpRelayServer"),
-    relay("DataConn gateway", "servers/GatewayServer")
+    // As the command has it.
+    relay("DataConn gateway", "servers/GatewayServer", "--no-allocation-site-pretenuring")
   ]
   const { quick } = options
   const rows: Array<Row> = []

@@ -99,7 +99,8 @@ class Session {
   /** Waits until the client has taken most of what was sent. */
   private readonly taken: Effect.Effect<void, GatewayError.GatewayError> = Effect.suspend(() => {
     const { connection, settings } = this.dependencies
-    if (connection.writableLength < settings.httpBufferSize) return Effect.void
+    // One that has closed has no more events.
+    if (connection.closed || connection.writableLength < settings.httpBufferSize) return Effect.void
     const drain = Effect.callback<void>((resume) => {
       const done = () => resume(Effect.void)
       connection.once("drain", done)

@@ -7,67 +7,15 @@ import * as Stream from "effect/Stream"
 import * as Socket from "effect/socket/Socket"
 import * as TestClock from "effect/testing/TestClock"
 import * as ClientPool from "../../src/client/ClientPool.ts"
-import type { PoolSettings } from "../../src/client/Settings.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import { Living } from "../faults/Living.ts"
 import { failure } from "../support/Failure.ts"
+import { answer, bytes, open, server, start } from "../support/PoolServers.ts"
 import * as Served from "../support/Served.ts"
 import * as ServerPeer from "../support/ServerPeer.ts"
 
 /** For servers that send no heartbeats. */
 const heartbeatTolerance = Number.POSITIVE_INFINITY
-
-const bytes = (text: string) => new TextEncoder().encode(text)
-
-/** A pool whose connections' servers the test drives, in the order in which they were made. */
-const open = Effect.fnUntraced(function* (
-  settings: Partial<PoolSettings> = {},
-  before: (count: number) => Effect.Effect<void, Socket.SocketError> = () => Effect.void
-) {
-  const servers: Array<ServerPeer.ServerPeer> = []
-  const scope = yield* Effect.scope
-  const closed: Array<number> = []
-  const closing = { hook: Effect.void }
-  let count = 0
-  const connect = Effect.gen(function* () {
-    const id = count++
-    yield* before(id)
-    const [near, far] = yield* Scope.provide(MemorySocket.pair(), scope)
-    const server = yield* Effect.orDie(Scope.provide(ServerPeer.make(far), scope))
-    servers.push(server)
-    yield* Effect.addFinalizer(() => {
-      closed.push(id)
-      return closing.hook
-    })
-    return near
-  })
-  const own = yield* Scope.fork(scope)
-  const client = yield* Scope.provide(ClientPool.make(connect, settings), own)
-  return { client, servers, closed, closing, close: Scope.close(own, Exit.void), made: () => count }
-})
-
-type Opened = Effect.Success<ReturnType<typeof open>>
-
-const server = ({ servers }: Opened, index: number): ServerPeer.ServerPeer => {
-  const server = servers[index]
-  if (server === undefined) throw new Error(`There are ${servers.length} connections`)
-  return server
-}
-
-/** Starts a request and reads its response to the end, in a scope of its own. */
-const start = ({ client }: Opened, name: string) =>
-  client.request(bytes(name)).pipe(
-    Effect.flatMap(({ chunks }) => Stream.mkString(Stream.decodeText(chunks))),
-    Effect.scoped,
-    Effect.forkChild({ startImmediately: true }),
-    Effect.tap(() => Served.settle)
-  )
-
-/** Answers a request on one of the connections. */
-const answer = Effect.fnUntraced(function* (opened: Opened, index: number, name: string) {
-  assert.strictEqual(yield* server(opened, index).next, `R ${name}`)
-  yield* server(opened, index).send("A yes", `F of ${name}`)
-})
 
 const ended = (fiber: Fiber.Fiber<unknown, unknown>) => Effect.map(Fiber.await(fiber), failure)
 

@@ -6,40 +6,17 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
-import * as ClientPool from "../../src/client/ClientPool.ts"
-import type { PoolSettings } from "../../src/client/Settings.ts"
-import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import { failure } from "../support/Failure.ts"
+import { answer, bytes, type Opened, open, server, start } from "../support/PoolServers.ts"
 import * as Served from "../support/Served.ts"
-import * as ServerPeer from "../support/ServerPeer.ts"
 
-const bytes = (text: string) => new TextEncoder().encode(text)
-
-const open = Effect.fnUntraced(function* (settings: Partial<PoolSettings>) {
-  const servers: Array<ServerPeer.ServerPeer> = []
-  const scope = yield* Effect.scope
-  let closed = 0
-  const connect = Effect.gen(function* () {
-    const [near, far] = yield* Scope.provide(MemorySocket.pair(), scope)
-    servers.push(yield* Effect.orDie(Scope.provide(ServerPeer.make(far), scope)))
-    yield* Effect.addFinalizer(() => Effect.sync(() => closed++))
-    return near
-  })
-  // These servers send no heartbeats.
-  const all = { heartbeatTolerance: "Infinity", stallTimeout: "1 second", queueTimeout: "1 minute" } as const
-  const client = yield* ClientPool.make(connect, { ...all, ...settings })
-  return { client, servers, closed: () => closed }
-})
-
-type Opened = Effect.Success<ReturnType<typeof open>>
-
-const server = ({ servers }: Opened, index: number): ServerPeer.ServerPeer => {
-  const server = servers[index]
-  if (server === undefined) throw new Error(`There are ${servers.length} connections`)
-  return server
-}
+/** These servers send no heartbeats. */
+const settings = {
+  heartbeatTolerance: "Infinity",
+  stallTimeout: "1 second",
+  queueTimeout: "1 minute"
+} as const
 
 /** Has the next connection answer with a part of a result, which is not read until `read`. */
 const unread = Effect.fnUntraced(function* (opened: Opened, name: string) {
@@ -56,25 +33,12 @@ const unread = Effect.fnUntraced(function* (opened: Opened, name: string) {
   return { index, pull, evicted: () => evicted, close: Scope.close(scope, Exit.void) }
 })
 
-const start = ({ client }: Opened, name: string) =>
-  client.request(bytes(name)).pipe(
-    Effect.flatMap(({ chunks }) => Stream.mkString(Stream.decodeText(chunks))),
-    Effect.scoped,
-    Effect.forkChild({ startImmediately: true }),
-    Effect.tap(() => Served.settle)
-  )
-
-const answer = Effect.fnUntraced(function* (opened: Opened, index: number, name: string) {
-  assert.strictEqual(yield* server(opened, index).next, `R ${name}`)
-  yield* server(opened, index).send("A yes", `F of ${name}`)
-})
-
 describe("a response that is not read", () => {
   it.effect(
     "keeps no request waiting for longer than stallTimeout, and its connection goes when it ends",
     () =>
       Effect.gen(function* () {
-        const opened = yield* open({ maxConnections: 1, maxStalled: 1 })
+        const opened = yield* open({ ...settings, maxConnections: 1, maxStalled: 1 })
         const first = yield* unread(opened, "one")
         const second = yield* start(opened, "two")
         yield* TestClock.adjust("900 millis")
@@ -88,7 +52,7 @@ describe("a response that is not read", () => {
         yield* server(opened, 0).send("F whole")
         assert.lengthOf(yield* first.pull, 1)
         yield* Served.settle
-        assert.strictEqual(opened.closed(), 1)
+        assert.strictEqual(opened.closed.length, 1)
         yield* answer(opened, 1, "three")
         assert.strictEqual(yield* Fiber.join(third), "of three")
         assert.lengthOf(opened.servers, 2)
@@ -97,7 +61,7 @@ describe("a response that is not read", () => {
 
   it.effect("counts if it is read in time, or if as many have stalled as may", () =>
     Effect.gen(function* () {
-      const opened = yield* open({ maxConnections: 2, maxStalled: 1 })
+      const opened = yield* open({ ...settings, maxConnections: 2, maxStalled: 1 })
       const [one, two] = [yield* unread(opened, "one"), yield* unread(opened, "two")]
       const third = yield* start(opened, "three")
       yield* TestClock.adjust("900 millis")
@@ -117,7 +81,7 @@ describe("a response that is not read", () => {
 
   it.effect("is told to end if it was not read for longest, once for each request that waits", () =>
     Effect.gen(function* () {
-      const opened = yield* open({ maxConnections: 1, maxStalled: 2 })
+      const opened = yield* open({ ...settings, maxConnections: 1, maxStalled: 2 })
       const one = yield* unread(opened, "one")
       yield* TestClock.adjust("2 seconds")
       const two = yield* unread(opened, "two")
@@ -141,7 +105,7 @@ describe("a response that is not read", () => {
 
   it.effect("keeps others waiting where a pool is told nothing else, until queueTimeout", () =>
     Effect.gen(function* () {
-      const opened = yield* open({ maxConnections: 1, stallTimeout: "Infinity", maxStalled: 5 })
+      const opened = yield* open({ ...settings, maxConnections: 1, stallTimeout: "Infinity", maxStalled: 5 })
       const first = yield* unread(opened, "one")
       const second = yield* start(opened, "two")
       yield* TestClock.adjust("59 seconds")

@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Folder from "../support/Folder.ts"
-import { failure, rows, withEngine } from "./duckdbEngine.ts"
+import { ask, failure, rows, withEngine } from "./duckdbEngine.ts"
 
 describe("a served file", () => {
   it.live("that has been deleted or replaced is told as such", () =>
@@ -39,6 +39,30 @@ describe("a served file", () => {
           writeFileSync(one, "nonsense")
           const { message } = yield* failure(engine, "FROM many")
           assert.include(message, "Malformed JSON")
+        })
+      )
+    })
+  )
+
+  it.live("that is broken is no fault of the query", () =>
+    Effect.gen(function* () {
+      const folder = yield* Folder.make
+      const parquet = join(folder, "a.parquet")
+      yield* withEngine({}, (engine) =>
+        Effect.map(ask(engine, "SELECT 1 AS x", { format: "application/vnd.apache.parquet" }), (bytes) =>
+          writeFileSync(parquet, bytes)
+        )
+      )
+      yield* withEngine({ tables: { a: parquet } }, (engine) =>
+        Effect.gen(function* () {
+          assert.deepStrictEqual(yield* rows(engine, "FROM a"), [{ x: 1 }])
+          assert.deepInclude(yield* failure(engine, "SELECT y FROM a"), { code: "invalid_query" as const })
+          for (const content of ["", "PAR1 and nothing more"]) {
+            writeFileSync(parquet, content)
+            const { code, message, type } = yield* failure(engine, "FROM a")
+            assert.deepStrictEqual({ code, type }, { code: "internal", type: "J" })
+            assert.include(message, "'a'")
+          }
         })
       )
     })

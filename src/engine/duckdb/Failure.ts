@@ -182,12 +182,17 @@ const path = /(?<=^|[\s"'([<])(?:\/[^\s"'()[\]<>:,;/]+){2,}\/?/g
 export const conceal = (hidden: Hidden, query: string, error: QueryError): QueryError =>
   missing(hidden, error) ??
   queryError(
-    error.code,
+    isOfFile(hidden, query, error) ? "internal" : error.code,
     hide(hidden, withoutHints(error.message)).replace(path, (found) =>
       query.includes(found) ? found : "<path>"
     ),
     error
   )
+
+/** A served file that cannot be read is no fault of the query. DuckDB reads the beginning or the end to prepare it. */
+const isOfFile = (hidden: Hidden, query: string, { code, message }: QueryError): boolean =>
+  code === "invalid_query" &&
+  hidden.some(([text, name]) => !/^[<~]/.test(name) && message.includes(text) && !query.includes(text))
 
 /** Without the lines in which DuckDB proposes a table of our own, for a name that it did not find. */
 const withoutHints = (message: string): string =>

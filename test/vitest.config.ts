@@ -18,7 +18,8 @@ const together = [
   "protocol",
   "recording",
   "server",
-  "testing"
+  "testing",
+  "threads"
 ].map((folder) => `test/${folder}/**/*.test.ts`)
 
 export default defineConfig({

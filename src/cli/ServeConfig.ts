@@ -21,9 +21,9 @@ export const settings = {
     "Lets queries read and write any file, load extensions and reach the network, with the server's rights."
   ),
   isolate: Setting.choice(
-    ["process", "none"],
+    ["process", "thread", "none"],
     "process",
-    "Where DuckDB runs: in processes of its own, which can be killed, or in the server's, which then ends with it."
+    "Where DuckDB runs: in processes of its own, which can be killed; or in the server's, which then ends with it, in a thread of its own or beside the connections."
   ),
   engines: Setting.optionalCount(
     1,
@@ -162,9 +162,15 @@ const ofProcesses = ["engines", "engineMemory", "cancelGrace", "engineSilence", 
 
 /** Settings that have no effect beside the others. */
 export const idle = ({ http, isolate, listen }: ServeConfig): ReadonlyArray<Idle> => [
-  ...(isolate === "none"
-    ? [{ names: ofProcesses, because: "isolate", reason: (written: string) => `where ${written} is none` }]
-    : []),
+  ...(isolate === "process"
+    ? []
+    : [
+        {
+          names: ofProcesses,
+          because: "isolate",
+          reason: (written: string) => `where ${written} is ${isolate}`
+        }
+      ]),
   ...(http.length === 0
     ? [
         {

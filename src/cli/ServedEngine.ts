@@ -1,6 +1,6 @@
 /**
- * The engine of the standalone server: DuckDB, in processes of its own or in this one. It is opened again with other
- * settings.
+ * The engine of the standalone server: DuckDB, in processes or a thread of its own or in this one. It is opened again
+ * with other settings.
  */
 import * as Effect from "effect/Effect"
 import * as Record from "effect/Record"
@@ -12,6 +12,8 @@ import * as Limits from "../engine/Limits.ts"
 import type { Engine } from "../engine/QueryEngine.ts"
 import * as ProcessEngine from "../process/ProcessEngine.ts"
 import * as QueryLimit from "../server/QueryLimit.ts"
+import * as ThreadEngine from "../threads/ThreadEngine.ts"
+import * as ThreadPool from "../threads/ThreadPool.ts"
 import { SettingError } from "./ConfigSources.ts"
 import type { ServeConfig } from "./ServeConfig.ts"
 
@@ -23,7 +25,7 @@ export interface Options {
   readonly onLost: () => void
 }
 
-type Failure = DuckDbError | ProcessEngine.ProcessEngineError | SettingError
+type Failure = DuckDbError | ProcessEngine.ProcessEngineError | ThreadEngine.ThreadEngineError | SettingError
 
 export type ServedEngine = Generations.Generations<ServeConfig, Failure>
 
@@ -50,6 +52,13 @@ const embedded = Effect.fnUntraced(function* (
   return yield* DuckDbEngine.make(options)
 })
 
+/** What waits for the engine. A query whose client does not read gives its place to another one, and stays there. */
+const waits = (config: ServeConfig) => ({
+  maxQueries: QueryLimit.mostUnderWay(config),
+  maxWaiting: config.maxConcurrentQueries,
+  waitTimeout: config.queueTimeout
+})
+
 const isolated = Effect.fnUntraced(function* (config: ServeConfig, directory: string) {
   const engine = ProcessEngine.duckDb(optionsOf(config))
   if (engine.changes === true && config.engines !== undefined && config.engines > 1) {
@@ -59,32 +68,36 @@ const isolated = Effect.fnUntraced(function* (config: ServeConfig, directory: st
     })
   }
   const { cancelGrace, engineMemory, engineSilence, engineStartTimeout, engines } = config
-  const { maxConcurrentQueries, queueTimeout } = config
-  // A query whose client does not read gives its place to another one, and stays in its process.
-  const maxQueries = QueryLimit.mostUnderWay(config)
   return yield* ProcessEngine.make(engine, {
+    ...waits(config),
     cancelGrace,
     engineMemory,
     engineSilence,
     engineStartTimeout,
     engines,
-    maxQueries,
-    maxWaiting: maxConcurrentQueries,
-    waitTimeout: queueTimeout,
     directory
   })
 })
 
+/** DuckDB uses all processors from one thread. */
+const inThread = (config: ServeConfig, spillDirectory: string) =>
+  ThreadEngine.make(ThreadEngine.duckDb({ ...optionsOf(config), spillDirectory }), {
+    ...waits(config),
+    threads: 1
+  }).pipe(Effect.provideService(ThreadPool.ThreadPool, ThreadPool.make({ threads: 1 })))
+
+/** Opens the engine where it is to run. */
+const open = (config: ServeConfig, { onLost, spillDirectory }: Omit<Options, "config">) => {
+  switch (config.isolate) {
+    case "process":
+      return isolated(config, spillDirectory)
+    case "thread":
+      return inThread(config, spillDirectory)
+    case "none":
+      return embedded({ ...optionsOf(config), spillDirectory, onLost })
+  }
+}
+
 /** Opens the engine; it closes with the scope. */
-export const make = ({
-  config,
-  onLost,
-  spillDirectory
-}: Options): Effect.Effect<ServedEngine, Failure, Scope.Scope> =>
-  Generations.make<ServeConfig, Failure>(
-    (config) =>
-      config.isolate === "process"
-        ? isolated(config, spillDirectory)
-        : embedded({ ...optionsOf(config), spillDirectory, onLost }),
-    config
-  )
+export const make = ({ config, ...options }: Options): Effect.Effect<ServedEngine, Failure, Scope.Scope> =>
+  Generations.make<ServeConfig, Failure>((config) => open(config, options), config)

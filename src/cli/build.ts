@@ -16,6 +16,7 @@ const programs = [
   "bin.ts",
   "process/main.ts",
   "process/DuckDb.ts",
+  "threads/EngineThread.ts",
   "cli/load/Thread.ts",
   "cli/load/RawServer.ts"
 ]

@@ -16,6 +16,7 @@ import type { Exit } from "./Lifecycle.ts"
 import * as MemoryLimit from "./MemoryLimit.ts"
 import * as Messages from "./Messages.ts"
 import * as OomScore from "./OomScore.ts"
+import * as Output from "./Output.ts"
 
 /**
  * What an engine's options may depend on.
@@ -161,46 +162,14 @@ class Child implements Launcher.Process {
       if (!child.connected) this.over(this.exit)
       else setTimeout(() => this.over({ code, signal }), lastWordsMillis).unref()
     })
-    for (const output of [child.stdout, child.stderr]) this.relay(output)
+    for (const output of [child.stdout, child.stderr]) Output.relay(output, listener)
     for (const socket of this.connections) socket.on("error", () => {})
   }
 
-  /** What native code prints, line by line. */
-  private relay(output: NodeJS.ReadableStream | null): void {
-    let unfinished = ""
-    output?.setEncoding("utf8").on("data", (text: string) => {
-      const lines = (unfinished + text).split("\n")
-      unfinished = (lines.pop() ?? "").slice(-maxLine)
-      for (const line of lines) this.said(line)
-    })
-    output?.on("end", () => this.said(unfinished))
-  }
-
-  private said(line: string): void {
-    if (line.trim() !== "") this.listener.logged({ level: "Warn", message: line.slice(0, maxLine) })
-  }
-
   private told(message: Messages.FromChild): void {
-    switch (message._tag) {
-      case "Ready":
-        void this.limit()
-        return
-      case "Failed":
-        this.listener.failed(message.message)
-        return
-      case "CancelIgnored":
-        this.listener.cancelIgnored()
-        return
-      case "Beat":
-        this.listener.beat(message.residentBytes, message.reports)
-        this.watchMemory()
-        return
-      case "Log":
-        this.listener.logged(message.entry)
-        return
-      case "HandedOver":
-        this.listener.handedOver(message.token, message.bytes)
-    }
+    if (message._tag === "Ready") return void this.limit()
+    Messages.tell(this.listener, message)
+    if (message._tag === "Beat") this.watchMemory()
   }
 
   commit(token: number): void {
@@ -262,9 +231,6 @@ class Child implements Launcher.Process {
     this.listener.exited(exit)
   }
 }
-
-/** The longest line that is taken from a child's output. */
-const maxLine = 1000
 
 const start = ({ command, connections }: Options): NodeProcess.ChildProcess => {
   const [file, ...args] = command

@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import type { DuckDbOptions } from "../engine/duckdb/Database.ts"
 import { DuckDbError } from "../engine/duckdb/Failure.ts"
-import type { Host } from "./EngineProcess.ts"
+import type { Host } from "./EngineHost.ts"
 
 /** What DuckDB is opened with in its process. */
 export interface Options extends DuckDbOptions {

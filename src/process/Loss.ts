@@ -66,27 +66,24 @@ const engineLost = (message: string, retryable: boolean): QueryApi.QueryError =>
 /** What a query is told whose process was lost. `changes`: it may have changed something. */
 export const ofQuery = (loss: Loss, changes: boolean): QueryApi.QueryError =>
   engineLost(
-    `The engine's process was lost while the query ran: it ${fate(loss)}` +
+    `The engine was lost while the query ran: it ${fate(loss)}` +
       (changes ? ". If the query was to change anything, look whether it did" : ""),
     !changes
   )
 
 /** What a query is told whose commit had not begun: nothing of what it changed outlives its process. */
 export const ofUncommitted = (loss: Loss): QueryApi.QueryError =>
-  engineLost(
-    `The engine's process was lost before the query committed: it ${fate(loss)}. Nothing is changed`,
-    false
-  )
+  engineLost(`The engine was lost before the query committed: it ${fate(loss)}. Nothing is changed`, false)
 
 /** What a query is told that was running each time that two processes ended by themselves. */
 export const ofCulprit = (loss: Loss): QueryApi.QueryError =>
   engineLost(
-    `The engine's process was lost twice while this query ran, and it is not run again: it ${fate(loss)}`,
+    `The engine was lost twice while this query ran, and it is not run again: it ${fate(loss)}`,
     false
   )
 
 /** What a query is told that has been found out before. */
 export const refused: QueryApi.QueryError = engineLost(
-  "This query has ended the engine's process twice, and is not run again",
+  "This query has ended the engine twice, and is not run again",
   false
 )

@@ -1,7 +1,7 @@
 /**
  * What parent and child tell each other beside their connections, over Node's channel between processes.
  */
-import type { LogEntry } from "./Launcher.ts"
+import type { Listener, LogEntry } from "./Launcher.ts"
 import type { Reports } from "./Reports.ts"
 
 /** Descriptors of the channel and of the first connection. */
@@ -29,12 +29,41 @@ export type ToChild =
   /** The result of this query has been handed to its client: it commits. */
   | { readonly _tag: "Commit"; readonly token: number }
 
+/** It can answer nothing, or nothing more, and ends. */
+export interface Failed {
+  readonly _tag: "Failed"
+  readonly message: string
+}
+
 export type FromChild =
   | { readonly _tag: "Ready" }
-  | { readonly _tag: "Failed"; readonly message: string }
+  | Failed
   /** A query that has ended goes on for longer than `cancelGrace`. */
   | { readonly _tag: "CancelIgnored" }
   | { readonly _tag: "Beat"; readonly residentBytes: number; readonly reports: Reports }
   | { readonly _tag: "Log"; readonly entry: LogEntry }
   /** All chunks of a query that commits have been emitted, so many bytes. */
   | { readonly _tag: "HandedOver"; readonly token: number; readonly bytes: number }
+
+/** Tells the listener what a child has told. */
+export const tell = (listener: Listener, message: FromChild): void => {
+  switch (message._tag) {
+    case "Ready":
+      listener.ready()
+      break
+    case "Failed":
+      listener.failed(message.message)
+      break
+    case "CancelIgnored":
+      listener.cancelIgnored()
+      break
+    case "Beat":
+      listener.beat(message.residentBytes, message.reports)
+      break
+    case "Log":
+      listener.logged(message.entry)
+      break
+    case "HandedOver":
+      listener.handedOver(message.token, message.bytes)
+  }
+}

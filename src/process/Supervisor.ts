@@ -235,12 +235,12 @@ export class Supervisor {
 const overloaded = (message: string): QueryApi.QueryError =>
   new QueryApi.QueryError({ code: "overloaded", message, retryable: true })
 
-const waitedTooLong = overloaded("The query has waited for a process of the engine for as long as it may")
+const waitedTooLong = overloaded("The query has waited for the engine for as long as it may")
 
 const unstartable = overloaded("The engine cannot be started at the moment; the server's log says why")
 
 const tooMany = (maxWaiting: number): QueryApi.QueryError =>
-  overloaded(`${maxWaiting} queries are waiting for a process of the engine already`)
+  overloaded(`${maxWaiting} queries are waiting for the engine already`)
 
 /** Supervises processes in the scope: closing it ends them all, and waits for that. */
 export const make = Effect.fnUntraced(function* (

@@ -1,12 +1,13 @@
 /**
  * An engine that does to its process what a query says, as native code does by accident: the module that processes load.
  */
+import { threadId } from "node:worker_threads"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import type { Engine } from "../../src/engine/QueryEngine.ts"
 import * as Chunk from "../../src/net/Chunk.ts"
-import type { Host } from "../../src/process/EngineProcess.ts"
+import type { Host } from "../../src/process/EngineHost.ts"
 
 export interface Options {
   /** A message of why it cannot start. */
@@ -88,7 +89,7 @@ const chunks = (query: string): Stream.Stream<Uint8Array, QueryApi.QueryError> =
   }
 }
 
-/** `kill HOW`, `stuck HOW`, `left`, `pid`, `hoard BYTES`, `reject`, and what {@link chunks} knows; all else is echoed. */
+/** `kill HOW`, `stuck HOW`, `left`, `pid`, `thread`, `hoard BYTES`, `reject`, and what {@link chunks} knows; all else is echoed. */
 export const make = (
   options: Options | undefined,
   host: Host
@@ -102,6 +103,7 @@ export const make = (
         if (word === "reject") {
           return Effect.fail(QueryApi.queryError("syntax_error", "syntax error at or near", { position: 7 }))
         }
+        if (word === "thread") return Effect.sync(() => ({ chunks: chunks(String(threadId)) }))
         if (word === "pid") return Effect.sync(() => ({ chunks: chunks(String(process.pid)) }))
         if (word === "hoard") {
           return Effect.sync(() => {

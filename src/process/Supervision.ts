@@ -1,0 +1,169 @@
+/**
+ * What engines in processes and engines in threads have in common: their settings, and how they are looked after.
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { PoolSettings } from "../client/Settings.ts"
+import type { Engine } from "../engine/QueryEngine.ts"
+import * as Limit from "../settings/Limit.ts"
+import type * as Launcher from "./Launcher.ts"
+import * as Relay from "./Relay.ts"
+import * as Supervisor from "./Supervisor.ts"
+
+/**
+ * An engine that processes or threads load.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EngineModule {
+  /**
+   * A module that exports `make: (options, host) => Effect<Engine, E, Scope>`. Each process or thread loads it; the
+   * message of an `E` is why it could not start. `host` is a {@link Host}.
+   */
+  readonly module: URL | string
+  /**
+   * Whether queries may change something that outlives them, such as a database. There is one process or thread then,
+   * and no query is run a second time. Default `false`.
+   */
+  readonly changes?: boolean | undefined
+}
+
+/**
+ * Settings of processes and of threads.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export interface Options {
+  /** How long a query may take to stop before it is killed with its process or thread. Default 2 seconds. */
+  readonly cancelGrace?: Duration.Input | undefined
+  /**
+   * How long a process or thread may give no sign of life before it is killed. After a fifth of that it is given no new
+   * queries until it gives one. Default 3 seconds.
+   */
+  readonly engineSilence?: Duration.Input | undefined
+  /** How long a process or thread may take to become ready. Default 5 minutes. */
+  readonly engineStartTimeout?: Duration.Input | undefined
+  /** How long a query may wait for a process or thread before it is rejected as `overloaded`. Default 30 seconds. */
+  readonly waitTimeout?: Duration.Input | undefined
+  /** How many queries may wait for one; those beyond are rejected as `overloaded`. Default 256. */
+  readonly maxWaiting?: number | undefined
+  /**
+   * How many queries may be under way in one process or thread at a time: those that run, and those whose clients do not
+   * read meanwhile, which keep no place of the server's. Each takes two descriptors of a process. Default 288, as many
+   * as a server has with `maxConcurrentQueries` 32 and `maxQueuedQueries` 256.
+   */
+  readonly maxQueries?: number | undefined
+  /** How long processes or threads may take to end by themselves when the layer closes. Default 10 seconds. */
+  readonly endTimeout?: Duration.Input | undefined
+  /** What the log calls them, and lists of processes, before their number. Default `dataconn engine`. */
+  readonly title?: string | undefined
+}
+
+/** Settings with their defaults, in milliseconds. */
+export interface Settings {
+  readonly changes: boolean
+  /** How many processes or threads there are. */
+  readonly engines: number
+  readonly cancelGraceMillis: number
+  /** Signs of life are looked for so often. */
+  readonly tickMillis: number
+  readonly startMillis: number
+  readonly waitMillis: number
+  readonly maxWaiting: number
+  /** How many queries one takes. */
+  readonly capacity: number
+  readonly endMillis: number
+  readonly title: string
+}
+
+/** Signs of life are looked for so many times in the time that a process may be silent. */
+const looks = 10
+
+/** So many looks without one, and a process is given no queries until it gives one. */
+const silentTicks = 2
+
+/** A process that has been ready for less has lived shortly, in milliseconds; the waits before it is replaced. */
+const lives = { shortLifeMillis: 10_000, firstDelayMillis: 100, longestDelayMillis: 2000 }
+
+/** For how long at most a process that is to be replaced goes on with its queries, in milliseconds. */
+const retireMillis = 20_000
+
+/** From when on a query is a long one, and for how long one runs alone that may have ended a process. */
+const placement = { longMillis: 1000, quarantineMillis: 2000 }
+
+/** The first answers need not share the processors with the start of other processes, in milliseconds. */
+const spareMillis = 1000
+
+/** A process that was killed and is not gone by then waits for the disk or the like, in milliseconds. */
+const goneMillis = 10_000
+
+/** Throws a `RangeError` that names a setting whose value cannot be one. `setting` is what `engines` is called. */
+export const settingsOf = (
+  { changes = false }: EngineModule,
+  options: Options,
+  setting: "engines" | "threads",
+  engines: number
+): Settings => {
+  Limit.count(setting, engines, 1)
+  if (changes && engines > 1) {
+    throw new RangeError(`${setting} must be 1 where queries change something: two may not have one database`)
+  }
+  return {
+    changes,
+    engines,
+    cancelGraceMillis: Limit.millis("cancelGrace", options.cancelGrace ?? "2 seconds"),
+    tickMillis: Limit.millis("engineSilence", options.engineSilence ?? "3 seconds") / looks,
+    startMillis: Limit.millis("engineStartTimeout", options.engineStartTimeout ?? "5 minutes"),
+    waitMillis: Limit.millis("waitTimeout", options.waitTimeout ?? "30 seconds"),
+    maxWaiting: Limit.count("maxWaiting", options.maxWaiting ?? 256, 0),
+    capacity: Limit.count("maxQueries", options.maxQueries ?? 288, 1),
+    endMillis: Limit.millis("endTimeout", options.endTimeout ?? "10 seconds"),
+    title: options.title ?? "dataconn engine"
+  }
+}
+
+/** How often a process or thread gives a sign of life, in milliseconds. */
+export const beatMillis = ({ tickMillis }: Settings): number => tickMillis / 2
+
+/** What a process sends is within its own limits, and its signs of life come on another way. */
+const connections = ({ cancelGraceMillis, capacity }: Settings): Partial<PoolSettings> => ({
+  maxConnections: capacity,
+  maxQueuedRequests: capacity,
+  idleTimeout: "Infinity",
+  cancelTimeout: cancelGraceMillis,
+  heartbeatTolerance: "Infinity",
+  writeTimeout: "Infinity",
+  maxFrameSize: 2 ** 32,
+  maxAcceptSize: 2 ** 32,
+  maxErrorSize: 2 ** 32
+})
+
+/** The engine whose processes or threads are launched so. They end with the scope. */
+export const start = (
+  settings: Settings,
+  launch: Launcher.Launch
+): Effect.Effect<Engine, Supervisor.Unstartable, Scope.Scope> => {
+  const { capacity, changes, endMillis, engines, maxWaiting, startMillis, tickMillis, waitMillis } = settings
+  const supervisor = Supervisor.make({
+    launch,
+    processes: engines,
+    lifecycle: {
+      ...lives,
+      silentTicks,
+      maxMissed: looks,
+      maxRetireTicks: Math.ceil(retireMillis / tickMillis),
+      maxStartTicks: Math.ceil(startMillis / tickMillis)
+    },
+    placement: { ...placement, capacity },
+    client: connections(settings),
+    tickMillis,
+    waitMillis,
+    maxWaiting,
+    spareMillis,
+    endMillis
+  })
+  return Effect.map(supervisor, (supervisor) => Relay.make(supervisor, { changes, goneMillis }))
+}

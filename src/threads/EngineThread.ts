@@ -1,0 +1,48 @@
+/**
+ * The program of a thread that an engine runs in: answers DataConn's protocol on the connections that its parent posts.
+ * `Thread` starts it.
+ */
+import { getHeapStatistics } from "node:v8"
+import { parentPort, workerData } from "node:worker_threads"
+import { type Accepted, EngineHost } from "../process/EngineHost.ts"
+import type * as Messages from "./Messages.ts"
+import * as ThreadTransport from "./ThreadTransport.ts"
+
+/** When so many messages are on their way to the parent, it is behind. */
+const mostUnderWay = 1000
+
+if (parentPort === null) throw new Error("This program is started in a thread (ThreadEngine)")
+const port = parentPort
+
+const taken = new Int32Array((workerData as Messages.WorkerData).taken)
+let told = 0
+
+const tell = (message: Messages.FromThread): void => {
+  told++
+  port.postMessage(message)
+}
+
+/** Connections that have come before the engine was ready. */
+const early: Array<Accepted> = []
+let accept = (connection: Accepted): void => void early.push(connection)
+
+const host = new EngineHost({
+  tell,
+  isBehind: () => told - Atomics.load(taken, 0) >= mostUnderWay,
+  accept: (accepted) => {
+    accept = accepted
+    for (const connection of early.splice(0)) accepted(connection)
+  },
+  residentBytes: () => getHeapStatistics().used_heap_size,
+  end: (why) => {
+    if (why !== "Asked") tell(why)
+    // Ends this thread only; what it has told is passed on.
+    process.exit(0)
+  }
+})
+
+port.on("message", (message: Messages.ToThread) => {
+  if (message._tag !== "Connect") return host.received(message)
+  const { end } = message
+  accept({ transport: ThreadTransport.open(end), drop: () => end.port.close() })
+})

@@ -1,0 +1,20 @@
+/**
+ * What the two threads tell each other beside their connections.
+ */
+import type * as Processes from "../process/Messages.ts"
+import type { End } from "./ThreadTransport.ts"
+
+/** A new connection; its port is transferred. */
+export interface Connect {
+  readonly _tag: "Connect"
+  readonly end: End
+}
+
+export type ToThread = Processes.ToChild | Connect
+
+export type FromThread = Processes.FromChild
+
+/** What a thread is started with: memory in which the parent counts the messages that it has taken. */
+export interface WorkerData {
+  readonly taken: SharedArrayBuffer
+}

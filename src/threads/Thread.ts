@@ -1,0 +1,87 @@
+/**
+ * Starts the threads that engines run in. Each answers DataConn's protocol on connections through shared memory.
+ */
+import type { Worker } from "node:worker_threads"
+import * as Effect from "effect/Effect"
+import type * as Transport from "../net/Transport.ts"
+import type * as Launcher from "../process/Launcher.ts"
+import * as Processes from "../process/Messages.ts"
+import * as Output from "../process/Output.ts"
+import type * as Messages from "./Messages.ts"
+import type { ThreadPoolService } from "./ThreadPool.ts"
+import * as ThreadTransport from "./ThreadTransport.ts"
+
+/** What a thread is told first, but for its title. */
+export interface Options extends Omit<Processes.Start, "_tag" | "title"> {
+  readonly pool: ThreadPoolService
+  readonly title: string
+}
+
+/** The program of the thread, as source or compiled. */
+const program = new URL(import.meta.url.replace(/Thread(\.[jt]s)$/, "EngineThread$1"))
+
+/** How many bytes of requests are on their way to a thread before their writer waits: they are short. */
+const requestsSize = 64 * 1024
+
+export const launch =
+  (options: Options): Launcher.Launch =>
+  (place, listener) =>
+    new Thread(options, place, listener)
+
+class Thread implements Launcher.Process {
+  readonly name: string
+  private readonly worker: Worker
+  private readonly listener: Launcher.Listener
+  private readonly taken = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)
+
+  constructor({ pool, title, ...start }: Options, place: number, listener: Launcher.Listener) {
+    this.listener = listener
+    this.worker = pool.start(program, { taken: this.taken } satisfies Messages.WorkerData)
+    this.name = `${title} ${place} (thread ${this.worker.threadId})`
+    this.observe()
+    try {
+      this.tell({ ...start, _tag: "Start", title: `${title} ${place}` })
+    } catch (cause) {
+      // Options that cannot be copied.
+      setImmediate(() => listener.failed(messageOf(cause)))
+    }
+  }
+
+  private observe(): void {
+    const { listener, worker } = this
+    const counter = new Int32Array(this.taken)
+    worker.on("message", (message: Messages.FromThread) => {
+      Atomics.add(counter, 0, 1)
+      Processes.tell(listener, message)
+    })
+    // What nobody has caught in the thread, or a limit of its memory.
+    worker.once("error", (cause) => listener.failed(messageOf(cause)))
+    worker.once("exit", (code) => listener.exited({ code, signal: null }))
+    for (const output of [worker.stdout, worker.stderr]) Output.relay(output, listener)
+  }
+
+  private tell(message: Messages.ToThread): void {
+    this.worker.postMessage(message, message._tag === "Connect" ? [message.end.port] : [])
+  }
+
+  readonly connection: Transport.Open = Effect.suspend(() => {
+    const [near, far] = ThreadTransport.pair({ forth: requestsSize })
+    this.tell({ _tag: "Connect", end: far })
+    return ThreadTransport.open(near)
+  })
+
+  commit(token: number): void {
+    this.tell({ _tag: "Commit", token })
+  }
+
+  ask(): void {
+    this.tell({ _tag: "End" })
+  }
+
+  /** Native code goes on until it returns. */
+  kill(): void {
+    void this.worker.terminate()
+  }
+}
+
+const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))

@@ -1,0 +1,140 @@
+/**
+ * An engine in threads of its own: what it computes in JavaScript does not hold up the server, and can be killed.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { DuckDbOptions } from "../engine/duckdb/Database.ts"
+import { type Engine, QueryEngine } from "../engine/QueryEngine.ts"
+import type { Options as DuckDbChildOptions } from "../process/DuckDb.ts"
+import * as DuckDbModule from "../process/DuckDbModule.ts"
+import * as Supervision from "../process/Supervision.ts"
+import * as Thread from "./Thread.ts"
+import { ThreadPool } from "./ThreadPool.ts"
+
+/**
+ * An engine that threads load.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EngineModule extends Supervision.EngineModule {
+  /** The first argument of `make`: whatever structured cloning can copy. */
+  readonly options?: unknown
+  /**
+   * Whether a thread ends when it is told to, whatever it computes. JavaScript does; native code does not, so that a query
+   * that does not stop would take all others of its thread with it and free nothing. Default `true`.
+   */
+  readonly killable?: boolean | undefined
+}
+
+/**
+ * Settings of the threads.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export interface Options extends Supervision.Options {
+  /**
+   * How many threads there are, each with an engine of its own. Default: all that are free in the pool, or 1 if queries
+   * change something: more are refused then.
+   */
+  readonly threads?: number | undefined
+}
+
+/**
+ * No thread could be started, or the pool has too few; the message says why.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ThreadEngineError extends Schema.TaggedError<ThreadEngineError>()("ThreadEngineError", {
+  message: Schema.String
+}) {}
+
+/**
+ * As {@link layer}, as an effect.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* (
+  engine: EngineModule,
+  options: Options = {}
+): Effect.fn.Return<Engine, ThreadEngineError, ThreadPool | Scope.Scope> {
+  const pool = yield* ThreadPool
+  const threads = options.threads ?? (engine.changes === true ? 1 : Math.max(1, yield* pool.free))
+  const cancelGrace = engine.killable === false ? "Infinity" : options.cancelGrace
+  const settings = Supervision.settingsOf(engine, { ...options, cancelGrace }, "threads", threads)
+  const launch = Thread.launch({
+    pool,
+    module: String(engine.module),
+    options: engine.options,
+    connections: settings.capacity,
+    title: settings.title,
+    beatMillis: Supervision.beatMillis(settings),
+    cancelGraceMillis: settings.cancelGraceMillis
+  })
+  return yield* Effect.andThen(pool.reserve(threads), Supervision.start(settings, launch)).pipe(
+    Effect.mapError(({ message }) => new ThreadEngineError({ message }))
+  )
+})
+
+/**
+ * A {@link QueryEngine} that runs in threads of its own, those of the {@link ThreadPool}.
+ *
+ * **Details**
+ *
+ * Requests, accepts, rejects, errors and chunks pass as they are, and back-pressure with them. A query that has to stop
+ * (it was cancelled, took too long, lost its client, or the server stops) and has not within `cancelGrace` is killed
+ * with its thread, and so is a thread that gives no sign of life: a loop of JavaScript that nobody can interrupt ends so.
+ * A thread that ends is replaced, as a process of `ProcessEngine` is, with the same promises for the other queries.
+ *
+ * What a thread does not protect from is what ends the whole process: a fault of native code, or the memory of the machine.
+ *
+ * Closing the scope ends the threads.
+ *
+ * Fails with a {@link ThreadEngineError} if the first thread cannot start or the pool has too few. Dies with a
+ * `RangeError` that names the setting whose value cannot be one.
+ *
+ * **Example** (An engine of one's own in four threads)
+ *
+ * ```ts
+ * import { Server, ThreadEngine, ThreadPool } from "dataconn"
+ * import { Layer } from "effect"
+ *
+ * const Engine = ThreadEngine.layer({ module: new URL("./Primes.js", import.meta.url) })
+ *
+ * export const PrimeServer = Server.layer().pipe(
+ *   Layer.provide(Engine),
+ *   Layer.provide(ThreadPool.layer({ threads: 4 }))
+ * )
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  engine: EngineModule,
+  options?: Options
+): Layer.Layer<QueryEngine, ThreadEngineError, ThreadPool> => Layer.effect(QueryEngine, make(engine, options))
+
+/**
+ * The embedded DuckDB as an engine of threads.
+ *
+ * **Details**
+ *
+ * DuckDB computes on threads of its own anyway; here reading its results and its errors holds up no event loop but its
+ * own. One thread is enough, and each further one opens the database again. What DuckDB cannot interrupt goes on until it
+ * is done.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const duckDb = (options: Omit<DuckDbOptions, "onLost" | "unstoppable">): EngineModule => ({
+  module: DuckDbModule.url,
+  changes: options.readWrite === true || options.allowExternalAccess === true,
+  killable: false,
+  options: { ...options, limitedBy: undefined } satisfies DuckDbChildOptions
+})

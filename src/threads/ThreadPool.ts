@@ -1,0 +1,110 @@
+/**
+ * The threads that engines run in (`ThreadEngine`): how many there are, and how much memory each may take. Engines of one
+ * program share them.
+ */
+import { availableParallelism } from "node:os"
+import { type ResourceLimits, Worker } from "node:worker_threads"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Limit from "../settings/Limit.ts"
+
+/**
+ * Settings of a pool.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export interface Options {
+  /** How many threads there may be. Default: as many as can run at once on this machine. */
+  readonly threads?: number | undefined
+  /**
+   * How much memory the objects of one thread may take, in MiB. A thread that needs more ends, and is replaced. Buffers do
+   * not count, nor does native memory. Default: Node's own limit.
+   */
+  readonly threadMemory?: number | undefined
+}
+
+/**
+ * The pool has too few threads that are free; the message names the setting.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ThreadPoolError extends Schema.TaggedError<ThreadPoolError>()("ThreadPoolError", {
+  message: Schema.String
+}) {}
+
+/**
+ * A pool of threads.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ThreadPoolService {
+  /** How many threads it has. */
+  readonly size: number
+  /** How many of them nobody has reserved. */
+  readonly free: Effect.Effect<number>
+  /** Reserves threads for the scope. Fails with a {@link ThreadPoolError} if fewer are free. */
+  readonly reserve: (threads: number) => Effect.Effect<void, ThreadPoolError, Scope.Scope>
+  /** Starts a program in a thread that is reserved. Its output is left to whoever starts it. */
+  readonly start: (program: URL, workerData: unknown) => Worker
+}
+
+/**
+ * The threads that engines run in.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class ThreadPool extends Context.Service<ThreadPool, ThreadPoolService>()("dataconn/ThreadPool") {}
+
+/**
+ * A pool. Dies with a `RangeError` that names the setting whose value cannot be one.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = ({ threadMemory, threads = availableParallelism() }: Options = {}): ThreadPoolService => {
+  const size = Limit.count("threads", threads, 1)
+  const resourceLimits: ResourceLimits =
+    threadMemory === undefined ? {} : { maxOldGenerationSizeMb: Limit.count("threadMemory", threadMemory, 8) }
+  let free = size
+  return {
+    size,
+    free: Effect.sync(() => free),
+    reserve: (threads) => {
+      const take = Effect.suspend(() => {
+        if (threads > free) return Effect.fail(tooFew(threads, free, size))
+        free -= threads
+        return Effect.void
+      })
+      const giveBack = Effect.sync(() => {
+        free += threads
+      })
+      return Effect.acquireRelease(take, () => giveBack)
+    },
+    start: (program, workerData) =>
+      new Worker(program, { workerData, resourceLimits, stdout: true, stderr: true })
+  }
+}
+
+const tooFew = (threads: number, free: number, size: number) =>
+  new ThreadPoolError({
+    message: `threads: ${threads} are asked for, and ${free} of the ${size} threads of the pool are free`
+  })
+
+/**
+ * A pool as a layer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options?: Options): Layer.Layer<ThreadPool> =>
+  Layer.effect(
+    ThreadPool,
+    Effect.sync(() => make(options))
+  )

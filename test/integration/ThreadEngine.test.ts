@@ -1,0 +1,219 @@
+/**
+ * Servers whose engine is in threads of its own, which queries end or hold up.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Stream from "effect/Stream"
+import type * as Client from "../../src/client/Client.ts"
+import * as ClientPool from "../../src/client/ClientPool.ts"
+import * as QueryApi from "../../src/engine/QueryApi.ts"
+import * as ThreadEngine from "../../src/threads/ThreadEngine.ts"
+import * as ThreadPool from "../../src/threads/ThreadPool.ts"
+import * as LiveServer from "../support/LiveServer.ts"
+import * as Poll from "../support/Poll.ts"
+import * as Response from "../support/Response.ts"
+
+const killable: ThreadEngine.EngineModule = {
+  module: new URL("../support/KillableEngine.ts", import.meta.url)
+}
+
+const inPool = (options: ThreadPool.Options = { threads: 2 }) =>
+  Effect.provideService(ThreadPool.ThreadPool, ThreadPool.make(options))
+
+const start = Effect.fnUntraced(function* (
+  options: ThreadEngine.Options = {},
+  pool: ThreadPool.Options = { threads: 2 }
+) {
+  const made = yield* ThreadEngine.make(killable, {
+    cancelGrace: "300 millis",
+    engineSilence: "1500 millis",
+    waitTimeout: "2 minutes",
+    ...options
+  }).pipe(inPool(pool))
+  const live = yield* LiveServer.start(made)
+  const client = yield* ClientPool.connect(live.address, { maxConnections: 16, cancelTimeout: "20 seconds" })
+  return { live, client }
+})
+
+/** The result of a query, or the code of its error. */
+const ask = (client: Client.ClientService, query: string, more: Partial<Client.Query> = {}) =>
+  Effect.gen(function* () {
+    const { chunks } = yield* client.query({ query, format: "text/csv", ...more })
+    return yield* Stream.mkString(Stream.decodeText(chunks))
+  }).pipe(
+    Effect.scoped,
+    Effect.catchTag("QueryError", ({ code }) => Effect.succeed(code))
+  )
+
+/** As many small queries as are asked for, of clients that know of nothing: each must be answered. */
+const others = (client: Client.ClientService, n: number) =>
+  Effect.forEach(
+    Array.from({ length: n }, (_, i) => `small ${i}`),
+    (query) => Effect.map(ask(client, query), (answer) => assert.strictEqual(answer, query)),
+    { concurrency: 8, discard: true }
+  )
+
+/** What this thread has to do with others. */
+const ports = () => process.getActiveResourcesInfo().filter((name) => name === "MessagePort").length
+
+describe("an engine in threads", () => {
+  it.live("answers as it does in the server's own", () =>
+    Effect.gen(function* () {
+      const { client, live } = yield* start({ threads: 1 })
+      const response = yield* Effect.scoped(
+        client.query({ query: "echo", format: "text/csv", queryId: "mine" })
+      )
+      assert.deepStrictEqual(response.accepted.columns, [{ name: "a", type: "TEXT" }])
+      assert.strictEqual(response.accepted.queryId, "mine")
+      const rejected = yield* Effect.flip(Effect.scoped(client.query({ query: "reject" })))
+      assert.deepInclude(rejected, { code: "syntax_error", position: 7, message: "syntax error at or near" })
+      assert.strictEqual(yield* ask(client, "fail"), "execution_failed")
+      const blocks = yield* ask(client, "blocks 400")
+      assert.strictEqual(blocks, `${`${"0123456789abcdef".repeat(4095)}0123456789abcde\n`}`.repeat(400))
+      const peer = yield* LiveServer.connect(live.address)
+      yield* peer.request(JSON.stringify({ version: "v1", query: "stuck" }))
+      yield* peer.cancel
+      assert.strictEqual((yield* Response.take(peer)).end, "K")
+    })
+  )
+
+  it.live("runs in as many threads as the pool has, none of them the server's", () =>
+    Effect.gen(function* () {
+      const { client } = yield* start({ title: "several" }, { threads: 3 })
+      const seen = new Set<string>()
+      yield* Poll.untilEffect(
+        () => "three threads answer",
+        Effect.gen(function* () {
+          const asked = Effect.forEach(Array(6), () => ask(client, "thread"), { concurrency: "unbounded" })
+          for (const thread of yield* Effect.orDie(asked)) seen.add(thread)
+          return seen.size === 3
+        })
+      )
+      assert.isFalse(seen.has("0"))
+    })
+  )
+
+  it.live("that cannot start says why", () =>
+    Effect.gen(function* () {
+      const failure = (engine: ThreadEngine.EngineModule, options?: ThreadEngine.Options) =>
+        Effect.map(
+          Effect.flip(Effect.scoped(ThreadEngine.make(engine, options).pipe(inPool()))),
+          ({ message }) => message
+        )
+      assert.strictEqual(
+        yield* failure({ ...killable, options: { fails: "there is no such thing" } }),
+        "there is no such thing"
+      )
+      assert.include(yield* failure({ module: "file:///nowhere.ts" }), "nowhere.ts")
+      assert.include(
+        yield* failure({ module: new URL("../support/seed.ts", import.meta.url) }),
+        "exports no function make"
+      )
+      assert.include(yield* failure({ ...killable, options: () => {} }), "could not be cloned")
+      assert.strictEqual(
+        yield* failure(killable, { threads: 3 }),
+        "threads: 3 are asked for, and 2 of the 2 threads of the pool are free"
+      )
+    })
+  )
+
+  it.live("shares the pool with others, and gives its threads back", () =>
+    Effect.gen(function* () {
+      const pool = ThreadPool.make({ threads: 2 })
+      const make = (threads?: number) =>
+        ThreadEngine.make(killable, { threads }).pipe(Effect.provideService(ThreadPool.ThreadPool, pool))
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* make(1)
+          yield* make()
+          assert.strictEqual(yield* pool.free, 0)
+          assert.match((yield* Effect.flip(make())).message, /0 of the 2 threads/)
+        })
+      )
+      assert.strictEqual(yield* pool.free, 2)
+      yield* Effect.scoped(make(2))
+    })
+  )
+
+  it.live("leaves no thread and no connection when the scope closes", () =>
+    Effect.gen(function* () {
+      const before = ports()
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const { client, live } = yield* start()
+          yield* others(client, 20)
+          const peer = yield* LiveServer.connect(live.address)
+          yield* peer.request(JSON.stringify({ version: "v1", query: "stuck loop" }))
+          yield* others(client, 5)
+          assert.isAbove(ports(), before)
+        })
+      )
+      yield* Poll.until("all are closed", () => ports() === before)
+    })
+  )
+
+  it.live("names settings that cannot be", () =>
+    Effect.gen(function* () {
+      const changing = ThreadEngine.make({ ...killable, changes: true }, { threads: 2 })
+      const exit = yield* Effect.exit(Effect.scoped(changing.pipe(inPool())))
+      assert.isTrue(
+        Exit.isFailure(exit) && /^RangeError: threads must be 1/.test(String(Cause.squash(exit.cause)))
+      )
+      assert.throws(() => ThreadPool.make({ threads: 0 }), /threads/)
+      assert.throws(() => ThreadPool.make({ threadMemory: 1 }), /threadMemory/)
+    })
+  )
+})
+
+describe("beside queries that end their threads", () => {
+  for (const how of ["exit", "defect", "heap"]) {
+    it.live(`small ones of others are answered, and they are told so: ${how}`, () =>
+      Effect.gen(function* () {
+        const { client } = yield* start({}, { threads: 2, threadMemory: 64 })
+        const [answer] = yield* Effect.all([ask(client, `kill ${how}`), others(client, 50)], {
+          concurrency: "unbounded"
+        })
+        assert.strictEqual(answer, "engine_lost")
+        yield* others(client, 10)
+      })
+    )
+  }
+
+  it.live("a result of which a part has arrived ends with an error", () =>
+    Effect.gen(function* () {
+      const { live } = yield* start({ threads: 1 })
+      const peer = yield* LiveServer.connect(live.address)
+      yield* peer.request(JSON.stringify({ version: "v1", query: "partly exit", format: "text/csv" }))
+      const { end, result } = yield* Response.take(peer)
+      assert.isAbove(result.length, 0)
+      assert.match(end, /^E /)
+      const error = QueryApi.decodeError(Buffer.from(end.slice(2)))
+      assert.include(error, { code: "engine_lost", retryable: true })
+      assert.match(error.message, /exit code 3/)
+      assert.strictEqual(
+        yield* Response.result(peer, JSON.stringify({ version: "v1", query: "echo" })),
+        "echo"
+      )
+    })
+  )
+})
+
+describe("beside queries that do not stop", () => {
+  for (const how of ["uninterruptible", "loop", "sleep"]) {
+    it.live(`small ones of others are answered, and they end by cancel: ${how}`, () =>
+      Effect.gen(function* () {
+        const { client, live } = yield* start()
+        const peer = yield* LiveServer.connect(live.address)
+        yield* peer.request(JSON.stringify({ version: "v1", query: `stuck ${how}` }))
+        yield* others(client, 20)
+        yield* peer.cancel
+        const [{ end }] = yield* Effect.all([Response.take(peer), others(client, 50)], {
+          concurrency: "unbounded"
+        })
+        assert.strictEqual(end, "K")
+      })
+    )
+  }
+})

@@ -123,13 +123,14 @@ describe("time", () => {
     ])
   })
 
-  it("is Effect's Clock, but for what no test's clock drives: DuckDB's threads, other processes, Node's sockets", () => {
+  it("is Effect's Clock, but for what no test's clock drives: DuckDB's threads, other threads and processes, Node's sockets", () => {
     assert.deepStrictEqual(filesWith(beside).toSorted(), [
       "engine/duckdb/ResultFiles.ts",
       "engine/duckdb/Session.ts",
       "gateway/BodyWriter.ts",
       "process/ChildProcess.ts",
-      "process/ParentWatch.ts"
+      "process/ParentWatch.ts",
+      "threads/Thread.ts"
     ])
   })
 })

@@ -5,6 +5,7 @@ import type { Worker } from "node:worker_threads"
 import * as Effect from "effect/Effect"
 import type * as Transport from "../net/Transport.ts"
 import type * as Launcher from "../process/Launcher.ts"
+import type { Exit } from "../process/Lifecycle.ts"
 import * as Processes from "../process/Messages.ts"
 import * as Output from "../process/Output.ts"
 import type * as Messages from "./Messages.ts"
@@ -23,6 +24,12 @@ const program = new URL(import.meta.url.replace(/Thread(\.[jt]s)$/, "EngineThrea
 /** How many bytes of requests are on their way to a thread before their writer waits: they are short. */
 const requestsSize = 64 * 1024
 
+/**
+ * A thread that was killed and is not gone by then is in native code, and ends when that returns; nobody waits for it any
+ * longer. In milliseconds.
+ */
+const goneMillis = 1000
+
 export const launch =
   (options: Options): Launcher.Launch =>
   (place, listener) =>
@@ -32,6 +39,8 @@ class Thread implements Launcher.Process {
   readonly name: string
   private readonly worker: Worker
   private readonly listener: Launcher.Listener
+  private abandoning: NodeJS.Timeout | undefined
+  private isOver = false
   private readonly taken = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)
 
   constructor({ pool, title, ...start }: Options, place: number, listener: Launcher.Listener) {
@@ -56,7 +65,7 @@ class Thread implements Launcher.Process {
     })
     // What nobody has caught in the thread, or a limit of its memory.
     worker.once("error", (cause) => listener.failed(messageOf(cause)))
-    worker.once("exit", (code) => listener.exited({ code, signal: null }))
+    worker.once("exit", (code) => this.over({ code, signal: null }))
     for (const output of [worker.stdout, worker.stderr]) Output.relay(output, listener)
   }
 
@@ -78,9 +87,17 @@ class Thread implements Launcher.Process {
     this.tell({ _tag: "End" })
   }
 
-  /** Native code goes on until it returns. */
   kill(): void {
     void this.worker.terminate()
+    this.abandoning = setTimeout(() => this.over({ code: null, signal: null }), goneMillis)
+    this.abandoning.unref()
+  }
+
+  private over(exit: Exit): void {
+    clearTimeout(this.abandoning)
+    if (this.isOver) return
+    this.isOver = true
+    this.listener.exited(exit)
   }
 }
 

@@ -36,10 +36,12 @@ describe("a flag of serve that has no effect", () => {
   it.effect("is refused by its name and by that of the reason", () =>
     Effect.gen(function* () {
       for (const [name, value] of Object.entries(ofProcesses)) {
-        assert.match(
-          (yield* complaint({ isolate: "none", [name]: value })) ?? "",
-          /^--[a-z-]+: has no effect where --isolate is none$/
-        )
+        for (const isolate of ["none", "thread"]) {
+          assert.match(
+            (yield* complaint({ isolate, [name]: value })) ?? "",
+            new RegExp(`^--[a-z-]+: has no effect where --isolate is ${isolate}$`)
+          )
+        }
       }
       for (const [name, value] of Object.entries(http)) {
         assert.match(

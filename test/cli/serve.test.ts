@@ -408,6 +408,45 @@ describe("what is served", () => {
   )
 })
 
+describe("a server whose DuckDB is in a thread of its own", () => {
+  const env = { DATACONN_ISOLATE: "thread" }
+
+  it.live("answers, sees replaced files, and ends with nothing left behind", () =>
+    Effect.gen(function* () {
+      const folder = yield* Folder.make
+      const file = join(folder, "a.csv")
+      writeFileSync(file, "id\n1\n")
+      const server = yield* Dataconn.serve(["--table", `t=${file}`], { env: { ...env, TMPDIR: folder } })
+      assert.match(yield* server.line(/Started/), /isolate thread/)
+      assert.deepStrictEqual(yield* rows(server, "FROM t"), [{ id: 1 }])
+      writeFileSync(file, "id\n2\n")
+      yield* server.kill("SIGHUP")
+      yield* server.line(/Reloaded/)
+      assert.deepStrictEqual(yield* rows(server, "FROM t"), [{ id: 2 }])
+      const peer = yield* connect(server)
+      yield* peer.request(request("FROM read_text('/etc/hostname')"))
+      assert.match((yield* Response.take(peer)).end, /^J .*not_allowed/)
+      yield* server.kill("SIGTERM")
+      assert.strictEqual(yield* server.exit, 0)
+      assert.deepStrictEqual(readdirSync(folder), ["a.csv"])
+    })
+  )
+
+  it.live("commits what clients write", () =>
+    Effect.gen(function* () {
+      const database = join(yield* Folder.make, "a.duckdb")
+      const args = ["--database", database, "--read-write"]
+      const server = yield* Dataconn.serve(args, { env })
+      assert.deepStrictEqual(yield* rows(server, "CREATE TABLE a AS SELECT 1 AS n"), [{ Count: 1 }])
+      assert.deepStrictEqual(yield* rows(server, "INSERT INTO a VALUES (2) RETURNING n"), [{ n: 2 }])
+      yield* server.kill("SIGTERM")
+      assert.strictEqual(yield* server.exit, 0)
+      const again = yield* Dataconn.serve(args, { env })
+      assert.deepStrictEqual(yield* rows(again, "SELECT sum(n)::INTEGER AS n FROM a"), [{ n: 3 }])
+    })
+  )
+})
+
 describe("a database in the server's process that DuckDB gives up", () => {
   const embedded = ["--isolate", "none"]
   const preload = new URL("../support/Invalidate.ts", import.meta.url).pathname
@@ -516,7 +555,7 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
     [["--max-connections", "0"], "dataconn: --max-connections: expected a whole number of at least 1"],
     [["--drain-timeout", "soon"], "dataconn: --drain-timeout: expected a duration of zero or more"],
     [["--chunk-size", "big"], "dataconn: --chunk-size: expected a size of at least 1 B"],
-    [["--isolate", "maybe"], `dataconn: --isolate: expected "process" | "none"`],
+    [["--isolate", "maybe"], `dataconn: --isolate: expected "process" | "thread" | "none"`],
     [
       ["--isolate", "process", "--engines", "2", "--read-write"],
       "dataconn: engines: expected 1 where clients can change the data"

@@ -201,7 +201,7 @@ describe("beside queries that end their threads", () => {
 })
 
 describe("beside queries that do not stop", () => {
-  for (const how of ["uninterruptible", "loop", "sleep"]) {
+  for (const how of ["uninterruptible", "loop", "sleep", "native"]) {
     it.live(`small ones of others are answered, and they end by cancel: ${how}`, () =>
       Effect.gen(function* () {
         const { client, live } = yield* start()

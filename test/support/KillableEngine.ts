@@ -1,6 +1,7 @@
 /**
  * An engine that does to its process what a query says, as native code does by accident: the module that processes load.
  */
+import { pbkdf2Sync } from "node:crypto"
 import { threadId } from "node:worker_threads"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -55,6 +56,11 @@ export const unstoppable: Readonly<Record<string, Effect.Effect<never>>> = {
   }),
   sleep: Effect.sync((): never => {
     for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000_000)
+  }),
+  // For some seconds: nothing else ends it.
+  native: Effect.sync(() => {
+    pbkdf2Sync("password", "salt", 5_000_000, 64, "sha512")
+    throw new Error("it has stopped")
   }),
   stopped: Effect.andThen(
     Effect.sync(() => process.kill(process.pid, "SIGSTOP")),

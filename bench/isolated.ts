@@ -1,5 +1,6 @@
 /**
- * What it costs to run DuckDB in a process of its own: `dataconn serve` as it is beside `--isolate none`.
+ * What it costs to run DuckDB in a process or a thread of its own: `dataconn serve` as it is, and with
+ * `--isolate thread`, beside `--isolate none`.
  */
 import { strict as assert } from "node:assert"
 import { execFileSync } from "node:child_process"
@@ -22,6 +23,7 @@ const path = (relative: string) => fileURLToPath(new URL(`../${relative}`, impor
 
 const contenders = [
   { name: "in the server's process", args: ["--isolate", "none"] },
+  { name: "in a thread", args: ["--isolate", "thread"] },
   { name: "isolated", args: ["--isolate", "process"] }
 ] as const
 
@@ -159,37 +161,47 @@ export const run = async (options: Options): Promise<ReadonlyArray<Figures.Row>>
   for (let repeat = 0; repeat < (options.quick ? 1 : options.repeats); repeat++) {
     for (const [i, { args }] of contenders.entries()) starts[i]?.push(await startMillis(args))
   }
-  const [embedded, isolated] = contenders
-  const ports = [await freePort(), await freePort()] as const
-  return Processes.using(command(embedded.args, ports[0]), [], (first) =>
-    Processes.using(command(isolated.args, ports[1]), [], async (second) => {
-      const servers = [first, second]
-      for (const port of ports) await Effect.runPromise(answer(port))
-      const rows = await Effect.runPromise(measured(ports, options))
-      const resident = servers.map(({ pid }) =>
-        Figures.round(family(pid).reduce((sum, one) => sum + Usage.residentKiB(one), 0) / 1024)
-      )
-      const millis = [
-        ...rows.map(({ name, samples }) => ({
-          name,
-          samples: samples.map((all) => all.map((taken) => taken.millis))
-        })),
-        { name: "start to first answer", samples: starts }
-      ]
-      return millis.flatMap(({ name, samples }) => {
-        const [baseline = []] = samples
-        return samples.map((all, i) => {
-          const shares = all.map((own, repeat) => (baseline[repeat] ?? Number.NaN) / own)
-          return {
-            case: name,
-            DuckDB: contenders[i]?.name ?? "",
-            ratio: Figures.round(Figures.median(shares)),
-            range: [Math.min(...shares), Math.max(...shares)].map((share) => share.toFixed(2)).join(" – "),
-            ms: Figures.round(Figures.median(all)),
-            "resident MiB": resident[i] ?? 0
-          }
-        })
+  const ports = await Promise.all(contenders.map(freePort))
+  return serving(ports, async (servers) => {
+    for (const port of ports) await Effect.runPromise(answer(port))
+    const rows = await Effect.runPromise(measured(ports, options))
+    const resident = servers.map(({ pid }) =>
+      Figures.round(family(pid).reduce((sum, one) => sum + Usage.residentKiB(one), 0) / 1024)
+    )
+    const millis = [
+      ...rows.map(({ name, samples }) => ({
+        name,
+        samples: samples.map((all) => all.map((taken) => taken.millis))
+      })),
+      { name: "start to first answer", samples: starts }
+    ]
+    return millis.flatMap(({ name, samples }) => {
+      const [baseline = []] = samples
+      return samples.map((all, i) => {
+        const shares = all.map((own, repeat) => (baseline[repeat] ?? Number.NaN) / own)
+        return {
+          case: name,
+          DuckDB: contenders[i]?.name ?? "",
+          ratio: Figures.round(Figures.median(shares)),
+          range: [Math.min(...shares), Math.max(...shares)].map((share) => share.toFixed(2)).join(" – "),
+          ms: Figures.round(Figures.median(all)),
+          "resident MiB": resident[i] ?? 0
+        }
       })
     })
+  })
+}
+
+/** Has a server of each contender run at once. */
+const serving = <A>(
+  ports: ReadonlyArray<string>,
+  use: (servers: ReadonlyArray<Processes.Process>) => Promise<A>,
+  servers: ReadonlyArray<Processes.Process> = []
+): Promise<A> => {
+  const port = ports[servers.length]
+  const contender = contenders[servers.length]
+  if (port === undefined || contender === undefined) return use(servers)
+  return Processes.using(command(contender.args, port), [], (server) =>
+    serving(ports, use, [...servers, server])
   )
 }

@@ -17,6 +17,8 @@ import * as QueryApi from "../src/engine/QueryApi.ts"
 import type { QueryEngine } from "../src/engine/QueryEngine.ts"
 import * as Chunk from "../src/net/Chunk.ts"
 import * as ProcessEngine from "../src/process/ProcessEngine.ts"
+import * as ThreadEngine from "../src/threads/ThreadEngine.ts"
+import * as ThreadPool from "../src/threads/ThreadPool.ts"
 import { type Row, round } from "./support/Figures.ts"
 import type { Options } from "./support/Options.ts"
 import * as StepCases from "./support/StepCases.ts"
@@ -81,9 +83,12 @@ const ask = (engine: QueryEngine["Service"], body: Uint8Array): Effect.Effect<st
     Effect.catchCause((cause) => Effect.succeed(`defect: ${Cause.pretty(cause).slice(0, 100)}`))
   )
 
-/** The engine in a process of its own, and in this one. */
+/** The engine in a process or a thread of its own, and in this one. */
 const engines = {
   isolated: ProcessEngine.make(ProcessEngine.duckDb({})),
+  "in a thread": ThreadEngine.make(ThreadEngine.duckDb({})).pipe(
+    Effect.provideService(ThreadPool.ThreadPool, ThreadPool.make({ threads: 1 }))
+  ),
   "in process": DuckDbEngine.make({})
 } as const
 

@@ -94,7 +94,7 @@ export const overTransports = Effect.fnUntraced(function* (
     spawner: yield* Scope.provide(Spawner.make, scope)
   })
   yield* Effect.addFinalizer(() => pool.close)
-  return Client.Client.of(Service.make(pool.requests, all.metadata))
+  return Client.Client.of(Service.make(pool.requests, all))
 })
 
 interface Dependencies extends PoolOptions.Options, Backoff.Options {

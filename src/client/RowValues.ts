@@ -95,9 +95,10 @@ const instant = (value: unknown): Instant | undefined => {
     : [0, 0, 0]
   if (date < 1 || date > daysIn(year, month) || hours > 23 || minutes > 59 || seconds > 59) return undefined
   // Of a year of two digits, `Date.UTC` makes one of the twentieth century.
+  const cycles = year >= 0 && year < 100 ? 1 : 0
   const millis =
-    Date.UTC(year + cycle, month - 1, date, hours, minutes - offsetOf(value.slice(end)), seconds) -
-    cycleMillis +
+    Date.UTC(year + cycles * cycle, month - 1, date, hours, minutes - offsetOf(value.slice(end)), seconds) -
+    cycles * cycleMillis +
     Math.floor(nanos / 1e6)
   const isHeld = nanos % 1000 === 0 && Math.abs(millis) <= lastMillis
   return isHeld ? { millis, micros: (nanos / 1000) % 1000 } : undefined

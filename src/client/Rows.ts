@@ -47,7 +47,6 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaParser from "effect/SchemaParser"
@@ -234,7 +233,7 @@ const read = <E>(
   return next
 }
 
-/** Decodes batch by batch: at once, but for schemas that wait. */
+/** Decodes all of a batch at once, but for a row whose schema waits: that comes alone. */
 const decoded = <A, R, E>(
   rows: Pull.Pull<Batch<Row>, E>,
   schema: Schema.ConstraintDecoder<A, R>
@@ -242,46 +241,37 @@ const decoded = <A, R, E>(
   const parse = SchemaParser.decodeUnknownEffect(schema)
   const values = RowValues.of(schema.ast)
   const decode = (row: Row | undefined): Effect.Effect<A, SchemaIssue.Issue, R> => parse(values(row))
-  let count = 0
-  let problem: RowError | undefined
+  let batch: ReadonlyArray<Row> = []
+  let at = 0
+  let before = 0
 
-  /** Those from one on that is not had at once. */
-  const waiting = Effect.fnUntraced(function* (
-    batch: Batch<Row>,
-    done: Array<A>,
-    first: ReturnType<typeof decode>
-  ) {
-    for (let one = first; ; one = decode(batch[done.length])) {
-      const result = yield* Effect.result(one)
-      if (Result.isFailure(result)) {
-        problem = mismatch(count + done.length + 1, batch[done.length], result.failure)
-        return done
-      }
-      done.push(result.success)
-      if (done.length === batch.length) return done
-    }
-  })
-
-  const all = (batch: Batch<Row>): Effect.Effect<Array<A>, never, R> => {
-    const done: Array<A> = []
-    for (const row of batch) {
-      const one = decode(row)
-      if (!isDone(one)) return waiting(batch, done, one)
-      done.push(one.value)
-    }
-    return Effect.succeed(done)
-  }
-
-  return Effect.suspend(() => {
-    if (problem !== undefined) return Effect.fail(problem)
-    return Effect.flatMap(Effect.flatMap(rows, all), (values) => {
-      count += values.length
-      if (isBatch(values)) return Effect.succeed(values)
-      return problem === undefined
-        ? Effect.die(new Error("A batch of rows is not empty"))
-        : Effect.fail(problem)
+  const alone = (row: ReturnType<typeof decode>): Effect.Effect<Batch<A>, RowError, R> =>
+    Effect.matchEffect(row, {
+      onSuccess: (value) => {
+        at++
+        return Effect.succeed([value] as const)
+      },
+      onFailure: (issue) => Effect.fail(mismatch(before + at + 1, batch[at], issue))
     })
+
+  const next: Pull.Pull<Batch<A>, E | RowError, void, R> = Effect.suspend(() => {
+    const done: Array<A> = []
+    while (at < batch.length) {
+      const row = decode(batch[at])
+      if (!isDone(row)) return isBatch(done) ? Effect.succeed(done) : alone(row)
+      done.push(row.value)
+      at++
+    }
+    return isBatch(done) ? Effect.succeed(done) : more
   })
+
+  const more: typeof next = Effect.flatMap(rows, (come) => {
+    before += batch.length
+    batch = come
+    at = 0
+    return next
+  })
+  return next
 }
 
 /** Whether it need not be run. */

@@ -89,10 +89,10 @@ const Simple = Schema.Struct({
 
 const Doubles = Schema.Struct({
   id: Schema.Int,
-  x: Schema.Number,
-  y: Schema.Number,
-  z: Schema.Number,
-  w: Schema.Number
+  x: Schema.Finite,
+  y: Schema.Finite,
+  z: Schema.Finite,
+  w: Schema.Finite
 })
 
 const contenders: ReadonlyArray<Contender> = [

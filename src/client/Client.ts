@@ -105,7 +105,9 @@ export interface QueryResponse {
  * @category models
  * @since 0.1.0
  */
-export type Query = Parameters<typeof QueryApi.encodeRequest>[0]
+export interface Query extends QueryFields {}
+
+type QueryFields = Parameters<typeof QueryApi.encodeRequest>[0]
 
 /**
  * What a client does.

@@ -70,7 +70,7 @@ export type { Row } from "./RowReader.ts"
  * @category models
  * @since 0.1.0
  */
-export type RowsQuery = Omit<Query, "format">
+export interface RowsQuery extends Omit<Query, "format"> {}
 
 /**
  * How a stream of rows fails.

@@ -12,7 +12,6 @@ import * as Stream from "effect/Stream"
 import * as Metadata from "../engine/Metadata.ts"
 import * as QueryApi from "../engine/QueryApi.ts"
 import { QueryFailed, type QueryRejected } from "../engine/QueryEngine.ts"
-import * as Limit from "../settings/Limit.ts"
 import * as Accept from "./Accept.ts"
 import type { ClientService, Query, QueryResponse, Response } from "./Client.ts"
 import type { ClientError } from "./ClientError.ts"
@@ -21,12 +20,11 @@ import type { Requests } from "./Requests.ts"
 import * as Rows from "./Rows.ts"
 import type { Settings } from "./Settings.ts"
 
-/** Throws a `RangeError` that names the setting whose value cannot be one. */
+/** `metadata` is that of every query, `maxRowSize` that of `rows`. */
 export const make = (
   requests: Requests,
   { maxRowSize, metadata }: Pick<Settings, "maxRowSize" | "metadata">
 ): ClientService => {
-  Limit.size("maxRowSize", maxRowSize, 1)
   const query: ClientService["query"] = (one) =>
     runQuery(requests, metadata === undefined ? one : { ...one, metadata: { ...metadata, ...one.metadata } })
   const rows = <A, R>(one: Rows.RowsQuery, schema: Schema.ConstraintDecoder<A, R>) =>

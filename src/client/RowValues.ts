@@ -134,6 +134,18 @@ const toBytes: Read = (value) => {
   return bytes.slice(0, size)
 }
 
+/** Why a value was left as it came, and what takes it. */
+export const reason = (value: unknown): string | undefined => {
+  if (typeof value !== "string") return undefined
+  if (isNumber(value) && toNumber(value) === value) {
+    return "a JavaScript number cannot hold all its digits: use Schema.BigInt or Schema.BigDecimal"
+  }
+  if (instant(value) !== undefined && toDateTime(value) === value) {
+    return "Date and DateTime hold milliseconds: use Rows.Timestamp, or round in the query by a cast to TIMESTAMP_MS"
+  }
+  return undefined
+}
+
 /** The classes that values are made into, by an example of each. */
 const classes: ReadonlyArray<readonly [example: unknown, read: Read]> = [
   [BigDecimal.fromBigInt(0n), toBigDecimal],

@@ -27,17 +27,25 @@ const significant = (text: string): string => {
   return mantissa.replace(".", "").replace(/^0+/, "").replace(/0+$/, "")
 }
 
-/** Whether a JavaScript number has all digits of a number without a sign. */
-export const isExact = (text: string): boolean => {
+/** Whether a JavaScript number is printed with all digits of a number without a sign. */
+const isPrinted = (text: string): boolean => {
   if (text.length < minDigits) return true
   if (text.length > maxDigits) return false
   const printed = String(Number(text))
   return printed === text || significant(printed) === significant(text)
 }
 
+/** The same, and as an integer a JavaScript number is no other one: beyond 2^53 it may be, and be printed alike. */
+export const isExact = (text: string): boolean => {
+  const value = Number(text)
+  if (text.length > maxDigits || !(value > Number.MAX_SAFE_INTEGER)) return isPrinted(text)
+  const [whole = "", fraction = ""] = text.split(".")
+  return /^0*$/.test(fraction) && Number.isFinite(value) && BigInt(whole) === BigInt(value)
+}
+
 /** Whether a number of JSON, without its sign, keeps its digits. `hasDecimals`: one with a point may be no double. */
 const keeps = (text: string, hasDecimals: boolean): boolean =>
-  /e/i.test(text) || (!hasDecimals && text.length <= maxDouble && text.includes(".")) || isExact(text)
+  /e/i.test(text) || (!hasDecimals && text.length <= maxDouble && text.includes(".")) || isPrinted(text)
 
 /** Whether a run of digits that begins here may be a number of JSON, and no part of a text that is not like one. */
 const mayBegin = (bytes: Buffer, start: number, first: number): boolean => {
@@ -71,7 +79,7 @@ export const mayLose = (bytes: Buffer, start: number, end: number, hasDecimals: 
       if (
         isLong &&
         !isDouble(bytes, first, last, hasDecimals) &&
-        !isExact(bytes.toString("latin1", first, last))
+        !isPrinted(bytes.toString("latin1", first, last))
       ) {
         return true
       }

@@ -30,9 +30,10 @@ const toNumber: Read = (value) => {
     : value
 }
 
+/** A number that came as one had the digits that it is printed with here (`RowNumbers`). */
 const toBigInt: Read = (value) => {
-  if (typeof value === "number") return Number.isSafeInteger(value) ? BigInt(value) : value
-  return typeof value === "string" && isNumber(value) && /^-?\d+$/.test(value) ? BigInt(value) : value
+  const text = typeof value === "number" ? String(value) : value
+  return typeof text === "string" && isNumber(text) && /^-?\d+$/.test(text) ? BigInt(text) : value
 }
 
 const toBigDecimal: Read = (value) => {

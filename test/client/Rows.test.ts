@@ -116,6 +116,21 @@ describe("the rows of a query", () => {
   )
 })
 
+it.effect("rows that are longer than what is read at a time come whole, and are counted", () =>
+  Effect.gen(function* () {
+    const texts = [200_000, 1, 300_000, 70_000, 5].map((length, i) => String(i).repeat(length))
+    const parts = texts.map((t, i) => `${JSON.stringify({ t, n: i < 4 ? i : "x" })}\n`)
+    const { rows } = yield* client({ parts })
+    const Long = Schema.Struct({ t: Schema.String, n: Schema.Int })
+    const { error, rows: found } = yield* collect(rows({ query }, Long))
+    assert.deepStrictEqual(
+      found,
+      texts.slice(0, 4).map((t, n) => ({ t, n }))
+    )
+    assert.strictEqual(error?.message, 'Row 5 does not match the schema at ["n"]: Expected number, got "x"')
+  })
+)
+
 describe("a stream of rows fails after the rows before", () => {
   it.effect("a row that does not match, and says which and where", () =>
     Effect.gen(function* () {

@@ -11,9 +11,9 @@
  *
  * A stream of rows has a scope of its own: the query is sent when the stream is run, and is cancelled when the stream is
  * left or interrupted before its end. So nothing holds a connection by mistake, as an open response in a scope does. The
- * stream asks for NDJSON with `numbers: "string"`, holds one row and one read of the connection at most, gives the
- * memory of chunks back (`Chunk.release`), and fails after the rows before the failure: with a {@link RowError}
- * that names the row, or as the query or the connection did.
+ * stream asks for NDJSON with `numbers: "string"`, holds no more than one read of the connection and a row that has not
+ * come whole (`maxRowSize`), and gives the memory of chunks back (`Chunk.release`). It fails after the rows before the
+ * failure: with a {@link RowError} that names the row, or as the query or the connection did.
  *
  * **Values**
  *
@@ -39,8 +39,9 @@
  * **Gotchas**
  *
  * An engine that does not know `numbers` sends numbers: those beyond JavaScript's become texts here, but NaN is what it
- * makes of it, as a rule NULL. Numbers with an exponent are doubles. Where a union has text and another of these, text
- * comes first if it stands first.
+ * makes of it, as a rule NULL. Numbers with an exponent are doubles. Of a union the first member that can have the value
+ * has it: `Schema.String` before `Schema.BigInt` leaves a number text. A time before the year 1, or infinite, is no
+ * `Date`; take it as text.
  */
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"

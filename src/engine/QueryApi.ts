@@ -14,6 +14,8 @@ import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
+import * as Given from "./Given.ts"
+import * as JsonBody from "./JsonBody.ts"
 import * as Limits from "./Limits.ts"
 import * as Metadata from "./Metadata.ts"
 import {
@@ -129,6 +131,9 @@ export interface QueryResult {
  *
  * A request with a `traceparent` runs in a span `dataconn.query` below it, which ends with the query.
  *
+ * What these functions give beside what their types say is a defect, which names it, and so is a failure that is no
+ * {@link QueryError}: the server logs it and answers `internal`.
+ *
  * A request beyond one of `limits` is rejected as `bad_request` before it is parsed. Throws a `RangeError` that
  * names the limit whose value cannot be one.
  *
@@ -165,11 +170,13 @@ export const makeEngine = (options: {
   const formats = new Set(options.formats)
   const limits = Limits.make(options.limits)
 
-  const { admit, run } = options
+  const { admit } = options
+  const run = (request: ResolvedRequest) => Given.effect("run", options.run(request))
   const admitted =
     admit === undefined
       ? run
-      : (request: ResolvedRequest) => Effect.flatMap(admit(request), () => run(request))
+      : (request: ResolvedRequest) =>
+          Effect.flatMap(Given.effect("admit", admit(request)), () => run(request))
 
   const answer = (request: ResolvedRequest): Effect.Effect<QueryResult, QueryError, Scope.Scope> =>
     request.timeout === undefined
@@ -185,14 +192,14 @@ export const makeEngine = (options: {
       function* (payload): Effect.fn.Return<AcceptedQuery, QueryError, Scope.Scope> {
         const request = yield* Effect.fromResult(decodeRequest(payload, formats, limits))
         const resolved = yield* resolve(request)
-        const answered = yield* traced(answer(resolved), request.traceparent)
+        const answered = yield* traced(Effect.map(answer(resolved), whole), request.traceparent)
         const receipt =
           request.receipt === true ? yield* Receipts.make(resolved.queryId, answered.rows) : undefined
         const result =
           receipt === undefined ? answered : { ...answered, chunks: receipt.counted(answered.chunks) }
         return {
           payload: encodeAccepted(
-            new QueryAccepted({
+            accepted({
               format: resolved.format,
               queryId: resolved.queryId,
               ...(result.columns === undefined ? {} : { columns: result.columns }),
@@ -210,12 +217,31 @@ export const makeEngine = (options: {
           ...(receipt === undefined ? {} : { final: receipt.encode })
         }
       },
-      Effect.mapError((error) => new QueryRejected({ payload: encodeError(error) }))
+      Effect.mapError((error) => new QueryRejected({ payload: encodeError(queryErrorOf(error)) }))
     )
   })
 }
 
-const failed = (error: QueryError): QueryFailed => new QueryFailed({ payload: encodeError(error) })
+const accepted = (fields: ConstructorParameters<typeof QueryAccepted>[0]): QueryAccepted =>
+  JsonBody.make("run", () => new QueryAccepted(fields))
+
+const failed = (error: QueryError): QueryFailed =>
+  new QueryFailed({ payload: encodeError(queryErrorOf(error)) })
+
+/** Throws what is no `QueryError`, so that the log has it. One of another copy of this module is as good. */
+const queryErrorOf = (error: QueryError): QueryError => {
+  if (error?._tag === "QueryError" && typeof error.message === "string") return error
+  throw Given.mismatch("failure", "a QueryError", error)
+}
+
+/** The result, which has all that will be asked of it. */
+const whole = (result: QueryResult): QueryResult => {
+  if (typeof result !== "object" || result === null) throw Given.mismatch("run", "a result", result)
+  const { chunks, commit } = result
+  if (!Stream.isStream(chunks)) throw Given.mismatch("chunks", "a Stream", chunks)
+  if (commit !== undefined && !Effect.isEffect(commit)) throw Given.mismatch("commit", "an Effect", commit)
+  return result
+}
 
 const timedOut: QueryResult = {
   chunks: Stream.fail(

@@ -75,13 +75,17 @@ export const queryError = (
     readonly retryAfterMs?: number | undefined
   }
 ): QueryError =>
-  new QueryError({
-    code,
-    message: message === "" ? code : ErrorMessage.bounded(message),
-    retryable: details?.retryable ?? retryableCodes.has(code),
-    ...(details?.position === undefined ? {} : { position: details.position }),
-    ...(details?.retryAfterMs === undefined ? {} : { retryAfterMs: details.retryAfterMs })
-  })
+  JsonBody.make(
+    "queryError",
+    () =>
+      new QueryError({
+        code,
+        message: message === "" ? code : ErrorMessage.bounded(message),
+        retryable: details?.retryable ?? retryableCodes.has(code),
+        ...(details?.position === undefined ? {} : { position: details.position }),
+        ...(details?.retryAfterMs === undefined ? {} : { retryAfterMs: details.retryAfterMs })
+      })
+  )
 
 /**
  * Encodes a {@link QueryError} as the body of a reject or error message; a long message is cut.

@@ -21,7 +21,8 @@ import {
 } from "@duckdb/node-api"
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
-import { Timestamp } from "../QueryApi.ts"
+import * as ExactJson from "../ExactJson.ts"
+import { type Parameter, Timestamp } from "../QueryApi.ts"
 
 /** An exact number: an integer times a power of ten. */
 export interface Exact {
@@ -177,4 +178,19 @@ export const resolve = (shape: Shape): DuckDBType => {
     case "Struct":
       return new DuckDBStructType([...shape.fields.keys()], [...shape.fields.values()].map(resolve))
   }
+}
+
+export const toDouble = (value: Parameter): number => {
+  if (typeof value === "number") return value
+  return Number(BigDecimal.isBigDecimal(value) ? ExactJson.decimalText(value) : value)
+}
+
+/**
+ * Whether a double keeps the number: a decimal is the shortest text of its double. One that no DECIMAL holds is a double
+ * by the protocol.
+ */
+export const isSameDouble = (value: Parameter): boolean => {
+  if (typeof value === "bigint") return BigInt(Number(value)) === value
+  if (!BigDecimal.isBigDecimal(value) || exact(value) === undefined) return true
+  return BigDecimal.equals(BigDecimal.fromNumberUnsafe(toDouble(value)), value)
 }

@@ -340,11 +340,6 @@ const toDecimal = (value: Parameter, { scale, width }: DuckDBDecimalType): duckd
   value: scaled(value, scale)
 })
 
-const toDouble = (value: Parameter): number => {
-  if (typeof value === "number") return value
-  return Number(BigDecimal.isBigDecimal(value) ? ExactJson.decimalText(value) : value)
-}
-
 /** Without a value of DuckDB's, which the garbage collector would have to find, but where there is no other way. */
 const bindScalar = (value: Parameter, type: DuckDBType): Bound["bind"] => {
   switch (type.typeId) {
@@ -359,7 +354,7 @@ const bindScalar = (value: Parameter, type: DuckDBType): Bound["bind"] => {
     case DuckDBTypeId.BIGINT:
       return (statement, index) => duckdb.bind_int64(statement, index, toInteger(value))
     case DuckDBTypeId.DOUBLE:
-      return (statement, index) => duckdb.bind_double(statement, index, toDouble(value))
+      return (statement, index) => duckdb.bind_double(statement, index, ParameterTypes.toDouble(value))
     default: {
       const made = scalar(value, type)
       return (statement, index) => duckdb.bind_value(statement, index, made as duckdb.Value)
@@ -391,16 +386,8 @@ const scalar = (value: Parameter, type: DuckDBType): duckdb.Value | undefined =>
     case DuckDBTypeId.DECIMAL:
       return duckdb.create_decimal(toDecimal(value, type as DuckDBDecimalType))
     default:
-      return isSameDouble(value) ? duckdb.create_double(toDouble(value)) : undefined
+      return ParameterTypes.isSameDouble(value)
+        ? duckdb.create_double(ParameterTypes.toDouble(value))
+        : undefined
   }
-}
-
-/**
- * Whether a double keeps the number: a decimal is the shortest text of its double. One that no DECIMAL holds is a double
- * by the protocol.
- */
-const isSameDouble = (value: Parameter): boolean => {
-  if (typeof value === "bigint") return BigInt(Number(value)) === value
-  if (!BigDecimal.isBigDecimal(value) || ParameterTypes.exact(value) === undefined) return true
-  return BigDecimal.equals(BigDecimal.fromNumberUnsafe(toDouble(value)), value)
 }

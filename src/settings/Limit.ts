@@ -67,5 +67,5 @@ export const isLimit =
       : Duration.isGreaterThan(duration, Duration.zero)
 
 /** The same in milliseconds. */
-export const millis = (name: string, given: Duration.Input): number =>
-  Duration.toMillis(duration(name, given))
+export const millis = (name: string, given: Duration.Input, orZero = false): number =>
+  Duration.toMillis(duration(name, given, orZero))

@@ -13,19 +13,20 @@ export const describe = (given: unknown): string => {
     case "function":
       return "a function"
     case "object":
-      return given === null ? "null" : withArticle(className(given) || "value with a class")
+      return given === null ? "null" : object(given)
     default:
       return String(given)
   }
 }
 
-/** The name of an object's class, if it has one. */
-export const className = (value: object): string => {
+const object = (value: object): string => {
   const { name } = (value.constructor as { readonly name?: unknown } | undefined) ?? {}
-  return typeof name === "string" ? name : ""
+  if (typeof name !== "string" || name === "") return "an object of a class without a name"
+  if (name !== "Object") return `${/^[aeio]|^un/i.test(name) ? "an" : "a"} ${name}`
+  return Object.getPrototypeOf(value) === Object.prototype
+    ? "an object"
+    : "an object with a prototype of its own"
 }
-
-export const withArticle = (noun: string): string => `${/^[aeio]|^un|^u$/i.test(noun) ? "an" : "a"} ${noun}`
 
 /** Says what was expected of something. An error that came in its place is the cause. */
 export const mismatch = (what: string, expected: string, given: unknown): TypeError => {

@@ -121,7 +121,7 @@ describe("an engine in threads", () => {
       )
       assert.include(
         yield* failure({ ...killable, options: { makes: "no engine" } }),
-        "KillableEngine.ts: expected an engine with init, got an Object"
+        "KillableEngine.ts: expected an engine with init, got an object"
       )
       assert.strictEqual(
         yield* failure(killable, { threads: 3 }),

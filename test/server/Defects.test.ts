@@ -69,7 +69,7 @@ const engines: ReadonlyArray<readonly [said: string, make: () => Engine]> = [
       )
   ],
   ["commit: expected an Effect, got a function", () => own(Effect.succeed({ ...accepted, commit: broken }))],
-  ["another failure", () => own(Effect.fail(new Error("another failure")))],
+  ["another failure", () => own(Effect.fail(wrong(new Error("another failure"))))],
   ["The engine interrupted a query", () => own(Effect.interrupt)],
   [
     "The engine interrupted a query",
@@ -77,7 +77,7 @@ const engines: ReadonlyArray<readonly [said: string, make: () => Engine]> = [
   ],
   ["run: expected an Effect, got a Promise", () => api(promise)],
   ["admit: expected an Effect, got true", () => api(Effect.succeed(accepted), { admit: () => true })],
-  ["run: expected a result, got undefined", () => api(Effect.succeed(undefined))],
+  ["run: expected a result, got undefined", () => api(Effect.void)],
   ["chunks: expected a Stream, got undefined", () => api(Effect.succeed({}))],
   [
     "run: columns.0.name: Expected string",
@@ -85,7 +85,7 @@ const engines: ReadonlyArray<readonly [said: string, make: () => Engine]> = [
   ],
   [
     "failure: expected a QueryError, got an Error: another failure",
-    () => api(Effect.fail(new Error("another failure")))
+    () => api(Effect.fail(wrong(new Error("another failure"))))
   ],
   ["failure: expected a QueryError, got undefined", () => api(Effect.fail(undefined))],
   [

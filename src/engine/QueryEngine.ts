@@ -124,7 +124,8 @@ export interface AcceptedQuery {
  * it closes when the query has ended in whichever way, before the client is told: a finalizer that breaks ends
  * the response of a query that was complete with an error.
  *
- * A defect is logged with its cause and answered with the code `internal`.
+ * A defect is logged with its cause and answered with the code `internal`. So is what has another type than this says,
+ * such as a `Promise` in place of an effect, and a query that the engine interrupts itself.
  *
  * @category services
  * @since 0.1.0

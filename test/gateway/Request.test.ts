@@ -59,7 +59,7 @@ describe("a request", () => {
           ["", json('{"query":"a","version":"v2"}'), 400, /^version/],
           ["", json('{"query":"a","timeoutMs":-1}'), 400, /^timeoutMs/],
           ["", json('{"query":"a","parameters":1}'), 400, /^parameters/],
-          ["", json('{"query":"a","timeoutMs":1e999}'), 400, /^timeoutMs.*at most 1\.79/],
+          ["", json('{"query":"a","timeoutMs":1e999}'), 400, /^timeoutMs: expected a finite number/],
           ["", json('{"query":"a","query":"b"}'), 400, /"query" occurs twice/],
           ["", json('{"query":"a","parameters":[1.0,{"a":1.10,"\\u0061":2}]}'), 400, /"a" occurs twice/],
           ["", json('{"query":"a","queryId":"a b"}'), 400, /^queryId: expected 1 to 128/],

@@ -158,7 +158,10 @@ const integer = (min: bigint, max: bigint): DuckDBType => {
   return min >= 0n && max <= maxUnsigned ? UHUGEINT : BIGNUM
 }
 
-/** The type of a shape's values. Exact numbers that no exact type holds together have to be doubles, each of them. */
+/** Of exact numbers that no exact type holds together: it holds none of them. */
+const none = SQLNULL
+
+/** The type of a shape's values. */
 export const resolve = (shape: Shape): DuckDBType => {
   switch (shape._tag) {
     case "Null":
@@ -169,7 +172,7 @@ export const resolve = (shape: Shape): DuckDBType => {
       const { least, whole } = shape.digits
       const scale = Math.min(shape.digits.scale, Math.max(least, maxDigits - whole))
       if (scale === 0) return integer(shape.min, shape.max)
-      if (whole + scale > maxDigits) return DOUBLE
+      if (whole + scale > maxDigits) return none
       // As DuckDB reads a literal, a zero before the point counts where there is room for it.
       return DECIMAL(Math.min(Math.max(whole, 1) + scale, maxDigits), scale)
     }
@@ -186,11 +189,15 @@ export const toDouble = (value: Parameter): number => {
 }
 
 /**
- * Whether a double keeps the number: a decimal is the shortest text of its double. One that no DECIMAL holds is a double
- * by the protocol.
+ * Whether a double keeps the number: a whole one is the same, and another is the shortest text of it. A decimal that no
+ * DECIMAL holds is a double by the protocol.
  */
 export const isSameDouble = (value: Parameter): boolean => {
-  if (typeof value === "bigint") return BigInt(Number(value)) === value
-  if (!BigDecimal.isBigDecimal(value) || exact(value) === undefined) return true
-  return BigDecimal.equals(BigDecimal.fromNumberUnsafe(toDouble(value)), value)
+  const number = exact(value)
+  if (number === undefined) return true
+  const double = toDouble(value)
+  if (!Number.isFinite(double)) return false
+  return digitsOf(number).least === 0
+    ? BigInt(double) === scaled(number, 0)
+    : BigDecimal.equals(BigDecimal.fromNumberUnsafe(double), BigDecimal.make(number.value, number.scale))
 }

@@ -385,9 +385,11 @@ const scalar = (value: Parameter, type: DuckDBType): duckdb.Value | undefined =>
       return duckdb.create_bignum(toInteger(value))
     case DuckDBTypeId.DECIMAL:
       return duckdb.create_decimal(toDecimal(value, type as DuckDBDecimalType))
-    default:
+    case DuckDBTypeId.DOUBLE:
       return ParameterTypes.isSameDouble(value)
         ? duckdb.create_double(ParameterTypes.toDouble(value))
         : undefined
+    default:
+      return undefined
   }
 }

@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { defaults } from "../client/Settings.ts"
+import * as Address from "../net/Address.ts"
 import * as Setting from "../server/Setting.ts"
 import * as Formats from "./Formats.ts"
 import * as ServerAddress from "./ServerAddress.ts"
@@ -24,9 +25,9 @@ export const server = Flag.String("server").pipe(
   Flag.withAlias("s"),
   Flag.withMetavar("address"),
   Flag.withDescription(
-    `The server: ${ServerAddress.forms}. Default: ${ServerAddress.variable}, or else ${ServerAddress.fallback}`
+    `The server: ${Address.forms}. Default: ${ServerAddress.variable}, or else ${ServerAddress.fallback}`
   ),
-  Flag.mapTryCatch((text) => Result.getOrThrow(ServerAddress.parse(text)), message),
+  Flag.mapTryCatch((text) => Result.getOrThrow(Address.parse(text)), message),
   Flag.optional
 )
 

@@ -4,6 +4,7 @@
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import * as ExactJson from "./ExactJson.ts"
+import * as Given from "./Given.ts"
 import * as Timestamp from "./Timestamp.ts"
 import * as WellFormed from "./WellFormed.ts"
 
@@ -114,14 +115,27 @@ const plain = (value: unknown, path: string): Readonly<Record<string, unknown>> 
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === Object.prototype || prototype === null
     ? (value as Readonly<Record<string, unknown>>)
-    : refuse(path, `a ${value.constructor?.name || "value with a class"} has no SQL value`)
+    : refuse(path, `${Given.describe(value)} has no SQL value`)
+}
+
+/** A part of a value, which code may compute. */
+const part = (value: object, name: string | number, path: string): unknown => {
+  try {
+    return (value as Readonly<Record<string | number, unknown>>)[name]
+  } catch (cause) {
+    return refuse(
+      path,
+      `it cannot be read (${cause instanceof Error ? cause.message : Given.describe(cause)})`
+    )
+  }
 }
 
 const list = (values: ReadonlyArray<unknown>, path: string, level: number): Typed => {
   // Not `map`, which leaves out what is missing. Parameters are counted from 1, as in SQL.
-  const all = Array.from(values, (value, index) =>
-    typed(value, level === 1 ? `${path}.${index + 1}` : `${path}[${index}]`, level)
-  )
+  const all = Array.from({ length: values.length }, (_, index) => {
+    const at = level === 1 ? `${path}.${index + 1}` : `${path}[${index}]`
+    return typed(part(values, index, at), at, level)
+  })
   const json = all.map((one) => one.json)
   return all.every(({ types }) => types === undefined)
     ? { json }
@@ -129,9 +143,10 @@ const list = (values: ReadonlyArray<unknown>, path: string, level: number): Type
 }
 
 const record = (value: Readonly<Record<string, unknown>>, path: string, level: number): Typed => {
-  const all = Object.entries(value).map(([name, one]) => {
+  const all = Object.keys(value).map((name) => {
     if (!name.isWellFormed()) refuse(path, "a name has half a surrogate pair")
-    return [name, typed(one, `${path}.${name}`, level)] as const
+    const at = `${path}.${name}`
+    return [name, typed(part(value, name, at), at, level)] as const
   })
   const types = all.flatMap(([name, one]) => (one.types === undefined ? [] : [[name, one.types] as const]))
   const json = Object.fromEntries(all.map(([name, one]) => [name, one.json]))

@@ -226,7 +226,7 @@ const checkFields = (fields: Fields, limits: RequestLimits): GatewayError.Gatewa
     return bad("parameters: expected a list or an object")
   }
   if (timeoutMs !== undefined && !(Number.isFinite(timeoutMs) && (timeoutMs as number) > 0)) {
-    return bad(`timeoutMs: expected a number of milliseconds above 0 and at most ${Number.MAX_VALUE}`)
+    return bad("timeoutMs: expected a finite number of milliseconds above 0")
   }
   if (receipt !== undefined && typeof receipt !== "boolean") return bad("receipt: expected true or false")
   if (progress !== undefined && typeof progress !== "boolean") return bad("progress: expected true or false")

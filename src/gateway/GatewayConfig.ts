@@ -213,12 +213,13 @@ export const make = ({ backends, http, limits, socketMode, ...given }: Options):
   const problem = problemOfBackends(Object.keys(backends))
   if (problem !== undefined) throw new RangeError(`backends: ${problem}`)
   for (const [name, places] of Object.entries(backends)) {
-    if (places.length === 0) throw new RangeError(`backends: ${name} must have an address`)
+    if (Limit.list(`backends: ${name}`, places).length === 0)
+      throw new RangeError(`backends: ${name} must have an address`)
   }
   return {
     ...Setting.defaults(settings),
     ...(Object.fromEntries(values) as Partial<Setting.Values<typeof settings>>),
-    http: http ?? defaultHttp,
+    http: Limit.list("http", http ?? defaultHttp),
     socketMode: Limit.mode("socketMode", socketMode ?? 0o600),
     backends,
     limits: Limits.make(limits)

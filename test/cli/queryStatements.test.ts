@@ -5,11 +5,9 @@ import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
 import * as Arguments from "../../src/cli/Arguments.ts"
 import * as Formats from "../../src/cli/Formats.ts"
 import * as QueryReport from "../../src/cli/QueryReport.ts"
-import * as ServerAddress from "../../src/cli/ServerAddress.ts"
 import * as Dataconn from "../support/Dataconn.ts"
 import * as Folder from "../support/Folder.ts"
 import * as Poll from "../support/Poll.ts"
@@ -281,24 +279,6 @@ describe("--timing", () => {
 })
 
 describe("the address of a server", () => {
-  const tcp = (host: string, port: number) => ({ _tag: "Tcp", host, port })
-  it.each([
-    ["db:1", tcp("db", 1)],
-    ["dataconn://db:1", tcp("db", 1)],
-    ["dataconn://db/", tcp("db", 11653)],
-    ["dataconn://[::1]:5", tcp("::1", 5)],
-    ["unix:/run/x.sock", { _tag: "Unix", path: "/run/x.sock" }],
-    ["unix:///run/x.sock", { _tag: "Unix", path: "/run/x.sock" }],
-    ["/run/x.sock", { _tag: "Unix", path: "/run/x.sock" }],
-    ["./x.sock", { _tag: "Unix", path: join(process.cwd(), "x.sock") }]
-  ] as const)("may be %s", (text, expected) => {
-    assert.deepStrictEqual(Result.getOrThrow(ServerAddress.parse(text)) as unknown, expected)
-  })
-
-  it("with another scheme is none, and no path either", () => {
-    assert.include(Result.getFailure(ServerAddress.parse("http://db:1")).toString(), "http:// is not spoken")
-  })
-
   it.live("may be a variable's, which an error names", () =>
     Effect.gen(function* () {
       const { address } = yield* QueryServer.make

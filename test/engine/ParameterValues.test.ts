@@ -101,6 +101,25 @@ describe("parameters", () => {
     ["a function", [() => 1], "parameters.1: a function"],
     ["a symbol", [Symbol("s")], "parameters.1: a symbol"],
     ["a Map", [new Map([[1, 2]])], "parameters.1: a Map"],
+    ["an ArrayBuffer", [new ArrayBuffer(1)], "parameters.1: an ArrayBuffer has no SQL value"],
+    [
+      "an object that inherits",
+      [Object.create({ a: 1 })],
+      "parameters.1: an object with a prototype of its own"
+    ],
+    [
+      "a getter that throws",
+      {
+        a: [
+          {
+            get b() {
+              throw new Error("no b")
+            }
+          }
+        ]
+      },
+      "parameters.a[0].b: it cannot be read (no b)"
+    ],
     ["a Set", { s: { t: new Set() } }, "parameters.s.t: a Set"],
     ["other numbers in bytes", [new Float64Array(1)], "parameters.1: a Float64Array"],
     ["an invalid Date", [new Date("")], "parameters.1: an invalid Date"],

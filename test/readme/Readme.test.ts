@@ -17,7 +17,7 @@ describe("the README", () => {
   const examples = [...readme.matchAll(/<!-- (test\/readme\/\S+) -->\n```ts\n([\s\S]*?)```/g)]
 
   it("has examples", () => {
-    assert.strictEqual(examples.length, 11)
+    assert.strictEqual(examples.length, 12)
   })
 
   for (const [, path = "", code] of examples) {

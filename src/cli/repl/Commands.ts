@@ -14,7 +14,6 @@ import * as FrameView from "../debug/FrameView.ts"
 import * as Formats from "../Formats.ts"
 import * as QueryParameters from "../QueryParameters.ts"
 import * as QueryReport from "../QueryReport.ts"
-import * as ServerAddress from "../ServerAddress.ts"
 import * as Utf8 from "../Utf8.ts"
 import * as Catalogue from "./Catalogue.ts"
 import * as Completion from "./Completion.ts"
@@ -120,7 +119,7 @@ const connect = ({ argument, session }: Call) =>
     Effect.gen(function* () {
       const { connection } = session
       if (argument === "") return `Connected to ${Address.format(connection.server())}.`
-      const server = yield* Effect.mapError(Effect.fromResult(ServerAddress.parse(argument)), ({ message }) =>
+      const server = yield* Effect.mapError(Effect.fromResult(Address.parse(argument)), ({ message }) =>
         problem(`\\connect: ${message}`)
       )
       yield* Effect.mapError(connection.connect(server), (error) =>

@@ -327,17 +327,18 @@ const micros = (value: Parameter): duckdb.Timestamp => ({
       : BigInt(DateTime.toEpochMillis(value as DateTime.Utc)) * 1000n
 })
 
-const toInteger = (value: Parameter): bigint => ParameterTypes.exact(value)?.value ?? 0n
-
-const toDecimal = (value: Parameter, { scale, width }: DuckDBDecimalType): duckdb.Decimal => {
-  const number = ParameterTypes.exact(value) ?? { value: 0n, scale: 0 }
-  return { width, scale, value: number.value * 10n ** BigInt(scale - number.scale) }
+const scaled = (value: Parameter, scale: number): bigint => {
+  const number = ParameterTypes.exact(value)
+  return number === undefined ? 0n : ParameterTypes.scaled(number, scale)
 }
 
-const toDouble = (value: Parameter): number => {
-  if (typeof value === "number") return value
-  return Number(BigDecimal.isBigDecimal(value) ? ExactJson.decimalText(value) : value)
-}
+const toInteger = (value: Parameter): bigint => scaled(value, 0)
+
+const toDecimal = (value: Parameter, { scale, width }: DuckDBDecimalType): duckdb.Decimal => ({
+  width,
+  scale,
+  value: scaled(value, scale)
+})
 
 /** Without a value of DuckDB's, which the garbage collector would have to find, but where there is no other way. */
 const bindScalar = (value: Parameter, type: DuckDBType): Bound["bind"] => {
@@ -353,7 +354,7 @@ const bindScalar = (value: Parameter, type: DuckDBType): Bound["bind"] => {
     case DuckDBTypeId.BIGINT:
       return (statement, index) => duckdb.bind_int64(statement, index, toInteger(value))
     case DuckDBTypeId.DOUBLE:
-      return (statement, index) => duckdb.bind_double(statement, index, toDouble(value))
+      return (statement, index) => duckdb.bind_double(statement, index, ParameterTypes.toDouble(value))
     default: {
       const made = scalar(value, type)
       return (statement, index) => duckdb.bind_value(statement, index, made as duckdb.Value)
@@ -385,10 +386,8 @@ const scalar = (value: Parameter, type: DuckDBType): duckdb.Value | undefined =>
     case DuckDBTypeId.DECIMAL:
       return duckdb.create_decimal(toDecimal(value, type as DuckDBDecimalType))
     default:
-      return isSameDouble(value) ? duckdb.create_double(toDouble(value)) : undefined
+      return ParameterTypes.isSameDouble(value)
+        ? duckdb.create_double(ParameterTypes.toDouble(value))
+        : undefined
   }
 }
-
-/** Whether an integer is also a double. Decimals are written rounded anyway. */
-const isSameDouble = (value: Parameter): boolean =>
-  typeof value !== "bigint" || BigInt(Number(value)) === value

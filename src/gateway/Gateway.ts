@@ -6,7 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Runtime from "effect/Runtime"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Address from "../net/Address.ts"
 import type * as Listener from "../net/Listener.ts"
 import * as Signals from "../server/Signals.ts"
@@ -141,6 +141,7 @@ export const make = Effect.fnUntraced(function* (
     origins: Origins.origins(config.httpOrigins ?? "") ?? Origins.none,
     ruledHeaders: () => routes.headers,
     stream: config,
+    draining: core.draining,
     limits: config.limits,
     maxBodySize: config.httpMaxBodySize,
     response: { ...config, stallTimeout: config.httpStallTimeout },
@@ -148,8 +149,12 @@ export const make = Effect.fnUntraced(function* (
     files: yield* Console.make
   })
   const addresses: Array<Address.Address> = []
+  const listeners = yield* Scope.fork(yield* Effect.scope, "parallel")
+  // Before the servers close: until then health is told.
+  yield* Effect.addFinalizer(() => core.drain)
   for (const text of config.http) {
-    const address = yield* HttpListener.make(text, config, tls, app)
+    const listener = yield* Scope.fork(listeners)
+    const address = yield* Scope.provide(HttpListener.make(text, config, tls, app), listener)
     const risk = HttpListener.exposure(address, {
       hasTls: tls !== undefined,
       hasTokens: tokens !== undefined
@@ -158,8 +163,6 @@ export const make = Effect.fnUntraced(function* (
     yield* Effect.logInfo(`Opening HTTP socket on ${Address.format(address)}...`)
     addresses.push(address)
   }
-  // Before the servers close: until then health is told.
-  yield* Effect.addFinalizer(() => core.drain)
   return Gateway.of({
     addresses,
     queries: Effect.sync(() => queries.size),

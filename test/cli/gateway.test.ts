@@ -70,7 +70,7 @@ describe("dataconn gateway", () => {
         / 127\.0\.0\.1(:\d+)? alice => main \S+ complete \(queryId \S+, .*\d+ bytes, \d+ ms\)$/
       )
       assert.strictEqual(yield* ask(first, "gone"), 503)
-      yield* gateway.line(/ failed \(queryId .*\): backend_unavailable$/)
+      yield* gateway.line(/ alice => gone 127\.0\.0\.1:1 failed \(queryId .*\): backend_unavailable$/)
       yield* Effect.repeat(ask(first, "gone"), { times: 5 })
       yield* gateway.line(/Warn: The back-end gone at 127\.0\.0\.1:1 does not answer: no query goes there/)
       write(second)

@@ -21,6 +21,9 @@ import * as Metrics from "./Metrics.ts"
 import * as Origins from "./Origins.ts"
 import * as Rules from "./Rules.ts"
 
+export type { Tokens } from "./Access.ts"
+export type { Rules } from "./Rules.ts"
+
 /**
  * A running gateway.
  *
@@ -33,8 +36,8 @@ export interface GatewayService {
   /** How many queries run. */
   readonly queries: Effect.Effect<number>
   /**
-   * Reads the files of `httpTokens` and `httpRules` again; queries that run go on as they began. Fails if one of them
-   * cannot be used, and changes nothing then.
+   * Reads `httpTokens` and `httpRules` again, where these are files or functions; queries that run go on as they began. Fails
+   * if one of them cannot be used, and changes nothing then.
    */
   readonly reload: Effect.Effect<void, Files.GatewayFileError>
   /** Stops waiting for queries, if the gateway is stopping or when it does. */
@@ -57,23 +60,21 @@ export class Gateway extends Context.Service<Gateway, GatewayService>()("datacon
  */
 export type StartError = Listener.ListenError | Address.AddressError | Files.GatewayFileError
 
-/** What the files hold that the settings name. */
+/** What the settings name, or give themselves. */
 const files = Effect.fnUntraced(function* (config: GatewayConfig.GatewayConfig) {
   const { backends, httpCertificate, httpKey, httpRules, httpTokens } = config
-  const rules = httpRules === undefined ? Rules.none : yield* Files.json("httpRules", httpRules, Rules.form)
+  const rules = httpRules === undefined ? Rules.none : yield* Files.held("httpRules", httpRules, Rules.form)
   const misrule = Rules.problemOf(rules, Object.keys(backends))
   if (misrule !== undefined) {
-    return yield* new Files.GatewayFileError({
-      setting: "httpRules",
-      path: httpRules ?? "",
-      problem: misrule
-    })
+    const path = Files.pathOf(httpRules)
+    return yield* new Files.GatewayFileError({ setting: "httpRules", path, problem: misrule })
   }
   const tokens =
-    httpTokens === undefined ? undefined : yield* Files.json("httpTokens", httpTokens, Access.form)
+    httpTokens === undefined ? undefined : yield* Files.held("httpTokens", httpTokens, Access.form)
   const problem = tokens && Access.problemOf(tokens)
   if (problem !== undefined) {
-    return yield* new Files.GatewayFileError({ setting: "httpTokens", path: httpTokens ?? "", problem })
+    const path = Files.pathOf(httpTokens)
+    return yield* new Files.GatewayFileError({ setting: "httpTokens", path, problem })
   }
   const tls = yield* tlsOf(httpCertificate, httpKey)
   for (const warning of Rules.idle(rules, tokens?.tokens ?? [], Object.keys(backends))) {

@@ -137,6 +137,40 @@ describe("a gateway with tokens", () => {
   )
 
   live(
+    "takes them from code too, and asks a function again when it reloads",
+    Effect.gen(function* () {
+      let token: unknown = alice
+      const { gateway, url } = yield* Served.make({
+        backends: { main: ["127.0.0.1:1"], eu: ["127.0.0.1:1"] },
+        httpTokens: () => ({ tokens: [{ name: "alice", token: token as string }] }),
+        httpRules: { rules: [{ token: "alice", backend: "eu" }] }
+      })
+      const ask = (token: string) =>
+        Effect.map(fetched(`${url}/v1/query`, sql("rows 1", bearer(token))), ({ json }) => json()["code"])
+      assert.strictEqual(yield* ask(alice), "backend_unavailable")
+      const { text } = yield* fetched(`${url}/v1/queries`, { headers: bearer(alice) })
+      assert.match(text, /"backend":"eu"/)
+      token = "short"
+      assert.match((yield* Effect.flip(gateway.reload)).message, /^httpTokens: tokens\.0\.token/)
+      assert.strictEqual(yield* ask(alice), "backend_unavailable")
+      token = bob
+      yield* gateway.reload
+      assert.deepStrictEqual([yield* ask(alice), yield* ask(bob)], ["unauthenticated", "backend_unavailable"])
+      const wrong = Served.make({
+        httpTokens: { tokens: [{ name: "a", token: alice, readonly: true } as never] }
+      })
+      assert.match((yield* Effect.flip(wrong)).message, /^httpTokens: .*did you mean readOnly\?/)
+      const thrown = () => {
+        throw new Error("no store")
+      }
+      assert.strictEqual(
+        (yield* Effect.flip(Served.make({ httpTokens: thrown }))).message,
+        "httpTokens: no store"
+      )
+    })
+  )
+
+  live(
     "does not start with a file that makes no sense, and says what is wrong in it",
     Effect.gen(function* () {
       const wrong = [

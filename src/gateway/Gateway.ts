@@ -109,7 +109,7 @@ const tlsOf = Effect.fnUntraced(function* (certificate: string | undefined, key:
 /**
  * Starts a gateway in the scope. Closing the scope stops it: it takes no query, lets running ones finish within
  * `httpDrainTimeout` and ends the rest with `shutting_down`, or breaks their responses off where that cannot be said
- * any more.
+ * any more. WebSockets are closed once they have no query. Clients then have two seconds to take what was sent to them.
  *
  * **Details**
  *

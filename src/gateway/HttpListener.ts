@@ -61,16 +61,19 @@ const listenError = (address: string, cause: unknown): Listener.ListenError =>
  * What all of the servers have. A message of a WebSocket is as long as a body at most. The list of WebSockets is not kept:
  * a server with one waits for clients that may never answer a close.
  */
-const common = (config: GatewayConfig) => ({
-  gracefulShutdownTimeout: goodbye,
-  websocket: {
-    WebSocket: StreamSocket.make(config.httpMaxBodySize),
-    maxPayload: config.httpMaxBodySize,
-    perMessageDeflate: false,
-    clientTracking: false,
-    closeTimeout: Duration.toMillis(goodbye)
+const common = (config: GatewayConfig) => {
+  const maxPayload = StreamSocket.maxMessageSize(config)
+  return {
+    gracefulShutdownTimeout: goodbye,
+    websocket: {
+      WebSocket: StreamSocket.make(maxPayload),
+      maxPayload,
+      perMessageDeflate: false,
+      clientTracking: false,
+      closeTimeout: Duration.toMillis(goodbye)
+    }
   }
-})
+}
 
 /**
  * How to end the connections that a server has from now on, however far they are: Node's own list has neither WebSockets

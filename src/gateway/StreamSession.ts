@@ -90,11 +90,15 @@ class Session {
   private readonly queries = new Map<number, StreamQuery>()
   private heardAt = 0n
   private whenIdle: (() => void) | undefined
+  /** Open unless the client has yet to take much of what was sent. One that has gone takes nothing any more. */
+  private readonly room = Latch.makeUnsafe(true)
 
   constructor(dependencies: Dependencies, writer: Socket.Writer, scope: Scope.Scope) {
     this.dependencies = dependencies
     this.writer = writer
     this.scope = scope
+    // Once for all queries, of which there may be many.
+    for (const event of ["drain", "close"]) dependencies.connection.on(event, () => this.room.openUnsafe())
   }
 
   private send(message: string | Uint8Array): Effect.Effect<void> {
@@ -107,16 +111,8 @@ class Session {
     const { connection, settings } = this.dependencies
     // One that has closed has no more events.
     if (connection.closed || connection.writableLength < settings.httpBufferSize) return Effect.void
-    const drain = Effect.callback<void>((resume) => {
-      const done = () => resume(Effect.void)
-      connection.once("drain", done)
-      connection.once("close", done)
-      return Effect.sync(() => {
-        connection.off("drain", done)
-        connection.off("close", done)
-      })
-    })
-    return Effect.timeoutOrElse(drain, {
+    this.room.closeUnsafe()
+    return Effect.timeoutOrElse(this.room.await, {
       duration: settings.httpStallTimeout,
       orElse: () =>
         Effect.sync(() => connection.destroy()).pipe(
@@ -299,12 +295,12 @@ class Session {
 
   /** What the client may send. */
   readonly greet = Effect.suspend(() => {
-    const { httpMaxBodySize, maxStreamCredit, maxStreamQueries } = this.dependencies.settings
+    const { settings } = this.dependencies
     return this.send(
       StreamMessages.limits({
-        maxMessageSize: httpMaxBodySize,
-        maxCredit: maxStreamCredit,
-        maxQueries: maxStreamQueries
+        maxMessageSize: StreamSocket.maxMessageSize(settings),
+        maxCredit: settings.maxStreamCredit,
+        maxQueries: settings.maxStreamQueries
       })
     )
   })

@@ -19,6 +19,13 @@ const reasons = (maxPayload: number): Readonly<Record<number, string>> => ({
   1011: "the gateway failed"
 })
 
+/** A message becomes a text, which Node makes no longer than this. */
+const longestText = 256 * 1024 * 1024
+
+/** The longest message that is taken, in bytes. */
+export const maxMessageSize = ({ httpMaxBodySize }: { readonly httpMaxBodySize: number }): number =>
+  Math.min(httpMaxBodySize, longestText)
+
 /** The class of WebSockets whose messages are so long at most. */
 export const make = (maxPayload: number): typeof NodeWS.WebSocket => {
   const reasonOf = reasons(maxPayload)

@@ -50,7 +50,8 @@ export const make = (dependencies: Dependencies) =>
     Http.handled(
       Effect.gen(function* () {
         // First: a browser, which is not told why it gets no WebSocket, asks again without one.
-        const caller = dependencies.identify(request, authorizationOf(request))
+        const identify = () => dependencies.identify(request, authorizationOf(request))
+        const caller = identify()
         if (caller instanceof GatewayError.GatewayError) return yield* caller
         const refused = refusal(dependencies, request)
         if (refused !== undefined) return yield* refused
@@ -65,6 +66,7 @@ export const make = (dependencies: Dependencies) =>
           draining: dependencies.draining.await,
           settings: dependencies.stream,
           origin: Http.origin(request, caller),
+          identify,
           connection
         })
         return HttpServerResponse.empty()

@@ -13,6 +13,7 @@ import * as Socket from "effect/socket/Socket"
 import type { RequestLimits } from "../engine/Limits.ts"
 import * as Chunk from "../net/Chunk.ts"
 import * as Asked from "./Asked.ts"
+import type { Caller } from "./Caller.ts"
 import type { Dispatcher, Origin } from "./Dispatcher.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Negotiation from "./Negotiation.ts"
@@ -36,7 +37,9 @@ export interface Dependencies {
   /** Waits until the gateway takes no query any more. */
   readonly draining: Effect.Effect<void>
   readonly settings: Settings
-  readonly origin: Origin
+  readonly origin: Omit<Origin, "caller">
+  /** Who asks: a token may be gone since the last query. */
+  readonly identify: () => Caller | GatewayError.GatewayError
   /** The connection below, which tells whether the client takes what it was sent. */
   readonly connection: Net.Socket
 }
@@ -240,8 +243,10 @@ class Session {
       query: StreamQuery,
       request: Readonly<Record<string, unknown>>
     ): Effect.fn.Return<object, GatewayError.GatewayError, Scope.Scope> {
-      const { dispatcher, origin, settings } = this.dependencies
-      const { formats } = origin.caller
+      const { dispatcher, identify, origin, settings } = this.dependencies
+      const caller = identify()
+      if (caller instanceof GatewayError.GatewayError) return yield* caller
+      const { formats } = caller
       const asked = Asked.make(request, {
         accept: undefined,
         formats: formats && [...formats].filter((format) => format !== Negotiation.events),
@@ -252,9 +257,13 @@ class Session {
       if (asked.format === Negotiation.events || asked.waitsForEnd) {
         return yield* GatewayError.badRequest("format=events and wait are for HTTP alone")
       }
-      const { accepted, control, entry, pull } = yield* dispatcher.start(asked, origin, (entry) => {
-        query.entry = entry
-      })
+      const { accepted, control, entry, pull } = yield* dispatcher.start(
+        asked,
+        { ...origin, caller },
+        (entry) => {
+          query.entry = entry
+        }
+      )
       control.hurry = () => query.stop()
       yield* this.send(StreamMessages.accepted(query.id, entry.id, accepted))
       for (;;) {

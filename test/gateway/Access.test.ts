@@ -11,6 +11,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
+import * as Browser from "../../src/browser/index.ts"
 import { AddressQuota } from "../../src/gateway/AddressQuota.ts"
 import * as Folder from "../support/Folder.ts"
 import * as Poll from "../support/Poll.ts"
@@ -153,8 +154,14 @@ describe("a gateway with tokens", () => {
       token = "short"
       assert.match((yield* Effect.flip(gateway.reload)).message, /^httpTokens: tokens\.0\.token/)
       assert.strictEqual(yield* ask(alice), "backend_unavailable")
+      const stream = yield* Effect.promise(() =>
+        Browser.connect(`${url.replace("http", "ws")}/v1/stream`, { token: alice })
+      )
       token = bob
       yield* gateway.reload
+      const revoked = stream.query({ query: "rows 1" }).text()
+      const code = yield* Effect.promise(() => revoked.catch((error: Browser.QueryError) => error.code))
+      assert.strictEqual(code, "unauthenticated")
       assert.deepStrictEqual([yield* ask(alice), yield* ask(bob)], ["unauthenticated", "backend_unavailable"])
       const wrong = Served.make({
         httpTokens: { tokens: [{ name: "a", token: alice, readonly: true } as never] }

@@ -9,6 +9,7 @@ import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Socket from "effect/socket/Socket"
 import * as Limits from "../../src/engine/Limits.ts"
+import * as Caller from "../../src/gateway/Caller.ts"
 import type { Dispatcher } from "../../src/gateway/Dispatcher.ts"
 import * as StreamSession from "../../src/gateway/StreamSession.ts"
 import * as Poll from "../support/Poll.ts"
@@ -40,7 +41,8 @@ const serve = Effect.fnUntraced(function* (writableLength: number) {
       dispatcher: { start } as unknown as Dispatcher,
       draining: Effect.never,
       settings,
-      origin: { caller: {}, headers: {}, client: undefined } as never,
+      origin: { headers: {}, client: undefined },
+      identify: () => Caller.anybody,
       connection: connection as never
     }),
     { startImmediately: true }

@@ -58,6 +58,8 @@ export interface Core {
   readonly draining: Latch.Latch
   /** Takes no query any more, lets running ones finish within `httpDrainTimeout`, and ends the rest with `shutting_down`. */
   readonly drain: Effect.Effect<void>
+  /** Waits until it has drained, and nobody is to be waited for any more. */
+  readonly hurried: Effect.Effect<void>
   /** Stops waiting for queries, if it drains or when it does. */
   readonly stopNow: Effect.Effect<void>
 }
@@ -104,6 +106,7 @@ export const make = Effect.fnUntraced(function* (
   }
   const hurry = Latch.makeUnsafe(false)
   const draining = Latch.makeUnsafe(false)
+  const drained = Latch.makeUnsafe(false)
   const quota = new AddressQuota(config.httpMaxQueriesPerAddress ?? Number.POSITIVE_INFINITY)
   const dispatcher = Dispatcher.make({
     backends,
@@ -145,7 +148,9 @@ export const make = Effect.fnUntraced(function* (
       yield* draining.open
       yield* Effect.timeoutOption(Effect.raceFirst(queries.idle, hurry.await), config.httpDrainTimeout)
       yield* Effect.forEach(queries.all, dispatcher.abandon, { concurrency: "unbounded", discard: true })
+      yield* drained.open
     }),
+    hurried: Effect.andThen(drained.await, hurry.await),
     stopNow: Effect.asVoid(hurry.open)
   }
 })

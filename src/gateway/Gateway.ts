@@ -40,7 +40,7 @@ export interface GatewayService {
    * if one of them cannot be used, and changes nothing then.
    */
   readonly reload: Effect.Effect<void, Files.GatewayFileError>
-  /** Stops waiting for queries, if the gateway is stopping or when it does. */
+  /** Stops waiting for queries and clients, if the gateway is stopping or when it does. */
   readonly stopNow: Effect.Effect<void>
 }
 
@@ -149,23 +149,28 @@ export const make = Effect.fnUntraced(function* (
     readiness: core.readiness,
     files: yield* Console.make
   })
-  const addresses: Array<Address.Address> = []
+  const listening: Array<HttpListener.HttpListener> = []
+  const ended = Effect.sync(() => {
+    for (const { end } of listening) end()
+  })
+  yield* Effect.forkScoped(Effect.andThen(core.hurried, Effect.delay(ended, HttpListener.hastyGoodbye)))
   const listeners = yield* Scope.fork(yield* Effect.scope, "parallel")
   // Before the servers close: until then health is told.
   yield* Effect.addFinalizer(() => core.drain)
   for (const text of config.http) {
     const listener = yield* Scope.fork(listeners)
-    const address = yield* Scope.provide(HttpListener.make(text, config, tls, app), listener)
+    const made = yield* Scope.provide(HttpListener.make(text, config, tls, app), listener)
+    const { address } = made
     const risk = HttpListener.exposure(address, {
       hasTls: tls !== undefined,
       hasTokens: tokens !== undefined
     })
     if (risk !== undefined) yield* Effect.logWarning(risk)
     yield* Effect.logInfo(`Opening HTTP socket on ${Address.format(address)}...`)
-    addresses.push(address)
+    listening.push(made)
   }
   return Gateway.of({
-    addresses,
+    addresses: listening.map(({ address }) => address),
     queries: Effect.sync(() => queries.size),
     reload: Effect.map(files(config), ({ rules, tokens }) =>
       core.reload({ rules, access: new Access.Access(tokens) })

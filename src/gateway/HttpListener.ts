@@ -48,6 +48,9 @@ const create = (config: GatewayConfig, tls: Tls | undefined): Http.Server => {
 /** How long responses have for their last bytes once their queries have ended. */
 const goodbye: Duration.Input = "2 seconds"
 
+/** The same where nobody is to be waited for. */
+export const hastyGoodbye: Duration.Input = "200 millis"
+
 export type App = Effect.Effect<
   HttpServerResponse,
   HttpServerError.HttpServerError,
@@ -138,13 +141,20 @@ export const exposure = (
   )
 }
 
-/** Listens on an address in the scope. Returns it with the port that the system chose. */
+export interface HttpListener {
+  /** Where it listens, with the port that the system chose. */
+  readonly address: Address.Address
+  /** Ends all connections at once. */
+  readonly end: () => void
+}
+
+/** Listens on an address in the scope. */
 export const make = Effect.fnUntraced(function* (
   text: string,
   config: GatewayConfig,
   tls: Tls | undefined,
   app: App
-): Effect.fn.Return<Address.Address, Listener.ListenError | Address.AddressError, Scope.Scope> {
+): Effect.fn.Return<HttpListener, Listener.ListenError | Address.AddressError, Scope.Scope> {
   const address = yield* Effect.fromResult(Address.fromInput(text))
   const server = create(config, tls)
   const end = ending(server)
@@ -155,7 +165,6 @@ export const make = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() => Effect.sync(end))
   yield* http.serve(app)
   const bound = server.address()
-  return address._tag === "Tcp" && bound !== null && typeof bound === "object"
-    ? Address.tcp(bound.address, bound.port)
-    : address
+  const isTcp = address._tag === "Tcp" && bound !== null && typeof bound === "object"
+  return { address: isTcp ? Address.tcp(bound.address, bound.port) : address, end }
 })

@@ -52,6 +52,7 @@ describe("a gateway that stops", () => {
       const [idle, busy, stuck] = yield* Effect.promise(() =>
         Promise.all([connect(served), connect(served), connect(served)])
       )
+      const deaf = yield* Served.dial(served, upgrade)
       const held = busy.query({ query: "held 1" })
       const silent = stuck.query({ query: "silent" })
       yield* Effect.promise(() => Promise.all([held.accepted, silent.accepted]))
@@ -68,12 +69,17 @@ describe("a gateway that stops", () => {
         assert.match(await busy.closed, /shutting/)
       })
       assert.strictEqual(yield* gateway.queries, 1)
+      const before = yield* Clock.monotonicTimeNanos
       yield* gateway.stopNow
       yield* Effect.promise(async () => {
         assert.strictEqual(await codeOf(silent.text()), "shutting_down true")
         assert.match(await stuck.closed, /shutting/)
       })
       yield* Fiber.join(stopping)
+      // Nor does it wait for one that answers no close.
+      assert.isBelow(Number((yield* Clock.monotonicTimeNanos) - before) / 1e6, 1500)
+      deaf.resume()
+      yield* Poll.until("it is closed", () => deaf.closed)
       assert.strictEqual(engine.begun(), engine.ended())
     })
   )

@@ -77,7 +77,7 @@ describe("a gateway that stops", () => {
       })
       yield* Fiber.join(stopping)
       // Nor does it wait for one that answers no close.
-      assert.isBelow(Number((yield* Clock.monotonicTimeNanos) - before) / 1e6, 1500)
+      assert.isBelow(Number((yield* Clock.monotonicTimeNanos) - before) / 1e6, 1900)
       deaf.resume()
       yield* Poll.until("it is closed", () => deaf.closed)
       assert.strictEqual(engine.begun(), engine.ended())

@@ -49,6 +49,24 @@ describe("results", () => {
     )
   )
 
+  it.effect("are infinite for numbers beyond a double, wherever these stand", () =>
+    withEngine({}, (engine) =>
+      Effect.gen(function* () {
+        const numbers = "string"
+        for (const query of [
+          "SELECT 1e400 AS n, -1e400 AS m;",
+          "FROM (VALUES (1e400, -1e400)) t(n, m) WHERE m < 1e400",
+          "SELECT list_aggregate([1e400, 2], 'max') AS n, CAST(-1e400 AS FLOAT) AS m"
+        ]) {
+          const found = yield* rows(engine, query, { numbers })
+          assert.deepStrictEqual(found, [{ n: "Infinity", m: "-Infinity" }], query)
+        }
+        assert.include(yield* text(engine, "EXPLAIN SELECT 1e400"), "PROJECTION")
+        assert.include(yield* failure(engine, "FROM range(3) LIMIT 1e400"), { code: "invalid_query" })
+      })
+    )
+  )
+
   it.effect("are the same whatever stands after the statement", () =>
     withEngine({}, (engine) =>
       Effect.gen(function* () {

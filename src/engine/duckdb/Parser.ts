@@ -79,7 +79,7 @@ const parseSql = (maxNames: number): string => `
       .join(", ")}
   FROM (SELECT s, ${ShortTree.sql("s::VARCHAR")} AS short FROM (SELECT ${tree("$1")} AS s))`
 
-const treeSql = `SELECT ${tree("$1")}::VARCHAR`
+const treeSql = `SELECT ${ShortTree.json(`${tree("$1")}::VARCHAR`)}`
 
 const sameTreeSql = `SELECT ${tree("$1")} = ${tree("$2")}`
 

@@ -137,14 +137,49 @@ describe("a number", () => {
       assert.strictEqual(yield* typed("[1,null,9007199254740993]"), 'BIGINT[],"[1,null,9007199254740993]"')
       assert.strictEqual(yield* typed("[1,1.10]"), '"DECIMAL(3,2)[]","[1.0,1.1]"')
       assert.strictEqual(yield* typed("[1,2.5e0]"), 'DOUBLE[],"[1.0,2.5]"')
-      const { code, message } = yield* failure(engine, "SELECT ?", {
-        parameters: [[9007199254740993n, 1.5e300]]
-      })
-      assert.strictEqual(code, "bad_request")
-      assert.include(message, "parameters.1")
+      assert.strictEqual(yield* typed("[0.25,1.5e300]"), 'DOUBLE[],"[0.25,1.5e300]"')
     })
   )
+
+  const ones = (count: number) => "1".repeat(count)
+  const zeros = (count: number) => "0".repeat(count)
+
+  for (const [numbers, type, values] of [
+    [
+      `12345678901234567890.12,0.1230${zeros(20)}`,
+      '"DECIMAL(38,18)[]"',
+      `12345678901234567890.12${zeros(16)}, 0.123${zeros(15)}`
+    ],
+    [`0.${ones(38)},0`, '"DECIMAL(38,38)[]"', `.${ones(38)}, .${zeros(38)}`],
+    [`1.0,1${zeros(40)}`, "BIGNUM[]", `1, 1${zeros(40)}`],
+    [`0.${ones(39)},1`, "DOUBLE[]", "0.1111111111111111, 1.0"]
+  ] as const) {
+    it.effect(`${numbers} in a list are ${type}`, () =>
+      Effect.gen(function* () {
+        const asked = written("SELECT typeof($1) AS t, $1::VARCHAR AS v", `[[${numbers}]]`)
+        assert.strictEqual(yield* asked, `${type},"[${values}]"`)
+      })
+    )
+  }
+
+  for (const [a, b] of [
+    ["12345678901234567890.12", "0.1234567890123456789"],
+    [`0.${ones(38)}`, "5"],
+    ["9007199254740993", "1.5e300"],
+    ["2.5e0", "12345678901234567890.12"]
+  ] as const) {
+    it.effect(`${a} and ${b} have no type in common that keeps their digits`, () =>
+      Effect.gen(function* () {
+        for (const value of [`[${a},${b}]`, `[[${a}],[${b}]]`, `{"x":[{"y":${a}},{"y":${b}}]}`]) {
+          const { code, message } = yield* Effect.flip(written("SELECT $1", `[${value}]`))
+          assert.deepStrictEqual([code, message], ["bad_request", noExactType])
+        }
+      })
+    )
+  }
 })
+
+const noExactType = "parameters.1: not all of its numbers are doubles, and no other type holds them all"
 
 describe("a parameter", () => {
   for (const [json, type, value] of [

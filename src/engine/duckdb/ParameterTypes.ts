@@ -43,13 +43,13 @@ export const exact = (value: unknown): Exact | undefined => {
 
 const ofDecimal = ({ scale, value }: BigDecimal.BigDecimal): Exact | undefined => {
   if (scale <= 0) return { value: value * 10n ** BigInt(-scale), scale: 0 }
-  let decimal: Exact = { value, scale }
-  // Zeros at the end are kept where there is room for them.
-  while (!fits(digitsOf(decimal)) && decimal.scale > 0 && decimal.value % 10n === 0n) {
-    decimal = { value: decimal.value / 10n, scale: decimal.scale - 1 }
-  }
-  return decimal.scale === 0 || fits(digitsOf(decimal)) ? decimal : undefined
+  const { least, whole } = digitsOf({ value, scale })
+  return least === 0 || whole + least <= maxDigits ? { value, scale } : undefined
 }
+
+/** The number times a power of ten, as far as it is a whole one. */
+export const scaled = ({ scale, value }: Exact, to: number): bigint =>
+  to < scale ? value / 10n ** BigInt(scale - to) : value * 10n ** BigInt(to - scale)
 
 /** Digits that a DECIMAL has. */
 const maxDigits = 38
@@ -57,14 +57,16 @@ const maxDigits = 38
 interface Digits {
   readonly whole: number
   readonly scale: number
+  /** The scale without zeros at the end, which are kept where there is room for them. */
+  readonly least: number
 }
 
 const digitsOf = ({ scale, value }: Exact): Digits => {
-  const digits = String(value < 0n ? -value : value).length
-  return { whole: Math.max(digits - scale, value === 0n ? 1 : 0), scale }
+  if (value === 0n) return { whole: 0, scale, least: 0 }
+  const digits = String(value < 0n ? -value : value)
+  const zeros = digits.length - digits.replace(/0+$/, "").length
+  return { whole: Math.max(digits.length - scale, 0), scale, least: Math.max(scale - zeros, 0) }
 }
-
-const fits = ({ scale, whole }: Digits): boolean => whole + scale <= maxDigits
 
 /** What is known of the values that are to have one type. */
 export type Shape =
@@ -99,7 +101,7 @@ export const ofScalar = (value: unknown): Shape => {
 }
 
 const ofExact = (number: Exact): Shape => {
-  const whole = number.value / 10n ** BigInt(number.scale)
+  const whole = scaled(number, 0)
   return { _tag: "Exact", min: whole, max: whole, digits: digitsOf(number) }
 }
 
@@ -117,7 +119,8 @@ export const merge = (a: Shape, b: Shape): Shape | undefined => {
       max,
       digits: {
         whole: Math.max(a.digits.whole, b.digits.whole),
-        scale: Math.max(a.digits.scale, b.digits.scale)
+        scale: Math.max(a.digits.scale, b.digits.scale),
+        least: Math.max(a.digits.least, b.digits.least)
       }
     }
   }
@@ -154,7 +157,7 @@ const integer = (min: bigint, max: bigint): DuckDBType => {
   return min >= 0n && max <= maxUnsigned ? UHUGEINT : BIGNUM
 }
 
-/** The type of a shape's values. Exact numbers that no type holds together are doubles. */
+/** The type of a shape's values. Exact numbers that no exact type holds together have to be doubles, each of them. */
 export const resolve = (shape: Shape): DuckDBType => {
   switch (shape._tag) {
     case "Null":
@@ -162,10 +165,12 @@ export const resolve = (shape: Shape): DuckDBType => {
     case "Scalar":
       return shape.type
     case "Exact": {
-      const { scale, whole } = shape.digits
+      const { least, whole } = shape.digits
+      const scale = Math.min(shape.digits.scale, Math.max(least, maxDigits - whole))
       if (scale === 0) return integer(shape.min, shape.max)
+      if (whole + scale > maxDigits) return DOUBLE
       // As DuckDB reads a literal, a zero before the point counts where there is room for it.
-      return fits(shape.digits) ? DECIMAL(Math.min(Math.max(whole, 1) + scale, maxDigits), scale) : DOUBLE
+      return DECIMAL(Math.min(Math.max(whole, 1) + scale, maxDigits), scale)
     }
     case "List":
       return LIST(resolve(shape.item))

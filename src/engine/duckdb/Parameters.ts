@@ -327,12 +327,18 @@ const micros = (value: Parameter): duckdb.Timestamp => ({
       : BigInt(DateTime.toEpochMillis(value as DateTime.Utc)) * 1000n
 })
 
-const toInteger = (value: Parameter): bigint => ParameterTypes.exact(value)?.value ?? 0n
-
-const toDecimal = (value: Parameter, { scale, width }: DuckDBDecimalType): duckdb.Decimal => {
-  const number = ParameterTypes.exact(value) ?? { value: 0n, scale: 0 }
-  return { width, scale, value: number.value * 10n ** BigInt(scale - number.scale) }
+const scaled = (value: Parameter, scale: number): bigint => {
+  const number = ParameterTypes.exact(value)
+  return number === undefined ? 0n : ParameterTypes.scaled(number, scale)
 }
+
+const toInteger = (value: Parameter): bigint => scaled(value, 0)
+
+const toDecimal = (value: Parameter, { scale, width }: DuckDBDecimalType): duckdb.Decimal => ({
+  width,
+  scale,
+  value: scaled(value, scale)
+})
 
 const toDouble = (value: Parameter): number => {
   if (typeof value === "number") return value
@@ -389,6 +395,12 @@ const scalar = (value: Parameter, type: DuckDBType): duckdb.Value | undefined =>
   }
 }
 
-/** Whether an integer is also a double. Decimals are written rounded anyway. */
-const isSameDouble = (value: Parameter): boolean =>
-  typeof value !== "bigint" || BigInt(Number(value)) === value
+/**
+ * Whether a double keeps the number: a decimal is the shortest text of its double. One that no DECIMAL holds is a double
+ * by the protocol.
+ */
+const isSameDouble = (value: Parameter): boolean => {
+  if (typeof value === "bigint") return BigInt(Number(value)) === value
+  if (!BigDecimal.isBigDecimal(value) || ParameterTypes.exact(value) === undefined) return true
+  return BigDecimal.equals(BigDecimal.fromNumberUnsafe(toDouble(value)), value)
+}

@@ -42,6 +42,7 @@ import { progressOf } from "./QueryProgress.ts"
 import * as Receipts from "./Receipts.ts"
 
 export { Metadata } from "./Metadata.ts"
+export { Numeric } from "./Numeric.ts"
 export type { Parameter } from "./ParameterValues.ts"
 export {
   Column,

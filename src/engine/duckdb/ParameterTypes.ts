@@ -21,7 +21,7 @@ import {
 } from "@duckdb/node-api"
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
-import { Timestamp } from "../QueryApi.ts"
+import { Numeric, Timestamp } from "../QueryApi.ts"
 
 /** An exact number: an integer times a power of ten. */
 export interface Exact {
@@ -32,6 +32,7 @@ export interface Exact {
 
 /** A value that is an exact number, and `undefined` for all others. Decimals that no DECIMAL holds are none. */
 export const exact = (value: unknown): Exact | undefined => {
+  if (value instanceof Numeric) return value.type === "double" ? undefined : exact(value.value)
   if (typeof value === "bigint") return { value, scale: 0 }
   if (typeof value === "number") {
     return Number.isSafeInteger(value) && !Object.is(value, -0)
@@ -72,7 +73,14 @@ const digitsOf = ({ scale, value }: Exact): Digits => {
 export type Shape =
   | { readonly _tag: "Null" }
   | { readonly _tag: "Scalar"; readonly type: DuckDBType }
-  | { readonly _tag: "Exact"; readonly min: bigint; readonly max: bigint; readonly digits: Digits }
+  | {
+      readonly _tag: "Exact"
+      readonly min: bigint
+      readonly max: bigint
+      readonly digits: Digits
+      /** Whether it is a DECIMAL even without digits behind the point. */
+      readonly isDecimal: boolean
+    }
   | { readonly _tag: "List"; readonly item: Shape }
   | { readonly _tag: "Struct"; readonly fields: ReadonlyMap<string, Shape> }
 
@@ -97,12 +105,17 @@ export const ofScalar = (value: unknown): Shape => {
   if (value instanceof Uint8Array) return blob
   if (DateTime.isDateTime(value) || value instanceof Timestamp) return timestamp
   const number = exact(value)
-  return number === undefined ? double : ofExact(number)
+  if (number === undefined) return double
+  const shape = ofExact(number)
+  if (!(value instanceof Numeric)) return shape
+  if (value.type === "decimal") return { ...shape, isDecimal: true }
+  const max = value.type === "bigint" ? maxBigint : maxHugeint
+  return { ...shape, min: -max - 1n, max }
 }
 
-const ofExact = (number: Exact): Shape => {
+const ofExact = (number: Exact): Extract<Shape, { _tag: "Exact" }> => {
   const whole = scaled(number, 0)
-  return { _tag: "Exact", min: whole, max: whole, digits: digitsOf(number) }
+  return { _tag: "Exact", min: whole, max: whole, digits: digitsOf(number), isDecimal: false }
 }
 
 const ascending = (a: bigint, b: bigint): number => (a < b ? -1 : Number(a > b))
@@ -121,7 +134,8 @@ export const merge = (a: Shape, b: Shape): Shape | undefined => {
         whole: Math.max(a.digits.whole, b.digits.whole),
         scale: Math.max(a.digits.scale, b.digits.scale),
         least: Math.max(a.digits.least, b.digits.least)
-      }
+      },
+      isDecimal: a.isDecimal || b.isDecimal
     }
   }
   if ((a === double && b._tag === "Exact") || (b === double && a._tag === "Exact")) return double
@@ -167,7 +181,7 @@ export const resolve = (shape: Shape): DuckDBType => {
     case "Exact": {
       const { least, whole } = shape.digits
       const scale = Math.min(shape.digits.scale, Math.max(least, maxDigits - whole))
-      if (scale === 0) return integer(shape.min, shape.max)
+      if (scale === 0 && !(shape.isDecimal && whole <= maxDigits)) return integer(shape.min, shape.max)
       if (whole + scale > maxDigits) return DOUBLE
       // As DuckDB reads a literal, a zero before the point counts where there is room for it.
       return DECIMAL(Math.min(Math.max(whole, 1) + scale, maxDigits), scale)

@@ -23,7 +23,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as ExactJson from "../ExactJson.ts"
-import { type Parameter, type Parameters, QueryError, queryError, Timestamp } from "../QueryApi.ts"
+import { Numeric, type Parameter, type Parameters, QueryError, queryError, Timestamp } from "../QueryApi.ts"
 import * as ParameterTypes from "./ParameterTypes.ts"
 import * as Steps from "./Steps.ts"
 
@@ -183,6 +183,7 @@ const fitting = (value: Parameter, wanted: DuckDBTypeId): Parameter => {
 
 /** A number as it was written, and a boolean: DuckDB would make booleans of the texts that it is compared with. */
 const textOf = (value: Parameter): string | undefined => {
+  if (value instanceof Numeric) return value.type === "double" ? undefined : textOf(value.value)
   if (BigDecimal.isBigDecimal(value)) return ExactJson.decimalText(value)
   return typeof value === "bigint" || typeof value === "number" || typeof value === "boolean"
     ? String(value)
@@ -224,7 +225,8 @@ const isScalar = (value: Parameter): boolean =>
   value instanceof Uint8Array ||
   BigDecimal.isBigDecimal(value) ||
   DateTime.isDateTime(value) ||
-  value instanceof Timestamp
+  value instanceof Timestamp ||
+  value instanceof Numeric
 
 /** Makes DuckDB's values of a request's. */
 class Values {
@@ -341,6 +343,7 @@ const toDecimal = (value: Parameter, { scale, width }: DuckDBDecimalType): duckd
 })
 
 const toDouble = (value: Parameter): number => {
+  if (value instanceof Numeric) return toDouble(value.value)
   if (typeof value === "number") return value
   return Number(BigDecimal.isBigDecimal(value) ? ExactJson.decimalText(value) : value)
 }
@@ -400,6 +403,7 @@ const scalar = (value: Parameter, type: DuckDBType): duckdb.Value | undefined =>
  * by the protocol.
  */
 const isSameDouble = (value: Parameter): boolean => {
+  if (value instanceof Numeric) return isSameDouble(value.value)
   if (typeof value === "bigint") return BigInt(Number(value)) === value
   if (!BigDecimal.isBigDecimal(value) || ParameterTypes.exact(value) === undefined) return true
   return BigDecimal.equals(BigDecimal.fromNumberUnsafe(toDouble(value)), value)

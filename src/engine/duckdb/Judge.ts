@@ -256,7 +256,7 @@ const judgePlan = Effect.fnUntraced(function* (
       const query = `SELECT plan, system.main.json_extract_string(plan, ${paths}) FROM (SELECT ${serialized} AS plan)`
       return (await connection.runAndReadAll(query)).getRowsJS()[0] ?? []
     }),
-    (failure) => Failure.toReject({ ...failure, offset: undefined }, sql)
+    (failure) => Failure.toReject(failure, undefined)
   )
   if (String(plan).includes("LOGICAL_CREATE_SECRET")) return yield* notForAll("CREATE SECRET")
   if (Variant.isTypeIn(String(plan))) return yield* noVariant

@@ -89,18 +89,10 @@ const decodeText = (bytes: Uint8Array): string | GatewayError.GatewayError => {
   }
 }
 
-/** The fields of a request beside its parameters have values and names too. */
-const ownValues = 256
-
 /** The fields of a JSON body within the limits of a request. */
 export const fromJson = (bytes: Uint8Array, limits: RequestLimits): Fields | GatewayError.GatewayError => {
-  const bounds = { levels: limits.maxNesting + 1, values: limits.maxParameters + ownValues }
-  switch (JsonBounds.exceeded(bytes, bounds)) {
-    case "levels":
-      return bad(`parameters: more than ${limits.maxNesting} levels of lists and objects (maxNesting)`)
-    case "values":
-      return bad(`parameters: more than ${limits.maxParameters} values and names of members (maxParameters)`)
-  }
+  const excess = JsonBounds.problem(bytes, limits)
+  if (excess !== undefined) return bad(excess)
   const text = decodeText(bytes)
   if (typeof text !== "string") return text
   let body: unknown

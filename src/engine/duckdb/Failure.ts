@@ -188,6 +188,7 @@ const path = /(?<=^|[\s"'([<])(?:\/[^\s"'()[\]<>:,;/]+){2,}\/?/g
  */
 export const conceal = (hidden: Hidden, query: string, error: QueryError): QueryError =>
   missing(hidden, error) ??
+  spilled(error) ??
   queryError(
     isOfFile(hidden, query, error) ? "internal" : error.code,
     hide(hidden, withoutHints(error.message)).replace(path, (found) =>
@@ -195,6 +196,18 @@ export const conceal = (hidden: Hidden, query: string, error: QueryError): Query
     ),
     error
   )
+
+/** What DuckDB says when the disk is full that it spills to, or writes the files of results to. */
+const noSpace = /^Could not write (?:to )?file "[^"]*(?:duckdb_temp_|\*\*)[^"]*": No space left on device/
+
+const spilled = (error: QueryError): QueryError | undefined =>
+  noSpace.test(error.message)
+    ? queryError(
+        error.code,
+        "The disk is full that results and what outgrows the memory are written to (spillDirectory)",
+        error
+      )
+    : undefined
 
 /** A served file that cannot be read is no fault of the query. DuckDB reads the beginning or the end to prepare it. */
 const isOfFile = (hidden: Hidden, query: string, { code, message }: QueryError): boolean =>

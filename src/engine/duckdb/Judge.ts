@@ -186,9 +186,11 @@ const judgeOther = Effect.fnUntraced(function* (
   if (variant !== undefined) return yield* variant
   const file = isPragma ? undefined : Judgement.ofFilesIn(sql, permissions)
   if (file !== undefined) return yield* file
+  const keyword = Words.keyword(sql)
+  const imported = Judgement.ofImport(keyword, permissions)
+  if (imported !== undefined) return yield* imported
   const extracted = yield* extractOne(session, sql)
   // Before DuckDB binds it.
-  const keyword = Words.keyword(sql)
   const kind = isPragma || keyword === "pragma" ? undefined : Judgement.ofKeyword(keyword, permissions)
   if (kind !== undefined) return yield* kind
   if (Words.isTemporary(sql)) return yield* Judgement.noTemporary
@@ -304,6 +306,6 @@ const isAllowed = (type: StatementType, { readWrite, allowExternalAccess }: Judg
 
 const notAllowed = (type: StatementType, permissions: Judgement.Permissions): QueryError => {
   const name = (StatementType[type] ?? String(type)).replaceAll("_", " ")
-  const why = writing.has(type) && !permissions.readWrite ? ": this server only reads" : ""
+  const why = writing.has(type) ? Judgement.onlyReads(permissions) : ""
   return queryError("not_allowed", `${name} statements are not allowed${why}`)
 }

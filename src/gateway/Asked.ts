@@ -9,6 +9,7 @@ import type { RequestLimits } from "../engine/Limits.ts"
 import * as Metadata from "../engine/Metadata.ts"
 import * as ParameterText from "../engine/ParameterText.ts"
 import * as ParameterValues from "../engine/ParameterValues.ts"
+import * as FieldNames from "./FieldNames.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Negotiation from "./Negotiation.ts"
 
@@ -209,6 +210,11 @@ const problemOfMetadata = (metadata: unknown): string | undefined => {
 
 const checkFields = (fields: Fields, limits: RequestLimits): GatewayError.GatewayError | undefined => {
   const { metadata, parameters, progress, query, receipt, timeoutMs, version, wait } = fields
+  // Nobody misspells one among hundreds.
+  for (const name of Object.keys(fields).slice(0, 100)) {
+    const meant = FieldNames.meant(name)
+    if (meant !== undefined) return bad(`${name}: there is no such field, but there is ${meant}`)
+  }
   if (version !== undefined && version !== "v1") {
     return GatewayError.make(
       "unsupported_version",

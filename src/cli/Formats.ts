@@ -62,5 +62,9 @@ export const inTurn = (shown: Shown, isTerminal: boolean): readonly [Shown, ...A
   return [shown, ...others.filter((other) => other !== requested(shown))]
 }
 
-/** Whether it is no text: of no use on a terminal, and only one fits in a file. */
+/** Whether it is no text: of no use on a terminal. */
 export const isBinary = (shown: Shown): boolean => shown === short.arrow || shown === short.parquet
+
+/** Whether results may follow each other. A file of JSON is one value; in a pipe there are readers of several. */
+export const holdsSeveral = (shown: Shown, isFile: boolean): boolean =>
+  !isBinary(shown) && !(isFile && shown === short.json)

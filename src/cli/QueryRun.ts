@@ -116,8 +116,10 @@ const plan = Effect.fnUntraced(function* (given: Given) {
   const text = yield* queryText(given)
   const statements = statementsOf(text, given.split)
   if (statements.length === 0) return yield* fail("the query is empty")
-  if (Formats.isBinary(shown) && statements.length > 1) {
-    return yield* fail(`${statements.length} queries have as many results, and ${name} holds one`)
+  if (statements.length > 1 && !Formats.holdsSeveral(shown, file !== undefined)) {
+    return yield* fail(
+      `${statements.length} queries have as many results, and ${file === undefined ? "" : "a file of "}${name} holds one`
+    )
   }
   // What is written to the database would be there although nobody has its result.
   if (file !== undefined) yield* Effect.mapError(QueryOutput.check(file), ({ message }) => fail(message))

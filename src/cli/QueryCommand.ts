@@ -74,6 +74,7 @@ const flags = {
     Flag.withDefault(false)
   ),
   crlf: ClientFlags.crlf,
+  header: ClientFlags.header,
   limit: ClientFlags.limit,
   pager: Flag.Boolean("pager").pipe(
     Flag.withDescription("On a terminal, show the result in DATACONN_PAGER, PAGER or less"),

@@ -80,11 +80,13 @@ interface Plan {
 
 /** What is wrong with flags that a format which was asked for has no use for. */
 const withoutEffect = (
-  { crlf, numbers }: Pick<Given, "crlf" | "numbers">,
+  { crlf, header, numbers }: Pick<Given, "crlf" | "header" | "numbers">,
   shown: Formats.Shown
 ): string | undefined => {
   if (crlf && shown !== Formats.short.csv)
     return `--csv-crlf is for csv; it has no effect on ${Formats.nameOf(shown)}`
+  if (!header && !Formats.hasHeader(shown))
+    return `--no-header is for csv and tsv; it has no effect on ${Formats.nameOf(shown)}`
   const isJson = shown === Formats.short.json || shown === Formats.short.ndjson
   return numbers === "string" && !isJson
     ? `--numbers is for json and ndjson; it has no effect on ${Formats.nameOf(shown)}`
@@ -104,7 +106,7 @@ const plan = Effect.fnUntraced(function* (given: Given) {
   if (Formats.isBinary(shown) && toTerminal) {
     return yield* fail(`${name} is binary, and nothing for a terminal; give --output a file, or use a pipe`)
   }
-  if (Number.isFinite(given.limit) && Formats.requested(shown) === shown) {
+  if (Number.isFinite(given.limit) && !Formats.isTable(shown)) {
     return yield* fail(`--limit is for tables; for ${name}, write LIMIT into the query`)
   }
   const isChosen = Option.isSome(given.format) || implied !== undefined
@@ -133,6 +135,7 @@ const plan = Effect.fnUntraced(function* (given: Given) {
     isTerminal: toTerminal,
     style: file === undefined ? screen.style : Screen.plain,
     crlf: given.crlf,
+    header: given.header,
     maxRows: given.limit
   }
   // One alone is not looked into: the server knows what it names.

@@ -132,7 +132,7 @@ describe.runIf(Tmux.isThere)("the repl", () => {
       yield* say("\\timing on", /Timing is on\./)
       yield* say("SELECT 1;", /\(1 row in .*\)\nTime: .* \(accepted after .*\)\ndataconn>$/)
       yield* say("\\timing off", /Timing is off\./)
-      yield* say("\\format xml", /\\format: expected table, .* not xml\ndataconn>$/)
+      yield* say("\\format xml", /\\format: expected table, [\s\S]* not xml\ndataconn>$/)
     })
   )
 

@@ -42,7 +42,17 @@ const create = (config: GatewayConfig, tls: Tls | undefined): Http.Server => {
   }
   const server = tls === undefined ? Http.createServer(options) : Https.createServer({ ...options, ...tls })
   server.maxConnections = config.httpMaxConnections
+  server.prependListener("connection", named)
+  server.prependListener("secureConnection", named)
   return server
+}
+
+/**
+ * Has a socket keep its peer's address, which the system knows no longer once the peer has gone. A peer that has gone
+ * already is nobody to answer.
+ */
+const named = (socket: Net.Socket): void => {
+  if (socket.remoteAddress === undefined && socket.localAddress !== undefined) socket.destroy()
 }
 
 /** How long responses have for their last bytes once their queries have ended. */

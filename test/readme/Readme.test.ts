@@ -20,7 +20,7 @@ describe("the README", () => {
   const examples = [...examplesOf(readme), ...examplesOf(read("src/gateway/README.md"))]
 
   it("has examples", () => {
-    assert.strictEqual(examples.length, 12)
+    assert.strictEqual(examples.length, 13)
   })
 
   for (const [, path = "", code] of examples) {

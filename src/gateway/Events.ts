@@ -4,6 +4,7 @@
  */
 import type { Column } from "../engine/QueryApi.ts"
 import type * as QueryEngine from "../engine/QueryEngine.ts"
+import * as Chunk from "../net/Chunk.ts"
 import * as GatewayError from "./GatewayError.ts"
 
 const encoder = new TextEncoder()
@@ -88,7 +89,7 @@ export class RowRecords {
     if (this.heldSize > this.maxRowSize) {
       throw new RowError(`A row is longer than ${this.maxRowSize} bytes (maxEventRowSize)`)
     }
-    this.held.push(bytes.slice())
+    this.held.push(Chunk.copied(bytes))
   }
 
   private join(parts: ReadonlyArray<Uint8Array>): Uint8Array | undefined {

@@ -20,7 +20,7 @@ describe("the README", () => {
   const examples = [...examplesOf(readme), ...examplesOf(read("src/gateway/README.md"))]
 
   it("has examples", () => {
-    assert.strictEqual(examples.length, 13)
+    assert.strictEqual(examples.length, 14)
   })
 
   for (const [, path = "", code] of examples) {

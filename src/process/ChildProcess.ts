@@ -4,8 +4,9 @@
  */
 import * as NodeProcess from "node:child_process"
 import { once } from "node:events"
-import { mkdirSync, rmSync } from "node:fs"
+import { closeSync, mkdirSync, openSync, rmSync } from "node:fs"
 import type * as Net from "node:net"
+import { devNull } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
@@ -238,8 +239,19 @@ class Child implements Launcher.Process {
   }
 }
 
+/** Throws where so many descriptors are not to be had. Node does not give back what it made for a child that needs them. */
+const checkDescriptors = (count: number): void => {
+  const held: Array<number> = []
+  try {
+    while (held.length < count) held.push(openSync(devNull, "r"))
+  } finally {
+    for (const descriptor of held) closeSync(descriptor)
+  }
+}
+
 const start = ({ command, connections }: Options): NodeProcess.ChildProcess => {
   const [file, ...args] = command
+  checkDescriptors(2 * (connections + Messages.firstConnection))
   return NodeProcess.spawn(file, [...args, program], {
     stdio: ["ignore", "pipe", "pipe", "ipc", ...Array.from({ length: connections }, () => "pipe" as const)],
     serialization: "advanced"

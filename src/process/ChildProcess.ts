@@ -10,6 +10,7 @@ import { devNull } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
+import * as Spill from "../engine/duckdb/Spill.ts"
 import * as Tcp from "../net/Tcp.ts"
 import type * as Transport from "../net/Transport.ts"
 import * as Exhaustion from "./Exhaustion.ts"
@@ -81,7 +82,7 @@ export const launch = (options: Options): Launcher.Launch => {
     const nth = ++count
     const directory = options.directory === undefined ? undefined : join(options.directory, `${place}-${nth}`)
     try {
-      if (directory !== undefined) mkdirSync(directory, { mode: 0o700, recursive: shared.isLater })
+      if (directory !== undefined) makeDirectory(directory, shared)
       const child = OomScore.prepare()(() => start(options))
       if (child.pid !== undefined) return new Child(options, shared, place, directory, child, listener)
       return Launcher.unstarted(`${options.title} ${place}`, listener, refusal(child, directory))
@@ -98,6 +99,12 @@ const refusal = async (child: NodeProcess.ChildProcess, directory: string | unde
   for (const stream of child.stdio ?? []) stream?.destroy()
   remove(directory)
   throw error
+}
+
+/** A later process does what it can without, and says so. */
+const makeDirectory = (directory: string, { isLater }: Pick<Place, "isLater">): void => {
+  if (isLater) Spill.ensure(directory)
+  else mkdirSync(directory, { mode: 0o700 })
 }
 
 const remove = (directory: string | undefined): void => {

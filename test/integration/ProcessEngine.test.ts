@@ -2,7 +2,7 @@
  * Servers whose engine is in processes of its own, which queries end or hold up in every way.
  */
 import { execFileSync } from "node:child_process"
-import { readdirSync, readFileSync } from "node:fs"
+import { readdirSync, readFileSync, renameSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -286,6 +286,18 @@ const withDescriptors = (most: number) => {
 }
 
 describe.runIf(linux)("a process of an engine", () => {
+  it.live("is replaced although the directory of all is gone", () =>
+    Effect.gen(function* () {
+      const { client, directory } = yield* start({ engines: 1 })
+      const before = yield* ask(client, "pid")
+      renameSync(directory, `${directory}-gone`)
+      process.kill(Number(before), "SIGKILL")
+      const isAnother = Effect.map(ask(client, "pid"), (pid) => /^\d+$/.test(pid) && pid !== before)
+      yield* Poll.untilEffect(() => "another one answers", Effect.orDie(isAnother))
+      renameSync(`${directory}-gone`, directory)
+    })
+  )
+
   it.live("that cannot be started for want of descriptors is started once there are some", () =>
     Effect.gen(function* () {
       const log: Array<string> = []

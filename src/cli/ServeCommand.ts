@@ -157,6 +157,7 @@ const serve = Effect.fnUntraced(function* (given: Given) {
   yield* BrokenPipe.isSurvived
   // Before all else, so that signals are heard while the engine opens and while the server stops.
   yield* Signals.onSecond(Effect.suspend(() => stopNow))
+  yield* Signals.quits
   const hangup = yield* Signals.hangups
   const { values: config, warn } = yield* resolve(given)
   const running = Effect.gen(function* () {

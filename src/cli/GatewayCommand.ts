@@ -166,6 +166,7 @@ const run = Effect.fnUntraced(function* (flags: Given) {
   yield* User.leaveRoot(options, User.beyond(options.http))
   let stopNow: Effect.Effect<void> = Effect.void
   yield* Signals.onSecond(Effect.suspend(() => stopNow))
+  yield* Signals.quits
   const hangup = yield* Signals.hangups
   // Loaded only here: other commands do without it.
   const Gateway = yield* Effect.promise(() => import("../gateway/Gateway.ts"))

@@ -47,3 +47,15 @@ export const trim = (): (() => void) | undefined => {
     return undefined
   }
 }
+
+/** Locks an open file or directory for as long as it is open, beside others that do the same. Returns whether it is locked. */
+export const lock = (descriptor: number): boolean => {
+  try {
+    const functions = ffi()?.dlopen(null, { flock: { arguments: ["i32", "i32"], return: "i32" } }).functions
+    return functions?.flock(descriptor, lockShared) === 0
+  } catch {
+    return false
+  }
+}
+
+const lockShared = 1

@@ -135,7 +135,7 @@ export const make = Effect.fnUntraced(function* (
     ...Object.entries(options.tables ?? {}).map(
       ([name, file]) => [resolve(TableFile.pathOf(file)), name] as const
     ),
-    [database.directory, "<directory>"],
+    [database.directory, Failure.directory],
     [homedir(), "~"]
   ])
   const engine = QueryApi.makeEngine({

@@ -189,6 +189,7 @@ const path = /(?<=^|[\s"'([<])(?:\/[^\s"'()[\]<>:,;/]+){2,}\/?/g
 export const conceal = (hidden: Hidden, query: string, error: QueryError): QueryError =>
   missing(hidden, error) ??
   spilled(error) ??
+  unwritable(hidden, query, error) ??
   queryError(
     isOfFile(hidden, query, error) ? "internal" : error.code,
     hide(hidden, withoutHints(error.message)).replace(path, (found) =>
@@ -208,6 +209,21 @@ const spilled = (error: QueryError): QueryError | undefined =>
         error
       )
     : undefined
+
+/** What the private directory is called, where errors would show its path. */
+export const directory = "<directory>"
+
+/** The private directory has been deleted, its disk is full, or the like: no fault of the query. */
+const unwritable = (hidden: Hidden, query: string, error: QueryError): QueryError | undefined => {
+  const path = hidden.find(([, name]) => name === directory)?.[0]
+  if (path === undefined || error.code !== "execution_failed") return undefined
+  if (!error.message.includes(path) || query.includes(path)) return undefined
+  return queryError(
+    "internal",
+    `The server cannot write what outgrows its memory, or a Parquet result: ${hide(hidden, error.message)}`,
+    error
+  )
+}
 
 /** A served file that cannot be read is no fault of the query. DuckDB reads the beginning or the end to prepare it. */
 const isOfFile = (hidden: Hidden, query: string, { code, message }: QueryError): boolean =>

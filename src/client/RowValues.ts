@@ -134,6 +134,18 @@ const toBytes: Read = (value) => {
   return bytes.slice(0, size)
 }
 
+/** Why a value was left as it came, and what takes it. */
+export const reason = (value: unknown): string | undefined => {
+  if (typeof value !== "string") return undefined
+  if (isNumber(value) && toNumber(value) === value) {
+    return "a JavaScript number cannot hold all its digits: use Schema.BigInt or Schema.BigDecimal"
+  }
+  if (instant(value) !== undefined && toDateTime(value) === value) {
+    return "Date and DateTime hold milliseconds: use Rows.Timestamp, or round in the query by a cast to TIMESTAMP_MS"
+  }
+  return undefined
+}
+
 /** The classes that values are made into, by an example of each. */
 const classes: ReadonlyArray<readonly [example: unknown, read: Read]> = [
   [BigDecimal.fromBigInt(0n), toBigDecimal],
@@ -152,28 +164,35 @@ const ofDeclaration = (ast: SchemaAST.Declaration): Read | undefined => {
   return taken.length === 1 ? taken[0]?.[1] : undefined
 }
 
-const ofObjects = (ast: SchemaAST.Objects): Read | undefined => {
-  const named = new Map<PropertyKey, Read | undefined>()
-  for (const { name, type } of ast.propertySignatures) named.set(name, make(type))
-  const indexed = ast.indexSignatures.map(({ parameter, type }) => ({
-    has: guard(parameter),
+type Field = readonly [name: PropertyKey, read: Read]
+
+const fieldOf = (name: PropertyKey, read: Read | undefined): ReadonlyArray<Field> =>
+  read === undefined ? [] : [[name, read]]
+
+const ofObjects = ({ indexSignatures, propertySignatures }: SchemaAST.Objects): Read | undefined => {
+  const named = propertySignatures.flatMap(({ name, type }) => fieldOf(name, make(type)))
+  const names = new Set(propertySignatures.map(({ name }) => name))
+  const indexed = indexSignatures.map(({ parameter, type }) => ({
+    takes: guard(parameter),
     read: make(type)
   }))
-  if (![...named.values(), ...indexed.map(({ read }) => read)].some((read) => read !== undefined))
-    return undefined
-  const readOf = (name: string): Read | undefined =>
-    named.has(name) ? named.get(name) : indexed.find(({ has }) => has(name))?.read
-  const known = [...named.keys()].filter((name) => typeof name === "string" && named.get(name) !== undefined)
+  const isIndexed = indexed.some(({ read }) => read !== undefined)
+  if (named.length === 0 && !isIndexed) return undefined
+  const others = (value: object): ReadonlyArray<Field> =>
+    Object.keys(value)
+      .filter((name) => !names.has(name))
+      .flatMap((name) => fieldOf(name, indexed.find(({ takes }) => takes(name))?.read))
   return (value) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return value
-    const names = indexed.length === 0 ? (known as ReadonlyArray<string>) : Object.keys(value)
-    const copy: Record<string, unknown> = { ...value }
-    for (const name of names) {
-      const read = Object.hasOwn(copy, name) ? readOf(name) : undefined
-      if (read === undefined) continue
-      // A column may have the name `__proto__`.
-      if (name === "__proto__") Object.defineProperty(copy, name, { value: read(copy[name]) })
-      else copy[name] = read(copy[name])
+    let copy = value as Record<PropertyKey, unknown>
+    for (const [name, read] of isIndexed ? [...named, ...others(value)] : named) {
+      if (!Object.hasOwn(copy, name)) continue
+      const found = read(copy[name])
+      if (found === copy[name]) continue
+      if (copy === value) copy = { ...value }
+      // A column may have this name.
+      if (name === "__proto__") Object.defineProperty(copy, name, { value: found })
+      else copy[name] = found
     }
     return copy
   }

@@ -287,5 +287,7 @@ const mismatch = (number: number, row: Row | undefined, issue: SchemaIssue.Issue
   const path = keys.map((key) => (typeof key === "number" ? key : String(key)))
   const value = path.reduce<unknown>((inner, key) => (inner as Row | undefined | null)?.[key], row)
   const given = value === undefined ? "" : `, got ${excerpt(JSON.stringify(value))}`
-  return new RowError({ reason: new RowMismatch({ row: number, path, detail: `${first?.message}${given}` }) })
+  const reason = RowValues.reason(value)
+  const detail = `${first?.message}${given}${reason === undefined ? "" : ` (${reason})`}`
+  return new RowError({ reason: new RowMismatch({ row: number, path, detail }) })
 }

@@ -129,7 +129,8 @@ describe("a stream of rows fails after the rows before", () => {
       assert.deepInclude(error.reason, { _tag: "RowMismatch", row: 3, path: ["n", 1, "x"] })
       assert.strictEqual(
         error.message,
-        'Row 3 does not match the schema at ["n"][1]["x"]: Expected number, got "9007199254740993"'
+        'Row 3 does not match the schema at ["n"][1]["x"]: Expected number, got "9007199254740993" ' +
+          "(a JavaScript number cannot hold all its digits: use Schema.BigInt or Schema.BigDecimal)"
       )
     })
   )

@@ -156,6 +156,22 @@ describe("rows of DuckDB", () => {
       )
   )
 
+  it.effect("are what an error says that would do", () =>
+    withClient((client) =>
+      Effect.gen(function* () {
+        const time = "TIMESTAMP '2024-01-02 09:30:00.446765'"
+        const one = (sql: string) =>
+          Stream.runCollect(
+            client.rows({ query: `SELECT ${sql} AS a` }, Schema.Struct({ a: Schema.DateTimeUtc }))
+          )
+        const { message } = yield* Effect.flip(one(time))
+        assert.include(message, "use Rows.Timestamp, or round in the query by a cast to TIMESTAMP_MS")
+        const [row] = yield* one(`${time}::TIMESTAMP_MS`)
+        assert.strictEqual(row?.a.pipe(DateTime.formatIso), "2024-01-02T09:30:00.447Z")
+      })
+    )
+  )
+
   it.effect("have a name for each column, `__proto__` too", () =>
     withClient((client) =>
       Effect.gen(function* () {

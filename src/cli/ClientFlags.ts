@@ -65,6 +65,11 @@ export const crlf = Flag.Boolean("csv-crlf").pipe(
   Flag.withDefault(false)
 )
 
+export const header = Flag.Boolean("header").pipe(
+  Flag.withDescription("Begin CSV and TSV with the names of the columns; --no-header leaves them out"),
+  Flag.withDefault(true)
+)
+
 export const limit = Flag.Int("limit").pipe(
   Flag.withMetavar("rows"),
   Flag.withDescription("Show this many rows of a table at most, and stop the query then. Default: all"),

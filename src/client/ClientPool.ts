@@ -91,7 +91,7 @@ export const overTransports: (
     spawner: yield* Scope.provide(Spawner.make, scope)
   })
   yield* Effect.addFinalizer(() => pool.close)
-  return Client.Client.of(Service.make(pool.requests, all.metadata))
+  return Client.Client.of(Service.make(pool.requests, all))
 })
 
 /**

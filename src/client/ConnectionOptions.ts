@@ -13,6 +13,8 @@ export interface Options extends Message.Options, ClientFailure.Names {
   /** How long opening the transport may take. */
   readonly connectTimeoutMillis: number
   readonly bodyLimits?: Message.BodyLimits | undefined
+  /** For the rows of its responses. */
+  readonly maxRowSize?: number | undefined
 }
 
 /**
@@ -23,6 +25,7 @@ export const options = (settings: Settings, server: string): Options => ({
   lengthCounts: Limit.oneOf("lengthCounts", settings.lengthCounts, LengthCounts.literals),
   maxFrameSize: Limit.size("maxFrameSize", settings.maxFrameSize, Message.headerSize),
   bodyLimits: BodyLimits.make(settings),
+  maxRowSize: Limit.size("maxRowSize", settings.maxRowSize, 1),
   writeTimeoutMillis: Limit.millis("writeTimeout", settings.writeTimeout),
   heartbeatToleranceMillis: Limit.millis("heartbeatTolerance", settings.heartbeatTolerance),
   cancelTimeoutMillis: Limit.millis("cancelTimeout", settings.cancelTimeout),

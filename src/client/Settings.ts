@@ -23,6 +23,8 @@ export interface Settings extends Message.Options {
   readonly maxAcceptSize: number
   /** Largest body of a reject or an error, which is held as a whole too. */
   readonly maxErrorSize: number
+  /** Largest row of `rows`, which is held as a whole: of NDJSON, so with its names and escapes. */
+  readonly maxRowSize: number
   /**
    * How long connecting may take. Requests that wait for a connection, and find none, wait no longer either, unless
    * `waitForReady` of a pool lets them.
@@ -108,6 +110,7 @@ export const defaults: Settings = {
   maxRequestSize: 64 * 1024 * 1024,
   maxAcceptSize: 1024 * 1024,
   maxErrorSize: 1024 * 1024,
+  maxRowSize: 64 * 1024 * 1024,
   connectTimeout: "10 seconds",
   requestTimeout: "10 minutes",
   heartbeatTolerance: "15 seconds",

@@ -5,6 +5,7 @@ import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import * as ExactJson from "./ExactJson.ts"
 import * as Given from "./Given.ts"
+import * as Numeric from "./Numeric.ts"
 import * as Timestamp from "./Timestamp.ts"
 import * as WellFormed from "./WellFormed.ts"
 
@@ -15,7 +16,7 @@ import * as WellFormed from "./WellFormed.ts"
  *
  * Integers of any size and decimals keep their value: as a number where that is a safe integer, else as a `bigint` or
  * `BigDecimal`. Other numbers are doubles. `Uint8Array` is a BLOB; `Date` and `DateTime` are instants, to the
- * millisecond, and `Timestamp` is one to the microsecond. Everything else (NaN, `undefined`, functions, maps and other objects with a class, decimals of more than
+ * millisecond, and `Timestamp` is one to the microsecond. A `Numeric` has the type that it says. Everything else (NaN, `undefined`, functions, maps and other objects with a class, decimals of more than
  * 38 digits that are no integers) is refused by name.
  *
  * An engine gets neither `Date` nor `DateTime.Zoned`: instants are `DateTime.Utc`, and `Timestamp` where they are finer.
@@ -34,6 +35,7 @@ export type Parameter =
   | Date
   | DateTime.DateTime
   | Timestamp.Timestamp
+  | Numeric.Numeric
   | ReadonlyArray<Parameter>
   | { readonly [name: string]: Parameter }
 
@@ -41,7 +43,13 @@ export type Parameter =
 export type Parameters = ReadonlyArray<Parameter> | { readonly [name: string]: Parameter }
 
 /** Where values have a type of their own: the shape of the values, without those that have none. */
-export type Types = "blob" | "timestamp" | null | ReadonlyArray<Types> | { readonly [name: string]: Types }
+export type Types =
+  | "blob"
+  | "timestamp"
+  | Numeric.Type
+  | null
+  | ReadonlyArray<Types>
+  | { readonly [name: string]: Types }
 
 /** A parameter that cannot be sent, or a type that does not fit; the message names it. */
 export class ParameterError extends Error {}
@@ -106,6 +114,7 @@ const object = (value: object, path: string, level: number): Typed => {
   }
   if (DateTime.isDateTime(value)) return { json: DateTime.formatIso(value), types: "timestamp" }
   if (BigDecimal.isBigDecimal(value)) return { json: decimal(value, path) }
+  if (value instanceof Numeric.Numeric) return numeric(value, path)
   return record(plain(value, path), path, level + 1)
 }
 
@@ -200,6 +209,12 @@ const number = (value: number, path: string): unknown => {
   return raw(Number.isSafeInteger(value) || text.includes("e") ? text : `${text}e0`)
 }
 
+const numeric = ({ type, value }: Numeric.Numeric, path: string): Typed => {
+  const checked = Numeric.make(type, value)
+  const json = typeof checked === "string" ? refuse(path, checked) : Numeric.format(checked)
+  return { json: typeof json === "string" ? json : raw(json.raw), types: type }
+}
+
 const base64 = /^(?:[\w+/]{4})*(?:[\w+/]{2}==|[\w+/]{3}=)?$/
 
 /** The values that a request's JSON stands for, given their types. Throws a {@link ParameterError}. */
@@ -210,6 +225,10 @@ export const decode = (json: unknown, types: unknown, path = "parameters"): unkn
     return refuse(path, "a blob is a text in base64")
   }
   if (types === "timestamp") return instant(json, path)
+  if (Numeric.isType(types)) {
+    const number = Numeric.make(types, json)
+    return typeof number === "string" ? refuse(path, number) : number
+  }
   if (Array.isArray(types) && isList(json) && types.length <= json.length) {
     return json.map((value, index) => decode(value, types[index], `${path}.${index + 1}`))
   }

@@ -10,6 +10,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
+import * as Chunk from "../net/Chunk.ts"
 import * as Given from "./Given.ts"
 import { type Engine, QueryEngine, QueryFailed, QueryInitError, QueryRejected } from "./QueryEngine.ts"
 
@@ -90,7 +91,7 @@ const chunks = (query: PolledQuery, options: Options): Stream.Stream<Uint8Array,
   const front = () => {
     nothing("toggle", query.toggle())
     const payload = bytes("payload", query.payload())
-    return ownsPayload ? payload : payload.slice()
+    return ownsPayload ? payload : Chunk.copied(payload)
   }
   const pull: Pull.Pull<readonly [Uint8Array], QueryFailed> = Effect.suspend(() => {
     if (complete) return Cause.done()

@@ -39,6 +39,7 @@ import * as Receipts from "./Receipts.ts"
 import * as ResolvedRequest from "./ResolvedRequest.ts"
 
 export { Metadata } from "./Metadata.ts"
+export { Numeric } from "./Numeric.ts"
 export type { Parameter } from "./ParameterValues.ts"
 export {
   Column,

@@ -80,7 +80,7 @@ const Verdict = Schema.Struct({
   queryId: Schema.String,
   state: Schema.Literals(["running", "complete", "failed", "cancelled"]),
   target: Schema.String,
-  backend: Schema.optional(Schema.String),
+  backend: Schema.String,
   address: Schema.optional(Schema.String),
   format: Schema.String,
   query: Schema.String,

@@ -15,6 +15,7 @@ import type * as Transport from "../net/Transport.ts"
 import * as Connections from "../server/Connections.ts"
 import * as Settings from "../server/Settings.ts"
 import { Commits } from "./Commits.ts"
+import * as FreeMemory from "./FreeMemory.ts"
 import type * as Messages from "./Messages.ts"
 import { Reporter } from "./Reports.ts"
 import * as RowCount from "./RowCount.ts"
@@ -165,6 +166,7 @@ export class EngineHost {
           })
         )
         yield* Effect.forkScoped(Effect.forever(Effect.andThen(beat, Effect.sleep(beatMillis))))
+        yield* Effect.forkScoped(FreeMemory.always)
         parent.tell({ _tag: "Ready" })
         yield* Deferred.await(this.ended)
       })

@@ -208,6 +208,30 @@ describe("a signal", () => {
       })
   )
 
+  it.live(
+    "SIGQUIT waits for no response, and those without a meaning end nothing, not even in the group",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* Folder.make
+        const env = { ...Dataconn.isolated.env, TMPDIR: folder }
+        const server = yield* Dataconn.serve(["--engines", "1"], { env, detached: true })
+        const peer = yield* connect(server)
+        const engines = childrenOf(server.pid)
+        for (const signal of ["SIGUSR1", "SIGUSR2"] as const) process.kill(-server.pid, signal)
+        assert.strictEqual(yield* Response.result(peer, request("SELECT 1 AS a")), `[{"a":1}]`)
+        yield* peer.request(silent)
+        assert.match(yield* peer.next, /^A /)
+        process.kill(-server.pid, "SIGQUIT")
+        assert.match(yield* peer.next, /^E .*"shutting_down"/)
+        assert.strictEqual(yield* server.exit, 0)
+        assert.deepStrictEqual(
+          [engines.filter(isRunning), readdirSync(folder), server.stderr()],
+          [[], [], ""]
+        )
+        assert.isEmpty(server.lines().filter((line) => line.includes("ended by itself")))
+      })
+  )
+
   it.live.each(some([0, 10, 20, 40, 80], 3))(
     "%i ms into the opening of the database ends it, and leaves nothing behind",
     (moment) =>

@@ -258,6 +258,39 @@ describe("a parameter", () => {
     )
   }
 
+  it.effect("has the type of number that it names, whatever its value is", () =>
+    Effect.gen(function* () {
+      const parameters = {
+        double: new QueryApi.Numeric("double", 2147483647),
+        decimal: new QueryApi.Numeric("decimal", BigDecimal.make(2147483647n, 0)),
+        bigint: new QueryApi.Numeric("bigint", 2147483647n),
+        hugeint: new QueryApi.Numeric("hugeint", 9223372036854775807n),
+        list: [new QueryApi.Numeric("double", 7), 1, null]
+      }
+      const names = Object.keys(parameters)
+      const query = `SELECT ${names.map((name) => `typeof($${name}) AS ${name}`).join(", ")}`
+      assert.deepStrictEqual(yield* rows(engine, query, { parameters }), [
+        {
+          double: "DOUBLE",
+          decimal: "DECIMAL(10,0)",
+          bigint: "BIGINT",
+          hugeint: "HUGEINT",
+          list: "DOUBLE[]"
+        }
+      ])
+      const sums = `SELECT ${names
+        .slice(0, 4)
+        .map((name) => `$${name} + 1 AS ${name}`)
+        .join(", ")}, $list[1] // 2 AS half`
+      assert.strictEqual(
+        yield* text(engine, sums, { parameters }),
+        '[{"double":2147483648.0,"decimal":2147483648,"bigint":2147483648,"hugeint":9223372036854775808,"half":3.5}]'
+      )
+      const infinite = { parameters: [new QueryApi.Numeric("double", Number.POSITIVE_INFINITY)] }
+      assert.deepStrictEqual(yield* rows(engine, "SELECT $1 = 'inf'::DOUBLE AS v", infinite), [{ v: true }])
+    })
+  )
+
   it.effect("has the types that JSON has no word for", () =>
     Effect.gen(function* () {
       const date = new Date("1969-12-31T23:59:59.999Z")

@@ -402,7 +402,7 @@ describe("requests without a process", () => {
       fails(1)
       yield* passes(10)
       // The third process comes after a while, and the engine may have met with something that passes.
-      assert.match(yield* Fiber.join(waiting), /^J .*overloaded.*cannot be started.*"retryable":true/)
+      assert.match(yield* Fiber.join(waiting), /^J .*engine_lost.*cannot be started.*"retryable":true/)
       assert.match(yield* ask(engine, "echo 2"), /^J .*cannot be started/)
       yield* passes(100)
       processes[2]?.listener.ready()

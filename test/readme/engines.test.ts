@@ -6,7 +6,6 @@ import { TestClock } from "effect/testing"
 import { Countdowns } from "./countdown.ts"
 import { Planets } from "./planets.ts"
 import { retried } from "./retry.ts"
-import { Primes } from "./threads.ts"
 
 it.effect("an engine of the v1 query API gives out a table, and names what it does not know", () =>
   Effect.gen(function* () {
@@ -34,16 +33,6 @@ it.effect("a polled engine gives out what it has, and is asked again when it had
     yield* TestClock.adjust("1 millis")
     assert.strictEqual(yield* Fiber.join(text), "3\n2\n1\n")
   }).pipe(Effect.provide(Countdowns))
-)
-
-it.live("an engine in threads gives out what it computes for as long as it is read", () =>
-  Effect.gen(function* () {
-    const client = yield* TestServer.connect()
-    const { chunks } = yield* client.query({ query: "PRIMES FROM 1000000", format: "text/csv" })
-    const lines = Stream.splitLines(Stream.decodeText(chunks))
-    assert.deepStrictEqual(yield* Stream.runCollect(Stream.take(lines, 2)), ["1000003", "1000033"])
-    assert.match(String(yield* Effect.flip(client.query({ query: "PRIMES" }))), /PRIMES FROM n/)
-  }).pipe(Effect.provide(Primes))
 )
 
 it.effect("a request is repeated where that is safe, and only there", () =>

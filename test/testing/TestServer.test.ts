@@ -6,6 +6,7 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import * as Chunk from "../../src/net/Chunk.ts"
 import * as TestServer from "../../src/testing/TestServer.ts"
 import { failure } from "../support/Failure.ts"
 
@@ -41,4 +42,19 @@ it.effect("a limit of the server's end that is none is named", () =>
       assert.strictEqual(failure(exit), `RangeError: ${said}`)
     }
   }).pipe(Effect.provideService(QueryEngine, slow))
+)
+
+it.effect("what was sent stays as it was when its memory has been given back", () =>
+  Effect.gen(function* () {
+    const text = "x".repeat(60_000)
+    const chunk = () => Chunk.owned(Buffer.from(text), (bytes) => bytes.fill(0))
+    const engine = QueryApi.makeEngine({
+      formats: ["text/csv"],
+      run: () => Effect.succeed({ chunks: Stream.fromIterable([1, 2, 3, 4, 5, 6].map(chunk)) })
+    })
+    const client = yield* Effect.provideService(TestServer.connect(), QueryEngine, engine)
+    const { chunks } = yield* client.query({ query: "any", format: "text/csv" })
+    const slowly = Stream.tap(chunks, () => TestServer.settle)
+    assert.strictEqual(yield* Stream.mkString(Stream.decodeText(slowly)), text.repeat(6))
+  })
 )

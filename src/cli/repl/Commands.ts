@@ -107,11 +107,15 @@ const watch = Effect.fnUntraced(function* ({ argument, pending, session }: Call)
   return yield* Effect.forever(once)
 })
 
+/** The end of `\bind 1 \g`, as it is written for psql. */
+const go = /(?:^|\s+)\\g$/
+
 const bind = Effect.fnUntraced(function* ({ argument, pending, session }: Call) {
-  const parameters = QueryParameters.parse(QueryParameters.words(argument))
+  const parameters = QueryParameters.parse(QueryParameters.words(argument.replace(go, "")))
   if (parameters instanceof Error) return yield* problem(`\\bind: expected ${parameters.message}`)
   session.parameters = parameters
-  return pending === undefined ? "go on" : yield* statement(session, pending)
+  const text = pending ?? (go.test(argument) ? session.last : undefined)
+  return text === undefined ? "go on" : yield* statement(session, text)
 })
 
 const connect = ({ argument, session }: Call) =>

@@ -39,6 +39,7 @@ const viewOf = (session: Session, screen: Screen.Screen): Execution.View => {
     isTerminal: toScreen,
     style: toScreen ? screen.style : Screen.plain,
     crlf: session.crlf,
+    header: session.header,
     maxRows: session.maxRows
   }
 }

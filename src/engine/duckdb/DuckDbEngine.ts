@@ -40,7 +40,10 @@ const answer = Effect.fnUntraced(function* (
   request: QueryApi.ResolvedRequest
 ): Effect.fn.Return<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> {
   const guard = request.readOnly
-    ? { ...given, permissions: { ...given.permissions, readWrite: false } }
+    ? {
+        ...given,
+        permissions: { ...given.permissions, readWrite: false, isReadOnlyAsked: given.permissions.readWrite }
+      }
     : given
   const { readWrite } = guard.permissions
   if (database.session.memory.isFull) return yield* overloaded(limits)
@@ -132,7 +135,7 @@ export const make = Effect.fnUntraced(function* (
     ...Object.entries(options.tables ?? {}).map(
       ([name, file]) => [resolve(TableFile.pathOf(file)), name] as const
     ),
-    [database.directory, "<directory>"],
+    [database.directory, Failure.directory],
     [homedir(), "~"]
   ])
   const engine = QueryApi.makeEngine({

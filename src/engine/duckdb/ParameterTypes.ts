@@ -22,7 +22,7 @@ import {
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import * as ExactJson from "../ExactJson.ts"
-import { type Parameter, Timestamp } from "../QueryApi.ts"
+import { Numeric, type Parameter, Timestamp } from "../QueryApi.ts"
 
 /** An exact number: an integer times a power of ten. */
 export interface Exact {
@@ -33,6 +33,7 @@ export interface Exact {
 
 /** A value that is an exact number, and `undefined` for all others. Decimals that no DECIMAL holds are none. */
 export const exact = (value: unknown): Exact | undefined => {
+  if (value instanceof Numeric) return value.type === "double" ? undefined : exact(value.value)
   if (typeof value === "bigint") return { value, scale: 0 }
   if (typeof value === "number") {
     return Number.isSafeInteger(value) && !Object.is(value, -0)
@@ -73,7 +74,14 @@ const digitsOf = ({ scale, value }: Exact): Digits => {
 export type Shape =
   | { readonly _tag: "Null" }
   | { readonly _tag: "Scalar"; readonly type: DuckDBType }
-  | { readonly _tag: "Exact"; readonly min: bigint; readonly max: bigint; readonly digits: Digits }
+  | {
+      readonly _tag: "Exact"
+      readonly min: bigint
+      readonly max: bigint
+      readonly digits: Digits
+      /** Whether it is a DECIMAL even without digits behind the point. */
+      readonly isDecimal: boolean
+    }
   | { readonly _tag: "List"; readonly item: Shape }
   | { readonly _tag: "Struct"; readonly fields: ReadonlyMap<string, Shape> }
 
@@ -98,12 +106,17 @@ export const ofScalar = (value: unknown): Shape => {
   if (value instanceof Uint8Array) return blob
   if (DateTime.isDateTime(value) || value instanceof Timestamp) return timestamp
   const number = exact(value)
-  return number === undefined ? double : ofExact(number)
+  if (number === undefined) return double
+  const shape = ofExact(number)
+  if (!(value instanceof Numeric)) return shape
+  if (value.type === "decimal") return { ...shape, isDecimal: true }
+  const max = value.type === "bigint" ? maxBigint : maxHugeint
+  return { ...shape, min: -max - 1n, max }
 }
 
-const ofExact = (number: Exact): Shape => {
+const ofExact = (number: Exact): Extract<Shape, { _tag: "Exact" }> => {
   const whole = scaled(number, 0)
-  return { _tag: "Exact", min: whole, max: whole, digits: digitsOf(number) }
+  return { _tag: "Exact", min: whole, max: whole, digits: digitsOf(number), isDecimal: false }
 }
 
 const ascending = (a: bigint, b: bigint): number => (a < b ? -1 : Number(a > b))
@@ -122,7 +135,8 @@ export const merge = (a: Shape, b: Shape): Shape | undefined => {
         whole: Math.max(a.digits.whole, b.digits.whole),
         scale: Math.max(a.digits.scale, b.digits.scale),
         least: Math.max(a.digits.least, b.digits.least)
-      }
+      },
+      isDecimal: a.isDecimal || b.isDecimal
     }
   }
   if ((a === double && b._tag === "Exact") || (b === double && a._tag === "Exact")) return double
@@ -171,7 +185,7 @@ export const resolve = (shape: Shape): DuckDBType => {
     case "Exact": {
       const { least, whole } = shape.digits
       const scale = Math.min(shape.digits.scale, Math.max(least, maxDigits - whole))
-      if (scale === 0) return integer(shape.min, shape.max)
+      if (scale === 0 && !(shape.isDecimal && whole <= maxDigits)) return integer(shape.min, shape.max)
       if (whole + scale > maxDigits) return none
       // As DuckDB reads a literal, a zero before the point counts where there is room for it.
       return DECIMAL(Math.min(Math.max(whole, 1) + scale, maxDigits), scale)
@@ -184,6 +198,7 @@ export const resolve = (shape: Shape): DuckDBType => {
 }
 
 export const toDouble = (value: Parameter): number => {
+  if (value instanceof Numeric) return toDouble(value.value)
   if (typeof value === "number") return value
   return Number(BigDecimal.isBigDecimal(value) ? ExactJson.decimalText(value) : value)
 }

@@ -21,9 +21,8 @@ import duckdb from "@duckdb/node-bindings"
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as ExactJson from "../ExactJson.ts"
-import { type Parameter, type Parameters, QueryError, queryError, Timestamp } from "../QueryApi.ts"
+import { Numeric, type Parameter, type Parameters, QueryError, queryError, Timestamp } from "../QueryApi.ts"
+import * as Fitting from "./Fitting.ts"
 import * as ParameterTypes from "./ParameterTypes.ts"
 import * as Steps from "./Steps.ts"
 
@@ -91,7 +90,7 @@ function* matched(
   for (const [name, index] of wanted) {
     const value = given.get(name)
     if (value === undefined) return bad(name, "the query needs it and the request does not have it")
-    const bind = yield* values.bind(fitting(value, prepared.parameterTypeId(index)))
+    const bind = yield* values.bind(Fitting.to(prepared.parameterTypeId(index), value))
     if (typeof bind === "string") return bad(name, bind)
     bound.push({ name, bind })
   }
@@ -172,45 +171,6 @@ const bad = (name: string, reason: string): QueryError =>
 
 const isList = (value: unknown): value is ReadonlyArray<Parameter> => Array.isArray(value)
 
-/**
- * What a number is where a text is wanted, and the other way round. DuckDB would round the text to an exact type, so that
- * `'1.50'` equalled 2.
- */
-const fitting = (value: Parameter, wanted: DuckDBTypeId): Parameter => {
-  if (typeof value === "string") return exactTypes.has(wanted) ? (numberOf(value) ?? value) : value
-  return wanted === DuckDBTypeId.VARCHAR ? (textOf(value) ?? value) : value
-}
-
-/** A number as it was written, and a boolean: DuckDB would make booleans of the texts that it is compared with. */
-const textOf = (value: Parameter): string | undefined => {
-  if (BigDecimal.isBigDecimal(value)) return ExactJson.decimalText(value)
-  return typeof value === "bigint" || typeof value === "number" || typeof value === "boolean"
-    ? String(value)
-    : undefined
-}
-
-const exactTypes: ReadonlySet<DuckDBTypeId> = new Set([
-  DuckDBTypeId.TINYINT,
-  DuckDBTypeId.SMALLINT,
-  DuckDBTypeId.INTEGER,
-  DuckDBTypeId.BIGINT,
-  DuckDBTypeId.HUGEINT,
-  DuckDBTypeId.UTINYINT,
-  DuckDBTypeId.USMALLINT,
-  DuckDBTypeId.UINTEGER,
-  DuckDBTypeId.UBIGINT,
-  DuckDBTypeId.UHUGEINT,
-  DuckDBTypeId.BIGNUM,
-  DuckDBTypeId.DECIMAL
-])
-
-/** Numbers of a length that is worth reading, and none that a double takes for zero. */
-const numberPattern = /^\s*[+-]?(?:\d{1,100}(?:\.\d{0,100})?|\.\d{1,100})(?:e[+-]?\d{1,2})?\s*$/i
-
-/** A text that is a number to its last digit. */
-const numberOf = (text: string): BigDecimal.BigDecimal | undefined =>
-  numberPattern.test(text) ? Option.getOrUndefined(BigDecimal.fromString(text.trim())) : undefined
-
 const bindText =
   (text: string): Bound["bind"] =>
   (statement, index) =>
@@ -224,7 +184,8 @@ const isScalar = (value: Parameter): boolean =>
   value instanceof Uint8Array ||
   BigDecimal.isBigDecimal(value) ||
   DateTime.isDateTime(value) ||
-  value instanceof Timestamp
+  value instanceof Timestamp ||
+  value instanceof Numeric
 
 /** Makes DuckDB's values of a request's. */
 class Values {

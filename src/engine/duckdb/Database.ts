@@ -89,6 +89,7 @@ export interface Database {
   readonly instance: Instance.Instance
   /** What its sessions are opened with. */
   readonly session: Pick<Session.Options, "searchPath" | "memory" | "unstoppable">
+  readonly giveBack: GiveBack.GiveBack
   /** Where whole results go before they are streamed. */
   readonly files: ResultFiles.ResultFiles
   /** The private directory that all of that is in. */
@@ -119,8 +120,8 @@ export const open = Effect.fnUntraced(function* (
     { whenInvalidated: whenInvalidated(options) }
   )
   skipUnreadable = true
-  yield* Effect.forkScoped(GiveBack.always(instance, memory))
   return {
+    giveBack: yield* GiveBack.make(instance, memory),
     instance,
     session: {
       searchPath: layout.aside && searchPath(layout.aside),

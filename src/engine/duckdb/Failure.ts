@@ -97,9 +97,14 @@ const aborted = queryError(
   { retryable: true }
 )
 
+/** The largest block that every query may need, in bytes. */
+const commonBlock = 16 * 1024 ** 2
+
 /** The process has no memory left for what every query needs, so others have taken it. */
 const isOthers = ({ message, type }: Failure): boolean =>
-  type === "Out of Memory" && /Failed to allocate block|bad allocation/i.test(message)
+  type === "Out of Memory" &&
+  /Failed to allocate|bad allocation|Allocation failure/i.test(message) &&
+  Number(/Failed to allocate block of (\d+) bytes/i.exec(message)?.[1] ?? 0) <= commonBlock
 
 /** The text that was prepared, or the position of a failure, if it is known. */
 type Where = string | number | undefined

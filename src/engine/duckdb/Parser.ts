@@ -224,9 +224,13 @@ class Workers {
     const rows = async () => {
       const prepared = statement(worker)
       texts.forEach((text, index) => void prepared.bindVarchar(index + 1, text))
-      return (await (await prepared.run()).getRows())[0] ?? []
+      return (await (await prepared.run()).getRows())[0]
     }
-    return rows().then(Effect.succeed, (cause) => this.failed(worker.lease, Failure.fromCause(cause)))
+    return rows().then(
+      // A result that could not be read for want of memory looks like an empty one.
+      (row) => (row === undefined ? Effect.fail(noMemory) : Effect.succeed(row)),
+      (cause) => this.failed(worker.lease, Failure.fromCause(cause))
+    )
   }
 
   private failed(lease: Instance.Lease, failure: Failure.Failure): Effect.Effect<never, Failure.Failure> {
@@ -295,6 +299,7 @@ const queriesOf = Effect.fnUntraced(function* (
   maxNames: number
 ): Effect.fn.Return<Queries | "other" | "broken", Failure.Failure> {
   const [error, tree, statements, ...lists] = row
+  if (error === "out of memory") return yield* Effect.fail(noMemory)
   if (error !== null) return error === "parser" ? "broken" : "other"
   const excess = tree === null ? treeExcess : yield* excessOf(String(tree))
   if (excess !== undefined) return yield* Effect.fail(tooLarge(excess))
@@ -319,6 +324,12 @@ const excessOf = Effect.fnUntraced(function* (tree: string) {
   yield* pause
   return Expansion.excess(parsed)
 })
+
+const noMemory: Failure.Failure = {
+  type: "Out of Memory",
+  message: "The query could not be parsed (bad allocation)",
+  offset: undefined
+}
 
 const tooLarge = (message: string): Failure.Failure => ({ type: "", message, offset: undefined })
 

@@ -51,11 +51,12 @@ const maxDigits = 38
 
 const notFinite: ReadonlyArray<unknown> = ["NaN", "Infinity", "-Infinity"]
 
-/** Also of the texts that stand in JSON for what is not finite. */
+/** Also of the texts that stand in JSON for what is not finite. Other numbers are within the range of a double. */
 const double = (value: unknown): number | undefined => {
-  if (typeof value === "number") return value
-  if (BigDecimal.isBigDecimal(value)) return Number(ExactJson.decimalText(value))
-  return typeof value === "bigint" || notFinite.includes(value) ? Number(value) : undefined
+  if (typeof value === "number" || notFinite.includes(value)) return Number(value)
+  if (typeof value !== "bigint" && !BigDecimal.isBigDecimal(value)) return undefined
+  const number = Number(typeof value === "bigint" ? value : ExactJson.decimalText(value))
+  return Number.isFinite(number) ? number : undefined
 }
 
 const decimal = (value: unknown): BigDecimal.BigDecimal | undefined => {

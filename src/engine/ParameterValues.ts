@@ -16,8 +16,9 @@ import * as WellFormed from "./WellFormed.ts"
  *
  * Integers of any size and decimals keep their value: as a number where that is a safe integer, else as a `bigint` or
  * `BigDecimal`. Other numbers are doubles. `Uint8Array` is a BLOB; `Date` and `DateTime` are instants, to the
- * millisecond, and `Timestamp` is one to the microsecond. A `Numeric` has the type that it says. Everything else (NaN, `undefined`, functions, maps and other objects with a class, decimals of more than
- * 38 digits that are no integers) is refused by name.
+ * millisecond, and `Timestamp` is one to the microsecond. A `Numeric` has the type that it says. Everything else (NaN,
+ * `undefined`, functions, maps and other objects with a class, decimals of more than 38 digits that are no integers) is
+ * refused by name.
  *
  * An engine gets neither `Date` nor `DateTime.Zoned`: instants are `DateTime.Utc`, and `Timestamp` where they are finer.
  *

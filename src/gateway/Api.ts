@@ -56,6 +56,13 @@ const QueryRequest = Schema.Struct({
   parameters: Schema.optional(
     Schema.Union([Schema.Array(Schema.Unknown), Schema.Record(Schema.String, Schema.Unknown)])
   ),
+  parameterTypes: Schema.optional(
+    Schema.Unknown.annotate({
+      description:
+        "In the shape of parameters: blob, timestamp, double, decimal, bigint or hugeint for values that have this type"
+    })
+  ),
+  numbers: Schema.optional(QueryApi.Numbers),
   timeoutMs: Schema.optional(Schema.Finite),
   receipt: Schema.optional(Schema.Boolean),
   progress,
@@ -146,7 +153,7 @@ const queries = HttpApiGroup.make("queries").add(
     error: queryErrors
   }).annotate(
     OpenApi.Description,
-    "Runs a query. Parameters in the URL are param.NAME. A response that fails after its first byte is broken off."
+    "Runs a query. Parameters in the URL are param.NAME or param.NAME:TYPE. A response that fails after its first byte is broken off."
   ),
   HttpApiEndpoint.get("read", "/v1/query", {
     query: { query: Schema.String, ...inUrl },

@@ -127,16 +127,17 @@ interface Given {
 
 /** The fields of a request for `param.1`, `param.2` … as a list and `param.NAME` as an object. */
 const parametersOf = (given: ReadonlyArray<Given>): Fields | GatewayError.GatewayError => {
-  const values: Array<readonly [name: string, value: ParameterValues.Parameter]> = []
+  const all = new Map<string, ParameterValues.Parameter>()
   for (const { name, text, type } of given) {
-    if (values.some(([other]) => other === name)) return bad(`param.${name}: given twice in the URL`)
+    if (all.has(name)) return bad(`param.${name}: given twice in the URL`)
     const read =
       type === undefined ? { value: ParameterValues.fromText(text) } : ParameterText.read(type, text)
     if (typeof read === "string") return bad(`param.${name}: expected ${read}`)
-    values.push([name, read.value])
+    all.set(name, read.value)
   }
+  const values = Array.from(all)
   const positions = values.filter(([name]) => /^[1-9]\d*$/.test(name))
-  if (positions.length === 0) return { ...ParameterValues.encode(Object.fromEntries(values)) }
+  if (positions.length === 0) return { ...ParameterValues.encode(Object.fromEntries(all)) }
   const sorted = values.toSorted(([a], [b]) => Number(a) - Number(b))
   return positions.length === values.length && sorted.every(([name], index) => Number(name) === index + 1)
     ? { ...ParameterValues.encode(sorted.map(([, value]) => value)) }

@@ -187,6 +187,11 @@ describe("parameters", () => {
           "parameters.1"
         ] as const
     ),
+    [
+      "more than a double",
+      `"parameters":[1${"0".repeat(400)}],"parameterTypes":["double"]`,
+      "parameters.1: a double"
+    ],
     ["a text for a double", '"parameters":["1"],"parameterTypes":["double"]', "parameters.1: a double is"],
     [
       "too much for a bigint",

@@ -9,6 +9,7 @@ import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as GatewayConfig from "../gateway/GatewayConfig.ts"
 import * as Address from "../net/Address.ts"
+import * as FreeMemory from "../process/FreeMemory.ts"
 import * as Log from "../server/Log.ts"
 import * as Printable from "../server/Printable.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
@@ -165,6 +166,7 @@ const run = Effect.fnUntraced(function* (flags: Given) {
   yield* User.leaveRoot(options, User.beyond(options.http))
   let stopNow: Effect.Effect<void> = Effect.void
   yield* Signals.onSecond(Effect.suspend(() => stopNow))
+  yield* Signals.quits
   const hangup = yield* Signals.hangups
   // Loaded only here: other commands do without it.
   const Gateway = yield* Effect.promise(() => import("../gateway/Gateway.ts"))
@@ -176,6 +178,7 @@ const run = Effect.fnUntraced(function* (flags: Given) {
     yield* ConfigSources.warnOfStrays(ServeConfig.known)
     yield* warn
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(hangup, reloading(gateway.reload))))
+    yield* Effect.forkScoped(FreeMemory.always)
     return yield* Effect.onInterrupt(Effect.never, () => Effect.logInfo("Stopping..."))
   })
   return yield* Effect.provide(Effect.scoped(running), Log.layer(options.logFormat))

@@ -6,6 +6,7 @@ import * as Limits from "../engine/Limits.ts"
 import type { GatewayService } from "../gateway/Gateway.ts"
 import * as GatewayConfig from "../gateway/GatewayConfig.ts"
 import type * as Server from "../server/Server.ts"
+import * as Descriptors from "./Descriptors.ts"
 import type { ServeConfig } from "./ServeConfig.ts"
 import type { ServedEngine } from "./ServedEngine.ts"
 import * as StartLine from "./StartLine.ts"
@@ -88,11 +89,12 @@ export const reload = <E extends { readonly message: string }>(
         `${later.join(", ")}: not reloaded; other values need another start of the server`
       )
     }
+    const fitted = yield* Descriptors.fit(config)
     // First what may fail.
-    if (!config.readWrite) yield* engine.reload(config)
+    if (!config.readWrite) yield* engine.reload(fitted)
     if (gateway !== undefined) yield* gateway.reload
-    yield* server.reload(config)
-    const { fields, text } = StartLine.describe(config)
+    yield* server.reload(fitted)
+    const { fields, text } = StartLine.describe(fitted)
     yield* Effect.logInfo(`Reloaded: ${text}`, fields)
     return config
   }).pipe(

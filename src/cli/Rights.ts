@@ -3,13 +3,14 @@
  *
  * This is independent of how statements are checked and of DuckDB's own settings.
  */
-import { accessSync, constants } from "node:fs"
+import { accessSync, closeSync, constants, openSync } from "node:fs"
 import { dirname, resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { DuckDbError } from "../engine/duckdb/Failure.ts"
 import * as Spill from "../engine/duckdb/Spill.ts"
 import * as TableFile from "../engine/duckdb/TableFile.ts"
+import * as CLibrary from "../process/CLibrary.ts"
 import * as Landlock from "./Landlock.ts"
 import type { ServeConfig } from "./ServeConfig.ts"
 import * as User from "./User.ts"
@@ -31,6 +32,8 @@ export const drop = Effect.fnUntraced(function* (
     })
   }
   const privateDirectory = yield* Spill.make(config.spillDirectory)
+  yield* Spill.kept(privateDirectory)
+  yield* locked(privateDirectory)
   if (config.landlock === "off" || config.allowExternalAccess) return privateDirectory
   const problem = yield* Landlock.restrict({
     privateDirectory,
@@ -50,6 +53,22 @@ export const drop = Effect.fnUntraced(function* (
   }
   return privateDirectory
 })
+
+/**
+ * Locks a directory for the scope. Cleaners of temporary files leave those alone, such as systemd-tmpfiles: without its
+ * rights, the process could not make it again.
+ */
+const locked = (directory: string): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.asVoid(
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const descriptor = openSync(directory, "r")
+        CLibrary.lock(descriptor)
+        return descriptor
+      }),
+      (descriptor) => Effect.sync(() => closeSync(descriptor))
+    )
+  )
 
 /** What a fault of the server would give away to whom, if it had all rights. */
 const atStake = ({

@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import { QueryEngine } from "../engine/QueryEngine.ts"
+import * as FreeMemory from "../process/FreeMemory.ts"
 import * as ProcessEngine from "../process/ProcessEngine.ts"
 import * as ConnectionLog from "../server/ConnectionLog.ts"
 import * as ConnectionMetrics from "../server/ConnectionMetrics.ts"
@@ -18,6 +19,7 @@ import * as ServerConfig from "../server/ServerConfig.ts"
 import * as Signals from "../server/Signals.ts"
 import * as BrokenPipe from "./BrokenPipe.ts"
 import * as ConfigSources from "./ConfigSources.ts"
+import * as Descriptors from "./Descriptors.ts"
 import * as GatewayFlags from "./GatewayFlags.ts"
 import * as Heap from "./Heap.ts"
 import * as Reload from "./Reload.ts"
@@ -156,22 +158,24 @@ const serve = Effect.fnUntraced(function* (given: Given) {
   yield* BrokenPipe.isSurvived
   // Before all else, so that signals are heard while the engine opens and while the server stops.
   yield* Signals.onSecond(Effect.suspend(() => stopNow))
+  yield* Signals.quits
   const hangup = yield* Signals.hangups
   const { values: config, warn } = yield* resolve(given)
   const running = Effect.gen(function* () {
+    const fitted = yield* Descriptors.fit(config)
     const lost = yield* Deferred.make<never, DatabaseLost>()
     // While the process may still write.
     if (config.isolate === "process") yield* ProcessEngine.prepare
     const engine = yield* ServedEngine.make({
-      config,
+      config: fitted,
       spillDirectory: yield* Rights.drop(config),
       onLost: () => Deferred.doneUnsafe(lost, Effect.fail(new DatabaseLost()))
     })
-    const server = yield* Server.make(config).pipe(Effect.provideService(QueryEngine, engine.engine))
+    const server = yield* Server.make(fitted).pipe(Effect.provideService(QueryEngine, engine.engine))
     stopNow = server.stopNow
-    const gateway = config.http.length > 0 ? yield* before(server, config) : undefined
+    const gateway = config.http.length > 0 ? yield* before(server, fitted) : undefined
     if (gateway !== undefined) stopNow = Effect.andThen(gateway.stopNow, server.stopNow)
-    const { fields, text } = StartLine.describe(config)
+    const { fields, text } = StartLine.describe(fitted)
     yield* Effect.logInfo(`Started (send SIGINT or SIGTERM to exit): ${text}`, fields)
     yield* ConfigSources.warnOfStrays(ServeConfig.known)
     yield* warn
@@ -183,6 +187,7 @@ const serve = Effect.fnUntraced(function* (given: Given) {
       current = config
     })
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(hangup, reloading)))
+    yield* Effect.forkScoped(FreeMemory.always)
     return yield* Effect.onInterrupt(Deferred.await(lost), () => Effect.logInfo("Stopping..."))
   })
   return yield* Effect.scoped(running).pipe(Effect.provide(logging(config)))

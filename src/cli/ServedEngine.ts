@@ -11,15 +11,14 @@ import * as Generations from "../engine/Generations.ts"
 import * as Limits from "../engine/Limits.ts"
 import type { Engine } from "../engine/QueryEngine.ts"
 import * as ProcessEngine from "../process/ProcessEngine.ts"
-import * as QueryLimit from "../server/QueryLimit.ts"
 import * as ThreadEngine from "../threads/ThreadEngine.ts"
 import * as ThreadPool from "../threads/ThreadPool.ts"
 import { SettingError } from "./ConfigSources.ts"
-import type { ServeConfig } from "./ServeConfig.ts"
+import type { Fitted } from "./Descriptors.ts"
 
 /** What an engine is opened with besides the settings. */
 export interface Options {
-  readonly config: ServeConfig
+  readonly config: Fitted
   /** The private directory of the process. */
   readonly spillDirectory: string
   readonly onLost: () => void
@@ -27,9 +26,9 @@ export interface Options {
 
 type Failure = DuckDbError | ProcessEngine.ProcessEngineError | ThreadEngine.ThreadEngineError | SettingError
 
-export type ServedEngine = Generations.Generations<ServeConfig, Failure>
+export type ServedEngine = Generations.Generations<Fitted, Failure>
 
-const optionsOf = (config: ServeConfig): DuckDbOptions => {
+const optionsOf = (config: Fitted): DuckDbOptions => {
   const { allowExternalAccess, database, maxSpill, memoryLimit, readWrite, tables, threads } = config
   return {
     ...Record.map(Limits.defaults, (_, name) => config[name]),
@@ -53,13 +52,13 @@ const embedded = Effect.fnUntraced(function* (
 })
 
 /** What waits for the engine. A query whose client does not read gives its place to another one, and stays there. */
-const waits = (config: ServeConfig) => ({
-  maxQueries: QueryLimit.mostUnderWay(config),
+const waits = (config: Fitted) => ({
+  maxQueries: config.engineQueries,
   maxWaiting: config.maxConcurrentQueries,
   waitTimeout: config.queueTimeout
 })
 
-const isolated = Effect.fnUntraced(function* (config: ServeConfig, directory: string) {
+const isolated = Effect.fnUntraced(function* (config: Fitted, directory: string) {
   const engine = ProcessEngine.duckDb(optionsOf(config))
   if (engine.changes === true && config.engines !== undefined && config.engines > 1) {
     return yield* new SettingError({
@@ -80,14 +79,14 @@ const isolated = Effect.fnUntraced(function* (config: ServeConfig, directory: st
 })
 
 /** DuckDB uses all processors from one thread. */
-const inThread = (config: ServeConfig, spillDirectory: string) =>
+const inThread = (config: Fitted, spillDirectory: string) =>
   ThreadEngine.make(ThreadEngine.duckDb({ ...optionsOf(config), spillDirectory }), {
     ...waits(config),
     threads: 1
   }).pipe(Effect.provideService(ThreadPool.ThreadPool, ThreadPool.make({ threads: 1 })))
 
 /** Opens the engine where it is to run. */
-const open = (config: ServeConfig, { onLost, spillDirectory }: Omit<Options, "config">) => {
+const open = (config: Fitted, { onLost, spillDirectory }: Omit<Options, "config">) => {
   switch (config.isolate) {
     case "process":
       return isolated(config, spillDirectory)
@@ -100,4 +99,4 @@ const open = (config: ServeConfig, { onLost, spillDirectory }: Omit<Options, "co
 
 /** Opens the engine; it closes with the scope. */
 export const make = ({ config, ...options }: Options): Effect.Effect<ServedEngine, Failure, Scope.Scope> =>
-  Generations.make<ServeConfig, Failure>((config) => open(config, options), config)
+  Generations.make<Fitted, Failure>((config) => open(config, options), config)

@@ -124,7 +124,8 @@ type QueryFields = Parameters<typeof QueryApi.encodeRequest>[0]
  *
  * A {@link ClientError} ends the connection, and further requests fail. Make another client then; a reason of
  * `ConnectionClosed` says that this request was not sent. Only `TooManyRequests` (`maxQueuedRequests`),
- * `RequestTooLarge` (`maxRequestSize`) and `RequestTimeout` (`requestTimeout`) say nothing of the connection.
+ * `RequestTooLarge` (`maxRequestSize`) and `RequestTimeout` (`requestTimeout`) say nothing of the connection. Its
+ * `retryable` says whether nothing of the request can have been run.
  *
  * A server that sends not even a heartbeat for `heartbeatTolerance` is taken for dead, between requests too.
  *

@@ -29,14 +29,15 @@ export const make = Effect.fnUntraced(function* <Options, Error>(
   open: (options: Options) => Effect.Effect<Engine, Error, Scope.Scope>,
   initial: Options
 ): Effect.fn.Return<Generations<Options, Error>, Error, Scope.Scope> {
-  const outer = yield* Effect.scope
+  // Made now: engines that are opened later close when the first one does, after everything that is made to use them.
+  const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
   const begin = (options: Options): Effect.Effect<Generation, Error> =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const scope = yield* Scope.fork(outer)
-        const opened = yield* Effect.exit(restore(Scope.provide(open(options), scope)))
-        if (Exit.isFailure(opened)) yield* Scope.close(scope, opened)
-        return { engine: yield* opened, scope, queries: 0, isOver: false }
+        const own = yield* Scope.fork(scope)
+        const opened = yield* Effect.exit(restore(Scope.provide(open(options), own)))
+        if (Exit.isFailure(opened)) yield* Scope.close(own, opened)
+        return { engine: yield* opened, scope: own, queries: 0, isOver: false }
       })
     )
   const isDone = ({ isOver, queries }: Generation): boolean => isOver && queries === 0
@@ -52,7 +53,7 @@ export const make = Effect.fnUntraced(function* <Options, Error>(
       Effect.suspend(() => {
         generation.queries--
         // The query need not wait for it.
-        return isDone(generation) ? Effect.forkIn(close(generation), outer) : Effect.void
+        return isDone(generation) ? Effect.forkIn(close(generation), scope) : Effect.void
       })
   )
   return {

@@ -56,6 +56,8 @@ export interface Sent {
   readonly receipt: boolean
   /** Called when the response is complete, also one that was cancelled too late. */
   readonly onComplete?: (() => void) | undefined
+  /** Called with each address that is asked. */
+  readonly tried?: ((instance: Instance) => void) | undefined
   /** Called when an address may have run it, or has said that it did not. */
   readonly mayRun?: ((mayRun: boolean) => void) | undefined
   /** Ends the response: its client does not read, and others wait. */
@@ -99,13 +101,21 @@ const ownReasons: ReadonlyArray<string> = ["TooManyRequests", "QueueTimeout", "R
 /** What an error says of the address that it came from, if it does. */
 const outcomeOf = (error: GatewayError.Upstream): Outcome | undefined => {
   if (error._tag === "ClientError") return ownReasons.includes(error.reason._tag) ? undefined : "failed"
+  if (error._tag === "QueryRejected" && isWithoutEngine(error)) return "failed"
   return GatewayError.fromUpstream(error).code === "shutting_down" ? "draining" : "answered"
+}
+
+/** A server whose engine cannot be started answers nothing. */
+const isWithoutEngine = ({ payload }: QueryRejected): boolean => {
+  const { code, retryable } = GatewayError.fromBody(payload)
+  return code === "engine_lost" && retryable
 }
 
 /** Whether an error says that nothing was run, and another address might take the request. */
 const mayGoElsewhere = (error: QueryRejected | ClientError): boolean => {
   if (error._tag === "QueryRejected") {
-    return ["overloaded", "shutting_down"].includes(GatewayError.fromBody(error.payload).code)
+    const { code } = GatewayError.fromBody(error.payload)
+    return ["overloaded", "shutting_down"].includes(code) || isWithoutEngine(error)
   }
   return ["ConnectFailed", "ConnectionClosed", "TooManyRequests"].includes(error.reason._tag)
 }
@@ -192,6 +202,7 @@ export const make = Effect.fnUntraced(function* (
       if (instance === undefined) return Effect.fail(last ?? unavailable(allowed, options))
       tried.push(instance)
       sent.home?.tried(instance)
+      sent.tried?.(instance)
       leave = instance.enter()
       return Effect.matchEffect(instance.client.request(sent.body, optionsOf(sent)), {
         onSuccess: (response) => {

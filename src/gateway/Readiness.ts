@@ -7,7 +7,7 @@ import type * as Scope from "effect/Scope"
 import type { Instance } from "./Instance.ts"
 
 /** How long an answer counts. */
-const freshness = "10 seconds"
+const freshness = "2 seconds"
 
 /** How long is waited for one. A back-end that is busy may take longer, and is what it was until then. */
 const patience = "500 millis"

@@ -3,15 +3,19 @@
  * for each query at a time: nobody else can reach them, and both ends see when the other one has gone.
  */
 import * as NodeProcess from "node:child_process"
-import { mkdirSync, rmSync } from "node:fs"
+import { once } from "node:events"
+import { closeSync, mkdirSync, openSync, rmSync } from "node:fs"
 import type * as Net from "node:net"
+import { devNull } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
+import * as Spill from "../engine/duckdb/Spill.ts"
 import * as Tcp from "../net/Tcp.ts"
 import type * as Transport from "../net/Transport.ts"
+import * as Cloning from "./Cloning.ts"
 import * as Exhaustion from "./Exhaustion.ts"
-import type * as Launcher from "./Launcher.ts"
+import * as Launcher from "./Launcher.ts"
 import type { Exit } from "./Lifecycle.ts"
 import * as MemoryLimit from "./MemoryLimit.ts"
 import * as Messages from "./Messages.ts"
@@ -76,21 +80,36 @@ let count = 0
 export const launch = (options: Options): Launcher.Launch => {
   const shared = { isLater: false }
   return (place, listener) => {
+    const nth = ++count
+    const directory = options.directory === undefined ? undefined : join(options.directory, `${place}-${nth}`)
     try {
-      return new Child(options, shared, place, ++count, listener)
+      if (directory !== undefined) makeDirectory(directory, shared)
+      const child = OomScore.prepare()(() => start(options))
+      if (child.pid !== undefined) return new Child(options, shared, place, directory, child, listener)
+      return Launcher.unstarted(`${options.title} ${place}`, listener, refusal(child, directory))
     } catch (cause) {
-      return unstarted(`${options.title} ${place}`, listener, cause)
+      remove(directory)
+      return Launcher.unstarted(`${options.title} ${place}`, listener, Promise.reject(cause))
     }
   }
 }
 
-/** A process that could not even be asked for. */
-const unstarted = (name: string, listener: Launcher.Listener, cause: unknown): Launcher.Process => {
-  setImmediate(() => {
-    listener.failed(cause instanceof Error ? cause.message : String(cause))
-    listener.exited({ code: null, signal: null })
-  })
-  return { name, connection: Effect.never, commit: () => {}, ask: () => {}, kill: () => {} }
+/** Why the system has started no process. Of what was to be connected to it there is all, or nothing at all. */
+const refusal = async (child: NodeProcess.ChildProcess, directory: string | undefined): Promise<never> => {
+  const [error] = await once(child, "error")
+  for (const stream of child.stdio ?? []) stream?.destroy()
+  remove(directory)
+  throw error
+}
+
+/** A later process does what it can without, and says so. */
+const makeDirectory = (directory: string, { isLater }: Pick<Place, "isLater">): void => {
+  if (isLater) Spill.ensure(directory)
+  else mkdirSync(directory, { mode: 0o700 })
+}
+
+const remove = (directory: string | undefined): void => {
+  if (directory !== undefined) rmSync(directory, { recursive: true, force: true })
 }
 
 class Child implements Launcher.Process {
@@ -112,33 +131,33 @@ class Child implements Launcher.Process {
     options: Options,
     shared: { isLater: boolean },
     place: number,
-    count: number,
+    directory: string | undefined,
+    child: NodeProcess.ChildProcess,
     listener: Launcher.Listener
   ) {
-    const { directory } = options
     this.options = options
     this.shared = shared
     this.listener = listener
-    this.directory = directory === undefined ? undefined : join(directory, `${place}-${count}`)
-    if (this.directory !== undefined) mkdirSync(this.directory, { mode: 0o700 })
-    this.child = OomScore.prepare()(() => start(options))
-    this.name = `${options.title} ${place} (process ${this.child.pid ?? "none"})`
+    this.directory = directory
+    this.child = child
+    this.name = `${options.title} ${place} (process ${child.pid})`
     this.connections = this.child.stdio.slice(Messages.firstConnection) as Array<Net.Socket>
     this.observe()
+    let own: unknown
     try {
-      this.begin(place)
+      own = options.options({ directory: this.directory, memory: options.memory, isLater: shared.isLater })
+      this.begin(place, own)
     } catch (cause) {
-      // Options that cannot be copied.
-      setImmediate(() => listener.failed(cause instanceof Error ? cause.message : String(cause)))
+      setImmediate(() => listener.failed(Cloning.problem(own, cause)))
     }
   }
 
-  private begin(place: number): void {
-    const { beatMillis, cancelGraceMillis, connections, memory, module, options, title } = this.options
+  private begin(place: number, own: unknown): void {
+    const { beatMillis, cancelGraceMillis, connections, module, title } = this.options
     this.tell({
       _tag: "Start",
       module,
-      options: options({ directory: this.directory, memory, isLater: this.shared.isLater }),
+      options: own,
       connections,
       title: `${title} ${place}`,
       beatMillis,
@@ -153,10 +172,7 @@ class Child implements Launcher.Process {
       listener.disconnected()
       if (this.exit !== undefined) this.over(this.exit)
     })
-    child.once("error", (error) => {
-      listener.failed(error.message)
-      if (child.pid === undefined) setImmediate(() => this.over({ code: null, signal: null }))
-    })
+    child.on("error", (error) => listener.failed(error.message))
     child.once("exit", (code, signal) => {
       this.exit = { code, signal }
       if (!child.connected) this.over(this.exit)
@@ -227,13 +243,24 @@ class Child implements Launcher.Process {
     if (this.isOver) return
     this.isOver = true
     for (const socket of this.connections) socket.destroy()
-    if (this.directory !== undefined) rmSync(this.directory, { recursive: true, force: true })
+    remove(this.directory)
     this.listener.exited(exit)
+  }
+}
+
+/** Throws where so many descriptors are not to be had. Node does not give back what it made for a child that needs them. */
+const checkDescriptors = (count: number): void => {
+  const held: Array<number> = []
+  try {
+    while (held.length < count) held.push(openSync(devNull, "r"))
+  } finally {
+    for (const descriptor of held) closeSync(descriptor)
   }
 }
 
 const start = ({ command, connections }: Options): NodeProcess.ChildProcess => {
   const [file, ...args] = command
+  checkDescriptors(2 * (connections + Messages.firstConnection))
   return NodeProcess.spawn(file, [...args, program], {
     stdio: ["ignore", "pipe", "pipe", "ipc", ...Array.from({ length: connections }, () => "pipe" as const)],
     serialization: "advanced"

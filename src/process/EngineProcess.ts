@@ -49,7 +49,9 @@ export const run = (): void => {
     return
   }
   // A terminal and a service manager send them to all; it is the parent that decides what they mean.
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"] as const) process.on(signal, () => {})
+  for (const signal of ["SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const) {
+    process.on(signal, () => {})
+  }
   ParentWatch.endWithParent()
   process.once("disconnect", ParentWatch.endNow)
   let connections = 0

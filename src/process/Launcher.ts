@@ -1,6 +1,7 @@
 /**
  * What supervision needs of a process, whatever it is: `ChildProcess` starts real ones.
  */
+import * as Effect from "effect/Effect"
 import type * as Transport from "../net/Transport.ts"
 import type { Exit } from "./Lifecycle.ts"
 import type { Reports } from "./Reports.ts"
@@ -47,3 +48,21 @@ export interface Process {
 
 /** Starts the process of a place, by the place's number from 1. A failure is told to the listener. */
 export type Launch = (place: number, listener: Listener) => Process
+
+/** How the system says that there is no descriptor left. */
+const noDescriptor = /\b(EMFILE|ENFILE)\b/
+
+/** A process that could not be started, for a reason that may come later. */
+export const unstarted = (name: string, listener: Listener, reason: Promise<never>): Process => {
+  reason.catch((cause: unknown) => {
+    const message = cause instanceof Error ? cause.message : String(cause)
+    // Each on a stack of its own.
+    setImmediate(() => {
+      listener.failed(
+        noDescriptor.test(message) ? `${message}: too many files and sockets are open (ulimit -n)` : message
+      )
+      listener.exited({ code: null, signal: null })
+    })
+  })
+  return { name, connection: Effect.never, commit: () => {}, ask: () => {}, kill: () => {} }
+}

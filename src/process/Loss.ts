@@ -16,6 +16,19 @@ export interface Loss {
   readonly queries: number
 }
 
+/** The process was lost that a query ran in. */
+export class Lost {
+  readonly _tag = "Lost"
+  readonly loss: Loss
+  /** Whether the request had been sent. */
+  readonly wasSent: boolean
+
+  constructor(loss: Loss, wasSent: boolean) {
+    this.loss = loss
+    this.wasSent = wasSent
+  }
+}
+
 const how = ({ code, signal }: Exit): string => (signal === null ? `exit code ${code}` : `signal ${signal}`)
 
 const reason = ({ exit, why }: Loss): string => {

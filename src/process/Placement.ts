@@ -14,6 +14,8 @@ export interface Query {
   readonly isSuspect: boolean
   /** Whether it was told to stop, and has not yet. */
   readonly isStopping: boolean
+  /** The place where it has found no memory, if there is one: it goes elsewhere if it can. */
+  readonly avoids: number | undefined
 }
 
 /** A place for processes, and what runs in the one that it has. */
@@ -61,13 +63,14 @@ const least = (
   places: ReadonlyArray<Place>,
   may: (place: Place, index: number) => boolean,
   now: number,
-  options: Options
+  options: Options,
+  avoids?: number
 ): number | undefined => {
   let best: number | undefined
   let bestRisk: ReadonlyArray<number> = []
   for (const [index, place] of places.entries()) {
     if (!may(place, index)) continue
-    const own = risk(place, now, options)
+    const own = [index === avoids ? 1 : 0, ...risk(place, now, options)]
     if (best === undefined || isLess(own, bestRisk)) {
       best = index
       bestRisk = own
@@ -108,7 +111,7 @@ export const reserved = (places: ReadonlyArray<Place>, now: number, options: Opt
 /** Where a query may run now, if anywhere. `keep` is a place that is kept free. */
 export const choose = (
   places: ReadonlyArray<Place>,
-  { isSuspect }: Pick<Query, "isSuspect">,
+  { avoids, isSuspect }: Pick<Query, "isSuspect"> & Partial<Pick<Query, "avoids">>,
   now: number,
   options: Options,
   keep?: number
@@ -118,5 +121,6 @@ export const choose = (
     (place, index) =>
       isSuspect ? takesSuspects(place, now, options) : index !== keep && takesAny(place, now, options),
     now,
-    options
+    options,
+    avoids
   )

@@ -42,6 +42,12 @@ export interface Options {
 /** How often a query is run again that is not the reason why its process was lost. */
 const maxReruns = 3
 
+/** A query that has run for less when it finds no memory is not the one that has it all, in milliseconds. */
+const shortMillis = 1000
+
+/** Until then a process that has no memory for a query has given back what it does not use, in milliseconds. */
+const giveBackMillis = 200
+
 /** By so much a process may be late with the end of a query that takes too long, in milliseconds. */
 const lateMillis = 250
 
@@ -50,19 +56,6 @@ interface Attempt {
   readonly response: Client.Response
   readonly incarnation: Slot.Incarnation
   readonly scope: Scope.Closeable
-}
-
-/** The process was lost that a query ran in. */
-class Lost {
-  readonly _tag = "Lost"
-  readonly loss: Loss.Loss
-  /** Whether the request had been sent. */
-  readonly wasSent: boolean
-
-  constructor(loss: Loss.Loss, wasSent: boolean) {
-    this.loss = loss
-    this.wasSent = wasSent
-  }
 }
 
 const rejected = (error: QueryApi.QueryError): QueryRejected =>
@@ -98,9 +91,11 @@ class Query implements Slot.Query {
   isSuspect = false
   isStopping = false
   incarnation: Slot.Incarnation | undefined
+  avoids: number | undefined
   private readonly dependencies: Dependencies
   private readonly request: Uint8Array
   private reruns = 0
+  private place = 0
   /** What the process calls it. */
   private queryId: string | undefined
   /** Whether it waits no longer for the end of its lost process. */
@@ -167,15 +162,28 @@ class Query implements Slot.Query {
 
   /** Runs the query until a process has accepted or rejected it. */
   private readonly run: Effect.Effect<Attempt, QueryRejected | QueryFailed> = Effect.suspend(() =>
-    Effect.catchIf(this.once, isLost, (lost) => {
-      const error = this.verdict(lost)
-      if (error === undefined) return this.run
-      return Effect.fail(this.dependencies.options.changes && lost.wasSent ? failed(error) : rejected(error))
+    Effect.catch(this.once, (error) => {
+      if (error._tag !== "Lost") {
+        return this.moves(error) ? Effect.delay(this.run, giveBackMillis) : Effect.fail(error)
+      }
+      const verdict = this.verdict(error)
+      if (verdict === undefined) return this.run
+      const { changes } = this.dependencies.options
+      return Effect.fail(changes && error.wasSent ? failed(verdict) : rejected(verdict))
     })
   )
 
+  /** Whether a query is run again because there was no memory for it: once, in another process if there is one. */
+  private moves({ payload }: QueryRejected | QueryFailed): boolean {
+    const { options, supervisor } = this.dependencies
+    if (options.changes || this.avoids !== undefined) return false
+    if (supervisor.now() - this.startedAt >= shortMillis || !isStarved(payload)) return false
+    this.avoids = this.place
+    return true
+  }
+
   /** What ends a query whose process was lost; `undefined` if it is run again. */
-  private verdict({ loss, wasSent }: Lost): QueryApi.QueryError | undefined {
+  private verdict({ loss, wasSent }: Loss.Lost): QueryApi.QueryError | undefined {
     const { changes } = this.dependencies.options
     if (wasSent && changes) return Loss.ofQuery(loss, changes)
     if (++this.reruns > maxReruns) return Loss.ofQuery(loss, false)
@@ -189,12 +197,13 @@ class Query implements Slot.Query {
   }
 
   /** Runs the query in a process, until that has accepted or rejected it. */
-  private readonly once: Effect.Effect<Attempt, QueryRejected | Lost> = Effect.suspend(() => {
+  private readonly once: Effect.Effect<Attempt, QueryRejected | Loss.Lost> = Effect.suspend(() => {
     const { scope: outer, supervisor } = this.dependencies
     const scope = Scope.forkUnsafe(outer)
     const attempt = Effect.gen({ self: this }, function* () {
       yield* Scope.addFinalizer(scope, this.left)
       const incarnation = yield* Effect.mapError(supervisor.enter(this), rejected)
+      this.place = incarnation.place
       const response = yield* Scope.provide(
         incarnation.client.request(this.request, { holdsFinal: true }),
         scope
@@ -231,7 +240,7 @@ class Query implements Slot.Query {
   }
 
   /** A connection that ends has lost its process. */
-  private lost(incarnation: Slot.Incarnation, { reason }: ClientError): Effect.Effect<Lost> {
+  private lost(incarnation: Slot.Incarnation, { reason }: ClientError): Effect.Effect<Loss.Lost> {
     incarnation.giveUp()
     const wasSent = reason._tag !== "ConnectFailed" && reason._tag !== "ConnectionClosed"
     // A process takes the longer to end the more memory it has. What can have changed nothing need not wait for that.
@@ -239,7 +248,7 @@ class Query implements Slot.Query {
     const known = changes ? incarnation.gone : incarnation.lost
     return Effect.map(this.within(known, incarnation.unknown), (loss) => {
       this.hasMovedOn = !changes
-      return new Lost(loss, wasSent)
+      return new Loss.Lost(loss, wasSent)
     })
   }
 
@@ -262,19 +271,14 @@ class Query implements Slot.Query {
             hasPassed = true
             return batch
           }
-          const again = (error: ClientError): Pull.Pull<Batch, QueryFailed> =>
+          const again = (error: ClientError | QueryFailed): Pull.Pull<Batch, QueryFailed> =>
             Effect.gen({ self: this }, function* () {
-              const lost = yield* this.lost(attempt.incarnation, error)
-              attempt = yield* this.again(attempt, lost, hasPassed)
+              attempt = yield* this.again(attempt, error, hasPassed)
               pull = yield* pullOf(attempt)
               return yield* next
             })
           const next: Pull.Pull<Batch, QueryFailed> = Effect.suspend(() =>
-            Effect.catch(
-              Effect.map(pull, passOn),
-              (error): Pull.Pull<Batch, QueryFailed> =>
-                error._tag === "ClientError" ? again(error) : Effect.fail(error)
-            )
+            Effect.catchTag(Effect.map(pull, passOn), ["ClientError", "QueryFailed"], again)
           )
           return next
         })
@@ -329,11 +333,25 @@ class Query implements Slot.Query {
     return { chunks, commit }
   }
 
-  /** Runs an accepted query again. */
-  private again(before: Attempt, lost: Lost, hasPassed: boolean): Effect.Effect<Attempt, QueryFailed> {
-    const { changes } = this.dependencies.options
-    const error = hasPassed ? Loss.ofQuery(lost.loss, changes) : this.verdict(lost)
-    if (error !== undefined) return Effect.fail(failed(error))
+  /** Runs an accepted query again whose process was lost or had no memory for it. */
+  private again(
+    before: Attempt,
+    error: ClientError | QueryFailed,
+    hasPassed: boolean
+  ): Effect.Effect<Attempt, QueryFailed> {
+    if (error._tag === "QueryFailed") {
+      if (hasPassed || !this.moves(error)) return Effect.fail(error)
+      return Effect.delay(this.anew(before, error), giveBackMillis)
+    }
+    return Effect.flatMap(this.lost(before.incarnation, error), (lost) => {
+      const error = Loss.ofQuery(lost.loss, this.dependencies.options.changes)
+      const verdict = hasPassed ? error : this.verdict(lost)
+      return verdict === undefined ? this.anew(before, failed(error)) : Effect.fail(failed(verdict))
+    })
+  }
+
+  /** Runs an accepted query again, which ends with the error if it is accepted otherwise now. */
+  private anew(before: Attempt, error: QueryFailed): Effect.Effect<Attempt, QueryFailed> {
     return Effect.gen({ self: this }, function* () {
       yield* Scope.close(before.scope, Exit.void)
       const attempt = yield* Effect.catchTag(this.run, "QueryRejected", ({ payload }) =>
@@ -341,8 +359,7 @@ class Query implements Slot.Query {
       )
       const { payload } = attempt.response
       this.queryId = RequestFields.accept(payload).queryId
-      if (RequestFields.isSameAccept(before.response.payload, payload)) return attempt
-      return yield* failed(Loss.ofQuery(lost.loss, changes))
+      return RequestFields.isSameAccept(before.response.payload, payload) ? attempt : yield* error
     })
   }
 }
@@ -371,7 +388,11 @@ const unknownOutcome = QueryApi.queryError(
 
 type Batch = readonly [Uint8Array, ...Array<Uint8Array>]
 
-const isLost = (error: QueryRejected | Lost): error is Lost => error._tag === "Lost"
+/** Whether a query has found no memory, and others have it. */
+const isStarved = (payload: Uint8Array): boolean => {
+  const { code, retryable } = QueryApi.decodeError(payload)
+  return code === "out_of_memory" && retryable
+}
 
 const timedOut = QueryApi.queryError(
   "timeout",

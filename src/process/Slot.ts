@@ -30,6 +30,8 @@ export interface Query extends Placement.Query {
 
 /** A process, and what runs in it. */
 export interface Incarnation {
+  /** The number of its place, from 0. */
+  readonly place: number
   readonly client: Client.ClientService
   readonly running: Set<Query>
   /** Done when it is known that the process is lost, and why: its end may take a while longer. */
@@ -196,6 +198,7 @@ export class Slot implements Placement.Place {
         const process = launch(this.number, this.listener(isCurrent))
         const name = process.name
         this.current = {
+          place: this.number - 1,
           client,
           process,
           scope,

@@ -237,7 +237,11 @@ const overloaded = (message: string): QueryApi.QueryError =>
 
 const waitedTooLong = overloaded("The query has waited for the engine for as long as it may")
 
-const unstartable = overloaded("The engine cannot be started at the moment; the server's log says why")
+const unstartable = new QueryApi.QueryError({
+  code: "engine_lost",
+  message: "The engine cannot be started at the moment; the server's log says why",
+  retryable: true
+})
 
 const tooMany = (maxWaiting: number): QueryApi.QueryError =>
   overloaded(`${maxWaiting} queries are waiting for the engine already`)

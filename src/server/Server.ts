@@ -60,9 +60,6 @@ export class Server extends Context.Service<Server, ServerService>()("dataconn/s
 /** See `Admission.Limits`. */
 const maxRefusals = 64
 
-/** How many connections that were not let in may linger at a time; others are closed at once. */
-const maxDismissals = 1024
-
 /**
  * Starts a server in the scope. Closing the scope stops it: it accepts no connection, closes idle ones, lets
  * running responses finish within `drainTimeout` and ends the rest with an error.
@@ -79,9 +76,11 @@ const maxDismissals = 1024
 export const make = Effect.fnUntraced(function* (
   options: ServerConfig.Options = {}
 ): Effect.fn.Return<ServerService, Listener.ListenError | Address.AddressError, QueryEngine | Scope.Scope> {
-  const config = ServerConfig.make(options)
+  let config = ServerConfig.make(options)
   const spawner = yield* Spawner.make
-  const drop = yield* dismissal(spawner, config.lingerTimeout)
+  const drop = yield* dismissal(spawner, config.lingerTimeout, () =>
+    FileLimit.dismissals(config.maxConnections)
+  )
   const connections = yield* Connections.make({ ...config, maxRefusals })
   const paths = yield* DeadPaths.make(config.peerTimeout)
   // One listener for all sockets.
@@ -131,10 +130,11 @@ export const make = Effect.fnUntraced(function* (
     connect,
     reload: (options) =>
       Effect.sync(() => {
-        const config = ServerConfig.make(options)
+        const next = ServerConfig.make(options)
         // Throws for the limits that are none.
-        Settings.limits(config)
-        connections.reload({ ...config, maxRefusals })
+        Settings.limits(next)
+        config = next
+        connections.reload({ ...next, maxRefusals })
       }),
     stopNow: connections.stopNow
   })
@@ -149,12 +149,13 @@ const warnOfStrangers = (address: string): Effect.Effect<void> =>
 /** Tells connections that they are not let in, and closes them: in peace, unless there are too many of them. */
 const dismissal = Effect.fnUntraced(function* (
   spawner: Spawner.Spawner,
-  linger: Duration.Duration
+  linger: Duration.Duration,
+  most: () => number
 ): Effect.fn.Return<Listening["drop"], never, Scope.Scope> {
   const sockets = new Set<Net.Socket>()
   yield* Effect.addFinalizer(() => Effect.sync(() => sockets.forEach((socket) => void socket.destroySoon())))
   return (socket, words) => {
-    if (sockets.size >= maxDismissals) {
+    if (sockets.size >= most()) {
       socket.write(words)
       socket.destroySoon()
       return

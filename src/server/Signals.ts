@@ -74,3 +74,14 @@ export const hangups: Effect.Effect<Effect.Effect<void>, never, Scope.Scope> = E
   yield* handle(["SIGHUP"], () => came.openUnsafe())
   return Effect.andThen(came.await, Effect.asVoid(came.close))
 })
+
+/**
+ * For as long as the scope is open, SIGQUIT stops the program as two SIGTERM do, without waiting for responses, and
+ * SIGUSR2 does nothing.
+ */
+export const quits: Effect.Effect<void, never, Scope.Scope> = Effect.gen(function* () {
+  yield* handle(["SIGUSR2"], () => {})
+  yield* handle(["SIGQUIT"], () => {
+    for (let i = 0; i < 2; i++) process.emit("SIGTERM", "SIGTERM")
+  })
+})

@@ -4,7 +4,8 @@
 import type { Worker } from "node:worker_threads"
 import * as Effect from "effect/Effect"
 import type * as Transport from "../net/Transport.ts"
-import type * as Launcher from "../process/Launcher.ts"
+import * as Cloning from "../process/Cloning.ts"
+import * as Launcher from "../process/Launcher.ts"
 import type { Exit } from "../process/Lifecycle.ts"
 import * as Processes from "../process/Messages.ts"
 import * as Output from "../process/Output.ts"
@@ -32,8 +33,13 @@ const goneMillis = 1000
 
 export const launch =
   (options: Options): Launcher.Launch =>
-  (place, listener) =>
-    new Thread(options, place, listener)
+  (place, listener) => {
+    try {
+      return new Thread(options, place, listener)
+    } catch (cause) {
+      return Launcher.unstarted(`${options.title} ${place}`, listener, Promise.reject(cause))
+    }
+  }
 
 class Thread implements Launcher.Process {
   readonly name: string
@@ -51,8 +57,7 @@ class Thread implements Launcher.Process {
     try {
       this.tell({ ...start, _tag: "Start", title: `${title} ${place}` })
     } catch (cause) {
-      // Options that cannot be copied.
-      setImmediate(() => listener.failed(messageOf(cause)))
+      setImmediate(() => listener.failed(Cloning.problem(start.options, cause)))
     }
   }
 

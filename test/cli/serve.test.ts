@@ -9,7 +9,7 @@ import * as Message from "../../src/protocol/Message.ts"
 import * as Dataconn from "../support/Dataconn.ts"
 import * as Folder from "../support/Folder.ts"
 import * as LiveServer from "../support/LiveServer.ts"
-import { some } from "../support/Long.ts"
+import { isLong, some } from "../support/Long.ts"
 import * as Poll from "../support/Poll.ts"
 import * as Response from "../support/Response.ts"
 
@@ -78,6 +78,21 @@ describe("dataconn serve", () => {
         peer.socket.write(Message.encode(Message.make(Message.Type.Request, Buffer.from(query))))
       }
       assert.deepStrictEqual(yield* rows(server, "SELECT 42 AS n"), [{ n: 42 }])
+    })
+  )
+
+  it.live.runIf(isLong)("answers small queries although others have just had all of the memory", () =>
+    Effect.gen(function* () {
+      const server = yield* Dataconn.serve(["--engines", "1", "--engine-memory", "1GB"], Dataconn.isolated)
+      const peer = yield* connect(server)
+      const columns = Array.from({ length: 4000 }, (_, i) => `${i} AS c${i}`)
+      for (let i = 0; i < 4; i++) {
+        yield* peer.request(request(`SELECT ${columns.join(", ")}`))
+        assert.match((yield* Response.take(peer)).end, /out_of_memory.*engineMemory|engine_lost/)
+        for (let j = 0; j < 4; j++) {
+          assert.strictEqual(yield* Response.result(peer, request("SELECT 1 AS a")), `[{"a":1}]`)
+        }
+      }
     })
   )
 
@@ -205,6 +220,30 @@ describe("a signal", () => {
         assert.strictEqual(yield* server.exit, 0)
         assert.isAbove(received, 50_000_000)
         yield* server.line(/ complete \(queryId \w+, 50000 rows, \d+ bytes, \d+(\.\d)? ms\)$/)
+      })
+  )
+
+  it.live(
+    "SIGQUIT waits for no response, and those without a meaning end nothing, not even in the group",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* Folder.make
+        const env = { ...Dataconn.isolated.env, TMPDIR: folder }
+        const server = yield* Dataconn.serve(["--engines", "1"], { env, detached: true })
+        const peer = yield* connect(server)
+        const engines = childrenOf(server.pid)
+        for (const signal of ["SIGUSR1", "SIGUSR2"] as const) process.kill(-server.pid, signal)
+        assert.strictEqual(yield* Response.result(peer, request("SELECT 1 AS a")), `[{"a":1}]`)
+        yield* peer.request(silent)
+        assert.match(yield* peer.next, /^A /)
+        process.kill(-server.pid, "SIGQUIT")
+        assert.match(yield* peer.next, /^E .*"shutting_down"/)
+        assert.strictEqual(yield* server.exit, 0)
+        assert.deepStrictEqual(
+          [engines.filter(isRunning), readdirSync(folder), server.stderr()],
+          [[], [], ""]
+        )
+        assert.isEmpty(server.lines().filter((line) => line.includes("ended by itself")))
       })
   )
 

@@ -6,6 +6,7 @@ const failure = (type: string, message: string): Failure.Failure => ({ type, mes
 describe("a query that finds no memory", () => {
   it.each([
     ["what the process has none left for", "Failed to allocate block of 262144 bytes (bad allocation)", true],
+    ["more than any other needs", "Failed to allocate block of 4294967296 bytes (bad allocation)", false],
     ["what it needs itself", "could not allocate block of size 8.0 GiB (1.0 GiB/2.0 GiB used)", false]
   ])("may be run again if that is %s: %s", (_, message, retryable) => {
     const out = failure("Out of Memory", message)

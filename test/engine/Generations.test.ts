@@ -82,4 +82,19 @@ describe("an engine that is replaced", () => {
       assert.strictEqual(log.length, 4)
     })
   )
+
+  it.effect("closes after what uses it, however late it was opened", () =>
+    Effect.gen(function* () {
+      const { log, open } = yield* engines
+      const scope = yield* Scope.make()
+      const { reload } = yield* Scope.provide(Generations.make<string, string>(open, "one"), scope)
+      yield* Scope.addFinalizer(
+        scope,
+        Effect.sync(() => void log.push("server closed"))
+      )
+      yield* reload("two")
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(log.slice(2), ["one closed", "server closed", "two closed"])
+    })
+  )
 })

@@ -11,7 +11,11 @@ const out =
 const cases: ReadonlyArray<[said: string, told: string]> = [
   [
     `failed to allocate data of size 16.0 MiB (50.3 MiB/57.2 MiB used)${out}`,
-    "failed to allocate data of size 16.0 MiB (50.3 MiB/57.2 MiB used)\nThe server's operator can raise memoryLimit."
+    "failed to allocate data of size 16.0 MiB (50.3 MiB/57.2 MiB used)\nThe server's operator can raise memoryLimit, by default a part of engineMemory."
+  ],
+  [
+    `Failed to allocate block of 32768 bytes (bad allocation)${out}`,
+    "Failed to allocate block of 32768 bytes (bad allocation)\nThe server's operator can raise engineMemory, which bounds its process."
   ],
   [
     "failed to offload data block of size 128.0 KiB (19.0 MiB/19.0 MiB used).\n" +

@@ -1,8 +1,8 @@
 /**
  * The directory that DuckDB spills to, and the databases that stand beside the served one.
  */
-import { mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs"
-import { homedir } from "node:os"
+import { mkdirSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs"
+import { homedir, tmpdir } from "node:os"
 import { join } from "node:path"
 import { DuckDBInstance } from "@duckdb/node-api"
 import { assert, describe, it } from "@effect/vitest"
@@ -11,15 +11,16 @@ import * as Database from "../../src/engine/duckdb/Database.ts"
 import * as Session from "../../src/engine/duckdb/Session.ts"
 import { isIsolated } from "../support/DuckDbEngines.ts"
 import * as Folder from "../support/Folder.ts"
-import { failure, rows, withEngine } from "./duckdbEngine.ts"
+import * as Poll from "../support/Poll.ts"
+import { ask, failure, rows, withEngine } from "./duckdbEngine.ts"
 
 /** Sorts some 200 MB, and thinks long before its first row. */
 const spills =
   "SELECT count(h) AS n FROM (SELECT hash(range) AS h FROM range(6000000) ORDER BY h LIMIT 5000000)"
 
-const filesUnder = (folder: string): ReadonlyArray<string> =>
+const filesUnder = (folder: string, isDirectory = false): ReadonlyArray<string> =>
   readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
+    .filter((entry) => (isDirectory ? entry.isDirectory() : entry.isFile()))
     .map((entry) => join(entry.parentPath, entry.name))
 
 describe("what outgrows the memory", () => {
@@ -38,6 +39,31 @@ describe("what outgrows the memory", () => {
         })
       )
       assert.deepStrictEqual(readdirSync(spillDirectory), [])
+    })
+  )
+
+  it.live("has its directory again after somebody has deleted that, unless another's is in its place", () =>
+    Effect.gen(function* () {
+      const spillDirectory = yield* Folder.make
+      const clean = () => {
+        for (const name of readdirSync(spillDirectory))
+          rmSync(join(spillDirectory, name), { recursive: true })
+      }
+      yield* withEngine({ spillDirectory, memoryLimit: "60MB", threads: 1 }, (engine) =>
+        Effect.gen(function* () {
+          const [directory = ""] = readdirSync(spillDirectory)
+          const parquet = ask(engine, "SELECT 1 AS a", { format: "application/vnd.apache.parquet" })
+          clean()
+          assert.strictEqual((yield* parquet).toString("latin1", 0, 4), "PAR1")
+          clean()
+          yield* Poll.until("it is made again", () => filesUnder(spillDirectory, true).length > 1)
+          assert.deepStrictEqual(yield* rows(engine, spills), [{ n: 5_000_000 }])
+          clean()
+          symlinkSync(tmpdir(), join(spillDirectory, directory))
+          assert.deepInclude(yield* Effect.flip(parquet), { code: "internal", retryable: false })
+          clean()
+        })
+      )
     })
   )
 

@@ -6,6 +6,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as Browser from "../../src/browser/index.ts"
+import * as QueryApi from "../../src/engine/QueryApi.ts"
+import * as QueryEngine from "../../src/engine/QueryEngine.ts"
 import * as Address from "../../src/net/Address.ts"
 import * as LiveServer from "../support/LiveServer.ts"
 import * as Poll from "../support/Poll.ts"
@@ -95,6 +97,23 @@ describe("/readyz", () => {
       // An answer is good for a while.
       for (let i = 0; i < 5; i++) assert.deepStrictEqual(yield* readiness(half), [200, "ready"])
       assert.strictEqual(engine.begun(), 1)
+    })
+  )
+
+  live(
+    "says when no back-end can start its engine, and does not when one is busy",
+    Effect.gen(function* () {
+      for (const [code, status] of [
+        ["engine_lost", 503],
+        ["overloaded", 200]
+      ] as const) {
+        const error = QueryApi.queryError(code, "no", { retryable: true })
+        const { address } = yield* LiveServer.start({
+          init: () => Effect.fail(new QueryEngine.QueryRejected({ payload: QueryApi.encodeError(error) }))
+        })
+        const served = yield* Served.make({ backends: { main: [Address.format(address)] } })
+        assert.strictEqual((yield* fetched(`${served.url}/readyz`)).status, status)
+      }
     })
   )
 })

@@ -1,11 +1,13 @@
 /**
  * Servers whose engine is in processes of its own, which queries end or hold up in every way.
  */
-import { readdirSync, readFileSync } from "node:fs"
+import { execFileSync } from "node:child_process"
+import { readdirSync, readFileSync, renameSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Logger from "effect/Logger"
 import * as Stream from "effect/Stream"
 import type * as Client from "../../src/client/Client.ts"
 import * as ClientPool from "../../src/client/ClientPool.ts"
@@ -152,11 +154,23 @@ describe("an engine in processes", () => {
         Effect.scoped(ProcessEngine.make(killable, { directory: "/nonexistent" }))
       )
       assert.include(nowhereToBe.message, "/nonexistent")
-      const uncopied = { ...killable, options: () => ({ function: () => {} }) }
+      const uncopied = { ...killable, options: () => ({ deep: { function: () => {} } }) }
       const notCopied = yield* Effect.flip(Effect.scoped(ProcessEngine.make(uncopied)))
-      assert.include(notCopied.message, "could not be cloned")
+      assert.strictEqual(
+        notCopied.message,
+        "options.deep.function: a function cannot be copied to where the engine runs"
+      )
     })
   )
+
+  it("leaves admit with the parent", () => {
+    const admit = () => Effect.void
+    const engine = ProcessEngine.duckDb({ admit, maxNames: 5 })
+    const options = engine.options?.({ directory: undefined, memory: 1000, isLater: false })
+    assert.deepInclude(structuredClone(options), { maxNames: 5, memoryLimit: "800B" })
+    assert.strictEqual(engine.admit, admit)
+    assert.strictEqual(engine.limits?.maxNames, 5)
+  })
 
   it.live(
     "may be in one process only where queries change something, and names settings that cannot be",
@@ -272,7 +286,47 @@ describe("beside queries that do not stop", () => {
   )
 })
 
+/** Has this process do with so many descriptors for the scope. */
+const withDescriptors = (most: number) => {
+  const limit = (soft: number | string) =>
+    execFileSync("prlimit", [`--pid=${process.pid}`, `--nofile=${soft}:`])
+  const [, before = ""] = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8")) ?? []
+  return Effect.acquireRelease(
+    Effect.sync(() => limit(most)),
+    () => Effect.sync(() => limit(before))
+  )
+}
+
 describe.runIf(linux)("a process of an engine", () => {
+  it.live("is replaced although the directory of all is gone", () =>
+    Effect.gen(function* () {
+      const { client, directory } = yield* start({ engines: 1 })
+      const before = yield* ask(client, "pid")
+      renameSync(directory, `${directory}-gone`)
+      process.kill(Number(before), "SIGKILL")
+      const isAnother = Effect.map(ask(client, "pid"), (pid) => /^\d+$/.test(pid) && pid !== before)
+      yield* Poll.untilEffect(() => "another one answers", Effect.orDie(isAnother))
+      renameSync(`${directory}-gone`, directory)
+    })
+  )
+
+  it.live("that cannot be started for want of descriptors is started once there are some", () =>
+    Effect.gen(function* () {
+      const log: Array<string> = []
+      const logger = Logger.make(({ message }) => void log.push(String(message)))
+      const { client } = yield* Effect.provide(start({ engines: 1 }), Logger.layer([logger]))
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* withDescriptors(readdirSync("/proc/self/fd").length + 50)
+          process.kill(Number(yield* ask(client, "pid")), "SIGKILL")
+          yield* Poll.until("it cannot be started", () => log.some((line) => /EMFILE.*ulimit -n/.test(line)))
+        })
+      )
+      const answers = Effect.map(ask(client, "echo"), (answer) => answer === "echo")
+      yield* Poll.untilEffect(() => "it answers", Effect.orDie(answers))
+    })
+  )
+
   it.live(
     "is named, has a memory limit, goes before its parent when memory is out, and ends with the scope",
     () =>

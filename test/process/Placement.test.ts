@@ -8,6 +8,7 @@ const query = (age: number, more: Partial<Placement.Query> = {}): Placement.Quer
   startedAt: now - age,
   isSuspect: false,
   isStopping: false,
+  avoids: undefined,
   ...more
 })
 

@@ -39,6 +39,16 @@ const engineOf = (nth: number, log: Log): Engine => {
             return accept(
               Stream.concat(first, Stream.fail(new QueryFailed({ payload: encoder.encode("broke") })))
             )
+          case "starved":
+          case "starvedLater": {
+            if (nth > 1 && !text.includes("everywhere")) return accept(first)
+            const payload = QueryApi.encodeError(
+              QueryApi.queryError("out_of_memory", `none in ${nth}`, { retryable: true })
+            )
+            return text.startsWith("starvedLater")
+              ? accept(Stream.fail(new QueryFailed({ payload })))
+              : Effect.fail(new QueryRejected({ payload }))
+          }
           case "silent":
             return Effect.never
           case "accepted":
@@ -141,6 +151,31 @@ describe("a relay", () => {
         [["dataconn.query", traceId, "Ended"]]
       )
     })
+  )
+
+  it.effect(
+    "runs a query in another process that finds no memory in one, once, unless it may change something",
+    () =>
+      Effect.gen(function* () {
+        const { engine, log } = yield* world()
+        for (const request of ["starved", "starvedLater"]) {
+          const query = yield* begin(engine, request)
+          yield* passes(200)
+          assert.strictEqual(yield* Fiber.join(query), "A yes first F")
+        }
+        for (const [request, said] of [
+          ["starved everywhere", /^J .*none in 2/],
+          ["starvedLater everywhere", /^A yes E .*none in 2/]
+        ] as const) {
+          const query = yield* begin(engine, request)
+          yield* passes(200)
+          assert.match(yield* Fiber.join(query), said)
+        }
+        assert.lengthOf(log, 8)
+        const writing = yield* world({ changes: true, supervisor: { processes: 1 } })
+        assert.match(yield* ask(writing.engine, "starved"), /^J .*none in 1/)
+        assert.lengthOf(writing.log, 1)
+      })
   )
 
   it.effect("puts new queries where no long one runs", () =>
@@ -402,7 +437,7 @@ describe("requests without a process", () => {
       fails(1)
       yield* passes(10)
       // The third process comes after a while, and the engine may have met with something that passes.
-      assert.match(yield* Fiber.join(waiting), /^J .*overloaded.*cannot be started.*"retryable":true/)
+      assert.match(yield* Fiber.join(waiting), /^J .*engine_lost.*cannot be started.*"retryable":true/)
       assert.match(yield* ask(engine, "echo 2"), /^J .*cannot be started/)
       yield* passes(100)
       processes[2]?.listener.ready()

@@ -8,6 +8,7 @@ import * as QueryApi from "../../src/engine/QueryApi.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as Chunk from "../../src/net/Chunk.ts"
 import * as TestServer from "../../src/testing/TestServer.ts"
+import { failure } from "../support/Failure.ts"
 
 /** It takes two seconds to accept. */
 const slow = QueryApi.makeEngine({
@@ -27,6 +28,18 @@ it.effect("a settled request has reached the engine before the clock moves", () 
       yield* TestServer.settle
       yield* TestClock.adjust("3 seconds")
       assert.strictEqual(Exit.isSuccess(yield* Fiber.join(query)), succeeds)
+    }
+  }).pipe(Effect.provideService(QueryEngine, slow))
+)
+
+it.effect("a limit of the server's end that is none is named", () =>
+  Effect.gen(function* () {
+    for (const [server, said] of [
+      [{ lengthCounts: "x" as never }, "lengthCounts must be one of body, typeAndBody, frame, not x"],
+      [{ chunkSize: 0 }, "chunkSize must be a size of at least 1 B, not 0"]
+    ] as const) {
+      const exit = yield* Effect.exit(TestServer.connect({ server }))
+      assert.strictEqual(failure(exit), `RangeError: ${said}`)
     }
   }).pipe(Effect.provideService(QueryEngine, slow))
 )

@@ -1,7 +1,6 @@
 /**
  * Opens the DuckDB instance that a server answers from, and closes it to everything else.
  */
-import { mkdirSync } from "node:fs"
 import { open as openFile } from "node:fs/promises"
 import { availableParallelism } from "node:os"
 import { basename, extname, resolve } from "node:path"
@@ -45,7 +44,7 @@ export interface DuckDbOptions extends Limits.Options {
   /** Whether clients may change data. Default `false`. */
   readonly readWrite?: boolean | undefined
   /**
-   * Whether queries may reach for files, the network and extensions, with the rights of this process.
+   * Whether queries may reach for files and the network, with the rights of this process and extensions of DuckDB's own.
    * Default `false`: then only what is named here can be read.
    */
   readonly allowExternalAccess?: boolean | undefined
@@ -90,6 +89,7 @@ export interface Database {
   readonly instance: Instance.Instance
   /** What its sessions are opened with. */
   readonly session: Pick<Session.Options, "searchPath" | "memory" | "unstoppable">
+  readonly giveBack: GiveBack.GiveBack
   /** Where whole results go before they are streamed. */
   readonly files: ResultFiles.ResultFiles
   /** The private directory that all of that is in. */
@@ -107,9 +107,9 @@ export const open = Effect.fnUntraced(function* (
     maxResultMemory: options.maxResultMemory ?? Limits.defaults.maxResultMemory,
     threads: options.threads ?? availableParallelism()
   })
-  const directory = yield* Spill.make(options.spillDirectory)
+  const directory = yield* Spill.make(options.spillDirectory, options.skipUnreadable)
   const temporary = Spill.unreadable(directory)
-  mkdirSync(temporary)
+  yield* Spill.kept(temporary)
   const unread = new Set<string>()
   let skipUnreadable = options.skipUnreadable === true
   const instance = yield* Instance.make(
@@ -120,8 +120,8 @@ export const open = Effect.fnUntraced(function* (
     { whenInvalidated: whenInvalidated(options) }
   )
   skipUnreadable = true
-  yield* Effect.forkScoped(GiveBack.always(instance, memory))
   return {
+    giveBack: yield* GiveBack.make(instance, memory),
     instance,
     session: {
       searchPath: layout.aside && searchPath(layout.aside),

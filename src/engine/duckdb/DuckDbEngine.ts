@@ -40,7 +40,10 @@ const answer = Effect.fnUntraced(function* (
   request: QueryApi.ResolvedRequest
 ): Effect.fn.Return<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> {
   const guard = request.readOnly
-    ? { ...given, permissions: { ...given.permissions, readWrite: false } }
+    ? {
+        ...given,
+        permissions: { ...given.permissions, readWrite: false, isReadOnlyAsked: given.permissions.readWrite }
+      }
     : given
   const { readWrite } = guard.permissions
   if (database.session.memory.isFull) return yield* overloaded(limits)
@@ -92,19 +95,23 @@ const run =
   (
     request: QueryApi.ResolvedRequest
   ): Effect.Effect<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> => {
+    const { giveBack, unread } = parts.database
     const conceal = (error: QueryApi.QueryError) =>
-      Failure.unread(parts.database.unread, error) ??
-      Failure.conceal(parts.guard.hidden, request.query, error)
+      Failure.unread(unread, error) ?? Failure.conceal(parts.guard.hidden, request.query, error)
+    const looked = (error: QueryApi.QueryError) =>
+      error.code === "out_of_memory" ? giveBack.now : Effect.void
     return answer(parts, request).pipe(
       Effect.catchDefect((defect) => Effect.fail(Failure.ofDefect(defect))),
       Effect.map((result) => ({
         ...result,
         chunks: result.chunks.pipe(
           Stream.catchDefect((defect) => Stream.fail(Failure.ofDefect(defect))),
+          Stream.tapError(looked),
           Stream.mapError(conceal)
         ),
         commit: result.commit && Effect.mapError(result.commit, conceal)
       })),
+      Effect.tapError(looked),
       Effect.mapError(conceal)
     )
   }
@@ -132,7 +139,7 @@ export const make = Effect.fnUntraced(function* (
     ...Object.entries(options.tables ?? {}).map(
       ([name, file]) => [resolve(TableFile.pathOf(file)), name] as const
     ),
-    [database.directory, "<directory>"],
+    [database.directory, Failure.directory],
     [homedir(), "~"]
   ])
   const engine = QueryApi.makeEngine({

@@ -97,20 +97,28 @@ const aborted = queryError(
   { retryable: true }
 )
 
+/** The largest block that every query may need, in bytes. */
+const commonBlock = 16 * 1024 ** 2
+
 /** The process has no memory left for what every query needs, so others have taken it. */
 const isOthers = ({ message, type }: Failure): boolean =>
-  type === "Out of Memory" && /Failed to allocate block|bad allocation/i.test(message)
+  type === "Out of Memory" &&
+  /Failed to allocate|bad allocation|Allocation failure/i.test(message) &&
+  Number(/Failed to allocate block of (\d+) bytes/i.exec(message)?.[1] ?? 0) <= commonBlock
 
-/** A failure to prepare `query`: nothing was run. */
-export const toReject = (failure: Failure, query: string): QueryError =>
-  isAborted(failure) ? aborted : rejectOf(failure, query)
+/** The text that was prepared, or the position of a failure, if it is known. */
+type Where = string | number | undefined
 
-const rejectOf = (failure: Failure, query: string): QueryError =>
+/** A failure to prepare: nothing was run. */
+export const toReject = (failure: Failure, where: Where): QueryError =>
+  isAborted(failure) ? aborted : rejectOf(failure, where)
+
+const rejectOf = (failure: Failure, where: Where): QueryError =>
   queryError(
     isReadOnlyViolation(failure) ? "not_allowed" : (rejectCodes[failure.type] ?? "invalid_query"),
     Hints.remove(failure.message),
     {
-      position: failure.offset === undefined ? undefined : position(failure.type, query, failure.offset),
+      position: typeof where === "string" ? positionIn(where, failure) : where,
       retryable: isOthers(failure)
     }
   )
@@ -121,11 +129,12 @@ const failCodes: Readonly<Record<string, ErrorCode>> = {
   FATAL: "internal"
 }
 
-/** A failure of a query that had begun to run. */
-export const toError = (failure: Failure): QueryError =>
+/** A failure of a query that had begun to run, and where in its text, if that is known. */
+export const toError = (failure: Failure, position?: number): QueryError =>
   isAborted(failure)
     ? aborted
     : queryError(failCodes[failure.type] ?? "execution_failed", Hints.remove(failure.message), {
+        position,
         retryable: isConflict(failure) || isOthers(failure)
       })
 
@@ -152,8 +161,11 @@ export const ofCommit = (failure: Failure): QueryError =>
 /** DuckDB refuses writes in read-only databases and transactions with two exception types. */
 export const isReadOnlyViolation = (failure: Failure): boolean => /read-only mode/i.test(failure.message)
 
+const positionIn = (query: string, { offset, type }: Failure): number | undefined =>
+  offset === undefined ? undefined : position(type, query, offset)
+
 /** The 1-based character: the parser's offsets count characters, all others bytes of UTF-8. */
-const position = (type: string, query: string, offset: number): number =>
+export const position = (type: string, query: string, offset: number): number =>
   type === "Parser" ? offset + 1 : charactersIn(Buffer.from(query), offset) + 1
 
 /** Every byte of UTF-8 begins a character unless it begins with the bits 10. */
@@ -181,6 +193,8 @@ const path = /(?<=^|[\s"'([<])(?:\/[^\s"'()[\]<>:,;/]+){2,}\/?/g
  */
 export const conceal = (hidden: Hidden, query: string, error: QueryError): QueryError =>
   missing(hidden, error) ??
+  spilled(error) ??
+  unwritable(hidden, query, error) ??
   queryError(
     isOfFile(hidden, query, error) ? "internal" : error.code,
     hide(hidden, withoutHints(error.message)).replace(path, (found) =>
@@ -188,6 +202,33 @@ export const conceal = (hidden: Hidden, query: string, error: QueryError): Query
     ),
     error
   )
+
+/** What DuckDB says when the disk is full that it spills to, or writes the files of results to. */
+const noSpace = /^Could not write (?:to )?file "[^"]*(?:duckdb_temp_|\*\*)[^"]*": No space left on device/
+
+const spilled = (error: QueryError): QueryError | undefined =>
+  noSpace.test(error.message)
+    ? queryError(
+        error.code,
+        "The disk is full that results and what outgrows the memory are written to (spillDirectory)",
+        error
+      )
+    : undefined
+
+/** What the private directory is called, where errors would show its path. */
+export const directory = "<directory>"
+
+/** The private directory has been deleted, its disk is full, or the like: no fault of the query. */
+const unwritable = (hidden: Hidden, query: string, error: QueryError): QueryError | undefined => {
+  const path = hidden.find(([, name]) => name === directory)?.[0]
+  if (path === undefined || error.code !== "execution_failed") return undefined
+  if (!error.message.includes(path) || query.includes(path)) return undefined
+  return queryError(
+    "internal",
+    `The server cannot write what outgrows its memory, or a Parquet result: ${hide(hidden, error.message)}`,
+    error
+  )
+}
 
 /** A served file that cannot be read is no fault of the query. DuckDB reads the beginning or the end to prepare it. */
 const isOfFile = (hidden: Hidden, query: string, { code, message }: QueryError): boolean =>

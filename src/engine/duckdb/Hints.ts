@@ -26,7 +26,11 @@ const sentences: ReadonlyArray<RegExp> = [
 /** What the operator can do about it. */
 const advice: ReadonlyArray<readonly [about: RegExp, text: string]> = [
   [/max_temp_directory_size/, "The server's operator can raise maxSpill."],
-  [/memory_limit/, "The server's operator can raise memoryLimit."],
+  [
+    /Failed to allocate|bad allocation/,
+    "The server's operator can raise engineMemory, which bounds its process."
+  ],
+  [/memory_limit/, "The server's operator can raise memoryLimit, by default a part of engineMemory."],
   [/\bexists in the \w+ extension\b/, "This server does not load it."],
   [
     /CSV Error|JSON transform error|sniffing file|union_by_name|ignore_errors|auto-detected from/i,

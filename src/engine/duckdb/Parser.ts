@@ -47,6 +47,8 @@ export interface Parser {
   readonly tree: (sql: string) => Effect.Effect<string, Failure.Failure>
   /** Whether two texts say the same, places in the text included: one may only go on for longer. */
   readonly sameTree: (first: string, second: string) => Effect.Effect<boolean, Failure.Failure>
+  /** Whether something in the text has this offset, in bytes; `true` of a text without a tree. */
+  readonly hasPlace: (sql: string, offset: number) => Effect.Effect<boolean, Failure.Failure>
 }
 
 /** As many connections are kept for the next texts. */
@@ -79,9 +81,13 @@ const parseSql = (maxNames: number): string => `
       .join(", ")}
   FROM (SELECT s, ${ShortTree.sql("s::VARCHAR")} AS short FROM (SELECT ${tree("$1")} AS s))`
 
-const treeSql = `SELECT ${tree("$1")}::VARCHAR`
+const treeSql = `SELECT ${ShortTree.json(`${tree("$1")}::VARCHAR`)}`
 
 const sameTreeSql = `SELECT ${tree("$1")} = ${tree("$2")}`
+
+const hasPlaceSql = `
+  SELECT starts_with(s, '{"error":true') OR list_bool_or([contains(s, place || mark) FOR mark IN [',', '}']])
+  FROM (SELECT ${tree("$1")}::VARCHAR AS s, '"query_location":' || $2 AS place)`
 
 /** A connection with its statements. It parses one text at a time. */
 interface Worker {
@@ -89,6 +95,7 @@ interface Worker {
   readonly parse: DuckDBPreparedStatement
   readonly tree: DuckDBPreparedStatement
   readonly sameTree: DuckDBPreparedStatement
+  readonly hasPlace: DuckDBPreparedStatement
   /** Of the instance that it is connected to, until its scope closes. */
   readonly lease: Instance.Lease
   readonly scope: Scope.Closeable
@@ -125,6 +132,11 @@ export const open = Effect.fnUntraced(function* ({
       Effect.map(
         workers.ask(({ sameTree }) => sameTree, [first, second]),
         ([same]) => same === true
+      ),
+    hasPlace: (sql, offset) =>
+      Effect.map(
+        workers.ask(({ hasPlace }) => hasPlace, [sql, String(offset)]),
+        ([has]) => has === true
       )
   }
 })
@@ -212,9 +224,13 @@ class Workers {
     const rows = async () => {
       const prepared = statement(worker)
       texts.forEach((text, index) => void prepared.bindVarchar(index + 1, text))
-      return (await (await prepared.run()).getRows())[0] ?? []
+      return (await (await prepared.run()).getRows())[0]
     }
-    return rows().then(Effect.succeed, (cause) => this.failed(worker.lease, Failure.fromCause(cause)))
+    return rows().then(
+      // A result that could not be read for want of memory looks like an empty one.
+      (row) => (row === undefined ? Effect.fail(noMemory) : Effect.succeed(row)),
+      (cause) => this.failed(worker.lease, Failure.fromCause(cause))
+    )
   }
 
   private failed(lease: Instance.Lease, failure: Failure.Failure): Effect.Effect<never, Failure.Failure> {
@@ -263,6 +279,7 @@ const connect = async (lease: Instance.Lease, scope: Scope.Closeable, parseSql: 
       parse: await connection.prepare(parseSql),
       tree: await connection.prepare(treeSql),
       sameTree: await connection.prepare(sameTreeSql),
+      hasPlace: await connection.prepare(hasPlaceSql),
       lease,
       scope
     }
@@ -282,6 +299,7 @@ const queriesOf = Effect.fnUntraced(function* (
   maxNames: number
 ): Effect.fn.Return<Queries | "other" | "broken", Failure.Failure> {
   const [error, tree, statements, ...lists] = row
+  if (error === "out of memory") return yield* Effect.fail(noMemory)
   if (error !== null) return error === "parser" ? "broken" : "other"
   const excess = tree === null ? treeExcess : yield* excessOf(String(tree))
   if (excess !== undefined) return yield* Effect.fail(tooLarge(excess))
@@ -306,6 +324,12 @@ const excessOf = Effect.fnUntraced(function* (tree: string) {
   yield* pause
   return Expansion.excess(parsed)
 })
+
+const noMemory: Failure.Failure = {
+  type: "Out of Memory",
+  message: "The query could not be parsed (bad allocation)",
+  offset: undefined
+}
 
 const tooLarge = (message: string): Failure.Failure => ({ type: "", message, offset: undefined })
 

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { type QueryError, queryError } from "../QueryApi.ts"
+import * as Spill from "./Spill.ts"
 
 /** See {@link make}. */
 export interface ResultFiles {
@@ -79,7 +80,10 @@ export const make = (directory: string, maxSpill: number): ResultFiles => {
   return {
     open: Effect.map(
       Effect.acquireRelease(
-        Effect.sync(() => join(directory, randomUUID())),
+        Effect.sync(() => {
+          Spill.ensure(directory)
+          return join(directory, randomUUID())
+        }),
         (path) =>
           Effect.promise(async () => {
             await rm(path, { force: true })

@@ -6,48 +6,138 @@
  * Everything here is synchronous: the command makes its directory before it gives up its write rights, and
  * must not start libuv's threads before that (`cli/Landlock`).
  */
+import { randomBytes } from "node:crypto"
 import {
   existsSync,
+  lstatSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
   rmdirSync,
-  rmSync,
-  statSync
+  rmSync
 } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { join, sep } from "node:path"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { DuckDbError } from "./Failure.ts"
 
 /**
  * A directory in `parent` (default: the system's for temporary files) that only this process's user can enter
- * (mode 0700); deleted with the scope. Directories of processes that are gone are deleted first.
+ * (mode 0700); deleted with the scope. Directories of processes that are gone are deleted, too.
  *
- * Fails with a {@link DuckDbError} that names `spillDirectory`.
+ * Fails with a {@link DuckDbError} that names `spillDirectory`; if it `mayLack`, only the log says so.
  */
-export const make = (parent: string = tmpdir()): Effect.Effect<string, DuckDbError, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.try({
-      try: () => {
+export const make = Effect.fnUntraced(function* (
+  parent: string = tmpdir(),
+  mayLack = false
+): Effect.fn.Return<string, DuckDbError, Scope.Scope> {
+  const path = join(parent, `${prefix}${owner("self")}-${randomBytes(6).toString("hex")}`)
+  const problem = yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      problemOf(() => {
+        restore(path)
         removeStale(parent)
-        return mkdtempSync(join(parent, `${prefix}${owner("self")}-`))
-      },
-      catch: (cause) =>
-        new DuckDbError({
-          setting: "spillDirectory",
-          message: `spillDirectory: no directory could be made in ${parent}: ${String(cause)}`,
-          cause
-        })
-    }),
-    (path) => Effect.sync(() => remove(path))
+      })
+    ),
+    () => Effect.sync(() => remove(path))
   )
+  if (problem !== undefined) {
+    const message = `spillDirectory: no directory could be made in ${parent}: ${problem}`
+    if (!mayLack) return yield* new DuckDbError({ setting: "spillDirectory", message })
+    yield* Effect.logError(`${message}; ${consequence}`)
+  }
+  return path
+})
+
+const consequence =
+  "until it can be, queries that write there fail: those that need more memory, and Parquet results"
+
+/** How often a directory is looked for. */
+const interval: Duration.Input = "1 second"
+
+/** Its times are renewed after so many looks: cleaners of temporary files take what is old. */
+const looksToRenewal = 3600
+
+/**
+ * Has a directory be there, and never look old, for as long as the scope is open. One that was deleted is made again. Where
+ * that cannot be, as in a process that has given up the right to, the log says so.
+ */
+export const kept = Effect.fnUntraced(function* (path: string): Effect.fn.Return<void, never, Scope.Scope> {
+  let looks = 0
+  let problem = problemOf(() => restore(path))
+  const look = Effect.suspend(() => {
+    const wasMissing = !existsSync(path)
+    const before = problem
+    problem = problemOf(() => {
+      restore(path)
+      if (++looks % looksToRenewal === 0) use(path)
+    })
+    if (problem === undefined) {
+      return wasMissing
+        ? Effect.logWarning(`The directory ${path} had been deleted, and is made again`)
+        : Effect.void
+    }
+    return before === undefined
+      ? Effect.logError(
+          `The directory ${path} is gone, and cannot be made again (${problem}); ${consequence}`
+        )
+      : Effect.void
+  })
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), look)))
+})
+
+const problemOf = (attempt: () => void): string | undefined => {
+  try {
+    attempt()
+    return undefined
+  } catch (cause) {
+    return String(cause)
+  }
+}
+
+/** Makes a directory, and those of ours above it, where they are missing. What is another's in their place is not used. */
+export const restore = (path: string): void => {
+  const parts = path.split(sep)
+  const outermost = parts.findIndex((part) => named.test(part))
+  for (let i = outermost < 0 ? parts.length : outermost + 1; i <= parts.length; i++) {
+    const each = parts.slice(0, i).join(sep)
+    if (statOf(each) === undefined) makeUnlessThere(each)
+    if (!isOurs(each)) throw new Error(`${each} is another's now`)
+  }
+}
+
+/** Tries to; what needs it says what is wrong. */
+export const ensure = (path: string): void => void problemOf(() => restore(path))
+
+const makeUnlessThere = (path: string): void => {
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (cause) {
+    // Another process of this server was faster.
+    if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw cause
+  }
+}
+
+const statOf = (path: string) => lstatSync(path, { throwIfNoEntry: false })
+
+const isOurs = (path: string): boolean => {
+  const found = statOf(path)
+  return found?.isDirectory() === true && found.uid === (process.getuid?.() ?? found.uid)
+}
+
+/** Changes all times of a directory. */
+const use = (path: string): void => {
+  rmdirSync(mkdtempSync(join(path, "used-")))
+  readdirSync(path)
+}
 
 /** The process may be allowed to remove nothing but an empty directory of `parent` (`cli/Landlock`). */
 const remove = (path: string): void => {
-  if (!existsSync(path)) return
+  if (!isOurs(path)) return
   for (const name of readdirSync(path)) rmSync(join(path, name), { recursive: true, force: true })
   rmdirSync(path)
 }
@@ -93,10 +183,8 @@ const removeStale = (parent: string): void => {
     // Processes of another namespace cannot be seen from here: theirs may well be running.
     if (itsNamespace !== namespace || isRunning(maker, Number(pid))) continue
     const path = join(parent, name)
-    // Another's is not ours to remove, and may go away while we look.
-    if (statSync(path, { throwIfNoEntry: false })?.uid === process.getuid?.()) {
-      rmSync(path, { recursive: true, force: true })
-    }
+    // Another's is not ours to remove.
+    if (isOurs(path)) rmSync(path, { recursive: true, force: true })
   }
 }
 

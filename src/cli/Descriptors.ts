@@ -1,0 +1,116 @@
+/**
+ * How many connections a server may let in, so that it can start its engine again at any time, also while the one before
+ * is still there (SIGHUP).
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as FileLimit from "../server/FileLimit.ts"
+import * as QueryLimit from "../server/QueryLimit.ts"
+import type { ServeConfig } from "./ServeConfig.ts"
+
+/** What is to have descriptors. */
+export interface Wanted {
+  readonly connections: number
+  readonly http: number
+  /** Processes of the engine, those of another one included that takes its place. */
+  readonly processes: number
+  /** Queries under way in each of them. */
+  readonly queries: number
+}
+
+/** The pipes to one process of the engine besides the socket of each query. */
+const pipes = 4
+
+/** A server that lets in fewer connections does not start. */
+const leastConnections = 8
+
+/** How many descriptors that takes. A process has both ends of a socket for the moment in which it starts another. */
+export const needed = ({ connections, http, processes, queries }: Wanted): number =>
+  FileLimit.others +
+  FileLimit.ofConnections(connections) +
+  http +
+  (processes === 0 ? 0 : (processes + 1) * (Math.min(queries, connections + http) + pipes))
+
+/** The same with no more connections than this, in all. */
+const withMost = (wanted: Wanted, most: number): Wanted => {
+  const connections = Math.ceil((most * wanted.connections) / (wanted.connections + wanted.http))
+  const http = most - connections
+  return { ...wanted, connections, http, queries: Math.min(wanted.queries, most) }
+}
+
+/** As much of it as there are descriptors for; `undefined` if that is too little to be of use. */
+export const within = (limit: number, wanted: Wanted): Wanted | undefined => {
+  if (needed(wanted) <= limit) return wanted
+  let [fits, exceeds] = [0, wanted.connections + wanted.http]
+  while (exceeds - fits > 1) {
+    const most = Math.floor((fits + exceeds) / 2)
+    if (needed(withMost(wanted, most)) <= limit) fits = most
+    else exceeds = most
+  }
+  return fits < leastConnections ? undefined : withMost(wanted, fits)
+}
+
+/** The least that a server starts with. */
+const least = (wanted: Wanted): number => needed(withMost(wanted, leastConnections))
+
+const wantedBy = (config: ServeConfig): Wanted => {
+  const { allowExternalAccess, engines, http, httpMaxConnections, isolate, maxConnections, readWrite } =
+    config
+  const places = isolate === "process" ? (engines ?? (readWrite || allowExternalAccess ? 1 : 2)) : 0
+  return {
+    connections: maxConnections,
+    http: http.length * httpMaxConnections,
+    processes: readWrite ? places : 2 * places,
+    queries: QueryLimit.mostUnderWay(config)
+  }
+}
+
+/** Settings for as many descriptors as the process may have. */
+export interface Fitted extends ServeConfig {
+  /** How many queries may be under way in each process of the engine. */
+  readonly engineQueries: number
+}
+
+/** The process may have too few files and sockets open. */
+export class DescriptorError extends Schema.TaggedError<DescriptorError>()("DescriptorError", {
+  limit: Schema.Int,
+  needed: Schema.Int
+}) {
+  override get message() {
+    return `ulimit -n: this process may have ${this.limit} files and sockets open, and needs ${this.needed} at least`
+  }
+}
+
+/** The settings with as many connections as there are descriptors for; a warning says so if these are fewer. */
+export const fit = (
+  config: ServeConfig,
+  limit: number | undefined = FileLimit.read()
+): Effect.Effect<Fitted, DescriptorError> => {
+  const wanted = wantedBy(config)
+  const fitted = within(limit ?? Number.POSITIVE_INFINITY, wanted)
+  if (fitted === undefined)
+    return Effect.fail(new DescriptorError({ limit: limit ?? 0, needed: least(wanted) }))
+  const settings: Fitted = {
+    ...config,
+    maxConnections: fitted.connections,
+    httpMaxConnections:
+      config.http.length === 0
+        ? config.httpMaxConnections
+        : Math.max(1, Math.floor(fitted.http / config.http.length)),
+    engineQueries: fitted.queries
+  }
+  if (fitted === wanted) return Effect.succeed(settings)
+  const lowered = [
+    `maxConnections is ${settings.maxConnections} instead of ${config.maxConnections}`,
+    ...(wanted.http === 0
+      ? []
+      : [`httpMaxConnections ${settings.httpMaxConnections} instead of ${config.httpMaxConnections}`])
+  ]
+  return Effect.as(
+    Effect.logWarning(
+      `This process may have ${limit} files and sockets open (ulimit -n), and needs ${needed(wanted)} for all that its ` +
+        `settings allow: so that its engine can be started again at any time, ${lowered.join(" and ")}`
+    ),
+    settings
+  )
+}

@@ -1,9 +1,10 @@
 /**
  * How many connections a server may let in, so that it can start its engine again at any time, also while the one before
- * is still there (SIGHUP).
+ * is still there (SIGHUP); and a gateway, so that it can reach its back-ends.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type * as GatewayConfig from "../gateway/GatewayConfig.ts"
 import * as FileLimit from "../server/FileLimit.ts"
 import * as QueryLimit from "../server/QueryLimit.ts"
 import type { ServeConfig } from "./ServeConfig.ts"
@@ -112,5 +113,42 @@ export const fit = (
         `settings allow: so that its engine can be started again at any time, ${lowered.join(" and ")}`
     ),
     settings
+  )
+}
+
+/** What is known of a gateway. */
+type Gateway = Pick<
+  GatewayConfig.GatewayConfig,
+  "http" | "httpMaxConnections" | "backends" | "backendConnections" | "backendQueue"
+>
+
+/** The settings of a gateway with as many connections as leave it descriptors for its back-ends. */
+export const fitGateway = <A extends Gateway>(
+  options: A,
+  limit: number = FileLimit.read() ?? Number.POSITIVE_INFINITY
+): Effect.Effect<A, DescriptorError> => {
+  const { backendConnections, backendQueue, backends, http, httpMaxConnections } = options
+  const addresses = Object.values(backends).reduce((sum, { length }) => sum + length, 0)
+  const inside =
+    addresses *
+    QueryLimit.mostUnderWay({
+      maxConcurrentQueries: backendConnections,
+      maxQueuedQueries: backendQueue
+    })
+  const wanted = http.length * httpMaxConnections
+  const left = limit - FileLimit.others
+  if (wanted + inside <= left) return Effect.succeed(options)
+  const most = Math.max(left - inside, Math.floor(left / 2))
+  if (most < leastConnections) {
+    return Effect.fail(new DescriptorError({ limit, needed: FileLimit.others + 2 * leastConnections }))
+  }
+  const lowered = Math.max(1, Math.min(httpMaxConnections, Math.floor(most / http.length)))
+  return Effect.as(
+    Effect.logWarning(
+      `This process may have ${limit} files and sockets open (ulimit -n), and needs ` +
+        `${FileLimit.others + wanted + inside} for all that its settings allow: so that it can reach its back-ends at any ` +
+        `time, httpMaxConnections is ${lowered} instead of ${httpMaxConnections}`
+    ),
+    { ...options, httpMaxConnections: lowered }
   )
 }

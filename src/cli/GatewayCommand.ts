@@ -17,6 +17,7 @@ import * as Setting from "../server/Setting.ts"
 import * as Signals from "../server/Signals.ts"
 import * as BrokenPipe from "./BrokenPipe.ts"
 import * as ConfigSources from "./ConfigSources.ts"
+import * as Descriptors from "./Descriptors.ts"
 import * as GatewayFlags from "./GatewayFlags.ts"
 import * as Heap from "./Heap.ts"
 import * as ServeConfig from "./ServeConfig.ts"
@@ -171,7 +172,7 @@ const run = Effect.fnUntraced(function* (flags: Given) {
   // Loaded only here: other commands do without it.
   const Gateway = yield* Effect.promise(() => import("../gateway/Gateway.ts"))
   const running = Effect.gen(function* () {
-    const gateway = yield* Gateway.make(options)
+    const gateway = yield* Gateway.make(yield* Descriptors.fitGateway(options))
     stopNow = gateway.stopNow
     yield* Effect.logInfo(`Started (send SIGINT or SIGTERM to exit): ${described(options)}`)
     // A server's environment may be the same.

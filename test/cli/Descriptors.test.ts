@@ -30,6 +30,24 @@ describe("the connections that a server lets in", () => {
     )
   })
 
+  it.effect("leave a gateway descriptors for its back-ends", () =>
+    Effect.gen(function* () {
+      const gateway = {
+        http: ["127.0.0.1:1", "127.0.0.1:2"],
+        httpMaxConnections: 1000,
+        backends: { main: ["a:1", "b:1"] },
+        backendConnections: 32,
+        backendQueue: 1000
+      }
+      const most = (limit: number) =>
+        Effect.map(Descriptors.fitGateway(gateway, limit), ({ httpMaxConnections }) => httpMaxConnections)
+      assert.strictEqual(yield* most(128 + 2 * 288 + 2000), 1000)
+      assert.strictEqual(yield* most(128 + 2 * 288 + 1998), 999)
+      assert.strictEqual(yield* most(128 + 40), 10)
+      assert.match((yield* Effect.flip(most(100))).message, /ulimit -n/)
+    })
+  )
+
   it.live.runIf(process.platform === "linux")(
     "are so few that it does not start, and it says what it needs",
     () =>

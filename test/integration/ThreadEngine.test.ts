@@ -59,6 +59,19 @@ const others = (client: Client.ClientService, n: number) =>
 const ports = () => process.getActiveResourcesInfo().filter((name) => name === "MessagePort").length
 
 describe("an engine in threads", () => {
+  it.live("that cannot be started says why", () =>
+    Effect.gen(function* () {
+      const pool: ThreadPool.ThreadPoolService = {
+        ...ThreadPool.make({ threads: 2 }),
+        start: () => {
+          throw new Error("no thread is left")
+        }
+      }
+      const made = Effect.provideService(ThreadEngine.make(killable), ThreadPool.ThreadPool, pool)
+      assert.include((yield* Effect.flip(Effect.scoped(made))).message, "no thread is left")
+    })
+  )
+
   it.live("answers as it does in the server's own", () =>
     Effect.gen(function* () {
       const { client, live } = yield* start({ threads: 1 })

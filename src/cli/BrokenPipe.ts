@@ -4,9 +4,11 @@
 import * as Effect from "effect/Effect"
 import { exitCodes } from "./ExitCodes.ts"
 
-/** Whether an error says that nobody reads. */
-export const isOne = (error: unknown): boolean =>
-  (error as NodeJS.ErrnoException | null | undefined)?.code === "EPIPE"
+/** Whether an error says that nobody reads: of a write, or of waiting for room once the stream has closed. */
+export const isOne = (error: unknown): boolean => {
+  const code = (error as NodeJS.ErrnoException | null | undefined)?.code
+  return code === "EPIPE" || code === "ERR_STREAM_PREMATURE_CLOSE"
+}
 
 /** Ends the process when its output fails, unless a command sees to that itself. */
 export const endsProcess = (): void => {

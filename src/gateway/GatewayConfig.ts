@@ -205,6 +205,11 @@ export const problemOfBackends = (names: ReadonlyArray<string>): string | undefi
     : `the name ${JSON.stringify(wrong)} must be 1 to 64 characters of A-Z a-z 0-9 _ -`
 }
 
+/** What code may give in place of the name of a file. */
+const isSource = (name: string, value: unknown): boolean =>
+  (name === "httpRules" || name === "httpTokens") &&
+  (typeof value === "object" || typeof value === "function")
+
 /**
  * A configuration that differs from the defaults in what is given. Throws a `RangeError` that names the setting whose
  * value cannot be one.
@@ -215,7 +220,9 @@ export const problemOfBackends = (names: ReadonlyArray<string>): string | undefi
 export const make = ({ backends, http, limits, socketMode, ...given }: Options): GatewayConfig => {
   const table: Setting.Table = settings
   const values = Object.entries(given).flatMap(([name, value]) =>
-    value === undefined ? [] : [[name, table[name]?.check?.(name, value as never) ?? value]]
+    value === undefined
+      ? []
+      : [[name, isSource(name, value) ? value : (table[name]?.check?.(name, value as never) ?? value)]]
   )
   const problem = problemOfBackends(Object.keys(backends))
   if (problem !== undefined) throw new RangeError(`backends: ${problem}`)

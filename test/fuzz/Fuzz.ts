@@ -143,10 +143,11 @@ const counted = ["handles", "threads", "connections", "fibers", "sockets"] as co
 const bounded = ["heapBytes", "externalBytes", "residentBytes"] as const
 
 /**
- * The timers of a server at rest: one keeps the process alive, one wakes all connections, one looks for dead paths, and
- * one has DuckDB give memory back. That of a write which was kept waiting goes within the writeTimeout.
+ * The timers of a server at rest: one keeps the process alive, one wakes all connections, one looks for dead paths, one has
+ * DuckDB give memory back and one the C library, and two look after the directories for what outgrows the memory, the
+ * server's and the engine's. That of a write which was kept waiting goes within the writeTimeout.
  */
-const restTimers = 4
+const restTimers = 7
 
 /** What of a measure is more than it was. */
 const excess = (after: Measure, before: Measure): ReadonlyArray<string> => {

@@ -255,10 +255,9 @@ describe("beside queries that do not stop", () => {
   for (const how of ["uninterruptible", "loop", "sleep", "native"]) {
     it.live(`small ones of others are answered, and they end by cancel: ${how}`, () =>
       Effect.gen(function* () {
-        const { client, live } = yield* start()
+        const { client, live } = yield* start({ engineSilence: "5 seconds" })
         const peer = yield* LiveServer.connect(live.address)
         yield* peer.request(JSON.stringify({ version: "v1", query: `stuck ${how}` }))
-        yield* others(client, 20)
         yield* peer.cancel
         const [{ end }] = yield* Effect.all([Response.take(peer), others(client, 50)], {
           concurrency: "unbounded"

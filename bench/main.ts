@@ -27,6 +27,7 @@ const benches: Record<string, () => Promise<{ readonly run: Bench }>> = {
   receipt: () => import("./receipt.ts"),
   ceiling: () => import("./ceiling.ts"),
   duckdb: () => import("./duckdb.ts"),
+  rows: () => import("./rows.ts"),
   steps: () => import("./steps.ts"),
   isolated: () => import("./isolated.ts")
 }

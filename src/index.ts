@@ -7,6 +7,7 @@
 export * as Client from "./client/Client.ts"
 export * as ClientError from "./client/ClientError.ts"
 export * as ClientPool from "./client/ClientPool.ts"
+export * as Rows from "./client/Rows.ts"
 export * as PolledQuery from "./engine/PolledQuery.ts"
 export * as QueryApi from "./engine/QueryApi.ts"
 export * as QueryEngine from "./engine/QueryEngine.ts"

@@ -18,6 +18,25 @@ const deferred = <A>(): Deferred<A> => {
 
 const ndjson = "application/x-ndjson"
 
+/** Fails with a `QueryError` for a result that is no NDJSON. */
+const decoded = <A>(decode: () => A): A => {
+  try {
+    return decode()
+  } catch (error) {
+    throw new QueryError({
+      code: "internal",
+      message: `The result is not ${ndjson}: ${(error as Error).message}`
+    })
+  }
+}
+
+/** The rows of whole lines, which may be empty. */
+function* rowsOf(lines: string): Generator<unknown, void, void> {
+  for (const line of lines.split("\n")) {
+    if (line.trim() !== "") yield decoded(() => JSON.parse(line))
+  }
+}
+
 /** What a query asks of its connection. */
 export interface Line {
   readonly grant: (id: number, bytes: number) => void
@@ -117,8 +136,8 @@ export class Query implements AsyncIterable<Uint8Array> {
   }
 
   /**
-   * The rows of a result in NDJSON, as they come. Fails with a {@link QueryError}, and cancels the query, if the result has
-   * another format.
+   * The rows of a result in NDJSON, as they come: of each line one, also where no line break ends the last. Fails with a
+   * {@link QueryError}, and cancels the query, if the result has another format, or is not what it should be.
    *
    * **Gotchas**
    *
@@ -131,13 +150,15 @@ export class Query implements AsyncIterable<Uint8Array> {
       void this.cancel()
       throw new QueryError({ code: "unsupported_format", message: `rows() reads ${ndjson}, not ${format}` })
     }
-    const decoder = new TextDecoder()
+    const decoder = new TextDecoder("utf-8", { fatal: true })
     let rest = ""
     for await (const chunk of this) {
-      const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n")
-      rest = lines.pop() ?? ""
-      for (const line of lines) yield JSON.parse(line) as Row
+      const text = decoded(() => decoder.decode(chunk, { stream: true }))
+      const end = text.lastIndexOf("\n")
+      if (end >= 0) yield* rowsOf(rest + text.slice(0, end)) as Iterable<Row>
+      rest = end < 0 ? rest + text : text.slice(end + 1)
     }
+    yield* rowsOf(rest + decoded(() => decoder.decode())) as Iterable<Row>
   }
 
   /** The whole result as bytes. */

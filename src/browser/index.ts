@@ -6,8 +6,8 @@
  */
 
 import { QueryError, type QueryRequest } from "./Models.ts"
-import * as Parameters from "./Parameters.ts"
 import { Query } from "./Query.ts"
+import * as Requests from "./Requests.ts"
 
 export { type Accepted, type Column, QueryError, type QueryRequest, type Receipt } from "./Models.ts"
 export { Query } from "./Query.ts"
@@ -40,7 +40,10 @@ export interface WebSocketLike {
 export interface Options {
   /** A bearer token, where the gateway wants one. */
   readonly token?: string
-  /** How many bytes of each result may be on their way or wait here to be read. Default 1 MiB. */
+  /**
+   * How many bytes of each result may be on their way or wait here to be read: an integer from 1 to the gateway's
+   * `maxStreamCredit`. Default 1 MiB, or what the gateway takes.
+   */
   readonly credit?: number
   /** Makes the socket. Default: the global `WebSocket`. */
   readonly open?: (url: string, protocols: ReadonlyArray<string>) => WebSocketLike
@@ -77,20 +80,32 @@ const base64url = (text: string): string => {
  * @since 0.1.0
  */
 export class Connection {
-  /** The connection has ended, for this reason. Queries that ran have failed with `connection_lost`. */
+  /**
+   * The connection has ended, for this reason. Queries that ran have failed with `connection_lost`, or `shutting_down` where
+   * the gateway said so.
+   */
   readonly closed: Promise<string>
+  /**
+   * The gateway has said what it takes.
+   *
+   * @internal
+   */
+  readonly greeted: Promise<void>
   private readonly socket: WebSocketLike
-  private readonly credit: number
+  private readonly credit: number | undefined
   private readonly queries = new Map<number, Query>()
   private readonly closing = Promise.withResolvers<string>()
-  private reason: string | undefined
+  private readonly greeting = Promise.withResolvers<void>()
+  private limits = Requests.noLimits
+  private loss: QueryError | undefined
   private next = 1
 
   /** @internal */
-  constructor(socket: WebSocketLike, credit: number) {
+  constructor(socket: WebSocketLike, credit: number | undefined) {
     this.socket = socket
     this.credit = credit
     this.closed = this.closing.promise
+    this.greeted = this.greeting.promise
     socket.addEventListener("message", ({ data }) => this.received(data))
     socket.addEventListener("close", ({ code, reason }) =>
       this.ended(reason === "" ? `closed (${code})` : reason)
@@ -98,24 +113,26 @@ export class Connection {
   }
 
   /**
-   * Runs a query. Others may run beside it. One whose parameters have no form in JSON (NaN, `undefined`, a `Date`, a
-   * `bigint` …) fails with `bad_request`, and nothing is sent.
+   * Runs a query. Others may run beside it. One that cannot be sent as it is fails, and nothing is sent: with `bad_request`
+   * where a value has no form in JSON (NaN, `undefined`, a `Date`, a `bigint` …) or the credit is wrong, with `too_large`
+   * where the gateway does not take so long a request.
    */
   query(request: QueryRequest, options: QueryOptions = {}): Query {
     const id = this.next++
     const query = new Query(id, {
-      grant: (id, bytes) => this.send({ type: "credit", id, bytes }),
-      cancel: (id) => this.send({ type: "cancel", id })
+      grant: (id, bytes) => this.send(JSON.stringify({ type: "credit", id, bytes })),
+      cancel: (id) => this.send(JSON.stringify({ type: "cancel", id }))
     })
     const { signal } = options
-    const problem = request.parameters === undefined ? undefined : Parameters.problem(request.parameters)
-    if (problem !== undefined) query.fail(new QueryError({ code: "bad_request", message: problem }))
-    else if (this.reason !== undefined) query.fail(lost(this.reason))
+    const credit = options.credit ?? this.credit ?? Math.min(defaultCredit, this.limits.maxCredit)
+    const message = Requests.encode(request, { id, credit }, this.limits)
+    if (message instanceof QueryError) query.fail(message)
+    else if (this.loss !== undefined) query.fail(this.loss)
     else if (signal?.aborted === true)
       query.fail(new QueryError({ code: "cancelled", message: "Aborted before it ran" }))
     else {
       this.queries.set(id, query)
-      this.send({ format: "ndjson", ...request, type: "query", id, credit: options.credit ?? this.credit })
+      this.send(message)
       signal?.addEventListener("abort", () => void query.cancel())
     }
     return query
@@ -126,8 +143,8 @@ export class Connection {
     this.socket.close(1000)
   }
 
-  private send(message: object): void {
-    if (this.reason === undefined) this.socket.send(JSON.stringify(message))
+  private send(message: string): void {
+    if (this.loss === undefined) this.socket.send(message)
   }
 
   private received(data: unknown): void {
@@ -138,8 +155,10 @@ export class Connection {
       return
     }
     const record = JSON.parse(data) as { readonly type: string; readonly id?: number }
-    if (record.type === "ping") this.send({ type: "pong" })
+    if (record.type === "limits") this.limits = record as unknown as Requests.Limits
+    else if (record.type === "ping") this.send('{"type":"pong"}')
     else this.record(record.id ?? 0, record)
+    this.greeting.resolve()
   }
 
   private record(id: number, record: { readonly type: string }): void {
@@ -149,33 +168,56 @@ export class Connection {
   }
 
   private ended(reason: string): void {
-    this.reason = reason
-    for (const query of this.queries.values()) query.fail(lost(reason))
+    this.loss = lost(reason)
+    for (const query of this.queries.values()) query.fail(this.loss)
     this.queries.clear()
     this.closing.resolve(reason)
   }
 }
 
-const lost = (reason: string): QueryError =>
-  new QueryError({ code: "connection_lost", message: `The connection to the gateway was lost: ${reason}` })
+/** A gateway that stops says so once it has answered all that it runs. */
+const lost = (reason: string): QueryError => {
+  const [, message] = /^shutting_down: (.*)$/s.exec(reason) ?? []
+  return message === undefined
+    ? new QueryError({
+        code: "connection_lost",
+        message: `The connection to the gateway was lost: ${reason}`
+      })
+    : new QueryError({ code: "shutting_down", message, retryable: true })
+}
 
 /** Browsers do not say why there is no WebSocket: the gateway is asked without one. */
 const refusal = async (url: string, token: string | undefined, reason: string): Promise<QueryError> => {
   try {
     const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
     const response = await fetch(url.replace(/^ws/i, "http"), { headers })
-    const { code, detail } = (await response.json()) as { readonly code: string; readonly detail: string }
+    const { code, detail, retryable } = (await response.json()) as {
+      readonly code: string
+      readonly detail: string
+      readonly retryable: boolean
+    }
     // It would have taken one.
     if (response.status === 426)
       return lost(`${reason}; the gateway answers, but no WebSocket gets through to it`)
-    if (typeof detail === "string") return new QueryError({ code, message: detail })
+    if (typeof detail === "string") return new QueryError({ code, message: detail, retryable })
   } catch {}
   return lost(`${reason}; the gateway does not answer, or not to this page`)
 }
 
+/** A WebSocket takes no URL that is none. */
+const opened = (url: string, { open, token }: Options): WebSocketLike => {
+  const protocols = ["dataconn.v1", ...(token === undefined ? [] : [`dataconn.token.${base64url(token)}`])]
+  try {
+    return open?.(url, protocols) ?? (new WebSocket(url, protocols) as unknown as WebSocketLike)
+  } catch (error) {
+    throw new QueryError({ code: "bad_request", message: `url: ${(error as Error).message}` })
+  }
+}
+
 /**
  * Connects to a gateway: `ws://HOST:PORT/v1/stream`, or `wss://…`. Rejects with a {@link QueryError}: what the gateway
- * has against it, such as `unauthenticated`, or `connection_lost` where it does not answer.
+ * has against it, such as `unauthenticated`, `connection_lost` where it does not answer, or `bad_request` for a URL or a
+ * credit that is none.
  *
  * **Example** (Rows of a query as they come)
  *
@@ -190,22 +232,14 @@ const refusal = async (url: string, token: string | undefined, reason: string): 
  * @category constructors
  * @since 0.1.0
  */
-export const connect = (url: string, options: Options = {}): Promise<Connection> => {
-  const protocols = [
-    "dataconn.v1",
-    ...(options.token === undefined ? [] : [`dataconn.token.${base64url(options.token)}`])
-  ]
-  const socket = options.open?.(url, protocols) ?? (new WebSocket(url, protocols) as unknown as WebSocketLike)
+export const connect = async (url: string, options: Options = {}): Promise<Connection> => {
+  const { credit, token } = options
+  const wrong = credit === undefined ? undefined : Requests.creditError(credit, Requests.noLimits)
+  if (wrong !== undefined) throw wrong
+  const socket = opened(url, options)
   socket.binaryType = "arraybuffer"
-  const connection = new Connection(socket, options.credit ?? defaultCredit)
-  return new Promise((resolve, reject) => {
-    let isOpen = false
-    socket.addEventListener("open", () => {
-      isOpen = true
-      resolve(connection)
-    })
-    void connection.closed.then(async (reason) => {
-      if (!isOpen) reject(await refusal(url, options.token, reason))
-    })
-  })
+  const connection = new Connection(socket, credit)
+  const reason = await Promise.race([connection.greeted, connection.closed])
+  if (typeof reason === "string") throw await refusal(url, token, reason)
+  return connection
 }

@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { defaults } from "../client/Settings.ts"
+import * as Address from "../net/Address.ts"
 import * as Setting from "../server/Setting.ts"
 import * as Formats from "./Formats.ts"
 import * as ServerAddress from "./ServerAddress.ts"
@@ -24,9 +25,9 @@ export const server = Flag.String("server").pipe(
   Flag.withAlias("s"),
   Flag.withMetavar("address"),
   Flag.withDescription(
-    `The server: ${ServerAddress.forms}. Default: ${ServerAddress.variable}, or else ${ServerAddress.fallback}`
+    `The server: ${Address.forms}. Default: ${ServerAddress.variable}, or else ${ServerAddress.fallback}`
   ),
-  Flag.mapTryCatch((text) => Result.getOrThrow(ServerAddress.parse(text)), message),
+  Flag.mapTryCatch((text) => Result.getOrThrow(Address.parse(text)), message),
   Flag.optional
 )
 
@@ -62,6 +63,11 @@ export const format = Flag.ChoiceWithValue("format", Formats.choices).pipe(
 export const crlf = Flag.Boolean("csv-crlf").pipe(
   Flag.withDescription("End the lines of CSV with CRLF, as RFC 4180 has it, instead of LF"),
   Flag.withDefault(false)
+)
+
+export const header = Flag.Boolean("header").pipe(
+  Flag.withDescription("Begin CSV and TSV with the names of the columns; --no-header leaves them out"),
+  Flag.withDefault(true)
 )
 
 export const limit = Flag.Int("limit").pipe(

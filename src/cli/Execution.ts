@@ -12,6 +12,7 @@ import * as Printable from "../server/Printable.ts"
 import * as Formats from "./Formats.ts"
 import { LineBreaks } from "./LineBreaks.ts"
 import * as QueryReceipt from "./QueryReceipt.ts"
+import * as RowText from "./RowText.ts"
 import type * as Stopwatch from "./Stopwatch.ts"
 import { CsvReader } from "./terminal/CsvReader.ts"
 import type { Style } from "./terminal/Style.ts"
@@ -29,6 +30,8 @@ export interface View {
   readonly style: Style
   /** Whether CSV keeps the CRLF of RFC 4180. */
   readonly crlf: boolean
+  /** Whether CSV and TSV begin with the names of the columns. */
+  readonly header: boolean
   /** Rows of a table, at most. */
   readonly maxRows: number
 }
@@ -155,7 +158,12 @@ const written = <E>(
     case "vertical":
       return table(chunks, view, types, progress)
     case "text/csv":
+      if (!view.header) return shownSafely(rowText(chunks, RowText.csv(view.crlf ? "\r\n" : "\n")), view)
       return shownSafely(view.crlf ? chunks : withLineFeeds(chunks), view)
+    case "tsv":
+      return shownSafely(rowText(chunks, RowText.tsv(view.header)), view)
+    case "markdown":
+      return shownSafely(rowText(chunks, RowText.markdown(types)), view)
     case "application/json":
       return Stream.concat(shownSafely(chunks, view), Stream.succeed("\n"))
     default:
@@ -189,6 +197,23 @@ const withLineFeeds = <E>(chunks: Stream.Stream<Uint8Array, E>): Stream.Stream<U
       Stream.map((chunk) => breaks.push(chunk)),
       Stream.concat(Stream.sync(() => breaks.end())),
       Stream.filter((chunk) => chunk.length > 0)
+    )
+  })
+
+const encoder = new TextEncoder()
+
+const rowText = <E>(chunks: Stream.Stream<Uint8Array, E>, form: RowText.Form): Stream.Stream<Uint8Array, E> =>
+  Stream.suspend(() => {
+    const text = new RowText.RowText(form)
+    return chunks.pipe(
+      Stream.map((chunk) => {
+        const made = text.push(chunk)
+        Chunk.release(chunk)
+        return made
+      }),
+      Stream.concat(Stream.sync(() => text.end())),
+      Stream.filter((made) => made !== ""),
+      Stream.map((made) => encoder.encode(made))
     )
   })
 

@@ -3,8 +3,11 @@
  */
 import type { Format } from "../engine/QueryApi.ts"
 
-/** How a result is shown: as a table made here of CSV, or as the bytes of a format of the server's. */
-export type Shown = "table" | "vertical" | Format
+/** What is made here of CSV. */
+const made = ["table", "vertical", "tsv", "markdown"] as const
+
+/** How a result is shown: as text that is made here, or as the bytes of a format of the server's. */
+export type Shown = (typeof made)[number] | Format
 
 /** Formats by their short names. */
 export const short = {
@@ -13,6 +16,8 @@ export const short = {
   json: "application/json",
   ndjson: "application/x-ndjson",
   csv: "text/csv",
+  tsv: "tsv",
+  markdown: "markdown",
   arrow: "application/vnd.apache.arrow.stream",
   parquet: "application/vnd.apache.parquet"
 } as const satisfies Record<string, Shown>
@@ -34,6 +39,8 @@ const extensions: Readonly<Record<string, Shown>> = {
   ndjson: short.ndjson,
   jsonl: short.ndjson,
   csv: short.csv,
+  tsv: short.tsv,
+  md: short.markdown,
   arrow: short.arrow,
   arrows: short.arrow,
   parquet: short.parquet,
@@ -53,8 +60,16 @@ export const ofFile = (file: string): Shown | undefined => {
 }
 
 /** What the server is asked for. */
-export const requested = (shown: Shown): Format =>
-  shown === "table" || shown === "vertical" ? short.csv : shown
+export const requested = (shown: Shown): Format => (isMade(shown) ? short.csv : shown)
+
+const isMade = (shown: Shown): shown is (typeof made)[number] =>
+  (made as ReadonlyArray<string>).includes(shown)
+
+/** Whether it is a table for a person, who may have seen enough of it. */
+export const isTable = (shown: Shown): boolean => shown === "table" || shown === "vertical"
+
+/** Whether it has a header that can be left out. */
+export const hasHeader = (shown: Shown): boolean => shown === short.csv || shown === short.tsv
 
 /** What a server is asked for where the user has named no format: one after the other, up to the first that it has. */
 export const inTurn = (shown: Shown, isTerminal: boolean): readonly [Shown, ...Array<Shown>] => {
@@ -62,5 +77,9 @@ export const inTurn = (shown: Shown, isTerminal: boolean): readonly [Shown, ...A
   return [shown, ...others.filter((other) => other !== requested(shown))]
 }
 
-/** Whether it is no text: of no use on a terminal, and only one fits in a file. */
+/** Whether it is no text: of no use on a terminal. */
 export const isBinary = (shown: Shown): boolean => shown === short.arrow || shown === short.parquet
+
+/** Whether results may follow each other. A file of JSON is one value; in a pipe there are readers of several. */
+export const holdsSeveral = (shown: Shown, isFile: boolean): boolean =>
+  !isBinary(shown) && !(isFile && shown === short.json)

@@ -9,6 +9,7 @@ import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as GatewayConfig from "../gateway/GatewayConfig.ts"
 import * as Address from "../net/Address.ts"
+import * as FreeMemory from "../process/FreeMemory.ts"
 import * as Log from "../server/Log.ts"
 import * as Printable from "../server/Printable.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
@@ -178,6 +179,7 @@ const run = Effect.fnUntraced(function* (flags: Given) {
     yield* ConfigSources.warnOfStrays(ServeConfig.known)
     yield* warn
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(hangup, reloading(gateway.reload))))
+    yield* Effect.forkScoped(FreeMemory.always)
     return yield* Effect.onInterrupt(Effect.never, () => Effect.logInfo("Stopping..."))
   })
   return yield* Effect.provide(Effect.scoped(running), Log.layer(options.logFormat))

@@ -8,6 +8,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as ParameterText from "../engine/ParameterText.ts"
 import type { Metadata, Parameters } from "../engine/QueryApi.ts"
 import * as ClientFlags from "./ClientFlags.ts"
 import { ofSignal } from "./ExitCodes.ts"
@@ -41,7 +42,7 @@ const flags = {
     Flag.withMetavar("[name][:type]=value"),
     Flag.withDescription(
       "A parameter: VALUE, NAME=VALUE, or 1=VALUE by its position; a JSON scalar or else a text, " +
-        `unless it has a type as in NAME:TYPE=VALUE (${QueryParameters.typeNames.join(", ")}). May be given several times`
+        `unless it has a type as in NAME:TYPE=VALUE (${ParameterText.typeNames.join(", ")}). May be given several times`
     ),
     Flag.atLeast(0),
     Flag.mapTryCatch((texts) => orThrow<Parameters>(QueryParameters.parse(texts)), ClientFlags.message)
@@ -73,6 +74,7 @@ const flags = {
     Flag.withDefault(false)
   ),
   crlf: ClientFlags.crlf,
+  header: ClientFlags.header,
   limit: ClientFlags.limit,
   pager: Flag.Boolean("pager").pipe(
     Flag.withDescription("On a terminal, show the result in DATACONN_PAGER, PAGER or less"),

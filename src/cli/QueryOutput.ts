@@ -162,7 +162,7 @@ const placeOf = Effect.fnUntraced(function* (
     return { flag: Option.isSome(before) && before.value.type === "BlockDevice" ? "w" : "a" }
   }
   // A link stays, and the file that it leads to is replaced.
-  const target = yield* Effect.orElseSucceed(fs.realPath(file), () => file)
+  const target = yield* targetOf(file, maxLinks)
   const suffix = (yield* Random.nextIntBetween(0, 2 ** 32)).toString(16)
   return {
     target,
@@ -170,6 +170,22 @@ const placeOf = Effect.fnUntraced(function* (
     mode: Option.isSome(before) ? before.value.mode & 0o777 : 0o666
   }
 })
+
+/** As many links are followed one after the other, as Linux does. */
+const maxLinks = 40
+
+/** Where a link leads to, be there a file or not. */
+const targetOf = (
+  file: string,
+  links: number
+): Effect.Effect<string, never, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const link = yield* Effect.option(fs.readLink(file))
+    if (Option.isNone(link) || links === 0) return yield* Effect.orElseSucceed(fs.realPath(file), () => file)
+    return yield* targetOf(path.resolve(path.dirname(file), link.value), links - 1)
+  })
 
 /** Fails if {@link toFile} could not write to the file now. */
 export const check = Effect.fnUntraced(function* (

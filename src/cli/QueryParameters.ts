@@ -1,14 +1,10 @@
 /**
  * The `--param` flags of `dataconn query` as the parameters of a request, and the `--metadata` flags as its metadata.
  */
-import { Buffer } from "node:buffer"
-import * as BigDecimal from "effect/BigDecimal"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as ExactJson from "../engine/ExactJson.ts"
+import * as ParameterText from "../engine/ParameterText.ts"
 import * as ParameterValues from "../engine/ParameterValues.ts"
 import type { Parameter, Parameters } from "../engine/QueryApi.ts"
-import * as Timestamp from "../engine/Timestamp.ts"
 import * as Statements from "./sql/Statements.ts"
 
 /** Some of the flags have a name and others have none, or two have the same. */
@@ -19,94 +15,6 @@ export class ParameterError extends Schema.TaggedError<ParameterError>()("Parame
     return this.problem
   }
 }
-
-const base64 = /^(?:[\w+/]{4})*(?:[\w+/]{2}==|[\w+/]{3}=)?$/
-
-/** The value of a text; `undefined` for a text that is none, or what is wrong with it in particular. */
-type Reading = Parameter | undefined | ParameterError
-
-/** What a value of a type may look like, and the value. */
-interface Type {
-  readonly form: string
-  readonly read: (text: string) => Reading
-}
-
-const integer = (text: string): Parameter | undefined => {
-  if (!/^-?\d+$/.test(text)) return undefined
-  return Number.isSafeInteger(Number(text)) ? Number(text) : BigInt(text)
-}
-
-const blob = (text: string): Parameter | undefined => {
-  const [, digits] = /^hex:((?:[0-9a-f]{2})*)$/i.exec(text) ?? []
-  if (digits !== undefined) return new Uint8Array(Buffer.from(digits, "hex"))
-  return base64.test(text) ? new Uint8Array(Buffer.from(text, "base64")) : undefined
-}
-
-/** The value of JSON, or `undefined` for a text that is none. */
-const parsed = (text: string): unknown => {
-  try {
-    return ExactJson.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
-const list = (text: string): Parameter | undefined => {
-  const value = parsed(text)
-  return Array.isArray(value) ? value : undefined
-}
-
-const struct = (text: string): Parameter | undefined => {
-  const value = parsed(text)
-  const isObject = typeof value === "object" && value !== null
-  return isObject && !Array.isArray(value) && !BigDecimal.isBigDecimal(value)
-    ? (value as Parameter)
-    : undefined
-}
-
-const timestamp = (text: string): Reading => {
-  const read = /(?:Z|[+-]\d\d:?\d\d)$/.test(text) ? Timestamp.parse(text) : undefined
-  return typeof read === "string" ? problem(read) : read
-}
-
-const double = (text: string): Parameter | undefined =>
-  text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : undefined
-
-const types: Readonly<Record<string, Type>> = {
-  text: { form: "any text", read: (text) => text },
-  integer: { form: "digits", read: integer },
-  decimal: {
-    form: "digits with a point",
-    read: (text) => Option.getOrUndefined(BigDecimal.fromString(text))
-  },
-  double: { form: "a number", read: double },
-  boolean: { form: "true or false", read: (text) => ({ true: true, false: false })[text] },
-  timestamp: {
-    form: "a time with its zone, such as 2026-01-31T12:00:00.123456Z",
-    read: timestamp
-  },
-  blob: { form: "base64, or hex:00ff", read: blob },
-  // DuckDB takes a text for a document where it wants one. Its own structures could not hold them all.
-  json: { form: "JSON", read: (text) => (parsed(text) === undefined ? undefined : text) },
-  list: { form: "a list in JSON, such as [1,2]", read: list },
-  struct: { form: 'an object in JSON, such as {"a":1}', read: struct }
-}
-
-/** Other names of the types, which SQL has for them. */
-const aliases: Readonly<Record<string, string>> = {
-  string: "text",
-  varchar: "text",
-  int: "integer",
-  bigint: "integer",
-  hugeint: "integer",
-  numeric: "decimal",
-  float: "double",
-  bool: "boolean",
-  bytes: "blob"
-}
-
-/** The types that a parameter may name. */
-export const typeNames: ReadonlyArray<string> = Object.keys(types)
 
 /** A flag: the name, the position or neither, and the value. */
 interface Given {
@@ -123,21 +31,12 @@ const pattern = /^(?:([A-Za-z_][A-Za-z0-9_]*)|(\d{1,9}))?(?::([A-Za-z]+))?=(.*)$
 const given = (text: string): Given | ParameterError => {
   const [, name, position, type, rest = ""] = pattern.exec(text) ?? []
   const place = { text, name, position: position === undefined ? undefined : Number(position) }
-  if (type !== undefined) return typed(place, type, rest)
+  if (type !== undefined) {
+    const read = ParameterText.read(type, rest)
+    return typeof read === "string" ? problem(read) : { ...place, value: read.value }
+  }
   const isNamed = name !== undefined || position !== undefined
   return { ...place, value: ParameterValues.fromText(isNamed ? rest : text) }
-}
-
-const typed = (place: Omit<Given, "value">, name: string, text: string): Given | ParameterError => {
-  const lower = name.toLowerCase()
-  const known = Object.hasOwn(aliases, lower) ? (aliases[lower] ?? lower) : lower
-  const type = Object.hasOwn(types, known) ? types[known] : undefined
-  if (type === undefined) return problem(`a type of ${typeNames.join(", ")}, not ${name}`)
-  const read = type.read(text)
-  if (read instanceof ParameterError) return read
-  return read === undefined
-    ? problem(`${type.form} for the type ${name}, not ${JSON.stringify(text)}`)
-    : { ...place, value: read }
 }
 
 const duplicate = <A>(all: ReadonlyArray<A>): A | undefined =>

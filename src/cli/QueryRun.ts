@@ -80,11 +80,13 @@ interface Plan {
 
 /** What is wrong with flags that a format which was asked for has no use for. */
 const withoutEffect = (
-  { crlf, numbers }: Pick<Given, "crlf" | "numbers">,
+  { crlf, header, numbers }: Pick<Given, "crlf" | "header" | "numbers">,
   shown: Formats.Shown
 ): string | undefined => {
   if (crlf && shown !== Formats.short.csv)
     return `--csv-crlf is for csv; it has no effect on ${Formats.nameOf(shown)}`
+  if (!header && !Formats.hasHeader(shown))
+    return `--no-header is for csv and tsv; it has no effect on ${Formats.nameOf(shown)}`
   const isJson = shown === Formats.short.json || shown === Formats.short.ndjson
   return numbers === "string" && !isJson
     ? `--numbers is for json and ndjson; it has no effect on ${Formats.nameOf(shown)}`
@@ -104,7 +106,7 @@ const plan = Effect.fnUntraced(function* (given: Given) {
   if (Formats.isBinary(shown) && toTerminal) {
     return yield* fail(`${name} is binary, and nothing for a terminal; give --output a file, or use a pipe`)
   }
-  if (Number.isFinite(given.limit) && Formats.requested(shown) === shown) {
+  if (Number.isFinite(given.limit) && !Formats.isTable(shown)) {
     return yield* fail(`--limit is for tables; for ${name}, write LIMIT into the query`)
   }
   const isChosen = Option.isSome(given.format) || implied !== undefined
@@ -116,8 +118,10 @@ const plan = Effect.fnUntraced(function* (given: Given) {
   const text = yield* queryText(given)
   const statements = statementsOf(text, given.split)
   if (statements.length === 0) return yield* fail("the query is empty")
-  if (Formats.isBinary(shown) && statements.length > 1) {
-    return yield* fail(`${statements.length} queries have as many results, and ${name} holds one`)
+  if (statements.length > 1 && !Formats.holdsSeveral(shown, file !== undefined)) {
+    return yield* fail(
+      `${statements.length} queries have as many results, and ${file === undefined ? "" : "a file of "}${name} holds one`
+    )
   }
   // What is written to the database would be there although nobody has its result.
   if (file !== undefined) yield* Effect.mapError(QueryOutput.check(file), ({ message }) => fail(message))
@@ -131,6 +135,7 @@ const plan = Effect.fnUntraced(function* (given: Given) {
     isTerminal: toTerminal,
     style: file === undefined ? screen.style : Screen.plain,
     crlf: given.crlf,
+    header: given.header,
     maxRows: given.limit
   }
   // One alone is not looked into: the server knows what it names.

@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import { QueryEngine } from "../engine/QueryEngine.ts"
+import * as FreeMemory from "../process/FreeMemory.ts"
 import * as ProcessEngine from "../process/ProcessEngine.ts"
 import * as ConnectionLog from "../server/ConnectionLog.ts"
 import * as ConnectionMetrics from "../server/ConnectionMetrics.ts"
@@ -186,6 +187,7 @@ const serve = Effect.fnUntraced(function* (given: Given) {
       current = config
     })
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(hangup, reloading)))
+    yield* Effect.forkScoped(FreeMemory.always)
     return yield* Effect.onInterrupt(Deferred.await(lost), () => Effect.logInfo("Stopping..."))
   })
   return yield* Effect.scoped(running).pipe(Effect.provide(logging(config)))

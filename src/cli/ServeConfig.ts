@@ -18,7 +18,7 @@ export const settings = {
     "Lets clients change the data. A database file is then opened read-write, and no `tables` may stand beside it."
   ),
   allowExternalAccess: Setting.toggle(
-    "Lets queries read and write any file, load extensions and reach the network, with the server's rights."
+    "Lets queries read and write any file and reach the network, with the server's rights. DuckDB gets and loads the extensions that this takes."
   ),
   isolate: Setting.choice(
     ["process", "thread", "none"],

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Pull from "effect/Pull"
 import type * as Result from "effect/Result"
+import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Socket from "effect/socket/Socket"
@@ -25,6 +26,7 @@ import type * as ClientError from "./ClientError.ts"
 import * as ClientFailure from "./ClientFailure.ts"
 import * as Service from "./ClientService.ts"
 import { Requests } from "./Requests.ts"
+import type * as Rows from "./Rows.ts"
 import { defaults, type Settings } from "./Settings.ts"
 
 export { defaults, type Settings } from "./Settings.ts"
@@ -103,7 +105,9 @@ export interface QueryResponse {
  * @category models
  * @since 0.1.0
  */
-export type Query = Parameters<typeof QueryApi.encodeRequest>[0]
+export interface Query extends QueryFields {}
+
+type QueryFields = Parameters<typeof QueryApi.encodeRequest>[0]
 
 /**
  * What a client does.
@@ -120,7 +124,8 @@ export type Query = Parameters<typeof QueryApi.encodeRequest>[0]
  *
  * A {@link ClientError} ends the connection, and further requests fail. Make another client then; a reason of
  * `ConnectionClosed` says that this request was not sent. Only `TooManyRequests` (`maxQueuedRequests`),
- * `RequestTooLarge` (`maxRequestSize`) and `RequestTimeout` (`requestTimeout`) say nothing of the connection.
+ * `RequestTooLarge` (`maxRequestSize`) and `RequestTimeout` (`requestTimeout`) say nothing of the connection. Its
+ * `retryable` says whether nothing of the request can have been run.
  *
  * A server that sends not even a heartbeat for `heartbeatTolerance` is taken for dead, between requests too.
  *
@@ -149,6 +154,14 @@ export interface ClientService {
   readonly query: (
     query: Query
   ) => Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError.ClientError, Scope.Scope>
+  /**
+   * The rows of a query, decoded by a schema; see `Rows` for what becomes of which value. Nothing is sent before the
+   * stream is run. Leaving it before its end cancels the query.
+   */
+  readonly rows: {
+    (query: Rows.RowsQuery, schema?: undefined): Stream.Stream<Rows.Row, Rows.Failure>
+    <A, R>(query: Rows.RowsQuery, schema: Schema.ConstraintDecoder<A, R>): Stream.Stream<A, Rows.Failure, R>
+  }
   /**
    * How far a query is that the server runs and that was accepted with `progress`: its `queryId` is in the accept. Fails
    * with a `QueryError` of code `not_found` if it has ended, or runs elsewhere.
@@ -211,7 +224,7 @@ const makeOver = Effect.fnUntraced(function* (
     }
   }).pipe(Effect.provideService(Timers.Shared, timers))
   requests.offer(connection)
-  return Client.of(Service.make(requests, all.metadata))
+  return Client.of(Service.make(requests, all))
 })
 
 /**

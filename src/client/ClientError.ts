@@ -188,6 +188,14 @@ export const ClientErrorReason = Schema.Union([
  */
 export type ClientErrorReason = typeof ClientErrorReason.Type
 
+/** Nothing of the request was sent, and another time it may be. */
+const unsent: ReadonlySet<ClientErrorReason["_tag"]> = new Set([
+  "ConnectFailed",
+  "ConnectionClosed",
+  "TooManyRequests",
+  "QueueTimeout"
+])
+
 /**
  * The request, or the connection to the server, failed; `reason` says how.
  *
@@ -198,4 +206,13 @@ export class ClientError extends Schema.TaggedError<ClientError>()("ClientError"
   reason: ClientErrorReason
 }) {
   override readonly message = this.reason.message
+
+  /**
+   * Whether nothing of the request can have been run, and the same request may succeed later: on a new connection where
+   * the reason is `ConnectionClosed`, which a pool makes and a `Client` does not.
+   */
+  get retryable(): boolean {
+    const { reason } = this
+    return reason._tag === "RequestTimeout" ? reason.phase !== "accept" : unsent.has(reason._tag)
+  }
 }

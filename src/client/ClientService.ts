@@ -6,6 +6,7 @@ import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Result from "effect/Result"
+import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Metadata from "../engine/Metadata.ts"
@@ -16,29 +17,40 @@ import type { ClientService, Query, QueryResponse, Response } from "./Client.ts"
 import type { ClientError } from "./ClientError.ts"
 import { type Exchange, used } from "./Exchange.ts"
 import type { Requests } from "./Requests.ts"
+import * as Rows from "./Rows.ts"
+import type { Settings } from "./Settings.ts"
 
-/** `metadata` is that of every query. */
-export const make = (requests: Requests, metadata?: Metadata.Metadata): ClientService => ({
-  request: (body, options) =>
-    requests.run(
-      body,
-      (payload, exchange) => ({
-        payload,
-        separate: () => separate(exchange),
-        hasEnded: () => exchange.ended,
-        chunks: chunks(exchange, queryFailed),
-        pull: pull(exchange)
-      }),
-      options
-    ),
-  query: (query) =>
-    runQuery(
-      requests,
-      metadata === undefined ? query : { ...query, metadata: { ...metadata, ...query.metadata } }
-    ),
-  progress: (queryId) => Effect.scoped(progressOf(requests, queryId)),
-  isOpen: () => requests.isOpen
-})
+/** `metadata` is that of every query, `maxRowSize` that of `rows`. */
+export const make = (
+  requests: Requests,
+  { maxRowSize, metadata }: Pick<Settings, "maxRowSize" | "metadata">
+): ClientService => {
+  const query: ClientService["query"] = (one) =>
+    runQuery(requests, metadata === undefined ? one : { ...one, metadata: { ...metadata, ...one.metadata } })
+  const rows = <A, R>(one: Rows.RowsQuery, schema: Schema.ConstraintDecoder<A, R>) =>
+    Stream.unwrap(
+      Effect.map(query(Rows.query(one)), (response) => Rows.fromResponse(response, schema, { maxRowSize }))
+    )
+  return {
+    request: (body, options) =>
+      requests.run(
+        body,
+        (payload, exchange) => ({
+          payload,
+          separate: () => separate(exchange),
+          hasEnded: () => exchange.ended,
+          chunks: chunks(exchange, queryFailed),
+          pull: pull(exchange)
+        }),
+        options
+      ),
+    query,
+    // The overload without a schema is the same, with none.
+    rows: rows as ClientService["rows"],
+    progress: (queryId) => Effect.scoped(progressOf(requests, queryId)),
+    isOpen: () => requests.isOpen
+  }
+}
 
 const separate = (exchange: Exchange): (() => Uint8Array | undefined) => {
   exchange.keepLast()

@@ -1,6 +1,7 @@
 /**
  * What a client's connection works with: the settings that are its own, with durations in milliseconds.
  */
+import { LengthCounts } from "../framing/LengthDelimited.ts"
 import * as Message from "../protocol/Message.ts"
 import * as Limit from "../settings/Limit.ts"
 import * as BodyLimits from "./BodyLimits.ts"
@@ -12,6 +13,8 @@ export interface Options extends Message.Options, ClientFailure.Names {
   /** How long opening the transport may take. */
   readonly connectTimeoutMillis: number
   readonly bodyLimits?: Message.BodyLimits | undefined
+  /** For the rows of its responses. */
+  readonly maxRowSize?: number | undefined
 }
 
 /**
@@ -19,9 +22,10 @@ export interface Options extends Message.Options, ClientFailure.Names {
  * setting whose value is invalid.
  */
 export const options = (settings: Settings, server: string): Options => ({
-  lengthCounts: settings.lengthCounts,
+  lengthCounts: Limit.oneOf("lengthCounts", settings.lengthCounts, LengthCounts.literals),
   maxFrameSize: Limit.size("maxFrameSize", settings.maxFrameSize, Message.headerSize),
   bodyLimits: BodyLimits.make(settings),
+  maxRowSize: Limit.size("maxRowSize", settings.maxRowSize, 1),
   writeTimeoutMillis: Limit.millis("writeTimeout", settings.writeTimeout),
   heartbeatToleranceMillis: Limit.millis("heartbeatTolerance", settings.heartbeatTolerance),
   cancelTimeoutMillis: Limit.millis("cancelTimeout", settings.cancelTimeout),

@@ -15,6 +15,7 @@ export interface Options extends Omit<Backoff.Options, "random">, Stalls.Options
   readonly maxQueuedRequests: number
   readonly maxRequestSize: number
   readonly idleTimeoutMillis: number
+  readonly waitForReadyMillis: number
 }
 
 /** Throws a `RangeError` that names the setting whose value is invalid. `server` is how errors call the other end. */
@@ -26,6 +27,7 @@ export const options = (settings: PoolSettings, server: string): Options => ({
   queueTimeoutMillis: Limit.millis("queueTimeout", settings.queueTimeout),
   maxQueuedRequests: settings.maxQueuedRequests,
   maxRequestSize: settings.maxRequestSize,
+  waitForReadyMillis: Limit.millis("waitForReady", settings.waitForReady, true),
   idleTimeoutMillis: Limit.millis("idleTimeout", settings.idleTimeout),
   reconnectDelayMillis: Limit.millis("reconnectDelay", settings.reconnectDelay),
   maxReconnectDelayMillis: Limit.millis("maxReconnectDelay", settings.maxReconnectDelay)

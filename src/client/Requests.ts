@@ -75,6 +75,12 @@ export class Requests implements Line {
     return this.waiting.length - this.checking.size
   }
 
+  /** How many of those that wait were asked for at a time or before, in milliseconds of the timers. */
+  countSince(at: number): number {
+    const later = this.waiting.findIndex(({ startedAt }) => startedAt > at)
+    return later < 0 ? this.waiting.length : later
+  }
+
   /** When the one that waits longest was asked for, in milliseconds of the timers. */
   get longestSince(): number | undefined {
     return this.waiting[0]?.startedAt
@@ -152,8 +158,7 @@ export class Requests implements Line {
   private expired(): void {
     const last = this.options.timers.now() - this.waitMillis
     const connecting = this.supply.connecting()
-    const first = this.waiting.findIndex(({ startedAt }) => startedAt > last)
-    const over = this.waiting.splice(0, first < 0 ? this.waiting.length : first)
+    const over = this.waiting.splice(0, this.countSince(last))
     this.watch()
     if (over.length > 0) this.supply.unwanted()
     for (const [at, exchange] of over.entries()) {

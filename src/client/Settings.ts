@@ -23,7 +23,12 @@ export interface Settings extends Message.Options {
   readonly maxAcceptSize: number
   /** Largest body of a reject or an error, which is held as a whole too. */
   readonly maxErrorSize: number
-  /** How long connecting may take. Requests that wait for a connection, and find none, wait no longer either. */
+  /** Largest row of `rows`, which is held as a whole: of NDJSON, so with its names and escapes. */
+  readonly maxRowSize: number
+  /**
+   * How long connecting may take. Requests that wait for a connection, and find none, wait no longer either, unless
+   * `waitForReady` of a pool lets them.
+   */
   readonly connectTimeout: Duration.Input
   /**
    * How long a request may take until it is accepted: its wait for other requests and for a connection, and the
@@ -73,6 +78,15 @@ export interface PoolSettings extends Settings {
    * as `requestTimeout` allows.
    */
   readonly queueTimeout: Duration.Input
+  /**
+   * For how long after it was asked for a request may still wait when no connection can be made, or the server ends each
+   * new one at once, as while it is restarted: the pool tries again, after `reconnectDelay` and ever later. After that the
+   * request fails as the last try did. `requestTimeout` and `queueTimeout` hold too. gRPC calls this "wait for ready".
+   *
+   * Default: 0, so that a request fails with the first try to connect. A front-end that has another server to ask, or
+   * somebody who waits for an answer, would hear too late that there is none.
+   */
+  readonly waitForReady: Duration.Input
   /** How long a connection stays open that nobody uses; shorter than the server's `idleTimeout`. */
   readonly idleTimeout: Duration.Input
   /**
@@ -96,6 +110,7 @@ export const defaults: Settings = {
   maxRequestSize: 64 * 1024 * 1024,
   maxAcceptSize: 1024 * 1024,
   maxErrorSize: 1024 * 1024,
+  maxRowSize: 64 * 1024 * 1024,
   connectTimeout: "10 seconds",
   requestTimeout: "10 minutes",
   heartbeatTolerance: "15 seconds",
@@ -116,6 +131,7 @@ export const poolDefaults: PoolSettings = {
   stallTimeout: "Infinity",
   maxStalled: 0,
   queueTimeout: "Infinity",
+  waitForReady: 0,
   idleTimeout: "1 minute",
   reconnectDelay: "100 millis",
   maxReconnectDelay: "5 seconds"

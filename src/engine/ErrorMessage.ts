@@ -8,6 +8,19 @@ export const maxBytes = 4096
 const mark = "…"
 const encoder = new TextEncoder()
 
+const maxQuoted = 500
+const lossy = new TextDecoder()
+
+/** What a body says, for the message of an error: the first part of it, without characters that could hide or steer. */
+export const quoted = (body: Uint8Array): string => {
+  const text = lossy.decode(body.subarray(0, maxQuoted))
+  const escaped = text.replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (char) => `\\u{${char.codePointAt(0)?.toString(16)}}`
+  )
+  return body.length > maxQuoted ? `${escaped}${mark}` : escaped
+}
+
 /** A message of at most {@link maxBytes}: a longer one is cut, and ends with `…`. */
 export const bounded = (message: string): string => {
   if (encoder.encodeInto(message, new Uint8Array(maxBytes)).read === message.length) return message

@@ -25,9 +25,21 @@ export const parse = (payload: Uint8Array, read = JSON.parse as (text: string) =
 const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
 
 /** The first thing wrong, with the field that it is wrong in. */
-export const describe = (error: Schema.SchemaError): string => {
-  const issue = formatIssue(error.issue).issues[0]
-  if (issue === undefined) return error.message
+export const describe = (error: Schema.SchemaError): string => describeIssue(error.issue) ?? error.message
+
+const describeIssue = (of: SchemaIssue.Issue): string | undefined => {
+  const issue = formatIssue(of).issues[0]
+  if (issue === undefined) return undefined
   const path = (issue.path ?? []).map((key) => String(typeof key === "object" ? key.key : key)).join(".")
   return path === "" ? issue.message : `${path}: ${issue.message}`
+}
+
+/** What a constructor of a schema makes. It throws the first thing wrong, in place of an error that shows the schema. */
+export const make = <A>(what: string, constructed: () => A): A => {
+  try {
+    return constructed()
+  } catch (error) {
+    const issue = (error as Error).cause
+    throw SchemaIssue.isIssue(issue) ? new TypeError(`${what}: ${describeIssue(issue)}`) : error
+  }
 }

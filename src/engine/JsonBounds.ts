@@ -4,6 +4,7 @@
  */
 
 import { Buffer } from "node:buffer"
+import type { RequestLimits } from "./Limits.ts"
 
 /** What a text of JSON may hold. */
 export interface Bounds {
@@ -22,28 +23,56 @@ const braceBit = 0x20
 const open = 0x5b
 const close = 0x5d
 
+/** A bound that a text exceeds. */
+export interface Excess {
+  readonly bound: keyof Bounds
+  /** The member of the outermost object in which it does. */
+  readonly member: string
+}
+
 /** Which of the bounds a text exceeds. One pass over the bytes, which need not be JSON. */
-export const exceeded = (json: Uint8Array, bounds: Bounds): keyof Bounds | undefined => {
+export const exceeded = (json: Uint8Array, bounds: Bounds): Excess | undefined => {
   let level = 0
   let values = 1
+  let start = 0
+  let member: readonly [start: number, end: number] = [0, 0]
+  const excess = (bound: keyof Bounds): Excess => ({ bound, member: textOf(json, ...member) })
   for (let at = 0; at < json.length; at++) {
     const byte = json[at] as number
     if (byte === quote) {
+      start = at + 1
       at = endOfString(json, at)
       continue
     }
+    if (byte === colon && level === 1) member = [start, start + json.subarray(start, at).lastIndexOf(quote)]
     const bracket = byte & ~braceBit
     if (bracket === open) {
       values++
-      if (++level > bounds.levels) return "levels"
+      if (++level > bounds.levels) return excess("levels")
     } else if (bracket === close) {
       level--
     } else if (byte === comma || byte === colon) {
       values++
     }
-    if (values > bounds.values) return "values"
+    if (values > bounds.values) return excess("values")
   }
   return undefined
+}
+
+/** The fields of a request beside its parameters have values and names too. */
+const ownValues = 256
+
+/** What is wrong with a request that is beyond its limits, and in which field. */
+export const problem = (
+  request: Uint8Array,
+  { maxNesting, maxParameters }: Pick<RequestLimits, "maxNesting" | "maxParameters">
+): string | undefined => {
+  const excess = exceeded(request, { levels: maxNesting + 1, values: maxParameters + ownValues })
+  if (excess === undefined) return undefined
+  const where = excess.member === "" ? "The request has" : `${excess.member.slice(0, 64)}:`
+  return excess.bound === "levels"
+    ? `${where} more than ${maxNesting} levels of lists and objects (maxNesting)`
+    : `${where} more than ${maxParameters} values and names of members (maxParameters)`
 }
 
 /** The names of members that a text of JSON has, those included that occur twice in one object. */

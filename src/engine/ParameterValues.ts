@@ -4,6 +4,8 @@
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import * as ExactJson from "./ExactJson.ts"
+import * as Given from "./Given.ts"
+import * as Numeric from "./Numeric.ts"
 import * as Timestamp from "./Timestamp.ts"
 import * as WellFormed from "./WellFormed.ts"
 
@@ -14,8 +16,9 @@ import * as WellFormed from "./WellFormed.ts"
  *
  * Integers of any size and decimals keep their value: as a number where that is a safe integer, else as a `bigint` or
  * `BigDecimal`. Other numbers are doubles. `Uint8Array` is a BLOB; `Date` and `DateTime` are instants, to the
- * millisecond, and `Timestamp` is one to the microsecond. Everything else (NaN, `undefined`, functions, maps and other objects with a class, decimals of more than
- * 38 digits that are no integers) is refused by name.
+ * millisecond, and `Timestamp` is one to the microsecond. A `Numeric` has the type that it says. Everything else (NaN,
+ * `undefined`, functions, maps and other objects with a class, decimals of more than 38 digits that are no integers) is
+ * refused by name.
  *
  * An engine gets neither `Date` nor `DateTime.Zoned`: instants are `DateTime.Utc`, and `Timestamp` where they are finer.
  *
@@ -33,6 +36,7 @@ export type Parameter =
   | Date
   | DateTime.DateTime
   | Timestamp.Timestamp
+  | Numeric.Numeric
   | ReadonlyArray<Parameter>
   | { readonly [name: string]: Parameter }
 
@@ -40,7 +44,13 @@ export type Parameter =
 export type Parameters = ReadonlyArray<Parameter> | { readonly [name: string]: Parameter }
 
 /** Where values have a type of their own: the shape of the values, without those that have none. */
-export type Types = "blob" | "timestamp" | null | ReadonlyArray<Types> | { readonly [name: string]: Types }
+export type Types =
+  | "blob"
+  | "timestamp"
+  | Numeric.Type
+  | null
+  | ReadonlyArray<Types>
+  | { readonly [name: string]: Types }
 
 /** A parameter that cannot be sent, or a type that does not fit; the message names it. */
 export class ParameterError extends Error {}
@@ -105,6 +115,7 @@ const object = (value: object, path: string, level: number): Typed => {
   }
   if (DateTime.isDateTime(value)) return { json: DateTime.formatIso(value), types: "timestamp" }
   if (BigDecimal.isBigDecimal(value)) return { json: decimal(value, path) }
+  if (value instanceof Numeric.Numeric) return numeric(value, path)
   return record(plain(value, path), path, level + 1)
 }
 
@@ -114,14 +125,27 @@ const plain = (value: unknown, path: string): Readonly<Record<string, unknown>> 
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === Object.prototype || prototype === null
     ? (value as Readonly<Record<string, unknown>>)
-    : refuse(path, `a ${value.constructor?.name || "value with a class"} has no SQL value`)
+    : refuse(path, `${Given.describe(value)} has no SQL value`)
+}
+
+/** A part of a value, which code may compute. */
+const part = (value: object, name: string | number, path: string): unknown => {
+  try {
+    return (value as Readonly<Record<string | number, unknown>>)[name]
+  } catch (cause) {
+    return refuse(
+      path,
+      `it cannot be read (${cause instanceof Error ? cause.message : Given.describe(cause)})`
+    )
+  }
 }
 
 const list = (values: ReadonlyArray<unknown>, path: string, level: number): Typed => {
   // Not `map`, which leaves out what is missing. Parameters are counted from 1, as in SQL.
-  const all = Array.from(values, (value, index) =>
-    typed(value, level === 1 ? `${path}.${index + 1}` : `${path}[${index}]`, level)
-  )
+  const all = Array.from({ length: values.length }, (_, index) => {
+    const at = level === 1 ? `${path}.${index + 1}` : `${path}[${index}]`
+    return typed(part(values, index, at), at, level)
+  })
   const json = all.map((one) => one.json)
   return all.every(({ types }) => types === undefined)
     ? { json }
@@ -129,9 +153,10 @@ const list = (values: ReadonlyArray<unknown>, path: string, level: number): Type
 }
 
 const record = (value: Readonly<Record<string, unknown>>, path: string, level: number): Typed => {
-  const all = Object.entries(value).map(([name, one]) => {
+  const all = Object.keys(value).map((name) => {
     if (!name.isWellFormed()) refuse(path, "a name has half a surrogate pair")
-    return [name, typed(one, `${path}.${name}`, level)] as const
+    const at = `${path}.${name}`
+    return [name, typed(part(value, name, at), at, level)] as const
   })
   const types = all.flatMap(([name, one]) => (one.types === undefined ? [] : [[name, one.types] as const]))
   const json = Object.fromEntries(all.map(([name, one]) => [name, one.json]))
@@ -185,6 +210,12 @@ const number = (value: number, path: string): unknown => {
   return raw(Number.isSafeInteger(value) || text.includes("e") ? text : `${text}e0`)
 }
 
+const numeric = ({ type, value }: Numeric.Numeric, path: string): Typed => {
+  const checked = Numeric.make(type, value)
+  const json = typeof checked === "string" ? refuse(path, checked) : Numeric.format(checked)
+  return { json: typeof json === "string" ? json : raw(json.raw), types: type }
+}
+
 const base64 = /^(?:[\w+/]{4})*(?:[\w+/]{2}==|[\w+/]{3}=)?$/
 
 /** The values that a request's JSON stands for, given their types. Throws a {@link ParameterError}. */
@@ -195,6 +226,10 @@ export const decode = (json: unknown, types: unknown, path = "parameters"): unkn
     return refuse(path, "a blob is a text in base64")
   }
   if (types === "timestamp") return instant(json, path)
+  if (Numeric.isType(types)) {
+    const number = Numeric.make(types, json)
+    return typeof number === "string" ? refuse(path, number) : number
+  }
   if (Array.isArray(types) && isList(json) && types.length <= json.length) {
     return json.map((value, index) => decode(value, types[index], `${path}.${index + 1}`))
   }

@@ -10,6 +10,8 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
+import * as Chunk from "../net/Chunk.ts"
+import * as Given from "./Given.ts"
 import { type Engine, QueryEngine, QueryFailed, QueryInitError, QueryRejected } from "./QueryEngine.ts"
 
 /**
@@ -42,8 +44,8 @@ export type InitResult =
  *
  * `init` is called once, before anything else. `run` is called until it says `error` or `complete`, and must
  * not block. `toggle` follows every status but `wait`, and `payload` follows `toggle`. `end` is called exactly
- * once and last, whether the query completed, failed, was rejected or was cancelled. What these throw is a
- * defect: the response ends with an error, or the connection with reason `init`.
+ * once and last, whether the query completed, failed, was rejected or was cancelled. None of them may be `async`. What
+ * they throw, and any other value than these, is a defect, which the server logs and answers as `internal`.
  *
  * @category models
  * @since 0.1.0
@@ -72,18 +74,29 @@ export interface Options {
   readonly ownsPayload?: boolean | undefined
 }
 
+const bytes = (what: string, given: Uint8Array): Uint8Array => {
+  if (given instanceof Uint8Array) return given
+  throw Given.mismatch(what, "a Uint8Array", given)
+}
+
+/** What gives nothing out has nothing to wait for either. */
+const nothing = (what: string, given: unknown): void => {
+  if (given instanceof Promise) throw Given.mismatch(what, "no Promise", given)
+}
+
 /** The result of an initialised query. */
 const chunks = (query: PolledQuery, options: Options): Stream.Stream<Uint8Array, QueryFailed> => {
   const { ownsPayload = false, pollInterval = "10 millis" } = options
   let complete = false
   const front = () => {
-    query.toggle()
-    const payload = query.payload()
-    return ownsPayload ? payload : payload.slice()
+    nothing("toggle", query.toggle())
+    const payload = bytes("payload", query.payload())
+    return ownsPayload ? payload : Chunk.copied(payload)
   }
   const pull: Pull.Pull<readonly [Uint8Array], QueryFailed> = Effect.suspend(() => {
     if (complete) return Cause.done()
-    switch (query.run()) {
+    const status = query.run()
+    switch (status) {
       case "wait":
         return Effect.andThen(Effect.sleep(pollInterval), pull)
       case "payload":
@@ -93,6 +106,8 @@ const chunks = (query: PolledQuery, options: Options): Stream.Stream<Uint8Array,
       case "complete":
         complete = true
         return Effect.succeed([front()] as const)
+      default:
+        return Effect.die(Given.mismatch("run", '"wait", "payload", "error" or "complete"', status))
     }
   })
   return Stream.fromPull(Effect.succeed(pull))
@@ -142,15 +157,19 @@ const chunks = (query: PolledQuery, options: Options): Stream.Stream<Uint8Array,
 export const makeEngine = (make: () => PolledQuery, options: Options = {}): Engine =>
   QueryEngine.of({
     init: Effect.fnUntraced(function* (request) {
-      const query = yield* Effect.acquireRelease(Effect.sync(make), (query) => Effect.sync(() => query.end()))
+      const query = yield* Effect.acquireRelease(Effect.sync(make), (query) =>
+        Effect.sync(() => nothing("end", query.end()))
+      )
       const result = query.init(request)
-      switch (result._tag) {
+      switch (result?._tag) {
         case "Accept":
-          return { payload: result.payload, chunks: chunks(query, options) }
+          return { payload: bytes("init", result.payload), chunks: chunks(query, options) }
         case "Reject":
-          return yield* new QueryRejected({ payload: result.payload })
+          return yield* new QueryRejected({ payload: bytes("init", result.payload) })
         case "Error":
           return yield* new QueryInitError({ message: result.message })
+        default:
+          return yield* Effect.die(Given.mismatch("init", "Accept, Reject or Error as its _tag", result))
       }
     })
   })

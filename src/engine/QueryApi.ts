@@ -5,29 +5,24 @@
  * function from such a request to a result into a {@link QueryEngine}; the encoders and decoders at the end
  * are the client's half.
  */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Headers from "effect/http/Headers"
 import * as HttpTraceContext from "effect/http/HttpTraceContext"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
+import * as Given from "./Given.ts"
+import * as JsonBody from "./JsonBody.ts"
 import * as Limits from "./Limits.ts"
-import * as Metadata from "./Metadata.ts"
 import {
   type Column,
   decodeRequest,
-  defaultFormat,
   encodeAccepted,
   encodeError,
   type Format,
-  type Numbers,
-  type Parameters,
   QueryAccepted,
   type QueryError,
-  type QueryRequest,
   queryError
 } from "./QueryBodies.ts"
 import {
@@ -38,10 +33,13 @@ import {
   QueryFailed,
   QueryRejected
 } from "./QueryEngine.ts"
+import { queryErrorOf } from "./QueryErrorBody.ts"
 import { progressOf } from "./QueryProgress.ts"
 import * as Receipts from "./Receipts.ts"
+import * as ResolvedRequest from "./ResolvedRequest.ts"
 
 export { Metadata } from "./Metadata.ts"
+export { Numeric } from "./Numeric.ts"
 export type { Parameter } from "./ParameterValues.ts"
 export {
   Column,
@@ -66,28 +64,8 @@ export {
   progressOf,
   QueryProgress
 } from "./QueryProgress.ts"
+export type { ResolvedRequest } from "./ResolvedRequest.ts"
 export { Timestamp } from "./Timestamp.ts"
-
-/**
- * What a v1 engine is asked: a request with its defaults filled in.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ResolvedRequest {
-  readonly query: string
-  readonly parameters: Parameters
-  readonly format: Format
-  readonly numbers: Numbers
-  readonly queryId: string
-  readonly timeout: Duration.Duration | undefined
-  /** Who asks, as the front-end says it; empty where it says nothing. Not to be logged. */
-  readonly metadata: Metadata.Metadata
-  /** Whether the query must change nothing. */
-  readonly readOnly: boolean
-  /** Whether the progress of the query may be asked for. Otherwise the engine need not keep account of it. */
-  readonly progress: boolean
-}
 
 /**
  * What a v1 engine answers: the columns where they are known before the first byte, and the encoded result.
@@ -129,6 +107,9 @@ export interface QueryResult {
  *
  * A request with a `traceparent` runs in a span `dataconn.query` below it, which ends with the query.
  *
+ * What these functions give beside what their types say is a defect, which names it, and so is a failure that is no
+ * {@link QueryError}: the server logs it and answers `internal`.
+ *
  * A request beyond one of `limits` is rejected as `bad_request` before it is parsed. Throws a `RangeError` that
  * names the limit whose value cannot be one.
  *
@@ -159,19 +140,25 @@ export interface QueryResult {
 export const makeEngine = (options: {
   readonly formats: ReadonlyArray<Format>
   readonly limits?: Limits.Options | undefined
-  readonly admit?: ((request: ResolvedRequest) => Effect.Effect<void, QueryError>) | undefined
-  readonly run: (request: ResolvedRequest) => Effect.Effect<QueryResult, QueryError, Scope.Scope>
+  readonly admit?: ((request: ResolvedRequest.ResolvedRequest) => Effect.Effect<void, QueryError>) | undefined
+  readonly run: (
+    request: ResolvedRequest.ResolvedRequest
+  ) => Effect.Effect<QueryResult, QueryError, Scope.Scope>
 }): Engine => {
   const formats = new Set(options.formats)
   const limits = Limits.make(options.limits)
 
-  const { admit, run } = options
+  const { admit } = options
+  const run = (request: ResolvedRequest.ResolvedRequest) => Given.effect("run", options.run(request))
   const admitted =
     admit === undefined
       ? run
-      : (request: ResolvedRequest) => Effect.flatMap(admit(request), () => run(request))
+      : (request: ResolvedRequest.ResolvedRequest) =>
+          Effect.flatMap(Given.effect("admit", admit(request)), () => run(request))
 
-  const answer = (request: ResolvedRequest): Effect.Effect<QueryResult, QueryError, Scope.Scope> =>
+  const answer = (
+    request: ResolvedRequest.ResolvedRequest
+  ): Effect.Effect<QueryResult, QueryError, Scope.Scope> =>
     request.timeout === undefined
       ? admitted(request)
       : Effect.timeoutOrElse(admitted(request), {
@@ -184,15 +171,15 @@ export const makeEngine = (options: {
     init: Effect.fnUntraced(
       function* (payload): Effect.fn.Return<AcceptedQuery, QueryError, Scope.Scope> {
         const request = yield* Effect.fromResult(decodeRequest(payload, formats, limits))
-        const resolved = yield* resolve(request)
-        const answered = yield* traced(answer(resolved), request.traceparent)
+        const resolved = yield* ResolvedRequest.of(request)
+        const answered = yield* traced(Effect.map(answer(resolved), whole), request.traceparent)
         const receipt =
           request.receipt === true ? yield* Receipts.make(resolved.queryId, answered.rows) : undefined
         const result =
           receipt === undefined ? answered : { ...answered, chunks: receipt.counted(answered.chunks) }
         return {
           payload: encodeAccepted(
-            new QueryAccepted({
+            accepted({
               format: resolved.format,
               queryId: resolved.queryId,
               ...(result.columns === undefined ? {} : { columns: result.columns }),
@@ -210,12 +197,25 @@ export const makeEngine = (options: {
           ...(receipt === undefined ? {} : { final: receipt.encode })
         }
       },
-      Effect.mapError((error) => new QueryRejected({ payload: encodeError(error) }))
+      Effect.mapError((error) => new QueryRejected({ payload: encodeError(queryErrorOf(error)) }))
     )
   })
 }
 
-const failed = (error: QueryError): QueryFailed => new QueryFailed({ payload: encodeError(error) })
+const accepted = (fields: ConstructorParameters<typeof QueryAccepted>[0]): QueryAccepted =>
+  JsonBody.make("run", () => new QueryAccepted(fields))
+
+const failed = (error: QueryError): QueryFailed =>
+  new QueryFailed({ payload: encodeError(queryErrorOf(error)) })
+
+/** The result, which has all that will be asked of it. */
+const whole = (result: QueryResult): QueryResult => {
+  if (typeof result !== "object" || result === null) throw Given.mismatch("run", "a result", result)
+  const { chunks, commit } = result
+  if (!Stream.isStream(chunks)) throw Given.mismatch("chunks", "a Stream", chunks)
+  if (commit !== undefined && !Effect.isEffect(commit)) throw Given.mismatch("commit", "an Effect", commit)
+  return result
+}
 
 const timedOut: QueryResult = {
   chunks: Stream.fail(
@@ -225,25 +225,6 @@ const timedOut: QueryResult = {
     )
   )
 }
-
-const resolve = Effect.fnUntraced(function* (request: QueryRequest): Effect.fn.Return<ResolvedRequest> {
-  return {
-    query: request.query,
-    parameters: request.parameters ?? [],
-    format: request.format ?? defaultFormat,
-    numbers: request.numbers ?? "number",
-    queryId: request.queryId ?? (yield* randomId),
-    timeout: request.timeoutMs === undefined ? undefined : Duration.millis(request.timeoutMs),
-    metadata: Metadata.bare(request.metadata),
-    readOnly: request.readOnly ?? false,
-    progress: request.progress ?? false
-  }
-})
-
-const randomId: Effect.Effect<string> = Effect.map(
-  Effect.all([Random.nextIntBetween(0, 2 ** 32), Random.nextIntBetween(0, 2 ** 32)]),
-  (words) => words.map((word) => word.toString(16).padStart(8, "0")).join("")
-)
 
 /**
  * Runs a query, and its result, in a span `dataconn.query` below the one that a W3C `traceparent` names, if it does.

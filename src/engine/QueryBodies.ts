@@ -181,7 +181,7 @@ export const decodeRequest = (
   formats: ReadonlySet<Format>,
   limits: Limits.RequestLimits
 ): Result.Result<QueryRequest, QueryError> => {
-  const excess = exceeded(payload, limits)
+  const excess = JsonBounds.problem(payload, limits)
   if (excess !== undefined) return bad("bad_request", excess)
   let mayBeIll = false
   const json = JsonBody.parse(payload, (text) => {
@@ -249,22 +249,6 @@ const toNumber = (value: unknown): unknown => {
 const refused = (error: unknown): QueryError => {
   if (error instanceof ParameterValues.ParameterError) return queryError("bad_request", error.message)
   throw error
-}
-
-/** The fields of a request beside its parameters have values and names too. */
-const ownValues = 256
-
-const exceeded = (payload: Uint8Array, limits: Limits.RequestLimits): string | undefined => {
-  const { maxNesting, maxParameters } = limits
-  const bounds = { levels: maxNesting + 1, values: maxParameters + ownValues }
-  switch (JsonBounds.exceeded(payload, bounds)) {
-    case "levels":
-      return `parameters: more than ${maxNesting} levels of lists and objects (maxNesting)`
-    case "values":
-      return `parameters: more than ${maxParameters} values and names of members (maxParameters)`
-    case undefined:
-      return undefined
-  }
 }
 
 const isLonger = (text: string, bytes: number): boolean =>

@@ -11,6 +11,7 @@ import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import * as ErrorMessage from "./ErrorMessage.ts"
 
 /**
  * The engine declined the request: nothing was run, so a retry is safe. `payload` is the body of the reject
@@ -21,7 +22,11 @@ import type * as Stream from "effect/Stream"
  */
 export class QueryRejected extends Schema.TaggedError<QueryRejected>()("QueryRejected", {
   payload: Schema.Uint8Array
-}) {}
+}) {
+  override get message() {
+    return `The request was rejected: ${ErrorMessage.quoted(this.payload)}`
+  }
+}
 
 /**
  * An accepted query failed. `payload` is the body of the error message (`E`), which ends the response; what
@@ -32,7 +37,11 @@ export class QueryRejected extends Schema.TaggedError<QueryRejected>()("QueryRej
  */
 export class QueryFailed extends Schema.TaggedError<QueryFailed>()("QueryFailed", {
   payload: Schema.Uint8Array
-}) {}
+}) {
+  override get message() {
+    return `The query failed: ${ErrorMessage.quoted(this.payload)}`
+  }
+}
 
 /**
  * The engine could not even tell whether it accepts. The connection ends with reason `init`; the client
@@ -115,7 +124,8 @@ export interface AcceptedQuery {
  * it closes when the query has ended in whichever way, before the client is told: a finalizer that breaks ends
  * the response of a query that was complete with an error.
  *
- * A defect is logged with its cause and answered with the code `internal`.
+ * A defect is logged with its cause and answered with the code `internal`. So is what has another type than this says,
+ * such as a `Promise` in place of an effect, and a query that the engine interrupts itself.
  *
  * @category services
  * @since 0.1.0

@@ -4,6 +4,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as ErrorMessage from "./ErrorMessage.ts"
+import * as Given from "./Given.ts"
 import * as JsonBody from "./JsonBody.ts"
 
 /**
@@ -75,13 +76,17 @@ export const queryError = (
     readonly retryAfterMs?: number | undefined
   }
 ): QueryError =>
-  new QueryError({
-    code,
-    message: message === "" ? code : ErrorMessage.bounded(message),
-    retryable: details?.retryable ?? retryableCodes.has(code),
-    ...(details?.position === undefined ? {} : { position: details.position }),
-    ...(details?.retryAfterMs === undefined ? {} : { retryAfterMs: details.retryAfterMs })
-  })
+  JsonBody.make(
+    "queryError",
+    () =>
+      new QueryError({
+        code,
+        message: message === "" ? code : ErrorMessage.bounded(message),
+        retryable: details?.retryable ?? retryableCodes.has(code),
+        ...(details?.position === undefined ? {} : { position: details.position }),
+        ...(details?.retryAfterMs === undefined ? {} : { retryAfterMs: details.retryAfterMs })
+      })
+  )
 
 /**
  * Encodes a {@link QueryError} as the body of a reject or error message; a long message is cut.
@@ -98,6 +103,12 @@ export const encodeError = (error: QueryError): Uint8Array =>
     retryAfterMs: error.retryAfterMs,
     closing: error.closing
   })
+
+/** The failure of an engine. Throws what is no `QueryError`, for the log; one of another copy of this module is as good. */
+export const queryErrorOf = (error: QueryError): QueryError => {
+  if (error?._tag === "QueryError" && typeof error.message === "string") return error
+  throw Given.mismatch("failure", "a QueryError", error)
+}
 
 const lossy = new TextDecoder("utf-8")
 

@@ -5,6 +5,7 @@
 import { Buffer } from "node:buffer"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Schema from "effect/Schema"
+import * as Limit from "../settings/Limit.ts"
 
 /**
  * What the value of the length field counts: the body, the type and the body, or the whole frame.
@@ -152,17 +153,12 @@ const maxLength = (width: number): number => maxLengths[width] ?? 0
 
 const widths: ReadonlyArray<number> = [1, 2, 3, 4, 8]
 
-const oneOf = <A>(name: string, given: A, values: ReadonlyArray<A>): void => {
-  if (values.includes(given)) return
-  throw new RangeError(`${name} must be one of ${values.join(", ")}, not ${String(given)}`)
-}
-
 /** Throws a `RangeError` that names the field whose value it cannot be. */
 export const check = (layout: Layout): void => {
-  oneOf<number>("fieldWidth", layout.fieldWidth, widths)
-  oneOf("byteOrder", layout.byteOrder, ["little", "big"])
-  oneOf<number>("typeBytes", layout.typeBytes, [0, 1])
-  oneOf("lengthCounts", layout.lengthCounts, LengthCounts.literals)
+  Limit.oneOf<number>("fieldWidth", layout.fieldWidth, widths)
+  Limit.oneOf("byteOrder", layout.byteOrder, ["little", "big"])
+  Limit.oneOf<number>("typeBytes", layout.typeBytes, [0, 1])
+  Limit.oneOf("lengthCounts", layout.lengthCounts, LengthCounts.literals)
 }
 
 /** Bodies of up to this many bytes are copied beside their header rather than given to the socket apart. */

@@ -26,8 +26,14 @@ const Token = Schema.Struct({
 })
 type Token = typeof Token.Type
 
-/** The file of tokens. */
-export const Tokens = Schema.Struct({ tokens: Schema.Array(Token) })
+const Tokens = Schema.Struct({ tokens: Schema.Array(Token) })
+
+/**
+ * Bearer tokens, as the file of `httpTokens` has them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Tokens = typeof Tokens.Type
 
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex")

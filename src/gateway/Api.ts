@@ -56,6 +56,13 @@ const QueryRequest = Schema.Struct({
   parameters: Schema.optional(
     Schema.Union([Schema.Array(Schema.Unknown), Schema.Record(Schema.String, Schema.Unknown)])
   ),
+  parameterTypes: Schema.optional(
+    Schema.Unknown.annotate({
+      description:
+        "In the shape of parameters: blob, timestamp, double, decimal, bigint or hugeint for values that have this type"
+    })
+  ),
+  numbers: Schema.optional(QueryApi.Numbers),
   timeoutMs: Schema.optional(Schema.Finite),
   receipt: Schema.optional(Schema.Boolean),
   progress,
@@ -80,7 +87,7 @@ const Verdict = Schema.Struct({
   queryId: Schema.String,
   state: Schema.Literals(["running", "complete", "failed", "cancelled"]),
   target: Schema.String,
-  backend: Schema.optional(Schema.String),
+  backend: Schema.String,
   address: Schema.optional(Schema.String),
   format: Schema.String,
   query: Schema.String,
@@ -146,7 +153,7 @@ const queries = HttpApiGroup.make("queries").add(
     error: queryErrors
   }).annotate(
     OpenApi.Description,
-    "Runs a query. Parameters in the URL are param.NAME. A response that fails after its first byte is broken off."
+    "Runs a query. Parameters in the URL are param.NAME or param.NAME:TYPE. A response that fails after its first byte is broken off."
   ),
   HttpApiEndpoint.get("read", "/v1/query", {
     query: { query: Schema.String, ...inUrl },

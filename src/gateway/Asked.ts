@@ -7,7 +7,9 @@ import * as JsonBounds from "../engine/JsonBounds.ts"
 import * as JsonNames from "../engine/JsonNames.ts"
 import type { RequestLimits } from "../engine/Limits.ts"
 import * as Metadata from "../engine/Metadata.ts"
+import * as ParameterText from "../engine/ParameterText.ts"
 import * as ParameterValues from "../engine/ParameterValues.ts"
+import * as FieldNames from "./FieldNames.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Negotiation from "./Negotiation.ts"
 
@@ -37,7 +39,7 @@ const bad = GatewayError.badRequest
 /** The fields of a v1 request that the API's parameters in a URL may give too. */
 const textFields = ["format", "target", "conversation", "queryId", "traceparent"] as const
 
-const nameOfParameter = /^param\.(.+)$/
+const parameterPattern = /^param\.(.+?)(?::([A-Za-z]*))?$/s
 
 /** What a URL may hold besides `param.NAME`. */
 export const urlParameters: ReadonlyArray<string> = [
@@ -88,18 +90,10 @@ const decodeText = (bytes: Uint8Array): string | GatewayError.GatewayError => {
   }
 }
 
-/** The fields of a request beside its parameters have values and names too. */
-const ownValues = 256
-
 /** The fields of a JSON body within the limits of a request. */
 export const fromJson = (bytes: Uint8Array, limits: RequestLimits): Fields | GatewayError.GatewayError => {
-  const bounds = { levels: limits.maxNesting + 1, values: limits.maxParameters + ownValues }
-  switch (JsonBounds.exceeded(bytes, bounds)) {
-    case "levels":
-      return bad(`parameters: more than ${limits.maxNesting} levels of lists and objects (maxNesting)`)
-    case "values":
-      return bad(`parameters: more than ${limits.maxParameters} values and names of members (maxParameters)`)
-  }
+  const excess = JsonBounds.problem(bytes, limits)
+  if (excess !== undefined) return bad(excess)
   const text = decodeText(bytes)
   if (typeof text !== "string") return text
   let body: unknown
@@ -124,24 +118,29 @@ export const fromSql = (bytes: Uint8Array): Fields | GatewayError.GatewayError =
   return typeof query === "string" ? { query } : query
 }
 
-/** A parameter in a URL. Its number is written as it was. */
-const parameterValue = (text: string): unknown => {
-  const value = ParameterValues.fromText(text)
-  return typeof value === "string" ? value : parseJson(text)
+/** A parameter in a URL: its name, its type if it has one, and its text. */
+interface Given {
+  readonly name: string
+  readonly type: string | undefined
+  readonly text: string
 }
 
-/** `param.1`, `param.2` … as a list, `param.NAME` as an object. */
-const parametersOf = (
-  pairs: ReadonlyArray<readonly [string, string]>
-): unknown | GatewayError.GatewayError => {
-  const names = pairs.map(([name]) => name)
-  const positions = names.filter((name) => /^[1-9]\d*$/.test(name))
-  if (positions.length === 0) {
-    return Object.fromEntries(pairs.map(([name, text]) => [name, parameterValue(text)]))
+/** The fields of a request for `param.1`, `param.2` … as a list and `param.NAME` as an object. */
+const parametersOf = (given: ReadonlyArray<Given>): Fields | GatewayError.GatewayError => {
+  const all = new Map<string, ParameterValues.Parameter>()
+  for (const { name, text, type } of given) {
+    if (all.has(name)) return bad(`param.${name}: given twice in the URL`)
+    const read =
+      type === undefined ? { value: ParameterValues.fromText(text) } : ParameterText.read(type, text)
+    if (typeof read === "string") return bad(`param.${name}: expected ${read}`)
+    all.set(name, read.value)
   }
-  const sorted = [...pairs].sort(([a], [b]) => Number(a) - Number(b))
-  return positions.length === names.length && sorted.every(([name], index) => Number(name) === index + 1)
-    ? sorted.map(([, text]) => parameterValue(text))
+  const values = Array.from(all)
+  const positions = values.filter(([name]) => /^[1-9]\d*$/.test(name))
+  if (positions.length === 0) return { ...ParameterValues.encode(Object.fromEntries(all)) }
+  const sorted = values.toSorted(([a], [b]) => Number(a) - Number(b))
+  return positions.length === values.length && sorted.every(([name], index) => Number(name) === index + 1)
+    ? { ...ParameterValues.encode(sorted.map(([, value]) => value)) }
     : bad(
         "param: positions are param.1, param.2 and so on without a gap, and names may not stand beside them"
       )
@@ -153,14 +152,14 @@ const flagOf = (name: string, text: string): boolean | GatewayError.GatewayError
 /** The fields that a URL gives: those of the v1 request, and `wait`. */
 export const fromUrl = (url: URLSearchParams): Fields | GatewayError.GatewayError => {
   const fields: Record<string, unknown> = {}
-  const parameters: Array<readonly [string, string]> = []
+  const parameters: Array<Given> = []
   const seen = new Set<string>()
   for (const [name, text] of url) {
     if (seen.has(name)) return bad(`${name}: given twice in the URL`)
     seen.add(name)
-    const parameter = nameOfParameter.exec(name)?.[1]
+    const [, parameter, type] = parameterPattern.exec(name) ?? []
     if (parameter !== undefined) {
-      parameters.push([parameter, text])
+      parameters.push({ name: parameter, type, text })
     } else if (name === "timeoutMs") {
       fields[name] = text.trim() === "" ? Number.NaN : Number(text)
     } else if (name === "receipt" || name === "progress") {
@@ -175,7 +174,7 @@ export const fromUrl = (url: URLSearchParams): Fields | GatewayError.GatewayErro
   }
   if (parameters.length === 0) return fields
   const values = parametersOf(parameters)
-  return values instanceof GatewayError.GatewayError ? values : { ...fields, parameters: values }
+  return values instanceof GatewayError.GatewayError ? values : { ...fields, ...values }
 }
 
 /** Ids are part of paths and headers (PROTOCOL.md §3). */
@@ -212,6 +211,11 @@ const problemOfMetadata = (metadata: unknown): string | undefined => {
 
 const checkFields = (fields: Fields, limits: RequestLimits): GatewayError.GatewayError | undefined => {
   const { metadata, parameters, progress, query, receipt, timeoutMs, version, wait } = fields
+  // Nobody misspells one among hundreds.
+  for (const name of Object.keys(fields).slice(0, 100)) {
+    const meant = FieldNames.meant(name)
+    if (meant !== undefined) return bad(`${name}: there is no such field, but there is ${meant}`)
+  }
   if (version !== undefined && version !== "v1") {
     return GatewayError.make(
       "unsupported_version",
@@ -226,7 +230,7 @@ const checkFields = (fields: Fields, limits: RequestLimits): GatewayError.Gatewa
     return bad("parameters: expected a list or an object")
   }
   if (timeoutMs !== undefined && !(Number.isFinite(timeoutMs) && (timeoutMs as number) > 0)) {
-    return bad(`timeoutMs: expected a number of milliseconds above 0 and at most ${Number.MAX_VALUE}`)
+    return bad("timeoutMs: expected a finite number of milliseconds above 0")
   }
   if (receipt !== undefined && typeof receipt !== "boolean") return bad("receipt: expected true or false")
   if (progress !== undefined && typeof progress !== "boolean") return bad("progress: expected true or false")

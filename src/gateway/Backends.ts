@@ -56,6 +56,8 @@ export interface Sent {
   readonly receipt: boolean
   /** Called when the response is complete, also one that was cancelled too late. */
   readonly onComplete?: (() => void) | undefined
+  /** Called with each address that is asked. */
+  readonly tried?: ((instance: Instance) => void) | undefined
   /** Called when an address may have run it, or has said that it did not. */
   readonly mayRun?: ((mayRun: boolean) => void) | undefined
   /** Ends the response: its client does not read, and others wait. */
@@ -200,6 +202,7 @@ export const make = Effect.fnUntraced(function* (
       if (instance === undefined) return Effect.fail(last ?? unavailable(allowed, options))
       tried.push(instance)
       sent.home?.tried(instance)
+      sent.tried?.(instance)
       leave = instance.enter()
       return Effect.matchEffect(instance.client.request(sent.body, optionsOf(sent)), {
         onSuccess: (response) => {

@@ -75,8 +75,9 @@ const sent = (
   maxBodySize: number
 ): Effect.Effect<Uint8Array, GatewayError.GatewayError> => {
   const { "content-length": length, expect } = request.headers
+  if (Number(length) > maxBodySize) return Effect.fail(tooLarge(maxBodySize))
   // A client may wait to be told to go on, and a body without a length has to be counted.
-  return expect === undefined && Number(length) <= maxBodySize
+  return expect === undefined && length !== undefined
     ? announced(Http.incoming(request))
     : counted(request, maxBodySize)
 }

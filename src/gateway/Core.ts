@@ -54,8 +54,12 @@ export interface Core {
   /** Other rules and tokens from now on; queries that run go on as they began. */
   readonly reload: (files: Files) => void
   readonly readiness: Effect.Effect<"ready" | "draining" | "unavailable">
+  /** Open once it takes no query any more. */
+  readonly draining: Latch.Latch
   /** Takes no query any more, lets running ones finish within `httpDrainTimeout`, and ends the rest with `shutting_down`. */
   readonly drain: Effect.Effect<void>
+  /** Waits until it has drained, and nobody is to be waited for any more. */
+  readonly hurried: Effect.Effect<void>
   /** Stops waiting for queries, if it drains or when it does. */
   readonly stopNow: Effect.Effect<void>
 }
@@ -101,14 +105,15 @@ export const make = Effect.fnUntraced(function* (
     backendOf: (target) => current.backendOf(target)
   }
   const hurry = Latch.makeUnsafe(false)
-  let isDraining = false
+  const draining = Latch.makeUnsafe(false)
+  const drained = Latch.makeUnsafe(false)
   const quota = new AddressQuota(config.httpMaxQueriesPerAddress ?? Number.POSITIVE_INFINITY)
   const dispatcher = Dispatcher.make({
     backends,
     queries,
     routes,
     admit: ({ caller, client, isInternal }, now) => {
-      if (isDraining) return Dispatcher.shuttingDown
+      if (draining.isOpen()) return Dispatcher.shuttingDown
       if (isInternal === true) return access.admit(caller, now)
       const leave = quota.admit(client)
       if (leave instanceof GatewayError.GatewayError) return leave
@@ -135,14 +140,17 @@ export const make = Effect.fnUntraced(function* (
       current = routesOf(files.rules)
     },
     readiness: Effect.suspend(() => {
-      if (isDraining) return Effect.succeed("draining")
+      if (draining.isOpen()) return Effect.succeed("draining")
       return Effect.map(backends.isReady, (isReady) => (isReady ? "ready" : "unavailable"))
     }),
+    draining,
     drain: Effect.gen(function* () {
-      isDraining = true
+      yield* draining.open
       yield* Effect.timeoutOption(Effect.raceFirst(queries.idle, hurry.await), config.httpDrainTimeout)
       yield* Effect.forEach(queries.all, dispatcher.abandon, { concurrency: "unbounded", discard: true })
+      yield* drained.open
     }),
+    hurried: Effect.andThen(drained.await, hurry.await),
     stopNow: Effect.asVoid(hurry.open)
   }
 })

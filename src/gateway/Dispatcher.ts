@@ -193,6 +193,7 @@ const begin = (
     query: asked.query,
     format: asked.format,
     target,
+    backend,
     owner: caller.name,
     isListed: origin.isInternal !== true
   }
@@ -238,6 +239,9 @@ const running = (
       receipt: asked.receipt,
       onComplete: () => {
         entry.isCommitted = true
+      },
+      tried: (instance) => {
+        entry.asked = instance
       },
       mayRun: (now) => {
         mayRun = now

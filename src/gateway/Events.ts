@@ -4,6 +4,7 @@
  */
 import type { Column } from "../engine/QueryApi.ts"
 import type * as QueryEngine from "../engine/QueryEngine.ts"
+import * as Chunk from "../net/Chunk.ts"
 import * as GatewayError from "./GatewayError.ts"
 
 const encoder = new TextEncoder()
@@ -29,22 +30,36 @@ export const error = (queryId: string, error: GatewayError.GatewayError): Uint8A
   record("error", { queryId, error: GatewayError.toJson(error) })
 
 const newline = 0x0a
+const space = 0x20
 const comma = 0x2c
+const byteOrderMark = [0xef, 0xbb, 0xbf]
 const opening = encoder.encode('{"type":"rows","rows":[')
 const closing = encoder.encode("]}\n")
 
-/** A result that ended within a row, or a row that is longer than is held. */
+/** Whether there is nothing but white space between two places. */
+const isBlank = (bytes: Uint8Array, start: number, end: number): boolean => {
+  let at = start
+  while (
+    at < end &&
+    ((bytes[at] as number) === space || ((bytes[at] as number) >= 9 && (bytes[at] as number) <= 13))
+  )
+    at++
+  return at === end
+}
+
+/** A result that is no NDJSON at its end, or a row that is longer than is held. */
 export class RowError extends Error {}
 
 /**
  * Turns the back-end's NDJSON, in chunks with any borders, into `rows` records. A line has no line break but the one
- * that ends it, so the records are made of the bytes, and no row is parsed.
+ * that ends it, so the records are made of the bytes, and no row is parsed but a last one that no break ends.
  */
 export class RowRecords {
   private readonly maxRowSize: number
   /** The beginning of a row whose end has not come. */
   private held: Array<Uint8Array> = []
   private heldSize = 0
+  private isFirst = true
   rows = 0
 
   constructor(maxRowSize: number) {
@@ -74,31 +89,49 @@ export class RowRecords {
     if (this.heldSize > this.maxRowSize) {
       throw new RowError(`A row is longer than ${this.maxRowSize} bytes (maxEventRowSize)`)
     }
-    this.held.push(bytes.slice())
+    this.held.push(Chunk.copied(bytes))
   }
 
-  private join(parts: ReadonlyArray<Uint8Array>): Uint8Array {
+  private join(parts: ReadonlyArray<Uint8Array>): Uint8Array | undefined {
     let size = opening.length + closing.length
     for (const part of parts) size += part.length
     const bytes = new Uint8Array(size)
     bytes.set(opening)
-    let at = opening.length
+    let end = opening.length
     for (const part of parts) {
-      bytes.set(part, at)
-      at += part.length
+      bytes.set(part, end)
+      end += part.length
     }
-    for (let found = bytes.indexOf(newline, opening.length); found >= 0 && found < at; ) {
-      bytes[found] = comma
-      this.rows++
-      found = bytes.indexOf(newline, found + 1)
+    if (this.isFirst && byteOrderMark.every((byte, at) => bytes[opening.length + at] === byte)) {
+      bytes.fill(space, opening.length, opening.length + byteOrderMark.length)
     }
-    this.rows++
-    bytes.set(closing, at)
-    return bytes
+    this.isFirst = false
+    const before = this.rows
+    for (let start = opening.length; start < end; ) {
+      const found = bytes.indexOf(newline, start)
+      const next = found < 0 ? end : found
+      if (!isBlank(bytes, start, next)) {
+        // In the place of the line break before it.
+        if (this.rows > before) bytes[start - 1] = comma
+        this.rows++
+      }
+      bytes[next] = space
+      start = next + 1
+    }
+    bytes.set(closing, end)
+    return this.rows > before ? bytes : undefined
   }
 
-  /** The result is whole. Throws a `RowError` if it ended within a row. */
-  finish(): void {
-    if (this.heldSize > 0) throw new RowError("The back-end's result ends within a row")
+  /** The record of a last row that no line break ends: the result is whole. Throws a `RowError` if it is none. */
+  finish(): Uint8Array | undefined {
+    if (this.heldSize === 0) return undefined
+    const made = this.join(this.held)
+    if (made === undefined) return undefined
+    try {
+      JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(made))
+    } catch {
+      throw new RowError("The back-end's result ends within a row")
+    }
+    return made
   }
 }

@@ -1,5 +1,6 @@
 /**
- * The files that settings name: rules, tokens, certificates. They are read when the gateway starts.
+ * The files that settings name: rules, tokens, certificates. They are read when the gateway starts. Code may give what the
+ * first two hold instead.
  */
 import { isUtf8 } from "node:buffer"
 import { readFileSync, statSync } from "node:fs"
@@ -9,7 +10,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as JsonNames from "../engine/JsonNames.ts"
 
 /**
- * A file that a setting names cannot be used.
+ * A file that a setting names cannot be used, or what code gives in its place, whose `path` is empty.
  *
  * @category errors
  * @since 0.1.0
@@ -20,7 +21,7 @@ export class GatewayFileError extends Schema.TaggedError<GatewayFileError>()("Ga
   problem: Schema.String
 }) {
   override get message() {
-    return `${this.setting} ${this.path}: ${this.problem}`
+    return `${this.setting}${this.path && ` ${this.path}`}: ${this.problem}`
   }
 }
 
@@ -91,23 +92,58 @@ const problemOf = (error: Schema.SchemaError, members: ReadonlyArray<string>): s
   return path.length === 0 ? problem : `${path.join(".")}: ${problem}`
 }
 
-/** What a file of JSON holds. The error names the first part that is wrong. */
-export const json = Effect.fnUntraced(function* <A>(
+/**
+ * The path of a file of JSON, or what it would hold, or how that is made. Files are read, and functions are called, when the
+ * gateway starts and at each of its reloads; a value stays what it is.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export type Source<A extends object> = string | A | (() => A)
+
+const tried = <A>(
   setting: string,
   path: string,
-  { members, schema }: Form<A>
-): Effect.fn.Return<A, GatewayFileError> {
-  const contents = yield* text(setting, path)
-  const fail = (problem: string) => new GatewayFileError({ setting, path, problem })
-  const parsed = yield* Effect.try({
-    try: (): unknown => JSON.parse(contents),
-    catch: (cause) => fail(`is not JSON: ${(cause as Error).message}`)
+  attempt: () => A,
+  problem = ""
+): Effect.Effect<A, GatewayFileError> =>
+  Effect.try({
+    try: attempt,
+    catch: (cause) => new GatewayFileError({ setting, path, problem: problem + (cause as Error).message })
   })
+
+/** What a file of JSON holds. */
+const json = Effect.fnUntraced(function* (
+  setting: string,
+  path: string
+): Effect.fn.Return<unknown, GatewayFileError> {
+  const contents = yield* text(setting, path)
+  const parsed = yield* tried(setting, path, (): unknown => JSON.parse(contents), "is not JSON: ")
   // The last of them would win, without a word.
   const repeated = JsonNames.repeated(contents)
-  if (repeated !== undefined) return yield* fail(`${repeated} occurs twice in one object`)
+  if (repeated === undefined) return parsed
+  return yield* new GatewayFileError({ setting, path, problem: `${repeated} occurs twice in one object` })
+})
+
+/** What a setting gives, in a file or not. The error names the first part that is wrong. */
+export const held = Effect.fnUntraced(function* <A extends object>(
+  setting: string,
+  source: Source<A>,
+  { members, schema }: Form<A>
+): Effect.fn.Return<A, GatewayFileError> {
+  const path = pathOf(source)
+  const given =
+    typeof source === "string"
+      ? yield* json(setting, source)
+      : typeof source === "function"
+        ? yield* tried(setting, path, source)
+        : source
   return yield* Effect.mapError(
-    Schema.decodeUnknownEffect(schema, { onExcessProperty: "error" })(parsed),
-    (error) => fail(problemOf(error, members))
+    Schema.decodeUnknownEffect(schema, { onExcessProperty: "error" })(given),
+    (error) => new GatewayFileError({ setting, path, problem: problemOf(error, members) })
   )
 })
+
+/** The file that a source is; empty if it is none. */
+export const pathOf = (source: Source<object> | undefined): string =>
+  typeof source === "string" ? source : ""

@@ -6,7 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Runtime from "effect/Runtime"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Address from "../net/Address.ts"
 import type * as Listener from "../net/Listener.ts"
 import * as Signals from "../server/Signals.ts"
@@ -21,6 +21,9 @@ import * as Metrics from "./Metrics.ts"
 import * as Origins from "./Origins.ts"
 import * as Rules from "./Rules.ts"
 
+export type { Tokens } from "./Access.ts"
+export type { Rules } from "./Rules.ts"
+
 /**
  * A running gateway.
  *
@@ -33,11 +36,11 @@ export interface GatewayService {
   /** How many queries run. */
   readonly queries: Effect.Effect<number>
   /**
-   * Reads the files of `httpTokens` and `httpRules` again; queries that run go on as they began. Fails if one of them
-   * cannot be used, and changes nothing then.
+   * Reads `httpTokens` and `httpRules` again, where these are files or functions; queries that run go on as they began. Fails
+   * if one of them cannot be used, and changes nothing then.
    */
   readonly reload: Effect.Effect<void, Files.GatewayFileError>
-  /** Stops waiting for queries, if the gateway is stopping or when it does. */
+  /** Stops waiting for queries and clients, if the gateway is stopping or when it does. */
   readonly stopNow: Effect.Effect<void>
 }
 
@@ -57,23 +60,21 @@ export class Gateway extends Context.Service<Gateway, GatewayService>()("datacon
  */
 export type StartError = Listener.ListenError | Address.AddressError | Files.GatewayFileError
 
-/** What the files hold that the settings name. */
+/** What the settings name, or give themselves. */
 const files = Effect.fnUntraced(function* (config: GatewayConfig.GatewayConfig) {
   const { backends, httpCertificate, httpKey, httpRules, httpTokens } = config
-  const rules = httpRules === undefined ? Rules.none : yield* Files.json("httpRules", httpRules, Rules.form)
+  const rules = httpRules === undefined ? Rules.none : yield* Files.held("httpRules", httpRules, Rules.form)
   const misrule = Rules.problemOf(rules, Object.keys(backends))
   if (misrule !== undefined) {
-    return yield* new Files.GatewayFileError({
-      setting: "httpRules",
-      path: httpRules ?? "",
-      problem: misrule
-    })
+    const path = Files.pathOf(httpRules)
+    return yield* new Files.GatewayFileError({ setting: "httpRules", path, problem: misrule })
   }
   const tokens =
-    httpTokens === undefined ? undefined : yield* Files.json("httpTokens", httpTokens, Access.form)
+    httpTokens === undefined ? undefined : yield* Files.held("httpTokens", httpTokens, Access.form)
   const problem = tokens && Access.problemOf(tokens)
   if (problem !== undefined) {
-    return yield* new Files.GatewayFileError({ setting: "httpTokens", path: httpTokens ?? "", problem })
+    const path = Files.pathOf(httpTokens)
+    return yield* new Files.GatewayFileError({ setting: "httpTokens", path, problem })
   }
   const tls = yield* tlsOf(httpCertificate, httpKey)
   for (const warning of Rules.idle(rules, tokens?.tokens ?? [], Object.keys(backends))) {
@@ -108,7 +109,7 @@ const tlsOf = Effect.fnUntraced(function* (certificate: string | undefined, key:
 /**
  * Starts a gateway in the scope. Closing the scope stops it: it takes no query, lets running ones finish within
  * `httpDrainTimeout` and ends the rest with `shutting_down`, or breaks their responses off where that cannot be said
- * any more.
+ * any more. WebSockets are closed once they have no query. Clients then have two seconds to take what was sent to them.
  *
  * **Details**
  *
@@ -141,27 +142,35 @@ export const make = Effect.fnUntraced(function* (
     origins: Origins.origins(config.httpOrigins ?? "") ?? Origins.none,
     ruledHeaders: () => routes.headers,
     stream: config,
+    draining: core.draining,
     limits: config.limits,
     maxBodySize: config.httpMaxBodySize,
     response: { ...config, stallTimeout: config.httpStallTimeout },
     readiness: core.readiness,
     files: yield* Console.make
   })
-  const addresses: Array<Address.Address> = []
+  const listening: Array<HttpListener.HttpListener> = []
+  const ended = Effect.sync(() => {
+    for (const { end } of listening) end()
+  })
+  yield* Effect.forkScoped(Effect.andThen(core.hurried, Effect.delay(ended, HttpListener.hastyGoodbye)))
+  const listeners = yield* Scope.fork(yield* Effect.scope, "parallel")
+  // Before the servers close: until then health is told.
+  yield* Effect.addFinalizer(() => core.drain)
   for (const text of config.http) {
-    const address = yield* HttpListener.make(text, config, tls, app)
+    const listener = yield* Scope.fork(listeners)
+    const made = yield* Scope.provide(HttpListener.make(text, config, tls, app), listener)
+    const { address } = made
     const risk = HttpListener.exposure(address, {
       hasTls: tls !== undefined,
       hasTokens: tokens !== undefined
     })
     if (risk !== undefined) yield* Effect.logWarning(risk)
     yield* Effect.logInfo(`Opening HTTP socket on ${Address.format(address)}...`)
-    addresses.push(address)
+    listening.push(made)
   }
-  // Before the servers close: until then health is told.
-  yield* Effect.addFinalizer(() => core.drain)
   return Gateway.of({
-    addresses,
+    addresses: listening.map(({ address }) => address),
     queries: Effect.sync(() => queries.size),
     reload: Effect.map(files(config), ({ rules, tokens }) =>
       core.reload({ rules, access: new Access.Access(tokens) })

@@ -8,8 +8,11 @@ import * as Limits from "../engine/Limits.ts"
 import * as Address from "../net/Address.ts"
 import * as Setting from "../server/Setting.ts"
 import * as Limit from "../settings/Limit.ts"
+import type { Tokens } from "./Access.ts"
 import type { Places } from "./Backends.ts"
+import type { Source } from "./Files.ts"
 import * as Origins from "./Origins.ts"
+import type { Rules } from "./Rules.ts"
 
 /**
  * The settings by name. A name is spelt `httpMaxBodySize` in a file, `DATACONN_HTTP_MAX_BODY_SIZE` in the environment
@@ -144,7 +147,11 @@ export const settings = {
  * @category settings
  * @since 0.1.0
  */
-export type GatewayConfig = Setting.Values<typeof settings> & {
+export type GatewayConfig = Omit<Setting.Values<typeof settings>, "httpRules" | "httpTokens"> & {
+  /** The rules that choose the back-end of a query, or their file. */
+  readonly httpRules: Source<Rules> | undefined
+  /** The bearer tokens that clients need, and what each may do, or their file. */
+  readonly httpTokens: Source<Tokens> | undefined
   /** Where it listens: `HOST:PORT`, `[IPv6]:PORT` or `unix:PATH`. */
   readonly http: ReadonlyArray<string>
   /** Permissions of Unix sockets. */
@@ -213,12 +220,13 @@ export const make = ({ backends, http, limits, socketMode, ...given }: Options):
   const problem = problemOfBackends(Object.keys(backends))
   if (problem !== undefined) throw new RangeError(`backends: ${problem}`)
   for (const [name, places] of Object.entries(backends)) {
-    if (places.length === 0) throw new RangeError(`backends: ${name} must have an address`)
+    if (Limit.list(`backends: ${name}`, places).length === 0)
+      throw new RangeError(`backends: ${name} must have an address`)
   }
   return {
     ...Setting.defaults(settings),
     ...(Object.fromEntries(values) as Partial<Setting.Values<typeof settings>>),
-    http: http ?? defaultHttp,
+    http: Limit.list("http", http ?? defaultHttp),
     socketMode: Limit.mode("socketMode", socketMode ?? 0o600),
     backends,
     limits: Limits.make(limits)

@@ -127,8 +127,11 @@ export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Ef
 /** Why no route is to see a request. */
 const refusal = (
   { isOwnHost }: Dependencies,
-  { headers, url }: HttpServerRequest.HttpServerRequest
+  request: HttpServerRequest.HttpServerRequest
 ): GatewayError.GatewayError | undefined => {
+  const { headers, url } = request
+  // Node takes the first; what stands before the gateway may have looked at another.
+  if ((Http.incoming(request).headersDistinct["host"]?.length ?? 0) > 1) return twoHosts
   if (!isOwnHost(headers["host"])) return misdirected(headers["host"])
   const problem = Http.problemOfUrl(url)
   return problem === undefined ? undefined : GatewayError.badRequest(problem)
@@ -144,6 +147,8 @@ const amongFriends = (dependencies: Dependencies): Dependencies => ({
       : GatewayError.make("forbidden", `Origin: pages of ${page} may not use the gateway; see httpOrigins`)
   }
 })
+
+const twoHosts = GatewayError.badRequest("Host: given more than once")
 
 const misdirected = (host: string | undefined): GatewayError.GatewayError =>
   GatewayError.make(

@@ -3,6 +3,7 @@
  */
 import * as Http from "node:http"
 import * as Https from "node:https"
+import type * as Net from "node:net"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -15,6 +16,7 @@ import * as Address from "../net/Address.ts"
 import * as Listener from "../net/Listener.ts"
 import * as UnixSocket from "../net/UnixSocket.ts"
 import type { GatewayConfig } from "./GatewayConfig.ts"
+import * as StreamSocket from "./StreamSocket.ts"
 
 /** A duration for Node, which takes 0 for none. */
 const millis = (duration: Duration.Duration): number =>
@@ -40,11 +42,24 @@ const create = (config: GatewayConfig, tls: Tls | undefined): Http.Server => {
   }
   const server = tls === undefined ? Http.createServer(options) : Https.createServer({ ...options, ...tls })
   server.maxConnections = config.httpMaxConnections
+  server.prependListener("connection", named)
+  server.prependListener("secureConnection", named)
   return server
+}
+
+/**
+ * Has a socket keep its peer's address, which the system knows no longer once the peer has gone. A peer that has gone
+ * already is nobody to answer.
+ */
+const named = (socket: Net.Socket): void => {
+  if (socket.remoteAddress === undefined && socket.localAddress !== undefined) socket.destroy()
 }
 
 /** How long responses have for their last bytes once their queries have ended. */
 const goodbye: Duration.Input = "2 seconds"
+
+/** The same where nobody is to be waited for. */
+export const hastyGoodbye: Duration.Input = "200 millis"
 
 export type App = Effect.Effect<
   HttpServerResponse,
@@ -55,11 +70,38 @@ export type App = Effect.Effect<
 const listenError = (address: string, cause: unknown): Listener.ListenError =>
   new Listener.ListenError({ address, setting: "http", cause })
 
-/** What all of the servers have, WebSockets included: a message is as long as a body at most. */
-const common = (config: GatewayConfig) => ({
-  gracefulShutdownTimeout: goodbye,
-  websocket: { maxPayload: config.httpMaxBodySize, perMessageDeflate: false }
-})
+/**
+ * What all of the servers have. A message of a WebSocket is as long as a body at most. The list of WebSockets is not kept:
+ * a server with one waits for clients that may never answer a close.
+ */
+const common = (config: GatewayConfig) => {
+  const maxPayload = StreamSocket.maxMessageSize(config)
+  return {
+    gracefulShutdownTimeout: goodbye,
+    websocket: {
+      WebSocket: StreamSocket.make(maxPayload),
+      maxPayload,
+      perMessageDeflate: false,
+      clientTracking: false,
+      closeTimeout: Duration.toMillis(goodbye)
+    }
+  }
+}
+
+/**
+ * How to end the connections that a server has from now on, however far they are: Node's own list has neither WebSockets
+ * nor connections whose TLS handshake is under way.
+ */
+const ending = (server: Http.Server): (() => void) => {
+  const open = new Set<Net.Socket>()
+  server.on("connection", (socket: Net.Socket) => {
+    open.add(socket)
+    socket.once("close", () => open.delete(socket))
+  })
+  return () => {
+    for (const socket of open) socket.destroy()
+  }
+}
 
 type Listening = Effect.Effect<HttpServer.HttpServer["Service"], Listener.ListenError, Scope.Scope>
 
@@ -109,23 +151,30 @@ export const exposure = (
   )
 }
 
-/** Listens on an address in the scope. Returns it with the port that the system chose. */
+export interface HttpListener {
+  /** Where it listens, with the port that the system chose. */
+  readonly address: Address.Address
+  /** Ends all connections at once. */
+  readonly end: () => void
+}
+
+/** Listens on an address in the scope. */
 export const make = Effect.fnUntraced(function* (
   text: string,
   config: GatewayConfig,
   tls: Tls | undefined,
   app: App
-): Effect.fn.Return<Address.Address, Listener.ListenError | Address.AddressError, Scope.Scope> {
+): Effect.fn.Return<HttpListener, Listener.ListenError | Address.AddressError, Scope.Scope> {
   const address = yield* Effect.fromResult(Address.fromInput(text))
   const server = create(config, tls)
+  const end = ending(server)
   const http = yield* address._tag === "Unix"
     ? Effect.uninterruptible(listenUnix(server, address.path, config))
     : listenTcp(server, address, config)
-  // Requests that never arrive whole would keep the server from closing.
-  yield* Effect.addFinalizer(() => Effect.sync(() => server.closeAllConnections()))
+  // What a client never ends would keep the server from closing.
+  yield* Effect.addFinalizer(() => Effect.sync(end))
   yield* http.serve(app)
   const bound = server.address()
-  return address._tag === "Tcp" && bound !== null && typeof bound === "object"
-    ? Address.tcp(bound.address, bound.port)
-    : address
+  const isTcp = address._tag === "Tcp" && bound !== null && typeof bound === "object"
+  return { address: isTcp ? Address.tcp(bound.address, bound.port) : address, end }
 })

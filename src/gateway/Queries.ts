@@ -28,6 +28,7 @@ export interface Opened {
   readonly query: string
   readonly format: string
   readonly target: string
+  readonly backend: string
   readonly owner: string | undefined
   /** Whether lists show it. */
   readonly isListed: boolean
@@ -78,11 +79,14 @@ export class Entry {
   readonly owner: string | undefined
   readonly target: string
   readonly isListed: boolean
+  private readonly backend: string
   private readonly query: string
   private readonly format: string
   private readonly startedAt: number
   private readonly startedNanos: bigint
   private endedNanos: bigint | undefined
+  /** The address that was asked last, and the one that has accepted it. */
+  asked: Instance | undefined
   instance: Instance | undefined
   /** Whether the back-end tells how far the query is. */
   hasProgress = false
@@ -101,6 +105,7 @@ export class Entry {
     this.owner = opened.owner
     this.target = opened.target
     this.isListed = opened.isListed
+    this.backend = opened.backend
     this.query = opened.query
     this.format = opened.format
     this.startedAt = now
@@ -126,15 +131,14 @@ export class Entry {
 
   /** What is told of it; with the progress that its back-end has told, as long as it runs. */
   verdict(nanos: bigint, progress?: Progress) {
-    const { format, query, target } = this
+    const { backend, format, query, target } = this
     const rows = this.receipt?.rows ?? this.rows
     return {
       queryId: this.id,
       state: this.state,
       target,
-      ...(this.instance === undefined
-        ? {}
-        : { backend: this.instance.backend, address: this.instance.address }),
+      backend,
+      ...(this.asked === undefined ? {} : { address: this.asked.address }),
       format,
       query: query.length > maxShownQuery ? `${query.slice(0, maxShownQuery)}…` : query,
       startedAt: new Date(this.startedAt).toISOString(),

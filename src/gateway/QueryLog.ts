@@ -15,10 +15,10 @@ const isWanted = LogLevel.isEnabled("Info")
 const line = (entry: Entry, { caller, client }: Origin, nanos: bigint): Effect.Effect<void> => {
   const { backend, address, bytes, durationMs, queryId, rows, state } = entry.verdict(nanos)
   const who = [client, caller.name].filter((part) => part !== undefined).join(" ")
-  const to = address === undefined ? "" : ` => ${backend} ${address}`
+  const to = [backend, address].filter((part) => part !== undefined).join(" ")
   const size = `${rows === undefined ? "" : `${rows} rows, `}${bytes} bytes, ${durationMs} ms`
   const why = entry.error === undefined ? "" : `: ${entry.error.code}`
-  const text = `${who}${to} ${state} (queryId ${queryId}, ${size})${why}`
+  const text = `${who} => ${to} ${state} (queryId ${queryId}, ${size})${why}`
   const fields = {
     event: "Query",
     queryId,

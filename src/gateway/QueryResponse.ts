@@ -207,15 +207,18 @@ const events = (running: Running, writer: BodyWriter, settings: Settings): Effec
     Effect.suspend(() => {
       const made = records.push(batch)
       for (const chunk of batch) Chunk.release(chunk)
-      entry.rows = records.rows
-      if (made !== undefined) writer.write([made])
+      give(made)
       return writer.drained
     })
+  const give = (made: Uint8Array | undefined) => {
+    entry.rows = records.rows
+    if (made !== undefined) writer.write([made])
+  }
   const next: Effect.Effect<void, GatewayError.GatewayError> = Effect.flatMap(
     Pull.catchDone(pull, () => Effect.succeed(undefined)),
     (batch) => {
       if (batch !== undefined) return Effect.andThen(take(batch), next)
-      records.finish()
+      give(records.finish())
       return Effect.void
     }
   )

@@ -29,12 +29,18 @@ const Rule = Schema.Struct({
 })
 export type Rule = typeof Rule.Type
 
-/** The file of rules. */
-export const Rules = Schema.Struct({
+const Rules = Schema.Struct({
   rules: Schema.Array(Rule),
   /** The back-end of requests that no rule and no target decides; the first one if it is absent. */
   default: Schema.optional(Schema.NonEmptyString)
 })
+
+/**
+ * Rules that choose the back-end of a query, as the file of `httpRules` has them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Rules = typeof Rules.Type
 
 /** What the file looks like. */

@@ -4,7 +4,7 @@
  * Control is JSON in text messages. A binary message is a part of a result: four bytes with the id of its query,
  * unsigned and little endian, and then bytes of the result.
  */
-import * as Schema from "effect/Schema"
+import * as JsonBounds from "../engine/JsonBounds.ts"
 import type { Accepted } from "./Accepted.ts"
 import * as GatewayError from "./GatewayError.ts"
 
@@ -17,31 +17,73 @@ export const tokenPrefix = "dataconn.token."
 /** Bytes before those of the result in a binary message. */
 export const prefixSize = 4
 
-const Id = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2 ** 32 - 1 }))
-const Bytes = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
+const maxId = 2 ** 32 - 1
 
 /** What a client may say. A `query` has the fields of a v1 request besides. */
-const ClientMessage = Schema.Union([
-  Schema.Struct({ type: Schema.Literal("query"), id: Id, credit: Schema.optional(Bytes) }),
-  Schema.Struct({ type: Schema.Literal("credit"), id: Id, bytes: Bytes }),
-  Schema.Struct({ type: Schema.Literal("cancel"), id: Id }),
-  Schema.Struct({ type: Schema.Literal("pong") })
-])
-export type ClientMessage = typeof ClientMessage.Type
+export type ClientMessage =
+  | { readonly type: "query"; readonly id: number; readonly credit: number }
+  | { readonly type: "credit"; readonly id: number; readonly bytes: number }
+  | { readonly type: "cancel"; readonly id: number }
+  | { readonly type: "pong" }
 
-const decodeMessage = Schema.decodeUnknownOption(ClientMessage)
+type Fields = Readonly<Record<string, unknown>>
 
-/** Reads the fields of a message; `undefined` if they are none. */
-export const decode = (fields: unknown): ClientMessage | undefined => {
-  const message = decodeMessage(fields)
-  return message._tag === "Some" ? message.value : undefined
+const isUpTo = (maximum: number, value: unknown): value is number =>
+  Number.isInteger(value) && (value as number) >= 0 && (value as number) <= maximum
+
+/** Reads the fields of a message, or says what is wrong with them. */
+export const decode = (
+  { bytes, credit = 0, id, type }: Fields,
+  maxStreamCredit: number
+): ClientMessage | string => {
+  const count = `expected an integer from 0 to ${maxStreamCredit} (maxStreamCredit)`
+  switch (type) {
+    case "pong":
+      return { type }
+    case "query":
+    case "credit":
+    case "cancel":
+      break
+    default:
+      return "type: expected query, credit, cancel or pong"
+  }
+  if (!isUpTo(maxId, id)) return `id: expected an integer from 0 to ${maxId}`
+  if (type === "cancel") return { type, id }
+  if (type === "query") return isUpTo(maxStreamCredit, credit) ? { type, id, credit } : `credit: ${count}`
+  return isUpTo(maxStreamCredit, bytes) ? { type, id, bytes } : `bytes: ${count}`
+}
+
+/** What a message that cannot be read is about, where that can be told. */
+export interface Subject {
+  readonly type: "query" | "credit"
+  readonly id: number
+}
+
+/** Which query a message is about that cannot be read whole. It need not be JSON. */
+export const subjectOf = (message: Uint8Array): Subject | undefined => {
+  const found = JsonBounds.scalars(message, ["type", "id"])
+  const [type, id] = [found.get("type"), found.get("id") ?? ""]
+  if ((type !== '"query"' && type !== '"credit"') || !/^\d{1,10}$/.test(id)) return undefined
+  return Number(id) > maxId ? undefined : { type: type === '"query"' ? "query" : "credit", id: Number(id) }
 }
 
 /** The fields of the v1 request in a `query`. */
-export const requestOf = (fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> => {
+export const requestOf = (fields: Fields): Fields => {
   const { credit: _credit, id: _id, type: _type, ...request } = fields
   return request
 }
+
+/** What a client may send, which it is told first. */
+export interface Limits {
+  /** Bytes of one message. */
+  readonly maxMessageSize: number
+  /** Bytes that it may have granted to a query. */
+  readonly maxCredit: number
+  /** Queries at a time. */
+  readonly maxQueries: number
+}
+
+export const limits = (limits: Limits): string => JSON.stringify({ type: "limits", ...limits })
 
 export const accepted = (id: number, queryId: string, { columns, format }: Accepted): string =>
   JSON.stringify({ type: "accepted", id, queryId, format, ...(columns === undefined ? {} : { columns }) })

@@ -7,7 +7,8 @@ import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import type { Dispatcher } from "./Dispatcher.ts"
+import type { Core } from "./Core.ts"
+import * as Dispatcher from "./Dispatcher.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Http from "./Http.ts"
 import type * as QueryRoutes from "./QueryRoutes.ts"
@@ -15,8 +16,9 @@ import * as StreamMessages from "./StreamMessages.ts"
 import * as StreamSession from "./StreamSession.ts"
 
 export interface Dependencies extends Pick<QueryRoutes.Dependencies, "identify"> {
-  readonly dispatcher: Dispatcher
+  readonly dispatcher: Dispatcher.Dispatcher
   readonly stream: StreamSession.Settings
+  readonly draining: Core["draining"]
 }
 
 const protocolsOf = (request: HttpServerRequest): ReadonlyArray<string> =>
@@ -30,7 +32,11 @@ const authorizationOf = (request: HttpServerRequest): string | undefined => {
   return token === undefined ? undefined : `Bearer ${Buffer.from(token, "base64url").toString("utf8")}`
 }
 
-const refusal = (request: HttpServerRequest): GatewayError.GatewayError | undefined => {
+const refusal = (
+  { draining }: Dependencies,
+  request: HttpServerRequest
+): GatewayError.GatewayError | undefined => {
+  if (draining.isOpen()) return Dispatcher.shuttingDown
   if (request.headers["upgrade"]?.toLowerCase() !== "websocket") {
     return GatewayError.make("upgrade_required", "This is a WebSocket: send Upgrade: websocket")
   }
@@ -44,9 +50,10 @@ export const make = (dependencies: Dependencies) =>
     Http.handled(
       Effect.gen(function* () {
         // First: a browser, which is not told why it gets no WebSocket, asks again without one.
-        const caller = dependencies.identify(request, authorizationOf(request))
+        const identify = () => dependencies.identify(request, authorizationOf(request))
+        const caller = identify()
         if (caller instanceof GatewayError.GatewayError) return yield* caller
-        const refused = refusal(request)
+        const refused = refusal(dependencies, request)
         if (refused !== undefined) return yield* refused
         const socket = yield* Effect.mapError(request.upgrade, () =>
           GatewayError.make("upgrade_required", "The connection cannot become a WebSocket")
@@ -56,8 +63,10 @@ export const make = (dependencies: Dependencies) =>
         ) as NodeHttp.IncomingMessage
         yield* StreamSession.serve(socket, {
           dispatcher: dependencies.dispatcher,
+          draining: dependencies.draining.await,
           settings: dependencies.stream,
           origin: Http.origin(request, caller),
+          identify,
           connection
         })
         return HttpServerResponse.empty()

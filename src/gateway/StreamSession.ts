@@ -13,16 +13,19 @@ import * as Socket from "effect/socket/Socket"
 import type { RequestLimits } from "../engine/Limits.ts"
 import * as Chunk from "../net/Chunk.ts"
 import * as Asked from "./Asked.ts"
+import type { Caller } from "./Caller.ts"
 import type { Dispatcher, Origin } from "./Dispatcher.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Negotiation from "./Negotiation.ts"
 import type { Entry } from "./Queries.ts"
 import * as StreamMessages from "./StreamMessages.ts"
+import * as StreamSocket from "./StreamSocket.ts"
 
 export interface Settings {
   readonly limits: RequestLimits
   readonly maxStreamQueries: number
   readonly maxStreamCredit: number
+  readonly httpMaxBodySize: number
   readonly streamHeartbeat: Duration.Duration
   /** How much waits in the socket of a client that takes nothing. */
   readonly httpBufferSize: number
@@ -31,8 +34,12 @@ export interface Settings {
 
 export interface Dependencies {
   readonly dispatcher: Dispatcher
+  /** Waits until the gateway takes no query any more. */
+  readonly draining: Effect.Effect<void>
   readonly settings: Settings
-  readonly origin: Origin
+  readonly origin: Omit<Origin, "caller">
+  /** Who asks: a token may be gone since the last query. */
+  readonly identify: () => Caller | GatewayError.GatewayError
   /** The connection below, which tells whether the client takes what it was sent. */
   readonly connection: Net.Socket
 }
@@ -40,8 +47,8 @@ export interface Dependencies {
 /** Largest part of a result in one message: others have their turn behind it. */
 const maxPart = 256 * 1024
 
-/** What a client must not do ends its connection with this code (RFC 6455 §7.4). */
-const policyViolation = 1008
+/** Besides parts of results, no more than this waits for a client that only sends. */
+const maxUnread = 1024 * 1024
 
 /** A query that has not ended. */
 class StreamQuery {
@@ -49,7 +56,8 @@ class StreamQuery {
   readonly credit: StreamMessages.Credit
   readonly granted = Latch.makeUnsafe(false)
   fiber: Fiber.Fiber<void> | undefined
-  isCancelled = false
+  /** The record that ends it, where the client has ended it. */
+  ending: (() => string) | undefined
   private isStopped = false
   entry: Entry | undefined
 
@@ -84,11 +92,16 @@ class Session {
   private readonly scope: Scope.Scope
   private readonly queries = new Map<number, StreamQuery>()
   private heardAt = 0n
+  private whenIdle: (() => void) | undefined
+  /** Open unless the client has yet to take much of what was sent. One that has gone takes nothing any more. */
+  private readonly room = Latch.makeUnsafe(true)
 
   constructor(dependencies: Dependencies, writer: Socket.Writer, scope: Scope.Scope) {
     this.dependencies = dependencies
     this.writer = writer
     this.scope = scope
+    // Once for all queries, of which there may be many.
+    for (const event of ["drain", "close"]) dependencies.connection.on(event, () => this.room.openUnsafe())
   }
 
   private send(message: string | Uint8Array): Effect.Effect<void> {
@@ -101,16 +114,8 @@ class Session {
     const { connection, settings } = this.dependencies
     // One that has closed has no more events.
     if (connection.closed || connection.writableLength < settings.httpBufferSize) return Effect.void
-    const drain = Effect.callback<void>((resume) => {
-      const done = () => resume(Effect.void)
-      connection.once("drain", done)
-      connection.once("close", done)
-      return Effect.sync(() => {
-        connection.off("drain", done)
-        connection.off("close", done)
-      })
-    })
-    return Effect.timeoutOrElse(drain, {
+    this.room.closeUnsafe()
+    return Effect.timeoutOrElse(this.room.await, {
       duration: settings.httpStallTimeout,
       orElse: () =>
         Effect.sync(() => connection.destroy()).pipe(
@@ -126,39 +131,56 @@ class Session {
   /** Takes messages until one breaks the rules; returns how. */
   readonly receive = (message: string | Uint8Array): Effect.Effect<string | undefined> => {
     if (typeof message !== "string") return Effect.succeed("clients send no binary messages")
-    const { limits } = this.dependencies.settings
-    const fields = Asked.fromJson(new TextEncoder().encode(message), limits)
-    if (fields instanceof GatewayError.GatewayError) return Effect.succeed(fields.message)
-    const decoded = StreamMessages.decode(Asked.plain(fields))
-    if (decoded === undefined) return Effect.succeed("expected query, credit, cancel or pong with its fields")
+    const { connection, settings } = this.dependencies
+    const results = settings.httpBufferSize + settings.maxStreamQueries * maxPart
+    if (connection.writableLength > results + maxUnread) return Effect.succeed("answers are not read")
+    const bytes = new TextEncoder().encode(message)
+    const fields = Asked.fromJson(bytes, settings.limits)
+    if (fields instanceof GatewayError.GatewayError) return this.refuse(bytes, fields.message)
+    const decoded = StreamMessages.decode(Asked.plain(fields), settings.maxStreamCredit)
+    if (typeof decoded === "string") return this.refuse(bytes, decoded)
     switch (decoded.type) {
       case "query":
-        return this.begin(decoded.id, decoded.credit ?? 0, StreamMessages.requestOf(fields))
+        return this.begin(decoded.id, decoded.credit, StreamMessages.requestOf(fields))
       case "credit":
         return Effect.sync(() => this.grant(decoded.id, decoded.bytes))
       case "cancel":
-        return this.cancel(decoded.id)
+        return Effect.sync(() => this.end(decoded.id, cancelledRecord))
       case "pong":
         return Effect.undefined
     }
   }
 
-  private grant(id: number, bytes: number): string | undefined {
-    const query = this.queries.get(id)
-    // It may have ended meanwhile.
-    if (query === undefined) return undefined
-    if (!query.credit.grant(bytes))
-      return `credit: more than ${this.dependencies.settings.maxStreamCredit} bytes`
-    query.granted.openUnsafe()
-    return undefined
+  /** A message is wrong: ends its query alone, where that is known. */
+  private refuse(message: Uint8Array, problem: string): Effect.Effect<string | undefined> {
+    const subject = StreamMessages.subjectOf(message)
+    if (subject === undefined) return Effect.succeed(problem)
+    const { id, type } = subject
+    if (type === "credit") return Effect.sync(() => this.fail(id, problem))
+    // The client would take the error for that of the other one.
+    if (this.queries.has(id)) return Effect.succeed(problem)
+    return Effect.as(this.send(StreamMessages.failed(id, GatewayError.badRequest(problem))), undefined)
   }
 
-  private cancel(id: number): Effect.Effect<undefined> {
+  private grant(id: number, bytes: number): undefined {
     const query = this.queries.get(id)
-    if (query?.fiber === undefined || query.isCancelled) return Effect.undefined
-    query.isCancelled = true
+    // It may have ended meanwhile.
+    if (query === undefined) return
+    if (query.credit.grant(bytes)) query.granted.openUnsafe()
+    else
+      this.fail(id, `credit: more than ${this.dependencies.settings.maxStreamCredit} bytes (maxStreamCredit)`)
+  }
+
+  private fail(id: number, problem: string): undefined {
+    return this.end(id, () => StreamMessages.failed(id, GatewayError.badRequest(problem)))
+  }
+
+  /** Ends a query for its client, with a record that is asked for when the query has ended. */
+  private end(id: number, record: (query: StreamQuery) => string): undefined {
+    const query = this.queries.get(id)
+    if (query?.fiber === undefined || query.ending !== undefined) return
+    query.ending = () => record(query)
     query.fiber.interruptUnsafe()
-    return Effect.undefined
   }
 
   private begin(
@@ -168,7 +190,6 @@ class Session {
   ): Effect.Effect<string | undefined> {
     const { maxStreamCredit, maxStreamQueries } = this.dependencies.settings
     if (this.queries.has(id)) return Effect.succeed(`id: a query that runs has the id ${id}`)
-    if (credit > maxStreamCredit) return Effect.succeed(`credit: more than ${maxStreamCredit} bytes`)
     if (this.queries.size >= maxStreamQueries) {
       const message = `${maxStreamQueries} queries run on this connection (maxStreamQueries)`
       const error = GatewayError.make("overloaded", message, { retryable: true })
@@ -193,7 +214,9 @@ class Session {
         onFailure: (error) => Effect.succeed(StreamMessages.failed(query.id, error))
       }),
       Effect.flatMap((record) => this.finish(query, record)),
-      Effect.onInterrupt(() => (query.isCancelled ? this.finish(query, cancelledRecord(query)) : Effect.void))
+      Effect.onInterrupt(() =>
+        query.ending === undefined ? Effect.void : this.finish(query, query.ending())
+      )
     )
   }
 
@@ -201,9 +224,17 @@ class Session {
     return Effect.suspend(() => {
       if (this.queries.get(query.id) !== query) return Effect.void
       this.queries.delete(query.id)
-      return this.send(record)
+      return Effect.map(this.send(record), () => {
+        if (this.queries.size === 0) this.whenIdle?.()
+      })
     })
   }
+
+  /** Waits until no query runs. */
+  readonly idle: Effect.Effect<void> = Effect.callback((resume) => {
+    if (this.queries.size === 0) return resume(Effect.void)
+    this.whenIdle = () => resume(Effect.void)
+  })
 
   private readonly run = Effect.fnUntraced(
     { self: this },
@@ -212,8 +243,10 @@ class Session {
       query: StreamQuery,
       request: Readonly<Record<string, unknown>>
     ): Effect.fn.Return<object, GatewayError.GatewayError, Scope.Scope> {
-      const { dispatcher, origin, settings } = this.dependencies
-      const { formats } = origin.caller
+      const { dispatcher, identify, origin, settings } = this.dependencies
+      const caller = identify()
+      if (caller instanceof GatewayError.GatewayError) return yield* caller
+      const { formats } = caller
       const asked = Asked.make(request, {
         accept: undefined,
         formats: formats && [...formats].filter((format) => format !== Negotiation.events),
@@ -224,9 +257,13 @@ class Session {
       if (asked.format === Negotiation.events || asked.waitsForEnd) {
         return yield* GatewayError.badRequest("format=events and wait are for HTTP alone")
       }
-      const { accepted, control, entry, pull } = yield* dispatcher.start(asked, origin, (entry) => {
-        query.entry = entry
-      })
+      const { accepted, control, entry, pull } = yield* dispatcher.start(
+        asked,
+        { ...origin, caller },
+        (entry) => {
+          query.entry = entry
+        }
+      )
       control.hurry = () => query.stop()
       yield* this.send(StreamMessages.accepted(query.id, entry.id, accepted))
       for (;;) {
@@ -265,6 +302,18 @@ class Session {
     this.heardAt = nanos
   }
 
+  /** What the client may send. */
+  readonly greet = Effect.suspend(() => {
+    const { settings } = this.dependencies
+    return this.send(
+      StreamMessages.limits({
+        maxMessageSize: StreamSocket.maxMessageSize(settings),
+        maxCredit: settings.maxStreamCredit,
+        maxQueries: settings.maxStreamQueries
+      })
+    )
+  })
+
   /** Asks for a sign of life; ends when the client has given none for two intervals. */
   readonly beat = Effect.gen({ self: this }, function* () {
     const { streamHeartbeat } = this.dependencies.settings
@@ -289,6 +338,7 @@ export const serve = Effect.fnUntraced(function* (
   const writer = yield* socket.writer
   const session = new Session(dependencies, writer, scope)
   session.heard(yield* Clock.monotonicTimeNanos)
+  yield* session.greet
   const reading = Effect.gen(function* () {
     for (;;) {
       const messages = yield* reader.value.pull
@@ -299,12 +349,20 @@ export const serve = Effect.fnUntraced(function* (
       }
     }
   })
-  const problem = yield* Effect.option(Effect.raceFirst(reading, session.beat))
-  if (problem._tag === "None") return
-  // A reason has at most 123 bytes.
-  const reason = Buffer.from(problem.value)
+  const violation = Effect.map(Effect.raceFirst(reading, session.beat), (problem) => closing(problem))
+  const leaving = Effect.as(
+    Effect.andThen(dependencies.draining, session.idle),
+    new Socket.CloseEvent(StreamSocket.closeCodes.goingAway, StreamSocket.shuttingDown)
+  )
+  const close = yield* Effect.option(Effect.raceFirst(violation, leaving))
+  if (close._tag === "Some") yield* Effect.ignore(writer.write(close.value))
+})
+
+/** The end of a client that breaks the rules. A reason has at most 123 bytes. */
+const closing = (problem: string): Socket.CloseEvent => {
+  const reason = Buffer.from(problem)
     .subarray(0, 120)
     .toString("latin1")
     .replace(/[^ -~]/g, "?")
-  yield* Effect.ignore(writer.write(new Socket.CloseEvent(policyViolation, reason)))
-})
+  return new Socket.CloseEvent(StreamSocket.closeCodes.policyViolation, reason)
+}

@@ -41,6 +41,14 @@ export const tcp = (host: string, port: number = defaultPort): Address => ({ _ta
 export const unix = (path: string): Address => ({ _tag: "Unix", path })
 
 /**
+ * The forms of an address, for help.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const forms = "HOST:PORT, [IPv6]:PORT, dataconn://HOST:PORT, unix:PATH or a path"
+
+/**
  * A text that is no address.
  *
  * @category errors
@@ -51,17 +59,17 @@ export class AddressError extends Schema.TaggedError<AddressError>()("AddressErr
   problem: Schema.String
 }) {
   override get message() {
-    return `"${this.text}" is no address: ${this.problem} (expected HOST:PORT, [IPv6]:PORT or unix:PATH)`
+    return `"${this.text}" is no address: ${this.problem} (expected ${forms})`
   }
 }
 
-const tcpPattern = /^(?:\[([^[\]\s]+)\]|([^:[\]\s]+))(?::([^:]*))?$/
+const tcpPattern = /^(?:\[([^[\]\s]+)\]|([^:[\]\s/]+))(?::([^:]*))?$/
 
 // The size of the kernel's sockaddr_un, less its terminator.
 const maxPathBytes = 107
 
 /**
- * Reads `HOST:PORT`, `HOST`, `[IPv6]:PORT` or `unix:PATH`.
+ * Reads `HOST:PORT`, `HOST`, `[IPv6]:PORT`, `dataconn://HOST:PORT`, `unix:PATH`, or a path, which has a slash in it.
  *
  * **Details**
  *
@@ -70,25 +78,46 @@ const maxPathBytes = 107
  * @category parsing
  * @since 0.1.0
  */
-export const parse = (text: string): Result.Result<Address, AddressError> => {
-  const fail = (problem: string) => Result.fail(new AddressError({ text, problem }))
-  if (text.startsWith("unix:")) {
-    const path = text.slice("unix:".length)
-    if (path === "") return fail("the path is empty")
-    return Buffer.byteLength(path) > maxPathBytes
-      ? fail(`the path of a Unix socket may have at most ${maxPathBytes} bytes`)
-      : Result.succeed(unix(path))
+export const parse = (text: string): Result.Result<Address, AddressError> =>
+  Result.mapError(read(text), (problem) => new AddressError({ text, problem }))
+
+type Read = Result.Result<Address, string>
+
+const read = (text: string): Read => {
+  const [, scheme, rest = ""] = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/is.exec(text) ?? []
+  switch (scheme?.toLowerCase()) {
+    case "dataconn":
+      return readTcp(rest.replace(/\/$/, ""))
+    case "unix":
+      return readPath(rest)
+    case undefined:
+      if (text.startsWith("unix:")) return readPath(text.slice("unix:".length))
+      return text.includes("/") ? readPath(text) : readTcp(text)
+    default:
+      return Result.fail(`${scheme}:// is not spoken here`)
   }
+}
+
+const readPath = (path: string): Read => {
+  if (path === "") return Result.fail("the path is empty")
+  return Buffer.byteLength(path) > maxPathBytes
+    ? Result.fail(`the path of a Unix socket may have at most ${maxPathBytes} bytes`)
+    : Result.succeed(unix(path))
+}
+
+const readTcp = (text: string): Read => {
   const match = tcpPattern.exec(text)
   if (match === null) {
     const colons = text.split(":").length - 1
-    return fail(colons > 1 && !text.includes("[") ? "an IPv6 address stands in brackets" : "it has no host")
+    return Result.fail(
+      colons > 1 && !text.includes("[") ? "an IPv6 address stands in brackets" : "it has no host"
+    )
   }
   const [, v6, name, digits] = match
-  if (v6 !== undefined && !isIPv6(v6)) return fail("only an IPv6 address stands in brackets")
-  if (digits !== undefined && !/^\d+$/.test(digits)) return fail("the port is not a number")
+  if (v6 !== undefined && !isIPv6(v6)) return Result.fail("only an IPv6 address stands in brackets")
+  if (digits !== undefined && !/^\d+$/.test(digits)) return Result.fail("the port is not a number")
   const port = digits === undefined ? defaultPort : Number(digits)
-  if (port > 65535) return fail("the port is above 65535")
+  if (port > 65535) return Result.fail("the port is above 65535")
   return Result.succeed(tcp(v6 ?? name ?? "", port))
 }
 

@@ -87,7 +87,7 @@ export const keep = (chunk: Uint8Array): Uint8Array => {
 }
 
 /**
- * A copy, in Node's pool where its memory would otherwise cost more than its bytes.
+ * A copy, in Node's pool where its memory would otherwise cost more than its bytes. (`slice` of a Buffer is a view.)
  *
  * @category ownership
  * @since 0.1.0

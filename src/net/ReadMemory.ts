@@ -3,7 +3,8 @@
  *
  * Left to itself Node takes 64 KiB for each read, however much arrives, and reads no more at a time. Here a read
  * fills what is left of a larger block, and its bytes are handed on as an owned chunk. A block is read into again
- * once all of its chunks have been released. Small reads are copied: a view would keep the whole block alive.
+ * once all of its chunks have been released. Small reads are copied: a view would keep the whole block alive. A socket
+ * that brings little reads into a small buffer of its own, and keeps no block.
  */
 import { Buffer } from "node:buffer"
 import * as Chunk from "./Chunk.ts"
@@ -14,8 +15,13 @@ const blockSize = 256 * 1024
 const leastRoom = 64 * 1024
 /** Reads shorter than this are copied, and small ones of them into Node's own pool. */
 const leastView = 32 * 1024
-/** How many released blocks are kept for the next reads. */
-const maxSpare = 2
+/** Where a socket reads that brings little. A read that fills it is followed by one into a block. */
+const smallSize = 16 * 1024
+/** After so many reads in a row that were copied, a socket brings little, and after one that was as short as this. */
+const fewReads = 8
+const tiny = 1024
+/** How many released blocks the thread keeps for the next reads. */
+const maxSpare = 16
 
 class Block {
   readonly memory = Buffer.allocUnsafeSlow(blockSize)
@@ -34,31 +40,60 @@ class Block {
   }
 }
 
+/** Released blocks, of all sockets. */
+const spare: Array<Block> = []
+
 export class ReadMemory {
+  private small: Buffer | undefined
+  /** Where large reads go, if the last ones were large. */
   private block: Block | undefined
-  private readonly spare: Array<Block> = []
+  private shortReads = 0
 
   /** Where the next read goes: it may be under way from now on, until its bytes are taken. */
   readonly room = (): Uint8Array => {
     let { block } = this
+    if (block === undefined) {
+      this.small ??= Buffer.allocUnsafeSlow(smallSize)
+      return this.small
+    }
     // Not as soon as the last chunk is released: a read may be under way then.
-    if (block?.chunks === 0) block.at = 0
-    if (block === undefined || blockSize - block.at < leastRoom) block = this.spare.pop() ?? new Block()
+    if (block.chunks === 0) block.at = 0
+    if (blockSize - block.at < leastRoom) block = spare.pop() ?? new Block()
     this.block = block
     return block.at === 0 ? block.memory : block.memory.subarray(block.at)
   }
 
   /** The bytes that a read brought. */
   take(length: number): Uint8Array {
-    const { block } = this
-    if (block === undefined) throw new Error("A read brought bytes into no block")
-    if (length >= leastView) return block.take(length, this.released)
-    return Buffer.from(block.memory.subarray(block.at, block.at + length))
+    const { block, small } = this
+    if (block === undefined) {
+      if (small === undefined) throw new Error("A read brought bytes into no block")
+      if (length === smallSize) this.block = spare.pop() ?? new Block()
+      return Buffer.from(small.subarray(0, length))
+    }
+    if (length >= leastView) {
+      this.shortReads = 0
+      return block.take(length, this.released)
+    }
+    const bytes = Buffer.from(block.memory.subarray(block.at, block.at + length))
+    if (length <= tiny || ++this.shortReads === fewReads) this.giveUp(block)
+    return bytes
+  }
+
+  private giveUp(block: Block): void {
+    this.shortReads = 0
+    this.block = undefined
+    if (block.chunks === 0) keep(block)
   }
 
   private readonly released = (block: Block): void => {
-    if (block === this.block || this.spare.length === maxSpare) return
-    block.at = 0
-    this.spare.push(block)
+    if (block !== this.block) keep(block)
   }
+}
+
+/** For the next reads, of whichever socket. */
+const keep = (block: Block): void => {
+  if (spare.length === maxSpare) return
+  block.at = 0
+  spare.push(block)
 }

@@ -12,6 +12,7 @@ import type * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
+import * as Chunk from "./Chunk.ts"
 
 /**
  * Bytes in several parts, in their order.
@@ -197,9 +198,7 @@ class SocketTransport implements Transport {
     })
     return Effect.forever(
       Effect.flatMap(parts, (parts) =>
-        Effect.map(Effect.exit(sink.writeAll(Arr.map(parts, (part) => part.slice()))), (exit) =>
-          this.end(exit)
-        )
+        Effect.map(Effect.exit(sink.writeAll(Arr.map(parts, Chunk.copied))), (exit) => this.end(exit))
       ),
       { disableYield: true }
     )

@@ -33,6 +33,21 @@ export const dieWithParent = (): boolean => {
 const setParentDeathSignal = 1n
 const killSignal = 9n
 
+/**
+ * What has the allocator give its free memory back to the system (`malloc_trim`), where there is such a thing. It takes
+ * 0.1 to 0.2 ms for each MiB that it gives back.
+ */
+export const trim = (): (() => void) | undefined => {
+  if (process.platform !== "linux") return undefined
+  try {
+    const functions = ffi()?.dlopen(null, { malloc_trim: { arguments: ["u64"], return: "i32" } }).functions
+    return functions && (() => void functions.malloc_trim(0n))
+  } catch {
+    // Not every C library has it.
+    return undefined
+  }
+}
+
 /** Locks an open file or directory for as long as it is open, beside others that do the same. Returns whether it is locked. */
 export const lock = (descriptor: number): boolean => {
   try {

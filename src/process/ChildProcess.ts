@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Spill from "../engine/duckdb/Spill.ts"
 import * as Tcp from "../net/Tcp.ts"
 import type * as Transport from "../net/Transport.ts"
+import * as Cloning from "./Cloning.ts"
 import * as Exhaustion from "./Exhaustion.ts"
 import * as Launcher from "./Launcher.ts"
 import type { Exit } from "./Lifecycle.ts"
@@ -142,20 +143,21 @@ class Child implements Launcher.Process {
     this.name = `${options.title} ${place} (process ${child.pid})`
     this.connections = this.child.stdio.slice(Messages.firstConnection) as Array<Net.Socket>
     this.observe()
+    let own: unknown
     try {
-      this.begin(place)
+      own = options.options({ directory: this.directory, memory: options.memory, isLater: shared.isLater })
+      this.begin(place, own)
     } catch (cause) {
-      // Options that cannot be copied.
-      setImmediate(() => listener.failed(cause instanceof Error ? cause.message : String(cause)))
+      setImmediate(() => listener.failed(Cloning.problem(own, cause)))
     }
   }
 
-  private begin(place: number): void {
-    const { beatMillis, cancelGraceMillis, connections, memory, module, options, title } = this.options
+  private begin(place: number, own: unknown): void {
+    const { beatMillis, cancelGraceMillis, connections, module, title } = this.options
     this.tell({
       _tag: "Start",
       module,
-      options: options({ directory: this.directory, memory, isLater: this.shared.isLater }),
+      options: own,
       connections,
       title: `${title} ${place}`,
       beatMillis,

@@ -8,12 +8,14 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
 import type * as Scope from "effect/Scope"
+import * as Given from "../engine/Given.ts"
 import { type Engine, QueryEngine } from "../engine/QueryEngine.ts"
 import * as RemoteAddress from "../net/RemoteAddress.ts"
 import type * as Transport from "../net/Transport.ts"
 import * as Connections from "../server/Connections.ts"
 import * as Settings from "../server/Settings.ts"
 import { Commits } from "./Commits.ts"
+import * as FreeMemory from "./FreeMemory.ts"
 import type * as Messages from "./Messages.ts"
 import { Reporter } from "./Reports.ts"
 import * as RowCount from "./RowCount.ts"
@@ -164,6 +166,7 @@ export class EngineHost {
           })
         )
         yield* Effect.forkScoped(Effect.forever(Effect.andThen(beat, Effect.sleep(beatMillis))))
+        yield* Effect.forkScoped(FreeMemory.always)
         parent.tell({ _tag: "Ready" })
         yield* Deferred.await(this.ended)
       })
@@ -180,7 +183,9 @@ export class EngineHost {
       const { make }: EngineModule = yield* Effect.promise(() => import(module))
       if (typeof make !== "function")
         return yield* Effect.die(new Error(`${module} exports no function make`))
-      return yield* Effect.orDie(make(options, host))
+      const engine = yield* Effect.orDie(Given.effect(`make of ${module}`, make(options, host)))
+      if (typeof engine?.init === "function") return engine
+      return yield* Effect.die(Given.mismatch(`make of ${module}`, "an engine with init", engine))
     })
   }
 }

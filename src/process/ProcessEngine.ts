@@ -102,7 +102,7 @@ export const make = Effect.fnUntraced(function* (
   )
   yield* prepare
   const launch = ChildProcess.launch({
-    module: String(engine.module),
+    module: settings.module,
     options: engine.options ?? (() => undefined),
     command: options.command ?? ChildProcess.thisNode(),
     title: settings.title,
@@ -171,13 +171,18 @@ const shareOfDuckDb = 0.8
  * Each process opens the database, the files and the sample for itself. A `memoryLimit` is that of one process; by
  * default it is 80 % of `engineMemory`. Spilled data go to the directory of the process, if there is one. A database in
  * memory that clients may change (`readWrite` without `database`) is as it was in the beginning after its process has
- * ended.
+ * ended. `admit` runs in this process, before a request is passed on.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const duckDb = (options: Omit<DuckDbOptions, "onLost" | "unstoppable">): EngineModule => ({
+export const duckDb = ({
+  admit,
+  ...options
+}: Omit<DuckDbOptions, "onLost" | "unstoppable">): EngineModule => ({
   module: DuckDbModule.url,
+  admit,
+  limits: options,
   changes: options.readWrite === true || options.allowExternalAccess === true,
   replaceable: options.readWrite !== true || options.database !== undefined,
   options: ({ directory, isLater, memory }) => {

@@ -40,4 +40,11 @@ export class Reporter {
   }
 }
 
-const reportOf = ({ progress, queryId = "" }: AcceptedQuery): Reports[number] => [queryId, progress?.() ?? {}]
+/** An engine that breaks here says nothing: the signs of life go on. */
+const reportOf = ({ progress, queryId = "" }: AcceptedQuery): Reports[number] => {
+  try {
+    return [queryId, progress?.() ?? {}]
+  } catch {
+    return [queryId, {}]
+  }
+}

@@ -15,7 +15,16 @@ export const of = (engine: Engine): Engine => ({
 })
 
 const told = (query: AcceptedQuery): AcceptedQuery =>
-  query.final === undefined ? { ...query, final: () => encoder.encode(String(query.rows?.() ?? "")) } : query
+  query.final === undefined ? { ...query, final: () => encoder.encode(rowsAsText(query)) } : query
+
+/** An engine that breaks here says nothing: its result is whole. */
+const rowsAsText = ({ rows }: AcceptedQuery): string => {
+  try {
+    return String(rows?.() ?? "")
+  } catch {
+    return ""
+  }
+}
 
 /** The rows that the body of a final message tells, itself or as a receipt. The parent's half. */
 export const read = (final: Uint8Array | undefined, isReceipt: boolean): number | undefined => {

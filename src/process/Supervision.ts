@@ -1,10 +1,15 @@
 /**
  * What engines in processes and engines in threads have in common: their settings, and how they are looked after.
  */
+import { isAbsolute } from "node:path"
+import { pathToFileURL } from "node:url"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { PoolSettings } from "../client/Settings.ts"
+import * as Doorkeeper from "../engine/Doorkeeper.ts"
+import * as Given from "../engine/Given.ts"
+import type * as Limits from "../engine/Limits.ts"
 import type { Engine } from "../engine/QueryEngine.ts"
 import * as Limit from "../settings/Limit.ts"
 import type * as Launcher from "./Launcher.ts"
@@ -23,6 +28,13 @@ export interface EngineModule {
    * message of an `E` is why it could not start. `host` is a {@link Host}.
    */
   readonly module: URL | string
+  /**
+   * Decides who may ask, as the `admit` of `QueryApi.makeEngine` does, but here and not in the process or thread. For
+   * engines of the v1 API. Default: whoever reaches the server.
+   */
+  readonly admit?: Doorkeeper.Admit | undefined
+  /** The engine's own limits, if it has others than the defaults: a request with an `admit` is read here too. */
+  readonly limits?: Limits.Options | undefined
   /**
    * Whether queries may change something that outlives them, such as a database. There is one process or thread then,
    * and no query is run a second time. Default `false`.
@@ -63,7 +75,9 @@ export interface Options {
 }
 
 /** Settings with their defaults, in milliseconds. */
-export interface Settings {
+export interface Settings extends Pick<EngineModule, "admit" | "limits"> {
+  /** The module, as its loader names it. */
+  readonly module: string
   readonly changes: boolean
   /** How many processes or threads there are. */
   readonly engines: number
@@ -102,7 +116,7 @@ const goneMillis = 10_000
 
 /** Throws a `RangeError` that names a setting whose value cannot be one. `setting` is what `engines` is called. */
 export const settingsOf = (
-  { changes = false }: EngineModule,
+  { admit, changes = false, limits, module }: EngineModule,
   options: Options,
   setting: "engines" | "threads",
   engines: number
@@ -112,6 +126,9 @@ export const settingsOf = (
     throw new RangeError(`${setting} must be 1 where queries change something: two may not have one database`)
   }
   return {
+    module: moduleOf(module),
+    admit,
+    limits,
     changes,
     engines,
     cancelGraceMillis: Limit.millis("cancelGrace", options.cancelGrace ?? "2 seconds"),
@@ -123,6 +140,18 @@ export const settingsOf = (
     endMillis: Limit.millis("endTimeout", options.endTimeout ?? "10 seconds"),
     title: options.title ?? "dataconn engine"
   }
+}
+
+const expected =
+  'a URL, such as new URL("./Engine.js", import.meta.url), an absolute path or the name of a package'
+
+/** A relative path would be one from where this package lies. */
+const moduleOf = (module: unknown): string => {
+  if (module instanceof URL) return module.href
+  if (typeof module !== "string" || module === "" || /^\.\.?(?:[\\/]|$)/.test(module)) {
+    throw new RangeError(`module must be ${expected}, not ${Given.describe(module)}`)
+  }
+  return isAbsolute(module) ? pathToFileURL(module).href : module
 }
 
 /** How often a process or thread gives a sign of life, in milliseconds. */
@@ -146,7 +175,8 @@ export const start = (
   settings: Settings,
   launch: Launcher.Launch
 ): Effect.Effect<Engine, Supervisor.Unstartable, Scope.Scope> => {
-  const { capacity, changes, endMillis, engines, maxWaiting, startMillis, tickMillis, waitMillis } = settings
+  const { admit, capacity, changes, endMillis, engines, maxWaiting, startMillis, tickMillis, waitMillis } =
+    settings
   const supervisor = Supervisor.make({
     launch,
     processes: engines,
@@ -165,5 +195,8 @@ export const start = (
     spareMillis,
     endMillis
   })
-  return Effect.map(supervisor, (supervisor) => Relay.make(supervisor, { changes, goneMillis }))
+  return Effect.map(supervisor, (supervisor) => {
+    const engine = Relay.make(supervisor, { changes, goneMillis })
+    return admit === undefined ? engine : Doorkeeper.before(engine, admit, settings.limits)
+  })
 }

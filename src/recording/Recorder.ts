@@ -15,7 +15,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
-import type { LengthCounts } from "../framing/LengthDelimited.ts"
+import { LengthCounts } from "../framing/LengthDelimited.ts"
 import * as Transport from "../net/Transport.ts"
 import * as Limit from "../settings/Limit.ts"
 import { type Event, Observer, type Options as ObserverOptions } from "./Observer.ts"
@@ -97,12 +97,37 @@ export const observers = (
   Effect.map(stopwatch, (now) => {
     let connection = 0
     const options: Omit<ObserverOptions, "connection" | "end" | "peer"> = {
-      lengthCounts,
+      lengthCounts: Limit.oneOf("lengthCounts", lengthCounts, LengthCounts.literals),
       maxBodySize: Limit.size("maxBodySize", maxBodySize, 0),
       now,
       on: listener
     }
     return ({ end, peer }) => new Observer({ ...options, end, peer: peer(), connection: ++connection })
+  })
+
+/** Calls somebody else's function, which must not break what it watches: once it has failed it is not called again. */
+const guarded = <A>(name: string, call: (value: A) => unknown): Effect.Effect<(value: A) => void> =>
+  Effect.map(Effect.context<never>(), (context) => {
+    let hasFailed = false
+    const failed = (cause: unknown): void => {
+      if (hasFailed) return
+      hasFailed = true
+      const log = Effect.logError(
+        `${name} of a recording has failed: nothing more is recorded`,
+        Cause.die(cause)
+      )
+      Effect.runForkWith(context)(log)
+    }
+    return (value) => {
+      if (hasFailed) return
+      try {
+        const given = call(value)
+        if (Effect.isEffect(given)) throw new TypeError(`${name} returned an Effect, which nobody runs`)
+        if (given instanceof Promise) given.catch(failed)
+      } catch (cause) {
+        failed(cause)
+      }
+    }
   })
 
 class WatchedTransport implements Transport.Transport {
@@ -177,7 +202,8 @@ export const watched = (open: Transport.Open, make: () => Observer): Transport.O
   )
 
 /**
- * Has the listener told of all connections that are opened within the effect, by clients and by servers.
+ * Has the listener told of all connections that are opened within the effect, by clients and by servers. As `write` of
+ * {@link layer} it must neither throw nor return an Effect.
  *
  * @category combinators
  * @since 0.1.0
@@ -185,7 +211,9 @@ export const watched = (open: Transport.Open, make: () => Observer): Transport.O
 export const watch =
   (listener: Listener, options?: WatchOptions) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.flatMap(observers(listener, options), (observe) => observedBy(observe)(effect))
+    Effect.flatMap(guarded("listener", listener), (listener) =>
+      Effect.flatMap(observers(listener, options), (observe) => observedBy(observe)(effect))
+    )
 
 /**
  * As {@link watch}, with observers that are made elsewhere.
@@ -210,7 +238,7 @@ const lines = (write: (line: string) => void, header: Recording.Header): Listene
 
 const headerOf = ({ lengthCounts = "body", values = "redacted" }: Options): Recording.Header => ({
   lengthCounts,
-  values
+  values: Limit.oneOf("values", values, ["redacted", "kept"])
 })
 
 /**
@@ -266,7 +294,8 @@ export const toFile = Effect.fnUntraced(function* (
  *
  * **Gotchas**
  *
- * `write` is called on the stack of the event: it must neither throw nor take long.
+ * `write` is called on the stack of the event, and must not take long. It is a plain function: one that throws or
+ * returns an Effect is not called again, and the log says so. What is recorded goes on.
  *
  * **Example** (Recording a client)
  *
@@ -290,7 +319,8 @@ export const layer = (write: (line: string) => void, options: Options = {}): Lay
     Transport.Wrapper,
     Effect.gen(function* () {
       const outer = yield* Transport.Wrapper
-      const observe = yield* observers(lines(write, headerOf(options)), options)
+      const line = yield* guarded("write", write)
+      const observe = yield* observers(lines(line, headerOf(options)), options)
       return (open, place) => watched(outer(open, place), () => observe(place))
     })
   )

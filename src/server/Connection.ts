@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
+import * as Given from "../engine/Given.ts"
 import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as FramedConnection from "../framing/FramedConnection.ts"
 import * as Writer from "../framing/Writer.ts"
@@ -199,7 +200,8 @@ const publisher = (listener: Listener | undefined, options: Options): Publish =>
       Effect.suspend(() => {
         connection ??= options.info()
         culprit?.publishing(step._tag)
-        return Effect.map(listener.publish({ ...step, connection }), () => culprit?.publishing(undefined))
+        const published = Given.effect("publish", listener.publish({ ...step, connection }))
+        return Effect.map(published, () => culprit?.publishing(undefined))
       }),
       (cause) => {
         culprit?.publishing(undefined)

@@ -297,8 +297,6 @@ export class Control implements Connection, QueryRunner.Dependencies {
         this.dispatch(outcome)
         return
       case "Interrupted":
-        // The engine may have interrupted its own query.
-        if (this.isRunning) pending.end(QueryRunner.died(pending))
         break
       default:
         pending.end(outcome)
@@ -307,7 +305,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
     else this.dispatch({ _tag: "QueryEnded" })
   }
 
-  private get isRunning(): boolean {
+  get isRunning(): boolean {
     return this.state._tag === "Initialising" || this.state._tag === "Responding"
   }
 

@@ -38,8 +38,16 @@ export type Outcome =
 const isChunk = (type: Message.Type): boolean =>
   type === Message.Type.Intermediate || type === Message.Type.Final
 
+/** The query of a response. */
+export interface Runner {
+  /** Ends it when its fiber has ended past all handlers: that is what comes of an effect that is none. */
+  readonly broke: (cause: Cause.Cause<never>) => Effect.Effect<void>
+}
+
 export class PendingResponse implements Writer.Submission<Message.Message> {
   readonly response: Response
+  /** Runs the query until that has ended. */
+  runner: Runner | undefined
   private readonly connection: Connection
   private outcome: Outcome | undefined
   private terminal: Message.Message | undefined

@@ -15,6 +15,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Given from "../engine/Given.ts"
 import type {
   AcceptedQuery,
   Engine,
@@ -25,7 +26,7 @@ import type {
 import type { Timers } from "../loop/Timers.ts"
 import type { End } from "../protocol/Response.ts"
 import * as LocalReply from "./LocalReply.ts"
-import type { PendingResponse } from "./PendingResponse.ts"
+import type { PendingResponse, Runner } from "./PendingResponse.ts"
 import * as QueryLimit from "./QueryLimit.ts"
 import { ReaderWait } from "./ReaderWait.ts"
 import * as RequestQuota from "./RequestQuota.ts"
@@ -50,6 +51,8 @@ export interface Dependencies {
   readonly accepted: (query: AcceptedQuery) => Effect.Effect<void> | undefined
   /** The query would commit. Whether it may: it has not been stopped. */
   readonly mayCommit: () => boolean
+  /** Whether the query is wanted: nothing has stopped it. */
+  readonly isRunning: boolean
   /** The query has ended, and its finalizers run. */
   readonly finalizing: () => void
   /** The query has ended, and its finalizers have run. */
@@ -97,7 +100,7 @@ export const run = (
   })
 }
 
-class Query implements QueryLimit.Place {
+class Query implements QueryLimit.Place, Runner {
   readonly scope: Scope.Closeable
   address: string | undefined
   isCounted = false
@@ -129,6 +132,7 @@ class Query implements QueryLimit.Place {
   run(fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<void, Failure, Scope.Scope> {
     const { engine, running } = this.dependencies
     this.fiber = fiber
+    this.pending.runner = this
     const asked = engine.progressOf?.(this.request)
     return asked === undefined ? this.enter() : this.answer(running.answer(asked))
   }
@@ -188,13 +192,14 @@ class Query implements QueryLimit.Place {
   }
 
   private ask(): Effect.Effect<void, Failure, Scope.Scope> {
-    return this.answer(this.dependencies.engine.init(this.request))
+    return this.answer(Given.effect("init", this.dependencies.engine.init(this.request)))
   }
 
   private answer(
     init: Effect.Effect<AcceptedQuery, QueryRejected | QueryInitError, Scope.Scope>
   ): Effect.Effect<void, Failure, Scope.Scope> {
     return Effect.flatMapEager(init, (query) => {
+      assertWhole(query)
       this.announce(query)
       const told = this.dependencies.accepted(query)
       return told === undefined ? this.fill(query) : Effect.andThen(told, this.fill(query))
@@ -235,6 +240,10 @@ class Query implements QueryLimit.Place {
     )
   }
 
+  broke(cause: Cause.Cause<never>): Effect.Effect<void> {
+    return this.ended(Exit.failCause(cause))
+  }
+
   /** Closes the query's scope. That a stream is done is the query's success. */
   ended(exit: Exit.Exit<void, Failure>): Effect.Effect<void> {
     const ended = Exit.isFailure(exit) && Pull.isDoneCause(exit.cause) ? Exit.void : exit
@@ -270,22 +279,36 @@ class Query implements QueryLimit.Place {
     if (this.hasPlace) dependencies.limit.leave(this)
     const exit = Exit.isSuccess(ended) ? this.finalBody() : ended
     const outcome = Exit.isSuccess(exit) ? completeWith(exit.value) : this.outcomeOf(exit.cause)
-    if (outcome !== undefined && !(this.hasCommitBegun && outcome._tag === "Interrupted")) {
+    const isOwnInterrupt = outcome === interrupted && (this.hasCommitBegun || dependencies.isRunning)
+    if (outcome !== undefined && !isOwnInterrupt) {
+      pending.runner = undefined
       dependencies.ended(outcome, pending)
       return Effect.void
     }
     const cause = Exit.isFailure(exit) ? exit.cause : Cause.empty
-    return Effect.map(Effect.logError("The engine died while answering a query", cause), () =>
+    return Effect.map(Effect.logError(isOwnInterrupt ? selfInterrupted : defect, cause), () => {
+      pending.runner = undefined
       dependencies.ended(this.hasCommitBegun ? unknown : died(pending), pending)
-    )
+    })
   }
+}
+
+const defect = "The engine died while answering a query"
+const selfInterrupted = "The engine interrupted a query that nobody had cancelled"
+
+/** Throws what the engine should not have accepted with. */
+const assertWhole = (query: AcceptedQuery): void => {
+  if (typeof query !== "object" || query === null) throw Given.mismatch("init", "an accepted query", query)
+  const { chunks, commit } = query
+  if (!Stream.isStream(chunks)) throw Given.mismatch("chunks", "a Stream", chunks)
+  if (commit !== undefined && !Effect.isEffect(commit)) throw Given.mismatch("commit", "an Effect", commit)
 }
 
 /** The outcome that a failure is, unless it is a defect. */
 const outcomeOf = (cause: Cause.Cause<Failure>): Outcome | undefined => {
   const error = Cause.findErrorOption(cause)
   if (error._tag === "None") return Cause.hasInterruptsOnly(cause) ? interrupted : undefined
-  switch (error.value._tag) {
+  switch (error.value?._tag) {
     case "QueryRejected":
       return { _tag: "Rejected", payload: error.value.payload }
     case "QueryFailed":
@@ -294,6 +317,8 @@ const outcomeOf = (cause: Cause.Cause<Failure>): Outcome | undefined => {
       return { _tag: "InitFailed", detail: error.value.message }
     case "Done":
       return complete
+    default:
+      return undefined
   }
 }
 

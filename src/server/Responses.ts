@@ -4,7 +4,9 @@
  * A request may arrive when the last bytes of the response before it have not been taken by the socket: it waits in a
  * fiber of its own, so that the machine hears of messages behind it.
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Message from "../protocol/Message.ts"
@@ -46,6 +48,8 @@ export class Responses {
   private isStopped = false
   /** The fiber that tells the embedder of the current request. */
   private announcing: Fiber.Fiber<void> | undefined
+  /** Where effects run that no fiber is left for. */
+  private context = Context.empty()
   /** How the current response ended, and the fiber that tells the embedder of it. */
   private last: Step | undefined
   private tell: (() => void) | undefined
@@ -71,7 +75,20 @@ export class Responses {
 
   /** Starts what {@link begin} gives, in a fiber of its own. */
   fork(response: Effect.Effect<void>): Effect.Effect<unknown> {
-    return Effect.forkIn(once(response), this.dependencies.scope, forked)
+    return Effect.withFiber((parent) => {
+      this.context = parent.context
+      return Effect.map(Effect.forkIn(once(response), this.dependencies.scope, forked), (fiber) =>
+        fiber.addObserver(this.observed)
+      )
+    })
+  }
+
+  /** One for all fibers, for it must not keep what was forked. */
+  private readonly observed = (exit: Exit.Exit<void>): void => {
+    const runner = this.current?.runner
+    if (Exit.isSuccess(exit) || runner === undefined) return
+    const rest = Effect.andThen(runner.broke(exit.cause), this.ending)
+    Effect.runForkWith(this.context)(Effect.forkIn(rest, this.dependencies.scope, forked))
   }
 
   /** Answers one request, when the response before it has been written. An embedder is told before and after. */
@@ -97,11 +114,15 @@ export class Responses {
     if (publish === undefined) return response
     return Effect.andThen(
       this.announce(publish({ _tag: "Request", body })),
-      Effect.andThen(
-        response,
-        Effect.flatMap(this.told, (step) => Effect.map(publish(step), () => this.settle()))
-      )
+      Effect.andThen(response, this.ending)
     )
+  }
+
+  /** What follows the end of the current response, if somebody is told of it. */
+  private get ending(): Effect.Effect<void> {
+    const { publish } = this.dependencies
+    if (publish === undefined) return Effect.void
+    return Effect.flatMap(this.told, (step) => Effect.map(publish(step), () => this.settle()))
   }
 
   /** The end of the connection waits for the events that it brings, but not for this one. */

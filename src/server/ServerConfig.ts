@@ -9,6 +9,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { LengthCounts } from "../framing/LengthDelimited.ts"
 import * as Address from "../net/Address.ts"
+import * as Limit from "../settings/Limit.ts"
 import * as Setting from "./Setting.ts"
 import * as Settings from "./Settings.ts"
 
@@ -187,6 +188,7 @@ export const make = (given: Options = {}): ServerConfig => {
   const values = Object.entries(given).flatMap(([name, value]) =>
     value === undefined ? [] : [[name, table[name]?.check?.(name, value as never) ?? value]]
   )
+  if (given.listen !== undefined) Limit.list("listen", given.listen)
   return { ...defaults, ...Object.fromEntries(values) }
 }
 

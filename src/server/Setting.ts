@@ -227,6 +227,7 @@ export const choice = <const L extends string>(
   doc: string
 ): Setting<L> => ({
   schema: Schema.Literals(choices),
+  check: (name, given) => Limit.oneOf<L>(name, given, choices),
   fallback,
   fallbackText: fallback,
   form: choices.join("|"),
@@ -256,6 +257,7 @@ export const toggle = (doc: string): Setting<boolean> => ({
 /** Text that may be left out. `form` says what it stands for. */
 export const text = (form: string, whenAbsent: string, doc: string): Setting<string | undefined> => ({
   schema: Schema.UndefinedOr(Schema.NonEmptyString),
+  check: (name, given) => Limit.text(name, given, "a text", (text) => text !== ""),
   fallback: undefined,
   fallbackText: whenAbsent,
   form,

@@ -2,6 +2,7 @@
  * The limits of one connection.
  */
 import * as Duration from "effect/Duration"
+import { LengthCounts } from "../framing/LengthDelimited.ts"
 import * as Message from "../protocol/Message.ts"
 import * as Limit from "../settings/Limit.ts"
 
@@ -97,7 +98,7 @@ export const limits = (settings: Settings): Limits => {
   let limits = known.get(settings)
   if (limits === undefined) {
     const wire = {
-      lengthCounts: settings.lengthCounts,
+      lengthCounts: Limit.oneOf("lengthCounts", settings.lengthCounts, LengthCounts.literals),
       maxFrameSize: Limit.size("maxFrameSize", settings.maxFrameSize, Message.headerSize),
       maxSkippedSize: Limit.size("maxSkippedSize", settings.maxSkippedSize, Message.headerSize)
     }

@@ -41,13 +41,21 @@ export const size = (name: string, given: number, minimum: number, maximum?: num
 export const countOrInfinity = (name: string, given: number): number =>
   given === Number.POSITIVE_INFINITY ? given : whole(name, given, 1, limits)
 
+/** One of a few words or numbers. */
+export const oneOf = <const A>(name: string, given: A, choices: ReadonlyArray<A>): A =>
+  choices.includes(given) ? given : fail(name, `one of ${choices.join(", ")}`, given)
+
+/** Several values, and not one. */
+export const list = <A extends ReadonlyArray<unknown>>(name: string, given: A): A =>
+  Array.isArray(given) ? given : fail(name, "a list", given)
+
 /** Text of a form that `isValid` knows. */
 export const text = (
   name: string,
   given: string,
   expected: string,
   isValid: (text: string) => boolean
-): string => (isValid(given) ? given : fail(name, expected, given))
+): string => (typeof given === "string" && isValid(given) ? given : fail(name, expected, given))
 
 export const mode = (name: string, given: number): number =>
   whole(name, given, 0, modes) <= 0o777 ? given : fail(name, modes, given)
@@ -67,5 +75,5 @@ export const isLimit =
       : Duration.isGreaterThan(duration, Duration.zero)
 
 /** The same in milliseconds. */
-export const millis = (name: string, given: Duration.Input): number =>
-  Duration.toMillis(duration(name, given))
+export const millis = (name: string, given: Duration.Input, orZero = false): number =>
+  Duration.toMillis(duration(name, given, orZero))

@@ -19,7 +19,7 @@ import * as MemorySocket from "./MemorySocket.ts"
  * @since 0.1.0
  */
 export interface Options extends MemorySocket.Options {
-  /** Limits of the server's end that differ from the defaults. */
+  /** Limits of the server's end that differ from the defaults, which have no `firstRequestTimeout`. */
   readonly server?: Partial<Settings.Settings> | undefined
   /** Settings of the client's end that differ from the defaults. */
   readonly client?: Partial<ClientSettings> | undefined
@@ -28,6 +28,11 @@ export interface Options extends MemorySocket.Options {
 /**
  * Serves one connection with the `QueryEngine` of the context, and connects a client to it. Both ends are the
  * real ones; only what lies between them is not. All waiting is on the Clock. The scope owns both.
+ *
+ * **Gotchas**
+ *
+ * The server's end has the limits of a connection by default, which a server adds to: `firstRequestTimeout` is 1 minute
+ * there, and off here.
  *
  * **Example** (An engine and a client, without a socket)
  *
@@ -54,10 +59,13 @@ export interface Options extends MemorySocket.Options {
 export const connect = Effect.fnUntraced(function* (
   options: Options = {}
 ): Effect.fn.Return<Client.ClientService, ClientError, QueryEngine | Scope.Scope> {
+  const settings = { ...Settings.defaults, ...options.server }
+  // Throws here, and not in the fiber of the connection, for the limits that are none.
+  Settings.limits(settings)
   const [near, far] = yield* MemorySocket.pair(options)
   const connection = Connection.serve(Transport.fromSocket(near), {
     info: () => ({ id: 1, local: "server", remote: "client" }),
-    settings: { ...Settings.defaults, ...options.server }
+    settings
   })
   yield* Effect.forkScoped(connection)
   return yield* Client.make(far, options.client)

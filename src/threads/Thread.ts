@@ -4,6 +4,7 @@
 import type { Worker } from "node:worker_threads"
 import * as Effect from "effect/Effect"
 import type * as Transport from "../net/Transport.ts"
+import * as Cloning from "../process/Cloning.ts"
 import * as Launcher from "../process/Launcher.ts"
 import type { Exit } from "../process/Lifecycle.ts"
 import * as Processes from "../process/Messages.ts"
@@ -56,8 +57,7 @@ class Thread implements Launcher.Process {
     try {
       this.tell({ ...start, _tag: "Start", title: `${title} ${place}` })
     } catch (cause) {
-      // Options that cannot be copied.
-      setImmediate(() => listener.failed(messageOf(cause)))
+      setImmediate(() => listener.failed(Cloning.problem(start.options, cause)))
     }
   }
 

@@ -69,7 +69,7 @@ export const make = Effect.fnUntraced(function* (
   const settings = Supervision.settingsOf(engine, { ...options, cancelGrace }, "threads", threads)
   const launch = Thread.launch({
     pool,
-    module: String(engine.module),
+    module: settings.module,
     options: engine.options,
     connections: settings.capacity,
     title: settings.title,
@@ -127,13 +127,18 @@ export const layer = (
  *
  * DuckDB computes on threads of its own anyway; here reading its results and its errors holds up no event loop but its
  * own. One thread is enough, and each further one opens the database again. What DuckDB cannot interrupt goes on until it
- * is done.
+ * is done. `admit` runs in the thread of the server, before a request is passed on.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const duckDb = (options: Omit<DuckDbOptions, "onLost" | "unstoppable">): EngineModule => ({
+export const duckDb = ({
+  admit,
+  ...options
+}: Omit<DuckDbOptions, "onLost" | "unstoppable">): EngineModule => ({
   module: DuckDbModule.url,
+  admit,
+  limits: options,
   changes: options.readWrite === true || options.allowExternalAccess === true,
   killable: false,
   options: { ...options, limitedBy: undefined } satisfies DuckDbChildOptions

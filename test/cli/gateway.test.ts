@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Browser from "../../src/browser/index.ts"
 import * as Address from "../../src/net/Address.ts"
 import * as Failures from "../gateway/Failures.ts"
 import * as RowEngine from "../gateway/RowEngine.ts"
@@ -9,6 +10,7 @@ import * as Served from "../gateway/Served.ts"
 import * as Dataconn from "../support/Dataconn.ts"
 import * as Folder from "../support/Folder.ts"
 import * as LiveServer from "../support/LiveServer.ts"
+import * as Poll from "../support/Poll.ts"
 
 /** Where the gateway answers, once it has started. */
 const urlOf = (gateway: Dataconn.Dataconn) =>
@@ -68,7 +70,7 @@ describe("dataconn gateway", () => {
         / 127\.0\.0\.1(:\d+)? alice => main \S+ complete \(queryId \S+, .*\d+ bytes, \d+ ms\)$/
       )
       assert.strictEqual(yield* ask(first, "gone"), 503)
-      yield* gateway.line(/ failed \(queryId .*\): backend_unavailable$/)
+      yield* gateway.line(/ alice => gone 127\.0\.0\.1:1 failed \(queryId .*\): backend_unavailable$/)
       yield* Effect.repeat(ask(first, "gone"), { times: 5 })
       yield* gateway.line(/Warn: The back-end gone at 127\.0\.0\.1:1 does not answer: no query goes there/)
       write(second)
@@ -80,6 +82,37 @@ describe("dataconn gateway", () => {
       yield* gateway.line(/ Not reloaded, everything stays as it was: httpTokens /)
       assert.strictEqual(yield* ask(second), 200)
     })
+  )
+
+  it.live.each(["gateway", "serve"])(
+    "%s stops for WebSockets too, and at once at the second signal",
+    (command) =>
+      Effect.gen(function* () {
+        const engine = RowEngine.make()
+        const backend = `main=${Address.format((yield* LiveServer.start(engine.engine)).address)}`
+        const args = command === "serve" ? ["--listen", "127.0.0.1:0"] : ["--backend", backend]
+        const running = yield* Dataconn.run([
+          command,
+          ...["--http", "127.0.0.1:0", "--http-drain-timeout", "1 hour", ...args]
+        ])
+        const url = `${(yield* urlOf(running)).replace("http", "ws")}/v1/stream`
+        yield* running.line(/Started /)
+        const [idle, busy] = yield* Effect.promise(() =>
+          Promise.all([Browser.connect(url), Browser.connect(url)])
+        )
+        const endless = "SELECT count(*) FROM range(1000000000) a, range(1000000000) b"
+        const query = busy.query({ query: command === "serve" ? endless : "stuck" })
+        if (command === "serve") yield* Effect.promise(() => query.accepted)
+        else yield* Poll.until("it runs", () => engine.begun() === 1)
+        yield* running.kill("SIGTERM")
+        assert.match(yield* Effect.promise(() => idle.closed), /^shutting_down/)
+        assert.isTrue(running.running())
+        yield* running.kill("SIGTERM")
+        const error = yield* Effect.promise(() => query.text().catch((error: Browser.QueryError) => error))
+        assert.deepInclude(error, { code: "shutting_down", retryable: true })
+        assert.match(yield* Effect.promise(() => busy.closed), /^shutting_down/)
+        assert.strictEqual(yield* running.exit, 0)
+      })
   )
 
   it.live("says what is wrong with what it was told", () =>

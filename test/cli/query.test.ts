@@ -293,6 +293,11 @@ describe("--output", () => {
       yield* run(query(server, "echo", "--output", link))
       assert.strictEqual(yield* fs.readLink(link), file)
       assert.strictEqual(JSON.parse(yield* fs.readFileString(file)).query, "echo")
+      const [dangling, other] = [`${directory}/dangling`, `${directory}/other`]
+      yield* fs.symlink("other", dangling)
+      yield* run(query(server, "echo", "--output", dangling))
+      assert.strictEqual(yield* fs.readLink(dangling), "other")
+      assert.strictEqual(JSON.parse(yield* fs.readFileString(other)).query, "echo")
     }).pipe(Effect.provide(NodeServices.layer))
   )
 

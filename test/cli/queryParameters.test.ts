@@ -35,16 +35,19 @@ describe("parameters", () => {
       { a: { b: [1, 12345678901234567890n] }, b: [1], c: "1", d: true, e: document }
     )
     assert.deepStrictEqual(
-      QueryParameters.parse([":blob=hex:00ff", ":blob=AAE=", ":hugeint=12345678901234567890"]),
+      QueryParameters.parse([":blob=hex:00ff", ":blob=AAE=", ":int=12345678901234567890"]),
       [new Uint8Array([0, 255]), new Uint8Array([0, 1]), 12345678901234567890n]
     )
-    assert.deepStrictEqual(QueryParameters.parse(["2:double=1e3", "1:integer=-7"]), [-7, 1000])
+    assert.deepStrictEqual(QueryParameters.parse(["2:double=1e3", "1:integer=-7"]), [
+      -7,
+      new QueryApi.Numeric("double", 1000)
+    ])
     const [time, amount] = QueryParameters.parse([
       ":timestamp=2026-01-31T12:00:00+01:00",
       ":decimal=1.10"
-    ]) as [DateTime.DateTime, BigDecimal.BigDecimal]
+    ]) as [DateTime.DateTime, QueryApi.Numeric]
     assert.strictEqual(DateTime.formatIso(time), "2026-01-31T11:00:00.000Z")
-    assert.strictEqual(BigDecimal.format(amount), "1.1")
+    assert.deepStrictEqual(amount, new QueryApi.Numeric("decimal", BigDecimal.make(110n, 2)))
     assert.deepStrictEqual(QueryParameters.parse([":timestamp=2026-01-31 12:00:00.123456+01:00"]), [
       new QueryApi.Timestamp(1769857200123456n)
     ])
@@ -81,6 +84,9 @@ describe("parameters", () => {
     ["a:what=1"],
     ["a:constructor=1"],
     ["a:integer=1.5"],
+    ["a:bigint=9223372036854775808"],
+    ["a:double=0x10"],
+    ["a:double=1e400"],
     ["a:blob=?"],
     ["a:json={"],
     ["a:list={}"],

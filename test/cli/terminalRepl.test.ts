@@ -132,7 +132,7 @@ describe.runIf(Tmux.isThere)("the repl", () => {
       yield* say("\\timing on", /Timing is on\./)
       yield* say("SELECT 1;", /\(1 row in .*\)\nTime: .* \(accepted after .*\)\ndataconn>$/)
       yield* say("\\timing off", /Timing is off\./)
-      yield* say("\\format xml", /\\format: expected table, .* not xml\ndataconn>$/)
+      yield* say("\\format xml", /\\format: expected table, [\s\S]* not xml\ndataconn>$/)
     })
   )
 
@@ -154,6 +154,7 @@ describe.runIf(Tmux.isThere)("the repl", () => {
         "SELECT $a AS a, typeof($b) AS b \\bind a='two words' b:blob=hex:00",
         / two words │ BLOB\n\(1 row/
       )
+      yield* say("SELECT $1 + 1 AS psql \\bind 41 \\g", /psql\n─+\n\s+42\n\(1 row in .*\)\ndataconn>$/)
       yield* say("\\bind 7", /\ndataconn>$/)
       yield* say("SELECT $1 AS seven;", /seven\n─+\n\s+7\n\(1 row in .*\)\ndataconn>$/)
       yield* say("SELECT $1 AS eight;", /(bad_request|invalid_query)[\s\S]*\ndataconn>$/)
@@ -168,6 +169,10 @@ describe.runIf(Tmux.isThere)("the repl", () => {
       yield* say("SELECT 1 AS a;", /\ndataconn>$/)
       yield* say("SELECT 2 AS a;", /\ndataconn>$/)
       yield* say("SELECT error('no') AS a FROM range(9);", /execution_failed|invalid_query/)
+      yield* say(`\\o ${join(folder, "one.json")}`, /Results go to/)
+      yield* say("SELECT 1 AS a;", /\ndataconn>$/)
+      yield* say("SELECT 2 AS a;", /json holds[\s\S]*one/)
+      assert.strictEqual(readFileSync(join(folder, "one.json"), "utf8"), '[{"a":1}]\n')
       yield* say("\\o", /Results are shown here\./)
       assert.strictEqual(readFileSync(file, "utf8"), "a\n1\na\n2\n")
     })

@@ -1,6 +1,6 @@
 /**
  * Requests at any moment over a pool, of which some are given up, to real connections that answer when they like, break,
- * or close between two requests.
+ * or close between two requests, and some of which cannot be made.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as Socket from "effect/socket/Socket"
 import * as TestClock from "effect/testing/TestClock"
 import * as fc from "fast-check"
 import type { Client } from "../../src/client/Client.ts"
@@ -39,6 +40,10 @@ interface Scenario {
   readonly maxConnections: number
   readonly maxQueuedRequests: number
   readonly idleTimeout: number
+  /** Whether requests wait while no connection can be made. */
+  readonly waitForReady: 0 | "1 minute"
+  /** Which connections are refused, in the order in which they are made. */
+  readonly refused: ReadonlyArray<boolean>
   readonly requests: ReadonlyArray<Asked>
 }
 
@@ -48,6 +53,8 @@ const scenarios: fc.Arbitrary<Scenario> = fc.record({
   maxConnections: fc.integer({ min: 1, max: 3 }),
   maxQueuedRequests: fc.integer({ min: 0, max: 6 }),
   idleTimeout: millis(300).map((n) => n + 10),
+  waitForReady: fc.constantFrom(0 as const, "1 minute" as const),
+  refused: fc.array(fc.boolean(), { maxLength: 6 }),
   requests: fc.array(
     fc.record({
       at: millis(400),
@@ -75,13 +82,28 @@ class Servers {
   /** Which requests have come, and which of them have been answered with a whole result. */
   readonly come: Array<number> = []
   readonly answered = new Set<number>()
+  /** How many connections have been refused. */
+  refusals = 0
   private readonly requests: ReadonlyArray<Asked>
+  private refused: ReadonlyArray<boolean>
 
-  constructor(requests: ReadonlyArray<Asked>) {
+  constructor({ refused, requests }: Scenario) {
     this.requests = requests
+    this.refused = refused
+  }
+
+  /** Takes all connections from now on. */
+  recover(): void {
+    this.refused = []
   }
 
   readonly connect = Effect.gen({ self: this }, function* () {
+    const [isRefused = false, ...refused] = this.refused
+    this.refused = refused
+    if (isRefused) {
+      this.refusals++
+      return yield* refusal
+    }
     const [near, far] = yield* MemorySocket.pair()
     const faulty = FaultySocket.make(near)
     const shutdown = new Shutdown()
@@ -126,6 +148,10 @@ class Servers {
   }
 }
 
+const refusal = new Socket.SocketError({
+  reason: new Socket.SocketOpenError({ kind: "Unknown", cause: new Error("connection refused") })
+})
+
 const whole: Asked = { at: 0, givesUpAfter: undefined, acceptAfter: 10, endAfter: 10, end: "whole" }
 const givenUp = "given up"
 
@@ -142,7 +168,7 @@ const play = Effect.fnUntraced(function* (scenario: Scenario) {
   const expect = (holds: boolean, problem: string) => {
     if (!holds) problems.push(problem)
   }
-  const servers = new Servers(requests)
+  const servers = new Servers(scenario)
   let inFlight = 0
   const request = (client: Client["Service"], asked: Asked, id: number) =>
     Effect.gen(function* () {
@@ -164,7 +190,8 @@ const play = Effect.fnUntraced(function* (scenario: Scenario) {
         [givenUp]: asked.givesUpAfter !== undefined,
         QueryRejected: asked.end === "reject",
         "ClientError ConnectionLost": asked.end === "reset",
-        "ClientError TooManyRequests": isOneTooMany
+        "ClientError TooManyRequests": isOneTooMany,
+        "ClientError ConnectFailed": scenario.waitForReady === 0 && servers.refusals > 0
       }
       expect(allowed[outcome] === true, `request ${id}: ${outcome}`)
     })
@@ -185,6 +212,7 @@ const play = Effect.fnUntraced(function* (scenario: Scenario) {
         })
         yield* Effect.sleep(scenario.idleTimeout + 1)
         expect(servers.open === 0, `${servers.open} connections are open that nobody uses`)
+        servers.recover()
         // None has been lost on the way.
         const last = Effect.forEach(
           Array.from({ length: maxConnections }, (_, i) => requests.length + i),

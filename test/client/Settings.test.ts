@@ -6,24 +6,21 @@ import { defaults, poolDefaults } from "../../src/client/Settings.ts"
 import * as Address from "../../src/net/Address.ts"
 import { failure } from "../support/Failure.ts"
 
-const limits = <A extends object>(settings: A) =>
-  Object.keys(settings).filter((name) => name !== "lengthCounts")
-
 // Nothing listens there, and nothing is dialled.
 const nowhere = Address.unix("/nowhere/at/all")
 
 describe("a limit that is none", () => {
-  it.effect.each(limits(defaults))("is named by the client: %s", (name) =>
+  it.effect.each(Object.keys(defaults))("is named by the client: %s", (name) =>
     Effect.gen(function* () {
       const exit = yield* Effect.exit(Client.connect(nowhere, { [name]: Number.NaN }))
-      assert.match(failure(exit), new RegExp(`^RangeError: ${name} must be a .*, not NaN$`))
+      assert.match(failure(exit), new RegExp(`^RangeError: ${name} must be (a|one of) .*, not NaN$`))
     })
   )
 
-  it.effect.each(limits(poolDefaults))("is named by the pool: %s", (name) =>
+  it.effect.each(Object.keys(poolDefaults))("is named by the pool: %s", (name) =>
     Effect.gen(function* () {
       const exit = yield* Effect.exit(ClientPool.connect(nowhere, { [name]: -1 }))
-      assert.match(failure(exit), new RegExp(`^RangeError: ${name} must be a .*, not -1$`))
+      assert.match(failure(exit), new RegExp(`^RangeError: ${name} must be (a|one of) .*, not -1$`))
     })
   )
 

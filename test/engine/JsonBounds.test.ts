@@ -3,7 +3,7 @@ import * as FastCheck from "fast-check"
 import * as JsonBounds from "../../src/engine/JsonBounds.ts"
 
 const exceeded = (json: string, levels: number, values: number) =>
-  JsonBounds.exceeded(Buffer.from(json), { levels, values })
+  JsonBounds.exceeded(Buffer.from(json), { levels, values })?.bound
 
 /** Levels of lists and objects in a value, and the values and names in it. */
 const measure = (value: unknown): { readonly levels: number; readonly values: number } => {
@@ -41,6 +41,22 @@ describe("bounds on JSON", () => {
     assert.strictEqual(exceeded(",".repeat(100), 64, 10), "values")
     assert.isUndefined(exceeded(`"${"[".repeat(100)}`, 64, 10))
     assert.isUndefined(exceeded('"\\', 64, 10))
+  })
+})
+
+describe("a request beyond its limits", () => {
+  const problem = (json: string) =>
+    JsonBounds.problem(Buffer.from(json), { maxNesting: 2, maxParameters: 10 })
+
+  it("is told the field that is", () => {
+    const deep = "[[[0]]]"
+    assert.match(
+      problem(`{"query":"\\"a:","parameters":${deep},"zz":[]}`) ?? "",
+      /^parameters: more than 2 levels/
+    )
+    assert.match(problem(`{"parameters":[],"q":{"a":1} , "zz" : ${deep}}`) ?? "", /^zz: more than 2 levels/)
+    assert.match(problem(`{"a":{"b":1},"zz":[${"1,".repeat(300)}1]}`) ?? "", /^zz: more than 10 values/)
+    assert.match(problem("[[[[0]]]]") ?? "", /^The request has more than 2 levels/)
   })
 })
 

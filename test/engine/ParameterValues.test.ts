@@ -84,6 +84,25 @@ describe("parameters", () => {
     })
   )
 
+  it.effect("have the type of number that they name", () =>
+    Effect.gen(function* () {
+      const doubles = [7, -0, 0.1, 1e300, Number.NaN, Number.NEGATIVE_INFINITY]
+      const parameters = {
+        double: doubles.map((value) => new QueryApi.Numeric("double", value)),
+        others: [
+          new QueryApi.Numeric("decimal", bigDecimal("7.00")),
+          new QueryApi.Numeric("bigint", -(2n ** 63n)),
+          new QueryApi.Numeric("hugeint", 1n)
+        ]
+      }
+      const request = QueryApi.encodeRequest({ query: "q", parameters })
+      const back = yield* received(request)
+      assert.deepStrictEqual(back, parameters as never)
+      const json = '"double":[7,-0,0.1,1e+300,"NaN","-Infinity"],"others":[7.00,-9223372036854775808,1]'
+      assert.include(new TextDecoder().decode(request), json)
+    })
+  )
+
   it("are on the wire as they are written", () => {
     assert.include(
       body([1.5, 0.30000000000000004, 1e20, 12345678901234567890n, bigDecimal("1.10"), -0]),
@@ -101,11 +120,31 @@ describe("parameters", () => {
     ["a function", [() => 1], "parameters.1: a function"],
     ["a symbol", [Symbol("s")], "parameters.1: a symbol"],
     ["a Map", [new Map([[1, 2]])], "parameters.1: a Map"],
+    ["an ArrayBuffer", [new ArrayBuffer(1)], "parameters.1: an ArrayBuffer has no SQL value"],
+    [
+      "an object that inherits",
+      [Object.create({ a: 1 })],
+      "parameters.1: an object with a prototype of its own"
+    ],
+    [
+      "a getter that throws",
+      {
+        a: [
+          {
+            get b() {
+              throw new Error("no b")
+            }
+          }
+        ]
+      },
+      "parameters.a[0].b: it cannot be read (no b)"
+    ],
     ["a Set", { s: { t: new Set() } }, "parameters.s.t: a Set"],
     ["other numbers in bytes", [new Float64Array(1)], "parameters.1: a Float64Array"],
     ["an invalid Date", [new Date("")], "parameters.1: an invalid Date"],
     ["a time beyond all", [new QueryApi.Timestamp(2n ** 63n)], "parameters.1: a timestamp beyond"],
     ["half a character", ["\ud800"], "parameters.1: the text has half"],
+    ["a fraction as a bigint", [new QueryApi.Numeric("bigint", 0.5)], "parameters.1: a bigint is"],
     [
       "a decimal that would be rounded",
       [bigDecimal(`0.${"1".repeat(39)}`)],
@@ -148,6 +187,17 @@ describe("parameters", () => {
           "parameters.1"
         ] as const
     ),
+    [
+      "more than a double",
+      `"parameters":[1${"0".repeat(400)}],"parameterTypes":["double"]`,
+      "parameters.1: a double"
+    ],
+    ["a text for a double", '"parameters":["1"],"parameterTypes":["double"]', "parameters.1: a double is"],
+    [
+      "too much for a bigint",
+      `"parameters":[${2n ** 63n}],"parameterTypes":["bigint"]`,
+      "parameters.1: a bigint"
+    ],
     ["half a character", '"parameters":[1,[{"a":"\\ud83d"}]]', "parameters.2: the text has half"],
     ["half a character in a name", '"parameters":{"a":{"\\uDC00":1}}', "parameters.a: the text has half"],
     ["an unknown type", '"parameters":["x"],"parameterTypes":["inet"]', "parameterTypes"],

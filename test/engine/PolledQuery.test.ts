@@ -14,7 +14,7 @@ type Step = PolledQuery.Status | "throw"
 /** A query with two real buffers, which writes its steps' number into the back one and logs every call. */
 const scripted = (steps: ReadonlyArray<Step>, init: PolledQuery.InitResult) => {
   const log: Array<string> = []
-  const buffers = [new Uint8Array(1), new Uint8Array(1)] as const
+  const buffers = [new Uint8Array(1), Buffer.alloc(1)] as const
   let front = 0
   let step = 0
   const query: PolledQuery.PolledQuery = {

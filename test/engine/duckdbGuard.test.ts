@@ -246,8 +246,13 @@ describe("a forbidden function", () => {
           yield* refused(engine, `CREATE MACRO m(l, n) AS (${call})`, "must be a literal")
         }
         yield* text(engine, "CREATE MACRO total(l) AS list_aggregate(l, 'sum')")
-        yield* refused(engine, "CHECKPOINT", "checkpoint")
-        yield* refused(engine, "FORCE CHECKPOINT", "checkpoint")
+        yield* refused(engine, "CHECKPOINT", "CHECKPOINT statements are not allowed: the server")
+        yield* refused(engine, "FORCE CHECKPOINT", "the server makes its own checkpoints")
+        // Before DuckDB looks for its files.
+        yield* refused(engine, "/* */ IMPORT DATABASE '/tmp'", "IMPORT statements are not allowed")
+        yield* refused(engine, "EXPLAIN IMPORT DATABASE '/tmp'", "IMPORT statements are not allowed")
+        const asked = yield* failure(engine, "CREATE TABLE u (a INTEGER)", { readOnly: true })
+        assert.include(asked.message, "the request is one that changes nothing (readOnly)")
         yield* refused(engine, "CREATE VIEW v AS FROM duckdb_logs", "duckdb_logs")
         yield* refused(engine, "CREATE VIEW v AS FROM information_schema.views", "views")
         assert.deepStrictEqual(yield* rows(engine, "FROM t"), [])

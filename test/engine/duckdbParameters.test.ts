@@ -137,14 +137,52 @@ describe("a number", () => {
       assert.strictEqual(yield* typed("[1,null,9007199254740993]"), 'BIGINT[],"[1,null,9007199254740993]"')
       assert.strictEqual(yield* typed("[1,1.10]"), '"DECIMAL(3,2)[]","[1.0,1.1]"')
       assert.strictEqual(yield* typed("[1,2.5e0]"), 'DOUBLE[],"[1.0,2.5]"')
-      const { code, message } = yield* failure(engine, "SELECT ?", {
-        parameters: [[9007199254740993n, 1.5e300]]
-      })
-      assert.strictEqual(code, "bad_request")
-      assert.include(message, "parameters.1")
+      assert.strictEqual(yield* typed("[0.25,1.5e300]"), 'DOUBLE[],"[0.25,1.5e300]"')
     })
   )
+
+  const ones = (count: number) => "1".repeat(count)
+  const zeros = (count: number) => "0".repeat(count)
+
+  for (const [numbers, type, values] of [
+    [
+      `12345678901234567890.12,0.1230${zeros(20)}`,
+      '"DECIMAL(38,18)[]"',
+      `12345678901234567890.12${zeros(16)}, 0.123${zeros(15)}`
+    ],
+    [`0.${ones(38)},0`, '"DECIMAL(38,38)[]"', `.${ones(38)}, .${zeros(38)}`],
+    [`1.0,1${zeros(40)}`, "BIGNUM[]", `1, 1${zeros(40)}`],
+    [`0.${ones(39)},1,2.0,0.25`, "DOUBLE[]", "0.1111111111111111, 1.0, 2.0, 0.25"]
+  ] as const) {
+    it.effect(`${numbers} in a list are ${type}`, () =>
+      Effect.gen(function* () {
+        const asked = written("SELECT typeof($1) AS t, $1::VARCHAR AS v", `[[${numbers}]]`)
+        assert.strictEqual(yield* asked, `${type},"[${values}]"`)
+      })
+    )
+  }
+
+  for (const [a, b] of [
+    ["12345678901234567890.12", "0.1234567890123456789"],
+    [`0.${ones(38)}`, "5"],
+    ["9007199254740993", "1.5e300"],
+    ["2.5e0", "12345678901234567890.12"],
+    [`0.${zeros(37)}1`, "5"],
+    ["1.5", `1${zeros(38)}.0`],
+    ["1.5e0", `1${zeros(400)}`]
+  ] as const) {
+    it.effect(`${a} and ${b.slice(0, 50)} have no type in common that keeps their digits`, () =>
+      Effect.gen(function* () {
+        for (const value of [`[${a},${b}]`, `[[${a}],[${b}]]`, `{"x":[{"y":${a}},{"y":${b}}]}`]) {
+          const { code, message } = yield* Effect.flip(written("SELECT $1", `[${value}]`))
+          assert.deepStrictEqual([code, message], ["bad_request", noExactType])
+        }
+      })
+    )
+  }
 })
+
+const noExactType = "parameters.1: not all of its numbers are doubles, and no other type holds them all"
 
 describe("a parameter", () => {
   for (const [json, type, value] of [
@@ -219,6 +257,39 @@ describe("a parameter", () => {
       })
     )
   }
+
+  it.effect("has the type of number that it names, whatever its value is", () =>
+    Effect.gen(function* () {
+      const parameters = {
+        double: new QueryApi.Numeric("double", 2147483647),
+        decimal: new QueryApi.Numeric("decimal", BigDecimal.make(2147483647n, 0)),
+        bigint: new QueryApi.Numeric("bigint", 2147483647n),
+        hugeint: new QueryApi.Numeric("hugeint", 9223372036854775807n),
+        list: [new QueryApi.Numeric("double", 7), 1, null]
+      }
+      const names = Object.keys(parameters)
+      const query = `SELECT ${names.map((name) => `typeof($${name}) AS ${name}`).join(", ")}`
+      assert.deepStrictEqual(yield* rows(engine, query, { parameters }), [
+        {
+          double: "DOUBLE",
+          decimal: "DECIMAL(10,0)",
+          bigint: "BIGINT",
+          hugeint: "HUGEINT",
+          list: "DOUBLE[]"
+        }
+      ])
+      const sums = `SELECT ${names
+        .slice(0, 4)
+        .map((name) => `$${name} + 1 AS ${name}`)
+        .join(", ")}, $list[1] // 2 AS half`
+      assert.strictEqual(
+        yield* text(engine, sums, { parameters }),
+        '[{"double":2147483648.0,"decimal":2147483648,"bigint":2147483648,"hugeint":9223372036854775808,"half":3.5}]'
+      )
+      const infinite = { parameters: [new QueryApi.Numeric("double", Number.POSITIVE_INFINITY)] }
+      assert.deepStrictEqual(yield* rows(engine, "SELECT $1 = 'inf'::DOUBLE AS v", infinite), [{ v: true }])
+    })
+  )
 
   it.effect("has the types that JSON has no word for", () =>
     Effect.gen(function* () {

@@ -170,6 +170,14 @@ describe("an error", () => {
     assert.strictEqual(error.message, "No /etc/passwd, 'a' (see <path>), 6/2/3 and 1 / 2")
     assert.strictEqual(error.position, 3)
   })
+
+  it("names the setting of a disk that is full", () => {
+    for (const file of ["/spill/**\\**/duckdb_temp_storage_S160K-0.tmp", "/spill/**\\**/0a1b"]) {
+      const message = `Could not write to file "${file}": No space left on device`
+      const error = queryError("execution_failed", message)
+      assert.include(Failure.conceal([["/spill", "<directory>"]], "FROM t", error).message, "spillDirectory")
+    }
+  })
 })
 
 describe("Plan.hideFiles", () => {

@@ -49,6 +49,24 @@ describe("results", () => {
     )
   )
 
+  it.effect("are infinite for numbers beyond a double, wherever these stand", () =>
+    withEngine({}, (engine) =>
+      Effect.gen(function* () {
+        const numbers = "string"
+        for (const query of [
+          "SELECT 1e400 AS n, -1e400 AS m;",
+          "FROM (VALUES (1e400, -1e400)) t(n, m) WHERE m < 1e400",
+          "SELECT list_aggregate([1e400, 2], 'max') AS n, CAST(-1e400 AS FLOAT) AS m"
+        ]) {
+          const found = yield* rows(engine, query, { numbers })
+          assert.deepStrictEqual(found, [{ n: "Infinity", m: "-Infinity" }], query)
+        }
+        assert.include(yield* text(engine, "EXPLAIN SELECT 1e400"), "PROJECTION")
+        assert.include(yield* failure(engine, "FROM range(3) LIMIT 1e400"), { code: "invalid_query" })
+      })
+    )
+  )
+
   it.effect("are the same whatever stands after the statement", () =>
     withEngine({}, (engine) =>
       Effect.gen(function* () {
@@ -213,6 +231,45 @@ describe("rejects", () => {
 })
 
 describe("a query that fails", () => {
+  it.effect("says where in its text, in each format", () =>
+    withEngine({}, (engine) =>
+      Effect.gen(function* () {
+        const made = "(SELECT 'abc' || range AS \"x y\" FROM range(3))"
+        const query = `SELECT 'é😀',\n CAST("x y" AS INT) AS x, 1 AS X FROM ${made}; -- done`
+        for (const format of formats) {
+          const error = yield* failure(engine, query, { format })
+          assert.deepInclude(error, { type: "E", code: "execution_failed", position: 15 })
+        }
+      })
+    )
+  )
+
+  it.effect("says where in its text, and in no other", () =>
+    withEngine({ readWrite: true }, (engine) =>
+      Effect.gen(function* () {
+        yield* ask(engine, "CREATE VIEW v AS SELECT x::INT AS y FROM (VALUES ('5'), ('abc')) t(x)")
+        yield* ask(engine, "CREATE MACRO m(x) AS x::INT")
+        yield* ask(engine, "CREATE TABLE t(a INT DEFAULT ('abc'::INT), b INT)")
+        for (const [query, at] of [
+          ["SELECT 'é', 'abc'::INT", "::"],
+          ["SELECT $1::INT", "::"],
+          ["EXPLAIN ANALYZE SELECT 'é', 'abc'::INT", "::"],
+          ["FROM range(3) LIMIT 'abc'", "'abc'"],
+          ["CREATE TABLE u AS SELECT 'é', 'abc'::INT", "::"],
+          ["EXPLAIN INSERT INTO t(a) VALUES ('é')", "'é'"],
+          ["SELECT y AS this_is_longer_than_the_text_of_the_view FROM v ORDER BY y", undefined],
+          ["EXPLAIN ANALYZE SELECT 1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9 + 10 + y FROM v", undefined],
+          ["SELECT m('abc') AS this_is_longer_than_the_text_of_the_macro", undefined],
+          ["INSERT INTO t(b) VALUES (1)", undefined]
+        ] as const) {
+          const details = query.includes("$1") ? { parameters: ["abc"] } : {}
+          const { position } = yield* failure(engine, query, details)
+          assert.strictEqual(position, at && query.indexOf(at) + 1, query)
+        }
+      })
+    )
+  )
+
   const bad = "CASE WHEN i = 1000000 THEN 'boom' ELSE '1' END::INTEGER AS x"
   for (const [what, query, threads] of [
     // On several threads DuckDB loses the error of a stream without batches now and then.

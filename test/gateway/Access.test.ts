@@ -11,6 +11,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
+import * as Browser from "../../src/browser/index.ts"
 import { AddressQuota } from "../../src/gateway/AddressQuota.ts"
 import * as Folder from "../support/Folder.ts"
 import * as Poll from "../support/Poll.ts"
@@ -133,6 +134,46 @@ describe("a gateway with tokens", () => {
       assert.strictEqual((yield* ask(bob, "rows 1", "?format=csv")).status, 429)
       yield* Fiber.interrupt(first)
       yield* Effect.repeat(ask(bob, "rows 1", "?format=csv"), { until: ({ status }) => status === 200 })
+    })
+  )
+
+  live(
+    "takes them from code too, and asks a function again when it reloads",
+    Effect.gen(function* () {
+      let token: unknown = alice
+      const { gateway, url } = yield* Served.make({
+        backends: { main: ["127.0.0.1:1"], eu: ["127.0.0.1:1"] },
+        httpTokens: () => ({ tokens: [{ name: "alice", token: token as string }] }),
+        httpRules: { rules: [{ token: "alice", backend: "eu" }] }
+      })
+      const ask = (token: string) =>
+        Effect.map(fetched(`${url}/v1/query`, sql("rows 1", bearer(token))), ({ json }) => json()["code"])
+      assert.strictEqual(yield* ask(alice), "backend_unavailable")
+      const { text } = yield* fetched(`${url}/v1/queries`, { headers: bearer(alice) })
+      assert.match(text, /"backend":"eu"/)
+      token = "short"
+      assert.match((yield* Effect.flip(gateway.reload)).message, /^httpTokens: tokens\.0\.token/)
+      assert.strictEqual(yield* ask(alice), "backend_unavailable")
+      const stream = yield* Effect.promise(() =>
+        Browser.connect(`${url.replace("http", "ws")}/v1/stream`, { token: alice })
+      )
+      token = bob
+      yield* gateway.reload
+      const revoked = stream.query({ query: "rows 1" }).text()
+      const code = yield* Effect.promise(() => revoked.catch((error: Browser.QueryError) => error.code))
+      assert.strictEqual(code, "unauthenticated")
+      assert.deepStrictEqual([yield* ask(alice), yield* ask(bob)], ["unauthenticated", "backend_unavailable"])
+      const wrong = Served.make({
+        httpTokens: { tokens: [{ name: "a", token: alice, readonly: true } as never] }
+      })
+      assert.match((yield* Effect.flip(wrong)).message, /^httpTokens: .*did you mean readOnly\?/)
+      const thrown = () => {
+        throw new Error("no store")
+      }
+      assert.strictEqual(
+        (yield* Effect.flip(Served.make({ httpTokens: thrown }))).message,
+        "httpTokens: no store"
+      )
     })
   )
 

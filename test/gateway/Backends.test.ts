@@ -91,7 +91,10 @@ describe("a gateway with several back-ends", () => {
           ]
         })
       )
-      const { url, who } = yield* start({ backends: { a: [one.text], b: [two.text] }, httpRules: rules })
+      const { url, who } = yield* start({
+        backends: { a: [one.text], b: [two.text], gone: ["127.0.0.1:1"] },
+        httpRules: rules
+      })
       assert.strictEqual(yield* who(""), "one")
       assert.strictEqual(yield* who("target=a"), "one")
       assert.strictEqual(yield* who("target=b"), "two")
@@ -104,6 +107,15 @@ describe("a gateway with several back-ends", () => {
       assert.match(String(id), /^b\./)
       const verdict = (yield* fetched(`${url}/v1/queries/${id}`)).json()
       assert.deepInclude(verdict, { target: "research", backend: "b", address: two.text })
+      // One that was rejected, or could not be sent, has been somewhere too.
+      yield* fetched(`${url}/v1/query?target=b&queryId=rejected`, sql("reject not_found"))
+      yield* fetched(`${url}/v1/query?target=gone&queryId=unsent`, sql("echo"))
+      for (const [id, place] of [
+        ["rejected", { backend: "b", address: two.text }],
+        ["unsent", { backend: "gone", address: "127.0.0.1:1" }]
+      ] as const) {
+        assert.deepInclude((yield* fetched(`${url}/v1/queries/${id}`)).json(), { state: "failed", ...place })
+      }
     })
   )
 

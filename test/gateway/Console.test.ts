@@ -163,6 +163,26 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
       })
     )
 
+    it.effect("runs the statement at the cursor, and closes the list of completions", () =>
+      Effect.gen(function* () {
+        const { page } = yield* open()
+        yield* run(page, "SELECT 'a;b' AS first; -- ;\nSELECT 'c' AS second")
+        yield* status(page, /^Complete/)
+        assert.deepStrictEqual(yield* cells(page), ["1", "c"])
+        yield* Effect.promise(async () => {
+          await page.keyboard.press("Control+Home")
+          await page.keyboard.press("Control+Enter")
+          await page.locator(".canvas .row:first-child .cell", { hasText: "a;b" }).waitFor()
+          await page.keyboard.press("Control+A")
+          await page.keyboard.type("SELECT 77 AS n FROM trades")
+          await page.waitForSelector(".cm-tooltip-autocomplete")
+          await page.keyboard.press("Control+Enter")
+          await page.locator(".canvas .row:first-child .cell", { hasText: "77" }).waitFor()
+        })
+        assert.strictEqual(yield* Effect.promise(() => page.locator(".cm-tooltip-autocomplete").count()), 0)
+      })
+    )
+
     it.effect("marks the place of an error, in the text that was run", () =>
       Effect.gen(function* () {
         const { page } = yield* open()

@@ -84,11 +84,15 @@ describe("a page of another origin", () => {
   })
 })
 
-it("no gateway starts with an origin or a host that is none", () => {
+it("no gateway starts with a setting that is none", () => {
   const backends = { main: ["127.0.0.1:1"] }
   const make = (options: object) => () => GatewayConfig.make({ backends, ...options })
   assert.throws(make({ httpOrigins: "foo bar" }), RangeError, /^httpOrigins must be origins/)
   assert.throws(make({ httpHosts: "a:80" }), RangeError, /^httpHosts must be names of hosts/)
+  assert.throws(make({ httpHosts: 80 as never }), RangeError, /^httpHosts must be names of hosts/)
+  assert.throws(make({ httpTokens: 3 as never }), RangeError, "httpTokens must be a text, not 3")
+  assert.throws(make({ http: "a:80" as never }), RangeError, "http must be a list, not a:80")
+  assert.throws(make({ backends: { main: "a:80" } }), RangeError, "backends: main must be a list, not a:80")
 })
 
 describe("an address that can be reached from beyond this machine", () => {

@@ -105,6 +105,23 @@ describe("a query over HTTP", () => {
       })
     )
 
+    it.effect("has parameters in its URL that name their types", () =>
+      Effect.gen(function* () {
+        const { engine, url } = yield* Served.Service
+        yield* fetched(
+          `${url}/v1/query?query=echo&param.a:double=7&param.b:text=7&param.c=7&param.d:blob=hex:00`
+        )
+        const request = engine.requests.at(-1)
+        assert.deepStrictEqual(request?.["parameters"], { a: 7, b: "7", c: 7, d: "AA==" })
+        assert.deepStrictEqual(request?.["parameterTypes"], { a: "double", d: "blob" })
+        for (const wrong of ["param.a:int=x", "param.a:what=1", "param.a:=1", "param.a=1&param.a:int=1"]) {
+          const { status, text } = yield* fetched(`${url}/v1/query?query=echo&${wrong}`)
+          assert.strictEqual(status, 400, wrong)
+          assert.include(text, "param.a: ")
+        }
+      })
+    )
+
     it.effect("comes in the format that is asked for, whole", () =>
       Effect.gen(function* () {
         const { url } = yield* Served.Service

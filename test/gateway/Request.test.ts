@@ -1,9 +1,11 @@
 /**
  * Requests over HTTP that run nothing, and bodies that come compressed.
  */
+import { once } from "node:events"
 import { gzipSync, zstdCompressSync } from "node:zlib"
 import { assert, describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Poll from "../support/Poll.ts"
 import * as Served from "./Served.ts"
 
 const { fetched, sql } = Served
@@ -43,6 +45,44 @@ describe("a request", () => {
       })
     )
 
+    it.effect("of a client that goes at once keeps its address", () =>
+      Effect.gen(function* () {
+        const served = yield* Served.Service
+        const id = (n: number) => `gone-${n}`
+        yield* Effect.forEach(
+          Array.from({ length: 20 }, (_, n) => n),
+          (n) =>
+            Effect.scoped(
+              Effect.gen(function* () {
+                const socket = yield* Served.dial(served, Served.post("rows 1", `?queryId=${id(n)}`))
+                if (n % 2 === 0) socket.end()
+                else socket.resetAndDestroy()
+              })
+            )
+        )
+        yield* Poll.until("all have ended", () => served.engine.begun() === served.engine.ended())
+        const asked = served.engine.requests.filter(({ queryId }) => String(queryId).startsWith("gone-"))
+        assert.isNotEmpty(asked)
+        for (const { metadata } of asked) assert.deepStrictEqual(metadata, { "gateway.client": "127.0.0.1" })
+      })
+    )
+
+    it.effect("is refused at once for what its head says", () =>
+      Effect.gen(function* () {
+        const served = yield* Served.Service
+        const head = "POST /v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/sql\r\n"
+        for (const [rest, status] of [
+          ["Content-Length: 99999999999", 413],
+          ["Content-Length: 99999999999\r\nExpect: 100-continue", 413],
+          ["Host: other\r\nContent-Length: 8", 400]
+        ] as const) {
+          const socket = yield* Served.dial(served, `${head}${rest}\r\n\r\n`)
+          const response = yield* Effect.promise(() => once(socket.resume(), "data"))
+          assert.match(String(response), new RegExp(`^HTTP/1.1 ${status} `), rest)
+        }
+      })
+    )
+
     it.effect("that makes no sense is refused before any back-end sees it", () =>
       Effect.gen(function* () {
         const { engine, url } = yield* Served.Service
@@ -59,7 +99,10 @@ describe("a request", () => {
           ["", json('{"query":"a","version":"v2"}'), 400, /^version/],
           ["", json('{"query":"a","timeoutMs":-1}'), 400, /^timeoutMs/],
           ["", json('{"query":"a","parameters":1}'), 400, /^parameters/],
-          ["", json('{"query":"a","timeoutMs":1e999}'), 400, /^timeoutMs.*at most 1\.79/],
+          ["", json('{"query":"a","timeout_ms":1}'), 400, /^timeout_ms: .* timeoutMs/],
+          ["", json('{"query":"a","timeout":1}'), 400, /^timeout: .* timeoutMs/],
+          ["", json('{"query":"a","readonly":true}'), 400, /^readonly: .* readOnly/],
+          ["", json('{"query":"a","timeoutMs":1e999}'), 400, /^timeoutMs: expected a finite number/],
           ["", json('{"query":"a","query":"b"}'), 400, /"query" occurs twice/],
           ["", json('{"query":"a","parameters":[1.0,{"a":1.10,"\\u0061":2}]}'), 400, /"a" occurs twice/],
           ["", json('{"query":"a","queryId":"a b"}'), 400, /^queryId: expected 1 to 128/],

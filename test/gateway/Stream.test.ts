@@ -179,28 +179,120 @@ describe("the WebSocket", () => {
       Effect.gen(function* () {
         const served = yield* Served.Service
         const wrong = [
-          ["{", /JSON/],
-          ['{"type":"pong","type":"cancel","id":1}', /"type" occurs twice/],
-          [new Uint8Array(3), /binary/],
-          [{ type: "nonsense" }, /query, credit/],
-          [{ type: "query", id: -1, query: "rows 1" }, /query, credit/],
-          [{ type: "query", id: 1, query: "rows 1", credit: 5_000_000 }, /credit/]
+          ["{", 1008, /JSON/],
+          ['{"type":"pong","type":"cancel","id":1}', 1008, /"type" occurs twice/],
+          [new Uint8Array(3), 1008, /binary/],
+          [{ type: "nonsense" }, 1008, /^type: /],
+          [{ type: "query", id: -1, query: "rows 1" }, 1008, /^id: /],
+          [{ type: "cancel", id: "1" }, 1008, /^id: /],
+          [{ type: "pong", x: "x".repeat(2 ** 20) }, 1009, /longer than 1048576 bytes \(httpMaxBodySize\)/]
         ] as const
-        for (const [message, reason] of wrong) {
+        for (const [message, code, reason] of wrong) {
           const socket = yield* dial(served)
           socket.send(message)
           yield* Poll.until("it is closed", () => socket.closed() !== undefined)
-          assert.strictEqual(socket.closed()?.code, 1008)
+          assert.strictEqual(socket.closed()?.code, code)
           assert.match(socket.closed()?.reason ?? "", reason)
         }
-        const twice = yield* dial(served)
-        for (const id of [1, 1]) twice.send({ type: "query", id, query: "silent" })
-        yield* Poll.until("it is closed", () => twice.closed() !== undefined)
+        for (const credit of [0, -1]) {
+          const twice = yield* dial(served)
+          twice.send({ type: "query", id: 1, query: "silent" })
+          twice.send({ type: "query", id: 1, query: "silent", credit })
+          yield* Poll.until("it is closed", () => twice.closed() !== undefined)
+        }
         assert.isDefined((yield* dial(served, ["other"])).closed())
         assert.strictEqual((yield* Served.fetched(`${served.url}/v1/stream`)).status, 426)
       })
     )
   })
+
+  it.live("ends a query alone that is asked wrong", () =>
+    Effect.gen(function* () {
+      const served = yield* Served.make({ maxStreamCredit: 4_000_000 })
+      const socket = yield* dial(served)
+      const errorOf = (id: number) =>
+        Effect.map(
+          Poll.until(`the end of ${id}`, () =>
+            socket.records.some((record) => record["error"] && record["id"] === id)
+          ),
+          () => socket.records.find((record) => record["id"] === id && record["type"] === "error")?.["error"]
+        )
+      socket.send({ type: "query", id: 0, query: "hang 1", credit: 4_000_000 })
+      const wrong: ReadonlyArray<readonly [unknown, RegExp]> = [
+        [{ query: "rows 1", credit: -1 }, /^credit: expected an integer from 0 to 4000000/],
+        [{ query: "rows 1", credit: 1.5 }, /^credit: /],
+        [{ query: "rows 1", credit: null }, /^credit: /],
+        [{ query: "rows 1", credit: "5" }, /^credit: /],
+        [{ query: "rows 1", credit: 4_000_001 }, /^credit: .*maxStreamCredit/],
+        [{ query: "rows 1", parameters: Array.from({ length: 20_000 }, () => 1) }, /maxParameters/],
+        [{ query: 5 }, /^query: /],
+        [{ query: "rows 1", format: "events" }, /^format=events/]
+      ]
+      for (const [index, [fields, message]] of wrong.entries()) {
+        const id = index + 1
+        socket.send({ type: "query", id, ...(fields as object) })
+        const error = yield* errorOf(id)
+        assert.deepInclude(error, { code: "bad_request", retryable: false })
+        assert.match((error as Error).message, message)
+      }
+      socket.send('{"type":"query","id":50,"query":"rows 1",}')
+      assert.match(((yield* errorOf(50)) as Error).message, /JSON/)
+      // More credit than a query may have ends that query; of one that has ended it is nothing.
+      for (const [id, bytes] of [
+        [100, 4_000_001],
+        [101, -5],
+        [102, 3_999_999]
+      ] as const) {
+        socket.send({ type: "query", id, query: "silent", credit: 2 })
+        socket.send({ type: "credit", id, bytes })
+        assert.match(((yield* errorOf(id)) as Error).message, /^(bytes|credit): .*maxStreamCredit/)
+        socket.send({ type: "credit", id, bytes })
+      }
+      socket.send({ type: "cancel", id: 0 })
+      yield* Poll.until("the other one is cancelled", () =>
+        socket.records.some(({ id, type }) => id === 0 && type === "cancelled")
+      )
+      assert.isUndefined(socket.closed())
+      assert.strictEqual(served.engine.begun(), served.engine.ended())
+      assert.deepInclude(socket.records[0], {
+        type: "limits",
+        maxMessageSize: 2 ** 20,
+        maxCredit: 4_000_000,
+        maxQueries: 16
+      })
+    }).pipe(Effect.provide(Logger.layer([])))
+  )
+
+  it.live("tells the client what it may send, so that a query is refused alone", () =>
+    Effect.gen(function* () {
+      const served = yield* Served.make({ maxStreamCredit: 50_000, httpMaxBodySize: 10_000 })
+      const connection = yield* connect(served)
+      const other = connection.query({ query: "silent" })
+      const refused = (request: Browser.QueryRequest, options?: object) =>
+        Effect.promise(() =>
+          connection
+            .query(request, options)
+            .text()
+            .catch((error) => error)
+        )
+      for (const credit of [0, -1, 1.5, Number.NaN, "5", 50_001]) {
+        const error = yield* refused({ query: "rows 1" }, { credit })
+        assert.strictEqual(error.code, "bad_request")
+        assert.match(error.message, /^credit: expected an integer from 1 to 50000, not /)
+      }
+      const long = "x".repeat(10_000)
+      for (const request of [{ query: long }, { query: "rows 1", parameters: [long] }]) {
+        const error = yield* refused(request)
+        assert.strictEqual(error.code, "too_large")
+        assert.match(error.message, /^(query|parameters): .*10000 bytes .*httpMaxBodySize/)
+      }
+      assert.lengthOf((yield* refused({ query: "rows 1" }, { credit: 50_000 })).split("\n"), 2)
+      yield* Effect.promise(() => other.accepted)
+      const wrong = Browser.connect(urlOf(served), { credit: 0 })
+      assert.strictEqual(yield* rejection(wrong), "bad_request")
+      assert.strictEqual(yield* rejection(Browser.connect("junk")), "bad_request")
+    }).pipe(Effect.provide(Logger.layer([])))
+  )
 
   it.live("closes for a client that gives no sign of life", () =>
     Effect.gen(function* () {
@@ -267,17 +359,32 @@ describe("the WebSocket", () => {
   )
 })
 
+/** A socket without a gateway. */
+const fakeSocket = () => {
+  const sent: Array<unknown> = []
+  const listeners = new Map<string, (event: object) => void>()
+  return {
+    sent,
+    deliver: (data: string | Buffer) =>
+      listeners.get("message")?.({ data: typeof data === "string" ? data : new Uint8Array(data).buffer }),
+    socket: {
+      addEventListener: (type: string, listener: (event: object) => void) => listeners.set(type, listener),
+      close: () => {},
+      send: (data: unknown) => sent.push(data)
+    }
+  }
+}
+
 describe("the client for browsers", () => {
   it.each<[parameters: unknown, message: string]>([
-    [[1, Number.NaN], "parameters.2: NaN has no SQL value"],
+    [[1, Number.NaN], "parameters.2: NaN has no form in JSON"],
     [{ a: [undefined] }, "parameters.a[0]: undefined has no form in JSON"],
     [new Map([["a", 1]]), "parameters: a Map has no form in JSON"],
     [[new Date(0)], "parameters.1: a Date has no form in JSON"],
     [{ n: 5n }, "parameters.n: a bigint has no form in JSON"],
     [new Array(1), "parameters.1: undefined has no form in JSON"]
   ])("sends nothing that JSON would change", async (parameters, message) => {
-    const sent: Array<unknown> = []
-    const socket = { addEventListener: () => {}, close: () => {}, send: (data: unknown) => sent.push(data) }
+    const { sent, socket } = fakeSocket()
     const connection = new Browser.Connection(socket as never, 1000)
     const refused = connection.query({ query: "SELECT ?", parameters: parameters as never })
     const error = await refused.accepted.catch((error: Browser.QueryError) => error)
@@ -286,6 +393,33 @@ describe("the client for browsers", () => {
     const whole = { a: [null, "x", 1.5, true], b: { c: [] } }
     void connection.query({ query: "SELECT $a, $b", parameters: whole })
     assert.deepInclude(JSON.parse(String(sent[0])), { parameters: whole })
+  })
+
+  it.each<[what: string, chunks: ReadonlyArray<string | Uint8Array>, seen: string]>([
+    ["a last line without a break", ['{"a":1}\n{"a"', ":2}"], "1 2 end"],
+    ["the form of other systems", ['\ufeff{"a":1}\r', '\n\r\n\n {"a":2} \r\n\n'], "1 2 end"],
+    ["nothing", [], "end"],
+    ["no rows at all", ["ab"], "internal"],
+    ["a half of a row", ['{"a":1}\n{"a":'], "1 internal"],
+    ["a row that is none", ['{"a":1}\nab\n{"a":2}\n'], "1 internal"],
+    ["a half of a character", ['{"a":1}\n"', Uint8Array.of(0xc3)], "1 internal"],
+    ["a half of a row that a failure cut", ['{"a":1}\n{"a":2', "timeout"], "1 timeout"]
+  ])("gives rows, and an error for what is none: %s", async (_, chunks, seen) => {
+    const { deliver, socket } = fakeSocket()
+    const query = new Browser.Connection(socket as never, 1000).query({ query: "" })
+    const told = (message: object) => deliver(JSON.stringify({ id: 1, ...message }))
+    told({ type: "accepted", format: "application/x-ndjson" })
+    for (const chunk of chunks) {
+      if (chunk === "timeout") told({ type: "error", error: { code: chunk, message: chunk } })
+      else deliver(Buffer.concat([Uint8Array.of(1, 0, 0, 0), Buffer.from(chunk)]))
+    }
+    told({ type: "end", receipt: {} })
+    const rows: Array<unknown> = []
+    const end = await (async () => {
+      for await (const { a } of query.rows<{ a: number }>()) rows.push(a)
+      return "end"
+    })().catch((error: Browser.QueryError) => error.code)
+    assert.strictEqual([...rows, end].join(" "), seen)
   })
 
   it("imports nothing of others, and is small", () => {

@@ -154,11 +154,23 @@ describe("an engine in processes", () => {
         Effect.scoped(ProcessEngine.make(killable, { directory: "/nonexistent" }))
       )
       assert.include(nowhereToBe.message, "/nonexistent")
-      const uncopied = { ...killable, options: () => ({ function: () => {} }) }
+      const uncopied = { ...killable, options: () => ({ deep: { function: () => {} } }) }
       const notCopied = yield* Effect.flip(Effect.scoped(ProcessEngine.make(uncopied)))
-      assert.include(notCopied.message, "could not be cloned")
+      assert.strictEqual(
+        notCopied.message,
+        "options.deep.function: a function cannot be copied to where the engine runs"
+      )
     })
   )
+
+  it("leaves admit with the parent", () => {
+    const admit = () => Effect.void
+    const engine = ProcessEngine.duckDb({ admit, maxNames: 5 })
+    const options = engine.options?.({ directory: undefined, memory: 1000, isLater: false })
+    assert.deepInclude(structuredClone(options), { maxNames: 5, memoryLimit: "800B" })
+    assert.strictEqual(engine.admit, admit)
+    assert.strictEqual(engine.limits?.maxNames, 5)
+  })
 
   it.live(
     "may be in one process only where queries change something, and names settings that cannot be",

@@ -124,11 +124,49 @@ describe("an engine in threads", () => {
         yield* failure({ module: new URL("../support/seed.ts", import.meta.url) }),
         "exports no function make"
       )
-      assert.include(yield* failure({ ...killable, options: () => {} }), "could not be cloned")
+      assert.include(
+        yield* failure({ ...killable, options: { fails: [() => {}] } }),
+        "options.fails.0: a function"
+      )
+      assert.include(
+        yield* failure({ ...killable, options: { makes: "a Promise" } }),
+        "KillableEngine.ts: expected an Effect, got a Promise"
+      )
+      assert.include(
+        yield* failure({ ...killable, options: { makes: "no engine" } }),
+        "KillableEngine.ts: expected an engine with init, got an object"
+      )
       assert.strictEqual(
         yield* failure(killable, { threads: 3 }),
         "threads: 3 are asked for, and 2 of the 2 threads of the pool are free"
       )
+    })
+  )
+
+  for (const module of ["./engine.mjs", "", undefined]) {
+    it.effect(`names the module that it cannot load: ${module}`, () =>
+      Effect.gen(function* () {
+        const made = ThreadEngine.make({ module: module as string }).pipe(inPool(), Effect.scoped)
+        const defect = Cause.squash(yield* Effect.flip(Effect.sandbox(made)))
+        assert.match(String(defect), /^RangeError: module must be a URL, such as new URL\(/)
+      })
+    )
+  }
+
+  it.live("admits who may ask, before its threads hear of it", () =>
+    Effect.gen(function* () {
+      const admit: ThreadEngine.EngineModule["admit"] = ({ metadata }) =>
+        metadata["token"] === "s3cret"
+          ? Effect.void
+          : Effect.fail(QueryApi.queryError("not_allowed", "who are you?"))
+      const engine = yield* ThreadEngine.make(ThreadEngine.duckDb({ admit })).pipe(inPool())
+      const live = yield* LiveServer.start(engine)
+      const client = yield* ClientPool.connect(live.address)
+      const query = { query: "SELECT 42 AS a", format: "text/csv" } as const
+      const { code } = (yield* Effect.flip(client.query(query))) as QueryApi.QueryError
+      assert.strictEqual(code, "not_allowed")
+      const { chunks } = yield* client.query({ ...query, metadata: { token: "s3cret" } })
+      assert.strictEqual(yield* Stream.mkString(Stream.decodeText(chunks)), "a\r\n42\r\n")
     })
   )
 

@@ -18,6 +18,13 @@ describe("parse", () => {
     ["[::ffff:10.0.0.1]:1", tcp("::ffff:10.0.0.1", 1)],
     ["unix:/run/dataconn.sock", unix("/run/dataconn.sock")],
     ["unix:relative path", unix("relative path")],
+    ["dataconn://db:1", tcp("db", 1)],
+    ["dataconn://db/", tcp("db", Address.defaultPort)],
+    ["dataconn://[::1]:5", tcp("::1", 5)],
+    ["DataConn://db:1", tcp("db", 1)],
+    ["unix:///run/x.sock", unix("/run/x.sock")],
+    ["/run/x.sock", unix("/run/x.sock")],
+    ["./x.sock", unix("./x.sock")],
     [`unix:${longest}`, unix(longest)]
   ])("reads %s", (text, address) => {
     assert.deepStrictEqual(Address.parse(text), Result.succeed(address))
@@ -36,6 +43,9 @@ describe("parse", () => {
     ["[localhost]:1", "only an IPv6 address stands in brackets"],
     ["[]:1", "it has no host"],
     ["[::1", "it has no host"],
+    ["http://db:1", "http:// is not spoken here"],
+    ["dataconn://", "it has no host"],
+    ["dataconn://db/trades", "it has no host"],
     ["unix:", "the path is empty"],
     [`unix:${longest}x`, "the path of a Unix socket may have at most 107 bytes"],
     [`unix:/${"é".repeat(54)}`, "the path of a Unix socket may have at most 107 bytes"]
@@ -44,7 +54,7 @@ describe("parse", () => {
     assert.instanceOf(error, Address.AddressError)
     assert.strictEqual(
       error.message,
-      `"${text}" is no address: ${problem} (expected HOST:PORT, [IPv6]:PORT or unix:PATH)`
+      `"${text}" is no address: ${problem} (expected HOST:PORT, [IPv6]:PORT, dataconn://HOST:PORT, unix:PATH or a path)`
     )
   })
 })

@@ -2,7 +2,15 @@
  * The package as it is published: packed, installed in an empty folder, and used.
  */
 import { execFile } from "node:child_process"
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { delimiter, dirname, join } from "node:path"
 import { promisify } from "node:util"
@@ -204,6 +212,31 @@ describe("the installed package", () => {
   it("is a library: server, client and engine in one program", async () => {
     writeFileSync(join(folder, "service.ts"), service)
     assert.strictEqual(await run(folder, process.execPath, "service.ts"), `127.0.0.1: [{"answer":42}]\n`)
+  })
+
+  const firstPrimes = `
+    import { TestServer } from "dataconn/testing"
+    import { Effect, Stream } from "effect"
+    import { Primes } from "./threads.ts"
+
+    const primes = Effect.gen(function* () {
+      const client = yield* TestServer.connect()
+      const { chunks } = yield* client.query({ query: "PRIMES FROM 1000000", format: "text/csv" })
+      const lines = Stream.splitLines(Stream.decodeText(chunks))
+      return (yield* Stream.runCollect(Stream.take(lines, 2))).join(" ")
+    })
+
+    console.log(await Effect.runPromise(Effect.scoped(Effect.provide(primes, Primes))))
+  `
+
+  it("runs the README's engine in threads, which load the package for themselves", async () => {
+    const project = join(folder, "threads")
+    mkdirSync(project)
+    for (const name of ["primes.ts", "threads.ts"]) {
+      copyFileSync(join(root, "test/readme", name), join(project, name))
+    }
+    writeFileSync(join(project, "main.ts"), firstPrimes)
+    assert.strictEqual(await run(project, process.execPath, "main.ts"), "1000003 1000033\n")
   })
 
   it("has declarations that a strict consumer compiles against", async () => {

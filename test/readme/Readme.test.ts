@@ -14,10 +14,13 @@ const read = (path: string) => readFileSync(new URL(path, root), "utf8")
 const readme = read("README.md")
 
 describe("the README", () => {
-  const examples = [...readme.matchAll(/<!-- (test\/readme\/\S+) -->\n```ts\n([\s\S]*?)```/g)]
+  const examplesOf = (text: string) => [
+    ...text.matchAll(/<!-- (test\/readme\/\S+) -->\n```ts\n([\s\S]*?)```/g)
+  ]
+  const examples = [...examplesOf(readme), ...examplesOf(read("src/gateway/README.md"))]
 
   it("has examples", () => {
-    assert.strictEqual(examples.length, 11)
+    assert.strictEqual(examples.length, 14)
   })
 
   for (const [, path = "", code] of examples) {

@@ -1,10 +1,11 @@
 import { assert, it } from "@effect/vitest"
+import { QueryApi } from "dataconn"
 import { TestServer } from "dataconn/testing"
 import { Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Countdowns } from "./countdown.ts"
 import { Planets } from "./planets.ts"
-import { Primes } from "./threads.ts"
+import { retried } from "./retry.ts"
 
 it.effect("an engine of the v1 query API gives out a table, and names what it does not know", () =>
   Effect.gen(function* () {
@@ -34,12 +35,18 @@ it.effect("a polled engine gives out what it has, and is asked again when it had
   }).pipe(Effect.provide(Countdowns))
 )
 
-it.live("an engine in threads gives out what it computes for as long as it is read", () =>
+it.effect("a request is repeated where that is safe, and only there", () =>
   Effect.gen(function* () {
-    const client = yield* TestServer.connect()
-    const { chunks } = yield* client.query({ query: "PRIMES FROM 1000000", format: "text/csv" })
-    const lines = Stream.splitLines(Stream.decodeText(chunks))
-    assert.deepStrictEqual(yield* Stream.runCollect(Stream.take(lines, 2)), ["1000003", "1000033"])
-    assert.match(String(yield* Effect.flip(client.query({ query: "PRIMES" }))), /PRIMES FROM n/)
-  }).pipe(Effect.provide(Primes))
+    const asked: Array<string> = []
+    const failing = (...codes: ReadonlyArray<QueryApi.ErrorCode>) =>
+      Effect.suspend(() => {
+        const code = codes[asked.length] ?? "internal"
+        asked.push(code)
+        return Effect.fail(QueryApi.queryError(code, "no"))
+      })
+    const fiber = yield* Effect.forkChild(Effect.exit(retried(failing("overloaded", "shutting_down"))))
+    yield* TestClock.adjust("1 minute")
+    yield* Fiber.join(fiber)
+    assert.deepStrictEqual(asked, ["overloaded", "shutting_down", "internal"])
+  })
 )

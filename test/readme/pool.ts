@@ -1,15 +1,14 @@
 import { Client, ClientPool } from "dataconn"
-import { Effect, Stream } from "effect"
+import { Effect, Schema, Stream } from "effect"
+
+const Count = Schema.Struct({ n: Schema.Int })
 
 const count = Effect.fnUntraced(function* (symbol: string) {
   const client = yield* Client.Client
-  const { chunks } = yield* client.query({
-    query: "SELECT count(*) FROM trades WHERE symbol = $symbol",
-    parameters: { symbol },
-    format: "application/x-ndjson"
-  })
-  return yield* Stream.mkString(Stream.decodeText(chunks))
-}, Effect.scoped)
+  const query = "SELECT count(*) AS n FROM trades WHERE symbol = $symbol"
+  const [row] = yield* Stream.runCollect(client.rows({ query, parameters: { symbol } }, Count))
+  return row?.n
+})
 
 /** Asks for several symbols side by side, each on a connection of its own. */
 export const counts = (address: string, token: string) =>

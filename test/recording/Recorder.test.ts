@@ -4,7 +4,9 @@
 import { readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as ClientPool from "../../src/client/ClientPool.ts"
@@ -14,6 +16,7 @@ import * as Recorder from "../../src/recording/Recorder.ts"
 import * as Recording from "../../src/recording/Recording.ts"
 import * as StepEngine from "../../src/testing/StepEngine.ts"
 import * as TestServer from "../../src/testing/TestServer.ts"
+import { failure } from "../support/Failure.ts"
 import * as Folder from "../support/Folder.ts"
 import * as LiveServer from "../support/LiveServer.ts"
 import * as QueryServer from "../support/QueryServer.ts"
@@ -68,6 +71,47 @@ describe("the recorder", () => {
   )
 
   it.effect("leaves everything as it is where it is not", () => ask)
+
+  it.effect.each([
+    [{ values: "none" }, "values must be one of redacted, kept, not none"],
+    [{ lengthCounts: "x" }, "lengthCounts must be one of body, typeAndBody, frame, not x"],
+    [{ maxBodySize: -1 }, "maxBodySize must be a size of at least 0 B, not -1"]
+  ] as const)("names the option that is none: %j", ([options, said]) =>
+    Effect.gen(function* () {
+      const exit = yield* Effect.exit(
+        Effect.provide(
+          ask,
+          Recorder.layer(() => {}, options as never)
+        )
+      )
+      assert.strictEqual(failure(exit), `RangeError: ${said}`)
+    })
+  )
+
+  it.effect.each([
+    [
+      "throws",
+      () => {
+        throw new Error("disk full")
+      },
+      "disk full"
+    ],
+    ["returns an Effect", () => Effect.void, "write returned an Effect, which nobody runs"],
+    ["returns a Promise that fails", () => Promise.reject(new Error("disk full")), "disk full"]
+  ] as const)("goes on without a write that %s, and says so once", ([, write, said]) => {
+    const log: Array<string> = []
+    const logger = Logger.make(({ cause, message }) => void log.push(`${message} ${Cause.pretty(cause)}`))
+    return Effect.gen(function* () {
+      yield* Effect.provide(ask, Recorder.layer(write as () => void))
+      yield* ask.pipe(
+        Recorder.watch(() => {
+          throw new Error("disk full")
+        })
+      )
+      assert.strictEqual(log.length, 2)
+      assert.include(log[0], said)
+    }).pipe(Effect.provide(Logger.layer([logger])))
+  })
 
   it.effect("has others watch too", () =>
     Effect.gen(function* () {

@@ -11,6 +11,16 @@ describe("requests of pools", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("are all answered where they wait until it is ready", () =>
+    Effect.gen(function* () {
+      const enough = ({ answered, restarts }: Restarts.Tally) => answered > 1000 && restarts >= 6
+      const pool = { waitForReady: "30 seconds", reconnectDelay: 10 } as const
+      const times = { lifeMillis: 150, downMillis: 50 }
+      const { lost, told } = yield* Restarts.run({ enough, ...times, pools: 3, workers: 8, pool })
+      assert.deepStrictEqual([lost, told], [{}, {}])
+    }).pipe(Effect.scoped)
+  )
+
   it.live("are so beyond the number of connections that the server takes, too", () =>
     Effect.gen(function* () {
       // More pools than are heard at a time, so that others are turned away at the door.

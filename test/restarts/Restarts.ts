@@ -9,6 +9,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ClientService } from "../../src/client/Client.ts"
 import * as ClientPool from "../../src/client/ClientPool.ts"
+import type { PoolSettings } from "../../src/client/Settings.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as Address from "../../src/net/Address.ts"
@@ -21,10 +22,13 @@ export interface Options {
   readonly enough: (tally: Tally) => boolean
   /** How long a server lives, in milliseconds; for as long as is needed where it is left out. */
   readonly lifeMillis?: number | undefined
+  /** How long there is no server between two, in milliseconds. Default 0. */
+  readonly downMillis?: number | undefined
   readonly pools: number
   /** Requests that are under way at a time on each pool. */
   readonly workers: number
   readonly settings?: ServerConfig.Options | undefined
+  readonly pool?: Partial<PoolSettings> | undefined
 }
 
 /** How often a request ended how. */
@@ -41,8 +45,6 @@ const count = (counts: Record<string, number>, name: string) => {
   counts[name] = (counts[name] ?? 0) + 1
 }
 
-const nothingSent = new Set(["ConnectFailed", "ConnectionClosed", "TooManyRequests"])
-
 /** Asks again and again, and waits a little where there is no server. */
 const work = (client: ClientService, tally: Tally): Effect.Effect<never> =>
   client.request(new TextEncoder().encode("echo all is well")).pipe(
@@ -57,7 +59,7 @@ const work = (client: ClientService, tally: Tally): Effect.Effect<never> =>
       onFailure: (error) => {
         if (error._tag === "QueryRejected") {
           count(tally.told, QueryApi.decodeError(error.payload).code)
-        } else if (error._tag === "ClientError" && nothingSent.has(error.reason._tag)) {
+        } else if (error._tag === "ClientError" && error.retryable) {
           count(tally.told, error.reason._tag)
         } else count(tally.lost, error._tag === "ClientError" ? error.message : error._tag)
         return Effect.sleep(2)
@@ -79,12 +81,12 @@ const start = Effect.fnUntraced(function* (listen: string, settings: ServerConfi
 })
 
 export const run = Effect.fnUntraced(function* (options: Options) {
-  const { enough, lifeMillis, pools, settings, workers } = options
+  const { downMillis = 0, enough, lifeMillis, pool, pools, settings, workers } = options
   const tally: Tally = { answered: 0, told: {}, lost: {}, restarts: 0 }
   let server = yield* start("127.0.0.1:0", settings)
   const { address } = server
   const clients = yield* Effect.replicateEffect(
-    ClientPool.connect(address, { maxConnections: workers, heartbeatTolerance: "1 minute" }),
+    ClientPool.connect(address, { maxConnections: workers, heartbeatTolerance: "1 minute", ...pool }),
     pools
   )
   const fibers = yield* Effect.forEach(clients, (client) =>
@@ -94,6 +96,7 @@ export const run = Effect.fnUntraced(function* (options: Options) {
     yield* Effect.sleep(lifeMillis ?? 20)
     if (lifeMillis === undefined) continue
     yield* server.stop
+    yield* Effect.sleep(downMillis)
     server = yield* start(Address.format(address), settings)
     tally.restarts++
   }

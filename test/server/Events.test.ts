@@ -1,8 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
-import type { ConnectionEvent } from "../../src/server/ConnectionEvents.ts"
+import { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import { type ConnectionEvent, ConnectionEvents } from "../../src/server/ConnectionEvents.ts"
+import * as StepEngine from "../../src/testing/StepEngine.ts"
 import { accept, chunk, end } from "../../src/testing/StepEngine.ts"
+import * as TestServer from "../../src/testing/TestServer.ts"
 import * as Served from "../support/Served.ts"
 
 const decoder = new TextDecoder()
@@ -184,6 +188,19 @@ describe("events", () => {
       })
     )
   }
+
+  it.effect("do no harm to a listener that returns no effect", () =>
+    Effect.gen(function* () {
+      const { engine, step } = yield* StepEngine.make()
+      yield* step(accept, chunk("abc"), end)
+      const client = yield* TestServer.connect().pipe(
+        Effect.provideService(QueryEngine, engine),
+        Effect.provideService(ConnectionEvents, { publish: () => "none" as never })
+      )
+      const { chunks } = yield* client.request(new Uint8Array(0))
+      assert.strictEqual(yield* Stream.mkString(Stream.decodeText(chunks)), "abc")
+    })
+  )
 
   it.effect("may throw where they are made", () =>
     Effect.gen(function* () {

@@ -162,7 +162,9 @@ describe("make, of what is no limit,", () => {
     ["idleTimeout", "soon", "a duration longer than zero"],
     ["drainTimeout", -1, "a duration of zero or more"],
     ["maxFrameSize", 4, "a size of at least 5 B"],
-    ["chunkSize", 0, "a size of at least 1 B"]
+    ["chunkSize", 0, "a size of at least 1 B"],
+    ["lengthCounts", "x", "one of body, typeAndBody, frame"],
+    ["listen", "127.0.0.1:0", "a list"]
   ])("names the setting: %s %s", (name, given, expected) => {
     assert.throws(
       () => ServerConfig.make({ [name]: given }),

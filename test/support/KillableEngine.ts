@@ -13,6 +13,8 @@ import type { Host } from "../../src/process/EngineHost.ts"
 export interface Options {
   /** A message of why it cannot start. */
   readonly fails?: string
+  /** What it gives in place of an effect, or of an engine. */
+  readonly makes?: "a Promise" | "no engine"
 }
 
 const encoder = new TextEncoder()
@@ -100,6 +102,8 @@ export const make = (
   options: Options | undefined,
   host: Host
 ): Effect.Effect<Engine, QueryApi.QueryError> => {
+  if (options?.makes === "a Promise") return Promise.reject(new Error("nobody waits for it")) as never
+  if (options?.makes === "no engine") return Effect.succeed({} as Engine)
   if (options?.fails !== undefined) return Effect.fail(QueryApi.queryError("internal", options.fails))
   return Effect.succeed(
     QueryApi.makeEngine({

@@ -3,6 +3,7 @@
  * of `information_schema` and of DuckDB's keywords: a server that has neither offers nothing.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as Client from "../../client/Client.ts"
@@ -21,26 +22,19 @@ const namesSql = `
 
 const keywordsSql = `SELECT keyword_name AS "keyword" FROM duckdb_keywords() ORDER BY 1 LIMIT ${maxRows}`
 
-const Tables = Schema.fromJsonString(
-  Schema.Array(
-    Schema.Struct({ schema: Schema.String, table: Schema.String, columns: Schema.Array(Schema.String) })
-  )
-)
+const Table = Schema.Struct({
+  schema: Schema.String,
+  table: Schema.String,
+  columns: Schema.Array(Schema.String)
+})
 
-const Keywords = Schema.fromJsonString(Schema.Array(Schema.Struct({ keyword: Schema.String })))
-
-const ask = (client: Client.ClientService, query: string) =>
-  Effect.scoped(
-    Effect.flatMap(client.query({ query, format: "application/json" }), ({ chunks }) =>
-      Stream.mkString(Stream.decodeText(chunks))
-    )
-  )
+const Keyword = Schema.Struct({ keyword: Schema.String })
 
 /** What the server tells within two seconds, or nothing. */
 export const load = (client: Client.ClientService): Effect.Effect<Completion.Catalogue> =>
   Effect.gen(function* () {
-    const tables = yield* Effect.flatMap(ask(client, namesSql), Schema.decodeEffect(Tables))
-    const keywords = yield* Effect.flatMap(ask(client, keywordsSql), Schema.decodeEffect(Keywords))
+    const tables = yield* Stream.runCollect(client.rows({ query: namesSql }, Table))
+    const keywords = yield* Stream.runCollect(client.rows({ query: keywordsSql }, Keyword))
     return {
       tables: tables.map(({ columns, schema, table }) => ({ schema, name: table, columns })),
       keywords: keywords.map(({ keyword }) => keyword)
@@ -78,6 +72,8 @@ ORDER BY table_schema, table_name, ordinal_position`
 /** Whether there is a table of this name. */
 export const hasTable = (client: Client.ClientService, name: string) =>
   Effect.map(
-    ask(client, `SELECT 1 AS one FROM information_schema.columns WHERE ${ofTable(name)} LIMIT 1`),
-    (result) => result.includes("{")
+    Stream.runHead(
+      client.rows({ query: `SELECT 1 AS one FROM information_schema.columns WHERE ${ofTable(name)} LIMIT 1` })
+    ),
+    Option.isSome
   )

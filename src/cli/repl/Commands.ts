@@ -14,7 +14,6 @@ import * as FrameView from "../debug/FrameView.ts"
 import * as Formats from "../Formats.ts"
 import * as QueryParameters from "../QueryParameters.ts"
 import * as QueryReport from "../QueryReport.ts"
-import * as ServerAddress from "../ServerAddress.ts"
 import * as Utf8 from "../Utf8.ts"
 import * as Catalogue from "./Catalogue.ts"
 import * as Completion from "./Completion.ts"
@@ -108,11 +107,15 @@ const watch = Effect.fnUntraced(function* ({ argument, pending, session }: Call)
   return yield* Effect.forever(once)
 })
 
+/** The end of `\bind 1 \g`, as it is written for psql. */
+const go = /(?:^|\s+)\\g$/
+
 const bind = Effect.fnUntraced(function* ({ argument, pending, session }: Call) {
-  const parameters = QueryParameters.parse(QueryParameters.words(argument))
+  const parameters = QueryParameters.parse(QueryParameters.words(argument.replace(go, "")))
   if (parameters instanceof Error) return yield* problem(`\\bind: expected ${parameters.message}`)
   session.parameters = parameters
-  return pending === undefined ? "go on" : yield* statement(session, pending)
+  const text = pending ?? (go.test(argument) ? session.last : undefined)
+  return text === undefined ? "go on" : yield* statement(session, text)
 })
 
 const connect = ({ argument, session }: Call) =>
@@ -120,7 +123,7 @@ const connect = ({ argument, session }: Call) =>
     Effect.gen(function* () {
       const { connection } = session
       if (argument === "") return `Connected to ${Address.format(connection.server())}.`
-      const server = yield* Effect.mapError(Effect.fromResult(ServerAddress.parse(argument)), ({ message }) =>
+      const server = yield* Effect.mapError(Effect.fromResult(Address.parse(argument)), ({ message }) =>
         problem(`\\connect: ${message}`)
       )
       yield* Effect.mapError(connection.connect(server), (error) =>

@@ -42,6 +42,7 @@ const flags = {
     Flag.withDefault(false)
   ),
   crlf: ClientFlags.crlf,
+  header: ClientFlags.header,
   history: Flag.String("history").pipe(
     Flag.withMetavar("file"),
     Flag.withDescription(
@@ -75,7 +76,7 @@ const repl = Effect.fnUntraced(function* (given: Given) {
     Recorder.watch(frames.listener, { maxBodySize: maxBytes }),
     observe === undefined ? identity : Recorder.observedBy(observe)
   )
-  const session = new Session(connection, frames, { isInteractive, crlf: given.crlf })
+  const session = new Session(connection, frames, { isInteractive, crlf: given.crlf, header: given.header })
   session.format = Option.getOrUndefined(given.format)
   session.limit = Option.getOrUndefined(given.limit)
   session.pager = given.pager

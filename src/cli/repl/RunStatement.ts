@@ -39,6 +39,7 @@ const viewOf = (session: Session, screen: Screen.Screen): Execution.View => {
     isTerminal: toScreen,
     style: toScreen ? screen.style : Screen.plain,
     crlf: session.crlf,
+    header: session.header,
     maxRows: session.maxRows
   }
 }
@@ -57,7 +58,7 @@ const toFile = Effect.fnUntraced(function* (
   const { file } = output
   if (output.results === 0) {
     yield* QueryOutput.toFile(written, file, { onWrite: () => Effect.void })
-  } else if (Formats.isBinary(shown)) {
+  } else if (!Formats.holdsSeveral(shown, true)) {
     return yield* new QueryOutput.OutputError({
       target: file,
       detail: `it holds a result, and ${Formats.nameOf(shown)} holds one; name another file with \\o`

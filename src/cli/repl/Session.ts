@@ -35,6 +35,7 @@ export class Session {
   /** Rows of a table at most; `undefined` is the default, which a pager does not need. */
   limit: number | undefined
   crlf: boolean
+  header: boolean
   output: Output | undefined
   /** The statement that was run last, for commands that run it again. */
   last: string | undefined
@@ -45,12 +46,13 @@ export class Session {
   constructor(
     connection: Connection,
     frames: Frames,
-    options: { readonly isInteractive: boolean; readonly crlf: boolean }
+    options: { readonly isInteractive: boolean; readonly crlf: boolean; readonly header: boolean }
   ) {
     this.connection = connection
     this.frames = frames
     this.isInteractive = options.isInteractive
     this.crlf = options.crlf
+    this.header = options.header
   }
 
   get maxRows(): number {

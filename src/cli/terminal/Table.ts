@@ -44,6 +44,9 @@ export const fieldLimit = (columns: number | undefined): number => 4 * cellLimit
 const numbers =
   /^(U?(TINYINT|SMALLINT|INT|INTEGER|BIGINT|HUGEINT)|FLOAT|REAL|DOUBLE|BIGNUM|(DECIMAL|NUMERIC)\b[^[]*)$/i
 
+/** Whether a type of a column, by the engine's name for it, is one of numbers. */
+export const isNumber = (type: string): boolean => numbers.test(type)
+
 /** A text on one line. The sign tells a line break from a backslash and an n. */
 const oneLine = (text: string): string => Printable.line(text.replaceAll("\n", "↵"))
 
@@ -109,7 +112,7 @@ export class Table {
     this.names = header.map((name) => oneLine(name ?? ""))
     const { types } = this.options
     this.sides = header.map((_, index) =>
-      types.length === header.length && numbers.test(types[index] ?? "") ? "right" : "left"
+      types.length === header.length && isNumber(types[index] ?? "") ? "right" : "left"
     )
   }
 

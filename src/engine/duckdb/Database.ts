@@ -44,7 +44,7 @@ export interface DuckDbOptions extends Limits.Options {
   /** Whether clients may change data. Default `false`. */
   readonly readWrite?: boolean | undefined
   /**
-   * Whether queries may reach for files, the network and extensions, with the rights of this process.
+   * Whether queries may reach for files and the network, with the rights of this process and extensions of DuckDB's own.
    * Default `false`: then only what is named here can be read.
    */
   readonly allowExternalAccess?: boolean | undefined

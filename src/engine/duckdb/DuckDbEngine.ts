@@ -42,7 +42,10 @@ const answer = Effect.fnUntraced(function* (
   request: QueryApi.ResolvedRequest
 ): Effect.fn.Return<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> {
   const guard = request.readOnly
-    ? { ...given, permissions: { ...given.permissions, readWrite: false } }
+    ? {
+        ...given,
+        permissions: { ...given.permissions, readWrite: false, isReadOnlyAsked: given.permissions.readWrite }
+      }
     : given
   const { readWrite } = guard.permissions
   if (database.session.memory.isFull) return yield* overloaded(limits)

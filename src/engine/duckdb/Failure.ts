@@ -110,16 +110,19 @@ const isOthers = ({ message, type }: Failure): boolean =>
 export const retryable = (error: QueryError, retryable: boolean): QueryError =>
   error.retryable === retryable ? error : queryError(error.code, error.message, { ...error, retryable })
 
-/** A failure to prepare `query`: nothing was run. */
-export const toReject = (failure: Failure, query: string): QueryError =>
-  isAborted(failure) ? aborted : rejectOf(failure, query)
+/** The text that was prepared, or the position of a failure, if it is known. */
+type Where = string | number | undefined
 
-const rejectOf = (failure: Failure, query: string): QueryError =>
+/** A failure to prepare: nothing was run. */
+export const toReject = (failure: Failure, where: Where): QueryError =>
+  isAborted(failure) ? aborted : rejectOf(failure, where)
+
+const rejectOf = (failure: Failure, where: Where): QueryError =>
   queryError(
     isReadOnlyViolation(failure) ? "not_allowed" : (rejectCodes[failure.type] ?? "invalid_query"),
     Hints.remove(failure.message),
     {
-      position: failure.offset === undefined ? undefined : position(failure.type, query, failure.offset),
+      position: typeof where === "string" ? positionIn(where, failure) : where,
       retryable: isOthers(failure)
     }
   )
@@ -130,11 +133,12 @@ const failCodes: Readonly<Record<string, ErrorCode>> = {
   FATAL: "internal"
 }
 
-/** A failure of a query that had begun to run. */
-export const toError = (failure: Failure): QueryError =>
+/** A failure of a query that had begun to run, and where in its text, if that is known. */
+export const toError = (failure: Failure, position?: number): QueryError =>
   isAborted(failure)
     ? aborted
     : queryError(failCodes[failure.type] ?? "execution_failed", Hints.remove(failure.message), {
+        position,
         retryable: isConflict(failure) || isOthers(failure)
       })
 
@@ -161,8 +165,11 @@ export const ofCommit = (failure: Failure): QueryError =>
 /** DuckDB refuses writes in read-only databases and transactions with two exception types. */
 export const isReadOnlyViolation = (failure: Failure): boolean => /read-only mode/i.test(failure.message)
 
+const positionIn = (query: string, { offset, type }: Failure): number | undefined =>
+  offset === undefined ? undefined : position(type, query, offset)
+
 /** The 1-based character: the parser's offsets count characters, all others bytes of UTF-8. */
-const position = (type: string, query: string, offset: number): number =>
+export const position = (type: string, query: string, offset: number): number =>
   type === "Parser" ? offset + 1 : charactersIn(Buffer.from(query), offset) + 1
 
 /** Every byte of UTF-8 begins a character unless it begins with the bits 10. */
@@ -190,6 +197,7 @@ const path = /(?<=^|[\s"'([<])(?:\/[^\s"'()[\]<>:,;/]+){2,}\/?/g
  */
 export const conceal = (hidden: Hidden, query: string, error: QueryError): QueryError =>
   missing(hidden, error) ??
+  spilled(error) ??
   unwritable(hidden, query, error) ??
   queryError(
     isOfFile(hidden, query, error) ? "internal" : error.code,
@@ -198,6 +206,18 @@ export const conceal = (hidden: Hidden, query: string, error: QueryError): Query
     ),
     error
   )
+
+/** What DuckDB says when the disk is full that it spills to, or writes the files of results to. */
+const noSpace = /^Could not write (?:to )?file "[^"]*(?:duckdb_temp_|\*\*)[^"]*": No space left on device/
+
+const spilled = (error: QueryError): QueryError | undefined =>
+  noSpace.test(error.message)
+    ? queryError(
+        error.code,
+        "The disk is full that results and what outgrows the memory are written to (spillDirectory)",
+        error
+      )
+    : undefined
 
 /** What the private directory is called, where errors would show its path. */
 export const directory = "<directory>"

@@ -186,9 +186,11 @@ const judgeOther = Effect.fnUntraced(function* (
   if (variant !== undefined) return yield* variant
   const file = isPragma ? undefined : Judgement.ofFilesIn(sql, permissions)
   if (file !== undefined) return yield* file
+  const keyword = Words.keyword(sql)
+  const imported = Judgement.ofImport(keyword, permissions)
+  if (imported !== undefined) return yield* imported
   const extracted = yield* extractOne(session, sql)
   // Before DuckDB binds it.
-  const keyword = Words.keyword(sql)
   const kind = isPragma || keyword === "pragma" ? undefined : Judgement.ofKeyword(keyword, permissions)
   if (kind !== undefined) return yield* kind
   if (Words.isTemporary(sql)) return yield* Judgement.noTemporary
@@ -256,7 +258,7 @@ const judgePlan = Effect.fnUntraced(function* (
       const query = `SELECT plan, system.main.json_extract_string(plan, ${paths}) FROM (SELECT ${serialized} AS plan)`
       return (await connection.runAndReadAll(query)).getRowsJS()[0] ?? []
     }),
-    (failure) => Failure.toReject({ ...failure, offset: undefined }, sql)
+    (failure) => Failure.toReject(failure, undefined)
   )
   if (String(plan).includes("LOGICAL_CREATE_SECRET")) return yield* notForAll("CREATE SECRET")
   if (Variant.isTypeIn(String(plan))) return yield* noVariant
@@ -304,6 +306,6 @@ const isAllowed = (type: StatementType, { readWrite, allowExternalAccess }: Judg
 
 const notAllowed = (type: StatementType, permissions: Judgement.Permissions): QueryError => {
   const name = (StatementType[type] ?? String(type)).replaceAll("_", " ")
-  const why = writing.has(type) && !permissions.readWrite ? ": this server only reads" : ""
+  const why = writing.has(type) ? Judgement.onlyReads(permissions) : ""
   return queryError("not_allowed", `${name} statements are not allowed${why}`)
 }

@@ -16,6 +16,16 @@ import type { Words } from "./Words.ts"
 export interface Permissions {
   readonly readWrite: boolean
   readonly allowExternalAccess: boolean
+  /** Whether it was the request that asked for nothing to be changed. */
+  readonly isReadOnlyAsked?: boolean
+}
+
+/** Why what changes data is refused. */
+export const onlyReads = ({ isReadOnlyAsked, readWrite }: Permissions): string => {
+  if (readWrite) return ""
+  return isReadOnlyAsked === true
+    ? ": the request is one that changes nothing (readOnly)"
+    : ": this server only reads"
 }
 
 /** DuckDB's own functions: for each name in small letters, whether it is one that stands where a table does. */
@@ -54,7 +64,9 @@ export const ofFunctions = (
     if (uses === undefined) return permissions.allowExternalAccess && !macros.has(name)
     return uses.some((isTable) => isTable || !isAllowed(name, false, permissions))
   })
-  return refused === undefined ? undefined : notForClients("function", refused)
+  if (refused === undefined) return undefined
+  const why = Functions.sequences.has(refused) ? onlyReads(permissions) : ""
+  return notForClients("function", refused, why)
 }
 
 /** A reason to refuse queries for the aggregates that they name as texts; `undefined` for those that are no literals. */
@@ -75,33 +87,45 @@ export const ofAggregates = (names: ReadonlyArray<string | undefined>): QueryErr
 /** A reason to refuse queries for the views that they name. */
 export const ofViews = ({ tables, schemas }: Queries): QueryError | undefined => hidden(tables, schemas)
 
-/** What statements that change data begin with. `force` is that of `FORCE CHECKPOINT`. */
+/** What statements that change data begin with. */
 const writing: ReadonlySet<string> = new Set(
-  "alter analyze call checkpoint comment create delete drop force insert merge truncate update vacuum with".split(
-    " "
-  )
+  "alter analyze call comment create delete drop insert merge truncate update vacuum with".split(" ")
 )
 
-/**
- * What those begin with that reach for files, and need both permissions. Not `import`: DuckDB puts statements of a file
- * in its place, which nobody has judged.
- */
+/** What those begin with that reach for files, and need both permissions. */
 const exporting: ReadonlySet<string> = new Set(["copy", "export"])
+
+/**
+ * What a statement begins with that DuckDB reads files for as soon as it takes a text apart: it puts the statements of
+ * these in its place, which nobody has judged.
+ */
+const importing = "import"
+
+/** A reason to refuse a statement that has no tree before DuckDB takes its text apart. */
+export const ofImport = (keyword: string | undefined, permissions: Permissions): QueryError | undefined =>
+  keyword === importing ? ofKeyword(keyword, permissions) : undefined
+
+const keptFromAll: ReadonlyMap<string, string> = new Map([
+  ["attach", "a query has only the databases that the server serves"],
+  ["checkpoint", "the server makes its own"],
+  ["force", "the server makes its own checkpoints"],
+  ["install", "DuckDB itself gets the extensions that queries with external access need"],
+  ["load", "DuckDB itself loads the extensions that queries with external access need"]
+])
 
 /**
  * A reason to refuse a statement that has no tree, for the word that it begins with. DuckDB looks for the files of
  * others as soon as it binds them, and what it says then would tell where the server has its own.
  */
-export const ofKeyword = (
-  keyword: string | undefined,
-  { allowExternalAccess, readWrite }: Permissions
-): QueryError | undefined => {
+export const ofKeyword = (keyword: string | undefined, permissions: Permissions): QueryError | undefined => {
+  const { allowExternalAccess, readWrite } = permissions
   if (keyword === undefined) {
     return queryError("not_allowed", "A statement that is no query begins with its keyword, or a comment")
   }
   const isWriting = writing.has(keyword)
   if (readWrite && (isWriting || (allowExternalAccess && exporting.has(keyword)))) return undefined
-  const why = isWriting && !readWrite ? ": this server only reads" : ""
+  const kept = keptFromAll.get(keyword)
+  const why = isWriting ? onlyReads(permissions) : kept === undefined ? "" : `: ${kept}`
   return queryError("not_allowed", `${keyword.toUpperCase()} statements are not allowed${why}`)
 }
 
@@ -180,5 +204,5 @@ const hidden = (tables: Iterable<string>, schemas: Iterable<string>): QueryError
   return undefined
 }
 
-const notForClients = (kind: "function" | "view", name: string): QueryError =>
-  queryError("not_allowed", `The ${kind} ${name} is not for clients`)
+const notForClients = (kind: "function" | "view", name: string, why = ""): QueryError =>
+  queryError("not_allowed", `The ${kind} ${name} is not for clients${why}`)

@@ -21,7 +21,8 @@ import {
 } from "@duckdb/node-api"
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
-import { Timestamp } from "../QueryApi.ts"
+import * as ExactJson from "../ExactJson.ts"
+import { Numeric, type Parameter, Timestamp } from "../QueryApi.ts"
 
 /** An exact number: an integer times a power of ten. */
 export interface Exact {
@@ -32,6 +33,7 @@ export interface Exact {
 
 /** A value that is an exact number, and `undefined` for all others. Decimals that no DECIMAL holds are none. */
 export const exact = (value: unknown): Exact | undefined => {
+  if (value instanceof Numeric) return value.type === "double" ? undefined : exact(value.value)
   if (typeof value === "bigint") return { value, scale: 0 }
   if (typeof value === "number") {
     return Number.isSafeInteger(value) && !Object.is(value, -0)
@@ -43,13 +45,13 @@ export const exact = (value: unknown): Exact | undefined => {
 
 const ofDecimal = ({ scale, value }: BigDecimal.BigDecimal): Exact | undefined => {
   if (scale <= 0) return { value: value * 10n ** BigInt(-scale), scale: 0 }
-  let decimal: Exact = { value, scale }
-  // Zeros at the end are kept where there is room for them.
-  while (!fits(digitsOf(decimal)) && decimal.scale > 0 && decimal.value % 10n === 0n) {
-    decimal = { value: decimal.value / 10n, scale: decimal.scale - 1 }
-  }
-  return decimal.scale === 0 || fits(digitsOf(decimal)) ? decimal : undefined
+  const { least, whole } = digitsOf({ value, scale })
+  return least === 0 || whole + least <= maxDigits ? { value, scale } : undefined
 }
+
+/** The number times a power of ten, as far as it is a whole one. */
+export const scaled = ({ scale, value }: Exact, to: number): bigint =>
+  to < scale ? value / 10n ** BigInt(scale - to) : value * 10n ** BigInt(to - scale)
 
 /** Digits that a DECIMAL has. */
 const maxDigits = 38
@@ -57,20 +59,29 @@ const maxDigits = 38
 interface Digits {
   readonly whole: number
   readonly scale: number
+  /** The scale without zeros at the end, which are kept where there is room for them. */
+  readonly least: number
 }
 
 const digitsOf = ({ scale, value }: Exact): Digits => {
-  const digits = String(value < 0n ? -value : value).length
-  return { whole: Math.max(digits - scale, value === 0n ? 1 : 0), scale }
+  if (value === 0n) return { whole: 0, scale, least: 0 }
+  const digits = String(value < 0n ? -value : value)
+  const zeros = digits.length - digits.replace(/0+$/, "").length
+  return { whole: Math.max(digits.length - scale, 0), scale, least: Math.max(scale - zeros, 0) }
 }
-
-const fits = ({ scale, whole }: Digits): boolean => whole + scale <= maxDigits
 
 /** What is known of the values that are to have one type. */
 export type Shape =
   | { readonly _tag: "Null" }
   | { readonly _tag: "Scalar"; readonly type: DuckDBType }
-  | { readonly _tag: "Exact"; readonly min: bigint; readonly max: bigint; readonly digits: Digits }
+  | {
+      readonly _tag: "Exact"
+      readonly min: bigint
+      readonly max: bigint
+      readonly digits: Digits
+      /** Whether it is a DECIMAL even without digits behind the point. */
+      readonly isDecimal: boolean
+    }
   | { readonly _tag: "List"; readonly item: Shape }
   | { readonly _tag: "Struct"; readonly fields: ReadonlyMap<string, Shape> }
 
@@ -95,12 +106,17 @@ export const ofScalar = (value: unknown): Shape => {
   if (value instanceof Uint8Array) return blob
   if (DateTime.isDateTime(value) || value instanceof Timestamp) return timestamp
   const number = exact(value)
-  return number === undefined ? double : ofExact(number)
+  if (number === undefined) return double
+  const shape = ofExact(number)
+  if (!(value instanceof Numeric)) return shape
+  if (value.type === "decimal") return { ...shape, isDecimal: true }
+  const max = value.type === "bigint" ? maxBigint : maxHugeint
+  return { ...shape, min: -max - 1n, max }
 }
 
-const ofExact = (number: Exact): Shape => {
-  const whole = number.value / 10n ** BigInt(number.scale)
-  return { _tag: "Exact", min: whole, max: whole, digits: digitsOf(number) }
+const ofExact = (number: Exact): Extract<Shape, { _tag: "Exact" }> => {
+  const whole = scaled(number, 0)
+  return { _tag: "Exact", min: whole, max: whole, digits: digitsOf(number), isDecimal: false }
 }
 
 const ascending = (a: bigint, b: bigint): number => (a < b ? -1 : Number(a > b))
@@ -117,8 +133,10 @@ export const merge = (a: Shape, b: Shape): Shape | undefined => {
       max,
       digits: {
         whole: Math.max(a.digits.whole, b.digits.whole),
-        scale: Math.max(a.digits.scale, b.digits.scale)
-      }
+        scale: Math.max(a.digits.scale, b.digits.scale),
+        least: Math.max(a.digits.least, b.digits.least)
+      },
+      isDecimal: a.isDecimal || b.isDecimal
     }
   }
   if ((a === double && b._tag === "Exact") || (b === double && a._tag === "Exact")) return double
@@ -154,7 +172,10 @@ const integer = (min: bigint, max: bigint): DuckDBType => {
   return min >= 0n && max <= maxUnsigned ? UHUGEINT : BIGNUM
 }
 
-/** The type of a shape's values. Exact numbers that no type holds together are doubles. */
+/** Of exact numbers that no exact type holds together: it holds none of them. */
+const none = SQLNULL
+
+/** The type of a shape's values. */
 export const resolve = (shape: Shape): DuckDBType => {
   switch (shape._tag) {
     case "Null":
@@ -162,14 +183,36 @@ export const resolve = (shape: Shape): DuckDBType => {
     case "Scalar":
       return shape.type
     case "Exact": {
-      const { scale, whole } = shape.digits
-      if (scale === 0) return integer(shape.min, shape.max)
+      const { least, whole } = shape.digits
+      const scale = Math.min(shape.digits.scale, Math.max(least, maxDigits - whole))
+      if (scale === 0 && !(shape.isDecimal && whole <= maxDigits)) return integer(shape.min, shape.max)
+      if (whole + scale > maxDigits) return none
       // As DuckDB reads a literal, a zero before the point counts where there is room for it.
-      return fits(shape.digits) ? DECIMAL(Math.min(Math.max(whole, 1) + scale, maxDigits), scale) : DOUBLE
+      return DECIMAL(Math.min(Math.max(whole, 1) + scale, maxDigits), scale)
     }
     case "List":
       return LIST(resolve(shape.item))
     case "Struct":
       return new DuckDBStructType([...shape.fields.keys()], [...shape.fields.values()].map(resolve))
   }
+}
+
+export const toDouble = (value: Parameter): number => {
+  if (value instanceof Numeric) return toDouble(value.value)
+  if (typeof value === "number") return value
+  return Number(BigDecimal.isBigDecimal(value) ? ExactJson.decimalText(value) : value)
+}
+
+/**
+ * Whether a double keeps the number: a whole one is the same, and another is the shortest text of it. A decimal that no
+ * DECIMAL holds is a double by the protocol.
+ */
+export const isSameDouble = (value: Parameter): boolean => {
+  const number = exact(value)
+  if (number === undefined) return true
+  const double = toDouble(value)
+  if (!Number.isFinite(double)) return false
+  return digitsOf(number).least === 0
+    ? BigInt(double) === scaled(number, 0)
+    : BigDecimal.equals(BigDecimal.fromNumberUnsafe(double), BigDecimal.make(number.value, number.scale))
 }

@@ -21,9 +21,8 @@ import duckdb from "@duckdb/node-bindings"
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as ExactJson from "../ExactJson.ts"
-import { type Parameter, type Parameters, QueryError, queryError, Timestamp } from "../QueryApi.ts"
+import { Numeric, type Parameter, type Parameters, QueryError, queryError, Timestamp } from "../QueryApi.ts"
+import * as Fitting from "./Fitting.ts"
 import * as ParameterTypes from "./ParameterTypes.ts"
 import * as Steps from "./Steps.ts"
 
@@ -91,7 +90,7 @@ function* matched(
   for (const [name, index] of wanted) {
     const value = given.get(name)
     if (value === undefined) return bad(name, "the query needs it and the request does not have it")
-    const bind = yield* values.bind(fitting(value, prepared.parameterTypeId(index)))
+    const bind = yield* values.bind(Fitting.to(prepared.parameterTypeId(index), value))
     if (typeof bind === "string") return bad(name, bind)
     bound.push({ name, bind })
   }
@@ -172,45 +171,6 @@ const bad = (name: string, reason: string): QueryError =>
 
 const isList = (value: unknown): value is ReadonlyArray<Parameter> => Array.isArray(value)
 
-/**
- * What a number is where a text is wanted, and the other way round. DuckDB would round the text to an exact type, so that
- * `'1.50'` equalled 2.
- */
-const fitting = (value: Parameter, wanted: DuckDBTypeId): Parameter => {
-  if (typeof value === "string") return exactTypes.has(wanted) ? (numberOf(value) ?? value) : value
-  return wanted === DuckDBTypeId.VARCHAR ? (textOf(value) ?? value) : value
-}
-
-/** A number as it was written, and a boolean: DuckDB would make booleans of the texts that it is compared with. */
-const textOf = (value: Parameter): string | undefined => {
-  if (BigDecimal.isBigDecimal(value)) return ExactJson.decimalText(value)
-  return typeof value === "bigint" || typeof value === "number" || typeof value === "boolean"
-    ? String(value)
-    : undefined
-}
-
-const exactTypes: ReadonlySet<DuckDBTypeId> = new Set([
-  DuckDBTypeId.TINYINT,
-  DuckDBTypeId.SMALLINT,
-  DuckDBTypeId.INTEGER,
-  DuckDBTypeId.BIGINT,
-  DuckDBTypeId.HUGEINT,
-  DuckDBTypeId.UTINYINT,
-  DuckDBTypeId.USMALLINT,
-  DuckDBTypeId.UINTEGER,
-  DuckDBTypeId.UBIGINT,
-  DuckDBTypeId.UHUGEINT,
-  DuckDBTypeId.BIGNUM,
-  DuckDBTypeId.DECIMAL
-])
-
-/** Numbers of a length that is worth reading, and none that a double takes for zero. */
-const numberPattern = /^\s*[+-]?(?:\d{1,100}(?:\.\d{0,100})?|\.\d{1,100})(?:e[+-]?\d{1,2})?\s*$/i
-
-/** A text that is a number to its last digit. */
-const numberOf = (text: string): BigDecimal.BigDecimal | undefined =>
-  numberPattern.test(text) ? Option.getOrUndefined(BigDecimal.fromString(text.trim())) : undefined
-
 const bindText =
   (text: string): Bound["bind"] =>
   (statement, index) =>
@@ -224,7 +184,8 @@ const isScalar = (value: Parameter): boolean =>
   value instanceof Uint8Array ||
   BigDecimal.isBigDecimal(value) ||
   DateTime.isDateTime(value) ||
-  value instanceof Timestamp
+  value instanceof Timestamp ||
+  value instanceof Numeric
 
 /** Makes DuckDB's values of a request's. */
 class Values {
@@ -327,17 +288,18 @@ const micros = (value: Parameter): duckdb.Timestamp => ({
       : BigInt(DateTime.toEpochMillis(value as DateTime.Utc)) * 1000n
 })
 
-const toInteger = (value: Parameter): bigint => ParameterTypes.exact(value)?.value ?? 0n
-
-const toDecimal = (value: Parameter, { scale, width }: DuckDBDecimalType): duckdb.Decimal => {
-  const number = ParameterTypes.exact(value) ?? { value: 0n, scale: 0 }
-  return { width, scale, value: number.value * 10n ** BigInt(scale - number.scale) }
+const scaled = (value: Parameter, scale: number): bigint => {
+  const number = ParameterTypes.exact(value)
+  return number === undefined ? 0n : ParameterTypes.scaled(number, scale)
 }
 
-const toDouble = (value: Parameter): number => {
-  if (typeof value === "number") return value
-  return Number(BigDecimal.isBigDecimal(value) ? ExactJson.decimalText(value) : value)
-}
+const toInteger = (value: Parameter): bigint => scaled(value, 0)
+
+const toDecimal = (value: Parameter, { scale, width }: DuckDBDecimalType): duckdb.Decimal => ({
+  width,
+  scale,
+  value: scaled(value, scale)
+})
 
 /** Without a value of DuckDB's, which the garbage collector would have to find, but where there is no other way. */
 const bindScalar = (value: Parameter, type: DuckDBType): Bound["bind"] => {
@@ -353,7 +315,7 @@ const bindScalar = (value: Parameter, type: DuckDBType): Bound["bind"] => {
     case DuckDBTypeId.BIGINT:
       return (statement, index) => duckdb.bind_int64(statement, index, toInteger(value))
     case DuckDBTypeId.DOUBLE:
-      return (statement, index) => duckdb.bind_double(statement, index, toDouble(value))
+      return (statement, index) => duckdb.bind_double(statement, index, ParameterTypes.toDouble(value))
     default: {
       const made = scalar(value, type)
       return (statement, index) => duckdb.bind_value(statement, index, made as duckdb.Value)
@@ -384,11 +346,11 @@ const scalar = (value: Parameter, type: DuckDBType): duckdb.Value | undefined =>
       return duckdb.create_bignum(toInteger(value))
     case DuckDBTypeId.DECIMAL:
       return duckdb.create_decimal(toDecimal(value, type as DuckDBDecimalType))
+    case DuckDBTypeId.DOUBLE:
+      return ParameterTypes.isSameDouble(value)
+        ? duckdb.create_double(ParameterTypes.toDouble(value))
+        : undefined
     default:
-      return isSameDouble(value) ? duckdb.create_double(toDouble(value)) : undefined
+      return undefined
   }
 }
-
-/** Whether an integer is also a double. Decimals are written rounded anyway. */
-const isSameDouble = (value: Parameter): boolean =>
-  typeof value !== "bigint" || BigInt(Number(value)) === value

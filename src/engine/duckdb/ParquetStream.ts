@@ -61,10 +61,10 @@ const copy = (
   { bound, session, source }: ResultStream.Rows,
   sql: string
 ): Effect.Effect<number, QueryError> =>
-  Effect.mapError(
+  Effect.catch(
     session.call(async (connection) => {
       const result = await Parameters.run(connection, { sql, bound })
       return Number((await result.getRows())[0]?.[0])
     }),
-    (failure) => TextSql.toError(source, failure)
+    TextSql.failed(source, sql)
   )

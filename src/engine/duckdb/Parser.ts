@@ -47,6 +47,8 @@ export interface Parser {
   readonly tree: (sql: string) => Effect.Effect<string, Failure.Failure>
   /** Whether two texts say the same, places in the text included: one may only go on for longer. */
   readonly sameTree: (first: string, second: string) => Effect.Effect<boolean, Failure.Failure>
+  /** Whether something in the text has this offset, in bytes; `true` of a text without a tree. */
+  readonly hasPlace: (sql: string, offset: number) => Effect.Effect<boolean, Failure.Failure>
 }
 
 /** As many connections are kept for the next texts. */
@@ -79,9 +81,13 @@ const parseSql = (maxNames: number): string => `
       .join(", ")}
   FROM (SELECT s, ${ShortTree.sql("s::VARCHAR")} AS short FROM (SELECT ${tree("$1")} AS s))`
 
-const treeSql = `SELECT ${tree("$1")}::VARCHAR`
+const treeSql = `SELECT ${ShortTree.json(`${tree("$1")}::VARCHAR`)}`
 
 const sameTreeSql = `SELECT ${tree("$1")} = ${tree("$2")}`
+
+const hasPlaceSql = `
+  SELECT starts_with(s, '{"error":true') OR list_bool_or([contains(s, place || mark) FOR mark IN [',', '}']])
+  FROM (SELECT ${tree("$1")}::VARCHAR AS s, '"query_location":' || $2 AS place)`
 
 /** A connection with its statements. It parses one text at a time. */
 interface Worker {
@@ -89,6 +95,7 @@ interface Worker {
   readonly parse: DuckDBPreparedStatement
   readonly tree: DuckDBPreparedStatement
   readonly sameTree: DuckDBPreparedStatement
+  readonly hasPlace: DuckDBPreparedStatement
   /** Of the instance that it is connected to, until its scope closes. */
   readonly lease: Instance.Lease
   readonly scope: Scope.Closeable
@@ -125,6 +132,11 @@ export const open = Effect.fnUntraced(function* ({
       Effect.map(
         workers.ask(({ sameTree }) => sameTree, [first, second]),
         ([same]) => same === true
+      ),
+    hasPlace: (sql, offset) =>
+      Effect.map(
+        workers.ask(({ hasPlace }) => hasPlace, [sql, String(offset)]),
+        ([has]) => has === true
       )
   }
 })
@@ -267,6 +279,7 @@ const connect = async (lease: Instance.Lease, scope: Scope.Closeable, parseSql: 
       parse: await connection.prepare(parseSql),
       tree: await connection.prepare(treeSql),
       sameTree: await connection.prepare(sameTreeSql),
+      hasPlace: await connection.prepare(hasPlaceSql),
       lease,
       scope
     }

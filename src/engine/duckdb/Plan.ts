@@ -10,16 +10,16 @@ import * as Parameters from "./Parameters.ts"
 import type { Rows } from "./ResultStream.ts"
 import type { Session } from "./Session.ts"
 import * as Sql from "./Sql.ts"
-import type { Whole } from "./Statement.ts"
+import * as Statement from "./Statement.ts"
 
 /** Runs an `EXPLAIN` to its end. Its few rows come back as literals, for reading in the same session. */
 export const run = (
   hidden: Failure.Hidden,
   session: Session,
-  statement: Whole,
+  statement: Statement.Whole,
   limits: ResultLimits
 ): Effect.Effect<Rows, QueryError> =>
-  Effect.mapError(
+  Effect.catch(
     session.call(async (connection) => {
       const result = await Parameters.run(connection, statement)
       const texts = (await result.getRows()).map((row) =>
@@ -28,7 +28,7 @@ export const run = (
       const sql = `VALUES ${texts.map((row) => `(${row.join(", ")})`).join(", ")}`
       return { session, source: { sql, columns: Explain.columns }, bound: [], limits }
     }),
-    Failure.toError
+    Statement.failed(statement)
   )
 
 const label = "Filename(s):"

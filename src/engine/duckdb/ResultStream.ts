@@ -94,8 +94,8 @@ export const run = (
               ahead.limit = Math.ceil(share.aheadBytes / Math.max(chunkBytes, minChunkBytes))
           }
           ahead ??= new Ahead(rows.session, yield* start(rows.session, statement))
-          const chunk = yield* Effect.mapError(ahead.take, (failure) => TextSql.toError(rows.source, failure))
-          if (chunk === undefined) return yield* ahead.failed(rows.source)
+          const chunk = yield* Effect.catch(ahead.take, TextSql.failed(rows.source, sql))
+          if (chunk === undefined) return yield* ahead.failed(rows.source, sql)
           current = encode(chunk)
           count += current.rows
           if (rows.counter !== undefined) rows.counter.rows = count
@@ -204,14 +204,14 @@ class Ahead {
   })
 
   /** Why there are no more chunks, though the sentinel has not come. */
-  failed(source: TextSql.Source): Effect.Effect<never, QueryError> {
+  failed(source: TextSql.Source, sql: string): Effect.Effect<never, QueryError> {
     return Effect.flatMap(
       Effect.promise(() => ResultError.of(this.result)),
       (error) =>
         error === undefined
           ? Effect.fail(unknown)
-          : Effect.mapError(this.session.failed(Failure.fromCause(error)), (failure) =>
-              failure.type === interrupted ? unknown : TextSql.toError(source, failure)
+          : Effect.catch(this.session.failed(Failure.fromCause(error)), (failure) =>
+              failure.type === interrupted ? Effect.fail(unknown) : TextSql.failed(source, sql)(failure)
             )
     )
   }
@@ -248,13 +248,13 @@ class Ahead {
 }
 
 const start = (session: Session, statement: BoundSql): Effect.Effect<DuckDBResult, QueryError> =>
-  Effect.mapError(
+  Effect.catch(
     session.call(async (connection) => {
       const result = await Parameters.stream(connection, statement)
       session.own(result)
       return result
     }),
-    (failure) => TextSql.toError(statement.source, failure)
+    TextSql.failed(statement.source, statement.sql)
   )
 
 interface BoundSql {

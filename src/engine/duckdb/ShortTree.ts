@@ -21,7 +21,7 @@ export interface Node {
 const text = String.raw`"(?:[^"\\]|\\.)*"`
 const plain = String.raw`"[^"\\]*"`
 const alias = `"alias":${text}`
-const value = String.raw`"value":\{"type":\{"id":${plain}(?:,"type_info":\{[^{}\\]*\})?\},"is_null":(?:true|false)(?:,"value":(?:${text}|[-+.0-9eE]+|true|false))?\}`
+const value = String.raw`"value":\{"type":\{"id":${plain}(?:,"type_info":\{[^{}\\]*\})?\},"is_null":(?:true|false)(?:,"value":(?:${text}|[-+.0-9eE]+|true|false|null))?\}`
 const usual = [
   String.raw`"order_bys":\{"type":"ORDER_MODIFIER"\}`,
   String.raw`"group_sets":\[[\[\]0-9,]*\]`,
@@ -36,8 +36,12 @@ const usual = [
   `"subquery_type":"SCALAR"`
 ]
 
+/** A constant beyond the range of a double, which DuckDB writes as JSON does not. */
+const infinite = [`"value":-?(?:Infinity|NaN)`, `"value":null`] as const
+
 /** In this order. */
 const rules: ReadonlyArray<readonly [pattern: string, replacement: string]> = [
+  infinite,
   [`,(?:${usual.join("|")})`, ""],
   [`("class":"[A-Z_]+"),"type":"[A-Z_]+"`, String.raw`\1`],
   [String.raw`\{"class":"CONSTANT"(,${alias})?,${value}\}`, String.raw`{"k":0\1}`],
@@ -53,10 +57,11 @@ const rules: ReadonlyArray<readonly [pattern: string, replacement: string]> = [
   [String.raw`\{"class":"FUNCTION",(${alias},)?"function_name"`, String.raw`{\1"f"`]
 ]
 
+const replaced = (tree: string, [pattern, replacement]: readonly [string, string]): string =>
+  `regexp_replace(${tree}, ${Sql.literal(pattern)}, ${Sql.literal(replacement)}, 'g')`
+
+/** SQL that makes JSON of a tree, which is a text. */
+export const json = (tree: string): string => replaced(tree, infinite)
+
 /** SQL that shortens a tree, which is a text. */
-export const sql = (tree: string): string =>
-  rules.reduce(
-    (shorter, [pattern, replacement]) =>
-      `regexp_replace(${shorter}, ${Sql.literal(pattern)}, ${Sql.literal(replacement)}, 'g')`,
-    tree
-  )
+export const sql = (tree: string): string => rules.reduce(replaced, tree)

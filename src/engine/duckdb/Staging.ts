@@ -15,7 +15,7 @@ import * as Failure from "./Failure.ts"
 import * as Parameters from "./Parameters.ts"
 import type { Rows } from "./ResultStream.ts"
 import * as Session from "./Session.ts"
-import type { Whole } from "./Statement.ts"
+import * as Statement from "./Statement.ts"
 import type { ResultColumn, Source } from "./TextSql.ts"
 import * as Types from "./Types.ts"
 
@@ -29,11 +29,14 @@ const flushValues = 128 * 1024
 export const runWhole = (
   database: Database,
   session: Session.Session,
-  statement: Whole,
+  statement: Statement.Whole,
   limits: ResultLimits
 ): Effect.Effect<Rows, QueryError, Scope.Scope> =>
   Effect.gen(function* () {
-    const result = yield* session.call((connection) => Parameters.run(connection, statement))
+    const result = yield* Effect.catch(
+      session.call((connection) => Parameters.run(connection, statement)),
+      Statement.failed(statement)
+    )
     const columns = yield* Columns.ofResult(result, limits)
     const chunks = yield* session.call(() => result.fetchAllChunks())
     const staging = yield* Session.open(database.instance, {

@@ -15,6 +15,7 @@ import * as Failure from "./Failure.ts"
 import type { Guard } from "./Guard.ts"
 import { judge } from "./Judge.ts"
 import * as Parameters from "./Parameters.ts"
+import * as Place from "./Place.ts"
 import type { Session } from "./Session.ts"
 import * as Sql from "./Sql.ts"
 import type { ResultColumn } from "./TextSql.ts"
@@ -27,6 +28,7 @@ export interface Wrappable {
   readonly wrappable: true
   /** The statement without semicolons at its end. */
   readonly sql: string
+  readonly locate: Place.Locate
   readonly bound: ReadonlyArray<Parameters.Bound>
   /** Names as results carry them: names that occur twice have been told apart (`a`, `a_1`). */
   readonly columns: ReadonlyArray<ResultColumn>
@@ -36,6 +38,7 @@ export interface Wrappable {
 export interface Whole {
   readonly wrappable: false
   readonly sql: string
+  readonly locate: Place.Locate
   readonly bound: ReadonlyArray<Parameters.Bound>
   /** Absent where they depend on parameters. */
   readonly columns: ReadonlyArray<ResultColumn> | undefined
@@ -76,6 +79,7 @@ export const prepare = Effect.fnUntraced(function* (
     ? {
         wrappable: false,
         sql: query,
+        locate: Place.of(guard, query),
         bound,
         columns: yield* Columns.ofPrepared(prepared, limits),
         explains: false
@@ -109,9 +113,10 @@ const prepareExplain = Effect.fnUntraced(function* (
   // Not every statement can be explained.
   yield* Effect.mapError(
     session.call((connection) => connection.prepare(sql)),
-    (failure) => Failure.toReject({ ...failure, offset: undefined }, sql)
+    (failure) => Failure.toReject(failure, undefined)
   )
-  return { wrappable: false, sql, bound, columns: Explain.columns, explains: true }
+  const locate = Place.of(guard, explain.statement, explain.offset)
+  return { wrappable: false, sql, locate, bound, columns: Explain.columns, explains: true }
 })
 
 /**
@@ -122,21 +127,22 @@ const wrap = Effect.fnUntraced(function* (
   { guard, limits, session }: Context,
   query: string,
   bound: ReadonlyArray<Parameters.Bound>
-): Effect.fn.Return<Pick<Wrappable, "sql" | "columns"> | undefined, QueryError> {
+): Effect.fn.Return<Pick<Wrappable, "sql" | "columns" | "locate"> | undefined, QueryError> {
   const sql = yield* withoutSemicolons(guard, query)
-  const prepared = yield* Effect.option(
-    session.call((connection) => connection.prepare(`SELECT * FROM (\n${sql}\n) LIMIT 0`))
-  )
+  const locate = Place.of(guard, sql)
+  const empty = `SELECT * FROM (\n${sql}\n) LIMIT 0`
+  const prepared = yield* Effect.option(session.call((connection) => connection.prepare(empty)))
   if (prepared._tag === "None") return undefined
   const statement = prepared.value
-  const result = yield* Effect.mapError(
+  const result = yield* Effect.catch(
     session.call(async () => {
       await Parameters.bind(statement, bound)
       return statement.run()
     }),
-    (failure) => Failure.toReject({ ...failure, offset: undefined }, sql)
+    (failure) =>
+      Effect.flatMap(locate(failure, empty), (position) => Effect.fail(Failure.toReject(failure, position)))
   )
-  return named(sql, yield* Columns.ofAnyResult(result, limits))
+  return { ...named(sql, yield* Columns.ofAnyResult(result, limits)), locate }
 })
 
 /** Values of a type without a name travel as the text that DuckDB prints. */
@@ -151,6 +157,12 @@ const named = (sql: string, columns: ReadonlyArray<Columns.Column>): Pick<Wrappa
     columns: columns.map(({ name, type }) => ({ name, type: type ?? VARCHAR }))
   }
 }
+
+/** Fails as a statement did that ran as a whole. */
+export const failed =
+  ({ locate, sql }: Whole) =>
+  (failure: Failure.Failure): Effect.Effect<never, QueryError> =>
+    Effect.flatMap(locate(failure, sql), (position) => Effect.fail(Failure.toError(failure, position)))
 
 /** Semicolons at the end of a text that are looked at, the last ones. */
 const maxSemicolons = 16

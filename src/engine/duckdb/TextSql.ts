@@ -4,10 +4,12 @@
  * Every statement here ends with the row of `Sentinel`, in the shape that its docs say.
  */
 import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api"
+import * as Effect from "effect/Effect"
 import type { ResultLimits } from "../Limits.ts"
 import type { Numbers, QueryError } from "../QueryApi.ts"
 import * as Failure from "./Failure.ts"
 import * as JsonSql from "./JsonSql.ts"
+import type * as Place from "./Place.ts"
 import * as Sentinel from "./Sentinel.ts"
 import * as Slices from "./Slices.ts"
 import * as Sql from "./Sql.ts"
@@ -21,6 +23,8 @@ export interface ResultColumn {
 /** Where rows come from: a statement that can stand in a `FROM` clause, and its columns. */
 export interface Source {
   readonly sql: string
+  /** Finds where in the client's text SQL that was made from it failed. */
+  readonly locate?: Place.Locate | undefined
   readonly columns: ReadonlyArray<ResultColumn>
 }
 
@@ -30,15 +34,19 @@ export interface Bounded {
   readonly limits: Pick<ResultLimits, "maxRowSize" | "maxResultRows">
 }
 
-/** What a client is told of a failure of SQL that was made from a source: with its columns by their names. */
-export const toError = ({ columns }: Source, failure: Failure.Failure): QueryError =>
-  Failure.toError({
-    ...failure,
-    message: Sql.withNames(
-      failure.message,
-      columns.map(({ name }) => name)
+/**
+ * Fails as SQL did that was made from a source: with what a client is told, the columns by their names and the place in
+ * the client's text.
+ */
+export const failed =
+  ({ columns, locate }: Source, sql: string) =>
+  (failure: Failure.Failure): Effect.Effect<never, QueryError> => {
+    const names = columns.map(({ name }) => name)
+    const named = { ...failure, message: Sql.withNames(failure.message, names) }
+    return Effect.flatMap(locate?.(failure, sql) ?? Effect.undefined, (position) =>
+      Effect.fail(Failure.toError(named, position))
     )
-  })
+  }
 
 /** A JSON object with a line feed after it. */
 export const ndjson = (rows: Bounded, numbers: Numbers): string => objects(rows, numbers, "{", "}\n")

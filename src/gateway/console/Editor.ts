@@ -1,8 +1,9 @@
 /**
  * The SQL editor.
  */
-import { autocompletion } from "@codemirror/autocomplete"
+import { autocompletion, closeCompletion } from "@codemirror/autocomplete"
 import { PostgreSQL, type SQLNamespace, sql } from "@codemirror/lang-sql"
+import { ensureSyntaxTree } from "@codemirror/language"
 import { setDiagnostics } from "@codemirror/lint"
 import { Compartment, EditorState, Prec } from "@codemirror/state"
 import { EditorView, keymap } from "@codemirror/view"
@@ -28,6 +29,9 @@ const theme = EditorView.theme({
   ".cm-tooltip": { backgroundColor: "var(--raised)", color: "var(--text)", border: "1px solid var(--line)" },
   ".cm-scroller": { overflow: "auto" }
 })
+
+/** How long the text may be taken apart when its statements are asked for; a longer one runs as a whole. */
+const parseMs = 200
 
 export class Editor {
   private readonly view: EditorView
@@ -59,6 +63,7 @@ export class Editor {
   }
 
   private run(): boolean {
+    closeCompletion(this.view)
     this.listener.run()
     return true
   }
@@ -82,10 +87,17 @@ export class Editor {
     return this.view.state.doc.toString()
   }
 
-  /** What is selected, or else everything, and where it begins. */
+  /** What is selected, or else the statement at the cursor, and where it begins. One alone has all that surrounds it. */
   get chosen(): { readonly text: string; readonly from: number } {
-    const { from, to } = this.view.state.selection.main
-    return from === to ? { text: this.text, from: 0 } : { text: this.view.state.sliceDoc(from, to), from }
+    const { state } = this.view
+    const { from, to } = state.selection.main
+    if (from !== to) return { text: state.sliceDoc(from, to), from }
+    const tree = ensureSyntaxTree(state, state.doc.length, parseMs)
+    const statements = tree?.topNode.getChildren("Statement") ?? []
+    const one = statements.findLast((statement) => statement.from <= from) ?? statements[0]
+    return statements.length < 2 || one === undefined
+      ? { text: this.text, from: 0 }
+      : { text: state.sliceDoc(one.from, one.to), from: one.from }
   }
 
   insert(text: string): void {

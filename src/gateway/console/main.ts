@@ -26,7 +26,7 @@ const targetBox = byId<HTMLSelectElement>("target")
 const statusLine = byId("status")
 const errorBox = byId("error")
 
-const welcome = "-- Ctrl+Enter runs the query, or what is selected of it.\nSELECT 42 AS answer"
+const welcome = "-- Ctrl+Enter runs the statement at the cursor, or what is selected.\nSELECT 42 AS answer"
 
 const grid = new Grid(byId("rows"))
 const chart = new Chart(byId("chart"))

@@ -10,10 +10,11 @@ import {
   Gateway,
   PolledQuery,
   QueryApi,
+  Rows,
   Server,
   ServerConfig
 } from "dataconn"
-import { Effect, Stream } from "effect"
+import { Effect, Schema, Stream } from "effect"
 
 export const server = Server.layer({ listen: ["127.0.0.1:0"], heartbeatInterval: "1 second" })
 export const stoppable = Server.stopsOnSecondSignal(server)
@@ -27,6 +28,14 @@ export const byAddress = Client.connect(Address.tcp("127.0.0.1"))
 export const client = Client.layerConnect("unix:/run/dataconn.sock", { connectTimeout: "1 second" })
 export const responses = Effect.flatMap(byAddress, (client) => client.query({ query: "SELECT 1" }))
 export const requests = Effect.flatMap(Client.Client, (client) => client.request(new Uint8Array(0)))
+
+const Count = Schema.Struct({ symbol: Schema.String, n: Schema.BigInt, at: Rows.Timestamp })
+export const rows = Effect.map(byAddress, (client) => client.rows({ query: "FROM counts" }, Count))
+export const plainRows = Effect.map(byAddress, (client) => client.rows({ query: "FROM counts" }))
+export const ofResponse = Effect.map(responses, (response) => Rows.fromResponse(response, Count))
+export const counts = Effect.flatMap(rows, Stream.runCollect)
+export const refused = Effect.flip(counts)
+export const rowsQuery = Rows.query({ query: "FROM counts", receipt: true })
 
 export const pool = ClientPool.connect("127.0.0.1:11653", { maxConnections: 2 })
 export const poolByAddress = ClientPool.connect(Address.unix("/run/dataconn.sock"))

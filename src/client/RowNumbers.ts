@@ -1,0 +1,102 @@
+/**
+ * Numbers in the JSON of a row that a JavaScript number would change.
+ *
+ * A number with an exponent is a double, and a double is printed with at most 17 digits. An engine that knows `numbers`
+ * sends the others, of wide types, as texts; this is for those that it sends as numbers all the same.
+ */
+import type { Buffer } from "node:buffer"
+
+/** Numbers with fewer digits are exact. */
+const minDigits = 16
+
+/** A double's digits and its point. */
+const maxDouble = 18
+
+/** No double has so many digits, and looking at more would take long. */
+const maxDigits = 400
+
+const point = 0x2e
+const nine = 0x39
+
+/** What a number without sign and exponent is made of. The slash between point and digits stands in none. */
+const isOfNumber = (byte: number | undefined): boolean => byte !== undefined && byte >= point && byte <= nine
+
+/** Digits from the first to the last that is no zero. */
+const significant = (text: string): string => {
+  const [mantissa = ""] = text.split("e")
+  return mantissa.replace(".", "").replace(/^0+/, "").replace(/0+$/, "")
+}
+
+/** Whether a JavaScript number is printed with all digits of a number without a sign. */
+const isPrinted = (text: string): boolean => {
+  if (text.length < minDigits) return true
+  if (text.length > maxDigits) return false
+  const printed = String(Number(text))
+  return printed === text || significant(printed) === significant(text)
+}
+
+/** The same, and as an integer a JavaScript number is no other one: beyond 2^53 it may be, and be printed alike. */
+export const isExact = (text: string): boolean => {
+  const value = Number(text)
+  if (text.length > maxDigits || !(value > Number.MAX_SAFE_INTEGER)) return isPrinted(text)
+  const [whole = "", fraction = ""] = text.split(".")
+  return /^0*$/.test(fraction) && Number.isFinite(value) && BigInt(whole) === BigInt(value)
+}
+
+/** Whether a number of JSON, without its sign, keeps its digits. `hasDecimals`: one with a point may be no double. */
+const keeps = (text: string, hasDecimals: boolean): boolean =>
+  /e/i.test(text) || (!hasDecimals && text.length <= maxDouble && text.includes(".")) || isPrinted(text)
+
+/** Whether a run of digits that begins here may be a number of JSON, and no part of a text that is not like one. */
+const mayBegin = (bytes: Buffer, start: number, first: number): boolean => {
+  const at = bytes[first - 1] === 0x2d ? first - 2 : first - 1
+  const before = at < start ? 0x20 : (bytes[at] ?? 0)
+  return before === 0x3a || before === 0x2c || before === 0x5b || before <= 0x20
+}
+
+/** The same as {@link keeps}, where that need not read the digits. An `e` may follow them. */
+const isDouble = (bytes: Buffer, first: number, last: number, hasDecimals: boolean): boolean => {
+  if (((bytes[last] ?? 0) | 0x20) === 0x65) return true
+  if (hasDecimals || last - first > maxDouble) return false
+  let at = first
+  while (at < last && bytes[at] !== point) at++
+  return at < last
+}
+
+/**
+ * Whether there may be a number in JSON that would lose digits. It looks at every 16th byte, and so costs little where
+ * there are no long numbers.
+ */
+export const mayLose = (bytes: Buffer, start: number, end: number, hasDecimals: boolean): boolean => {
+  let at = start + minDigits - 1
+  while (at < end) {
+    if (isOfNumber(bytes[at])) {
+      let first = at
+      while (first > start && isOfNumber(bytes[first - 1])) first--
+      let last = at + 1
+      while (last < end && isOfNumber(bytes[last])) last++
+      const isLong = last - first >= minDigits && mayBegin(bytes, start, first)
+      if (
+        isLong &&
+        !isDouble(bytes, first, last, hasDecimals) &&
+        !isPrinted(bytes.toString("latin1", first, last))
+      ) {
+        return true
+      }
+      at = last
+    }
+    at += minDigits
+  }
+  return false
+}
+
+interface Context {
+  readonly source?: string
+}
+
+/** Parses JSON, with a text of its digits in place of each number that would lose some. */
+export const parse = (text: string, hasDecimals: boolean): unknown =>
+  JSON.parse(text, ((_: string, value: unknown, { source }: Context) =>
+    typeof value === "number" && source !== undefined && !keeps(source.replace("-", ""), hasDecimals)
+      ? source
+      : value) as never)

@@ -1,0 +1,178 @@
+/**
+ * Rows out of the bytes of NDJSON, however these are cut. Plain data, without clock or fiber.
+ *
+ * All lines that have come whole are parsed at once, as a list: that is faster than one by one. Where that fails, or a
+ * number would lose digits, they are looked at one by one, which has the last word on each.
+ */
+import { Buffer, isAscii, isUtf8 } from "node:buffer"
+import { excerpt, RowError, RowMalformed, RowTooLong } from "./RowError.ts"
+import * as RowNumbers from "./RowNumbers.ts"
+
+/**
+ * A row without a schema: values of JSON by the names of their columns.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Row {
+  readonly [column: string]: unknown
+}
+
+export interface Options {
+  /** In bytes, without the line break. */
+  readonly maxRowSize: number
+  /** Whether numbers with a point may be no doubles. */
+  readonly hasDecimals: boolean
+}
+
+const smallest = 4 * 1024
+/** More memory than this is not kept once the long row that needed it is over. */
+const largest = 1024 * 1024
+const lineFeed = 0x0a
+const openBracket = 0x5b
+const comma = 0x2c
+const closeBracket = 0x5d
+
+const isRow = (value: unknown): value is Row =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+export class RowReader {
+  /** What is wrong with the row after those that were taken. */
+  problem: RowError | undefined
+  /** How many rows were taken. */
+  count = 0
+  private readonly options: Options
+  /** An opening bracket, and what has come since the last row that was taken. */
+  private held = Buffer.of(openBracket)
+  private end = 1
+  /** Up to here there is no line break. */
+  private searched = 1
+
+  constructor(options: Options) {
+    this.options = options
+  }
+
+  /** Copies bytes of the result. */
+  add(bytes: Uint8Array): void {
+    const needed = this.end + bytes.length + 1
+    if (needed > this.held.length) this.resize(Math.max(smallest, 2 * needed))
+    this.held.set(bytes, this.end)
+    this.end += bytes.length
+  }
+
+  /** Takes the rows that have come whole, up to one that is wrong. */
+  take(): ReadonlyArray<Row> {
+    if (this.problem !== undefined) return []
+    const last = this.held.subarray(this.searched, this.end).lastIndexOf(lineFeed)
+    const rows = last === -1 ? [] : this.takeLines(this.searched + last)
+    this.searched = this.end
+    if (this.end - 1 > this.options.maxRowSize) this.fail(this.tooLong())
+    return rows
+  }
+
+  /** Nothing more comes: takes the last row, which need have no line break. */
+  finish(): ReadonlyArray<Row> {
+    this.add(Buffer.of(lineFeed))
+    return this.take()
+  }
+
+  /** Those before a line break, which leave. */
+  private takeLines(lineBreak: number): ReadonlyArray<Row> {
+    const breaks = this.breaks(lineBreak)
+    const rows = this.atOnce(lineBreak, breaks.length) ?? this.oneByOne(breaks)
+    this.held[0] = openBracket
+    this.held.copyWithin(1, lineBreak + 1, this.end)
+    this.end -= lineBreak
+    if (this.held.length > largest && 2 * this.end < largest) this.resize(Math.max(smallest, 2 * this.end))
+    return rows
+  }
+
+  /** Where lines end, and makes a list of them. */
+  private breaks(lineBreak: number): ReadonlyArray<number> {
+    const list = this.held.subarray(0, lineBreak)
+    const breaks: Array<number> = []
+    for (let at = list.indexOf(lineFeed, 1); at !== -1; at = list.indexOf(lineFeed, at + 1)) {
+      list[at] = comma
+      breaks.push(at)
+    }
+    breaks.push(lineBreak)
+    this.held[lineBreak] = closeBracket
+    return breaks
+  }
+
+  private atOnce(lineBreak: number, count: number): ReadonlyArray<Row> | undefined {
+    const { hasDecimals, maxRowSize } = this.options
+    if (lineBreak - 1 > maxRowSize || RowNumbers.mayLose(this.held, 1, lineBreak, hasDecimals))
+      return undefined
+    const text = this.text(0, lineBreak + 1)
+    if (text === undefined) return undefined
+    try {
+      const rows: ReadonlyArray<unknown> = JSON.parse(text)
+      if (rows.length !== count || !rows.every(isRow)) return undefined
+      this.count += count
+      return rows
+    } catch {
+      return undefined
+    }
+  }
+
+  private oneByOne(breaks: ReadonlyArray<number>): ReadonlyArray<Row> {
+    const rows: Array<Row> = []
+    let start = 1
+    for (const end of breaks) {
+      const row = this.line(start, end)
+      start = end + 1
+      if (row instanceof RowError) {
+        this.problem = row
+        break
+      }
+      if (row === undefined) continue
+      rows.push(row)
+      this.count++
+    }
+    return rows
+  }
+
+  /** The row of a line, which an empty one has not. */
+  private line(start: number, end: number): Row | RowError | undefined {
+    const { hasDecimals, maxRowSize } = this.options
+    if (end - start > maxRowSize) return this.tooLong()
+    const text = this.text(start, end)
+    if (text === undefined) return this.malformed("not UTF-8")
+    if (text.trim() === "") return undefined
+    try {
+      const row = RowNumbers.mayLose(this.held, start, end, hasDecimals)
+        ? RowNumbers.parse(text, hasDecimals)
+        : JSON.parse(text)
+      return isRow(row) ? row : this.malformed(`no object: ${excerpt(JSON.stringify(text))}`)
+    } catch {
+      return this.malformed(`not JSON: ${excerpt(JSON.stringify(text))}`)
+    }
+  }
+
+  private text(start: number, end: number): string | undefined {
+    const bytes = this.held.subarray(start, end)
+    if (isAscii(bytes)) return bytes.toString("latin1")
+    return isUtf8(bytes) ? bytes.toString() : undefined
+  }
+
+  private resize(size: number): void {
+    const held = Buffer.allocUnsafe(size)
+    held.set(this.held.subarray(0, this.end))
+    this.held = held
+  }
+
+  private fail(error: RowError): void {
+    this.problem ??= error
+  }
+
+  private tooLong(): RowError {
+    return new RowError({
+      reason: new RowTooLong({ row: this.count + 1, maxRowSize: this.options.maxRowSize })
+    })
+  }
+
+  private malformed(detail: string): RowError {
+    return new RowError({ reason: new RowMalformed({ row: this.count + 1, detail }) })
+  }
+}

@@ -1,0 +1,282 @@
+/**
+ * From the values that JSON has to those that a schema takes: numbers from the texts of their digits, `bigint` and
+ * `BigDecimal`, times, and bytes.
+ *
+ * What cannot be had exactly stays as it came, so that the schema refuses it by its path.
+ */
+import * as BigDecimal from "effect/BigDecimal"
+import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as SchemaAST from "effect/SchemaAST"
+import { Timestamp } from "../engine/QueryApi.ts"
+import * as RowNumbers from "./RowNumbers.ts"
+
+/** Gives a value as a schema takes it, or as it is. */
+export type Read = (value: unknown) => unknown
+
+/** Reading digits takes a time that grows faster than their number. */
+const maxDigits = 10_000
+
+const numberPattern = /^-?\d+(\.\d+)?(e[-+]?\d{1,3})?$/i
+
+const isNumber = (text: string): boolean => text.length <= maxDigits && numberPattern.test(text)
+
+const toNumber: Read = (value) => {
+  if (typeof value !== "string") return value
+  if (value === "NaN" || value === "Infinity" || value === "-Infinity") return Number(value)
+  return isNumber(value) && (/e/i.test(value) || RowNumbers.isExact(value.replace("-", "")))
+    ? Number(value)
+    : value
+}
+
+/** A number that came as one had the digits that it is printed with here (`RowNumbers`). */
+const toBigInt: Read = (value) => {
+  const text = typeof value === "number" ? String(value) : value
+  return typeof text === "string" && isNumber(text) && /^-?\d+$/.test(text) ? BigInt(text) : value
+}
+
+const toBigDecimal: Read = (value) => {
+  if (typeof value !== "string" && typeof value !== "number") return value
+  const text = String(value)
+  return isNumber(text) ? Option.getOrElse(BigDecimal.fromString(text), () => value) : value
+}
+
+interface Instant {
+  readonly millis: number
+  /** Besides the milliseconds. */
+  readonly micros: number
+}
+
+const timePattern =
+  /^(?:\d{4,6}|[-+]\d{6})-\d\d-\d\d(?:[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?)?(?:Z|[-+]\d\d(?::\d\d)?)?$/
+
+const daysOf = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+
+const daysIn = (year: number, month: number): number =>
+  month === 2 && year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : (daysOf[month - 1] ?? 0)
+
+/** After so many years days and months are the same again. */
+const cycle = 400
+const cycleMillis = 146_097 * 86_400_000
+
+const lastMillis = 8.64e15
+
+const two = (text: string, at: number): number => text.charCodeAt(at) * 10 + text.charCodeAt(at + 1) - 528
+
+/** Nanoseconds of a fraction, which a point begins. */
+const nanosOf = (text: string, from: number, end: number): number => {
+  let nanos = 0
+  for (let at = from + 1; at < from + 10; at++) nanos = nanos * 10 + (at < end ? text.charCodeAt(at) - 48 : 0)
+  return nanos
+}
+
+/** Minutes that a zone is ahead. */
+const offsetOf = (zone: string): number => {
+  if (zone === "" || zone === "Z") return 0
+  const minutes = two(zone, 1) * 60 + (zone.length > 3 ? two(zone, 4) : 0)
+  return zone.startsWith("-") ? -minutes : minutes
+}
+
+/** The instant of a time, which is one in UTC unless it says otherwise. */
+const instant = (value: unknown): Instant | undefined => {
+  if (typeof value !== "string" || !timePattern.test(value)) return undefined
+  // A year may have a sign.
+  const day = value.indexOf("-", 1)
+  const year = Number(value.slice(0, day))
+  const isTime = value[day + 6] === " " || value[day + 6] === "T"
+  const second = isTime ? day + 15 : day + 6
+  const isFraction = value[second] === "."
+  let end = isFraction ? second + 1 : second
+  while (isFraction && end < value.length && value.charCodeAt(end) >= 48 && value.charCodeAt(end) <= 57) end++
+  const nanos = nanosOf(value, second, end)
+  const [month, date] = [two(value, day + 1), two(value, day + 4)]
+  const [hours, minutes, seconds] = isTime
+    ? [two(value, day + 7), two(value, day + 10), two(value, day + 13)]
+    : [0, 0, 0]
+  if (date < 1 || date > daysIn(year, month) || hours > 23 || minutes > 59 || seconds > 59) return undefined
+  // Of a year of two digits, `Date.UTC` makes one of the twentieth century.
+  const cycles = year >= 0 && year < 100 ? 1 : 0
+  const millis =
+    Date.UTC(year + cycles * cycle, month - 1, date, hours, minutes - offsetOf(value.slice(end)), seconds) -
+    cycles * cycleMillis +
+    Math.floor(nanos / 1e6)
+  const isHeld = nanos % 1000 === 0 && Math.abs(millis) <= lastMillis
+  return isHeld ? { millis, micros: (nanos / 1000) % 1000 } : undefined
+}
+
+const toDateTime: Read = (value) => {
+  const found = instant(value)
+  return found?.micros === 0 ? DateTime.makeUnsafe(found.millis) : value
+}
+
+const toDate: Read = (value) => {
+  const found = toDateTime(value)
+  return DateTime.isDateTime(found) ? DateTime.toDateUtc(found) : value
+}
+
+const toTimestamp: Read = (value) => {
+  const found = instant(value)
+  return found ? new Timestamp(BigInt(found.millis) * 1000n + BigInt(found.micros)) : value
+}
+
+const blobPattern = /^(?:[ -[\]-~]|\\x[0-9a-f]{2})*$/i
+
+/** Bytes of DuckDB's text for them: printable characters of ASCII, and `\xAA` for the others. */
+const toBytes: Read = (value) => {
+  if (typeof value !== "string" || !blobPattern.test(value)) return value
+  const bytes = new Uint8Array(value.length)
+  let size = 0
+  for (let at = 0; at < value.length; at++) {
+    const isEscaped = value[at] === "\\"
+    bytes[size++] = isEscaped ? Number.parseInt(value.slice(at + 2, at + 4), 16) : value.charCodeAt(at)
+    if (isEscaped) at += 3
+  }
+  return bytes.slice(0, size)
+}
+
+/** Why a value was left as it came, and what takes it. */
+export const reason = (value: unknown): string | undefined => {
+  if (typeof value !== "string") return undefined
+  if (isNumber(value) && toNumber(value) === value) {
+    return "a JavaScript number cannot hold all its digits: use Schema.BigInt or Schema.BigDecimal"
+  }
+  if (instant(value) !== undefined && toDateTime(value) === value) {
+    return "Date and DateTime hold milliseconds: use Rows.Timestamp, or round in the query by a cast to TIMESTAMP_MS"
+  }
+  return undefined
+}
+
+/** The classes that values are made into, by an example of each. */
+const classes: ReadonlyArray<readonly [example: unknown, read: Read]> = [
+  [BigDecimal.fromBigInt(0n), toBigDecimal],
+  [DateTime.makeUnsafe(0), toDateTime],
+  [DateTime.toDateUtc(DateTime.makeUnsafe(0)), toDate],
+  [new Timestamp(0n), toTimestamp],
+  [new Uint8Array(0), toBytes]
+]
+
+const guard = (ast: SchemaAST.AST): ((value: unknown) => boolean) => Schema.is(Schema.make(ast))
+
+/** A declaration that takes one of the classes, and so no text, has values made into it. */
+const ofDeclaration = (ast: SchemaAST.Declaration): Read | undefined => {
+  const takes = guard(new SchemaAST.Declaration(ast.typeParameters, ast.run, ast.annotations))
+  const taken = classes.filter(([example]) => takes(example))
+  return taken.length === 1 ? taken[0]?.[1] : undefined
+}
+
+type Field = readonly [name: PropertyKey, read: Read]
+
+const fieldOf = (name: PropertyKey, read: Read | undefined): ReadonlyArray<Field> =>
+  read === undefined ? [] : [[name, read]]
+
+const ofObjects = ({ indexSignatures, propertySignatures }: SchemaAST.Objects): Read | undefined => {
+  const named = propertySignatures.flatMap(({ name, type }) => fieldOf(name, make(type)))
+  const names = new Set(propertySignatures.map(({ name }) => name))
+  const indexed = indexSignatures.map(({ parameter, type }) => ({
+    takes: guard(parameter),
+    read: make(type)
+  }))
+  const isIndexed = indexed.some(({ read }) => read !== undefined)
+  if (named.length === 0 && !isIndexed) return undefined
+  const others = (value: object): ReadonlyArray<Field> =>
+    Object.keys(value)
+      .filter((name) => !names.has(name))
+      .flatMap((name) => fieldOf(name, indexed.find(({ takes }) => takes(name))?.read))
+  return (value) => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return value
+    let copy = value as Record<PropertyKey, unknown>
+    for (const [name, read] of isIndexed ? [...named, ...others(value)] : named) {
+      if (!Object.hasOwn(copy, name)) continue
+      const found = read(copy[name])
+      if (found === copy[name]) continue
+      if (copy === value) copy = { ...value }
+      // A column may have this name.
+      if (name === "__proto__") Object.defineProperty(copy, name, { value: found })
+      else copy[name] = found
+    }
+    return copy
+  }
+}
+
+const ofArrays = ({ elements, rest }: SchemaAST.Arrays): Read | undefined => {
+  const first = elements.map(make)
+  const [others, ...last] = rest.map(make)
+  if (![...first, others, ...last].some((read) => read !== undefined)) return undefined
+  return (value) =>
+    Array.isArray(value)
+      ? value.map((element: unknown, at) => {
+          const fromEnd = at - (value.length - last.length)
+          const read = first[at] ?? (at < first.length ? undefined : fromEnd >= 0 ? last[fromEnd] : others)
+          return read === undefined ? element : read(element)
+        })
+      : value
+}
+
+/** The first member that takes what it makes of the value. Where there is but one, it need not be asked. */
+const ofUnion = ({ types }: SchemaAST.Union): Read | undefined => {
+  const members = types
+    .filter((type) => !SchemaAST.isNull(type) && !SchemaAST.isUndefined(type))
+    .map((type) => ({ takes: guard(type), read: make(type) }))
+  const [only, second] = members
+  if (second === undefined) {
+    const read = only?.read
+    return read && ((value) => (value === null ? value : read(value)))
+  }
+  if (members.every(({ read }) => read === undefined)) return undefined
+  return (value) => {
+    for (const { read, takes } of members) {
+      const found = read === undefined ? value : read(value)
+      if (takes(found)) return found
+    }
+    return value
+  }
+}
+
+const ofLiteral = ({ literal }: SchemaAST.Literal): Read | undefined => {
+  if (typeof literal === "number") return toNumber
+  return typeof literal === "bigint" ? toBigInt : undefined
+}
+
+/** `undefined`: values are as they come. `ast` is the encoded side of a schema: one without transformations. */
+const make = (ast: SchemaAST.AST): Read | undefined => {
+  switch (ast._tag) {
+    case "Number":
+      return toNumber
+    case "BigInt":
+      return toBigInt
+    case "Literal":
+      return ofLiteral(ast)
+    case "Declaration":
+      return ofDeclaration(ast)
+    case "Objects":
+      return ofObjects(ast)
+    case "Arrays":
+      return ofArrays(ast)
+    case "Union":
+      return ofUnion(ast)
+    case "Suspend":
+      return ofSuspend(ast)
+    default:
+      return undefined
+  }
+}
+
+const made = new WeakMap<SchemaAST.AST, Read>()
+
+const same: Read = (value) => value
+
+const cached = (ast: SchemaAST.AST, from: (ast: SchemaAST.AST) => SchemaAST.AST): Read => {
+  const read = made.get(ast) ?? make(from(ast)) ?? same
+  made.set(ast, read)
+  return read
+}
+
+/** For the values that a schema decodes from. */
+export const of = (schema: SchemaAST.AST): Read => cached(schema, SchemaAST.toEncoded)
+
+/** A schema that contains itself is looked at when a value needs it. */
+const ofSuspend =
+  ({ thunk }: SchemaAST.Suspend): Read =>
+  (value) =>
+    cached(thunk(), (ast) => ast)(value)

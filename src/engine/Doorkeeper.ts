@@ -1,0 +1,59 @@
+/**
+ * Asks who may ask before an engine is asked that runs elsewhere, where the function that decides cannot go.
+ */
+import { Buffer } from "node:buffer"
+import * as Effect from "effect/Effect"
+import * as Given from "./Given.ts"
+import * as Limits from "./Limits.ts"
+import { decodeRequest, Format, type QueryRequest } from "./QueryBodies.ts"
+import { type Engine, QueryRejected } from "./QueryEngine.ts"
+import { encodeError, type QueryError, queryError, queryErrorOf } from "./QueryErrorBody.ts"
+import * as ResolvedRequest from "./ResolvedRequest.ts"
+
+/** Decides who may ask; see `QueryApi.makeEngine`. */
+export type Admit = (request: ResolvedRequest.ResolvedRequest) => Effect.Effect<void, QueryError>
+
+const formats: ReadonlySet<Format> = new Set(Format.literals)
+
+/**
+ * The engine, which gets the requests that are admitted. It answers v1 requests within these limits: one that cannot be
+ * read is rejected, since nobody knows who asks. Throws a `RangeError` that names the limit that cannot be one.
+ */
+export const before = (engine: Engine, admit: Admit, given?: Limits.Options): Engine => {
+  const limits = Limits.make(given)
+  const admitted = Effect.fnUntraced(function* (body: Uint8Array): Effect.fn.Return<Uint8Array, QueryError> {
+    const request = yield* Effect.fromResult(decodeRequest(body, formats, limits))
+    const resolved = yield* ResolvedRequest.of(request)
+    const asked = Given.effect("admit", admit(resolved))
+    yield* resolved.timeout === undefined
+      ? asked
+      : Effect.timeoutOrElse(asked, { duration: resolved.timeout, orElse: () => Effect.fail(timedOut) })
+    return named(body, request, resolved.queryId)
+  })
+  return {
+    ...engine,
+    init: (body) =>
+      Effect.flatMap(
+        Effect.mapError(
+          admitted(body),
+          (error) => new QueryRejected({ payload: encodeError(queryErrorOf(error)) })
+        ),
+        (body) => engine.init(body)
+      )
+  }
+}
+
+const timedOut = queryError("timeout", "Who asks was not admitted within the request's timeoutMs")
+
+/** The request with the name that the query was given here. */
+const named = (body: Uint8Array, { queryId }: QueryRequest, id: string): Uint8Array => {
+  if (queryId !== undefined) return body
+  const at = body.indexOf(openingBrace) + 1
+  return Buffer.concat([
+    body.subarray(0, at),
+    Buffer.from(`"queryId":${JSON.stringify(id)},`),
+    body.subarray(at)
+  ])
+}
+
+const openingBrace = 0x7b

@@ -1,0 +1,33 @@
+/**
+ * Which part of an engine's options cannot be copied to a process or thread.
+ */
+import * as Given from "../engine/Given.ts"
+
+/** Says it by name. `cause` is what copying them has thrown. */
+export const problem = (options: unknown, cause: unknown): string => {
+  const found = uncloneable(options, "options")
+  if (found !== undefined)
+    return `${found.path}: ${Given.describe(found.value)} cannot be copied to where the engine runs`
+  return cause instanceof Error ? cause.message : String(cause)
+}
+
+interface Found {
+  readonly path: string
+  readonly value: unknown
+}
+
+/** The innermost part of a value that cannot be copied. */
+const uncloneable = (value: unknown, path: string): Found | undefined => {
+  try {
+    structuredClone(value)
+    return undefined
+  } catch {
+    if (typeof value === "object" && value !== null) {
+      for (const [name, part] of Object.entries(value)) {
+        const found = uncloneable(part, `${path}.${name}`)
+        if (found !== undefined) return found
+      }
+    }
+    return { path, value }
+  }
+}

@@ -1,0 +1,237 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as BigDecimal from "effect/BigDecimal"
+import * as DateTime from "effect/DateTime"
+import * as Schema from "effect/Schema"
+import * as fc from "fast-check"
+import * as Rows from "../../src/client/Rows.ts"
+import * as RowValues from "../../src/client/RowValues.ts"
+import * as QueryApi from "../../src/engine/QueryApi.ts"
+
+/** What a schema makes of a value of JSON; `undefined` if it refuses it. */
+const decode = <A>(schema: Schema.ConstraintDecoder<A>, value: unknown): A | undefined => {
+  const exit = Schema.decodeUnknownExit(schema)(RowValues.of(schema.ast)(value))
+  return exit._tag === "Success" ? exit.value : undefined
+}
+
+const time = (text: string): string | undefined => decode(Schema.Date, text)?.toISOString()
+
+describe("numbers", () => {
+  it("are those of a text as long as all digits can be kept", () => {
+    for (const [text, number] of [
+      ["5", 5],
+      ["-1.50", -1.5],
+      ["0.000", 0],
+      ["9007199254740991", 9007199254740991],
+      ["1e21", 1e21],
+      ["1152921504606846976", 2 ** 60],
+      ["NaN", Number.NaN],
+      ["-Infinity", Number.NEGATIVE_INFINITY]
+    ] as const) {
+      assert.deepStrictEqual(decode(Schema.Number, text), number)
+    }
+    for (const text of [
+      "9007199254740993",
+      "40949808554126170",
+      "0.12345678901234567",
+      "",
+      " 5",
+      "0x10",
+      "5n",
+      "--5",
+      "1."
+    ]) {
+      assert.isUndefined(decode(Schema.Number, text), text)
+    }
+    assert.isUndefined(decode(Schema.Finite, "NaN"))
+    assert.isUndefined(decode(Schema.Int, "1.5"))
+  })
+
+  it("are exact as bigint and as BigDecimal", () => {
+    fc.assert(
+      fc.property(fc.bigInt(), fc.nat(30), (value, scale) => {
+        assert.strictEqual(decode(Schema.BigInt, String(value)), value)
+        const decimal = BigDecimal.make(value, scale)
+        const found = decode(Schema.BigDecimal, BigDecimal.format(decimal))
+        assert.isTrue(found !== undefined && BigDecimal.equals(found, decimal))
+      })
+    )
+    assert.strictEqual(decode(Schema.BigInt, 5), 5n)
+    // The digits that it came with; the double is less by two.
+    assert.strictEqual(decode(Schema.BigInt, 40949808554126168), 40949808554126170n)
+    assert.strictEqual(
+      decode(Schema.BigDecimal, 40949808554126168)?.pipe(BigDecimal.format),
+      "40949808554126170"
+    )
+    assert.isUndefined(decode(Schema.BigInt, 1e300))
+    assert.isUndefined(decode(Schema.BigInt, 1.5))
+    assert.isUndefined(decode(Schema.BigInt, "1.0"))
+    assert.strictEqual(BigDecimal.format(decode(Schema.BigDecimal, 1.5) ?? BigDecimal.fromBigInt(0n)), "1.5")
+    assert.isUndefined(decode(Schema.BigDecimal, "NaN"))
+    assert.isUndefined(decode(Schema.BigDecimal, ""))
+  })
+
+  it("of a hostile length are refused rather than read", () => {
+    assert.isUndefined(decode(Schema.BigInt, "9".repeat(10_001)))
+    assert.isUndefined(decode(Schema.BigDecimal, "1e99999999"))
+  })
+})
+
+describe("times", () => {
+  it.each([
+    ["2024-01-02", "2024-01-02T00:00:00.000Z"],
+    ["2024-02-29 23:59:59.5", "2024-02-29T23:59:59.500Z"],
+    ["2024-01-02 09:30:00.123000", "2024-01-02T09:30:00.123Z"],
+    ["2024-01-02 09:30:00+00", "2024-01-02T09:30:00.000Z"],
+    ["2024-01-02 09:30:00+05:30", "2024-01-02T04:00:00.000Z"],
+    ["2024-01-02 09:30:00.25-03", "2024-01-02T12:30:00.250Z"],
+    ["2024-01-02T09:30:00Z", "2024-01-02T09:30:00.000Z"],
+    ["0044-03-15 12:00:00", "0044-03-15T12:00:00.000Z"],
+    ["1969-12-31 23:59:59.999", "1969-12-31T23:59:59.999Z"],
+    ["12024-01-02", "+012024-01-02T00:00:00.000Z"],
+    ["-000043-03-15T12:00:00.000Z", "-000043-03-15T12:00:00.000Z"],
+    ["275760-09-13", "+275760-09-13T00:00:00.000Z"]
+  ])("are in UTC unless they say otherwise: %s", (text, iso) => {
+    assert.strictEqual(time(text), iso)
+    assert.strictEqual(decode(Schema.DateTimeUtc, text)?.pipe(DateTime.formatIso), iso)
+  })
+
+  it.each([
+    "2024-02-30",
+    "2023-02-29",
+    "2024-13-01",
+    "2024-00-10",
+    "2024-01-00",
+    "2024-01-02 24:00:00",
+    "2024-01-02 09:60:00",
+    "275760-09-13 00:00:00.001",
+    "0044-03-15 (BC)",
+    "infinity",
+    "09:30:00",
+    "2024-01-02 09:30",
+    "2024-01-02 09:30:00.000001",
+    ""
+  ])("are refused where a Date cannot hold them: %j", (text) => {
+    assert.isUndefined(time(text))
+  })
+
+  it("are what a Date has, and to the microsecond what a Timestamp has", () => {
+    const instants = fc.date({ min: new Date(-62e12), max: new Date(253e12), noInvalidDate: true })
+    fc.assert(
+      fc.property(instants, fc.nat(999), (date, micros) => {
+        const text = date.toISOString().replace("T", " ").slice(0, -1)
+        assert.strictEqual(time(text), date.toISOString())
+        const found = decode(Rows.Timestamp, `${text}${String(micros).padStart(3, "0")}`)
+        assert.strictEqual(found?.epochMicros, BigInt(date.getTime()) * 1000n + BigInt(micros))
+      })
+    )
+    assert.isUndefined(decode(Rows.Timestamp, "2024-01-02 09:30:00.000000001"))
+  })
+})
+
+it("bytes are those of DuckDB's text", () => {
+  const text = (bytes: Uint8Array) =>
+    Array.from(bytes, (byte) =>
+      byte >= 32 && byte < 127 && !`\\'"`.includes(String.fromCharCode(byte))
+        ? String.fromCharCode(byte)
+        : `\\x${byte.toString(16).toUpperCase().padStart(2, "0")}`
+    ).join("")
+  fc.assert(
+    fc.property(fc.uint8Array(), (bytes) => {
+      assert.deepStrictEqual(decode(Schema.Uint8Array, text(bytes)), bytes)
+    })
+  )
+  for (const wrong of ["é", "\\x0", "\\n", "\\", "\n"]) assert.isUndefined(decode(Schema.Uint8Array, wrong))
+})
+
+interface Tree {
+  readonly n: bigint
+  readonly children: ReadonlyArray<Tree>
+}
+
+const Tree = Schema.Struct({
+  n: Schema.BigInt,
+  children: Schema.Array(Schema.suspend((): Schema.Codec<Tree, unknown> => Tree as never))
+})
+
+describe("inside", () => {
+  const A = Schema.Struct({ kind: Schema.Literal("a"), value: Schema.BigInt })
+  const B = Schema.Struct({ kind: Schema.Literal("b"), value: Schema.Finite })
+
+  it.each([
+    [
+      "a struct",
+      Schema.Struct({ a: Schema.BigInt, b: Schema.String }),
+      { a: "1", b: "2" },
+      { a: 1n, b: "2" }
+    ],
+    ["a list", Schema.Array(Schema.NullOr(Schema.BigInt)), ["1", null], [1n, null]],
+    ["a tuple", Schema.Tuple([Schema.String, Schema.BigInt]), ["1", "2"], ["1", 2n]],
+    [
+      "a tuple with a rest",
+      Schema.TupleWithRest(Schema.Tuple([Schema.String]), [Schema.BigInt, Schema.Finite]),
+      ["1", "2", "3", "4"],
+      ["1", 2n, 3n, 4]
+    ],
+    [
+      "a record",
+      Schema.Record(Schema.String, Schema.BigInt),
+      { x: "1", ["__proto__"]: "2" },
+      { x: 1n, ["__proto__"]: 2n }
+    ],
+    [
+      "itself",
+      Tree,
+      { n: "1", children: [{ n: "2", children: [] }] },
+      { n: 1n, children: [{ n: 2n, children: [] }] }
+    ],
+    ["a union of structs", Schema.Union([A, B]), { kind: "b", value: "1" }, { kind: "b", value: 1 }],
+    ["a union with text", Schema.Union([Schema.Literal("infinity"), Schema.BigInt]), "5", 5n],
+    [
+      "a union with text that it is",
+      Schema.Union([Schema.Literal("infinity"), Schema.BigInt]),
+      "infinity",
+      "infinity"
+    ],
+    ["literals", Schema.Literals([1, 2]), "2", 2],
+    ["what is optional", Schema.Struct({ a: Schema.optional(Schema.BigInt) }), { a: "1" }, { a: 1n }],
+    ["what is not there", Schema.Struct({ a: Schema.optionalKey(Schema.BigInt) }), {}, {}],
+    [
+      "a class",
+      class extends Schema.Class<{ a: bigint }>("Row")({ a: Schema.BigInt }) {},
+      { a: "1" },
+      { a: 1n }
+    ],
+    [
+      "a check",
+      Schema.Struct({
+        a: Schema.BigDecimal.check(Schema.isGreaterThanOrEqualToBigDecimal(BigDecimal.fromBigInt(0n)))
+      }),
+      { a: "-1" },
+      undefined
+    ],
+    [
+      "a transformation",
+      Schema.Struct({ a: Schema.FiniteFromString, b: Schema.BigIntFromString }),
+      { a: "1", b: "2" },
+      { a: 1, b: 2n }
+    ]
+  ] as ReadonlyArray<readonly [string, Schema.ConstraintDecoder<unknown>, unknown, unknown]>)(
+    "%s they are had",
+    (_, schema, value, expected) => {
+      const found = decode(schema, value)
+      assert.deepEqual(
+        found === undefined ? found : { ...Object(found) },
+        expected === undefined ? expected : { ...Object(expected) }
+      )
+    }
+  )
+
+  it("a schema of one's own is taken for one of the classes, or for none", () => {
+    class Amount {}
+    assert.isUndefined(decode(Schema.instanceOf(Amount), "5"))
+    assert.strictEqual(decode(Schema.Unknown, "5"), "5")
+    const anything = Schema.declare((value): value is object => typeof value === "object")
+    assert.isUndefined(decode(anything, "5"))
+    assert.instanceOf(decode(Schema.instanceOf(QueryApi.Timestamp), "2024-01-02"), QueryApi.Timestamp)
+  })
+})

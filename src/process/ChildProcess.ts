@@ -108,8 +108,13 @@ const makeDirectory = (directory: string, { isLater }: Pick<Place, "isLater">): 
   else mkdirSync(directory, { mode: 0o700 })
 }
 
+/** What cannot be removed now, as for want of descriptors, is by the next server. */
 const remove = (directory: string | undefined): void => {
-  if (directory !== undefined) rmSync(directory, { recursive: true, force: true })
+  try {
+    if (directory !== undefined) rmSync(directory, { recursive: true, force: true })
+  } catch {
+    // It is no reason to end.
+  }
 }
 
 class Child implements Launcher.Process {

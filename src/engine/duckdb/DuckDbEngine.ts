@@ -12,6 +12,7 @@ import * as Limits from "../Limits.ts"
 import * as QueryApi from "../QueryApi.ts"
 import { type Engine, QueryEngine } from "../QueryEngine.ts"
 import * as ArrowStream from "./ArrowStream.ts"
+import { Crowd } from "./Crowd.ts"
 import * as Database from "./Database.ts"
 import * as Failure from "./Failure.ts"
 import * as Guard from "./Guard.ts"
@@ -29,6 +30,7 @@ import * as Types from "./Types.ts"
 
 /** What answers requests. */
 interface Parts {
+  readonly crowd: Crowd
   readonly database: Database.Database
   readonly guard: Guard.Guard
   readonly limits: Limits.Limits
@@ -90,31 +92,32 @@ const described = ({ name, type }: ResultColumn): QueryApi.Column => ({
 })
 
 /** Answers every request: what breaks is an error of this query, and no error shows a path of the server. */
-const run =
-  (parts: Parts) =>
-  (
+const run = (parts: Parts) =>
+  Effect.fnUntraced(function* (
     request: QueryApi.ResolvedRequest
-  ): Effect.Effect<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> => {
+  ): Effect.fn.Return<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> {
     const { giveBack, unread } = parts.database
+    const hasAllMemory = yield* parts.crowd.enter
     const conceal = (error: QueryApi.QueryError) =>
       Failure.unread(unread, error) ?? Failure.conceal(parts.guard.hidden, request.query, error)
-    const looked = (error: QueryApi.QueryError) =>
-      error.code === "out_of_memory" ? giveBack.now : Effect.void
-    return answer(parts, request).pipe(
+    const told = (error: QueryApi.QueryError): Effect.Effect<never, QueryApi.QueryError> => {
+      if (error.code !== "out_of_memory") return Effect.fail(conceal(error))
+      const retryable = error.retryable && !hasAllMemory()
+      return Effect.andThen(giveBack.now, Effect.fail(conceal(Failure.retryable(error, retryable))))
+    }
+    const result = yield* answer(parts, request).pipe(
       Effect.catchDefect((defect) => Effect.fail(Failure.ofDefect(defect))),
-      Effect.map((result) => ({
-        ...result,
-        chunks: result.chunks.pipe(
-          Stream.catchDefect((defect) => Stream.fail(Failure.ofDefect(defect))),
-          Stream.tapError(looked),
-          Stream.mapError(conceal)
-        ),
-        commit: result.commit && Effect.mapError(result.commit, conceal)
-      })),
-      Effect.tapError(looked),
-      Effect.mapError(conceal)
+      Effect.catch(told)
     )
-  }
+    return {
+      ...result,
+      chunks: result.chunks.pipe(
+        Stream.catchDefect((defect) => Stream.fail(Failure.ofDefect(defect))),
+        Stream.catch((error) => Stream.fromEffectDrain(told(error)))
+      ),
+      commit: result.commit && Effect.mapError(result.commit, conceal)
+    }
+  })
 
 /**
  * As {@link layer}, as an effect.
@@ -146,7 +149,7 @@ export const make = Effect.fnUntraced(function* (
     formats: QueryApi.Format.literals,
     limits,
     admit: options.admit,
-    run: run({ database, guard, limits })
+    run: run({ crowd: new Crowd(), database, guard, limits })
   })
   return { ...engine, expect: Threads.check }
 })

@@ -103,8 +103,12 @@ const commonBlock = 16 * 1024 ** 2
 /** The process has no memory left for what every query needs, so others have taken it. */
 const isOthers = ({ message, type }: Failure): boolean =>
   type === "Out of Memory" &&
-  /Failed to allocate|bad allocation|Allocation failure/i.test(message) &&
+  /Failed to allocate|bad allocation/i.test(message) &&
   Number(/Failed to allocate block of (\d+) bytes/i.exec(message)?.[1] ?? 0) <= commonBlock
+
+/** The same error, which may be tried again or not. */
+export const retryable = (error: QueryError, retryable: boolean): QueryError =>
+  error.retryable === retryable ? error : queryError(error.code, error.message, { ...error, retryable })
 
 /** The text that was prepared, or the position of a failure, if it is known. */
 type Where = string | number | undefined

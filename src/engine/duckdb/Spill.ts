@@ -43,7 +43,8 @@ export const make = Effect.fnUntraced(function* (
         removeStale(parent)
       })
     ),
-    () => Effect.sync(() => remove(path))
+    // What cannot be removed now, as for want of descriptors, is by the next that starts.
+    () => Effect.sync(() => void problemOf(() => remove(path)))
   )
   if (problem !== undefined) {
     const message = `spillDirectory: no directory could be made in ${parent}: ${problem}`

@@ -102,6 +102,13 @@ const results: Readonly<Record<string, () => string>> = {
     sql("SELECT string_agg('0123456789', '') FROM range(10000000)", arrow),
   "result: a text of 800 MB": () => sql("SELECT repeat(chr(1), 800000000)"),
   "result: an error of 20 MB": () => sql("SELECT string_agg('0123456789', '')::INT FROM range(2000000)"),
+  "result: an error of blanks": () => sql("SELECT error(repeat(' ', 60000) || 'x')"),
+  "result: an error of line breaks": () => sql("SELECT error(repeat(chr(10), 60000) || 'x')"),
+  "result: an error of advice": () => sql("SELECT error(repeat(' Try', 15000))"),
+  "result: an error of quotes": () =>
+    sql("SELECT error('Consider ' || repeat('''', 30000) || repeat('_', 30000))"),
+  "result: an error of paths": () =>
+    sql(`SELECT error(repeat(' /a' || '/b', 10000)) /* ${"/a".repeat(45_000)} */`),
   "result: an error of 200 MB": () => sql("SELECT string_agg('0123456789', '')::INT FROM range(20000000)"),
   "result: 2 million rows, NDJSON": () => sql("SELECT i, i * 2, 'abc' || i FROM range(2000000) t(i)"),
   "result: 2 million rows, Arrow": () => sql("SELECT i, i * 2, 'abc' || i FROM range(2000000) t(i)", arrow),

@@ -2,6 +2,7 @@
  * What DuckDB says when it fails, and what of it a client is told.
  */
 import * as Schema from "effect/Schema"
+import * as ErrorMessage from "../ErrorMessage.ts"
 import { type ErrorCode, type QueryError, queryError } from "../QueryApi.ts"
 import * as Hints from "./Hints.ts"
 import * as Sentinel from "./Sentinel.ts"
@@ -29,10 +30,11 @@ export interface Failure {
 }
 
 /**
- * Characters of an error that are read. A longer one quotes a value of the query, and a client is told no more
- * than its beginning.
+ * Characters of an error that are read, and of its message. A longer one quotes a value of the query, and a client is told
+ * no more than its beginning.
  */
 const maxText = 64 * 1024
+const maxMessage = ErrorMessage.maxBytes + 512
 
 /** Reads DuckDB's error. Some calls put a plain prefix before the JSON, and some errors are plain text. */
 export const fromCause = (cause: unknown): Failure => {
@@ -40,11 +42,11 @@ export const fromCause = (cause: unknown): Failure => {
   const text = whole.slice(0, maxText)
   const start = text.indexOf("{")
   const body = start === -1 ? undefined : parse(text.slice(start), whole.length > maxText)
-  if (!isErrorBody(body)) return { type: "", message: text, offset: undefined }
+  if (!isErrorBody(body)) return { type: "", message: text.slice(0, maxMessage), offset: undefined }
   const position = Number(body.position ?? Number.NaN)
   return {
     type: body.exception_type,
-    message: body.exception_message,
+    message: body.exception_message.slice(0, maxMessage),
     offset: Number.isInteger(position) ? position : undefined
   }
 }
@@ -201,11 +203,22 @@ export const conceal = (hidden: Hidden, query: string, error: QueryError): Query
   unwritable(hidden, query, error) ??
   queryError(
     isOfFile(hidden, query, error) ? "internal" : error.code,
-    hide(hidden, withoutHints(error.message)).replace(path, (found) =>
-      query.includes(found) ? found : "<path>"
-    ),
+    hide(hidden, withoutHints(error.message)).replace(path, pathsOf(query)),
     error
   )
+
+/** So many paths are looked for in the query's text, which may be long; a message that names more is not DuckDB's own. */
+const maxPaths = 32
+
+/** What stands in place of a path: the path itself if the query's text has it. */
+const pathsOf = (query: string): ((path: string) => string) => {
+  const known = new Map<string, string>()
+  return (path) => {
+    const shown = known.get(path) ?? (known.size < maxPaths && query.includes(path) ? path : "<path>")
+    known.set(path, shown)
+    return shown
+  }
+}
 
 /** What DuckDB says when the disk is full that it spills to, or writes the files of results to. */
 const noSpace = /^Could not write (?:to )?file "[^"]*(?:duckdb_temp_|\*\*)[^"]*": No space left on device/

@@ -1,26 +1,29 @@
 /**
  * DuckDB's advice in its messages is for somebody who may change its settings and load its extensions. A client may do
  * neither: it is told of what the server's operator can do instead.
+ *
+ * Messages quote what queries hold. So no pattern looks at a run of blanks, breaks or letters again from each of its
+ * characters: such a run begins where the character before it is none.
  */
 
 /** All that follows is advice, and how a file was read. */
-const section = /\n*^[ \t]*(?:Possible|Potential) (?:fixes|solutions?)\b[\s\S]*/im
+const section = /^[ \t]*(?:Possible|Potential) (?:fixes|solutions?)\b[\s\S]*/im
 
 /** Of how a file was read, which one it was. */
-const readFile = /^\s*file = .+$/m
+const readFile = /^[ \t]*file = .+$/m
 
 /** Lines that are advice alone. */
 const lines: ReadonlyArray<RegExp> = [
-  /^\s*\*?\s*"?(?:SET|RESET|PRAGMA|(?:FORCE )?INSTALL|LOAD)\s+[\w'"]/,
-  /^\s*(?:Use|Or set|Try|Please try|Alternatively, consider|Consider|You can|To enable|Specify)\b.*(?:\bSET\b|\bPRAGMA\b|\bINSTALL\b|\bLOAD\b|install|=\s*(?:true|false)\b|'\w+_\w+')/i,
+  /^\s*(?:\*\s*)?"?(?:SET|RESET|PRAGMA|(?:FORCE )?INSTALL|LOAD)\s+[\w'"]/,
+  /^\s*(?:Use|Or set|Try|Please try|Alternatively, consider|Consider|You can|To enable|Specify)\b.*(?:\bSET\b|\bPRAGMA\b|\bINSTALL\b|\bLOAD\b|install|=\s*(?:true|false)\b|'[a-z\d]+_\w+')/i,
   /^\s*(?:By default, this setting|This limit was set by)\b/,
   /^\s*(?:See also|For more info|For more information|See the)\b.*https?:/
 ]
 
 /** Sentences that are advice, to the end of their line. */
 const sentences: ReadonlyArray<RegExp> = [
-  /\s+(?:Use|Try|Please|Consider|You can(?: try)?|It is possible|To resolve|To solve)\b[^.\n]*(?:\bSET\b|\bPRAGMA\b|\bINSTALL\b|\bLOAD\b)[^\n]*/,
-  /\s+(?:See also|For more info|For more information)\b[^\n]*https?:[^\n]*/
+  /(?<!\s)\s+(?:Use|Try|Please|Consider|You can(?: try)?|It is possible|To resolve|To solve)\b[^.\n]*(?:\bSET\b|\bPRAGMA\b|\bINSTALL\b|\bLOAD\b)[^\n]*/,
+  /(?<!\s)\s+(?:See also|For more info|For more information)\b[^\n]*https?:[^\n]*/
 ]
 
 /** What the operator can do about it. */

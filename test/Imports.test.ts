@@ -129,6 +129,7 @@ describe("time", () => {
       "engine/duckdb/Session.ts",
       "gateway/BodyWriter.ts",
       "process/ChildProcess.ts",
+      "process/Output.ts",
       "process/ParentWatch.ts",
       "threads/Thread.ts"
     ])

@@ -120,7 +120,7 @@ export class EngineHost {
         this.commits.go(message.token)
         break
       case "End":
-        Deferred.doneUnsafe(this.ended, Exit.void)
+        this.leave()
     }
   }
 
@@ -136,6 +136,11 @@ export class EngineHost {
 
   private fail(message: string): void {
     this.parent.end({ _tag: "Failed", message })
+  }
+
+  /** Closes all that it has opened. */
+  leave(): void {
+    Deferred.doneUnsafe(this.ended, Exit.void)
   }
 
   /** Answers until the parent has it end. */

@@ -91,6 +91,8 @@ export interface Settings extends Pick<EngineModule, "admit" | "limits"> {
   readonly capacity: number
   readonly endMillis: number
   readonly title: string
+  /** Whether one that gives no sign of life may be killed. */
+  readonly isKillable: boolean
 }
 
 /** Signs of life are looked for so many times in the time that a process may be silent. */
@@ -138,7 +140,8 @@ export const settingsOf = (
     maxWaiting: Limit.count("maxWaiting", options.maxWaiting ?? 256, 0),
     capacity: Limit.count("maxQueries", options.maxQueries ?? 288, 1),
     endMillis: Limit.millis("endTimeout", options.endTimeout ?? "10 seconds"),
-    title: options.title ?? "dataconn engine"
+    title: options.title ?? "dataconn engine",
+    isKillable: true
   }
 }
 
@@ -175,15 +178,15 @@ export const start = (
   settings: Settings,
   launch: Launcher.Launch
 ): Effect.Effect<Engine, Supervisor.Unstartable, Scope.Scope> => {
-  const { admit, capacity, changes, endMillis, engines, maxWaiting, startMillis, tickMillis, waitMillis } =
-    settings
+  const { admit, capacity, changes, endMillis, engines, isKillable, maxWaiting } = settings
+  const { startMillis, tickMillis, waitMillis } = settings
   const supervisor = Supervisor.make({
     launch,
     processes: engines,
     lifecycle: {
       ...lives,
       silentTicks,
-      maxMissed: looks,
+      maxMissed: isKillable ? looks : Number.POSITIVE_INFINITY,
       maxRetireTicks: Math.ceil(retireMillis / tickMillis),
       maxStartTicks: Math.ceil(startMillis / tickMillis)
     },

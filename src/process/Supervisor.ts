@@ -60,6 +60,7 @@ export class Supervisor {
   private hasStartedOthers = false
   /** Processes have failed to start, one after the other, and none answers queries. */
   private isUnstartable = false
+  private isClosed = false
   private readonly tick: Timers.Deadline
   private readonly spares: Timers.Deadline
 
@@ -95,8 +96,10 @@ export class Supervisor {
       for (const slot of this.slots) slot.dispatch(event)
     }
     const over = Effect.forEach(this.slots, (slot) => Deferred.await(slot.over), { discard: true })
+    this.isClosed = true
     this.tick.clear()
     this.spares.clear()
+    for (const { resume } of this.waiting.splice(0)) resume(Effect.fail(closed))
     all({ _tag: "Close" })
     return Effect.timeoutOrElse(over, {
       duration: this.options.endMillis,
@@ -173,6 +176,7 @@ export class Supervisor {
       if (query.isSuspect) this.spawner.spawn(this.placeLater)
       else this.place()
       if (query.incarnation !== undefined) return
+      if (this.isClosed) return refuse(closed)
       if (this.isUnstartable) return refuse(unstartable)
       if (this.waiting.length > maxWaiting) return refuse(tooMany(maxWaiting))
       deadline.set(this.now() + waitMillis)
@@ -240,6 +244,12 @@ const waitedTooLong = overloaded("The query has waited for the engine for as lon
 const unstartable = new QueryApi.QueryError({
   code: "engine_lost",
   message: "The engine cannot be started at the moment; the server's log says why",
+  retryable: true
+})
+
+const closed = new QueryApi.QueryError({
+  code: "shutting_down",
+  message: "The engine has been closed",
   retryable: true
 })
 

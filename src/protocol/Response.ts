@@ -28,7 +28,7 @@ export type End =
 export interface Limits {
   /** Largest body of a chunk message, in bytes. */
   readonly chunkSize: number
-  /** How many bytes, headers included, are taken from the engine ahead of the socket. */
+  /** How many bytes, headers included, are taken from the engine ahead of the socket; a chunk counts for 128 at least. */
   readonly prefetchSize: number
   /** How many bytes of chunks, headers included, go into one write, at most. */
   readonly batchSize: number
@@ -44,6 +44,10 @@ const firstBatchSize = 64 * 1024
  */
 const nextBatchSize = (batchSize: number, written: number): number =>
   Math.min(batchSize, Math.max(firstBatchSize, written / 8))
+
+/** What a chunk takes beside its bytes, in bytes, and how many chunks are held in any case. */
+const overhead = 128
+const fewChunks = 1024
 
 const empty = new Uint8Array(0)
 const none: ReadonlyArray<Uint8Array> = []
@@ -101,9 +105,13 @@ export class Response {
     )
   }
 
-  /** Whether as much is held as may be taken from the engine ahead of the socket. */
+  /** Whether as much is held as may be taken from the engine ahead of the socket: many chunks are much, however short. */
   get isFull(): boolean {
-    return this.bytes >= this.limits.prefetchSize
+    const { prefetchSize } = this.limits
+    return (
+      this.bytes >= prefetchSize ||
+      this.chunks.length >= Math.max(fewChunks, Math.floor(prefetchSize / overhead))
+    )
   }
 
   /** The engine accepted: the response begins with this payload. Throws a `TypeError` if that is no bytes. */

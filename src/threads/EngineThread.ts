@@ -14,7 +14,8 @@ const mostUnderWay = 1000
 if (parentPort === null) throw new Error("This program is started in a thread (ThreadEngine)")
 const port = parentPort
 
-const taken = new Int32Array((workerData as Messages.WorkerData).taken)
+const { isKillable, taken: memory }: Messages.WorkerData = workerData
+const taken = new Int32Array(memory)
 let told = 0
 
 const tell = (message: Messages.FromThread): void => {
@@ -37,7 +38,10 @@ const host = new EngineHost({
   end: (why) => {
     if (why !== "Asked") tell(why)
     // Ends this thread only; what it has told is passed on.
-    process.exit(0)
+    if (isKillable) process.exit(0)
+    // It ends when nothing is left to be done.
+    host.leave()
+    port.close()
   }
 })
 

@@ -14,7 +14,10 @@ export type ToThread = Processes.ToChild | Connect
 
 export type FromThread = Processes.FromChild
 
-/** What a thread is started with: memory in which the parent counts the messages that it has taken. */
+/** What a thread is started with. */
 export interface WorkerData {
+  /** Where the parent counts the messages that it has taken. */
   readonly taken: SharedArrayBuffer
+  /** Whether the thread may end while native calls are under way. */
+  readonly isKillable: boolean
 }

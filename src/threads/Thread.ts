@@ -17,6 +17,7 @@ import * as ThreadTransport from "./ThreadTransport.ts"
 export interface Options extends Omit<Processes.Start, "_tag" | "title"> {
   readonly pool: ThreadPoolService
   readonly title: string
+  readonly isKillable: boolean
 }
 
 /** The program of the thread, as source or compiled. */
@@ -26,7 +27,7 @@ const program = new URL(import.meta.url.replace(/Thread(\.[jt]s)$/, "EngineThrea
 const requestsSize = 64 * 1024
 
 /**
- * A thread that was killed and is not gone by then is in native code, and ends when that returns; nobody waits for it any
+ * A thread that was to end and is not gone by then is in native code, and ends when that returns; nobody waits for it any
  * longer. In milliseconds.
  */
 const goneMillis = 1000
@@ -45,13 +46,15 @@ class Thread implements Launcher.Process {
   readonly name: string
   private readonly worker: Worker
   private readonly listener: Launcher.Listener
+  private readonly isKillable: boolean
   private abandoning: NodeJS.Timeout | undefined
   private isOver = false
   private readonly taken = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)
 
-  constructor({ pool, title, ...start }: Options, place: number, listener: Launcher.Listener) {
+  constructor({ isKillable, pool, title, ...start }: Options, place: number, listener: Launcher.Listener) {
     this.listener = listener
-    this.worker = pool.start(program, { taken: this.taken } satisfies Messages.WorkerData)
+    this.isKillable = isKillable
+    this.worker = pool.start(program, { taken: this.taken, isKillable } satisfies Messages.WorkerData)
     this.name = `${title} ${place} (thread ${this.worker.threadId})`
     this.observe()
     try {
@@ -92,8 +95,10 @@ class Thread implements Launcher.Process {
     this.tell({ _tag: "End" })
   }
 
+  /** Node ends the process where a call of an addon returns to a thread that was ended: such a thread is only asked to. */
   kill(): void {
-    void this.worker.terminate()
+    if (this.isKillable) void this.worker.terminate()
+    else this.ask()
     this.abandoning = setTimeout(() => this.over({ code: null, signal: null }), goneMillis)
     this.abandoning.unref()
   }

@@ -23,8 +23,9 @@ export interface EngineModule extends Supervision.EngineModule {
   /** The first argument of `make`: whatever structured cloning can copy. */
   readonly options?: unknown
   /**
-   * Whether a thread ends when it is told to, whatever it computes. JavaScript does; native code does not, so that a query
-   * that does not stop would take all others of its thread with it and free nothing. Default `true`.
+   * Whether a thread may be ended, whatever it computes. JavaScript ends at once; native code does not, and Node ends the
+   * whole process where an addon's call returns to a thread that was ended. So an engine that waits for an addon, as DuckDB's
+   * does, says `false`: its threads are asked to end, and never killed. Default `true`.
    */
   readonly killable?: boolean | undefined
 }
@@ -65,14 +66,19 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Engine, ThreadEngineError, ThreadPool | Scope.Scope> {
   const pool = yield* ThreadPool
   const threads = options.threads ?? (engine.changes === true ? 1 : Math.max(1, yield* pool.free))
-  const cancelGrace = engine.killable === false ? "Infinity" : options.cancelGrace
-  const settings = Supervision.settingsOf(engine, { ...options, cancelGrace }, "threads", threads)
+  const isKillable = engine.killable !== false
+  const cancelGrace = isKillable ? options.cancelGrace : "Infinity"
+  const settings = {
+    ...Supervision.settingsOf(engine, { ...options, cancelGrace }, "threads", threads),
+    isKillable
+  }
   const launch = Thread.launch({
     pool,
     module: settings.module,
     options: engine.options,
     connections: settings.capacity,
     title: settings.title,
+    isKillable,
     beatMillis: Supervision.beatMillis(settings),
     cancelGraceMillis: settings.cancelGraceMillis
   })

@@ -118,6 +118,13 @@ describe("a relay", () => {
     })
   )
 
+  it.effect("is told that the engine has been closed, rather than to wait for it", () =>
+    Effect.gen(function* () {
+      const { engine } = yield* Effect.scoped(world())
+      assert.match(yield* ask(engine, "echo"), /^J .*shutting_down/)
+    })
+  )
+
   it.effect("passes on an interruption, and goes on with the process", () =>
     Effect.gen(function* () {
       const { engine, processes } = yield* world({ supervisor: { processes: 1 } })

@@ -61,6 +61,15 @@ describe("a response", () => {
     assert.deepStrictEqual(writes(rejected), [["J no"]])
   })
 
+  it("is full when it holds many chunks, however short they are", () => {
+    const response = new Response({ chunkSize: 1024, prefetchSize: 1024 ** 2, batchSize: 1024 ** 2 })
+    response.accepted(new Uint8Array(0))
+    response.offer(Array(8191).fill(Uint8Array.of(1)))
+    assert.isFalse(response.isFull)
+    response.offer([Uint8Array.of(1)])
+    assert.isTrue(response.isFull)
+  })
+
   it("is full when prefetchSize is held, headers included, and until that has been taken", () => {
     const response = new Response(small)
     response.offer([bytes("0123456789"), bytes("abcdefghi")])

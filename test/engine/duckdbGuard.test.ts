@@ -343,6 +343,7 @@ describe("tables, views and schemas of clients", () => {
         yield* text(engine, "CREATE TABLE views (pg_class INTEGER)")
         yield* text(engine, "CREATE TABLE copied AS FROM duckdb_columns()")
         yield* text(engine, "CREATE TABLE given AS SELECT $1 AS a", untyped)
+        yield* text(engine, "CREATE TYPE mood AS ENUM (SELECT $1)", untyped)
         yield* text(engine, "CREATE SCHEMA IF NOT EXISTS main")
         yield* text(engine, "CREATE SCHEMA own")
         assert.deepStrictEqual(yield* rows(engine, "SHOW TABLES"), [

@@ -258,6 +258,9 @@ const planPaths = Sql.list([
   ...Object.values(naming).map(([path]) => path)
 ])
 
+/** What makes a type from a query has these, which are names of types too. */
+const enumWords: ReadonlyArray<string> = ["type", "enum"]
+
 /**
  * Judges by the plan what only that tells apart: secrets and names of databases belong to the whole instance, and
  * functions, types and views with the names of DuckDB's own would take their places in the queries of all others, and in
@@ -283,7 +286,10 @@ const judgePlan = Effect.fnUntraced(function* (
   if (Variant.isTypeIn(String(plan))) return yield* noVariant
   const [operator, kind, ...names] = parts as ReadonlyArray<string | null>
   if (operator === null) {
-    const type = /type/i.test(sql) ? [...words.all].find((name) => types.has(name)) : undefined
+    const isType = enumWords.every((word) => words.all.has(word))
+    const type = isType
+      ? [...words.all].find((name) => types.has(name) && !enumWords.includes(name))
+      : undefined
     const name = view ?? type
     return name === undefined ? undefined : yield* noPlan(name)
   }

@@ -29,9 +29,12 @@ const smallest = 4 * 1024
 /** More memory than this is not kept once the long row that needed it is over. */
 const largest = 1024 * 1024
 const lineFeed = 0x0a
+const carriageReturn = 0x0d
 const openBracket = 0x5b
 const comma = 0x2c
 const closeBracket = 0x5d
+const openBrace = 0x7b
+const closeBrace = 0x7d
 
 const isRow = (value: unknown): value is Row =>
   typeof value === "object" && value !== null && !Array.isArray(value)
@@ -66,7 +69,7 @@ export class RowReader {
     const last = this.held.subarray(this.searched, this.end).lastIndexOf(lineFeed)
     const rows = last === -1 ? [] : this.takeLines(this.searched + last)
     this.searched = this.end
-    if (this.end - 1 > this.options.maxRowSize) this.fail(this.tooLong())
+    if (this.lineEnd(1, this.end) - 1 > this.options.maxRowSize) this.fail(this.tooLong())
     return rows
   }
 
@@ -79,7 +82,7 @@ export class RowReader {
   /** Those before a line break, which leave. */
   private takeLines(lineBreak: number): ReadonlyArray<Row> {
     const breaks = this.breaks(lineBreak)
-    const rows = this.atOnce(lineBreak, breaks.length) ?? this.oneByOne(breaks)
+    const rows = this.atOnce(lineBreak, breaks) ?? this.oneByOne(breaks)
     this.held[0] = openBracket
     this.held.copyWithin(1, lineBreak + 1, this.end)
     this.end -= lineBreak
@@ -100,16 +103,32 @@ export class RowReader {
     return breaks
   }
 
-  private atOnce(lineBreak: number, count: number): ReadonlyArray<Row> | undefined {
+  /** Where a line ends before a break of one byte or two. */
+  private lineEnd(start: number, end: number): number {
+    return end > start && this.held[end - 1] === carriageReturn ? end - 1 : end
+  }
+
+  /** Whether each line begins and ends as an object: two that only make one together would else pass beside two in one. */
+  private areObjects(breaks: ReadonlyArray<number>): boolean {
+    let start = 1
+    for (const end of breaks) {
+      if (this.held[start] !== openBrace || this.held[this.lineEnd(start, end) - 1] !== closeBrace)
+        return false
+      start = end + 1
+    }
+    return true
+  }
+
+  private atOnce(lineBreak: number, breaks: ReadonlyArray<number>): ReadonlyArray<Row> | undefined {
     const { hasDecimals, maxRowSize } = this.options
-    if (lineBreak - 1 > maxRowSize || RowNumbers.mayLose(this.held, 1, lineBreak, hasDecimals))
-      return undefined
+    if (lineBreak - 1 > maxRowSize || !this.areObjects(breaks)) return undefined
+    if (RowNumbers.mayLose(this.held, 1, lineBreak, hasDecimals)) return undefined
     const text = this.text(0, lineBreak + 1)
     if (text === undefined) return undefined
     try {
       const rows: ReadonlyArray<unknown> = JSON.parse(text)
-      if (rows.length !== count || !rows.every(isRow)) return undefined
-      this.count += count
+      if (rows.length !== breaks.length || !rows.every(isRow)) return undefined
+      this.count += rows.length
       return rows
     } catch {
       return undefined
@@ -136,7 +155,7 @@ export class RowReader {
   /** The row of a line, which an empty one has not. */
   private line(start: number, end: number): Row | RowError | undefined {
     const { hasDecimals, maxRowSize } = this.options
-    if (end - start > maxRowSize) return this.tooLong()
+    if (this.lineEnd(start, end) - start > maxRowSize) return this.tooLong()
     const text = this.text(start, end)
     if (text === undefined) return this.malformed("not UTF-8")
     if (text.trim() === "") return undefined

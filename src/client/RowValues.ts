@@ -45,11 +45,14 @@ const toBigDecimal: Read = (value) => {
 interface Instant {
   readonly millis: number
   /** Besides the milliseconds. */
-  readonly micros: number
+  readonly nanos: number
 }
 
+/** What DuckDB has behind a day before the year 1. */
+const beforeChrist = " (BC)"
+
 const timePattern =
-  /^(?:\d{4,6}|[-+]\d{6})-\d\d-\d\d(?:[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?)?(?:Z|[-+]\d\d(?::\d\d)?)?$/
+  /^(?:\d{4,6}-\d\d-\d\d(?: \(BC\))?|[-+]\d{6}-\d\d-\d\d)(?:[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?)?(?:Z|[-+]\d\d(?::\d\d)?)?$/
 
 const daysOf = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 
@@ -79,11 +82,14 @@ const offsetOf = (zone: string): number => {
 }
 
 /** The instant of a time, which is one in UTC unless it says otherwise. */
-const instant = (value: unknown): Instant | undefined => {
-  if (typeof value !== "string" || !timePattern.test(value)) return undefined
+const instant = (given: unknown): Instant | undefined => {
+  if (typeof given !== "string" || !timePattern.test(given)) return undefined
+  const value = given.replace(beforeChrist, "")
   // A year may have a sign.
   const day = value.indexOf("-", 1)
-  const year = Number(value.slice(0, day))
+  const counted = Number(value.slice(0, day))
+  // The year before the first is the year 0.
+  const year = value === given ? counted : 1 - counted
   const isTime = value[day + 6] === " " || value[day + 6] === "T"
   const second = isTime ? day + 15 : day + 6
   const isFraction = value[second] === "."
@@ -101,13 +107,12 @@ const instant = (value: unknown): Instant | undefined => {
     Date.UTC(year + cycles * cycle, month - 1, date, hours, minutes - offsetOf(value.slice(end)), seconds) -
     cycles * cycleMillis +
     Math.floor(nanos / 1e6)
-  const isHeld = nanos % 1000 === 0 && Math.abs(millis) <= lastMillis
-  return isHeld ? { millis, micros: (nanos / 1000) % 1000 } : undefined
+  return Math.abs(millis) <= lastMillis ? { millis, nanos: nanos % 1e6 } : undefined
 }
 
 const toDateTime: Read = (value) => {
   const found = instant(value)
-  return found?.micros === 0 ? DateTime.makeUnsafe(found.millis) : value
+  return found?.nanos === 0 ? DateTime.makeUnsafe(found.millis) : value
 }
 
 const toDate: Read = (value) => {
@@ -117,7 +122,8 @@ const toDate: Read = (value) => {
 
 const toTimestamp: Read = (value) => {
   const found = instant(value)
-  return found ? new Timestamp(BigInt(found.millis) * 1000n + BigInt(found.micros)) : value
+  if (found === undefined || found.nanos % 1000 !== 0) return value
+  return new Timestamp(BigInt(found.millis) * 1000n + BigInt(found.nanos / 1000))
 }
 
 const blobPattern = /^(?:[ -[\]-~]|\\x[0-9a-f]{2})*$/i
@@ -141,10 +147,14 @@ export const reason = (value: unknown): string | undefined => {
   if (isNumber(value) && toNumber(value) === value) {
     return "a JavaScript number cannot hold all its digits: use Schema.BigInt or Schema.BigDecimal"
   }
-  if (instant(value) !== undefined && toDateTime(value) === value) {
-    return "Date and DateTime hold milliseconds: use Rows.Timestamp, or round in the query by a cast to TIMESTAMP_MS"
+  if (value === "infinity" || value === "-infinity") {
+    return "Date, DateTime and Rows.Timestamp hold no infinite time: take it as text"
   }
-  return undefined
+  const nanos = instant(value)?.nanos ?? 0
+  if (nanos === 0) return undefined
+  return nanos % 1000 === 0
+    ? "Date and DateTime hold milliseconds: use Rows.Timestamp, or round in the query by a cast to TIMESTAMP_MS"
+    : "Rows.Timestamp holds microseconds: take it as text, or cut it in the query by a cast to TIMESTAMP"
 }
 
 /** The classes that values are made into, by an example of each. */

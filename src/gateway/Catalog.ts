@@ -1,5 +1,6 @@
 /**
- * What can be asked: the schemas, tables and columns of each target, as its back-end's `information_schema` tells.
+ * What can be asked: the schemas, tables and columns of each target, as its back-end's DuckDB tells. Functions are asked, whose
+ * names are whole: a view of the database with the name of DuckDB's own would take the place of that.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -12,21 +13,22 @@ import * as Negotiation from "./Negotiation.ts"
 /** Most columns that are told of one target. */
 export const maxColumns = 20_000
 
-const query = `SELECT c.table_catalog AS "catalog", c.table_schema AS "schema", c.table_name AS "table",
-  t.table_type AS "kind", c.column_name AS "column", c.data_type AS "type", c.is_nullable AS "nullable"
-FROM information_schema.columns AS c JOIN information_schema.tables AS t
-  ON c.table_catalog = t.table_catalog AND c.table_schema = t.table_schema AND c.table_name = t.table_name
-WHERE c.table_schema NOT IN ('information_schema', 'pg_catalog')
-ORDER BY c.table_catalog, c.table_schema, c.table_name, c.ordinal_position LIMIT ${maxColumns + 1}`
+export const query = `SELECT c.database_name AS "catalog", c.schema_name AS "schema", c.table_name AS "table",
+  CASE WHEN t.table_name IS NULL THEN 'view' ELSE 'table' END AS "kind",
+  c.column_name AS "column", c.data_type AS "type", c.is_nullable AS "nullable"
+FROM system.main.duckdb_columns() AS c LEFT JOIN system.main.duckdb_tables() AS t
+  ON c.database_name = t.database_name AND c.schema_name = t.schema_name AND c.table_name = t.table_name
+WHERE NOT c.internal
+ORDER BY c.database_name, c.schema_name, c.table_name, c.column_index LIMIT ${maxColumns + 1}`
 
 const Row = Schema.Struct({
   catalog: Schema.String,
   schema: Schema.String,
   table: Schema.String,
-  kind: Schema.String,
+  kind: Schema.Literals(["table", "view"]),
   column: Schema.String,
   type: Schema.String,
-  nullable: Schema.String
+  nullable: Schema.Boolean
 })
 type Row = typeof Row.Type
 
@@ -55,10 +57,10 @@ export const group = (rows: ReadonlyArray<Row>): ReadonlyArray<Named> => {
     }
     let table = schema.tables.at(-1)
     if (table?.name !== row.table) {
-      table = { name: row.table, kind: row.kind === "VIEW" ? "view" : "table", columns: [] }
+      table = { name: row.table, kind: row.kind, columns: [] }
       schema.tables.push(table)
     }
-    table.columns.push({ name: row.column, type: row.type, nullable: row.nullable === "YES" })
+    table.columns.push({ name: row.column, type: row.type, nullable: row.nullable })
   }
   return schemas
 }
@@ -92,6 +94,6 @@ const read = Effect.fnUntraced(function* (dispatcher: Dispatcher, target: string
   const { pull } = yield* dispatcher.start(asked, origin)
   const text = yield* Stream.mkString(Stream.decodeText(Stream.fromPull(Effect.succeed(pull))))
   return yield* Effect.mapError(decodeRows(text), () =>
-    GatewayError.make("backend_lost", "The back-end's information_schema is not as it should be")
+    GatewayError.make("backend_lost", "The back-end's tables and columns are not told as DuckDB does")
   )
 }, Effect.scoped)

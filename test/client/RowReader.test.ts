@@ -82,6 +82,8 @@ describe("rows of NDJSON", () => {
     ["{}\n[1,2]\n", 'Row 2 cannot be read: no object: "[1,2]"'],
     ["{}\n{},{}\n", 'Row 2 cannot be read: not JSON: "{},{}"'],
     ['{}\n{"a":\n1}\n', 'Row 2 cannot be read: not JSON: "{\\"a\\":"'],
+    ['{"a":1\n"b":2},{"c":3}\n', 'Row 1 cannot be read: not JSON: "{\\"a\\":1"'],
+    ['{}\n{"a":"\n"},{}\n', 'Row 2 cannot be read: not JSON: "{\\"a\\":\\""'],
     ['{}\n{"a":', 'Row 2 cannot be read: not JSON: "{\\"a\\":"']
   ])("refuses %j by its number", (text, problem) => {
     assert.strictEqual(readText(text).problem, problem)
@@ -96,7 +98,7 @@ describe("rows of NDJSON", () => {
 
   it("may be as long as maxRowSize and no longer, with or without a line break", () => {
     const text = '{"a":"12345"}'
-    for (const end of ["", "\n", '\n{"b":1}']) {
+    for (const end of ["", "\n", "\r\n", '\n{"b":1}', '\r\n{"b":1}\r\n']) {
       assert.isUndefined(readText(text + end, { maxRowSize: 13 }).problem)
       const { problem, rows } = readText(`{}\n${text}${end}`, { maxRowSize: 12 })
       assert.deepStrictEqual(rows, [{}])
@@ -109,6 +111,15 @@ describe("rows of NDJSON", () => {
     reader.add(Buffer.from('{"a":"12345'))
     assert.deepStrictEqual(reader.take(), [])
     assert.strictEqual(reader.problem?.reason._tag, "RowTooLong")
+  })
+
+  it("is not too long for the first half of its line break", () => {
+    const given = '{"a":"12345"}\r\n'
+    const reader = new RowReader({ ...defaults, maxRowSize: 13 })
+    reader.add(Buffer.from(given.slice(0, -1)))
+    assert.deepStrictEqual(reader.take(), [])
+    reader.add(Buffer.from("\n"))
+    assert.deepStrictEqual(reader.take(), [{ a: "12345" }])
   })
 })
 

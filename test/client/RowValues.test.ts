@@ -89,7 +89,11 @@ describe("times", () => {
     ["1969-12-31 23:59:59.999", "1969-12-31T23:59:59.999Z"],
     ["12024-01-02", "+012024-01-02T00:00:00.000Z"],
     ["-000043-03-15T12:00:00.000Z", "-000043-03-15T12:00:00.000Z"],
-    ["275760-09-13", "+275760-09-13T00:00:00.000Z"]
+    ["275760-09-13", "+275760-09-13T00:00:00.000Z"],
+    ["0044-03-15 (BC)", "-000043-03-15T00:00:00.000Z"],
+    ["0044-03-15 (BC) 01:02:03.5", "-000043-03-15T01:02:03.500Z"],
+    ["0001-02-29 (BC) 23:00:00-02", "0000-03-01T01:00:00.000Z"],
+    ["10000-01-02 (BC)", "-009999-01-02T00:00:00.000Z"]
   ])("are in UTC unless they say otherwise: %s", (text, iso) => {
     assert.strictEqual(time(text), iso)
     assert.strictEqual(decode(Schema.DateTimeUtc, text)?.pipe(DateTime.formatIso), iso)
@@ -104,7 +108,10 @@ describe("times", () => {
     "2024-01-02 24:00:00",
     "2024-01-02 09:60:00",
     "275760-09-13 00:00:00.001",
-    "0044-03-15 (BC)",
+    "0002-02-29 (BC)",
+    "-000043-03-15 (BC)",
+    "300000-01-01 (BC)",
+    "0044-03-15 01:02:03 (BC)",
     "infinity",
     "09:30:00",
     "2024-01-02 09:30",
@@ -124,6 +131,8 @@ describe("times", () => {
         assert.strictEqual(found?.epochMicros, BigInt(date.getTime()) * 1000n + BigInt(micros))
       })
     )
+    const ides = decode(Rows.Timestamp, "0044-03-15 (BC) 12:00:00.000001")
+    assert.strictEqual(ides?.epochMicros, -63_517_780_799_999_999n)
     assert.isUndefined(decode(Rows.Timestamp, "2024-01-02 09:30:00.000000001"))
   })
 })

@@ -313,6 +313,51 @@ describe("macros of the served database", () => {
   )
 })
 
+describe("tables, views and schemas of clients", () => {
+  it.effect("do not take the places of DuckDB's own", () =>
+    withEngine({ readWrite: true }, (engine) =>
+      Effect.gen(function* () {
+        yield* text(engine, "CREATE TABLE t AS SELECT 1 AS a")
+        yield* text(engine, "CREATE VIEW v AS FROM t")
+        for (const sql of [
+          "CREATE VIEW duckdb_columns AS SELECT 1 AS a",
+          "CREATE VIEW duckdb_tables AS SELECT * REPLACE ('forged' AS table_name) FROM system.main.duckdb_tables()",
+          'CREATE OR REPLACE VIEW main."Pg_Class" AS SELECT 1 AS a',
+          "CREATE TABLE IF NOT EXISTS /**/ pg_type (a INTEGER)",
+          "CREATE TABLE pg_constraint AS FROM t",
+          "ALTER TABLE t RENAME TO duckdb_Tables",
+          "ALTER TABLE v RENAME TO pg_type",
+          "ALTER VIEW v RENAME TO pg_type",
+          "CREATE SCHEMA temp",
+          'CREATE SCHEMA IF NOT EXISTS "System"',
+          "CREATE SCHEMA memory.pg_catalog",
+          "CREATE SCHEMA memory"
+        ]) {
+          yield* refused(engine, sql, "another name")
+        }
+        const untyped = { parameters: ["x"] }
+        for (const sql of ["TABLE pg_class AS SELECT $1 AS a", "TYPE json AS ENUM (SELECT $1)"]) {
+          const { message } = yield* failure(engine, `CREATE ${sql}`, untyped)
+          assert.include(message, "cannot be judged")
+        }
+        yield* text(engine, "CREATE TABLE views (pg_class INTEGER)")
+        yield* text(engine, "CREATE TABLE copied AS FROM duckdb_columns()")
+        yield* text(engine, "CREATE TABLE given AS SELECT $1 AS a", untyped)
+        yield* text(engine, "CREATE TYPE mood AS ENUM (SELECT $1)", untyped)
+        yield* text(engine, "CREATE SCHEMA IF NOT EXISTS main")
+        yield* text(engine, "CREATE SCHEMA own")
+        assert.deepStrictEqual(yield* rows(engine, "SHOW TABLES"), [
+          { name: "copied" },
+          { name: "given" },
+          { name: "t" },
+          { name: "v" },
+          { name: "views" }
+        ])
+      })
+    )
+  )
+})
+
 describe("what describes tables", () => {
   it.effect("is there for clients, and does not show the engine's own database", () =>
     withEngine({ sample: true }, (engine) =>

@@ -62,6 +62,10 @@ const values: ReadonlyArray<
   ["TIMESTAMP_MS '2024-01-02 09:30:00.5'", Schema.Date, new Date("2024-01-02T09:30:00.500Z")],
   ["TIMESTAMP_NS '2024-01-02 09:30:00.000001'", Rows.Timestamp, { epochMicros: 1704187800000001n }],
   ["TIMESTAMP '1969-12-31 23:59:59.999999'", Rows.Timestamp, { epochMicros: -1n }],
+  ["DATE '0044-03-15 (BC)'", Schema.Date, new Date("-000043-03-15T00:00:00Z")],
+  ["TIMESTAMP '0044-03-15 (BC) 12:00:00'", Schema.DateTimeUtc, utc("-000043-03-15T12:00:00Z")],
+  ["TIMESTAMPTZ '0044-03-15 (BC) 12:00:00.5+02'", Schema.Date, new Date("-000043-03-15T10:00:00.500Z")],
+  ["TIMESTAMP '0044-03-15 (BC) 12:00:00.000001'", Rows.Timestamp, { epochMicros: -63_517_780_799_999_999n }],
   ["DATE 'infinity'", Schema.Union([Schema.Literal("infinity"), Schema.Date]), "infinity"],
   ["TIME '09:30:00.5'", Schema.String, "09:30:00.5"],
   ["INTERVAL '1 month 2 days 3 seconds'", Schema.String, "1 month 2 days 00:00:03"],
@@ -140,7 +144,7 @@ describe("rows of DuckDB", () => {
     ["9007199254740993", Schema.Int],
     ["1.2345678901234567890::DECIMAL(20, 19)", Schema.Finite],
     ["TIMESTAMP '2024-01-02 09:30:00.000001'", Schema.DateTimeUtc],
-    ["TIMESTAMP '0044-03-15 (BC) 12:00:00'", Schema.Date],
+    ["DATE '5877642-06-25 (BC)'", Schema.Date],
     ["DATE 'infinity'", Schema.Date],
     ["NULL::BIGINT", Schema.BigInt],
     ["'x'", Schema.Uint8Array.check(Schema.makeFilter(() => "none will do"))]
@@ -166,6 +170,14 @@ describe("rows of DuckDB", () => {
           )
         const { message } = yield* Effect.flip(one(time))
         assert.include(message, "use Rows.Timestamp, or round in the query by a cast to TIMESTAMP_MS")
+        const stamp = (sql: string) =>
+          client.rows({ query: `SELECT ${sql} AS a` }, Schema.Struct({ a: Rows.Timestamp }))
+        const finer = yield* Effect.flip(
+          Stream.runDrain(stamp("TIMESTAMP_NS '2024-01-02 09:30:00.000000001'"))
+        )
+        assert.match(finer.message, /Expected a Timestamp, got .* \(Rows\.Timestamp holds microseconds: /)
+        const infinite = yield* Effect.flip(Stream.runDrain(stamp("TIMESTAMP '-infinity'")))
+        assert.match(infinite.message, /Expected a Timestamp, got "-infinity" \(.* hold no infinite time: /)
         const [row] = yield* one(`${time}::TIMESTAMP_MS`)
         assert.strictEqual(row?.a.pipe(DateTime.formatIso), "2024-01-02T09:30:00.447Z")
       })

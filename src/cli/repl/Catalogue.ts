@@ -1,6 +1,6 @@
 /**
- * Asks a server for its tables, columns and keywords, for completion and for whoever wants to see them. Plain queries
- * of `information_schema` and of DuckDB's keywords: a server that has neither offers nothing.
+ * Asks a server for its tables, columns and keywords, for completion and for whoever wants to see them. Queries of
+ * DuckDB's functions by their whole names, whose places no view of a database takes: a server without them offers nothing.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -16,11 +16,11 @@ const maxRows = 20_000
 const patience = "2 seconds"
 
 const namesSql = `
-  SELECT table_schema AS "schema", table_name AS "table", list(column_name ORDER BY ordinal_position) AS "columns"
-  FROM (FROM information_schema.columns LIMIT ${maxRows})
+  SELECT schema_name AS "schema", table_name AS "table", list(column_name ORDER BY column_index) AS "columns"
+  FROM (FROM system.main.duckdb_columns() WHERE NOT internal LIMIT ${maxRows})
   GROUP BY ALL ORDER BY ALL`
 
-const keywordsSql = `SELECT keyword_name AS "keyword" FROM duckdb_keywords() ORDER BY 1 LIMIT ${maxRows}`
+const keywordsSql = `SELECT keyword_name AS "keyword" FROM system.main.duckdb_keywords() ORDER BY 1 LIMIT ${maxRows}`
 
 const Table = Schema.Struct({
   schema: Schema.String,
@@ -47,8 +47,11 @@ export const load = (client: Client.ClientService): Effect.Effect<Completion.Cat
 const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
 
 /** The tables of a server. */
-export const tablesSql = `SELECT table_schema AS "schema", table_name AS "table", table_type AS "type"
-FROM information_schema.tables ORDER BY ALL`
+export const tablesSql = `SELECT DISTINCT c.schema_name AS "schema", c.table_name AS "table",
+  CASE WHEN t.table_name IS NULL THEN 'VIEW' ELSE 'BASE TABLE' END AS "type"
+FROM system.main.duckdb_columns() AS c LEFT JOIN system.main.duckdb_tables() AS t
+  ON c.database_name = t.database_name AND c.schema_name = t.schema_name AND c.table_name = t.table_name
+WHERE NOT c.internal ORDER BY ALL`
 
 /** The parts of a name: `table`, `schema.table`, with quotes or without. */
 const nameParts = (name: string): ReadonlyArray<string> =>
@@ -59,21 +62,24 @@ const nameParts = (name: string): ReadonlyArray<string> =>
 /** The condition that a column is one of a table, by the name of that. */
 const ofTable = (name: string): string => {
   const [table = "", schema] = nameParts(name).toReversed()
-  const inSchema = schema === undefined ? "" : ` AND lower(table_schema) = lower(${literal(schema)})`
-  return `lower(table_name) = lower(${literal(table)})${inSchema}`
+  const inSchema = schema === undefined ? "" : ` AND lower(schema_name) = lower(${literal(schema)})`
+  return `NOT internal AND lower(table_name) = lower(${literal(table)})${inSchema}`
 }
 
 /** The columns of a table, by its name. */
 export const columnsSql = (name: string): string =>
-  `SELECT column_name AS "column", data_type AS "type", is_nullable AS "null", column_default AS "default"
-FROM information_schema.columns WHERE ${ofTable(name)}
-ORDER BY table_schema, table_name, ordinal_position`
+  `SELECT column_name AS "column", data_type AS "type",
+  CASE WHEN is_nullable THEN 'YES' ELSE 'NO' END AS "null", column_default AS "default"
+FROM system.main.duckdb_columns() WHERE ${ofTable(name)}
+ORDER BY schema_name, table_name, column_index`
 
 /** Whether there is a table of this name. */
 export const hasTable = (client: Client.ClientService, name: string) =>
   Effect.map(
     Stream.runHead(
-      client.rows({ query: `SELECT 1 AS one FROM information_schema.columns WHERE ${ofTable(name)} LIMIT 1` })
+      client.rows({
+        query: `SELECT 1 AS one FROM system.main.duckdb_columns() WHERE ${ofTable(name)} LIMIT 1`
+      })
     ),
     Option.isSome
   )

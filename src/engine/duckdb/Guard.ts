@@ -16,6 +16,10 @@ export interface Guard {
   readonly permissions: Permissions
   /** The names of DuckDB's own types, in small letters. */
   readonly types: ReadonlySet<string>
+  /** The names of DuckDB's own views that need no schema before them, in small letters. */
+  readonly views: ReadonlySet<string>
+  /** The names of databases and of DuckDB's own schemas but `main`, in small letters. */
+  readonly schemas: ReadonlySet<string>
   /** Served tables and views that have columns of VARIANT, by their names in small letters. */
   readonly variants: ReadonlySet<string>
   /** The paths of the server, which no error and no plan is to show. */
@@ -38,22 +42,30 @@ export const open = Effect.fnUntraced(function* (
       return yield* Opening.attempt("database", () => readCatalog(native))
     })
   )
-  const hiding = catalog.macros.filter((name) => catalog.builtIn.has(name))
-  if (hiding.length > 0) {
-    yield* Effect.logWarning(
-      `The database has macros with the names of DuckDB's own functions (${hiding.join(", ")}), so results may be wrong or fail: rename them`
-    )
-  }
+  yield* warn(
+    "macros with the names of DuckDB's own functions",
+    catalog.macros.filter((name) => catalog.builtIn.has(name))
+  )
+  yield* warn("tables or views with the names of DuckDB's own views", catalog.hiding)
   const texts = [...hidden, ...catalog.hidden]
   return {
     parser,
     permissions,
     builtIn: catalog.builtIn,
     types: catalog.types,
+    views: catalog.views,
+    schemas: catalog.schemas,
     variants: catalog.variants,
     hidden: [...texts, ...texts.map(inJson)]
   }
 })
+
+const warn = (what: string, hiding: ReadonlyArray<string>): Effect.Effect<void> =>
+  hiding.length === 0
+    ? Effect.void
+    : Effect.logWarning(
+        `The database has ${what} (${hiding.join(", ")}), so results may be wrong or fail: rename them`
+      )
 
 /** As plans in JSON have it. */
 const inJson = ([path, replacement]: Failure.Hidden[number]): Failure.Hidden[number] => [
@@ -72,6 +84,24 @@ const macrosSql = `
 
 const typesSql = "SELECT DISTINCT system.main.lower(type_name) FROM system.main.duckdb_types() WHERE internal"
 
+/** Those of `information_schema` are found there only, so that a table may be called `views`. */
+const viewsSql = `
+  SELECT DISTINCT system.main.lower(view_name) FROM system.main.duckdb_views()
+  WHERE internal AND schema_name IN ('main', 'pg_catalog')`
+
+const hidingSql = `
+  SELECT DISTINCT system.main.lower(name) FROM (
+    SELECT table_name AS name FROM system.main.duckdb_tables() WHERE NOT internal AND schema_name = 'main'
+    UNION ALL SELECT view_name FROM system.main.duckdb_views() WHERE NOT internal AND schema_name = 'main'
+  ) WHERE system.main.lower(name) IN (${viewsSql}) ORDER BY 1`
+
+/** `CREATE SCHEMA IF NOT EXISTS main` does nothing. */
+const schemasSql = `
+  SELECT DISTINCT system.main.lower(name) FROM (
+    SELECT database_name AS name FROM system.main.duckdb_databases()
+    UNION ALL SELECT schema_name FROM system.main.duckdb_schemas() WHERE internal
+  ) WHERE name != 'main'`
+
 const variantsSql = `
   SELECT DISTINCT system.main.lower(table_name) FROM system.main.duckdb_columns() WHERE NOT internal AND data_type ILIKE '%variant%'`
 
@@ -85,21 +115,24 @@ const pathsSql = `
 const readCatalog = async (
   instance: DuckDBInstance
 ): Promise<
-  Pick<Guard, "builtIn" | "types" | "variants" | "hidden"> & { readonly macros: ReadonlyArray<string> }
+  Pick<Guard, "builtIn" | "types" | "views" | "schemas" | "variants" | "hidden"> & {
+    readonly macros: ReadonlyArray<string>
+    readonly hiding: ReadonlyArray<string>
+  }
 > => {
   const connection = await instance.connect()
+  const rows = async (sql: string) => (await connection.runAndReadAll(sql)).getRowsJS()
+  const names = async (sql: string) => (await rows(sql)).map(([name]) => String(name))
   try {
-    const functions = await (await connection.runAndReadAll(functionsSql)).getRowsJS()
-    const macros = await (await connection.runAndReadAll(macrosSql)).getRowsJS()
-    const types = await (await connection.runAndReadAll(typesSql)).getRowsJS()
-    const variants = await (await connection.runAndReadAll(variantsSql)).getRowsJS()
-    const paths = await (await connection.runAndReadAll(pathsSql)).getRowsJS()
     return {
-      builtIn: new Map(functions as Array<[string, Array<boolean>]>),
-      macros: macros.map(([name]) => String(name)),
-      types: new Set(types.map(([name]) => String(name))),
-      variants: new Set(variants.map(([name]) => String(name))),
-      hidden: paths as Array<[string, string]>
+      builtIn: new Map((await rows(functionsSql)) as Array<[string, Array<boolean>]>),
+      macros: await names(macrosSql),
+      types: new Set(await names(typesSql)),
+      views: new Set(await names(viewsSql)),
+      hiding: await names(hidingSql),
+      schemas: new Set(await names(schemasSql)),
+      variants: new Set(await names(variantsSql)),
+      hidden: (await rows(pathsSql)) as Array<[string, string]>
     }
   } finally {
     connection.disconnectSync()

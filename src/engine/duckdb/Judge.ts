@@ -160,7 +160,8 @@ const noMacros: ReadonlySet<string> = new Set()
 const macrosOf = (session: Session): Effect.Effect<ReadonlySet<string>, QueryError> =>
   Effect.mapError(
     session.call(async (connection) => {
-      const sql = "SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE NOT internal"
+      const sql =
+        "SELECT DISTINCT lower(function_name) FROM system.main.duckdb_functions() WHERE NOT internal"
       const rows = (await connection.runAndReadAll(sql)).getRows()
       return new Set(rows.map(([name]) => String(name)))
     }),
@@ -208,7 +209,7 @@ const judgeOther = Effect.fnUntraced(function* (
         )
   }
   if (!isAllowed(type, permissions)) return yield* notAllowed(type, permissions)
-  if (planned.has(type)) yield* judgePlan(guard, session, sql)
+  if (planned.has(type)) yield* judgePlan(guard, session, sql, words)
   if (type === StatementType.CALL) {
     // CHECKPOINT is of this kind too, and calls its function without a parenthesis.
     const called = Judgement.ofWords(
@@ -240,41 +241,85 @@ const planned: ReadonlySet<StatementType> = new Set([
   StatementType.ALTER
 ])
 
+/** The names that statements give, by the operators of their plans: where each stands, and what has such names. */
+const naming = {
+  LOGICAL_CREATE_MACRO: ["$.plans[0].info.name", "function"],
+  LOGICAL_CREATE_TYPE: ["$.plans[0].info.name", "type"],
+  LOGICAL_CREATE_TABLE: ["$.plans[0].info.table", "view"],
+  LOGICAL_CREATE_VIEW: ["$.plans[0].info.view_name", "view"],
+  LOGICAL_CREATE_SCHEMA: ["$.plans[0].info.schema", "schema"],
+  ALTER_TABLE: ["$.plans[0].info.new_table_name", "view"],
+  ALTER_VIEW: ["$.plans[0].info.new_view_name", "view"]
+} as const
+
+const planPaths = Sql.list([
+  "$.plans[0].type",
+  "$.plans[0].info.type",
+  ...Object.values(naming).map(([path]) => path)
+])
+
+/** What makes a type from a query has these, which are names of types too. */
+const enumWords: ReadonlyArray<string> = ["type", "enum"]
+
 /**
  * Judges by the plan what only that tells apart: secrets and names of databases belong to the whole instance, and
- * functions and types with the names of DuckDB's own would take their places in the queries of all others, and in what
- * the engine makes of these.
+ * functions, types and views with the names of DuckDB's own would take their places in the queries of all others, and in
+ * what the engine makes of these. A schema with the name of a database makes what names either ambiguous.
  */
 const judgePlan = Effect.fnUntraced(function* (
-  { builtIn, types }: Guard,
+  { builtIn, schemas, types, views }: Guard,
   session: Session,
-  sql: string
+  sql: string,
+  words: Words.Words
 ): Effect.fn.Return<void, QueryError> {
-  if (!/secret|variant|macro|function|type|database/i.test(sql)) return
+  const view = [...words.all].find((name) => views.has(name))
+  if (view === undefined && !/secret|variant|macro|function|type|database|schema/i.test(sql)) return
   const serialized = `system.main.json_serialize_plan(${Sql.literal(sql)})`
-  const paths = Sql.list(["$.plans[0].type", "$.plans[0].info.type", "$.plans[0].info.name"])
   const [plan, parts] = yield* Effect.mapError(
     session.call(async (connection) => {
-      const query = `SELECT plan, system.main.json_extract_string(plan, ${paths}) FROM (SELECT ${serialized} AS plan)`
+      const query = `SELECT plan, system.main.json_extract_string(plan, ${planPaths}) FROM (SELECT ${serialized} AS plan)`
       return (await connection.runAndReadAll(query)).getRowsJS()[0] ?? []
     }),
     (failure) => Failure.toReject(failure, undefined)
   )
   if (String(plan).includes("LOGICAL_CREATE_SECRET")) return yield* notForAll("CREATE SECRET")
   if (Variant.isTypeIn(String(plan))) return yield* noVariant
-  const [operator, kind, given] = parts as ReadonlyArray<string | null>
-  const name = given?.toLowerCase() ?? ""
+  const [operator, kind, ...names] = parts as ReadonlyArray<string | null>
+  if (operator === null) {
+    const isType = enumWords.every((word) => words.all.has(word))
+    const type = isType
+      ? [...words.all].find((name) => types.has(name) && !enumWords.includes(name))
+      : undefined
+    const name = view ?? type
+    return name === undefined ? undefined : yield* noPlan(name)
+  }
   if (kind === "SECRET_ENTRY") return yield* notForAll("DROP SECRET")
   if (operator === "LOGICAL_ALTER" && kind === "ALTER_DATABASE") return yield* notForAll("ALTER DATABASE")
-  if (operator === "LOGICAL_CREATE_MACRO" && builtIn.has(name)) return yield* taken("function", name)
-  if (operator === "LOGICAL_CREATE_TYPE" && types.has(name)) return yield* taken("type", name)
+  const own = { function: builtIn, type: types, view: views, schema: schemas }
+  for (const [at, [by, [, what]]] of Object.entries(naming).entries()) {
+    const name = names[at]?.toLowerCase()
+    if (name !== undefined && (by === operator || by === kind) && own[what].has(name))
+      return yield* taken(what, name)
+  }
 })
+
+/** A parameter without a type leaves DuckDB without a plan. */
+const noPlan = (name: string): QueryError =>
+  queryError(
+    "not_allowed",
+    `A statement with parameters that names ${name} cannot be judged: write their values into it, or cast them`
+  )
 
 const notForAll = (statement: string): QueryError =>
   queryError("not_allowed", `${statement} statements are not allowed`)
 
-const taken = (what: string, name: string): QueryError =>
-  queryError("not_allowed", `DuckDB has a ${what} of its own that is called ${name}; choose another name`)
+const taken = (what: "function" | "type" | "view" | "schema", name: string): QueryError =>
+  queryError(
+    "not_allowed",
+    what === "schema"
+      ? `${name} is the name of a database or of a schema of DuckDB's own; choose another name`
+      : `DuckDB has a ${what} of its own that is called ${name}; choose another name`
+  )
 
 const writing: ReadonlySet<StatementType> = new Set([
   StatementType.INSERT,

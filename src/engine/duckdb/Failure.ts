@@ -2,7 +2,6 @@
  * What DuckDB says when it fails, and what of it a client is told.
  */
 import * as Schema from "effect/Schema"
-import * as ErrorMessage from "../ErrorMessage.ts"
 import { type ErrorCode, type QueryError, queryError } from "../QueryApi.ts"
 import * as Hints from "./Hints.ts"
 import * as Sentinel from "./Sentinel.ts"
@@ -30,11 +29,10 @@ export interface Failure {
 }
 
 /**
- * Characters of an error that are read, and of its message. A longer one quotes a value of the query, and a client is told
- * no more than its beginning.
+ * Characters of an error that are read. A longer one quotes a value of the query, and a client is told no more
+ * than its beginning.
  */
 const maxText = 64 * 1024
-const maxMessage = ErrorMessage.maxBytes + 512
 
 /** Reads DuckDB's error. Some calls put a plain prefix before the JSON, and some errors are plain text. */
 export const fromCause = (cause: unknown): Failure => {
@@ -42,11 +40,11 @@ export const fromCause = (cause: unknown): Failure => {
   const text = whole.slice(0, maxText)
   const start = text.indexOf("{")
   const body = start === -1 ? undefined : parse(text.slice(start), whole.length > maxText)
-  if (!isErrorBody(body)) return { type: "", message: text.slice(0, maxMessage), offset: undefined }
+  if (!isErrorBody(body)) return { type: "", message: text, offset: undefined }
   const position = Number(body.position ?? Number.NaN)
   return {
     type: body.exception_type,
-    message: body.exception_message.slice(0, maxMessage),
+    message: body.exception_message,
     offset: Number.isInteger(position) ? position : undefined
   }
 }

@@ -6,6 +6,8 @@
  * characters: such a run begins where the character before it is none.
  */
 
+import * as ErrorMessage from "../ErrorMessage.ts"
+
 /** All that follows is advice, and how a file was read. */
 const section = /^[ \t]*(?:Possible|Potential) (?:fixes|solutions?)\b[\s\S]*/im
 
@@ -41,8 +43,12 @@ const advice: ReadonlyArray<readonly [about: RegExp, text: string]> = [
   ]
 ]
 
+/** Characters of a message that are looked at: a client is told no more of it. */
+const maxMessage = ErrorMessage.maxBytes + 512
+
 /** The message as a client is told it. */
-export const remove = (message: string): string => {
+export const remove = (whole: string): string => {
+  const message = whole.slice(0, maxMessage)
   const kept = message
     .replace(section, "")
     .split("\n")

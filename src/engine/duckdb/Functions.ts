@@ -153,10 +153,12 @@ const repeating: ReadonlyMap<string, number> = new Map([
   ["fmod", 2],
   ["format_pg_type", 20],
   ["format_type", 20],
+  ["get_block_size", 4],
   ["json_group_array", 2],
   ["json_group_object", 3],
   ["map_to_pg_oid", 20],
-  ["nullif", 2],
+  ["nullif", 3],
+  ["pg_get_constraintdef", 4],
   ["round_even", 5],
   ["roundbankers", 5],
   ["split_part", 4],
@@ -166,3 +168,17 @@ const repeating: ReadonlyMap<string, number> = new Map([
 
 /** How many times an argument is bound, about: those that are not DuckDB's are macros of the served database. */
 export const timesOfArguments = (name: string): number => repeating.get(name) ?? (values.has(name) ? 1 : 2)
+
+/** DuckDB's macros that call an aggregate or have a subquery. */
+const aggregatingMacros = `
+  format_type geomean geometric_mean get_block_size json_group_array json_group_object pg_get_constraintdef
+  wavg weighted_avg
+`
+
+const aggregatingNames = names(aggregates + aggregatingMacros)
+
+const others: ReadonlyArray<ReadonlySet<string>> = [values, tables, sequences, readers]
+
+/** Whether a query that calls it may be an aggregate: macros of the served database may. */
+export const mayAggregate = (name: string): boolean =>
+  aggregatingNames.has(name) || !others.some((known) => known.has(name))

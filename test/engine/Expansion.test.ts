@@ -142,6 +142,11 @@ describe("a query that grows exponentially when it is bound", () => {
       "plans twice"
     ],
     ["groups", nested(30, "SELECT x FROM (", "FROM t", ") GROUP BY x"), "plans twice"],
+    [
+      "partitions",
+      nested(30, "FROM (", "FROM t", ") QUALIFY max(x) OVER (PARTITION BY x) = x"),
+      "plans twice"
+    ],
     ["pivots", nested(30, "FROM (", "FROM t", ") PIVOT (sum(x) AS x FOR y IN (1))"), "plans twice"],
     ["summaries", nested(12, "FROM (SUMMARIZE ", "SELECT 1"), "plans twice"],
     ["UNPIVOT", nested(30, "FROM (", "FROM t", ") UNPIVOT (x FOR n IN (x))"), "parts"],
@@ -199,6 +204,7 @@ describe("a query that grows exponentially when it is bound", () => {
         `SELECT 1 FROM t WHERE a = ${nested(8, "(SELECT max(a) FROM t WHERE a = ", "1")}`,
         `SELECT ${nested(100, "1 IN (SELECT ", "1")}`,
         nested(100, "SELECT DISTINCT x FROM (", "FROM t", ") LIMIT 9"),
+        `SELECT 1 FROM t WHERE ${nested(8, "x BETWEEN 1 AND (SELECT max(x) FROM t WHERE ", "true")}`,
         nested(14, "SELECT max(x) AS x FROM (", "FROM t"),
         `WITH ${tables(90, (c) => `SELECT max(a.x) AS x FROM ${c} a, ${c} b`)} FROM c89`,
         `WITH ${tables(90, (c) => `SELECT max(x) AS x FROM ${c}`).replaceAll("AS (", "AS MATERIALIZED (")} FROM c89`,

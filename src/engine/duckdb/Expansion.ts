@@ -45,7 +45,7 @@ class Reader {
   private readonly sources = new Scope<Relation>()
   private readonly values = new Scope<Value>()
   readonly budget = new Budget()
-  /** What is planned of the query that is read. */
+  /** What is planned. */
   work = new Work()
   /** The parts that have been read, copies included. */
   private parts = 0
@@ -116,11 +116,12 @@ class Reader {
     const isBuilt = name !== undefined && Functions.building.has(name)
     this.width = isPlain ? 1 : this.budget.bounded(1 + (isBuilt ? sum : Math.max(widest - 1, named)))
     this.named = isPlain ? 0 : isBuilt && this.names > names ? sum : named
-    if (value.class === "BETWEEN") this.copy((this.parts - before) * (timesOf.between - 1))
-    if (value.class === "SUBQUERY" && value["subquery_type"] !== "ANY") work.repeat(mark, 2)
-    if (name === undefined) return
-    this.repeat(before, mark, Functions.timesOfArguments(name))
-    if (Functions.mayAggregate(name)) work.times = 2
+    if (value.class === "BETWEEN") {
+      this.copy((this.parts - before - work.partsSince(mark)) * (timesOf.between - 1))
+    } else if (value.class === "SUBQUERY" && value["subquery_type"] !== "ANY") work.repeat(mark, 2)
+    else if (name !== undefined) this.repeat(before, mark, Functions.timesOfArguments(name))
+    // Filters on the partitions of a window are pushed below it, as those on groups are.
+    if (value["partitions"] !== undefined || Functions.mayAggregate(name)) work.times = 2
   }
 
   private reference(path: ReadonlyArray<string>): void {
@@ -368,8 +369,8 @@ class Reader {
       }
       case "PIVOT": {
         const from: Array<Relation> = []
-        const { parts } = this
-        const { mark } = this.work
+        const { parts, work } = this
+        const { mark } = work
         const source = this.from(value["source"], from)
         this.expression({ aggregates: value["aggregates"], pivots: value["pivots"] })
         const isUnpivot = listOf(value["unpivot_names"]).length > 0

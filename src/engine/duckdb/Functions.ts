@@ -177,8 +177,8 @@ const aggregatingMacros = `
 
 const aggregatingNames = names(aggregates + aggregatingMacros)
 
-const others: ReadonlyArray<ReadonlySet<string>> = [values, tables, sequences, readers]
+const all: ReadonlyArray<ReadonlySet<string>> = [values, tables, sequences, readers]
 
 /** Whether a query that calls it may be an aggregate: macros of the served database may. */
-export const mayAggregate = (name: string): boolean =>
-  aggregatingNames.has(name) || !others.some((known) => known.has(name))
+export const mayAggregate = (name: string | undefined): boolean =>
+  name !== undefined && (aggregatingNames.has(name) || !all.some((known) => known.has(name)))

@@ -28,6 +28,13 @@ export class Work {
     return this.inner.length
   }
 
+  /** How many parts the queries have that have been put within it since a mark. */
+  partsSince(mark: number): number {
+    let parts = 0
+    for (let i = mark; i < this.inner.length; i++) parts += this.inner[i]?.work.parts ?? 0
+    return parts
+  }
+
   /** Puts a query within it. */
   add(): Work {
     const work = new Work()

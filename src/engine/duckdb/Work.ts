@@ -56,6 +56,7 @@ export class Work {
 
   /** Goes more often over what has been put within it since a mark. */
   repeat(mark: number, times: number): void {
+    if (times === 1) return
     for (let i = mark; i < this.inner.length; i++) (this.inner[i] as Inner).times *= times
   }
 

@@ -116,7 +116,57 @@ describe("a query that grows exponentially when it is bound", () => {
     ],
     ["lambdas", `SELECT ${nested(30, "list_transform([1], lambda x: ", "x")}`, "parts"],
     ["macros", `SELECT ${nested(30, "nullif(", "a", ", 1)")} FROM t`, "parts"],
+    [
+      "macros that take more than twice as long",
+      `SELECT ${nested(12, "fmod(", "a", ", 3)")} FROM t`,
+      "parts"
+    ],
     ["macros of the database", `SELECT ${nested(30, "own(", "a")} FROM t`, "parts"],
+    ["subqueries", `SELECT ${nested(30, "(SELECT ", "1")}`, "plans twice"],
+    [
+      "subqueries in conditions",
+      `SELECT 1 WHERE ${nested(30, "1 = (SELECT 1 WHERE ", "true")}`,
+      "plans twice"
+    ],
+    [
+      "subqueries in CASE",
+      `SELECT ${nested(30, "CASE WHEN a THEN (SELECT ", "1", ") END")} FROM t`,
+      "plans twice"
+    ],
+    ["subqueries for limits", nested(30, "SELECT 1 LIMIT (", "SELECT 1"), "plans twice"],
+    ["subqueries for arguments of tables", nested(30, "FROM range((", "SELECT 1", "))"), "plans twice"],
+    ["subqueries that macros repeat", `SELECT ${nested(7, "nullif((SELECT ", "1", "), 2)")}`, "plans twice"],
+    ["EXISTS", `SELECT ${nested(30, "EXISTS (SELECT 1 WHERE NOT ", "true")}`, "plans twice"],
+    ["arrays of subqueries", `SELECT ${nested(15, "ARRAY(SELECT ", "1")}`, "plans twice"],
+    ["aggregates", nested(30, "SELECT max(x) AS x FROM (", "FROM t"), "plans twice"],
+    ["aggregates in joins", nested(30, "SELECT count(*) FROM t, (", "FROM t"), "plans twice"],
+    ["macros that aggregate", nested(30, "SELECT own(x) AS x FROM (", "FROM t"), "plans twice"],
+    [
+      "aggregates of aggregates in subqueries",
+      `SELECT ${nested(12, "(SELECT max(", "1", "))")}`,
+      "plans twice"
+    ],
+    ["groups", nested(30, "SELECT x FROM (", "FROM t", ") GROUP BY x"), "plans twice"],
+    [
+      "partitions",
+      nested(30, "FROM (", "FROM t", ") QUALIFY max(x) OVER (PARTITION BY x) = x"),
+      "plans twice"
+    ],
+    ["pivots", nested(30, "FROM (", "FROM t", ") PIVOT (sum(x) AS x FOR y IN (1))"), "plans twice"],
+    ["summaries", nested(12, "FROM (SUMMARIZE ", "SELECT 1"), "plans twice"],
+    ["UNPIVOT", nested(30, "FROM (", "FROM t", ") UNPIVOT (x FOR n IN (x))"), "parts"],
+    [
+      "aggregates in named queries",
+      `WITH ${tables(30, (c) => `SELECT max(x) AS x FROM ${c}`)} FROM c29`,
+      "plans twice"
+    ],
+    [
+      "aggregates in copied queries",
+      `WITH ${tables(10, (c) => `SELECT max(a.x) AS x FROM ${c} a, ${c} b`).replaceAll("AS (", "AS NOT MATERIALIZED (")} FROM c9`,
+      "plans twice"
+    ],
+    ["BETWEEN", `SELECT ${nested(12, "(", "a", " BETWEEN false AND true)")} FROM t`, "parts"],
+    ["bounds of NOT BETWEEN", `SELECT ${nested(12, "(a NOT BETWEEN false AND ", "b")} FROM t`, "parts"],
     ["tables, deep inside", nested(300, "SELECT 1 FROM (", `WITH ${doubled} FROM c39`), "columns"],
     [
       "tables, beside constants",
@@ -155,6 +205,16 @@ describe("a query that grows exponentially when it is bound", () => {
         `SELECT [${chain(4000, "{'a': 1, 'b': 2, 'c': 3}", (i) => `{'a': ${i}, 'b': 'x', 'c': NULL}`)}]`,
         chain(3000, "SELECT 1", () => "SELECT 1", " UNION ALL "),
         `SELECT ${chain(9000, "1", String)}`,
+        `SELECT ${nested(16, "(SELECT ", "1")}`,
+        `SELECT 1 FROM t WHERE a = ${nested(8, "(SELECT max(a) FROM t WHERE a = ", "1")}`,
+        `SELECT ${nested(100, "1 IN (SELECT ", "1")}`,
+        nested(100, "SELECT DISTINCT x FROM (", "FROM t", ") LIMIT 9"),
+        `SELECT 1 FROM t WHERE ${nested(8, "x BETWEEN 1 AND (SELECT max(x) FROM t WHERE ", "true")}`,
+        nested(14, "SELECT max(x) AS x FROM (", "FROM t"),
+        `WITH ${tables(90, (c) => `SELECT max(a.x) AS x FROM ${c} a, ${c} b`)} FROM c89`,
+        `WITH ${tables(90, (c) => `SELECT max(x) AS x FROM ${c}`).replaceAll("AS (", "AS MATERIALIZED (")} FROM c89`,
+        `SELECT ${chain(300, "1", () => "(SELECT max(x) FROM t)", " + ")}`,
+        `SELECT ${chain(60, "1", () => nested(5, "(", "a", " BETWEEN false AND true)"))} FROM t`,
         `SELECT 1 WHERE 1 IN (${chain(30_000, "1", () => "-1.5")})`,
         `SELECT 1 WHERE 1 IN (${chain(30_000, "?", () => "?")})`,
         `VALUES ${chain(9000, "(1, 'a')", (i) => `(NULL, DATE '2001-01-01' + ${i})`)}`,

@@ -9,6 +9,15 @@ const mostColumnsInAll = 300_000
 /** The parts of a query that names stand for. DuckDB binds 65,000 in 3 s. */
 const mostParts = 50_000
 
+/** The parts that are planned, as often as that is. DuckDB takes 0.1 s for as many, and up to 2 s if they are long sums. */
+const mostPlanned = 1_500_000
+
+/** DuckDB makes this many expressions of each column that it summarizes. */
+export const partsOfSummary = 20
+
+/** How often DuckDB binds or plans the operands of BETWEEN, and what is summarized or unpivoted, about. */
+export const timesOf = { between: 3, summary: 4, unpivot: 2 }
+
 /** Thrown in the middle of a query. */
 export class Excess {
   readonly message: string
@@ -38,6 +47,15 @@ export class Budget {
     if (this.columns > mostColumnsInAll) {
       throw new Excess(
         `The parts of the query have more than ${mostColumnsInAll} columns, which are as many as they may have together`
+      )
+    }
+  }
+
+  /** Takes the parts that are planned. */
+  plan(parts: number): void {
+    if (parts > mostPlanned) {
+      throw new Excess(
+        `The aggregates and subqueries within each other have more than ${mostPlanned} parts, because DuckDB plans twice what is within one; nest them less deeply, or use WITH … AS MATERIALIZED`
       )
     }
   }

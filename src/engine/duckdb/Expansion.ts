@@ -4,19 +4,22 @@
  *
  * It reads the trees of `ShortTree`. What is not known counts as little as it can be: a table has one column.
  */
-import { Budget, Excess } from "./Budget.ts"
+import { Budget, Excess, partsOfSummary, timesOf } from "./Budget.ts"
 import * as Functions from "./Functions.ts"
-import { allOf, noStructs, type Relation, relation, renamed, table, widestOf } from "./Relation.ts"
+import { allOf, noStructs, pivoted, type Relation, relation, renamed, table, widestOf } from "./Relation.ts"
 import { Scope } from "./Scope.ts"
-import type { Node } from "./ShortTree.ts"
+import { isNode, isQuery, listOf, type Node, nameOf } from "./ShortTree.ts"
+import { Work } from "./Work.ts"
 
-/** DuckDB makes this many expressions of each column that it summarizes. */
-const partsOfSummary = 20
+/** What makes a SELECT an aggregate, beside the functions that it calls. */
+const grouping = ["group_expressions", "having", "aggregate_handling"]
 
 /** Why a query becomes too large, by the parser's tree of it. */
 export const excess = (tree: unknown): string | undefined => {
   try {
-    new Reader().expression(tree)
+    const reader = new Reader()
+    reader.expression(tree)
+    reader.budget.plan(reader.work.total)
     return undefined
   } catch (cause) {
     if (cause instanceof Excess) return cause.message
@@ -34,12 +37,6 @@ interface Value {
 
 const noNode: Node = {}
 
-const isNode = (value: unknown): value is Node => typeof value === "object" && value !== null
-
-const listOf = (value: unknown): ReadonlyArray<unknown> => (Array.isArray(value) ? value : [])
-
-const nameOf = (value: unknown): string => (typeof value === "string" ? value.toLowerCase() : "")
-
 /** Joins that have only the columns of their left side. */
 const ofLeft: ReadonlyArray<unknown> = ["SEMI", "ANTI"]
 
@@ -47,7 +44,9 @@ class Reader {
   private readonly tables = new Scope<Relation>()
   private readonly sources = new Scope<Relation>()
   private readonly values = new Scope<Value>()
-  private readonly budget = new Budget()
+  readonly budget = new Budget()
+  /** What is planned. */
+  work = new Work()
   /** The parts that have been read, copies included. */
   private parts = 0
   /** The width of the expression that was read last, and how much of it comes of names. */
@@ -67,6 +66,12 @@ class Reader {
     this.budget.copy(parts)
   }
 
+  /** Takes so often in all what has been read since there were these parts, and this mark of work. */
+  private repeat(parts: number, mark: number, times: number): void {
+    this.copy((this.parts - parts) * (times - 1))
+    this.work.repeat(mark, times)
+  }
+
   /** Reads what is bound as it stands, with all within it. */
   expression(value: unknown): void {
     this.width = 1
@@ -84,7 +89,8 @@ class Reader {
 
   private call(value: Node): void {
     const before = this.parts
-    const { element, names } = this
+    const { element, names, work } = this
+    const { mark } = work
     const name = value.f
     const isWhole = name !== undefined || value.class !== undefined
     if (isWhole) {
@@ -110,7 +116,12 @@ class Reader {
     const isBuilt = name !== undefined && Functions.building.has(name)
     this.width = isPlain ? 1 : this.budget.bounded(1 + (isBuilt ? sum : Math.max(widest - 1, named)))
     this.named = isPlain ? 0 : isBuilt && this.names > names ? sum : named
-    if (name !== undefined) this.copy((this.parts - before) * (Functions.timesOfArguments(name) - 1))
+    if (value.class === "BETWEEN") {
+      this.copy((this.parts - before - work.partsSince(mark)) * (timesOf.between - 1))
+    } else if (value.class === "SUBQUERY" && value["subquery_type"] !== "ANY") work.repeat(mark, 2)
+    else if (name !== undefined) this.repeat(before, mark, Functions.timesOfArguments(name))
+    // Filters on the partitions of a window are pushed below it, as those on groups are.
+    if (value["partitions"] !== undefined || Functions.mayAggregate(name)) work.times = 2
   }
 
   private reference(path: ReadonlyArray<string>): void {
@@ -166,7 +177,9 @@ class Reader {
   }
 
   private query(value: Node): Relation {
-    const { all, stars } = this
+    const { all, parts, stars, work: outer } = this
+    const work = outer.add()
+    this.work = work
     const marks = [this.tables.mark, this.sources.mark, this.values.mark] as const
     this.withTables(value["cte_map"])
     const before = this.parts
@@ -174,11 +187,13 @@ class Reader {
     this.tables.leave(marks[0])
     this.sources.leave(marks[1])
     this.values.leave(marks[2])
+    work.close(this.parts - parts)
+    this.work = outer
     this.all = all
     this.stars = stars
     this.names++
     this.budget.count(given.columns)
-    return { ...given, parts: this.parts - before }
+    return { ...given, parts: this.parts - before, work }
   }
 
   /** Set operations, recursion, and what else has queries in it. */
@@ -201,7 +216,7 @@ class Reader {
         widest = Math.max(widest, widestOf(given))
         named += given.named
         if (typeof value["cte_name"] === "string") {
-          this.tables.set(nameOf(value["cte_name"]), { ...first, parts: 0 })
+          this.tables.set(nameOf(value["cte_name"]), { ...first, parts: 0, work: undefined })
         }
       } else this.expression(child)
     }
@@ -219,6 +234,7 @@ class Reader {
       if (!isNode(entry) || !isNode(entry["value"]) || !isNode(entry["value"]["query"])) continue
       const { aliases, materialized, query } = entry["value"]
       const given = renamed(this.query((query as Node)["node"] as Node), aliases)
+      given.work?.name(materialized)
       const isCopied = materialized === "CTE_MATERIALIZE_NEVER"
       this.tables.set(nameOf(entry["key"]), isCopied ? given : { ...given, parts: 0 })
     }
@@ -229,6 +245,7 @@ class Reader {
     const from: Array<Relation> = []
     const columns = this.from(value["from_table"], from)
     this.all = allOf(columns, from)
+    if (grouping.some((key) => value[key] !== undefined)) this.work.times = 2
     const list = this.list(listOf(value["select_list"]))
     for (const key in value) {
       if (key === "cte_map" || key === "from_table" || key === "select_list") continue
@@ -248,6 +265,7 @@ class Reader {
     let named = 0
     for (const item of items) {
       const before = this.parts
+      const { mark } = this.work
       this.stars = 0
       this.expression(item)
       named = Math.max(named, this.named)
@@ -266,7 +284,7 @@ class Reader {
         continue
       }
       const count = this.stars > 0 ? this.stars : nameOf(f) === "unnest" ? this.width : 1
-      if (this.stars > 1) this.copy(own * (this.stars - 1))
+      this.repeat(before, mark, Math.max(1, this.stars))
       columns += count
       if (this.stars > 0) {
         spread += count
@@ -336,7 +354,9 @@ class Reader {
     switch (value.type) {
       case "BASE_TABLE": {
         const isQualified = value["schema_name"] !== undefined || value["catalog_name"] !== undefined
-        return (isQualified ? undefined : this.tables.get(nameOf(value["table_name"]))) ?? table
+        const named = isQualified ? undefined : this.tables.get(nameOf(value["table_name"]))
+        if (named?.work !== undefined) this.work.refer(named.work)
+        return named ?? table
       }
       case "SUBQUERY": {
         const query = value["subquery"]
@@ -349,26 +369,26 @@ class Reader {
       }
       case "PIVOT": {
         const from: Array<Relation> = []
+        const { parts, work } = this
+        const { mark } = work
         const source = this.from(value["source"], from)
         this.expression({ aggregates: value["aggregates"], pivots: value["pivots"] })
         const isUnpivot = listOf(value["unpivot_names"]).length > 0
-        const pivots = isUnpivot ? [] : listOf(value["pivots"])
-        const columns = pivots.reduce(
-          (product: number, pivot) =>
-            product * Math.max(1, isNode(pivot) ? listOf(pivot["entries"]).length : 1),
-          Math.max(1, listOf(value["aggregates"]).length)
-        )
+        if (isUnpivot) this.repeat(parts, mark, timesOf.unpivot)
         const widest = from.reduce((most, each) => Math.max(most, widestOf(each)), 1)
         return {
-          ...relation(this.budget.bounded(isUnpivot ? source : columns)),
+          ...relation(this.budget.bounded(isUnpivot ? source : pivoted(value))),
           isOpen: true,
           others: widest
         }
       }
       case "SHOW_REF": {
         const { query } = value
+        const { mark } = this.work
         const columns = isNode(query) ? this.query(query).columns : 1
-        if (value["show_type"] === "SUMMARY") this.copy(columns * partsOfSummary)
+        if (value["show_type"] !== "SUMMARY") return table
+        this.copy(columns * partsOfSummary)
+        this.work.repeat(mark, timesOf.summary)
         return table
       }
       default: {
@@ -378,5 +398,3 @@ class Reader {
     }
   }
 }
-
-const isQuery = ({ type }: Node): boolean => typeof type === "string" && type.endsWith("_NODE")

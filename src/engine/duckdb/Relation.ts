@@ -2,6 +2,9 @@
  * What a query has in its FROM clause, as far as `Expansion` knows it. Pure.
  */
 
+import { isNode, listOf, type Node } from "./ShortTree.ts"
+import type { Work } from "./Work.ts"
+
 /** A table, a subquery or what else has columns. */
 export interface Relation {
   readonly columns: number
@@ -19,6 +22,8 @@ export interface Relation {
   readonly named: number
   /** What is bound again wherever it is named. */
   readonly parts: number
+  /** What is planned of it, if it is a query. */
+  readonly work?: Work | undefined
 }
 
 export const noStructs: ReadonlyMap<string, number> = new Map()
@@ -74,3 +79,10 @@ export const allOf = (columns: number, sources: ReadonlyArray<Relation>): Relati
     parts: 0
   }
 }
+
+/** How many columns a PIVOT has, beside those that it groups by. */
+export const pivoted = (pivot: Node): number =>
+  listOf(pivot["pivots"]).reduce(
+    (product: number, each) => product * Math.max(1, isNode(each) ? listOf(each["entries"]).length : 1),
+    Math.max(1, listOf(pivot["aggregates"]).length)
+  )

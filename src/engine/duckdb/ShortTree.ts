@@ -18,6 +18,16 @@ export interface Node {
   readonly f?: string
 }
 
+export const isNode = (value: unknown): value is Node => typeof value === "object" && value !== null
+
+/** Whether it is a query, which is a part of a statement or of another query. */
+export const isQuery = ({ type }: Node): boolean => typeof type === "string" && type.endsWith("_NODE")
+
+export const listOf = (value: unknown): ReadonlyArray<unknown> => (Array.isArray(value) ? value : [])
+
+/** A name without regard to case. */
+export const nameOf = (value: unknown): string => (typeof value === "string" ? value.toLowerCase() : "")
+
 const text = String.raw`"(?:[^"\\]|\\.)*"`
 const plain = String.raw`"[^"\\]*"`
 const alias = `"alias":${text}`

@@ -36,6 +36,8 @@ export const make = Effect.fnUntraced(function* (
   const wanted = Latch.makeUnsafe(false)
   const limit = yield* limitOf(instance)
   const giveBack = onConnection(instance, (connection) => connection.run(`SET memory_limit = ${limit}`))
+  // DuckDB rounds what it says: from the start on the limit is what it is later.
+  yield* giveBack
   const rest = Effect.suspend(() => (memory.takeChanged() < worthwhile ? Effect.void : giveBack))
   const need = Effect.gen(function* () {
     yield* wanted.await

@@ -9,10 +9,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
 import * as Stream from "effect/Stream"
-import type * as Client from "../../src/client/Client.ts"
 import * as ClientPool from "../../src/client/ClientPool.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import * as ProcessEngine from "../../src/process/ProcessEngine.ts"
+import { ask, others } from "../support/Asking.ts"
 import * as Folder from "../support/Folder.ts"
 import * as LiveServer from "../support/LiveServer.ts"
 import { isLong } from "../support/Long.ts"
@@ -38,24 +38,6 @@ const start = Effect.fnUntraced(function* (options: ProcessEngine.Options = {}, 
   const client = yield* ClientPool.connect(live.address, { maxConnections: 16, cancelTimeout: "20 seconds" })
   return { directory, live, client }
 })
-
-/** The result of a query, or the code of its error. */
-const ask = (client: Client.ClientService, query: string, more: Partial<Client.Query> = {}) =>
-  Effect.gen(function* () {
-    const { chunks } = yield* client.query({ query, format: "text/csv", ...more })
-    return yield* Stream.mkString(Stream.decodeText(chunks))
-  }).pipe(
-    Effect.scoped,
-    Effect.catchTag("QueryError", ({ code }) => Effect.succeed(code))
-  )
-
-/** As many small queries as are asked for, of clients that know of nothing: each must be answered. */
-const others = (client: Client.ClientService, n: number) =>
-  Effect.forEach(
-    Array.from({ length: n }, (_, i) => `small ${i}`),
-    (query) => Effect.map(ask(client, query), (answer) => assert.strictEqual(answer, query)),
-    { concurrency: 8, discard: true }
-  )
 
 /** The processes that this one has started and that bear the title of the tests. */
 const children = (): ReadonlyArray<number> =>

@@ -6,11 +6,11 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
-import type * as Client from "../../src/client/Client.ts"
 import * as ClientPool from "../../src/client/ClientPool.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import * as ThreadEngine from "../../src/threads/ThreadEngine.ts"
 import * as ThreadPool from "../../src/threads/ThreadPool.ts"
+import { ask, others } from "../support/Asking.ts"
 import * as LiveServer from "../support/LiveServer.ts"
 import * as Poll from "../support/Poll.ts"
 import * as Response from "../support/Response.ts"
@@ -36,24 +36,6 @@ const start = Effect.fnUntraced(function* (
   const client = yield* ClientPool.connect(live.address, { maxConnections: 16, cancelTimeout: "20 seconds" })
   return { live, client }
 })
-
-/** The result of a query, or the code of its error. */
-const ask = (client: Client.ClientService, query: string, more: Partial<Client.Query> = {}) =>
-  Effect.gen(function* () {
-    const { chunks } = yield* client.query({ query, format: "text/csv", ...more })
-    return yield* Stream.mkString(Stream.decodeText(chunks))
-  }).pipe(
-    Effect.scoped,
-    Effect.catchTag("QueryError", ({ code }) => Effect.succeed(code))
-  )
-
-/** As many small queries as are asked for, of clients that know of nothing: each must be answered. */
-const others = (client: Client.ClientService, n: number) =>
-  Effect.forEach(
-    Array.from({ length: n }, (_, i) => `small ${i}`),
-    (query) => Effect.map(ask(client, query), (answer) => assert.strictEqual(answer, query)),
-    { concurrency: 8, discard: true }
-  )
 
 /** What this thread has to do with others. */
 const ports = () => process.getActiveResourcesInfo().filter((name) => name === "MessagePort").length

@@ -104,7 +104,7 @@ export const settings = {
   maxRowSize: Setting.bytes(
     "256 MiB",
     1,
-    "Largest row of a result, as text without escapes. A result with a larger one ends with an error.",
+    "Largest row of a result, as text without escapes. A result with a larger one ends with an error; as Parquet only where this is less than the default.",
     Limits.largestRow
   ),
   maxResultMemory: Setting.bytes(

@@ -32,7 +32,7 @@ export interface ResultLimits {
   readonly maxResultRows: number
   /** Encoded bytes; `Infinity` switches the limit off. */
   readonly maxResultBytes: number
-  /** Largest row in bytes, as text without escapes; at most {@link largestRow}. */
+  /** Largest row in bytes, as text without escapes; at most {@link largestRow}. Parquet minds only less than the default. */
   readonly maxRowSize: number
   /** Memory of all results under way, in bytes; beyond it no other begins. */
   readonly maxResultMemory: number

@@ -9,8 +9,10 @@ import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import * as Database from "../../src/engine/duckdb/Database.ts"
 import * as Session from "../../src/engine/duckdb/Session.ts"
+import * as Limits from "../../src/engine/Limits.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import * as Folder from "../support/Folder.ts"
+import { isLong } from "../support/Long.ts"
 import { ask, type Engine, failure, rows, withEngine } from "./duckdbEngine.ts"
 
 const format = "application/vnd.apache.parquet"
@@ -40,6 +42,26 @@ describe("a Parquet result", () => {
           format
         })
         assert.strictEqual(long.toString("latin1", long.length - 4), "PAR1")
+      })
+    )
+  )
+
+  it.live("needs no more memory than DuckDB's own export of the same", () =>
+    withEngine({ memoryLimit: "520MB", threads: 2 }, (engine) =>
+      Effect.gen(function* () {
+        const query = "SELECT repeat(chr((65 + i % 26)::INTEGER), 100000) AS t FROM range(3000) AS x(i)"
+        const bytes = yield* ask(engine, query, { format })
+        assert.strictEqual(bytes.toString("latin1", bytes.length - 4), "PAR1")
+      })
+    )
+  )
+
+  it.live.skipIf(!isLong)("may have a row beyond the default of maxRowSize", () =>
+    withEngine({}, (engine) =>
+      Effect.gen(function* () {
+        const query = `SELECT repeat('x', ${Limits.defaults.maxRowSize + 1}) AS t`
+        const bytes = yield* ask(engine, query, { format })
+        assert.strictEqual(bytes.toString("latin1", bytes.length - 4), "PAR1")
       })
     )
   )

@@ -2,7 +2,7 @@
  * SQL that gives the rows of a query with the types that a binary format has.
  */
 import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api"
-import type { ResultLimits } from "../Limits.ts"
+import * as Limits from "../Limits.ts"
 import * as RowSize from "./RowSize.ts"
 import * as Sentinel from "./Sentinel.ts"
 import * as Slices from "./Slices.ts"
@@ -12,10 +12,11 @@ import * as Types from "./Types.ts"
 
 /**
  * The columns with their names, cast to what `rename` makes of their types, and one row more than `maxResultRows` at
- * the most. It has no sentinel, and fails at a row that is larger than `maxRowSize`.
+ * the most. It has no sentinel, and fails at a row that is larger than a `maxRowSize` which somebody has lowered: what
+ * measures rows holds one vector of them until it has the next, and an export would need more memory than DuckDB's own.
  */
 export const named = ({ limits, source }: Bounded, rename: Types.Rename): string => {
-  const size = RowSize.sql(source.columns)
+  const size = limits.maxRowSize < Limits.defaults.maxRowSize ? RowSize.sql(source.columns) : 0
   const columns = casts(source.columns, rename).map(({ sql, type }, index) => {
     // DuckDB computes the first column of a chunk before the others.
     const isGuard = index === 0 && typeof size === "string"
@@ -27,10 +28,10 @@ export const named = ({ limits, source }: Bounded, rename: Types.Rename): string
 }
 
 /** The message about a row that is larger than `maxRowSize`. */
-export const tooLargeMessage = ({ maxRowSize }: Pick<ResultLimits, "maxRowSize">): string =>
+export const tooLargeMessage = ({ maxRowSize }: Pick<Limits.ResultLimits, "maxRowSize">): string =>
   `A row is larger than ${maxRowSize} bytes (maxRowSize); the result is incomplete`
 
-const fail = (limits: Pick<ResultLimits, "maxRowSize">): string =>
+const fail = (limits: Pick<Limits.ResultLimits, "maxRowSize">): string =>
   `error(${Sql.literal(tooLargeMessage(limits))})`
 
 /**

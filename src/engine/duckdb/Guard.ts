@@ -8,6 +8,7 @@ import type * as Instance from "./Instance.ts"
 import type { BuiltIn, Permissions } from "./Judgement.ts"
 import * as Opening from "./Opening.ts"
 import type * as Parser from "./Parser.ts"
+import type * as Reading from "./Reading.ts"
 
 /** See {@link open}. */
 export interface Guard {
@@ -22,6 +23,8 @@ export interface Guard {
   readonly schemas: ReadonlySet<string>
   /** Served tables and views that have columns of VARIANT, by their names in small letters. */
   readonly variants: ReadonlySet<string>
+  /** The views and macros of the database, as they were when it was opened. */
+  readonly definitions: ReadonlyArray<Reading.Definition>
   /** The paths of the server, which no error and no plan is to show. */
   readonly hidden: Failure.Hidden
 }
@@ -56,6 +59,7 @@ export const open = Effect.fnUntraced(function* (
     views: catalog.views,
     schemas: catalog.schemas,
     variants: catalog.variants,
+    definitions: catalog.definitions,
     hidden: [...texts, ...texts.map(inJson)]
   }
 })
@@ -78,9 +82,11 @@ const functionsSql = `
   SELECT system.main.lower(function_name), system.main.list(DISTINCT function_type IN ('table', 'table_macro'))
   FROM system.main.duckdb_functions() WHERE internal GROUP BY 1`
 
-const macrosSql = `
-  SELECT DISTINCT system.main.lower(function_name) FROM system.main.duckdb_functions()
-  WHERE NOT internal AND schema_name = 'main' ORDER BY 1`
+const definitionsSql = `
+  SELECT system.main.lower(function_name), macro_definition, schema_name = 'main'
+  FROM system.main.duckdb_functions() WHERE NOT internal
+  UNION ALL SELECT system.main.lower(view_name), sql, false FROM system.main.duckdb_views() WHERE NOT internal
+  ORDER BY 1`
 
 const typesSql = "SELECT DISTINCT system.main.lower(type_name) FROM system.main.duckdb_types() WHERE internal"
 
@@ -115,7 +121,7 @@ const pathsSql = `
 const readCatalog = async (
   instance: DuckDBInstance
 ): Promise<
-  Pick<Guard, "builtIn" | "types" | "views" | "schemas" | "variants" | "hidden"> & {
+  Pick<Guard, "builtIn" | "types" | "views" | "schemas" | "variants" | "definitions" | "hidden"> & {
     readonly macros: ReadonlyArray<string>
     readonly hiding: ReadonlyArray<string>
   }
@@ -124,9 +130,12 @@ const readCatalog = async (
   const rows = async (sql: string) => (await connection.runAndReadAll(sql)).getRowsJS()
   const names = async (sql: string) => (await rows(sql)).map(([name]) => String(name))
   try {
+    const definitions = await rows(definitionsSql)
+    const macros = definitions.filter(([, , isMacro]) => isMacro === true).map(([name]) => String(name))
     return {
       builtIn: new Map((await rows(functionsSql)) as Array<[string, Array<boolean>]>),
-      macros: await names(macrosSql),
+      macros: [...new Set(macros)],
+      definitions: definitions.map(([name, text]) => ({ name: String(name), text: String(text) })),
       types: new Set(await names(typesSql)),
       views: new Set(await names(viewsSql)),
       hiding: await names(hidingSql),

@@ -52,6 +52,7 @@ export const run = (rows: ResultStream.Rows, files: ResultFiles): Stream.Stream<
       if (rows.counter !== undefined) rows.counter.rows = count
       const excess = ResultStream.excessRows(count, rows.limits)
       if (excess !== undefined) return Stream.fail(excess)
+      if (rows.read !== undefined) yield* rows.read
       return file.bytes
     })
   )

@@ -28,9 +28,8 @@ const flushValues = 128 * 1024
  */
 export const runWhole = (
   database: Database,
-  session: Session.Session,
-  statement: Statement.Whole,
-  limits: ResultLimits
+  { limits, session }: Statement.Context & { readonly limits: ResultLimits },
+  statement: Statement.Whole
 ): Effect.Effect<Rows, QueryError, Scope.Scope> =>
   Effect.gen(function* () {
     const result = yield* Effect.catch(

@@ -146,7 +146,7 @@ export const make = Effect.fnUntraced(function* (
     readWrite: options.readWrite === true,
     allowExternalAccess: options.allowExternalAccess === true
   }
-  const guard = yield* Guard.open(database.instance, parser, permissions, [
+  const guard = yield* Guard.open(database, parser, permissions, [
     ...Object.entries(options.tables ?? {}).map(
       ([name, file]) => [resolve(TableFile.pathOf(file)), name] as const
     ),

@@ -13,6 +13,7 @@ import type { Guard } from "./Guard.ts"
 import * as Judgement from "./Judgement.ts"
 import type { Parser, Queries } from "./Parser.ts"
 import * as Paths from "./Paths.ts"
+import * as Place from "./Place.ts"
 import * as Pragma from "./Pragma.ts"
 import type { Reading } from "./Reading.ts"
 import * as Sentinel from "./Sentinel.ts"
@@ -49,14 +50,22 @@ export const judge = Effect.fnUntraced(function* (
   yield* judgeNames(guard, session, sql, queries)
   const macros = queries.functions.filter((name) => !guard.builtIn.has(name))
   yield* reading.begin(reading.served.named([...queries.tables, ...macros]))
-  const prepared = yield* Effect.mapError(
+  const prepared = yield* Effect.catch(
     session.call((connection) => connection.prepare(sql)),
-    (failure) => Failure.toReject(failure, sql)
+    rejected(session, sql)
   )
   return prepared.statementType === StatementType.SELECT
     ? { prepared, isQuery: true }
     : yield* notAllowed(prepared.statementType, guard.permissions)
 })
+
+/** Fails as a statement did that DuckDB could not bind. */
+const rejected =
+  (session: Session, sql: string) =>
+  (failure: Failure.Failure): Effect.Effect<never, QueryError> =>
+    Effect.flatMap(Place.ofBinding(session, sql, failure), (position) =>
+      Effect.fail(Failure.toReject(failure, position))
+    )
 
 const notOne = (count: number, sql: string): QueryError => {
   if (count === 0) return queryError("invalid_query", "The query holds no statement")
@@ -207,9 +216,9 @@ const judgeOther = Effect.fnUntraced(function* (
   if (Words.isTemporary(sql)) return yield* Judgement.noTemporary
   yield* reading.begin(reading.served.mentioned(sql))
   if (defining.some((word) => words.all.has(word))) reading.served.extend(sql)
-  const prepared = yield* Effect.mapError(
+  const prepared = yield* Effect.catch(
     session.call(() => session.preparing(extracted.prepare(0))),
-    (failure) => Failure.toReject(failure, sql)
+    rejected(session, sql)
   )
   const type = prepared.statementType
   if (type === StatementType.SELECT) {

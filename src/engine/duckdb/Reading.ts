@@ -73,20 +73,13 @@ export class Served {
   mentioned(sql: string): ReadonlySet<Table> {
     if (this.isExtended) return new Set(this.tables.values())
     if (this.tables.size === 0) return new Set()
-    return this.named([...this.tables.keys(), ...this.definitions.keys()].filter(mentions(sql)))
+    return this.named([...this.tables.keys(), ...this.definitions.keys()].filter(Words.mentions(sql)))
   }
 
   /** A client's statement makes views or macros. */
   extend(sql: string): void {
     if (this.mentioned(sql).size > 0) this.isExtended = true
   }
-}
-
-/** Whether a name, in small letters, may be in a text of SQL. */
-const mentions = (sql: string): ((name: string) => boolean) => {
-  const { all } = Words.of(sql)
-  const text = sql.toLowerCase()
-  return (name) => (/^\w+$/.test(name) ? all.has(name) : text.includes(name.replaceAll('"', '""')))
 }
 
 /** What definitions read, by way of others too. */
@@ -97,7 +90,7 @@ const reach = (
   const read = new Map<string, Set<Table>>()
   const others = definitions.filter(({ name }) => !tables.has(name))
   for (const { name, text } of others) {
-    const isMentioned = mentions(text)
+    const isMentioned = Words.mentions(text)
     const isRead = (own: string, { files }: Table) =>
       isMentioned(own) || files.some((file) => text.includes(file))
     const found = [...tables].filter(([own, table]) => isRead(own, table)).map(([, table]) => table)
@@ -108,7 +101,7 @@ const reach = (
     for (const { name, text } of others) {
       const found = read.get(name) as Set<Table>
       const { size } = found
-      for (const other of [...read.keys()].filter(mentions(text))) {
+      for (const other of [...read.keys()].filter(Words.mentions(text))) {
         for (const table of read.get(other) ?? []) found.add(table)
       }
       if (found.size > size) isGrowing = true

@@ -75,10 +75,11 @@ export interface DuckDbOptions extends Limits.Options {
    */
   readonly onLost?: (() => void) | undefined
   /**
-   * Whether a table whose file cannot be read is left out, and the log says so; otherwise the engine does not open. So it
-   * is in any case when a database that DuckDB gave up is opened again. Default `false`.
+   * Whether a table whose file cannot be read is left out, and the log says so; otherwise the engine does not open. It
+   * may be the names of the tables that this holds for. It holds for all when a database that DuckDB gave up is opened
+   * again. Default `false`.
    */
-  readonly skipUnreadable?: boolean | undefined
+  readonly skipUnreadable?: boolean | ReadonlyArray<string> | undefined
   /** What is done about a statement that DuckDB goes on preparing after its query has ended. Default: nothing. */
   readonly unstoppable?: Session.Unstoppable | undefined
 }
@@ -111,14 +112,15 @@ export const open = Effect.fnUntraced(function* (
     maxResultMemory: options.maxResultMemory ?? Limits.defaults.maxResultMemory,
     threads: options.threads ?? availableParallelism()
   })
-  const directory = yield* Spill.make(options.spillDirectory, options.skipUnreadable)
+  const directory = yield* Spill.make(options.spillDirectory, options.skipUnreadable === true)
   const temporary = Spill.unreadable(directory)
   yield* Spill.kept(temporary)
   const unread = new Set<string>()
   const tables = new Map<string, Reading.Table>()
-  let skipUnreadable = options.skipUnreadable === true
+  let { skipUnreadable } = options
   const instance = yield* Instance.make(
     Effect.suspend(() => {
+      tables.clear()
       unread.clear()
       return openInstance({ ...options, skipUnreadable }, layout, temporary, { tables, unread })
     }),
@@ -298,7 +300,8 @@ const furnish = Effect.fnUntraced(function* (
     const named = Effect.tap(nameFile(run, name, file), (files) =>
       Effect.sync(() => files.length > 0 && tables.set(name.toLowerCase(), { name, files }))
     )
-    if (options.skipUnreadable !== true) return named
+    const { skipUnreadable: skipped = false } = options
+    if (typeof skipped === "boolean" ? !skipped : !skipped.includes(name)) return named
     return Effect.catch(named, ({ message }) => {
       unread.add(name)
       return Effect.as(Effect.logError(`${message}; the others are served without it`), [])

@@ -44,3 +44,10 @@ export const of = (sql: string): Words => {
   }
   return { all, called }
 }
+
+/** Whether a name, in small letters, may be in a text. */
+export const mentions = (sql: string): ((name: string) => boolean) => {
+  const { all } = of(sql)
+  const text = sql.toLowerCase()
+  return (name) => (/^\w+$/.test(name) ? all.has(name) : text.includes(name.replaceAll('"', '""')))
+}

@@ -43,7 +43,9 @@ const toBigDecimal: Read = (value) => {
 }
 
 interface Instant {
+  /** Moved by {@link cycle} into the years that `Date` has, so often. */
   readonly millis: number
+  readonly cycles: number
   /** Besides the milliseconds. */
   readonly nanos: number
 }
@@ -64,6 +66,10 @@ const cycle = 400
 const cycleMillis = 146_097 * 86_400_000
 
 const lastMillis = 8.64e15
+
+/** Years from here on are moved by so many cycles: `Date` has some of the first and no later ones. */
+const lastYear = 270_000
+const farCycles = 100
 
 const two = (text: string, at: number): number => text.charCodeAt(at) * 10 + text.charCodeAt(at + 1) - 528
 
@@ -102,17 +108,25 @@ const instant = (given: unknown): Instant | undefined => {
     : [0, 0, 0]
   if (date < 1 || date > daysIn(year, month) || hours > 23 || minutes > 59 || seconds > 59) return undefined
   // Of a year of two digits, `Date.UTC` makes one of the twentieth century.
-  const cycles = year >= 0 && year < 100 ? 1 : 0
-  const millis =
-    Date.UTC(year + cycles * cycle, month - 1, date, hours, minutes - offsetOf(value.slice(end)), seconds) -
-    cycles * cycleMillis +
-    Math.floor(nanos / 1e6)
-  return Math.abs(millis) <= lastMillis ? { millis, nanos: nanos % 1e6 } : undefined
+  const cycles = year >= 0 && year < 100 ? -1 : Math.trunc(year / lastYear) * farCycles
+  const millis = Date.UTC(
+    year - cycles * cycle,
+    month - 1,
+    date,
+    hours,
+    minutes - offsetOf(value.slice(end)),
+    seconds
+  )
+  const whole = millis + Math.floor(nanos / 1e6)
+  const near = whole + cycles * cycleMillis
+  return Math.abs(near) <= lastMillis
+    ? { millis: near, cycles: 0, nanos: nanos % 1e6 }
+    : { millis: whole, cycles, nanos: nanos % 1e6 }
 }
 
 const toDateTime: Read = (value) => {
   const found = instant(value)
-  return found?.nanos === 0 ? DateTime.makeUnsafe(found.millis) : value
+  return found?.nanos === 0 && found.cycles === 0 ? DateTime.makeUnsafe(found.millis) : value
 }
 
 const toDate: Read = (value) => {
@@ -123,7 +137,8 @@ const toDate: Read = (value) => {
 const toTimestamp: Read = (value) => {
   const found = instant(value)
   if (found === undefined || found.nanos % 1000 !== 0) return value
-  return new Timestamp(BigInt(found.millis) * 1000n + BigInt(found.nanos / 1000))
+  const millis = BigInt(found.millis) + BigInt(found.cycles) * BigInt(cycleMillis)
+  return new Timestamp(millis * 1000n + BigInt(found.nanos / 1000))
 }
 
 const blobPattern = /^(?:[ -[\]-~]|\\x[0-9a-f]{2})*$/i
@@ -150,7 +165,10 @@ export const reason = (value: unknown): string | undefined => {
   if (value === "infinity" || value === "-infinity") {
     return "Date, DateTime and Rows.Timestamp hold no infinite time: take it as text"
   }
-  const nanos = instant(value)?.nanos ?? 0
+  const { cycles = 0, nanos = 0 } = instant(value) ?? {}
+  if (cycles !== 0 && nanos % 1000 === 0) {
+    return "Date and DateTime have no years beyond 275760: use Rows.Timestamp, or take it as text"
+  }
   if (nanos === 0) return undefined
   return nanos % 1000 === 0
     ? "Date and DateTime hold milliseconds: use Rows.Timestamp, or round in the query by a cast to TIMESTAMP_MS"

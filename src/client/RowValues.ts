@@ -55,7 +55,9 @@ const toBigDecimal: ReadText = (value, kind) => {
 }
 
 interface Instant {
+  /** Moved by {@link cycle} into the years that `Date` has, so often. */
   readonly millis: number
+  readonly cycles: number
   /** Besides the milliseconds. */
   readonly nanos: number
 }
@@ -76,6 +78,10 @@ const cycle = 400
 const cycleMillis = 146_097 * 86_400_000
 
 const lastMillis = 8.64e15
+
+/** Years from here on are moved by so many cycles: `Date` has some of the first and no later ones. */
+const lastYear = 270_000
+const farCycles = 100
 
 const two = (text: string, at: number): number => text.charCodeAt(at) * 10 + text.charCodeAt(at + 1) - 528
 
@@ -115,17 +121,31 @@ const instant = (given: unknown, kind: RowTypes.Kind): Instant | undefined => {
     : [0, 0, 0]
   if (date < 1 || date > daysIn(year, month) || hours > 23 || minutes > 59 || seconds > 59) return undefined
   // Of a year of two digits, `Date.UTC` makes one of the twentieth century.
-  const cycles = year >= 0 && year < 100 ? 1 : 0
-  const millis =
-    Date.UTC(year + cycles * cycle, month - 1, date, hours, minutes - offsetOf(value.slice(end)), seconds) -
-    cycles * cycleMillis +
-    Math.floor(nanos / 1e6)
-  return Math.abs(millis) <= lastMillis ? { millis, nanos: nanos % 1e6 } : undefined
+  const cycles = year >= 0 && year < 100 ? -1 : Math.trunc(year / lastYear) * farCycles
+  const millis = Date.UTC(
+    year - cycles * cycle,
+    month - 1,
+    date,
+    hours,
+    minutes - offsetOf(value.slice(end)),
+    seconds
+  )
+  const whole = millis + Math.floor(nanos / 1e6)
+  const near = whole + cycles * cycleMillis
+  return Math.abs(near) <= lastMillis
+    ? { millis: near, cycles: 0, nanos: nanos % 1e6 }
+    : { millis: whole, cycles, nanos: nanos % 1e6 }
 }
 
+<<<<<<< HEAD
 const toDateTime: ReadText = (value, kind) => {
   const found = instant(value, kind)
   return found?.nanos === 0 ? DateTime.makeUnsafe(found.millis) : value
+=======
+const toDateTime: Read = (value) => {
+  const found = instant(value)
+  return found?.nanos === 0 && found.cycles === 0 ? DateTime.makeUnsafe(found.millis) : value
+>>>>>>> fix-guard
 }
 
 const toDate: ReadText = (value, kind) => {
@@ -136,7 +156,8 @@ const toDate: ReadText = (value, kind) => {
 const toTimestamp: ReadText = (value, kind) => {
   const found = instant(value, kind)
   if (found === undefined || found.nanos % 1000 !== 0) return value
-  return new Timestamp(BigInt(found.millis) * 1000n + BigInt(found.nanos / 1000))
+  const millis = BigInt(found.millis) + BigInt(found.cycles) * BigInt(cycleMillis)
+  return new Timestamp(millis * 1000n + BigInt(found.nanos / 1000))
 }
 
 const blobPattern = /^(?:[ -[\]-~]|\\x[0-9a-f]{2})*$/i
@@ -170,10 +191,17 @@ export const reason = (value: unknown, { kind, name }: RowTypes.RowType): string
   if (value === "infinity" || value === "-infinity") {
     return "Date, DateTime and Rows.Timestamp hold no infinite time: take it as text"
   }
+<<<<<<< HEAD
   if (kind === "time" && instant(value, kind) === undefined) {
     return "Date, DateTime and Rows.Timestamp hold times up to the year 275760: take it as text"
   }
   const nanos = instant(value, kind)?.nanos ?? 0
+=======
+  const { cycles = 0, nanos = 0 } = instant(value) ?? {}
+  if (cycles !== 0 && nanos % 1000 === 0) {
+    return "Date and DateTime have no years beyond 275760: use Rows.Timestamp, or take it as text"
+  }
+>>>>>>> fix-guard
   if (nanos === 0) return undefined
   return nanos % 1000 === 0
     ? "Date and DateTime hold milliseconds: use Rows.Timestamp, or round in the query by a cast to TIMESTAMP_MS"

@@ -5,6 +5,7 @@ import { Buffer } from "node:buffer"
 import * as BigDecimal from "effect/BigDecimal"
 import * as Option from "effect/Option"
 import * as ExactJson from "./ExactJson.ts"
+import * as JsonNames from "./JsonNames.ts"
 import * as Numeric from "./Numeric.ts"
 import type { Parameter } from "./ParameterValues.ts"
 import * as Timestamp from "./Timestamp.ts"
@@ -94,6 +95,9 @@ const types: Readonly<Record<string, Type>> = {
   struct: { form: 'an object in JSON, such as {"a":1}', read: struct }
 }
 
+/** Those that are made of their JSON. */
+const nested: ReadonlySet<string> = new Set(["list", "struct"])
+
 /** Other names of the types, which SQL has for them. */
 const aliases: Readonly<Record<string, string>> = {
   string: "text",
@@ -115,5 +119,10 @@ export const read = (name: string, text: string): { readonly value: Parameter } 
   const type = Object.hasOwn(types, known) ? types[known] : undefined
   if (type === undefined) return `a type of ${typeNames.join(", ")}, not ${name}`
   const value = type.read(text)
+  // The last of them would win, without a word.
+  const repeated = typeof value === "object" && nested.has(known) ? JsonNames.repeated(text) : undefined
+  if (repeated !== undefined) {
+    return `${type.form} for the type ${name}, in which ${JSON.stringify(repeated.slice(0, 64))} is a name only once`
+  }
   return value === undefined ? `${type.form} for the type ${name}, not ${JSON.stringify(text)}` : { value }
 }

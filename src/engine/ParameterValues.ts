@@ -109,8 +109,7 @@ const object = (value: object, path: string, level: number): Typed => {
     return { json: value.toISOString(), types: "timestamp" }
   }
   if (value instanceof Timestamp.Timestamp) {
-    const json =
-      Timestamp.format(value) ?? refuse(path, "a timestamp beyond the years of DateTime has no text")
+    const json = Timestamp.format(value) ?? refuse(path, `expected ${Timestamp.tooFar}`)
     return { json, types: "timestamp" }
   }
   if (DateTime.isDateTime(value)) return { json: DateTime.formatIso(value), types: "timestamp" }
@@ -221,6 +220,8 @@ const base64 = /^(?:[\w+/]{4})*(?:[\w+/]{2}==|[\w+/]{3}=)?$/
 /** The values that a request's JSON stands for, given their types. Throws a {@link ParameterError}. */
 export const decode = (json: unknown, types: unknown, path = "parameters"): unknown => {
   if (types === undefined || types === null) return json
+  // NULL is of every type.
+  if (json === null && (typeof types === "object" || isName(types))) return null
   if (types === "blob") {
     if (typeof json === "string" && base64.test(json)) return Uint8Array.from(Buffer.from(json, "base64"))
     return refuse(path, "a blob is a text in base64")
@@ -234,6 +235,13 @@ export const decode = (json: unknown, types: unknown, path = "parameters"): unkn
     return json.map((value, index) => decode(value, types[index], `${path}.${index + 1}`))
   }
   if (isRecord(types) && isRecord(json)) {
+    const other = Object.keys(types).find((name) => !Object.hasOwn(json, name))
+    if (other !== undefined) {
+      return refuse(
+        `parameterTypes${path.slice("parameters".length)}.${other}`,
+        "parameters has nothing of this name"
+      )
+    }
     return Object.fromEntries(
       Object.entries(json).map(([name, value]) => [
         name,
@@ -243,6 +251,8 @@ export const decode = (json: unknown, types: unknown, path = "parameters"): unkn
   }
   return refuse(path, "parameterTypes has another shape than parameters, or names an unknown type")
 }
+
+const isName = (types: unknown): boolean => types === "blob" || types === "timestamp" || Numeric.isType(types)
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)

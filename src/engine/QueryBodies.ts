@@ -235,10 +235,18 @@ const valuesOf = (body: object): Result.Result<object, QueryError> => {
     try: () => ({
       ...body,
       ...(timeoutMs === undefined ? {} : { timeoutMs: toNumber(timeoutMs) }),
-      ...(parameters === undefined ? {} : { parameters: ParameterValues.decode(parameters, parameterTypes) })
+      ...(parameters === undefined
+        ? withoutTypes(parameterTypes)
+        : { parameters: ParameterValues.decode(parameters, parameterTypes) })
     }),
     catch: refused
   })
+}
+
+/** No parameters, which no types fit. */
+const withoutTypes = (types: unknown): object => {
+  ParameterValues.decode(Array.isArray(types) ? [] : {}, types)
+  return {}
 }
 
 const toNumber = (value: unknown): unknown => {

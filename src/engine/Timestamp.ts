@@ -2,7 +2,6 @@
  * Instants to the microsecond, and how a request has them: ISO 8601 in UTC.
  */
 import * as DateTime from "effect/DateTime"
-import * as Option from "effect/Option"
 
 /**
  * An instant to the microsecond, for those that `Date` and `DateTime`, which have milliseconds, cannot hold.
@@ -23,27 +22,75 @@ export class Timestamp {
 export const tooFine =
   "at most 6 digits of a second (microseconds) in a timestamp; give a finer one as a text, and cast it in the query"
 
-/** ISO 8601 with six digits of a second, or `undefined` beyond the years of `DateTime`. */
+/** What is expected of a time that a TIMESTAMP cannot hold. */
+export const tooFar = "a timestamp in the years of DuckDB, which are -290307 to +294246"
+
+/** The first and the last of DuckDB's, but for those that it takes for infinite. */
+const first = -9_223_372_022_400_000_000n
+const last = 9_223_372_036_854_775_806n
+
+/** The last millisecond of `Date` on either side. */
+const lastMillis = 8.64e15
+
+/** After so many years days and months are the same again. Years that `Date` has not are moved by them. */
+const cycle = 400_000
+const cycleMicros = 146_097_000n * 86_400_000_000n
+
+/** ISO 8601 with six digits of a second, or `undefined` beyond the years of DuckDB. */
 export const format = ({ epochMicros }: Timestamp): string | undefined => {
-  const micros = ((epochMicros % 1000n) + 1000n) % 1000n
-  const time = Option.getOrUndefined(DateTime.make(Number((epochMicros - micros) / 1000n)))
-  return time && `${DateTime.formatIso(time).slice(0, -1)}${String(micros).padStart(3, "0")}Z`
+  if (epochMicros < first || epochMicros > last) return undefined
+  const cycles = isOfDate(epochMicros) ? 0n : epochMicros < 0n ? -1n : 1n
+  const moved = epochMicros - cycles * cycleMicros
+  const micros = ((moved % 1000n) + 1000n) % 1000n
+  const [day = "", time = ""] = new Date(Number((moved - micros) / 1000n)).toISOString().split("T")
+  return `${cycles === 0n ? day : movedBy(Number(cycles), day)}T${time.slice(0, -1)}${String(micros).padStart(3, "0")}Z`
 }
+
+const isOfDate = (micros: bigint): boolean => {
+  const most = BigInt(lastMillis) * 1000n
+  return micros >= -most && micros <= most
+}
+
+const yearPattern = /^[+-]?\d+/
+
+/** A day so many cycles later, with six digits of its year. */
+const movedBy = (cycles: number, day: string): string =>
+  day.replace(yearPattern, (text) => {
+    const year = Number(text) + cycles * cycle
+    return `${year < 0 ? "-" : "+"}${String(Math.abs(year)).padStart(6, "0")}`
+  })
 
 const fraction = /(:\d\d)\.(\d+)/
 
 /**
- * The instant of a text that `Date.parse` would cut to milliseconds: a `DateTime` if these are all that it has.
- * `undefined` for a text that is none, and a text that says what is wrong with one that is too fine.
+ * The instant of a text that `Date.parse` would cut to milliseconds: a `DateTime` if these are all that it has, and it
+ * has the day. `undefined` for a text that is none, and a text that says what is wrong with one that is too fine or
+ * beyond the years of DuckDB.
  */
-export const parse = (text: string): DateTime.Utc | Timestamp | typeof tooFine | undefined => {
+export const parse = (
+  text: string
+): DateTime.Utc | Timestamp | typeof tooFine | typeof tooFar | undefined => {
   const [, , digits = ""] = fraction.exec(text) ?? []
   if (!hasDay(text)) return undefined
-  const millis = Date.parse(text.replace(fraction, "$1"))
-  if (Number.isNaN(millis)) return undefined
+  const whole = wholeSeconds(text.replace(fraction, "$1"))
+  if (whole === undefined) return undefined
   if (/[1-9]/.test(digits.slice(6))) return tooFine
-  const micros = BigInt(millis) * 1000n + BigInt(digits.slice(0, 6).padEnd(6, "0"))
-  return micros % 1000n === 0n ? DateTime.makeUnsafe(Number(micros / 1000n)) : new Timestamp(micros)
+  const micros = whole + BigInt(digits.slice(0, 6).padEnd(6, "0"))
+  if (micros < first || micros > last) return tooFar
+  return micros % 1000n === 0n && isOfDate(micros)
+    ? DateTime.makeUnsafe(Number(micros / 1000n))
+    : new Timestamp(micros)
+}
+
+/** Microseconds of a time without a fraction, also in a year that `Date` has not. */
+const wholeSeconds = (time: string): bigint | undefined => {
+  const millis = Date.parse(time)
+  if (!Number.isNaN(millis)) return BigInt(millis) * 1000n
+  const cycles = /^[+-]\d{6}-/.test(time) ? (time.startsWith("-") ? -1 : 1) : 0
+  const moved = Date.parse(movedBy(-cycles, time))
+  return cycles === 0 || Number.isNaN(moved)
+    ? undefined
+    : BigInt(moved) * 1000n + BigInt(cycles) * cycleMicros
 }
 
 const dayPattern = /^([+-]?\d{4,6})-(\d\d)-(\d\d)/

@@ -53,6 +53,14 @@ describe("parameters", () => {
     ])
   })
 
+  it("have each member once, also within others", () => {
+    for (const text of ['a:struct={"x":1,"x":2}', 'a:list=[{"y":{"x":1,"\\u0078":2}}]']) {
+      const refused = QueryParameters.parse([text])
+      assert.instanceOf(refused, QueryParameters.ParameterError)
+      assert.include(String((refused as Error).message), '"x"')
+    }
+  })
+
   it("go to the statements that name them, and to all where none does", () => {
     const statements = ["SELECT $From, '$to'", "SELECT 1 -- $from", "SELECT $to"]
     assert.deepStrictEqual(QueryParameters.ofEach({ from: 1, to: 2, other: 3 }, statements), [

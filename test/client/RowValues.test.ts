@@ -136,6 +136,14 @@ describe("times", () => {
     const ides = decode(Rows.Timestamp, "0044-03-15 (BC) 12:00:00.000001")
     assert.strictEqual(ides?.epochMicros, -63_517_780_799_999_999n)
     assert.isUndefined(decode(Rows.Timestamp, "2024-01-02 09:30:00.000000001"))
+    for (const [text, micros] of [
+      ["294247-01-10 04:00:54.775806", 9_223_372_036_854_775_806n],
+      ["290309-12-22 (BC) 00:00:00", -9_223_372_022_400_000_000n],
+      ["275760-09-13 00:00:00.000001", 8_640_000_000_000_000_001n],
+      ["0000-01-01 00:00:00", -62_167_219_200_000_000n]
+    ] as const) {
+      assert.strictEqual(decode(Rows.Timestamp, text)?.epochMicros, micros)
+    }
   })
 })
 

@@ -7,6 +7,8 @@ describe("a query that finds no memory", () => {
   it.each([
     ["what the process has none left for", "Failed to allocate block of 262144 bytes (bad allocation)", true],
     ["more than any other needs", "Failed to allocate block of 4294967296 bytes (bad allocation)", false],
+    ["what others have", "failed to allocate data of size 16.0 MiB (1.4 GiB/1.5 GiB used)", true],
+    ["more than there is", "failed to allocate data of size 4.0 GiB (40.0 KiB/858.3 MiB used)", false],
     ["what it needs itself", "could not allocate block of size 8.0 GiB (1.0 GiB/2.0 GiB used)", false]
   ])("may be run again if that is %s: %s", (_, message, retryable) => {
     const out = failure("Out of Memory", message)

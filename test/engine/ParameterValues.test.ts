@@ -84,6 +84,30 @@ describe("parameters", () => {
     })
   )
 
+  it.effect("are instants of all years that DuckDB has", () =>
+    Effect.gen(function* () {
+      const last = 9_223_372_036_854_775_806n
+      const first = -9_223_372_022_400_000_000n
+      const times = [last, first, 8_640_000_000_000_000_001n, -8_640_000_000_000_001_000n]
+      const parameters = times.map((micros) => new QueryApi.Timestamp(micros))
+      const request = QueryApi.encodeRequest({ query: "q", parameters })
+      assert.deepStrictEqual(yield* received(request), parameters as never)
+      assert.include(
+        new TextDecoder().decode(request),
+        '["+294247-01-10T04:00:54.775806Z","-290308-12-22T00:00:00.000000Z",' +
+          '"+275760-09-13T00:00:00.000001Z","-271821-04-19T23:59:59.999000Z"]'
+      )
+    })
+  )
+
+  it.effect("may be null whatever their type is", () =>
+    Effect.gen(function* () {
+      const types = ["double", "bigint", "decimal", "hugeint", "blob", "timestamp", ["double"], { a: "blob" }]
+      const body = { version: "v1", query: "q", parameters: types.map(() => null), parameterTypes: types }
+      assert.deepStrictEqual(yield* received(JSON.stringify(body)), body.parameters as never)
+    })
+  )
+
   it.effect("have the type of number that they name", () =>
     Effect.gen(function* () {
       const doubles = [7, -0, 0.1, 1e300, Number.NaN, Number.NEGATIVE_INFINITY]
@@ -142,7 +166,11 @@ describe("parameters", () => {
     ["a Set", { s: { t: new Set() } }, "parameters.s.t: a Set"],
     ["other numbers in bytes", [new Float64Array(1)], "parameters.1: a Float64Array"],
     ["an invalid Date", [new Date("")], "parameters.1: an invalid Date"],
-    ["a time beyond all", [new QueryApi.Timestamp(2n ** 63n)], "parameters.1: a timestamp beyond"],
+    [
+      "a time beyond all",
+      [new QueryApi.Timestamp(2n ** 63n)],
+      "parameters.1: expected a timestamp in the years"
+    ],
     ["half a character", ["\ud800"], "parameters.1: the text has half"],
     ["a fraction as a bigint", [new QueryApi.Numeric("bigint", 0.5)], "parameters.1: a bigint is"],
     [
@@ -178,6 +206,11 @@ describe("parameters", () => {
       '"parameters":["2026-01-31T12:00:00.123456789Z"],"parameterTypes":["timestamp"]',
       "parameters.1: at most 6 digits of a second"
     ],
+    [
+      "a timestamp beyond all",
+      '"parameters":["+294248-01-01T00:00:00Z"],"parameterTypes":["timestamp"]',
+      "parameters.1: a timestamp in the years"
+    ],
     ["a timestamp that is none", '"parameters":{"t":"x"},"parameterTypes":{"t":"timestamp"}', "parameters.t"],
     ...["2026-02-30", "2025-02-29", "2026-04-31", "1900-02-29"].map(
       (day) =>
@@ -201,6 +234,17 @@ describe("parameters", () => {
     ["half a character", '"parameters":[1,[{"a":"\\ud83d"}]]', "parameters.2: the text has half"],
     ["half a character in a name", '"parameters":{"a":{"\\uDC00":1}}', "parameters.a: the text has half"],
     ["an unknown type", '"parameters":["x"],"parameterTypes":["inet"]', "parameterTypes"],
+    [
+      "a type of nothing",
+      '"parameters":{"a":1},"parameterTypes":{"b":"double"}',
+      "parameterTypes.b: parameters has"
+    ],
+    [
+      "a type of nothing in a value",
+      '"parameters":[1,{"a":1}],"parameterTypes":[null,{"A":"double"}]',
+      "parameterTypes.2.A: parameters has"
+    ],
+    ["types without values", '"parameterTypes":{"a":"double"}', "parameterTypes.a: parameters has"],
     ["types of another shape", '"parameters":["x"],"parameterTypes":{"a":"blob"}', "parameterTypes"]
   ] as const) {
     it.effect(`with ${what} are a bad request`, () =>

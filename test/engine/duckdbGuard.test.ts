@@ -152,6 +152,30 @@ describe("a forbidden function", () => {
     )
   )
 
+  it.effect("is found in every place of a query within a statement that writes", () =>
+    withEngine({ readWrite: true }, (engine) =>
+      Effect.gen(function* () {
+        let count = 0
+        for (const call of ["query(a)", '"query" (1, 2)', "main.query()"]) {
+          for (const query of ways(call)) {
+            if (query.includes("EXPLAIN")) continue
+            for (const writing of ["CREATE VIEW query(a) AS", "INSERT INTO main.query (a) /* query ( */"]) {
+              const { code, message } = yield* failure(engine, `${writing} ${query}`)
+              if (code === "syntax_error") continue
+              assert.deepStrictEqual(
+                [code, message],
+                ["not_allowed", "The function query is not for clients"],
+                query
+              )
+              count++
+            }
+          }
+        }
+        assert.isAbove(count, 200)
+      })
+    )
+  )
+
   it.effect("is found however its call is written", () =>
     withEngine({}, (engine) =>
       Effect.gen(function* () {
@@ -285,6 +309,107 @@ describe("names that only look forbidden", () => {
         yield* text(engine, "INSERT INTO t VALUES ('a query', 1, 2)")
         yield* text(engine, "UPDATE t SET query = 'glob' WHERE checkpoint = 1")
         assert.deepStrictEqual(yield* rows(engine, "FROM t"), [{ query: "glob", checkpoint: 1, secret: 2 }])
+      })
+    )
+  )
+})
+
+describe("names that only look called, in statements that write,", () => {
+  it.effect("are those of tables and of texts", () =>
+    withEngine({ readWrite: true }, (engine) =>
+      Effect.gen(function* () {
+        for (const name of ["summary", "STATS", '"query"', '"Histogram"']) {
+          for (const query of [
+            `CREATE TABLE ${name} (a INTEGER PRIMARY KEY, b INTEGER)`,
+            `INSERT INTO ${name}(a) VALUES (1)`,
+            `INSERT INTO /* ( */ main . ${name} (a) VALUES (2)`,
+            `INSERT INTO "memory"."main".${name} (a) VALUES (3)`,
+            `INSERT OR REPLACE INTO ${name} AS s (a) VALUES (3)`,
+            `CREATE INDEX i ON ${name} (b)`,
+            `DROP INDEX i`,
+            `CREATE TABLE child (a INTEGER REFERENCES ${name} (a))`,
+            `DROP TABLE child`,
+            `INSERT INTO ${name} WITH ${name}(x) AS (SELECT 4) SELECT x, x FROM ${name}`,
+            `INSERT INTO ${name} SELECT * FROM (VALUES (5, 6)) AS ${name}(x, y)`,
+            `DELETE FROM ${name} WHERE a = 5 -- ${name} (`,
+            `CREATE VIEW v AS SELECT a AS ${name} FROM ${name}-- of ${name}`,
+            `DROP VIEW v`
+          ]) {
+            yield* text(engine, query)
+          }
+          assert.deepStrictEqual(yield* rows(engine, `SELECT count(*) AS n FROM ${name}`), [{ n: 4 }])
+          yield* text(engine, `DROP TABLE ${name}`)
+        }
+        yield* text(engine, "CREATE TABLE notes (a INTEGER, t VARCHAR)")
+        for (const name of ["summary", "query", "checkpoint", "glob", "finalize", "list_aggregate"]) {
+          for (const query of [
+            `INSERT INTO notes VALUES (1, 'Please ${name} (again)'), (2, '${name}()')`,
+            `INSERT INTO notes VALUES (1, 'it''s "${name}" (x)') /* ${name} (y) */`,
+            `INSERT INTO notes SELECT 3, $$${name} (x)$$ -- ${name} (`,
+            `INSERT INTO notes SELECT 3, e'\\'${name} (x)'`,
+            `UPDATE notes SET t = '${name} -- (x)' WHERE t LIKE '%${name} (%'`,
+            `CREATE OR REPLACE VIEW v AS SELECT '${name} (x)' AS "my ${name} (y)" FROM notes`
+          ]) {
+            yield* text(engine, query)
+          }
+        }
+        yield* text(engine, "INSERT INTO notes VALUES (1, 'see pg_settings and duckdb_logs') -- pg_views")
+        yield* text(engine, "INSERT INTO notes VALUES (1, 'one\ntwo'),\n(2, 'pg')")
+      })
+    )
+  )
+
+  it.effect("hide no call and no view", () =>
+    withEngine({ readWrite: true }, (engine) =>
+      Effect.gen(function* () {
+        yield* text(engine, "CREATE TABLE summary (a INTEGER, t VARCHAR)")
+        for (const query of [
+          "INSERT INTO summary (a) SELECT 1 FROM query('x')",
+          "INSERT INTO summary (a) SELECT 1 FROM query (a)",
+          "INSERT INTO summary (a) SELECT query(1)",
+          "INSERT INTO summary VALUES (1, 'query (' || query('x') || ') query (')",
+          "INSERT INTO summary VALUES (1, ''), (2, 'query ('), (3, query('), (4, '))",
+          "INSERT INTO summary VALUES (1, e'\\'query ('), (3, query('), (4, '))",
+          "INSERT INTO summary VALUES (1, '\\'), (3, query('), (4, '))",
+          "INSERT INTO summary SELECT 1, $a$ ' $a$ FROM query(' $b$ ')",
+          "INSERT INTO summary SELECT 1 AS a$$, '' FROM query(' $$ ')",
+          "INSERT INTO summary SELECT 1, '--' FROM query('x')",
+          "INSERT INTO summary SELECT 1 /* /* ' */ ' */ FROM query('x')",
+          'INSERT INTO summary SELECT 1 AS "a""", 2 FROM "query"(\'"\')',
+          'INSERT INTO summary SELECT 1 FROM main."query" (a)',
+          'INSERT INTO summary FROM "memory". main .query()',
+          "UPDATE summary SET a = t.query()",
+          "DELETE FROM summary USING query (a)",
+          "MERGE INTO summary USING query (a) ON true WHEN MATCHED THEN DELETE",
+          "CREATE VIEW v(query) AS FROM query(a)",
+          "CREATE VIEW query(a) AS FROM query(a)",
+          "CREATE MACRO m(a) AS TABLE FROM query(a)",
+          "CREATE MACRO m(a) AS query(a)",
+          "CREATE MACRO query(a) AS a",
+          "CREATE TABLE query(a INTEGER DEFAULT query(a))",
+          "CALL query(a)"
+        ]) {
+          yield* refused(engine, query, "query")
+        }
+        for (const table of ["'pg_settings'", '"pg_settings"', "$$pg_settings$$", "pg_catalog.pg_settings"]) {
+          yield* refused(
+            engine,
+            `INSERT INTO summary SELECT 1, 'pg_settings are' FROM ${table}`,
+            "pg_settings"
+          )
+        }
+        for (const name of ["pg_\\x73ettings", "pg_\\163ettings", "pg_\\563ettings", "\\pg_settings"]) {
+          yield* refused(engine, `INSERT INTO summary SELECT 1, name FROM e'${name}'`, "pg_settings")
+          yield* refused(engine, `CREATE VIEW v AS SELECT 'of pg_settings' FROM E'${name}'`, "pg_settings")
+        }
+        yield* refused(engine, "CREATE TABLE e'pg_\\x63lass' AS SELECT 1 AS a", "another name")
+        for (const pieces of [
+          "'pg_'\n'settings'",
+          "'pg_' -- '\n -- '\n\u00a0'set'\r'tings'",
+          "e'\\x70'\n'g_settings'"
+        ]) {
+          yield* refused(engine, `INSERT INTO summary SELECT 1, name FROM ${pieces}`, "in another line")
+        }
       })
     )
   )

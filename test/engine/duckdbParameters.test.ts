@@ -243,6 +243,8 @@ describe("a parameter", () => {
     ["an object without members", {}, "without members"],
     ["one in a list", [{}], "without members"],
     ["a member with an empty name", { a: [{ "": 1 }] }, "empty name"],
+    ["a member with NUL in its name", { "a\0b": 1, "a\0c": 2 }, "NUL character in its name"],
+    ["a member of a member with NUL in its name", [{ a: { "\0": null } }], "NUL character in its name"],
     ["names that DuckDB takes for one", { a: 1, A: 2 }, "capital letters"],
     ["a list of mixed types", [1, "a"], "no type in common"],
     ["objects of different members", [{ a: 1 }, { b: 1 }], "no type in common"],
@@ -257,6 +259,18 @@ describe("a parameter", () => {
       })
     )
   }
+
+  it.effect("is an instant of any year that DuckDB has", () =>
+    Effect.gen(function* () {
+      const parameters = [9_223_372_036_854_775_806n, -9_223_372_022_400_000_000n].map(
+        (micros) => new QueryApi.Timestamp(micros)
+      )
+      assert.deepStrictEqual(
+        yield* rows(engine, "SELECT epoch_us($1)::VARCHAR AS a, epoch_us($2)::VARCHAR AS b", { parameters }),
+        [{ a: "9223372036854775806", b: "-9223372022400000000" }]
+      )
+    })
+  )
 
   it.effect("has the type of number that it names, whatever its value is", () =>
     Effect.gen(function* () {

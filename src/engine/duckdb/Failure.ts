@@ -104,7 +104,22 @@ const commonBlock = 16 * 1024 ** 2
 const isOthers = ({ message, type }: Failure): boolean =>
   type === "Out of Memory" &&
   /Failed to allocate|bad allocation/i.test(message) &&
-  Number(/Failed to allocate block of (\d+) bytes/i.exec(message)?.[1] ?? 0) <= commonBlock
+  Number(/Failed to allocate block of (\d+) bytes/i.exec(message)?.[1] ?? 0) <= commonBlock &&
+  !isBeyondAll(message)
+
+const units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"]
+
+const size = String.raw`([\d.]+) (${units.join("|")})`
+
+const wanted = new RegExp(`of size ${size} \\(${size}/${size} used\\)`)
+
+const bytesOf = (count = "", unit = ""): number => Number(count) * 1024 ** units.indexOf(unit)
+
+/** More is wanted than there would be if no other query had any. */
+const isBeyondAll = (message: string): boolean => {
+  const [found, count, unit, , , limit, limitUnit] = wanted.exec(message) ?? []
+  return found !== undefined && bytesOf(count, unit) > bytesOf(limit, limitUnit)
+}
 
 /** The same error, which may be tried again or not. */
 export const retryable = (error: QueryError, retryable: boolean): QueryError =>

@@ -11,6 +11,7 @@ import * as Failure from "./Failure.ts"
 import * as Functions from "./Functions.ts"
 import type { Guard } from "./Guard.ts"
 import * as Judgement from "./Judgement.ts"
+import * as Mentions from "./Mentions.ts"
 import type { Parser, Queries } from "./Parser.ts"
 import * as Paths from "./Paths.ts"
 import * as Place from "./Place.ts"
@@ -188,6 +189,30 @@ const macrosOf = (session: Session): Effect.Effect<ReadonlySet<string>, QueryErr
     Failure.toError
   )
 
+/** The words of a text without those that look like calls, or like views that are not for clients, and are none. */
+const wordsOf = Effect.fnUntraced(function* (
+  { builtIn, parser, permissions }: Guard,
+  sql: string
+): Effect.fn.Return<Words.Words, QueryError> {
+  const words = Words.of(sql)
+  const calls = Judgement.suspect(words.called, builtIn, permissions)
+  const views = [...words.all].filter((name) => Functions.hiddenViews.has(name))
+  if (calls.length === 0 && views.length === 0) return words
+  const [called, named] = yield* Effect.mapError(
+    Effect.all([Mentions.called(parser.accepts, sql, calls), Mentions.named(parser.accepts, sql, views)]),
+    (failure) => Failure.toReject(failure, sql)
+  )
+  return {
+    all: new Set([...words.all].filter((name) => named.includes(name) || !views.includes(name))),
+    called: new Set([...words.called].filter((name) => called.includes(name) || !calls.includes(name)))
+  }
+})
+
+const inPieces = queryError(
+  "not_allowed",
+  "A literal that goes on in another line cannot be judged; write it in one"
+)
+
 /** Judges what the parser gives no tree of. */
 const judgeOther = Effect.fnUntraced(function* (
   { guard, reading, session }: Context,
@@ -195,11 +220,14 @@ const judgeOther = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Judged, QueryError> {
   const { builtIn, permissions } = guard
   const isPragma = Pragma.isAllowed(sql)
-  const words = Words.of(sql)
+  if (Words.isInPieces(sql, [...Functions.hiddenViews, ...guard.views])) return yield* inPieces
+  const words = yield* wordsOf(guard, sql)
   const refused = isPragma ? undefined : Judgement.ofWords(words, builtIn, permissions, Sentinel.database)
   if (refused !== undefined) return yield* refused
-  const aggregate = Judgement.ofAggregates(Calls.aggregates(sql))
-  if (aggregate !== undefined) return yield* aggregate
+  if ([...words.called].some((name) => Functions.aggregating.has(name))) {
+    const aggregate = Judgement.ofAggregates(Calls.aggregates(sql))
+    if (aggregate !== undefined) return yield* aggregate
+  }
   if (Variant.mayBeCast(sql)) return yield* noVariant
   const called = { functions: [...words.called], tableFunctions: [], tables: [] }
   const variant = Judgement.ofVariants(called, guard.variants, builtIn, permissions)

@@ -149,6 +149,22 @@ export const noFiles = queryError(
   "A query names tables, not files: served files have the names of their tables"
 )
 
+/** The functions among words that are called for which a statement without a tree may be refused. */
+export const suspect = (
+  called: Iterable<string>,
+  builtIn: BuiltIn,
+  permissions: Permissions
+): ReadonlyArray<string> =>
+  Array.from(called).filter(
+    (name) =>
+      isRefused(name, builtIn, permissions) ||
+      Functions.aggregating.has(name) ||
+      Variant.fatalIn([name]) !== undefined
+  )
+
+const isRefused = (name: string, builtIn: BuiltIn, permissions: Permissions): boolean =>
+  builtIn.get(name)?.some((isTable) => !isAllowed(name, isTable, permissions)) === true
+
 /**
  * A reason to refuse a statement that has no tree, for a word in it. `database` is the engine's own, which
  * only reading leaves as it is.
@@ -160,9 +176,7 @@ export const ofWords = (
   database: string
 ): QueryError | undefined => {
   for (const name of called) {
-    if (builtIn.get(name)?.some((isTable) => !isAllowed(name, isTable, permissions))) {
-      return notForClients("function", name)
-    }
+    if (isRefused(name, builtIn, permissions)) return notForClients("function", name)
   }
   if (all.has(database))
     return queryError("not_allowed", "The query names a database that is not for clients")

@@ -232,6 +232,9 @@ class Values {
     }
     // SQL has no names without characters; DuckDB would take the structure for one without names.
     if (fields.has("")) this.problem = "a member with an empty name has no SQL value"
+    // DuckDB would take the name up to there for the whole.
+    else if ([...fields.keys()].some((name) => name.includes("\0")))
+      this.problem = "a member with a NUL character in its name has no SQL value"
     else if (fields.size === 0) this.problem = "an object without members has no SQL value"
     else if (lower.size < fields.size) this.problem = "names of members differ only in capital letters"
     else return { _tag: "Struct", fields }

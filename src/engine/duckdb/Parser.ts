@@ -45,6 +45,8 @@ export interface Parser {
   readonly parse: (sql: string) => Effect.Effect<Queries | "other" | "broken", Failure.Failure>
   /** The whole tree, as JSON. */
   readonly tree: (sql: string) => Effect.Effect<string, Failure.Failure>
+  /** Whether the grammar takes a text as statements of which at least one has no tree. */
+  readonly accepts: (sql: string) => Effect.Effect<boolean, Failure.Failure>
   /** Whether two texts say the same, places in the text included: one may only go on for longer. */
   readonly sameTree: (first: string, second: string) => Effect.Effect<boolean, Failure.Failure>
   /** Whether something in the text has this offset, in bytes; `true` of a text without a tree. */
@@ -83,6 +85,9 @@ const parseSql = (maxNames: number): string => `
 
 const treeSql = `SELECT ${ShortTree.json(`${tree("$1")}::VARCHAR`)}`
 
+/** A text is parsed as a whole before anything of it has no tree. */
+const acceptsSql = `SELECT ${tree("$1")}->>'$.error_type' = 'not implemented'`
+
 const sameTreeSql = `SELECT ${tree("$1")} = ${tree("$2")}`
 
 const hasPlaceSql = `
@@ -94,6 +99,7 @@ interface Worker {
   readonly connection: DuckDBConnection
   readonly parse: DuckDBPreparedStatement
   readonly tree: DuckDBPreparedStatement
+  readonly accepts: DuckDBPreparedStatement
   readonly sameTree: DuckDBPreparedStatement
   readonly hasPlace: DuckDBPreparedStatement
   /** Of the instance that it is connected to, until its scope closes. */
@@ -127,6 +133,11 @@ export const open = Effect.fnUntraced(function* ({
       Effect.map(
         workers.ask(({ tree }) => tree, [sql]),
         ([tree]) => String(tree)
+      ),
+    accepts: (sql) =>
+      Effect.map(
+        workers.ask(({ accepts }) => accepts, [sql]),
+        ([accepted]) => accepted === true
       ),
     sameTree: (first, second) =>
       Effect.map(
@@ -278,6 +289,7 @@ const connect = async (lease: Instance.Lease, scope: Scope.Closeable, parseSql: 
       connection,
       parse: await connection.prepare(parseSql),
       tree: await connection.prepare(treeSql),
+      accepts: await connection.prepare(acceptsSql),
       sameTree: await connection.prepare(sameTreeSql),
       hasPlace: await connection.prepare(hasPlaceSql),
       lease,

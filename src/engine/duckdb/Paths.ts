@@ -44,7 +44,7 @@ export const qualified = (tree: unknown): ReadonlyArray<Qualified> => {
 }
 
 /** Comments, quoted texts, names in quotes, words and parentheses. What is not closed goes on to the end. */
-const token =
+export const token =
   /--[^\n]*|\/\*.*?(?:\*\/|$)|(?<=\be)'(?<escaped>(?:[^'\\]|\\.|'')*)(?:'|$)|'(?<text>(?:[^']|'')*)(?:'|$)|"(?<name>(?:[^"]|"")*)(?:"|$)|\$(?<tag>[a-z_]*)\$(?<dollars>.*?)(?:\$\k<tag>\$|$)|(?<word>[\w\u0080-\uffff][\w$\u0080-\uffff]*)|[()]/gis
 
 /** Words that tables follow. */

@@ -83,7 +83,6 @@ export class Chart {
     // The only column of numbers is shown over the rows' order.
     if (this.ys.length === 0) this.ys = numbers
     this.asked = undefined
-    this.note.textContent = ""
     this.say("")
     this.parent.replaceChildren(
       ...(numbers.length === 0 ? [] : [this.choices(numbers)]),
@@ -96,6 +95,7 @@ export class Chart {
   private say(text: string): void {
     this.drawn?.plot.destroy()
     this.drawn = undefined
+    this.note.textContent = ""
     this.body.textContent = text
   }
 

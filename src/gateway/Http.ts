@@ -61,11 +61,9 @@ export const problemOfParameters = (
   return undefined
 }
 
-/** Node's own request, and whether its connection was handed over. */
-export type Incoming = NodeHttp.IncomingMessage & { readonly upgrade?: boolean }
-
-export const incoming = (request: HttpServerRequest): Incoming =>
-  NodeHttpServerRequest.toIncomingMessage(request) as Incoming
+/** Node's own request. */
+export const incoming = (request: HttpServerRequest): NodeHttp.IncomingMessage =>
+  NodeHttpServerRequest.toIncomingMessage(request) as NodeHttp.IncomingMessage
 
 /** Who asks, and from where. */
 export const origin = (request: HttpServerRequest, caller: Caller): Origin => ({

@@ -128,12 +128,12 @@ export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Ef
     Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
       const refused = refusal(dependencies, request)
       const answer = refused === undefined ? app : Http.handled(Effect.fail(refused))
-      return Http.incoming(request).upgrade ? Effect.map(answer, closing) : answer
+      return request.headers["upgrade"] === undefined ? answer : Effect.map(answer, closing)
     })
   )
 })
 
-/** The answer to a request whose connection was handed over: no parser reads another one there. */
+/** The answer to a request for another protocol: Node's parser loses what stands behind it. */
 const closing = HttpServerResponse.setHeader("connection", "close")
 
 /** Why no route is to see a request. */

@@ -62,3 +62,9 @@ export const handshake = ({
     ...["Connection: Upgrade", "Upgrade: websocket", `Sec-WebSocket-Version: ${version}`],
     ...[`Sec-WebSocket-Key: ${key}`, `Sec-WebSocket-Protocol: ${protocol}`]
   )
+
+/** A text of a WebSocket's client as it is written, with a mask that changes nothing. */
+export const text = (message: object): Buffer => {
+  const payload = Buffer.from(JSON.stringify(message))
+  return Buffer.concat([Uint8Array.of(0x81, 0x80 | payload.length, 0, 0, 0, 0), payload])
+}

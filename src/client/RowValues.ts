@@ -137,15 +137,9 @@ const instant = (given: unknown, kind: RowTypes.Kind): Instant | undefined => {
     : { millis: whole, cycles, nanos: nanos % 1e6 }
 }
 
-<<<<<<< HEAD
 const toDateTime: ReadText = (value, kind) => {
   const found = instant(value, kind)
-  return found?.nanos === 0 ? DateTime.makeUnsafe(found.millis) : value
-=======
-const toDateTime: Read = (value) => {
-  const found = instant(value)
   return found?.nanos === 0 && found.cycles === 0 ? DateTime.makeUnsafe(found.millis) : value
->>>>>>> fix-guard
 }
 
 const toDate: ReadText = (value, kind) => {
@@ -191,17 +185,10 @@ export const reason = (value: unknown, { kind, name }: RowTypes.RowType): string
   if (value === "infinity" || value === "-infinity") {
     return "Date, DateTime and Rows.Timestamp hold no infinite time: take it as text"
   }
-<<<<<<< HEAD
-  if (kind === "time" && instant(value, kind) === undefined) {
-    return "Date, DateTime and Rows.Timestamp hold times up to the year 275760: take it as text"
-  }
-  const nanos = instant(value, kind)?.nanos ?? 0
-=======
-  const { cycles = 0, nanos = 0 } = instant(value) ?? {}
+  const { cycles = 0, nanos = 0 } = instant(value, kind) ?? {}
   if (cycles !== 0 && nanos % 1000 === 0) {
     return "Date and DateTime have no years beyond 275760: use Rows.Timestamp, or take it as text"
   }
->>>>>>> fix-guard
   if (nanos === 0) return undefined
   return nanos % 1000 === 0
     ? "Date and DateTime hold milliseconds: use Rows.Timestamp, or round in the query by a cast to TIMESTAMP_MS"

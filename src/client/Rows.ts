@@ -40,16 +40,10 @@
  * **Gotchas**
  *
  * An engine that does not know `numbers` sends numbers: those beyond JavaScript's become texts here, but NaN is what it
-<<<<<<< HEAD
  * makes of it, as a rule NULL. Numbers with an exponent are doubles; those in JSON that none can be come as texts. Of a
  * union a number has a member that takes numbers, if there is one, and a text has one that takes texts; in JSON, and where
- * an engine does not name its types as SQL does, the first member that can have the value has it. An infinite time, one
- * of nanoseconds, or one after the year 275760 is none of JavaScript's; take it as text.
-=======
- * makes of it, as a rule NULL. Numbers with an exponent are doubles. Of a union the first member that can have the value
- * has it: `Schema.String` before `Schema.BigInt` leaves a number text. An infinite time or one of
- * nanoseconds is none of JavaScript's; take it as text. After the year 275760 there is {@link Timestamp} only.
->>>>>>> fix-guard
+ * an engine does not name its types as SQL does, the first member that can have the value has it. An infinite time or one
+ * of nanoseconds is none of JavaScript's; take it as text. After the year 275760 there is {@link Timestamp} only.
  */
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"

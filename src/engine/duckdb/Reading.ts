@@ -115,7 +115,7 @@ const sizeOf = (read: ReadonlyMap<string, ReadonlySet<Table>>): number => {
 }
 
 /** As many files are held open while they are read, so that one that is deleted or replaced can still be looked at. */
-const maxHeld = 64
+const maxHeld = 16
 
 /** As many are looked at at a time, each by one of libuv's threads: a file may be on a disk that is far away. */
 const atOnce = 16

@@ -5,11 +5,11 @@
  * meanwhile has nothing that tells, and the result would look whole. So what tells a file's content from another's is
  * remembered before DuckDB opens it, and compared once DuckDB has read it.
  */
-import { closeSync, fstatSync, openSync, statSync } from "node:fs"
+import * as fs from "node:fs"
+import { promisify } from "node:util"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type ErrorCode, type QueryError, queryError } from "../QueryApi.ts"
-import * as Steps from "./Steps.ts"
 import * as Words from "./Words.ts"
 
 /** A served table whose files are read anew by each query. */
@@ -88,40 +88,37 @@ const reach = (
   definitions: ReadonlyArray<Definition>
 ): ReadonlyMap<string, ReadonlySet<Table>> => {
   const read = new Map<string, Set<Table>>()
-  const others = definitions.filter(({ name }) => !tables.has(name))
-  for (const { name, text } of others) {
-    const isMentioned = Words.mentions(text)
-    const isRead = (own: string, { files }: Table) =>
-      isMentioned(own) || files.some((file) => text.includes(file))
-    const found = [...tables].filter(([own, table]) => isRead(own, table)).map(([, table]) => table)
-    read.set(name, new Set([...(read.get(name) ?? []), ...found]))
+  const others = definitions
+    .filter(({ name }) => !tables.has(name))
+    .map(({ name, text }) => ({ name, text, isMentioned: Words.mentions(text) }))
+  for (const { isMentioned, name, text } of others) {
+    for (const [own, table] of tables) {
+      if (!isMentioned(own) && !table.files.some((file) => text.includes(file))) continue
+      read.set(name, (read.get(name) ?? new Set()).add(table))
+    }
   }
-  for (let isGrowing = true; isGrowing; ) {
-    isGrowing = false
-    for (const { name, text } of others) {
-      const found = read.get(name) as Set<Table>
-      const { size } = found
-      for (const other of [...read.keys()].filter(Words.mentions(text))) {
-        for (const table of read.get(other) ?? []) found.add(table)
+  for (let before = -1, after = sizeOf(read); after > before; before = after, after = sizeOf(read)) {
+    for (const { isMentioned, name } of others) {
+      for (const [other, all] of read) {
+        if (isMentioned(other))
+          for (const table of all) read.set(name, (read.get(name) ?? new Set()).add(table))
       }
-      if (found.size > size) isGrowing = true
     }
   }
   return read
 }
 
-/** As many files are held open while they are read, so that one that is deleted or replaced can still be looked at. */
-const maxHeld = 64
-
-/** Files that are looked at in one step, some µs each. */
-const stepFiles = 64
-
-interface File {
-  readonly table: Table
-  readonly path: string
-  readonly descriptor: number | undefined
-  readonly version: Version | undefined
+const sizeOf = (read: ReadonlyMap<string, ReadonlySet<Table>>): number => {
+  let size = 0
+  for (const tables of read.values()) size += tables.size
+  return size
 }
+
+/** As many files are held open while they are read, so that one that is deleted or replaced can still be looked at. */
+const maxHeld = 16
+
+/** As many are looked at at a time, each by one of libuv's threads: a file may be on a disk that is far away. */
+const atOnce = 16
 
 /** What one query reads. */
 export interface Reading {
@@ -138,16 +135,21 @@ export interface Reading {
 export const open = (served: Served): Effect.Effect<Reading, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
-      Effect.sync(() => [] as File[]),
-      (files) => Effect.sync(() => files.forEach(close))
+      Effect.sync(() => new Files()),
+      (files) => Effect.sync(() => files.close())
     ),
     (files): Reading => {
       const check = Effect.suspend(() =>
-        files.length === 0 ? Effect.void : Effect.flatMap(Steps.run(changed(files)), failed)
+        files.isEmpty
+          ? Effect.void
+          : Effect.flatMap(
+              Effect.promise(() => files.changed()),
+              failed
+            )
       )
       return {
         served,
-        begin: (tables) => (tables.size === 0 ? Effect.void : Steps.run(remember(tables, files))),
+        begin: (tables) => (tables.size === 0 ? Effect.void : Effect.promise(() => files.remember(tables))),
         check,
         blamed: (error) => Effect.andThen(blamable.has(error.code) ? check : Effect.void, Effect.fail(error))
       }
@@ -166,45 +168,69 @@ const changedError = ({ name }: Table): QueryError =>
     { retryable: true }
   )
 
-function* remember(tables: ReadonlySet<Table>, files: Array<File>): Steps.Steps<void> {
-  for (const table of tables) {
-    for (const path of table.files) {
-      const descriptor = files.length < maxHeld ? hold(path) : undefined
-      files.push({ table, path, descriptor, version: versionOf(path, descriptor) })
-      if (files.length % stepFiles === 0) yield
+interface File {
+  readonly table: Table
+  readonly path: string
+  readonly held: number | undefined
+  readonly version: Version | undefined
+}
+
+class Files {
+  private readonly files: Array<File> = []
+  private isClosed = false
+
+  get isEmpty(): boolean {
+    return this.files.length === 0
+  }
+
+  async remember(tables: ReadonlySet<Table>): Promise<void> {
+    const paths = [...tables].flatMap((table) => table.files.map((path) => ({ table, path })))
+    for (let at = 0; at < paths.length && !this.isClosed; at += atOnce) {
+      const mayHold = this.files.length + atOnce <= maxHeld
+      await Promise.all(
+        paths.slice(at, at + atOnce).map(async ({ path, table }) => {
+          const held = mayHold ? await hold(path) : undefined
+          this.files.push({ table, path, held, version: await versionOf(path, held) })
+          // The query was given up meanwhile.
+          if (this.isClosed) this.close()
+        })
+      )
     }
   }
-}
 
-function* changed(files: ReadonlyArray<File>): Steps.Steps<Table | undefined> {
-  for (const [index, { descriptor, path, table, version }] of files.entries()) {
-    if (isChanged(version, versionOf(path, descriptor))) return table
-    if (index % stepFiles === stepFiles - 1) yield
-  }
-  return undefined
-}
-
-const bigint = { bigint: true } as const
-
-/** Nothing but a file: opening a pipe would wait for its writer, or take what is in it. */
-const hold = (path: string): number | undefined => {
-  try {
-    return statSync(path).isFile() ? openSync(path, "r") : undefined
-  } catch {
-    // DuckDB says what is wrong with it.
+  /** The first table that has changed. */
+  async changed(): Promise<Table | undefined> {
+    for (let at = 0; at < this.files.length; at += atOnce) {
+      const found = await Promise.all(
+        this.files
+          .slice(at, at + atOnce)
+          .map(async ({ held, path, version }) => isChanged(version, await versionOf(path, held)))
+      )
+      const index = found.indexOf(true)
+      if (index !== -1) return this.files[at + index]?.table
+    }
     return undefined
   }
-}
 
-const versionOf = (path: string, descriptor: number | undefined): Version | undefined => {
-  try {
-    const found = descriptor === undefined ? statSync(path, bigint) : fstatSync(descriptor, bigint)
-    return found.isFile() ? found : undefined
-  } catch {
-    return undefined
+  close(): void {
+    this.isClosed = true
+    for (const { held } of this.files.splice(0)) if (held !== undefined) fs.close(held)
   }
 }
 
-const close = ({ descriptor }: File): void => {
-  if (descriptor !== undefined) closeSync(descriptor)
-}
+const openFile = promisify(fs.open)
+
+/** A pipe has no writer to wait for then. */
+const openFlags = fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0)
+
+/** `undefined` if it cannot be opened: DuckDB says what is wrong with it. */
+const hold = (path: string): Promise<number | undefined> => openFile(path, openFlags).catch(() => undefined)
+
+/** `undefined` if it is no file. */
+const versionOf = (path: string, held: number | undefined): Promise<Version | undefined> =>
+  new Promise((resolve) => {
+    const done = (error: Error | null, found: fs.BigIntStats) =>
+      resolve(error === null && found.isFile() ? found : undefined)
+    if (held === undefined) fs.stat(path, { bigint: true }, done)
+    else fs.fstat(held, { bigint: true }, done)
+  })

@@ -15,7 +15,7 @@ const refused = (engine: Engine, query: string, mention: string) =>
 const builtIn = (engine: Engine) =>
   rows(
     engine,
-    "SELECT DISTINCT function_name AS name, function_type LIKE 'table%' AS table, function_type AS type FROM duckdb_functions() WHERE internal"
+    "SELECT DISTINCT lower(function_name) AS name, function_type LIKE 'table%' AS table, function_type AS type FROM duckdb_functions() WHERE internal"
   ) as Effect.Effect<ReadonlyArray<{ name: string; table: boolean; type: string }>>
 
 const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
@@ -284,6 +284,28 @@ describe("a forbidden function", () => {
     )
   )
 })
+
+it.effect("what begins with WITH is refused for what it does", () =>
+  withEngine({}, (engine) =>
+    refused(
+      engine,
+      "WITH x AS (SELECT 'update' AS delete) INSERT INTO t FROM x",
+      "INSERT statements are not allowed: this server only reads"
+    )
+  )
+)
+
+it.effect("functions whose names have capitals may be called", () =>
+  withEngine({}, (engine) =>
+    Effect.map(
+      rows(
+        engine,
+        "SELECT formatReadableSize(1000) AS a, FORMATREADABLEDECIMALSIZE(1000) AS b, constant_or_null(1, NULL) AS c"
+      ),
+      (found) => assert.deepStrictEqual(found, [{ a: "1000 bytes", b: "1.0 kB", c: null }])
+    )
+  )
+)
 
 describe("names that only look forbidden", () => {
   for (const [query, expected] of [

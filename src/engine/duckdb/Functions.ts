@@ -13,7 +13,8 @@
  * - wait (`sleep_ms`).
  */
 
-const names = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/))
+/** In small letters, as the parser gives them; some of DuckDB's have capitals. */
+const names = (text: string): ReadonlySet<string> => new Set(text.trim().toLowerCase().split(/\s+/))
 
 /** Operators and scalar functions. The parser makes calls of operators, brackets and some keywords. */
 const scalars = `
@@ -26,7 +27,7 @@ const scalars = `
   array_slice array_sort array_to_json array_transform array_unique array_value array_where array_zip ascii
   asin asinh atan atan2 atanh bar base64 bin bit_count bit_length bit_position bitstring
   can_cast_implicitly cardinality cast_to_type cbrt ceil ceiling century char_length character_length chr
-  concat concat_ws contains cos cosh cot current_connection_id current_database current_date
+  concat concat_ws constant_or_null contains cos cosh cot current_connection_id current_database current_date
   current_localtime current_localtimestamp current_query_id current_schema current_schemas
   current_transaction_id damerau_levenshtein date_diff date_part date_sub date_trunc datediff datepart
   datesub datetrunc day dayname dayofmonth dayofweek dayofyear decade decode degrees divide editdist3

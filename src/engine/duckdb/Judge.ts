@@ -69,8 +69,10 @@ const judgeNames = Effect.fnUntraced(function* (
   if (variant !== undefined) return yield* variant
   const view = Judgement.ofViews(queries)
   if (view !== undefined) return yield* view
-  const file = Judgement.ofFiles(queries, permissions)
-  if (file !== undefined) return yield* file
+  if (!permissions.allowExternalAccess && queries.tables.some(Paths.isPath)) {
+    const tree = yield* treeOf(parser, sql)
+    yield* judgeFiles(session, tree === undefined ? undefined : Paths.named(tree))
+  }
   if (!permissions.allowExternalAccess && queries.schemas.length > 0 && queries.tables.some(Paths.mayBeEnd)) {
     yield* judgeQualified(parser, session, sql)
   }
@@ -92,6 +94,30 @@ const treeOf = (parser: Parser, sql: string): Effect.Effect<unknown, QueryError>
     onFailure: (failure) => Failure.toReject(failure, sql),
     onSuccess: (tree) => (tree.length > maxTreeLength ? undefined : JSON.parse(tree))
   })
+
+/** Tables that have the names of files have to be there. `undefined` stands for a name that is not known, or for all. */
+const judgeFiles = Effect.fnUntraced(function* (
+  session: Session,
+  names: ReadonlyArray<string | undefined> | undefined
+): Effect.fn.Return<void, QueryError> {
+  if (names?.length === 0) return
+  const known = yield* tablesOf(session)
+  const isThere = (name: string | undefined) => name !== undefined && known.has(Paths.fold(name))
+  if (names === undefined || !names.every(isThere)) return yield* Judgement.noFiles
+})
+
+/** Tables and views that need no schema before them. */
+const tablesOf = (session: Session): Effect.Effect<ReadonlySet<string>, QueryError> =>
+  Effect.mapError(
+    session.call(async (connection) => {
+      const sql =
+        "SELECT table_name FROM system.main.duckdb_tables() WHERE schema_name = 'main' AND NOT internal " +
+        "UNION ALL SELECT view_name FROM system.main.duckdb_views() WHERE schema_name = 'main' AND NOT internal"
+      const rows = (await connection.runAndReadAll(sql)).getRows()
+      return new Set(rows.map(([name]) => Paths.fold(String(name))))
+    }),
+    Failure.toError
+  )
 
 /** Tables whose whole names are those of files have to be there. */
 const judgeQualified = Effect.fnUntraced(function* (
@@ -213,14 +239,13 @@ const judgeOther = Effect.fnUntraced(function* (
   const called = { functions: [...words.called], tableFunctions: [], tables: [] }
   const variant = Judgement.ofVariants(called, guard.variants, builtIn, permissions)
   if (variant !== undefined) return yield* variant
-  const file = isPragma ? undefined : Judgement.ofFilesIn(sql, permissions)
-  if (file !== undefined) return yield* file
+  if (!isPragma && !permissions.allowExternalAccess) yield* judgeFiles(session, Paths.read(sql))
   const keyword = Words.keyword(sql)
   const imported = Judgement.ofImport(keyword, permissions)
   if (imported !== undefined) return yield* imported
   const extracted = yield* extractOne(session, sql)
   // Before DuckDB binds it.
-  const kind = isPragma || keyword === "pragma" ? undefined : Judgement.ofKeyword(keyword, permissions)
+  const kind = isPragma || keyword === "pragma" ? undefined : Judgement.ofKeyword(keyword, permissions, sql)
   if (kind !== undefined) return yield* kind
   if (Words.isTemporary(sql)) return yield* Judgement.noTemporary
   const prepared = yield* Effect.mapError(

@@ -58,8 +58,8 @@ const waits = (config: Fitted) => ({
   waitTimeout: config.queueTimeout
 })
 
-const isolated = Effect.fnUntraced(function* (config: Fitted, directory: string) {
-  const engine = ProcessEngine.duckDb(optionsOf(config))
+const isolated = Effect.fnUntraced(function* (config: Fitted, options: DuckDbOptions, directory: string) {
+  const engine = ProcessEngine.duckDb(options)
   if (engine.changes === true && config.engines !== undefined && config.engines > 1) {
     return yield* new SettingError({
       written: "engines",
@@ -79,24 +79,42 @@ const isolated = Effect.fnUntraced(function* (config: Fitted, directory: string)
 })
 
 /** DuckDB uses all processors from one thread. */
-const inThread = (config: Fitted, spillDirectory: string) =>
-  ThreadEngine.make(ThreadEngine.duckDb({ ...optionsOf(config), spillDirectory }), {
+const inThread = (config: Fitted, options: DuckDbOptions) =>
+  ThreadEngine.make(ThreadEngine.duckDb(options), {
     ...waits(config),
     threads: 1
   }).pipe(Effect.provideService(ThreadPool.ThreadPool, ThreadPool.make({ threads: 1 })))
 
 /** Opens the engine where it is to run. */
-const open = (config: Fitted, { onLost, spillDirectory }: Omit<Options, "config">) => {
+const open = (
+  config: Fitted,
+  skipUnreadable: ReadonlyArray<string>,
+  { onLost, spillDirectory }: Omit<Options, "config">
+): Effect.Effect<Engine, Failure, Scope.Scope> => {
+  const options = { ...optionsOf(config), skipUnreadable }
   switch (config.isolate) {
     case "process":
-      return isolated(config, spillDirectory)
+      return isolated(config, options, spillDirectory)
     case "thread":
-      return inThread(config, spillDirectory)
+      return inThread(config, { ...options, spillDirectory })
     case "none":
-      return embedded({ ...optionsOf(config), spillDirectory, onLost })
+      return embedded({ ...options, spillDirectory, onLost })
   }
 }
 
-/** Opens the engine; it closes with the scope. */
-export const make = ({ config, ...options }: Options): Effect.Effect<ServedEngine, Failure, Scope.Scope> =>
-  Generations.make<Fitted, Failure>((config) => open(config, options), config)
+/**
+ * Opens the engine; it closes with the scope. When it is opened again, a table that it had before is left out if its file
+ * cannot be read any more: it would keep other settings from all others.
+ */
+export const make = ({ config, ...options }: Options): Effect.Effect<ServedEngine, Failure, Scope.Scope> => {
+  let served: Fitted["tables"] = {}
+  return Generations.make<Fitted, Failure>((config) => {
+    const skipped = Object.keys(config.tables).filter((name) => config.tables[name] === served[name])
+    const opened = open(config, skipped, options)
+    return Effect.tap(opened, () =>
+      Effect.sync(() => {
+        served = config.tables
+      })
+    )
+  }, config)
+}

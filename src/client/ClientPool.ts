@@ -61,8 +61,8 @@ export const make = (
   )
 
 /**
- * As {@link make}, over transports that `transport` opens. `ended` is told why a connection has ended, before the
- * request on it is.
+ * As {@link make}, over transports that `transport` opens. `ended` is told why a connection has ended, and how
+ * many others are open, before the request on it is.
  *
  * @category constructors
  * @since 0.1.0
@@ -71,7 +71,7 @@ export const overTransports: (
   transport: Transport.Open,
   settings?: Partial<PoolSettings>,
   server?: string,
-  ended?: (why: Why) => void
+  ended?: (why: Why, left: number) => void
 ) => Effect.Effect<Client.ClientService, never, Scope.Scope> = Effect.fnUntraced(function* (
   transport,
   settings = {},

@@ -20,7 +20,7 @@ import { Stalls } from "./Stalls.ts"
 
 export interface Dependencies extends PoolOptions.Options, Backoff.Options {
   readonly transport: Transport.Open
-  readonly ended: (why: Why) => void
+  readonly ended: (why: Why, left: number) => void
   readonly timers: Timers.Timers
   /** Owns all connections. */
   readonly scope: Scope.Scope
@@ -239,8 +239,9 @@ export class Pool implements Supply, ClientConnection.Owner {
   }
 
   ended(connection: ClientConnection.ClientConnection, why: Why, unsent: Exchange | undefined): void {
-    this.dependencies.ended(why)
     const use = this.connections.get(connection)
+    const isOpen = use !== undefined && !use.isClosing
+    this.dependencies.ended(why, this.connections.size - this.closing - (isOpen ? 1 : 0))
     if (use === undefined) return
     const isAgain = unsent !== undefined && (!use.isNew || this.isPatient(unsent))
     // A server that ends new connections would be tried without end.

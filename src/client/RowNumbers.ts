@@ -43,9 +43,35 @@ export const isExact = (text: string): boolean => {
   return /^0*$/.test(fraction) && Number.isFinite(value) && BigInt(whole) === BigInt(value)
 }
 
-/** Whether a number of JSON, without its sign, keeps its digits. `hasDecimals`: one with a point may be no double. */
-const keeps = (text: string, hasDecimals: boolean): boolean =>
-  /e/i.test(text) || (!hasDecimals && text.length <= maxDouble && text.includes(".")) || isPrinted(text)
+/** Whether a double, without its sign, is none that is infinite here, or nothing. */
+const isWithin = (text: string): boolean => {
+  const value = Number(text)
+  return Number.isFinite(value) && (value !== 0 || significant(text.toLowerCase()) === "")
+}
+
+/** Whether a number without its sign keeps its digits, or is a double: one with an exponent. */
+export const keeps = (text: string): boolean => (/e/i.test(text) ? isWithin(text) : isExact(text))
+
+/** What numbers there may be. */
+export interface Numbers {
+  /** Those with a point may be no doubles. */
+  readonly hasDecimals: boolean
+  /** Those with an exponent may be no doubles: in a column of JSON, whose values are as somebody wrote them. */
+  readonly hasJson: boolean
+}
+
+/** The same for a number of JSON. */
+const keepsInJson = (text: string, { hasDecimals }: Numbers): boolean =>
+  /e/i.test(text)
+    ? isWithin(text)
+    : (!hasDecimals && text.length <= maxDouble && text.includes(".")) || isPrinted(text)
+
+/** Numbers that are no doubles have an exponent like this, or many digits. */
+const exponentPattern = /[0-9][eE][-+]?0*([3-9][0-9][0-9]|[0-9]{4})/
+
+/** Whether there may be a number with few digits in JSON that is infinite as a double, or nothing. */
+export const mayExceed = (text: string, { hasJson }: Numbers): boolean =>
+  hasJson && exponentPattern.test(text)
 
 /** Whether a run of digits that begins here may be a number of JSON, and no part of a text that is not like one. */
 const mayBegin = (bytes: Buffer, start: number, first: number): boolean => {
@@ -54,20 +80,25 @@ const mayBegin = (bytes: Buffer, start: number, first: number): boolean => {
   return before === 0x3a || before === 0x2c || before === 0x5b || before <= 0x20
 }
 
-/** The same as {@link keeps}, where that need not read the digits. An `e` may follow them. */
+/** Whether digits without an exponent are those of a double, where that need not read them. */
 const isDouble = (bytes: Buffer, first: number, last: number, hasDecimals: boolean): boolean => {
-  if (((bytes[last] ?? 0) | 0x20) === 0x65) return true
   if (hasDecimals || last - first > maxDouble) return false
   let at = first
   while (at < last && bytes[at] !== point) at++
   return at < last
 }
 
+/** Whether a JavaScript number may be another than that of so many digits. */
+const mayChange = (bytes: Buffer, first: number, last: number, { hasDecimals, hasJson }: Numbers): boolean =>
+  ((bytes[last] ?? 0) | 0x20) === 0x65
+    ? hasJson
+    : !isDouble(bytes, first, last, hasDecimals) && !isPrinted(bytes.toString("latin1", first, last))
+
 /**
  * Whether there may be a number in JSON that would lose digits. It looks at every 16th byte, and so costs little where
  * there are no long numbers.
  */
-export const mayLose = (bytes: Buffer, start: number, end: number, hasDecimals: boolean): boolean => {
+export const mayLose = (bytes: Buffer, start: number, end: number, numbers: Numbers): boolean => {
   let at = start + minDigits - 1
   while (at < end) {
     if (isOfNumber(bytes[at])) {
@@ -76,13 +107,7 @@ export const mayLose = (bytes: Buffer, start: number, end: number, hasDecimals: 
       let last = at + 1
       while (last < end && isOfNumber(bytes[last])) last++
       const isLong = last - first >= minDigits && mayBegin(bytes, start, first)
-      if (
-        isLong &&
-        !isDouble(bytes, first, last, hasDecimals) &&
-        !isPrinted(bytes.toString("latin1", first, last))
-      ) {
-        return true
-      }
+      if (isLong && mayChange(bytes, first, last, numbers)) return true
       at = last
     }
     at += minDigits
@@ -95,8 +120,8 @@ interface Context {
 }
 
 /** Parses JSON, with a text of its digits in place of each number that would lose some. */
-export const parse = (text: string, hasDecimals: boolean): unknown =>
+export const parse = (text: string, numbers: Numbers): unknown =>
   JSON.parse(text, ((_: string, value: unknown, { source }: Context) =>
-    typeof value === "number" && source !== undefined && !keeps(source.replace("-", ""), hasDecimals)
+    typeof value === "number" && source !== undefined && !keepsInJson(source.replace(/^-/, ""), numbers)
       ? source
       : value) as never)

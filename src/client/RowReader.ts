@@ -21,8 +21,7 @@ export interface Row {
 export interface Options {
   /** In bytes, without the line break. */
   readonly maxRowSize: number
-  /** Whether numbers with a point may be no doubles. */
-  readonly hasDecimals: boolean
+  readonly numbers: RowNumbers.Numbers
 }
 
 const smallest = 4 * 1024
@@ -120,11 +119,11 @@ export class RowReader {
   }
 
   private atOnce(lineBreak: number, breaks: ReadonlyArray<number>): ReadonlyArray<Row> | undefined {
-    const { hasDecimals, maxRowSize } = this.options
+    const { maxRowSize, numbers } = this.options
     if (lineBreak - 1 > maxRowSize || !this.areObjects(breaks)) return undefined
-    if (RowNumbers.mayLose(this.held, 1, lineBreak, hasDecimals)) return undefined
+    if (RowNumbers.mayLose(this.held, 1, lineBreak, numbers)) return undefined
     const text = this.text(0, lineBreak + 1)
-    if (text === undefined) return undefined
+    if (text === undefined || RowNumbers.mayExceed(text, numbers)) return undefined
     try {
       const rows: ReadonlyArray<unknown> = JSON.parse(text)
       if (rows.length !== breaks.length || !rows.every(isRow)) return undefined
@@ -154,15 +153,15 @@ export class RowReader {
 
   /** The row of a line, which an empty one has not. */
   private line(start: number, end: number): Row | RowError | undefined {
-    const { hasDecimals, maxRowSize } = this.options
+    const { maxRowSize, numbers } = this.options
     if (this.lineEnd(start, end) - start > maxRowSize) return this.tooLong()
     const text = this.text(start, end)
     if (text === undefined) return this.malformed("not UTF-8")
     if (text.trim() === "") return undefined
     try {
-      const row = RowNumbers.mayLose(this.held, start, end, hasDecimals)
-        ? RowNumbers.parse(text, hasDecimals)
-        : JSON.parse(text)
+      const mayChange =
+        RowNumbers.mayLose(this.held, start, end, numbers) || RowNumbers.mayExceed(text, numbers)
+      const row = mayChange ? RowNumbers.parse(text, numbers) : JSON.parse(text)
       return isRow(row) ? row : this.malformed(`no object: ${excerpt(JSON.stringify(text))}`)
     } catch {
       return this.malformed(`not JSON: ${excerpt(JSON.stringify(text))}`)

@@ -11,9 +11,13 @@ import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import { Timestamp } from "../engine/QueryApi.ts"
 import * as RowNumbers from "./RowNumbers.ts"
+import * as RowTypes from "./RowTypes.ts"
 
 /** Gives a value as a schema takes it, or as it is. */
 export type Read = (value: unknown) => unknown
+
+/** The same for a value whose text may stand for something, by the type of its column. */
+type ReadText = (value: unknown, kind: RowTypes.Kind) => unknown
 
 /** Reading digits takes a time that grows faster than their number. */
 const maxDigits = 10_000
@@ -22,24 +26,32 @@ const numberPattern = /^-?\d+(\.\d+)?(e[-+]?\d{1,3})?$/i
 
 const isNumber = (text: string): boolean => text.length <= maxDigits && numberPattern.test(text)
 
-const toNumber: Read = (value) => {
-  if (typeof value !== "string") return value
+const toNumber: ReadText = (value, kind) => {
+  // In JSON only a number that is none of JavaScript's comes as a text.
+  if (typeof value !== "string" || !(kind === "number" || kind === "any")) return value
   if (value === "NaN" || value === "Infinity" || value === "-Infinity") return Number(value)
-  return isNumber(value) && (/e/i.test(value) || RowNumbers.isExact(value.replace("-", "")))
-    ? Number(value)
-    : value
+  return isNumber(value) && RowNumbers.keeps(value.replace(/^-/, "")) ? Number(value) : value
 }
 
-/** A number that came as one had the digits that it is printed with here (`RowNumbers`). */
-const toBigInt: Read = (value) => {
-  const text = typeof value === "number" ? String(value) : value
-  return typeof text === "string" && isNumber(text) && /^-?\d+$/.test(text) ? BigInt(text) : value
+/**
+ * The digits of a number. One that came as such had those that it is printed with here (`RowNumbers`); a text of JSON may
+ * be that of a number only if no number could have come in its place.
+ */
+const digitsOf = (value: unknown, kind: RowTypes.Kind): string | undefined => {
+  if (typeof value === "number") return String(value)
+  if (typeof value !== "string" || !isNumber(value)) return undefined
+  if (kind === "json") return RowNumbers.keeps(value.replace(/^-/, "")) ? undefined : value
+  return kind === "number" || kind === "any" ? value : undefined
 }
 
-const toBigDecimal: Read = (value) => {
-  if (typeof value !== "string" && typeof value !== "number") return value
-  const text = String(value)
-  return isNumber(text) ? Option.getOrElse(BigDecimal.fromString(text), () => value) : value
+const toBigInt: ReadText = (value, kind) => {
+  const digits = digitsOf(value, kind)
+  return digits !== undefined && /^-?\d+$/.test(digits) ? BigInt(digits) : value
+}
+
+const toBigDecimal: ReadText = (value, kind) => {
+  const digits = digitsOf(value, kind)
+  return digits === undefined ? value : Option.getOrElse(BigDecimal.fromString(digits), () => value)
 }
 
 interface Instant {
@@ -88,7 +100,8 @@ const offsetOf = (zone: string): number => {
 }
 
 /** The instant of a time, which is one in UTC unless it says otherwise. */
-const instant = (given: unknown): Instant | undefined => {
+const instant = (given: unknown, kind: RowTypes.Kind): Instant | undefined => {
+  if (!(kind === "time" || kind === "json" || kind === "any")) return undefined
   if (typeof given !== "string" || !timePattern.test(given)) return undefined
   const value = given.replace(beforeChrist, "")
   // A year may have a sign.
@@ -124,18 +137,24 @@ const instant = (given: unknown): Instant | undefined => {
     : { millis: whole, cycles, nanos: nanos % 1e6 }
 }
 
+<<<<<<< HEAD
+const toDateTime: ReadText = (value, kind) => {
+  const found = instant(value, kind)
+  return found?.nanos === 0 ? DateTime.makeUnsafe(found.millis) : value
+=======
 const toDateTime: Read = (value) => {
   const found = instant(value)
   return found?.nanos === 0 && found.cycles === 0 ? DateTime.makeUnsafe(found.millis) : value
+>>>>>>> fix-guard
 }
 
-const toDate: Read = (value) => {
-  const found = toDateTime(value)
+const toDate: ReadText = (value, kind) => {
+  const found = toDateTime(value, kind)
   return DateTime.isDateTime(found) ? DateTime.toDateUtc(found) : value
 }
 
-const toTimestamp: Read = (value) => {
-  const found = instant(value)
+const toTimestamp: ReadText = (value, kind) => {
+  const found = instant(value, kind)
   if (found === undefined || found.nanos % 1000 !== 0) return value
   const millis = BigInt(found.millis) + BigInt(found.cycles) * BigInt(cycleMillis)
   return new Timestamp(millis * 1000n + BigInt(found.nanos / 1000))
@@ -144,7 +163,8 @@ const toTimestamp: Read = (value) => {
 const blobPattern = /^(?:[ -[\]-~]|\\x[0-9a-f]{2})*$/i
 
 /** Bytes of DuckDB's text for them: printable characters of ASCII, and `\xAA` for the others. */
-const toBytes: Read = (value) => {
+const toBytes: ReadText = (value, kind) => {
+  if (!(kind === "bytes" || kind === "json" || kind === "any")) return value
   if (typeof value !== "string" || !blobPattern.test(value)) return value
   const bytes = new Uint8Array(value.length)
   let size = 0
@@ -156,19 +176,32 @@ const toBytes: Read = (value) => {
   return bytes.slice(0, size)
 }
 
-/** Why a value was left as it came, and what takes it. */
-export const reason = (value: unknown): string | undefined => {
+/** Why a value of a type was left as it came, and what takes it. */
+export const reason = (value: unknown, { kind, name }: RowTypes.RowType): string | undefined => {
   if (typeof value !== "string") return undefined
-  if (isNumber(value) && toNumber(value) === value) {
+  if (kind === "text") {
+    const isOther = isNumber(value) || instant(value, "any") !== undefined
+    return isOther
+      ? `it is a ${name}, so a text: cast it in the query, or use a schema that takes texts`
+      : undefined
+  }
+  if (isNumber(value) && toNumber(value, kind) === value) {
     return "a JavaScript number cannot hold all its digits: use Schema.BigInt or Schema.BigDecimal"
   }
   if (value === "infinity" || value === "-infinity") {
     return "Date, DateTime and Rows.Timestamp hold no infinite time: take it as text"
   }
+<<<<<<< HEAD
+  if (kind === "time" && instant(value, kind) === undefined) {
+    return "Date, DateTime and Rows.Timestamp hold times up to the year 275760: take it as text"
+  }
+  const nanos = instant(value, kind)?.nanos ?? 0
+=======
   const { cycles = 0, nanos = 0 } = instant(value) ?? {}
   if (cycles !== 0 && nanos % 1000 === 0) {
     return "Date and DateTime have no years beyond 275760: use Rows.Timestamp, or take it as text"
   }
+>>>>>>> fix-guard
   if (nanos === 0) return undefined
   return nanos % 1000 === 0
     ? "Date and DateTime hold milliseconds: use Rows.Timestamp, or round in the query by a cast to TIMESTAMP_MS"
@@ -176,7 +209,7 @@ export const reason = (value: unknown): string | undefined => {
 }
 
 /** The classes that values are made into, by an example of each. */
-const classes: ReadonlyArray<readonly [example: unknown, read: Read]> = [
+const classes: ReadonlyArray<readonly [example: unknown, read: ReadText]> = [
   [BigDecimal.fromBigInt(0n), toBigDecimal],
   [DateTime.makeUnsafe(0), toDateTime],
   [DateTime.toDateUtc(DateTime.makeUnsafe(0)), toDate],
@@ -187,30 +220,37 @@ const classes: ReadonlyArray<readonly [example: unknown, read: Read]> = [
 const guard = (ast: SchemaAST.AST): ((value: unknown) => boolean) => Schema.is(Schema.make(ast))
 
 /** A declaration that takes one of the classes, and so no text, has values made into it. */
-const ofDeclaration = (ast: SchemaAST.Declaration): Read | undefined => {
+const ofDeclaration = (ast: SchemaAST.Declaration, { kind }: RowTypes.RowType): Read | undefined => {
   const takes = guard(new SchemaAST.Declaration(ast.typeParameters, ast.run, ast.annotations))
   const taken = classes.filter(([example]) => takes(example))
-  return taken.length === 1 ? taken[0]?.[1] : undefined
+  return taken.length === 1 ? ofText(taken[0]?.[1], kind) : undefined
 }
+
+const ofText = (read: ReadText | undefined, kind: RowTypes.Kind): Read | undefined =>
+  read && ((value) => read(value, kind))
 
 type Field = readonly [name: PropertyKey, read: Read]
 
 const fieldOf = (name: PropertyKey, read: Read | undefined): ReadonlyArray<Field> =>
   read === undefined ? [] : [[name, read]]
 
-const ofObjects = ({ indexSignatures, propertySignatures }: SchemaAST.Objects): Read | undefined => {
-  const named = propertySignatures.flatMap(({ name, type }) => fieldOf(name, make(type)))
+const ofObjects = (
+  { indexSignatures, propertySignatures }: SchemaAST.Objects,
+  of: RowTypes.RowType
+): Read | undefined => {
+  const named = propertySignatures.flatMap(({ name, type }) => fieldOf(name, make(type, of.field(name))))
   const names = new Set(propertySignatures.map(({ name }) => name))
-  const indexed = indexSignatures.map(({ parameter, type }) => ({
-    takes: guard(parameter),
-    read: make(type)
-  }))
-  const isIndexed = indexed.some(({ read }) => read !== undefined)
+  const indexed = indexSignatures.map(({ parameter, type }) => ({ takes: guard(parameter), type }))
+  const isIndexed = indexed.some(({ type }) => make(type, RowTypes.unknown) !== undefined)
   if (named.length === 0 && !isIndexed) return undefined
+  const readOf = (name: string): Read | undefined => {
+    const type = indexed.find(({ takes }) => takes(name))?.type
+    return type && cached(type, of.field(name))
+  }
   const others = (value: object): ReadonlyArray<Field> =>
     Object.keys(value)
       .filter((name) => !names.has(name))
-      .flatMap((name) => fieldOf(name, indexed.find(({ takes }) => takes(name))?.read))
+      .flatMap((name) => fieldOf(name, readOf(name)))
   return (value) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return value
     let copy = value as Record<PropertyKey, unknown>
@@ -227,9 +267,10 @@ const ofObjects = ({ indexSignatures, propertySignatures }: SchemaAST.Objects): 
   }
 }
 
-const ofArrays = ({ elements, rest }: SchemaAST.Arrays): Read | undefined => {
-  const first = elements.map(make)
-  const [others, ...last] = rest.map(make)
+const ofArrays = ({ elements, rest }: SchemaAST.Arrays, of: RowTypes.RowType): Read | undefined => {
+  const read = (ast: SchemaAST.AST) => make(ast, of.element())
+  const first = elements.map(read)
+  const [others, ...last] = rest.map(read)
   if (![...first, others, ...last].some((read) => read !== undefined)) return undefined
   return (value) =>
     Array.isArray(value)
@@ -241,19 +282,24 @@ const ofArrays = ({ elements, rest }: SchemaAST.Arrays): Read | undefined => {
       : value
 }
 
-/** The first member that takes what it makes of the value. Where there is but one, it need not be asked. */
-const ofUnion = ({ types }: SchemaAST.Union): Read | undefined => {
+/**
+ * The first member that takes what it makes of the value. Where there is but one, it need not be asked. A text that is
+ * known to stand for something is that before it is a text.
+ */
+const ofUnion = ({ types }: SchemaAST.Union, of: RowTypes.RowType): Read | undefined => {
   const members = types
     .filter((type) => !SchemaAST.isNull(type) && !SchemaAST.isUndefined(type))
-    .map((type) => ({ takes: guard(type), read: make(type) }))
+    .map((type) => ({ takes: guard(type), read: make(type, of) }))
   const [only, second] = members
   if (second === undefined) {
     const read = only?.read
     return read && ((value) => (value === null ? value : read(value)))
   }
   if (members.every(({ read }) => read === undefined)) return undefined
+  const isKnown = of.kind === "number" || of.kind === "time" || of.kind === "bytes"
+  const first = isKnown ? members.toSorted((a, b) => Number(!a.read) - Number(!b.read)) : members
   return (value) => {
-    for (const { read, takes } of members) {
+    for (const { read, takes } of first) {
       const found = read === undefined ? value : read(value)
       if (takes(found)) return found
     }
@@ -261,50 +307,58 @@ const ofUnion = ({ types }: SchemaAST.Union): Read | undefined => {
   }
 }
 
-const ofLiteral = ({ literal }: SchemaAST.Literal): Read | undefined => {
-  if (typeof literal === "number") return toNumber
-  return typeof literal === "bigint" ? toBigInt : undefined
+const ofLiteral = ({ literal }: SchemaAST.Literal, { kind }: RowTypes.RowType): Read | undefined => {
+  if (typeof literal === "number") return ofText(toNumber, kind)
+  return typeof literal === "bigint" ? ofText(toBigInt, kind) : undefined
 }
 
 /** `undefined`: values are as they come. `ast` is the encoded side of a schema: one without transformations. */
-const make = (ast: SchemaAST.AST): Read | undefined => {
+const make = (ast: SchemaAST.AST, of: RowTypes.RowType): Read | undefined => {
   switch (ast._tag) {
     case "Number":
-      return toNumber
+      return ofText(toNumber, of.kind)
     case "BigInt":
-      return toBigInt
+      return ofText(toBigInt, of.kind)
     case "Literal":
-      return ofLiteral(ast)
+      return ofLiteral(ast, of)
     case "Declaration":
-      return ofDeclaration(ast)
+      return ofDeclaration(ast, of)
     case "Objects":
-      return ofObjects(ast)
+      return ofObjects(ast, of)
     case "Arrays":
-      return ofArrays(ast)
+      return ofArrays(ast, of)
     case "Union":
-      return ofUnion(ast)
+      return ofUnion(ast, of)
     case "Suspend":
-      return ofSuspend(ast)
+      return ofSuspend(ast, of)
     default:
       return undefined
   }
 }
 
-const made = new WeakMap<SchemaAST.AST, Read>()
+/** By the schema and the name of the type. */
+const made = new WeakMap<SchemaAST.AST, Map<string, Read>>()
+
+/** As many types of one schema are kept. */
+const maxTypes = 32
 
 const same: Read = (value) => value
 
-const cached = (ast: SchemaAST.AST, from: (ast: SchemaAST.AST) => SchemaAST.AST): Read => {
-  const read = made.get(ast) ?? make(from(ast)) ?? same
-  made.set(ast, read)
+const cached = (ast: SchemaAST.AST, type: RowTypes.RowType): Read => {
+  const known = made.get(ast) ?? new Map<string, Read>()
+  made.set(ast, known)
+  const read = known.get(type.name) ?? make(ast, type) ?? same
+  if (known.size >= maxTypes) known.clear()
+  known.set(type.name, read)
   return read
 }
 
-/** For the values that a schema decodes from. */
-export const of = (schema: SchemaAST.AST): Read => cached(schema, SchemaAST.toEncoded)
+/** For the values that a schema decodes from, in rows of a type. */
+export const of = (schema: SchemaAST.AST, row: RowTypes.RowType): Read =>
+  cached(SchemaAST.toEncoded(schema), row)
 
 /** A schema that contains itself is looked at when a value needs it. */
 const ofSuspend =
-  ({ thunk }: SchemaAST.Suspend): Read =>
+  ({ thunk }: SchemaAST.Suspend, type: RowTypes.RowType): Read =>
   (value) =>
-    cached(thunk(), (ast) => ast)(value)
+    cached(thunk(), type)(value)

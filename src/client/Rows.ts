@@ -33,15 +33,23 @@
  * | `Schema.NullOr` | NULL |
  *
  * A value that would lose something, such as 2^53 + 1 as `Schema.Int` or a microsecond as `Schema.Date`, is refused by row
- * and path. These are the types that a schema decodes from, so `Schema.FiniteFromString` takes a text, and all that
- * transforms and checks works as elsewhere.
+ * and path, and so is a text as a number or a time, be its characters those of one: the type of its column decides. These
+ * are the types that a schema decodes from, so `Schema.FiniteFromString` takes a text, and all that transforms and checks
+ * works as elsewhere.
  *
  * **Gotchas**
  *
  * An engine that does not know `numbers` sends numbers: those beyond JavaScript's become texts here, but NaN is what it
+<<<<<<< HEAD
+ * makes of it, as a rule NULL. Numbers with an exponent are doubles; those in JSON that none can be come as texts. Of a
+ * union a number has a member that takes numbers, if there is one, and a text has one that takes texts; in JSON, and where
+ * an engine does not name its types as SQL does, the first member that can have the value has it. An infinite time, one
+ * of nanoseconds, or one after the year 275760 is none of JavaScript's; take it as text.
+=======
  * makes of it, as a rule NULL. Numbers with an exponent are doubles. Of a union the first member that can have the value
  * has it: `Schema.String` before `Schema.BigInt` leaves a number text. An infinite time or one of
  * nanoseconds is none of JavaScript's; take it as text. After the year 275760 there is {@link Timestamp} only.
+>>>>>>> fix-guard
  */
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -59,6 +67,7 @@ import type { Query, QueryResponse } from "./Client.ts"
 import type { ClientError } from "./ClientError.ts"
 import { excerpt, RowError, RowMismatch } from "./RowError.ts"
 import { type Row, RowReader } from "./RowReader.ts"
+import * as RowTypes from "./RowTypes.ts"
 import * as RowValues from "./RowValues.ts"
 import { defaults } from "./Settings.ts"
 
@@ -152,12 +161,16 @@ export const fromResponse: {
   const problem = problemOf(response.accepted)
   if (problem !== undefined) return Stream.fail(problem)
   const { columns } = response.accepted
-  const hasDecimals = columns?.every(({ wideNumbers }) => wideNumbers !== true) !== true
+  const numbers = {
+    hasDecimals: columns?.every(({ wideNumbers }) => wideNumbers !== true) !== true,
+    hasJson: columns?.every(({ type }) => !/JSON/i.test(type)) !== true
+  }
+  const type = RowTypes.ofColumns(columns)
   return Stream.transformPull(response.chunks, (pull) =>
     Effect.sync(() => {
-      const rows = read(pull, new RowReader({ maxRowSize, hasDecimals }))
+      const rows = read(pull, new RowReader({ maxRowSize, numbers }))
       // As the overloads have it.
-      return (schema === undefined ? rows : decoded(rows, schema)) as Pull.Pull<Batch<never>, Failure>
+      return (schema === undefined ? rows : decoded(rows, schema, type)) as Pull.Pull<Batch<never>, Failure>
     })
   )
 }
@@ -239,10 +252,11 @@ const read = <E>(
 /** Decodes all of a batch at once, but for a row whose schema waits: that comes alone. */
 const decoded = <A, R, E>(
   rows: Pull.Pull<Batch<Row>, E>,
-  schema: Schema.ConstraintDecoder<A, R>
+  schema: Schema.ConstraintDecoder<A, R>,
+  type: RowTypes.RowType
 ): Pull.Pull<Batch<A>, E | RowError, void, R> => {
   const parse = SchemaParser.decodeUnknownEffect(schema)
-  const values = RowValues.of(schema.ast)
+  const values = RowValues.of(schema.ast, type)
   const decode = (row: Row | undefined): Effect.Effect<A, SchemaIssue.Issue, R> => parse(values(row))
   let batch: ReadonlyArray<Row> = []
   let at = 0
@@ -254,7 +268,7 @@ const decoded = <A, R, E>(
         at++
         return Effect.succeed([value] as const)
       },
-      onFailure: (issue) => Effect.fail(mismatch(before + at + 1, batch[at], issue))
+      onFailure: (issue) => Effect.fail(mismatch(before + at + 1, batch[at], issue, type))
     })
 
   const next: Pull.Pull<Batch<A>, E | RowError, void, R> = Effect.suspend(() => {
@@ -284,13 +298,18 @@ const isDone = <A, E, R>(effect: Effect.Effect<A, E, R>): effect is Exit.Success
 const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
 
 /** With the value that is not as expected, as it came. */
-const mismatch = (number: number, row: Row | undefined, issue: SchemaIssue.Issue): RowError => {
+const mismatch = (
+  number: number,
+  row: Row | undefined,
+  issue: SchemaIssue.Issue,
+  type: RowTypes.RowType
+): RowError => {
   const [first] = formatIssue(issue).issues
   const keys = (first?.path ?? []).map((key) => (typeof key === "object" ? key.key : key))
   const path = keys.map((key) => (typeof key === "number" ? key : String(key)))
   const value = path.reduce<unknown>((inner, key) => (inner as Row | undefined | null)?.[key], row)
   const given = value === undefined ? "" : `, got ${excerpt(JSON.stringify(value))}`
-  const reason = RowValues.reason(value)
+  const reason = RowValues.reason(value, RowTypes.at(type, path))
   const detail = `${first?.message}${given}${reason === undefined ? "" : ` (${reason})`}`
   return new RowError({ reason: new RowMismatch({ row: number, path, detail }) })
 }

@@ -73,7 +73,9 @@ export interface Progress {
  *
  * **Details**
  *
- * `payload` is the body of the accept message (`A`). `chunks` is the result: their concatenation is what the
+ * `payload` is the body of the accept message (`A`). Clients take at most 1 MiB of it, and of the payloads of
+ * `QueryRejected` and `QueryFailed`, unless their `maxAcceptSize` or `maxErrorSize` says otherwise: a longer one ends their
+ * connection as a violation of the protocol. `chunks` is the result: their concatenation is what the
  * client receives, in frames of at most the connection's `chunkSize`. A chunk belongs to the connection once
  * emitted and must not be changed afterwards. The stream is pulled ahead of the socket by a bounded number
  * of bytes and no further, so a client that stops reading stops the engine.
@@ -93,7 +95,8 @@ export interface Progress {
  * then. Without it the last chunk is in the final message.
  *
  * `timeout` limits this query, from the request to its end; the shorter of it and the server's
- * `queryTimeout` counts. When it is over the query is interrupted and the response ends with an error.
+ * `queryTimeout` counts. When it is over the query is interrupted and the response ends with an error. One that is no
+ * duration, or less than zero, is a defect.
  *
  * `queryId` and `rows` are for logs and statistics: the name of the query, and how many rows its result has so far.
  *

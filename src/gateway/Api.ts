@@ -11,7 +11,7 @@ import * as QueryApi from "../engine/QueryApi.ts"
 import * as Asked from "./Asked.ts"
 import * as Negotiation from "./Negotiation.ts"
 
-const text = (description: string) => Schema.optional(Schema.String.annotate({ description }))
+const text = (description: string) => Schema.optionalKey(Schema.String.annotate({ description }))
 
 /** Errors before the first byte of a result (RFC 9457). */
 const Problem = Schema.Struct({
@@ -21,9 +21,9 @@ const Problem = Schema.Struct({
   detail: Schema.String,
   code: Schema.String,
   retryable: Schema.Boolean,
-  position: Schema.optional(Schema.Int),
-  retryAfterMs: Schema.optional(Schema.Int),
-  queryId: Schema.optional(Schema.String)
+  position: Schema.optionalKey(Schema.Int),
+  retryAfterMs: Schema.optionalKey(Schema.Int),
+  queryId: Schema.optionalKey(Schema.String)
 }).annotate({ identifier: "Problem", description: "What went wrong; position is 1-based, in the query." })
 
 const problem = (status: number) =>
@@ -32,80 +32,97 @@ const problem = (status: number) =>
     HttpApiSchema.status(status)
   )
 
-const problems = <const S extends ReadonlyArray<number>>(...statuses: S) => statuses.map(problem)
+/** What each route may answer to a request that is none for it, or no request at all, or one too many. */
+const anywhere = [400, 405, 408, 413, 417, 421, 431, 500, 501, 503]
+
+const problems = (...statuses: ReadonlyArray<number>) =>
+  [...new Set([...anywhere, ...statuses])].sort((a, b) => a - b).map(problem)
 
 const shared = {
+  traceparent: text("A W3C trace context; the header of that name takes its place"),
   format: text(`One of ${Negotiation.formatNames.join(", ")}; or else the Accept header decides`),
   target: text("The back-end, or a name that a rule gives to one"),
   conversation: text("Queries of one conversation go to the same address of a back-end"),
   queryId: text(`An id for the verdict and for cancelling, ${Asked.idForm}; made up if it is absent`),
-  wait: Schema.optional(
+  wait: Schema.optionalKey(
     Schema.Literal("end").annotate({
       description: "Begins the response when the result has ended, if it is small"
     })
   )
 }
 
-const progress = Schema.optional(
+const progress = Schema.optionalKey(
   Schema.Boolean.annotate({ description: "The verdict of the query says how far it is while it runs" })
 )
 
-const QueryRequest = Schema.Struct({
-  version: Schema.optional(Schema.Literal("v1")),
+const known = Schema.Struct({
+  version: Schema.optionalKey(Schema.Literal("v1")),
   query: Schema.NonEmptyString,
-  parameters: Schema.optional(
+  parameters: Schema.optionalKey(
     Schema.Union([Schema.Array(Schema.Unknown), Schema.Record(Schema.String, Schema.Unknown)])
   ),
-  parameterTypes: Schema.optional(
+  parameterTypes: Schema.optionalKey(
     Schema.Unknown.annotate({
       description:
         "In the shape of parameters: blob, timestamp, double, decimal, bigint or hugeint for values that have this type"
     })
   ),
-  numbers: Schema.optional(QueryApi.Numbers),
-  timeoutMs: Schema.optional(Schema.Finite),
-  receipt: Schema.optional(Schema.Boolean),
+  numbers: Schema.optionalKey(QueryApi.Numbers),
+  timeoutMs: Schema.optionalKey(Schema.Finite),
+  receipt: Schema.optionalKey(Schema.Boolean),
+  readOnly: Schema.optionalKey(Schema.Boolean),
   progress,
-  metadata: Schema.optional(Schema.Record(Schema.String, Schema.String)),
+  metadata: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
   ...shared
-}).annotate({ identifier: "QueryRequest" })
+})
+
+const QueryRequest = Schema.StructWithRest(known, [Schema.Record(Schema.String, Schema.Unknown)]).annotate({
+  identifier: "QueryRequest",
+  description: "Other fields go to the back-end as they are"
+})
 
 const inUrl = {
   ...shared,
-  timeoutMs: Schema.optional(Schema.Finite),
-  receipt: Schema.optional(Schema.Boolean),
+  timeoutMs: Schema.optionalKey(Schema.Finite),
+  receipt: Schema.optionalKey(Schema.Boolean),
   progress,
-  numbers: Schema.optional(Schema.String),
-  traceparent: Schema.optional(Schema.String)
+  numbers: Schema.optionalKey(QueryApi.Numbers)
 }
 
 const results = HttpApiSchema.StreamUint8Array({ contentType: Object.values(Negotiation.formats) })
 
-const queryErrors = problems(400, 401, 403, 404, 406, 409, 413, 415, 422, 429, 499, 500, 502, 503, 504)
+const queryErrors = problems(401, 403, 404, 406, 409, 415, 422, 429, 499, 502, 504)
+
+/** An error within an answer. */
+const QueryError = Schema.Struct({
+  code: Schema.String,
+  message: Schema.String,
+  retryable: Schema.Boolean,
+  position: Schema.optionalKey(Schema.Int),
+  retryAfterMs: Schema.optionalKey(Schema.Int)
+}).annotate({ identifier: "QueryError" })
 
 const Verdict = Schema.Struct({
   queryId: Schema.String,
   state: Schema.Literals(["running", "complete", "failed", "cancelled"]),
   target: Schema.String,
   backend: Schema.String,
-  address: Schema.optional(Schema.String),
+  address: Schema.optionalKey(Schema.String),
   format: Schema.String,
   query: Schema.String,
   startedAt: Schema.String,
   durationMs: Schema.Finite,
-  rows: Schema.optional(Schema.Int),
+  rows: Schema.optionalKey(Schema.Int),
   bytes: Schema.Int,
-  crc32: Schema.optional(Schema.String),
-  progress: Schema.optional(
+  crc32: Schema.optionalKey(Schema.String),
+  progress: Schema.optionalKey(
     Schema.Struct({
-      fraction: Schema.optional(Schema.Finite),
-      rowsProcessed: Schema.optional(Schema.Finite),
-      totalRows: Schema.optional(Schema.Finite)
+      fraction: Schema.optionalKey(Schema.Finite),
+      rowsProcessed: Schema.optionalKey(Schema.Finite),
+      totalRows: Schema.optionalKey(Schema.Finite)
     })
   ),
-  error: Schema.optional(
-    Schema.Struct({ code: Schema.String, message: Schema.String, retryable: Schema.Boolean })
-  )
+  error: Schema.optionalKey(QueryError)
 }).annotate({ identifier: "Verdict" })
 
 const Table = Schema.Struct({
@@ -122,7 +139,7 @@ const Catalog = Schema.Struct({
         Schema.Struct({ catalog: Schema.String, name: Schema.String, tables: Schema.Array(Table) })
       ),
       isComplete: Schema.Boolean,
-      error: Schema.optional(Schema.Unknown)
+      error: Schema.optionalKey(QueryError)
     })
   )
 })
@@ -131,7 +148,7 @@ const Targets = Schema.Struct({
   targets: Schema.Array(
     Schema.Struct({
       name: Schema.String,
-      backend: Schema.optional(Schema.String),
+      backend: Schema.optionalKey(Schema.String),
       addresses: Schema.Array(
         Schema.Struct({
           address: Schema.String,
@@ -167,22 +184,22 @@ const queries = HttpApiGroup.make("queries").add(
   HttpApiEndpoint.get("verdict", "/v1/queries/:id", {
     params: { id: Schema.String },
     success: Verdict,
-    error: problems(400, 401, 403, 404, 410)
+    error: problems(401, 403, 404, 410)
   }),
   HttpApiEndpoint.delete("cancel", "/v1/queries/:id", {
     params: { id: Schema.String },
     success: Verdict,
-    error: problems(400, 401, 403, 404, 410)
+    error: problems(401, 403, 404, 410)
   }).annotate(OpenApi.Description, "Cancels a query, and answers once it has ended at its back-end."),
   HttpApiEndpoint.get("stream", "/v1/stream", {
     success: HttpApiSchema.Empty(101),
-    error: problems(400, 401, 403, 426)
+    error: problems(401, 403, 426)
   }).annotate(OpenApi.Description, "Becomes a WebSocket with the subprotocol dataconn.v1.")
 )
 
 const catalog = HttpApiGroup.make("catalog").add(
   HttpApiEndpoint.get("catalog", "/v1/catalog", {
-    query: { target: Schema.optional(Schema.String) },
+    query: { target: Schema.optionalKey(Schema.String) },
     success: Catalog,
     error: problems(401, 403, 404)
   }),
@@ -190,8 +207,11 @@ const catalog = HttpApiGroup.make("catalog").add(
 )
 
 const service = HttpApiGroup.make("service").add(
-  HttpApiEndpoint.get("health", "/healthz", { success: Status }),
-  HttpApiEndpoint.get("ready", "/readyz", { success: Status, error: Status.pipe(HttpApiSchema.status(503)) }),
+  HttpApiEndpoint.get("health", "/healthz", { success: Status, error: problems() }),
+  HttpApiEndpoint.get("ready", "/readyz", {
+    success: Status,
+    error: [Status.pipe(HttpApiSchema.status(503)), ...problems()]
+  }),
   HttpApiEndpoint.get("metrics", "/metrics", {
     success: Schema.String.pipe(HttpApiSchema.asText({ contentType: "text/plain" })),
     error: problems(401, 403)
@@ -210,5 +230,12 @@ export const api = HttpApi.make("dataconn")
     })
   )
 
-/** The OpenAPI document. */
-export const document = (): OpenApi.OpenAPISpec => OpenApi.fromApi(api)
+/** What Effect calls the schema of a problem with another status. */
+const copied = /Problem_\d+/g
+
+/** The OpenAPI document. All problems have one schema. */
+export const document = (): OpenApi.OpenAPISpec => {
+  const spec = OpenApi.fromApi(api)
+  const { components, ...rest } = JSON.parse(JSON.stringify(spec).replace(copied, "Problem"))
+  return { ...rest, components }
+}

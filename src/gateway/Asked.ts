@@ -177,10 +177,10 @@ export const fromUrl = (url: URLSearchParams): Fields | GatewayError.GatewayErro
   return values instanceof GatewayError.GatewayError ? values : { ...fields, ...values }
 }
 
-/** Ids are part of paths and headers (PROTOCOL.md §3). */
-const idPattern = /^[A-Za-z0-9._~-]{1,128}$/
+/** Ids are part of paths and headers (PROTOCOL.md §3). Clients make another path of one with `.` or `..`. */
+const idPattern = /^(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}$/
 /** What an id is. */
-export const idForm = "1 to 128 characters of A-Z a-z 0-9 . _ ~ -"
+export const idForm = "1 to 128 characters of A-Z a-z 0-9 . _ ~ - but not . or .."
 
 const maxNameLength = 256
 
@@ -193,10 +193,19 @@ const checkText = (fields: Fields): GatewayError.GatewayError | undefined => {
       if (!idPattern.test(value)) return bad(`queryId: expected ${idForm}`)
     } else if (value.length === 0 || value.length > maxNameLength) {
       return bad(`${name}: expected 1 to ${maxNameLength} characters`)
+    } else if (name === "traceparent" && !isTrace(value)) {
+      return bad("traceparent: expected a W3C trace context such as 00-32 digits-16 digits-01, hexadecimal")
     }
   }
   return undefined
 }
+
+/** Whether a text is a W3C trace context; a later version may have more parts. */
+const isTrace = (text: string): boolean =>
+  /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:$|-)/.test(text) &&
+  (text.length === traceLength || !text.startsWith("00"))
+
+const traceLength = 55
 
 /** What metadata of the gateway's own begins with. */
 const ownPrefix = "gateway."
@@ -348,7 +357,10 @@ export const encode = (asked: Asked, passed: Passed): Uint8Array => {
       queryId: passed.queryId,
       metadata: metadataOf(body["metadata"], passed.asker),
       ...(passed.readOnly ? { readOnly: true } : {}),
-      ...(passed.traceparent === undefined ? {} : { traceparent: passed.traceparent })
+      // One that is none begins a new trace, as W3C has it.
+      ...(passed.traceparent !== undefined && isTrace(passed.traceparent)
+        ? { traceparent: passed.traceparent }
+        : {})
     })
   )
 }

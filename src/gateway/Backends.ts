@@ -13,6 +13,7 @@ import * as ClientPool from "../client/ClientPool.ts"
 import type { QueryRejected } from "../engine/QueryEngine.ts"
 import * as Spawner from "../loop/Spawner.ts"
 import * as Address from "../net/Address.ts"
+import * as Tcp from "../net/Tcp.ts"
 import type * as Transport from "../net/Transport.ts"
 import * as GatewayError from "./GatewayError.ts"
 import { Instance, leastBusy, type Outcome } from "./Instance.ts"
@@ -86,6 +87,8 @@ export interface Backends {
   ) => Effect.Effect<Answer, GatewayError.GatewayError, Scope.Scope>
   /** Whether a query finds an address that answers. */
   readonly isReady: Effect.Effect<boolean>
+  /** Somebody looks at the states: has those be found out that do not show any more. */
+  readonly observed: Effect.Effect<void>
   /** The response of an address has failed. */
   readonly failed: (instance: Instance, error: GatewayError.Upstream) => void
 }
@@ -122,21 +125,35 @@ const mayGoElsewhere = (error: QueryRejected | ClientError): boolean => {
 
 const words = ({ address, backend }: Instance): string => `The back-end ${backend} at ${address}`
 
-const connect = (place: Place, pool: Options["pool"]) =>
+/** What becomes of the last connection to a place. */
+interface Ends {
+  /** It was lost, or its server has ended it. */
+  readonly lost: () => void
+  /** The pool has closed it. */
+  readonly parted: () => void
+}
+
+const connect = Effect.fnUntraced(function* (place: Place, pool: Options["pool"], { lost, parted }: Ends) {
+  const ended = ({ _tag }: { readonly _tag: string }, left: number) => {
+    if (left > 0) return
+    if (_tag !== "Closed") lost()
+    else if (!isWithin(place)) parted()
+  }
+  if (isWithin(place)) {
+    // Both ends live in one process: silence says nothing of the other.
+    const settings = { ...pool, heartbeatTolerance: Duration.infinity }
+    const client = yield* ClientPool.overTransports(place.connect, settings, place.name, ended)
+    return { client, address: place.name }
+  }
+  const where = yield* Effect.fromResult(Address.fromInput(place))
+  const address = Address.format(where)
+  const opened = Tcp.connect({ address: where })
+  return { client: yield* ClientPool.overTransports(opened, pool, address, ended), address }
+})
+
+/** Whether a place is in the same process. */
+const isWithin = (place: Place): place is Exclude<Place, Address.Input> =>
   typeof place === "object" && "connect" in place
-    ? Effect.map(
-        // Both ends live in one process: silence says nothing of the other.
-        ClientPool.overTransports(
-          place.connect,
-          { ...pool, heartbeatTolerance: Duration.infinity },
-          place.name
-        ),
-        (client) => ({ client, address: place.name })
-      )
-    : Effect.gen(function* () {
-        const address = yield* Effect.fromResult(Address.fromInput(place))
-        return { client: yield* ClientPool.connect(address, pool), address: Address.format(address) }
-      })
 
 /** Makes the pools, which connect when a request comes. The scope owns them. */
 export const make = Effect.fnUntraced(function* (
@@ -147,7 +164,15 @@ export const make = Effect.fnUntraced(function* (
   for (const [name, places] of Object.entries(options.backends)) {
     const instances: Array<Instance> = []
     for (const [index, place] of places.entries()) {
-      instances.push(new Instance({ backend: name, index, ...(yield* connect(place, options.pool)) }))
+      const made = yield* connect(place, options.pool, {
+        lost: () => {
+          instance.lost()
+          seek(instance)
+        },
+        parted: () => instance.parted()
+      })
+      const instance: Instance = new Instance({ backend: name, index, ...made })
+      instances.push(instance)
     }
     all.push({ name, instances })
   }
@@ -169,6 +194,26 @@ export const make = Effect.fnUntraced(function* (
         return yield* Effect.logInfo(`${words(instance)} answers again`)
       }
     })
+
+  const looking = new Set<Instance>()
+
+  /** Finds out whether an address can be reached whose connections have gone: until it answers, or is out of use. */
+  const look = (instance: Instance): Effect.Effect<void> =>
+    Effect.gen(function* () {
+      while (instance.isSought) {
+        const outcome = yield* ask(instance)
+        if (outcome === "answered") instance.found()
+        else note(instance, outcome)
+        yield* Effect.sleep(options.probeInterval)
+      }
+      looking.delete(instance)
+    })
+
+  const seek = (instance: Instance): void => {
+    if (!instance.isSought || looking.has(instance)) return
+    looking.add(instance)
+    spawner.spawn(look(instance))
+  }
 
   const note = (instance: Instance, outcome: Outcome | undefined): void => {
     if (outcome === undefined || !instance.note(outcome, options.ejectAfter)) return
@@ -239,6 +284,12 @@ export const make = Effect.fnUntraced(function* (
       all.flatMap(({ instances }) => instances),
       (instance) => Effect.map(ask(instance), (outcome) => note(instance, outcome))
     ),
+    observed: Effect.sync(() => {
+      for (const instance of all.flatMap(({ instances }) => instances)) {
+        instance.asked()
+        seek(instance)
+      }
+    }),
     failed: (instance, error) => note(instance, outcomeOf(error))
   }
 })

@@ -23,7 +23,8 @@ export interface Options {
   readonly stallTimeout: Duration.Duration
 }
 
-const stalled = (timeout: Duration.Duration): GatewayError.GatewayError =>
+/** Why a query ends whose client takes nothing. */
+export const stalled = (timeout: Duration.Duration): GatewayError.GatewayError =>
   GatewayError.make("cancelled", `The client took no byte for ${Duration.format(timeout)} (httpStallTimeout)`)
 
 export class BodyWriter {
@@ -31,7 +32,7 @@ export class BodyWriter {
   private readonly sink: Writable
   private readonly options: Options
   private wake: (() => void) | undefined
-  private stalled = false
+  private given: GatewayError.GatewayError | undefined
 
   constructor(response: Http.ServerResponse, options: Options) {
     this.response = response
@@ -49,9 +50,9 @@ export class BodyWriter {
     return stream
   }
 
-  /** Whether the client has been given up. */
-  get isStalled(): boolean {
-    return this.stalled
+  /** Why the client has been given up, if it has. */
+  get givenUp(): GatewayError.GatewayError | undefined {
+    return this.given
   }
 
   /** Whether the client has yet to take what was written: nothing more should be. */
@@ -78,8 +79,8 @@ export class BodyWriter {
           duration: stallTimeout,
           orElse: () =>
             Effect.suspend(() => {
-              this.stalled = true
-              return Effect.fail(stalled(stallTimeout))
+              this.given = stalled(stallTimeout)
+              return Effect.fail(this.given)
             })
         })
       : drain

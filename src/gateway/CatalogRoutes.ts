@@ -3,6 +3,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import type { Backends } from "./Backends.ts"
 import * as Caller from "./Caller.ts"
 import * as Catalog from "./Catalog.ts"
@@ -23,48 +25,44 @@ const concurrency = 4
 
 export const make = ({ backends, dispatcher, identify, routes }: Dependencies) => {
   const reachable = (caller: Caller.Caller) => routes.targets.filter((name) => Caller.mayReach(caller, name))
+  /** A route that takes only these parameters. */
+  const route = (
+    path: `/${string}`,
+    known: ReadonlyArray<string>,
+    handler: (
+      request: HttpServerRequest,
+      caller: Caller.Caller
+    ) => Effect.Effect<HttpServerResponse, GatewayError.GatewayError>
+  ) =>
+    HttpRouter.route("GET", path, QueryRoutes.authenticated({ identify }, QueryRoutes.taking(known, handler)))
   return [
-    HttpRouter.route(
-      "GET",
-      "/v1/catalog",
-      QueryRoutes.authenticated({ identify }, (request, caller) =>
-        Effect.gen(function* () {
-          const wanted = Http.searchParams(request).get("target")
-          const targets = wanted === null ? reachable(caller) : [wanted]
-          if (wanted !== null && !reachable(caller).includes(wanted)) {
-            return yield* GatewayError.make("unknown_target", `target: there is no ${wanted}`)
-          }
-          // Formats are those of results that the caller gets.
-          const origin = { ...Http.origin(request, { ...caller, formats: undefined }), isInternal: true }
-          return Http.json({
-            targets: yield* Effect.forEach(
-              targets,
-              (target) => Catalog.ofTarget(dispatcher, target, origin),
-              { concurrency }
-            )
+    route("/v1/catalog", ["target"], (request, caller) =>
+      Effect.gen(function* () {
+        const wanted = Http.searchParams(request).get("target")
+        const targets = wanted === null ? reachable(caller) : [wanted]
+        if (wanted !== null && !reachable(caller).includes(wanted)) {
+          return yield* GatewayError.make("unknown_target", `target: there is no ${wanted}`)
+        }
+        // Formats are those of results that the caller gets.
+        const origin = { ...Http.origin(request, { ...caller, formats: undefined }), isInternal: true }
+        return Http.json({
+          targets: yield* Effect.forEach(targets, (target) => Catalog.ofTarget(dispatcher, target, origin), {
+            concurrency
           })
         })
-      )
+      })
     ),
-    HttpRouter.route(
-      "GET",
-      "/v1/targets",
-      QueryRoutes.authenticated({ identify }, (_, caller) =>
-        Effect.sync(() =>
-          Http.json({
-            targets: reachable(caller).map((name) => ({
-              name,
-              backend: routes.backendOf(name),
-              addresses: (backends.get(routes.backendOf(name) ?? "")?.instances ?? []).map(
-                ({ address, inFlight, told }) => ({
-                  address,
-                  state: told,
-                  inFlight
-                })
-              )
-            }))
-          })
-        )
+    route("/v1/targets", [], (_, caller) =>
+      Effect.map(backends.observed, () =>
+        Http.json({
+          targets: reachable(caller).map((name) => ({
+            name,
+            backend: routes.backendOf(name),
+            addresses: (backends.get(routes.backendOf(name) ?? "")?.instances ?? []).map(
+              ({ address, inFlight, told }) => ({ address, state: told, inFlight })
+            )
+          }))
+        })
       )
     )
   ] as const

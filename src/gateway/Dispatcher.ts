@@ -108,9 +108,9 @@ const stop = (queries: Queries, entry: Entry, reason: GatewayError.GatewayError)
 
 const nothing = () => {}
 
-/** The state of a query that the gateway has ended, or that its client has left. */
-const stateOf = (reason: GatewayError.GatewayError): "cancelled" | "failed" =>
-  reason === cancelled || reason === gone ? "cancelled" : "failed"
+/** The state of a query that the gateway has ended, or that its client has left, or did not read. */
+const stateOf = ({ code }: GatewayError.GatewayError): "cancelled" | "failed" =>
+  code === "cancelled" ? "cancelled" : "failed"
 
 const settle = (
   entry: Entry,

@@ -139,6 +139,7 @@ export const make = Effect.fnUntraced(function* (
     ),
     // A page that made its own name lead here would have no token.
     isOwnHost: (header) => core.access().isGuarded || Origins.isOwnHost(header, hosts),
+    isSecure: tls !== undefined,
     origins: Origins.origins(config.httpOrigins ?? "") ?? Origins.none,
     ruledHeaders: () => routes.headers,
     stream: config,

@@ -49,6 +49,8 @@ export const ownCodes = {
   no_route: 404,
   method_not_allowed: 405,
   not_acceptable: 406,
+  /** The request did not arrive whole in time. Nothing was run. */
+  request_timeout: 408,
   /** Another query that runs has the id. */
   query_id_in_use: 409,
   /** The gateway that ran the query has ended since. */
@@ -56,11 +58,17 @@ export const ownCodes = {
   unsupported_media_type: 415,
   /** The body is compressed in another way. */
   unsupported_encoding: 415,
+  /** It expects what the gateway does not do. */
+  expectation_failed: 417,
   misdirected_request: 421,
   upgrade_required: 426,
   quota_exceeded: 429,
+  /** The head of the request is too long. */
+  head_too_large: 431,
   /** The query was cancelled by another request. */
   cancelled: 499,
+  /** A method or a coding of HTTP that the gateway does not have. */
+  not_implemented: 501,
   /** The connection to the back-end broke before the response was whole. */
   backend_lost: 502,
   /** No address of the back-end can be reached. Nothing was run. */

@@ -44,6 +44,23 @@ export const searchParams = (request: HttpServerRequest): URLSearchParams => {
   return new URLSearchParams(at < 0 ? "" : request.url.slice(at + 1))
 }
 
+/** Why a route does not take the parameters of a request's URL: it knows only these, and each of them once. */
+export const problemOfParameters = (
+  request: HttpServerRequest,
+  known: ReadonlyArray<string>
+): GatewayError.GatewayError | undefined => {
+  const seen = new Set<string>()
+  for (const [name] of searchParams(request)) {
+    if (!known.includes(name)) {
+      const expected = known.length === 0 ? "no parameters" : known.join(", ")
+      return GatewayError.badRequest(`${name}: the URL of this route may hold ${expected}`)
+    }
+    if (seen.has(name)) return GatewayError.badRequest(`${name}: given twice in the URL`)
+    seen.add(name)
+  }
+  return undefined
+}
+
 /** Node's own request. */
 export const incoming = (request: HttpServerRequest): NodeHttp.IncomingMessage =>
   NodeHttpServerRequest.toIncomingMessage(request) as NodeHttp.IncomingMessage

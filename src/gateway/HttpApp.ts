@@ -14,6 +14,7 @@ import type { App } from "./HttpListener.ts"
 import * as Origins from "./Origins.ts"
 import * as Problem from "./Problem.ts"
 import * as QueryRoutes from "./QueryRoutes.ts"
+import * as RequestHead from "./RequestHead.ts"
 import * as StreamRoute from "./StreamRoute.ts"
 
 export interface Dependencies
@@ -26,6 +27,8 @@ export interface Dependencies
   readonly metrics: Effect.Effect<string>
   /** Whether a request may call the gateway so. */
   readonly isOwnHost: (header: string | undefined) => boolean
+  /** Whether it has TLS. */
+  readonly isSecure: boolean
   /** Web pages of other origins that may use the gateway. */
   readonly origins: Origins.Names
   /** Headers that rules look at: pages of other origins may send them. */
@@ -67,6 +70,12 @@ const health = ({ readiness }: Dependencies) => [
   )
 ]
 
+/** The answer to `OPTIONS`. */
+const allowed = (allow: string) => HttpServerResponse.empty({ status: 204, headers: { allow } })
+
+/** The methods that some of the routes take. */
+const methods = ["GET", "HEAD", "POST", "DELETE", "OPTIONS"] as const
+
 const nothingAt = (path: string) =>
   Http.handled(Effect.fail(GatewayError.make("no_route", `There is nothing at ${path}`)))
 
@@ -93,13 +102,12 @@ export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Ef
   /** No route: another method, a file, or nothing at all. */
   const otherwise = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
     const path = request.url.replace(/[?#].*$/, "")
-    const methods = known.filter((route) => route.pattern.test(path)).map(({ method }) => method)
-    if (methods.length > 0) {
-      const heads = methods.includes("GET") ? ["HEAD"] : []
-      const allow = [...new Set(methods), ...heads, "OPTIONS"].join(", ")
-      if (request.method === "OPTIONS") {
-        return Effect.succeed(HttpServerResponse.empty({ status: 204, headers: { allow } }))
-      }
+    if (path === "*" && request.method === "OPTIONS") return Effect.succeed(allowed(methods.join(", ")))
+    const taken = known.filter((route) => route.pattern.test(path)).map(({ method }) => method)
+    if (taken.length > 0) {
+      const heads = taken.includes("GET") ? ["HEAD"] : []
+      const allow = [...new Set(taken), ...heads, "OPTIONS"].join(", ")
+      if (request.method === "OPTIONS") return Effect.succeed(allowed(allow))
       // A part of it is too long.
       if (allow.split(", ").includes(request.method)) return nothingAt(path)
       const error = GatewayError.make("method_not_allowed", `${path} takes ${allow}, not ${request.method}`)
@@ -119,19 +127,23 @@ export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Ef
     dependencies,
     Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
       const refused = refusal(dependencies, request)
-      return refused === undefined ? app : Http.handled(Effect.fail(refused))
+      const answer = refused === undefined ? app : Http.handled(Effect.fail(refused))
+      return request.headers["upgrade"] === undefined ? answer : Effect.map(answer, closing)
     })
   )
 })
 
+/** The answer to a request for another protocol: Node's parser loses what stands behind it. */
+const closing = HttpServerResponse.setHeader("connection", "close")
+
 /** Why no route is to see a request. */
 const refusal = (
-  { isOwnHost }: Dependencies,
+  { isOwnHost, ruledHeaders }: Dependencies,
   request: HttpServerRequest.HttpServerRequest
 ): GatewayError.GatewayError | undefined => {
   const { headers, url } = request
-  // Node takes the first; what stands before the gateway may have looked at another.
-  if ((Http.incoming(request).headersDistinct["host"]?.length ?? 0) > 1) return twoHosts
+  const refused = RequestHead.refusal(Http.incoming(request), (name) => ruledHeaders().includes(name))
+  if (refused !== undefined) return refused
   if (!isOwnHost(headers["host"])) return misdirected(headers["host"])
   const problem = Http.problemOfUrl(url)
   return problem === undefined ? undefined : GatewayError.badRequest(problem)
@@ -141,14 +153,12 @@ const refusal = (
 const amongFriends = (dependencies: Dependencies): Dependencies => ({
   ...dependencies,
   identify: (request, authorization) => {
-    const page = Origins.stranger(request.headers, dependencies.origins)
+    const page = Origins.stranger(request.headers, dependencies.origins, dependencies.isSecure)
     return page === undefined
       ? dependencies.identify(request, authorization)
       : GatewayError.make("forbidden", `Origin: pages of ${page} may not use the gateway; see httpOrigins`)
   }
 })
-
-const twoHosts = GatewayError.badRequest("Host: given more than once")
 
 const misdirected = (host: string | undefined): GatewayError.GatewayError =>
   GatewayError.make(
@@ -165,7 +175,7 @@ const shared = ({ origins, ruledHeaders }: Dependencies, app: App): App => {
   const cors = (allowedHeaders: ReadonlyArray<string>) =>
     HttpMiddleware.cors({
       allowedOrigins: origins === "*" ? ["*"] : [...origins],
-      allowedMethods: ["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
+      allowedMethods: [...methods],
       allowedHeaders,
       exposedHeaders: [Problem.queryIdHeader, "x-dataconn-columns", "retry-after"],
       maxAge: 600

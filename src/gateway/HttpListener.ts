@@ -5,22 +5,34 @@ import * as Http from "node:http"
 import * as Https from "node:https"
 import type * as Net from "node:net"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpServer from "effect/http/HttpServer"
 import type * as HttpServerError from "effect/http/HttpServerError"
-import type { HttpServerRequest } from "effect/http/HttpServerRequest"
-import type { HttpServerResponse } from "effect/http/HttpServerResponse"
+import { HttpServerRequest } from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Scope from "effect/Scope"
+import * as Spawner from "../loop/Spawner.ts"
 import * as Address from "../net/Address.ts"
 import * as Listener from "../net/Listener.ts"
 import * as UnixSocket from "../net/UnixSocket.ts"
 import type { GatewayConfig } from "./GatewayConfig.ts"
+import * as GatewayError from "./GatewayError.ts"
+import * as HttpRequests from "./Http.ts"
+import * as HttpRefusals from "./HttpRefusals.ts"
+import * as StreamRoute from "./StreamRoute.ts"
 import * as StreamSocket from "./StreamSocket.ts"
 
 /** A duration for Node, which takes 0 for none. */
 const millis = (duration: Duration.Duration): number =>
   Duration.isFinite(duration) ? Math.max(1, Math.round(Duration.toMillis(duration))) : 0
+
+/** How long a handshake of TLS may take at most, in milliseconds. */
+const longestHandshake = 120_000
+
+/** Connections beyond `httpMaxConnections` that are told so at a time. */
+const mostTurnedAway = 16
 
 /** A certificate and its key, in PEM. */
 export interface Tls {
@@ -28,7 +40,15 @@ export interface Tls {
   readonly key: string
 }
 
-const create = (config: GatewayConfig, tls: Tls | undefined): Http.Server => {
+/** How often Node looks for requests that take longer than they may, which is by how much it may be late. */
+export const checkingInterval = (requestTimeout: number): number =>
+  requestTimeout === 0 ? 30_000 : Math.min(1000, Math.max(100, Math.round(requestTimeout / 10)))
+
+const create = (
+  config: GatewayConfig,
+  tls: Tls | undefined,
+  shouldUpgradeCallback: (request: Http.IncomingMessage) => boolean
+): Http.Server => {
   const requestTimeout = millis(config.httpRequestTimeout)
   const options = {
     maxHeaderSize: config.httpMaxHeaderSize,
@@ -36,12 +56,19 @@ const create = (config: GatewayConfig, tls: Tls | undefined): Http.Server => {
     headersTimeout: requestTimeout,
     keepAliveTimeout: millis(config.httpIdleTimeout),
     highWaterMark: config.httpBufferSize,
-    connectionsCheckingInterval: Math.min(30_000, requestTimeout === 0 ? 30_000 : requestTimeout),
+    connectionsCheckingInterval: checkingInterval(requestTimeout),
+    // The application says so.
+    requireHostHeader: false,
+    shouldUpgradeCallback,
     noDelay: true,
     keepAlive: true
   }
-  const server = tls === undefined ? Http.createServer(options) : Https.createServer({ ...options, ...tls })
-  server.maxConnections = config.httpMaxConnections
+  const handshakeTimeout = Math.min(longestHandshake, requestTimeout || longestHandshake)
+  const server =
+    tls === undefined
+      ? Http.createServer(options)
+      : Https.createServer({ ...options, ...tls, handshakeTimeout })
+  server.maxConnections = config.httpMaxConnections + mostTurnedAway
   server.prependListener("connection", named)
   server.prependListener("secureConnection", named)
   return server
@@ -62,7 +89,7 @@ const goodbye: Duration.Input = "2 seconds"
 export const hastyGoodbye: Duration.Input = "200 millis"
 
 export type App = Effect.Effect<
-  HttpServerResponse,
+  HttpServerResponse.HttpServerResponse,
   HttpServerError.HttpServerError,
   HttpServerRequest | Scope.Scope
 >
@@ -88,20 +115,48 @@ const common = (config: GatewayConfig) => {
   }
 }
 
-/**
- * How to end the connections that a server has from now on, however far they are: Node's own list has neither WebSockets
- * nor connections whose TLS handshake is under way.
- */
-const ending = (server: Http.Server): (() => void) => {
-  const open = new Set<Net.Socket>()
-  server.on("connection", (socket: Net.Socket) => {
-    open.add(socket)
-    socket.once("close", () => open.delete(socket))
-  })
-  return () => {
-    for (const socket of open) socket.destroy()
+/** The connections of a server from now on, however far they are: Node's own list has neither WebSockets nor handshakes. */
+class Connections {
+  private readonly open = new Set<Net.Socket>()
+  /** Those that are one too many, as long as they have asked nothing. */
+  private readonly crowd = new Set<Net.Socket>()
+
+  constructor(server: Http.Server, { httpMaxConnections }: GatewayConfig, spawner: Spawner.Spawner) {
+    server.on("connection", (socket: Net.Socket) => {
+      this.open.add(socket)
+      socket.once("close", () => this.open.delete(socket))
+    })
+    // With TLS it is another socket that requests come from.
+    server.on(server instanceof Https.Server ? "secureConnection" : "connection", (socket: Net.Socket) => {
+      if (this.open.size <= httpMaxConnections) return
+      this.crowd.add(socket)
+      socket.once("close", () => this.crowd.delete(socket))
+      spawner.spawn(HttpRefusals.parting(socket))
+    })
+  }
+
+  /** The application, for connections that are not one too many. */
+  admitting(app: App): App {
+    const { crowd } = this
+    const refused = Effect.map(
+      HttpRequests.handled(Effect.fail(full)),
+      HttpServerResponse.setHeader("connection", "close")
+    )
+    const looked = Effect.flatMap(HttpServerRequest, (request) =>
+      crowd.has(HttpRequests.incoming(request).socket) ? refused : app
+    )
+    return Effect.suspend(() => (crowd.size === 0 ? app : looked))
+  }
+
+  /** Ends all of them. */
+  end(): void {
+    for (const socket of this.open) socket.destroy()
   }
 }
+
+const full = GatewayError.make("overloaded", "The gateway has httpMaxConnections connections already", {
+  retryable: true
+})
 
 type Listening = Effect.Effect<HttpServer.HttpServer["Service"], Listener.ListenError, Scope.Scope>
 
@@ -166,14 +221,22 @@ export const make = Effect.fnUntraced(function* (
   app: App
 ): Effect.fn.Return<HttpListener, Listener.ListenError | Address.AddressError, Scope.Scope> {
   const address = yield* Effect.fromResult(Address.fromInput(text))
-  const server = create(config, tls)
-  const end = ending(server)
+  const spawner = yield* Spawner.make
+  let refusals: HttpRefusals.Refusals | undefined
+  const server = create(
+    config,
+    tls,
+    (request) => StreamRoute.isHandshake(request) && refusals?.isBusy(request.socket) !== true
+  )
+  refusals = HttpRefusals.install(server, { limits: config, clock: yield* Clock.Clock, spawner })
+  const connections = new Connections(server, config, spawner)
+  const end = () => connections.end()
   const http = yield* address._tag === "Unix"
     ? Effect.uninterruptible(listenUnix(server, address.path, config))
     : listenTcp(server, address, config)
   // What a client never ends would keep the server from closing.
   yield* Effect.addFinalizer(() => Effect.sync(end))
-  yield* http.serve(app)
+  yield* http.serve(connections.admitting(app))
   const bound = server.address()
   const isTcp = address._tag === "Tcp" && bound !== null && typeof bound === "object"
   return { address: isTcp ? Address.tcp(bound.address, bound.port) : address, end }

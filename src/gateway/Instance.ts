@@ -24,6 +24,10 @@ export class Instance {
   private current: State = "up"
   private failures = 0
   private hasAnswered = false
+  /** Whether a request has come since the last connection was lost. */
+  private isUsed = false
+  private sought = false
+  private isParted = false
 
   constructor(options: {
     readonly backend: string
@@ -41,14 +45,20 @@ export class Instance {
     return this.current
   }
 
-  /** The state as it is told: whether an address that is in use can be reached shows with its first answer. */
+  /** The state as it is told: whether an address that is in use can be reached shows with its first answer since it was lost. */
   get told(): State | "unknown" {
-    return this.current === "up" && !(this.hasAnswered && this.failures === 0) ? "unknown" : this.current
+    return this.current === "up" && (this.isParted || !this.answers) ? "unknown" : this.current
+  }
+
+  /** Whether it is in use, and has answered the last time. */
+  get answers(): boolean {
+    return this.current === "up" && this.hasAnswered && this.failures === 0
   }
 
   /** A request is sent there. Returns how it leaves, once however often that is called. */
   enter(): () => void {
     this.inFlight++
+    this.isUsed = true
     let isOver = false
     return () => {
       if (!isOver) this.inFlight--
@@ -60,7 +70,7 @@ export class Instance {
   note(outcome: Outcome, ejectAfter: number): boolean {
     if (outcome === "answered") {
       this.failures = 0
-      this.hasAnswered = true
+      this.found()
       return false
     }
     this.failures++
@@ -70,11 +80,44 @@ export class Instance {
     return this.current !== "up"
   }
 
+  /**
+   * The last connection to the address was lost, or its server has ended it: whether it can be reached is not known any
+   * more. That is to be found out once for the requests before: a server that ends connections which nobody uses would be
+   * asked without end.
+   */
+  lost(): void {
+    this.hasAnswered = false
+    this.sought ||= this.isUsed
+    this.isUsed = false
+  }
+
+  /** The last connection was closed, since nobody used it: what has become of the server does not show. */
+  parted(): void {
+    this.isParted = true
+  }
+
+  /** Somebody wants to know how it is. */
+  asked(): void {
+    this.sought ||= this.isParted
+  }
+
+  /** Whether it is to be found out if the address can be reached. */
+  get isSought(): boolean {
+    return this.sought && this.current === "up"
+  }
+
+  /** It has answered, though requests before may have failed. */
+  found(): void {
+    this.hasAnswered = true
+    this.isParted = false
+    this.sought = false
+  }
+
   /** A probe was answered. */
   restore(): void {
     this.current = "up"
     this.failures = 0
-    this.hasAnswered = true
+    this.found()
   }
 }
 

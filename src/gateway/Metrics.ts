@@ -74,6 +74,7 @@ export const format = Effect.fnUntraced(function* (now: {
 }): Effect.fn.Return<string> {
   yield* Metric.update(running, now.queries)
   yield* Metric.update(conversing, now.conversations)
+  yield* now.backends.observed
   for (const { address, backend, inFlight: queries, state } of now.backends.all.flatMap(
     ({ instances }) => instances
   )) {

@@ -81,8 +81,8 @@ export const fromAccept = (
   header: string | undefined,
   candidates: ReadonlyArray<ResponseFormat> = mediaTypes
 ): ResponseFormat | undefined => {
-  if (header === undefined || header.trim() === "") return candidates[0]
-  const ranges = choices(header)
+  const ranges = choices(header ?? "")
+  if (ranges.length === 0) return candidates[0]
   let best: ResponseFormat | undefined
   let quality = 0
   for (const type of candidates) {

@@ -70,8 +70,9 @@ const pageOf = ({ origin, referer }: Headers): string | undefined =>
 /**
  * The page of another origin that a request comes from and that may not use the gateway. What a browser sends is run
  * whether or not the page may read the answer, so that CORS protects from nothing here, and WebSockets are beyond it.
+ * A gateway without TLS may stand behind a proxy that has it.
  */
-export const stranger = (headers: Headers, origins: Names): string | undefined => {
+export const stranger = (headers: Headers, origins: Names, isSecure: boolean): string | undefined => {
   const site = headers["sec-fetch-site"]
   // No page can say so of itself, and a proxy may have changed the host.
   if (site === "same-origin") return undefined
@@ -80,6 +81,6 @@ export const stranger = (headers: Headers, origins: Names): string | undefined =
     return site === undefined || site === "none" || origins === "*" ? undefined : "another site"
   }
   if (hasName(origins, page)) return undefined
-  const isOwn = page.replace(/^https?:\/\//, "") === headers["host"]?.toLowerCase()
+  const isOwn = page.replace(isSecure ? "https://" : /^https?:\/\//, "") === headers["host"]?.toLowerCase()
   return isOwn && (site === undefined || site === "none") ? undefined : page
 }

@@ -10,15 +10,23 @@ import * as Negotiation from "./Negotiation.ts"
 /** The header that carries the id of a query. */
 export const queryIdHeader = "x-dataconn-query-id"
 
+/** The version of WebSockets (RFC 6455). */
+export const webSocketVersion = "13"
+
 /** Statuses that say when to come back. */
 const retried: ReadonlySet<number> = new Set([429, 503])
 
-/** What a client may do instead, by the code (RFC 9110 §15.5). */
+/** Where it is not certain that what follows on the connection is another request. */
+const closing = { connection: "close" }
+
+/** What a client may do instead, by the code (RFC 9110 §15.5), and what becomes of its connection. */
 const instead: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   unauthenticated: { "www-authenticate": 'Bearer realm="dataconn"' },
   unsupported_media_type: { accept: Negotiation.bodyTypes.join(", ") },
   unsupported_encoding: { "accept-encoding": [...Negotiation.encodings, "identity"].join(", ") },
-  upgrade_required: { upgrade: "websocket" }
+  upgrade_required: { upgrade: "websocket", "sec-websocket-version": webSocketVersion },
+  expectation_failed: closing,
+  not_implemented: closing
 }
 
 /** A cancel has the status that nginx made; Node knows all others. */
@@ -28,30 +36,59 @@ export interface Options {
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
+const membersOf = (error: GatewayError.GatewayError, status: number) => {
+  const { message, ...members } = GatewayError.toJson(error)
+  return {
+    type: ProblemDetails.blankType,
+    title: reasonOf(status),
+    status,
+    detail: message,
+    ...members,
+    ...(error.queryId === undefined ? {} : { queryId: error.queryId })
+  }
+}
+
+const headersOf = (error: GatewayError.GatewayError, status: number): Record<string, string> => ({
+  "cache-control": "no-store",
+  ...(error.queryId === undefined ? {} : { [queryIdHeader]: error.queryId }),
+  ...(retried.has(status)
+    ? { "retry-after": String(Math.max(1, Math.ceil((error.retryAfterMs ?? 1000) / 1000))) }
+    : {}),
+  ...instead[error.code]
+})
+
 /** The response that an error is. */
 export const toResponse = (
   error: GatewayError.GatewayError,
   { headers }: Options = {}
 ): HttpServerResponse.HttpServerResponse => {
   const status = GatewayError.status(error)
-  const { message, ...members } = GatewayError.toJson(error)
-  const { queryId } = error
-  const problem = {
-    type: ProblemDetails.blankType,
-    title: reasonOf(status),
-    status,
-    detail: message,
-    ...members,
-    ...(queryId === undefined ? {} : { queryId })
-  }
-  const response = HttpServerResponse.setStatus(ProblemDetails.toResponse(problem), status, reasonOf(status))
-  return HttpServerResponse.setHeaders(response, {
-    "cache-control": "no-store",
-    ...(queryId === undefined ? {} : { [queryIdHeader]: queryId }),
-    ...(retried.has(status)
-      ? { "retry-after": String(Math.max(1, Math.ceil((error.retryAfterMs ?? 1000) / 1000))) }
-      : {}),
-    ...instead[error.code],
+  const problem = ProblemDetails.toResponse(membersOf(error, status))
+  return HttpServerResponse.setHeaders(HttpServerResponse.setStatus(problem, status, reasonOf(status)), {
+    ...headersOf(error, status),
     ...headers
   })
+}
+
+export interface Written {
+  /** When it is written, in milliseconds of the system's clock. */
+  readonly now: number
+  /** The method of the request, where it is known: an answer to `HEAD` has no body. */
+  readonly method?: string | undefined
+}
+
+/** The same as it is written, as the last response of a connection. */
+export const toText = (error: GatewayError.GatewayError, { method, now }: Written): string => {
+  const status = GatewayError.status(error)
+  const body = JSON.stringify(membersOf(error, status))
+  const headers: Record<string, string> = {
+    ...headersOf(error, status),
+    "content-type": "application/problem+json",
+    "content-length": String(Buffer.byteLength(body)),
+    date: new Date(now).toUTCString(),
+    ...closing
+  }
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  const head = `HTTP/1.1 ${status} ${reasonOf(status)}\r\n${lines.join("")}\r\n`
+  return method === "HEAD" ? head : head + body
 }

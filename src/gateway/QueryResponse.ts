@@ -174,6 +174,12 @@ const heeding = (control: Control, writer: BodyWriter): void => {
   control.hurry = () => writer.hurry()
 }
 
+/** Breaks a response off; the verdict says so where the client took nothing. */
+const broken = (control: Control, writer: BodyWriter): void => {
+  control.stoppedBy ??= writer.givenUp
+  writer.breakOff()
+}
+
 /** Writes chunks as they come. Anything but their end breaks the response off. */
 const relay = (
   { control, pull }: Running,
@@ -195,7 +201,7 @@ const relay = (
     )
   )
   writer.write(first)
-  return Effect.catchCause(next, () => Effect.sync(() => writer.breakOff()))
+  return Effect.catchCause(next, () => Effect.sync(() => broken(control, writer)))
 }
 
 /** Writes a result as records, the last of which says how it ended. */
@@ -248,7 +254,7 @@ const events = (running: Running, writer: BodyWriter, settings: Settings): Effec
       onFailure: (error) => Effect.succeed(Events.error(entry.id, error))
     }),
     Effect.flatMap((last) => {
-      if (writer.isStalled) return Effect.sync(() => writer.breakOff())
+      if (writer.givenUp !== undefined) return Effect.sync(() => broken(control, writer))
       writer.write([last])
       return writer.end
     })

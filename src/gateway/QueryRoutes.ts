@@ -53,6 +53,14 @@ export const authenticated =
       })
     )
 
+/** Runs a handler only where the URL holds none but these parameters. */
+export const taking =
+  <R>(known: ReadonlyArray<string>, handler: Handler<R>): Handler<R> =>
+  (request, caller) => {
+    const problem = Http.problemOfParameters(request, known)
+    return problem === undefined ? handler(request, caller) : Effect.fail(problem)
+  }
+
 /** The query of a `POST`: the v1 request as JSON, or SQL with the rest in the URL. */
 const posted = (
   { limits, maxBodySize }: Dependencies,
@@ -143,29 +151,41 @@ export const make = (dependencies: Dependencies) => {
     route("GET", "/v1/query", (request, caller) =>
       request.method === "HEAD" ? tell(request, caller) : read(request, caller)
     ),
-    route("GET", "/v1/queries", (_, caller) =>
-      Effect.map(Clock.monotonicTimeNanos, (nanos) =>
-        Http.json({
-          queries: dependencies.queries.all
-            .filter(({ isListed, owner }) => isListed && Caller.owns(caller, owner))
-            .slice(-maxListed)
-            .reverse()
-            .map((entry) => entry.verdict(nanos))
+    route(
+      "GET",
+      "/v1/queries",
+      taking([], (_, caller) =>
+        Effect.map(Clock.monotonicTimeNanos, (nanos) =>
+          Http.json({
+            queries: dependencies.queries.all
+              .filter(({ isListed, owner }) => isListed && Caller.owns(caller, owner))
+              .slice(-maxListed)
+              .reverse()
+              .map((entry) => entry.verdict(nanos))
+          })
+        )
+      )
+    ),
+    route(
+      "GET",
+      "/v1/queries/:id",
+      taking([], (_, caller) =>
+        Effect.gen(function* () {
+          const entry = yield* find(dependencies, caller)
+          return yield* verdict(entry, yield* BackendProgress.of(entry))
         })
       )
     ),
-    route("GET", "/v1/queries/:id", (_, caller) =>
-      Effect.gen(function* () {
-        const entry = yield* find(dependencies, caller)
-        return yield* verdict(entry, yield* BackendProgress.of(entry))
-      })
-    ),
-    route("DELETE", "/v1/queries/:id", (_, caller) =>
-      Effect.gen(function* () {
-        const entry = yield* find(dependencies, caller)
-        yield* dependencies.dispatcher.cancel(entry)
-        return yield* verdict(entry)
-      })
+    route(
+      "DELETE",
+      "/v1/queries/:id",
+      taking([], (_, caller) =>
+        Effect.gen(function* () {
+          const entry = yield* find(dependencies, caller)
+          yield* dependencies.dispatcher.cancel(entry)
+          return yield* verdict(entry)
+        })
+      )
     )
   ] as const
 }

@@ -20,7 +20,7 @@ export const make = Effect.fnUntraced(function* (
   const scope = yield* Effect.scope
   /** One that hangs is asked once. */
   const asking = new Map<Instance, Fiber.Fiber<void>>()
-  const isUp = (): boolean => instances.some(({ told }) => told === "up")
+  const isUp = (): boolean => instances.some(({ answers }) => answers)
 
   const asked = (instance: Instance) =>
     Effect.gen(function* () {
@@ -29,7 +29,7 @@ export const make = Effect.fnUntraced(function* (
       const fiber = isAsking ? last : yield* Effect.forkIn(ask(instance), scope)
       asking.set(instance, fiber)
       yield* Fiber.join(fiber)
-      if (instance.told !== "up") return yield* Effect.fail("down" as const)
+      if (!instance.answers) return yield* Effect.fail("down" as const)
     })
 
   // The first that answers is enough, and one that does not holds up nobody.

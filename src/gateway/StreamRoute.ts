@@ -11,6 +11,7 @@ import type { Core } from "./Core.ts"
 import * as Dispatcher from "./Dispatcher.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Http from "./Http.ts"
+import * as Problem from "./Problem.ts"
 import type * as QueryRoutes from "./QueryRoutes.ts"
 import * as StreamMessages from "./StreamMessages.ts"
 import * as StreamSession from "./StreamSession.ts"
@@ -32,31 +33,71 @@ const authorizationOf = (request: HttpServerRequest): string | undefined => {
   return token === undefined ? undefined : `Bearer ${Buffer.from(token, "base64url").toString("utf8")}`
 }
 
+const path = "/v1/stream"
+
+const targetPattern = new RegExp(`^(?:https?://[^/?#]*)?${path}/?(?:\\?|$)`, "i")
+
+const isWebSocket = (upgrade: string | undefined): boolean => upgrade?.toLowerCase() === "websocket"
+
+/** Whether Node is to hand a connection over: any other request with `Upgrade` is answered as if it had none. */
+export const isHandshake = ({
+  headers,
+  method,
+  url = ""
+}: Pick<NodeHttp.IncomingMessage, "headers" | "method" | "url">): boolean =>
+  method === "GET" &&
+  isWebSocket(headers.upgrade) &&
+  targetPattern.test(url) &&
+  headers["transfer-encoding"] === undefined &&
+  (headers["content-length"] ?? "0") === "0"
+
+/** A key of 16 bytes in base64. */
+const keyPattern = /^[A-Za-z0-9+/]{22}==$/
+
+/** A name of a subprotocol (RFC 9110 §5.6.2). */
+const tokenPattern = /^[!#$%&'*+.^_`|~A-Za-z0-9-]+$/
+
 const refusal = (
   { draining }: Dependencies,
   request: HttpServerRequest
 ): GatewayError.GatewayError | undefined => {
   if (draining.isOpen()) return Dispatcher.shuttingDown
-  if (request.headers["upgrade"]?.toLowerCase() !== "websocket") {
+  const { headers } = request
+  if (!isWebSocket(headers["upgrade"])) {
     return GatewayError.make("upgrade_required", "This is a WebSocket: send Upgrade: websocket")
   }
-  return protocolsOf(request)[0] === StreamMessages.subprotocol
+  const version = headers["sec-websocket-version"]
+  if (version !== Problem.webSocketVersion) {
+    const problem = `Sec-WebSocket-Version: expected ${Problem.webSocketVersion}, not ${version ?? "none"}`
+    return GatewayError.make("upgrade_required", problem)
+  }
+  if (!keyPattern.test(headers["sec-websocket-key"] ?? "")) {
+    return GatewayError.badRequest("Sec-WebSocket-Key: expected 16 bytes in base64")
+  }
+  const names = protocolsOf(request)
+  if (names[0] !== StreamMessages.subprotocol) {
+    return GatewayError.badRequest(`Sec-WebSocket-Protocol: expected ${StreamMessages.subprotocol} first`)
+  }
+  return names.every((name) => tokenPattern.test(name)) && new Set(names).size === names.length
     ? undefined
-    : GatewayError.badRequest(`Sec-WebSocket-Protocol: expected ${StreamMessages.subprotocol} first`)
+    : GatewayError.badRequest("Sec-WebSocket-Protocol: expected names that differ, with commas between them")
 }
 
+const notUpgraded =
+  "The connection cannot become a WebSocket: that takes Connection: Upgrade, no body, and no request before it that is under way"
+
 export const make = (dependencies: Dependencies) =>
-  HttpRouter.route("GET", "/v1/stream", (request: HttpServerRequest) =>
+  HttpRouter.route("GET", path, (request: HttpServerRequest) =>
     Http.handled(
       Effect.gen(function* () {
         // First: a browser, which is not told why it gets no WebSocket, asks again without one.
         const identify = () => dependencies.identify(request, authorizationOf(request))
         const caller = identify()
         if (caller instanceof GatewayError.GatewayError) return yield* caller
-        const refused = refusal(dependencies, request)
+        const refused = Http.problemOfParameters(request, []) ?? refusal(dependencies, request)
         if (refused !== undefined) return yield* refused
         const socket = yield* Effect.mapError(request.upgrade, () =>
-          GatewayError.make("upgrade_required", "The connection cannot become a WebSocket")
+          GatewayError.make("upgrade_required", notUpgraded)
         )
         const { socket: connection } = NodeHttpServerRequest.toIncomingMessage(
           request

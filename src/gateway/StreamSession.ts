@@ -13,11 +13,12 @@ import * as Socket from "effect/socket/Socket"
 import type { RequestLimits } from "../engine/Limits.ts"
 import * as Chunk from "../net/Chunk.ts"
 import * as Asked from "./Asked.ts"
+import { stalled } from "./BodyWriter.ts"
 import type { Caller } from "./Caller.ts"
 import type { Dispatcher, Origin } from "./Dispatcher.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Negotiation from "./Negotiation.ts"
-import type { Entry } from "./Queries.ts"
+import type { Control, Entry } from "./Queries.ts"
 import * as StreamMessages from "./StreamMessages.ts"
 import * as StreamSocket from "./StreamSocket.ts"
 
@@ -60,6 +61,8 @@ class StreamQuery {
   ending: (() => string) | undefined
   private isStopped = false
   entry: Entry | undefined
+  /** What ends it at its back-end, once that has accepted it. */
+  control: Control | undefined
 
   constructor(id: number, credit: StreamMessages.Credit) {
     this.id = id
@@ -118,13 +121,13 @@ class Session {
     return Effect.timeoutOrElse(this.room.await, {
       duration: settings.httpStallTimeout,
       orElse: () =>
-        Effect.sync(() => connection.destroy()).pipe(
-          Effect.andThen(
-            Effect.fail(
-              GatewayError.make("cancelled", "The client took no byte for too long (httpStallTimeout)")
-            )
-          )
-        )
+        Effect.suspend(() => {
+          const error = stalled(settings.httpStallTimeout)
+          for (const { control } of this.queries.values())
+            if (control !== undefined) control.stoppedBy ??= error
+          connection.destroy()
+          return Effect.fail(error)
+        })
     })
   })
 
@@ -264,6 +267,7 @@ class Session {
           query.entry = entry
         }
       )
+      query.control = control
       control.hurry = () => query.stop()
       yield* this.send(StreamMessages.accepted(query.id, entry.id, accepted))
       for (;;) {

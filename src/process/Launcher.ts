@@ -16,8 +16,8 @@ export interface LogEntry {
 export interface Listener {
   /** It answers queries from now on. */
   readonly ready: () => void
-  /** It cannot, and will end. */
-  readonly failed: (message: string) => void
+  /** It cannot, and will end. Whether clients may be told why, and not only the log. */
+  readonly failed: (message: string, isTold?: boolean) => void
   /** A query of its that has ended goes on for longer than `cancelGrace`. */
   readonly cancelIgnored: () => void
   /** A sign of life, with the memory that is resident and the progress of queries. */
@@ -44,6 +44,8 @@ export interface Process {
   readonly ask: () => void
   /** Ends it at once. */
   readonly kill: () => void
+  /** It has not ended although it was killed, and is not waited for any longer. Not all let themselves be given up. */
+  readonly abandon?: () => void
 }
 
 /** Starts the process of a place, by the place's number from 1. A failure is told to the listener. */
@@ -53,13 +55,19 @@ export type Launch = (place: number, listener: Listener) => Process
 const noDescriptor = /\b(EMFILE|ENFILE)\b/
 
 /** A process that could not be started, for a reason that may come later. */
-export const unstarted = (name: string, listener: Listener, reason: Promise<never>): Process => {
+export const unstarted = (
+  name: string,
+  listener: Listener,
+  reason: Promise<never>,
+  isTold = false
+): Process => {
   reason.catch((cause: unknown) => {
     const message = cause instanceof Error ? cause.message : String(cause)
     // Each on a stack of its own.
     setImmediate(() => {
       listener.failed(
-        noDescriptor.test(message) ? `${message}: too many files and sockets are open (ulimit -n)` : message
+        noDescriptor.test(message) ? `${message}: too many files and sockets are open (ulimit -n)` : message,
+        isTold
       )
       listener.exited({ code: null, signal: null })
     })

@@ -12,8 +12,8 @@
  * @since 0.1.0
  */
 export type Why =
-  /** It cannot answer queries, or no longer, and says why. */
-  | { readonly _tag: "Failed"; readonly message: string }
+  /** It cannot answer queries, or no longer, and says why: to the log, or to clients too (`isTold`). */
+  | { readonly _tag: "Failed"; readonly message: string; readonly isTold: boolean }
   /** It has not become ready in time. */
   | { readonly _tag: "StartExpired" }
   /** It has given no sign of life. */
@@ -31,6 +31,10 @@ export type Why =
 export interface Exit {
   readonly code: number | null
   readonly signal: string | null
+  /** Whether its objects needed more memory than they may take: that of a thread. */
+  readonly isOutOfMemory?: boolean
+  /** Whether it was killed and goes on all the same. Nobody waits for it. */
+  readonly isStuck?: boolean
 }
 
 interface Life {

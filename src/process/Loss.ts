@@ -32,13 +32,14 @@ export class Lost {
 const how = ({ code, signal }: Exit): string => (signal === null ? `exit code ${code}` : `signal ${signal}`)
 
 const reason = ({ exit, why }: Loss): string => {
+  const killed = exit.isStuck === true ? "was to end and still runs" : "was killed"
   switch (why?._tag) {
     case "CancelIgnored":
-      return "was killed: a query that was to stop did not within cancelGrace"
+      return `${killed}: a query that was to stop did not within cancelGrace`
     case "Silent":
-      return "was killed: it gave no sign of life (engineSilence)"
+      return `${killed}: it gave no sign of life (engineSilence), as when it computes, collects garbage or takes much memory`
     case "StartExpired":
-      return "was killed: it was not ready in time (engineStartTimeout)"
+      return `${killed}: it was not ready in time (engineStartTimeout)`
     case "Exhausted":
       return "was ended: it had used up engineMemory with memory that it had freed"
     case "Failed":
@@ -46,6 +47,7 @@ const reason = ({ exit, why }: Loss): string => {
     case "Closed":
       return "was ended"
     default:
+      if (exit.isOutOfMemory === true) return "ended: its objects needed more memory than threadMemory allows"
       return `ended by itself, with ${how(exit)}`
   }
 }
@@ -87,6 +89,13 @@ export const ofQuery = (loss: Loss, changes: boolean): QueryApi.QueryError =>
 /** What a query is told whose commit had not begun: nothing of what it changed outlives its process. */
 export const ofUncommitted = (loss: Loss): QueryApi.QueryError =>
   engineLost(`The engine was lost before the query committed: it ${fate(loss)}. Nothing is changed`, false)
+
+/** Whether the only query of a thread has used up its memory: in another one it would do so again, at the same risk. */
+export const hasTakenAll = ({ exit, queries }: Loss): boolean => exit.isOutOfMemory === true && queries === 1
+
+/** What such a query is told. */
+export const ofTaker = (loss: Loss): QueryApi.QueryError =>
+  QueryApi.queryError("out_of_memory", `The query has ended its engine, and is not run again: it ${fate(loss)}`)
 
 /** What a query is told that was running each time that two processes ended by themselves. */
 export const ofCulprit = (loss: Loss): QueryApi.QueryError =>

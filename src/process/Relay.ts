@@ -188,6 +188,7 @@ class Query implements Slot.Query {
     if (wasSent && changes) return Loss.ofQuery(loss, changes)
     if (++this.reruns > maxReruns) return Loss.ofQuery(loss, false)
     if (!wasSent || Loss.hasKnownCause(loss)) return undefined
+    if (Loss.hasTakenAll(loss)) return Loss.ofTaker(loss)
     if (!this.isSuspect) {
       this.isSuspect = true
       return undefined

@@ -80,6 +80,9 @@ const unknownExit: Lifecycle.Exit = { code: null, signal: null }
 
 const nobody: ReadonlySet<Query> = new Set()
 
+/** One that was killed and is not gone by then may be given up (`Launcher.Process.abandon`), in milliseconds. */
+const abandonMillis = 1000
+
 /** After so many short lives nothing is kept for a process that is yet to come. */
 const mostHopefulLives = 3
 
@@ -91,13 +94,15 @@ export class Slot implements Placement.Place {
   private state: Lifecycle.State = Lifecycle.initial
   private current: Current | undefined
   private readonly restart: Timers.Deadline
-  /** How the last process ended. */
+  private readonly patience: Timers.Deadline
+  /** How the process ended, once it has. */
   private exit: Lifecycle.Exit = unknownExit
 
   constructor(number: number, dependencies: Dependencies) {
     this.number = number
     this.dependencies = dependencies
     this.restart = dependencies.timers.deadline(() => this.dispatch({ _tag: "Start" }))
+    this.patience = dependencies.timers.deadline(() => this.current?.process.abandon?.())
   }
 
   get isReady(): boolean {
@@ -153,6 +158,7 @@ export class Slot implements Placement.Place {
     if (current === undefined) return
     current.isLost = true
     current.process.kill()
+    this.patience.set(this.dependencies.timers.now() + abandonMillis)
     if (state._tag === "Ending" && state.why._tag !== "Disconnected") {
       Deferred.doneUnsafe(current.lost, Exit.succeed(this.lossOf(current, state.why)))
     }
@@ -174,6 +180,7 @@ export class Slot implements Placement.Place {
     const { current } = this
     if (current === undefined) return
     this.current = undefined
+    this.patience.clear()
     current.isLost = true
     const loss = this.lossOf(current, why)
     if (delayMillis !== undefined) this.dependencies.lost(loss, delayMillis, current.wasReady)
@@ -195,6 +202,7 @@ export class Slot implements Placement.Place {
     return Effect.map(
       Effect.provideService(Scope.provide(client, scope), Timers.Shared, timers),
       (client) => {
+        this.exit = unknownExit
         const process = launch(this.number, this.listener(isCurrent))
         const name = process.name
         this.current = {
@@ -220,7 +228,7 @@ export class Slot implements Placement.Place {
           }
         }
         // It may be that nobody needs it any more.
-        if (this.state._tag !== "Starting") process.kill()
+        if (this.state._tag !== "Starting") this.kill()
       }
     )
   })
@@ -242,7 +250,7 @@ export class Slot implements Placement.Place {
         if (this.current !== undefined && isCurrent()) this.current.wasReady = true
         tell({ _tag: "Ready", now: timers.now() })
       },
-      failed: (message) => tell({ _tag: "End", why: { _tag: "Failed", message } }),
+      failed: (message, isTold = false) => tell({ _tag: "End", why: { _tag: "Failed", message, isTold } }),
       cancelIgnored: () => tell({ _tag: "End", why: { _tag: "CancelIgnored" } }),
       beat: (residentBytes, reports) => {
         if (this.current !== undefined && isCurrent()) {

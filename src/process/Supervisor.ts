@@ -58,8 +58,8 @@ export class Supervisor {
   private readonly first = Deferred.makeUnsafe<void, Unstartable>()
   private hasStarted = false
   private hasStartedOthers = false
-  /** Processes have failed to start, one after the other, and none answers queries. */
-  private isUnstartable = false
+  /** Processes have failed to start, one after the other, and none answers queries: what these are told. */
+  private unstartable: QueryApi.QueryError | undefined
   private isClosed = false
   private readonly tick: Timers.Deadline
   private readonly spares: Timers.Deadline
@@ -116,7 +116,7 @@ export class Supervisor {
       Deferred.doneUnsafe(this.first, Exit.void)
       this.spares.set(this.now() + this.options.spareMillis)
     }
-    this.isUnstartable = false
+    this.unstartable = undefined
     this.place()
   }
 
@@ -138,10 +138,12 @@ export class Supervisor {
     const again = delayMillis === 0 ? "is started again" : `is started again in ${delayMillis} ms`
     this.spawner.spawn(Effect.logError(`${Loss.describe(loss)}; ${again}`))
     // The first one may have met with something that passes.
-    const isStuck = !wasReady && loss.why?._tag === "Failed" && delayMillis > 0
-    if (!isStuck || this.slots.some(({ isReady }) => isReady)) return
-    this.isUnstartable = true
-    for (const { resume } of this.waiting.splice(0)) resume(Effect.fail(unstartable))
+    if (wasReady || loss.why?._tag !== "Failed" || delayMillis === 0) return
+    if (this.slots.some(({ isReady }) => isReady)) return
+    const { isTold, message } = loss.why
+    const error = unstartable(isTold ? message : "the server's log says why")
+    this.unstartable = error
+    for (const { resume } of this.waiting.splice(0)) resume(Effect.fail(error))
   }
 
   private rearm(): void {
@@ -177,7 +179,7 @@ export class Supervisor {
       else this.place()
       if (query.incarnation !== undefined) return
       if (this.isClosed) return refuse(closed)
-      if (this.isUnstartable) return refuse(unstartable)
+      if (this.unstartable !== undefined) return refuse(this.unstartable)
       if (this.waiting.length > maxWaiting) return refuse(tooMany(maxWaiting))
       deadline.set(this.now() + waitMillis)
       return Effect.sync(() => {
@@ -241,11 +243,12 @@ const overloaded = (message: string): QueryApi.QueryError =>
 
 const waitedTooLong = overloaded("The query has waited for the engine for as long as it may")
 
-const unstartable = new QueryApi.QueryError({
-  code: "engine_lost",
-  message: "The engine cannot be started at the moment; the server's log says why",
-  retryable: true
-})
+const unstartable = (why: string): QueryApi.QueryError =>
+  new QueryApi.QueryError({
+    code: "engine_lost",
+    message: `The engine cannot be started at the moment: ${why}`,
+    retryable: true
+  })
 
 const closed = new QueryApi.QueryError({
   code: "shutting_down",

@@ -22,7 +22,7 @@ import * as QueryLimit from "./QueryLimit.ts"
 import * as RequestQuota from "./RequestQuota.ts"
 import * as RunningQueries from "./RunningQueries.ts"
 import type { Settings } from "./Settings.ts"
-import { grace, Shutdown } from "./Shutdown.ts"
+import { Shutdown } from "./Shutdown.ts"
 
 export interface Options extends Settings, Admission.Limits, QueryLimit.Options {
   /** How long running responses may take once the server stops. */
@@ -146,10 +146,14 @@ class Living implements Connection.Options {
 }
 
 /** Waits for the end of the connections, with a limit: what the code of others does may never end. */
-const ending = Effect.fnUntraced(function* (closing: Effect.Effect<void>, living: ReadonlySet<Living>) {
+const ending = Effect.fnUntraced(function* (
+  closing: Effect.Effect<void>,
+  grace: Effect.Effect<unknown>,
+  living: ReadonlySet<Living>
+) {
   // A fiber without a parent: nothing but the end of the process can end it, if it comes to that.
   const fiber = yield* Effect.forkDetach(closing, { startImmediately: true })
-  yield* Effect.raceFirst(Fiber.await(fiber), Effect.sleep(grace))
+  yield* Effect.raceFirst(Fiber.await(fiber), grace)
   for (const connection of [...living]) {
     const { id, local, remote } = connection.info()
     yield* Effect.logError(
@@ -209,7 +213,7 @@ export const make = Effect.fnUntraced(function* (
       // Connections that were let in just now are told, too, if they open their sockets.
       for (let turns = 0; arriving.size > 0 && turns < maxOpeningTurns; turns++) yield* Effect.yieldNow
       yield* shutdown.drain(options.drainTimeout)
-      yield* ending(Scope.close(fibers, Exit.void), living)
+      yield* ending(Scope.close(fibers, Exit.void), shutdown.grace, living)
       for (const arrival of arriving) shared.drop(arrival)
       yield* Scope.close(waking, Exit.void)
     })

@@ -59,6 +59,8 @@ export interface Dependencies {
   readonly culprit: Culprit
 }
 
+const broke = "The engine died while a response was written, which ends the connection"
+
 type Phase = "idle" | "query"
 
 export class Control implements Connection, QueryRunner.Dependencies {
@@ -75,6 +77,8 @@ export class Control implements Connection, QueryRunner.Dependencies {
   private queryTimeoutMillis = 0
   private accepts = 0
   private queries: Scope.Scope | undefined
+  /** What broke while a response was written. */
+  private defect: Cause.Cause<unknown> | undefined
 
   constructor(dependencies: Dependencies) {
     this.dependencies = dependencies
@@ -221,8 +225,9 @@ export class Control implements Connection, QueryRunner.Dependencies {
         this.deadline.clear()
         if (isStopped || this.how === "abort") this.writer.close()
         this.responses.pending?.break()
+        return this.defect
       })
-    )
+    ).pipe(Effect.flatMap((defect) => (defect === undefined ? Effect.void : Effect.logError(broke, defect))))
   }
 
   /** The query of this response can be stopped from now on, and its time counts from when the request arrived. */
@@ -351,6 +356,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
 
   writeFailed(cause: Cause.Cause<Writer.Failure>): void {
     const event = ControlEvents.ofWrite(cause)
+    if (event?._tag === "RunFailed") this.defect ??= cause
     if (event !== undefined) this.dispatch(event)
   }
 

@@ -170,8 +170,7 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
       return
     }
     this.isWriting = false
-    const defect = this.release(this.response.sent())
-    if (defect !== undefined) this.connection.writeFailed(defect)
+    this.release(this.response.sent())
     if (this.terminal !== undefined) this.finish({ _tag: "Written", terminal: this.terminal })
     else if (this.connection.hasMore(this)) this.connection.writer.submit(this)
     this.waiter?.()
@@ -180,17 +179,19 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
   private finish(outcome: Outcome): void {
     if (this.outcome !== undefined) return
     this.outcome = outcome
-    this.release(this.response.drop())
+    const unsent = this.response.drop()
     this.connection.over(this, outcome)
+    this.release(unsent)
   }
 
-  /** Gives chunks back to their owner, whose defect is returned. */
-  private release(chunks: ReadonlyArray<Uint8Array>): Cause.Cause<never> | undefined {
-    try {
-      for (const chunk of chunks) Chunk.release(chunk)
-      return undefined
-    } catch (defect) {
-      return Cause.die(defect)
+  /** Gives chunks back to their owner, whose defect ends the connection. */
+  private release(chunks: ReadonlyArray<Uint8Array>): void {
+    for (const chunk of chunks) {
+      try {
+        Chunk.release(chunk)
+      } catch (defect) {
+        this.connection.writeFailed(Cause.die(defect))
+      }
     }
   }
 

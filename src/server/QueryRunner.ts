@@ -25,6 +25,7 @@ import type {
 } from "../engine/QueryEngine.ts"
 import type { Timers } from "../loop/Timers.ts"
 import type { End } from "../protocol/Response.ts"
+import * as Limit from "../settings/Limit.ts"
 import * as LocalReply from "./LocalReply.ts"
 import type { PendingResponse, Runner } from "./PendingResponse.ts"
 import * as QueryLimit from "./QueryLimit.ts"
@@ -299,9 +300,10 @@ const selfInterrupted = "The engine interrupted a query that nobody had cancelle
 /** Throws what the engine should not have accepted with. */
 const assertWhole = (query: AcceptedQuery): void => {
   if (typeof query !== "object" || query === null) throw Given.mismatch("init", "an accepted query", query)
-  const { chunks, commit } = query
+  const { chunks, commit, timeout } = query
   if (!Stream.isStream(chunks)) throw Given.mismatch("chunks", "a Stream", chunks)
   if (commit !== undefined && !Effect.isEffect(commit)) throw Given.mismatch("commit", "an Effect", commit)
+  if (timeout !== undefined) Limit.duration("timeout", timeout, true)
 }
 
 /** The outcome that a failure is, unless it is a defect. */

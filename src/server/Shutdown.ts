@@ -44,6 +44,14 @@ export const hastyGoodbye: Duration.Input = "250 millis"
 export const grace: Duration.Input = "2 seconds"
 
 /**
+ * The same for a stop that waits for nothing any more.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const hastyGrace: Duration.Input = "250 millis"
+
+/**
  * The connections of a server, which are told when it stops.
  *
  * @category models
@@ -84,10 +92,22 @@ export class Shutdown {
   /** A drain under way, or the next one, waits for no response any more, but {@link hastyGoodbye} for last messages. */
   readonly now: Effect.Effect<void> = Effect.asVoid(this.hurry.open)
 
-  /** Returns when all members have ended, after a time, or once `hurried` has gone by in a hurry. */
+  /** Returns after a time, or once `hurried` has gone by in a hurry. */
+  private sleep(duration: Duration.Input, hurried: Duration.Input): Effect.Effect<unknown> {
+    return Effect.raceFirst(
+      Effect.andThen(this.hurry.await, Effect.sleep(hurried)),
+      Effect.sleep(duration)
+    )
+  }
+
+  /** The same, or when all members have ended. */
   private within(duration: Duration.Input, hurried: Duration.Input = 0): Effect.Effect<unknown> {
-    const inHurry = Effect.andThen(this.hurry.await, Effect.sleep(hurried))
-    return Effect.raceFirst(this.empty.await, Effect.raceFirst(inHurry, Effect.sleep(duration)))
+    return Effect.raceFirst(this.empty.await, this.sleep(duration, hurried))
+  }
+
+  /** Returns when connections that were interrupted have had their time to end: {@link grace}, or {@link hastyGrace}. */
+  get grace(): Effect.Effect<unknown> {
+    return this.sleep(grace, hastyGrace)
   }
 
   /** Tells all members, those that join later too. */

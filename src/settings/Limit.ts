@@ -60,11 +60,13 @@ export const text = (
 export const mode = (name: string, given: number): number =>
   whole(name, given, 0, modes) <= 0o777 ? given : fail(name, modes, given)
 
-/** May be infinite, which switches the limit off. */
+/** May be infinite, which switches the limit off. `Duration` takes NaN for zero. */
 export const duration = (name: string, given: Duration.Input, orZero = false): Duration.Duration =>
-  Option.getOrElse(Option.filter(Duration.fromInput(given), isLimit(orZero)), () =>
-    fail(name, durations(orZero), given)
-  )
+  Number.isNaN(given)
+    ? fail(name, durations(orZero), given)
+    : Option.getOrElse(Option.filter(Duration.fromInput(given), isLimit(orZero)), () =>
+        fail(name, durations(orZero), given)
+      )
 
 /** Whether a duration is longer than zero, or zero if it may be. */
 export const isLimit =

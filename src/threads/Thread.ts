@@ -1,6 +1,7 @@
 /**
  * Starts the threads that engines run in. Each answers DataConn's protocol on connections through shared memory.
  */
+import { setFlagsFromString } from "node:v8"
 import type { Worker } from "node:worker_threads"
 import * as Effect from "effect/Effect"
 import type * as Transport from "../net/Transport.ts"
@@ -10,7 +11,7 @@ import type { Exit } from "../process/Lifecycle.ts"
 import * as Processes from "../process/Messages.ts"
 import * as Output from "../process/Output.ts"
 import type * as Messages from "./Messages.ts"
-import type { ThreadPoolService } from "./ThreadPool.ts"
+import { ThreadPoolError, type ThreadPoolService } from "./ThreadPool.ts"
 import * as ThreadTransport from "./ThreadTransport.ts"
 
 /** What a thread is told first, but for its title. */
@@ -26,33 +27,38 @@ const program = new URL(import.meta.url.replace(/Thread(\.[jt]s)$/, "EngineThrea
 /** How many bytes of requests are on their way to a thread before their writer waits: they are short. */
 const requestsSize = 64 * 1024
 
-/**
- * A thread that was to end and is not gone by then is in native code, and ends when that returns; nobody waits for it any
- * longer. In milliseconds.
- */
-const goneMillis = 1000
-
-export const launch =
-  (options: Options): Launcher.Launch =>
-  (place, listener) => {
+export const launch = (options: Options): Launcher.Launch => {
+  if (options.isKillable) interruptLoops()
+  return (place, listener) => {
     try {
       return new Thread(options, place, listener)
     } catch (cause) {
-      return Launcher.unstarted(`${options.title} ${place}`, listener, Promise.reject(cause))
+      const name = `${options.title} ${place}`
+      return Launcher.unstarted(name, listener, Promise.reject(cause), cause instanceof ThreadPoolError)
     }
   }
+}
+
+/**
+ * Has V8 interrupt all loops. Of some that it unrolls it drops the only check that ends them, such as
+ * `for (;;) new Array(1000).fill(1)`: neither `terminate` nor a full heap ends such a thread. It holds for all threads of
+ * the process, and what they compile from now on. Simple loops over bytes take up to twice as long without unrolling.
+ */
+const interruptLoops = (): void => setFlagsFromString("--no-turboshaft-loop-unrolling")
 
 class Thread implements Launcher.Process {
   readonly name: string
   private readonly worker: Worker
   private readonly listener: Launcher.Listener
+  private readonly pool: ThreadPoolService
   private readonly isKillable: boolean
-  private abandoning: NodeJS.Timeout | undefined
+  private isOutOfMemory = false
   private isOver = false
   private readonly taken = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)
 
   constructor({ isKillable, pool, title, ...start }: Options, place: number, listener: Launcher.Listener) {
     this.listener = listener
+    this.pool = pool
     this.isKillable = isKillable
     this.worker = pool.start(program, { taken: this.taken, isKillable } satisfies Messages.WorkerData)
     this.name = `${title} ${place} (thread ${this.worker.threadId})`
@@ -72,8 +78,11 @@ class Thread implements Launcher.Process {
       Processes.tell(listener, message)
     })
     // What nobody has caught in the thread, or a limit of its memory.
-    worker.once("error", (cause) => listener.failed(messageOf(cause)))
-    worker.once("exit", (code) => this.over({ code, signal: null }))
+    worker.once("error", (cause) => {
+      if (codeOf(cause) === "ERR_WORKER_OUT_OF_MEMORY") this.isOutOfMemory = true
+      else listener.failed(messageOf(cause))
+    })
+    worker.once("exit", (code) => this.over({ code, signal: null, isOutOfMemory: this.isOutOfMemory }))
     for (const output of [worker.stdout, worker.stderr]) Output.relay(output, listener)
   }
 
@@ -99,16 +108,28 @@ class Thread implements Launcher.Process {
   kill(): void {
     if (this.isKillable) void this.worker.terminate()
     else this.ask()
-    this.abandoning = setTimeout(() => this.over({ code: null, signal: null }), goneMillis)
-    this.abandoning.unref()
+  }
+
+  /** It is in native code, or in a loop that is not interrupted, and ends when that returns. */
+  abandon(): void {
+    if (this.isOver) return
+    const { most, stuck } = this.pool.abandon(this.worker)
+    this.listener.logged({
+      level: "Error",
+      message:
+        `${this.name} was to end and still runs, in native code or in a loop that nothing interrupts; ` +
+        `${stuck} such ${stuck === 1 ? "thread" : "threads"}, and none is started once there are ${most} in all`
+    })
+    this.over({ code: null, signal: null, isStuck: true })
   }
 
   private over(exit: Exit): void {
-    clearTimeout(this.abandoning)
     if (this.isOver) return
     this.isOver = true
     this.listener.exited(exit)
   }
 }
+
+const codeOf = (cause: unknown): unknown => (cause as { readonly code?: unknown } | undefined)?.code
 
 const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))

@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Limit from "../settings/Limit.ts"
+import * as ProcessExit from "./ProcessExit.ts"
 
 /**
  * Settings of a pool.
@@ -18,11 +19,19 @@ import * as Limit from "../settings/Limit.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** How many threads there may be. Default: as many as can run at once on this machine. */
+  /**
+   * How many threads there may be. Default: as many as can run at once on this machine. Those that were to end and still
+   * run (`stuck`) come on top: the pool never has more than twice as many in all.
+   */
   readonly threads?: number | undefined
   /**
    * How much memory the objects of one thread may take, in MiB. A thread that needs more ends, and is replaced. Buffers do
    * not count, nor does native memory. Default: Node's own limit.
+   *
+   * **Gotchas**
+   *
+   * It is no protection: V8 ends the whole process if one object by itself outgrows the limit by more than 16 MiB, as a
+   * long array or a large `Map` does when it grows. `ProcessEngine` protects from this.
    */
   readonly threadMemory?: number | undefined
 }
@@ -48,10 +57,20 @@ export interface ThreadPoolService {
   readonly size: number
   /** How many of them nobody has reserved. */
   readonly free: Effect.Effect<number>
+  /** How many were to end and still run, in native code or in a loop that nothing interrupts. */
+  readonly stuck: Effect.Effect<number>
   /** Reserves threads for the scope. Fails with a {@link ThreadPoolError} if fewer are free. */
   readonly reserve: (threads: number) => Effect.Effect<void, ThreadPoolError, Scope.Scope>
-  /** Starts a program in a thread that is reserved. Its output is left to whoever starts it. */
+  /**
+   * Starts a program in a thread that is reserved. Its output is left to whoever starts it. Throws a
+   * {@link ThreadPoolError} if there are twice as many threads as the pool has, because so many are stuck.
+   */
   readonly start: (program: URL, workerData: unknown) => Worker
+  /**
+   * A thread was to end and still runs. It counts as stuck until it ends, and the process does not wait for it when it
+   * ends itself. Gives how many are stuck, and how many there may be in all.
+   */
+  readonly abandon: (thread: Worker) => { readonly stuck: number; readonly most: number }
 }
 
 /**
@@ -72,10 +91,20 @@ export const make = ({ threadMemory, threads = availableParallelism() }: Options
   const size = Limit.count("threads", threads, 1)
   const resourceLimits: ResourceLimits =
     threadMemory === undefined ? {} : { maxOldGenerationSizeMb: Limit.count("threadMemory", threadMemory, 8) }
+  const most = 2 * size
+  const living = new Set<Worker>()
+  /** By how the process may wait for them again. */
+  const stuck = new Map<Worker, () => void>()
+  const ended = (thread: Worker) => {
+    living.delete(thread)
+    stuck.get(thread)?.()
+    stuck.delete(thread)
+  }
   let free = size
   return {
     size,
     free: Effect.sync(() => free),
+    stuck: Effect.sync(() => stuck.size),
     reserve: (threads) => {
       const take = Effect.suspend(() => {
         if (threads > free) return Effect.fail(tooFew(threads, free, size))
@@ -87,10 +116,27 @@ export const make = ({ threadMemory, threads = availableParallelism() }: Options
       })
       return Effect.acquireRelease(take, () => giveBack)
     },
-    start: (program, workerData) =>
-      new Worker(program, { workerData, resourceLimits, stdout: true, stderr: true })
+    start: (program, workerData) => {
+      if (living.size >= most) throw tooManyStuck(stuck.size, size)
+      const thread = new Worker(program, { workerData, resourceLimits, stdout: true, stderr: true })
+      living.add(thread)
+      thread.once("exit", () => ended(thread))
+      return thread
+    },
+    abandon: (thread) => {
+      if (living.has(thread) && !stuck.has(thread)) {
+        stuck.set(thread, ProcessExit.withoutWaiting())
+        thread.unref()
+      }
+      return { stuck: stuck.size, most }
+    }
   }
 }
+
+const tooManyStuck = (stuck: number, size: number) =>
+  new ThreadPoolError({
+    message: `No thread is started: ${stuck} were to end and still run, and there may be ${2 * size} in all (threads: ${size})`
+  })
 
 const tooFew = (threads: number, free: number, size: number) =>
   new ThreadPoolError({

@@ -1,7 +1,7 @@
 /**
  * What a running server makes of SIGHUP.
  */
-import { renameSync, writeFileSync } from "node:fs"
+import { renameSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -88,6 +88,25 @@ describe("SIGHUP", () => {
     })
   )
 
+  it.live("leaves a table out that was served and cannot be any more", () =>
+    Effect.gen(function* () {
+      const { ask, configure, ending, path, reload, tables } = yield* start()
+      writeFileSync(path("gone.tsv"), "id\n7\n")
+      writeFileSync(path("b.csv"), "id\n2\n")
+      configure({ tables: { ...tables, gone: path("gone.tsv") } })
+      yield* reload(/ Reloaded: /)
+      assert.strictEqual(yield* ask("FROM gone"), `[{"id":7}]`)
+      rmSync(path("gone.tsv"))
+      rmSync(path("a.csv"))
+      yield* reload(/ Reloaded: /)
+      assert.strictEqual(yield* ask("FROM t"), `[{"id":2}]`)
+      assert.match(yield* ending("FROM gone"), /^J .*The file of the table gone could not be read/)
+      writeFileSync(path("gone.tsv"), "id\n8\n")
+      yield* reload(/ Reloaded: /)
+      assert.strictEqual(yield* ask("FROM gone"), `[{"id":8}]`)
+    })
+  )
+
   it.live("lets a running query finish with what it began with", () =>
     Effect.gen(function* () {
       const { path, reload, server } = yield* start()
@@ -100,7 +119,8 @@ describe("SIGHUP", () => {
       header.write("R", 4)
       reader.socket.write(Buffer.concat([header, Buffer.from(body)]))
       yield* server.line(/ accept: /)
-      writeFileSync(path("a.csv"), "id\n40\n")
+      writeFileSync(path("a.new"), "id\n40\n")
+      renameSync(path("a.new"), path("a.csv"))
       yield* reload(/ Reloaded: /)
       reader.socket.resume()
       yield* server.line(/ complete \(queryId \w+, 20000 rows, /)

@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
 import { type Options, RowReader } from "../../src/client/RowReader.ts"
 
-const defaults: Options = { maxRowSize: 1000, hasDecimals: true }
+const numbers = { hasDecimals: true, hasJson: false }
+const defaults: Options = { maxRowSize: 1000, numbers }
 
 /** All rows of bytes that come in these parts, and what is wrong in the end. */
 const read = (parts: ReadonlyArray<Uint8Array>, options: Partial<Options> = {}) => {
@@ -124,7 +125,8 @@ describe("rows of NDJSON", () => {
 })
 
 describe("numbers", () => {
-  const only = (source: string, hasDecimals = true) => readText(`{"a":${source}}`, { hasDecimals }).rows
+  const only = (source: string, some: Partial<typeof numbers> = {}) =>
+    readText(`{"a":${source}}`, { numbers: { ...numbers, ...some } }).rows
 
   it.each([
     "9007199254740993",
@@ -153,9 +155,29 @@ describe("numbers", () => {
 
   it("with a point and at most 17 digits are doubles where no column is a decimal", () => {
     assert.deepStrictEqual(only("9007199254740993.5"), [{ a: "9007199254740993.5" }])
-    assert.deepStrictEqual(only("9007199254740993.5", false), [{ a: 9007199254740994 }])
-    assert.deepStrictEqual(only("123456789012345678.9", false), [{ a: "123456789012345678.9" }])
+    assert.deepStrictEqual(only("9007199254740993.5", { hasDecimals: false }), [{ a: 9007199254740994 }])
+    assert.deepStrictEqual(only("123456789012345678.9", { hasDecimals: false }), [
+      { a: "123456789012345678.9" }
+    ])
   })
+
+  it.each(["1e400", "-1E+0400", "1e-400", `1${"0".repeat(250)}e99`, "123.5e1000"])(
+    "of JSON are texts where they would be infinite, or nothing: %s",
+    (source) => {
+      assert.deepStrictEqual(only(source, { hasJson: true }), [{ a: source }])
+      const lines = readText(`{"a":1}\n{"a":[${source}]}\n{"a":2}`, {
+        numbers: { ...numbers, hasJson: true }
+      })
+      assert.deepStrictEqual(lines.rows, [{ a: 1 }, { a: [source] }, { a: 2 }])
+    }
+  )
+
+  it.each(["1e300", "-1.5e-300", "0e999", "0.000e-999", "1.2345678901234567e+300", "5e-324"])(
+    "of JSON are numbers where they are doubles: %s",
+    (source) => {
+      assert.deepStrictEqual(only(source, { hasJson: true }), [{ a: Number(source) }])
+    }
+  )
 
   it("in texts are nothing but text", () => {
     for (const text of [

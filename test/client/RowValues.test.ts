@@ -4,12 +4,14 @@ import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import * as fc from "fast-check"
 import * as Rows from "../../src/client/Rows.ts"
+import * as RowTypes from "../../src/client/RowTypes.ts"
 import * as RowValues from "../../src/client/RowValues.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 
-/** What a schema makes of a value of JSON; `undefined` if it refuses it. */
-const decode = <A>(schema: Schema.ConstraintDecoder<A>, value: unknown): A | undefined => {
-  const exit = Schema.decodeUnknownExit(schema)(RowValues.of(schema.ast)(value))
+/** What a schema makes of a value of JSON, of a type if it is known; `undefined` if it refuses it. */
+const decode = <A>(schema: Schema.ConstraintDecoder<A>, value: unknown, type?: string): A | undefined => {
+  const known = type === undefined ? RowTypes.unknown : RowTypes.parse(type)
+  const exit = Schema.decodeUnknownExit(schema)(RowValues.of(schema.ast, known)(value))
   return exit._tag === "Success" ? exit.value : undefined
 }
 
@@ -250,5 +252,72 @@ describe("inside", () => {
     const anything = Schema.declare((value): value is object => typeof value === "object")
     assert.isUndefined(decode(anything, "5"))
     assert.instanceOf(decode(Schema.instanceOf(QueryApi.Timestamp), "2024-01-02"), QueryApi.Timestamp)
+  })
+})
+
+describe("the type of a column decides", () => {
+  const { BigDecimal: Decimal, BigInt, Date, Int, Number, String, Uint8Array } = Schema
+  const either = Schema.Union([Int, String])
+  const text = Schema.Union([String, BigInt])
+
+  it.each([
+    ["a number is one", Int, "5", "BIGINT", 5],
+    ["a text is none", Int, "007", "VARCHAR", undefined],
+    ["bits are none", Int, "101", "BIT", undefined],
+    ["an interval is none", BigInt, "1", "INTERVAL", undefined],
+    ["the name of a value is none", Number, "NaN", "ENUM('NaN', 'a,b')", undefined],
+    ["a text is no time", Date, "2024-01-02", "VARCHAR", undefined],
+    ["a text is no bytes", Uint8Array, "hello", "VARCHAR", undefined],
+    ["a text is a text before others", either, "007", "VARCHAR", "007"],
+    ["a number is a number before others", text, "5", "HUGEINT", 5n],
+    ["a number that no member can hold is a text", either, "1.50", "DECIMAL(9,2)", "1.50"],
+    ["bytes are bytes before others", Schema.Union([String, Schema.NullOr(BigInt)]), "5", "BLOB", "5"],
+    ["in a list", Schema.Array(either), ["007"], "VARCHAR[]", ["007"]],
+    ["in a list of a length", Schema.Array(either), ["7"], "BIGINT[1]", [7]],
+    [
+      "in a struct",
+      Schema.Struct({ 'a ", (b': either, c: either }),
+      { 'a ", (b': "007", c: "8" },
+      'STRUCT("a "", (b" VARCHAR, c BIGINT)',
+      { 'a ", (b': "007", c: 8 }
+    ],
+    ["in a map", Schema.Record(String, either), { x: "7" }, "MAP(VARCHAR, DECIMAL(9,2))", { x: 7 }],
+    ["in a map of texts", Schema.Record(String, either), { x: "7" }, "MAP(BIGINT, VARCHAR)", { x: "7" }],
+    [
+      "in lists of structs",
+      Schema.Array(Schema.Array(Schema.Struct({ a: either }))),
+      [[{ a: "1" }]],
+      'STRUCT("a" VARCHAR)[][3]',
+      [[{ a: "1" }]]
+    ],
+    ["in a union", Schema.Record(String, either), { n: "7" }, 'UNION("s" VARCHAR, "n" BIGINT)', { n: 7 }],
+    ["of JSON a short text is none", Schema.Union([BigInt, String]), "007", "JSON", "007"],
+    ["of JSON long digits are a number", BigInt, "12345678901234567890", "JSON", 12345678901234567890n],
+    ["of JSON a number beyond a double is none of them", Number, "1e400", "JSON", undefined],
+    ["a double is not infinite that was none", Number, "1e400", "DOUBLE", undefined]
+  ] as ReadonlyArray<readonly [string, Schema.ConstraintDecoder<unknown>, unknown, string, unknown]>)(
+    "%s",
+    (_, schema, value, type, expected) => {
+      assert.deepEqual(decode(schema, value, type), expected)
+    }
+  )
+
+  it("also the type of one that a schema was asked for before", () => {
+    assert.strictEqual(decode(either, "7", "BIGINT"), 7)
+    assert.strictEqual(decode(either, "7", "VARCHAR"), "7")
+    for (let size = 1; size < 100; size++) decode(either, "7", `DECIMAL(${size},0)`)
+    assert.strictEqual(decode(either, "7", "VARCHAR"), "7")
+  })
+
+  it("a number of JSON beyond a double is a BigDecimal", () => {
+    const found = decode(Decimal, "1e400", "JSON")
+    assert.isTrue(found !== undefined && BigDecimal.equals(found, BigDecimal.make(1n, -400)))
+  })
+
+  it("is looked at no deeper than the schema goes, however deep it is", () => {
+    const deep = `${'STRUCT("a" '.repeat(50_000)}BIGINT${")".repeat(50_000)}`
+    assert.deepStrictEqual(decode(Schema.Struct({ a: Schema.Unknown }), { a: "1" }, deep), { a: "1" })
+    const list = `BIGINT${"[]".repeat(50_000)}`
+    assert.deepStrictEqual(decode(Schema.Array(Schema.Unknown), ["1"], list), ["1"])
   })
 })

@@ -1,7 +1,7 @@
 /**
  * Parquet results: DuckDB's own export of the statement, which runs once.
  */
-import { readdirSync, statSync } from "node:fs"
+import { readdirSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -175,5 +175,44 @@ describe("a Parquet result", () => {
         assert.include(message, "source column large")
       })
     )
+  )
+
+  it.live("names it also where rows of a statement that writes are cast", () =>
+    withEngine({ readWrite: true }, (engine) =>
+      Effect.gen(function* () {
+        yield* ask(engine, "CREATE TABLE t(i INT)")
+        const query =
+          "INSERT INTO t VALUES (1) RETURNING i, 170141183460469231731687303715884105727::HUGEINT AS h"
+        const { message } = yield* failure(engine, query, { format })
+        assert.include(message, "source column h")
+        assert.notMatch(message, /c1|#/)
+      })
+    )
+  )
+
+  it.live("has infinite times as their type's extreme values, in lists, structs and maps too", () =>
+    Effect.gen(function* () {
+      const folder = yield* Folder.make
+      const types = ["DATE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMPTZ"]
+      const values = types.flatMap((type) =>
+        ["infinity", "-infinity"].flatMap((text) => {
+          const value = `'${text}'::${type}`
+          return [value, `[${value}]`, `{'a': ${value}}`, `map {1: ${value}}`, `[${value}]::${type}[1]`]
+        })
+      )
+      const query = `SELECT ${values.map((value, index) => `${value} AS v${index}`).join(", ")}`
+      const path = join(folder, "a.parquet")
+      writeFileSync(path, yield* withEngine({}, (engine) => ask(engine, query, { format })))
+      yield* withEngine({ tables: { a: path } }, (engine) =>
+        Effect.gen(function* () {
+          const texts = Object.values(((yield* rows(engine, "FROM a")) as ReadonlyArray<object>)[0] ?? {})
+          assert.strictEqual(texts.length, values.length)
+          const seconds = texts.slice(10, 20)
+          assert.deepStrictEqual(seconds, texts.slice(20, 30))
+          assert.deepStrictEqual(seconds[0], "infinity")
+          assert.deepStrictEqual(seconds[7], { a: "-infinity" })
+        })
+      )
+    })
   )
 })

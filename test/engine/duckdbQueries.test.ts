@@ -250,6 +250,11 @@ describe("a query that fails", () => {
         yield* ask(engine, "CREATE VIEW v AS SELECT x::INT AS y FROM (VALUES ('5'), ('abc')) t(x)")
         yield* ask(engine, "CREATE MACRO m(x) AS x::INT")
         yield* ask(engine, "CREATE TABLE t(a INT DEFAULT ('abc'::INT), b INT)")
+        yield* ask(engine, "CREATE VIEW c AS SELECT 'abc'::INT AS y")
+        yield* ask(engine, "CREATE TABLE base(a INT, b INT)")
+        yield* ask(engine, "CREATE VIEW broken AS SELECT a, b FROM base WHERE b > 0")
+        yield* ask(engine, "CREATE VIEW nested AS SELECT a FROM broken")
+        yield* ask(engine, "ALTER TABLE base DROP COLUMN b")
         for (const [query, at] of [
           ["SELECT 'é', 'abc'::INT", "::"],
           ["SELECT $1::INT", "::"],
@@ -260,7 +265,19 @@ describe("a query that fails", () => {
           ["SELECT y AS this_is_longer_than_the_text_of_the_view FROM v ORDER BY y", undefined],
           ["EXPLAIN ANALYZE SELECT 1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9 + 10 + y FROM v", undefined],
           ["SELECT m('abc') AS this_is_longer_than_the_text_of_the_macro", undefined],
-          ["INSERT INTO t(b) VALUES (1)", undefined]
+          ["INSERT INTO t(b) VALUES (1)", undefined],
+          ["INSERT INTO t(b) SELECT 12345 FROM range(2) ORDER BY ALL", undefined],
+          ["INSERT INTO base SELECT y FROM c", undefined],
+          ["UPDATE base SET a = (SELECT y FROM c)", undefined],
+          ["CREATE TABLE u AS SELECT y FROM c ORDER BY y", undefined],
+          ["FROM broken", undefined],
+          ["SELECT count(*) AS n FROM broken WHERE a > 5 ORDER BY 1", undefined],
+          ["FROM nested WHERE a > 1 AND a < 100000 ORDER BY a, a, a", undefined],
+          ["EXPLAIN SELECT * FROM broken WHERE a > 1 AND a < 100000", undefined],
+          ["SUMMARIZE broken", undefined],
+          ["SELECT array_to_string_comma_default('a', sep := ',')", undefined],
+          ["SELECT nothing FROM base JOIN c ON true", "nothing"],
+          ["INSERT INTO base SELECT nothing FROM c", "nothing"]
         ] as const) {
           const details = query.includes("$1") ? { parameters: ["abc"] } : {}
           const { position } = yield* failure(engine, query, details)

@@ -20,6 +20,11 @@ const withClient = <A, E>(use: (client: ClientService) => Effect.Effect<A, E>) =
 const decimal = BigDecimal.fromStringUnsafe
 const utc = (text: string) => DateTime.makeUnsafe(text)
 
+const nested = Schema.Union([
+  Schema.Array(Schema.Union([Schema.Int, Schema.String])),
+  Schema.Record(Schema.String, Schema.BigInt)
+])
+
 /** Of every type: SQL, a schema, and what it is then. */
 const values: ReadonlyArray<
   readonly [sql: string, schema: Schema.ConstraintDecoder<unknown>, value: unknown]
@@ -95,7 +100,16 @@ const values: ReadonlyArray<
     '\'{"a": [1, {"b": 2.5}]}\'::JSON',
     Schema.Struct({ a: Schema.Tuple([Schema.Int, Schema.Struct({ b: Schema.Finite })]) }),
     { a: [1, { b: 2.5 }] }
-  ]
+  ],
+  ["'007'", Schema.Union([Schema.Int, Schema.String]), "007"],
+  ["7::BIGINT", Schema.Union([Schema.String, Schema.Int]), 7],
+  [
+    "{'a b': ['007'], \"c\"\"d\": MAP {'k': 5::HUGEINT}}",
+    Schema.Record(Schema.String, nested),
+    { "a b": ["007"], 'c"d': { k: 5n } }
+  ],
+  ["'2024-01-02'", Schema.Union([Schema.Date, Schema.String]), "2024-01-02"],
+  ["'[1e400, 1e-400, 1e300]'::JSON", Schema.Array(Schema.Unknown), ["1e400", "1e-400", 1e300]]
 ]
 
 const name = (i: number) => `c${i}`
@@ -147,6 +161,10 @@ describe("rows of DuckDB", () => {
     ["DATE '5877642-06-25 (BC)'", Schema.Date],
     ["DATE 'infinity'", Schema.Date],
     ["NULL::BIGINT", Schema.BigInt],
+    ["'007'", Schema.Int],
+    ["'101'::BIT", Schema.Int],
+    ["'2024-01-02'", Schema.Date],
+    ["'1e400'::JSON", Schema.Number],
     ["'x'", Schema.Uint8Array.check(Schema.makeFilter(() => "none will do"))]
   ] as ReadonlyArray<readonly [string, Schema.ConstraintDecoder<unknown>]>)(
     "are refused rather than changed: %s",
@@ -178,6 +196,10 @@ describe("rows of DuckDB", () => {
         assert.match(finer.message, /Expected a Timestamp, got .* \(Rows\.Timestamp holds microseconds: /)
         const infinite = yield* Effect.flip(Stream.runDrain(stamp("TIMESTAMP '-infinity'")))
         assert.match(infinite.message, /Expected a Timestamp, got "-infinity" \(.* hold no infinite time: /)
+        const far = yield* Effect.flip(Stream.runDrain(stamp("TIMESTAMP '294000-01-01 00:00:00'")))
+        assert.include(far.message, "hold times up to the year 275760")
+        const text = yield* Effect.flip(one("'2024-01-02'"))
+        assert.include(text.message, "it is a VARCHAR, so a text: cast it in the query")
         const [row] = yield* one(`${time}::TIMESTAMP_MS`)
         assert.strictEqual(row?.a.pipe(DateTime.formatIso), "2024-01-02T09:30:00.447Z")
       })

@@ -23,9 +23,12 @@ describe("a served file", () => {
           const expected = {
             type: "J" as const,
             code: "not_found" as const,
-            message: `The file of the table trades ${gone}`
+            message: `The file of the table trades ${gone}`,
+            position: undefined
           }
           assert.deepInclude(yield* failure(engine, "FROM trades"), expected)
+          const longer = "SELECT a.x FROM trades a JOIN (SELECT 1 AS y) ON true WHERE a.x > 1"
+          assert.deepInclude(yield* failure(engine, longer), expected)
           assert.deepInclude(yield* failure(engine, "FROM many"), {
             code: "not_found" as const,
             message: `A served file (<file>) ${gone}`

@@ -3,78 +3,16 @@
  */
 import { fileURLToPath } from "node:url"
 import { assert, describe, layer } from "@effect/vitest"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
 import * as esbuild from "esbuild"
-import type { Browser as Chromium, Page } from "playwright-core"
-import * as DuckDbEngine from "../../src/engine/duckdb/DuckDbEngine.ts"
-import * as Gateway from "../../src/gateway/Gateway.ts"
-import * as Address from "../../src/net/Address.ts"
+import type { Page } from "playwright-core"
 import * as Browser from "../support/Browser.ts"
-import * as LiveServer from "../support/LiveServer.ts"
 import { isLong } from "../support/Long.ts"
 import * as Poll from "../support/Poll.ts"
-import * as RowEngine from "./RowEngine.ts"
-import { urlOf } from "./Served.ts"
+import { cells, live, open, run, Service, status } from "./ConsolePage.ts"
 
 /** Their memory is to be the same. */
 const rows = isLong ? 10_000_000 : 1_000_000
-
-interface Console {
-  readonly browser: Chromium
-  readonly url: string
-  readonly rows: RowEngine.RowEngine
-}
-
-class Service extends Context.Service<Service, Console>()("test/gateway/Console") {}
-
-const start = Effect.gen(function* () {
-  const rows = RowEngine.make()
-  const duckDb = yield* DuckDbEngine.make({ sample: true, threads: 2 })
-  const main = yield* LiveServer.start(duckDb)
-  const other = yield* LiveServer.start(rows.engine)
-  const gateway = yield* Gateway.make({
-    http: ["127.0.0.1:0"],
-    backends: { main: [Address.format(main.address)], rows: [Address.format(other.address)] }
-  })
-  const [address] = gateway.addresses
-  if (address === undefined) return yield* Effect.die(new Error("the gateway listens nowhere"))
-  return { browser: yield* Browser.start, url: urlOf(address), rows }
-})
-
-const live = Layer.provide(Layer.effect(Service, Effect.orDie(start)), Logger.layer([]))
-
-const open = Effect.fnUntraced(function* (options: Partial<Browser.PageOptions> = {}) {
-  const { browser, rows, url } = yield* Service
-  const { errors, page } = yield* Browser.open(browser, { url, ...options })
-  page.setDefaultTimeout(60_000)
-  yield* Effect.promise(() => page.waitForSelector(".cm-content"))
-  return { page, errors, rows }
-})
-
-const write = (page: Page, query: string): Effect.Effect<void> =>
-  Effect.promise(async () => {
-    await page.click(".cm-content")
-    await page.keyboard.press("Control+A")
-    // As pasted: typing would complete words and close brackets.
-    await page.keyboard.insertText(query)
-  })
-
-const run = (page: Page, query: string): Effect.Effect<void> =>
-  Effect.andThen(
-    write(page, query),
-    Effect.promise(() => page.keyboard.press("Control+Enter"))
-  )
-
-/** Waits for what the console says of the query. */
-const status = (page: Page, pattern: RegExp): Effect.Effect<string> =>
-  Effect.promise(async () => {
-    const line = page.locator("#status", { hasText: pattern })
-    await line.waitFor()
-    return (await line.textContent()) ?? ""
-  })
 
 /** What JavaScript of the page holds, after a collection. */
 const heap = (page: Page): Effect.Effect<number> =>
@@ -86,9 +24,6 @@ const heap = (page: Page): Effect.Effect<number> =>
     await session.detach()
     return metrics.find(({ name }) => name === "JSHeapUsedSize")?.value ?? 0
   })
-
-const cells = (page: Page): Effect.Effect<ReadonlyArray<string>> =>
-  Effect.promise(() => page.locator(".canvas .row:first-child .cell").allTextContents())
 
 /** Runs in a page: reads rows while another query fails, and leaves a third. */
 const clientPage = `(async () => {
@@ -194,6 +129,42 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
       })
     )
 
+    it.effect("says where an error is in all of the editor's text, in characters", () =>
+      Effect.gen(function* () {
+        const { page } = yield* open()
+        const place = Effect.promise(async () => {
+          await page.locator("#error:has-text('prise')").waitFor()
+          await page.waitForSelector(".cm-lintRange-error:text-is('prise')")
+          return /^\S+ at (.*?):/.exec((await page.textContent("#error")) ?? "")?.[1]
+        })
+        yield* run(page, "SELECT 1;\n\nSELECT prise FROM trades")
+        assert.strictEqual(yield* place, "line 3, column 8")
+        yield* run(page, "SELECT '💥💥', prise FROM trades")
+        assert.strictEqual(yield* place, "line 1, column 14")
+      })
+    )
+
+    it.effect("says why it does not run, and what became of a download", () =>
+      Effect.gen(function* () {
+        const { page } = yield* open()
+        yield* run(page, " ")
+        yield* status(page, /There is nothing to run$/)
+        yield* Effect.promise(() => page.selectOption("#target", "rows"))
+        yield* run(page, "hang 10")
+        yield* status(page, /^Running · 10 rows/)
+        yield* run(page, "fail 5000")
+        yield* status(page, /^Running · .* · Still running: Escape cancels it/)
+        yield* Effect.promise(() => page.selectOption("#download", "csv"))
+        assert.notMatch(yield* status(page, /The download failed$/), /Downloading/)
+        assert.match(
+          (yield* Effect.promise(() => page.textContent("#error"))) ?? "",
+          /incomplete and was dropped/
+        )
+        yield* Effect.promise(() => page.keyboard.press("Escape"))
+        yield* status(page, /^Cancelled, incomplete/)
+      })
+    )
+
     it.effect("cancels with Escape, at the back-end too", () =>
       Effect.gen(function* () {
         const { page, rows } = yield* open()
@@ -239,20 +210,6 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
       })
     )
 
-    it.effect("draws a chart in two clicks", () =>
-      Effect.gen(function* () {
-        const { errors, page } = yield* open()
-        yield* run(page, "SELECT range AS n, range * 2 AS twice FROM range(100000)")
-        yield* status(page, /^Complete/)
-        yield* Effect.promise(async () => {
-          await page.click("#show-chart")
-          await page.waitForSelector("#chart .uplot canvas")
-        })
-        assert.match((yield* Effect.promise(() => page.textContent("#chart"))) ?? "", /100,000 rows/)
-        assert.deepStrictEqual(errors, [])
-      })
-    )
-
     it.effect(`shows any of ${rows} rows, in memory that does not grow with them`, () =>
       Effect.gen(function* () {
         const { page } = yield* open()
@@ -265,6 +222,9 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
           await page.focus(".grid")
           await page.keyboard.press("Control+End")
           await page.waitForSelector(`.canvas .active:has-text('${rows - 1}')`)
+          const number = page.locator(".canvas .row:has(.active) .index")
+          const hidden = await number.evaluate((it) => (it.scrollWidth - it.clientWidth) as number)
+          assert.strictEqual(hidden, 0)
           await page.keyboard.press("PageUp")
           await page.keyboard.press("Control+Home")
           await page.waitForSelector(".canvas .row[aria-rowindex='2'] .cell:has-text('0')")

@@ -48,8 +48,17 @@ describe("a page of another origin", () => {
     ],
     ["a file", { host, origin: "null" }, "null"]
   ])("is told from %s", (_, headers, stranger) => {
-    assert.strictEqual(Origins.stranger(headers, new Set(["https://may.example"])), stranger)
-    assert.isUndefined(Origins.stranger(headers, "*"))
+    assert.strictEqual(Origins.stranger(headers, new Set(["https://may.example"]), false), stranger)
+    assert.isUndefined(Origins.stranger(headers, "*", false))
+  })
+
+  it("is one without TLS to a gateway that has it; one that has none may stand behind a proxy with it", () => {
+    const stranger = (scheme: string, isSecure: boolean) =>
+      Origins.stranger({ host, origin: `${scheme}://${host}` }, Origins.none, isSecure)
+    assert.strictEqual(stranger("http", true), `http://${host}`)
+    for (const own of [stranger("https", true), stranger("https", false), stranger("http", false)]) {
+      assert.isUndefined(own)
+    }
   })
 
   it.each<[text: string, expected: ReadonlyArray<string> | undefined]>([

@@ -107,6 +107,10 @@ describe("a request", () => {
           ["", json('{"query":"a","parameters":[1.0,{"a":1.10,"\\u0061":2}]}'), 400, /"a" occurs twice/],
           ["", json('{"query":"a","queryId":"a b"}'), 400, /^queryId: expected 1 to 128/],
           ["", json('{"query":"a","queryId":""}'), 400, /^queryId: expected 1 to 128/],
+          ["", json('{"query":"a","queryId":"."}'), 400, /^queryId: .* not \. or \.\./],
+          ["?queryId=..", sql("a"), 400, /^queryId: expected/],
+          ["?traceparent=bad", sql("a"), 400, /^traceparent: expected/],
+          [`?traceparent=00-${"0".repeat(32)}-00f067aa0ba902b7-01`, sql("a"), 400, /^traceparent: expected/],
           ["", json('{"query":"a","wait":"never"}'), 400, /^wait/],
           ["", json('{"query":"a","metadata":{"a":1}}'), 400, /^metadata: expected/],
           ["", json('{"query":"a","metadata":{"gateway.token":"root"}}'), 400, /^metadata: "gateway.token"/],
@@ -142,6 +146,47 @@ describe("a request", () => {
         const longest = yield* fetched(`${url}/v1/queries/${"a".repeat(128)}`)
         assert.deepInclude(longest.json(), { status: 404, code: "unknown_query" })
         assert.strictEqual(engine.requests.length, before)
+      })
+    )
+
+    it.effect(
+      "with a parameter that its route does not know is refused by its name, and so is one twice",
+      () =>
+        Effect.gen(function* () {
+          const { url } = yield* Served.Service
+          const paths = [
+            "/v1/catalog",
+            "/v1/targets",
+            "/v1/queries",
+            "/v1/queries/x",
+            "/v1/stream",
+            "/v1/query"
+          ]
+          for (const path of paths) {
+            const { json, status } = yield* fetched(`${url}${path}?foo=1`)
+            assert.strictEqual(status, 400, path)
+            assert.match(String(json()["detail"]), /^foo: /, path)
+          }
+          const cancel = yield* fetched(`${url}/v1/queries/x?limit=3`, { method: "DELETE" })
+          assert.match(String(cancel.json()["detail"]), /^limit: .* no parameters/)
+          const twice = yield* fetched(`${url}/v1/catalog?target=main&target=main`)
+          assert.match(String(twice.json()["detail"]), /^target: given twice/)
+        })
+    )
+
+    it.effect("may accept nothing that has a name, and its trace goes on only if it is one", () =>
+      Effect.gen(function* () {
+        const { engine, url } = yield* Served.Service
+        const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        for (const [traceparent, passed] of [
+          [trace, trace],
+          ["bad", undefined]
+        ] as const) {
+          const { status } = yield* fetched(`${url}/v1/query`, sql("rows 1", { accept: ",", traceparent }))
+          assert.strictEqual(status, 200)
+          assert.deepInclude(engine.requests.at(-1), { format: "application/json" })
+          assert.strictEqual(engine.requests.at(-1)?.["traceparent"], passed)
+        }
       })
     )
   })

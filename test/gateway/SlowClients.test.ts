@@ -12,6 +12,7 @@ import * as Address from "../../src/net/Address.ts"
 import * as LiveServer from "../support/LiveServer.ts"
 import * as Poll from "../support/Poll.ts"
 import * as TcpPair from "../support/TcpPair.ts"
+import * as Raw from "./Raw.ts"
 import * as RowEngine from "./RowEngine.ts"
 import * as Served from "./Served.ts"
 
@@ -67,6 +68,26 @@ describe("clients that read nothing", () => {
         assert.match(error?.message ?? "", /read nothing/)
       }
       assert.isAtLeast((yield* verdicts(served, "running")).length, 2)
+    })
+  )
+
+  live(
+    "are told by the verdict that they were given up, over HTTP and WebSocket",
+    Effect.gen(function* () {
+      const served = yield* Served.make({ httpStallTimeout: "100 millis" })
+      for (const [index, search] of ["?format=csv", "?format=events"].entries()) {
+        yield* Served.dial(served, Served.post("endless", search))
+        yield* Poll.until("it has ended", () => served.engine.ended() === index + 1)
+      }
+      const deaf = yield* Served.dial(served, Raw.handshake())
+      for (const id of [1, 2]) {
+        deaf.write(Raw.text({ type: "query", id, query: "endless", credit: 16_000_000 }))
+      }
+      yield* Poll.until("all have ended", () => served.engine.ended() === 4)
+      const ended = yield* verdicts(served, "cancelled")
+      assert.lengthOf(ended, 4)
+      for (const { error } of ended)
+        assert.match(error?.message ?? "", /no byte for 100ms \(httpStallTimeout\)/)
     })
   )
 })

@@ -11,6 +11,7 @@ import * as Scope from "effect/Scope"
 import * as Browser from "../../src/browser/index.ts"
 import type * as GatewayConfig from "../../src/gateway/GatewayConfig.ts"
 import * as Poll from "../support/Poll.ts"
+import * as Raw from "./Raw.ts"
 import * as Served from "./Served.ts"
 
 const live = <E>(name: string, test: Effect.Effect<void, E, Scope.Scope>) =>
@@ -31,17 +32,7 @@ const codeOf = (promise: Promise<unknown>) =>
     (error: Browser.QueryError) => `${error.code} ${error.retryable}`
   )
 
-/** The request for a WebSocket as it is written. */
-const upgrade =
-  "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
-  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
-  "Sec-WebSocket-Protocol: dataconn.v1\r\n\r\n"
-
-/** A text of a WebSocket's client as it is written, with a mask that changes nothing. */
-const text = (message: object): Buffer => {
-  const payload = Buffer.from(JSON.stringify(message))
-  return Buffer.concat([Uint8Array.of(0x81, 0x80 | payload.length, 0, 0, 0, 0), payload])
-}
+const upgrade = Raw.handshake()
 
 describe("a gateway that stops", () => {
   live(
@@ -108,7 +99,7 @@ describe("a gateway that stops", () => {
       ]
       const reader = yield* dial(upgrade)
       const query = { type: "query", id: 1, query: "endless", credit: 16_000_000 }
-      reader.write(text(query))
+      reader.write(Raw.text(query))
       yield* Poll.until("the queries run", () => served.engine.begun() === 3)
       const before = yield* Clock.monotonicTimeNanos
       yield* Effect.all([plain.stop, secure.stop], { concurrency: "unbounded", discard: true })

@@ -5,6 +5,7 @@ import * as Served from "../gateway/Served.ts"
 import * as Dataconn from "../support/Dataconn.ts"
 import type { Kind } from "../support/Embedded.ts"
 import * as LiveServer from "../support/LiveServer.ts"
+import * as Response from "../support/Response.ts"
 
 const program = new URL("../support/Embedded.ts", import.meta.url).pathname
 
@@ -48,6 +49,20 @@ describe("a program that embeds a server", () => {
       yield* child.kill("SIGTERM")
       const answer = yield* Fiber.join(asking)
       assert.deepStrictEqual([answer.status, answer.json()["code"]], [503, "shutting_down"])
+      assert.strictEqual(yield* child.exit, 0)
+    })
+  )
+
+  it.live("ends at a signal although a thread does not", () =>
+    Effect.gen(function* () {
+      const child = yield* start("thread")
+      const peer = yield* LiveServer.connect(yield* child.address)
+      yield* peer.request(JSON.stringify({ version: "v1", query: "stuck forever", timeoutMs: 500 }))
+      assert.match((yield* Response.take(peer)).end, /"timeout"/)
+      yield* child.line(/\(thread \d+\) was to end and still runs/)
+      const answer = yield* Response.result(peer, JSON.stringify({ version: "v1", query: "echo" }))
+      assert.strictEqual(answer, "echo")
+      yield* child.kill("SIGTERM")
       assert.strictEqual(yield* child.exit, 0)
     })
   )

@@ -200,15 +200,55 @@ describe("an engine in threads", () => {
   )
 })
 
+describe("a pool with threads that do not end", () => {
+  const idle = new URL("data:text/javascript,setInterval(() => {}, 1e9)")
+
+  it.live("has never more than twice as many as it may", () =>
+    Effect.gen(function* () {
+      const pool = ThreadPool.make({ threads: 1 })
+      const first = pool.start(idle, {})
+      assert.deepStrictEqual([pool.abandon(first), pool.abandon(first)], Array(2).fill({ stuck: 1, most: 2 }))
+      const second = pool.start(idle, {})
+      assert.throws(() => pool.start(idle, {}), /1 were to end and still run, and there may be 2/)
+      yield* Effect.promise(() => first.terminate())
+      assert.strictEqual(yield* pool.stuck, 0)
+      assert.deepStrictEqual(pool.abandon(first), { stuck: 0, most: 2 })
+      yield* Effect.promise(() => pool.start(idle, {}).terminate())
+      yield* Effect.promise(() => second.terminate())
+    })
+  )
+
+  it.live("says so to those that ask", () =>
+    Effect.gen(function* () {
+      const real = ThreadPool.make({ threads: 1 })
+      let started = 0
+      const pool: ThreadPool.ThreadPoolService = {
+        ...real,
+        start: (program, data) => {
+          if (started++ > 0) throw new ThreadPool.ThreadPoolError({ message: "so many are stuck" })
+          return real.start(program, data)
+        }
+      }
+      const engine = yield* Effect.provideService(ThreadEngine.make(killable), ThreadPool.ThreadPool, pool)
+      const live = yield* LiveServer.start(engine)
+      const client = yield* ClientPool.connect(live.address)
+      const error = yield* Effect.flip(Effect.scoped(client.query({ query: "kill exit" })))
+      assert.deepInclude(error, { code: "engine_lost", retryable: true })
+      assert.include(error.message, "so many are stuck")
+    })
+  )
+})
+
 describe("beside queries that end their threads", () => {
   for (const how of ["exit", "defect", "heap"]) {
     it.live(`small ones of others are answered, and they are told so: ${how}`, () =>
       Effect.gen(function* () {
-        const { client } = yield* start({}, { threads: 2, threadMemory: 64 })
+        // Nothing but its memory is to end it.
+        const { client } = yield* start({ engineSilence: "1 minute" }, { threads: 2, threadMemory: 64 })
         const [answer] = yield* Effect.all([ask(client, `kill ${how}`), others(client, 50)], {
           concurrency: "unbounded"
         })
-        assert.strictEqual(answer, "engine_lost")
+        assert.strictEqual(answer, how === "heap" ? "out_of_memory" : "engine_lost")
         yield* others(client, 10)
       })
     )
@@ -234,7 +274,7 @@ describe("beside queries that end their threads", () => {
 })
 
 describe("beside queries that do not stop", () => {
-  for (const how of ["uninterruptible", "loop", "sleep", "native"]) {
+  for (const how of ["uninterruptible", "loop", "unrolled", "sleep", "native"]) {
     it.live(`small ones of others are answered, and they end by cancel: ${how}`, () =>
       Effect.gen(function* () {
         const { client, live } = yield* start({ engineSilence: "5 seconds" })

@@ -297,6 +297,19 @@ describe("a process that ends by itself", () => {
     })
   )
 
+  it.effect("by the memory of its only query is not run again", () =>
+    Effect.gen(function* () {
+      const { engine, log, processes } = yield* world()
+      const taker = yield* begin(engine, "silent")
+      processes[0]?.crash({ code: 1, signal: null, isOutOfMemory: true })
+      const text = yield* Fiber.join(taker)
+      assert.match(text, /^J /)
+      assert.include(bodyOf(text), { code: "out_of_memory", retryable: false })
+      assert.include(bodyOf(text).message, "threadMemory")
+      assert.deepStrictEqual(log, ["1 silent"])
+    })
+  )
+
   it.effect("because somebody killed it convicts nobody", () =>
     Effect.gen(function* () {
       const { engine, processes } = yield* world({ supervisor: { processes: 1 } })
@@ -491,6 +504,9 @@ describe("a process", () => {
         yield* passes(1000)
       }
       assert.deepStrictEqual(log, ["1 silent", "2 silent"])
+      assert.deepStrictEqual(processes[0]?.did, ["kill"])
+      yield* passes(1000)
+      assert.deepStrictEqual(processes[0]?.did, ["kill", "abandon"])
       yield* Fiber.interrupt(query)
       for (const { crash } of processes) crash()
     })

@@ -20,6 +20,8 @@ const given = (value: unknown): unknown => (typeof value === "function" ? value(
 /** An engine of its own. */
 const own = (init: unknown): Engine => ({ init: () => wrong(given(init)) })
 
+const timed = (timeout: unknown): Engine => own(Effect.succeed({ ...accepted, timeout }))
+
 /** One of the v1 API. */
 const api = (run: unknown, rest: object = {}): Engine =>
   QueryApi.makeEngine({ formats: ["text/csv"], run: () => wrong(given(run)), ...rest })
@@ -69,6 +71,9 @@ const engines: ReadonlyArray<readonly [said: string, make: () => Engine]> = [
       )
   ],
   ["commit: expected an Effect, got a function", () => own(Effect.succeed({ ...accepted, commit: broken }))],
+  ["timeout must be a duration of zero or more, not NaN", () => timed(Number.NaN)],
+  ["timeout must be a duration of zero or more, not -5", () => timed(-5)],
+  ["timeout must be a duration of zero or more, not soon", () => timed("soon")],
   ["another failure", () => own(Effect.fail(wrong(new Error("another failure"))))],
   ["The engine interrupted a query", () => own(Effect.interrupt)],
   [

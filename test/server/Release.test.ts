@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
 import * as Stream from "effect/Stream"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as Chunk from "../../src/net/Chunk.ts"
@@ -109,8 +111,10 @@ describe("the chunks of a response", () => {
       sent: "I one"
     }
   ]) {
-    it.effect(`end the connection if the engine fails to take them back ${when}`, () =>
-      Effect.gen(function* () {
+    it.effect(`end the connection if the engine fails to take them back ${when}`, () => {
+      const log: Array<string> = []
+      const logger = Logger.make(({ cause, message }) => void log.push(`${message} ${Cause.squash(cause)}`))
+      return Effect.gen(function* () {
         const chunk = Chunk.owned(text("one"), () => {
           throw new Error("not mine")
         })
@@ -124,7 +128,8 @@ describe("the chunks of a response", () => {
         yield* ended
         assert.strictEqual(closed().control.reason, "run")
         assert.match(closed().detail, /not mine/)
-      })
-    )
+        assert.match(log.join(), /while a response was written.*not mine/)
+      }).pipe(Effect.provide(Logger.layer([logger])))
+    })
   }
 })

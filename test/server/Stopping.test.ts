@@ -56,7 +56,8 @@ const open = Effect.fnUntraced(function* (engine: Engine, publish: Listener["pub
   const stopping = yield* Effect.forkDetach(stop, { startImmediately: true })
   // One that is being opened is waited for, for a hundred turns.
   yield* Effect.replicateEffect(settle, 3)
-  return { log, peers, dropped, isStopped: () => stopping.pollUnsafe() !== undefined }
+  const { stopNow } = connections
+  return { log, peers, dropped, stopNow, isStopped: () => stopping.pollUnsafe() !== undefined }
 })
 
 /** Stops it: it waits for as long as is promised, and no longer. */
@@ -91,6 +92,19 @@ describe("a server that stops", () => {
       })
       const line = yield* stopped(opened)
       assert.match(line, /connection 1 \(stuck => server\).*the engine does not heed/)
+    })
+  )
+
+  it.effect("does not wait for it at all in a hurry, but for last words and then for finalizers", () =>
+    Effect.gen(function* () {
+      const { isStopped, stopNow } = yield* open({ init: () => Effect.uninterruptible(Effect.never) })
+      yield* stopNow
+      yield* TestClock.adjust("499 millis")
+      yield* settle
+      assert.isFalse(isStopped())
+      yield* TestClock.adjust("1 millis")
+      yield* settle
+      assert.isTrue(isStopped())
     })
   )
 

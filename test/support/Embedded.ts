@@ -1,6 +1,6 @@
 /**
  * A program that embeds a server, as a user would write it: on DuckDB or on a small engine, with settings from its
- * environment, or behind a gateway.
+ * environment, in a thread, or behind a gateway.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
@@ -9,11 +9,19 @@ import * as DuckDbEngine from "../../src/engine/duckdb/DuckDbEngine.ts"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as Gateway from "../../src/gateway/Gateway.ts"
 import * as Server from "../../src/server/Server.ts"
+import * as ThreadEngine from "../../src/threads/ThreadEngine.ts"
+import * as ThreadPool from "../../src/threads/ThreadPool.ts"
 import * as RowEngine from "../gateway/RowEngine.ts"
 import * as TinyEngine from "./TinyEngine.ts"
 
+const killable = { module: new URL("KillableEngine.ts", import.meta.url) }
+
 const engines = {
   duckdb: DuckDbEngine.layer({ sample: false }),
+  thread: ThreadEngine.layer(killable, { cancelGrace: "50 millis" }).pipe(
+    Layer.provide(ThreadPool.layer({ threads: 1 })),
+    Layer.orDie
+  ),
   tiny: Layer.succeed(QueryEngine, TinyEngine.make().engine),
   gateway: Layer.succeed(QueryEngine, RowEngine.make().engine)
 }

@@ -64,6 +64,15 @@ export const unstoppable: Readonly<Record<string, Effect.Effect<never>>> = {
     pbkdf2Sync("password", "salt", 5_000_000, 64, "sha512")
     throw new Error("it has stopped")
   }),
+  // For longer than anybody waits.
+  forever: Effect.sync((): never => {
+    pbkdf2Sync("password", "salt", 2 ** 31 - 1, 64, "sha512")
+    throw new Error("it has stopped")
+  }),
+  // V8 unrolls it, and checks in none of its rounds whether it is to end.
+  unrolled: Effect.sync((): never => {
+    for (let length = 0; ; length++) new Array(1000).fill(length)
+  }),
   stopped: Effect.andThen(
     Effect.sync(() => process.kill(process.pid, "SIGSTOP")),
     Effect.never

@@ -25,7 +25,7 @@ export interface MemoryProcess {
   readonly crash: (exit?: Lifecycle.Exit) => void
   /** Has it give a sign of life. */
   readonly beat: () => void
-  /** What was done to it: `commit`, `ask`, `kill`. */
+  /** What was done to it: `commit`, `ask`, `kill`, `abandon`. */
   readonly did: ReadonlyArray<string>
 }
 
@@ -163,7 +163,8 @@ export const make = Effect.fnUntraced(function* ({
         did.push("kill")
         for (const transport of transports) transport.destroy()
         if (dies) crash(killed)
-      }
+      },
+      abandon: () => void did.push("abandon")
     }
   }
   const supervisor = yield* Supervisor.make({ ...defaults, launch, ...given })

@@ -1,7 +1,6 @@
 /**
  * Opens the DuckDB instance that a server answers from, and closes it to everything else.
  */
-import { open as openFile } from "node:fs/promises"
 import { availableParallelism } from "node:os"
 import { basename, extname, resolve } from "node:path"
 import { DuckDBInstance, type DuckDBMaterializedResult } from "@duckdb/node-api"
@@ -9,11 +8,13 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Limits from "../Limits.ts"
 import type * as QueryApi from "../QueryApi.ts"
+import * as DatabaseFile from "./DatabaseFile.ts"
 import { DuckDbError } from "./Failure.ts"
 import * as GiveBack from "./GiveBack.ts"
 import * as Instance from "./Instance.ts"
 import * as Opening from "./Opening.ts"
 import * as Progress from "./Progress.ts"
+import type * as Reading from "./Reading.ts"
 import * as ResultFiles from "./ResultFiles.ts"
 import * as ResultMemory from "./ResultMemory.ts"
 import * as Sample from "./Sample.ts"
@@ -36,7 +37,8 @@ export interface DuckDbOptions extends Limits.Options {
    * Names for files: each is a view on its CSV, Parquet or JSON file (a path, or a pattern with `*`), read
    * anew by each query and never copied, or a DuckDB database file, attached read-only under its name. Options of the
    * reader may follow the path, as in `sales.csv?encoding=latin-1&delim=;`. Of several files the columns are united
-   * by their names. There can be none beside a `database` with `readWrite`, in whose file the names would be stored.
+   * by their names. A query whose file is changed in place meanwhile fails, and may be tried again; replace files by a
+   * rename. There can be none beside a `database` with `readWrite`, in whose file the names would be stored.
    */
   readonly tables?: Readonly<Record<string, string>> | undefined
   /** Whether to make the tables `trades` and `quotes` of `Sample`. Default `false`. */
@@ -73,10 +75,11 @@ export interface DuckDbOptions extends Limits.Options {
    */
   readonly onLost?: (() => void) | undefined
   /**
-   * Whether a table whose file cannot be read is left out, and the log says so; otherwise the engine does not open. So it
-   * is in any case when a database that DuckDB gave up is opened again. Default `false`.
+   * Whether a table whose file cannot be read is left out, and the log says so; otherwise the engine does not open. It
+   * may be the names of the tables that this holds for. It holds for all when a database that DuckDB gave up is opened
+   * again. Default `false`.
    */
-  readonly skipUnreadable?: boolean | undefined
+  readonly skipUnreadable?: boolean | ReadonlyArray<string> | undefined
   /** What is done about a statement that DuckDB goes on preparing after its query has ended. Default: nothing. */
   readonly unstoppable?: Session.Unstoppable | undefined
 }
@@ -96,6 +99,8 @@ export interface Database {
   readonly directory: string
   /** The names of the tables that were left out, since their files could not be read. */
   readonly unread: ReadonlySet<string>
+  /** The others, but for those that are databases, by their names in small letters. */
+  readonly tables: ReadonlyMap<string, Reading.Table>
 }
 
 /** Opens the database; it closes with the scope, after the queries that run on it. */
@@ -107,15 +112,17 @@ export const open = Effect.fnUntraced(function* (
     maxResultMemory: options.maxResultMemory ?? Limits.defaults.maxResultMemory,
     threads: options.threads ?? availableParallelism()
   })
-  const directory = yield* Spill.make(options.spillDirectory, options.skipUnreadable)
+  const directory = yield* Spill.make(options.spillDirectory, options.skipUnreadable === true)
   const temporary = Spill.unreadable(directory)
   yield* Spill.kept(temporary)
   const unread = new Set<string>()
-  let skipUnreadable = options.skipUnreadable === true
+  const tables = new Map<string, Reading.Table>()
+  let { skipUnreadable } = options
   const instance = yield* Instance.make(
     Effect.suspend(() => {
+      tables.clear()
       unread.clear()
-      return openInstance({ ...options, skipUnreadable }, layout, temporary, unread)
+      return openInstance({ ...options, skipUnreadable }, layout, temporary, { tables, unread })
     }),
     { whenInvalidated: whenInvalidated(options) }
   )
@@ -130,7 +137,8 @@ export const open = Effect.fnUntraced(function* (
     },
     files: ResultFiles.make(temporary, options.maxSpill ?? defaultMaxSpill),
     directory,
-    unread
+    unread,
+    tables
   }
 })
 
@@ -155,7 +163,7 @@ interface Attached {
 const layoutOf = Effect.fnUntraced(function* (options: DuckDbOptions): Effect.fn.Return<Layout, DuckDbError> {
   if (options.database === undefined) return { main: undefined, aside: undefined }
   const path = resolve(options.database)
-  yield* checkDatabaseFile("database", options.database, options.readWrite === true)
+  yield* DatabaseFile.check("database", options.database, options.readWrite === true)
   const addition =
     Object.keys(options.tables ?? {}).length > 0 ? "tables" : options.sample === true ? "sample" : undefined
   if (addition === undefined) return { main: path, aside: undefined }
@@ -176,39 +184,6 @@ const attachedName = (path: string): string => {
 }
 
 const searchPath = ({ name }: Attached): string => `${Sql.identifier(name)}.main,memory.main`
-
-/** DuckDB takes other files for those of an extension, and would fetch that. */
-const checkDatabaseFile = Effect.fnUntraced(function* (
-  setting: string,
-  file: string,
-  mayBeNew = false
-): Effect.fn.Return<void, DuckDbError> {
-  const error = (problem: string) => new DuckDbError({ setting, message: `${setting}: ${problem}` })
-  const found = yield* Effect.tryPromise({
-    try: () => magicOf(file),
-    catch: (cause) => error(String(cause))
-  })
-  if (found === undefined && !mayBeNew) return yield* error(`there is no file ${file}`)
-  if (found !== undefined && found !== magic) return yield* error(`${file} is not a DuckDB file`)
-})
-
-const magic = "DUCK"
-
-/** What stands where a DuckDB file has its magic; `undefined` if there is no file. */
-const magicOf = async (path: string): Promise<string | undefined> => {
-  const file = await openFile(path).catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code === "ENOENT") return undefined
-    throw cause
-  })
-  if (file === undefined) return undefined
-  try {
-    if ((await file.stat()).isDirectory()) return ""
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(12), 0, 12, 0)
-    return buffer.toString("latin1", 8, bytesRead)
-  } finally {
-    await file.close()
-  }
-}
 
 /** What an instance never does, from its first moment on: reach for the network, or read a user's own files. */
 export const closed = {
@@ -253,18 +228,24 @@ const checkpoint = async (instance: DuckDBInstance): Promise<void> => {
   }
 }
 
+/** The tables whose files could be read, and those whose could not. */
+interface Found {
+  readonly tables: Map<string, Reading.Table>
+  readonly unread: Set<string>
+}
+
 const openInstance = Effect.fnUntraced(function* (
   options: DuckDbOptions,
   layout: Layout,
   temporary: string,
-  unread: Set<string>
+  found: Found
 ) {
   const instance = yield* create(layout.main, {
     ...closed,
     temp_directory: temporary,
     ...(layout.main !== undefined && options.readWrite !== true ? { access_mode: "READ_ONLY" } : {})
   })
-  yield* Effect.mapError(Effect.scoped(furnish(instance, options, layout, unread)), (error) =>
+  yield* Effect.mapError(Effect.scoped(furnish(instance, options, layout, found)), (error) =>
     Opening.inMemory(options.memoryLimit, error)
   )
   return instance
@@ -278,7 +259,7 @@ const furnish = Effect.fnUntraced(function* (
   instance: DuckDBInstance,
   options: DuckDbOptions,
   layout: Layout,
-  unread: Set<string>
+  { tables, unread }: Found
 ): Effect.fn.Return<void, DuckDbError, Scope.Scope> {
   const connect = Effect.map(
     Effect.acquireRelease(
@@ -316,8 +297,11 @@ const furnish = Effect.fnUntraced(function* (
   }
   if (options.threads !== undefined) yield* run("threads", `SET threads = ${Number(options.threads)}`)
   const files = yield* Effect.forEach(Object.entries(options.tables ?? {}), ([name, file]) => {
-    const named = nameFile(run, name, file)
-    if (options.skipUnreadable !== true) return named
+    const named = Effect.tap(nameFile(run, name, file), (files) =>
+      Effect.sync(() => files.length > 0 && tables.set(name.toLowerCase(), { name, files }))
+    )
+    const { skipUnreadable: skipped = false } = options
+    if (typeof skipped === "boolean" ? !skipped : !skipped.includes(name)) return named
     return Effect.catch(named, ({ message }) => {
       unread.add(name)
       return Effect.as(Effect.logError(`${message}; the others are served without it`), [])
@@ -380,7 +364,7 @@ const nameFile = Effect.fnUntraced(function* (
   const path = resolve(file.path)
   if (databaseFile.test(path)) {
     if (file.options.length > 0) return yield* error("a DuckDB file has no options")
-    yield* checkDatabaseFile(setting, file.path)
+    yield* DatabaseFile.check(setting, file.path)
     yield* run(setting, `ATTACH ${Sql.literal(path)} AS ${Sql.identifier(name)} (READ_ONLY)`)
     return []
   }

@@ -18,6 +18,7 @@ import * as Failure from "./Failure.ts"
 import * as Guard from "./Guard.ts"
 import * as Parser from "./Parser.ts"
 import * as Plan from "./Plan.ts"
+import * as Reading from "./Reading.ts"
 import * as ResultFormat from "./ResultFormat.ts"
 import type * as ResultStream from "./ResultStream.ts"
 import * as Session from "./Session.ts"
@@ -34,11 +35,12 @@ interface Parts {
   readonly database: Database.Database
   readonly guard: Guard.Guard
   readonly limits: Limits.Limits
+  readonly served: Reading.Served
 }
 
 /** Runs one request in its own session, which closes with the request's scope. */
 const answer = Effect.fnUntraced(function* (
-  { database, guard: given, limits }: Parts,
+  { database, guard: given, limits, served }: Parts,
   request: QueryApi.ResolvedRequest
 ): Effect.fn.Return<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> {
   const guard = request.readOnly
@@ -57,22 +59,28 @@ const answer = Effect.fnUntraced(function* (
     }),
     (failure) => Failure.toReject(failure, request.query)
   )
-  const statement = yield* Statement.prepare({ guard, limits, session }, request.query, request.parameters)
+  const reading = yield* Reading.open(served)
+  const context = { guard, limits, reading, session }
+  const statement = yield* Statement.prepare(context, request.query, request.parameters)
   const counter: ResultStream.Counter = { rows: 0 }
   const encode = (rows: ResultStream.Rows) =>
     ResultFormat.encode({ ...rows, counter }, request, database.files)
   const whole = (statement: Statement.Whole) =>
-    statement.explains
-      ? Plan.run(guard.hidden, session, statement, limits)
-      : Staging.runWhole(database, session, statement, limits)
+    statement.explains ? Plan.run(context, statement) : Staging.runWhole(database, context, statement)
+  const chunks = statement.wrappable
+    ? encode({ session, source: statement, bound: statement.bound, limits, read: reading.check })
+    : Stream.unwrap(
+        Effect.map(
+          Effect.tap(whole(statement), () => reading.check),
+          encode
+        )
+      )
   return {
     columns: statement.columns?.map(described),
     rows: () => counter.rows,
     progress: () => session.progress(),
     readOnly: !guard.permissions.readWrite,
-    chunks: statement.wrappable
-      ? encode({ session, source: statement, bound: statement.bound, limits })
-      : Stream.unwrap(Effect.map(whole(statement), encode)),
+    chunks: Stream.catch(chunks, (error) => Stream.fromEffectDrain(reading.blamed(error))),
     // Queries commit too: they may have taken values of a sequence.
     commit: readWrite ? Effect.mapError(session.commit, Failure.ofCommit) : undefined
   }
@@ -138,7 +146,7 @@ export const make = Effect.fnUntraced(function* (
     readWrite: options.readWrite === true,
     allowExternalAccess: options.allowExternalAccess === true
   }
-  const guard = yield* Guard.open(database.instance, parser, permissions, [
+  const guard = yield* Guard.open(database, parser, permissions, [
     ...Object.entries(options.tables ?? {}).map(
       ([name, file]) => [resolve(TableFile.pathOf(file)), name] as const
     ),
@@ -149,7 +157,13 @@ export const make = Effect.fnUntraced(function* (
     formats: QueryApi.Format.literals,
     limits,
     admit: options.admit,
-    run: run({ crowd: new Crowd(), database, guard, limits })
+    run: run({
+      crowd: new Crowd(),
+      database,
+      guard,
+      limits,
+      served: new Reading.Served(database.tables, guard.definitions)
+    })
   })
   return { ...engine, expect: Threads.check }
 })

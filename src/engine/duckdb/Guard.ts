@@ -3,11 +3,12 @@
  */
 import type { DuckDBInstance } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
+import type { Database } from "./Database.ts"
 import * as Failure from "./Failure.ts"
-import type * as Instance from "./Instance.ts"
 import type { BuiltIn, Permissions } from "./Judgement.ts"
 import * as Opening from "./Opening.ts"
 import type * as Parser from "./Parser.ts"
+import type * as Reading from "./Reading.ts"
 
 /** See {@link open}. */
 export interface Guard {
@@ -22,26 +23,38 @@ export interface Guard {
   readonly schemas: ReadonlySet<string>
   /** Served tables and views that have columns of VARIANT, by their names in small letters. */
   readonly variants: ReadonlySet<string>
+  /** The views and macros of the database, as they were when it was opened. */
+  readonly definitions: ReadonlyArray<Reading.Definition>
+  /** The names, in small letters, of what has a text of its own now, in which a query may fail. */
+  readonly defined: (kind: Defined) => Effect.Effect<ReadonlySet<string>, Failure.DuckDbError>
   /** The paths of the server, which no error and no plan is to show. */
   readonly hidden: Failure.Hidden
 }
 
+/**
+ * Views, but for those that are served files; or with macros, and with tables that have defaults, generated columns,
+ * checks or indexes.
+ */
+export type Defined = "views" | "all"
+
 /** `hidden` comes before the paths that DuckDB itself knows of. */
 export const open = Effect.fnUntraced(function* (
-  instance: Instance.Instance,
+  { instance, tables }: Pick<Database, "instance" | "tables">,
   parser: Parser.Parser,
   permissions: Permissions,
   hidden: Failure.Hidden
 ): Effect.fn.Return<Guard, Failure.DuckDbError> {
-  const catalog = yield* Effect.scoped(
-    Effect.gen(function* () {
-      const { native } = yield* Effect.mapError(
-        instance.lease,
-        ({ message }) => new Failure.DuckDbError({ setting: "database", message })
+  const read = <A>(ask: (rows: Rows) => Promise<A>) =>
+    Effect.scoped(
+      Effect.flatMap(
+        Effect.mapError(
+          instance.lease,
+          ({ message }) => new Failure.DuckDbError({ setting: "database", message })
+        ),
+        ({ native }) => Opening.attempt("database", () => asking(native, ask))
       )
-      return yield* Opening.attempt("database", () => readCatalog(native))
-    })
-  )
+    )
+  const catalog = yield* read(readCatalog)
   yield* warn(
     "macros with the names of DuckDB's own functions",
     catalog.macros.filter((name) => catalog.builtIn.has(name))
@@ -56,6 +69,12 @@ export const open = Effect.fnUntraced(function* (
     views: catalog.views,
     schemas: catalog.schemas,
     variants: catalog.variants,
+    definitions: catalog.definitions,
+    defined: (kind) =>
+      read(async (rows) => {
+        const names = (await rows(definedSql[kind])).map(([name]) => String(name))
+        return new Set(names.filter((name) => !tables.has(name)))
+      }),
     hidden: [...texts, ...texts.map(inJson)]
   }
 })
@@ -78,9 +97,24 @@ const functionsSql = `
   SELECT system.main.lower(function_name), system.main.list(DISTINCT function_type IN ('table', 'table_macro'))
   FROM system.main.duckdb_functions() WHERE internal GROUP BY 1`
 
-const macrosSql = `
-  SELECT DISTINCT system.main.lower(function_name) FROM system.main.duckdb_functions()
-  WHERE NOT internal AND schema_name = 'main' ORDER BY 1`
+const definitionsSql = `
+  SELECT system.main.lower(function_name), macro_definition, schema_name = 'main'
+  FROM system.main.duckdb_functions() WHERE NOT internal
+  UNION ALL SELECT system.main.lower(view_name), sql, false FROM system.main.duckdb_views() WHERE NOT internal
+  ORDER BY 1`
+
+const viewNamesSql = "SELECT system.main.lower(view_name) FROM system.main.duckdb_views() WHERE NOT internal"
+
+const definedSql: Readonly<Record<Defined, string>> = {
+  views: viewNamesSql,
+  all: `${viewNamesSql}
+    UNION ALL SELECT system.main.lower(function_name) FROM system.main.duckdb_functions() WHERE NOT internal
+    UNION ALL SELECT system.main.lower(table_name) FROM system.main.duckdb_columns()
+      WHERE NOT internal AND column_default IS NOT NULL
+    UNION ALL SELECT system.main.lower(table_name) FROM system.main.duckdb_constraints()
+      WHERE constraint_type = 'CHECK'
+    UNION ALL SELECT system.main.lower(table_name) FROM system.main.duckdb_indexes()`
+}
 
 const typesSql = "SELECT DISTINCT system.main.lower(type_name) FROM system.main.duckdb_types() WHERE internal"
 
@@ -112,29 +146,38 @@ const pathsSql = `
     UNION ALL SELECT system.main.current_setting('temp_directory'), '<directory>'
   ) WHERE path != ''`
 
+type Rows = (sql: string) => Promise<ReadonlyArray<ReadonlyArray<unknown>>>
+
+/** Asks an instance, by a connection of its own. */
+const asking = async <A>(instance: DuckDBInstance, ask: (rows: Rows) => Promise<A>): Promise<A> => {
+  const connection = await instance.connect()
+  try {
+    return await ask(async (sql) => (await connection.runAndReadAll(sql)).getRowsJS())
+  } finally {
+    connection.disconnectSync()
+  }
+}
+
 const readCatalog = async (
-  instance: DuckDBInstance
+  rows: Rows
 ): Promise<
-  Pick<Guard, "builtIn" | "types" | "views" | "schemas" | "variants" | "hidden"> & {
+  Pick<Guard, "builtIn" | "types" | "views" | "schemas" | "variants" | "definitions" | "hidden"> & {
     readonly macros: ReadonlyArray<string>
     readonly hiding: ReadonlyArray<string>
   }
 > => {
-  const connection = await instance.connect()
-  const rows = async (sql: string) => (await connection.runAndReadAll(sql)).getRowsJS()
   const names = async (sql: string) => (await rows(sql)).map(([name]) => String(name))
-  try {
-    return {
-      builtIn: new Map((await rows(functionsSql)) as Array<[string, Array<boolean>]>),
-      macros: await names(macrosSql),
-      types: new Set(await names(typesSql)),
-      views: new Set(await names(viewsSql)),
-      hiding: await names(hidingSql),
-      schemas: new Set(await names(schemasSql)),
-      variants: new Set(await names(variantsSql)),
-      hidden: (await rows(pathsSql)) as Array<[string, string]>
-    }
-  } finally {
-    connection.disconnectSync()
+  const definitions = await rows(definitionsSql)
+  const macros = definitions.filter(([, , isMacro]) => isMacro === true).map(([name]) => String(name))
+  return {
+    builtIn: new Map((await rows(functionsSql)) as Array<[string, Array<boolean>]>),
+    macros: [...new Set(macros)],
+    definitions: definitions.map(([name, text]) => ({ name: String(name), text: String(text) })),
+    types: new Set(await names(typesSql)),
+    views: new Set(await names(viewsSql)),
+    hiding: await names(hidingSql),
+    schemas: new Set(await names(schemasSql)),
+    variants: new Set(await names(variantsSql)),
+    hidden: (await rows(pathsSql)) as Array<[string, string]>
   }
 }

@@ -14,7 +14,9 @@ import * as Judgement from "./Judgement.ts"
 import * as Mentions from "./Mentions.ts"
 import type { Parser, Queries } from "./Parser.ts"
 import * as Paths from "./Paths.ts"
+import * as Place from "./Place.ts"
 import * as Pragma from "./Pragma.ts"
+import type { Reading } from "./Reading.ts"
 import * as Sentinel from "./Sentinel.ts"
 import type { Session } from "./Session.ts"
 import * as Sql from "./Sql.ts"
@@ -27,26 +29,44 @@ export interface Judged {
   readonly isQuery: boolean
 }
 
+/** What a statement is judged with. */
+export interface Context {
+  readonly guard: Guard
+  readonly session: Session
+  /** Begins with what the statement names, before DuckDB opens files to bind it. */
+  readonly reading: Reading
+}
+
 /** Judges one statement by its text. It is prepared as it came, so that error positions are those of that text. */
 export const judge = Effect.fnUntraced(function* (
-  guard: Guard,
-  session: Session,
+  context: Context,
   sql: string
 ): Effect.fn.Return<Judged, QueryError> {
+  const { guard, reading, session } = context
   const queries = yield* Effect.mapError(guard.parser.parse(sql), (failure) => Failure.toReject(failure, sql))
   // DuckDB says where the mistake is.
   if (queries === "broken") yield* extractOne(session, sql)
-  if (typeof queries === "string") return yield* judgeOther(guard, session, sql)
+  if (typeof queries === "string") return yield* judgeOther(context, sql)
   if (queries.statements !== 1) return yield* notOne(queries.statements, sql)
   yield* judgeNames(guard, session, sql, queries)
-  const prepared = yield* Effect.mapError(
+  const macros = queries.functions.filter((name) => !guard.builtIn.has(name))
+  yield* reading.begin(reading.served.named([...queries.tables, ...macros]))
+  const prepared = yield* Effect.catch(
     session.call((connection) => connection.prepare(sql)),
-    (failure) => Failure.toReject(failure, sql)
+    rejected(session, sql)
   )
   return prepared.statementType === StatementType.SELECT
     ? { prepared, isQuery: true }
     : yield* notAllowed(prepared.statementType, guard.permissions)
 })
+
+/** Fails as a statement did that DuckDB could not bind. */
+const rejected =
+  (session: Session, sql: string) =>
+  (failure: Failure.Failure): Effect.Effect<never, QueryError> =>
+    Effect.flatMap(Place.ofBinding(session, sql, failure), (position) =>
+      Effect.fail(Failure.toReject(failure, position))
+    )
 
 const notOne = (count: number, sql: string): QueryError => {
   if (count === 0) return queryError("invalid_query", "The query holds no statement")
@@ -221,8 +241,7 @@ const inPieces = queryError(
 
 /** Judges what the parser gives no tree of. */
 const judgeOther = Effect.fnUntraced(function* (
-  guard: Guard,
-  session: Session,
+  { guard, reading, session }: Context,
   sql: string
 ): Effect.fn.Return<Judged, QueryError> {
   const { builtIn, permissions } = guard
@@ -248,9 +267,11 @@ const judgeOther = Effect.fnUntraced(function* (
   const kind = isPragma || keyword === "pragma" ? undefined : Judgement.ofKeyword(keyword, permissions, sql)
   if (kind !== undefined) return yield* kind
   if (Words.isTemporary(sql)) return yield* Judgement.noTemporary
-  const prepared = yield* Effect.mapError(
+  yield* reading.begin(reading.served.mentioned(sql))
+  if (defining.some((word) => words.all.has(word))) reading.served.extend(sql)
+  const prepared = yield* Effect.catch(
     session.call(() => session.preparing(extracted.prepare(0))),
-    (failure) => Failure.toReject(failure, sql)
+    rejected(session, sql)
   )
   const type = prepared.statementType
   if (type === StatementType.SELECT) {
@@ -275,6 +296,9 @@ const judgeOther = Effect.fnUntraced(function* (
   }
   return { prepared, isQuery: false }
 })
+
+/** Words of statements that make views and macros, or give them other names. */
+const defining: ReadonlyArray<string> = ["view", "macro", "function"]
 
 const extractOne = Effect.fnUntraced(function* (
   session: Session,

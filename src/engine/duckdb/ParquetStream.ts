@@ -19,12 +19,14 @@ import type * as Types from "./Types.ts"
 /**
  * Parquet, as DuckDB writes it, has no 128-bit integers (they would become DOUBLE), no offsets in times, no
  * microseconds in intervals and no unions: these would be changed silently. DECIMAL(38, 0) fails on the few
- * HUGEINTs that it cannot hold.
+ * HUGEINTs that it cannot hold. Seconds become microseconds in any case, and only a cast takes infinite ones.
  */
 const rename: Types.Rename = (type) => {
   switch (type.typeId) {
     case DuckDBTypeId.HUGEINT:
       return "DECIMAL(38,0)"
+    case DuckDBTypeId.TIMESTAMP_S:
+      return "TIMESTAMP"
     case DuckDBTypeId.UHUGEINT:
     case DuckDBTypeId.BIGNUM:
     case DuckDBTypeId.TIME_TZ:
@@ -52,6 +54,7 @@ export const run = (rows: ResultStream.Rows, files: ResultFiles): Stream.Stream<
       if (rows.counter !== undefined) rows.counter.rows = count
       const excess = ResultStream.excessRows(count, rows.limits)
       if (excess !== undefined) return Stream.fail(excess)
+      if (rows.read !== undefined) yield* rows.read
       return file.bytes
     })
   )

@@ -8,16 +8,13 @@ import * as Explain from "./Explain.ts"
 import * as Failure from "./Failure.ts"
 import * as Parameters from "./Parameters.ts"
 import type { Rows } from "./ResultStream.ts"
-import type { Session } from "./Session.ts"
 import * as Sql from "./Sql.ts"
 import * as Statement from "./Statement.ts"
 
 /** Runs an `EXPLAIN` to its end. Its few rows come back as literals, for reading in the same session. */
 export const run = (
-  hidden: Failure.Hidden,
-  session: Session,
-  statement: Statement.Whole,
-  limits: ResultLimits
+  { guard: { hidden }, limits, session }: Statement.Context & { readonly limits: ResultLimits },
+  statement: Statement.Whole
 ): Effect.Effect<Rows, QueryError> =>
   Effect.catch(
     session.call(async (connection) => {

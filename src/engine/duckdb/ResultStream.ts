@@ -34,6 +34,8 @@ export interface Rows {
   readonly source: TextSql.Source
   readonly bound: ReadonlyArray<Parameters.Bound>
   readonly limits: ResultLimits
+  /** Runs once DuckDB has made all rows, before the last of them are given. */
+  readonly read?: Effect.Effect<void, QueryError> | undefined
   /** Told how many rows there are so far. */
   readonly counter?: Counter | undefined
 }
@@ -104,6 +106,7 @@ export const run = (
           }
           const excess = excessRows(count, rows.limits)
           if (excess !== undefined) return yield* excess
+          if (current.isLast && rows.read !== undefined) yield* rows.read
           chunkBytes = 0
         }
       })

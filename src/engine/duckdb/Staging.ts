@@ -15,6 +15,7 @@ import * as Failure from "./Failure.ts"
 import * as Parameters from "./Parameters.ts"
 import type { Rows } from "./ResultStream.ts"
 import * as Session from "./Session.ts"
+import * as Sql from "./Sql.ts"
 import * as Statement from "./Statement.ts"
 import type { ResultColumn, Source } from "./TextSql.ts"
 import * as Types from "./Types.ts"
@@ -28,9 +29,8 @@ const flushValues = 128 * 1024
  */
 export const runWhole = (
   database: Database,
-  session: Session.Session,
-  statement: Statement.Whole,
-  limits: ResultLimits
+  { limits, session }: Statement.Context & { readonly limits: ResultLimits },
+  statement: Statement.Whole
 ): Effect.Effect<Rows, QueryError, Scope.Scope> =>
   Effect.gen(function* () {
     const result = yield* Effect.catch(
@@ -52,7 +52,7 @@ const stage = Effect.fnUntraced(function* (
   columns: ReadonlyArray<ResultColumn>,
   chunks: ReadonlyArray<DuckDBDataChunk>
 ): Effect.fn.Return<Source, Failure.Failure> {
-  const definitions = columns.map(({ type }, index) => `c${index} ${Types.castName(type)}`)
+  const definitions = columns.map(({ type }, index) => `${Sql.column(index)} ${Types.castName(type)}`)
   yield* session.call((connection) => connection.run(`CREATE TEMP TABLE staged(${definitions.join(", ")})`))
   const appender = yield* session.call((connection) => connection.createAppender("staged", undefined, "temp"))
   let unflushed = 0

@@ -13,10 +13,9 @@ import * as Complexity from "./Complexity.ts"
 import * as Explain from "./Explain.ts"
 import * as Failure from "./Failure.ts"
 import type { Guard } from "./Guard.ts"
-import { judge } from "./Judge.ts"
+import * as Judge from "./Judge.ts"
 import * as Parameters from "./Parameters.ts"
 import * as Place from "./Place.ts"
-import type { Session } from "./Session.ts"
 import * as Sql from "./Sql.ts"
 import type { ResultColumn } from "./TextSql.ts"
 
@@ -47,9 +46,7 @@ export interface Whole {
 }
 
 /** What statements of one request are prepared with. */
-export interface Context {
-  readonly guard: Guard
-  readonly session: Session
+export interface Context extends Judge.Context {
   readonly limits: Columns.Limits & RequestLimits
 }
 
@@ -61,14 +58,14 @@ export const prepare = Effect.fnUntraced(function* (
   query: string,
   parameters: JsonParameters
 ): Effect.fn.Return<Statement, QueryError> {
-  const { guard, limits, session } = context
+  const { guard, limits } = context
   // DuckDB would take the text up to there for the whole.
   if (query.includes("\0")) return yield* queryError("syntax_error", "The query holds a NUL character")
   const excess = Complexity.excess(query, limits)
   if (excess !== undefined) return yield* queryError("invalid_query", excess)
   const explain = Explain.split(query)
   if (explain !== undefined) return yield* prepareExplain(context, explain, parameters)
-  const { prepared, isQuery } = yield* judge(guard, session, query)
+  const { prepared, isQuery } = yield* Judge.judge(context, query)
   // Before DuckDB binds the text again, which takes it minutes where a hundred thousand columns have one name.
   if (prepared.columnCount > limits.maxColumns) return yield* Columns.tooMany(limits)
   const bound = yield* Parameters.match(prepared, parameters)
@@ -89,10 +86,11 @@ export const prepare = Effect.fnUntraced(function* (
 
 /** The statement is judged as if it had come alone, and runs behind an `EXPLAIN` of our own. */
 const prepareExplain = Effect.fnUntraced(function* (
-  { guard, session }: Context,
+  context: Context,
   explain: Explain.Explain,
   parameters: JsonParameters
 ): Effect.fn.Return<Statement, QueryError> {
+  const { guard, session } = context
   if (explain.analyze && !Explain.formats.has(explain.format)) {
     const formats = Array.from(Explain.formats).join(" and ")
     return yield* queryError("not_allowed", `EXPLAIN ANALYZE has the formats ${formats}`)
@@ -103,7 +101,7 @@ const prepareExplain = Effect.fnUntraced(function* (
       "EXPLAIN has only the options ANALYZE and FORMAT, such as FORMAT json"
     )
   }
-  const { prepared } = yield* Effect.mapError(judge(guard, session, explain.statement), (error) =>
+  const { prepared } = yield* Effect.mapError(Judge.judge(context, explain.statement), (error) =>
     error.position === undefined
       ? error
       : queryError(error.code, error.message, { position: error.position + explain.offset })

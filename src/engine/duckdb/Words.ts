@@ -47,6 +47,13 @@ export const of = (sql: string): Words => {
   return { all, called }
 }
 
+/** Whether a name, in small letters, may be in a text. */
+export const mentions = (sql: string): ((name: string) => boolean) => {
+  const { all } = of(sql)
+  const text = sql.toLowerCase()
+  return (name) => (/^\w+$/.test(name) ? all.has(name) : text.includes(name.replaceAll('"', '""')))
+}
+
 const escape = /\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{1,3}))?/g
 
 /** A text as its literals are read, wherever there might be an escape. */

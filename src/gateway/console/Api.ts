@@ -45,9 +45,10 @@ export const download = async (query: string, format: string, target: string | u
     headers: { "content-type": "application/json", ...headers() },
     body: JSON.stringify({ version: "v1", query, format, target })
   })
+  if (response.status === 401) throw new Unauthenticated("The gateway wants a token")
   if (!response.ok) {
-    const problem = (await response.json()) as { readonly detail?: string }
-    throw new Error(problem.detail ?? `The gateway answered ${response.status}`)
+    const { detail } = (await response.json().catch(() => ({}))) as { readonly detail?: string }
+    throw new Error(detail ?? `The gateway answered ${response.status}`)
   }
   const url = URL.createObjectURL(await response.blob())
   const link = document.createElement("a")

@@ -1,12 +1,12 @@
 /**
- * A chart of a result: one column along, one or more upwards.
+ * A chart of a result: one column along, one or more upwards. While rows arrive it shows those that are there.
  */
 import uPlot from "uplot"
+import * as Axes from "./Axes.ts"
 import * as Format from "./Format.ts"
-import type { Column, Sample } from "./Messages.ts"
+import type { Column, Sample, SampleRequest } from "./Messages.ts"
 import type { Run } from "./Run.ts"
 
-const maxPoints = 4000
 const maxSeries = 6
 const colors = ["#2f7ec2", "#d1751c", "#2e9462", "#b8443f", "#7b5cc4", "#8a6d3b"]
 
@@ -15,90 +15,160 @@ const kinds = ["Lines", "Bars", "Points"] as const
 type Kind = (typeof kinds)[number]
 
 /** The column along: the first that tells a time, or else the first. */
-const along = (columns: ReadonlyArray<Column>): string | undefined =>
-  (columns.find(({ type }) => Format.isTemporal(type)) ?? columns[0])?.name
+const along = (columns: ReadonlyArray<Column>): string =>
+  (columns.find(({ type }) => Format.isTemporal(type)) ?? columns[0])?.name ?? ""
+
+const numbersOf = (columns: ReadonlyArray<Column>): ReadonlyArray<string> =>
+  columns.filter(({ type }) => Format.isNumeric(type)).map(({ name }) => name)
+
+const none: ReadonlyArray<Column> = []
+
+/** What is beside the plot, its legend. */
+const legendHeight = 40
+
+/** A plot, and what it was made for. */
+interface Drawn {
+  readonly plot: uPlot
+  readonly key: string
+  along: Axes.Along
+  total: number
+}
 
 export class Chart {
   private readonly parent: HTMLElement
-  private plot: uPlot | undefined
+  private readonly body = document.createElement("div")
+  private readonly note = document.createElement("p")
+  private drawn: Drawn | undefined
   private run: Run | undefined
+  private columns = none
   private x = ""
   private ys: ReadonlyArray<string> = []
   private kind: Kind = "Lines"
+  /** What was asked for and has not come, and whether something has changed since. */
+  private asked: SampleRequest | undefined
+  private isStale = false
 
   constructor(parent: HTMLElement) {
     this.parent = parent
-    new ResizeObserver(() => {
-      if (this.plot !== undefined) this.plot.setSize(this.size)
-    }).observe(parent)
+    this.body.className = "plot"
+    new ResizeObserver(() => this.drawn?.plot.setSize(this.size)).observe(this.body)
   }
 
   private get size() {
     return {
-      width: Math.max(200, this.parent.clientWidth - 24),
-      height: Math.max(160, this.parent.clientHeight - 110)
+      width: Math.max(200, this.body.clientWidth),
+      height: Math.max(140, this.body.clientHeight - legendHeight)
     }
   }
 
   /** Shows a run's rows as they are now. */
-  async show(run: Run | undefined): Promise<void> {
-    if (run !== this.run) this.choose(run)
-    if (run === undefined || this.ys.length === 0) {
-      this.message("A chart needs a result with a column of numbers.")
+  show(run: Run | undefined): void {
+    if (run !== this.run || (run?.columns ?? none) !== this.columns) this.choose(run)
+    void this.refresh()
+  }
+
+  /** Draws again what is shown, in other colours. */
+  recolor(): void {
+    this.drawn?.plot.redraw()
+  }
+
+  /** Takes leave of what was shown, at once. */
+  private choose(run: Run | undefined): void {
+    const columns = run?.columns ?? none
+    const numbers = numbersOf(columns)
+    this.run = run
+    this.columns = columns
+    this.x = along(columns)
+    this.ys = numbers.filter((name) => name !== this.x).slice(0, 1)
+    // The only column of numbers is shown over the rows' order.
+    if (this.ys.length === 0) this.ys = numbers
+    this.asked = undefined
+    this.say("")
+    this.parent.replaceChildren(
+      ...(numbers.length === 0 ? [] : [this.choices(numbers)]),
+      this.note,
+      this.body
+    )
+  }
+
+  /** Has something written instead of a plot. */
+  private say(text: string): void {
+    this.drawn?.plot.destroy()
+    this.drawn = undefined
+    this.note.textContent = ""
+    this.body.textContent = text
+  }
+
+  private async refresh(): Promise<void> {
+    const { run, x, ys } = this
+    if (run === undefined || (ys.length === 0 && (this.columns.length > 0 || !run.isRunning))) {
+      this.say("A chart needs a result with a column of numbers.")
       return
     }
-    const sample = await run.sample({ x: this.x, ys: this.ys, points: maxPoints })
-    if (run === this.run) this.draw(run, sample)
-  }
-
-  private choose(run: Run | undefined): void {
-    const columns = run?.columns ?? []
-    this.run = run
-    this.x = along(columns) ?? ""
-    this.ys = columns
-      .filter(({ name, type }) => Format.isNumeric(type) && name !== this.x)
-      .slice(0, 1)
-      .map(({ name }) => name)
-    // A single column of numbers is shown over the rows' order.
-    if (this.ys.length === 0 && columns.length === 1 && Format.isNumeric(columns[0]?.type ?? ""))
-      this.ys = [this.x]
-  }
-
-  private message(text: string): void {
-    this.plot?.destroy()
-    this.plot = undefined
-    const paragraph = document.createElement("p")
-    paragraph.textContent = text
-    this.parent.replaceChildren(paragraph)
+    this.isStale = this.asked !== undefined
+    if (this.isStale) return
+    const asked = { x, ys }
+    this.asked = asked
+    if (this.drawn === undefined) this.say("Drawing…")
+    const sample = await run.sample(asked)
+    // Another run is shown by now, or other columns of it.
+    if (this.asked !== asked) return
+    this.asked = undefined
+    if (sample === undefined) this.say(run.trouble)
+    else this.draw(run, sample)
+    if (this.isStale) void this.refresh()
   }
 
   private draw(run: Run, sample: Sample): void {
-    this.plot?.destroy()
-    const { columns } = run
-    const type = columns.find(({ name }) => name === this.x)?.type ?? ""
-    const scale = axis(sample.x, type, this.x === this.ys[0])
-    const holder = document.createElement("div")
-    this.parent.replaceChildren(this.choices(columns), holder)
-    const color = getComputedStyle(this.parent).color
-    const lines = { stroke: color, grid: { stroke: "#8884" }, ticks: { stroke: "#8884" } }
-    this.plot = new uPlot(
+    const { total } = sample
+    if (total === 0) {
+      this.say(run.isRunning ? "Drawing…" : "There are no rows.")
+      return
+    }
+    const type = this.columns.find(({ name }) => name === this.x)?.type ?? ""
+    const along = Axes.along(sample, type, this.x === this.ys[0])
+    const key = JSON.stringify([this.x, this.ys, this.kind, along.kind])
+    const data = [along.values, ...sample.ys] as unknown as uPlot.AlignedData
+    if (this.drawn?.key !== key) this.drawn = this.plot({ key, along, total }, data)
+    else if (this.drawn.total !== total) {
+      this.drawn.along = along
+      this.drawn.total = total
+      this.drawn.plot.setData(data)
+    }
+    this.note.textContent = run.isRunning
+      ? `Drawing… ${Format.count(total)} rows so far`
+      : sample.isReduced
+        ? `${Format.count(total)} rows: each point has the least or the greatest value of its stretch.`
+        : ""
+  }
+
+  private plot(made: Omit<Drawn, "plot">, data: uPlot.AlignedData): Drawn {
+    this.say("")
+    const { kind } = made.along
+    const current = () => this.drawn?.along ?? made.along
+    const plot = new uPlot(
       {
         ...this.size,
-        scales: { x: { time: scale.isTime } },
-        axes: [{ ...lines, ...(scale.labels === undefined ? {} : { values: scale.labels }) }, lines],
+        ...Axes.make(current, () => getComputedStyle(this.parent).color),
+        scales: { x: { time: kind === "Time" } },
         series: [
-          { label: this.x === this.ys[0] ? "row" : this.x },
-          ...this.ys.map((label, at) => ({ label, ...this.paths(colors[at % colors.length] as string) }))
+          {
+            label: kind === "Row" ? "row" : this.x,
+            ...(kind === "Time"
+              ? {}
+              : { value: (_, __, ___, at) => (at === null ? "--" : current().name(at)) })
+          },
+          ...this.ys.map((label, at) => ({
+            label,
+            value: (_: uPlot, value: number | null) => (value === null ? "--" : Format.number(value)),
+            ...this.paths(colors[at % colors.length] as string)
+          }))
         ]
       },
-      [scale.values, ...sample.ys] as unknown as uPlot.AlignedData,
-      holder
+      data,
+      this.body
     )
-    if (sample.isReduced) {
-      const note = document.createElement("p")
-      note.textContent = `${Format.count(run.progress.kept)} rows: each point has the least or the greatest value of its stretch.`
-      this.parent.append(note)
-    }
+    return { ...made, plot }
   }
 
   private paths(color: string): Partial<uPlot.Series> {
@@ -116,52 +186,38 @@ export class Chart {
     }
   }
 
-  private choices(columns: ReadonlyArray<Column>): HTMLElement {
+  private choices(numbers: ReadonlyArray<string>): HTMLElement {
     const bar = document.createElement("div")
     bar.className = "bar"
-    const numbers = columns.filter(({ type }) => Format.isNumeric(type)).map(({ name }) => name)
+    const names = this.columns.map(({ name }) => name)
     bar.append(
-      select(
-        "Along",
-        columns.map(({ name }) => name),
-        [this.x],
-        (chosen) => {
-          this.x = chosen[0] ?? this.x
-        },
-        this.again
-      ),
-      select(
-        "Values",
-        numbers,
-        this.ys,
-        (chosen) => {
-          this.ys = chosen.slice(0, maxSeries)
-        },
-        this.again,
-        true
-      ),
-      select(
-        "As",
-        kinds,
-        [this.kind],
-        (chosen) => {
-          this.kind = (chosen[0] as Kind | undefined) ?? this.kind
-        },
-        this.again
-      )
+      select("Along", names, [this.x], ([chosen]) => this.change({ x: chosen })),
+      select("Values", numbers, this.ys, (chosen) => this.change({ ys: chosen.slice(0, maxSeries) }), true),
+      select("As", kinds, [this.kind], ([chosen]) => this.change({ kind: chosen }))
     )
     return bar
   }
 
-  private readonly again = (): void => void this.show(this.run)
+  private change({ kind = this.kind, x = this.x, ys = this.ys }: Partial<Choice>): void {
+    this.kind = kind
+    this.x = x
+    this.ys = ys
+    this.asked = undefined
+    void this.refresh()
+  }
 }
 
-const select = (
+interface Choice {
+  readonly kind: Kind | undefined
+  readonly x: string | undefined
+  readonly ys: ReadonlyArray<string>
+}
+
+const select = <A extends string>(
   label: string,
-  options: ReadonlyArray<string>,
-  chosen: ReadonlyArray<string>,
-  choose: (chosen: ReadonlyArray<string>) => void,
-  after: () => void,
+  options: ReadonlyArray<A>,
+  chosen: ReadonlyArray<A>,
+  choose: (chosen: ReadonlyArray<A>) => void,
   isMultiple = false
 ): HTMLElement => {
   const field = document.createElement("label")
@@ -170,40 +226,7 @@ const select = (
   box.multiple = isMultiple
   if (isMultiple) box.size = Math.min(3, Math.max(1, options.length))
   for (const name of options) box.append(new Option(name, name, false, chosen.includes(name)))
-  box.addEventListener("change", () => {
-    choose([...box.selectedOptions].map(({ value }) => value))
-    after()
-  })
+  box.addEventListener("change", () => choose([...box.selectedOptions].map(({ value }) => value as A)))
   field.append(label, box)
   return field
 }
-
-interface Scale {
-  readonly values: ReadonlyArray<number>
-  readonly isTime: boolean
-  readonly labels?: ((plot: uPlot, splits: Array<number>) => Array<string>) | undefined
-}
-
-/** Numbers and times as they are, in order; anything else by its place, with its text as a label. */
-const axis = (values: ReadonlyArray<unknown>, type: string, isOwnValue: boolean): Scale => {
-  const places = values.map((_, at) => at)
-  if (isOwnValue) return { values: places, isTime: false }
-  const isTime = Format.isTemporal(type)
-  const numbers = values.map((value) =>
-    isTime ? seconds(value) : Format.isNumeric(type) ? Number(value) : Number.NaN
-  )
-  const isSorted = numbers.every(
-    (value, at) => Number.isFinite(value) && (at === 0 || value >= (numbers[at - 1] as number))
-  )
-  if (isSorted) return { values: numbers, isTime }
-  return {
-    values: places,
-    isTime: false,
-    labels: (_, splits) => splits.map((at) => Format.cell(values[at]) ?? "")
-  }
-}
-
-const seconds = (value: unknown): number =>
-  typeof value === "string"
-    ? Date.parse(value.includes("T") || !value.includes(" ") ? value : value.replace(" ", "T")) / 1000
-    : Number.NaN

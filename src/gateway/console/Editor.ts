@@ -3,32 +3,19 @@
  */
 import { autocompletion, closeCompletion } from "@codemirror/autocomplete"
 import { PostgreSQL, type SQLNamespace, sql } from "@codemirror/lang-sql"
-import { ensureSyntaxTree } from "@codemirror/language"
+import { ensureSyntaxTree, syntaxHighlighting } from "@codemirror/language"
 import { setDiagnostics } from "@codemirror/lint"
 import { Compartment, EditorState, Prec } from "@codemirror/state"
 import { EditorView, keymap } from "@codemirror/view"
 import { basicSetup } from "codemirror"
+import { highlighting, theme } from "./EditorTheme.ts"
+import * as Positions from "./Positions.ts"
 
 /** What the editor tells. */
 export interface Listener {
   readonly run: () => void
   readonly changed: (text: string) => void
 }
-
-const theme = EditorView.theme({
-  "&": { backgroundColor: "var(--ground)", color: "var(--text)", fontSize: "14px" },
-  ".cm-content": { caretColor: "var(--text)", fontFamily: "ui-monospace, monospace" },
-  ".cm-cursor": { borderLeftColor: "var(--text)" },
-  ".cm-gutters": { backgroundColor: "var(--raised)", color: "var(--faint)", border: "none" },
-  ".cm-activeLine, .cm-activeLineGutter": {
-    backgroundColor: "color-mix(in srgb, var(--accent) 8%, transparent)"
-  },
-  "&.cm-focused .cm-selectionBackground, .cm-selectionBackground": {
-    backgroundColor: "color-mix(in srgb, var(--accent) 28%, transparent) !important"
-  },
-  ".cm-tooltip": { backgroundColor: "var(--raised)", color: "var(--text)", border: "1px solid var(--line)" },
-  ".cm-scroller": { overflow: "auto" }
-})
 
 /** How long the text may be taken apart when its statements are asked for; a longer one runs as a whole. */
 const parseMs = 200
@@ -53,6 +40,7 @@ export class Editor {
         autocompletion(),
         this.language.of(this.sql()),
         theme,
+        syntaxHighlighting(highlighting),
         EditorView.lineWrapping,
         EditorView.contentAttributes.of({ "aria-label": "SQL" }),
         EditorView.updateListener.of((update) => {
@@ -107,8 +95,8 @@ export class Editor {
 
   /** Marks the character at an offset, or nothing. */
   mark(offset: number | undefined, message: string): void {
-    const { length } = this.view.state.doc
-    const from = Math.min(offset ?? 0, Math.max(0, length - 1))
+    const { text } = this
+    const from = Math.min(offset ?? 0, Math.max(0, text.length - 1))
     const word = this.view.state.wordAt(from)
     const marks =
       offset === undefined
@@ -116,7 +104,7 @@ export class Editor {
         : [
             {
               from,
-              to: Math.max(word?.to ?? 0, Math.min(from + 1, length)),
+              to: Math.max(word?.to ?? 0, Math.min(from + Positions.unitsAt(text, from), text.length)),
               severity: "error" as const,
               message
             }

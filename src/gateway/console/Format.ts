@@ -60,3 +60,36 @@ const numericType = /^(?:U?(?:TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DEC
 export const isNumeric = (type: string): boolean => numericType.test(type) && !type.endsWith("]")
 
 export const isTemporal = (type: string): boolean => /^(?:DATE|TIMESTAMP)/.test(type) && !type.endsWith("]")
+
+/** The seconds since 1970 of a time, which without a zone is one of the browser's; `NaN` for what is no time. */
+export const seconds = (value: unknown): number => {
+  if (typeof value !== "string") return Number.NaN
+  const time = value.includes(" ") ? value.replace(" ", "T") : value.includes("T") ? value : `${value}T00:00`
+  // DuckDB writes a zone of whole hours without minutes.
+  return Date.parse(time.replace(/T.*[+-]\d\d$/, "$&:00")) / 1000
+}
+
+/** How many digits follow the first one of a number that was rounded to a few. */
+const mantissaDigits = (value: number): number => value.toExponential().replace(/^-?\d\.?|e.*$/g, "").length
+
+const exponent = (value: number): number => Math.floor(Math.log10(Math.abs(value)))
+
+/** What the ticks of an axis say: so many digits that each differs from the next one. */
+export const ticks = (values: ReadonlyArray<number>, step: number): Array<string> => {
+  const greatest = Math.max(...values.map(Math.abs))
+  const digits = mantissaDigits(step) - exponent(step)
+  if (greatest > 0 && (greatest >= 1e15 || greatest < 1e-4)) {
+    const more = Math.max(0, Math.min(15, exponent(greatest) + digits))
+    return values.map((value) => (value === 0 ? "0" : value.toExponential(more)))
+  }
+  const format = new Intl.NumberFormat("en-US", { maximumFractionDigits: Math.max(0, Math.min(15, digits)) })
+  return values.map((value) => format.format(value === 0 ? 0 : value))
+}
+
+const precise = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 15 })
+
+/** A number beside a point. */
+export const number = (value: number): string => {
+  const size = Math.abs(value)
+  return size > 0 && (size >= 1e15 || size < 1e-4) ? String(value) : precise.format(value)
+}

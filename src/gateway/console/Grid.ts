@@ -10,15 +10,19 @@ import type { Column, Row } from "./Messages.ts"
 const rowHeight = 26
 /** Below what browsers allow. */
 const maxHeight = 8_000_000
-const indexWidth = 80
 const minWidth = 40
+/** What surrounds a cell's text. */
+const cellPadding = 18
+/** Digits that the column of row numbers has room for at least, so that it seldom grows while rows arrive. */
+const minDigits = 5
 
 /** Where the rows come from. */
 export interface Source {
   readonly columns: ReadonlyArray<Column>
   /** How many there are by now. */
   readonly count: () => number
-  readonly rows: (from: number, to: number) => Promise<ReadonlyArray<Row>>
+  /** Some of them, or `undefined` if none will come. */
+  readonly rows: (from: number, to: number) => Promise<ReadonlyArray<Row> | undefined>
 }
 
 const element = (className: string, role?: string): HTMLDivElement => {
@@ -35,7 +39,10 @@ export class Grid {
   private source: Source | undefined
   private widths: Array<number> = []
   private loaded: { readonly from: number; readonly rows: ReadonlyArray<Row> } = { from: 0, rows: [] }
-  private isLoading = false
+  /** What was asked for and has not come. */
+  private asked: object | undefined
+  /** A length of CSS: the font decides. */
+  private indexWidth = ""
   private top = 0
   private active = { row: 0, column: 0 }
   /** What the scroll bar was set to, so that its event is not taken for the user's. */
@@ -64,10 +71,11 @@ export class Grid {
   show(source: Source | undefined): void {
     this.source = source
     this.loaded = { from: 0, rows: [] }
+    this.asked = undefined
     this.widths = source?.columns.map(({ name, type }) => width(name, type)) ?? []
     this.active = { row: 0, column: 0 }
     this.root.setAttribute("aria-colcount", String((source?.columns.length ?? 0) + 1))
-    this.drawHead()
+    this.indexWidth = ""
     this.moveTo(0)
   }
 
@@ -114,9 +122,11 @@ export class Grid {
   }
 
   private drawHead(): void {
-    const columns = this.source?.columns ?? []
+    this.head.replaceChildren()
+    if (this.source === undefined) return
+    const { columns } = this.source
     const index = element("cell index", "columnheader")
-    index.style.width = `${indexWidth}px`
+    index.style.width = `calc(${this.indexWidth})`
     index.textContent = "#"
     this.head.setAttribute("aria-rowindex", "1")
     this.head.replaceChildren(index, ...columns.map((column, at) => this.headCell(column, at)))
@@ -149,11 +159,17 @@ export class Grid {
   /** Draws the rows in sight, and asks for those that are not loaded. */
   private draw(): void {
     const { count, page } = this
+    const indexWidth = `${Math.max(minDigits, Format.count(count).length)}ch + ${cellPadding}px`
+    if (indexWidth !== this.indexWidth) {
+      this.indexWidth = indexWidth
+      this.drawHead()
+    }
     this.root.setAttribute("aria-rowcount", String(count + 1))
     this.canvas.style.height = `${Math.min(maxHeight, count * rowHeight)}px`
-    this.canvas.style.width = `${indexWidth + this.widths.reduce((sum, width) => sum + width, 0)}px`
-    const from = Math.floor(this.top)
-    const to = Math.min(count, from + page + 2)
+    this.canvas.style.width = `calc(${this.indexWidth} + ${this.widths.reduce((sum, width) => sum + width, 0)}px)`
+    // The last rows have a part of another one above them.
+    const from = Math.max(0, Math.floor(this.top) - 1)
+    const to = Math.min(count, from + page + 3)
     const offset = (this.top * rowHeight) / this.scale
     const rows: Array<HTMLElement> = []
     for (let at = from; at < to; at++) {
@@ -167,12 +183,15 @@ export class Grid {
   }
 
   private async load(from: number, to: number): Promise<void> {
-    if (this.isLoading || this.source === undefined) return
-    this.isLoading = true
-    const { source } = this
-    const rows = await source.rows(from, to)
-    this.isLoading = false
-    if (source === this.source) this.loaded = { from, rows }
+    if (this.asked !== undefined || this.source === undefined) return
+    const asked = {}
+    this.asked = asked
+    const rows = await this.source.rows(from, to)
+    // Rows of another source are shown by now.
+    if (asked !== this.asked) return
+    this.asked = undefined
+    if (rows === undefined) return
+    this.loaded = { from, rows }
     // There may be less than was asked for, while they arrive.
     if (rows.length > 0) this.draw()
   }
@@ -182,7 +201,7 @@ export class Grid {
     row.setAttribute("aria-rowindex", String(at + 2))
     row.dataset["row"] = String(at)
     const index = element("cell index number", "rowheader")
-    index.style.width = `${indexWidth}px`
+    index.style.width = `calc(${this.indexWidth})`
     index.textContent = Format.count(at + 1)
     const columns = this.source?.columns ?? []
     const cells = columns.map(({ name, type }, column) => {
@@ -281,5 +300,5 @@ const moves = (key: string, isFar: boolean, at: Cell, last: Cell, page: number):
 
 const width = (name: string, type: string): number => {
   const characters = Format.isNumeric(type) ? 12 : Format.isTemporal(type) ? 24 : type === "BOOLEAN" ? 7 : 22
-  return Math.min(420, Math.max(characters, name.length + 2) * 8 + 18)
+  return Math.min(420, Math.max(characters, name.length + 2) * 8 + cellPadding)
 }

@@ -20,7 +20,7 @@ export interface QueryError {
   readonly code: string
   readonly message: string
   readonly status?: number | undefined
-  /** 1-based, in UTF-16 units of the query. */
+  /** 1-based, in code points of the query. */
   readonly position?: number | undefined
 }
 
@@ -45,14 +45,16 @@ export type Outcome =
 export interface SampleRequest {
   readonly x: string
   readonly ys: ReadonlyArray<string>
-  readonly points: number
 }
 
-/** Values of a chart: `x` once, and for each column of `ys` as many values. */
+/** Points of a chart: for each the number of its row, from 1, its `x`, and its value of each column of `ys`. */
 export interface Sample {
+  readonly rows: ReadonlyArray<number>
   readonly x: ReadonlyArray<unknown>
   readonly ys: ReadonlyArray<ReadonlyArray<number | null>>
-  /** Whether rows are left out. */
+  /** How many rows the points stand for. */
+  readonly total: number
+  /** Whether a point stands for several rows. */
   readonly isReduced: boolean
 }
 
@@ -67,5 +69,7 @@ export type FromWorker =
   | { readonly _tag: "Columns"; readonly queryId: string; readonly columns: ReadonlyArray<Column> }
   | { readonly _tag: "Progress"; readonly progress: Progress }
   | { readonly _tag: "Ended"; readonly outcome: Outcome; readonly progress: Progress }
-  | { readonly _tag: "Rows"; readonly id: number; readonly from: number; readonly rows: ReadonlyArray<Row> }
+  | { readonly _tag: "Rows"; readonly id: number; readonly rows: ReadonlyArray<Row> }
   | { readonly _tag: "Sample"; readonly id: number; readonly sample: Sample }
+  /** The answer to what was asked, when there is none. */
+  | { readonly _tag: "Unanswered"; readonly id: number; readonly message: string }

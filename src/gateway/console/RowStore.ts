@@ -101,10 +101,4 @@ export class RowStore {
     }
     return rows
   }
-
-  /** All kept rows, one block after the other. */
-  async *all(): AsyncGenerator<ReadonlyArray<Row>> {
-    for (const block of this.blocks) yield JSON.parse(await block.text.text()) as ReadonlyArray<Row>
-    yield this.pendingRows
-  }
 }

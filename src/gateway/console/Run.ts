@@ -28,10 +28,13 @@ export class Run {
   progress = nothing
   outcome: Outcome | undefined
   isPaused = false
+  /** Why rows that arrived cannot be shown. */
+  trouble = ""
   private readonly worker: Worker
   private readonly changed: () => void
-  private readonly waiting = new Map<number, (answer: never) => void>()
+  private readonly waiting = new Map<number, (answer: unknown) => void>()
   private lastId = 0
+  private isClosed = false
 
   /** Starts the query. `changed` is called when something of it has. */
   constructor(query: Query, changed: () => void) {
@@ -39,8 +42,10 @@ export class Run {
     this.changed = changed
     this.worker = new Worker("worker.js", { type: "module" })
     this.worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => this.hear(data))
-    this.worker.addEventListener("error", (event) => {
-      this.outcome = { _tag: "Failed", error: { code: "internal", message: event.message } }
+    this.worker.addEventListener("error", ({ message = "The worker of the query is gone" }) => {
+      this.outcome ??= { _tag: "Failed", error: { code: "internal", message } }
+      this.trouble = message
+      this.close()
       this.changed()
     })
     this.tell({ _tag: "Run", query })
@@ -72,6 +77,10 @@ export class Run {
       case "Sample":
         this.answer(message.id, message.sample)
         return
+      case "Unanswered":
+        this.trouble = message.message
+        this.answer(message.id, undefined)
+        break
     }
     this.changed()
   }
@@ -79,22 +88,24 @@ export class Run {
   private answer(id: number, answer: unknown): void {
     const resolve = this.waiting.get(id)
     this.waiting.delete(id)
-    resolve?.(answer as never)
+    resolve?.(answer)
   }
 
-  private ask<A>(message: (id: number) => ToWorker): Promise<A> {
+  /** Every question is answered, by `undefined` if the worker cannot or is gone: whoever asks goes on. */
+  private ask<A>(message: (id: number) => ToWorker): Promise<A | undefined> {
+    if (this.isClosed) return Promise.resolve(undefined)
     const id = ++this.lastId
     return new Promise((resolve) => {
-      this.waiting.set(id, resolve as (answer: never) => void)
+      this.waiting.set(id, resolve as (answer: unknown) => void)
       this.tell(message(id))
     })
   }
 
-  rows(from: number, to: number): Promise<ReadonlyArray<Row>> {
+  rows(from: number, to: number): Promise<ReadonlyArray<Row> | undefined> {
     return this.ask((id) => ({ _tag: "Rows", id, from, to }))
   }
 
-  sample(request: SampleRequest): Promise<Sample> {
+  sample(request: SampleRequest): Promise<Sample | undefined> {
     return this.ask((id) => ({ _tag: "Sample", id, request }))
   }
 
@@ -112,7 +123,9 @@ export class Run {
 
   /** Cancels it, and forgets its rows. */
   close(): void {
+    this.isClosed = true
     this.cancel()
     this.worker.terminate()
+    for (const id of this.waiting.keys()) this.answer(id, undefined)
   }
 }

@@ -1,34 +1,66 @@
 /**
- * Reduces rows to the points of a chart: of as many rows as make a point, the least and the greatest value stay, so
- * that no peak is lost. Pure.
+ * A summary of rows while they arrive, from which any chart of them is drawn. It stays as small however many they are:
+ * it has stretches of rows, and when they are too many, each two become one. Of a stretch the least and the greatest
+ * value of each column stay, so that no peak is lost. Pure.
  */
-import type { Row, Sample, SampleRequest } from "./Messages.ts"
+import * as Format from "./Format.ts"
+import type { Column, Row, Sample, SampleRequest } from "./Messages.ts"
+
+/** How many stretches there are at most. Even, so that none is left over. */
+const maxStretches = 4096
+/** How many stretches of columns there are at most: wide results have longer ones. */
+const maxCells = 1_000_000
+/** What is longer is cut: as much is read beside a point. */
+const maxLabel = 40
 
 /** A value of a numeric column; integers and decimals may come as text. */
 const numeric = (value: unknown): number | null => {
-  if (typeof value === "number") return Number.isFinite(value) ? value : null
-  if (typeof value === "boolean") return value ? 1 : 0
-  if (typeof value !== "string" || value.trim() === "") return null
+  if (typeof value !== "number" && (typeof value !== "string" || value === "")) return null
   const number = Number(value)
   return Number.isFinite(number) ? number : null
 }
 
-/** The points of a chart of `total` rows, which are pushed in their order. */
-export class Sampler {
-  private readonly request: SampleRequest
-  private readonly rowsPerPoint: number
-  private readonly x: Array<unknown> = []
-  private readonly ys: ReadonlyArray<Array<number | null>>
-  private count = 0
-  private firstX: unknown
-  private least: Array<number | null> = []
-  private greatest: Array<number | null> = []
+/** A value to write beside a point. */
+const brief = (value: unknown): unknown => {
+  if (typeof value !== "string" && typeof value !== "object") return value
+  const text = Format.cell(value) ?? null
+  // A slice would hold on to all of the text.
+  return text === null || text.length <= maxLabel ? text : `${Array.from(text.slice(0, maxLabel)).join("")}…`
+}
 
-  constructor(request: SampleRequest, total: number) {
-    this.request = request
-    // Two points for each stretch of rows.
-    this.rowsPerPoint = total <= request.points ? 1 : Math.ceil((total * 2) / request.points)
-    this.ys = request.ys.map(() => [])
+/** A column of the summary, with values for each stretch. */
+interface Series {
+  readonly name: string
+  readonly isNumeric: boolean
+  readonly first: Array<unknown>
+  readonly last: Array<unknown>
+  readonly least: Array<number | null>
+  readonly greatest: Array<number | null>
+}
+
+const lesser = (a: number | null, b: number | null): number | null =>
+  a === null || (b !== null && b < a) ? b : a
+
+const greater = (a: number | null, b: number | null): number | null =>
+  a === null || (b !== null && b > a) ? b : a
+
+export class Summary {
+  private readonly columns: ReadonlyArray<Series>
+  private readonly capacity: number
+  private rowsPerStretch = 1
+  private total = 0
+  private lastRow: Row = {}
+
+  constructor(columns: ReadonlyArray<Column>) {
+    this.columns = columns.map(({ name, type }) => ({
+      name,
+      isNumeric: Format.isNumeric(type),
+      first: [],
+      last: [],
+      least: [],
+      greatest: []
+    }))
+    this.capacity = Math.min(maxStretches, Math.max(2, 2 * Math.floor(maxCells / columns.length / 2)))
   }
 
   push(rows: ReadonlyArray<Row>): void {
@@ -36,42 +68,67 @@ export class Sampler {
   }
 
   private add(row: Row): void {
-    const x = row[this.request.x]
-    const values = this.request.ys.map((name) => numeric(row[name]))
-    if (this.rowsPerPoint === 1) {
-      this.point(x, values)
-      return
+    if (this.total === this.capacity * this.rowsPerStretch) this.halve()
+    const at = Math.floor(this.total / this.rowsPerStretch)
+    const isFirst = this.total % this.rowsPerStretch === 0
+    this.total++
+    this.lastRow = row
+    for (const column of this.columns) {
+      if (!column.isNumeric) continue
+      const value = numeric(row[column.name])
+      column.least[at] = isFirst ? value : lesser(column.least[at] ?? null, value)
+      column.greatest[at] = isFirst ? value : greater(column.greatest[at] ?? null, value)
     }
-    if (this.count === 0) {
-      this.firstX = x
-      this.least = values
-      this.greatest = values.slice()
-    } else {
-      values.forEach((value, at) => {
-        if (value === null) return
-        const least = this.least[at] ?? null
-        const greatest = this.greatest[at] ?? null
-        if (least === null || value < least) this.least[at] = value
-        if (greatest === null || value > greatest) this.greatest[at] = value
-      })
+    if (isFirst) for (const column of this.columns) column.first[at] = along(column, row)
+    if (this.total % this.rowsPerStretch > 0) return
+    for (const column of this.columns) column.last[at] = along(column, row)
+  }
+
+  /** Makes one stretch of each two. */
+  private halve(): void {
+    this.rowsPerStretch *= 2
+    for (const { first, greatest, last, least } of this.columns) {
+      for (let at = 0; at * 2 < this.capacity; at++) {
+        first[at] = first[at * 2]
+        last[at] = last[at * 2 + 1]
+        least[at] = lesser(least[at * 2] ?? null, least[at * 2 + 1] ?? null)
+        greatest[at] = greater(greatest[at * 2] ?? null, greatest[at * 2 + 1] ?? null)
+      }
+      for (const values of [first, last, least, greatest])
+        values.length = Math.min(values.length, this.capacity / 2)
     }
-    this.count++
-    if (this.count === this.rowsPerPoint) this.flush(x)
   }
 
-  private flush(x: unknown): void {
-    this.point(this.firstX, this.least)
-    this.point(x, this.greatest)
-    this.count = 0
-  }
-
-  private point(x: unknown, values: ReadonlyArray<number | null>): void {
-    this.x.push(x)
-    for (const [at, value] of values.entries()) this.ys[at]?.push(value)
-  }
-
-  get sample(): Sample {
-    if (this.count > 0) this.flush(this.firstX)
-    return { x: this.x, ys: this.ys, isReduced: this.rowsPerPoint > 1 }
+  /** The points of a chart: one for each row, or two for each stretch. */
+  sample({ x, ys }: SampleRequest): Sample {
+    const { rowsPerStretch, total } = this
+    const isReduced = rowsPerStretch > 1
+    const stretches = Array.from({ length: Math.ceil(total / rowsPerStretch) }, (_, at) => at)
+    const points = <A>(first: (at: number) => A, last: (at: number) => A): ReadonlyArray<A> =>
+      stretches.flatMap((at) => (isReduced ? [first(at), last(at)] : [first(at)]))
+    const column = this.columns.find(({ name }) => name === x)
+    return {
+      rows: points(
+        (at) => at * rowsPerStretch + 1,
+        (at) => Math.min((at + 1) * rowsPerStretch, total)
+      ),
+      x: points(
+        (at) => column?.first[at],
+        // The last stretch goes on.
+        (at) => (column === undefined || at in column.last ? column?.last[at] : along(column, this.lastRow))
+      ),
+      ys: ys.map((y) => {
+        const values = this.columns.find(({ name }) => name === y)
+        return points(
+          (at) => values?.least[at] ?? null,
+          (at) => values?.greatest[at] ?? null
+        )
+      }),
+      total,
+      isReduced
+    }
   }
 }
+
+const along = ({ isNumeric, name }: Series, row: Row): unknown =>
+  isNumeric ? numeric(row[name]) : brief(row[name])

@@ -7,8 +7,12 @@ export interface Tab {
   name: string
   text: string
   run: Run | undefined
-  /** Where the text of the run begins in the tab's. */
-  runFrom: number
+  /** The text of the tab that stood before the run's. */
+  before: string
+  /** What is said beside the run. */
+  notice: string
+  /** Why a download failed. */
+  downloadError: string
 }
 
 export interface Listener {
@@ -32,7 +36,7 @@ export class Tabs {
   }
 
   open(text: string, name = this.nextName): void {
-    this.all.push({ name, text, run: undefined, runFrom: 0 })
+    this.all.push({ name, text, run: undefined, before: "", notice: "", downloadError: "" })
     this.select(this.all.length - 1)
   }
 

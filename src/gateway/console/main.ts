@@ -9,7 +9,7 @@ import { Chart } from "./Chart.ts"
 import { Editor } from "./Editor.ts"
 import * as Format from "./Format.ts"
 import { Grid, type Source } from "./Grid.ts"
-import type { QueryError } from "./Messages.ts"
+import * as Positions from "./Positions.ts"
 import { Run } from "./Run.ts"
 import * as Storage from "./Storage.ts"
 import { type Tab, Tabs } from "./Tabs.ts"
@@ -53,7 +53,8 @@ const tabs = new Tabs(byId("tabs"), {
   selected: (tab) => {
     editor.open(tab.text)
     update(tab)
-    showError(tab)
+    showErrors(tab)
+    markError(tab)
   },
   changed: (all) => {
     allTabs = all
@@ -80,45 +81,88 @@ const update = (tab: Tab): void => {
   pauseButton.disabled = !isRunning
   pauseButton.setAttribute("aria-pressed", String(run?.isPaused === true))
   pauseButton.textContent = run?.isPaused === true ? "Go on" : "Pause"
-  statusLine.textContent =
+  statusLine.textContent = [
     run === undefined
       ? "Write a query and run it with Ctrl+Enter."
-      : Format.status(run.progress, run.outcome, run.isPaused)
+      : Format.status(run.progress, run.outcome, run.isPaused),
+    tab.notice,
+    run?.trouble
+  ]
+    .filter(Boolean)
+    .join(" · ")
   if (shown.run !== run || shown.columns !== (run?.columns ?? shown.columns)) {
     shown = { run, columns: run?.columns ?? [] }
     grid.show(sourceOf(run))
   } else grid.grow()
-  if (isChart && !isRunning) void chart.show(run)
+  if (isChart) chart.show(run)
 }
 
-const describe = ({ code, message, position }: QueryError, query: string): string => {
-  if (position === undefined) return `${code}: ${message}`
-  const before = query.slice(0, position - 1).split("\n")
-  return `${code} at line ${before.length}, column ${(before.at(-1) ?? "").length + 1}: ${message}`
+/** Says something beside the query of a tab, until something else is said. */
+const notify = (tab: Tab, notice: string): void => {
+  tab.notice = notice
+  update(tab)
 }
 
-const showError = ({ run, runFrom }: Tab): void => {
-  const error = run?.outcome?._tag === "Failed" ? run.outcome.error : undefined
-  errorBox.hidden = error === undefined
-  errorBox.textContent = error === undefined || run === undefined ? "" : describe(error, run.query.query)
-  editor.mark(error?.position === undefined ? undefined : runFrom + error.position - 1, error?.message ?? "")
+/** Where the error of a tab's run is in the text that was run, with all that stood before it. */
+const placeOf = ({ before, run }: Tab): { readonly text: string; readonly offset: number } | undefined =>
+  run?.outcome?._tag !== "Failed" || run.outcome.error.position === undefined
+    ? undefined
+    : {
+        text: before + run.query.query,
+        offset: before.length + Positions.toOffset(run.query.query, run.outcome.error.position)
+      }
+
+const showErrors = (tab: Tab): void => {
+  const { downloadError, run } = tab
+  const place = placeOf(tab)
+  const errors = downloadError === "" ? [] : [downloadError]
+  if (run?.outcome?._tag === "Failed") {
+    const { code, message } = run.outcome.error
+    const at = place === undefined ? "" : ` at ${Positions.describe(place.text, place.offset)}`
+    errors.unshift(`${code}${at}: ${message}`)
+  }
+  errorBox.hidden = errors.length === 0
+  errorBox.textContent = errors.join("\n")
+}
+
+/** Marks the error's place, unless the text has changed since. */
+const markError = (tab: Tab): void => {
+  const place = placeOf(tab)
+  const message = tab.run?.outcome?._tag === "Failed" ? tab.run.outcome.error.message : ""
+  editor.mark(place !== undefined && tab.text.startsWith(place.text) ? place.offset : undefined, message)
 }
 
 const target = (): string | undefined => (targetBox.value === "" ? undefined : targetBox.value)
 
+const stillRunning = "Still running: Escape cancels it, Alt+N opens another tab"
+
 const run = (): void => {
   const tab = tabs.current
   const { from, text } = editor.chosen
-  if (tab.run?.isRunning === true || text.trim() === "") return
+  if (tab.run?.isRunning === true) {
+    notify(tab, stillRunning)
+    return
+  }
+  if (text.trim() === "") {
+    notify(tab, "There is nothing to run")
+    return
+  }
   tab.run?.close()
+  let isEnded = false
   const started: Run = new Run({ query: text, target: target(), token: Storage.token.read() }, () => {
     if (tab.run !== started) return
-    if (started.outcome !== undefined) ended(tab, started)
+    if (started.outcome !== undefined && !isEnded) {
+      isEnded = true
+      ended(tab, started)
+    }
     update(tab)
   })
   tab.run = started
-  tab.runFrom = from
-  showError(tab)
+  tab.before = tab.text.slice(0, from)
+  tab.notice = ""
+  tab.downloadError = ""
+  showErrors(tab)
+  markError(tab)
   update(tab)
 }
 
@@ -131,7 +175,11 @@ const ended = (tab: Tab, { outcome, progress, query }: Run): void => {
     elapsedMs: progress.elapsedMs,
     outcome: outcome._tag
   })
-  if (tab === tabs.current) showError(tab)
+  if (tab.notice === stillRunning) tab.notice = ""
+  if (tab === tabs.current) {
+    showErrors(tab)
+    markError(tab)
+  }
   if (outcome._tag === "Failed" && outcome.error.status === 401) void askForToken()
 }
 
@@ -141,7 +189,7 @@ const showView = (wantsChart: boolean): void => {
   byId("chart").hidden = !isChart
   rowsButton.setAttribute("aria-pressed", String(!isChart))
   chartButton.setAttribute("aria-pressed", String(isChart))
-  if (isChart) void chart.show(tabs.current.run)
+  if (isChart) chart.show(tabs.current.run)
   else grid.grow()
 }
 
@@ -214,16 +262,23 @@ const showHistory = (): void => {
 }
 
 const download = async (): Promise<void> => {
+  const tab = tabs.current
   const format = downloadBox.value
   downloadBox.value = ""
   if (format === "") return
-  statusLine.textContent = `Downloading as ${format}…`
+  const tell = (notice: string, error: string): void => {
+    tab.downloadError = error
+    notify(tab, notice)
+    if (tab === tabs.current) showErrors(tab)
+  }
+  tell(`Downloading as ${format}…`, "")
   try {
     await Api.download(editor.chosen.text, format, target())
-    statusLine.textContent = "Downloaded."
+    tell("Downloaded", "")
   } catch (error) {
-    errorBox.hidden = false
-    errorBox.textContent = `The download is incomplete and was dropped: ${error instanceof Error ? error.message : error}`
+    const message = error instanceof Error ? error.message : String(error)
+    tell("The download failed", `The download is incomplete and was dropped: ${message}`)
+    if (error instanceof Api.Unauthenticated) void askForToken()
   }
 }
 
@@ -234,6 +289,7 @@ const switchTheme = (): void => {
       matchMedia("(prefers-color-scheme: dark)").matches)
   document.documentElement.dataset["theme"] = isDark ? "light" : "dark"
   Storage.theme.write(document.documentElement.dataset["theme"])
+  chart.recolor()
 }
 
 const toggleCatalog = (): void => {

@@ -4,7 +4,7 @@
 import type { FromWorker, Outcome, Progress, Query, QueryError, ToWorker } from "./Messages.ts"
 import { Lines, type Record, rowsText } from "./Records.ts"
 import { RowStore } from "./RowStore.ts"
-import { Sampler } from "./Sampling.ts"
+import { Summary } from "./Sampling.ts"
 
 /** How much of a result is kept, in UTF-16 units: what follows is counted only. */
 const maxKept = 1024 * 1024 * 1024
@@ -13,6 +13,7 @@ const progressEveryMs = 100
 const tell = (message: FromWorker): void => postMessage(message)
 
 const store = new RowStore(maxKept)
+let summary = new Summary([])
 const abort = new AbortController()
 let rows = 0
 let bytes = 0
@@ -53,11 +54,13 @@ const handle = (line: string): Outcome | undefined => {
   const record = JSON.parse(line) as Record
   switch (record.type) {
     case "columns":
+      summary = new Summary(record.columns ?? [])
       tell({ _tag: "Columns", queryId: record.queryId, columns: record.columns ?? [] })
       return undefined
     case "rows":
       firstRowMs ??= performance.now() - startedAt
       rows += record.rows.length
+      summary.push(record.rows)
       store.push(record.rows, rowsText(line, record.rows))
       return undefined
     case "progress":
@@ -133,6 +136,15 @@ const pause = (isPaused: boolean): void => {
     : undefined
 }
 
+/** Answers what was asked, whatever happens. */
+const answer = async (id: number, make: () => FromWorker | Promise<FromWorker>): Promise<void> => {
+  try {
+    tell(await make())
+  } catch (error) {
+    tell({ _tag: "Unanswered", id, message: error instanceof Error ? error.message : String(error) })
+  }
+}
+
 addEventListener("message", async ({ data }: MessageEvent<ToWorker>) => {
   switch (data._tag) {
     case "Run": {
@@ -150,13 +162,12 @@ addEventListener("message", async ({ data }: MessageEvent<ToWorker>) => {
       break
     case "Rows": {
       const { from, id, to } = data
-      tell({ _tag: "Rows", id, from, rows: await store.rows(from, to) })
+      await answer(id, async () => ({ _tag: "Rows", id, rows: await store.rows(from, to) }))
       break
     }
     case "Sample": {
-      const sampler = new Sampler(data.request, store.kept)
-      for await (const block of store.all()) sampler.push(block)
-      tell({ _tag: "Sample", id: data.id, sample: sampler.sample })
+      const { id, request } = data
+      await answer(id, () => ({ _tag: "Sample", id, sample: summary.sample(request) }))
     }
   }
 })

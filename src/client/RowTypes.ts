@@ -1,0 +1,107 @@
+/**
+ * What the texts of a row stand for, by the types of its columns as the accept names them: those of SQL.
+ *
+ * In JSON a wide number is a text, and so are times and bytes. Whether `"007"` is a number is for its type to say.
+ */
+import type { Column } from "../engine/QueryApi.ts"
+
+/**
+ * What a text is: digits of a number, a time, bytes, or a text; in JSON one of these or a number that a JavaScript number
+ * would change. Any of them where the type is none of these.
+ */
+export type Kind = "number" | "time" | "bytes" | "text" | "json" | "any"
+
+export interface RowType {
+  /** As it is named. */
+  readonly name: string
+  readonly kind: Kind
+  /** The type of a member of an object. */
+  readonly field: (name: PropertyKey) => RowType
+  /** The type of the elements of a list. */
+  readonly element: () => RowType
+}
+
+const kinds: ReadonlyArray<readonly [kind: Kind, names: RegExp]> = [
+  ["number", /^(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL|BIGNUM)$/],
+  ["time", /^(DATE|TIMESTAMP(_S|_MS|_NS)?|TIMESTAMP WITH TIME ZONE|TIMESTAMPTZ)$/],
+  ["bytes", /^BLOB$/],
+  ["text", /^(VARCHAR|BIT|UUID|INTERVAL|TIME|TIME_NS|TIME WITH TIME ZONE|ENUM|VARIANT|GEOMETRY)$/],
+  ["json", /^JSON$/]
+]
+
+const leaf = (name: string, kind: Kind): RowType => {
+  const type: RowType = { name, kind, field: () => type, element: () => type }
+  return type
+}
+
+/** The type of what nobody has said the type of. */
+export const unknown: RowType = leaf("", "any")
+
+/** A list's type is that of its elements and a length in brackets. */
+const listPattern = /^(.*)\[\d*\]$/s
+
+const nestedPattern = /^(STRUCT|UNION|MAP)\((.*)\)$/s
+
+/** The parts between the commas outside of quotes and parentheses. */
+const partsOf = (text: string): ReadonlyArray<string> => {
+  const parts: Array<string> = []
+  let start = 0
+  let depth = 0
+  let quote: string | undefined
+  for (let at = 0; at < text.length; at++) {
+    const sign = text[at] as string
+    if (quote !== undefined) {
+      if (sign === quote) quote = undefined
+    } else if (sign === '"' || sign === "'") quote = sign
+    else if (sign === "(") depth++
+    else if (sign === ")") depth--
+    else if (sign === "," && depth === 0) {
+      parts.push(text.slice(start, at))
+      start = at + 1
+    }
+  }
+  return [...parts, text.slice(start)]
+}
+
+/** A name, in quotes or not, and a type behind it. */
+const memberPattern = /^\s*(?:"((?:[^"]|"")*)"|([^\s"]+))\s+(.+)$/s
+
+const membersOf = (text: string): ReadonlyMap<PropertyKey, string> =>
+  new Map(
+    partsOf(text).flatMap((part): ReadonlyArray<readonly [string, string]> => {
+      const [, quoted, plain, type] = memberPattern.exec(part) ?? []
+      return type === undefined ? [] : [[quoted?.replaceAll('""', '"') ?? plain ?? "", type]]
+    })
+  )
+
+/** The type with a name. Those inside are looked at when they are asked for: names may be long, and nested deep. */
+export const parse = (given: string): RowType => {
+  const name = given.trim()
+  const [, listed] = listPattern.exec(name) ?? []
+  if (listed !== undefined) return { ...leaf(name, "any"), element: () => parse(listed) }
+  const [, nested, inner = ""] = nestedPattern.exec(name) ?? []
+  if (nested === "MAP") {
+    return { ...leaf(name, "any"), field: () => parse(partsOf(inner)[1] ?? "") }
+  }
+  if (nested !== undefined) return objectOf(name, membersOf(inner))
+  const base = name.replace(/\(.*$/s, "")
+  return leaf(name, kinds.find(([, names]) => names.test(base))?.[0] ?? "any")
+}
+
+const objectOf = (name: string, members: ReadonlyMap<PropertyKey, string>): RowType => ({
+  ...leaf(name, "any"),
+  field: (member) => {
+    const type = members.get(member)
+    return type === undefined ? unknown : parse(type)
+  }
+})
+
+/** The type of a row. */
+export const ofColumns = (columns: ReadonlyArray<Column> | undefined): RowType =>
+  columns === undefined
+    ? unknown
+    : objectOf(JSON.stringify(columns), new Map(columns.map(({ name, type }) => [name, type])))
+
+/** The type of what is at a path in a row. */
+export const at = (row: RowType, path: ReadonlyArray<string | number>): RowType =>
+  path.reduce((type, key) => (typeof key === "number" ? type.element() : type.field(key)), row)

@@ -1,0 +1,186 @@
+/**
+ * Requests that Node's HTTP server refuses before the application sees them: they are answered with a problem too, in
+ * their turn, and their connection is closed.
+ */
+import type * as Http from "node:http"
+import type { Duplex } from "node:stream"
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Spawner from "../loop/Spawner.ts"
+import type { GatewayConfig } from "./GatewayConfig.ts"
+import * as GatewayError from "./GatewayError.ts"
+import * as Metrics from "./Metrics.ts"
+import * as Problem from "./Problem.ts"
+
+/** An error of Node's parser, or of a socket. */
+export interface Cause {
+  readonly code?: string | undefined
+  readonly reason?: string | undefined
+}
+
+/** What becomes of a connection on which there was an error. */
+export type Verdict =
+  /** It is answered in its turn, if there is to be an answer. */
+  | GatewayError.GatewayError
+  /** What follows the last request is not looked at. */
+  | "ignored"
+  /** Nobody is there to be answered. */
+  | "gone"
+
+export type Limits = Pick<GatewayConfig, "httpMaxHeaderSize" | "httpRequestTimeout">
+
+/** What an error means. Pure. */
+export const verdict = ({ code = "", reason }: Cause, limits: Limits): Verdict => {
+  switch (code) {
+    case "HPE_HEADER_OVERFLOW":
+      return GatewayError.make(
+        "head_too_large",
+        `The head of the request is longer than ${limits.httpMaxHeaderSize} bytes (httpMaxHeaderSize)`
+      )
+    case "HPE_CHUNK_EXTENSIONS_OVERFLOW":
+      return GatewayError.make("too_large", "The extensions of the body's chunks are too long")
+    case "ERR_HTTP_REQUEST_TIMEOUT":
+      return GatewayError.make(
+        "request_timeout",
+        `The request did not arrive whole within ${Duration.format(limits.httpRequestTimeout)} (httpRequestTimeout)`,
+        { retryable: true }
+      )
+    case "HPE_PAUSED_H2_UPGRADE":
+      return GatewayError.badRequest("The gateway speaks HTTP/1.1, not HTTP/2")
+    // After a request with `Connection: close` (RFC 9112 §9.6).
+    case "HPE_CLOSED_CONNECTION":
+      return "ignored"
+    default:
+      return code.startsWith("HPE_")
+        ? GatewayError.badRequest(`The request is not one of HTTP/1.1: ${reason || code}`)
+        : "gone"
+  }
+}
+
+/** How long a client has to take the answer. */
+const patience: Duration.Input = "2 seconds"
+
+const nothing = () => {}
+
+/** Waits until a socket has closed. */
+export const closed = (socket: Duplex): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    const done = () => resume(Effect.void)
+    if (socket.destroyed) return done()
+    socket.once("close", done)
+    return Effect.sync(() => socket.off("close", done))
+  })
+
+/** Ends a connection that has not closed within a moment. */
+export const parting = (socket: Duplex): Effect.Effect<void> =>
+  Effect.andThen(
+    Effect.timeoutOption(closed(socket), patience),
+    Effect.sync(() => socket.destroy())
+  )
+
+export interface Options {
+  readonly limits: Limits
+  readonly clock: Clock.Clock
+  /** Its scope owns what waits for clients. */
+  readonly spawner: Spawner.Spawner
+}
+
+class Refusals {
+  private readonly limits: Limits
+  private readonly spawner: Spawner.Spawner
+  private readonly clock: Clock.Clock
+  /** The last response that was begun on a connection, or is to be. */
+  private readonly latest = new WeakMap<Duplex, Http.ServerResponse>()
+  private readonly cut = new WeakSet<Duplex>()
+
+  constructor({ clock, limits, spawner }: Options) {
+    this.limits = limits
+    this.spawner = spawner
+    this.clock = clock
+  }
+
+  begun(response: Http.ServerResponse): void {
+    this.latest.set(response.req.socket, response)
+  }
+
+  /** Whether a response is still to come on a connection. */
+  isBusy(socket: Duplex): boolean {
+    return this.latest.get(socket)?.closed === false
+  }
+
+  failed(cause: Cause, socket: Duplex): void {
+    const error = verdict(cause, this.limits)
+    // One that has left within a request waits for no answer to those before it.
+    if (error === "gone" || (socket.readableEnded && this.hasOthers(socket))) socket.destroy()
+    else if (error === "ignored") this.cutOff(socket)
+    else this.refuse(error, socket)
+  }
+
+  /** Whether a response is to come first to a request that is whole. */
+  private hasOthers(socket: Duplex): boolean {
+    const last = this.latest.get(socket)
+    return last?.closed === false && (last.req.complete || last.socket === null)
+  }
+
+  /** Answers with an error once the responses before it are whole. Only the first one on a connection counts. */
+  refuse(error: GatewayError.GatewayError, socket: Duplex): void {
+    if (!this.cutOff(socket)) return
+    this.spawner.spawn(Metrics.refusal(error.code))
+    this.answer(error, socket)
+  }
+
+  /** Has what still comes be no request, nor part of one. Whether it was before. */
+  private cutOff(socket: Duplex): boolean {
+    if (this.cut.has(socket)) return false
+    this.cut.add(socket)
+    socket.removeAllListeners("data").on("data", nothing)
+    // The client has gone, and with it all that runs for it.
+    socket.on("end", () => socket.end())
+    socket.on("error", nothing)
+    return true
+  }
+
+  private answer(error: GatewayError.GatewayError, socket: Duplex): void {
+    const last = this.latest.get(socket)
+    if (last === undefined || last.closed) {
+      // A request that is not whole has had its answer: this one would be taken for that to another.
+      if (last?.req.complete === false) socket.end()
+      else this.say(error, socket)
+    } else if (!last.req.complete && !last.headersSent && last.socket !== null) {
+      this.say(error, socket, last.req.method)
+    } else {
+      const again = () => {
+        last.off("close", again)
+        last.off("socket", again)
+        this.answer(error, socket)
+      }
+      last.once("close", again)
+      last.once("socket", again)
+    }
+  }
+
+  /** The last words on a connection. */
+  private say(error: GatewayError.GatewayError, socket: Duplex, method?: string): void {
+    const now = this.clock.currentTimeMillisUnsafe()
+    if (socket.writable) socket.end(Problem.toText(error, { now, method }))
+    this.spawner.spawn(parting(socket))
+  }
+}
+
+const tunnels = GatewayError.make("not_implemented", "The gateway is no proxy: it does not take CONNECT")
+
+/** Has a server answer what the application does not see. */
+export const install = (server: Http.Server, options: Options): Refusals => {
+  const refusals = new Refusals(options)
+  for (const event of ["request", "checkContinue"]) {
+    server.prependListener(event, (_: unknown, response: Http.ServerResponse) => refusals.begun(response))
+  }
+  // The application looks at the head of each request.
+  server.on("checkExpectation", (request, response) => server.emit("request", request, response))
+  server.on("clientError", (cause: Cause, socket) => refusals.failed(cause, socket))
+  server.on("connect", ({ socket }) => refusals.refuse(tunnels, socket))
+  return refusals
+}
+
+export type { Refusals }

@@ -1,0 +1,118 @@
+/**
+ * The axes of a chart: where their ticks are, what these say, and how much room that takes.
+ */
+import type uPlot from "uplot"
+import * as Format from "./Format.ts"
+import type { Sample } from "./Messages.ts"
+
+const font = "12px system-ui, sans-serif"
+/** Between labels that stand beside each other, and between ticks at least. */
+const gap = 16
+const minSpace = 50
+const tickLength = 10
+/** Between the labels and the ticks. */
+const tickGap = 5
+/** Of a time, in hours or days. */
+const timeWidth = 60
+/** Longer texts are cut below the axis; beside a point all of them is shown. */
+const maxLabel = 16
+
+/** What a chart's points have along. */
+export interface Along {
+  readonly values: ReadonlyArray<number>
+  readonly kind: "Time" | "Number" | "Row" | "Name"
+  /** What a point is called. */
+  readonly name: (index: number) => string
+  /** The longest name, where names are below the axis. */
+  readonly longest: string
+}
+
+/** Numbers and times as they are, in order; anything else by its row, with its text as a name. */
+export const along = ({ rows, x }: Sample, type: string, isOwnValue: boolean): Along => {
+  const row = (index: number) => Format.count(rows[index] ?? 0)
+  if (isOwnValue) return { values: rows, kind: "Row", name: row, longest: "" }
+  const isTime = Format.isTemporal(type)
+  const numbers = x.map((value) =>
+    isTime ? Format.seconds(value) : Format.isNumeric(type) && value !== null ? Number(value) : Number.NaN
+  )
+  const isSorted = numbers.every(
+    (value, at) => Number.isFinite(value) && (at === 0 || value >= (numbers[at - 1] as number))
+  )
+  const number = (index: number) => Format.number(numbers[index] ?? Number.NaN)
+  if (isSorted) return { values: numbers, kind: isTime ? "Time" : "Number", name: number, longest: "" }
+  const name = (index: number) => Format.cell(x[index]) ?? "NULL"
+  const longest = x.reduce<string>((most, _, at) => (name(at).length > most.length ? name(at) : most), "")
+  return { values: rows, kind: "Name", name, longest }
+}
+
+const context = document.createElement("canvas").getContext("2d")
+
+/** How wide the widest of some texts is. */
+const widest = (texts: ReadonlyArray<string>): number => {
+  if (context === null) return 0
+  context.font = font
+  return Math.ceil(Math.max(0, ...texts.map((text) => context.measureText(text).width)))
+}
+
+/** The distances that ticks may have: the least that leaves so much room is taken. */
+const steps = (min: number, max: number, length: number, space: number, isWhole: boolean): Array<number> => {
+  const decade = 10 ** Math.floor(Math.log10(((max - min) * space) / length))
+  const all = [1, 2, 2.5, 5, 10, 20].map((times) => Number((times * decade).toPrecision(12)))
+  return isWhole ? [1, ...all.filter(Number.isInteger)] : all
+}
+
+const ticks = (min: number, max: number, step: number): Array<number> => {
+  const from = Math.ceil(min / step)
+  const count = Math.floor(max / step) - from + 1
+  return Number.isFinite(count) ? Array.from({ length: count }, (_, at) => (from + at) * step) : []
+}
+
+const numbers = (isWhole: boolean): uPlot.Axis => ({
+  incrs: (_, __, min, max, length, space) => steps(min, max, length, space, isWhole),
+  splits: (_, __, min, max, step) => ticks(min, max, step),
+  values: (_, values, __, ___, step) => Format.ticks(values, step)
+})
+
+const cut = (text: string): string => (text.length > maxLabel ? `${text.slice(0, maxLabel - 1)}…` : text)
+
+/** How wide a label along is, about. */
+const labelWidth = ({ kind, longest }: Along, min: number, max: number): number => {
+  if (kind === "Time") return timeWidth
+  if (kind === "Name") return widest([cut(longest)])
+  return widest(Format.ticks([min, max], 10 ** Math.floor(Math.log10((max - min) / 40))))
+}
+
+/** The axes along and upwards, and the room beside them; `current` is what the chart shows along by then. */
+export const make = (current: () => Along, color: () => string): Pick<uPlot.Options, "axes" | "padding"> => {
+  const lines = {
+    stroke: color,
+    font,
+    grid: { stroke: "#8884" },
+    ticks: { stroke: "#8884", size: tickLength }
+  }
+  const { kind } = current()
+  const label = (plot: uPlot, row: number) => cut(current().name(plot.valToIdx(row)))
+  const names: uPlot.Axis =
+    kind === "Name" ? { values: (plot, rows) => rows.map((row) => label(plot, row)) } : {}
+  const x: uPlot.Axis =
+    kind === "Time"
+      ? {}
+      : {
+          ...numbers(kind !== "Number"),
+          ...names,
+          space: (_, __, min, max) => Math.max(minSpace, labelWidth(current(), min, max) + gap)
+        }
+  // The first and the last label reach beyond the axis by their halves.
+  const half = ({ scales }: uPlot) =>
+    Math.ceil(labelWidth(current(), scales["x"]?.min ?? 0, scales["x"]?.max ?? 1) / 2)
+  const y: uPlot.Axis = {
+    ...numbers(false),
+    gap: tickGap,
+    size: (plot, texts) => Math.max(widest(texts ?? []) + tickLength + tickGap, half(plot))
+  }
+  const axes = [
+    { ...lines, ...x },
+    { ...lines, ...y }
+  ]
+  return { axes, padding: [null, half, null, null] }
+}

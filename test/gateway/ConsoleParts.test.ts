@@ -1,0 +1,89 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Format from "../../src/gateway/console/Format.ts"
+import * as Positions from "../../src/gateway/console/Positions.ts"
+import { Summary } from "../../src/gateway/console/Sampling.ts"
+
+const columns = [
+  { name: "n", type: "BIGINT" },
+  { name: "name", type: "VARCHAR" },
+  { name: "value", type: "DOUBLE" }
+]
+
+const summaryOf = (count: number, value: (n: number) => unknown): Summary => {
+  const summary = new Summary(columns)
+  summary.push(Array.from({ length: count }, (_, n) => ({ n: String(n), name: `row ${n}`, value: value(n) })))
+  return summary
+}
+
+describe("the summary of rows", () => {
+  it("has every row as long as they are few", () => {
+    const values = [1, null, "2.5", "NaN"]
+    const sample = summaryOf(4, (n) => values[n]).sample({ x: "name", ys: ["value", "n"] })
+    assert.deepStrictEqual(sample, {
+      rows: [1, 2, 3, 4],
+      x: ["row 0", "row 1", "row 2", "row 3"],
+      ys: [
+        [1, null, 2.5, null],
+        [0, 1, 2, 3]
+      ],
+      total: 4,
+      isReduced: false
+    })
+  })
+
+  it.each([4096, 4097, 100_000, 131_072, 131_073])("of %i rows stays small and loses no peak", (count) => {
+    const peak = Math.floor(count / 3)
+    const summary = summaryOf(count, (n) =>
+      n === peak ? 1e6 : n === peak + 1 ? -1e6 : n % 2 === 0 ? null : 1
+    )
+    const { rows, total, x, ys } = summary.sample({ x: "n", ys: ["value"] })
+    assert.strictEqual(total, count)
+    assert.isAtMost(rows.length, 8192)
+    // The first row and the last, and each point where it belongs.
+    assert.deepStrictEqual([rows[0], rows.at(-1)], [1, count])
+    assert.deepStrictEqual(
+      x,
+      rows.map((row) => row - 1)
+    )
+    for (const value of [1e6, -1e6]) {
+      const at = ys[0]?.indexOf(value) ?? -1
+      assert.isAtMost(Math.abs((rows[at] ?? 0) - peak), (2 * count) / 4096)
+    }
+  })
+
+  it("does not hold on to long texts", () => {
+    const summary = new Summary(columns)
+    summary.push([{ name: "x".repeat(1000) }, { name: { a: [1] } }])
+    const { x } = summary.sample({ x: "name", ys: [] })
+    assert.deepStrictEqual(x, [`${"x".repeat(40)}…`, '{"a":[1]}'])
+  })
+})
+
+it.each<[values: ReadonlyArray<number>, step: number, texts: ReadonlyArray<string>]>([
+  [[-500_000, 0, 500_000], 500_000, ["-500,000", "0", "500,000"]],
+  [[100.15, 100.2, 0.1 + 0.2], 0.05, ["100.15", "100.2", "0.3"]],
+  [[0.4999999, 0.50000005], 5e-8, ["0.4999999", "0.50000005"]],
+  [[0, 2e-7, 4e-7], 2e-7, ["0", "2e-7", "4e-7"]],
+  [[0, 1e300, 1.25e300], 2.5e299, ["0", "1.00e+300", "1.25e+300"]]
+])("the ticks %j say what they stand for", (values, step, texts) => {
+  assert.deepStrictEqual(Format.ticks(values, step), texts)
+})
+
+it.each([
+  ["2024-01-01", new Date(2024, 0, 1)],
+  ["2024-01-01 10:30:00.25", new Date(2024, 0, 1, 10, 30, 0, 250)],
+  ["2024-01-01 10:30:00+03", new Date("2024-01-01T07:30:00Z")],
+  ["2024-01-01 10:30:00+05:30", new Date("2024-01-01T05:00:00Z")]
+])("the time %s is read as what it is", (text, date) => {
+  assert.strictEqual(Format.seconds(text), date.getTime() / 1000)
+})
+
+it.each([
+  ["a💥b", 1, 0, "line 1, column 1"],
+  ["a💥b", 3, 3, "line 1, column 3"],
+  ["💥\n💥b", 4, 5, "line 2, column 2"],
+  ["ab", 9, 2, "line 1, column 3"]
+])("in %j position %i is the offset %i, %s", (text, position, offset, place) => {
+  assert.strictEqual(Positions.toOffset(text, position), offset)
+  assert.strictEqual(Positions.describe(text, offset), place)
+})

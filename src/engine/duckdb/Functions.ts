@@ -167,8 +167,12 @@ const repeating: ReadonlyMap<string, number> = new Map([
   ["weighted_avg", 3]
 ])
 
+/** How often macros of the served database are taken to name an argument as long as they are not looked at. */
+export const timesOfMacros = 16
+
 /** How many times an argument is bound, about: those that are not DuckDB's are macros of the served database. */
-export const timesOfArguments = (name: string): number => repeating.get(name) ?? (values.has(name) ? 1 : 2)
+export const timesOfArguments = (name: string): number =>
+  repeating.get(name) ?? (values.has(name) ? 1 : timesOfMacros)
 
 /** DuckDB's macros that call an aggregate or have a subquery. */
 const aggregatingMacros = `
@@ -181,5 +185,5 @@ const aggregatingNames = names(aggregates + aggregatingMacros)
 const all: ReadonlyArray<ReadonlySet<string>> = [values, tables, sequences, readers]
 
 /** Whether a query that calls it may be an aggregate: macros of the served database may. */
-export const mayAggregate = (name: string | undefined): boolean =>
-  name !== undefined && (aggregatingNames.has(name) || !all.some((known) => known.has(name)))
+export const mayAggregate = (name: string): boolean =>
+  aggregatingNames.has(name) || !all.some((known) => known.has(name))

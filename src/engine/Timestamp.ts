@@ -42,7 +42,9 @@ export const format = ({ epochMicros }: Timestamp): string | undefined => {
   const cycles = isOfDate(epochMicros) ? 0n : epochMicros < 0n ? -1n : 1n
   const moved = epochMicros - cycles * cycleMicros
   const micros = ((moved % 1000n) + 1000n) % 1000n
-  const [day = "", time = ""] = new Date(Number((moved - micros) / 1000n)).toISOString().split("T")
+  const [day = "", time = ""] = DateTime.formatIso(
+    DateTime.makeUnsafe(Number((moved - micros) / 1000n))
+  ).split("T")
   return `${cycles === 0n ? day : movedBy(Number(cycles), day)}T${time.slice(0, -1)}${String(micros).padStart(3, "0")}Z`
 }
 

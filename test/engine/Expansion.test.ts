@@ -18,7 +18,7 @@ const refused = (sql: string) =>
     const parser = yield* Parser.open(Limits.defaults)
     return yield* Effect.match(parser.parse(sql), {
       onFailure: ({ message }) => message,
-      onSuccess: () => undefined
+      onSuccess: (queries) => (typeof queries === "string" ? queries : queries.excess)
     })
   }).pipe(Effect.scoped)
 

@@ -1,7 +1,10 @@
+import { join } from "node:path"
+import { DuckDBInstance } from "@duckdb/node-api"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Functions from "../../src/engine/duckdb/Functions.ts"
 import * as Sentinel from "../../src/engine/duckdb/Sentinel.ts"
+import * as Folder from "../support/Folder.ts"
 import { some } from "../support/Long.ts"
 import { type Engine, failure, rows, text, withEngine } from "./duckdbEngine.ts"
 
@@ -15,7 +18,7 @@ const refused = (engine: Engine, query: string, mention: string) =>
 const builtIn = (engine: Engine) =>
   rows(
     engine,
-    "SELECT DISTINCT function_name AS name, function_type LIKE 'table%' AS table, function_type AS type FROM duckdb_functions() WHERE internal"
+    "SELECT DISTINCT lower(function_name) AS name, function_type LIKE 'table%' AS table, function_type AS type FROM duckdb_functions() WHERE internal"
   ) as Effect.Effect<ReadonlyArray<{ name: string; table: boolean; type: string }>>
 
 const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
@@ -285,6 +288,28 @@ describe("a forbidden function", () => {
   )
 })
 
+it.effect("what begins with WITH is refused for what it does", () =>
+  withEngine({}, (engine) =>
+    refused(
+      engine,
+      "WITH x AS (SELECT 'update' AS delete) INSERT INTO t FROM x",
+      "INSERT statements are not allowed: this server only reads"
+    )
+  )
+)
+
+it.effect("functions whose names have capitals may be called", () =>
+  withEngine({}, (engine) =>
+    Effect.map(
+      rows(
+        engine,
+        "SELECT formatReadableSize(1000) AS a, FORMATREADABLEDECIMALSIZE(1000) AS b, constant_or_null(1, NULL) AS c"
+      ),
+      (found) => assert.deepStrictEqual(found, [{ a: "1000 bytes", b: "1.0 kB", c: null }])
+    )
+  )
+)
+
 describe("names that only look forbidden", () => {
   for (const [query, expected] of [
     ["SELECT 'menu&\"x\"' AS a", { a: 'menu&"x"' }],
@@ -436,6 +461,52 @@ describe("macros of the served database", () => {
       })
     )
   )
+})
+
+describe("calls of macros within each other", () => {
+  const nested = (count: number, before: string, inner: string, after: string) =>
+    `SELECT ${before.repeat(count)}${inner}${after.repeat(count)} AS v`
+
+  for (const readWrite of [false, true]) {
+    it.effect(`are counted by the uses of their arguments${readWrite ? ", with readWrite" : ""}`, () =>
+      Effect.gen(function* () {
+        const database = join(yield* Folder.make, "macros.duckdb")
+        const instance = yield* Effect.promise(() => DuckDBInstance.create(database))
+        const connection = yield* Effect.promise(() => instance.connect())
+        for (const sql of [
+          "CREATE MACRO add2(a, b) AS a + b",
+          "CREATE MACRO more(A) AS add2(a, 1), (a, b) AS add2(b, a)",
+          "CREATE MACRO twice(a) AS add2(a, a)",
+          "CREATE MACRO many(a) AS [twice(a), add2(a, a), twice(1)]",
+          "CREATE MACRO most(a) AS (SELECT max(a))",
+          "CREATE MACRO upto(n) AS TABLE FROM range(n) t(i)"
+        ]) {
+          yield* Effect.promise(() => connection.run(sql))
+        }
+        connection.disconnectSync()
+        instance.closeSync()
+        yield* withEngine({ database, readWrite }, (engine) =>
+          Effect.gen(function* () {
+            assert.deepStrictEqual(yield* rows(engine, nested(60, "add2(", "1", ", 1)")), [{ v: 61 }])
+            assert.deepStrictEqual(yield* rows(engine, nested(30, "more(", "1", ")")), [{ v: 31 }])
+            yield* text(engine, "SELECT add2(i, 1) FROM upto(more(more(more(3))))")
+            for (const query of [nested(20, "twice(", "1", ")"), nested(16, "more(twice(", "1", "))")]) {
+              const { code, message } = yield* failure(engine, query)
+              assert.strictEqual(code, "invalid_query", query)
+              assert.include(message, "parts", query)
+            }
+            const { message } = yield* failure(engine, nested(12, "most((SELECT ", "1", "))"))
+            assert.include(message, "plans twice")
+            // Each names its argument four times.
+            const size = yield* failure(engine, nested(9, "many(", "1", ")[1]"))
+            assert.include(size.message, "parts")
+            const missing = yield* failure(engine, nested(9, "nowhere(", "1", ")"))
+            assert.strictEqual(missing.code, "not_found")
+          })
+        )
+      })
+    )
+  }
 })
 
 describe("tables, views and schemas of clients", () => {

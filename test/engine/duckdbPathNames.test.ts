@@ -21,7 +21,19 @@ const reading = (path: string) => [
   `UPDATE t SET a = 1 FROM '${path}' s`,
   `UPDATE t SET a = (SELECT max(a) FROM '${path}')`,
   `DELETE FROM t USING '${path}' s`,
-  `MERGE INTO t USING '${path}' s ON s.a = t.a WHEN MATCHED THEN DELETE`
+  `MERGE INTO t USING '${path}' s ON s.a = t.a WHEN MATCHED THEN DELETE`,
+  `MERGE INTO "${path}" USING t ON true WHEN MATCHED THEN DELETE`,
+  `UPDATE "${path}" SET a = 2`,
+  `WITH x AS (SELECT 1) UPDATE "${path}" SET a = 2`,
+  `DELETE FROM "${path}"`,
+  `TRUNCATE "${path}"`,
+  `TRUNCATE TABLE "${path}"`,
+  `ANALYZE "${path}"`,
+  `CREATE INDEX i ON "${path}" (a)`,
+  `CREATE UNIQUE INDEX IF NOT EXISTS i ON "${path}" (a)`,
+  `INSERT INTO t TABLE "${path}"`,
+  `INSERT INTO t FROM main."${path}"`,
+  `CREATE TABLE "${path}" AS FROM "${path}"`
 ]
 
 const writing = [
@@ -74,6 +86,40 @@ describe("a served file", () => {
   )
 })
 
+describe("a query", () => {
+  it.effect("may give its parts the names of files, and read them where they can be seen", () =>
+    withEngine({}, (engine) =>
+      Effect.gen(function* () {
+        const part = 'WITH "a.csv" AS (SELECT 1 AS x, 2 AS y)'
+        for (const query of [
+          `${part} SELECT x FROM "A.csv"`,
+          `${part} SELECT x FROM (WITH b AS (FROM "a.csv") FROM b)`,
+          `${part}, "b/c" AS MATERIALIZED (FROM "a.csv") SELECT x FROM "b/c"`,
+          `${part} SELECT (SELECT max(x) FROM "a.csv" UNION ALL SELECT 1 LIMIT 1) AS x`,
+          `${part} PIVOT "a.csv" ON x IN (1) USING sum(y)`,
+          `${part} SELECT 1 AS x FROM (SUMMARIZE "a.csv"), (DESCRIBE FROM "a.csv") LIMIT 1`,
+          'WITH RECURSIVE "x.json" AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM "x.json" WHERE x < 3) FROM "x.json"'
+        ]) {
+          yield* text(engine, query)
+        }
+        for (const query of [
+          'WITH "a.csv" AS (FROM "a.csv") FROM "a.csv"',
+          'WITH b AS (FROM "a.csv"), "a.csv" AS (SELECT 1) FROM b',
+          'WITH RECURSIVE "a.csv" AS (FROM "a.csv" UNION ALL SELECT 1) FROM "a.csv"',
+          'WITH RECURSIVE "b.csv" AS (SELECT 1 AS x UNION ALL FROM "a.csv") FROM "b.csv"',
+          'SELECT (WITH "a.csv" AS (SELECT 1) FROM "a.csv"), (SELECT 1 FROM "a.csv")',
+          '(WITH "a.csv" AS (SELECT 1) FROM "a.csv") UNION ALL FROM "a.csv"',
+          'WITH "ä.csv" AS (SELECT 1) FROM "Ä.csv"',
+          'WITH "a.csv" AS (SELECT 1) FROM main."a.csv"',
+          'SUMMARIZE "a.csv"'
+        ]) {
+          assert.include((yield* failure(engine, query)).message, "names tables, not files", query)
+        }
+      })
+    )
+  )
+})
+
 describe("a statement that writes", () => {
   it.effect("reads no file by its path, served or not", () =>
     Effect.gen(function* () {
@@ -113,10 +159,37 @@ describe("a statement that writes", () => {
     })
   )
 
+  it.effect("names tables that are called like files", () =>
+    withEngine({ readWrite: true }, (engine) =>
+      Effect.gen(function* () {
+        for (const query of [
+          'CREATE TABLE "my.csv" (a INTEGER)',
+          'CREATE OR REPLACE TABLE "My.csv" (a INTEGER)',
+          'INSERT INTO "my.csv" VALUES (1)',
+          'INSERT INTO "my.csv" SELECT a + 1 FROM "MY.csv"',
+          'UPDATE "my.csv" SET a = 3 WHERE a = 2',
+          'CREATE INDEX i ON "my.csv" (a)',
+          "COMMENT ON TABLE \"my.csv\" IS 'x'",
+          'CREATE VIEW "a/b" AS FROM "my.csv"',
+          'ALTER TABLE "my.csv" ALTER a SET DEFAULT 7',
+          'DELETE FROM "my.csv" WHERE a = 1'
+        ]) {
+          yield* text(engine, query)
+        }
+        assert.deepStrictEqual(yield* rows(engine, 'FROM "a/b" UNION ALL (FROM "my.CSV" LIMIT 0)'), [
+          { a: 3 }
+        ])
+        assert.deepStrictEqual(yield* rows(engine, 'SELECT a FROM "my.csv"'), [{ a: 3 }])
+        const { code } = yield* failure(engine, 'INSERT INTO "other.csv" VALUES (1)')
+        assert.strictEqual(code, "not_found")
+      })
+    )
+  )
+
   it("is looked at in a time that grows with its length only", () => {
     for (const unit of ["'", '"', "(", "$a$", "/*", "--", "e'\\", "from '", "$"]) {
-      Paths.mayBeRead(unit.repeat(256 * 1024))
-      Paths.mayBeRead(unit + "x".repeat(1024 * 1024))
+      Paths.read(unit.repeat(256 * 1024))
+      Paths.read(unit + "x".repeat(1024 * 1024))
     }
   })
 })

@@ -13,7 +13,8 @@
  * - wait (`sleep_ms`).
  */
 
-const names = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/))
+/** In small letters, as the parser gives them; some of DuckDB's have capitals. */
+const names = (text: string): ReadonlySet<string> => new Set(text.trim().toLowerCase().split(/\s+/))
 
 /** Operators and scalar functions. The parser makes calls of operators, brackets and some keywords. */
 const scalars = `
@@ -26,7 +27,7 @@ const scalars = `
   array_slice array_sort array_to_json array_transform array_unique array_value array_where array_zip ascii
   asin asinh atan atan2 atanh bar base64 bin bit_count bit_length bit_position bitstring
   can_cast_implicitly cardinality cast_to_type cbrt ceil ceiling century char_length character_length chr
-  concat concat_ws contains cos cosh cot current_connection_id current_database current_date
+  concat concat_ws constant_or_null contains cos cosh cot current_connection_id current_database current_date
   current_localtime current_localtimestamp current_query_id current_schema current_schemas
   current_transaction_id damerau_levenshtein date_diff date_part date_sub date_trunc datediff datepart
   datesub datetrunc day dayname dayofmonth dayofweek dayofyear decade decode degrees divide editdist3
@@ -166,8 +167,12 @@ const repeating: ReadonlyMap<string, number> = new Map([
   ["weighted_avg", 3]
 ])
 
+/** How often macros of the served database are taken to name an argument as long as they are not looked at. */
+export const timesOfMacros = 16
+
 /** How many times an argument is bound, about: those that are not DuckDB's are macros of the served database. */
-export const timesOfArguments = (name: string): number => repeating.get(name) ?? (values.has(name) ? 1 : 2)
+export const timesOfArguments = (name: string): number =>
+  repeating.get(name) ?? (values.has(name) ? 1 : timesOfMacros)
 
 /** DuckDB's macros that call an aggregate or have a subquery. */
 const aggregatingMacros = `
@@ -180,5 +185,5 @@ const aggregatingNames = names(aggregates + aggregatingMacros)
 const all: ReadonlyArray<ReadonlySet<string>> = [values, tables, sequences, readers]
 
 /** Whether a query that calls it may be an aggregate: macros of the served database may. */
-export const mayAggregate = (name: string | undefined): boolean =>
-  name !== undefined && (aggregatingNames.has(name) || !all.some((known) => known.has(name)))
+export const mayAggregate = (name: string): boolean =>
+  aggregatingNames.has(name) || !all.some((known) => known.has(name))

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type { Database } from "./Database.ts"
 import * as Failure from "./Failure.ts"
 import type { BuiltIn, Permissions } from "./Judgement.ts"
+import * as Macros from "./Macros.ts"
 import * as Opening from "./Opening.ts"
 import type * as Parser from "./Parser.ts"
 import type * as Reading from "./Reading.ts"
@@ -13,6 +14,7 @@ import type * as Reading from "./Reading.ts"
 /** See {@link open}. */
 export interface Guard {
   readonly parser: Parser.Parser
+  readonly macros: Macros.Count
   readonly builtIn: BuiltIn
   readonly permissions: Permissions
   /** The names of DuckDB's own types, in small letters. */
@@ -63,6 +65,7 @@ export const open = Effect.fnUntraced(function* (
   const texts = [...hidden, ...catalog.hidden]
   return {
     parser,
+    macros: Macros.make({ parser, builtIn: catalog.builtIn }, !permissions.readWrite),
     permissions,
     builtIn: catalog.builtIn,
     types: catalog.types,

@@ -7,13 +7,15 @@ import { type DuckDBExtractedStatements, type DuckDBPreparedStatement, Statement
 import * as Effect from "effect/Effect"
 import { type QueryError, queryError } from "../QueryApi.ts"
 import * as Calls from "./Calls.ts"
+import * as Expansion from "./Expansion.ts"
 import * as Failure from "./Failure.ts"
 import * as Functions from "./Functions.ts"
 import type { Guard } from "./Guard.ts"
 import * as Judgement from "./Judgement.ts"
+import * as JudgeTables from "./JudgeTables.ts"
+import type { Macro } from "./Macros.ts"
 import * as Mentions from "./Mentions.ts"
-import type { Parser, Queries } from "./Parser.ts"
-import * as Paths from "./Paths.ts"
+import { type Parser, type Queries, treeExcess } from "./Parser.ts"
 import * as Place from "./Place.ts"
 import * as Pragma from "./Pragma.ts"
 import type { Reading } from "./Reading.ts"
@@ -48,8 +50,9 @@ export const judge = Effect.fnUntraced(function* (
   if (queries === "broken") yield* extractOne(session, sql)
   if (typeof queries === "string") return yield* judgeOther(context, sql)
   if (queries.statements !== 1) return yield* notOne(queries.statements, sql)
-  yield* judgeNames(guard, session, sql, queries)
   const macros = queries.functions.filter((name) => !guard.builtIn.has(name))
+  yield* judgeSize(guard, session, sql, queries.excess, macros)
+  yield* judgeNames(guard, session, sql, queries)
   yield* reading.begin(reading.served.named([...queries.tables, ...macros]))
   const prepared = yield* Effect.catch(
     session.call((connection) => connection.prepare(sql)),
@@ -76,6 +79,36 @@ const notOne = (count: number, sql: string): QueryError => {
   return queryError("invalid_query", `A query must be exactly one statement, not ${count}${hint}`)
 }
 
+/** Whether a macro becomes no more than the parser has taken it for. */
+const isUsual = (macro: Macro | undefined): boolean =>
+  macro === undefined || macro.times <= Functions.timesOfMacros
+
+/**
+ * Judges how large a query becomes. Macros that clients may change are only looked at where they would be refused: DuckDB
+ * takes long to list them, and who makes them can make views that take longer.
+ */
+const judgeSize = Effect.fnUntraced(function* (
+  { macros, parser, permissions }: Guard,
+  session: Session,
+  sql: string,
+  excess: string | undefined,
+  names: ReadonlyArray<string>
+): Effect.fn.Return<void, QueryError> {
+  if (names.length === 0 || (excess === undefined && permissions.readWrite)) {
+    return excess === undefined ? undefined : yield* queryError("invalid_query", excess)
+  }
+  const found = yield* Effect.mapError(
+    Effect.gen(function* () {
+      const counted = yield* macros(session, names)
+      if (excess === undefined && names.every((name) => isUsual(counted.get(name)))) return undefined
+      const tree = yield* parser.shortTree(sql)
+      return tree === undefined ? treeExcess : Expansion.excess(tree, counted)
+    }),
+    (failure) => Failure.toReject(failure, undefined)
+  )
+  if (found !== undefined) return yield* queryError("invalid_query", found)
+})
+
 const judgeNames = Effect.fnUntraced(function* (
   { builtIn, parser, permissions, variants }: Guard,
   session: Session,
@@ -89,11 +122,7 @@ const judgeNames = Effect.fnUntraced(function* (
   if (variant !== undefined) return yield* variant
   const view = Judgement.ofViews(queries)
   if (view !== undefined) return yield* view
-  const file = Judgement.ofFiles(queries, permissions)
-  if (file !== undefined) return yield* file
-  if (!permissions.allowExternalAccess && queries.schemas.length > 0 && queries.tables.some(Paths.mayBeEnd)) {
-    yield* judgeQualified(parser, session, sql)
-  }
+  if (!permissions.allowExternalAccess) yield* JudgeTables.ofQuery(parser, session, sql, queries)
   const names = Judgement.unknown(queries, permissions)
   if (names.length === 0) return
   const macros = permissions.allowExternalAccess ? yield* macrosOf(session) : noMacros
@@ -103,57 +132,11 @@ const judgeNames = Effect.fnUntraced(function* (
 
 const noVariant = queryError("not_allowed", "Casts to VARIANT are not for clients; cast to JSON")
 
-/** Trees are searched on the event loop up to this many characters. */
-const maxTreeLength = 1024 * 1024
-
-/** The tree of a text, or `undefined` where it is too long to be searched. */
-const treeOf = (parser: Parser, sql: string): Effect.Effect<unknown, QueryError> =>
-  Effect.mapBoth(parser.tree(sql), {
-    onFailure: (failure) => Failure.toReject(failure, sql),
-    onSuccess: (tree) => (tree.length > maxTreeLength ? undefined : JSON.parse(tree))
-  })
-
-/** Tables whose whole names are those of files have to be there. */
-const judgeQualified = Effect.fnUntraced(function* (
-  parser: Parser,
-  session: Session,
-  sql: string
-): Effect.fn.Return<void, QueryError> {
-  const tree = yield* treeOf(parser, sql)
-  if (tree === undefined) return yield* Judgement.noFiles
-  const tables = Paths.qualified(tree)
-  if (tables.length === 0) return
-  const names = yield* namesOf(session)
-  const isThere = ({ qualifiers, table }: Paths.Qualified) =>
-    qualifiers.every((qualifier) => names.has(nameOf([qualifier, table])))
-  if (!tables.every(isThere)) return yield* Judgement.noFiles
-})
-
-const nameOf = (parts: ReadonlyArray<string>): string => parts.join("\0").toLowerCase()
-
-/** Tables and views with the schemas and the databases that they are in. */
-const namesOf = (session: Session): Effect.Effect<ReadonlySet<string>, QueryError> =>
-  Effect.mapError(
-    session.call(async (connection) => {
-      const sql =
-        "SELECT database_name, schema_name, table_name FROM system.main.duckdb_tables() " +
-        "UNION ALL SELECT database_name, schema_name, view_name FROM system.main.duckdb_views()"
-      const rows = (await connection.runAndReadAll(sql)).getRows().map((row) => row.map(String))
-      return new Set(
-        rows.flatMap(([database = "", schema = "", name = ""]) => [
-          nameOf([database, name]),
-          nameOf([schema, name])
-        ])
-      )
-    }),
-    Failure.toError
-  )
-
 const judgeAggregates = Effect.fnUntraced(function* (
   parser: Parser,
   sql: string
 ): Effect.fn.Return<void, QueryError> {
-  const tree = yield* treeOf(parser, sql)
+  const tree = yield* JudgeTables.treeOf(parser, sql)
   const names = tree === undefined ? [undefined] : Calls.secondArguments(tree, Functions.aggregating)
   const refused = Judgement.ofAggregates(names)
   if (refused !== undefined) return yield* refused
@@ -163,7 +146,7 @@ const judgeStructures = Effect.fnUntraced(function* (
   parser: Parser,
   sql: string
 ): Effect.fn.Return<void, QueryError> {
-  const tree = yield* treeOf(parser, sql)
+  const tree = yield* JudgeTables.treeOf(parser, sql)
   const structures = tree === undefined ? [undefined] : Calls.secondArguments(tree, Variant.structured)
   for (const structure of structures) {
     if (structure === undefined) {
@@ -232,14 +215,13 @@ const judgeOther = Effect.fnUntraced(function* (
   const called = { functions: [...words.called], tableFunctions: [], tables: [] }
   const variant = Judgement.ofVariants(called, guard.variants, builtIn, permissions)
   if (variant !== undefined) return yield* variant
-  const file = isPragma ? undefined : Judgement.ofFilesIn(sql, permissions)
-  if (file !== undefined) return yield* file
+  if (!isPragma && !permissions.allowExternalAccess) yield* JudgeTables.ofText(session, sql)
   const keyword = Words.keyword(sql)
   const imported = Judgement.ofImport(keyword, permissions)
   if (imported !== undefined) return yield* imported
   const extracted = yield* extractOne(session, sql)
   // Before DuckDB binds it.
-  const kind = isPragma || keyword === "pragma" ? undefined : Judgement.ofKeyword(keyword, permissions)
+  const kind = isPragma || keyword === "pragma" ? undefined : Judgement.ofKeyword(keyword, permissions, sql)
   if (kind !== undefined) return yield* kind
   if (Words.isTemporary(sql)) return yield* Judgement.noTemporary
   yield* reading.begin(reading.served.mentioned(sql))

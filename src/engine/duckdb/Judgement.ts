@@ -8,7 +8,7 @@
 import { type QueryError, queryError } from "../QueryApi.ts"
 import * as Functions from "./Functions.ts"
 import type { Queries } from "./Parser.ts"
-import * as Paths from "./Paths.ts"
+import * as Tokens from "./Tokens.ts"
 import * as Variant from "./Variant.ts"
 import type { Words } from "./Words.ts"
 
@@ -103,7 +103,7 @@ const importing = "import"
 
 /** A reason to refuse a statement that has no tree before DuckDB takes its text apart. */
 export const ofImport = (keyword: string | undefined, permissions: Permissions): QueryError | undefined =>
-  keyword === importing ? ofKeyword(keyword, permissions) : undefined
+  keyword === importing ? ofKeyword(keyword, permissions, "") : undefined
 
 const keptFromAll: ReadonlyMap<string, string> = new Map([
   ["attach", "a query has only the databases that the server serves"],
@@ -117,7 +117,11 @@ const keptFromAll: ReadonlyMap<string, string> = new Map([
  * A reason to refuse a statement that has no tree, for the word that it begins with. DuckDB looks for the files of
  * others as soon as it binds them, and what it says then would tell where the server has its own.
  */
-export const ofKeyword = (keyword: string | undefined, permissions: Permissions): QueryError | undefined => {
+export const ofKeyword = (
+  keyword: string | undefined,
+  permissions: Permissions,
+  sql: string
+): QueryError | undefined => {
   const { allowExternalAccess, readWrite } = permissions
   if (keyword === undefined) {
     return queryError("not_allowed", "A statement that is no query begins with its keyword, or a comment")
@@ -125,8 +129,9 @@ export const ofKeyword = (keyword: string | undefined, permissions: Permissions)
   const isWriting = writing.has(keyword)
   if (readWrite && (isWriting || (allowExternalAccess && exporting.has(keyword)))) return undefined
   const kept = keptFromAll.get(keyword)
+  const name = keyword === "with" ? (Tokens.verb(sql) ?? keyword) : keyword
   const why = isWriting ? onlyReads(permissions) : kept === undefined ? "" : `: ${kept}`
-  return queryError("not_allowed", `${keyword.toUpperCase()} statements are not allowed${why}`)
+  return queryError("not_allowed", `${name.toUpperCase()} statements are not allowed${why}`)
 }
 
 /** The error about what would be gone with the next statement. */
@@ -134,14 +139,6 @@ export const noTemporary = queryError(
   "not_allowed",
   "CREATE TEMP statements are not allowed: each statement has a session of its own, which ends with it"
 )
-
-/** A reason to refuse queries that name files in place of tables, which would tell where the server has its own. */
-export const ofFiles = ({ tables }: Queries, permissions: Permissions): QueryError | undefined =>
-  !permissions.allowExternalAccess && tables.some(Paths.isPath) ? noFiles : undefined
-
-/** The same of a statement that has no tree. */
-export const ofFilesIn = (sql: string, permissions: Permissions): QueryError | undefined =>
-  !permissions.allowExternalAccess && Paths.mayBeRead(sql) ? noFiles : undefined
 
 /** The error about files in place of tables. */
 export const noFiles = queryError(

@@ -10,7 +10,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Failure from "./Failure.ts"
-import * as Paths from "./Paths.ts"
+import * as Tokens from "./Tokens.ts"
 import * as Words from "./Words.ts"
 
 /** Whether DuckDB's grammar takes a text as a statement that has no tree. */
@@ -134,7 +134,7 @@ interface Text {
 }
 
 const textsOf = (sql: string): ReadonlyArray<Text> =>
-  Array.from(sql.matchAll(Paths.token))
+  Array.from(sql.matchAll(Tokens.token))
     .filter(([found]) => /^(?:--|\/\*|['"$])/.test(found))
     .map(({ 0: found, groups = {}, index }) => ({
       start: index,

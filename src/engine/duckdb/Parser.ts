@@ -34,6 +34,8 @@ export interface Queries {
   readonly schemas: ReadonlyArray<string>
   /** The names of types, also inside others. */
   readonly types: ReadonlyArray<string>
+  /** Why it becomes too large when it is bound, as far as macros are not known (`Expansion`). */
+  readonly excess: string | undefined
 }
 
 /** See {@link open}. */
@@ -43,6 +45,8 @@ export interface Parser {
    * where it is no SQL.
    */
   readonly parse: (sql: string) => Effect.Effect<Queries | "other" | "broken", Failure.Failure>
+  /** A short tree (`ShortTree`), if there is one that is not too long. */
+  readonly shortTree: (sql: string) => Effect.Effect<unknown, Failure.Failure>
   /** The whole tree, as JSON. */
   readonly tree: (sql: string) => Effect.Effect<string, Failure.Failure>
   /** Whether the grammar takes a text as statements of which at least one has no tree. */
@@ -86,6 +90,10 @@ const parseSql = (maxNames: number): string => `
 const treeSql = `SELECT ${ShortTree.json(`${tree("$1")}::VARCHAR`)}`
 
 /** A text is parsed as a whole before anything of it has no tree. */
+const shortTreeSql = `
+  SELECT CASE WHEN len(short) <= ${maxTreeLength} THEN short END
+  FROM (SELECT ${ShortTree.sql(`${tree("$1")}::VARCHAR`)} AS short)`
+
 const acceptsSql = `SELECT ${tree("$1")}->>'$.error_type' = 'not implemented'`
 
 const sameTreeSql = `SELECT ${tree("$1")} = ${tree("$2")}`
@@ -98,6 +106,7 @@ const hasPlaceSql = `
 interface Worker {
   readonly connection: DuckDBConnection
   readonly parse: DuckDBPreparedStatement
+  readonly shortTree: DuckDBPreparedStatement
   readonly tree: DuckDBPreparedStatement
   readonly accepts: DuckDBPreparedStatement
   readonly sameTree: DuckDBPreparedStatement
@@ -129,6 +138,11 @@ export const open = Effect.fnUntraced(function* ({
             Effect.tap((queries) => Effect.sync(() => recent.set(sql, queries)))
           )
       }),
+    shortTree: (sql) =>
+      Effect.flatMap(
+        workers.ask(({ shortTree }) => shortTree, [sql]),
+        ([tree]) => (tree === null ? Effect.undefined : parsed(String(tree)))
+      ),
     tree: (sql) =>
       Effect.map(
         workers.ask(({ tree }) => tree, [sql]),
@@ -288,6 +302,7 @@ const connect = async (lease: Instance.Lease, scope: Scope.Closeable, parseSql: 
     return {
       connection,
       parse: await connection.prepare(parseSql),
+      shortTree: await connection.prepare(shortTreeSql),
       tree: await connection.prepare(treeSql),
       accepts: await connection.prepare(acceptsSql),
       sameTree: await connection.prepare(sameTreeSql),
@@ -313,8 +328,7 @@ const queriesOf = Effect.fnUntraced(function* (
   const [error, tree, statements, ...lists] = row
   if (error === "out of memory") return yield* Effect.fail(noMemory)
   if (error !== null) return error === "parser" ? "broken" : "other"
-  const excess = tree === null ? treeExcess : yield* excessOf(String(tree))
-  if (excess !== undefined) return yield* Effect.fail(tooLarge(excess))
+  const excess = tree === null ? treeExcess : Expansion.excess(yield* parsed(String(tree)))
   const names = lists.map((list) => (list as DuckDBListValue).items as ReadonlyArray<string>)
   const [functions = [], tableFunctions = [], tables = [], schemas = [], types = []] = names
   if (names.some(({ length }) => length > maxNames)) {
@@ -322,19 +336,20 @@ const queriesOf = Effect.fnUntraced(function* (
       tooLarge(`The query names more than ${maxNames} different functions, tables or types (maxNames)`)
     )
   }
-  return { statements: Number(statements), functions, tableFunctions, tables, schemas, types }
+  return { statements: Number(statements), functions, tableFunctions, tables, schemas, types, excess }
 })
 
-const treeExcess =
+/** Why a query becomes too large that has no short tree. */
+export const treeExcess =
   "The query has too many parts; constants, parameters and plain columns do not count, so put values in place of expressions, or split the query"
 
 /** In steps, if it is long. */
-const excessOf = Effect.fnUntraced(function* (tree: string) {
+const parsed = Effect.fnUntraced(function* (tree: string): Effect.fn.Return<unknown> {
   const pause = tree.length > longTree ? Effect.yieldNow : Effect.void
   yield* pause
-  const parsed: unknown = JSON.parse(tree)
+  const value: unknown = JSON.parse(tree)
   yield* pause
-  return Expansion.excess(parsed)
+  return value
 })
 
 const noMemory: Failure.Failure = {

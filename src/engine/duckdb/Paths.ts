@@ -5,6 +5,7 @@
  * looked at. That is a guess, on which no more rests than whether a client may find out by trying where served files
  * are: all other files are closed to it in any case.
  */
+import * as Tokens from "./Tokens.ts"
 
 const path =
   /[/\\]|^file:|\.(csv|tsv|txt|json|jsonl|ndjson|parquet|pq|duckdb|ddb|db|sqlite)(\.(gz|zst|br))?$/i
@@ -19,6 +20,58 @@ export const isPath = (name: string): boolean => path.test(name)
  * in no such schema.
  */
 export const mayBeEnd = (name: string): boolean => extension.test(name)
+
+/** A name as DuckDB compares it: without regard to case, of ASCII letters only. */
+export const fold = (name: string): string => name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
+
+type Node = Readonly<Record<string, unknown>>
+
+const isNode = (value: unknown): value is Node => typeof value === "object" && value !== null
+
+/**
+ * The names of files that stand in place of tables in a parser's tree, but for those of queries that the tree names
+ * itself (WITH), where these can be seen. `undefined` if it is nested too deeply.
+ */
+export const named = (tree: unknown): ReadonlyArray<string> | undefined => {
+  const found: Array<string> = []
+  try {
+    walk(tree, new Set(), found)
+    return found
+  } catch (cause) {
+    if (cause instanceof RangeError) return undefined
+    throw cause
+  }
+}
+
+const walk = (value: unknown, queries: ReadonlySet<string>, found: Array<string>): void => {
+  if (Array.isArray(value)) for (const each of value) walk(each, queries, found)
+  if (!isNode(value) || Array.isArray(value)) return
+  const entries = isNode(value["cte_map"]) ? value["cte_map"]["map"] : undefined
+  const known = Array.isArray(entries) ? new Set(queries) : queries
+  // Each sees those before it.
+  for (const { key, value: query } of Array.isArray(entries) ? entries : []) {
+    walk(query, known, found)
+    ;(known as Set<string>).add(fold(key))
+  }
+  const { cte_name, table_name } = value
+  if (
+    typeof table_name === "string" &&
+    isPath(table_name) &&
+    !(isAlone(value) && known.has(fold(table_name)))
+  ) {
+    found.push(table_name)
+  }
+  for (const key in value) {
+    if (key === "cte_map") continue
+    // Only what is repeated sees what it repeats.
+    const isRepeated = value["type"] === "RECURSIVE_CTE_NODE" && key === "right"
+    walk(value[key], isRepeated ? new Set([...known, fold(String(cte_name))]) : known, found)
+  }
+}
+
+/** Whether a table is named without a schema. */
+const isAlone = ({ catalog_name, schema_name, type }: Node): boolean =>
+  type === "BASE_TABLE" && catalog_name === undefined && schema_name === undefined
 
 /** A table with the schema, and perhaps the catalog, that it is named with. */
 export interface Qualified {
@@ -43,12 +96,12 @@ export const qualified = (tree: unknown): ReadonlyArray<Qualified> => {
   return found
 }
 
-/** Comments, quoted texts, names in quotes, words and parentheses. What is not closed goes on to the end. */
-export const token =
-  /--[^\n]*|\/\*.*?(?:\*\/|$)|(?<=\be)'(?<escaped>(?:[^'\\]|\\.|'')*)(?:'|$)|'(?<text>(?:[^']|'')*)(?:'|$)|"(?<name>(?:[^"]|"")*)(?:"|$)|\$(?<tag>[a-z_]*)\$(?<dollars>.*?)(?:\$\k<tag>\$|$)|(?<word>[\w\u0080-\uffff][\w$\u0080-\uffff]*)|[()]/gis
-
 /** Words that tables follow. */
 const before = new Set([
+  "update",
+  "truncate",
+  "analyze",
+  "vacuum",
   "from",
   "join",
   "using",
@@ -70,28 +123,41 @@ const after = new Set(
   ).split(" ")
 )
 
-/** Whether a statement may name a file in the place of a table. */
-export const mayBeRead = (sql: string): boolean => {
+/** Words before `table` where it says what a name is of, and is no query. */
+const defining = new Set(["create", "replace", "alter", "drop", "on"])
+
+/**
+ * The names of files that a statement may have in the place of tables. A name that is a part of a longer one is
+ * `undefined`: which table that is cannot be told.
+ */
+export const read = (sql: string): ReadonlyArray<string | undefined> => {
+  const found: Array<string | undefined> = []
   /** For each parenthesis that is open, whether tables may stand in it now. */
   const levels = [false]
-  let previous = ""
-  for (const { 0: found, groups = {} } of sql.matchAll(token)) {
-    if (found.startsWith("--") || found.startsWith("/*")) continue
-    const isTable = levels.at(-1) === true || previous === "table"
+  let [first, previous] = ["", ""]
+  /** What is indexed follows ON. */
+  let isIndex = false
+  for (const { 0: text, groups = {}, index } of sql.matchAll(Tokens.token)) {
+    if (text.startsWith("--") || text.startsWith("/*")) continue
+    const isTable = levels.at(-1) === true || (previous === "table" && !defining.has(first))
     const { word } = groups
+    const isTarget = (previous === "into" && first === "merge") || (previous === "on" && isIndex)
+    first = previous
     previous = word?.toLowerCase() ?? ""
-    if (found === "(") levels.push(isTable)
-    else if (found === ")") {
+    if (previous === "index" && (first === "create" || first === "unique")) isIndex = true
+    if (text === "(") levels.push(isTable)
+    else if (text === ")") {
       if (levels.length > 1) levels.pop()
     } else if (word !== undefined) {
       if (before.has(previous)) levels[levels.length - 1] = true
       else if (after.has(previous)) levels[levels.length - 1] = false
-    } else if (
-      isTable &&
-      isPath(groups["escaped"] ?? groups["text"] ?? groups["name"] ?? groups["dollars"] ?? "")
-    ) {
-      return true
+    } else if (isTable || isTarget) {
+      const name = groups["escaped"] ?? groups["text"] ?? groups["name"] ?? groups["dollars"] ?? ""
+      if (!isPath(name)) continue
+      const isPart =
+        /\.\s*$/.test(sql.slice(Math.max(0, index - 16), index)) || sql[index + text.length] === "."
+      found.push(isPart ? undefined : name)
     }
   }
-  return false
+  return found
 }

@@ -1,0 +1,21 @@
+/**
+ * The parts of a statement that has no tree, as far as a pattern can tell. Nothing that protects the server rests on it.
+ */
+
+/** Comments, quoted texts, names in quotes, words and parentheses. What is not closed goes on to the end. */
+export const token =
+  /--[^\n]*|\/\*.*?(?:\*\/|$)|(?<=\be)'(?<escaped>(?:[^'\\]|\\.|'')*)(?:'|$)|'(?<text>(?:[^']|'')*)(?:'|$)|"(?<name>(?:[^"]|"")*)(?:"|$)|\$(?<tag>[a-z_]*)\$(?<dollars>.*?)(?:\$\k<tag>\$|$)|(?<word>[\w\u0080-\uffff][\w$\u0080-\uffff]*)|[()]/gis
+
+const verbs: ReadonlySet<string> = new Set(["insert", "update", "delete", "merge"])
+
+/** What a statement does that begins with WITH, by its first word of that kind outside of parentheses. */
+export const verb = (sql: string): string | undefined => {
+  let depth = 0
+  for (const { 0: found, groups = {} } of sql.matchAll(token)) {
+    if (found === "(") depth++
+    else if (found === ")") depth--
+    const word = groups["word"]?.toLowerCase() ?? ""
+    if (depth === 0 && verbs.has(word)) return word
+  }
+  return undefined
+}

@@ -145,7 +145,7 @@ class Refusals {
     const last = this.latest.get(socket)
     if (last === undefined || last.closed) {
       // A request that is not whole has had its answer: this one would be taken for that to another.
-      if (last?.req.complete === false) socket.end()
+      if (last?.req.complete === false) this.part(socket)
       else this.say(error, socket)
     } else if (!last.req.complete && !last.headersSent && last.socket !== null) {
       this.say(error, socket, last.req.method)
@@ -162,8 +162,13 @@ class Refusals {
 
   /** The last words on a connection. */
   private say(error: GatewayError.GatewayError, socket: Duplex, method?: string): void {
-    const now = this.clock.currentTimeMillisUnsafe()
-    if (socket.writable) socket.end(Problem.toText(error, { now, method }))
+    const date = new Date(this.clock.currentTimeMillisUnsafe()).toUTCString()
+    if (socket.writable) socket.write(Problem.toText(error, { date, method }))
+    this.part(socket)
+  }
+
+  private part(socket: Duplex): void {
+    socket.end()
     this.spawner.spawn(parting(socket))
   }
 }

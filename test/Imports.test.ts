@@ -113,10 +113,12 @@ describe("time", () => {
   const filesWith = (pattern: RegExp) =>
     files.filter((file) => pattern.test(textOf(file).replace(/^\s*\*.*$/gm, "")))
 
-  it("of day is for the stamps of the log only: what has elapsed is monotonic", () => {
+  it("of day is for stamps only: what has elapsed is monotonic", () => {
     assert.deepStrictEqual(filesWith(wall).toSorted(), [
       // When `\\watch` ran a statement.
       "cli/repl/Commands.ts",
+      // The date of an answer.
+      "gateway/HttpRefusals.ts",
       // When a query began.
       "gateway/Queries.ts",
       "server/Log.ts"

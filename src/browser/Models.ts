@@ -25,7 +25,7 @@ export interface QueryRequest {
   readonly target?: string
   readonly conversation?: string
   readonly timeoutMs?: number
-  /** 1 to 128 characters of `A-Z a-z 0-9 . _ ~ -`. Made up if it is absent. */
+  /** 1 to 128 characters of `A-Z a-z 0-9 . _ ~ -`, but not `.` or `..`. Made up if it is absent. */
   readonly queryId?: string
   readonly [field: string]: unknown
 }

@@ -87,7 +87,7 @@ export interface Backends {
   ) => Effect.Effect<Answer, GatewayError.GatewayError, Scope.Scope>
   /** Whether a query finds an address that answers. */
   readonly isReady: Effect.Effect<boolean>
-  /** Somebody looks at the states: has those be found out that do not show any more. */
+  /** Somebody looks at the states: finds out those that are not known any more, for the next time. */
   readonly observed: Effect.Effect<void>
   /** The response of an address has failed. */
   readonly failed: (instance: Instance, error: GatewayError.Upstream) => void

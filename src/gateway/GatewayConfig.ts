@@ -25,7 +25,7 @@ export const settings = {
   httpMaxConnections: Setting.count(
     4096,
     1,
-    "HTTP connections at a time. Those beyond are closed; protects memory and file descriptors."
+    "HTTP connections at a time. Those beyond are refused as `overloaded`, 16 at a time, and closed; protects memory and file descriptors."
   ),
   httpMaxQueriesPerAddress: Setting.limit(
     "Queries at a time from one address of HTTP clients, as `maxQueriesPerAddress` counts addresses; those beyond are refused as `overloaded`."
@@ -38,7 +38,7 @@ export const settings = {
   ),
   httpRequestTimeout: Setting.duration(
     "30 seconds",
-    "How long an HTTP request may take to arrive, from its first byte to its last."
+    "How long an HTTP request may take to arrive, from its first byte to its last. Checked at intervals of a tenth of it, which are 100 ms to 1 second: it may be exceeded by one of them."
   ),
   httpIdleTimeout: Setting.duration(
     "1 minute",
@@ -46,7 +46,7 @@ export const settings = {
   ),
   httpStallTimeout: Setting.duration(
     "5 minutes",
-    "How long an HTTP client may take no byte of a response before its query is cancelled."
+    "How long an HTTP client may take no byte of a response before its query is cancelled, which its verdict says."
   ),
   httpBufferSize: Setting.bytes(
     "256 KiB",

@@ -44,11 +44,11 @@ export interface Tls {
 export const checkingInterval = (requestTimeout: number): number =>
   requestTimeout === 0 ? 30_000 : Math.min(1000, Math.max(100, Math.round(requestTimeout / 10)))
 
-const create = (
-  config: GatewayConfig,
-  tls: Tls | undefined,
-  shouldUpgradeCallback: (request: Http.IncomingMessage) => boolean
-): Http.Server => {
+/** Whether a connection is to become a WebSocket. */
+const isUpgraded = (request: Http.IncomingMessage): boolean =>
+  StreamRoute.isHandshake(request) && !HttpRefusals.isBusy(request.socket)
+
+const create = (config: GatewayConfig, tls: Tls | undefined): Http.Server => {
   const requestTimeout = millis(config.httpRequestTimeout)
   const options = {
     maxHeaderSize: config.httpMaxHeaderSize,
@@ -59,7 +59,7 @@ const create = (
     connectionsCheckingInterval: checkingInterval(requestTimeout),
     // The application says so.
     requireHostHeader: false,
-    shouldUpgradeCallback,
+    shouldUpgradeCallback: isUpgraded,
     noDelay: true,
     keepAlive: true
   }
@@ -222,13 +222,8 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<HttpListener, Listener.ListenError | Address.AddressError, Scope.Scope> {
   const address = yield* Effect.fromResult(Address.fromInput(text))
   const spawner = yield* Spawner.make
-  let refusals: HttpRefusals.Refusals | undefined
-  const server = create(
-    config,
-    tls,
-    (request) => StreamRoute.isHandshake(request) && refusals?.isBusy(request.socket) !== true
-  )
-  refusals = HttpRefusals.install(server, { limits: config, clock: yield* Clock.Clock, spawner })
+  const server = create(config, tls)
+  HttpRefusals.install(server, { limits: config, clock: yield* Clock.Clock, spawner })
   const connections = new Connections(server, config, spawner)
   const end = () => connections.end()
   const http = yield* address._tag === "Unix"

@@ -86,12 +86,22 @@ export interface Options {
   readonly spawner: Spawner.Spawner
 }
 
+/** What Node's HTTP server keeps with a socket: the response whose turn it is, and the request that is being read. */
+interface Connection extends Duplex {
+  readonly _httpMessage?: Http.ServerResponse | null
+  readonly parser?: { readonly incoming?: Http.IncomingMessage | null } | null
+}
+
+/** The response whose turn it is on a connection, if one is under way. */
+const current = (socket: Connection): Http.ServerResponse | undefined => socket._httpMessage ?? undefined
+
+/** Whether a response is under way on a connection. */
+export const isBusy = (socket: Duplex): boolean => current(socket) !== undefined
+
 class Refusals {
   private readonly limits: Limits
   private readonly spawner: Spawner.Spawner
   private readonly clock: Clock.Clock
-  /** The last response that was begun on a connection, or is to be. */
-  private readonly latest = new WeakMap<Duplex, Http.ServerResponse>()
   private readonly cut = new WeakSet<Duplex>()
 
   constructor({ clock, limits, spawner }: Options) {
@@ -100,27 +110,13 @@ class Refusals {
     this.clock = clock
   }
 
-  begun(response: Http.ServerResponse): void {
-    this.latest.set(response.req.socket, response)
-  }
-
-  /** Whether a response is still to come on a connection. */
-  isBusy(socket: Duplex): boolean {
-    return this.latest.get(socket)?.closed === false
-  }
-
   failed(cause: Cause, socket: Duplex): void {
     const error = verdict(cause, this.limits)
     // One that has left within a request waits for no answer to those before it.
-    if (error === "gone" || (socket.readableEnded && this.hasOthers(socket))) socket.destroy()
+    const hasLeft = socket.readableEnded && current(socket)?.req.complete === true
+    if (error === "gone" || hasLeft) socket.destroy()
     else if (error === "ignored") this.cutOff(socket)
     else this.refuse(error, socket)
-  }
-
-  /** Whether a response is to come first to a request that is whole. */
-  private hasOthers(socket: Duplex): boolean {
-    const last = this.latest.get(socket)
-    return last?.closed === false && (last.req.complete || last.socket === null)
   }
 
   /** Answers with an error once the responses before it are whole. Only the first one on a connection counts. */
@@ -141,29 +137,28 @@ class Refusals {
     return true
   }
 
-  private answer(error: GatewayError.GatewayError, socket: Duplex): void {
-    const last = this.latest.get(socket)
-    if (last === undefined || last.closed) {
+  private answer(error: GatewayError.GatewayError, socket: Connection): void {
+    const response = current(socket)
+    if (response === undefined) {
       // A request that is not whole has had its answer: this one would be taken for that to another.
-      if (last?.req.complete === false) socket.end()
+      if (socket.parser?.incoming?.complete === false) this.part(socket)
       else this.say(error, socket)
-    } else if (!last.req.complete && !last.headersSent && last.socket !== null) {
-      this.say(error, socket, last.req.method)
+    } else if (!response.req.complete && !response.headersSent) {
+      this.say(error, socket, response.req.method)
     } else {
-      const again = () => {
-        last.off("close", again)
-        last.off("socket", again)
-        this.answer(error, socket)
-      }
-      last.once("close", again)
-      last.once("socket", again)
+      response.once("close", () => this.answer(error, socket))
     }
   }
 
   /** The last words on a connection. */
   private say(error: GatewayError.GatewayError, socket: Duplex, method?: string): void {
-    const now = this.clock.currentTimeMillisUnsafe()
-    if (socket.writable) socket.end(Problem.toText(error, { now, method }))
+    const date = new Date(this.clock.currentTimeMillisUnsafe()).toUTCString()
+    if (socket.writable) socket.write(Problem.toText(error, { date, method }))
+    this.part(socket)
+  }
+
+  private part(socket: Duplex): void {
+    socket.end()
     this.spawner.spawn(parting(socket))
   }
 }
@@ -171,16 +166,10 @@ class Refusals {
 const tunnels = GatewayError.make("not_implemented", "The gateway is no proxy: it does not take CONNECT")
 
 /** Has a server answer what the application does not see. */
-export const install = (server: Http.Server, options: Options): Refusals => {
+export const install = (server: Http.Server, options: Options): void => {
   const refusals = new Refusals(options)
-  for (const event of ["request", "checkContinue"]) {
-    server.prependListener(event, (_: unknown, response: Http.ServerResponse) => refusals.begun(response))
-  }
   // The application looks at the head of each request.
   server.on("checkExpectation", (request, response) => server.emit("request", request, response))
   server.on("clientError", (cause: Cause, socket) => refusals.failed(cause, socket))
   server.on("connect", ({ socket }) => refusals.refuse(tunnels, socket))
-  return refusals
 }
-
-export type { Refusals }

@@ -71,21 +71,21 @@ export const toResponse = (
 }
 
 export interface Written {
-  /** When it is written, in milliseconds of the system's clock. */
-  readonly now: number
+  /** When it is written, as HTTP has it. */
+  readonly date: string
   /** The method of the request, where it is known: an answer to `HEAD` has no body. */
   readonly method?: string | undefined
 }
 
 /** The same as it is written, as the last response of a connection. */
-export const toText = (error: GatewayError.GatewayError, { method, now }: Written): string => {
+export const toText = (error: GatewayError.GatewayError, { date, method }: Written): string => {
   const status = GatewayError.status(error)
   const body = JSON.stringify(membersOf(error, status))
   const headers: Record<string, string> = {
     ...headersOf(error, status),
     "content-type": "application/problem+json",
     "content-length": String(Buffer.byteLength(body)),
-    date: new Date(now).toUTCString(),
+    date,
     ...closing
   }
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)

@@ -227,6 +227,9 @@ describe("a gateway", () => {
       assert.strictEqual(got.stdout.split("\r\n").length, 5)
       const broken = yield* curl("--cacert", tls("certificate"), at.replace("rows%203", "fail%20100000"))
       assert.include([18, 56], broken.code)
+      // A page of the same name without TLS is another one's.
+      const page = ["-o", "/dev/null", "-w", "%{http_code}", "-H", `Origin: ${url}`]
+      assert.strictEqual((yield* curl("--cacert", tls("certificate"), ...page, at)).stdout, "403")
     })
   )
 

@@ -89,6 +89,24 @@ describe("what is no request for the application", () => {
       })
     )
 
+    it.effect("gives no second answer to a request that has had one before it was whole", () =>
+      Effect.gen(function* () {
+        const served = yield* Served.Service
+        const socket = yield* Served.dial(served, chunked("").replace("/sql", "/none"))
+        const came: Array<Buffer> = []
+        socket.on("data", (part) => came.push(Buffer.from(part)))
+        yield* Effect.promise(async () => {
+          await once(socket.resume(), "data")
+          socket.write("zz\r\n")
+          await once(socket, "close")
+        })
+        assert.deepStrictEqual(
+          Raw.responses(Buffer.concat(came).toString("latin1")).map(({ status }) => status),
+          [415]
+        )
+      })
+    )
+
     it.effect("is ignored behind the last request of a connection", () =>
       Effect.gen(function* () {
         const served = yield* Served.Service

@@ -94,10 +94,7 @@ export class Shutdown {
 
   /** Returns after a time, or once `hurried` has gone by in a hurry. */
   private sleep(duration: Duration.Input, hurried: Duration.Input): Effect.Effect<unknown> {
-    return Effect.raceFirst(
-      Effect.andThen(this.hurry.await, Effect.sleep(hurried)),
-      Effect.sleep(duration)
-    )
+    return Effect.raceFirst(Effect.andThen(this.hurry.await, Effect.sleep(hurried)), Effect.sleep(duration))
   }
 
   /** The same, or when all members have ended. */

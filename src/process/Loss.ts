@@ -95,7 +95,10 @@ export const hasTakenAll = ({ exit, queries }: Loss): boolean => exit.isOutOfMem
 
 /** What such a query is told. */
 export const ofTaker = (loss: Loss): QueryApi.QueryError =>
-  QueryApi.queryError("out_of_memory", `The query has ended its engine, and is not run again: it ${fate(loss)}`)
+  QueryApi.queryError(
+    "out_of_memory",
+    `The query has ended its engine, and is not run again: it ${fate(loss)}`
+  )
 
 /** What a query is told that was running each time that two processes ended by themselves. */
 export const ofCulprit = (loss: Loss): QueryApi.QueryError =>

@@ -132,8 +132,7 @@ describe("time", () => {
       "gateway/BodyWriter.ts",
       "process/ChildProcess.ts",
       "process/Output.ts",
-      "process/ParentWatch.ts",
-      "threads/Thread.ts"
+      "process/ParentWatch.ts"
     ])
   })
 })

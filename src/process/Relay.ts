@@ -189,10 +189,9 @@ class Query implements Slot.Query {
     if (++this.reruns > maxReruns) return Loss.ofQuery(loss, false)
     if (!wasSent || Loss.hasKnownCause(loss)) return undefined
     if (Loss.hasTakenAll(loss)) return Loss.ofTaker(loss)
-    if (!this.isSuspect) {
-      this.isSuspect = true
-      return undefined
-    }
+    const wasSuspect = this.isSuspect
+    this.isSuspect = true
+    if (!wasSuspect) return undefined
     if (Loss.isFault(loss)) this.dependencies.culprits.add(this.request)
     return Loss.ofCulprit(loss)
   }

@@ -52,7 +52,8 @@ export interface Options {
   /** How long a query may take to stop before it is killed with its process or thread. Default 2 seconds. */
   readonly cancelGrace?: Duration.Input | undefined
   /**
-   * How long a process or thread may give no sign of life before it is killed. After a fifth of that it is given no new
+   * How long a process or thread may give no sign of life before it is killed: one that computes in one piece, collects
+   * garbage or takes memory for so long gives none. After a fifth of that it is given no new
    * queries until it gives one. Default 3 seconds.
    */
   readonly engineSilence?: Duration.Input | undefined

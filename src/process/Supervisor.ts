@@ -101,14 +101,20 @@ export class Supervisor {
     this.spares.clear()
     for (const { resume } of this.waiting.splice(0)) resume(Effect.fail(closed))
     all({ _tag: "Close" })
-    return Effect.timeoutOrElse(over, {
+    const ended = Effect.timeoutOrElse(over, {
       duration: this.options.endMillis,
       orElse: () => {
         all({ _tag: "CloseExpired" })
         return over
       }
     })
+    return Effect.andThen(ended, this.settled)
   })
+
+  /** Waits for what has been spawned, such as the last lines of the log. */
+  private readonly settled: Effect.Effect<void> = Effect.callback((resume) =>
+    this.spawner.spawn(Effect.sync(() => resume(Effect.void)))
+  )
 
   private changed(): void {
     if (!this.hasStarted) {

@@ -59,8 +59,6 @@ export interface Dependencies {
   readonly culprit: Culprit
 }
 
-const broke = "The engine died while a response was written, which ends the connection"
-
 type Phase = "idle" | "query"
 
 export class Control implements Connection, QueryRunner.Dependencies {
@@ -77,7 +75,6 @@ export class Control implements Connection, QueryRunner.Dependencies {
   private queryTimeoutMillis = 0
   private accepts = 0
   private queries: Scope.Scope | undefined
-  /** What broke while a response was written. */
   private defect: Cause.Cause<unknown> | undefined
 
   constructor(dependencies: Dependencies) {
@@ -219,15 +216,15 @@ export class Control implements Connection, QueryRunner.Dependencies {
     // On a stack of its own: the event that ends the connection may be in the middle of a write.
     return Effect.andThen(
       Effect.yieldNow,
-      Effect.sync(() => {
+      Effect.suspend(() => {
         // The control was interrupted, or broke.
         if (this.state._tag !== "Closed") this.dispatch(ControlEvents.ofEnd(cause))
         this.deadline.clear()
         if (isStopped || this.how === "abort") this.writer.close()
         this.responses.pending?.break()
-        return this.defect
+        return this.defect === undefined ? Effect.void : Effect.logError("A response broke", this.defect)
       })
-    ).pipe(Effect.flatMap((defect) => (defect === undefined ? Effect.void : Effect.logError(broke, defect))))
+    )
   }
 
   /** The query of this response can be stopped from now on, and its time counts from when the request arrived. */

@@ -259,7 +259,8 @@ export const layerConfig: Layer.Layer<
  * **Details**
  *
  * Applied to a layer that has its engine, it hears signals while the engine opens and closes, too. Without it a second
- * signal does nothing, and the server stops when its responses have ended or `drainTimeout` is over.
+ * signal does nothing, and the server stops when its responses have ended or `drainTimeout` is over. SIGQUIT is the
+ * command's only.
  *
  * **Example** (Stopping as the command does)
  *

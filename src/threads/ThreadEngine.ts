@@ -23,8 +23,8 @@ export interface EngineModule extends Supervision.EngineModule {
   /** The first argument of `make`: whatever structured cloning can copy. */
   readonly options?: unknown
   /**
-   * Whether a thread may be ended, whatever it computes. JavaScript ends at once; native code does not, and Node ends the
-   * whole process where an addon's call returns to a thread that was ended. So an engine that waits for an addon, as DuckDB's
+   * Whether a thread may be ended, whatever it computes. JavaScript ends at once, for which V8 unrolls no loops any more in
+   * this process (`--no-turboshaft-loop-unrolling`); native code does not, and Node ends the whole process where an addon's call returns to a thread that was ended. So an engine that waits for an addon, as DuckDB's
    * does, says `false`: its threads are asked to end, and never killed. Default `true`.
    */
   readonly killable?: boolean | undefined
@@ -97,7 +97,13 @@ export const make = Effect.fnUntraced(function* (
  * with its thread, and so is a thread that gives no sign of life: a loop of JavaScript that nobody can interrupt ends so.
  * A thread that ends is replaced, as a process of `ProcessEngine` is, with the same promises for the other queries.
  *
- * What a thread does not protect from is what ends the whole process: a fault of native code, or the memory of the machine.
+ * **Gotchas**
+ *
+ * What a thread does not protect from is what ends the whole process: a fault of native code, the memory of the machine,
+ * and an object that needs much more memory in one step than the thread may have (`threadMemory`). `ProcessEngine` does.
+ *
+ * A thread ends after the call of native code, or of a function of V8's own, that it is in. Meanwhile it is stuck: the pool
+ * counts it, and no thread is started once there are twice as many as the pool has. The process ends without it.
  *
  * Closing the scope ends the threads.
  *

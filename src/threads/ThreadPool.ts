@@ -126,10 +126,20 @@ export const make = ({ threadMemory, threads = availableParallelism() }: Options
     abandon: (thread) => {
       if (living.has(thread) && !stuck.has(thread)) {
         stuck.set(thread, ProcessExit.withoutWaiting())
-        thread.unref()
+        leave(thread)
       }
       return { stuck: stuck.size, most }
     }
+  }
+}
+
+/** The event loop waits for it no longer, nor for what it prints. */
+const leave = (thread: Worker): void => {
+  thread.unref()
+  for (const output of [thread.stdout, thread.stderr]) {
+    // It may print something after that.
+    output.on("error", () => {})
+    output.push(null)
   }
 }
 

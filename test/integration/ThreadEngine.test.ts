@@ -206,8 +206,12 @@ describe("a pool with threads that do not end", () => {
   it.live("has never more than twice as many as it may", () =>
     Effect.gen(function* () {
       const pool = ThreadPool.make({ threads: 1 })
+      const before = ports()
       const first = pool.start(idle, {})
+      first.stdout.resume()
+      yield* Poll.until("its output is read", () => ports() > before)
       assert.deepStrictEqual([pool.abandon(first), pool.abandon(first)], Array(2).fill({ stuck: 1, most: 2 }))
+      yield* Poll.until("nobody waits for it", () => ports() === before)
       const second = pool.start(idle, {})
       assert.throws(() => pool.start(idle, {}), /1 were to end and still run, and there may be 2/)
       yield* Effect.promise(() => first.terminate())
@@ -215,6 +219,25 @@ describe("a pool with threads that do not end", () => {
       assert.deepStrictEqual(pool.abandon(first), { stuck: 0, most: 2 })
       yield* Effect.promise(() => pool.start(idle, {}).terminate())
       yield* Effect.promise(() => second.terminate())
+    })
+  )
+
+  it.live("has none because of a loop, not even of one that V8 unrolls", () =>
+    Effect.gen(function* () {
+      const pool = ThreadPool.make({ threads: 1 })
+      const made = ThreadEngine.make(killable, { cancelGrace: "50 millis", engineSilence: "1 minute" })
+      const live = yield* LiveServer.start(yield* Effect.provideService(made, ThreadPool.ThreadPool, pool))
+      const client = yield* ClientPool.connect(live.address)
+      const before = yield* ask(client, "thread")
+      const error = yield* Effect.flip(
+        Effect.scoped(client.query({ query: "stuck unrolled", timeoutMs: 500 }))
+      )
+      assert.include(error, { code: "timeout" })
+      assert.notStrictEqual(yield* ask(client, "thread"), before)
+      yield* Poll.untilEffect(
+        () => "its thread has ended",
+        Effect.map(pool.stuck, (stuck) => stuck === 0)
+      )
     })
   )
 
@@ -274,7 +297,7 @@ describe("beside queries that end their threads", () => {
 })
 
 describe("beside queries that do not stop", () => {
-  for (const how of ["uninterruptible", "loop", "unrolled", "sleep", "native"]) {
+  for (const how of ["uninterruptible", "loop", "sleep", "native"]) {
     it.live(`small ones of others are answered, and they end by cancel: ${how}`, () =>
       Effect.gen(function* () {
         const { client, live } = yield* start({ engineSilence: "5 seconds" })

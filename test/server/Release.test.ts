@@ -102,6 +102,36 @@ describe("the chunks of a response", () => {
     })
   )
 
+  it.effect("end the connection, too, if they were never sent, and each is given back once", () => {
+    const log: Array<string> = []
+    const logger = Logger.make(({ cause, message }) => void log.push(`${message} ${Cause.squash(cause)}`))
+    return Effect.gen(function* () {
+      const tried: Array<string> = []
+      const chunks = ["one", "two"].map((name) =>
+        Chunk.owned(text(name), () => {
+          tried.push(name)
+          throw new Error("not mine")
+        })
+      )
+      const engine = QueryEngine.of({
+        init: () =>
+          Effect.succeed({
+            payload: text("yes"),
+            chunks: Stream.concat(Stream.fromIterable(chunks), Stream.never)
+          })
+      })
+      const { closed, ended, peer } = yield* Served.open({ engine, capacity: 1 })
+      yield* peer.request("all")
+      yield* Served.settle
+      yield* peer.cancel
+      while (!/^(K|closed)/.test(yield* peer.next));
+      yield* ended
+      assert.deepStrictEqual(tried, ["one", "two"])
+      assert.strictEqual(closed().control.reason, "run")
+      assert.match(log.join(), /not mine/)
+    }).pipe(Effect.provide(Logger.layer([logger])))
+  })
+
   for (const { rest, sent, settings, when } of [
     { when: "at the end of the result", rest: Stream.empty, settings: {}, sent: "F one" },
     {
@@ -128,7 +158,7 @@ describe("the chunks of a response", () => {
         yield* ended
         assert.strictEqual(closed().control.reason, "run")
         assert.match(closed().detail, /not mine/)
-        assert.match(log.join(), /while a response was written.*not mine/)
+        assert.match(log.join(), /A response broke.*not mine/)
       }).pipe(Effect.provide(Logger.layer([logger])))
     })
   }

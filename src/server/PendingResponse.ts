@@ -170,7 +170,7 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
       return
     }
     this.isWriting = false
-    this.release(this.response.sent())
+    this.broken(this.release(this.response.sent()))
     if (this.terminal !== undefined) this.finish({ _tag: "Written", terminal: this.terminal })
     else if (this.connection.hasMore(this)) this.connection.writer.submit(this)
     this.waiter?.()
@@ -179,20 +179,27 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
   private finish(outcome: Outcome): void {
     if (this.outcome !== undefined) return
     this.outcome = outcome
-    const unsent = this.response.drop()
+    const defect = this.release(this.response.drop())
     this.connection.over(this, outcome)
-    this.release(unsent)
+    this.broken(defect)
   }
 
-  /** Gives chunks back to their owner, whose defect ends the connection. */
-  private release(chunks: ReadonlyArray<Uint8Array>): void {
+  /** Gives chunks back to their owners, all of them, and returns the first defect. */
+  private release(chunks: ReadonlyArray<Uint8Array>): Cause.Cause<never> | undefined {
+    let broken: Cause.Cause<never> | undefined
     for (const chunk of chunks) {
       try {
         Chunk.release(chunk)
       } catch (defect) {
-        this.connection.writeFailed(Cause.die(defect))
+        broken ??= Cause.die(defect)
       }
     }
+    return broken
+  }
+
+  /** The defect of an owner ends the connection. */
+  private broken(defect: Cause.Cause<never> | undefined): void {
+    if (defect !== undefined) this.connection.writeFailed(defect)
   }
 
   /** An engine that breaks here has nothing to say of rows. */

@@ -133,22 +133,34 @@ interface Ends {
   readonly parted: () => void
 }
 
+/** The gateway's own questions have a connection of their own: they take none from a query. */
+const forQuestions = { maxConnections: 1, maxQueuedRequests: 1 }
+
 const connect = Effect.fnUntraced(function* (place: Place, pool: Options["pool"], { lost, parted }: Ends) {
   const ended = ({ _tag }: { readonly _tag: string }, left: number) => {
     if (left > 0) return
     if (_tag !== "Closed") lost()
     else if (!isWithin(place)) parted()
   }
+  const { name, open, settings } = yield* opening(place, pool)
+  return {
+    address: name,
+    client: yield* ClientPool.overTransports(open, settings, name, ended),
+    prober: yield* ClientPool.overTransports(open, { ...settings, ...forQuestions }, name)
+  }
+})
+
+const opening = Effect.fnUntraced(function* (place: Place, settings: Options["pool"]) {
   if (isWithin(place)) {
     // Both ends live in one process: silence says nothing of the other.
-    const settings = { ...pool, heartbeatTolerance: Duration.infinity }
-    const client = yield* ClientPool.overTransports(place.connect, settings, place.name, ended)
-    return { client, address: place.name }
+    return {
+      name: place.name,
+      open: place.connect,
+      settings: { ...settings, heartbeatTolerance: Duration.infinity }
+    }
   }
-  const where = yield* Effect.fromResult(Address.fromInput(place))
-  const address = Address.format(where)
-  const opened = Tcp.connect({ address: where })
-  return { client: yield* ClientPool.overTransports(opened, pool, address, ended), address }
+  const address = yield* Effect.fromResult(Address.fromInput(place))
+  return { name: Address.format(address), open: Tcp.connect({ address }), settings }
 })
 
 /** Whether a place is in the same process. */
@@ -179,7 +191,7 @@ export const make = Effect.fnUntraced(function* (
   const byName = new Map(all.map((backend) => [backend.name, backend]))
 
   const ask = (instance: Instance): Effect.Effect<Outcome | undefined> =>
-    Effect.map(Effect.exit(Effect.scoped(instance.client.request(probe))), (exit) => {
+    Effect.map(Effect.exit(Effect.scoped(instance.prober.request(probe))), (exit) => {
       if (Exit.isSuccess(exit)) return "answered"
       const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
       return error && outcomeOf(error)

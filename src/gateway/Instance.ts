@@ -19,6 +19,8 @@ export class Instance {
   readonly index: number
   readonly address: string
   readonly client: Client.ClientService
+  /** For what the gateway asks itself. */
+  readonly prober: Client.ClientService
   /** Requests that wait there or run there. */
   inFlight = 0
   private current: State = "up"
@@ -34,11 +36,13 @@ export class Instance {
     readonly index: number
     readonly address: string
     readonly client: Client.ClientService
+    readonly prober: Client.ClientService
   }) {
     this.backend = options.backend
     this.index = options.index
     this.address = options.address
     this.client = options.client
+    this.prober = options.prober
   }
 
   get state(): State {

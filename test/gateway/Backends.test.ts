@@ -229,7 +229,8 @@ describe("a gateway with several back-ends", () => {
       backend: "main",
       index: 0,
       address: "one",
-      client: {} as ClientService
+      client: {} as ClientService,
+      prober: {} as ClientService
     })
     const begin = (key: string, now: bigint) => {
       const begun = conversations.begin(key, instance, now)

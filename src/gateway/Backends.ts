@@ -136,17 +136,23 @@ interface Ends {
 /** The gateway's own questions have a connection of their own: they take none from a query. */
 const forQuestions = { maxConnections: 1, maxQueuedRequests: 1 }
 
-const connect = Effect.fnUntraced(function* (place: Place, pool: Options["pool"], { lost, parted }: Ends) {
-  const ended = ({ _tag }: { readonly _tag: string }, left: number) => {
-    if (left > 0) return
-    if (_tag !== "Closed") lost()
-    else if (!isWithin(place)) parted()
-  }
+const connect = Effect.fnUntraced(function* (
+  place: Place,
+  pool: Options["pool"],
+  ofQueries: Ends,
+  ofQuestions: Ends
+) {
   const { name, open, settings } = yield* opening(place, pool)
+  const client = (own: Options["pool"], { lost, parted }: Ends) =>
+    ClientPool.overTransports(open, { ...settings, ...own }, name, ({ _tag }, left) => {
+      if (left > 0) return
+      if (_tag !== "Closed") lost()
+      else if (!isWithin(place)) parted()
+    })
   return {
     address: name,
-    client: yield* ClientPool.overTransports(open, settings, name, ended),
-    prober: yield* ClientPool.overTransports(open, { ...settings, ...forQuestions }, name)
+    client: yield* client({}, ofQueries),
+    prober: yield* client(forQuestions, ofQuestions)
   }
 })
 
@@ -176,13 +182,19 @@ export const make = Effect.fnUntraced(function* (
   for (const [name, places] of Object.entries(options.backends)) {
     const instances: Array<Instance> = []
     for (const [index, place] of places.entries()) {
-      const made = yield* connect(place, options.pool, {
+      const ofQueries: Ends = {
         lost: () => {
           instance.lost()
           seek(instance)
         },
         parted: () => instance.parted()
-      })
+      }
+      // It is the last one where no query has come since those of queries have gone.
+      const ofQuestions: Ends = {
+        lost: () => instance.isUsed || instance.lost(),
+        parted: () => instance.isUsed || instance.parted()
+      }
+      const made = yield* connect(place, options.pool, ofQueries, ofQuestions)
       const instance: Instance = new Instance({ backend: name, index, ...made })
       instances.push(instance)
     }

@@ -26,8 +26,8 @@ export class Instance {
   private current: State = "up"
   private failures = 0
   private hasAnswered = false
-  /** Whether a request has come since the last connection was lost. */
-  private isUsed = false
+  /** Whether a request has come since the last connection has gone. */
+  isUsed = false
   private sought = false
   private isParted = false
 
@@ -98,6 +98,7 @@ export class Instance {
   /** The last connection was closed, since nobody used it: what has become of the server does not show. */
   parted(): void {
     this.isParted = true
+    this.isUsed = false
   }
 
   /** Somebody wants to know how it is. */

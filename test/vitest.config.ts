@@ -41,9 +41,9 @@ export default defineConfig({
     ],
     globalSetup: ["test/support/bundle.ts"],
     setupFiles: ["test/support/seed.ts"],
-    // Half of the tests wait for other processes: as many workers as a small machine has processors.
-    maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 30_000
+    // Half of the tests wait for other processes: more workers than a small machine has processors.
+    maxWorkers: 3,
+    testTimeout: 60_000,
+    hookTimeout: 60_000
   }
 })

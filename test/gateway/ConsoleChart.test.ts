@@ -5,6 +5,7 @@ import { assert, describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { Page } from "playwright-core"
 import * as Browser from "../support/Browser.ts"
+import { isLong } from "../support/Long.ts"
 import { live, open, run, status, write } from "./ConsolePage.ts"
 
 /** Waits for the grid to show one row of one value. */
@@ -103,7 +104,7 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
       })
     )
 
-    for (const width of [1200, 375]) {
+    for (const width of isLong ? [1200, 375] : [375]) {
       it.effect(`has room for the numbers of a chart ${width} pixels wide`, () =>
         Effect.gen(function* () {
           const { page } = yield* open({ size: { width, height: 760 } })

@@ -5,6 +5,7 @@ import { assert, describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { Page } from "playwright-core"
 import * as Browser from "../support/Browser.ts"
+import { isLong } from "../support/Long.ts"
 import { live, open, run, status } from "./ConsolePage.ts"
 
 interface Seen {
@@ -99,7 +100,7 @@ SELECT (\u200b $1 AS x /* another */ FROM trades JOIN trades t WHERE prise::DOUB
 
 describe.skipIf(Browser.program === undefined)("the editor of the console", { timeout: 90_000 }, () => {
   layer(live, { excludeTestServices: true, timeout: "60 seconds" })((it) => {
-    for (const theme of ["light", "dark"]) {
+    for (const theme of isLong ? ["light", "dark"] : ["dark"]) {
       it.effect(`can be read in the ${theme}`, () =>
         Effect.gen(function* () {
           const { page } = yield* open()

@@ -12,6 +12,7 @@ import * as ThreadEngine from "../../src/threads/ThreadEngine.ts"
 import * as ThreadPool from "../../src/threads/ThreadPool.ts"
 import { ask, others } from "../support/Asking.ts"
 import * as LiveServer from "../support/LiveServer.ts"
+import { isLong } from "../support/Long.ts"
 import * as Poll from "../support/Poll.ts"
 import * as Response from "../support/Response.ts"
 
@@ -263,7 +264,7 @@ describe("a pool with threads that do not end", () => {
 })
 
 describe("beside queries that end their threads", () => {
-  for (const how of ["exit", "defect", "heap"]) {
+  for (const how of isLong ? ["exit", "defect", "heap"] : ["heap"]) {
     it.live(`small ones of others are answered, and they are told so: ${how}`, () =>
       Effect.gen(function* () {
         // Nothing but its memory is to end it.
@@ -297,7 +298,7 @@ describe("beside queries that end their threads", () => {
 })
 
 describe("beside queries that do not stop", () => {
-  for (const how of ["uninterruptible", "loop", "sleep", "native"]) {
+  for (const how of isLong ? ["uninterruptible", "loop", "sleep", "native"] : ["loop", "native"]) {
     it.live(`small ones of others are answered, and they end by cancel: ${how}`, () =>
       Effect.gen(function* () {
         const { client, live } = yield* start({ engineSilence: "5 seconds" })

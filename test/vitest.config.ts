@@ -41,8 +41,8 @@ export default defineConfig({
     ],
     globalSetup: ["test/support/bundle.ts"],
     setupFiles: ["test/support/seed.ts"],
-    // Half of the tests wait for other processes: more workers than a small machine has processors.
-    maxWorkers: 3,
+    // Half of the tests wait for other processes: as many workers as a small machine has processors.
+    maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000
   }

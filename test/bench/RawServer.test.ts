@@ -7,6 +7,7 @@ import * as Processes from "../../bench/support/Processes.ts"
 import * as Workload from "../../bench/support/Workload.ts"
 import * as Client from "../../src/client/Client.ts"
 import * as Address from "../../src/net/Address.ts"
+import { isLong } from "../support/Long.ts"
 
 const withServer = <A>(
   use: (client: Client.ClientService, port: number) => Effect.Effect<A, unknown>,
@@ -28,7 +29,7 @@ const result = (client: Client.ClientService, workload: Workload.Workload) =>
     Effect.scoped
   )
 
-describe("the hand-written server that others are measured against", () => {
+describe.runIf(isLong)("the hand-written server that others are measured against", () => {
   it("answers as the protocol says, whatever the size of the result", () =>
     withServer((client) =>
       Effect.gen(function* () {

@@ -236,7 +236,7 @@ export class ServerReference {
         if (fate.endedAt !== undefined) continue
         running++
         if (fate.idleSince === undefined) computing++
-        else if (fate.idleSince + stallMillis < run.now) stalled++
+        else if (!fate.isEnding && fate.idleSince + stallMillis < run.now) stalled++
         count(guest)
         this.expect(guest.watch.closedAt === undefined, `query ${id} has outlived its connection`)
       }

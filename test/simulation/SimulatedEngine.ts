@@ -27,6 +27,8 @@ export interface Fate {
   dropped: boolean
   /** Since when it has not been asked for more, while it is not; its reader is waited for then, or a place. */
   idleSince: number | undefined
+  /** Whether its finalizer runs, which keeps the place that the query has. */
+  isEnding: boolean
   /** When its scope had closed. */
   endedAt: number | undefined
 }
@@ -86,6 +88,7 @@ const opened = (run: Run, fates: Map<number, Fate>, query: Scenario.Query) =>
         released: 0,
         dropped: false,
         idleSince: undefined,
+        isEnding: false,
         endedAt: undefined
       }
       fates.set(query.id, fate)
@@ -94,7 +97,10 @@ const opened = (run: Run, fates: Map<number, Fate>, query: Scenario.Query) =>
     }),
     (fate) =>
       Effect.andThen(
-        pause(query.finalizer),
+        Effect.suspend(() => {
+          fate.isEnding = true
+          return pause(query.finalizer)
+        }),
         Effect.sync(() => {
           fate.endedAt = run.now
           run.tell("engine", `query ${query.id} has ended after ${fate.produced} bytes`)

@@ -74,15 +74,22 @@ const membersOf = (text: string): ReadonlyMap<PropertyKey, string> =>
     })
   )
 
+const once = <A>(make: () => A): (() => A) => {
+  let made: { readonly value: A } | undefined
+  return () => {
+    made ??= { value: make() }
+    return made.value
+  }
+}
+
 /** The type with a name. Those inside are looked at when they are asked for: names may be long, and nested deep. */
 export const parse = (given: string): RowType => {
   const name = given.trim()
   const [, listed] = listPattern.exec(name) ?? []
-  if (listed !== undefined) return { ...leaf(name, "any"), element: () => parse(listed) }
+  if (listed !== undefined) return { ...leaf(name, "any"), element: once(() => parse(listed)) }
   const [, nested, inner = ""] = nestedPattern.exec(name) ?? []
-  if (nested === "MAP") {
-    return { ...leaf(name, "any"), field: () => parse(partsOf(inner)[1] ?? "") }
-  }
+  // Each key of each row asks.
+  if (nested === "MAP") return { ...leaf(name, "any"), field: once(() => parse(partsOf(inner)[1] ?? "")) }
   if (nested !== undefined) return objectOf(name, membersOf(inner))
   const base = name.replace(/\(.*$/s, "")
   return leaf(name, kinds.find(([, names]) => names.test(base))?.[0] ?? "any")

@@ -8,6 +8,7 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Spawner from "../loop/Spawner.ts"
+import * as NodeInternals from "../net/NodeInternals.ts"
 import type { GatewayConfig } from "./GatewayConfig.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Metrics from "./Metrics.ts"
@@ -86,17 +87,8 @@ export interface Options {
   readonly spawner: Spawner.Spawner
 }
 
-/** What Node's HTTP server keeps with a socket: the response whose turn it is, and the request that is being read. */
-interface Connection extends Duplex {
-  readonly _httpMessage?: Http.ServerResponse | null
-  readonly parser?: { readonly incoming?: Http.IncomingMessage | null } | null
-}
-
-/** The response whose turn it is on a connection, if one is under way. */
-const current = (socket: Connection): Http.ServerResponse | undefined => socket._httpMessage ?? undefined
-
 /** Whether a response is under way on a connection. */
-export const isBusy = (socket: Duplex): boolean => current(socket) !== undefined
+export const isBusy = (socket: Duplex): boolean => NodeInternals.currentResponse(socket) !== undefined
 
 class Refusals {
   private readonly limits: Limits
@@ -113,7 +105,7 @@ class Refusals {
   failed(cause: Cause, socket: Duplex): void {
     const error = verdict(cause, this.limits)
     // One that has left within a request waits for no answer to those before it.
-    const hasLeft = socket.readableEnded && current(socket)?.req.complete === true
+    const hasLeft = socket.readableEnded && NodeInternals.currentResponse(socket)?.req.complete === true
     if (error === "gone" || hasLeft) socket.destroy()
     else if (error === "ignored") this.cutOff(socket)
     else this.refuse(error, socket)
@@ -137,11 +129,11 @@ class Refusals {
     return true
   }
 
-  private answer(error: GatewayError.GatewayError, socket: Connection): void {
-    const response = current(socket)
+  private answer(error: GatewayError.GatewayError, socket: Duplex): void {
+    const response = NodeInternals.currentResponse(socket)
     if (response === undefined) {
       // A request that is not whole has had its answer: this one would be taken for that to another.
-      if (socket.parser?.incoming?.complete === false) this.part(socket)
+      if (NodeInternals.isWithinRequest(socket)) this.part(socket)
       else this.say(error, socket)
     } else if (!response.req.complete && !response.headersSent) {
       this.say(error, socket, response.req.method)

@@ -1,9 +1,10 @@
 /**
- * The private members of `node:net` that are used for speed, all of them. Where Node has them not, or has changed
- * them, each function takes the public way instead.
+ * The private members of Node's sockets that are used, all of them. Where Node has them not, or has changed them, each
+ * function takes the public way instead.
  */
-
+import type * as Http from "node:http"
 import * as Net from "node:net"
+import type { Duplex } from "node:stream"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 
 type Written = (error?: Error | null) => void
@@ -142,3 +143,20 @@ const give = (
   _handle.useUserBuffer(buffer)
   return true
 }
+
+/** What Node's HTTP server keeps with a socket. */
+interface HttpConnection extends Duplex {
+  readonly _httpMessage?: Http.ServerResponse | null
+  readonly parser?: { readonly incoming?: Http.IncomingMessage | null } | null
+}
+
+/**
+ * The response whose turn it is on a connection of an HTTP server, if one is under way. Noting it for each request would
+ * take a listener of each. Where Node does not say, none is.
+ */
+export const currentResponse = (socket: Duplex): Http.ServerResponse | undefined =>
+  (socket as HttpConnection)._httpMessage ?? undefined
+
+/** Whether a request is being read on a connection of an HTTP server, and is not whole. Where Node does not say, none is. */
+export const isWithinRequest = (socket: Duplex): boolean =>
+  (socket as HttpConnection).parser?.incoming?.complete === false

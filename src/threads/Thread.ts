@@ -42,7 +42,7 @@ export const launch = (options: Options): Launcher.Launch => {
 /**
  * Has V8 interrupt all loops. Of some that it unrolls it drops the only check that ends them, such as
  * `for (;;) new Array(1000).fill(1)`: neither `terminate` nor a full heap ends such a thread. It holds for all threads of
- * the process, and what they compile from now on. Simple loops over bytes take up to twice as long without unrolling.
+ * the process, and what they compile from now on. The price is in this folder's README.
  */
 const interruptLoops = (): void => setFlagsFromString("--no-turboshaft-loop-unrolling")
 

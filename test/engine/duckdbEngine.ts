@@ -7,7 +7,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { DuckDbError, DuckDbOptions } from "../../src/engine/duckdb/index.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
-import type { QueryEngine } from "../../src/engine/QueryEngine.ts"
+import type { QueryEngine, QueryFailed, QueryInitError, QueryRejected } from "../../src/engine/QueryEngine.ts"
 import * as DuckDbEngines from "../support/DuckDbEngines.ts"
 
 export type Engine = QueryEngine["Service"]
@@ -41,6 +41,15 @@ export const withEngine = <A, E, R>(
 ): Effect.Effect<A, E | DuckDbError, Exclude<R, Scope.Scope>> =>
   Effect.scoped(Effect.flatMap(isShared(options) ? sharedEngine(options) : DuckDbEngines.make(options), use))
 
+/** Fails with what the client is told. */
+export const told: <A, R>(
+  self: Effect.Effect<A, QueryRejected | QueryFailed | QueryInitError, R>
+) => Effect.Effect<A, QueryApi.QueryError, R> = Effect.catchTags({
+  QueryRejected: (error: QueryRejected) => Effect.fail(QueryApi.decodeError(error.payload)),
+  QueryFailed: (error: QueryFailed) => Effect.fail(QueryApi.decodeError(error.payload)),
+  QueryInitError: (error: QueryInitError) => Effect.die(error)
+})
+
 /** A whole result. Fails with what the client is told. */
 export const ask = (
   engine: Engine,
@@ -52,14 +61,7 @@ export const ask = (
     const chunks = yield* Stream.runCollect(accepted.chunks)
     yield* accepted.commit ?? Effect.void
     return Buffer.concat(chunks)
-  }).pipe(
-    Effect.scoped,
-    Effect.catchTags({
-      QueryRejected: (error) => Effect.fail(QueryApi.decodeError(error.payload)),
-      QueryFailed: (error) => Effect.fail(QueryApi.decodeError(error.payload)),
-      QueryInitError: (error) => Effect.die(error)
-    })
-  )
+  }).pipe(Effect.scoped, told)
 
 export const text = (engine: Engine, query: string, details: Details = {}) =>
   Effect.map(ask(engine, query, details), String)

@@ -17,7 +17,7 @@ import * as Stream from "effect/Stream"
 import * as Reading from "../../src/engine/duckdb/Reading.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import * as Folder from "../support/Folder.ts"
-import { ask, type Engine, rows, withEngine } from "./duckdbEngine.ts"
+import { ask, type Engine, rows, told, withEngine } from "./duckdbEngine.ts"
 
 const parquet = "application/vnd.apache.parquet"
 const formats = ["application/json", "text/csv", "application/vnd.apache.arrow.stream", parquet] as const
@@ -70,14 +70,7 @@ const during = (
       })
     )
     return lines
-  }).pipe(
-    Effect.scoped,
-    Effect.catchTags({
-      QueryRejected: (error) => Effect.fail(QueryApi.decodeError(error.payload)),
-      QueryFailed: (error) => Effect.fail(QueryApi.decodeError(error.payload)),
-      QueryInitError: (error) => Effect.die(error)
-    })
-  )
+  }).pipe(Effect.scoped, told)
 
 const isRefused = (error: QueryApi.QueryError, table: string, label: string): void => {
   assert.deepInclude(error, { code: "execution_failed" as const, retryable: true }, label)

@@ -1,5 +1,8 @@
 import { Buffer } from "node:buffer"
-import type * as Net from "node:net"
+import { once } from "node:events"
+import * as Http from "node:http"
+import * as Net from "node:net"
+import { Duplex } from "node:stream"
 import { assert, describe, it } from "@effect/vitest"
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -155,5 +158,48 @@ describe("sockets of others", () => {
     for (const handle of [undefined, null, {}]) {
       assert.strictEqual(unsent({ _handle: handle, writableLength: 7 }), 7)
     }
+  })
+})
+
+describe("a connection of an HTTP server", () => {
+  const listening = Effect.acquireRelease(
+    Effect.promise(async () => {
+      const server = Http.createServer().listen(0, "127.0.0.1")
+      await once(server, "listening")
+      return server
+    }),
+    (server) => Effect.sync(() => server.close().closeAllConnections())
+  )
+
+  it.effect("says whose turn it is, and whether a request is being read", () =>
+    Effect.gen(function* () {
+      const server = yield* listening
+      const { port } = server.address() as Net.AddressInfo
+      yield* Effect.promise(async () => {
+        const client = Net.connect(port, "127.0.0.1")
+        client.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
+        const [request, response]: [Http.IncomingMessage, Http.ServerResponse] = (await once(
+          server,
+          "request"
+        )) as never
+        const { socket } = request
+        assert.strictEqual(NodeInternals.currentResponse(socket), response)
+        assert.isTrue(NodeInternals.isWithinRequest(socket))
+        request.resume()
+        client.write("b")
+        await once(request, "end")
+        assert.isFalse(NodeInternals.isWithinRequest(socket))
+        response.end()
+        await once(response, "close")
+        assert.isUndefined(NodeInternals.currentResponse(socket))
+        client.destroy()
+      })
+    })
+  )
+
+  it("has no response under way, and no request, where Node does not say", () => {
+    const socket = new Duplex()
+    assert.isUndefined(NodeInternals.currentResponse(socket))
+    assert.isFalse(NodeInternals.isWithinRequest(socket))
   })
 })

@@ -48,18 +48,25 @@ const judgeFiles = Effect.fnUntraced(function* (
   if (names === undefined || !names.every(isThere)) return yield* Judgement.noFiles
 })
 
-/** Tables and views that need no schema before them. */
-const tablesOf = (session: Session): Effect.Effect<ReadonlySet<string>, QueryError> =>
+/** Rows of texts that DuckDB gives. */
+const rowsOf = (
+  session: Session,
+  sql: string
+): Effect.Effect<ReadonlyArray<ReadonlyArray<string>>, QueryError> =>
   Effect.mapError(
-    session.call(async (connection) => {
-      const sql =
-        "SELECT table_name FROM system.main.duckdb_tables() WHERE schema_name = 'main' AND NOT internal " +
-        "UNION ALL SELECT view_name FROM system.main.duckdb_views() WHERE schema_name = 'main' AND NOT internal"
-      const rows = (await connection.runAndReadAll(sql)).getRows()
-      return new Set(rows.map(([name]) => Paths.fold(String(name))))
-    }),
+    session.call(async (connection) =>
+      (await connection.runAndReadAll(sql)).getRows().map((row) => row.map(String))
+    ),
     Failure.toError
   )
+
+const ownTables =
+  "SELECT table_name FROM system.main.duckdb_tables() WHERE schema_name = 'main' AND NOT internal " +
+  "UNION ALL SELECT view_name FROM system.main.duckdb_views() WHERE schema_name = 'main' AND NOT internal"
+
+/** Tables and views that need no schema before them. */
+const tablesOf = (session: Session): Effect.Effect<ReadonlySet<string>, QueryError> =>
+  Effect.map(rowsOf(session, ownTables), (rows) => new Set(rows.map(([name = ""]) => Paths.fold(name))))
 
 /** Tables whose whole names are those of files have to be there. */
 const judgeQualified = Effect.fnUntraced(function* (
@@ -79,20 +86,19 @@ const judgeQualified = Effect.fnUntraced(function* (
 
 const nameOf = (parts: ReadonlyArray<string>): string => parts.join("\0").toLowerCase()
 
+const allTables =
+  "SELECT database_name, schema_name, table_name FROM system.main.duckdb_tables() " +
+  "UNION ALL SELECT database_name, schema_name, view_name FROM system.main.duckdb_views()"
+
 /** Tables and views with the schemas and the databases that they are in. */
 const namesOf = (session: Session): Effect.Effect<ReadonlySet<string>, QueryError> =>
-  Effect.mapError(
-    session.call(async (connection) => {
-      const sql =
-        "SELECT database_name, schema_name, table_name FROM system.main.duckdb_tables() " +
-        "UNION ALL SELECT database_name, schema_name, view_name FROM system.main.duckdb_views()"
-      const rows = (await connection.runAndReadAll(sql)).getRows().map((row) => row.map(String))
-      return new Set(
+  Effect.map(
+    rowsOf(session, allTables),
+    (rows) =>
+      new Set(
         rows.flatMap(([database = "", schema = "", name = ""]) => [
           nameOf([database, name]),
           nameOf([schema, name])
         ])
       )
-    }),
-    Failure.toError
   )

@@ -3,12 +3,8 @@
  * `--isolate thread`, beside `--isolate none`.
  */
 import { strict as assert } from "node:assert"
-import { execFileSync } from "node:child_process"
-import { once } from "node:events"
 import { readdirSync, readFileSync } from "node:fs"
-import * as Net from "node:net"
 import { performance } from "node:perf_hooks"
-import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type * as Client from "../src/client/Client.ts"
@@ -16,46 +12,15 @@ import * as ClientPool from "../src/client/ClientPool.ts"
 import * as Chunk from "../src/net/Chunk.ts"
 import * as Figures from "./support/Figures.ts"
 import type { Options } from "./support/Options.ts"
-import * as Processes from "./support/Processes.ts"
+import type * as Processes from "./support/Processes.ts"
+import * as ServeCommand from "./support/ServeCommand.ts"
 import * as Usage from "./support/Usage.ts"
-
-const path = (relative: string) => fileURLToPath(new URL(`../${relative}`, import.meta.url))
 
 const contenders = [
   { name: "in the server's process", args: ["--isolate", "none"] },
   { name: "in a thread", args: ["--isolate", "thread"] },
   { name: "isolated", args: ["--isolate", "process"] }
 ] as const
-
-/** A port that is free now. */
-const freePort = async (): Promise<string> => {
-  const server = Net.createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const { port } = server.address() as Net.AddressInfo
-  server.close()
-  await once(server, "close")
-  return String(port)
-}
-
-/** Without the lines of each query, which nobody would read. */
-const command = (args: ReadonlyArray<string>, port: string): Processes.Command => [
-  process.execPath,
-  path("dist/command/bin.js"),
-  "serve",
-  "--listen",
-  `127.0.0.1:${port}`,
-  "--log-level",
-  "warn",
-  ...args
-]
-
-/** Waits until a server answers. */
-const answer = (port: string): Effect.Effect<unknown> => {
-  const asked = Effect.scoped(
-    Effect.flatMap(ClientPool.connect(`127.0.0.1:${port}`), (client) => take(client, "SELECT 42 AS answer"))
-  )
-  return Effect.catch(asked, () => Effect.andThen(Effect.sleep(3), answer(port)))
-}
 
 /** The server and the processes that it has started. */
 const family = (pid: number): ReadonlyArray<number> => [
@@ -121,13 +86,9 @@ const cases: Readonly<Record<string, Case>> = {
 }
 
 /** From the start of the command to its first answer. */
-const startMillis = async (args: ReadonlyArray<string>): Promise<number> => {
-  const port = await freePort()
+const startMillis = (args: ReadonlyArray<string>): Promise<number> => {
   const began = performance.now()
-  return Processes.using(command(args, port), [], async () => {
-    await Effect.runPromise(answer(port))
-    return performance.now() - began
-  })
+  return ServeCommand.using(args, async () => performance.now() - began)
 }
 
 const measured = (ports: ReadonlyArray<string>, { quick, repeats }: Options) =>
@@ -155,15 +116,12 @@ const measured = (ports: ReadonlyArray<string>, { quick, repeats }: Options) =>
   }).pipe(Effect.scoped)
 
 export const run = async (options: Options): Promise<ReadonlyArray<Figures.Row>> => {
-  // As it is published.
-  execFileSync("npm", ["run", "--silent", "build"], { cwd: path("."), stdio: "inherit" })
+  ServeCommand.build()
   const starts = contenders.map((): Array<number> => [])
   for (let repeat = 0; repeat < (options.quick ? 1 : options.repeats); repeat++) {
     for (const [i, { args }] of contenders.entries()) starts[i]?.push(await startMillis(args))
   }
-  const ports = await Promise.all(contenders.map(freePort))
-  return serving(ports, async (servers) => {
-    for (const port of ports) await Effect.runPromise(answer(port))
+  return serving(async (ports, servers) => {
     const rows = await Effect.runPromise(measured(ports, options))
     const resident = servers.map(({ pid }) =>
       Figures.round(family(pid).reduce((sum, one) => sum + Usage.residentKiB(one), 0) / 1024)
@@ -194,14 +152,13 @@ export const run = async (options: Options): Promise<ReadonlyArray<Figures.Row>>
 
 /** Has a server of each contender run at once. */
 const serving = <A>(
-  ports: ReadonlyArray<string>,
-  use: (servers: ReadonlyArray<Processes.Process>) => Promise<A>,
+  use: (ports: ReadonlyArray<string>, servers: ReadonlyArray<Processes.Process>) => Promise<A>,
+  ports: ReadonlyArray<string> = [],
   servers: ReadonlyArray<Processes.Process> = []
 ): Promise<A> => {
-  const port = ports[servers.length]
   const contender = contenders[servers.length]
-  if (port === undefined || contender === undefined) return use(servers)
-  return Processes.using(command(contender.args, port), [], (server) =>
-    serving(ports, use, [...servers, server])
+  if (contender === undefined) return use(ports, servers)
+  return ServeCommand.using(contender.args, (port, server) =>
+    serving(use, [...ports, port], [...servers, server])
   )
 }

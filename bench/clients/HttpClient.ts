@@ -1,15 +1,17 @@
 /**
  * HTTP/1.1 by hand on `node:net`: heads and the sizes of chunks are parsed, bodies are counted in the one buffer that
- * the socket reads into.
+ * the socket reads into. `--format=MEDIA-TYPE` is what it accepts.
  */
 import * as LoadClient from "../support/LoadClient.ts"
 import * as LoadSocket from "../support/LoadSocket.ts"
+
+const accepted = LoadClient.flag("format") ?? "application/json"
 
 const requestOf = (body: Uint8Array): Buffer =>
   Buffer.concat([
     Buffer.from(
       "POST /v1/query HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/sql\r\n" +
-        `Content-Length: ${body.length}\r\n\r\n`
+        `Accept: ${accepted}\r\nContent-Length: ${body.length}\r\n\r\n`
     ),
     body
   ])

@@ -1,6 +1,6 @@
 /**
  * DataConn's protocol by hand on `node:net`: headers parsed, bodies counted in the one buffer that the socket
- * reads into.
+ * reads into. With `--format=MEDIA-TYPE` it asks by v1 requests.
  */
 import * as FrameReader from "../support/FrameReader.ts"
 import * as LoadClient from "../support/LoadClient.ts"
@@ -8,7 +8,15 @@ import * as LoadSocket from "../support/LoadSocket.ts"
 
 const letters = { A: 0x41, F: 0x46, H: 0x48, I: 0x49, R: 0x52 } as const
 
-const encode = (body: Uint8Array): Uint8Array => {
+const format = LoadClient.flag("format")
+
+const requestOf = (query: Uint8Array): Uint8Array =>
+  format === undefined
+    ? query
+    : Buffer.from(JSON.stringify({ version: "v1", query: Buffer.from(query).toString(), format }))
+
+const encode = (query: Uint8Array): Uint8Array => {
+  const body = requestOf(query)
   const bytes = Buffer.alloc(5 + body.length)
   bytes.writeUInt32LE(body.length)
   bytes[4] = letters.R

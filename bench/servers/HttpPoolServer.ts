@@ -7,6 +7,7 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Pull from "effect/Pull"
 import type * as Client from "../../src/client/Client.ts"
@@ -17,6 +18,9 @@ import type { QueryFailed } from "../../src/engine/QueryEngine.ts"
 
 const [upstream = ""] = process.argv.slice(2)
 const headers = { "cache-control": "no-store" }
+
+const formatOf = ({ headers }: HttpServerRequest): QueryApi.Format =>
+  headers["accept"] === "application/x-ndjson" ? "application/x-ndjson" : "application/json"
 
 const whole = ({ hasEnded, pull }: Client.Response) => {
   const chunks: Array<Uint8Array> = []
@@ -39,12 +43,10 @@ const program = Effect.gen(function* () {
   const router = yield* HttpRouter.make
   const answer = HttpRouter.route("POST", "/v1/query", (request) =>
     request.text.pipe(
-      Effect.flatMap((query) =>
-        client.request(QueryApi.encodeRequest({ query, format: "application/json" }))
-      ),
+      Effect.flatMap((query) => client.request(QueryApi.encodeRequest({ query, format: formatOf(request) }))),
       Effect.flatMap(whole),
       Effect.map((bytes) =>
-        HttpServerResponse.uint8Array(bytes, { headers, contentType: "application/json" })
+        HttpServerResponse.uint8Array(bytes, { headers, contentType: formatOf(request) })
       ),
       Effect.orDie
     )

@@ -1,6 +1,6 @@
 /**
  * HTTP in front of a DataConn server by hand, as somebody would write it who wants speed and knows how:
- * `HttpRelayServer.js PORT`. Connections to the back-end are kept, chunks are written as they come, a slow client holds
+ * `HttpRelayServer.js PORT`. The format is what the client accepts. Connections to the back-end are kept, chunks are written as they come, a slow client holds
  * the back-end back, and a client that leaves ends its connection there.
  */
 import * as Http from "node:http"
@@ -43,9 +43,9 @@ class Line {
     handlers?.onEnd(isWhole)
   }
 
-  ask(query: string, handlers: Handlers): void {
+  ask(query: string, format: string, handlers: Handlers): void {
     this.handlers = handlers
-    const body = Buffer.from(JSON.stringify({ version: "v1", query, format: "application/json" }))
+    const body = Buffer.from(JSON.stringify({ version: "v1", query, format }))
     const head = Buffer.alloc(5)
     head.writeUInt32LE(body.length)
     head[4] = letters.R
@@ -55,16 +55,15 @@ class Line {
 
 const free: Array<Line> = []
 
-const answer = (query: string, response: Http.ServerResponse): void => {
+const answer = (query: string, format: string, response: Http.ServerResponse): void => {
   const line = free.pop() ?? new Line()
   const onDrain = () => line.socket.resume()
   response.on("drain", onDrain)
   response.on("close", () => {
     if (!response.writableEnded) line.socket.destroy()
   })
-  line.ask(query, {
-    onAccept: () =>
-      response.writeHead(200, { "content-type": "application/json", "cache-control": "no-store" }),
+  line.ask(query, format, {
+    onAccept: () => response.writeHead(200, { "content-type": format, "cache-control": "no-store" }),
     onChunk: (bytes) => {
       if (!response.write(bytes)) line.socket.pause()
     },
@@ -84,7 +83,9 @@ const answer = (query: string, response: Http.ServerResponse): void => {
 const server = Http.createServer({ highWaterMark: 256 * 1024, noDelay: true }, (request, response) => {
   const parts: Array<Buffer> = []
   request.on("data", (part) => parts.push(part))
-  request.on("end", () => answer(String(Buffer.concat(parts)), response))
+  request.on("end", () =>
+    answer(String(Buffer.concat(parts)), request.headers.accept ?? "application/json", response)
+  )
 })
 
 server.listen(0, host, () => console.log(`port ${(server.address() as Net.AddressInfo).port}`))

@@ -40,13 +40,15 @@ export interface Measurement {
 
 const warmUpSeconds = 3
 
-type Sample = Pick<Measurement, "seconds" | "cpu" | "peakMiB" | "frames" | "clientBusy">
+type Sample = Pick<Measurement, "seconds" | "cpu" | "peakMiB" | "frames" | "clientBusy"> & {
+  readonly checksum: number
+}
 
 /** A fresh server for each sample: its peak of memory is this load's. */
 const sample = ({ client, server }: Contender, load: Load.Load, quick: boolean): Promise<Sample> =>
   Processes.using(server, [], async (process) => {
     const port = await process.line("port")
-    await warmUp(client, port, load, quick ? 0 : warmUpSeconds)
+    const checksum = await warmUp(client, port, load, quick ? 0 : warmUpSeconds)
     const before = Usage.cpuSeconds(process.pid)
     const { cpu, frames, seconds } = await Load.run(client, port, load)
     return {
@@ -54,18 +56,28 @@ const sample = ({ client, server }: Contender, load: Load.Load, quick: boolean):
       cpu: Usage.cpuSeconds(process.pid) - before,
       peakMiB: Usage.peakMiB(process.pid),
       frames,
-      clientBusy: cpu / seconds
+      clientBusy: cpu / seconds,
+      checksum
     }
   })
 
 /**
  * Compares what comes, and goes on until code is compiled and buffers are grown: what is measured is a server that
- * has been up for a while.
+ * has been up for a while. The checksum of what came, where it is no text that is known.
  */
-const warmUp = async (client: Processes.Command, port: string, load: Load.Load, seconds: number) => {
+const warmUp = async (
+  client: Processes.Command,
+  port: string,
+  load: Load.Load,
+  seconds: number
+): Promise<number> => {
+  let last: Load.Result
   let spent = 0
-  do spent += (await Load.run(client, port, load, { verify: true })).seconds
-  while (spent < seconds)
+  do {
+    last = await Load.run(client, port, load, { verify: true })
+    spent += last.seconds
+  } while (spent < seconds)
+  return last.checksum ?? 0
 }
 
 /** Measures each contender; ratios are to the first. */
@@ -81,6 +93,8 @@ export const measure = async (
     if (repeat % 2 === 1) turns.reverse()
     for (const [i, contender] of turns) samples[i]?.push(await sample(contender, test, quick))
   }
+  const checksums = new Set(samples.flat().map(({ checksum }) => checksum))
+  if (checksums.size > 1) throw new Error(`${test.name}: the results of the servers differ`)
   const [baseline = []] = samples
   return samples.map((all, i) => {
     const of = (what: keyof Sample) => Figures.median(all.map((one) => one[what]))

@@ -1,10 +1,12 @@
 /**
- * What the clients on Node have in common: `CLIENT PORT CONNECTIONS REQUESTS REQUEST-BODY PADDING verify|count
- * [--threads=N]`, as the native client takes it, and prints the same JSON object. Each connection sends its
- * requests one after the other's response.
+ * What the clients on Node have in common: `CLIENT PORT CONNECTIONS REQUESTS REQUEST-BODY PADDING
+ * verify|checksum|count [--threads=N] [--FLAG…]`, as the native client takes it, and prints the same JSON object. Each
+ * connection sends its requests one after the other's response. With `checksum` all results must be the same, and
+ * their CRC-32 is told.
  */
 import { strict as assert } from "node:assert"
 import { isMainThread, parentPort, Worker } from "node:worker_threads"
+import { crc32 } from "node:zlib"
 import type { Result } from "./Load.ts"
 import * as Workload from "./Workload.ts"
 
@@ -19,7 +21,7 @@ interface Task {
   readonly connections: number
   readonly requests: number
   readonly body: Uint8Array
-  readonly verify: boolean
+  readonly check: string | undefined
 }
 
 /** A result with the times at which it began and ended, for those of several threads to be added. */
@@ -40,16 +42,22 @@ const load = async (task: Task, connect: (port: number) => Promise<Connection>):
   for (let i = 0; i < task.connections; i++) connections.push(await connect(task.port))
   let frames = 0
   let bytes = 0
+  let checksum: number | undefined
   const requests = async (connection: Connection) => {
     for (let i = 0; i < task.requests; i++) {
       let position = 0
+      let sum = 0
       const count = (part: Uint8Array) => {
-        if (task.verify) assert(Workload.matches(part, position), "a result that is not what was asked for")
+        if (task.check === "checksum") sum = crc32(part, sum)
+        if (task.check === "verify")
+          assert(Workload.matches(part, position), "a result that is not what was asked for")
         position += part.length
       }
       const received = await connection.request(task.body, count)
       frames += received
       bytes += position
+      checksum ??= sum
+      assert(checksum === sum, "results of the same query that differ")
     }
   }
   const used = cpuSeconds()
@@ -64,6 +72,7 @@ const load = async (task: Task, connect: (port: number) => Promise<Connection>):
       bytes,
       seconds: 0,
       cpu: cpuSeconds() - used,
+      checksum: checksum ?? 0,
       startedAt,
       endedAt
     }
@@ -71,7 +80,13 @@ const load = async (task: Task, connect: (port: number) => Promise<Connection>):
 }
 
 const add = (results: ReadonlyArray<Timed>): Timed => {
-  const sum = (what: keyof Result) => results.reduce((total, result) => total + result[what], 0)
+  const sum = (what: Exclude<keyof Result, "checksum">) =>
+    results.reduce((total, result) => total + result[what], 0)
+  const [{ checksum = 0 } = {}] = results
+  assert(
+    results.every((result) => result.checksum === checksum),
+    "results of the same query that differ"
+  )
   const startedAt = Math.min(...results.map((result) => result.startedAt))
   const endedAt = Math.max(...results.map((result) => result.endedAt))
   return {
@@ -80,6 +95,7 @@ const add = (results: ReadonlyArray<Timed>): Timed => {
     bytes: sum("bytes"),
     seconds: (endedAt - startedAt) / 1e3,
     cpu: sum("cpu"),
+    checksum,
     startedAt,
     endedAt
   }
@@ -96,18 +112,23 @@ const inThread = (args: ReadonlyArray<string>): Promise<Timed> =>
 const share = (total: number, parts: number, i: number): number =>
   Math.floor((total * (i + 1)) / parts) - Math.floor((total * i) / parts)
 
+/** The value of a flag of the command line, `--NAME=VALUE`. */
+export const flag = (name: string): string | undefined =>
+  process.argv.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3)
+
 /** Runs what the command line asks for, over connections of this kind. */
 export const main = async (connect: (port: number) => Promise<Connection>): Promise<void> => {
-  const [args, flags] = [process.argv.slice(2), /^--threads=(\d+)$/]
-  const threads = Number(args.map((arg) => flags.exec(arg)?.[1]).find((count) => count !== undefined) ?? 1)
-  const [port = "", count = "", requests, text, padding = "0", verify] = args.filter(
-    (arg) => !flags.test(arg)
+  const args = process.argv.slice(2)
+  const flags = args.filter((arg) => arg.startsWith("--"))
+  const threads = Number(flag("threads") ?? 1)
+  const [port = "", count = "", requests, text, padding = "0", check] = args.filter(
+    (arg) => !flags.includes(arg)
   )
   const connections = Number(count)
   if (isMainThread && threads > 1) {
     const parts = Math.min(threads, connections)
     const shares = Array.from({ length: parts }, (_, i) => String(share(connections, parts, i)))
-    const rest = [requests ?? "", text ?? "", padding, verify ?? ""]
+    const rest = [requests ?? "", text ?? "", padding, check ?? "", ...flags]
     console.log(JSON.stringify(add(await Promise.all(shares.map((n) => inThread([port, n, ...rest]))))))
     return
   }
@@ -117,7 +138,7 @@ export const main = async (connect: (port: number) => Promise<Connection>): Prom
       connections,
       requests: Number(requests),
       body: Buffer.from(text + " ".repeat(Number(padding))),
-      verify: verify === "verify"
+      check
     },
     connect
   )

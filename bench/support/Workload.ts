@@ -7,6 +7,8 @@ export interface Workload {
   readonly total: number
   readonly chunkSize: number
   readonly mode: "ready" | "streamed"
+  /** Asked for as it is, of a server that makes results of its own: one of TOTAL bytes. */
+  readonly query?: string
 }
 
 const KiB = 1024
@@ -28,7 +30,8 @@ export const parse = (body: Uint8Array): Workload => {
   }
 }
 
-export const format = ({ chunkSize, mode, total }: Workload): string => `${total} ${chunkSize} ${mode} `
+export const format = ({ chunkSize, mode, query, total }: Workload): string =>
+  query ?? `${total} ${chunkSize} ${mode} `
 
 /** A result that never ends. */
 export const endless: Workload = { total: Number.POSITIVE_INFINITY, chunkSize: 64 * KiB, mode: "ready" }

@@ -83,7 +83,7 @@ export const settings = {
   ),
   drainTimeout: Setting.duration(
     "30 seconds",
-    "How long a stopping server lets running responses finish before it ends them with `shutting_down`. What does not end even then, because of an engine, a finalizer or a listener to events, is dropped 4 seconds later, and the log names it.",
+    "How long a stopping server lets running responses finish before it ends them with `shutting_down`. Connections that do not end even then, because of an engine, a finalizer or a listener to events, are dropped 4 seconds later, and the log names the culprit.",
     true
   ),
   maxFrameSize: Setting.bytes(

@@ -1,5 +1,5 @@
 /**
- * Asks who may ask before an engine is asked that runs elsewhere, where the function that decides cannot go.
+ * Admission control in front of an engine that runs elsewhere, where the `admit` function cannot go.
  */
 import { Buffer } from "node:buffer"
 import * as Effect from "effect/Effect"
@@ -10,14 +10,14 @@ import { type Engine, QueryRejected } from "./QueryEngine.ts"
 import { encodeError, type QueryError, queryError, queryErrorOf } from "./QueryErrorBody.ts"
 import * as ResolvedRequest from "./ResolvedRequest.ts"
 
-/** Decides who may ask; see `QueryApi.makeEngine`. */
+/** Decides whether a request is admitted; see `QueryApi.makeEngine`. */
 export type Admit = (request: ResolvedRequest.ResolvedRequest) => Effect.Effect<void, QueryError>
 
 const formats: ReadonlySet<Format> = new Set(Format.literals)
 
 /**
- * The engine, which gets the requests that are admitted. It answers v1 requests within these limits: one that cannot be
- * read is rejected, since nobody knows who asks. Throws a `RangeError` that names the limit that cannot be one.
+ * The engine, which gets only admitted requests. It answers v1 requests within these limits. An undecodable
+ * request is rejected, since its caller is unknown. Throws a `RangeError` that names an invalid limit.
  */
 export const before = (engine: Engine, admit: Admit, given?: Limits.Options): Engine => {
   const limits = Limits.make(given)
@@ -45,7 +45,7 @@ export const before = (engine: Engine, admit: Admit, given?: Limits.Options): En
 
 const timedOut = queryError("timeout", "Who asks was not admitted within the request's timeoutMs")
 
-/** The request with the name that the query was given here. */
+/** The request with the `queryId` that was assigned here. */
 const named = (body: Uint8Array, { queryId }: QueryRequest, id: string): Uint8Array => {
   if (queryId !== undefined) return body
   const at = body.indexOf(openingBrace) + 1

@@ -1,5 +1,5 @@
 /**
- * The messages of errors, which may quote whatever a query holds.
+ * Error messages, which may quote any text of a query.
  */
 
 /** Longest message of an error, in bytes of UTF-8. */
@@ -11,7 +11,10 @@ const encoder = new TextEncoder()
 const maxQuoted = 500
 const lossy = new TextDecoder()
 
-/** What a body says, for the message of an error: the first part of it, without characters that could hide or steer. */
+/**
+ * The start of a body, quoted for an error message, without characters that could hide text or
+ * control a terminal.
+ */
 export const quoted = (body: Uint8Array): string => {
   const text = lossy.decode(body.subarray(0, maxQuoted))
   const escaped = text.replace(
@@ -21,7 +24,7 @@ export const quoted = (body: Uint8Array): string => {
   return body.length > maxQuoted ? `${escaped}${mark}` : escaped
 }
 
-/** A message of at most {@link maxBytes}: a longer one is cut, and ends with `…`. */
+/** A message of at most {@link maxBytes}. A longer one is cut and ends with `…`. */
 export const bounded = (message: string): string => {
   if (encoder.encodeInto(message, new Uint8Array(maxBytes)).read === message.length) return message
   const room = new Uint8Array(maxBytes - encoder.encode(mark).length)

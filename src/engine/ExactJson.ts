@@ -1,12 +1,12 @@
 /**
- * JSON whose numbers keep their value, read with the source text that `JSON.parse` gives to its reviver.
+ * JSON whose numbers keep their value. The source text comes from the reviver of `JSON.parse`.
  */
 import * as BigDecimal from "effect/BigDecimal"
 
-/** A number that is no JavaScript number, or too long to be worth reading. */
+/** A number that is no JavaScript number, or has too many digits to be read. */
 export class NumberError extends Error {}
 
-/** Reading digits takes a time that grows faster than their number. */
+/** The time to read digits grows faster than their number. */
 const maxDigits = 10_000
 
 interface Context {
@@ -14,8 +14,9 @@ interface Context {
 }
 
 /**
- * A value of JSON. Its numbers are JavaScript numbers where these are safe integers or were written with an exponent,
- * and else a `bigint` or, with a decimal point, a `BigDecimal`. Throws a `SyntaxError` or a {@link NumberError}.
+ * A value of JSON. Numbers that are safe integers or have an exponent become JavaScript numbers.
+ * Others become a `bigint` or, with a decimal point, a `BigDecimal`. Throws a `SyntaxError` or a
+ * {@link NumberError}.
  */
 export const parse = (text: string): unknown =>
   JSON.parse(text, ((_: string, value: unknown, context: Context) =>
@@ -43,7 +44,7 @@ const inRange = (value: number, source: string): number => {
 
 const start = (source: string): string => (source.length > 40 ? `${source.slice(0, 40)}…` : source)
 
-/** The digits of a decimal as JSON has them, without an exponent. */
+/** The digits of a decimal in JSON, without an exponent. */
 export const decimalText = ({ scale, value }: BigDecimal.BigDecimal): string => {
   if (scale <= 0) return String(value * 10n ** BigInt(-scale))
   const digits = String(value < 0n ? -value : value).padStart(scale + 1, "0")

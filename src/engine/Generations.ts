@@ -1,6 +1,6 @@
 /**
- * An engine that is replaced while it answers: queries that run stay with the engine that they began on, which closes
- * after the last of them.
+ * An engine that can be replaced while it answers. Running queries stay with the engine that they began on,
+ * which closes after the last of them.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -11,8 +11,8 @@ import type { Engine } from "./QueryEngine.ts"
 export interface Generations<in Options, out Error> {
   readonly engine: Engine
   /**
-   * Opens an engine with other options, to which all later queries go. If that fails, or is interrupted, everything
-   * stays as it was.
+   * Opens an engine with other options; all later queries go to it. On failure or interruption the
+   * current engine stays.
    */
   readonly reload: (options: Options) => Effect.Effect<void, Error>
 }
@@ -24,12 +24,13 @@ interface Generation {
   isOver: boolean
 }
 
-/** Opens the first engine. All close with the scope. */
+/** Opens the first engine. The scope closes all engines. */
 export const make = Effect.fnUntraced(function* <Options, Error>(
   open: (options: Options) => Effect.Effect<Engine, Error, Scope.Scope>,
   initial: Options
 ): Effect.fn.Return<Generations<Options, Error>, Error, Scope.Scope> {
-  // Made now: engines that are opened later close when the first one does, after everything that is made to use them.
+  // Forked now, so that later engines close at the same point as the first: after everything that
+  // is built on them.
   const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
   const begin = (options: Options): Effect.Effect<Generation, Error> =>
     Effect.uninterruptibleMask((restore) =>
@@ -52,7 +53,7 @@ export const make = Effect.fnUntraced(function* <Options, Error>(
     (generation) =>
       Effect.suspend(() => {
         generation.queries--
-        // The query need not wait for it.
+        // The query need not wait for the close.
         return isDone(generation) ? Effect.forkIn(close(generation), scope) : Effect.void
       })
   )

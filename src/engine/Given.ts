@@ -1,5 +1,5 @@
 /**
- * What code of others gave in place of what it should have given: types are not there when it runs.
+ * Checks of values that a user's code returns: types are not enforced at run time.
  */
 import * as Effect from "effect/Effect"
 
@@ -28,15 +28,15 @@ const object = (value: object): string => {
     : "an object with a prototype of its own"
 }
 
-/** Says what was expected of something. An error that came in its place is the cause. */
+/** An error that names the expected value. An error given in its place becomes the cause. */
 export const mismatch = (what: string, expected: string, given: unknown): TypeError => {
-  // Nobody waits for it, and its failure would end the process.
+  // Nothing awaits this promise, and its rejection would end the process.
   if (given instanceof Promise) given.catch(() => {})
   const isError = given instanceof Error
   const words = `${what}: expected ${expected}, got ${describe(given)}${isError ? `: ${given.message}` : ""}`
   return new TypeError(words, isError ? { cause: given } : {})
 }
 
-/** The effect, or a defect that says what came in its place. */
+/** The effect, or a defect that describes the value given in its place. */
 export const effect = <A, E, R>(what: string, given: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.isEffect(given) ? given : Effect.die(mismatch(what, "an Effect", given))

@@ -12,7 +12,7 @@ const encoder = new TextEncoder()
 /** The bytes of a body. */
 export const encode = (body: unknown): Uint8Array => encoder.encode(JSON.stringify(body))
 
-/** The value of a body, or why it has none. */
+/** The value of a body, or the reason why it has none. */
 export const parse = (payload: Uint8Array, read = JSON.parse as (text: string) => unknown) =>
   Result.try({
     try: () => read(utf8.decode(payload)),
@@ -24,7 +24,7 @@ export const parse = (payload: Uint8Array, read = JSON.parse as (text: string) =
 
 const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
 
-/** The first thing wrong, with the field that it is wrong in. */
+/** The first problem, with the name of its field. */
 export const describe = (error: Schema.SchemaError): string => describeIssue(error.issue) ?? error.message
 
 const describeIssue = (of: SchemaIssue.Issue): string | undefined => {
@@ -34,7 +34,7 @@ const describeIssue = (of: SchemaIssue.Issue): string | undefined => {
   return path === "" ? issue.message : `${path}: ${issue.message}`
 }
 
-/** What a constructor of a schema makes. It throws the first thing wrong, in place of an error that shows the schema. */
+/** The value of a schema's constructor. Throws the first problem, not an error that shows the schema. */
 export const make = <A>(what: string, constructed: () => A): A => {
   try {
     return constructed()

@@ -1,16 +1,16 @@
 /**
  * Bounds on JSON that are checked before it is parsed: `JSON.parse` takes up to half a microsecond for each
- * value, and an element of the stack for each level.
+ * value, and a stack frame for each level.
  */
 
 import { Buffer } from "node:buffer"
 import type { RequestLimits } from "./Limits.ts"
 
-/** What a text of JSON may hold. */
+/** Bounds on a text of JSON. */
 export interface Bounds {
-  /** Levels of lists and objects, the outermost counted. */
+  /** Levels of lists and objects, including the outermost. */
   readonly levels: number
-  /** Values and names of members. */
+  /** Values and member names. */
   readonly values: number
 }
 
@@ -26,11 +26,11 @@ const close = 0x5d
 /** A bound that a text exceeds. */
 export interface Excess {
   readonly bound: keyof Bounds
-  /** The member of the outermost object in which it does. */
+  /** The member of the outermost object that exceeds it. */
   readonly member: string
 }
 
-/** Which of the bounds a text exceeds. One pass over the bytes, which need not be JSON. */
+/** The first bound that a text exceeds. One pass over the bytes, which need not be JSON. */
 export const exceeded = (json: Uint8Array, bounds: Bounds): Excess | undefined => {
   let level = 0
   let values = 1
@@ -59,10 +59,10 @@ export const exceeded = (json: Uint8Array, bounds: Bounds): Excess | undefined =
   return undefined
 }
 
-/** The fields of a request beside its parameters have values and names too. */
+/** Values and member names of a request's fields other than its parameters. */
 const ownValues = 256
 
-/** What is wrong with a request that is beyond its limits, and in which field. */
+/** The limit that a request exceeds, with its field, for an error message. */
 export const problem = (
   request: Uint8Array,
   { maxNesting, maxParameters }: Pick<RequestLimits, "maxNesting" | "maxParameters">
@@ -75,7 +75,7 @@ export const problem = (
     : `${where} more than ${maxParameters} values and names of members (maxParameters)`
 }
 
-/** The names of members that a text of JSON has, those included that occur twice in one object. */
+/** The number of member names in a text of JSON, including names that are repeated in one object. */
 export const members = (json: Uint8Array): number => {
   let count = 0
   for (let at = 0; at < json.length; at++) {
@@ -86,16 +86,16 @@ export const members = (json: Uint8Array): number => {
   return count
 }
 
-/** Longer values are none that anybody asks for. */
+/** Longer values are ignored: no field read here needs them. */
 const maxScalar = 1024
 
 /**
- * The strings, numbers and words that members of the outermost object have, as text of JSON, without anything made of
- * the rest. Of members with one name the last counts. The text need not be JSON.
+ * The scalar values of the named members of the outermost object, as JSON text; nothing else is decoded. The
+ * last of several members with one name counts. The text need not be JSON.
  */
 export const scalars = (json: Uint8Array, names: Iterable<string>): ReadonlyMap<string, string> => {
   const places = new Map<string, readonly [start: number, end: number]>()
-  // Bytes are compared: a request may have a hundred thousand members, and texts are not made of all their names.
+  // Bytes are compared, so that no strings are made of the names of what may be a hundred thousand members.
   const wanted = Array.from(names, (name) => ({ name, bytes: Buffer.from(name) }))
   let level = 0
   let start = 0
@@ -124,7 +124,7 @@ export const scalars = (json: Uint8Array, names: Iterable<string>): ReadonlyMap<
   return new Map(Array.from(places, ([name, [start, end]]) => [name, textOf(json, start, end)]))
 }
 
-/** A value as text, or nothing of a long one. */
+/** A value as text, or an empty text for a long one. */
 const textOf = ({ buffer, byteOffset }: Uint8Array, start: number, end: number): string =>
   end - start < maxScalar
     ? Buffer.from(buffer, byteOffset + start, end - start)
@@ -132,14 +132,14 @@ const textOf = ({ buffer, byteOffset }: Uint8Array, start: number, end: number):
         .trim()
     : ""
 
-/** Whether these are the bytes between two places. */
+/** Whether the bytes between `start` and `end` are equal to these. */
 const isAt = (json: Uint8Array, start: number, end: number, bytes: Uint8Array): boolean => {
   if (end - start !== bytes.length) return false
   for (let i = 0; i < bytes.length; i++) if (json[start + i] !== bytes[i]) return false
   return true
 }
 
-/** Where the string that begins at `start` has its last quote, or the end of the text. */
+/** The place of the last quote of the string that begins at `start`, or the end of the text. */
 const endOfString = (json: Uint8Array, start: number): number => {
   let at = start + 1
   while (at < json.length && json[at] !== quote) at += json[at] === backslash ? 2 : 1

@@ -1,13 +1,13 @@
 /**
- * Names in a text of JSON, of which a parser takes the last where two members have one.
+ * Repeated member names in JSON text, of which a parser keeps only the last.
  */
 import * as JsonBounds from "./JsonBounds.ts"
 
 const token = /"(?:[^"\\]|\\.)*"|[{}[\]:]/gs
 
-/** A name that two members of one object have, in a text that is JSON. */
+/** A name that is repeated in one object of a valid JSON text. */
 export const repeated = (json: string): string | undefined => {
-  /** The names so far of each object that is open; lists have none. */
+  /** The names so far of each open object; lists have none. */
   const open: Array<Set<string>> = []
   let text: string | undefined
   for (const [found] of json.matchAll(token)) {
@@ -24,7 +24,10 @@ export const repeated = (json: string): string | undefined => {
   return undefined
 }
 
-/** The names of members in a value, at all levels. `isScalar` tells objects that stand for a number. */
+/**
+ * The number of member names in a value, at all levels. `isScalar` recognises objects that
+ * stand for a number.
+ */
 const countOf = (value: unknown, isScalar: (value: object) => boolean): number => {
   if (typeof value !== "object" || value === null || isScalar(value)) return 0
   const inner: ReadonlyArray<unknown> = Array.isArray(value) ? value : Object.values(value)
@@ -33,7 +36,10 @@ const countOf = (value: unknown, isScalar: (value: object) => boolean): number =
   return count
 }
 
-/** Whether a name occurs twice in an object of JSON, of which `value` was made: names are counted, not compared. */
+/**
+ * Whether a name is repeated in an object of the JSON that `value` was parsed from. Names are
+ * counted, not compared.
+ */
 export const areRepeated = (
   json: Uint8Array,
   value: unknown,

@@ -1,6 +1,6 @@
 /**
- * What one request may ask of an engine. Every limit keeps two promises: no request holds the event loop for
- * long, and no result outgrows the memory. An error about a limit names it.
+ * Limits of one request. They keep two promises: no request holds the event loop for long, and no result
+ * outgrows the memory. An error about a limit names it.
  */
 import * as Limit from "../settings/Limit.ts"
 
@@ -9,32 +9,37 @@ export interface RequestLimits {
   /** Longest query, in bytes of UTF-8. */
   readonly maxQueryLength: number
   /**
-   * How many values the JSON of a request may hold, those in lists and objects and the names of members
-   * counted. Each takes about a microsecond of the event loop.
+   * Most values in the JSON of a request, including those in lists and objects and the names of members. Each
+   * takes about a microsecond of the event loop.
    */
   readonly maxParameters: number
   /** Levels of lists and objects in a parameter, and of nested types in a column. */
   readonly maxNesting: number
-  /** Characters of operators and comment marks on end in a query; its parser reads on to their end at each. */
+  /**
+   * Longest run of operator characters and comment marks in a query; DuckDB's parser rescans the run at each.
+   */
   readonly maxOperatorRun: number
-  /** Times that AND and OR stand in a query; its parser looks at all before each one. */
+  /** Occurrences of AND and OR in a query; DuckDB's parser rescans all before each one. */
   readonly maxConjunctions: number
-  /** Different functions, tables or types that a query names. */
+  /** Distinct functions, tables or types that a query names. */
   readonly maxNames: number
 }
 
 /** Limits of a result. */
 export interface ResultLimits {
   readonly maxNesting: number
-  /** Columns, with the fields of nested types counted. */
+  /** Columns, including the fields of nested types. */
   readonly maxColumns: number
   /** Rows; `Infinity` switches the limit off. */
   readonly maxResultRows: number
   /** Encoded bytes; `Infinity` switches the limit off. */
   readonly maxResultBytes: number
-  /** Largest row in bytes, as text without escapes; at most {@link largestRow}. Parquet minds only less than the default. */
+  /**
+   * Largest row in bytes, as text without escapes; at most {@link largestRow}. For Parquet only values below
+   * the default take effect.
+   */
   readonly maxRowSize: number
-  /** Memory of all results under way, in bytes; beyond it no other begins. */
+  /** Memory of all results in progress, in bytes; above it no other result begins. */
   readonly maxResultMemory: number
 }
 
@@ -60,7 +65,7 @@ export const defaults: Limits = {
   maxResultMemory: 1536 * MiB
 }
 
-/** Limits as code gives them; what is left out, or `undefined`, has its default. */
+/** Limits as given in code. An absent or `undefined` limit has its default. */
 export type Options = { readonly [K in keyof Limits]?: Limits[K] | undefined }
 
 const checks: { readonly [K in keyof Limits]: (name: string, given: number) => number } = {
@@ -77,7 +82,7 @@ const checks: { readonly [K in keyof Limits]: (name: string, given: number) => n
   maxResultMemory: (name, given) => Limit.size(name, given, 1)
 }
 
-/** The limits in force. Throws a `RangeError` that names the one whose value cannot be a limit. */
+/** The limits in force. Throws a `RangeError` that names an invalid limit. */
 export const make = (given: Options = {}): Limits => {
   const names = Object.keys(defaults) as Array<keyof Limits>
   return Object.fromEntries(

@@ -1,6 +1,6 @@
 /**
- * The metadata of a request (PROTOCOL.md §3): who asks, in words that its front-end and the server agree on, such as a
- * token. It reaches the engine, and no log.
+ * The metadata of a request (PROTOCOL.md §3): the caller's identity, such as a token, in terms that front-end
+ * and server agree on. Metadata reaches the engine, and no log.
  */
 import * as Schema from "effect/Schema"
 
@@ -10,13 +10,13 @@ export const maxEntries = 64
 /** Most bytes of all names and values together, in UTF-8. */
 export const maxBytes = 8 * 1024
 
-/** What metadata is, for messages of errors. */
+/** The expected form of metadata, for error messages. */
 const expected = "an object of strings"
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** What is wrong with a value as metadata, in words that go on after its name. */
+/** The problem of a value as metadata, in words that follow its name. */
 export const problem = (value: unknown): string | undefined => {
   if (!isObject(value)) return `expected ${expected}`
   const entries = Object.entries(value)
@@ -49,6 +49,9 @@ export type Metadata = typeof Metadata.Type
 
 const none: Metadata = Object.freeze(Object.create(null))
 
-/** The entries alone: a name that nobody gave has no value, not even one that every object has. */
+/**
+ * The entries alone, without a prototype: an absent name has no value, not even one that every
+ * object inherits.
+ */
 export const bare = (given: Metadata | undefined): Metadata =>
   given === undefined ? none : Object.assign(Object.create(null), given)

@@ -1,19 +1,20 @@
 /**
- * Numbers whose type is not that of their value: 7 as a DOUBLE, 1 as a BIGINT.
+ * Numbers with an explicit type that their value does not imply: 7 as a DOUBLE, 1 as a BIGINT.
  */
 import * as BigDecimal from "effect/BigDecimal"
 import * as ExactJson from "./ExactJson.ts"
 
-/** The types that a number may have whatever its value is. */
+/** The types that a number may be given explicitly. */
 export type Type = "double" | "decimal" | "bigint" | "hugeint"
 
 /**
- * A number with a type of its own. An engine takes any other number for what its value is: 7 for an integer.
+ * A number with an explicit type. An engine derives the type of any other number from its value:
+ * 7 is an integer.
  *
  * **Details**
  *
- * A `double` is a `number`, and may be NaN or infinite. A `decimal` is a `BigDecimal`; a `bigint` (64 bits) and a
- * `hugeint` (128 bits) are a `bigint` of the language.
+ * A `double` is a `number`, and may be NaN or infinite. A `decimal` is a `BigDecimal`. A `bigint` (64 bits)
+ * and a `hugeint` (128 bits) are a JavaScript `bigint`.
  *
  * @category models
  * @since 0.1.0
@@ -28,7 +29,7 @@ export class Numeric {
   }
 }
 
-/** What is expected of each type. */
+/** The expected form of each type, for error messages. */
 const forms: Readonly<Record<Type, string>> = {
   double: 'a number, "NaN", "Infinity" or "-Infinity"',
   decimal: "a number of at most 38 digits, without an exponent",
@@ -36,22 +37,25 @@ const forms: Readonly<Record<Type, string>> = {
   hugeint: "an integer of 128 bits"
 }
 
-/** Whether it is the name of one of the types. */
+/** Whether the value names one of the types. */
 export const isType = (name: unknown): name is Type => typeof name === "string" && Object.hasOwn(forms, name)
 
-/** The number of a type, or what is wrong with the value. */
+/** The number of a type, or an error message. */
 export const make = (type: Type, value: unknown): Numeric | string => {
   const number =
     type === "double" ? double(value) : type === "decimal" ? decimal(value) : integer(type, value)
   return number === undefined ? `a ${type} is ${forms[type]}` : new Numeric(type, number)
 }
 
-/** Digits that a decimal has. */
+/** Most digits of a decimal. */
 const maxDigits = 38
 
 const notFinite: ReadonlyArray<unknown> = ["NaN", "Infinity", "-Infinity"]
 
-/** Also of the texts that stand in JSON for what is not finite. Other numbers are within the range of a double. */
+/**
+ * A double, also from the JSON texts of non-finite values. Other numbers must be within the
+ * range of a double.
+ */
 const double = (value: unknown): number | undefined => {
   if (typeof value === "number" || notFinite.includes(value)) return Number(value)
   if (typeof value !== "bigint" && !BigDecimal.isBigDecimal(value)) return undefined
@@ -76,7 +80,7 @@ const integer = (type: "bigint" | "hugeint", value: unknown): bigint | undefined
     : undefined
 }
 
-/** A number as JSON has it: a text that is written as it is, or for what is not finite a string. */
+/** The JSON form of a number: a text to be written verbatim, or a string for a non-finite value. */
 export const format = ({ value }: Numeric): { readonly raw: string } | string => {
   if (BigDecimal.isBigDecimal(value)) return { raw: ExactJson.decimalText(value) }
   if (typeof value === "bigint" || Number.isFinite(value)) {

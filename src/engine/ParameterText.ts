@@ -1,5 +1,5 @@
 /**
- * Parameters as texts that name their types, as on a command line and in a URL.
+ * Parameters as texts with named types, as on a command line and in a URL.
  */
 import { Buffer } from "node:buffer"
 import * as BigDecimal from "effect/BigDecimal"
@@ -10,7 +10,7 @@ import * as Numeric from "./Numeric.ts"
 import type { Parameter } from "./ParameterValues.ts"
 import * as Timestamp from "./Timestamp.ts"
 
-/** What a value of a type may look like, and the value: `undefined` for a text that is none. */
+/** The expected form of a type, and its reader: `undefined` for a text of another form. */
 interface Type {
   readonly form: string
   readonly read: (text: string) => Parameter | undefined
@@ -24,7 +24,7 @@ const blob = (text: string): Parameter | undefined => {
   return base64.test(text) ? new Uint8Array(Buffer.from(text, "base64")) : undefined
 }
 
-/** The value of JSON, or `undefined` for a text that is none. */
+/** The value of JSON, or `undefined` for a text that is not JSON. */
 const parsed = (text: string): unknown => {
   try {
     return ExactJson.parse(text)
@@ -68,7 +68,7 @@ const integer = (text: string): Parameter | undefined => {
 
 const decimal = (text: string): Parameter | undefined => Option.getOrUndefined(BigDecimal.fromString(text))
 
-/** Numbers that are of the type whatever their value is. */
+/** A reader of numbers with an explicit type. */
 const numeric =
   (type: Numeric.Type, read: (text: string) => Parameter | undefined): Type["read"] =>
   (text) => {
@@ -89,16 +89,16 @@ const types: Readonly<Record<string, Type>> = {
     read: timestamp
   },
   blob: { form: "base64, or hex:00ff", read: blob },
-  // DuckDB takes a text for a document where it wants one. Its own structures could not hold them all.
+  // DuckDB accepts a text as a document. Its own structures could not hold every JSON value.
   json: { form: "JSON", read: (text) => (parsed(text) === undefined ? undefined : text) },
   list: { form: "a list in JSON, such as [1,2]", read: list },
   struct: { form: 'an object in JSON, such as {"a":1}', read: struct }
 }
 
-/** Those that are made of their JSON. */
+/** The types whose values are read from JSON. */
 const nested: ReadonlySet<string> = new Set(["list", "struct"])
 
-/** Other names of the types, which SQL has for them. */
+/** SQL aliases of the types. */
 const aliases: Readonly<Record<string, string>> = {
   string: "text",
   varchar: "text",
@@ -112,14 +112,14 @@ const aliases: Readonly<Record<string, string>> = {
 /** The types that a parameter may name. */
 export const typeNames: ReadonlyArray<string> = Object.keys(types)
 
-/** The value of a text that is to be of a type, or what was expected. */
+/** The value of a text as a type, or the expected form. */
 export const read = (name: string, text: string): { readonly value: Parameter } | string => {
   const lower = name.toLowerCase()
   const known = Object.hasOwn(aliases, lower) ? (aliases[lower] ?? lower) : lower
   const type = Object.hasOwn(types, known) ? types[known] : undefined
   if (type === undefined) return `a type of ${typeNames.join(", ")}, not ${name}`
   const value = type.read(text)
-  // The last of them would win, without a word.
+  // A JSON parser would silently keep the last one.
   const repeated = typeof value === "object" && nested.has(known) ? JsonNames.repeated(text) : undefined
   if (repeated !== undefined) {
     return `${type.form} for the type ${name}, in which ${JSON.stringify(repeated.slice(0, 64))} is a name only once`

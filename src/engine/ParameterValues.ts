@@ -1,5 +1,6 @@
 /**
- * The values of parameters, and their form in a request: JSON, and beside it the types that JSON has no word for.
+ * The values of parameters, and their form in a request: JSON, with a separate record of the types
+ * that JSON lacks.
  */
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
@@ -10,17 +11,18 @@ import * as Timestamp from "./Timestamp.ts"
 import * as WellFormed from "./WellFormed.ts"
 
 /**
- * A value that has one in SQL.
+ * A parameter's value, which has an SQL equivalent.
  *
  * **Details**
  *
- * Integers of any size and decimals keep their value: as a number where that is a safe integer, else as a `bigint` or
- * `BigDecimal`. Other numbers are doubles. `Uint8Array` is a BLOB; `Date` and `DateTime` are instants, to the
- * millisecond, and `Timestamp` is one to the microsecond. A `Numeric` has the type that it says. Everything else (NaN,
- * `undefined`, functions, maps and other objects with a class, decimals of more than 38 digits that are no integers) is
- * refused by name.
+ * Integers of any size and decimals keep their value: a safe integer as a number, others as a `bigint` or
+ * `BigDecimal`. Other numbers are doubles. `Uint8Array` is a BLOB. `Date` and `DateTime` are instants to the
+ * millisecond, and `Timestamp` is an instant to the microsecond. A `Numeric` has its own explicit type.
+ * Everything else (NaN, `undefined`, functions, maps and other class instances, non-integer decimals of more
+ * than 38 digits) is refused by name.
  *
- * An engine gets neither `Date` nor `DateTime.Zoned`: instants are `DateTime.Utc`, and `Timestamp` where they are finer.
+ * Engines get neither `Date` nor `DateTime.Zoned`: instants are `DateTime.Utc`, or `Timestamp`
+ * where they are finer.
  *
  * @category models
  * @since 0.1.0
@@ -43,7 +45,7 @@ export type Parameter =
 /** A list for positional parameters, an object for named ones. */
 export type Parameters = ReadonlyArray<Parameter> | { readonly [name: string]: Parameter }
 
-/** Where values have a type of their own: the shape of the values, without those that have none. */
+/** Explicit types of values, in the shape of the values; untyped parts are left out or null. */
 export type Types =
   | "blob"
   | "timestamp"
@@ -52,13 +54,13 @@ export type Types =
   | ReadonlyArray<Types>
   | { readonly [name: string]: Types }
 
-/** A parameter that cannot be sent, or a type that does not fit; the message names it. */
+/** A parameter that cannot be sent, or a type that does not fit. The message names it. */
 export class ParameterError extends Error {}
 
-/** Levels of lists and objects; a value that holds itself has no end of them. */
+/** Most levels of lists and objects: a cyclic value has no end of them. */
 const maxLevels = 1000
 
-/** What a request has of parameters. */
+/** The parameter fields of a request. */
 export interface Encoded {
   readonly parameters: unknown
   readonly parameterTypes?: Types
@@ -69,7 +71,7 @@ interface Typed {
   readonly types?: Types
 }
 
-/** The fields of a request. Throws a {@link ParameterError}. */
+/** Encodes parameters as fields of a request. Throws a {@link ParameterError}. */
 export const encode = (parameters: Parameters): Encoded => {
   const { json, types } = isList(parameters)
     ? list(parameters, "parameters", 1)
@@ -118,7 +120,7 @@ const object = (value: object, path: string, level: number): Typed => {
   return record(plain(value, path), path, level + 1)
 }
 
-/** An object that is nothing else than its members. */
+/** A plain object: no class instance. */
 const plain = (value: unknown, path: string): Readonly<Record<string, unknown>> => {
   if (typeof value !== "object" || value === null) return refuse(path, "expected a list or an object")
   const prototype: unknown = Object.getPrototypeOf(value)
@@ -127,7 +129,7 @@ const plain = (value: unknown, path: string): Readonly<Record<string, unknown>> 
     : refuse(path, `${Given.describe(value)} has no SQL value`)
 }
 
-/** A part of a value, which code may compute. */
+/** A part of a value. A getter may compute it, and throw. */
 const part = (value: object, name: string | number, path: string): unknown => {
   try {
     return (value as Readonly<Record<string | number, unknown>>)[name]
@@ -140,7 +142,7 @@ const part = (value: object, name: string | number, path: string): unknown => {
 }
 
 const list = (values: ReadonlyArray<unknown>, path: string, level: number): Typed => {
-  // Not `map`, which leaves out what is missing. Parameters are counted from 1, as in SQL.
+  // Not `map`, which skips holes. Parameters are counted from 1, as in SQL.
   const all = Array.from({ length: values.length }, (_, index) => {
     const at = level === 1 ? `${path}.${index + 1}` : `${path}[${index}]`
     return typed(part(values, index, at), at, level)
@@ -162,25 +164,27 @@ const record = (value: Readonly<Record<string, unknown>>, path: string, level: n
   return types.length === 0 ? { json } : { json, types: Object.fromEntries(types) }
 }
 
-/** A number in JSON as it is written here. */
+/** A number that JSON writes verbatim. */
 const raw = (text: string): unknown =>
   (JSON as unknown as { rawJSON: (text: string) => unknown }).rawJSON(text)
 
-/** Digits of a decimal that is no integer; one of more would be read as a double. */
+/** Most digits of a non-integer decimal; a longer one would be read as a double. */
 const maxDigits = 38
 
-/** What may be more than a text: the words and numbers of JSON that are exact without an exponent, and its strings. */
+/**
+ * The texts that are more than plain text: JSON's words, its numbers without an exponent, and its strings.
+ */
 const scalarPattern = /^(?:true|false|null|".*"|-?(?:0|[1-9]\d*)(?:\.\d+)?)$/s
 
 /**
- * The value that a text stands for where a parameter has no other form, as on a command line and in a URL: a JSON scalar
- * where the text is one, or else the text itself.
+ * The value of a parameter given as plain text, as on a command line and in a URL: a JSON scalar if the text
+ * is one, or else the text itself.
  *
  * **Details**
  *
- * A number keeps its digits. With an exponent, a negative zero, more than 38 digits with a point or blanks around it the
- * text is no such number and stays as it is, as does an integer of more than 10,000 digits. `"…"` with the quotes is a
- * string whatever it looks like.
+ * A number keeps its digits. Some texts are not read as numbers and stay texts: those with an exponent, a
+ * negative zero, blanks around the number, more than 38 digits with a point, or integers of more than 10,000
+ * digits. `"…"` with its quotes is always a string.
  */
 export const fromText = (text: string): Parameter => {
   if (!scalarPattern.test(text)) return text
@@ -202,7 +206,7 @@ const decimal = (value: BigDecimal.BigDecimal, path: string): unknown => {
     : raw(ExactJson.decimalText(value))
 }
 
-/** A number that is no integer is a double; without an exponent it would be read as a decimal. */
+/** The JSON of a number. A non-integer is a double; without an exponent it would be read as a decimal. */
 const number = (value: number, path: string): unknown => {
   if (!Number.isFinite(value)) return refuse(path, `${value} has no SQL value`)
   const text = Object.is(value, -0) ? "-0" : String(value)
@@ -217,10 +221,10 @@ const numeric = ({ type, value }: Numeric.Numeric, path: string): Typed => {
 
 const base64 = /^(?:[\w+/]{4})*(?:[\w+/]{2}==|[\w+/]{3}=)?$/
 
-/** The values that a request's JSON stands for, given their types. Throws a {@link ParameterError}. */
+/** The parameter values in a request's JSON, given their types. Throws a {@link ParameterError}. */
 export const decode = (json: unknown, types: unknown, path = "parameters"): unknown => {
   if (types === undefined || types === null) return json
-  // NULL is of every type.
+  // NULL has every type.
   if (json === null && (typeof types === "object" || isName(types))) return null
   if (types === "blob") {
     if (typeof json === "string" && base64.test(json)) return Uint8Array.from(Buffer.from(json, "base64"))

@@ -1,9 +1,9 @@
 /**
- * Engines that are polled: objects with `init`, `run`, `payload`, `toggle` and `end`, as in the talk "Deploying
- * the Networking TS", made into a `QueryEngine`.
+ * Polled engines: objects with `init`, `run`, `payload`, `toggle` and `end`, as in the talk "Deploying the
+ * Networking TS", adapted to a `QueryEngine`.
  *
- * Such a query has two buffers. `run` works on the back one and returns without blocking; `toggle` makes it the
- * front one, whose content `payload` gives out.
+ * A polled query has two buffers. `run` works on the back buffer and returns without blocking. `toggle` makes
+ * the back buffer the front one, whose content `payload` returns.
  */
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
@@ -15,7 +15,7 @@ import * as Given from "./Given.ts"
 import { type Engine, QueryEngine, QueryFailed, QueryInitError, QueryRejected } from "./QueryEngine.ts"
 
 /**
- * What a step of a query came to.
+ * The outcome of one step of a query.
  *
  * - `wait`: nothing yet; ask again after the poll interval.
  * - `payload`: the back buffer holds a chunk.
@@ -28,7 +28,7 @@ import { type Engine, QueryEngine, QueryFailed, QueryInitError, QueryRejected } 
 export type Status = "wait" | "payload" | "error" | "complete"
 
 /**
- * Whether the query accepts its request, with the body of the message that says so.
+ * Whether the query accepts its request, with the body of the accept or reject message.
  *
  * @category models
  * @since 0.1.0
@@ -42,10 +42,11 @@ export type InitResult =
  *
  * **Details**
  *
- * `init` is called once, before anything else. `run` is called until it says `error` or `complete`, and must
- * not block. `toggle` follows every status but `wait`, and `payload` follows `toggle`. `end` is called exactly
- * once and last, whether the query completed, failed, was rejected or was cancelled. None of them may be `async`. What
- * they throw, and any other value than these, is a defect, which the server logs and answers as `internal`.
+ * `init` is called once, before anything else. `run` is called until it returns `error` or `complete`, and
+ * must not block. `toggle` follows every status but `wait`, and `payload` follows `toggle`. `end` is
+ * called exactly once and last, whether the query completed, failed, was rejected or was cancelled. None
+ * of them may be `async`. A thrown value or a result of another type is a defect, which the server logs
+ * and answers as `internal`.
  *
  * @category models
  * @since 0.1.0
@@ -68,7 +69,7 @@ export interface Options {
   /** How long to wait after `wait`, on the Clock. Default 10 milliseconds. */
   readonly pollInterval?: Duration.Input | undefined
   /**
-   * Whether `payload` gives out memory that the query never writes to again. By default a chunk is copied, so
+   * Whether `payload` returns memory that the query never writes to again. By default a chunk is copied, so
    * that the query can fill the back buffer while the front one is still being sent.
    */
   readonly ownsPayload?: boolean | undefined
@@ -79,7 +80,7 @@ const bytes = (what: string, given: Uint8Array): Uint8Array => {
   throw Given.mismatch(what, "a Uint8Array", given)
 }
 
-/** What gives nothing out has nothing to wait for either. */
+/** A function without a result must not be async either. */
 const nothing = (what: string, given: unknown): void => {
   if (given instanceof Promise) throw Given.mismatch(what, "no Promise", given)
 }
@@ -114,7 +115,7 @@ const chunks = (query: PolledQuery, options: Options): Stream.Stream<Uint8Array,
 }
 
 /**
- * The engine that answers each request with a query of its own.
+ * An engine that answers each request with a query of its own.
  *
  * **Example** (Counting down)
  *

@@ -1,9 +1,9 @@
 /**
- * The v1 query API: what the message bodies mean for engines that answer textual queries.
+ * The v1 query API: the meaning of message bodies for engines that answer textual queries.
  *
- * All bodies are UTF-8 JSON. Unknown fields are ignored, so fields can be added. {@link makeEngine} turns a
- * function from such a request to a result into a {@link QueryEngine}; the encoders and decoders at the end
- * are the client's half.
+ * All bodies are UTF-8 JSON. Unknown fields are ignored, so fields can be added. {@link makeEngine} makes a
+ * {@link QueryEngine} of a function from such a request to a result. The encoders and decoders at the end
+ * are for clients.
  */
 import * as Effect from "effect/Effect"
 import * as Headers from "effect/http/Headers"
@@ -68,18 +68,21 @@ export type { ResolvedRequest } from "./ResolvedRequest.ts"
 export { Timestamp } from "./Timestamp.ts"
 
 /**
- * What a v1 engine answers: the columns where they are known before the first byte, and the encoded result.
+ * The answer of a v1 engine: the encoded result, and the columns if they are known before the first byte.
  *
  * @category models
  * @since 0.1.0
  */
 export interface QueryResult {
   readonly columns?: ReadonlyArray<Column> | undefined
-  /** Whether the engine sees to it that the query changes nothing. The accept says so if the request asked for it. */
+  /**
+   * Whether the engine ensures that the query changes nothing. The accept says so if the
+   * request asked for it.
+   */
   readonly readOnly?: boolean | undefined
-  /** The rows of the result so far, where the engine counts them: for its receipt, and for logs. */
+  /** The rows of the result so far, if the engine counts them: for its receipt, and for logs. */
   readonly rows?: (() => number | undefined) | undefined
-  /** How far the engine is, where it knows. Called only for requests with `progress`. */
+  /** The progress of the query, if the engine knows it. Called only for requests with `progress`. */
   readonly progress?: (() => Progress | undefined) | undefined
   /** See `AcceptedQuery`. */
   readonly chunks: Stream.Stream<Uint8Array, QueryError>
@@ -92,26 +95,27 @@ export interface QueryResult {
  *
  * **Details**
  *
- * `run` is called once per request, in the query's scope, with a request that is known to be well formed and
- * to ask for one of `formats`. Its failure is sent as the reject message, so it must have run nothing by
- * then; a failure of the chunks is sent as the error message.
+ * `run` is called once per request, in the query's scope, with a request that is well formed and asks for one
+ * of `formats`. A failure of `run` is sent as the reject message, so `run` must not have executed anything by
+ * then. A failure of the chunks is sent as the error message.
  *
- * The request's `timeoutMs` covers `run` too. A reject would say that nothing was run (PROTOCOL.md §3), so a `run` that
- * takes too long is accepted, without columns, and fails with `timeout` at its first chunk.
+ * The request's `timeoutMs` covers `run` too. A reject would mean that nothing was run (PROTOCOL.md §3), so
+ * the server accepts a request whose `run` takes too long, without columns, and fails it with `timeout` at
+ * its first chunk.
  *
- * `admit` is asked before `run`, with the same request: whoever its `metadata` does not allow to ask fails there, with
- * `not_allowed` as a rule. The error is sent as the reject message.
+ * `admit` is called before `run`, with the same request. It fails for callers that the request's `metadata`
+ * does not permit, usually with `not_allowed`. The error is sent as the reject message.
  *
- * A request with `progress` is accepted with it, and others may ask how far its query is (`AcceptedQuery`): for how long
- * it has run, and what the `progress` of the result knows.
+ * A request with `progress` is accepted with it, and other requests may ask for the query's progress
+ * (`AcceptedQuery`): its elapsed time, and the `progress` of the result.
  *
  * A request with a `traceparent` runs in a span `dataconn.query` below it, which ends with the query.
  *
- * What these functions give beside what their types say is a defect, which names it, and so is a failure that is no
- * {@link QueryError}: the server logs it and answers `internal`.
+ * A value of another type than these functions declare is a defect that names the function, and so is a
+ * failure that is no {@link QueryError}: the server logs it and answers `internal`.
  *
- * A request beyond one of `limits` is rejected as `bad_request` before it is parsed. Throws a `RangeError` that
- * names the limit whose value cannot be one.
+ * A request beyond one of `limits` is rejected as `bad_request` before it is parsed. Throws a `RangeError`
+ * that names an invalid limit.
  *
  * **Example** (An engine that knows one table)
  *
@@ -208,7 +212,7 @@ const accepted = (fields: ConstructorParameters<typeof QueryAccepted>[0]): Query
 const failed = (error: QueryError): QueryFailed =>
   new QueryFailed({ payload: encodeError(queryErrorOf(error)) })
 
-/** The result, which has all that will be asked of it. */
+/** The result, checked to have its required fields. */
 const whole = (result: QueryResult): QueryResult => {
   if (typeof result !== "object" || result === null) throw Given.mismatch("run", "a result", result)
   const { chunks, commit } = result
@@ -227,7 +231,8 @@ const timedOut: QueryResult = {
 }
 
 /**
- * Runs a query, and its result, in a span `dataconn.query` below the one that a W3C `traceparent` names, if it does.
+ * Runs a query and its result in a span `dataconn.query`, as a child of the span of a valid
+ * W3C `traceparent`.
  *
  * @category tracing
  * @since 0.1.0

@@ -38,7 +38,7 @@ export const Format = Schema.Literals([
 export type Format = typeof Format.Type
 
 /**
- * The format of a request that names none.
+ * The default format of a request.
  *
  * @category constants
  * @since 0.1.0
@@ -46,16 +46,16 @@ export type Format = typeof Format.Type
 export const defaultFormat: Format = "application/json"
 
 /**
- * How numbers that a DOUBLE may not hold stand in JSON: as numbers with all their digits, or as strings. They are those
- * of BIGINT, UBIGINT, HUGEINT, UHUGEINT, BIGNUM and DECIMAL, in nested values too. Numbers that are not finite, for which
- * JSON has no word, are `null`, or `"NaN"`, `"Infinity"` and `"-Infinity"`.
+ * The JSON form of numbers that may not fit a DOUBLE: numbers with all their digits, or strings. They are
+ * those of BIGINT, UBIGINT, HUGEINT, UHUGEINT, BIGNUM and DECIMAL, in nested values too. Non-finite numbers,
+ * which JSON lacks, are `null`, or `"NaN"`, `"Infinity"` and `"-Infinity"`.
  *
  * @category schemas
  * @since 0.1.0
  */
 export const Numbers = Schema.Literals(["number", "string"])
 /**
- * How numbers that a DOUBLE may not hold stand in JSON.
+ * The JSON form of numbers that may not fit a DOUBLE.
  *
  * @category schemas
  * @since 0.1.0
@@ -63,8 +63,8 @@ export const Numbers = Schema.Literals(["number", "string"])
 export type Numbers = typeof Numbers.Type
 
 /**
- * Positional parameters as a list, named ones as an object. The parts come from a parser of JSON; looking at each
- * again would take a microsecond for each.
+ * Positional parameters as a list, named ones as an object. A JSON parser has made the parts, so they are not
+ * checked again: that would take a microsecond for each.
  *
  * @category schemas
  * @since 0.1.0
@@ -81,17 +81,17 @@ export const Parameters = Schema.declare<Parameters>(
  */
 export type Parameters = ParameterValues.Parameters
 
-/** Longest `queryId` in UTF-16 units; the accept repeats it. */
+/** Longest `queryId` in UTF-16 units, since the accept repeats it. */
 export const maxQueryIdLength = 1024
 
 /**
  * The body of a request (`R`).
  *
- * `timeoutMs` is in milliseconds from the request's arrival. `traceparent` is a W3C trace context. `numbers` means
- * something to the formats that are JSON only, and is `"number"` if it is left out. `metadata` says who asks.
- * On the wire `parameters` are JSON, and `parameterTypes` says which of them are blobs and timestamps.
- * With `readOnly` the query must change nothing. With `receipt` the result ends with a {@link Receipt}. With `progress`
- * other requests may ask how far it is.
+ * `timeoutMs` is in milliseconds from the request's arrival. `traceparent` is a W3C trace context. `numbers`
+ * applies to the JSON formats only; its default is `"number"`. `metadata` identifies the caller. On the wire
+ * `parameters` are JSON, and `parameterTypes` has their explicit types, such as blobs and timestamps. With
+ * `readOnly` the query must change nothing. With `receipt` the result ends with a {@link Receipt}. With
+ * `progress` other requests may ask for the query's progress.
  *
  * @category schemas
  * @since 0.1.0
@@ -112,11 +112,11 @@ export class QueryRequest extends Schema.Class<QueryRequest>("QueryRequest")({
 }) {}
 
 /**
- * What is known of a result that was sent whole, if the request asked for it: the body of the final message (`F`) is
- * this in JSON then, and all bytes of the result were in chunks (`I`) before it.
+ * The summary of a complete result, if the request asked for it. It is then the JSON body of the final
+ * message (`F`), and all bytes of the result are in chunks (`I`) before it.
  *
- * `bytes` and `crc32` (8 hexadecimal digits) are of the encoded result, `rows` is there where the engine counts them,
- * `durationMs` is in milliseconds.
+ * `bytes` and `crc32` (8 hexadecimal digits) describe the encoded result. `rows` is present if the engine
+ * counts them. `durationMs` is in milliseconds.
  *
  * @category schemas
  * @since 0.1.0
@@ -129,7 +129,7 @@ export const Receipt = Schema.Struct({
   durationMs: Schema.Finite
 })
 /**
- * What is known of a result that was sent whole.
+ * The summary of a complete result.
  *
  * @category schemas
  * @since 0.1.0
@@ -137,8 +137,9 @@ export const Receipt = Schema.Struct({
 export type Receipt = typeof Receipt.Type
 
 /**
- * One column of a result: its name and the engine's own name for its type. `wideNumbers` is true where the column has
- * numbers that a DOUBLE may not hold: a reader of JSON who needs them exactly asks for `numbers: "string"`.
+ * One column of a result: its name and the engine's own name for its type. `wideNumbers` is true if the
+ * column may have numbers that do not fit a DOUBLE: JSON readers that need them exactly ask for
+ * `numbers: "string"`.
  *
  * @category schemas
  * @since 0.1.0
@@ -157,9 +158,9 @@ export const Column = Schema.Struct({
 export type Column = typeof Column.Type
 
 /**
- * The body of an accept (`A`). `columns` is there where the engine knows them by then, and `readOnly` where the request
- * asked for it and the engine sees to it. `receipt` promises a {@link Receipt}, `progress` that its progress can be
- * asked for as long as it runs.
+ * The body of an accept (`A`). `columns` is present if the engine knows them by then, and `readOnly` if the
+ * request asked for it and the engine ensures it. `receipt` promises a {@link Receipt}. `progress` promises
+ * that the query's progress can be requested while it runs.
  *
  * @category schemas
  * @since 0.1.0
@@ -175,7 +176,7 @@ export class QueryAccepted extends Schema.Class<QueryAccepted>("QueryAccepted")(
 
 const decodeQueryRequest = Schema.decodeUnknownResult(QueryRequest)
 
-/** Decodes the body of a request for one of the formats, within limits; the error names the field that is wrong. */
+/** Decodes the body of a request for one of the formats, within limits. The error names the invalid field. */
 export const decodeRequest = (
   payload: Uint8Array,
   formats: ReadonlySet<Format>,
@@ -189,7 +190,7 @@ export const decodeRequest = (
     return ExactJson.parse(text)
   })
   if (Result.isFailure(json)) return bad("bad_request", `The request is ${json.failure}`)
-  // The last of them would win, without a word.
+  // A JSON parser would silently keep the last one.
   if (JsonNames.areRepeated(payload, json.success, BigDecimal.isBigDecimal)) {
     return bad("bad_request", "The request has an object in which a name occurs twice")
   }
@@ -199,7 +200,7 @@ export const decodeRequest = (
   }
   const ill = mayBeIll ? WellFormed.firstIll(body) : undefined
   if (ill !== undefined) return bad("bad_request", `${ill}: ${WellFormed.problem}`)
-  // The version decides what the other fields mean, so it is looked at before them.
+  // The version defines the meaning of the other fields, so it is checked first.
   if ("version" in body && typeof body.version === "string" && body.version !== "v1") {
     return bad("unsupported_version", `version: "${body.version}" is not supported; use "v1"`)
   }
@@ -210,7 +211,7 @@ export const decodeRequest = (
   if ("query" in body && typeof body.query === "string" && isLonger(body.query, limits.maxQueryLength)) {
     return bad("bad_request", `query: longer than ${limits.maxQueryLength} bytes (maxQueryLength)`)
   }
-  // One that asks for progress as it should does not come here.
+  // A well-formed request for progress does not get here.
   if ("progressOf" in body && "query" in body && body.query === "") return bad("bad_request", progressProblem)
   if ("metadata" in body) {
     const problem = Metadata.problem(body.metadata)
@@ -225,10 +226,10 @@ export const decodeRequest = (
 
 const progressProblem = `progressOf: expected a text of at most ${maxQueryIdLength} characters, in a request of at most 16 KiB`
 
-/** UTF-8 has no surrogates, but escapes of JSON may make some. */
+/** UTF-8 has no surrogates, but JSON escapes may make some. */
 const surrogate = /\\u[dD][89a-fA-F]/
 
-/** The fields with parameters of their types; other fields have numbers of JavaScript's. */
+/** The fields, with parameters of their explicit types and JavaScript numbers elsewhere. */
 const valuesOf = (body: object): Result.Result<object, QueryError> => {
   const { parameters, parameterTypes, timeoutMs } = body as Readonly<Record<string, unknown>>
   return Result.try({
@@ -243,7 +244,7 @@ const valuesOf = (body: object): Result.Result<object, QueryError> => {
   })
 }
 
-/** No parameters, which no types fit. */
+/** An empty object for a request without parameters. Throws if it has types, which then fit no value. */
 const withoutTypes = (types: unknown): object => {
   ParameterValues.decode(Array.isArray(types) ? [] : {}, types)
   return {}
@@ -287,7 +288,7 @@ export const encodeReceipt = (receipt: Receipt): Uint8Array => JsonBody.encode(r
 const decodeReceiptJson = Schema.decodeUnknownResult(Receipt)
 
 /**
- * Decodes the body of a final message as a receipt. A body that is none fails with a {@link QueryError} of code
+ * Decodes the body of a final message as a receipt. Any other body fails with a {@link QueryError} of code
  * `internal`: the server is at fault.
  *
  * @category decoding
@@ -302,7 +303,7 @@ export const decodeReceipt = (payload: Uint8Array): Result.Result<Receipt, Query
 type Request = Omit<ConstructorParameters<typeof QueryRequest>[0], "version">
 
 /**
- * As {@link encodeRequest}, but what cannot be sent is a failure and not thrown.
+ * Like {@link encodeRequest}, but fails instead of throwing.
  *
  * @category encoding
  * @since 0.1.0
@@ -322,8 +323,8 @@ export const requestBody = ({ parameters, ...request }: Request): Result.Result<
   })
 
 /**
- * Encodes a request's body; `version` is filled in. Throws a {@link QueryError} with the code `bad_request` that names
- * the parameter which has no SQL value, or the field whose text has half a surrogate pair.
+ * Encodes a request's body; `version` is filled in. Throws a {@link QueryError} with the code `bad_request`
+ * that names the parameter without an SQL value, or the field whose text has half a surrogate pair.
  *
  * @category encoding
  * @since 0.1.0
@@ -333,7 +334,7 @@ export const encodeRequest = (request: Request): Uint8Array => Result.getOrThrow
 const decodeQueryAccepted = Schema.decodeUnknownResult(QueryAccepted)
 
 /**
- * Decodes the body of an accept. A body that is none fails with a {@link QueryError} of code `internal`: the
+ * Decodes the body of an accept. Any other body fails with a {@link QueryError} of code `internal`: the
  * server is at fault, not the query.
  *
  * @category decoding

@@ -1,9 +1,9 @@
 /**
- * What answers queries: the service that a connection asks once per request.
+ * The service that answers queries. A connection calls it once per request.
  *
  * The engine sees request and result bytes only; it knows neither socket nor frame. `init` either accepts,
- * with the payload of the accept message and the result as a stream of chunks, or fails with
- * {@link QueryRejected}, which is sent as the reject message.
+ * with the payload of the accept message and the result as a stream of chunks, or fails with {@link
+ * QueryRejected}, which is sent as the reject message.
  */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -29,8 +29,8 @@ export class QueryRejected extends Schema.TaggedError<QueryRejected>()("QueryRej
 }
 
 /**
- * An accepted query failed. `payload` is the body of the error message (`E`), which ends the response; what
- * was streamed before it is incomplete by definition.
+ * An accepted query failed. `payload` is the body of the error message (`E`), which ends the response. The
+ * chunks before it are incomplete by definition.
  *
  * @category errors
  * @since 0.1.0
@@ -44,8 +44,8 @@ export class QueryFailed extends Schema.TaggedError<QueryFailed>()("QueryFailed"
 }
 
 /**
- * The engine could not even tell whether it accepts. The connection ends with reason `init`; the client
- * sees it closed.
+ * The engine failed before it could accept or reject. The connection ends with reason `init`, and the
+ * client sees it close.
  *
  * @category errors
  * @since 0.1.0
@@ -56,8 +56,8 @@ export class QueryInitError extends Schema.TaggedError<QueryInitError>()("QueryI
 }) {}
 
 /**
- * How far an engine is with a query; each field is there where it is known. `fraction` is from 0 to 1. What an engine
- * counts as its rows is its own: those of a join are the rows of both tables, as a rule.
+ * The progress of a query; each field is present if it is known. `fraction` is from 0 to 1. The meaning of
+ * rows is the engine's own: for a join they are usually the rows of both tables.
  *
  * @category models
  * @since 0.1.0
@@ -73,35 +73,36 @@ export interface Progress {
  *
  * **Details**
  *
- * `payload` is the body of the accept message (`A`). Clients take at most 1 MiB of it, and of the payloads of
- * `QueryRejected` and `QueryFailed`, unless their `maxAcceptSize` or `maxErrorSize` says otherwise: a longer one ends their
- * connection as a violation of the protocol. `chunks` is the result: their concatenation is what the
- * client receives, in frames of at most the connection's `chunkSize`. A chunk belongs to the connection once
- * emitted and must not be changed afterwards. The stream is pulled ahead of the socket by a bounded number
- * of bytes and no further, so a client that stops reading stops the engine.
+ * `payload` is the body of the accept message (`A`). Clients accept at most 1 MiB of it, and of the payloads
+ * of `QueryRejected` and `QueryFailed`, unless their `maxAcceptSize` or `maxErrorSize` says otherwise. A
+ * longer payload ends their connection as a protocol violation. `chunks` is the result: the client receives
+ * their concatenation, in frames of at most the connection's `chunkSize`. A chunk belongs to the connection
+ * once emitted and must not be changed afterwards. The stream is pulled ahead of the socket by a bounded
+ * number of bytes, so a client that stops reading stops the engine.
  *
- * An engine that wants the memory of a chunk back emits it as an owned one (`Chunk.owned`): it is released once its
- * bytes have been sent and nothing refers to them any more, or when the response ends without them. Of a large result
- * the garbage collector would otherwise have to find all of it.
+ * An engine that reuses the memory of chunks emits owned ones (`Chunk.owned`). A chunk is released once its
+ * bytes have been sent and nothing refers to them, or when the response ends without them. For a large result
+ * this spares the garbage collector most of the work.
  *
- * `commit` makes what the query has changed last. It runs once the client's socket has taken the whole result, and
- * before the message that ends the response. Whatever ends the query before it (a failure, a cancel, a limit, a client
- * that is gone) closes the query's scope without it, which has to undo everything. Once it has begun it is not
- * interrupted, and its outcome stands: success is told as complete, whatever the client may have sent meanwhile; a
- * `QueryFailed` means that nothing of the query is there. If that is not known either, its payload says
- * `unknown_outcome`, as the server says itself after a defect of `commit` or of a finalizer behind it.
+ * `commit` makes the query's changes durable. It runs once the client's socket has taken the whole result,
+ * and before the message that ends the response. If the query ends earlier (a failure, a cancel, a limit, a
+ * lost client), its scope closes without `commit`, and has to undo all changes. A commit is not interrupted
+ * once it has begun, and its outcome stands. Success is reported as complete, even if the client has
+ * cancelled meanwhile. A `QueryFailed` means that no change was made. If that is unknown too, its payload
+ * says `unknown_outcome`; the server says so itself after a defect of `commit` or of a finalizer behind it.
  *
- * `final` gives the body of the final message (`F`) once the chunks have ended; all of them are in messages before it
- * then. Without it the last chunk is in the final message.
+ * `final` returns the body of the final message (`F`) once the chunks have ended; all chunks are then in
+ * messages before it. Without `final` the last chunk is in the final message.
  *
- * `timeout` limits this query, from the request to its end; the shorter of it and the server's
- * `queryTimeout` counts. When it is over the query is interrupted and the response ends with an error. One that is no
- * duration, or less than zero, is a defect.
+ * `timeout` limits this query, from the request to its end; the shorter of it and the server's `queryTimeout`
+ * applies. On timeout the query is interrupted and the response ends with an error. An invalid or negative
+ * duration is a defect.
  *
- * `queryId` and `rows` are for logs and statistics: the name of the query, and how many rows its result has so far.
+ * `queryId` and `rows` are for logs and statistics: the name of the query, and the rows of its result so far.
  *
- * `progress` says how far the engine is, as long as the query runs. It is called on behalf of other requests
- * ({@link Engine.progressOf}), which name the query by its `queryId`, and must be cheap. Without it nobody can ask.
+ * `progress` returns the query's progress while it runs. It is called on behalf of other requests
+ * ({@link Engine.progressOf}), which name the query by its `queryId`, and must be cheap. Without it the
+ * progress is unavailable.
  *
  * @category models
  * @since 0.1.0
@@ -118,17 +119,17 @@ export interface AcceptedQuery {
 }
 
 /**
- * What answers queries.
+ * An engine that answers queries.
  *
  * **Details**
  *
- * `init` is given the body of the request message. Interruption, of `init` as of `chunks`, is how a query is
- * cancelled: by the client, by a closed connection or by a stopping server. The scope is the query's own:
- * it closes when the query has ended in whichever way, before the client is told: a finalizer that breaks ends
- * the response of a query that was complete with an error.
+ * `init` takes the body of the request message. Interruption, of `init` as of `chunks`, is how a query is
+ * cancelled: by the client, by a closed connection or by a stopping server. The scope is the query's own. It
+ * closes when the query has ended in any way, before the end is sent to the client, so a failing finalizer
+ * turns a complete response into an error.
  *
- * A defect is logged with its cause and answered with the code `internal`. So is what has another type than this says,
- * such as a `Promise` in place of an effect, and a query that the engine interrupts itself.
+ * A defect is logged with its cause and answered with the code `internal`. So are values of another type than
+ * declared here, such as a `Promise` in place of an effect, and queries that the engine interrupts itself.
  *
  * @category services
  * @since 0.1.0
@@ -138,13 +139,14 @@ export interface Engine {
     request: Uint8Array
   ) => Effect.Effect<AcceptedQuery, QueryRejected | QueryInitError, Scope.Scope>
   /**
-   * The `queryId` of the query whose progress this request asks for, if it does and is no query. The server answers it
-   * by the v1 query API (PROTOCOL.md §3) and does not give it to `init`. Called for every request.
+   * The `queryId` of the query whose progress this request asks for, if it is a request for progress. The
+   * server answers such a request by the v1 query API (PROTOCOL.md §3) and does not pass it to `init`. Called
+   * for every request.
    */
   readonly progressOf?: ((request: Uint8Array) => string | undefined) | undefined
   /**
-   * Called by a server that starts, with the number of queries that it runs at a time. An engine that is not made for
-   * so many logs a warning.
+   * Called by a starting server with its number of concurrent queries. An engine that cannot run so
+   * many logs a warning.
    */
   readonly expect?: ((maxConcurrentQueries: number) => Effect.Effect<void>) | undefined
 }

@@ -1,5 +1,5 @@
 /**
- * The body of a reject or an error (PROTOCOL.md §3), which is also what a v1 engine fails with.
+ * The body of a reject or an error (PROTOCOL.md §3), which is also the failure of a v1 engine.
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -42,8 +42,9 @@ export type ErrorCode = typeof ErrorCode.Type
 /**
  * The body of a reject (`J`) or error (`E`), and the failure that a v1 engine raises to send one.
  *
- * `position` is the 1-based character offset in the query; `retryAfterMs` is in milliseconds. `closing` says that the
- * server closes the connection after it, and begins no request that comes later. `message` is never empty. As a reject it means that nothing was run, so a retry is safe.
+ * `position` is the 1-based character offset in the query; `retryAfterMs` is in milliseconds. `closing` means
+ * that the server closes the connection after this message, and begins no later request. `message` is never
+ * empty. A reject means that nothing was run, so a retry is safe.
  *
  * @category errors
  * @since 0.1.0
@@ -57,12 +58,13 @@ export class QueryError extends Schema.TaggedError<QueryError>()("QueryError", {
   closing: Schema.optional(Schema.Boolean)
 }) {}
 
-/** The codes that a client may retry without any change. */
+/** The codes of errors that a client may retry unchanged. */
 const retryableCodes: ReadonlySet<ErrorCode> = new Set(["overloaded", "shutting_down"])
 
 /**
- * A {@link QueryError} with the `retryable` that PROTOCOL.md §3 gives its code, unless it is given. An empty message becomes the
- * code, since an error always says something; one longer than {@link ErrorMessage.maxBytes} is cut.
+ * A {@link QueryError}. By default `retryable` is the value that PROTOCOL.md §3 gives the code. An empty
+ * message becomes the code, since an error is never empty; a message longer than {@link
+ * ErrorMessage.maxBytes} is cut.
  *
  * @category constructors
  * @since 0.1.0
@@ -104,7 +106,10 @@ export const encodeError = (error: QueryError): Uint8Array =>
     closing: error.closing
   })
 
-/** The failure of an engine. Throws what is no `QueryError`, for the log; one of another copy of this module is as good. */
+/**
+ * The failure of an engine. Throws any value but a `QueryError`, for the log; one of another copy of this
+ * module is valid.
+ */
 export const queryErrorOf = (error: QueryError): QueryError => {
   if (error?._tag === "QueryError" && typeof error.message === "string") return error
   throw Given.mismatch("failure", "a QueryError", error)
@@ -128,8 +133,8 @@ const decodeQueryError = Schema.decodeUnknownResult(
  *
  * **Details**
  *
- * Never fails: a body of another shape gives a {@link QueryError} with code `internal` and the body's
- * `message`, or else its text, so that what an unknown server had to say is not lost.
+ * Never fails: a body of another shape becomes a {@link QueryError} with code `internal` and the body's
+ * `message`, or else its text, so that the answer of an unknown server is not lost.
  *
  * @category decoding
  * @since 0.1.0

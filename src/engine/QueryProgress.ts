@@ -1,5 +1,5 @@
 /**
- * How far a query is that runs: the request that asks for it, and the answer (PROTOCOL.md §3).
+ * The progress of a running query: the request for it, and the answer (PROTOCOL.md §3).
  */
 import { Buffer } from "node:buffer"
 import * as Result from "effect/Result"
@@ -8,8 +8,9 @@ import * as JsonBody from "./JsonBody.ts"
 import { maxQueryIdLength, type QueryError, queryError } from "./QueryBodies.ts"
 
 /**
- * How far a query is that runs. `fraction` is from 0 to 1. It and the rows, which are the engine's own account, are
- * there where the engine knows them. `elapsedMs` is in milliseconds from the arrival of the query.
+ * The progress of a running query. `fraction` is from 0 to 1. `fraction` and the rows, which are the
+ * engine's own count, are present if the engine knows them. `elapsedMs` is in milliseconds from the
+ * arrival of the query.
  *
  * @category schemas
  * @since 0.1.0
@@ -22,21 +23,21 @@ export const QueryProgress = Schema.Struct({
   elapsedMs: Schema.Finite
 })
 /**
- * How far a query is that runs.
+ * The progress of a running query.
  *
  * @category schemas
  * @since 0.1.0
  */
 export type QueryProgress = typeof QueryProgress.Type
 
-/** Longer requests ask for something else, and are not looked into. In bytes. */
+/** Longest request for progress, in bytes. Longer requests are not inspected. */
 export const maxProgressRequest = 16 * 1024
 
 const field = "progressOf"
 
 /**
- * The `queryId` that a request asks about, if it asks for the progress of a query. `Engine.progressOf` of engines that
- * speak the v1 query API.
+ * The `queryId` in a request for progress; `undefined` for other requests. This is `Engine.progressOf` of
+ * engines that speak the v1 query API.
  *
  * @category decoding
  * @since 0.1.0
@@ -52,7 +53,8 @@ export const progressOf = (request: Uint8Array): string | undefined => {
 }
 
 /**
- * Encodes the request that asks how far a query is. Its query is empty: a server that knows nothing of this rejects it.
+ * Encodes a request for the progress of a query. Its `query` is empty, so that a server without this
+ * feature rejects it.
  *
  * @category encoding
  * @since 0.1.0
@@ -71,7 +73,8 @@ export const encodeProgress = (progress: QueryProgress): Uint8Array => JsonBody.
 const decodeProgressJson = Schema.decodeUnknownResult(QueryProgress)
 
 /**
- * Decodes the answer. A body that is none fails with a {@link QueryError} of code `internal`: the server is at fault.
+ * Decodes the answer. Any other body fails with a {@link QueryError} of code `internal`: the
+ * server is at fault.
  *
  * @category decoding
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * The receipt of a result: what went by on its way, told once it is whole.
+ * The receipt of a result: counted while the result is sent, and completed at its end.
  */
 import { crc32 } from "node:zlib"
 import * as Clock from "effect/Clock"
@@ -7,9 +7,9 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { encodeReceipt } from "./QueryBodies.ts"
 
-/** The account of a result that is on its way. */
+/** The running totals of a result that is being sent. */
 export interface Account {
-  /** The same chunks, which are counted as they go by. */
+  /** The same chunks, counted as they pass. */
   readonly counted: <E>(chunks: Stream.Stream<Uint8Array, E>) => Stream.Stream<Uint8Array, E>
   /** The body of the final message, once the chunks have ended. */
   readonly encode: () => Uint8Array
@@ -18,7 +18,7 @@ export interface Account {
 /** Eight hexadecimal digits. */
 export const hex = (crc: number): string => crc.toString(16).padStart(8, "0")
 
-/** Begins the account of a query, whose time counts from now. */
+/** Begins the totals of a query, whose time counts from now. */
 export const make = Effect.fnUntraced(function* (
   queryId: string,
   rows: (() => number | undefined) | undefined

@@ -14,7 +14,7 @@ import {
 } from "./QueryBodies.ts"
 
 /**
- * What a v1 engine is asked: a request with its defaults filled in.
+ * The input of a v1 engine: a request with its defaults filled in.
  *
  * @category models
  * @since 0.1.0
@@ -26,11 +26,11 @@ export interface ResolvedRequest {
   readonly numbers: Numbers
   readonly queryId: string
   readonly timeout: Duration.Duration | undefined
-  /** Who asks, as the front-end says it; empty where it says nothing. Not to be logged. */
+  /** The caller's identity, as the front-end gives it; empty if absent. Not to be logged. */
   readonly metadata: Metadata.Metadata
   /** Whether the query must change nothing. */
   readonly readOnly: boolean
-  /** Whether the progress of the query may be asked for. Otherwise the engine need not keep account of it. */
+  /** Whether the progress of the query may be requested. Otherwise the engine need not track it. */
   readonly progress: boolean
 }
 

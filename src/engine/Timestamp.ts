@@ -1,10 +1,10 @@
 /**
- * Instants to the microsecond, and how a request has them: ISO 8601 in UTC.
+ * Instants to the microsecond, and their form in a request: ISO 8601 in UTC.
  */
 import * as DateTime from "effect/DateTime"
 
 /**
- * An instant to the microsecond, for those that `Date` and `DateTime`, which have milliseconds, cannot hold.
+ * An instant to the microsecond. `Date` and `DateTime` have only milliseconds.
  *
  * @category models
  * @since 0.1.0
@@ -18,21 +18,24 @@ export class Timestamp {
   }
 }
 
-/** What is expected of a text that has more digits than an instant. */
+/** The error for a text with more digits than an instant has. */
 export const tooFine =
   "at most 6 digits of a second (microseconds) in a timestamp; give a finer one as a text, and cast it in the query"
 
-/** What is expected of a time that a TIMESTAMP cannot hold. */
+/** The error for an instant that a TIMESTAMP cannot hold. */
 export const tooFar = "a timestamp in the years of DuckDB, which are -290307 to +294246"
 
-/** The first and the last of DuckDB's, but for those that it takes for infinite. */
+/** The first and the last of DuckDB's instants, without the values that stand for infinity. */
 const first = -9_223_372_022_400_000_000n
 const last = 9_223_372_036_854_775_806n
 
 /** The last millisecond of `Date` on either side. */
 const lastMillis = 8.64e15
 
-/** After so many years days and months are the same again. Years that `Date` has not are moved by them. */
+/**
+ * The period, in years, after which days and months repeat. Years outside the range of `Date`
+ * are shifted by it.
+ */
 const cycle = 400_000
 const cycleMicros = 146_097_000n * 86_400_000_000n
 
@@ -55,7 +58,7 @@ const isOfDate = (micros: bigint): boolean => {
 
 const yearPattern = /^[+-]?\d+/
 
-/** A day so many cycles later, with six digits of its year. */
+/** A day shifted by so many cycles, with six digits of its year. */
 const movedBy = (cycles: number, day: string): string =>
   day.replace(yearPattern, (text) => {
     const year = Number(text) + cycles * cycle
@@ -65,9 +68,9 @@ const movedBy = (cycles: number, day: string): string =>
 const fraction = /(:\d\d)\.(\d+)/
 
 /**
- * The instant of a text that `Date.parse` would cut to milliseconds: a `DateTime` if these are all that it has, and it
- * has the day. `undefined` for a text that is none, and a text that says what is wrong with one that is too fine or
- * beyond the years of DuckDB.
+ * The instant of a text, with the digits that `Date.parse` would cut: a `DateTime` if milliseconds are enough
+ * and `Date` has the day. `undefined` for a text of another form. An error message if the instant is too fine
+ * or beyond the years of DuckDB.
  */
 export const parse = (
   text: string
@@ -84,7 +87,7 @@ export const parse = (
     : new Timestamp(micros)
 }
 
-/** Microseconds of a time without a fraction, also in a year that `Date` has not. */
+/** Microseconds of a time without a fraction, also in a year outside the range of `Date`. */
 const wholeSeconds = (time: string): bigint | undefined => {
   const millis = Date.parse(time)
   if (!Number.isNaN(millis)) return BigInt(millis) * 1000n
@@ -101,7 +104,7 @@ const daysOf = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 
 const isLeap = (year: number): boolean => year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
 
-/** Whether a time begins with a day that there is: February 30 would be taken for one of March. */
+/** Whether a time begins with a day that exists: `Date.parse` would read February 30 as a day of March. */
 const hasDay = (time: string): boolean => {
   const [, year, month, day] = dayPattern.exec(time) ?? []
   const leapDay = month === "02" && isLeap(Number(year)) ? 1 : 0

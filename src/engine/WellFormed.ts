@@ -1,8 +1,8 @@
 /**
- * Texts that have no form in UTF-8: those with half a surrogate pair, which an encoder would replace without a word.
+ * Texts that UTF-8 cannot hold: those with half a surrogate pair, which an encoder would silently replace.
  */
 
-/** Whether all texts in a value of JSON are well-formed, names of members included. */
+/** Whether all texts in a value of JSON are well-formed, including member names. */
 const isWellFormed = (value: unknown): boolean => {
   if (typeof value === "string") return value.isWellFormed()
   if (typeof value !== "object" || value === null) return true
@@ -11,10 +11,10 @@ const isWellFormed = (value: unknown): boolean => {
     : Object.entries(value).every(([name, one]) => name.isWellFormed() && isWellFormed(one))
 }
 
-/** What is wrong with a text. */
+/** The error for an ill-formed text. */
 export const problem = "the text has half a surrogate pair"
 
-/** The first field, or parameter, with a text that is not well-formed; `undefined` if there is none. */
+/** The first field, or parameter, with an ill-formed text; `undefined` if there is none. */
 export const firstIll = (fields: object): string | undefined => {
   for (const [field, value] of Object.entries(fields)) {
     if (isWellFormed(value)) continue

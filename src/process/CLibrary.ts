@@ -1,9 +1,9 @@
 /**
- * The C library, which Node 26 can call.
+ * Calls of the C library, through Node 26's FFI.
  */
 import type * as Ffi from "node:ffi"
 
-/** Node says of each use of its younger parts that they may change, on standard error. */
+/** Loads without Node's warnings that experimental APIs may change, which go to standard error. */
 const quietly = <A>(load: () => A): A => {
   const { emitWarning } = process
   process.emitWarning = () => {}
@@ -14,7 +14,7 @@ const quietly = <A>(load: () => A): A => {
   }
 }
 
-/** Node's means to call it, where it has them. */
+/** Node's FFI module, if it has one. */
 export const ffi = (): typeof Ffi | undefined => quietly(() => process.getBuiltinModule("node:ffi"))
 
 /** Has the kernel kill this process when its parent ends (`PR_SET_PDEATHSIG`). Returns whether it will. */
@@ -34,8 +34,8 @@ const setParentDeathSignal = 1n
 const killSignal = 9n
 
 /**
- * What has the allocator give its free memory back to the system (`malloc_trim`), where there is such a thing. It takes
- * 0.1 to 0.2 ms for each MiB that it gives back.
+ * The allocator's function that returns free memory to the system (`malloc_trim`), if the C library has one.
+ * It takes 0.1 to 0.2 ms for each MiB returned.
  */
 export const trim = (): (() => void) | undefined => {
   if (process.platform !== "linux") return undefined
@@ -43,12 +43,12 @@ export const trim = (): (() => void) | undefined => {
     const functions = ffi()?.dlopen(null, { malloc_trim: { arguments: ["u64"], return: "i32" } }).functions
     return functions && (() => void functions.malloc_trim(0n))
   } catch {
-    // Not every C library has it.
+    // Not every C library has `malloc_trim`.
     return undefined
   }
 }
 
-/** Locks an open file or directory for as long as it is open, beside others that do the same. Returns whether it is locked. */
+/** Takes a shared lock on an open file or directory until it is closed. Returns whether it is locked. */
 export const lock = (descriptor: number): boolean => {
   try {
     const functions = ffi()?.dlopen(null, { flock: { arguments: ["i32", "i32"], return: "i32" } }).functions

@@ -1,6 +1,7 @@
 /**
- * Starts the processes that engines run in. Each answers DataConn's protocol on the descriptors that it inherits, one
- * for each query at a time: nobody else can reach them, and both ends see when the other one has gone.
+ * Starts the processes that engines run in. Each answers DataConn's protocol on inherited
+ * descriptors, one for each concurrent query: no other process can reach them, and each end sees when
+ * the other one has closed.
  */
 import * as NodeProcess from "node:child_process"
 import { once } from "node:events"
@@ -23,17 +24,19 @@ import * as OomScore from "./OomScore.ts"
 import * as Output from "./Output.ts"
 
 /**
- * What an engine's options may depend on.
+ * Inputs for the options of an engine's process.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Place {
-  /** An empty directory that is removed when the process has ended, if `directory` is set. */
+  /** An empty directory that is removed when the process has ended; set if the setting `directory` is. */
   readonly directory: string | undefined
-  /** How much memory the process may take, in bytes; `Infinity` if there is no limit. */
+  /** Most memory that the process may take, in bytes; `Infinity` if there is no limit. */
   readonly memory: number
-  /** Whether a process has been ready before: what was served then should be served again as far as it can be. */
+  /**
+   * Whether an earlier process was ready. A later one should then serve as much of the same data as it can.
+   */
   readonly isLater: boolean
 }
 
@@ -41,14 +44,14 @@ export interface Options {
   /** The module of the engine, as a URL. */
   readonly module: string
   readonly options: (place: Place) => unknown
-  /** The program that runs the child, and its first arguments. */
+  /** The program that runs the child, with its first arguments. */
   readonly command: readonly [program: string, ...args: ReadonlyArray<string>]
   readonly title: string
   readonly connections: number
   readonly memory: number
-  /** Whether another process can take its place without loss. */
+  /** Whether another process can replace it without loss. */
   readonly isReplaceable: boolean
-  /** Where each process has a directory of its own. */
+  /** The parent directory of each process's own directory. */
   readonly directory: string | undefined
   readonly beatMillis: number
   readonly cancelGraceMillis: number
@@ -58,8 +61,8 @@ export interface Options {
 const program = fileURLToPath(new URL(import.meta.url.replace(/ChildProcess(\.[jt]s)$/, "main$1")))
 
 /**
- * Node of this process with its arguments, but for those that open a port for a debugger. The objects of queries stay young
- * (`cli/Heap` says why).
+ * Node of this process with its arguments, except those that open a debugger's port. Objects of queries stay
+ * young (`cli/Heap` has the reason).
  */
 export const thisNode = (): Options["command"] => [
   process.execPath,
@@ -68,13 +71,13 @@ export const thisNode = (): Options["command"] => [
   ...(process.allowedNodeEnvironmentFlags.has("--disable-sigusr1") ? ["--disable-sigusr1"] : [])
 ]
 
-/** After the end of a process its last words come, or never. In milliseconds. */
+/** How long the last messages of an ended process are awaited, in milliseconds. */
 const lastWordsMillis = 1000
 
-/** A process is exhausted when it has been found to be for so long, in milliseconds. */
+/** How long a process must be found exhausted before that is reported, in milliseconds. */
 const exhaustedMillis = 3000
 
-/** How many processes there have been. An engine that takes another's place has the same directory. */
+/** The number of processes so far. The engine that replaces another one has the same directory. */
 let count = 0
 
 export const launch = (options: Options): Launcher.Launch => {
@@ -94,7 +97,7 @@ export const launch = (options: Options): Launcher.Launch => {
   }
 }
 
-/** Why the system has started no process. Of what was to be connected to it there is all, or nothing at all. */
+/** The reason why the system has started no process. The child's streams exist all or not at all. */
 const refusal = async (child: NodeProcess.ChildProcess, directory: string | undefined): Promise<never> => {
   const [error] = await once(child, "error")
   for (const stream of child.stdio ?? []) stream?.destroy()
@@ -102,25 +105,25 @@ const refusal = async (child: NodeProcess.ChildProcess, directory: string | unde
   throw error
 }
 
-/** A later process does what it can without, and says so. */
+/** A later process does without a directory as far as it can, and logs that. */
 const makeDirectory = (directory: string, { isLater }: Pick<Place, "isLater">): void => {
   if (isLater) Spill.ensure(directory)
   else mkdirSync(directory, { mode: 0o700 })
 }
 
-/** What cannot be removed now, as for want of descriptors, is by the next server. */
+/** A directory that cannot be removed now, such as for lack of descriptors, is removed by the next server. */
 const remove = (directory: string | undefined): void => {
   try {
     if (directory !== undefined) rmSync(directory, { recursive: true, force: true })
   } catch {
-    // It is no reason to end.
+    // A directory left behind is no reason to end.
   }
 }
 
 class Child implements Launcher.Process {
   readonly name: string
   private readonly options: Options
-  /** Of all processes of this launch. */
+  /** Shared by all processes of this launch. */
   private readonly shared: { isLater: boolean }
   private readonly listener: Launcher.Listener
   private readonly child: NodeProcess.ChildProcess
@@ -128,7 +131,7 @@ class Child implements Launcher.Process {
   private readonly connections: Array<Net.Socket>
   private exit: Exit | undefined
   private isOver = false
-  /** The memory that it had when it was ready, if more than its limit is to be looked at. */
+  /** The memory of the process when it became ready; set if its memory is to be watched. */
   private memory: Exhaustion.Usage | undefined
   private wasted = 0
 
@@ -197,7 +200,7 @@ class Child implements Launcher.Process {
     this.tell({ _tag: "Commit", token })
   }
 
-  /** With each sign of life. */
+  /** Called with each heartbeat. */
   private watchMemory(): void {
     const { memory: ready, options } = this
     const now = ready && MemoryLimit.usageOf(this.child.pid ?? 0)
@@ -224,7 +227,7 @@ class Child implements Launcher.Process {
 
   private tell(message: Messages.ToChild): void {
     if (!this.child.connected) return
-    // A child that has gone is no reason to fail.
+    // A child that has ended is no reason to fail.
     this.child.send(message, () => {})
   }
 
@@ -243,7 +246,7 @@ class Child implements Launcher.Process {
     this.child.kill("SIGKILL")
   }
 
-  /** The process is gone, and has told all it had to. */
+  /** The process has ended, and its last messages have been read. */
   private over(exit: Exit): void {
     if (this.isOver) return
     this.isOver = true
@@ -253,7 +256,10 @@ class Child implements Launcher.Process {
   }
 }
 
-/** Throws where so many descriptors are not to be had. Node does not give back what it made for a child that needs them. */
+/**
+ * Throws if so many descriptors are not available. Node leaks those it has opened for a child
+ * when the rest fail.
+ */
 const checkDescriptors = (count: number): void => {
   const held: Array<number> = []
   try {

@@ -1,9 +1,9 @@
 /**
- * Which part of an engine's options cannot be copied to a process or thread.
+ * Finds the part of an engine's options that cannot be copied to a process or thread.
  */
 import * as Given from "../engine/Given.ts"
 
-/** Says it by name. `cause` is what copying them has thrown. */
+/** An error message that names the part. `cause` is the error of the copy. */
 export const problem = (options: unknown, cause: unknown): string => {
   const found = uncloneable(options, "options")
   if (found !== undefined)

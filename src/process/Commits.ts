@@ -1,9 +1,10 @@
 /**
- * Commits that wait for the word of the parent: a query may commit only when its result has been handed to the client,
- * which the process that runs it does not see.
+ * Commits that wait for the parent. A query may commit only when its result has been handed to the client,
+ * which its own process cannot see.
  *
- * The accept names the commit by a token, which the parent takes off again. Once all chunks have been emitted the child
- * says how many bytes they had, and its stream ends, so that its server commits, when the parent says so.
+ * The accept names the commit by a token, which the parent removes. Once all chunks have been emitted,
+ * the child reports their number of bytes. When the parent answers, the child's stream ends, and so
+ * its server commits.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -12,7 +13,7 @@ import * as Stream from "effect/Stream"
 import type { AcceptedQuery, Engine } from "../engine/QueryEngine.ts"
 import * as RequestFields from "./RequestFields.ts"
 
-/** The child's half. `handedOver` tells the parent that a result has been emitted whole. */
+/** The child's half. `handedOver` tells the parent that a whole result has been emitted. */
 export class Commits {
   private readonly handedOver: (token: number, bytes: number) => void
   private readonly waiting = new Map<number, Deferred.Deferred<void>>()
@@ -22,7 +23,10 @@ export class Commits {
     this.handedOver = handedOver
   }
 
-  /** The engine, with commits that wait. One whose accept is no JSON object cannot name them, and does not wait. */
+  /**
+   * The engine, with commits that wait. An accept that is no JSON object cannot name its commit, which
+   * then does not wait.
+   */
   of(engine: Engine): Engine {
     return {
       ...engine,
@@ -52,18 +56,18 @@ export class Commits {
     return { ...query, payload, chunks: Stream.concat(counted, Stream.fromEffectDrain(told)) }
   }
 
-  /** The parent's word. The query may have ended without it. */
+  /** The parent's answer. The query may have ended without it. */
   go(token: number): void {
     const word = this.waiting.get(token)
     if (word !== undefined) Deferred.doneUnsafe(word, Exit.void)
   }
 }
 
-/** The parent's half, of one process. */
+/** The parent's half, for one process. */
 export class HandedOver {
   private readonly results = new Map<number, Deferred.Deferred<number>>()
 
-  /** Done with the bytes of the result once the process has emitted them all. */
+  /** Completes with the number of bytes of the result once the process has emitted all of them. */
   of(token: number): Deferred.Deferred<number> {
     const known = this.results.get(token) ?? Deferred.makeUnsafe<number>()
     this.results.set(token, known)

@@ -1,16 +1,16 @@
 /**
- * Queries that have ended a process twice, so that they are not run a third time.
+ * Queries that have ended a process twice, and are not run a third time.
  */
 import { createHash } from "node:crypto"
 import * as RequestFields from "./RequestFields.ts"
 
-/** How many are remembered; the oldest is forgotten first. */
+/** How many queries are remembered; the oldest is forgotten first. */
 const most = 256
 
 export class Culprits {
   private readonly known = new Set<string>()
 
-  /** Whether a request is one of them. Costs nothing as long as there are none. */
+  /** Whether a request is one of these queries. Costs nothing while there are none. */
   has(request: Uint8Array): boolean {
     return this.known.size > 0 && this.known.has(keyOf(request))
   }

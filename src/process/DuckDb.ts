@@ -1,18 +1,18 @@
 /**
- * DuckDB as the engine of a process: the module that the process loads.
+ * DuckDB as the engine of a process: the module that processes load.
  */
 import * as Effect from "effect/Effect"
 import type { DuckDbOptions } from "../engine/duckdb/Database.ts"
 import { DuckDbError } from "../engine/duckdb/Failure.ts"
 import type { Host } from "./EngineHost.ts"
 
-/** What DuckDB is opened with in its process. */
+/** Options of DuckDB in its process. */
 export interface Options extends DuckDbOptions {
   /** The setting that `memoryLimit` was computed from, with its value. */
   readonly limitedBy: string | undefined
 }
 
-/** The engine. A database that cannot be opened again without loss takes its process with it. */
+/** The engine. Its process ends with a database that cannot be opened again without loss. */
 export const make = ({ limitedBy, ...options }: Options, { cancelGraceMillis, cancelIgnored, lost }: Host) =>
   Effect.flatMap(
     Effect.promise(() => import("../engine/duckdb/DuckDbEngine.ts")),

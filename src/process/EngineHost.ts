@@ -1,5 +1,5 @@
 /**
- * The side on which an engine runs, in a process or a thread of its own: loads it, and answers DataConn's protocol on
+ * The child's side of an engine in a process or thread: loads the engine, and answers DataConn's protocol on
  * the connections from its parent.
  */
 import * as Cause from "effect/Cause"
@@ -21,21 +21,30 @@ import { Reporter } from "./Reports.ts"
 import * as RowCount from "./RowCount.ts"
 
 /**
- * What an engine may tell its process or thread.
+ * Callbacks and settings for an engine from its process or thread.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Host {
-  /** The engine can answer nothing any more, for this reason: what it runs in ends, and another one takes its place. */
+  /**
+   * Reports that the engine can answer no more queries, with the reason. Its process or thread ends
+   * and is replaced.
+   */
   readonly lost: (reason: string) => void
-  /** How long a query may take to stop before it is killed with what it runs in, in milliseconds (`cancelGrace`). */
+  /**
+   * How long a query may take to stop before its process or thread is killed, in milliseconds
+   * (`cancelGrace`).
+   */
   readonly cancelGraceMillis: number
-  /** A query that has ended goes on in the engine for longer than that: what it runs in is killed. */
+  /**
+   * Reports that an ended query has run on in the engine for longer than that. The process or
+   * thread is killed.
+   */
   readonly cancelIgnored: () => void
 }
 
-/** What a module of an engine exports. */
+/** The exports of an engine's module. */
 interface EngineModule {
   readonly make?: (options: unknown, host: Host) => Effect.Effect<Engine, unknown, Scope.Scope>
 }
@@ -48,20 +57,25 @@ export interface Accepted {
 
 export type Ending = "Asked" | Messages.Failed
 
-/** Who has started the engine, as it is reached from here. */
+/** The parent that has started the engine, seen from the child. */
 export interface Parent {
   readonly tell: (message: Messages.FromChild) => void
-  /** Whether it does not read what it is told: lines of the log are left out, rather than that they fill the memory. */
+  /**
+   * Whether the parent does not keep up with its messages. Log lines are then dropped, so that they do not
+   * fill the memory.
+   */
   readonly isBehind: () => boolean
-  /** Gives each of its connections from now on. */
+  /** Passes each connection from the parent to the callback from now on. */
   readonly accept: (accepted: (connection: Accepted) => void) => void
-  /** The memory that is resident, in bytes. */
+  /** The resident memory, in bytes. */
   readonly residentBytes: () => number
-  /** Ends what the engine runs in: in peace, or because it has failed, which the parent is told. */
+  /**
+   * Ends the process or thread: in peace, or because the engine has failed, which is reported to the parent.
+   */
   readonly end: (why: Ending) => void
 }
 
-/** All limits are the parent's: what comes from there is within them. */
+/** The parent applies all limits: its requests are within them. */
 const settings = (connections: number): Connections.Options => ({
   ...Settings.defaults,
   maxConnections: connections,
@@ -85,7 +99,7 @@ const settings = (connections: number): Connections.Options => ({
 
 const largestFrame = 2 ** 32 - 1
 
-/** The log, which is the parent's. */
+/** A logger that sends its lines to the parent. */
 const loggerOf = ({ isBehind, tell }: Parent) =>
   Logger.make(({ cause, logLevel, message }) => {
     if (logLevel === "All" || logLevel === "None" || isBehind()) return
@@ -100,7 +114,7 @@ const messageOf = (cause: Cause.Cause<unknown>): string => {
   return error instanceof Error ? error.message : String(error)
 }
 
-/** Hosts an engine, as the parent's messages say. */
+/** Hosts an engine under the control of the parent's messages. */
 export class EngineHost {
   private readonly parent: Parent
   private readonly commits: Commits
@@ -138,12 +152,12 @@ export class EngineHost {
     this.parent.end({ _tag: "Failed", message })
   }
 
-  /** Closes all that it has opened. */
+  /** Closes everything that the host has opened. */
   leave(): void {
     Deferred.doneUnsafe(this.ended, Exit.void)
   }
 
-  /** Answers until the parent has it end. */
+  /** Answers until the parent asks it to end. */
   private answer(start: Messages.Start): Effect.Effect<void> {
     return Effect.scoped(
       Effect.gen({ self: this }, function* () {

@@ -1,5 +1,5 @@
 /**
- * The process that an engine runs in: answers DataConn's protocol on the descriptors that it inherits from its parent,
+ * The process that an engine runs in: answers DataConn's protocol on descriptors inherited from its parent,
  * and ends with it.
  */
 import * as Net from "node:net"
@@ -10,7 +10,7 @@ import * as ParentWatch from "./ParentWatch.ts"
 
 /** Messages that are on their way to the parent. */
 let underWay = 0
-/** So many, and the parent is behind. */
+/** With so many messages on their way, the parent is behind. */
 const mostUnderWay = 1000
 
 const tell = (message: Messages.FromChild, told: () => void = () => {}): void => {
@@ -34,21 +34,21 @@ const connection = (descriptor: number): Accepted => {
 
 const end = (why: Ending): void => {
   if (why === "Asked") {
-    // Node would wait for its threads, one of which may be in a call that DuckDB does not end.
+    // Node would wait for its threads, one of which may be in a DuckDB call that does not end.
     process.once("exit", ParentWatch.endNow)
     process.exit(0)
   }
   tell(why, ParentWatch.endNow)
 }
 
-/** Runs an engine as the parent tells. */
+/** Runs an engine under the control of the parent. */
 export const run = (): void => {
   if (process.send === undefined) {
     console.error("This program is started by another one (ProcessEngine)")
     process.exitCode = 1
     return
   }
-  // A terminal and a service manager send them to all; it is the parent that decides what they mean.
+  // Terminals and service managers send signals to all processes; the parent decides how to react.
   for (const signal of ["SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const) {
     process.on(signal, () => {})
   }

@@ -1,5 +1,5 @@
 /**
- * What supervision needs of a process, whatever it is: `ChildProcess` starts real ones.
+ * The interface between supervision and a process of any kind: `ChildProcess` starts real ones.
  */
 import * as Effect from "effect/Effect"
 import type * as Transport from "../net/Transport.ts"
@@ -12,49 +12,52 @@ export interface LogEntry {
   readonly message: string
 }
 
-/** What a process tells of itself; each comes on a stack of its own. */
+/** Events of a process; each comes on its own call stack. */
 export interface Listener {
-  /** It answers queries from now on. */
+  /** The process answers queries from now on. */
   readonly ready: () => void
-  /** It cannot, and will end. Whether clients may be told why, and not only the log. */
+  /** The process cannot start, and will end. `isTold`: clients may see the reason, and not only the log. */
   readonly failed: (message: string, isTold?: boolean) => void
-  /** A query of its that has ended goes on for longer than `cancelGrace`. */
+  /** An ended query of the process runs on for longer than `cancelGrace`. */
   readonly cancelIgnored: () => void
-  /** A sign of life, with the memory that is resident and the progress of queries. */
+  /** A heartbeat, with the resident memory and the progress of queries. */
   readonly beat: (residentBytes: number, reports: Reports) => void
-  /** It has used up the memory that it may take, and uses little of it (`Exhaustion`). */
+  /** The process has used up the memory that it may take, and uses little of it (`Exhaustion`). */
   readonly exhausted: () => void
-  /** It has closed a connection, or will answer no more. */
+  /** The process has closed a connection, or will answer no more. */
   readonly disconnected: () => void
   readonly logged: (entry: LogEntry) => void
   /** All chunks of a query that commits have been emitted (`Commits`). */
   readonly handedOver: (token: number, bytes: number) => void
-  /** It is gone. The last that it tells. */
+  /** The process has ended. This is its last event. */
   readonly exited: (exit: Exit) => void
 }
 
 export interface Process {
-  /** What the log calls it. */
+  /** The name of the process in the log. */
   readonly name: string
-  /** The next of its connections; there are as many as it takes queries. */
+  /** The next connection of the process; there are as many as it takes queries. */
   readonly connection: Transport.Open
-  /** Has a query commit (`Commits`). */
+  /** Lets a query commit (`Commits`). */
   readonly commit: (token: number) => void
-  /** Asks it to end by itself. */
+  /** Asks the process to end by itself. */
   readonly ask: () => void
-  /** Ends it at once. */
+  /** Ends the process at once. */
   readonly kill: () => void
-  /** It has not ended although it was killed, and is not waited for any longer. Not all let themselves be given up. */
+  /**
+   * Stops waiting for a process that has not ended although it was killed. Not all processes
+   * can be abandoned.
+   */
   readonly abandon?: () => void
 }
 
-/** Starts the process of a place, by the place's number from 1. A failure is told to the listener. */
+/** Starts the process of a place, by the place's number from 1. A failure is reported to the listener. */
 export type Launch = (place: number, listener: Listener) => Process
 
-/** How the system says that there is no descriptor left. */
+/** The system's error codes for no descriptors left. */
 const noDescriptor = /\b(EMFILE|ENFILE)\b/
 
-/** A process that could not be started, for a reason that may come later. */
+/** A process that could not be started, for a reason that arrives later. */
 export const unstarted = (
   name: string,
   listener: Listener,
@@ -63,7 +66,7 @@ export const unstarted = (
 ): Process => {
   reason.catch((cause: unknown) => {
     const message = cause instanceof Error ? cause.message : String(cause)
-    // Each on a stack of its own.
+    // Each event on its own call stack.
     setImmediate(() => {
       listener.failed(
         noDescriptor.test(message) ? `${message}: too many files and sockets are open (ulimit -n)` : message,

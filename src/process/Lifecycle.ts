@@ -1,44 +1,47 @@
 /**
- * The life of the processes that take one place, one after the other: a pure state machine.
+ * The life of the successive processes of one place: a pure state machine.
  *
- * A process is started, says that it is ready, and gives signs of life. It ends by itself, or is killed; when it is
- * gone another one takes its place, later each time that one has lived shortly. Times are in milliseconds.
+ * A process is started, reports that it is ready, and sends heartbeats. It ends by itself or is killed, and
+ * is then replaced. The delay grows with each process that was short-lived. Times are in milliseconds.
  */
 
 /**
- * Why a process is to end.
+ * The reason why a process is to end.
  *
  * @category models
  * @since 0.1.0
  */
 export type Why =
-  /** It cannot answer queries, or no longer, and says why: to the log, or to clients too (`isTold`). */
+  /**
+   * The process cannot answer queries, or no longer. Its message is for the log, or for
+   * clients too (`isTold`).
+   */
   | { readonly _tag: "Failed"; readonly message: string; readonly isTold: boolean }
-  /** It has not become ready in time. */
+  /** The process has not become ready in time. */
   | { readonly _tag: "StartExpired" }
-  /** It has given no sign of life. */
+  /** The process has sent no heartbeat. */
   | { readonly _tag: "Silent" }
-  /** It has used up the memory that it may take, and uses little of it. */
+  /** The process has used up the memory that it may take, and uses little of it. */
   | { readonly _tag: "Exhausted" }
   /** A query did not stop within `cancelGrace`. */
   | { readonly _tag: "CancelIgnored" }
-  /** It closed a connection, as a process does that ends by itself. */
+  /** The process closed a connection, as a process does that ends by itself. */
   | { readonly _tag: "Disconnected" }
-  /** Nobody needs it any more. */
+  /** The place is closed. */
   | { readonly _tag: "Closed" }
 
-/** How a process ended. */
+/** The way a process ended. */
 export interface Exit {
   readonly code: number | null
   readonly signal: string | null
-  /** Whether its objects needed more memory than they may take: that of a thread. */
+  /** Whether the objects of a thread needed more memory than they may take. */
   readonly isOutOfMemory?: boolean
-  /** Whether it was killed and goes on all the same. Nobody waits for it. */
+  /** Whether it was killed and runs on nevertheless. It is not waited for. */
   readonly isStuck?: boolean
 }
 
 interface Life {
-  /** How many processes before this one have lived shortly, one after the other. */
+  /** How many processes in a row before this one were short-lived. */
   readonly shortLives: number
 }
 
@@ -46,8 +49,8 @@ export type State =
   | ({ readonly _tag: "Down" } & Life)
   | ({ readonly _tag: "Starting"; readonly ticks: number } & Life)
   /**
-   * `missed` is the number of ticks without a sign of life, and `retiring` that since it is to end when nothing runs in
-   * it any more.
+   * `missed` is the number of ticks without a heartbeat. `retiring` is the number of ticks since the process
+   * was asked to end once it is idle.
    */
   | ({
       readonly _tag: "Ready"
@@ -55,7 +58,7 @@ export type State =
       readonly missed: number
       readonly retiring: number | undefined
     } & Life)
-  /** It is to end, and not gone yet. `since` is when it became ready, if it did. */
+  /** The process is to end, but has not ended yet. `since` is when it became ready, if it did. */
   | ({ readonly _tag: "Ending"; readonly since: number | undefined; readonly why: Why } & Life)
   | { readonly _tag: "Closed" }
 
@@ -64,11 +67,11 @@ export type Event =
   | { readonly _tag: "Ready"; readonly now: number }
   | { readonly _tag: "Beat" }
   | { readonly _tag: "Tick"; readonly isIdle: boolean }
-  /** The process is to be given nothing new, and to end when nothing runs in it. */
+  /** The process gets no new queries, and ends when it is idle. */
   | { readonly _tag: "Retire" }
   | { readonly _tag: "End"; readonly why: Why }
   | { readonly _tag: "Exited"; readonly now: number }
-  /** Nobody needs the place any more. */
+  /** The place is not needed any more. */
   | { readonly _tag: "Close" }
   /** The process has not ended although it was asked to. */
   | { readonly _tag: "CloseExpired" }
@@ -80,23 +83,29 @@ export type Action =
   | { readonly _tag: "Kill" }
   /** Ask the process to end by itself. */
   | { readonly _tag: "Ask" }
-  /** Start another process after so long; `why` is why the last one was to end, if anybody wanted that. */
+  /** Start another process after so long. `why` is the reason why the last one was to end, if it was. */
   | { readonly _tag: "Restart"; readonly delayMillis: number; readonly why: Why | undefined }
   /** No process is left, and none follows. */
   | { readonly _tag: "Over"; readonly why: Why | undefined }
 
 export interface Options {
-  /** Ticks without a sign of life after which a process is silent: nothing new is given to it until it gives one. */
+  /**
+   * Ticks without a heartbeat after which a process is silent: it gets no new queries until
+   * the next heartbeat.
+   */
   readonly silentTicks: number
-  /** Ticks without a sign of life after which a process is killed. */
+  /** Ticks without a heartbeat after which a process is killed. */
   readonly maxMissed: number
   /** Ticks that a process may take to become ready. */
   readonly maxStartTicks: number
-  /** Ticks after which a process that is to end when nothing runs in it ends all the same. */
+  /** Ticks after which a retiring process ends even if queries still run in it. */
   readonly maxRetireTicks: number
-  /** A process that has been ready for less has lived shortly. */
+  /** A process that has been ready for less than this was short-lived. */
   readonly shortLifeMillis: number
-  /** The wait before a second process that has lived shortly is replaced; it doubles with each, up to the longest. */
+  /**
+   * The delay before the second short-lived process in a row is replaced. It doubles with each further one,
+   * up to the longest.
+   */
   readonly firstDelayMillis: number
   readonly longestDelayMillis: number
 }
@@ -108,7 +117,7 @@ const none: Action = { _tag: "None" }
 const kill: Action = { _tag: "Kill" }
 const announce: Action = { _tag: "Announce" }
 
-/** Whether a process that answers queries has given no sign of life lately. */
+/** Whether a process that answers queries has sent no heartbeat lately. */
 export const isSilent = (state: State, { silentTicks }: Options): boolean =>
   state._tag === "Ready" && state.missed >= silentTicks
 
@@ -116,7 +125,7 @@ export const isSilent = (state: State, { silentTicks }: Options): boolean =>
 export const takesQueries = (state: State, options: Options): boolean =>
   state._tag === "Ready" && state.retiring === undefined && !isSilent(state, options)
 
-/** The first replacement comes at once. */
+/** The first replacement is immediate. */
 const delay = (shortLives: number, { firstDelayMillis, longestDelayMillis }: Options): number =>
   shortLives <= 1 ? 0 : Math.min(firstDelayMillis * 2 ** (shortLives - 2), longestDelayMillis)
 
@@ -179,7 +188,8 @@ const end = (state: State, why: Why): readonly [State, Action] => {
   if (state._tag === "Starting" || state._tag === "Ready") {
     return [{ _tag: "Ending", since: sinceOf(state), why, shortLives: state.shortLives }, kill]
   }
-  // A process that was asked to end closes its connections first, and its engine, with a database to write, after that.
+  // A process that was asked to end closes its connections first, then its engine, which may have a
+  // database to write.
   const isAsked = state._tag === "Ending" && state.why._tag === "Closed"
   return [state, isAsked && why._tag !== "Disconnected" ? kill : none]
 }
@@ -192,7 +202,7 @@ const exited = (state: State, now: number, options: Options): readonly [State, A
   const why = state._tag === "Ending" ? state.why : undefined
   if (why?._tag === "Closed") return [closed, { _tag: "Over", why }]
   const since = sinceOf(state)
-  // A query that did not stop says nothing of its process.
+  // A query that did not stop does not count against its process.
   if (why?._tag === "CancelIgnored") {
     return [
       { _tag: "Down", shortLives: state.shortLives },

@@ -1,22 +1,22 @@
 /**
- * The end of a process that queries ran in, and what they are told of it.
+ * The end of a process that queries ran in, and the errors of those queries.
  */
 import * as QueryApi from "../engine/QueryApi.ts"
 import type { Exit, Why } from "./Lifecycle.ts"
 
 export interface Loss {
-  /** What the process is called. */
+  /** The name of the process. */
   readonly name: string
-  /** Why it was killed; `undefined` if it ended by itself. */
+  /** The reason why it was killed; `undefined` if it ended by itself. */
   readonly why: Why | undefined
   readonly exit: Exit
-  /** The memory that it last said was resident; 0 if it said nothing. */
+  /** The resident memory that it last reported; 0 if it reported none. */
   readonly residentBytes: number
   /** How many queries ran in it. */
   readonly queries: number
 }
 
-/** The process was lost that a query ran in. */
+/** The process that a query ran in was lost. */
 export class Lost {
   readonly _tag = "Lost"
   readonly loss: Loss
@@ -54,31 +54,31 @@ const reason = ({ exit, why }: Loss): string => {
 
 const mebibyte = 1024 ** 2
 
-/** What became of the process, and how much memory it had. Clients are not told which one it was. */
+/** How the process ended, and how much memory it had. Clients do not see which process it was. */
 const fate = (loss: Loss): string => {
   const memory =
     loss.residentBytes === 0 ? "" : `; it had ${Math.round(loss.residentBytes / mebibyte)} MiB of memory`
   return `${reason(loss)}${memory}`
 }
 
-/** The loss in words: who ended how. */
+/** The loss in words: which process ended, and how. */
 export const describe = (loss: Loss): string => `${loss.name} ${fate(loss)}`
 
-/** Whether it is known which query was the reason. */
+/** Whether the query that caused the loss is known. */
 export const hasKnownCause = ({ why }: Loss): boolean =>
   why?._tag === "CancelIgnored" || why?._tag === "Closed" || why?._tag === "Exhausted"
 
-/** Signals with which the system ends a process for its own faults. */
+/** Signals by which the system ends a process for its own faults. */
 const faults = /^SIG(SEGV|ABRT|BUS|FPE|ILL|TRAP|SYS)$/
 
-/** Whether the only query of a process has made it fail: nobody has killed it. */
+/** Whether the only query of a process has made it fail: it was not killed. */
 export const isFault = ({ exit, queries, why }: Loss): boolean =>
   why === undefined && queries === 1 && (exit.signal === null || faults.test(exit.signal))
 
 const engineLost = (message: string, retryable: boolean): QueryApi.QueryError =>
   new QueryApi.QueryError({ code: "engine_lost", message, retryable })
 
-/** What a query is told whose process was lost. `changes`: it may have changed something. */
+/** The error of a query whose process was lost. `changes`: the query may have changed something. */
 export const ofQuery = (loss: Loss, changes: boolean): QueryApi.QueryError =>
   engineLost(
     `The engine was lost while the query ran: it ${fate(loss)}` +
@@ -86,28 +86,28 @@ export const ofQuery = (loss: Loss, changes: boolean): QueryApi.QueryError =>
     !changes
   )
 
-/** What a query is told whose commit had not begun: nothing of what it changed outlives its process. */
+/** The error of a query whose commit had not begun: its changes are lost with its process. */
 export const ofUncommitted = (loss: Loss): QueryApi.QueryError =>
   engineLost(`The engine was lost before the query committed: it ${fate(loss)}. Nothing is changed`, false)
 
-/** Whether the only query of a thread has used up its memory: in another one it would do so again, at the same risk. */
+/** Whether the only query of a thread has used up its memory: another thread would run the same risk. */
 export const hasTakenAll = ({ exit, queries }: Loss): boolean => exit.isOutOfMemory === true && queries === 1
 
-/** What such a query is told. */
+/** The error of such a query. */
 export const ofTaker = (loss: Loss): QueryApi.QueryError =>
   QueryApi.queryError(
     "out_of_memory",
     `The query has ended its engine, and is not run again: it ${fate(loss)}`
   )
 
-/** What a query is told that was running each time that two processes ended by themselves. */
+/** The error of a query that was running in two processes when they ended by themselves. */
 export const ofCulprit = (loss: Loss): QueryApi.QueryError =>
   engineLost(
     `The engine was lost twice while this query ran, and it is not run again: it ${fate(loss)}`,
     false
   )
 
-/** What a query is told that has been found out before. */
+/** The error of a query that is known to have done so. */
 export const refused: QueryApi.QueryError = engineLost(
   "This query has ended the engine twice, and is not run again",
   false

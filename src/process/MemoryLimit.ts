@@ -1,26 +1,26 @@
 /**
- * A limit of the memory of another process, which the kernel enforces.
+ * A memory limit of another process, enforced by the kernel.
  */
 import { execFile } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { totalmem } from "node:os"
 import type { Usage } from "./Exhaustion.ts"
 
-/** The memory that this process may use: that of the machine, or of its container. In bytes. */
+/** The memory that this process may use: the machine's, or its container's. In bytes. */
 export const available = (): number => {
   const total = totalmem()
   const constrained = process.constrainedMemory()
   return constrained > 0 && constrained < total ? constrained : total
 }
 
-/** The memory of a process; what is mapped is writable and its own. `NaN` once it has ended. */
+/** The memory of a process; `mapped` counts private writable memory. `NaN` once it has ended. */
 const read = (pid: number): Usage => {
   const status = readFileSync(`/proc/${pid}/status`, "utf8")
   const bytes = (pattern: RegExp) => Number(pattern.exec(status)?.[1]) * 1024
   return { mapped: bytes(/^VmData:\s+(\d+) kB$/m), resident: bytes(/^VmRSS:\s+(\d+) kB$/m) }
 }
 
-/** The memory of a process, where the system tells and the process is there. */
+/** The memory of a process, if the system reports it and the process exists. */
 export const usageOf = (pid: number): Usage | undefined => {
   try {
     return read(pid)
@@ -30,13 +30,13 @@ export const usageOf = (pid: number): Usage | undefined => {
 }
 
 /**
- * Lets a process take so many bytes more than it has now, and leave no core behind when it crashes. Gives the reason
- * why that could not be done, if it could not.
+ * Lets a process take so many bytes more than it has now, and disables its core dumps. Returns the
+ * reason if that failed.
  *
  * **Details**
  *
- * It limits `RLIMIT_DATA`, by the program `prlimit` of util-linux. Unlike `RLIMIT_AS` that does not count the address
- * space that V8 and the C library reserve without ever using it.
+ * The limit is `RLIMIT_DATA`, set by the program `prlimit` of util-linux. Unlike `RLIMIT_AS` it does not
+ * count the address space that V8 and the C library reserve without ever using it.
  */
 export const grant = (pid: number, bytes: number): Promise<string | undefined> =>
   new Promise((resolve) => {

@@ -1,5 +1,5 @@
 /**
- * What parent and child tell each other beside their connections, over Node's channel between processes.
+ * The messages of parent and child beside their connections, over Node's channel between processes.
  */
 import type { Listener, LogEntry } from "./Launcher.ts"
 import type { Reports } from "./Reports.ts"
@@ -8,28 +8,28 @@ import type { Reports } from "./Reports.ts"
 export const channel = 3
 export const firstConnection = channel + 1
 
-/** The first that a child hears. */
+/** The first message to a child. */
 export interface Start {
   readonly _tag: "Start"
   /** The module whose `make` makes the engine, as a URL. */
   readonly module: string
   readonly options: unknown
-  /** How many connections it has. */
+  /** How many connections the child has. */
   readonly connections: number
   readonly title: string
-  /** How often it gives a sign of life. */
+  /** The interval of heartbeats. */
   readonly beatMillis: number
-  /** How long a query that has ended may go on in the engine. */
+  /** How long an ended query may run on in the engine. */
   readonly cancelGraceMillis: number
 }
 
 export type ToChild =
   | Start
   | { readonly _tag: "End" }
-  /** The result of this query has been handed to its client: it commits. */
+  /** The result of this query has been handed to its client: the query commits. */
   | { readonly _tag: "Commit"; readonly token: number }
 
-/** It can answer nothing, or nothing more, and ends. */
+/** The child cannot answer, or can answer no more, and ends. */
 export interface Failed {
   readonly _tag: "Failed"
   readonly message: string
@@ -38,14 +38,14 @@ export interface Failed {
 export type FromChild =
   | { readonly _tag: "Ready" }
   | Failed
-  /** A query that has ended goes on for longer than `cancelGrace`. */
+  /** An ended query runs on for longer than `cancelGrace`. */
   | { readonly _tag: "CancelIgnored" }
   | { readonly _tag: "Beat"; readonly residentBytes: number; readonly reports: Reports }
   | { readonly _tag: "Log"; readonly entry: LogEntry }
-  /** All chunks of a query that commits have been emitted, so many bytes. */
+  /** All chunks of a query that commits have been emitted, with so many bytes. */
   | { readonly _tag: "HandedOver"; readonly token: number; readonly bytes: number }
 
-/** Tells the listener what a child has told. */
+/** Dispatches a child's message to the listener. */
 export const tell = (listener: Listener, message: FromChild): void => {
   switch (message._tag) {
     case "Ready":

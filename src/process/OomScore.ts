@@ -1,15 +1,18 @@
 /**
- * Has the kernel end children before this process where memory is out.
+ * Makes the kernel end children before this process when memory runs out.
  *
- * A process that may write nothing (Landlock) cannot change its score or a child's any more, but for a file that it
- * opened before. A child begins with the score of its parent: so the parent has the children's score for the moment
- * in which it starts one.
+ * A process that may not write files (Landlock) can change neither its own score nor a child's, except
+ * through a file that it opened before. A child inherits the score of its parent. So the parent takes the
+ * children's score while it starts one.
  */
 import { openSync, readFileSync, writeSync } from "node:fs"
 
 const path = "/proc/self/oom_score_adj"
 
-/** By how much children are more eager to go: half of the memory of the machine counts for as much. */
+/**
+ * How much more likely children are to be killed: the difference weighs as much as half of the
+ * machine's memory.
+ */
 const difference = 500
 const greatest = 1000
 
@@ -18,8 +21,8 @@ type Starting = <A>(start: () => A) => A
 let prepared: Starting | undefined
 
 /**
- * What a child is started with. To be called for the first time while this process may write. Where there are no
- * scores, children have that of this process.
+ * A wrapper for the start of a child. Must first be called while this process may still write. Where there
+ * are no scores, children have that of this process.
  */
 export const prepare = (): Starting => {
   prepared ??= open()
@@ -29,13 +32,13 @@ export const prepare = (): Starting => {
 const open = (): Starting => {
   try {
     const own = Number(readFileSync(path, "utf8"))
-    // Open for as long as the process lives.
+    // Stays open for the life of the process.
     const file = openSync(path, "w")
     const write = (score: number) => {
       try {
         writeSync(file, String(score), 0)
       } catch {
-        // It is a wish, and no reason to start no child.
+        // The score is best effort, and no reason not to start a child.
       }
     }
     return (start) => {

@@ -1,15 +1,15 @@
 /**
- * What a process or a thread prints, such as native code does: lines of the log.
+ * The output of a process or a thread, such as that of native code, as log lines.
  */
 import type { Listener } from "./Launcher.ts"
 
-/** The longest line that is taken. */
+/** The longest line; the rest is cut. */
 const maxLine = 1000
 
-/** So many lines are logged in each second; those beyond are counted. */
+/** How many lines are logged per second; further lines are counted. */
 const linesPerSecond = 100
 
-/** Has lines logged as warnings: who prints without end must not keep the parent from all else. */
+/** Logs lines as warnings. The rate is limited, so that endless output does not block the parent. */
 export const relay = (output: NodeJS.ReadableStream | null, listener: Pick<Listener, "logged">): void => {
   let unfinished = ""
   let since = 0

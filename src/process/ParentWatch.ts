@@ -1,10 +1,10 @@
 /**
- * A child's watch over its parent, which holds whatever else the child is doing.
+ * A child's watch over its parent, which works whatever else the child is doing.
  */
 import { Worker } from "node:worker_threads"
 import * as CLibrary from "./CLibrary.ts"
 
-/** How often a thread looks for the parent where the kernel cannot be asked to, in milliseconds. */
+/** How often a thread checks for the parent where the kernel cannot notify, in milliseconds. */
 const intervalMillis = 250
 
 const watch = `setInterval(() => {
@@ -12,8 +12,8 @@ const watch = `setInterval(() => {
 }, ${intervalMillis})`
 
 /**
- * Has this process killed when its parent ends. The kernel does it, even to a process that is stopped; where it
- * cannot, a thread does, even if the event loop is blocked.
+ * Kills this process when its parent ends. The kernel does it, even to a stopped process; where it cannot, a
+ * thread does, even if the event loop is blocked.
  */
 export const endWithParent = (): void => {
   const parent = process.ppid
@@ -24,7 +24,7 @@ export const endWithParent = (): void => {
       resourceLimits: { maxOldGenerationSizeMb: 8 }
     }).unref()
   }
-  // It may have ended just before.
+  // The parent may have ended just before.
   if (process.ppid !== parent) endNow()
 }
 

@@ -1,28 +1,29 @@
 /**
- * Which process a query runs in: pure.
+ * The choice of a process for a query: pure.
  *
- * A query that computes for long is one that may have to be killed, together with all that runs beside it. So new
- * queries go where fewest of those run. A query that ran in a process that ended by itself may be the reason: such a
- * suspect is tried again alone, the youngest first, and when it has survived that for a while it is one like all others.
+ * A long-running query may have to be killed, together with everything that runs beside it. So new queries go
+ * where the fewest of those run. A query that ran in a process that ended by itself may have caused the end.
+ * Such a suspect is retried alone, the youngest first; once it has survived that for a while it is treated
+ * like all others.
  */
 
-/** What is known of a query. */
+/** The facts about a query that placement needs. */
 export interface Query {
   /** When it began in its process, in milliseconds. */
   readonly startedAt: number
-  /** Whether a process has ended by itself while it ran. */
+  /** Whether a process has ended by itself while the query ran. */
   readonly isSuspect: boolean
-  /** Whether it was told to stop, and has not yet. */
+  /** Whether the query was told to stop, and has not yet. */
   readonly isStopping: boolean
-  /** The place where it has found no memory, if there is one: it goes elsewhere if it can. */
+  /** The place where the query found no memory, if any: it goes elsewhere if it can. */
   readonly avoids: number | undefined
 }
 
-/** A place for processes, and what runs in the one that it has. */
+/** A place for processes, with the queries that run in its present one. */
 export interface Place {
   /** Whether its process takes queries. */
   readonly isReady: boolean
-  /** Whether it will have one soon. */
+  /** Whether it will have a process soon. */
   readonly isComing: boolean
   readonly running: ReadonlySet<Query>
 }
@@ -36,7 +37,7 @@ export interface Options {
   readonly quarantineMillis: number
 }
 
-/** How much would be at risk in a place, most important first. */
+/** The queries at risk in a place, most important kind first. */
 const risk = (
   { running }: Place,
   now: number,
@@ -96,19 +97,22 @@ const takesSuspects = (place: Place, now: number, options: Options): boolean => 
 }
 
 /**
- * Whether a query that comes is tried before one that waits: a suspect before all that are none, and before those that
- * began no later. The one that began first is most likely the reason.
+ * Whether a new query comes before a waiting one: a suspect before all that are not, and before suspects that
+ * began no later. The suspect that began first is most likely the cause.
  */
 export const precedes = (query: Query, waiting: Query): boolean =>
   query.isSuspect && (!waiting.isSuspect || query.startedAt >= waiting.startedAt)
 
-/** The place that is kept free for suspects that wait: one whose process is yet to come, or the one with least at risk. */
+/**
+ * The place that is kept free for waiting suspects: one whose process is still to come, or the one with
+ * the least at risk.
+ */
 export const reserved = (places: ReadonlyArray<Place>, now: number, options: Options): number | undefined => {
   const coming = places.findIndex(({ isComing }) => isComing)
   return coming >= 0 ? coming : least(places, ({ isReady }) => isReady, now, options)
 }
 
-/** Where a query may run now, if anywhere. `keep` is a place that is kept free. */
+/** The place where a query may run now, if any. `keep` is a place that is kept free. */
 export const choose = (
   places: ReadonlyArray<Place>,
   { avoids, isSuspect }: Pick<Query, "isSuspect"> & Partial<Pick<Query, "avoids">>,

@@ -1,8 +1,8 @@
 /**
  * An engine in processes of its own, which can be killed: no query takes the server down.
  *
- * The parent passes each query on to a process, and its chunks back without a copy. A query that does not stop when it
- * has to is killed with its process; a process that ends is replaced.
+ * The parent passes each query on to a process, and its chunks back without a copy. A query that does not
+ * stop when it must is killed with its process. An ended process is replaced.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -28,11 +28,13 @@ export type { Host } from "./EngineHost.ts"
  * @since 0.1.0
  */
 export interface EngineModule extends Supervision.EngineModule {
-  /** The first argument of `make`: whatever structured cloning can copy. Asked for once for each process. */
+  /**
+   * The first argument of `make`: any value that structured cloning can copy. Called once for each process.
+   */
   readonly options?: ((place: ChildProcess.Place) => unknown) | undefined
   /**
-   * Whether a process that has used up `engineMemory` with memory that it had freed may be replaced by another. Not
-   * where it holds what another would not have, such as a database in memory that clients change. Default `true`.
+   * Whether a process may be replaced once it has used up `engineMemory` with memory that it had freed. Not
+   * for processes that hold unique data, such as a database in memory that clients change. Default `true`.
    */
   readonly replaceable?: boolean | undefined
 }
@@ -44,25 +46,28 @@ export interface EngineModule extends Supervision.EngineModule {
  * @since 0.1.0
  */
 export interface Options extends Supervision.Options {
-  /** How many processes there are. Default 2, or 1 if queries change something: more are refused then. */
+  /** The number of processes. Default 2, or 1 if queries change something: more are refused then. */
   readonly engines?: number | undefined
   /**
-   * How much memory a process may take for its queries, in bytes, besides what it has when it is ready. Default: 80 % of
-   * the memory of the machine or container, divided among the processes. Linux enforces it, if `prlimit` is installed;
-   * a warning in the log says so if it cannot be.
+   * How much memory a process may take for its queries, in bytes, besides its memory when it became ready.
+   * Default: 80 % of the memory of the machine or container, divided among the processes. Linux enforces it
+   * if `prlimit` is installed; otherwise a warning is logged.
    */
   readonly engineMemory?: number | undefined
-  /** Where each process has a directory of its own, which is removed when it has ended. Default: they have none. */
+  /**
+   * The parent directory of each process's own directory, which is removed when the process has
+   * ended. Default: none.
+   */
   readonly directory?: string | undefined
   /**
-   * The program that runs a process, and its first arguments. It must be Node in the end, and pass its descriptors on, as
-   * `systemd-run --scope` does. Default: this process's own Node with its arguments.
+   * The program that runs a process, with its first arguments. It must run Node in the end, and pass its
+   * descriptors on, as `systemd-run --scope` does. Default: this process's own Node with its arguments.
    */
   readonly command?: readonly [program: string, ...args: ReadonlyArray<string>] | undefined
 }
 
 /**
- * No process could be started; the message says why.
+ * No process could be started. The message has the reason.
  *
  * @category errors
  * @since 0.1.0
@@ -72,8 +77,9 @@ export class ProcessEngineError extends Schema.TaggedError<ProcessEngineError>()
 }) {}
 
 /**
- * Prepares the process to start others. To be called before it gives up its rights to write files, if it does: children
- * are otherwise no more eager to go than it is when the memory of the machine is out.
+ * Prepares this process to start others. Must be called before this process gives up its rights to
+ * write files, if it does: otherwise the kernel does not prefer to end children when the machine
+ * runs out of memory.
  *
  * @category constructors
  * @since 0.1.0
@@ -124,22 +130,22 @@ export const make = Effect.fnUntraced(function* (
  *
  * **Details**
  *
- * Requests, accepts, rejects, errors and chunks pass as they are, and back-pressure with them. A query that has to stop
- * (it was cancelled, took too long, lost its client, or the server stops) and has not within `cancelGrace` is killed
- * with its process. So is a process that gives no sign of life. A process that ends is replaced at once, and later each
- * time that it has lived shortly; requests wait meanwhile.
+ * Requests, accepts, rejects, errors and chunks pass unchanged, and with back-pressure. A query that has to
+ * stop (it was cancelled, took too long, lost its client, or the server stops) and has not within
+ * `cancelGrace` is killed with its process. So is a process that sends no heartbeat. An ended process is
+ * replaced at once, or after a growing delay if it was short-lived; requests wait meanwhile.
  *
- * The other queries of a process that ends are run again in another one if nothing of their results has been passed on
- * and they change nothing; those that may have been the reason, one at a time and alone. All others end with
- * `engine_lost`, and so does a query that has ended two processes, which is not run a third time.
+ * The other queries of an ended process are run again in another one if none of their result has been passed
+ * on and they change nothing. Those that may have caused the end are run one at a time and alone. All others
+ * end with `engine_lost`, and so does a query that has ended two processes, which is not run a third time.
  *
- * Where queries change something, what they had committed by then is there after the restart.
+ * Where queries change something, their commits before the end of the process are there after the restart.
  *
- * Closing the scope ends the processes. They end with this process too, however that ends. Each inherits a socket for
- * each of its queries, and has no address that others could connect to.
+ * Closing the scope ends the processes. They also end with this process, however it ends. Each inherits a
+ * socket for each of its queries, and has no address that others could connect to.
  *
- * Fails with a {@link ProcessEngineError} if the first process cannot start; the others are started after that. Dies
- * with a `RangeError` that names the setting whose value cannot be one.
+ * Fails with a {@link ProcessEngineError} if the first process cannot start; the others are started after
+ * that. Dies with a `RangeError` that names an invalid setting.
  *
  * **Example** (DuckDB in two processes)
  *
@@ -160,7 +166,10 @@ export const layer = (
   options?: Options
 ): Layer.Layer<QueryEngine, ProcessEngineError> => Layer.effect(QueryEngine, make(engine, options))
 
-/** DuckDB's own limit is below that of its process: it can then tell a query that memory is out. */
+/**
+ * DuckDB's own limit is below that of its process, so that DuckDB can report to a query that
+ * memory has run out.
+ */
 const shareOfDuckDb = 0.8
 
 /**
@@ -168,10 +177,10 @@ const shareOfDuckDb = 0.8
  *
  * **Details**
  *
- * Each process opens the database, the files and the sample for itself. A `memoryLimit` is that of one process; by
- * default it is 80 % of `engineMemory`. Spilled data go to the directory of the process, if there is one. A database in
- * memory that clients may change (`readWrite` without `database`) is as it was in the beginning after its process has
- * ended. `admit` runs in this process, before a request is passed on.
+ * Each process opens the database, the files and the sample for itself. A `memoryLimit` applies to one
+ * process; its default is 80 % of `engineMemory`. Spilled data go to the directory of the process, if there
+ * is one. A database in memory that clients may change (`readWrite` without `database`) is back in its
+ * initial state after its process has ended. `admit` runs in this process, before a request is passed on.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,8 +1,8 @@
 /**
  * The engine of the parent: passes each query on to a process, and its response back, unchanged and uncopied.
  *
- * A query whose process is lost is run again in another one if nothing of its result has been passed on and it can have
- * changed nothing. So nobody hears of a process that another's query has ended.
+ * A query whose process is lost is run again in another one if none of its result has been passed on and it
+ * can have changed nothing. So clients do not notice that another query has ended their process.
  */
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
@@ -35,23 +35,23 @@ import type { Supervisor } from "./Supervisor.ts"
 export interface Options {
   /** Whether queries may change something that outlives them: then none is run twice. */
   readonly changes: boolean
-  /** For how long a process may be gone without anybody being told, in milliseconds. */
+  /** How long the end of a process may stay unreported, in milliseconds. */
   readonly goneMillis: number
 }
 
-/** How often a query is run again that is not the reason why its process was lost. */
+/** How often a query is run again that did not cause the loss of its process. */
 const maxReruns = 3
 
-/** A query that has run for less when it finds no memory is not the one that has it all, in milliseconds. */
+/** A query that finds no memory after less than this is not the one that holds it, in milliseconds. */
 const shortMillis = 1000
 
-/** Until then a process that has no memory for a query has given back what it does not use, in milliseconds. */
+/** By then a process without memory for a query has returned unused memory, in milliseconds. */
 const giveBackMillis = 200
 
-/** By so much a process may be late with the end of a query that takes too long, in milliseconds. */
+/** How late a process may report the timeout of a query, in milliseconds. */
 const lateMillis = 250
 
-/** A query in a process: its response, and what ends it. */
+/** An attempt to run a query in a process: the response and its owner. */
 interface Attempt {
   readonly response: Client.Response
   readonly incarnation: Slot.Incarnation
@@ -82,7 +82,7 @@ interface Dependencies {
   readonly supervisor: Supervisor
   readonly options: Options
   readonly culprits: Culprits
-  /** The query's own. */
+  /** The query's own scope. */
   readonly scope: Scope.Scope
 }
 
@@ -96,11 +96,11 @@ class Query implements Slot.Query {
   private readonly request: Uint8Array
   private reruns = 0
   private place = 0
-  /** What the process calls it. */
+  /** The process's id of the query. */
   private queryId: string | undefined
-  /** Whether it waits no longer for the end of its lost process. */
+  /** Whether the query no longer waits for the end of its lost process. */
   private hasMovedOn = false
-  /** The body of the final message: a receipt, or how many rows the result has. */
+  /** The body of the final message: a receipt, or the number of rows. */
   private final: () => Uint8Array | undefined = () => undefined
 
   constructor(dependencies: Dependencies, request: Uint8Array) {
@@ -119,7 +119,7 @@ class Query implements Slot.Query {
       Effect.succeed(this.failure(payload))
     )
     if (timeout === undefined) return answered
-    // The process says so itself, unless it is too busy with what cannot be stopped.
+    // The process reports it itself, unless it is busy with a call that cannot be stopped.
     return Effect.timeoutOrElse(answered, {
       duration: timeout + lateMillis,
       orElse: () => this.unaccepted(timedOut)
@@ -146,7 +146,7 @@ class Query implements Slot.Query {
     return (this.queryId === undefined ? undefined : this.incarnation?.progress(this.queryId)) ?? {}
   }
 
-  /** Ends a query that has not been accepted. A reject says that nothing was run. */
+  /** Ends a query that has not been accepted. A reject means that nothing was run. */
   private unaccepted(error: QueryApi.QueryError): Effect.Effect<AcceptedQuery, QueryRejected> {
     return this.dependencies.options.changes
       ? Effect.succeed(this.failure(QueryApi.encodeError(error)))
@@ -173,7 +173,7 @@ class Query implements Slot.Query {
     })
   )
 
-  /** Whether a query is run again because there was no memory for it: once, in another process if there is one. */
+  /** Whether a query is run again for lack of memory: once, in another process if there is one. */
   private moves({ payload }: QueryRejected | QueryFailed): boolean {
     const { options, supervisor } = this.dependencies
     if (options.changes || this.avoids !== undefined) return false
@@ -182,7 +182,7 @@ class Query implements Slot.Query {
     return true
   }
 
-  /** What ends a query whose process was lost; `undefined` if it is run again. */
+  /** The error of a query whose process was lost; `undefined` if the query is run again. */
   private verdict({ loss, wasSent }: Loss.Lost): QueryApi.QueryError | undefined {
     const { changes } = this.dependencies.options
     if (wasSent && changes) return Loss.ofQuery(loss, changes)
@@ -196,7 +196,7 @@ class Query implements Slot.Query {
     return Loss.ofCulprit(loss)
   }
 
-  /** Runs the query in a process, until that has accepted or rejected it. */
+  /** Runs the query in a process, until the process has accepted or rejected it. */
   private readonly once: Effect.Effect<Attempt, QueryRejected | Loss.Lost> = Effect.suspend(() => {
     const { scope: outer, supervisor } = this.dependencies
     const scope = Scope.forkUnsafe(outer)
@@ -219,7 +219,7 @@ class Query implements Slot.Query {
     this.isStopping = true
   })
 
-  /** Gives the place away. A query that was killed with its process has ended when that is gone. */
+  /** Releases the query's place. A query that was killed with its process has ended when the process has. */
   private readonly left: Effect.Effect<void> = Effect.suspend(() => {
     const leave = Effect.sync(() => {
       this.isStopping = false
@@ -239,11 +239,11 @@ class Query implements Slot.Query {
     })
   }
 
-  /** A connection that ends has lost its process. */
+  /** The loss of the process that an ended connection implies. */
   private lost(incarnation: Slot.Incarnation, { reason }: ClientError): Effect.Effect<Loss.Lost> {
     incarnation.giveUp()
     const wasSent = reason._tag !== "ConnectFailed" && reason._tag !== "ConnectionClosed"
-    // A process takes the longer to end the more memory it has. What can have changed nothing need not wait for that.
+    // A process with more memory takes longer to end. Queries that can have changed nothing need not wait.
     const { changes } = this.dependencies.options
     const known = changes ? incarnation.gone : incarnation.lost
     return Effect.map(this.within(known, incarnation.unknown), (loss) => {
@@ -252,7 +252,7 @@ class Query implements Slot.Query {
     })
   }
 
-  /** The result: that of another process, if the first one is lost before any of it was passed on. */
+  /** The result, or that of another process if the first one is lost before any of it was passed on. */
   private chunks(first: Attempt): Stream.Stream<Uint8Array, QueryFailed> {
     return Stream.fromChannel(
       Channel.fromTransform((_, scope) =>
@@ -287,8 +287,8 @@ class Query implements Slot.Query {
   }
 
   /**
-   * The result of a query that commits, and its commit. The stream ends when all that the process has emitted has been
-   * passed on; the pull that is under way then waits for the end of the response, which follows the commit.
+   * The result of a query that commits, and its commit. The stream ends when all that the process has emitted
+   * has been passed on. The pending pull then waits for the end of the response, which follows the commit.
    */
   private committing(attempt: Attempt, token: number): Required<Pick<AcceptedQuery, "chunks" | "commit">> {
     const { incarnation, response } = attempt
@@ -350,7 +350,7 @@ class Query implements Slot.Query {
     })
   }
 
-  /** Runs an accepted query again, which ends with the error if it is accepted otherwise now. */
+  /** Runs an accepted query again. It ends with the error if the new accept differs. */
   private anew(before: Attempt, error: QueryFailed): Effect.Effect<Attempt, QueryFailed> {
     return Effect.gen({ self: this }, function* () {
       yield* Scope.close(before.scope, Exit.void)
@@ -388,7 +388,7 @@ const unknownOutcome = QueryApi.queryError(
 
 type Batch = readonly [Uint8Array, ...Array<Uint8Array>]
 
-/** Whether a query has found no memory, and others have it. */
+/** Whether a query has found no memory because others hold it. */
 const isStarved = (payload: Uint8Array): boolean => {
   const { code, retryable } = QueryApi.decodeError(payload)
   return code === "out_of_memory" && retryable

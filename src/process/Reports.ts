@@ -1,5 +1,5 @@
 /**
- * How far the queries of a process are, which it tells its parent with each sign of life: nobody has to wait for it.
+ * The progress of a process's queries, sent to the parent with each heartbeat: readers need not wait for it.
  */
 import * as Effect from "effect/Effect"
 import type { AcceptedQuery, Engine, Progress } from "../engine/QueryEngine.ts"
@@ -7,14 +7,14 @@ import type { AcceptedQuery, Engine, Progress } from "../engine/QueryEngine.ts"
 /** The progress of queries by their ids. */
 export type Reports = ReadonlyArray<readonly [queryId: string, progress: Progress]>
 
-/** Nothing is told. */
+/** No reports. */
 export const none: Reports = []
 
-/** The child's half: the queries that run and may be asked about. */
+/** The child's half: the running queries whose progress may be requested. */
 export class Reporter {
   private readonly running = new Set<AcceptedQuery>()
 
-  /** The engine, whose queries are known as long as their scopes are open. */
+  /** The engine, whose queries are registered while their scopes are open. */
   of(engine: Engine): Engine {
     return {
       ...engine,
@@ -40,7 +40,7 @@ export class Reporter {
   }
 }
 
-/** An engine that breaks here says nothing: the signs of life go on. */
+/** An engine that fails here reports nothing: heartbeats go on. */
 const reportOf = ({ progress, queryId = "" }: AcceptedQuery): Reports[number] => {
   try {
     return [queryId, progress?.() ?? {}]

@@ -1,5 +1,5 @@
 /**
- * What a relay has to know of a request of the v1 API (PROTOCOL.md §3); all else of it is the engine's.
+ * The fields of a v1 request that a relay reads (PROTOCOL.md §3); the rest is the engine's.
  */
 import { Buffer } from "node:buffer"
 import * as JsonBounds from "../engine/JsonBounds.ts"
@@ -18,7 +18,7 @@ const parse = (request: Uint8Array): Readonly<Record<string, unknown>> | undefin
 const bytesOf = ({ buffer, byteLength, byteOffset }: Uint8Array): Buffer =>
   Buffer.from(buffer, byteOffset, byteLength)
 
-/** What the parent looks after itself. */
+/** The fields that the parent handles itself. */
 export interface Fields {
   /** The request's own limit, in milliseconds from its arrival. */
   readonly timeoutMillis: number | undefined
@@ -27,11 +27,11 @@ export interface Fields {
 
 const none: Fields = { timeoutMillis: undefined, traceparent: undefined }
 
-/** Most requests have neither. */
+/** Reads the fields. Most requests have neither. */
 export const of = (request: Uint8Array): Fields => {
   const bytes = bytesOf(request)
   if (!(bytes.includes('"timeoutMs"') || bytes.includes('"traceparent"'))) return none
-  // A request may have as many values as its frame has room for: nobody has counted them yet.
+  // A request may have as many values as fit its frame: they have not been counted yet.
   const scalars = JsonBounds.scalars(request, fields)
   const timeoutMs = valueOf(scalars.get("timeoutMs"))
   const traceparent = valueOf(scalars.get("traceparent"))
@@ -54,7 +54,7 @@ const valueOf = (text = ""): unknown => {
 const format = (given: unknown): QueryApi.Format =>
   QueryApi.Format.literals.find((known) => known === given) ?? QueryApi.defaultFormat
 
-/** The accept of a request whose engine has not come to say what it accepts: without columns. */
+/** An accept, without columns, for a request whose engine has not accepted it itself. */
 export const accepted = (request: Uint8Array): Uint8Array => {
   const body = parse(request)
   const queryId = body?.["queryId"]
@@ -66,18 +66,18 @@ export const accepted = (request: Uint8Array): Uint8Array => {
   )
 }
 
-/** What a relay has to know of an accept. */
+/** The fields of an accept that a relay reads. */
 export interface Accept {
   readonly queryId: string | undefined
   /** Whether the body of the final message is a receipt, and no part of the result. */
   readonly hasReceipt: boolean
-  /** Whether the process tells how far the query is. */
+  /** Whether the process reports the progress of the query. */
   readonly hasProgress: boolean
-  /** Names the commit that waits for the parent, and is none of the client's (`Commits`). */
+  /** The token of a commit that waits for the parent; not for the client (`Commits`). */
   readonly commit: number | undefined
 }
 
-/** Reads an accept. One that is no JSON says nothing. */
+/** Reads an accept. All fields are absent or false if it is no JSON. */
 export const accept = (payload: Uint8Array): Accept => {
   const body = parse(payload)
   const queryId = body?.["queryId"]
@@ -91,13 +91,13 @@ export const accept = (payload: Uint8Array): Accept => {
 
 const commitName = "commit"
 
-/** An accept that names a commit; `undefined` if it is no JSON object. */
+/** The accept with the token of a commit; `undefined` if it is no JSON object. */
 export const withCommit = (payload: Uint8Array, token: number): Uint8Array | undefined => {
   const body = parse(payload)
   return body && encoder.encode(JSON.stringify({ ...body, [commitName]: token }))
 }
 
-/** The accept without that. */
+/** The accept without the token. */
 export const withoutCommit = (payload: Uint8Array): Uint8Array => {
   const { [commitName]: _, ...body } = parse(payload) ?? {}
   return encoder.encode(JSON.stringify(body))
@@ -105,7 +105,7 @@ export const withoutCommit = (payload: Uint8Array): Uint8Array => {
 
 const encoder = new TextEncoder()
 
-/** What makes two requests the same query: not who asks, nor for how long. */
+/** The identity of a request's query: neither its caller nor its time limit belongs to it. */
 export const identity = (request: Uint8Array): string => {
   const body = parse(request)
   return body === undefined
@@ -113,7 +113,7 @@ export const identity = (request: Uint8Array): string => {
     : JSON.stringify([body["query"], body["parameters"], body["format"]])
 }
 
-/** Whether two accepts promise the same result: each may have a `queryId` of its own. */
+/** Whether two accepts promise the same result. Their `queryId` may differ. */
 export const isSameAccept = (a: Uint8Array, b: Uint8Array): boolean => {
   if (bytesOf(a).equals(b)) return true
   const [left, right] = [parse(a), parse(b)]

@@ -1,6 +1,6 @@
 /**
- * How many rows a result has, which the process of an engine tells its parent for logs: the body of the final message is
- * that number in digits, or nothing, where it is no receipt.
+ * The number of rows of a result, which the process of an engine sends its parent for logs. If the final
+ * message is no receipt, its body is that number in digits, or empty.
  */
 import { Buffer } from "node:buffer"
 import * as Effect from "effect/Effect"
@@ -8,7 +8,10 @@ import type { AcceptedQuery, Engine } from "../engine/QueryEngine.ts"
 
 const encoder = new TextEncoder()
 
-/** The engine, whose queries tell their rows at their end unless that is a receipt. The child's half. */
+/**
+ * The engine, whose queries send their number of rows at their end unless they send a receipt.
+ * The child's half.
+ */
 export const of = (engine: Engine): Engine => ({
   ...engine,
   init: (request) => Effect.map(engine.init(request), told)
@@ -17,7 +20,7 @@ export const of = (engine: Engine): Engine => ({
 const told = (query: AcceptedQuery): AcceptedQuery =>
   query.final === undefined ? { ...query, final: () => encoder.encode(rowsAsText(query)) } : query
 
-/** An engine that breaks here says nothing: its result is whole. */
+/** An engine that fails here reports no rows: its result is whole. */
 const rowsAsText = ({ rows }: AcceptedQuery): string => {
   try {
     return String(rows?.() ?? "")
@@ -26,7 +29,7 @@ const rowsAsText = ({ rows }: AcceptedQuery): string => {
   }
 }
 
-/** The rows that the body of a final message tells, itself or as a receipt. The parent's half. */
+/** The number of rows in the body of a final message, plain or in a receipt. The parent's half. */
 export const read = (final: Uint8Array | undefined, isReceipt: boolean): number | undefined => {
   if (final === undefined) return undefined
   const text = Buffer.from(final.buffer, final.byteOffset, final.byteLength).toString()

@@ -1,5 +1,5 @@
 /**
- * One place for a process: performs what its `Lifecycle` decides.
+ * One place for a process: performs the actions of its `Lifecycle`.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -24,31 +24,31 @@ export interface Query extends Placement.Query {
   startedAt: number
   isSuspect: boolean
   isStopping: boolean
-  /** The process that it runs in. */
+  /** The process that the query runs in. */
   incarnation: Incarnation | undefined
 }
 
-/** A process, and what runs in it. */
+/** A process, with the queries that run in it. */
 export interface Incarnation {
   /** The number of its place, from 0. */
   readonly place: number
   readonly client: Client.ClientService
   readonly running: Set<Query>
-  /** Done when it is known that the process is lost, and why: its end may take a while longer. */
+  /** Completes with the reason when the process is known to be lost; its end may take a while longer. */
   readonly lost: Deferred.Deferred<Loss.Loss>
-  /** Done when the process is gone. */
+  /** Completes when the process has ended. */
   readonly gone: Deferred.Deferred<Loss.Loss>
-  /** Whether it is to go, or gone: nothing that runs in it will end well. */
+  /** Whether the process is to end or has ended: no query in it will end well. */
   isLost: boolean
-  /** What is known of its end as long as it is not gone. */
+  /** The loss as far as it is known before the process has ended. */
   readonly unknown: Loss.Loss
-  /** A connection to it has ended. */
+  /** Reports that a connection to the process has ended. */
   readonly giveUp: () => void
-  /** The results that it has emitted whole, of queries that commit. */
+  /** The results of queries that commit which the process has emitted whole. */
   readonly handedOver: HandedOver
-  /** Has one of them commit. */
+  /** Lets a query commit. */
   readonly commit: (token: number) => void
-  /** How far a query was at the last sign of life. */
+  /** The progress of a query at the last heartbeat. */
   readonly progress: (queryId: string) => Progress | undefined
 }
 
@@ -59,11 +59,14 @@ export interface Dependencies {
   readonly client: Partial<ClientPool.PoolSettings>
   readonly timers: Timers.Timers
   readonly spawner: Spawner.Spawner
-  /** Owns the connections. */
+  /** The owner of the connections. */
   readonly scope: Scope.Scope
-  /** Something has changed that queries may wait for. */
+  /** Called when a change may let waiting queries proceed. */
   readonly changed: () => void
-  /** A process is gone that nobody had asked to go; another follows after so long, in milliseconds. */
+  /**
+   * Called when a process has ended that was not asked to. Another one follows after so long,
+   * in milliseconds.
+   */
   readonly lost: (loss: Loss.Loss, delayMillis: number, wasReady: boolean) => void
   readonly logged: (name: string, entry: Launcher.LogEntry) => void
 }
@@ -80,22 +83,25 @@ const unknownExit: Lifecycle.Exit = { code: null, signal: null }
 
 const nobody: ReadonlySet<Query> = new Set()
 
-/** One that was killed and is not gone by then may be given up (`Launcher.Process.abandon`), in milliseconds. */
+/**
+ * How long after its kill a process that still runs may be abandoned (`Launcher.Process.abandon`),
+ * in milliseconds.
+ */
 const abandonMillis = 1000
 
-/** After so many short lives nothing is kept for a process that is yet to come. */
+/** After so many short lives no place is kept for a process that is still to come. */
 const mostHopefulLives = 3
 
 export class Slot implements Placement.Place {
   readonly number: number
-  /** Done when no process is left, and none follows. */
+  /** Completes when no process is left, and none follows. */
   readonly over = Deferred.makeUnsafe<void>()
   private readonly dependencies: Dependencies
   private state: Lifecycle.State = Lifecycle.initial
   private current: Current | undefined
   private readonly restart: Timers.Deadline
   private readonly patience: Timers.Deadline
-  /** How the process ended, once it has. */
+  /** The way the process ended, once it has. */
   private exit: Lifecycle.Exit = unknownExit
 
   constructor(number: number, dependencies: Dependencies) {
@@ -152,7 +158,7 @@ export class Slot implements Placement.Place {
     }
   }
 
-  /** One that ended by itself is known by its exit. */
+  /** Kills the process. For a process that ended by itself the exit is awaited, which has the reason. */
   private kill(): void {
     const { current, state } = this
     if (current === undefined) return
@@ -175,7 +181,7 @@ export class Slot implements Placement.Place {
     }
   }
 
-  /** Lets those know that wait for the end of the process. */
+  /** Completes the deferreds that wait for the end of the process. */
   private gone(why: Lifecycle.Why | undefined, delayMillis: number | undefined): void {
     const { current } = this
     if (current === undefined) return
@@ -195,7 +201,7 @@ export class Slot implements Placement.Place {
     const gone = Deferred.makeUnsafe<Loss.Loss>()
     const isCurrent = () => this.current?.gone === gone
     const connection: Transport.Open = Effect.suspend(() => this.current?.process.connection ?? Effect.never)
-    // Before the process is there: its events find it.
+    // Made before the process, whose events need it.
     const client = ClientPool.overTransports(connection, settings, `engine ${this.number}`, (why) => {
       if (isCurrent()) this.ended(why)
     })
@@ -227,7 +233,7 @@ export class Slot implements Placement.Place {
             if (isCurrent()) this.dispatch({ _tag: "End", why: { _tag: "Disconnected" } })
           }
         }
-        // It may be that nobody needs it any more.
+        // The place may have been closed meanwhile.
         if (this.state._tag !== "Starting") this.kill()
       }
     )
@@ -239,7 +245,7 @@ export class Slot implements Placement.Place {
     this.dispatch({ _tag: "End", why: { _tag: _tag === "CancelIgnored" ? _tag : "Disconnected" } })
   }
 
-  /** What an earlier process of this place tells late is nobody's. */
+  /** The listener of one process. Late events of an earlier process of this place are ignored. */
   private listener(isCurrent: () => boolean): Launcher.Listener {
     const tell = (event: Lifecycle.Event) => {
       if (isCurrent()) this.dispatch(event)

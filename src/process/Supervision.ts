@@ -1,5 +1,5 @@
 /**
- * What engines in processes and engines in threads have in common: their settings, and how they are looked after.
+ * The common part of engines in processes and in threads: their settings, and their supervision.
  */
 import { isAbsolute } from "node:path"
 import { pathToFileURL } from "node:url"
@@ -24,20 +24,22 @@ import * as Supervisor from "./Supervisor.ts"
  */
 export interface EngineModule {
   /**
-   * A module that exports `make: (options, host) => Effect<Engine, E, Scope>`. Each process or thread loads it; the
-   * message of an `E` is why it could not start. `host` is a {@link Host}.
+   * A module that exports `make: (options, host) => Effect<Engine, E, Scope>`. Each process or thread loads
+   * it; the message of an `E` is the reason of a failed start. `host` is a {@link Host}.
    */
   readonly module: URL | string
   /**
-   * Decides who may ask, as the `admit` of `QueryApi.makeEngine` does, but here and not in the process or thread. For
-   * engines of the v1 API. Default: whoever reaches the server.
+   * Decides whether a request is admitted, as the `admit` of `QueryApi.makeEngine` does, but here and not in
+   * the process or thread. For engines of the v1 API. Default: all requests.
    */
   readonly admit?: Doorkeeper.Admit | undefined
-  /** The engine's own limits, if it has others than the defaults: a request with an `admit` is read here too. */
+  /**
+   * The engine's own limits, if they differ from the defaults: with `admit`, requests are decoded here too.
+   */
   readonly limits?: Limits.Options | undefined
   /**
-   * Whether queries may change something that outlives them, such as a database. There is one process or thread then,
-   * and no query is run a second time. Default `false`.
+   * Whether queries may change something that outlives them, such as a database. Only one process or thread
+   * is allowed then, and no query is run a second time. Default `false`.
    */
   readonly changes?: boolean | undefined
 }
@@ -52,72 +54,81 @@ export interface Options {
   /** How long a query may take to stop before it is killed with its process or thread. Default 2 seconds. */
   readonly cancelGrace?: Duration.Input | undefined
   /**
-   * How long a process or thread may give no sign of life before it is killed: one that computes in one piece, collects
-   * garbage or takes memory for so long gives none. After a fifth of that it is given no new
-   * queries until it gives one. Default 3 seconds.
+   * How long a process or thread may send no heartbeat before it is killed. A long computation without a
+   * pause, garbage collection or allocation sends none. After a fifth of that time it gets no new queries
+   * until the next heartbeat. Default 3 seconds.
    */
   readonly engineSilence?: Duration.Input | undefined
   /** How long a process or thread may take to become ready. Default 5 minutes. */
   readonly engineStartTimeout?: Duration.Input | undefined
   /** How long a query may wait for a process or thread before it is rejected as `overloaded`. Default 30 seconds. */
   readonly waitTimeout?: Duration.Input | undefined
-  /** How many queries may wait for one; those beyond are rejected as `overloaded`. Default 256. */
+  /**
+   * How many queries may wait for a process or thread; further ones are rejected as
+   * `overloaded`. Default 256.
+   */
   readonly maxWaiting?: number | undefined
   /**
-   * How many queries may be under way in one process or thread at a time: those that run, and those whose clients do not
-   * read meanwhile, which keep no place of the server's. Each takes two descriptors of a process. Default 288, as many
-   * as a server has with `maxConcurrentQueries` 32 and `maxQueuedQueries` 256.
+   * How many queries one process or thread may hold at a time: those that run, and those whose clients have
+   * paused reading, which take no slot of the server's. Each takes two descriptors of a process. Default 288,
+   * as many as a server has with `maxConcurrentQueries` 32 and `maxQueuedQueries` 256.
    */
   readonly maxQueries?: number | undefined
   /** How long processes or threads may take to end by themselves when the layer closes. Default 10 seconds. */
   readonly endTimeout?: Duration.Input | undefined
-  /** What the log calls them, and lists of processes, before their number. Default `dataconn engine`. */
+  /** The name in the log and in lists of processes, before the number. Default `dataconn engine`. */
   readonly title?: string | undefined
 }
 
 /** Settings with their defaults, in milliseconds. */
 export interface Settings extends Pick<EngineModule, "admit" | "limits"> {
-  /** The module, as its loader names it. */
+  /** The module specifier for `import`. */
   readonly module: string
   readonly changes: boolean
-  /** How many processes or threads there are. */
+  /** The number of processes or threads. */
   readonly engines: number
   readonly cancelGraceMillis: number
-  /** Signs of life are looked for so often. */
+  /** The interval of checks for heartbeats. */
   readonly tickMillis: number
   readonly startMillis: number
   readonly waitMillis: number
   readonly maxWaiting: number
-  /** How many queries one takes. */
+  /** How many queries one process or thread takes. */
   readonly capacity: number
   readonly endMillis: number
   readonly title: string
-  /** Whether one that gives no sign of life may be killed. */
+  /** Whether a process or thread without heartbeats may be killed. */
   readonly isKillable: boolean
 }
 
-/** Signs of life are looked for so many times in the time that a process may be silent. */
+/** How many checks for heartbeats fit in the time that a process may be silent. */
 const looks = 10
 
-/** So many looks without one, and a process is given no queries until it gives one. */
+/** After so many checks without a heartbeat, a process gets no queries until the next heartbeat. */
 const silentTicks = 2
 
-/** A process that has been ready for less has lived shortly, in milliseconds; the waits before it is replaced. */
+/**
+ * A process that has been ready for less is short-lived, in milliseconds; and the delays
+ * before it is replaced.
+ */
 const lives = { shortLifeMillis: 10_000, firstDelayMillis: 100, longestDelayMillis: 2000 }
 
-/** For how long at most a process that is to be replaced goes on with its queries, in milliseconds. */
+/** How long a process that is to be replaced may continue its queries, in milliseconds. */
 const retireMillis = 20_000
 
-/** From when on a query is a long one, and for how long one runs alone that may have ended a process. */
+/** From when on a query is long, and how long a suspect runs alone, in milliseconds. */
 const placement = { longMillis: 1000, quarantineMillis: 2000 }
 
-/** The first answers need not share the processors with the start of other processes, in milliseconds. */
+/**
+ * How long the other processes are delayed, so that their start does not slow the first answers,
+ * in milliseconds.
+ */
 const spareMillis = 1000
 
-/** A process that was killed and is not gone by then waits for the disk or the like, in milliseconds. */
+/** A killed process that has not ended by then waits for the disk or the like, in milliseconds. */
 const goneMillis = 10_000
 
-/** Throws a `RangeError` that names a setting whose value cannot be one. `setting` is what `engines` is called. */
+/** Throws a `RangeError` that names an invalid setting. `setting` is the user's name of `engines`. */
 export const settingsOf = (
   { admit, changes = false, limits, module }: EngineModule,
   options: Options,
@@ -149,7 +160,7 @@ export const settingsOf = (
 const expected =
   'a URL, such as new URL("./Engine.js", import.meta.url), an absolute path or the name of a package'
 
-/** A relative path would be one from where this package lies. */
+/** A relative path would be relative to this package. */
 const moduleOf = (module: unknown): string => {
   if (module instanceof URL) return module.href
   if (typeof module !== "string" || module === "" || /^\.\.?(?:[\\/]|$)/.test(module)) {
@@ -158,10 +169,10 @@ const moduleOf = (module: unknown): string => {
   return isAbsolute(module) ? pathToFileURL(module).href : module
 }
 
-/** How often a process or thread gives a sign of life, in milliseconds. */
+/** The interval of heartbeats of a process or thread, in milliseconds. */
 export const beatMillis = ({ tickMillis }: Settings): number => tickMillis / 2
 
-/** What a process sends is within its own limits, and its signs of life come on another way. */
+/** Messages of a process are within its own limits, and its heartbeats do not use these connections. */
 const connections = ({ cancelGraceMillis, capacity }: Settings): Partial<PoolSettings> => ({
   maxConnections: capacity,
   maxQueuedRequests: capacity,
@@ -174,7 +185,7 @@ const connections = ({ cancelGraceMillis, capacity }: Settings): Partial<PoolSet
   maxErrorSize: 2 ** 32
 })
 
-/** The engine whose processes or threads are launched so. They end with the scope. */
+/** The engine over processes or threads that `launch` starts. They end with the scope. */
 export const start = (
   settings: Settings,
   launch: Launcher.Launch

@@ -34,13 +34,13 @@ export interface Options {
   readonly endMillis: number
 }
 
-/** A process could not be started for the first time. */
+/** The first process could not be started. */
 export interface Unstartable {
   readonly _tag: "Unstartable"
   readonly message: string
 }
 
-/** A query that waits, and what it is told. */
+/** A query that waits, and the callback for its result. */
 interface Waiting {
   readonly query: Slot.Query
   readonly resume: (result: Effect.Effect<Slot.Incarnation, QueryApi.QueryError>) => void
@@ -52,13 +52,16 @@ export class Supervisor {
   private readonly timers: Timers.Timers
   private readonly spawner: Spawner.Spawner
   private readonly slots: ReadonlyArray<Slot.Slot>
-  /** In their order, suspects before all others (see {@link Placement.precedes}). */
+  /** Ordered, suspects before all others (see {@link Placement.precedes}). */
   private waiting: Array<Waiting> = []
-  /** The first process is ready, or could not be started. */
+  /** Completes when the first process is ready, or could not be started. */
   private readonly first = Deferred.makeUnsafe<void, Unstartable>()
   private hasStarted = false
   private hasStartedOthers = false
-  /** Processes have failed to start, one after the other, and none answers queries: what these are told. */
+  /**
+   * The error of waiting queries while processes fail to start, one after the other, and none
+   * answers queries.
+   */
   private unstartable: QueryApi.QueryError | undefined
   private isClosed = false
   private readonly tick: Timers.Deadline
@@ -111,7 +114,7 @@ export class Supervisor {
     return Effect.andThen(ended, this.settled)
   })
 
-  /** Waits for what has been spawned, such as the last lines of the log. */
+  /** Waits for all spawned work, such as the last lines of the log. */
   private readonly settled: Effect.Effect<void> = Effect.callback((resume) =>
     this.spawner.spawn(Effect.sync(() => resume(Effect.void)))
   )
@@ -126,7 +129,7 @@ export class Supervisor {
     this.place()
   }
 
-  /** Once: after that each place decides itself when its next process comes. */
+  /** Once only: after that each place decides itself when to start its next process. */
   private startOthers(): void {
     if (this.hasStartedOthers) return
     this.hasStartedOthers = true
@@ -143,7 +146,7 @@ export class Supervisor {
     this.startOthers()
     const again = delayMillis === 0 ? "is started again" : `is started again in ${delayMillis} ms`
     this.spawner.spawn(Effect.logError(`${Loss.describe(loss)}; ${again}`))
-    // The first one may have met with something that passes.
+    // The first failure may be temporary.
     if (wasReady || loss.why?._tag !== "Failed" || delayMillis === 0) return
     if (this.slots.some(({ isReady }) => isReady)) return
     const { isTold, message } = loss.why
@@ -163,7 +166,7 @@ export class Supervisor {
     this.rearm()
   }
 
-  /** Waits for a process to run the query in, which it has until it {@link leave}s. */
+  /** Waits for a process to run the query in. The query holds its place until {@link leave}. */
   enter(query: Slot.Query): Effect.Effect<Slot.Incarnation, QueryApi.QueryError> {
     return Effect.callback((resume) => {
       const { maxWaiting, waitMillis } = this.options
@@ -180,7 +183,8 @@ export class Supervisor {
         waiting.resume(Effect.fail(error))
       }
       this.queue(waiting)
-      // All suspects of a process hear of its end in one turn: the one to try first is known after that.
+      // All suspects of a process are notified of its end in one turn. The one to try first is known
+      // only after that.
       if (query.isSuspect) this.spawner.spawn(this.placeLater)
       else this.place()
       if (query.incarnation !== undefined) return
@@ -195,7 +199,7 @@ export class Supervisor {
     })
   }
 
-  /** Gives the query's place to those that wait. */
+  /** Gives the query's place to waiting queries. */
   leave(query: Slot.Query): void {
     query.incarnation?.running.delete(query)
     query.incarnation = undefined
@@ -214,7 +218,7 @@ export class Supervisor {
 
   private readonly placeLater = Effect.sync(() => this.place())
 
-  /** Gives a process to those that wait, in their order, as far as there are any. */
+  /** Gives processes to waiting queries, in their order, as far as there are any. */
   private place(): void {
     if (this.waiting.length === 0) return
     const now = this.now()
@@ -239,7 +243,7 @@ export class Supervisor {
       placed.push([waiting, incarnation])
     }
     this.waiting = left
-    // Resumed fibers run on this stack, and may come back here.
+    // Resumed fibers run on this stack, and may re-enter this function.
     for (const [{ resume }, incarnation] of placed) resume(Effect.succeed(incarnation))
   }
 }
@@ -265,11 +269,11 @@ const closed = new QueryApi.QueryError({
 const tooMany = (maxWaiting: number): QueryApi.QueryError =>
   overloaded(`${maxWaiting} queries are waiting for the engine already`)
 
-/** Supervises processes in the scope: closing it ends them all, and waits for that. */
+/** Supervises processes in the scope: closing it ends them all, and waits for their end. */
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Supervisor, Unstartable, Scope.Scope> {
-  // Of its own: what runs in a scope that is closing is interrupted, and processes are looked after until they end.
+  // A scope of its own: a closing scope interrupts its fibers, but processes are supervised until they end.
   const scope = yield* Scope.make()
   const timers = yield* Scope.provide(Timers.use, scope)
   const spawner = yield* Scope.provide(Spawner.make, scope)

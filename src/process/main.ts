@@ -1,5 +1,5 @@
 /**
- * The program of a process that an engine runs in; `ChildProcess` starts it.
+ * The program of an engine's process; `ChildProcess` starts it.
  */
 import * as EngineProcess from "./EngineProcess.ts"
 

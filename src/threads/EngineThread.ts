@@ -1,5 +1,5 @@
 /**
- * The program of a thread that an engine runs in: answers DataConn's protocol on the connections that its parent posts.
+ * The program of an engine's thread: answers DataConn's protocol on the connections that its parent posts.
  * `Thread` starts it.
  */
 import { getHeapStatistics } from "node:v8"
@@ -8,7 +8,7 @@ import { type Accepted, EngineHost } from "../process/EngineHost.ts"
 import type * as Messages from "./Messages.ts"
 import * as ThreadTransport from "./ThreadTransport.ts"
 
-/** When so many messages are on their way to the parent, it is behind. */
+/** With so many messages on their way, the parent is behind. */
 const mostUnderWay = 1000
 
 if (parentPort === null) throw new Error("This program is started in a thread (ThreadEngine)")
@@ -23,7 +23,7 @@ const tell = (message: Messages.FromThread): void => {
   port.postMessage(message)
 }
 
-/** Connections that have come before the engine was ready. */
+/** Connections that arrived before the engine was ready. */
 const early: Array<Accepted> = []
 let accept = (connection: Accepted): void => void early.push(connection)
 
@@ -37,9 +37,9 @@ const host = new EngineHost({
   residentBytes: () => getHeapStatistics().used_heap_size,
   end: (why) => {
     if (why !== "Asked") tell(why)
-    // Ends this thread only; what it has told is passed on.
+    // Ends this thread only; its earlier messages are still delivered.
     if (isKillable) process.exit(0)
-    // It ends when nothing is left to be done.
+    // The thread ends when it has no work left.
     host.leave()
     port.close()
   }

@@ -1,5 +1,5 @@
 /**
- * What the two threads tell each other beside their connections.
+ * The messages of the two threads beside their connections.
  */
 import type * as Processes from "../process/Messages.ts"
 import type { End } from "./ThreadTransport.ts"
@@ -14,9 +14,9 @@ export type ToThread = Processes.ToChild | Connect
 
 export type FromThread = Processes.FromChild
 
-/** What a thread is started with. */
+/** The data that a thread is started with. */
 export interface WorkerData {
-  /** Where the parent counts the messages that it has taken. */
+  /** The parent's count of messages that it has taken. */
   readonly taken: SharedArrayBuffer
   /** Whether the thread may end while native calls are under way. */
   readonly isKillable: boolean

@@ -3,12 +3,12 @@
  */
 import { isMainThread } from "node:worker_threads"
 
-/** Another program takes the place of this one, where the system can: one that only exits. */
+/** Replaces this process by a program that only exits, if the system can. */
 const replace = (code: number): void => {
   try {
     process.execve?.("/bin/sh", ["sh", "-c", `exit ${code}`])
   } catch {
-    // Not on this system.
+    // Not available on this system.
   }
 }
 
@@ -17,16 +17,18 @@ const replace = (code: number): void => {
  *
  * **Details**
  *
- * `process.exit` joins Node's threads, one of which may be looking up a name that no server answers for, or opening
- * a pipe that nobody reads. So another program takes its place where that can be. What was written to standard output
- * and standard error has been written; handlers of `exit` do not run.
+ * `process.exit` joins Node's threads, one of which may be looking up a name on a server that does not
+ * answer, or opening a pipe that has no reader. So another program replaces this process where possible.
+ * Everything written to standard output and standard error before is out; handlers of `exit` do not run.
  */
 export const now = (code: number): never => {
   replace(code)
   return process.exit(code)
 }
 
-/** Node would join the threads next, in vain: all other handlers of `exit` have run, but for those that came later. */
+/**
+ * Node would next join the threads, in vain. All other handlers of `exit` have run, except those added later.
+ */
 const leave = (code: number): void => {
   replace(code)
   process.kill(process.pid, "SIGKILL")
@@ -35,9 +37,10 @@ const leave = (code: number): void => {
 let stuck = 0
 
 /**
- * A thread is stuck: from now on the process does not wait for it when it ends, by `process.exit` or because nothing is
- * left to be done. Its exit code is the same, or that of SIGKILL where the system cannot replace a program. The function
- * takes it back, for a thread that has ended after all. A thread that starts others cannot end the process.
+ * Declares a thread stuck: from now on the process does not wait for it when it ends, by `process.exit` or
+ * for lack of work. The exit code stays the same, or is that of SIGKILL where the system cannot replace a
+ * program. The returned function revokes this, for a thread that has ended after all. In a worker thread
+ * this does nothing.
  */
 export const withoutWaiting = (): (() => void) => {
   if (!isMainThread) return () => {}

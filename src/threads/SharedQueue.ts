@@ -1,25 +1,26 @@
 /**
- * A queue of bytes between two threads, in memory that both have: one thread writes, the other one reads, and neither
- * waits for a lock. Who finds it full or empty says so and is woken by the other (`ThreadTransport`).
+ * A queue of bytes between two threads, in shared memory. One thread writes, the other one reads, and neither
+ * waits for a lock. A thread that finds the queue full or empty records that, and the other one wakes it
+ * (`ThreadTransport`).
  *
- * A header of 32-bit words precedes the bytes. How many bytes have been written and read are counted modulo 2^32; each
+ * A header of 32-bit words precedes the bytes. The counts of bytes written and read are modulo 2^32; each
  * count is stored by one thread only.
  */
 
 /** Words of the header. */
 const written = 0
 const read = 1
-/** Whether the reader is to be woken when bytes come or the end does, and the writer when there is room. */
+/** Whether to wake the reader when there are bytes or the end, and the writer when there is room. */
 const readerWaits = 2
 const writerWaits = 3
-/** How the writer has ended it: `open`, `ended` or `dropped`. */
+/** The writer's end of the queue: `open`, `ended` or `dropped`. */
 const end = 4
-/** Whether the reader takes nothing any more. */
+/** Whether the reader has stopped for good. */
 const abandoned = 5
 const headerWords = 8
 const headerSize = headerWords * Int32Array.BYTES_PER_ELEMENT
 
-/** What the writer has said of the end; the numbers are those in the header. */
+/** The ways a writer ends a queue; the header has their index. */
 const ends = ["open", "ended", "dropped"] as const
 
 export type End = (typeof ends)[number]
@@ -69,7 +70,7 @@ export class SharedQueue {
     return length
   }
 
-  /** Reader: takes as many bytes as there are and the memory has room for, and returns how many. */
+  /** Reader: takes as many bytes as there are and as fit, and returns how many. */
   read(into: Uint8Array): number {
     const length = Math.min(into.length, this.size)
     const from = Atomics.load(this.header, read)
@@ -81,12 +82,12 @@ export class SharedQueue {
     return length
   }
 
-  /** Writer: nothing follows. The first end counts. */
+  /** Writer: ends the queue. The first end counts. */
   end(how: "ended" | "dropped"): void {
     Atomics.compareExchange(this.header, end, 0, ends.indexOf(how))
   }
 
-  /** Reader: takes nothing any more. */
+  /** Reader: stops reading for good. */
   abandon(): void {
     Atomics.store(this.header, abandoned, 1)
   }
@@ -99,22 +100,22 @@ export class SharedQueue {
     return Atomics.load(this.header, abandoned) === 1
   }
 
-  /** Reader: is to be woken from now on. What came before that is still to be looked for. */
+  /** Reader: asks to be woken from now on. Bytes that came before must still be checked for. */
   awaitBytes(): void {
     Atomics.store(this.header, readerWaits, 1)
   }
 
-  /** Writer: is to be woken from now on. What was taken before that is still to be looked for. */
+  /** Writer: asks to be woken from now on. Room that came before must still be checked for. */
   awaitRoom(): void {
     Atomics.store(this.header, writerWaits, 1)
   }
 
-  /** Writer, after a write: whether the reader is to be woken, which is told once. */
+  /** Writer, after a write: whether to wake the reader. Resets the request. */
   wakesReader(): boolean {
     return Atomics.exchange(this.header, readerWaits, 0) === 1
   }
 
-  /** Reader, after a read: whether the writer is to be woken, which is told once. */
+  /** Reader, after a read: whether to wake the writer. Resets the request. */
   wakesWriter(): boolean {
     return Atomics.exchange(this.header, writerWaits, 0) === 1
   }

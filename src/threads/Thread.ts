@@ -14,7 +14,7 @@ import type * as Messages from "./Messages.ts"
 import { ThreadPoolError, type ThreadPoolService } from "./ThreadPool.ts"
 import * as ThreadTransport from "./ThreadTransport.ts"
 
-/** What a thread is told first, but for its title. */
+/** The fields of a thread's first message, without its title. */
 export interface Options extends Omit<Processes.Start, "_tag" | "title"> {
   readonly pool: ThreadPoolService
   readonly title: string
@@ -24,7 +24,9 @@ export interface Options extends Omit<Processes.Start, "_tag" | "title"> {
 /** The program of the thread, as source or compiled. */
 const program = new URL(import.meta.url.replace(/Thread(\.[jt]s)$/, "EngineThread$1"))
 
-/** How many bytes of requests are on their way to a thread before their writer waits: they are short. */
+/**
+ * How many bytes of requests may be on their way to a thread before their writer waits: requests are short.
+ */
 const requestsSize = 64 * 1024
 
 export const launch = (options: Options): Launcher.Launch => {
@@ -40,9 +42,10 @@ export const launch = (options: Options): Launcher.Launch => {
 }
 
 /**
- * Has V8 interrupt all loops. Of some that it unrolls it drops the only check that ends them, such as
- * `for (;;) new Array(1000).fill(1)`: neither `terminate` nor a full heap ends such a thread. It holds for all threads of
- * the process, and what they compile from now on. The price is in this folder's README.
+ * Makes V8 interrupt all loops. From some unrolled loops V8 drops the only check that can interrupt them,
+ * such as `for (;;) new Array(1000).fill(1)`: neither `terminate` nor a full heap ends such a thread. The
+ * flag applies to all threads of the process, for code compiled from now on. The price is in this
+ * folder's README.
  */
 const interruptLoops = (): void => setFlagsFromString("--no-turboshaft-loop-unrolling")
 
@@ -77,7 +80,7 @@ class Thread implements Launcher.Process {
       Atomics.add(counter, 0, 1)
       Processes.tell(listener, message)
     })
-    // What nobody has caught in the thread, or a limit of its memory.
+    // An uncaught error of the thread, or the end by a limit of its memory.
     worker.once("error", (cause) => {
       if (codeOf(cause) === "ERR_WORKER_OUT_OF_MEMORY") this.isOutOfMemory = true
       else listener.failed(messageOf(cause))
@@ -104,13 +107,16 @@ class Thread implements Launcher.Process {
     this.tell({ _tag: "End" })
   }
 
-  /** Node ends the process where a call of an addon returns to a thread that was ended: such a thread is only asked to. */
+  /**
+   * If a call of an addon returns to a terminated thread, Node ends the process: such a thread is
+   * only asked to end.
+   */
   kill(): void {
     if (this.isKillable) void this.worker.terminate()
     else this.ask()
   }
 
-  /** It is in native code, or in a loop that is not interrupted, and ends when that returns. */
+  /** The thread is in native code, or in a loop that is not interrupted, and ends when that returns. */
   abandon(): void {
     if (this.isOver) return
     const { most, stuck } = this.pool.abandon(this.worker)

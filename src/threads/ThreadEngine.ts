@@ -1,5 +1,5 @@
 /**
- * An engine in threads of its own: what it computes in JavaScript does not hold up the server, and can be killed.
+ * An engine in threads of its own: its JavaScript computation does not block the server, and can be killed.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -20,12 +20,13 @@ import { ThreadPool } from "./ThreadPool.ts"
  * @since 0.1.0
  */
 export interface EngineModule extends Supervision.EngineModule {
-  /** The first argument of `make`: whatever structured cloning can copy. */
+  /** The first argument of `make`: any value that structured cloning can copy. */
   readonly options?: unknown
   /**
-   * Whether a thread may be ended, whatever it computes. JavaScript ends at once, for which V8 unrolls no loops any more in
-   * this process (`--no-turboshaft-loop-unrolling`); native code does not, and Node ends the whole process where an addon's call returns to a thread that was ended. So an engine that waits for an addon, as DuckDB's
-   * does, says `false`: its threads are asked to end, and never killed. Default `true`.
+   * Whether a thread may be killed at any time. JavaScript then ends at once; for that V8 unrolls no loops
+   * any more in this process (`--no-turboshaft-loop-unrolling`). Native code does not end at once, and Node
+   * ends the whole process when an addon's call returns to a killed thread. So an engine that waits for an
+   * addon, such as DuckDB's, sets `false`: its threads are asked to end, and never killed. Default `true`.
    */
   readonly killable?: boolean | undefined
 }
@@ -38,14 +39,14 @@ export interface EngineModule extends Supervision.EngineModule {
  */
 export interface Options extends Supervision.Options {
   /**
-   * How many threads there are, each with an engine of its own. Default: all that are free in the pool, or 1 if queries
-   * change something: more are refused then.
+   * The number of threads, each with an engine of its own. Default: all that are free in the pool, or 1 if
+   * queries change something: more are refused then.
    */
   readonly threads?: number | undefined
 }
 
 /**
- * No thread could be started, or the pool has too few; the message says why.
+ * No thread could be started, or the pool has too few. The message has the reason.
  *
  * @category errors
  * @since 0.1.0
@@ -88,27 +89,30 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /**
- * A {@link QueryEngine} that runs in threads of its own, those of the {@link ThreadPool}.
+ * A {@link QueryEngine} that runs in threads of its own, taken from the {@link ThreadPool}.
  *
  * **Details**
  *
- * Requests, accepts, rejects, errors and chunks pass as they are, and back-pressure with them. A query that has to stop
- * (it was cancelled, took too long, lost its client, or the server stops) and has not within `cancelGrace` is killed
- * with its thread, and so is a thread that gives no sign of life: a loop of JavaScript that nobody can interrupt ends so.
- * A thread that ends is replaced, as a process of `ProcessEngine` is, with the same promises for the other queries.
+ * Requests, accepts, rejects, errors and chunks pass unchanged, and with back-pressure. A query that has to
+ * stop (it was cancelled, took too long, lost its client, or the server stops) and has not within
+ * `cancelGrace` is killed with its thread. So is a thread that sends no heartbeat, such as one in an endless
+ * loop of JavaScript. An ended thread is replaced, as a process of `ProcessEngine` is, with the same promises
+ * for the other queries.
  *
  * **Gotchas**
  *
- * What a thread does not protect from is what ends the whole process: a fault of native code, the memory of the machine,
- * and an object that needs much more memory in one step than the thread may have (`threadMemory`). `ProcessEngine` does.
+ * A thread does not protect from events that end the whole process: a fault of native code, the machine
+ * running out of memory, or an object that needs much more memory in one step than the thread may have
+ * (`threadMemory`). `ProcessEngine` does.
  *
- * A thread ends after the call of native code, or of a function of V8's own, that it is in. Meanwhile it is stuck: the pool
- * counts it, and no thread is started once there are twice as many as the pool has. The process ends without it.
+ * A thread in a call of native code, or of a built-in function of V8, ends only after that call. Meanwhile it
+ * is stuck: the pool counts it, and starts no thread once there are twice as many as the pool has. The
+ * process ends without it.
  *
  * Closing the scope ends the threads.
  *
- * Fails with a {@link ThreadEngineError} if the first thread cannot start or the pool has too few. Dies with a
- * `RangeError` that names the setting whose value cannot be one.
+ * Fails with a {@link ThreadEngineError} if the first thread cannot start or the pool has too few. Dies with
+ * a `RangeError` that names an invalid setting.
  *
  * **Example** (An engine of one's own in four threads)
  *
@@ -137,9 +141,10 @@ export const layer = (
  *
  * **Details**
  *
- * DuckDB computes on threads of its own anyway; here reading its results and its errors holds up no event loop but its
- * own. One thread is enough, and each further one opens the database again. What DuckDB cannot interrupt goes on until it
- * is done. `admit` runs in the thread of the server, before a request is passed on.
+ * DuckDB computes on threads of its own anyway. Here only the engine's own event loop is blocked while its
+ * results and errors are read. One thread is enough, and each further one opens the database again. Calls
+ * that DuckDB cannot interrupt run to their end. `admit` runs in the thread of the server, before a
+ * request is passed on.
  *
  * @category constructors
  * @since 0.1.0

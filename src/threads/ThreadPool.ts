@@ -1,6 +1,6 @@
 /**
- * The threads that engines run in (`ThreadEngine`): how many there are, and how much memory each may take. Engines of one
- * program share them.
+ * The threads that engines run in (`ThreadEngine`): their number, and the memory that each may take. Engines
+ * of one program share them.
  */
 import { availableParallelism } from "node:os"
 import { type ResourceLimits, Worker } from "node:worker_threads"
@@ -20,24 +20,24 @@ import * as ProcessExit from "./ProcessExit.ts"
  */
 export interface Options {
   /**
-   * How many threads there may be. Default: as many as can run at once on this machine. Those that were to end and still
-   * run (`stuck`) come on top: the pool never has more than twice as many in all.
+   * Most threads. Default: as many as can run at once on this machine. Stuck threads, which were to end and
+   * still run (`stuck`), come on top: the pool never has more than twice as many in all.
    */
   readonly threads?: number | undefined
   /**
-   * How much memory the objects of one thread may take, in MiB. A thread that needs more ends, and is replaced. Buffers do
-   * not count, nor does native memory. Default: Node's own limit.
+   * How much memory the objects of one thread may take, in MiB. A thread that needs more ends, and is
+   * replaced. Buffers and native memory do not count. Default: Node's own limit.
    *
    * **Gotchas**
    *
-   * It is no protection: V8 ends the whole process if one object by itself outgrows the limit by more than 16 MiB, as a
-   * long array or a large `Map` does when it grows. `ProcessEngine` protects from this.
+   * This limit is no protection: V8 ends the whole process if one object alone exceeds the limit by more than
+   * 16 MiB, as a long array or a large `Map` can when it grows. `ProcessEngine` protects from this.
    */
   readonly threadMemory?: number | undefined
 }
 
 /**
- * The pool has too few threads that are free; the message names the setting.
+ * The pool has too few free threads. The message names the setting.
  *
  * @category errors
  * @since 0.1.0
@@ -53,22 +53,22 @@ export class ThreadPoolError extends Schema.TaggedError<ThreadPoolError>()("Thre
  * @since 0.1.0
  */
 export interface ThreadPoolService {
-  /** How many threads it has. */
+  /** The number of threads. */
   readonly size: number
-  /** How many of them nobody has reserved. */
+  /** How many threads are not reserved. */
   readonly free: Effect.Effect<number>
-  /** How many were to end and still run, in native code or in a loop that nothing interrupts. */
+  /** How many threads were to end and still run, in native code or in a loop that nothing interrupts. */
   readonly stuck: Effect.Effect<number>
   /** Reserves threads for the scope. Fails with a {@link ThreadPoolError} if fewer are free. */
   readonly reserve: (threads: number) => Effect.Effect<void, ThreadPoolError, Scope.Scope>
   /**
-   * Starts a program in a thread that is reserved. Its output is left to whoever starts it. Throws a
-   * {@link ThreadPoolError} if there are twice as many threads as the pool has, because so many are stuck.
+   * Starts a program in a reserved thread. The caller handles its output. Throws a {@link ThreadPoolError} if
+   * there are twice as many threads as the pool has, because so many are stuck.
    */
   readonly start: (program: URL, workerData: unknown) => Worker
   /**
-   * A thread was to end and still runs. It counts as stuck until it ends, and the process does not wait for it when it
-   * ends itself. Gives how many are stuck, and how many there may be in all.
+   * Declares that a thread was to end and still runs. It counts as stuck until it ends, and the process does
+   * not wait for it when it ends itself. Returns how many are stuck, and how many there may be in all.
    */
   readonly abandon: (thread: Worker) => { readonly stuck: number; readonly most: number }
 }
@@ -82,7 +82,7 @@ export interface ThreadPoolService {
 export class ThreadPool extends Context.Service<ThreadPool, ThreadPoolService>()("dataconn/ThreadPool") {}
 
 /**
- * A pool. Dies with a `RangeError` that names the setting whose value cannot be one.
+ * A pool. Dies with a `RangeError` that names an invalid setting.
  *
  * @category constructors
  * @since 0.1.0
@@ -93,7 +93,7 @@ export const make = ({ threadMemory, threads = availableParallelism() }: Options
     threadMemory === undefined ? {} : { maxOldGenerationSizeMb: Limit.count("threadMemory", threadMemory, 8) }
   const most = 2 * size
   const living = new Set<Worker>()
-  /** By how the process may wait for them again. */
+  /** Stuck threads, with the function that makes the process wait for them again. */
   const stuck = new Map<Worker, () => void>()
   const ended = (thread: Worker) => {
     living.delete(thread)
@@ -133,11 +133,11 @@ export const make = ({ threadMemory, threads = availableParallelism() }: Options
   }
 }
 
-/** The event loop waits for it no longer, nor for what it prints. */
+/** Makes the event loop wait neither for the thread nor for its output. */
 const leave = (thread: Worker): void => {
   thread.unref()
   for (const output of [thread.stdout, thread.stderr]) {
-    // It may print something after that.
+    // The thread may print something later.
     output.on("error", () => {})
     output.push(null)
   }

@@ -1,6 +1,7 @@
 /**
- * A connection between two threads of a process: two queues in shared memory, and a port by which each end wakes the
- * other one. Bytes are copied once into the queue and once out of it, so that neither end holds memory of the other's.
+ * A connection between two threads of a process: two queues in shared memory, and a port by which each end
+ * wakes the other one. Bytes are copied once into the queue and once out of it, so that neither end holds
+ * memory of the other.
  */
 import { MessageChannel, type MessagePort } from "node:worker_threads"
 import * as Cause from "effect/Cause"
@@ -12,8 +13,8 @@ import type * as Transport from "../net/Transport.ts"
 import * as SharedQueue from "./SharedQueue.ts"
 
 /**
- * One end of a connection, for the thread that {@link open}s it. It can be posted to another thread, with `port` in the
- * list of what is transferred.
+ * One end of a connection, for the thread that {@link open}s it. It can be posted to another thread, with
+ * `port` in the transfer list.
  *
  * @category models
  * @since 0.1.0
@@ -25,7 +26,7 @@ export interface End {
 }
 
 /**
- * How many bytes each direction holds before its writer waits: powers of two.
+ * The capacity of each direction in bytes before its writer waits: powers of two.
  *
  * @category settings
  * @since 0.1.0
@@ -39,7 +40,7 @@ export interface Options {
 
 const capacity = 256 * 1024
 
-/** So many bytes are received in one turn of the event loop; other connections come before the rest. */
+/** Bytes received in one turn of the event loop, before other connections have their turn. */
 const turnSize = 256 * 1024
 
 /**
@@ -73,12 +74,12 @@ class ThreadTransport implements Transport.Transport {
   private receiver: Transport.Receiver | undefined
   private isPaused = false
   private isScheduled = false
-  /** The other thread has closed its end, or is gone. */
+  /** The other thread has closed its end, or has ended. */
   private isLost = false
-  /** Nothing is written any more once what waits for room has been. */
+  /** No more is written, except the rest that waits for room. */
   private isClosing = false
   private isClosed = false
-  /** What waits for room, and who waits for that. */
+  /** The parts that wait for room, and the callback of their write. */
   private rest: ReadonlyArray<Uint8Array> = []
   private written: Written | undefined
 
@@ -124,7 +125,7 @@ class ThreadTransport implements Transport.Transport {
     return this.rest.reduce((bytes, part) => bytes + part.length, this.outgoing.size)
   }
 
-  /** Nobody receives any more; what was written is still passed on. */
+  /** Stops receiving; earlier writes are still passed on. */
   close(): void {
     this.receiver = undefined
     this.written = undefined
@@ -148,7 +149,7 @@ class ThreadTransport implements Transport.Transport {
     this.port.close()
   }
 
-  /** Has the other end look. */
+  /** Wakes the other end. */
   private wake(): void {
     this.port.postMessage(0)
   }
@@ -174,7 +175,7 @@ class ThreadTransport implements Transport.Transport {
     this.hand()
   }
 
-  /** Goes on with what waits for room. */
+  /** Resumes the writes that wait for room. */
   private progress(): void {
     if (this.rest.length === 0) return
     if (this.isLost || this.outgoing.isAbandoned) {
@@ -187,7 +188,7 @@ class ThreadTransport implements Transport.Transport {
     }
   }
 
-  /** Writes what there is room for. Whether that is all of it. */
+  /** Writes as much as there is room for. Returns whether that is all of it. */
   private push(): boolean {
     const { outgoing } = this
     for (;;) {
@@ -196,7 +197,7 @@ class ThreadTransport implements Transport.Transport {
       if (this.rest !== before && outgoing.wakesReader()) this.wake()
       if (this.rest.length === 0) return true
       outgoing.awaitRoom()
-      // The reader may have made room before it could see that.
+      // The reader may have made room before it could see the request.
       if (outgoing.room === 0 || outgoing.isAbandoned) return false
     }
   }
@@ -207,7 +208,7 @@ class ThreadTransport implements Transport.Transport {
     written?.(exit)
   }
 
-  /** Gives the receiver what has come, and then the end if it has. */
+  /** Gives the receiver all available bytes, and then the end if the queue has ended. */
   private hand(): void {
     const { incoming, memory } = this
     let left = turnSize
@@ -216,7 +217,7 @@ class ThreadTransport implements Transport.Transport {
         this.schedule()
         return
       }
-      // Before the bytes: what is there when it has ended is all.
+      // Read before the bytes: if the queue has ended by now, the bytes read next are all.
       const ending = incoming.ending
       const length = ending === "dropped" || this.isClosed ? 0 : incoming.read(memory.room())
       if (length > 0) {
@@ -227,7 +228,7 @@ class ThreadTransport implements Transport.Transport {
         this.finish(ending)
       } else {
         incoming.awaitBytes()
-        // The writer may have come before it could see that.
+        // The writer may have written before it could see the request.
         if (incoming.size === 0 && incoming.ending === "open") return
       }
     }
@@ -241,7 +242,10 @@ class ThreadTransport implements Transport.Transport {
   }
 }
 
-/** What is left of parts when `write` has taken as much as it does of each, up to the first that it does not take whole. */
+/**
+ * The parts that are left after `write` has taken as much of each as it can, up to the first one
+ * not taken whole.
+ */
 const remainder = (
   parts: ReadonlyArray<Uint8Array>,
   write: (part: Uint8Array) => number
@@ -255,8 +259,8 @@ const remainder = (
 }
 
 /**
- * Opens one end of a connection in this thread. The scope owns it: closing the scope closes it after what was written
- * before. The end of the other thread closes it too.
+ * Opens one end of a connection in this thread. The scope owns it: closing the scope closes the connection
+ * after all earlier writes. The end of the other thread closes it too.
  *
  * @category constructors
  * @since 0.1.0

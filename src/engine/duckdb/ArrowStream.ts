@@ -1,5 +1,5 @@
 /**
- * A result as an Arrow IPC stream: a record batch for each of DuckDB's chunks, or several where rows are large.
+ * A result as an Arrow IPC stream: one record batch for each DuckDB chunk, or several where rows are large.
  */
 import { type DuckDBDataChunk, DuckDBLogicalType, type DuckDBType } from "@duckdb/node-api"
 import duckdb from "@duckdb/node-bindings"
@@ -16,14 +16,14 @@ import { Source } from "./VectorSource.ts"
 /** The end-of-stream mark: a continuation mark and a length of zero. */
 export const endOfStream = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0)
 
-/** What is used of apache-arrow. Its writer for streams would copy each batch twice. */
+/** The parts of apache-arrow in use. Its stream writer would copy each batch twice. */
 export interface Library {
   readonly arrow: typeof Arrow
   readonly message: typeof Message
   readonly assembler: typeof Assembler
 }
 
-/** Loads it, which takes some 60 ms the first time: an engine does so before it answers. */
+/** Loads the library, which takes some 60 ms the first time: an engine does so before it answers. */
 export const load = async (): Promise<Library> => {
   const [arrow, message, assembler] = await Promise.all([
     import("apache-arrow"),
@@ -34,8 +34,8 @@ export const load = async (): Promise<Library> => {
 }
 
 /**
- * Encodes chunks of `TypedSql.weighed`: columns with these names, then the BOOLEAN that is true in the sentinel, then
- * the size of each row. The stream is whole once {@link endOfStream} follows.
+ * Encodes chunks of `TypedSql.weighed`: columns with these names, then the BOOLEAN that is true in the
+ * sentinel, then the size of each row. The stream is complete once {@link endOfStream} follows.
  */
 export const encoder = (
   library: Library,
@@ -91,7 +91,7 @@ interface Columns extends Rows {
   readonly sources: ReadonlyArray<Source>
 }
 
-/** Rows are put into one record batch up to this many bytes by their sizes, a longer row into one of its own. */
+/** Most bytes of rows in one record batch, by their sizes. A longer row gets a batch of its own. */
 const maxBatchBytes = 32 * 1024 * 1024
 
 class Writer {
@@ -115,7 +115,7 @@ class Writer {
   }
 
   /**
-   * A record batch of some rows, as the parts it is written in. What thousands of columns take is divided into
+   * A record batch of some rows, as a list of its parts. For thousands of columns the work is divided into
    * steps: their values, the list of their buffers, and its encoding.
    */
   *batch({ sources }: Columns, rows: Int32Array<ArrayBuffer>): Steps<ReadonlyArray<Uint8Array<ArrayBuffer>>> {
@@ -129,7 +129,8 @@ class Writer {
       children.push({ data: yield* reader.read(source, this.types[index] as DuckDBType, type, rows) })
     }
     yield
-    // Of its arguments it looks at nothing else. Record batches would be made in time that is quadratic in columns.
+    // The assembler reads nothing but `data` of its arguments. Making record batches would take time
+    // quadratic in columns.
     const body = assembler.VectorAssembler.assemble(children as never)
     yield
     const header = new message.RecordBatch(length, body.nodes, body.bufferRegions, null)
@@ -155,7 +156,7 @@ const paddingOf = ({ length }: Uint8Array): number => -length & 7
 const padded = (part: Uint8Array<ArrayBuffer>): ReadonlyArray<Uint8Array<ArrayBuffer>> =>
   paddingOf(part) === 0 ? [part] : [part, new Uint8Array(paddingOf(part))]
 
-/** No piece is longer than this, in bytes. */
+/** Longest piece, in bytes. */
 const maxPieceBytes = 256 * 1024
 
 type Pieces = Generator<Uint8Array<ArrayBuffer> | undefined, void>
@@ -176,7 +177,7 @@ function* batches(writer: Writer, columns: Columns): Pieces {
   }
 }
 
-/** Small parts are put together, large ones cut. */
+/** Joins small parts, and cuts large ones. */
 function* cut(parts: ReadonlyArray<Uint8Array<ArrayBuffer>>): Generator<Uint8Array<ArrayBuffer>, void> {
   let small: Array<Uint8Array<ArrayBuffer>> = []
   let bytes = 0

@@ -1,8 +1,8 @@
 /**
  * DuckDB vectors as Arrow data.
  *
- * Every function takes the rows to read as indexes into the vector, -1 for a row that is NULL further out.
- * So one recursion serves flat and nested types: a list turns its rows into the rows of its child.
+ * Every function takes the rows to read as indexes into the vector, -1 for a row that is NULL at an outer
+ * level. So one recursion serves flat and nested types: a list turns its rows into the rows of its child.
  */
 import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api"
 import duckdb from "@duckdb/node-bindings"
@@ -17,8 +17,8 @@ type Module = typeof Arrow
 type Rows = Int32Array<ArrayBuffer>
 
 /**
- * Types without an Arrow counterpart that readers agree on. They travel as the text that DuckDB prints, and
- * the query casts them, so that this module never sees them.
+ * Types without an Arrow counterpart that readers agree on. They are sent as the text that DuckDB prints. The
+ * query casts them, so this module never sees them.
  */
 const asText: ReadonlySet<DuckDBTypeId> = new Set([
   DuckDBTypeId.ENUM,
@@ -32,8 +32,8 @@ const asText: ReadonlySet<DuckDBTypeId> = new Set([
 ])
 
 /**
- * The types that a column's are replaced by before it gets here. An Arrow decimal has 38 digits at most: the cast
- * fails on the few HUGEINTs that have more.
+ * The cast types of columns, applied before their values get here. An Arrow decimal has 38 digits at most:
+ * the cast fails on the few HUGEINTs that have more.
  */
 export const rename: Types.Rename = (type) => {
   if (type.typeId === DuckDBTypeId.HUGEINT) return "DECIMAL(38,0)"
@@ -120,7 +120,7 @@ const flatType = (arrow: Module, type: DuckDBType): Arrow.DataType => {
   }
 }
 
-/** How many values are looked at in one step: some milliseconds. */
+/** How many values are processed in one step: some milliseconds. */
 const stepValues = 64 * 1024
 
 /** Bytes of text that are copied in one step. */
@@ -130,14 +130,14 @@ const stepBytes = 1024 * 1024
 export class Reader {
   private readonly arrow: Module
   private work = 0
-  /** The name of the column that is read, for errors. */
+  /** The name of the current column, for errors. */
   column = ""
 
   constructor(arrow: Module) {
     this.arrow = arrow
   }
 
-  /** The rows of a column, or of a vector inside one, as Arrow data of `target`'s type. */
+  /** The rows of a column, or of a nested vector, as Arrow data of `target`'s type. */
   *read(source: Source, type: DuckDBType, target: Arrow.DataType, from: Rows): Steps<Arrow.Data> {
     const rows = yield* this.validOf(source, from)
     const nulls = yield* this.nullsOf(rows)
@@ -175,8 +175,8 @@ export class Reader {
         return make({ children })
       }
       case DuckDBTypeId.UNION: {
-        // Physically a struct whose first member is the tag. Arrow's unions have no NULL of their own: it
-        // becomes the first member's.
+        // Physically a struct whose first member is the tag. Arrow's unions have no NULL of their own, so a
+        // NULL becomes the first member's.
         const tags = member(source, 0).bytes(1)
         const typeIds = new Int8Array(rows.length)
         yield* this.each(rows.length, (at) => {
@@ -204,7 +204,7 @@ export class Reader {
     }
   }
 
-  /** Does something for each index below `count`, in steps that all calls share. */
+  /** Calls `work` for each index below `count`, in steps that all calls share. */
   private *each(count: number, work: (index: number) => void): Steps<void> {
     for (let index = 0; index < count; ) {
       const end = Math.min(count, index + stepValues - this.work)
@@ -216,7 +216,7 @@ export class Reader {
     }
   }
 
-  /** The rows, -1 for those that are NULL here. */
+  /** The rows, with -1 for those that are NULL here. */
   private *validOf({ isValid }: Source, from: Rows): Steps<Rows> {
     const rows = new Int32Array(from.length)
     yield* this.each(from.length, (index) => {
@@ -303,12 +303,12 @@ export class Reader {
     }
   }
 
-  /** The values of the rows, one after the other; zeroes for NULL. */
+  /** The values of the rows in sequence; zeroes for NULL. */
   private *gather(source: Source, rows: Rows, width: number): Steps<Uint8Array<ArrayBuffer>> {
     const target = new Uint8Array(rows.length * width)
     if (source.size === 0) return target
     const bytes = source.bytes(width)
-    // Neighbours are copied together; a run that is cut by a step is two.
+    // Adjacent values are copied together; a step boundary cuts a run in two.
     let start = 0
     yield* this.each(rows.length, (index) => {
       const row = rows[index] as number

@@ -1,24 +1,32 @@
-/** What a query may become when it is bound. */
+/**
+ * Limits on the size of a query after DuckDB has bound it.
+ */
 
-/** The columns of a part of a query. DuckDB binds 16,000 in 0.3 s, and takes the square of that for more. */
+/** Most columns of a part of a query. DuckDB binds 16,000 in 0.3 s, and beyond that takes quadratic time. */
 const mostColumns = 10_000
 
-/** The columns of all its parts. */
+/** Most columns of all parts together. */
 const mostColumnsInAll = 300_000
 
-/** The parts of a query that names stand for. DuckDB binds 65,000 in 3 s. */
+/** Most parts of a query that names expand to. DuckDB binds 65,000 in 3 s. */
 const mostParts = 50_000
 
-/** The parts that are planned, as often as that is. DuckDB takes 0.1 s for as many, and up to 2 s if they are long sums. */
+/**
+ * Most planned parts, counted each time they are planned. DuckDB takes 0.1 s for as many, or up to 2
+ * s for long sums.
+ */
 const mostPlanned = 1_500_000
 
-/** DuckDB makes this many expressions of each column that it summarizes. */
+/** How many expressions DuckDB makes of each summarized column. */
 export const partsOfSummary = 20
 
-/** How often DuckDB binds or plans the operands of BETWEEN, and what is summarized or unpivoted, about. */
+/**
+ * How often DuckDB binds or plans the operands of BETWEEN, and summarized or unpivoted
+ * queries, approximately.
+ */
 export const timesOf = { between: 3, summary: 4, unpivot: 2 }
 
-/** Thrown in the middle of a query. */
+/** Thrown while a query is read, when it exceeds the budget. */
 export class Excess {
   readonly message: string
 
@@ -31,7 +39,7 @@ export class Budget {
   private copied = 0
   private columns = 0
 
-  /** Takes parts that are bound once more. */
+  /** Counts parts that are bound once more. */
   copy(parts: number): void {
     this.copied += parts
     if (this.copied > mostParts) {
@@ -41,7 +49,7 @@ export class Budget {
     }
   }
 
-  /** Takes the columns of a part. */
+  /** Counts the columns of a part. */
   count(columns: number): void {
     this.columns += columns
     if (this.columns > mostColumnsInAll) {
@@ -51,7 +59,7 @@ export class Budget {
     }
   }
 
-  /** Takes the parts that are planned. */
+  /** Checks the number of planned parts. */
   plan(parts: number): void {
     if (parts > mostPlanned) {
       throw new Excess(
@@ -60,7 +68,7 @@ export class Budget {
     }
   }
 
-  /** The columns of a part, if they are not too many. */
+  /** The columns of a part. Throws if there are too many. */
   bounded(columns: number): number {
     if (columns > mostColumns) {
       throw new Excess(

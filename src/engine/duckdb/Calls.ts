@@ -1,11 +1,11 @@
 /**
- * What functions are called with, where that is more than values: the structure of JSON, or the name of an aggregate.
+ * Arguments of functions that are more than values: the structure of JSON, or the name of an aggregate.
  */
 import * as Functions from "./Functions.ts"
 
 /**
- * The second argument of each call of these functions in a parser's tree; `undefined` for one that is no literal, whose
- * text is known only when it runs.
+ * The second argument of each call of these functions in a parser's tree; `undefined` for a non-literal,
+ * whose text is known only at run time.
  */
 export const secondArguments = (
   tree: unknown,
@@ -41,15 +41,15 @@ const literal = (node: Node | undefined): string | undefined => {
 
 const aggregating = Array.from(Functions.aggregating).join("|")
 
-/** As `Words` finds calls. */
+/** The same pattern as `Words` has for calls. */
 const call = new RegExp(`\\b(?:${aggregating})["\\s\\u0080-\\uffff]*(?:\\(|--|/\\*)`, "gi")
 
 /** A call with a name and a literal. */
 const plainCall = new RegExp(`\\b(?:${aggregating})"?\\s*\\(\\s*[\\w."]+\\s*,\\s*'(\\w+)'\\s*[,)]`, "gi")
 
 /**
- * The names of aggregates that a statement without a tree gives to functions; `undefined` for each call that is not
- * plain.
+ * The names of aggregates passed to functions in a statement without a tree; `undefined` for each call
+ * that is not plain.
  */
 export const aggregates = (sql: string): ReadonlyArray<string | undefined> => {
   const plain = Array.from(sql.matchAll(plainCall), ([, name]) => name)

@@ -29,16 +29,19 @@ import * as Steps from "./Steps.ts"
 import type { ResultColumn } from "./TextSql.ts"
 import * as Types from "./Types.ts"
 
-/** The limits that columns are held to. */
+/** The limits that apply to columns. */
 export type Limits = Pick<ResultLimits, "maxColumns" | "maxNesting">
 
 /**
- * Names and types of the columns as an accept carries them, in bytes of JSON. With the rest of its body it
+ * Most bytes of names and types of columns as JSON in an accept. With the rest of the body it
  * stays below 1 MiB.
  */
 export const maxDescriptionBytes = 1020 * 1024
 
-/** A column with a name that no other of its result has, whose type is `undefined` where DuckDB's interface has no name for it, as for TYPE. */
+/**
+ * A column with a unique name in its result. Its type is `undefined` where the bindings have no name for
+ * it, as for TYPE.
+ */
 export interface Column {
   readonly name: string
   readonly type: DuckDBType | undefined
@@ -63,7 +66,7 @@ export const ofAnyResult = (
   })
 }
 
-/** As {@link ofAnyResult}; fails with `invalid_query` too if a type has no name. */
+/** Like {@link ofAnyResult}, but also fails with `invalid_query` if a type has no name. */
 export const ofResult = (
   result: DuckDBResult,
   limits: Limits
@@ -76,8 +79,8 @@ const allNamed = (columns: ReadonlyArray<Column>): Effect.Effect<ReadonlyArray<R
     : Effect.fail(queryError("invalid_query", "A column has a type that cannot be sent; cast it to VARCHAR"))
 
 /**
- * As {@link ofResult}, of a statement that has not run; `undefined` where types depend on parameters. DuckDB
- * copies the types of all columns to tell that of one, so results are the better source for many columns.
+ * Like {@link ofResult}, for a statement that has not run; `undefined` where types depend on parameters.
+ * DuckDB copies the types of all columns to return one, so results are the better source for many columns.
  */
 export const ofPrepared = (
   prepared: DuckDBPreparedStatement,
@@ -93,7 +96,10 @@ export const ofPrepared = (
       )
     : Effect.undefined
 
-/** Whether a statement's columns are known. One of an unknown type may stand for all of them otherwise. */
+/**
+ * Whether a statement's columns are known. If not, a single column of an unknown type may stand
+ * for all of them.
+ */
 export const areKnown = (prepared: DuckDBPreparedStatement): boolean =>
   prepared.parameterCount === 0 ||
   prepared.columnCount === 0 ||
@@ -102,14 +108,14 @@ export const areKnown = (prepared: DuckDBPreparedStatement): boolean =>
 const tooManyMessage = (maxColumns: number): string =>
   `The result has more than ${maxColumns} columns, fields of nested types counted (maxColumns)`
 
-/** The error about more columns than `maxColumns`. */
+/** The error for more columns than `maxColumns`. */
 export const tooMany = ({ maxColumns }: Limits): QueryError =>
   queryError("invalid_query", tooManyMessage(maxColumns))
 
-/** Columns that are read in one step. */
+/** Columns read in one step. */
 const stepColumns = 64
 
-/** What a statement or result tells of each of its columns. */
+/** A statement's or result's descriptions of its columns. */
 interface Described {
   readonly name: (index: number) => string
   readonly type: (index: number) => DuckDBType
@@ -125,11 +131,11 @@ const typeOrNone = (read: () => DuckDBType): DuckDBType | undefined => {
 }
 
 /**
- * Names that differ, be it in more than their case, made as DuckDB makes those of a query in a `FROM` clause.
- * Statements that write may give one name twice.
+ * Names made unique without regard to case, in the same way as DuckDB does for a query in a `FROM` clause.
+ * Statements that write may repeat a name.
  */
 class Names {
-  /** For each name in small letters, the number of the next one that is like it. */
+  /** For each lower-case name, the number of the next one like it. */
   private readonly next = new Map<string, number>()
 
   unique(name: string): string {
@@ -179,7 +185,7 @@ class Reader {
     return columns
   }
 
-  /** A type, or any other once a limit is exceeded. */
+  /** A type, or a placeholder once a limit is exceeded. */
   type(logical: DuckDBLogicalType, level: number): DuckDBType {
     if (level > this.limits.maxNesting) {
       this.excess ??= `A column's type is nested more than ${this.limits.maxNesting} levels deep (maxNesting)`
@@ -221,7 +227,7 @@ class Reader {
     return this.excess === undefined ? Array.from({ length: count }, (_, index) => index) : []
   }
 
-  /** Its names are part of its name, so a description has no room for very many of them. */
+  /** An enumeration's type lists all its names, so only few fit a description. */
   private enumeration(logical: DuckDBEnumLogicalType): DuckDBType {
     if (logical.valueCount * "'a', ".length > maxDescriptionBytes) this.tooLong()
     return this.excess === undefined

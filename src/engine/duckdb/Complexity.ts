@@ -1,6 +1,6 @@
 /**
- * Bounds on a query's text beyond its length: the forms for which DuckDB's parser takes a time that is quadratic in
- * the length, and cannot be interrupted meanwhile. 256 KiB of them would take hours (comments) or minutes (AND).
+ * Limits on a query's text beyond its length. For these forms DuckDB's parser takes time quadratic in the
+ * length, and cannot be interrupted: 256 KiB of them would take hours (comments) or minutes (AND).
  */
 import type { RequestLimits } from "../Limits.ts"
 import * as Repetition from "./Repetition.ts"
@@ -8,7 +8,7 @@ import * as Repetition from "./Repetition.ts"
 const operators = /[~!@#^&|`?+*/%<>=-]+/g
 const conjunction = /\b(?:and|or)\b/gi
 
-/** The bound that a text exceeds, in words that name it. What stands in literals and comments counts too. */
+/** The limit that a text exceeds, in words that name it. Text in literals and comments counts too. */
 export const excess = (
   sql: string,
   { maxConjunctions, maxOperatorRun }: Pick<RequestLimits, "maxOperatorRun" | "maxConjunctions">

@@ -1,18 +1,21 @@
 /**
- * Which queries run beside others: one that was alone when it found no memory has had all that there is.
+ * The concurrency of queries: a query that was alone when it found no memory had all the available memory.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
-/** For so long what an earlier query has freed may not have been given back (`GiveBack`), in nanoseconds. */
+/** How long the freed memory of an earlier query may not have been returned (`GiveBack`), in nanoseconds. */
 const aftermath = 1_000_000_000n
 
 export class Crowd {
   private present = 0
   private arrivals = 0
 
-  /** A query comes, and leaves with the scope. Gives whether all the memory has been its own until now. */
+  /**
+   * Registers a query until the scope closes. Returns a check whether all memory has been the
+   * query's own so far.
+   */
   readonly enter: Effect.Effect<() => boolean, never, Scope.Scope> = Effect.gen({ self: this }, function* () {
     const clock = yield* Clock.Clock
     const since = clock.monotonicTimeNanosUnsafe()

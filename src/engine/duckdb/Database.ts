@@ -1,5 +1,5 @@
 /**
- * Opens the DuckDB instance that a server answers from, and closes it to everything else.
+ * Opens the DuckDB instance of a server, and closes its access to everything else.
  */
 import { availableParallelism } from "node:os"
 import { basename, extname, resolve } from "node:path"
@@ -25,7 +25,8 @@ import * as Sql from "./Sql.ts"
 import * as TableFile from "./TableFile.ts"
 
 /**
- * What the engine serves and what it permits. Everything is optional; the default is an empty database.
+ * The data that the engine serves, and its permissions. Everything is optional; the default is
+ * an empty database.
  *
  * @category settings
  * @since 0.1.0
@@ -34,11 +35,12 @@ export interface DuckDbOptions extends Limits.Options {
   /** A DuckDB database file. In memory when absent. Opened read-only unless `readWrite` is set. */
   readonly database?: string | undefined
   /**
-   * Names for files: each is a view on its CSV, Parquet or JSON file (a path, or a pattern with `*`), read
-   * anew by each query and never copied, or a DuckDB database file, attached read-only under its name. Options of the
-   * reader may follow the path, as in `sales.csv?encoding=latin-1&delim=;`. Of several files the columns are united
-   * by their names. A query whose file is changed in place meanwhile fails, and may be tried again; replace files by a
-   * rename. There can be none beside a `database` with `readWrite`, in whose file the names would be stored.
+   * Names for files. Each is a view on its CSV, Parquet or JSON file (a path, or a pattern with `*`), read
+   * anew by each query and never copied, or a DuckDB database file, attached read-only under its name.
+   * Options of the reader may follow the path, as in `sales.csv?encoding=latin-1&delim=;`. Columns of
+   * several files are united by name. A query fails if its file is changed in place meanwhile, and may be
+   * retried; replace files by a rename. Not allowed with a `database` with `readWrite`, in whose file the
+   * names would be stored.
    */
   readonly tables?: Readonly<Record<string, string>> | undefined
   /** Whether to make the tables `trades` and `quotes` of `Sample`. Default `false`. */
@@ -46,8 +48,8 @@ export interface DuckDbOptions extends Limits.Options {
   /** Whether clients may change data. Default `false`. */
   readonly readWrite?: boolean | undefined
   /**
-   * Whether queries may reach for files and the network, with the rights of this process and extensions of DuckDB's own.
-   * Default `false`: then only what is named here can be read.
+   * Whether queries may access files and the network, with the rights of this process and extensions of
+   * DuckDB's own. Default `false`: then only the data named here can be read.
    */
   readonly allowExternalAccess?: boolean | undefined
   /** DuckDB's `memory_limit`, such as `"2GB"`. Default: 80 % of the machine's memory. */
@@ -55,32 +57,32 @@ export interface DuckDbOptions extends Limits.Options {
   /** DuckDB's `threads`. Default: one per core. */
   readonly threads?: number | undefined
   /**
-   * Where to make a private directory for what outgrows the memory. Default: the system's directory for
+   * The parent of a private directory for data that outgrow the memory. Default: the system's directory for
    * temporary files (`TMPDIR`).
    */
   readonly spillDirectory?: string | undefined
   /**
-   * How much may be written there, in bytes; a query that needs more fails. It counts twice: once for what queries
-   * need while they run, and once for the files of Parquet results, each until it has been sent. Default:
-   * {@link defaultMaxSpill}.
+   * How much may be written there, in bytes; a query that needs more fails. The limit applies twice: once to
+   * the needs of running queries, and once to the files of Parquet results until they have been sent.
+   * Default: {@link defaultMaxSpill}.
    */
   readonly maxSpill?: number | undefined
-  /** Decides who may ask; see `QueryApi.makeEngine`. Default: whoever reaches the server. */
+  /** Decides whether a request is admitted; see `QueryApi.makeEngine`. Default: all requests. */
   readonly admit?:
     | ((request: QueryApi.ResolvedRequest) => Effect.Effect<void, QueryApi.QueryError>)
     | undefined
   /**
-   * Run once if DuckDB gives up a database that cannot be opened again without loss: one in memory that
+   * Called once if DuckDB gives up a database that cannot be opened again without loss: one in memory that
    * clients could change. Every request fails from then on, so the process should end.
    */
   readonly onLost?: (() => void) | undefined
   /**
-   * Whether a table whose file cannot be read is left out, and the log says so; otherwise the engine does not open. It
-   * may be the names of the tables that this holds for. It holds for all when a database that DuckDB gave up is opened
-   * again. Default `false`.
+   * Whether a table with an unreadable file is left out, with a line in the log; otherwise the engine does
+   * not open. A list of names limits this to their tables. When a database that DuckDB gave up is opened
+   * again, this applies to all tables. Default `false`.
    */
   readonly skipUnreadable?: boolean | ReadonlyArray<string> | undefined
-  /** What is done about a statement that DuckDB goes on preparing after its query has ended. Default: nothing. */
+  /** The reaction to a statement that DuckDB is still preparing after its query has ended. Default: none. */
   readonly unstoppable?: Session.Unstoppable | undefined
 }
 
@@ -90,20 +92,20 @@ export const defaultMaxSpill = 16 * 1024 ** 3
 /** An open database. */
 export interface Database {
   readonly instance: Instance.Instance
-  /** What its sessions are opened with. */
+  /** Options of its sessions. */
   readonly session: Pick<Session.Options, "searchPath" | "memory" | "unstoppable">
   readonly giveBack: GiveBack.GiveBack
-  /** Where whole results go before they are streamed. */
+  /** The files for complete results before they are streamed. */
   readonly files: ResultFiles.ResultFiles
-  /** The private directory that all of that is in. */
+  /** The private directory of all spilled data. */
   readonly directory: string
-  /** The names of the tables that were left out, since their files could not be read. */
+  /** The names of the tables that were left out because their files could not be read. */
   readonly unread: ReadonlySet<string>
-  /** The others, but for those that are databases, by their names in small letters. */
+  /** The other tables except databases, by lower-case name. */
   readonly tables: ReadonlyMap<string, Reading.Table>
 }
 
-/** Opens the database; it closes with the scope, after the queries that run on it. */
+/** Opens the database. It closes with the scope, after its running queries. */
 export const open = Effect.fnUntraced(function* (
   options: DuckDbOptions
 ): Effect.fn.Return<Database, DuckDbError, Scope.Scope> {
@@ -149,7 +151,7 @@ const whenInvalidated = ({
 }: DuckDbOptions): Instance.Options["whenInvalidated"] =>
   readWrite !== true ? "reopen" : database !== undefined ? "reopenAlone" : (onLost ?? (() => {}))
 
-/** Which database file is the instance's own, and which is attached beside an instance in memory. */
+/** The instance's own database file, or the one attached to an instance in memory. */
 interface Layout {
   readonly main: string | undefined
   readonly aside: Attached | undefined
@@ -167,7 +169,7 @@ const layoutOf = Effect.fnUntraced(function* (options: DuckDbOptions): Effect.fn
   const addition =
     Object.keys(options.tables ?? {}).length > 0 ? "tables" : options.sample === true ? "sample" : undefined
   if (addition === undefined) return { main: path, aside: undefined }
-  // Views and sample tables would be stored in the file, which is not ours to change.
+  // Views and sample tables would be stored in the file, which belongs to the user.
   if (options.readWrite === true) {
     return yield* new DuckDbError({
       setting: addition,
@@ -177,7 +179,7 @@ const layoutOf = Effect.fnUntraced(function* (options: DuckDbOptions): Effect.fn
   return { main: undefined, aside: { name: attachedName(path), path } }
 })
 
-/** The name that DuckDB itself gives to a database file, unless another has it. */
+/** DuckDB's own name for a database file, with a suffix if that name is reserved. */
 const attachedName = (path: string): string => {
   const name = basename(path, extname(path))
   return /^(memory|system|temp)$/i.test(name) ? `${name}_1` : name
@@ -185,19 +187,21 @@ const attachedName = (path: string): string => {
 
 const searchPath = ({ name }: Attached): string => `${Sql.identifier(name)}.main,memory.main`
 
-/** What an instance never does, from its first moment on: reach for the network, or read a user's own files. */
+/**
+ * Settings that close an instance from the start: no network access, and no reading of a user's own files.
+ */
 export const closed = {
-  // The exception's type and position come only with this form.
+  // Only this form has the exception's type and position.
   errors_as_json: "true",
   autoinstall_known_extensions: "false",
   autoload_known_extensions: "false",
   allow_community_extensions: "false",
   allow_persistent_secrets: "false",
-  // The one setting that would otherwise show the home of the user that runs the server.
+  // This is the only setting that would otherwise show the home directory of the server's user.
   secret_directory: "none"
 } as const
 
-/** Limits what an instance may spill. Given to an instance when it is created, the limit is shown and not kept. */
+/** Limits how much an instance may spill. DuckDB shows the limit but ignores it if it is set at creation. */
 export const limitSpill = (maxSpill: number = defaultMaxSpill): string =>
   `SET max_temp_directory_size = '${maxSpill}B'`
 
@@ -217,18 +221,18 @@ export const create = (
       )
   )
 
-/** DuckDB writes its log back when it closes, but not one that another process has left behind. */
+/** On close DuckDB checkpoints its own log, but not one left behind by another process. */
 const checkpoint = async (instance: DuckDBInstance): Promise<void> => {
   try {
     const connection = await instance.connect()
     await connection.run("CHECKPOINT")
     connection.disconnectSync()
   } catch {
-    // The log stays, and loses nothing.
+    // The log stays, and no data are lost.
   }
 }
 
-/** The tables whose files could be read, and those whose could not. */
+/** The tables with readable files, and the names of the others. */
 interface Found {
   readonly tables: Map<string, Reading.Table>
   readonly unread: Set<string>
@@ -251,10 +255,10 @@ const openInstance = Effect.fnUntraced(function* (
   return instance
 })
 
-/** Runs SQL on behalf of a setting, which its failure names. */
+/** Runs SQL on behalf of a setting, which the error names. */
 type Run = (setting: string, sql: string) => Effect.Effect<DuckDBMaterializedResult, DuckDbError>
 
-/** Everything that needs access to files, and last the loss of that access. */
+/** Does everything that needs access to files, and then removes that access. */
 const furnish = Effect.fnUntraced(function* (
   instance: DuckDBInstance,
   options: DuckDbOptions,
@@ -274,13 +278,13 @@ const furnish = Effect.fnUntraced(function* (
 
   yield* Effect.forEach(Sentinel.statements, (sql) => run("database", sql), { discard: true })
   yield* run("maxSpill", limitSpill(options.maxSpill))
-  // Otherwise a thread that has been idle for half a second gives all its memory back, and the first rows of the
-  // next query wait until the system has handed it out again: some 30 ms for a large result.
+  // Otherwise a thread returns all its memory after half a second of idling, and the first rows of the next
+  // query wait until the system has provided it again: some 30 ms for a large result.
   yield* run("database", "SET GLOBAL allocator_background_threads = true")
-  // Timestamps with a zone are printed in the session's, which would otherwise be the machine's.
+  // Timestamps with a zone are printed in the session's zone, which would otherwise be the machine's.
   yield* run("TimeZone", "SET GLOBAL TimeZone = 'UTC'")
   if (options.memoryLimit !== undefined) {
-    // DuckDB takes no number without a unit.
+    // DuckDB requires a unit.
     const limit = options.memoryLimit.replace(/^\s*\d+\s*$/, "$&B")
     yield* run("memoryLimit", `SET memory_limit = ${Sql.literal(limit)}`)
   }
@@ -289,7 +293,7 @@ const furnish = Effect.fnUntraced(function* (
     yield* run("database", `ATTACH ${Sql.literal(path)} AS ${Sql.identifier(name)} (READ_ONLY)`)
   }
   if (options.sample === true) {
-    // Several threads wait for each other more than they compute: 300 ms a table on a busy machine, not 120.
+    // Several threads would mostly wait for each other: 300 ms a table on a busy machine, not 120.
     yield* run("sample", "SET threads = 1")
     const alone = (sql: string) => Effect.scoped(Effect.flatMap(connect, (run) => run("sample", sql)))
     yield* Effect.forEach(Sample.statements, alone, { concurrency: "unbounded", discard: true })
@@ -316,21 +320,21 @@ const furnish = Effect.fnUntraced(function* (
     : seal(run, files.flat())
 })
 
-/** From here on only `files` can be read, and no setting of the instance can be changed any more. */
+/** Allows access to `files` only from here on, and locks the settings of the instance. */
 const seal = Effect.fnUntraced(function* (
   run: Run,
   files: ReadonlyArray<string>
 ): Effect.fn.Return<void, DuckDbError> {
   if (files.length > 0) yield* run("tables", `SET allowed_paths = ${Sql.list(files)}`)
   yield* run("allowExternalAccess", "SET enable_external_access = false")
-  // `Session` sets all but the last. They are settings of a connection, and a client has neither SET nor a connection that
-  // outlives its query. The last one is for `GiveBack`.
+  // `Session` sets all but the last. They are connection settings, and a client has neither SET nor a
+  // connection that outlives its query. The last one is for `GiveBack`.
   const changed = ["streaming_buffer_size", "search_path", ...Progress.settings, "memory_limit"]
   yield* run("allowExternalAccess", `SET allowed_configs = ${Sql.list(changed)}`)
   yield* run("allowExternalAccess", "SET lock_configuration = true")
 })
 
-/** Of two tables with one name, one would hide the other. */
+/** Two tables with one name would hide each other. */
 const checkNames = Effect.fnUntraced(function* (
   run: Run,
   database: string
@@ -372,7 +376,7 @@ const nameFile = Effect.fnUntraced(function* (
   if (reader === undefined) {
     return yield* error(`${file.path} is no CSV, JSON, Parquet or DuckDB file by its name`)
   }
-  // The pattern is resolved now: a sandbox of named files cannot look for others later.
+  // The pattern is resolved now: a sealed instance cannot search for files later.
   const found = yield* run(setting, `SELECT file FROM glob(${Sql.literal(path)}) ORDER BY file`)
   const files = (yield* Opening.attempt(setting, () => found.getRows())).map(([file]) => String(file))
   if (files.length === 0) return yield* error(`there is no file ${file.path}`)

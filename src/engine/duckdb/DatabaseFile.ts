@@ -1,11 +1,11 @@
 /**
- * Whether a file is one of DuckDB's own, by its first bytes.
+ * Detects DuckDB's own files, by their first bytes.
  */
 import { open as openFile } from "node:fs/promises"
 import * as Effect from "effect/Effect"
 import { DuckDbError } from "./Failure.ts"
 
-/** DuckDB takes other files for those of an extension, and would fetch that. */
+/** DuckDB takes other files for those of an extension, and would fetch that extension. */
 export const check = Effect.fnUntraced(function* (
   setting: string,
   file: string,
@@ -22,7 +22,7 @@ export const check = Effect.fnUntraced(function* (
 
 const magic = "DUCK"
 
-/** What stands where a DuckDB file has its magic; `undefined` if there is no file. */
+/** The bytes at the place of a DuckDB file's magic; `undefined` if there is no file. */
 const magicOf = async (path: string): Promise<string | undefined> => {
   const file = await openFile(path).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === "ENOENT") return undefined

@@ -29,7 +29,7 @@ import type { ResultColumn } from "./TextSql.ts"
 import * as Threads from "./Threads.ts"
 import * as Types from "./Types.ts"
 
-/** What answers requests. */
+/** The dependencies of a request's answer. */
 interface Parts {
   readonly crowd: Crowd
   readonly database: Database.Database
@@ -81,7 +81,7 @@ const answer = Effect.fnUntraced(function* (
     progress: () => session.progress(),
     readOnly: !guard.permissions.readWrite,
     chunks: Stream.catch(chunks, (error) => Stream.fromEffectDrain(reading.blamed(error))),
-    // Queries commit too: they may have taken values of a sequence.
+    // Reading queries commit too: they may have taken values of a sequence.
     commit: readWrite ? Effect.mapError(session.commit, Failure.ofCommit) : undefined
   }
 })
@@ -99,7 +99,7 @@ const described = ({ name, type }: ResultColumn): QueryApi.Column => ({
   ...(Types.some(type, Types.isWideNumber) ? { wideNumbers: true } : {})
 })
 
-/** Answers every request: what breaks is an error of this query, and no error shows a path of the server. */
+/** Answers every request. Defects become errors of their query, and no error shows a path of the server. */
 const run = (parts: Parts) =>
   Effect.fnUntraced(function* (
     request: QueryApi.ResolvedRequest
@@ -128,7 +128,7 @@ const run = (parts: Parts) =>
   })
 
 /**
- * As {@link layer}, as an effect.
+ * Like {@link layer}, as an effect.
  *
  * @category constructors
  * @since 0.1.0
@@ -138,7 +138,8 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Engine, Failure.DuckDbError, Scope.Scope> {
   const limits = yield* limitsOf(options)
   const [database, parser] = yield* Effect.all(
-    // Arrow takes some 60 ms of the event loop, which the first request for it would take from all others.
+    // Loading Arrow takes some 60 ms of the event loop, which the first request would otherwise take
+    // from all others.
     [Database.open(options), Parser.open(limits), Effect.promise(ArrowStream.load)],
     { concurrency: "unbounded" }
   )
@@ -183,27 +184,28 @@ const limitsOf = (options: Limits.Options): Effect.Effect<Limits.Limits, Failure
  * **Details**
  *
  * Answers the v1 query API in all its formats, with positional and named parameters. By default it only
- * reads, and only what `options` name. A query that cannot be prepared is rejected; one that fails later ends
- * with an error, never as a whole result. Interruption stops DuckDB within milliseconds and waits for it.
+ * reads, and only the data that `options` name. A query that cannot be prepared is rejected. A query that
+ * fails later ends with an error, never as a complete result. Interruption stops DuckDB within milliseconds
+ * and waits for it.
  *
- * No request holds the event loop for long, and no result outgrows the memory: see `Limits`. A request beyond one
- * of them is rejected, a result beyond one ends with an error that names it.
+ * No request holds the event loop for long, and no result outgrows the memory: see `Limits`. A request beyond
+ * a limit is rejected; a result beyond one ends with an error that names it.
  *
- * A database, file or limit that cannot be had fails the layer with a {@link Failure.DuckDbError} that names
- * the setting.
+ * A database, file or limit that is not available fails the layer with a {@link Failure.DuckDbError} that
+ * names the setting.
  *
  * **Gotchas**
  *
- * Each running query holds one of libuv's threads, of which there are four by default. Set the environment variable
- * `UV_THREADPOOL_SIZE` of the process to more than the number of queries that may run at once (`maxConcurrentQueries`):
- * where all threads are taken, a query waits for another to end, and so does its cancellation. A server that starts
- * with too few of them logs a warning.
+ * Each running query holds one of libuv's threads, of which there are four by default. Set the environment
+ * variable `UV_THREADPOOL_SIZE` of the process to more than the number of concurrent queries
+ * (`maxConcurrentQueries`): if all threads are taken, a query waits for another to end, and so does its
+ * cancellation. A server that starts with too few of them logs a warning.
  *
- * Large results stream a twentieth faster with `DUCKDB_JE_MALLOC_CONF=dirty_decay_ms:10000` in the environment
- * of Linux before this module is loaded: DuckDB then keeps memory that is free for ten seconds and not for one.
+ * On Linux, large results stream a twentieth faster with `DUCKDB_JE_MALLOC_CONF=dirty_decay_ms:10000` in the
+ * environment before this module is loaded: DuckDB then keeps free memory for ten seconds instead of one.
  *
  * A single call of a function on one huge value (`list_sort` of millions) cannot be interrupted. After 10 s
- * the cancellation goes ahead without it, and its connection closes when it ends.
+ * the cancellation goes ahead without it, and its connection closes when the call ends.
  *
  * @category layers
  * @since 0.1.0

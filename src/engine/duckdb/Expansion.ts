@@ -1,6 +1,6 @@
 /**
- * How large a query becomes when DuckDB binds it: stars of stars, structs of structs, and names that stand for
- * expressions and queries grow exponentially with the length of the text, and binding cannot be interrupted. Pure.
+ * The size of a query when DuckDB binds it. Stars of stars, structs of structs, and names for expressions and
+ * queries grow exponentially with the length of the text, and binding cannot be interrupted. Pure.
  */
 import { Excess } from "./Budget.ts"
 import { grouping, Reader } from "./ExpansionReader.ts"
@@ -11,8 +11,8 @@ import { isNode } from "./ShortTree.ts"
 const none: Macros = new Map()
 
 /**
- * Why a query becomes too large, by the short tree of it. Functions that are neither DuckDB's own nor among the macros
- * count as macros that name an argument often and aggregate.
+ * The reason why a query becomes too large, by its short tree. Functions that are neither DuckDB's own nor
+ * among the macros count as macros that name an argument often and aggregate.
  */
 export const excess = (tree: unknown, macros = none): string | undefined => {
   try {
@@ -22,18 +22,22 @@ export const excess = (tree: unknown, macros = none): string | undefined => {
     return undefined
   } catch (cause) {
     if (cause instanceof Excess) return cause.message
-    // The stack has room for more than DuckDB's parser takes in most places: a thousand expressions, or 330 subqueries.
+    // The stack suffices for more than DuckDB's parser accepts in most places: a thousand expressions,
+    // or 330 subqueries.
     if (cause instanceof RangeError) return "The query is nested too deeply; split it, or nest it less deeply"
     throw cause
   }
 }
 
-/** What a macro is that is too large to be counted: no query may give it anything. */
+/** A macro that is too large to be counted: no query may pass it an argument. */
 const tooLarge: Macro = { times: Number.MAX_SAFE_INTEGER, mayAggregate: true }
 
-/** What calls of a macro become, by the short tree of its body. `macros` are those that it calls itself. */
+/**
+ * The expansion of a macro's calls, by the short tree of its body. `macros` are the ones that
+ * it calls itself.
+ */
 export const macro = (tree: unknown, parameters: ReadonlyArray<string>, macros: Macros): Macro => {
-  // It is too long, or DuckDB prints it in a way that it does not read.
+  // The body is too long, or DuckDB prints it in a form that it cannot read.
   if (tree === undefined) return tooLarge
   const partsWith = (values: ReadonlyMap<string, number>): number => {
     const reader = new Reader(macros, values)

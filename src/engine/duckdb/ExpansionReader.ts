@@ -1,7 +1,7 @@
 /**
- * Reads a short tree (`ShortTree`) as DuckDB binds it, and counts what it becomes. Pure.
+ * Reads a short tree (`ShortTree`) in the order in which DuckDB binds it, and counts its expansion. Pure.
  *
- * What is not known counts as little as it can be: a table has one column.
+ * Unknown parts count as little as possible: a table has one column.
  */
 import { Budget, partsOfSummary, timesOf } from "./Budget.ts"
 import * as Functions from "./Functions.ts"
@@ -11,10 +11,10 @@ import { Scope } from "./Scope.ts"
 import { isNode, isQuery, listOf, type Node, nameOf } from "./ShortTree.ts"
 import { Work } from "./Work.ts"
 
-/** What makes a SELECT an aggregate, beside the functions that it calls. */
+/** The keys that make a SELECT an aggregate, besides the functions that it calls. */
 export const grouping = ["group_expressions", "having", "aggregate_handling"]
 
-/** What a name stands for: the parts of an expression, and the columns that it has with the fields of structs. */
+/** The expansion of a name: the parts of its expression, and its columns including the fields of structs. */
 interface Value {
   readonly parts: number
   readonly width: number
@@ -22,7 +22,7 @@ interface Value {
 
 const noNode: Node = {}
 
-/** Joins that have only the columns of their left side. */
+/** Joins that return only the columns of their left side. */
 const ofLeft: ReadonlyArray<unknown> = ["SEMI", "ANTI"]
 
 export class Reader {
@@ -31,23 +31,23 @@ export class Reader {
   private readonly values = new Scope<Value>()
   private readonly macros: Macros
   readonly budget = new Budget()
-  /** What is planned. */
+  /** The planned queries. */
   work = new Work()
-  /** The parts that have been read, copies included. */
+  /** The parts read so far, including copies. */
   parts = 0
-  /** The width of the expression that was read last, and how much of it comes of names. */
+  /** The width of the expression that was read last, and how much of it comes from names. */
   private width = 1
   private named = 0
   /** How many names of columns and queries have been read. */
   private names = 0
-  /** The widest argument of a function so far: that of its lambda. */
+  /** The widest argument of a function so far, for the parameters of its lambda. */
   private element = 1
   /** The columns of the FROM clause. */
   private all = relation(0)
-  /** How many columns a star within the expression stands for. */
+  /** How many columns a star within the expression expands to. */
   private stars = 0
 
-  /** `values` are names that stand for so many parts each. */
+  /** `values` are names that expand to so many parts each. */
   constructor(macros: Macros, values: ReadonlyMap<string, number> = new Map()) {
     this.macros = macros
     for (const [name, parts] of values) this.values.set(name, { parts, width: 1 })
@@ -58,13 +58,13 @@ export class Reader {
     this.budget.copy(parts)
   }
 
-  /** Takes so often in all what has been read since there were these parts, and this mark of work. */
+  /** Multiplies everything read since these parts and this mark of work, to `times` in all. */
   private repeat(parts: number, mark: number, times: number): void {
     this.copy((this.parts - parts) * (times - 1))
     this.work.repeat(mark, times)
   }
 
-  /** Reads what is bound as it stands, with all within it. */
+  /** Reads an expression or query that is bound in place, with everything within it. */
   expression(value: unknown): void {
     this.width = 1
     this.named = 0
@@ -113,7 +113,7 @@ export class Reader {
     } else if (value.class === "SUBQUERY" && value["subquery_type"] !== "ANY") work.repeat(mark, 2)
     else if (name !== undefined)
       this.repeat(before, mark, this.macros.get(name)?.times ?? Functions.timesOfArguments(name))
-    // Filters on the partitions of a window are pushed below it, as those on groups are.
+    // Filters on the partitions of a window are pushed below it, like those on groups.
     if (value["partitions"] !== undefined || (name !== undefined && this.mayAggregate(name))) work.times = 2
   }
 
@@ -156,7 +156,7 @@ export class Reader {
     this.stars = Math.max(this.stars, all.columns)
   }
 
-  /** DuckDB binds what is in a lambda twice. */
+  /** DuckDB binds the body of a lambda twice. */
   private lambda(value: Node): void {
     this.parts++
     const mark = this.values.mark
@@ -193,7 +193,7 @@ export class Reader {
     return { ...given, parts: this.parts - before, work }
   }
 
-  /** Set operations, recursion, and what else has queries in it. */
+  /** Reads set operations, recursion, and other nodes that contain queries. */
   private operation(value: Node): Relation {
     this.parts++
     let first: Relation | undefined
@@ -218,7 +218,7 @@ export class Reader {
       } else this.expression(child)
     }
     for (const key in value) if (key !== "cte_map" && typeof value[key] === "object") read(value[key])
-    // Columns that a star gives new names are all there.
+    // Columns that a star renames are all kept.
     if (value["setop_type"] === "UNION_BY_NAME") columns = this.budget.bounded(Math.max(columns, spread))
     spread = Math.min(spread, columns)
     const others = this.budget.bounded(Math.max(widest, named + 1))
@@ -302,14 +302,14 @@ export class Reader {
     return { columns, spread, isOpen, width, structs: structs ?? noStructs, others, named, parts: 0 }
   }
 
-  /** What a star in a list stands for. */
+  /** The columns that a star in a list expands to. */
   private starred(item: Node): Relation {
     const { all, width } = this
     const name = nameOf(item["relation_name"])
     const source = name === "" ? undefined : this.sources.get(name)
     const fields = this.values.get(name)?.width ?? all.others
     const whole = name === "" ? all : (source ?? { ...relation(fields), isOpen: true, others: fields })
-    // Columns may have other names, and what takes their place may be anything that the star has in it.
+    // Columns may be renamed, and a replacement may be anything that the star contains.
     const isOther = listOf(item["rename_list"]).length + listOf(item["replace_list"]).length > 0
     const others = isOther ? Math.max(whole.others, width) : whole.others
     const excluded = listOf(item["exclude_list"]).length + listOf(item["qualified_exclude_list"]).length
@@ -318,7 +318,7 @@ export class Reader {
     return { ...whole, columns, width: Math.max(columns, whole.width - left), others }
   }
 
-  /** Reads a FROM clause and gives its columns, at least. */
+  /** Reads a FROM clause and returns its least number of columns. */
   private from(value: unknown, into: Array<Relation>): number {
     if (!isNode(value)) return 0
     this.parts++
@@ -331,7 +331,7 @@ export class Reader {
     this.expression(value["condition"])
     if (ofLeft.includes(value["join_type"])) return left
     const shared = value["ref_type"] === "NATURAL" ? 1 : new Set(listOf(value["using_columns"])).size
-    // What is shared may be among the columns that are not counted.
+    // Shared columns may be among those that are not counted.
     return into.some(({ isOpen }) => isOpen) ? left + right : Math.max(left, left + right - shared)
   }
 

@@ -1,27 +1,27 @@
 /**
- * `EXPLAIN` and the statement that it explains, taken apart and put together again.
+ * Splits `EXPLAIN` from the statement that it explains, and joins them again.
  *
- * The statement is judged alone, as if a client had sent it, and our own `EXPLAIN` is put before it. So nothing
- * depends on where the text is cut: whatever runs has been judged.
+ * The statement is judged alone, as if a client had sent it, and a new `EXPLAIN` is put before it. So nothing
+ * depends on where the text is cut: everything that runs has been judged.
  */
 import { VARCHAR } from "@duckdb/node-api"
 import type { ResultColumn } from "./TextSql.ts"
 import * as Words from "./Words.ts"
 
-/** A text that begins as `EXPLAIN` does. */
+/** A text that begins with `EXPLAIN`. */
 export interface Explain {
   readonly analyze: boolean
-  /** One of {@link formats}, or what the client wrote. */
+  /** One of {@link formats}, or the client's own text. */
   readonly format: string
-  /** The rest, and how many characters of the text stand before it. */
+  /** The rest, and the number of characters before it. */
   readonly statement: string
   readonly offset: number
 }
 
-/** Those that show the files of a table in a way in which they can be found and hidden. */
+/** The formats in which the files of a table can be found and hidden. */
 export const formats: ReadonlySet<string> = new Set(["text", "json"])
 
-/** What every `EXPLAIN` gives. */
+/** The columns of every `EXPLAIN`. */
 export const columns: ReadonlyArray<ResultColumn> = ["explain_key", "explain_value"].map((name) => ({
   name,
   type: VARCHAR
@@ -33,11 +33,11 @@ const pattern = new RegExp(
   "i"
 )
 
-/** Whether a statement that was found begins with more options of `EXPLAIN`. */
+/** Whether the statement begins with more options of `EXPLAIN`. */
 export const hasOptions = (statement: string): boolean =>
   /^\s*\(\s*(analy[sz]e|format|verbose|codegen|costs|buffers|timing)\b/i.test(statement)
 
-/** `undefined` where the text begins otherwise, or with options that are not known here. */
+/** `undefined` if the text begins otherwise, or with unknown options. */
 export const split = (sql: string): Explain | undefined => {
   const match = pattern.exec(sql)
   if (match === null) return undefined
@@ -50,6 +50,6 @@ export const split = (sql: string): Explain | undefined => {
   }
 }
 
-/** Options in parentheses leave no room for reading the statement's own first words as options. */
+/** Options in parentheses keep the statement's own first words from being read as options. */
 export const join = ({ analyze, format }: Explain, statement: string): string =>
   `EXPLAIN (${analyze ? "ANALYZE, " : ""}FORMAT ${format}) ${statement}`

@@ -1,5 +1,5 @@
 /**
- * What DuckDB says when it fails, and what of it a client is told.
+ * DuckDB's failures, and the errors that clients get for them.
  */
 import * as Schema from "effect/Schema"
 import { type ErrorCode, type QueryError, queryError } from "../QueryApi.ts"
@@ -7,8 +7,8 @@ import * as Hints from "./Hints.ts"
 import * as Sentinel from "./Sentinel.ts"
 
 /**
- * The engine could not be started. `setting` is the option to change, as it is written in
- * `DuckDbOptions`, and the message says what is wrong with it.
+ * The engine could not be started. `setting` is the option to change, as it is written in `DuckDbOptions`,
+ * and the message states the problem.
  *
  * @category errors
  * @since 0.1.0
@@ -21,16 +21,16 @@ export class DuckDbError extends Schema.TaggedError<DuckDbError>()("DuckDbError"
 
 /** A failed call into DuckDB, as its `errors_as_json` prints it. */
 export interface Failure {
-  /** DuckDB's exception type (`Parser`, `Catalog`, `Out of Memory`…), or `""` where it gave none. */
+  /** DuckDB's exception type (`Parser`, `Catalog`, `Out of Memory`…), or `""` if there is none. */
   readonly type: string
   readonly message: string
-  /** Where in the text that was prepared; {@link toReject} knows the unit. */
+  /** The place in the prepared text; {@link toReject} knows the unit. */
   readonly offset: number | undefined
 }
 
 /**
- * Characters of an error that are read. A longer one quotes a value of the query, and a client is told no more
- * than its beginning.
+ * Most characters of an error that are read. A longer error quotes a value of the query, and a client gets
+ * only its beginning.
  */
 const maxText = 64 * 1024
 
@@ -49,10 +49,10 @@ export const fromCause = (cause: unknown): Failure => {
   }
 }
 
-/** Where a string of JSON was cut, an escape may have been; the longest is of six characters. */
+/** A cut string of JSON may end within an escape; the longest has six characters. */
 const longestEscape = 6
 
-/** Parses JSON, or what is left of an object that was cut within a string; `undefined` if it is neither. */
+/** Parses JSON, or the rest of an object that was cut within a string; `undefined` if the text is neither. */
 const parse = (json: string, isCut: boolean): unknown => {
   const candidates = isCut
     ? Array.from({ length: longestEscape }, (_, dropped) => `${json.slice(0, json.length - dropped)}"}`)
@@ -61,7 +61,7 @@ const parse = (json: string, isCut: boolean): unknown => {
     try {
       return JSON.parse(candidate)
     } catch {
-      // Not the JSON form after all, or not cut here.
+      // Not JSON, or not cut here.
     }
   }
   return undefined
@@ -87,7 +87,7 @@ const rejectCodes: Readonly<Record<string, ErrorCode>> = {
   FATAL: "internal"
 }
 
-/** A step before this one has failed, and DuckDB does not say again why. */
+/** An earlier step has failed, and DuckDB does not repeat the reason. */
 const isAborted = ({ message, type }: Failure): boolean =>
   type === "TransactionContext" && /^Current transaction is aborted/.test(message)
 
@@ -100,7 +100,7 @@ const aborted = queryError(
 /** The largest block that every query may need, in bytes. */
 const commonBlock = 16 * 1024 ** 2
 
-/** The process has no memory left for what every query needs, so others have taken it. */
+/** The process lacks memory for a need of every query, so other queries have taken it. */
 const isOthers = ({ message, type }: Failure): boolean =>
   type === "Out of Memory" &&
   /Failed to allocate|bad allocation/i.test(message) &&
@@ -115,17 +115,17 @@ const wanted = new RegExp(`of size ${size} \\(${size}/${size} used\\)`)
 
 const bytesOf = (count = "", unit = ""): number => Number(count) * 1024 ** units.indexOf(unit)
 
-/** More is wanted than there would be if no other query had any. */
+/** The query wants more than there would be if no other query had any. */
 const isBeyondAll = (message: string): boolean => {
   const [found, count, unit, , , limit, limitUnit] = wanted.exec(message) ?? []
   return found !== undefined && bytesOf(count, unit) > bytesOf(limit, limitUnit)
 }
 
-/** The same error, which may be tried again or not. */
+/** The same error with another `retryable`. */
 export const retryable = (error: QueryError, retryable: boolean): QueryError =>
   error.retryable === retryable ? error : queryError(error.code, error.message, { ...error, retryable })
 
-/** The text that was prepared, or the position of a failure, if it is known. */
+/** The prepared text, or the position of a failure, if known. */
 type Where = string | number | undefined
 
 /** A failure to prepare: nothing was run. */
@@ -148,7 +148,7 @@ const failCodes: Readonly<Record<string, ErrorCode>> = {
   FATAL: "internal"
 }
 
-/** A failure of a query that had begun to run, and where in its text, if that is known. */
+/** A failure of a query that had begun to run, with its place in the text, if known. */
 export const toError = (failure: Failure, position?: number): QueryError =>
   isAborted(failure)
     ? aborted
@@ -157,20 +157,20 @@ export const toError = (failure: Failure, position?: number): QueryError =>
         retryable: isConflict(failure) || isOthers(failure)
       })
 
-/** How DuckDB says that of rows, keys, tables and what depends on them. */
+/** DuckDB's words for conflicts of rows, keys, tables and their dependents. */
 const conflicts = [
   /conflict|duplicate key|constraint violation/i,
   /(another|a different) transaction|outstanding updates|altered or dropped/i,
   /^Failed to commit: Could not commit (creation of dependency|DROP of)/
 ]
 
-/** Another query changed the same rows, tables or keys, and was faster. */
+/** Another query changed the same rows, tables or keys first. */
 const isConflict = ({ message, type }: Failure): boolean =>
   type === "TransactionContext" && conflicts.some((words) => words.test(message))
 
 /**
- * A failure to commit. DuckDB rolls the transaction back and says so, but for failures that it takes for fatal, which
- * may come after the commit.
+ * A failure to commit. DuckDB rolls the transaction back and says so, except for failures that it considers
+ * fatal, which may come after the commit.
  */
 export const ofCommit = (failure: Failure): QueryError =>
   failure.type === "TransactionContext"
@@ -194,21 +194,21 @@ const charactersIn = (utf8: Uint8Array, bytes: number): number => {
   return count
 }
 
-/** Texts of the server that no client is to see, and what stands in their place. */
+/** Texts of the server that clients must not see, with their replacements. */
 export type Hidden = ReadonlyArray<readonly [text: string, replacement: string]>
 
-/** Replaces what is to be hidden, longer texts first. */
+/** Replaces hidden texts, longer ones first. */
 export const hide = (hidden: Hidden, text: string): string =>
   hidden
     .toSorted(([a], [b]) => b.length - a.length)
     .reduce((shown, [path, replacement]) => shown.replaceAll(path, replacement), text)
 
-/** A path from the root, as it stands in a message: quoted, or after a blank. */
+/** A path from the root in a message: quoted, or after a blank. */
 const path = /(?<=^|[\s"'([<])(?:\/[^\s"'()[\]<>:,;/]+){2,}\/?/g
 
 /**
- * An error without the paths of the server. Those that nobody listed (files of a view in a served database,
- * directories of DuckDB's own) are known by their form; a path that the client itself wrote stays.
+ * An error without the paths of the server. Unlisted ones (files of a view in a served database, directories
+ * of DuckDB's own) are recognised by their form. A path that the client itself wrote stays.
  */
 export const conceal = (hidden: Hidden, query: string, error: QueryError): QueryError =>
   missing(hidden, error) ??
@@ -220,10 +220,13 @@ export const conceal = (hidden: Hidden, query: string, error: QueryError): Query
     error
   )
 
-/** So many paths are looked for in the query's text, which may be long; a message that names more is not DuckDB's own. */
+/**
+ * Most paths that are searched for in the query's text, which may be long. A message that names more is
+ * not DuckDB's own.
+ */
 const maxPaths = 32
 
-/** What stands in place of a path: the path itself if the query's text has it. */
+/** The replacement of a path: the path itself if the query's text has it. */
 const pathsOf = (query: string): ((path: string) => string) => {
   const known = new Map<string, string>()
   return (path) => {
@@ -233,7 +236,7 @@ const pathsOf = (query: string): ((path: string) => string) => {
   }
 }
 
-/** What DuckDB says when the disk is full that it spills to, or writes the files of results to. */
+/** DuckDB's message when the disk for spilled data or result files is full. */
 const noSpace = /^Could not write (?:to )?file "[^"]*(?:duckdb_temp_|\*\*)[^"]*": No space left on device/
 
 const spilled = (error: QueryError): QueryError | undefined =>
@@ -245,10 +248,10 @@ const spilled = (error: QueryError): QueryError | undefined =>
       )
     : undefined
 
-/** What the private directory is called, where errors would show its path. */
+/** The name of the private directory in errors. */
 export const directory = "<directory>"
 
-/** The private directory has been deleted, its disk is full, or the like: no fault of the query. */
+/** The private directory has been deleted, its disk is full, or the like: not the query's fault. */
 const unwritable = (hidden: Hidden, query: string, error: QueryError): QueryError | undefined => {
   const path = hidden.find(([, name]) => name === directory)?.[0]
   if (path === undefined || error.code !== "execution_failed") return undefined
@@ -260,12 +263,14 @@ const unwritable = (hidden: Hidden, query: string, error: QueryError): QueryErro
   )
 }
 
-/** A served file that cannot be read is no fault of the query. DuckDB reads the beginning or the end to prepare it. */
+/**
+ * An unreadable served file is not the query's fault. DuckDB reads its beginning or end to prepare the query.
+ */
 const isOfFile = (hidden: Hidden, query: string, { code, message }: QueryError): boolean =>
   code === "invalid_query" &&
   hidden.some(([text, name]) => !/^[<~]/.test(name) && message.includes(text) && !query.includes(text))
 
-/** Without the lines in which DuckDB proposes a table of our own, for a name that it did not find. */
+/** Removes the lines in which DuckDB suggests an internal table for an unknown name. */
 const withoutHints = (message: string): string =>
   message.includes(Sentinel.database)
     ? message
@@ -273,10 +278,10 @@ const withoutHints = (message: string): string =>
         .filter((line) => !(line.startsWith("Did you mean") && line.includes(Sentinel.database)))
         .join("\n")
     : message
-/** What DuckDB does for a path that is no file: it looks for a directory, which it may not. */
+/** DuckDB's message for a path that is no file: it looks for a directory, which is not allowed. */
 const notAFile = /^Cannot access file "(.*)\/\*\*\/\*\.\w+" - file system operations are disabled/
 
-/** The error about a served file that has been there. */
+/** The error for a served file that is gone. */
 const missing = (hidden: Hidden, error: QueryError): QueryError | undefined => {
   const path = notAFile.exec(error.message)?.[1]
   const served = hidden.find(([text]) => text === path)?.[1]
@@ -288,7 +293,7 @@ const missing = (hidden: Hidden, error: QueryError): QueryError | undefined => {
 
 const noTable = /^(?:Table with name|Catalog) "?((.+?)(?:\..+?)?)"? does not exist\b/
 
-/** The error about a table that was left out when the engine was opened again. */
+/** The error for a table that was left out when the engine was opened again. */
 export const unread = (names: ReadonlySet<string>, error: QueryError): QueryError | undefined => {
   if (names.size === 0) return undefined
   const found = noTable.exec(error.message)?.map((part) => part.toLowerCase())
@@ -298,6 +303,6 @@ export const unread = (names: ReadonlySet<string>, error: QueryError): QueryErro
   return queryError("not_found", message, error)
 }
 
-/** Something broke that should not have: the query ends, and nothing else does. */
+/** The error for a defect: only its query ends. */
 export const ofDefect = (defect: unknown): QueryError =>
   queryError("internal", `The query could not be answered: ${fromCause(defect).message}`)

@@ -1,5 +1,5 @@
 /**
- * Numbers and texts as parameters, by what the statement wants: it casts neither to something else than was written.
+ * Numbers and texts as parameters of the statement's expected type, without a change of the written value.
  */
 import { DuckDBTypeId } from "@duckdb/node-api"
 import * as BigDecimal from "effect/BigDecimal"
@@ -8,7 +8,7 @@ import * as ExactJson from "../ExactJson.ts"
 import { Numeric, type Parameter } from "../QueryApi.ts"
 
 /**
- * What a number is where a text is wanted, and the other way round. DuckDB would round the text to an exact type, so that
+ * A number for an expected text, and vice versa. DuckDB would round the text to an exact type, so that
  * `'1.50'` equalled 2.
  */
 export const to = (wanted: DuckDBTypeId, value: Parameter): Parameter => {
@@ -16,7 +16,9 @@ export const to = (wanted: DuckDBTypeId, value: Parameter): Parameter => {
   return wanted === DuckDBTypeId.VARCHAR ? (textOf(value) ?? value) : value
 }
 
-/** A number as it was written, and a boolean: DuckDB would make booleans of the texts that it is compared with. */
+/**
+ * A number as it was written, or a boolean: DuckDB would make booleans of the texts that it is compared with.
+ */
 const textOf = (value: Parameter): string | undefined => {
   if (value instanceof Numeric) return value.type === "double" ? undefined : textOf(value.value)
   if (BigDecimal.isBigDecimal(value)) return ExactJson.decimalText(value)
@@ -40,9 +42,9 @@ const exactTypes: ReadonlySet<DuckDBTypeId> = new Set([
   DuckDBTypeId.DECIMAL
 ])
 
-/** Numbers of a length that is worth reading, and none that a double takes for zero. */
+/** Numbers of a reasonable length, without those that a double rounds to zero. */
 const numberPattern = /^\s*[+-]?(?:\d{1,100}(?:\.\d{0,100})?|\.\d{1,100})(?:e[+-]?\d{1,2})?\s*$/i
 
-/** A text that is a number to its last digit. */
+/** A text that is an exact number. */
 const numberOf = (text: string): BigDecimal.BigDecimal | undefined =>
   numberPattern.test(text) ? Option.getOrUndefined(BigDecimal.fromString(text.trim())) : undefined

@@ -1,8 +1,8 @@
 /**
- * The functions that a client may call, by the names that DuckDB's parser gives.
+ * The functions that a client may call, by their names in DuckDB's parser.
  *
- * Everything here computes from its arguments or describes tables, types and functions. A function of a newer
- * DuckDB is refused until it is added. Left out on purpose are functions that
+ * Each function here computes from its arguments or describes tables, types and functions. A function of a
+ * newer DuckDB is refused until it is added. Functions are excluded on purpose if they
  *
  * - change the instance or a file (`enable_logging`, `checkpoint`, `write_log`);
  * - run SQL that is only known when they are called (`query`, `query_table`, `histogram` as a table);
@@ -13,7 +13,7 @@
  * - wait (`sleep_ms`).
  */
 
-/** In small letters, as the parser gives them; some of DuckDB's have capitals. */
+/** Lower-case, as the parser gives them; some of DuckDB's have capitals. */
 const names = (text: string): ReadonlySet<string> => new Set(text.trim().toLowerCase().split(/\s+/))
 
 /** Operators and scalar functions. The parser makes calls of operators, brackets and some keywords. */
@@ -103,15 +103,15 @@ const macros = `
   session_user shobj_description split_part user wavg weighted_avg
 `
 
-/** What may stand where a value does. */
+/** All functions that may be used as a value. */
 export const values: ReadonlySet<string> = names(scalars + aggregates + macros)
 
-/** These call an aggregate whose name they are given as a text. */
+/** Functions that call an aggregate, whose name is an argument. */
 export const aggregating: ReadonlySet<string> = names(
   "aggregate array_aggr array_aggregate list_aggr list_aggregate"
 )
 
-/** What may stand where a table does. */
+/** Functions that may be used as a table. */
 export const tables: ReadonlySet<string> = names(`
   duckdb_columns duckdb_connection_count duckdb_constraints duckdb_coordinate_systems duckdb_dependencies
   duckdb_functions duckdb_indexes duckdb_keywords duckdb_memory duckdb_optimizers duckdb_schemas
@@ -121,10 +121,10 @@ export const tables: ReadonlySet<string> = names(`
   unnest
 `)
 
-/** These change a sequence, so they need `readWrite`. */
+/** Functions that change a sequence, so they need `readWrite`. */
 export const sequences: ReadonlySet<string> = names("nextval currval")
 
-/** These read files, so they need `allowExternalAccess`. */
+/** Functions that read files, so they need `allowExternalAccess`. */
 export const readers: ReadonlySet<string> = names(`
   delta_scan glob iceberg_scan parquet_bloom_probe parquet_file_metadata parquet_full_metadata
   parquet_kv_metadata parquet_metadata parquet_scan parquet_schema read_blob read_csv read_csv_auto
@@ -132,21 +132,24 @@ export const readers: ReadonlySet<string> = names(`
   read_ndjson_auto read_ndjson_objects read_parquet read_text read_xlsx sniff_csv sqlite_scan
 `)
 
-/** DuckDB's own views that show what the functions left out do, by the names of the views. */
+/** DuckDB's own views that show the same as the excluded functions, by name. */
 export const hiddenViews: ReadonlySet<string> = names(`
   duckdb_databases duckdb_logs duckdb_views pg_prepared_statements pg_settings pg_views
   pragma_database_list sqlite_master sqlite_schema sqlite_temp_master sqlite_temp_schema
 `)
 
-/** The one of these whose name alone says too little: `views`, in this schema only. */
+/** The hidden view whose name alone is ambiguous: `views`, in this schema only. */
 export const hiddenInSchema = { schema: "information_schema", view: "views" }
 
-/** These make a value that has all of their arguments in it. */
+/** Functions whose result contains all of their arguments. */
 export const building: ReadonlySet<string> = names(`
   array_zip list_zip map map_concat row struct_concat struct_insert struct_pack struct_update
 `)
 
-/** DuckDB's macros that name an argument several times; twice takes 2.2 times as long, so that counts as three. */
+/**
+ * DuckDB's macros that name an argument several times. Two times take 2.2 times as long, so
+ * they count as three.
+ */
 const repeating: ReadonlyMap<string, number> = new Map([
   ["array_pop_back", 3],
   ["array_to_string", 3],
@@ -167,10 +170,13 @@ const repeating: ReadonlyMap<string, number> = new Map([
   ["weighted_avg", 3]
 ])
 
-/** How often macros of the served database are taken to name an argument as long as they are not looked at. */
+/** How often a macro of the served database is assumed to name an argument until it is inspected. */
 export const timesOfMacros = 16
 
-/** How many times an argument is bound, about: those that are not DuckDB's are macros of the served database. */
+/**
+ * How often an argument is bound, approximately. Functions that are not DuckDB's are macros of the
+ * served database.
+ */
 export const timesOfArguments = (name: string): number =>
   repeating.get(name) ?? (values.has(name) ? 1 : timesOfMacros)
 
@@ -184,6 +190,6 @@ const aggregatingNames = names(aggregates + aggregatingMacros)
 
 const all: ReadonlyArray<ReadonlySet<string>> = [values, tables, sequences, readers]
 
-/** Whether a query that calls it may be an aggregate: macros of the served database may. */
+/** Whether a query that calls the function may be an aggregate. Macros of the served database may. */
 export const mayAggregate = (name: string): boolean =>
   aggregatingNames.has(name) || !all.some((known) => known.has(name))

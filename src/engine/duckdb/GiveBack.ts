@@ -1,9 +1,10 @@
 /**
- * Has DuckDB give free memory back to the system after the begin and the end of large results, and when a query has found
- * no memory: what the allocator keeps for one thread counts for the process, and is nothing to the other threads.
+ * Makes DuckDB return free memory to the system after the beginning and the end of large results, and when a
+ * query has found no memory. Memory that the allocator keeps for one thread counts for the process, but other
+ * threads cannot use it.
  *
- * Its allocator does so by itself only in threads that go on using it. It gives all back when the limit of its memory is
- * set, to the same as before or not.
+ * The allocator returns memory by itself only in threads that go on using it. It returns everything when its
+ * memory limit is set, even to the same value.
  */
 import type { DuckDBConnection } from "@duckdb/node-api"
 import type * as Duration from "effect/Duration"
@@ -16,19 +17,19 @@ import * as Sql from "./Sql.ts"
 
 const every = "15 seconds"
 
-/** Of how many bytes it is worth the while. */
+/** How many bytes are worth a return. */
 const worthwhile = 64 * 1024 * 1024
 
-/** A query that has found no memory has given its own back by then. */
+/** When a query that has found no memory has released its own. */
 const afterwards: ReadonlyArray<Duration.Input> = ["50 millis", "1 second"]
 
 /** See {@link make}. */
 export interface GiveBack {
-  /** A query has found no memory: others may find some. */
+  /** Returns memory after a query has found none, so that others may find some. */
   readonly now: Effect.Effect<void>
 }
 
-/** Does so in the scope whenever results have come to hold much or have ended, and when it is told to. */
+/** Returns memory, within the scope, whenever results have grown or shrunk much, and on request. */
 export const make = Effect.fnUntraced(function* (
   instance: Instance.Instance,
   memory: ResultMemory
@@ -36,7 +37,7 @@ export const make = Effect.fnUntraced(function* (
   const wanted = Latch.makeUnsafe(false)
   const limit = yield* limitOf(instance)
   const giveBack = onConnection(instance, (connection) => connection.run(`SET memory_limit = ${limit}`))
-  // DuckDB rounds what it says: from the start on the limit is what it is later.
+  // DuckDB rounds the limit that it reports. Setting it now makes it the same from the start.
   yield* giveBack
   const rest = Effect.suspend(() => (memory.takeChanged() < worthwhile ? Effect.void : giveBack))
   const need = Effect.gen(function* () {
@@ -52,7 +53,7 @@ export const make = Effect.fnUntraced(function* (
   return { now: Effect.asVoid(wanted.open) }
 })
 
-/** What DuckDB's limit is, as a literal. Asked for once: what finds no memory cannot ask. */
+/** DuckDB's limit, as a literal. Read once: a query cannot read it without memory. */
 const limitOf = (instance: Instance.Instance): Effect.Effect<string | undefined> =>
   onConnection(instance, async (connection) => {
     const result = await connection.run("SELECT system.main.current_setting('memory_limit')")
@@ -60,7 +61,7 @@ const limitOf = (instance: Instance.Instance): Effect.Effect<string | undefined>
     return Sql.literal(String(limit))
   })
 
-/** Runs something on a connection of its own. What keeps it from that is no matter: queries find out. */
+/** Runs a function on its own connection. A failure to do so is ignored: queries report it. */
 const onConnection = <A>(
   instance: Instance.Instance,
   run: (connection: DuckDBConnection) => Promise<A>

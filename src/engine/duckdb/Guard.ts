@@ -1,5 +1,5 @@
 /**
- * What it takes to judge clients' queries, made once for an engine.
+ * The data for judging clients' queries, read once for an engine.
  */
 import type { DuckDBInstance } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
@@ -17,29 +17,29 @@ export interface Guard {
   readonly macros: Macros.Count
   readonly builtIn: BuiltIn
   readonly permissions: Permissions
-  /** The names of DuckDB's own types, in small letters. */
+  /** The lower-case names of DuckDB's own types. */
   readonly types: ReadonlySet<string>
-  /** The names of DuckDB's own views that need no schema before them, in small letters. */
+  /** The lower-case names of DuckDB's own views that need no schema. */
   readonly views: ReadonlySet<string>
-  /** The names of databases and of DuckDB's own schemas but `main`, in small letters. */
+  /** The lower-case names of databases and of DuckDB's own schemas except `main`. */
   readonly schemas: ReadonlySet<string>
-  /** Served tables and views that have columns of VARIANT, by their names in small letters. */
+  /** The lower-case names of served tables and views that have columns of VARIANT. */
   readonly variants: ReadonlySet<string>
-  /** The views and macros of the database, as they were when it was opened. */
+  /** The views and macros of the database when it was opened. */
   readonly definitions: ReadonlyArray<Reading.Definition>
-  /** The names, in small letters, of what has a text of its own now, in which a query may fail. */
+  /** The present lower-case names of objects with a text of their own, in which a query may fail. */
   readonly defined: (kind: Defined) => Effect.Effect<ReadonlySet<string>, Failure.DuckDbError>
-  /** The paths of the server, which no error and no plan is to show. */
+  /** The paths of the server, which no error and no plan may show. */
   readonly hidden: Failure.Hidden
 }
 
 /**
- * Views, but for those that are served files; or with macros, and with tables that have defaults, generated columns,
+ * Views, except those on served files; or also macros, and tables that have defaults, generated columns,
  * checks or indexes.
  */
 export type Defined = "views" | "all"
 
-/** `hidden` comes before the paths that DuckDB itself knows of. */
+/** `hidden` precedes the paths that DuckDB itself knows. */
 export const open = Effect.fnUntraced(function* (
   { instance, tables }: Pick<Database, "instance" | "tables">,
   parser: Parser.Parser,
@@ -89,7 +89,7 @@ const warn = (what: string, hiding: ReadonlyArray<string>): Effect.Effect<void> 
         `The database has ${what} (${hiding.join(", ")}), so results may be wrong or fail: rename them`
       )
 
-/** As plans in JSON have it. */
+/** The escaped form in JSON plans. */
 const inJson = ([path, replacement]: Failure.Hidden[number]): Failure.Hidden[number] => [
   JSON.stringify(path).slice(1, -1),
   replacement
@@ -121,7 +121,7 @@ const definedSql: Readonly<Record<Defined, string>> = {
 
 const typesSql = "SELECT DISTINCT system.main.lower(type_name) FROM system.main.duckdb_types() WHERE internal"
 
-/** Those of `information_schema` are found there only, so that a table may be called `views`. */
+/** Views of `information_schema` are only found there, so that a table may be called `views`. */
 const viewsSql = `
   SELECT DISTINCT system.main.lower(view_name) FROM system.main.duckdb_views()
   WHERE internal AND schema_name IN ('main', 'pg_catalog')`
@@ -151,7 +151,7 @@ const pathsSql = `
 
 type Rows = (sql: string) => Promise<ReadonlyArray<ReadonlyArray<unknown>>>
 
-/** Asks an instance, by a connection of its own. */
+/** Queries an instance, on a separate connection. */
 const asking = async <A>(instance: DuckDBInstance, ask: (rows: Rows) => Promise<A>): Promise<A> => {
   const connection = await instance.connect()
   try {

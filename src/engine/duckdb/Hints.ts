@@ -1,20 +1,20 @@
 /**
- * DuckDB's advice in its messages is for somebody who may change its settings and load its extensions. A client may do
- * neither: it is told of what the server's operator can do instead.
+ * Rewrites DuckDB's advice in its messages, which is for users who may change its settings and load its
+ * extensions. A client may do neither; its advice names what the server's operator can do instead.
  *
- * Messages quote what queries hold. So no pattern looks at a run of blanks, breaks or letters again from each of its
- * characters: such a run begins where the character before it is none.
+ * Messages quote parts of queries. So no pattern rescans a run of blanks, breaks or letters from each of its
+ * characters: such a run begins where the preceding character is of another kind.
  */
 
 import * as ErrorMessage from "../ErrorMessage.ts"
 
-/** All that follows is advice, and how a file was read. */
+/** A section of advice, and of how a file was read, to the end of the message. */
 const section = /^[ \t]*(?:Possible|Potential) (?:fixes|solutions?)\b[\s\S]*/im
 
-/** Of how a file was read, which one it was. */
+/** The file in such a section. */
 const readFile = /^[ \t]*file = .+$/m
 
-/** Lines that are advice alone. */
+/** Lines that contain only advice. */
 const lines: ReadonlyArray<RegExp> = [
   /^\s*(?:\*\s*)?"?(?:SET|RESET|PRAGMA|(?:FORCE )?INSTALL|LOAD)\s+[\w'"]/,
   /^\s*(?:Use|Or set|Try|Please try|Alternatively, consider|Consider|You can|To enable|Specify)\b.*(?:\bSET\b|\bPRAGMA\b|\bINSTALL\b|\bLOAD\b|install|=\s*(?:true|false)\b|'[a-z\d]+_\w+')/i,
@@ -22,13 +22,13 @@ const lines: ReadonlyArray<RegExp> = [
   /^\s*(?:See also|For more info|For more information|See the)\b.*https?:/
 ]
 
-/** Sentences that are advice, to the end of their line. */
+/** Sentences of advice, to the end of their line. */
 const sentences: ReadonlyArray<RegExp> = [
   /(?<!\s)\s+(?:Use|Try|Please|Consider|You can(?: try)?|It is possible|To resolve|To solve)\b[^.\n]*(?:\bSET\b|\bPRAGMA\b|\bINSTALL\b|\bLOAD\b)[^\n]*/,
   /(?<!\s)\s+(?:See also|For more info|For more information)\b[^\n]*https?:[^\n]*/
 ]
 
-/** What the operator can do about it. */
+/** Advice that names the operator's remedy. */
 const advice: ReadonlyArray<readonly [about: RegExp, text: string]> = [
   [/max_temp_directory_size/, "The server's operator can raise maxSpill."],
   [
@@ -43,10 +43,10 @@ const advice: ReadonlyArray<readonly [about: RegExp, text: string]> = [
   ]
 ]
 
-/** Characters of a message that are looked at: a client is told no more of it. */
+/** Most characters of a message that are processed: a client gets no more of it. */
 const maxMessage = ErrorMessage.maxBytes + 512
 
-/** The message as a client is told it. */
+/** The message for the client. */
 export const remove = (whole: string): string => {
   const message = whole.slice(0, maxMessage)
   const kept = message

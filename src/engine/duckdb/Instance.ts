@@ -12,15 +12,18 @@ import type { DuckDbError, Failure } from "./Failure.ts"
 
 /** See {@link make}. */
 export interface Instance {
-  /** The open instance, which stays open for as long as the scope. Fails if it cannot be opened again. */
+  /** The open instance, kept open until the scope closes. Fails if the instance cannot be opened again. */
   readonly lease: Effect.Effect<Lease, Failure, Scope.Scope>
-  /** Gives up an instance that {@link isInvalidated}: what runs on it is interrupted, later leases get another. */
+  /**
+   * Gives up an instance that {@link isInvalidated}: its running queries are interrupted, and later
+   * leases get another.
+   */
   readonly discard: (lease: Lease) => Effect.Effect<void>
 }
 
 export interface Lease {
   readonly native: DuckDBInstance
-  /** Run when the instance is discarded. A session takes its own out when it closes. */
+  /** Run when the instance is discarded. A session removes its own when it closes. */
   readonly interrupts: Set<() => void>
   /** Whether the instance has been given up. */
   readonly discarded: () => boolean
@@ -28,7 +31,7 @@ export interface Lease {
 
 export interface Options {
   /**
-   * What to do with an instance that DuckDB has given up.
+   * The reaction to an instance that DuckDB has given up.
    *
    * - `reopen`: open another at once, beside it if need be.
    * - `reopenAlone`: open another once it is closed, because two may not have one file open to write.
@@ -37,7 +40,7 @@ export interface Options {
   readonly whenInvalidated: "reopen" | "reopenAlone" | (() => void)
 }
 
-/** Opens an instance now, and again when it has been discarded. It closes with the scope. */
+/** Opens an instance now, and again after a discard. It closes with the scope. */
 export const make = Effect.fnUntraced(function* (
   open: Effect.Effect<DuckDBInstance, DuckDbError, Scope.Scope>,
   { whenInvalidated }: Options
@@ -78,9 +81,9 @@ export const make = Effect.fnUntraced(function* (
 
 const fatal = (message: string): Failure => ({ type: "FATAL", message, offset: undefined })
 
-/** Whether a failure says that the whole instance has been given up, not only the query. */
+/** Whether a failure means that the whole instance has been given up, not only the query. */
 export const isInvalidated = (failure: Failure): boolean =>
   failure.message.includes("database has been invalidated because of a previous fatal error")
 
-/** What a query is told that was interrupted because its instance was given up. */
+/** The failure of a query that was interrupted because its instance was given up. */
 export const gaveUp: Failure = fatal("The database failed while the query ran, by the fault of another query")

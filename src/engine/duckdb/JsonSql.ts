@@ -1,8 +1,8 @@
 /**
  * SQL for the values of rows as JSON.
  *
- * Where DuckDB's `to_json` would change a value, something else is done first: it makes a DOUBLE of a FLOAT, of
- * a short DECIMAL and of the fractions in JSON, and drops the zero of 0.5 if the type has no digits before the point.
+ * `to_json` changes some values, which are converted first. It makes a DOUBLE of a FLOAT, of a short DECIMAL
+ * and of the fractions in JSON, and drops the zero of 0.5 if the type has no digits before the point.
  */
 import { type DuckDBDecimalType, type DuckDBType, DuckDBTypeId } from "@duckdb/node-api"
 import type { Numbers } from "../QueryApi.ts"
@@ -16,11 +16,11 @@ export interface Field extends Value {
 }
 
 interface Value {
-  /** SQL for whether there is a value that JSON has a word for, which a number that is not finite has not. */
+  /** SQL for whether there is a value that JSON can hold; a non-finite number is none. */
   readonly present: string
-  /** SQL for what stands in the place of any other. */
+  /** SQL for the replacement of any other value. */
   readonly absent: string
-  /** SQL for the value's text, which stands between two of `quote`. */
+  /** SQL for the value's text, to be enclosed in `quote`. */
   readonly text: string
   readonly quote: '"' | ""
 }
@@ -30,7 +30,7 @@ export const field = ({ name, type }: ResultColumn, index: number, numbers: Numb
   ...valueOf(type, Sql.column(index), numbers)
 })
 
-/** `depth` names the variables of lambdas apart. */
+/** `depth` makes the variables of nested lambdas distinct. */
 const valueOf = (type: DuckDBType, value: string, numbers: Numbers, depth = 0): Value => {
   const isQuoted = quotedTypes.has(type.typeId) || (numbers === "string" && Types.isWideNumber(type))
   return {
@@ -45,7 +45,7 @@ const valueOf = (type: DuckDBType, value: string, numbers: Numbers, depth = 0): 
 export const textOf = ({ absent, present, quote, text }: Value): string =>
   `CASE WHEN ${present} THEN ${quote === "" ? text : `concat('"', ${text}, '"')`} ELSE ${absent} END`
 
-/** A number that is not finite as a string, or NULL. */
+/** A non-finite number as a string, or NULL. */
 const notFinite = (column: string): string =>
   `CASE WHEN ${column} IS NULL THEN 'null' WHEN isnan(${column}) THEN '"NaN"' ` +
   `WHEN ${column} > 0 THEN '"Infinity"' ELSE '"-Infinity"' END`
@@ -75,16 +75,16 @@ const valueText = (type: DuckDBType, value: string, numbers: Numbers, depth: num
     : `to_json(${prepared(type, value, numbers)})`
 }
 
-/** DuckDB plans lambdas within lambdas in time that doubles with each, from some sixteen on. */
+/** DuckDB's time to plan nested lambdas doubles with each level, from some sixteen on. */
 const maxDepth = 6
 
-/** A nested value that is joined from the texts of its parts, because there is JSON among them. */
+/** A nested value, joined from the texts of its parts because there is JSON among them. */
 const partsText = (type: DuckDBType, value: string, numbers: Numbers, depth: number): string => {
   const part = (inner: DuckDBType, sql: string) => textOf(valueOf(inner, sql, numbers, depth + 1))
   const variable = `v${depth}`
   const joined = (list: string, element: string) =>
     `array_to_string(list_transform(${list}, lambda ${variable}: ${element}), ',')`
-  // DuckDB takes a time for each member of a large struct that is named, so one with JSON inside is named once.
+  // DuckDB takes time for each named member of a large struct, so a member with JSON inside is named once.
   const once = (inner: DuckDBType, sql: string) =>
     `list_extract(list_transform([${sql}], lambda ${variable}: ${part(inner, variable)}), 1)`
   const member = (name: string, inner: DuckDBType, sql: string) =>
@@ -121,7 +121,7 @@ const partsText = (type: DuckDBType, value: string, numbers: Numbers, depth: num
   }
 }
 
-/** The text of a value as DuckDB casts it, which is the shortest that gives the same number. */
+/** The text of a value as DuckDB casts it, which is the shortest for the same number. */
 export const scalarText = (type: DuckDBType, column: string): string => {
   const text = `CAST(${column} AS VARCHAR)`
   if (type.typeId === DuckDBTypeId.DECIMAL && type.width === type.scale) {
@@ -131,17 +131,19 @@ export const scalarText = (type: DuckDBType, column: string): string => {
 }
 
 /**
- * The cast of a time zone's calendar takes three times as long (1275 ms for 3 million on one thread, and this 371), and
- * counts milliseconds as a DOUBLE: from the year 287396 on it is off by one. All sessions are in UTC.
+ * A cast with a time zone's calendar takes three times as long (1275 ms for 3 million on one thread,
+ * against 371). It also counts milliseconds as a DOUBLE: from the year 287396 on it is off by one. All
+ * sessions are in UTC.
  */
 const instantText = (column: string, otherwise: string): string =>
   `CASE WHEN isfinite(${column}) THEN concat(CAST(make_timestamp(epoch_us(${column})) AS VARCHAR), '+00') ` +
   `ELSE ${otherwise} END`
 
 /**
- * The text of a JSON column is taken as it is, with all digits of its numbers, unless it has line breaks or commas
- * that JSON does not allow. Nobody checked what a file has in such a column: other text becomes a JSON string.
- * Numbers without a digit before the point, as DuckDB's own functions make them, are mended later (`JsonText`).
+ * The text of a JSON column is kept unchanged, with all digits of its numbers, unless it has line breaks
+ * or commas that JSON does not allow. A file's text in such a column is unchecked: other text becomes a
+ * JSON string. Numbers without a digit before the point, as DuckDB's own functions make them, are repaired
+ * later (`JsonText`).
  */
 const jsonText = (column: string): string => {
   const text = `CAST(${column} AS VARCHAR)`
@@ -173,6 +175,6 @@ const prepared = (type: DuckDBType, column: string, numbers: Numbers): string =>
   return `CAST(CAST(${column} AS ${first}) AS ${second})`
 }
 
-/** A decimal with room for a digit before the point, if there is one. */
+/** A decimal with room for a digit before the point, if possible. */
 const withInteger = ({ scale, width }: DuckDBDecimalType): string =>
   `DECIMAL(${Math.min(38, Math.max(width, scale + 1))},${scale})`

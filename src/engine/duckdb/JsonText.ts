@@ -1,9 +1,9 @@
 /**
- * Makes JSON of DuckDB's JSON: `NaN`, `Infinity` and their spellings become `null`, or a string if numbers may be
- * strings, and `.5` becomes `0.5`.
+ * Turns DuckDB's JSON into valid JSON: `NaN`, `Infinity` and their spellings become `null`, or strings if
+ * numbers may be strings, and `.5` becomes `0.5`.
  *
- * DuckDB prints non-finite numbers as bare words, wherever they are nested, and JSON columns keep those of
- * their own text. Mending the bytes treats all of these alike and costs one search where there are none.
+ * DuckDB prints non-finite numbers as bare words at any depth, and JSON columns keep those of their own text.
+ * Repairing the bytes treats all of these alike and costs one search where there are none.
  */
 import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api"
 import type { Numbers } from "../QueryApi.ts"
@@ -13,11 +13,11 @@ import * as Types from "./Types.ts"
 export type Suspicion = (bytes: Buffer) => boolean
 
 /**
- * The cheapest sufficient {@link Suspicion} for columns of these types, `undefined` where nothing is to be mended.
- * `JsonSql` sees to columns of numbers themselves.
+ * The cheapest sufficient {@link Suspicion} for columns of these types, `undefined` if nothing needs repair.
+ * `JsonSql` itself handles columns of numbers.
  */
 export const suspicion = (types: ReadonlyArray<DuckDBType>): Suspicion | undefined => {
-  // A JSON column holds what its author wrote, in any case; a number is always printed alike.
+  // A JSON column holds its author's text, in any case; DuckDB always prints numbers alike.
   if (types.some((type) => Types.some(type, Types.isJson))) return matches(/nan|inf|[[,:]-?\./i)
   const inner = types.filter((type) => Types.childrenOf(type).length > 0)
   const hasFraction = inner.some((type) => Types.some(type, isFraction))
@@ -31,7 +31,7 @@ const matches =
   (bytes) =>
     pattern.test(bytes.toString("latin1"))
 
-/** Whether numbers of the type have no digit before the point, and none can be added. */
+/** Whether numbers of the type have no digit before the point, and no room for one. */
 const isFraction = (type: DuckDBType): boolean => type.typeId === DuckDBTypeId.DECIMAL && type.scale === 38
 
 const quote = 0x22
@@ -48,7 +48,7 @@ const noBytes = Buffer.alloc(0)
 const isLetter = (byte: number): boolean => (byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a
 const isNumeric = (byte: number): boolean => (byte >= 0x30 && byte <= 0x39) || byte === point
 
-/** What stands for a bare word. */
+/** The replacement of a bare word. */
 const replacement = (word: string, numbers: Numbers): Buffer => {
   if (numbers === "number") return nul
   switch (word.toLowerCase()) {
@@ -66,7 +66,10 @@ const replacement = (word: string, numbers: Numbers): Buffer => {
   }
 }
 
-/** Replaces the bare words other than `true`, `false` and `null` in whole JSON values, and completes fractions. */
+/**
+ * Replaces the bare words other than `true`, `false` and `null` in whole JSON values, and
+ * completes fractions.
+ */
 export const mend = (bytes: Buffer<ArrayBuffer>, numbers: Numbers): Buffer<ArrayBuffer> => {
   const mender = new Mender(numbers)
   const mended = mender.push(bytes)
@@ -74,18 +77,18 @@ export const mend = (bytes: Buffer<ArrayBuffer>, numbers: Numbers): Buffer<Array
   return rest.length === 0 ? mended : Buffer.concat([mended, rest])
 }
 
-/** Does what {@link mend} does to a text that comes in pieces, wherever they are cut. */
+/** Like {@link mend}, for a text in pieces that may be cut anywhere. */
 export class Mender {
   private readonly numbers: Numbers
   private within: "value" | "string" | "escape" | "number" = "value"
-  /** A word, or its sign, that the last piece ended in. */
+  /** The word, or its sign, at the end of the last piece. */
   private held: Buffer = noBytes
 
   constructor(numbers: Numbers) {
     this.numbers = numbers
   }
 
-  /** The mended piece, but for a word at its end, which comes with the next one. */
+  /** The repaired piece, without a word at its end, which comes with the next piece. */
   push(piece: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> {
     const bytes = this.held.length === 0 ? piece : Buffer.concat([this.held, piece])
     const target = new Target(bytes)
@@ -116,14 +119,14 @@ export class Mender {
     return target.end(at)
   }
 
-  /** What was held back of a text that has ended. */
+  /** The rest of the text, after its last piece. */
   end(): Buffer {
     return isWord(this.held, 0, this.held.length)
       ? this.held
       : replacement(this.held.toString("latin1"), this.numbers)
   }
 
-  /** To the end of a string or number, or of the piece. */
+  /** The end of a string or number, or of the piece. */
   private through(bytes: Buffer, start: number): number {
     switch (this.within) {
       case "escape":
@@ -143,7 +146,7 @@ export class Mender {
   }
 }
 
-/** Bytes of which some are replaced. */
+/** Bytes with replacements. */
 class Target {
   private readonly bytes: Buffer<ArrayBuffer>
   private target: Buffer<ArrayBuffer> | undefined
@@ -155,9 +158,10 @@ class Target {
     this.bytes = bytes
   }
 
-  /** Puts something in the place of the bytes from one to another. */
+  /** Replaces the bytes from one place to another. */
   insert(text: Buffer, from: number, to: number): void {
-    // Each byte becomes four at most: one is a zero more, or null; three are "Infinity" in its quotes.
+    // Each byte becomes at most four: one may gain a zero or become null; three may become
+    // "Infinity" with quotes.
     this.target ??= Buffer.allocUnsafeSlow(this.bytes.length * 4)
     this.copy(this.bytes, this.copied, from)
     this.copy(text, 0, text.length)
@@ -172,7 +176,7 @@ class Target {
     return whole
   }
 
-  /** A native call takes longer than a few bytes do. */
+  /** For a few bytes a native call takes longer than a loop. */
   private copy(source: Buffer, from: number, to: number): void {
     const target = this.target as Buffer
     if (to - from > 32) source.copy(target, this.length, from, to)
@@ -181,7 +185,7 @@ class Target {
   }
 }
 
-/** Where the next quote or backslash of a string is. */
+/** The place of the next quote or backslash of a string. */
 const stringEnd = (bytes: Buffer, start: number): number => {
   let at = start
   while (at < bytes.length && bytes[at] !== quote && bytes[at] !== backslash) at++
@@ -190,7 +194,7 @@ const stringEnd = (bytes: Buffer, start: number): number => {
 
 const isExponent = (byte: number): boolean => (byte | 0x20) === 0x65
 
-/** Past the exponent's letter, which is no word. */
+/** Includes the exponent's letter, which is no word. */
 const numberEnd = (bytes: Buffer, start: number): number => {
   let at = start
   while (at < bytes.length && (isNumeric(bytes[at] as number) || isExponent(bytes[at] as number))) at++
@@ -203,7 +207,7 @@ const wordEnd = (bytes: Buffer, start: number): number => {
   return at
 }
 
-/** Whether this is a word of JSON, or only the sign of a number. */
+/** Whether the bytes are a word of JSON, or only the sign of a number. */
 const isWord = (bytes: Buffer, start: number, end: number): boolean => {
   if (end - start <= 1) return end === start || bytes[start] === minus
   const word = bytes.toString("latin1", start, end)

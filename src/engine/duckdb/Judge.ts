@@ -1,7 +1,7 @@
 /**
  * Judges one statement by its text, before DuckDB binds any of it: binding runs functions.
  *
- * `Judgement` decides; this asks DuckDB's parser and catalog what to decide on.
+ * `Judgement` decides; this module asks DuckDB's parser and catalog for the facts.
  */
 import { type DuckDBExtractedStatements, type DuckDBPreparedStatement, StatementType } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
@@ -25,28 +25,30 @@ import * as Sql from "./Sql.ts"
 import * as Variant from "./Variant.ts"
 import * as Words from "./Words.ts"
 
-/** A statement that may run, and whether its rows are those of a query, which can stand in a `FROM` clause. */
+/**
+ * A statement that may run. `isQuery`: its rows are those of a query, which can be used in a `FROM` clause.
+ */
 export interface Judged {
   readonly prepared: DuckDBPreparedStatement
   readonly isQuery: boolean
 }
 
-/** What a statement is judged with. */
+/** The dependencies of a judgement. */
 export interface Context {
   readonly guard: Guard
   readonly session: Session
-  /** Begins with what the statement names, before DuckDB opens files to bind it. */
+  /** Records the files that the statement names, before DuckDB opens them to bind it. */
   readonly reading: Reading
 }
 
-/** Judges one statement by its text. It is prepared as it came, so that error positions are those of that text. */
+/** Judges one statement by its text. It is prepared unchanged, so that error positions refer to that text. */
 export const judge = Effect.fnUntraced(function* (
   context: Context,
   sql: string
 ): Effect.fn.Return<Judged, QueryError> {
   const { guard, reading, session } = context
   const queries = yield* Effect.mapError(guard.parser.parse(sql), (failure) => Failure.toReject(failure, sql))
-  // DuckDB says where the mistake is.
+  // DuckDB's own error has the position.
   if (queries === "broken") yield* extractOne(session, sql)
   if (typeof queries === "string") return yield* judgeOther(context, sql)
   if (queries.statements !== 1) return yield* notOne(queries.statements, sql)
@@ -63,7 +65,7 @@ export const judge = Effect.fnUntraced(function* (
     : yield* notAllowed(prepared.statementType, guard.permissions)
 })
 
-/** Fails as a statement did that DuckDB could not bind. */
+/** Fails with the error of a statement that DuckDB could not bind. */
 const rejected =
   (session: Session, sql: string) =>
   (failure: Failure.Failure): Effect.Effect<never, QueryError> =>
@@ -79,13 +81,14 @@ const notOne = (count: number, sql: string): QueryError => {
   return queryError("invalid_query", `A query must be exactly one statement, not ${count}${hint}`)
 }
 
-/** Whether a macro becomes no more than the parser has taken it for. */
+/** Whether a macro expands to no more than the parser has assumed. */
 const isUsual = (macro: Macro | undefined): boolean =>
   macro === undefined || macro.times <= Functions.timesOfMacros
 
 /**
- * Judges how large a query becomes. Macros that clients may change are only looked at where they would be refused: DuckDB
- * takes long to list them, and who makes them can make views that take longer.
+ * Judges the expanded size of a query. Macros that clients may change are only inspected where the
+ * query would be refused: DuckDB takes long to list them, and a client that makes macros can make views
+ * that take longer.
  */
 const judgeSize = Effect.fnUntraced(function* (
   { macros, parser, permissions }: Guard,
@@ -172,7 +175,7 @@ const macrosOf = (session: Session): Effect.Effect<ReadonlySet<string>, QueryErr
     Failure.toError
   )
 
-/** The words of a text without those that look like calls, or like views that are not for clients, and are none. */
+/** The words of a text, without those that only look like calls or like hidden views. */
 const wordsOf = Effect.fnUntraced(function* (
   { builtIn, parser, permissions }: Guard,
   sql: string
@@ -196,7 +199,7 @@ const inPieces = queryError(
   "A literal that goes on in another line cannot be judged; write it in one"
 )
 
-/** Judges what the parser gives no tree of. */
+/** Judges a statement for which the parser returns no tree. */
 const judgeOther = Effect.fnUntraced(function* (
   { guard, reading, session }: Context,
   sql: string
@@ -220,7 +223,7 @@ const judgeOther = Effect.fnUntraced(function* (
   const imported = Judgement.ofImport(keyword, permissions)
   if (imported !== undefined) return yield* imported
   const extracted = yield* extractOne(session, sql)
-  // Before DuckDB binds it.
+  // Checked before DuckDB binds the statement.
   const kind = isPragma || keyword === "pragma" ? undefined : Judgement.ofKeyword(keyword, permissions, sql)
   if (kind !== undefined) return yield* kind
   if (Words.isTemporary(sql)) return yield* Judgement.noTemporary
@@ -254,7 +257,7 @@ const judgeOther = Effect.fnUntraced(function* (
   return { prepared, isQuery: false }
 })
 
-/** Words of statements that make views and macros, or give them other names. */
+/** Words of statements that create or rename views and macros. */
 const defining: ReadonlyArray<string> = ["view", "macro", "function"]
 
 const extractOne = Effect.fnUntraced(function* (
@@ -275,7 +278,7 @@ const planned: ReadonlySet<StatementType> = new Set([
   StatementType.ALTER
 ])
 
-/** The names that statements give, by the operators of their plans: where each stands, and what has such names. */
+/** The names that statements create, by the operators of their plans: the place of the name, and its kind. */
 const naming = {
   LOGICAL_CREATE_MACRO: ["$.plans[0].info.name", "function"],
   LOGICAL_CREATE_TYPE: ["$.plans[0].info.name", "type"],
@@ -292,13 +295,13 @@ const planPaths = Sql.list([
   ...Object.values(naming).map(([path]) => path)
 ])
 
-/** What makes a type from a query has these, which are names of types too. */
+/** A type made from a query names these, which are names of types too. */
 const enumWords: ReadonlyArray<string> = ["type", "enum"]
 
 /**
- * Judges by the plan what only that tells apart: secrets and names of databases belong to the whole instance, and
- * functions, types and views with the names of DuckDB's own would take their places in the queries of all others, and in
- * what the engine makes of these. A schema with the name of a database makes what names either ambiguous.
+ * Judges properties that only the plan shows. Secrets and names of databases belong to the whole instance.
+ * Functions, types and views with the names of DuckDB's own would replace these in the queries of all others,
+ * and in the SQL that the engine makes of them. A schema with the name of a database makes names ambiguous.
  */
 const judgePlan = Effect.fnUntraced(function* (
   { builtIn, schemas, types, views }: Guard,
@@ -337,7 +340,7 @@ const judgePlan = Effect.fnUntraced(function* (
   }
 })
 
-/** A parameter without a type leaves DuckDB without a plan. */
+/** Without a type for a parameter, DuckDB makes no plan. */
 const noPlan = (name: string): QueryError =>
   queryError(
     "not_allowed",
@@ -369,7 +372,7 @@ const writing: ReadonlySet<StatementType> = new Set([
   StatementType.CALL
 ])
 
-/** Needs both permissions: each of these reaches for files. */
+/** Statements that access files, so they need both permissions. */
 const exporting: ReadonlySet<StatementType> = new Set([
   StatementType.COPY,
   StatementType.EXPORT,
@@ -377,8 +380,8 @@ const exporting: ReadonlySet<StatementType> = new Set([
 ])
 
 /**
- * Transactions, settings, prepared statements, temporary objects and attached databases are state of a connection or of the
- * whole server. A connection lives for one query, and the server is not the client's.
+ * Transactions, settings, prepared statements, temporary objects and attached databases are state of a
+ * connection or of the whole server. A connection lives for one query, and the server is shared.
  */
 const isAllowed = (type: StatementType, { readWrite, allowExternalAccess }: Judgement.Permissions): boolean =>
   readWrite && (writing.has(type) || (allowExternalAccess && exporting.has(type)))

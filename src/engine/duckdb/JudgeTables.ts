@@ -1,5 +1,5 @@
 /**
- * Judges the names of tables in a statement that may be ones of files. DuckDB reads a file where it finds no table.
+ * Judges table names that may be names of files. DuckDB reads a file where it finds no table.
  */
 import * as Effect from "effect/Effect"
 import type { QueryError } from "../QueryApi.ts"
@@ -27,17 +27,17 @@ export const ofQuery = Effect.fnUntraced(function* (
 export const ofText = (session: Session, sql: string): Effect.Effect<void, QueryError> =>
   judgeFiles(session, Paths.read(sql))
 
-/** Trees are searched on the event loop up to this many characters. */
+/** Longest tree that is searched on the event loop, in characters. */
 const maxTreeLength = 1024 * 1024
 
-/** The tree of a text, or `undefined` where it is too long to be searched. */
+/** The tree of a text, or `undefined` if it is too long to be searched. */
 export const treeOf = (parser: Parser, sql: string): Effect.Effect<unknown, QueryError> =>
   Effect.mapBoth(parser.tree(sql), {
     onFailure: (failure) => Failure.toReject(failure, sql),
     onSuccess: (tree) => (tree.length > maxTreeLength ? undefined : JSON.parse(tree))
   })
 
-/** Tables that have the names of files have to be there. `undefined` stands for a name that is not known, or for all. */
+/** Requires that tables with names of files exist. `undefined` stands for an unknown name, or for all. */
 const judgeFiles = Effect.fnUntraced(function* (
   session: Session,
   names: ReadonlyArray<string | undefined> | undefined
@@ -48,7 +48,7 @@ const judgeFiles = Effect.fnUntraced(function* (
   if (names === undefined || !names.every(isThere)) return yield* Judgement.noFiles
 })
 
-/** Rows of texts that DuckDB gives. */
+/** DuckDB's rows, as texts. */
 const rowsOf = (
   session: Session,
   sql: string
@@ -64,11 +64,11 @@ const ownTables =
   "SELECT table_name FROM system.main.duckdb_tables() WHERE schema_name = 'main' AND NOT internal " +
   "UNION ALL SELECT view_name FROM system.main.duckdb_views() WHERE schema_name = 'main' AND NOT internal"
 
-/** Tables and views that need no schema before them. */
+/** Tables and views that need no schema. */
 const tablesOf = (session: Session): Effect.Effect<ReadonlySet<string>, QueryError> =>
   Effect.map(rowsOf(session, ownTables), (rows) => new Set(rows.map(([name = ""]) => Paths.fold(name))))
 
-/** Tables whose whole names are those of files have to be there. */
+/** Requires that tables whose qualified names are those of files exist. */
 const judgeQualified = Effect.fnUntraced(function* (
   parser: Parser,
   session: Session,
@@ -90,7 +90,7 @@ const allTables =
   "SELECT database_name, schema_name, table_name FROM system.main.duckdb_tables() " +
   "UNION ALL SELECT database_name, schema_name, view_name FROM system.main.duckdb_views()"
 
-/** Tables and views with the schemas and the databases that they are in. */
+/** Tables and views, qualified with their schemas and their databases. */
 const namesOf = (session: Session): Effect.Effect<ReadonlySet<string>, QueryError> =>
   Effect.map(
     rowsOf(session, allTables),

@@ -1,9 +1,8 @@
 /**
- * Whether a client may run what its text says, by the functions and views that the text names.
+ * Decides whether a client may run a statement, by the functions and views that its text names.
  *
- * Functions are allowed by name ({@link Functions}), also the ones inside views and macros that a client makes.
- * Views and macros of a served database are the operator's: what is inside them is not looked at, only their
- * names are.
+ * Functions are allowed by name ({@link Functions}), also those inside views and macros that a client makes.
+ * Views and macros of a served database are the operator's: only their names are checked, not their contents.
  */
 import { type QueryError, queryError } from "../QueryApi.ts"
 import * as Functions from "./Functions.ts"
@@ -12,15 +11,15 @@ import * as Tokens from "./Tokens.ts"
 import * as Variant from "./Variant.ts"
 import type { Words } from "./Words.ts"
 
-/** What a server lets its clients do beyond reading. */
+/** The permissions of a server's clients beyond reading. */
 export interface Permissions {
   readonly readWrite: boolean
   readonly allowExternalAccess: boolean
-  /** Whether it was the request that asked for nothing to be changed. */
+  /** Whether the request itself asked that nothing be changed. */
   readonly isReadOnlyAsked?: boolean
 }
 
-/** Why what changes data is refused. */
+/** The reason why changes are refused. */
 export const onlyReads = ({ isReadOnlyAsked, readWrite }: Permissions): string => {
   if (readWrite) return ""
   return isReadOnlyAsked === true
@@ -28,7 +27,7 @@ export const onlyReads = ({ isReadOnlyAsked, readWrite }: Permissions): string =
     : ": this server only reads"
 }
 
-/** DuckDB's own functions: for each name in small letters, whether it is one that stands where a table does. */
+/** DuckDB's own functions: for each lower-case name, whether it is used as a table. */
 export type BuiltIn = ReadonlyMap<string, ReadonlyArray<boolean>>
 
 const isAllowed = (name: string, isTable: boolean, permissions: Permissions): boolean =>
@@ -37,8 +36,8 @@ const isAllowed = (name: string, isTable: boolean, permissions: Permissions): bo
     : Functions.values.has(name) || (permissions.readWrite && Functions.sequences.has(name))
 
 /**
- * The functions that are called and on no list: macros of the served database, DuckDB's own that are not for
- * clients, and misspelt ones.
+ * Called functions that are on no list: macros of the served database, hidden functions of DuckDB,
+ * and misspelt names.
  */
 export const unknown = (queries: Queries, permissions: Permissions): ReadonlyArray<string> => [
   ...queries.functions.filter(
@@ -50,8 +49,8 @@ export const unknown = (queries: Queries, permissions: Permissions): ReadonlyArr
 /**
  * A reason to refuse queries of which these functions are {@link unknown}.
  *
- * A name that nothing has is left to DuckDB, which says where it stands. With `allowExternalAccess` DuckDB
- * might load an extension for it, so then it has to be one of `macros`, those of the served database.
+ * A nonexistent name is left to DuckDB, whose error has its position. With `allowExternalAccess` DuckDB might
+ * load an extension for it, so then it has to be one of `macros`, those of the served database.
  */
 export const ofFunctions = (
   names: ReadonlyArray<string>,
@@ -69,7 +68,10 @@ export const ofFunctions = (
   return notForClients("function", refused, why)
 }
 
-/** A reason to refuse queries for the aggregates that they name as texts; `undefined` for those that are no literals. */
+/**
+ * A reason to refuse queries for the aggregates that they name as texts; `undefined` stands
+ * for a non-literal.
+ */
 export const ofAggregates = (names: ReadonlyArray<string | undefined>): QueryError | undefined => {
   for (const name of names) {
     if (name === undefined) {
@@ -87,21 +89,21 @@ export const ofAggregates = (names: ReadonlyArray<string | undefined>): QueryErr
 /** A reason to refuse queries for the views that they name. */
 export const ofViews = ({ tables, schemas }: Queries): QueryError | undefined => hidden(tables, schemas)
 
-/** What statements that change data begin with. */
+/** First words of statements that change data. */
 const writing: ReadonlySet<string> = new Set(
   "alter analyze call comment create delete drop insert merge truncate update vacuum with".split(" ")
 )
 
-/** What those begin with that reach for files, and need both permissions. */
+/** First words of statements that access files, and so need both permissions. */
 const exporting: ReadonlySet<string> = new Set(["copy", "export"])
 
 /**
- * What a statement begins with that DuckDB reads files for as soon as it takes a text apart: it puts the statements of
- * these in its place, which nobody has judged.
+ * The first word of a statement for which DuckDB reads files as soon as it splits a text into statements: it
+ * inserts the statements of these files, which have not been judged.
  */
 const importing = "import"
 
-/** A reason to refuse a statement that has no tree before DuckDB takes its text apart. */
+/** A reason to refuse a statement without a tree before DuckDB splits its text. */
 export const ofImport = (keyword: string | undefined, permissions: Permissions): QueryError | undefined =>
   keyword === importing ? ofKeyword(keyword, permissions, "") : undefined
 
@@ -114,8 +116,8 @@ const keptFromAll: ReadonlyMap<string, string> = new Map([
 ])
 
 /**
- * A reason to refuse a statement that has no tree, for the word that it begins with. DuckDB looks for the files of
- * others as soon as it binds them, and what it says then would tell where the server has its own.
+ * A reason to refuse a statement without a tree, for its first word. DuckDB looks for foreign files as soon
+ * as it binds the statement, and its error would show where the server has its own.
  */
 export const ofKeyword = (
   keyword: string | undefined,
@@ -134,19 +136,19 @@ export const ofKeyword = (
   return queryError("not_allowed", `${name.toUpperCase()} statements are not allowed${why}`)
 }
 
-/** The error about what would be gone with the next statement. */
+/** The error for objects that would be lost with the next statement. */
 export const noTemporary = queryError(
   "not_allowed",
   "CREATE TEMP statements are not allowed: each statement has a session of its own, which ends with it"
 )
 
-/** The error about files in place of tables. */
+/** The error for files in place of tables. */
 export const noFiles = queryError(
   "not_allowed",
   "A query names tables, not files: served files have the names of their tables"
 )
 
-/** The functions among words that are called for which a statement without a tree may be refused. */
+/** The called functions for which a statement without a tree may be refused. */
 export const suspect = (
   called: Iterable<string>,
   builtIn: BuiltIn,
@@ -163,8 +165,8 @@ const isRefused = (name: string, builtIn: BuiltIn, permissions: Permissions): bo
   builtIn.get(name)?.some((isTable) => !isAllowed(name, isTable, permissions)) === true
 
 /**
- * A reason to refuse a statement that has no tree, for a word in it. `database` is the engine's own, which
- * only reading leaves as it is.
+ * A reason to refuse a statement without a tree, for a word in it. `database` is the engine's own, which only
+ * reading leaves unchanged.
  */
 export const ofWords = (
   { all, called }: Words,
@@ -181,9 +183,9 @@ export const ofWords = (
 }
 
 /**
- * A reason to refuse queries that may call a function that DuckDB does not survive with a value of VARIANT. `variants`
- * are the tables that have such values. The types of arguments are known only once DuckDB binds them, which is too
- * late; so it counts whether the query names one of the tables, or a macro, which may.
+ * A reason to refuse queries that may call a function that crashes DuckDB with a value of VARIANT. `variants`
+ * are the tables that have such values. The types of arguments are known only once DuckDB binds them, which
+ * is too late. So the check is whether the query names one of the tables, or a macro, which may.
  */
 export const ofVariants = (
   { functions, tableFunctions, tables }: Pick<Queries, "functions" | "tableFunctions" | "tables">,

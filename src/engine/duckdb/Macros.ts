@@ -1,5 +1,5 @@
 /**
- * The macros of the served database, and what calls of them become when DuckDB binds these.
+ * The macros of the served database, and the size of their calls when DuckDB binds them.
  */
 import type { DuckDBConnection } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
@@ -9,26 +9,26 @@ import type { Parser } from "./Parser.ts"
 import type { Session } from "./Session.ts"
 import { isNode, nameOf } from "./ShortTree.ts"
 
-/** What a call becomes. */
+/** The expansion of a call. */
 export interface Macro {
   /** How often an argument is bound, at most. */
   readonly times: number
-  /** Whether a query that calls it may be an aggregate, or have a subquery. */
+  /** Whether a query that calls the macro may be an aggregate, or have a subquery. */
   readonly mayAggregate: boolean
 }
 
-/** By their names in small letters. */
+/** By lower-case name. */
 export type Macros = ReadonlyMap<string, Macro>
 
-/** A body of a macro, of which there is one for each number of its parameters. */
+/** One body of a macro; there is one for each number of parameters. */
 interface Definition {
   readonly name: string
   readonly parameters: ReadonlyArray<string>
-  /** As a query. */
+  /** The body as a query. */
   readonly sql: string
 }
 
-/** DuckDB prints the bodies of all of them, which takes it some 100 ms. */
+/** DuckDB prints the bodies of all macros, which takes it some 100 ms. */
 const definitionsSql = `
   SELECT system.main.lower(function_name), parameters,
     CASE function_type WHEN 'table_macro' THEN macro_definition ELSE 'SELECT ' || macro_definition END
@@ -41,7 +41,7 @@ const definitionsOf = async (connection: DuckDBConnection): Promise<ReadonlyArra
     sql: String(sql)
   }))
 
-/** Counts the macros among the functions that a query calls, with those that they call. */
+/** Counts the macros among the functions that a query calls, and the macros that those call. */
 export type Count = (
   session: Session,
   functions: ReadonlyArray<string>
@@ -53,7 +53,7 @@ interface Context {
   readonly builtIn: ReadonlyMap<string, unknown>
 }
 
-/** Those of a database that nobody changes are counted once. */
+/** Macros of an immutable database are counted once. */
 export const make = (context: Context, isFixed: boolean): Count => {
   let definitions: ReadonlyArray<Definition> | undefined
   const counted = new Map<string, Macro>()
@@ -66,10 +66,10 @@ export const make = (context: Context, isFixed: boolean): Count => {
   })
 }
 
-/** DuckDB says that there is none. */
+/** The macro does not exist; DuckDB reports that. */
 const unknown: Macro = { times: 1, mayAggregate: false }
 
-/** Macros that call themselves count as unknown ones; DuckDB does not bind them. */
+/** Recursive macros count as unknown ones; DuckDB does not bind them. */
 const count = (
   { builtIn, parser }: Context,
   all: ReadonlyArray<Definition>,

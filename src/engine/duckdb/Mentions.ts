@@ -1,9 +1,9 @@
 /**
- * Names in a statement that has no tree which stand where those of calls and of views may, and are none: names of tables
- * before a parenthesis, and words in literals, comments and quoted names.
+ * Names in a statement without a tree that only look like calls or views: names of tables before a
+ * parenthesis, and words in literals, comments and quoted names.
  *
- * DuckDB's parser proves it of each. What is guessed here says only which question it is asked, so a wrong guess leaves a
- * name refused:
+ * DuckDB's parser proves it for each name. The guesses here only choose the question, so a wrong guess
+ * leaves a name refused:
  *
  * - One parenthesis too many is a mistake anywhere but in a literal, a comment or a quoted name, where nothing changes.
  * - A literal in place of the name of a function is a mistake, and in place of the name of a table it is none.
@@ -13,16 +13,16 @@ import type * as Failure from "./Failure.ts"
 import * as Tokens from "./Tokens.ts"
 import * as Words from "./Words.ts"
 
-/** Whether DuckDB's grammar takes a text as a statement that has no tree. */
+/** Whether DuckDB's grammar accepts a text as a statement without a tree. */
 export type Accepts = (sql: string) => Effect.Effect<boolean, Failure.Failure>
 
-/** Questions about one statement: each is a text to be parsed. */
+/** Most questions about one statement: each is a text to be parsed. */
 const maxQuestions = 16
 
-/** Their characters together; the shortest statements have the most questions. */
+/** Most characters of the questions together; the shortest statements have the most questions. */
 const maxAsked = 1024 * 1024
 
-/** Those of the names, in small letters, that are not proven to be called nowhere in the text. */
+/** The lower-case names that are not proven to be uncalled in the text. */
 export const called = (
   accepts: Accepts,
   sql: string,
@@ -42,8 +42,8 @@ export const called = (
 }
 
 /**
- * Those of the names that may be ones of views. A literal that is the name and nothing else may be one, and one with
- * escapes may have it where nothing shows it.
+ * The names that may be names of views. A literal that is exactly the name may be one, and one with escapes
+ * may contain the name invisibly.
  */
 export const named = (
   accepts: Accepts,
@@ -58,7 +58,9 @@ export const named = (
         return [isWhole ? undefined : withParentheses(sql, places)]
       })
 
-/** The names of which not all questions are answered with yes; one that cannot be asked is not. */
+/**
+ * The names for which not all questions are answered with yes. A question that cannot be asked counts as no.
+ */
 const unproven = Effect.fnUntraced(function* (
   accepts: Accepts,
   sql: string,
@@ -84,7 +86,7 @@ const anything = /(?:)/y
 
 const quotes = /^["'$]{2}$/
 
-/** Where a word stands, and where what follows it begins: its parenthesis, or a comment. */
+/** The place of a word, and of the parenthesis or comment after it. */
 interface Place {
   readonly start: number
   readonly end: number
@@ -110,13 +112,15 @@ const withParentheses = (sql: string, places: ReadonlyArray<Place>): string => {
     .join(" ) ")
 }
 
-/** The parts of a name before its last, on one line: so no comment ends among them. */
+/** The parts of a name before its last, on one line, so that no comment ends among them. */
 const qualifiers = /(?:(?<![\w$"'&\u0080-\uffff])(?:"[^"]*"|[A-Za-z_]\w*)[ \t]*\.[ \t]*)+$/
 
-/** Characters in which these are looked for. */
+/** How many characters are searched for qualifiers. */
 const maxQualifiers = 512
 
-/** With a literal in place of the name and its qualifiers; `undefined` where the name may begin before. */
+/**
+ * The text with a literal in place of the name and its qualifiers; `undefined` if the name may begin earlier.
+ */
 const asLiteral = (sql: string, { end, start }: Place): string | undefined => {
   const isQuoted = sql.charAt(start - 1) === '"' && sql.charAt(end) === '"'
   const last = isQuoted ? start - 1 : start
@@ -142,7 +146,9 @@ const textsOf = (sql: string): ReadonlyArray<Text> =>
       name: groups["name"]?.toLowerCase()
     }))
 
-/** Of each place whether it is within one of the texts, which is not just the name. Both are in their order. */
+/**
+ * For each place, whether it is within one of the texts that is not just the name. Both lists are ordered.
+ */
 const areWithin = (
   texts: ReadonlyArray<Text>,
   places: ReadonlyArray<Place>,

@@ -1,5 +1,5 @@
 /**
- * What is tried while an engine opens, and why it fails: each error names the setting to change.
+ * Attempts while an engine opens. Each error names the setting to change.
  */
 import * as Effect from "effect/Effect"
 import * as ErrorMessage from "../ErrorMessage.ts"
@@ -7,7 +7,7 @@ import { DuckDbError, fromCause } from "./Failure.ts"
 
 /** Calls DuckDB on behalf of a setting. */
 export const attempt = <A>(setting: string, thunk: () => Promise<A>): Effect.Effect<A, DuckDbError> =>
-  // A database that is closed while a call is still running in it never lets the process end.
+  // If a database is closed while a call is still running in it, the process never ends.
   Effect.uninterruptible(
     Effect.tryPromise({
       try: thunk,
@@ -20,7 +20,7 @@ export const attempt = <A>(setting: string, thunk: () => Promise<A>): Effect.Eff
     })
   )
 
-/** Of a line that DuckDB quotes: what it advises comes after it. */
+/** Longest quoted line, in characters: DuckDB's advice comes after the quote. */
 const maxLineLength = 400
 
 const shortened = (message: string): string =>
@@ -29,7 +29,7 @@ const shortened = (message: string): string =>
     .map((line) => (line.length > maxLineLength ? `${line.slice(0, maxLineLength)}…` : line))
     .join("\n")
 
-/** Whatever the memory did not suffice for, it is the limit that has to be changed. */
+/** Whatever needed the memory, the limit is the setting to change. */
 export const inMemory = (limit: string | undefined, error: DuckDbError): DuckDbError => {
   const { message, type } = fromCause(error.cause)
   if (type !== "Out of Memory" || limit === undefined) return error

@@ -1,6 +1,6 @@
 /**
- * The narrowest DuckDB type that holds a parameter: exact numbers keep their value, and the elements of a list have one
- * type in common.
+ * The narrowest DuckDB type that holds a parameter: exact numbers keep their value, and the elements of a
+ * list share one type.
  */
 import {
   BIGINT,
@@ -27,11 +27,11 @@ import { Numeric, type Parameter, Timestamp } from "../QueryApi.ts"
 /** An exact number: an integer times a power of ten. */
 export interface Exact {
   readonly value: bigint
-  /** Digits behind the point, not negative. */
+  /** Digits after the point, not negative. */
   readonly scale: number
 }
 
-/** A value that is an exact number, and `undefined` for all others. Decimals that no DECIMAL holds are none. */
+/** A value as an exact number; `undefined` for all others, including decimals that no DECIMAL holds. */
 export const exact = (value: unknown): Exact | undefined => {
   if (value instanceof Numeric) return value.type === "double" ? undefined : exact(value.value)
   if (typeof value === "bigint") return { value, scale: 0 }
@@ -49,17 +49,17 @@ const ofDecimal = ({ scale, value }: BigDecimal.BigDecimal): Exact | undefined =
   return least === 0 || whole + least <= maxDigits ? { value, scale } : undefined
 }
 
-/** The number times a power of ten, as far as it is a whole one. */
+/** The number times a power of ten, truncated to an integer. */
 export const scaled = ({ scale, value }: Exact, to: number): bigint =>
   to < scale ? value / 10n ** BigInt(scale - to) : value * 10n ** BigInt(to - scale)
 
-/** Digits that a DECIMAL has. */
+/** Most digits of a DECIMAL. */
 const maxDigits = 38
 
 interface Digits {
   readonly whole: number
   readonly scale: number
-  /** The scale without zeros at the end, which are kept where there is room for them. */
+  /** The scale without trailing zeros, which are kept where there is room for them. */
   readonly least: number
 }
 
@@ -70,7 +70,7 @@ const digitsOf = ({ scale, value }: Exact): Digits => {
   return { whole: Math.max(digits.length - scale, 0), scale, least: Math.max(scale - zeros, 0) }
 }
 
-/** What is known of the values that are to have one type. */
+/** The known properties of values that are to share one type. */
 export type Shape =
   | { readonly _tag: "Null" }
   | { readonly _tag: "Scalar"; readonly type: DuckDBType }
@@ -79,7 +79,7 @@ export type Shape =
       readonly min: bigint
       readonly max: bigint
       readonly digits: Digits
-      /** Whether it is a DECIMAL even without digits behind the point. */
+      /** Whether the type is a DECIMAL even without digits after the point. */
       readonly isDecimal: boolean
     }
   | { readonly _tag: "List"; readonly item: Shape }
@@ -121,7 +121,7 @@ const ofExact = (number: Exact): Extract<Shape, { _tag: "Exact" }> => {
 
 const ascending = (a: bigint, b: bigint): number => (a < b ? -1 : Number(a > b))
 
-/** The shape of values of both, or `undefined` where they have no type in common. */
+/** The shape that covers both, or `undefined` if they have no common type. */
 export const merge = (a: Shape, b: Shape): Shape | undefined => {
   if (b._tag === "Null" || a === b) return a
   if (a._tag === "Null") return b
@@ -172,7 +172,7 @@ const integer = (min: bigint, max: bigint): DuckDBType => {
   return min >= 0n && max <= maxUnsigned ? UHUGEINT : BIGNUM
 }
 
-/** Of exact numbers that no exact type holds together: it holds none of them. */
+/** The type of exact numbers that no exact type can hold together. */
 const none = SQLNULL
 
 /** The type of a shape's values. */
@@ -187,7 +187,7 @@ export const resolve = (shape: Shape): DuckDBType => {
       const scale = Math.min(shape.digits.scale, Math.max(least, maxDigits - whole))
       if (scale === 0 && !(shape.isDecimal && whole <= maxDigits)) return integer(shape.min, shape.max)
       if (whole + scale > maxDigits) return none
-      // As DuckDB reads a literal, a zero before the point counts where there is room for it.
+      // As in DuckDB's literals, a zero before the point counts where there is room for it.
       return DECIMAL(Math.min(Math.max(whole, 1) + scale, maxDigits), scale)
     }
     case "List":
@@ -204,8 +204,8 @@ export const toDouble = (value: Parameter): number => {
 }
 
 /**
- * Whether a double keeps the number: a whole one is the same, and another is the shortest text of it. A decimal that no
- * DECIMAL holds is a double by the protocol.
+ * Whether a double keeps the number: an integer must be equal, and any other number must be the shortest text
+ * of the double. A decimal that no DECIMAL holds is a double by the protocol.
  */
 export const isSameDouble = (value: Parameter): boolean => {
   const number = exact(value)

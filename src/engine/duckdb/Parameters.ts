@@ -1,9 +1,10 @@
 /**
  * Binds the parameters of a request to a prepared statement.
  *
- * Each takes the narrowest DuckDB type that holds it (`ParameterTypes`), lists become LISTs and objects STRUCTs. DuckDB
- * then casts them to what the statement wants, as it does with literals. Where that is a text, a number is the text that
- * was written: `1.10` does not equal `'1.1'`. Where it is an exact number, a text that is one is that number.
+ * Each takes the narrowest DuckDB type that holds it (`ParameterTypes`), lists become LISTs and objects
+ * STRUCTs. DuckDB then casts them to the type that the statement expects, as it does with literals. If that
+ * is a text, a number becomes the text as it was written: `1.10` does not equal `'1.1'`. If it is an exact
+ * number, a text that is one becomes that number.
  */
 import {
   type DuckDBConnection,
@@ -26,7 +27,7 @@ import * as Fitting from "./Fitting.ts"
 import * as ParameterTypes from "./ParameterTypes.ts"
 import * as Steps from "./Steps.ts"
 
-/** A parameter as DuckDB takes it, under the name that the statement has for it (`"1"` for the first `?`). */
+/** A parameter as DuckDB takes it, under its name in the statement (`"1"` for the first `?`). */
 export interface Bound {
   readonly name: string
   readonly bind: (statement: duckdb.PreparedStatement, index: number) => void
@@ -36,10 +37,10 @@ export interface Bound {
 const stepSize = 1024
 
 /**
- * The statement's parameters by name, with their indexes. DuckDB names the parameter at an index at once and
- * searches for the index of a name, which thousands of parameters would feel.
+ * The statement's parameters by name, with their indexes. DuckDB returns the name of an index at once, but
+ * searches for the index of a name, which is slow for thousands of parameters.
  *
- * `undefined` if the statement leaves a number out, as `SELECT $2` does: DuckDB has no names then.
+ * `undefined` if the statement skips a number, as `SELECT $2` does: DuckDB has no names then.
  */
 function* indexesOf(prepared: DuckDBPreparedStatement): Steps.Steps<ReadonlyMap<string, number> | undefined> {
   const indexes = new Map<string, number>()
@@ -55,12 +56,13 @@ function* indexesOf(prepared: DuckDBPreparedStatement): Steps.Steps<ReadonlyMap<
 }
 
 /**
- * Matches what the statement wants with what the request brought.
+ * Matches the statement's parameters with the values of the request.
  *
  * **Details**
  *
- * Fails with `bad_request` naming the parameter: one is missing, one is too many, or its value has no DuckDB
- * type (a list of mixed types, an object without members). Fails with `invalid_query` if the query leaves out a number.
+ * Fails with `bad_request` naming the parameter if one is missing, one is too many, or its value has no
+ * DuckDB type (a list of mixed types, an object without members). Fails with `invalid_query` if the
+ * query skips a number.
  */
 export const match = (
   prepared: DuckDBPreparedStatement,
@@ -97,10 +99,12 @@ function* matched(
   return bound
 }
 
-/** DuckDB's names are the same without regard to case, of ASCII letters only. */
+/** DuckDB compares names without regard to case, of ASCII letters only. */
 const fold = (name: string): string => name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
 
-/** The values under the names that the statement has for them. A name that is exact goes before one in another case. */
+/**
+ * The values under the statement's names for them. An exact name takes precedence over one in another case.
+ */
 const byWanted = (
   wanted: ReadonlyMap<string, number>,
   given: ReadonlyArray<readonly [string, Parameter]>
@@ -121,14 +125,14 @@ const byWanted = (
   return values
 }
 
-/** Binds to any statement that holds the matched one's text. */
+/** Binds to any statement that contains the matched one's text. */
 export const bind = (prepared: DuckDBPreparedStatement, bound: ReadonlyArray<Bound>): Promise<void> =>
   Steps.runPromise(binding(prepared, bound))
 
 function* binding(prepared: DuckDBPreparedStatement, bound: ReadonlyArray<Bound>): Steps.Steps<void> {
   if (bound.length === 0) return
   const indexes = yield* indexesOf(prepared)
-  // The bindings' own class makes a value anew for each call; this is the handle that it wraps.
+  // The bindings' own class makes a new value for each call; this is the handle that it wraps.
   const { prepared_statement } = prepared as unknown as {
     readonly prepared_statement: duckdb.PreparedStatement
   }
@@ -138,7 +142,7 @@ function* binding(prepared: DuckDBPreparedStatement, bound: ReadonlyArray<Bound>
   }
 }
 
-/** Prepares and binds a statement and runs it to its end. */
+/** Prepares, binds and runs a statement to its end. */
 export const run = async (
   connection: DuckDBConnection,
   statement: { readonly sql: string; readonly bound: ReadonlyArray<Bound> }
@@ -152,7 +156,7 @@ export const run = async (
   }
 }
 
-/** As {@link run}, for reading while it runs. */
+/** Like {@link run}, for reading while it runs. */
 export const stream = async (
   connection: DuckDBConnection,
   statement: { readonly sql: string; readonly bound: ReadonlyArray<Bound> }
@@ -187,11 +191,11 @@ const isScalar = (value: Parameter): boolean =>
   value instanceof Timestamp ||
   value instanceof Numeric
 
-/** Makes DuckDB's values of a request's. */
+/** Converts a request's values to DuckDB's. */
 class Values {
   private count = 0
   private problem = "its elements have no type in common"
-  /** A list of objects has one type for all of them. */
+  /** The elements of a list share one type, which is converted once. */
   private readonly logical = new Map<DuckDBType, DuckDBLogicalType>()
 
   private *shapeOf(value: Parameter): Steps.Steps<ParameterTypes.Shape | undefined> {
@@ -200,7 +204,7 @@ class Values {
     return yield* isList(value) ? this.shapeOfList(value) : this.shapeOfObject(value as Fields)
   }
 
-  /** Binds a value, or says why it has no type. */
+  /** Binds a value, or returns the reason why it has no type. */
   *bind(value: Parameter): Steps.Steps<Bound["bind"] | string> {
     const shape = yield* this.shapeOf(value)
     if (shape === undefined) return this.problem
@@ -230,9 +234,9 @@ class Values {
       fields.set(name, shape)
       lower.add(name.toLowerCase())
     }
-    // SQL has no names without characters; DuckDB would take the structure for one without names.
+    // SQL has no empty names; DuckDB would take the struct for an unnamed one.
     if (fields.has("")) this.problem = "a member with an empty name has no SQL value"
-    // DuckDB would take the name up to there for the whole.
+    // DuckDB would cut the name at the NUL.
     else if ([...fields.keys()].some((name) => name.includes("\0")))
       this.problem = "a member with a NUL character in its name has no SQL value"
     else if (fields.size === 0) this.problem = "an object without members has no SQL value"
@@ -304,7 +308,7 @@ const toDecimal = (value: Parameter, { scale, width }: DuckDBDecimalType): duckd
   value: scaled(value, scale)
 })
 
-/** Without a value of DuckDB's, which the garbage collector would have to find, but where there is no other way. */
+/** Avoids a value of DuckDB's, which the garbage collector would have to find, where possible. */
 const bindScalar = (value: Parameter, type: DuckDBType): Bound["bind"] => {
   switch (type.typeId) {
     case DuckDBTypeId.SQLNULL:
@@ -326,7 +330,7 @@ const bindScalar = (value: Parameter, type: DuckDBType): Bound["bind"] => {
   }
 }
 
-/** A scalar in the type that holds it and its neighbours; `undefined` where that would be another number. */
+/** A scalar in the type that it shares with its neighbours; `undefined` if that would change the number. */
 const scalar = (value: Parameter, type: DuckDBType): duckdb.Value | undefined => {
   switch (type.typeId) {
     case DuckDBTypeId.BOOLEAN:

@@ -1,8 +1,9 @@
 /**
  * A result as a Parquet file.
  *
- * Parquet's index comes last and its row groups are large, so DuckDB writes the file to a private directory, and it
- * is streamed from there. What DuckDB can export within its memory limit, this can send.
+ * Parquet's index comes last and its row groups are large, so DuckDB writes the file to a private
+ * directory, and the file is streamed from there. Every result that DuckDB can export within its memory
+ * limit can be sent.
  */
 import { DuckDBTypeId } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
@@ -17,9 +18,9 @@ import * as TypedSql from "./TypedSql.ts"
 import type * as Types from "./Types.ts"
 
 /**
- * Parquet, as DuckDB writes it, has no 128-bit integers (they would become DOUBLE), no offsets in times, no
- * microseconds in intervals and no unions: these would be changed silently. DECIMAL(38, 0) fails on the few
- * HUGEINTs that it cannot hold. Seconds become microseconds in any case, and only a cast takes infinite ones.
+ * DuckDB's Parquet has no 128-bit integers (they would become DOUBLE), no offsets in times, no microseconds
+ * in intervals and no unions: these would be changed silently. DECIMAL(38, 0) fails on the few HUGEINTs that
+ * it cannot hold. Seconds become microseconds in any case, and only a cast accepts infinite ones.
  */
 const rename: Types.Rename = (type) => {
   switch (type.typeId) {
@@ -40,14 +41,14 @@ const rename: Types.Rename = (type) => {
 }
 
 /**
- * Runs a query into a file and streams that; the file is gone when the stream has ended in any way. An error comes
- * before the first byte.
+ * Runs a query into a file and streams the file, which is deleted when the stream has ended in any way. An
+ * error comes before the first byte.
  */
 export const run = (rows: ResultStream.Rows, files: ResultFiles): Stream.Stream<Uint8Array, QueryError> =>
   Stream.unwrap(
     Effect.gen(function* () {
       const file = yield* files.open
-      // DuckDB would write beside a file that is there, and rename.
+      // DuckDB would otherwise write a temporary file beside an existing one, and rename it.
       const options = "FORMAT parquet, USE_TMP_FILE false"
       const sql = `COPY (${TypedSql.named(rows, rename)}) TO ${Sql.literal(file.path)} (${options})`
       const count = yield* file.written(copy(rows, sql))
@@ -59,7 +60,7 @@ export const run = (rows: ResultStream.Rows, files: ResultFiles): Stream.Stream<
     })
   )
 
-/** Runs a COPY and gives the number of its rows. */
+/** Runs a COPY and returns the number of its rows. */
 const copy = (
   { bound, session, source }: ResultStream.Rows,
   sql: string

@@ -1,8 +1,8 @@
 /**
- * DuckDB's own parser, asked what a text says before anything of it is bound or run.
+ * DuckDB's own parser, which analyses a text before any of it is bound or run.
  *
- * It runs in an instance of its own, which is empty and sealed: `json_serialize_sql` needs no catalog, and
- * nothing that clients make can stand in for it there. A parse takes about 0.4 ms.
+ * The parser runs in a separate instance, which is empty and sealed: `json_serialize_sql` needs no catalog,
+ * and no object of a client can replace it there. A parse takes about 0.4 ms.
  */
 import {
   type DuckDBConnection,
@@ -21,59 +21,68 @@ import * as Failure from "./Failure.ts"
 import * as Instance from "./Instance.ts"
 import * as ShortTree from "./ShortTree.ts"
 
-/** A text whose statements are all `SELECT`s (`FROM`, `VALUES`, `DESCRIBE`, `SHOW` and the like included). */
+/**
+ * A text whose statements are all `SELECT`s (including `FROM`, `VALUES`, `DESCRIBE`, `SHOW` and the like).
+ */
 export interface Queries {
   readonly statements: number
-  /** The names of all functions that are called, operators included, in small letters. */
+  /** The lower-case names of all called functions, including operators. */
   readonly functions: ReadonlyArray<string>
-  /** Those of them that stand where a table does. */
+  /** The functions that are used as a table. */
   readonly tableFunctions: ReadonlyArray<string>
   /** The names of tables, without their schemas. */
   readonly tables: ReadonlyArray<string>
-  /** The schemas that tables are named with. */
+  /** The schemas that qualify tables. */
   readonly schemas: ReadonlyArray<string>
-  /** The names of types, also inside others. */
+  /** The names of types, also nested ones. */
   readonly types: ReadonlyArray<string>
-  /** Why it becomes too large when it is bound, as far as macros are not known (`Expansion`). */
+  /**
+   * The reason why the bound query becomes too large, as far as that is known without macros (`Expansion`).
+   */
   readonly excess: string | undefined
 }
 
 /** See {@link open}. */
 export interface Parser {
   /**
-   * What the text says: `"other"` where there is no tree of it, as of statements that write, and `"broken"`
-   * where it is no SQL.
+   * Analyses the text: `"other"` if it has no tree, as for statements that write, and `"broken"`
+   * if it is no SQL.
    */
   readonly parse: (sql: string) => Effect.Effect<Queries | "other" | "broken", Failure.Failure>
-  /** A short tree (`ShortTree`), if there is one that is not too long. */
+  /** A short tree (`ShortTree`), if there is one and it is not too long. */
   readonly shortTree: (sql: string) => Effect.Effect<unknown, Failure.Failure>
   /** The whole tree, as JSON. */
   readonly tree: (sql: string) => Effect.Effect<string, Failure.Failure>
-  /** Whether the grammar takes a text as statements of which at least one has no tree. */
+  /** Whether the grammar accepts a text as statements of which at least one has no tree. */
   readonly accepts: (sql: string) => Effect.Effect<boolean, Failure.Failure>
-  /** Whether two texts say the same, places in the text included: one may only go on for longer. */
+  /**
+   * Whether two texts have the same tree, including places in the text: one may only be longer at its end.
+   */
   readonly sameTree: (first: string, second: string) => Effect.Effect<boolean, Failure.Failure>
-  /** Whether something in the text has this offset, in bytes; `true` of a text without a tree. */
+  /** Whether some node of the text has this offset, in bytes; `true` for a text without a tree. */
   readonly hasPlace: (sql: string, offset: number) => Effect.Effect<boolean, Failure.Failure>
 }
 
-/** As many connections are kept for the next texts. */
+/** Most idle connections that are kept. */
 const maxIdle = 4
 
-/** As many texts are parsed at a time; those whose query has been given up count until their parser has ended. */
+/** Most texts that are parsed at a time. Abandoned parses count until they have ended. */
 const maxBusy = 8
 
-/** As many texts are remembered, because clients ask the same again, if they are no longer than this. */
+/** Most answers that are cached, because clients repeat queries, and the longest text of these. */
 const maxRecent = 256
 const maxRecentLength = 2048
 
 const tree = (parameter: string): string =>
   `json_serialize_sql(${parameter}::VARCHAR, skip_null := true, skip_empty := true, skip_default := true)`
 
-/** The characters of a short tree, which is read on the event loop for what the query becomes ({@link Expansion}). */
+/**
+ * Longest short tree, in characters. It is read on the event loop for the size of the query
+ * ({@link Expansion}).
+ */
 const maxTreeLength = 2 * 1024 * 1024
 
-/** After reading so many the event loop turns. */
+/** Trees longer than this are read in steps of the event loop. */
 const longTree = 256 * 1024
 
 /** DuckDB searches the tree, which may be tens of megabytes for one megabyte of SQL. */
@@ -89,7 +98,7 @@ const parseSql = (maxNames: number): string => `
 
 const treeSql = `SELECT ${ShortTree.json(`${tree("$1")}::VARCHAR`)}`
 
-/** A text is parsed as a whole before anything of it has no tree. */
+/** A text is parsed as a whole before the lack of a tree is reported. */
 const shortTreeSql = `
   SELECT CASE WHEN len(short) <= ${maxTreeLength} THEN short END
   FROM (SELECT ${ShortTree.sql(`${tree("$1")}::VARCHAR`)} AS short)`
@@ -111,12 +120,12 @@ interface Worker {
   readonly accepts: DuckDBPreparedStatement
   readonly sameTree: DuckDBPreparedStatement
   readonly hasPlace: DuckDBPreparedStatement
-  /** Of the instance that it is connected to, until its scope closes. */
+  /** The lease of its instance, until its scope closes. */
   readonly lease: Instance.Lease
   readonly scope: Scope.Closeable
 }
 
-/** Opens a parser; it closes with the scope, once the texts that are being parsed have been. */
+/** Opens a parser. It closes with the scope, after the running parses. */
 export const open = Effect.fnUntraced(function* ({
   maxNames
 }: Pick<RequestLimits, "maxNames">): Effect.fn.Return<Parser, Failure.DuckDbError, Scope.Scope> {
@@ -170,7 +179,7 @@ const create = async (): Promise<DuckDBInstance> => {
   const instance = await DuckDBInstance.create(":memory:", {
     errors_as_json: "true",
     threads: "1",
-    // The tree in the form of this version: an older one does not have everything that can be said.
+    // The tree in the form of this version: an older form cannot express everything.
     storage_compatibility_version: "latest"
   })
   const connection = await instance.connect()
@@ -203,7 +212,9 @@ class Workers {
     this.parseSql = parseSql
   }
 
-  /** Runs a statement of a worker; again, if it turns out that the worker's instance had been given up before. */
+  /**
+   * Runs a statement of a worker. Repeats it if the worker's instance turns out to have been given up before.
+   */
   ask(
     statement: Ask,
     texts: ReadonlyArray<string>
@@ -214,7 +225,7 @@ class Workers {
   }
 
   /**
-   * Parsing cannot be interrupted: interruption leaves the worker to itself, which takes the next text when it is
+   * Parsing cannot be interrupted: interruption abandons the worker, which takes the next text when it is
    * done. Interruption ends the wait for a turn at once.
    */
   private askOnce(statement: Ask, texts: ReadonlyArray<string>) {
@@ -252,7 +263,7 @@ class Workers {
       return (await (await prepared.run()).getRows())[0]
     }
     return rows().then(
-      // A result that could not be read for want of memory looks like an empty one.
+      // A result that could not be read for lack of memory looks like an empty one.
       (row) => (row === undefined ? Effect.fail(noMemory) : Effect.succeed(row)),
       (cause) => this.failed(worker.lease, Failure.fromCause(cause))
     )
@@ -290,7 +301,7 @@ class Workers {
 
   readonly close: Effect.Effect<void> = Effect.promise(async () => {
     this.closed = true
-    // An instance that is closed while a call is still running in it never lets the process end.
+    // If an instance is closed while a call is still running in it, the process never ends.
     await Promise.all(this.busy)
     for (const worker of this.idle.splice(0)) close(worker)
   })
@@ -339,11 +350,11 @@ const queriesOf = Effect.fnUntraced(function* (
   return { statements: Number(statements), functions, tableFunctions, tables, schemas, types, excess }
 })
 
-/** Why a query becomes too large that has no short tree. */
+/** The error for a query that is too large to have a short tree. */
 export const treeExcess =
   "The query has too many parts; constants, parameters and plain columns do not count, so put values in place of expressions, or split the query"
 
-/** In steps, if it is long. */
+/** Parses a tree, in steps if it is long. */
 const parsed = Effect.fnUntraced(function* (tree: string): Effect.fn.Return<unknown> {
   const pause = tree.length > longTree ? Effect.yieldNow : Effect.void
   yield* pause
@@ -360,7 +371,7 @@ const noMemory: Failure.Failure = {
 
 const tooLarge = (message: string): Failure.Failure => ({ type: "", message, offset: undefined })
 
-/** The answers that were asked for last. */
+/** A cache of the latest answers. */
 class Recent {
   private readonly answers = new Map<string, Queries>()
 

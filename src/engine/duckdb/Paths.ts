@@ -1,9 +1,9 @@
 /**
- * Paths that stand where a table does. DuckDB would read the file, if no table has that name.
+ * Paths in place of tables. DuckDB reads the file if no table has that name.
  *
- * Of a query its parser tells the names of tables. It gives no tree of statements that write, so their text is
- * looked at. That is a guess, on which no more rests than whether a client may find out by trying where served files
- * are: all other files are closed to it in any case.
+ * For a query, DuckDB's parser gives the names of tables. It gives no tree of statements that write, so their
+ * text is searched. That is a guess, and it decides only whether a client may probe where served files are:
+ * all other files are closed to it in any case.
  */
 import * as Tokens from "./Tokens.ts"
 
@@ -12,12 +12,12 @@ const path =
 
 const extension = /^(csv|tsv|txt|json|jsonl|ndjson|parquet|pq|duckdb|ddb|db|sqlite|gz|zst|br)$/i
 
-/** Whether a name of a table is one of a file. */
+/** Whether a table name is a file name. */
 export const isPath = (name: string): boolean => path.test(name)
 
 /**
- * Whether a table's name might be the end of a file's: DuckDB takes `"/srv/a".csv` for one too, if it has no such table
- * in no such schema.
+ * Whether a table's name might be the end of a file's: DuckDB also takes `"/srv/a".csv` for a file if it has
+ * no such table in no such schema.
  */
 export const mayBeEnd = (name: string): boolean => extension.test(name)
 
@@ -29,8 +29,8 @@ type Node = Readonly<Record<string, unknown>>
 const isNode = (value: unknown): value is Node => typeof value === "object" && value !== null
 
 /**
- * The names of files that stand in place of tables in a parser's tree, but for those of queries that the tree names
- * itself (WITH), where these can be seen. `undefined` if it is nested too deeply.
+ * The names of files in place of tables in a parser's tree, except visible queries that the tree names itself
+ * (WITH). `undefined` if the tree is nested too deeply.
  */
 export const named = (tree: unknown): ReadonlyArray<string> | undefined => {
   const found: Array<string> = []
@@ -48,7 +48,7 @@ const walk = (value: unknown, queries: ReadonlySet<string>, found: Array<string>
   if (!isNode(value) || Array.isArray(value)) return
   const entries = isNode(value["cte_map"]) ? value["cte_map"]["map"] : undefined
   const known = Array.isArray(entries) ? new Set(queries) : queries
-  // Each sees those before it.
+  // Each sees the ones before it.
   for (const { key, value: query } of Array.isArray(entries) ? entries : []) {
     walk(query, known, found)
     ;(known as Set<string>).add(fold(key))
@@ -63,7 +63,7 @@ const walk = (value: unknown, queries: ReadonlySet<string>, found: Array<string>
   }
   for (const key in value) {
     if (key === "cte_map") continue
-    // Only what is repeated sees what it repeats.
+    // Only the recursive part sees the query that it repeats.
     const isRepeated = value["type"] === "RECURSIVE_CTE_NODE" && key === "right"
     walk(value[key], isRepeated ? new Set([...known, fold(String(cte_name))]) : known, found)
   }
@@ -73,13 +73,13 @@ const walk = (value: unknown, queries: ReadonlySet<string>, found: Array<string>
 const isAlone = ({ catalog_name, schema_name, type }: Node): boolean =>
   type === "BASE_TABLE" && catalog_name === undefined && schema_name === undefined
 
-/** A table with the schema, and perhaps the catalog, that it is named with. */
+/** A table with its schema, and catalog if any. */
 export interface Qualified {
   readonly qualifiers: ReadonlyArray<string>
   readonly table: string
 }
 
-/** The tables of a parser's tree whose whole names are those of files. */
+/** The tables of a parser's tree whose qualified names are those of files. */
 export const qualified = (tree: unknown): ReadonlyArray<Qualified> => {
   const found: Array<Qualified> = []
   const rest: Array<unknown> = [tree]
@@ -96,7 +96,7 @@ export const qualified = (tree: unknown): ReadonlyArray<Qualified> => {
   return found
 }
 
-/** Words that tables follow. */
+/** Words that precede tables. */
 const before = new Set([
   "update",
   "truncate",
@@ -115,7 +115,7 @@ const before = new Set([
   "show"
 ])
 
-/** Words after which there are none for a while. */
+/** Words after which no tables follow for a while. */
 const after = new Set(
   (
     "select values where set on group order having limit offset window qualify returning union except intersect " +
@@ -123,19 +123,19 @@ const after = new Set(
   ).split(" ")
 )
 
-/** Words before `table` where it says what a name is of, and is no query. */
+/** Words before `table` where it declares the kind of a name, and is no query. */
 const defining = new Set(["create", "replace", "alter", "drop", "on"])
 
 /**
- * The names of files that a statement may have in the place of tables. A name that is a part of a longer one is
- * `undefined`: which table that is cannot be told.
+ * The names of files that a statement may have in place of tables. A part of a longer name is `undefined`:
+ * its table cannot be determined.
  */
 export const read = (sql: string): ReadonlyArray<string | undefined> => {
   const found: Array<string | undefined> = []
-  /** For each parenthesis that is open, whether tables may stand in it now. */
+  /** For each open parenthesis, whether tables may follow in it now. */
   const levels = [false]
   let [first, previous] = ["", ""]
-  /** What is indexed follows ON. */
+  /** The indexed table follows ON. */
   let isIndex = false
   for (const { 0: text, groups = {}, index } of sql.matchAll(Tokens.token)) {
     if (text.startsWith("--") || text.startsWith("/*")) continue

@@ -1,10 +1,10 @@
 /**
- * Where in a client's text a failure is that DuckDB found in SQL which was made of it.
+ * The place in a client's text of a failure that DuckDB found in SQL made from that text.
  *
- * DuckDB also gives places in the texts of views, macros, defaults and served files, as if they were those of the
- * statement. A failure to bind tells them apart when it is caused again ({@link ofBinding}). One of a statement that ran
- * does not: its place counts only where the statement names nothing that has a text of its own, and where the parser's
- * tree of it has something.
+ * DuckDB also reports places in the texts of views, macros, defaults and served files, as if they were places
+ * in the statement. For a failure to bind, repeating it tells them apart ({@link ofBinding}). For a statement
+ * that ran, its place counts only if the statement names nothing that has a text of its own, and if the
+ * parser's tree has a node there.
  */
 import { Buffer } from "node:buffer"
 import * as Effect from "effect/Effect"
@@ -13,7 +13,9 @@ import type { Guard } from "./Guard.ts"
 import type { Session } from "./Session.ts"
 import * as Words from "./Words.ts"
 
-/** The 1-based character of the client's text, for a failure of SQL that holds it; `undefined` if it is not known. */
+/**
+ * The 1-based character of the client's text, for a failure of SQL that contains it; `undefined` if unknown.
+ */
 export type Locate = (failure: Failure.Failure, sql: string) => Effect.Effect<number | undefined>
 
 /** Finds places in a statement that begins after so many characters of the client's text. */
@@ -38,7 +40,7 @@ export const of =
       return isThere ? before + Failure.position(failure.type, statement, offset) : undefined
     }).pipe(Effect.orElseSucceed(() => undefined))
 
-/** It stands alone, behind something, or in parentheses of our own. */
+/** The statement stands alone, at the end, or in parentheses that the engine adds. */
 const startOf = (statement: string, sql: string): number => {
   if (sql.endsWith(statement)) return sql.length - statement.length
   const opening = sql.indexOf(`(\n${statement}\n)`)
@@ -46,8 +48,9 @@ const startOf = (statement: string, sql: string): number => {
 }
 
 /**
- * The 1-based character of a statement that DuckDB could not bind. With a blank before it DuckDB says the same, one place
- * further on, unless the place is in another text. Ends the session's transaction, which the failure may have broken.
+ * The 1-based character of a statement that DuckDB could not bind. With a blank before the statement, DuckDB
+ * reports the same one place further on, unless the place is in another text. Ends the session's transaction,
+ * which the failure may have broken.
  */
 export const ofBinding = (
   session: Session,

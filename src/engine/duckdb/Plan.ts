@@ -11,7 +11,7 @@ import type { Rows } from "./ResultStream.ts"
 import * as Sql from "./Sql.ts"
 import * as Statement from "./Statement.ts"
 
-/** Runs an `EXPLAIN` to its end. Its few rows come back as literals, for reading in the same session. */
+/** Runs an `EXPLAIN` to its end. Its few rows are returned as literals, to be read in the same session. */
 export const run = (
   { guard: { hidden }, limits, session }: Statement.Context & { readonly limits: ResultLimits },
   statement: Statement.Whole
@@ -31,8 +31,8 @@ export const run = (
 const label = "Filename(s):"
 
 /**
- * Empties the cells below `Filename(s):` in a plan that is drawn with boxes. They hold pieces of paths, as
- * wide as a box and cut anywhere.
+ * Empties the cells below `Filename(s):` in a plan drawn with boxes. They hold pieces of paths, as wide as a
+ * box and cut anywhere.
  */
 export const hideFiles = (plan: string): string => {
   if (!plan.includes(label)) return plan
@@ -47,11 +47,11 @@ export const hideFiles = (plan: string): string => {
   return lines.join("\n")
 }
 
-/** Empties a box's cell from the line after `row` on, down to a line that is empty in it. */
+/** Empties a box's cell from the line after `row` on, up to a line that is empty in it. */
 const emptyBelow = (lines: Array<string>, row: number, left: number, right: number): void => {
   for (let index = row + 1; index < lines.length; index++) {
     const line = lines[index] as string
-    // Wide characters move what follows them, and then nothing tells where the cell is.
+    // Wide characters shift the text after them, so the cell cannot be located.
     if (line.charAt(left - 1) !== "│" || line.charAt(right) !== "│") lines[index] = ""
     else if (line.slice(left, right).trim() === "") return
     else lines[index] = line.slice(0, left) + " ".repeat(right - left) + line.slice(right)

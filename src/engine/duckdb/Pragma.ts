@@ -1,8 +1,8 @@
 /**
  * The `PRAGMA`s that clients may send: those that describe tables and DuckDB itself.
  *
- * DuckDB makes a query of them that its parser cannot show, so the whole text has to be one of these forms. A
- * text that is written otherwise is refused.
+ * DuckDB rewrites them to a query that its parser cannot show, so the whole text has to match one of these
+ * forms. Any other form is refused.
  */
 
 const argument = String.raw`\(\s*(?:'[\w .]+'|"[\w .]+"|[a-z_][\w.]*)\s*\)`

@@ -1,17 +1,20 @@
 /**
- * How far DuckDB is with the statement of a connection.
+ * DuckDB's progress of the statement on a connection.
  */
 import type { DuckDBConnection } from "@duckdb/node-api"
 import type * as QueryEngine from "../QueryEngine.ts"
 
 /**
- * Has DuckDB keep account of it, and print nothing. The two statements take 0.15 ms of CPU time, a thirtieth of a small
- * query's: so only where somebody may ask.
+ * Makes DuckDB track progress, and print nothing. The two statements take 0.15 ms of CPU time, a thirtieth of
+ * a small query's, so they run only where the progress may be requested.
  */
 export const settings = ["enable_progress_bar_print", "enable_progress_bar"] as const
 export const enable = "; SET enable_progress_bar_print = false; SET enable_progress_bar = true"
 
-/** Nothing before it runs and after its end, and as long as DuckDB says 0: it does so to the end for some functions (`range`). */
+/**
+ * The progress; `undefined` before the statement runs and after its end, and while DuckDB reports 0, as it
+ * does to the end for some functions (`range`).
+ */
 export const of = ({
   percentage,
   rows_processed,

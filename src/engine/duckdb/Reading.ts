@@ -1,9 +1,9 @@
 /**
- * Whether a served file was changed in place while a query read it.
+ * Detects whether a served file was changed in place while a query read it.
  *
- * DuckDB reads a file to wherever its end is by then. A CSV or JSON file that is cut, written anew or appended to
- * meanwhile has nothing that tells, and the result would look whole. So what tells a file's content from another's is
- * remembered before DuckDB opens it, and compared once DuckDB has read it.
+ * DuckDB reads a file up to its end at that time. A CSV or JSON file that is truncated, rewritten or appended
+ * to meanwhile shows no sign of it, and the result would look complete. So the version of a file is recorded
+ * before DuckDB opens it, and compared once DuckDB has read it.
  */
 import * as fs from "node:fs"
 import { promisify } from "node:util"
@@ -18,13 +18,13 @@ export interface Table {
   readonly files: ReadonlyArray<string>
 }
 
-/** A view or a macro that is stored in a database. Its name is in small letters. */
+/** A view or a macro stored in a database. Its name is in lower case. */
 export interface Definition {
   readonly name: string
   readonly text: string
 }
 
-/** What tells a file's content from another's. */
+/** Fields that identify the content of a file. */
 export interface Version {
   readonly dev: bigint
   readonly ino: bigint
@@ -33,8 +33,8 @@ export interface Version {
 }
 
 /**
- * Whether a file was changed in place. One that was deleted, or replaced by another, was not: DuckDB reads on in the one
- * that it has opened. One that was not there before was being made.
+ * Whether a file was changed in place. A deleted or replaced file was not: DuckDB reads on in the one that it
+ * has opened. A file that was missing before was being created.
  */
 export const isChanged = (before: Version | undefined, after: Version | undefined): boolean => {
   if (after === undefined) return false
@@ -43,20 +43,23 @@ export const isChanged = (before: Version | undefined, after: Version | undefine
   return isSame && (before.size !== after.size || before.mtimeNs !== after.mtimeNs)
 }
 
-/** Knows what is read where something is named: a table, or a view or a macro that names some or their files. */
+/**
+ * Resolves names to the files that they read: a name may be a table, or a view or macro that names
+ * tables or their files.
+ */
 export class Served {
   private readonly tables: ReadonlyMap<string, Table>
   private readonly definitions: ReadonlyMap<string, ReadonlySet<Table>>
-  /** Whether a client may have made a view or a macro that reads some of them, under whatever name. */
+  /** Whether a client may have made a view or a macro that reads some of the tables, under any name. */
   private isExtended = false
 
-  /** The tables by their names in small letters. */
+  /** The tables by lower-case name. */
   constructor(tables: ReadonlyMap<string, Table>, definitions: ReadonlyArray<Definition>) {
     this.tables = tables
     this.definitions = tables.size === 0 ? new Map() : reach(tables, definitions)
   }
 
-  /** What is read by a query that has these names, in small letters. */
+  /** The tables that a query with these lower-case names reads. */
   named(names: ReadonlyArray<string>): ReadonlySet<Table> {
     if (this.isExtended && names.some((name) => !this.tables.has(name))) return new Set(this.tables.values())
     const found = new Set<Table>()
@@ -69,20 +72,20 @@ export class Served {
     return found
   }
 
-  /** What is read by a statement of which there is only the text. */
+  /** The tables that a statement reads, by its text alone. */
   mentioned(sql: string): ReadonlySet<Table> {
     if (this.isExtended) return new Set(this.tables.values())
     if (this.tables.size === 0) return new Set()
     return this.named([...this.tables.keys(), ...this.definitions.keys()].filter(Words.mentions(sql)))
   }
 
-  /** A client's statement makes views or macros. */
+  /** Records that a client's statement makes views or macros. */
   extend(sql: string): void {
     if (this.mentioned(sql).size > 0) this.isExtended = true
   }
 }
 
-/** What definitions read, by way of others too. */
+/** The tables that definitions read, directly or through others. */
 const reach = (
   tables: ReadonlyMap<string, Table>,
   definitions: ReadonlyArray<Definition>
@@ -114,24 +117,31 @@ const sizeOf = (read: ReadonlyMap<string, ReadonlySet<Table>>): number => {
   return size
 }
 
-/** As many files are held open while they are read, so that one that is deleted or replaced can still be looked at. */
+/**
+ * Most files that are held open while they are read, so that a deleted or replaced one can still be checked.
+ */
 const maxHeld = 16
 
-/** As many are looked at at a time, each by one of libuv's threads: a file may be on a disk that is far away. */
+/**
+ * Most files that are checked at a time, each by one of libuv's threads: a file may be on a slow remote disk.
+ */
 const atOnce = 16
 
-/** What one query reads. */
+/** The files that one query reads. */
 export interface Reading {
-  /** Remembers the files of tables. Comes before DuckDB opens them. */
+  /** Records the files of tables. Must precede their opening by DuckDB. */
   readonly begin: (tables: ReadonlySet<Table>) => Effect.Effect<void>
-  /** Fails if one of the files has changed since. Comes after DuckDB has read them. */
+  /** Fails if one of the files has changed since. Must follow DuckDB's reading of them. */
   readonly check: Effect.Effect<void, QueryError>
-  /** Fails with the error of a query, or as `check`: an error that files give which changed is mostly not the reason. */
+  /**
+   * Fails with the query's error, or as `check` does: after a change of its files, another
+   * reason is unlikely.
+   */
   readonly blamed: (error: QueryError) => Effect.Effect<never, QueryError>
   readonly served: Served
 }
 
-/** The descriptors that it holds are closed with the scope. */
+/** The scope closes the descriptors that it holds. */
 export const open = (served: Served): Effect.Effect<Reading, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
@@ -220,10 +230,10 @@ class Files {
 
 const openFile = promisify(fs.open)
 
-/** A pipe has no writer to wait for then. */
+/** Non-blocking, so that a pipe need not have a writer. */
 const openFlags = fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0)
 
-/** `undefined` if it cannot be opened: DuckDB says what is wrong with it. */
+/** `undefined` if it cannot be opened: DuckDB reports the problem. */
 const hold = (path: string): Promise<number | undefined> => openFile(path, openFlags).catch(() => undefined)
 
 /** `undefined` if it is no file. */

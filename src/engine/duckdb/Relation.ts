@@ -1,28 +1,28 @@
 /**
- * What a query has in its FROM clause, as far as `Expansion` knows it. Pure.
+ * The contents of a query's FROM clause, as far as `Expansion` knows them. Pure.
  */
 
 import { isNode, listOf, type Node } from "./ShortTree.ts"
 import type { Work } from "./Work.ts"
 
-/** A table, a subquery or what else has columns. */
+/** A table, a subquery or another source of columns. */
 export interface Relation {
   readonly columns: number
-  /** How many of them come of stars. */
+  /** How many of the columns come from stars. */
   readonly spread: number
-  /** Whether it may have more. */
+  /** Whether there may be more columns. */
   readonly isOpen: boolean
-  /** With the fields of all structs. */
+  /** The columns, including the fields of all structs. */
   readonly width: number
-  /** The structs among the columns, by their names. */
+  /** The structs among the columns, by name. */
   readonly structs: ReadonlyMap<string, number>
   /** The width of columns with other names. */
   readonly others: number
-  /** How much of the widest of its columns comes of names within it. */
+  /** How much of the widest column comes from names within it. */
   readonly named: number
-  /** What is bound again wherever it is named. */
+  /** The parts that are bound again at each reference. */
   readonly parts: number
-  /** What is planned of it, if it is a query. */
+  /** The planned work, if it is a query. */
   readonly work?: Work | undefined
 }
 
@@ -41,7 +41,7 @@ export const relation = (columns: number, others = 1): Relation => ({
 
 export const table: Relation = { ...relation(1), isOpen: true }
 
-/** Its columns have other names. */
+/** The relation with renamed columns. */
 export const renamed = (given: Relation, aliases: unknown): Relation =>
   !Array.isArray(aliases) || aliases.length === 0 || given.structs.size === 0
     ? given
@@ -80,7 +80,7 @@ export const allOf = (columns: number, sources: ReadonlyArray<Relation>): Relati
   }
 }
 
-/** How many columns a PIVOT has, beside those that it groups by. */
+/** How many columns a PIVOT has, besides those that it groups by. */
 export const pivoted = (pivot: Node): number =>
   listOf(pivot["pivots"]).reduce(
     (product: number, each) => product * Math.max(1, isNode(each) ? listOf(each["entries"]).length : 1),

@@ -1,19 +1,19 @@
 /**
- * What DuckDB's parser itself writes out: `CASE x WHEN` repeats `x` for each WHEN, so operands within operands grow
- * exponentially, and CUBE, ROLLUP and GROUPING SETS stand for up to 65,535 sets each. Pure.
+ * Constructs that DuckDB's parser itself expands. `CASE x WHEN` repeats `x` for each WHEN, so nested operands
+ * grow exponentially; CUBE, ROLLUP and GROUPING SETS expand to up to 65,535 sets each. Pure.
  */
 
-/** The characters that CASE repeats. DuckDB parses a million in up to 5 s. */
+/** Most characters that CASE repeats. DuckDB parses a million in up to 5 s. */
 const mostRepeated = 1024 * 1024
 
-/** DuckDB parses and binds the sets of each in up to 0.3 s. */
+/** Most such clauses. DuckDB parses and binds the sets of each in up to 0.3 s. */
 const mostGroupings = 32
 
 const concerned = /\b(?:case|cube|rollup|grouping)\b/i
 
 const inName = String.raw`[\w$\u0080-\uffff]`
 
-/** The words that matter, and where none is: texts, quoted names and comments. */
+/** The relevant words, and the parts of a text without any: literals, quoted names and comments. */
 const token = new RegExp(
   [
     String.raw`--[^\n\r]*`,
@@ -27,12 +27,12 @@ const token = new RegExp(
   "gi"
 )
 
-/** Before a word that is a name there. */
+/** The text before a word that is used as a name. */
 const naming = new RegExp(`(?:\\.|(?<!${inName})as)$`, "i")
 
 const commentMark = /\/\*|\*\//g
 
-/** The end of a comment, which may have others in it. */
+/** The end of a comment, which may contain nested comments. */
 const endOfComment = (sql: string, start: number): number => {
   commentMark.lastIndex = start
   for (let depth = 0; ; ) {
@@ -48,7 +48,7 @@ const endOfText = (sql: string, quote: string, start: number): number => {
   return end === -1 ? sql.length : end + quote.length
 }
 
-/** A CASE that has not ended: what it has beside its own text, and the length of what it repeats. */
+/** An open CASE: its expansion besides its own text, and the length of its operand. */
 interface Case {
   readonly start: number
   more: number
@@ -56,7 +56,7 @@ interface Case {
   whens: number
 }
 
-/** What a text has too much of, in words. */
+/** The limit that a text exceeds, in words. */
 export const excess = (sql: string): string | undefined => {
   if (!concerned.test(sql)) return undefined
   const cases: Array<Case> = []

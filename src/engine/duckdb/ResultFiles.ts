@@ -1,8 +1,8 @@
 /**
- * Files that DuckDB writes whole results to, before they are streamed.
+ * Files that DuckDB writes complete results to, before they are streamed.
  *
- * They are in the directory that DuckDB spills to: it is the one place where a sealed instance may write, and no
- * query can list or read it (`Spill`).
+ * They are in DuckDB's spill directory: it is the only place where a sealed instance may write, and no query
+ * can list or read it (`Spill`).
  */
 import { randomUUID } from "node:crypto"
 import { createReadStream, statSync } from "node:fs"
@@ -23,21 +23,24 @@ export interface ResultFiles {
 export interface ResultFile {
   readonly path: string
   /**
-   * Runs what writes the file. It is interrupted, and fails with `execution_failed`, once all files together are
-   * larger than `maxSpill`.
+   * Runs the write of the file. The write is interrupted, and fails with `execution_failed`, once all files
+   * together are larger than `maxSpill`.
    */
   readonly written: <A>(write: Effect.Effect<A, QueryError>) => Effect.Effect<A, QueryError>
-  /** The file's bytes, once it is there. */
+  /** The file's bytes, once it is written. */
   readonly bytes: Stream.Stream<Uint8Array, QueryError>
 }
 
-/** How often the size of a file is looked at while it is written, in milliseconds. */
+/** How often the size of a file is checked while it is written, in milliseconds. */
 const lookMs = 20
 
-/** Bytes of a file that are read at once. */
+/** Bytes of a file per read. */
 const readBytes = 256 * 1024
 
-/** Files in a directory, which together may have `maxSpill` bytes; what is written between two looks comes on top. */
+/**
+ * Files in a directory, limited to `maxSpill` bytes together. Bytes written between two checks
+ * may exceed that.
+ */
 export const make = (directory: string, maxSpill: number): ResultFiles => {
   const sizes = new Map<string, number>()
 

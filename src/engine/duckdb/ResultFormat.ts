@@ -17,24 +17,24 @@ import * as TypedSql from "./TypedSql.ts"
 type Bytes = Stream.Stream<Uint8Array, QueryError>
 
 /**
- * Runs the rows' query when the stream is first pulled, and prints what it gives, up to `maxResultBytes`.
+ * Runs the rows' query when the stream is first pulled, and encodes its rows, up to `maxResultBytes`.
  *
  * **Details**
  *
- * JSON and NDJSON have one object for each row, CSV is RFC 4180 with CRLF and a header: an empty field is
- * NULL and a quoted empty one the empty string. Arrow and Parquet keep DuckDB's types where they have
- * counterparts; the others travel as the text that DuckDB prints.
+ * JSON and NDJSON have one object for each row. CSV is RFC 4180 with CRLF and a header: an empty field is
+ * NULL and a quoted empty one is the empty string. Arrow and Parquet keep DuckDB's types where they have
+ * counterparts; the others are sent as the text that DuckDB prints.
  */
 export const encode = (rows: ResultStream.Rows, shape: Shape, files: ResultFiles): Bytes =>
   limited(encodeAll(rows, shape, files), rows.limits.maxResultBytes)
 
-/** What a request asks of its result. */
+/** A request's choice of format and numbers. */
 export interface Shape {
   readonly format: Format
   readonly numbers: Numbers
 }
 
-/** Fails where a result goes on beyond a number of bytes. */
+/** Fails if a result exceeds a number of bytes. */
 const limited = (result: Bytes, maxResultBytes: number): Bytes => {
   if (maxResultBytes === Number.POSITIVE_INFINITY) return result
   const message = `The result has more than ${maxResultBytes} bytes (maxResultBytes); it is incomplete`
@@ -70,7 +70,10 @@ const encodeAll = (rows: ResultStream.Rows, { format, numbers }: Shape, files: R
 const objects = (rows: ResultStream.Rows, numbers: Numbers) =>
   TextStream.encoder(JsonText.suspicion(rows.source.columns.map(({ type }) => type)), numbers)
 
-/** The header comes with the first rows, so that nothing has been sent of a query that fails before it has any. */
+/**
+ * Sends the header with the first rows, so that nothing has been sent for a query that fails
+ * before it has any.
+ */
 const withHeader = (header: string, rows: Bytes): Bytes =>
   Stream.suspend(() => {
     const bytes: Uint8Array = Buffer.from(header)
@@ -87,7 +90,7 @@ const withHeader = (header: string, rows: Bytes): Bytes =>
 
 const openBracket = 0x5b
 
-/** Rows that each begin with a comma, as one array: its bracket takes the first comma's place. */
+/** Joins rows that each begin with a comma to one array: its bracket replaces the first comma. */
 const asArray = (rows: Bytes): Bytes =>
   Stream.suspend(() => {
     let empty = true

@@ -1,42 +1,42 @@
 /**
- * What the results of an engine that are under way hold of the memory. All of it waits for readers, and most of it is
- * counted nowhere: DuckDB counts a text in its buffer as 16 bytes, and the values in its expressions not at all. So
- * it is computed from the length of the rows.
+ * The memory held by the results in progress of an engine. All of it waits for readers, and most of it is
+ * counted nowhere: DuckDB counts a text in its buffer as 16 bytes, and the values in its expressions not at
+ * all. So the memory is estimated from the length of the rows.
  */
 import * as Slices from "./Slices.ts"
 
 const MiB = 1024 * 1024
 
 /**
- * What DuckDB computes ahead of the reader of a result that is alone, in the bytes of its own count: a row of text
- * takes 40, and more if it is long. The first rows are handed over once 0.6 of this is full, and a thread that works
- * on a later batch of rows (122 880 of a table) stops where 0.4 is. More would be faster, but the first rows would
- * come later: after some 60 ms with 10 MB.
+ * How much DuckDB computes ahead of the reader of a single result, in bytes of its own count: a row of text
+ * takes 40, and more if it is long. The first rows are returned once 0.6 of this is full, and a thread that
+ * works on a later batch of rows (122 880 of a table) stops at 0.4. A larger buffer would be faster, but the
+ * first rows would come later: after some 60 ms with 10 MB.
  */
 const bufferBytes = 8_000_000
 
-/** Where as many results as DuckDB has threads are under way, a query needs no second thread. In bytes. */
+/** With as many results in progress as DuckDB has threads, a query needs no second thread. In bytes. */
 const minBufferBytes = 256_000
 
 const bytesOfRow = 40
 
 /**
- * DuckDB goes on computing only once its own buffer has been emptied, so chunks are taken out of it as soon as they
- * are there. This many bytes may wait to be encoded, of a result that is alone: about what the buffer holds.
+ * DuckDB continues only once its own buffer has been emptied, so chunks are fetched as soon as they are
+ * there. This many bytes may wait to be encoded for a single result: about as many as the buffer holds.
  */
 const aheadBytes = 16 * MiB
 const minAheadBytes = MiB / 2
 
-/** What is encoded and waits for the socket, and what a query takes before its first row. */
+/** Encoded bytes that wait for the socket, and the memory of a query before its first row. */
 const encodedBytes = 2 * MiB
 
-/** Rows of one of DuckDB's vectors. Each thread keeps those that it has computed last, long or not. */
+/** Rows of one DuckDB vector. Each thread keeps those that it has computed last, long or not. */
 const vectorRows = 2048
 
 export interface Options {
-  /** Beyond this many bytes there {@link ResultMemory.isFull | is no room} for another result. */
+  /** Above this many bytes there {@link ResultMemory.isFull | is no room} for another result. */
   readonly maxResultMemory: number
-  /** How many threads DuckDB has. */
+  /** The number of DuckDB's threads. */
   readonly threads: number
 }
 
@@ -54,14 +54,14 @@ export class ResultMemory {
     return this.bytes >= this.options.maxResultMemory
   }
 
-  /** By how many bytes results have come to hold more or less since this was asked last. */
+  /** By how many bytes the results have grown or shrunk since the last call. */
   takeChanged(): number {
     const { changed } = this
     this.changed = 0
     return changed
   }
 
-  /** What one more result may have: the less, the more there are. It is to be closed. */
+  /** The share of one more result, which is smaller the more results there are. It must be closed. */
   open(): Share {
     const { threads } = this.options
     const among = ++this.results
@@ -90,16 +90,16 @@ export class ResultMemory {
 }
 
 export interface Share {
-  /** What DuckDB may compute ahead, in the bytes of its own count. */
+  /** How much DuckDB may compute ahead, in bytes of its own count. */
   readonly bufferBytes: number
   /** How many bytes may wait to be encoded. */
   readonly aheadBytes: number
-  /** Counts a result of which there have been so many rows, of so many bytes in all. */
+  /** Records the rows so far of a result, and their bytes. */
   readonly made: (rows: number, bytes: number) => void
   readonly close: () => void
 }
 
-/** The result is taken to go on as it has begun. */
+/** Assumes that the rest of the result is like the rows so far. */
 const estimate = (
   share: Pick<Share, "aheadBytes" | "bufferBytes">,
   threads: number,

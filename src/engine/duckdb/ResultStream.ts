@@ -1,5 +1,5 @@
 /**
- * The rows of a running statement, one DuckDB chunk at a time, with a certain end.
+ * The rows of a running statement, one DuckDB chunk at a time, with a reliable end.
  */
 import type { DuckDBDataChunk, DuckDBResult } from "@duckdb/node-api"
 import duckdb from "@duckdb/node-bindings"
@@ -17,35 +17,35 @@ import * as TypedSql from "./TypedSql.ts"
 
 /** Rows of a chunk as bytes, and whether the chunk ended with the row of `Sentinel`. */
 export interface Encoded {
-  /** Read lazily. `undefined` stands for a few milliseconds of work that have not led to a piece. */
+  /** Read lazily. `undefined` stands for a few milliseconds of work without a piece yet. */
   readonly pieces: Iterator<Uint8Array<ArrayBuffer> | undefined>
-  /** How many rows it has, the sentinel not counted. */
+  /** The number of rows, without the sentinel. */
   readonly rows: number
   readonly isLast: boolean
   /** Whether a row is larger than `maxRowSize`, so that it has not been made. */
   readonly isTooLarge: boolean
-  /** Gives the chunk's memory back once its pieces have been read; they stay valid. */
+  /** Releases the chunk's memory once its pieces have been read; they stay valid. */
   readonly release: () => void
 }
 
-/** Rows yet to be made: a source, the parameters in it, and the session to run it in. */
+/** Rows yet to be made: a source, its parameters, and the session to run it in. */
 export interface Rows {
   readonly session: Session
   readonly source: TextSql.Source
   readonly bound: ReadonlyArray<Parameters.Bound>
   readonly limits: ResultLimits
-  /** Runs once DuckDB has made all rows, before the last of them are given. */
+  /** Run once DuckDB has made all rows, before the last of them are emitted. */
   readonly read?: Effect.Effect<void, QueryError> | undefined
-  /** Told how many rows there are so far. */
+  /** Updated with the number of rows so far. */
   readonly counter?: Counter | undefined
 }
 
-/** How many rows of a result have been made. */
+/** The number of rows of a result so far. */
 export interface Counter {
   rows: number
 }
 
-/** Turns of the event loop that a chunk takes to arrive if DuckDB has it ready: some 50 µs. */
+/** Turns of the event loop that a ready chunk of DuckDB takes to arrive: some 50 µs. */
 const patientTurns = 8
 
 /** A shorter chunk counts as one of this length, because DuckDB holds more for it than its text. */
@@ -59,10 +59,10 @@ const batchBytes = 512 * 1024
  *
  * **Details**
  *
- * The statement starts with the first pull. A bounded number of chunks is fetched ahead, so a reader that
- * stalls stalls the query too. The stream ends only if the sentinel came; it fails with `execution_failed`
- * or a code more exact otherwise, also where a result exceeds `maxResultRows` or `maxRowSize`, which the
- * message names. Interruption interrupts DuckDB.
+ * The statement starts with the first pull. A bounded number of chunks is fetched ahead, so a stalled reader
+ * stalls the query too. The stream ends only after the sentinel. Otherwise it fails with `execution_failed`
+ * or a more exact code. It also fails if a result exceeds `maxResultRows` or `maxRowSize`; the message names
+ * the limit. Interruption interrupts DuckDB.
  */
 export const run = (
   rows: Rows,
@@ -113,7 +113,7 @@ export const run = (
     })
   )
 
-/** The error about a result that has more rows than `maxResultRows`. */
+/** The error for a result with more rows than `maxResultRows`. */
 export const excessRows = (
   rows: number,
   { maxResultRows }: Pick<ResultLimits, "maxResultRows">
@@ -125,14 +125,14 @@ export const excessRows = (
       )
     : undefined
 
-/** Pieces that are there without much work. */
+/** Pieces that are available without much work. */
 interface Batch {
   readonly pieces: Array<Uint8Array<ArrayBuffer>>
-  /** Whether there is more work, which should not begin before the event loop has turned. */
+  /** Whether there is more work, which should begin only in another turn of the event loop. */
   readonly isPaused: boolean
 }
 
-/** Fails where the pieces throw a `QueryError`. */
+/** Fails if the pieces throw a `QueryError`. */
 const batch = (pieces: Encoded["pieces"]): Effect.Effect<Batch, QueryError> =>
   Effect.suspend(() => {
     try {
@@ -157,9 +157,9 @@ const take = (pieces: Encoded["pieces"]): Batch => {
 const isNonEmpty = <A>(list: Array<A>): list is [A, ...Array<A>] => list.length > 0
 
 /**
- * What DuckDB 1.5 says of an error in a thread of its own, where rows have no batches (`range`, `GROUP BY`, joins), if
- * the thread that fetches finds itself stopped before it finds the error (the README says where). A Parquet file is
- * no stream, and its error is never lost.
+ * DuckDB 1.5's message for an error in a thread of its own, for rows without batches (`range`, `GROUP BY`,
+ * joins), if the fetching thread finds itself stopped before it finds the error (the README says where). A
+ * Parquet file is no stream, and its error is never lost.
  */
 const interrupted = "INTERRUPT"
 
@@ -168,7 +168,7 @@ const unknown = queryError(
   "The query failed while it ran, and DuckDB, on several threads, lost the reason; as Parquet it would tell it"
 )
 
-/** Chunks of a result that are fetched before they are asked for. */
+/** Chunks of a result, fetched ahead of demand. */
 class Ahead {
   private readonly session: Session
   private readonly result: DuckDBResult
@@ -176,14 +176,14 @@ class Ahead {
   /** How many chunks may wait. */
   limit = 1
   private fetching = false
-  /** DuckDB gives no more, for this reason if it gave one. */
+  /** DuckDB has ended the result, with its failure if any. */
   private ended: { readonly failure: unknown } | undefined
   private arrived: () => void = () => {}
 
   constructor(session: Session, result: DuckDBResult) {
     this.session = session
     this.result = result
-    // The garbage collector does not know how much there is to gain.
+    // The garbage collector does not know how large this memory is.
     session.onClose(() => {
       for (const chunk of this.chunks.splice(0)) duckdb.data_chunk_reset(chunk.chunk)
     })
@@ -191,7 +191,7 @@ class Ahead {
 
   /** The next chunk, or `undefined` when there are no more. */
   readonly take: Effect.Effect<DuckDBDataChunk | undefined, Failure.Failure> = Effect.suspend(() => {
-    // Nobody waits for the call itself: each chunk tells when it has arrived.
+    // The call itself is not awaited: each chunk signals its arrival.
     if (!this.fetching && this.ended === undefined) void this.session.begin(() => this.fetch())
     if (this.chunks.length > 0) {
       return Effect.map(this.fetching ? this.drained : Effect.void, () => this.chunks.shift())
@@ -206,7 +206,7 @@ class Ahead {
     return Effect.andThen(this.session.wait(arrival), this.take)
   })
 
-  /** Why there are no more chunks, though the sentinel has not come. */
+  /** The reason why there are no more chunks before the sentinel. */
   failed(source: TextSql.Source, sql: string): Effect.Effect<never, QueryError> {
     return Effect.flatMap(
       Effect.promise(() => ResultError.of(this.result)),
@@ -219,7 +219,7 @@ class Ahead {
     )
   }
 
-  /** Turns of the event loop, in which chunks arrive, for as long as they do so at once. */
+  /** Waits turns of the event loop as long as chunks arrive at once. */
   private readonly drained: Effect.Effect<void> = Effect.callback<void>((resume) => {
     let seen = this.chunks.length
     let patience = patientTurns
@@ -233,7 +233,7 @@ class Ahead {
     return Effect.sync(() => clearImmediate(turn))
   })
 
-  /** One call for the session, which ends when enough is there. */
+  /** One call for the session, which ends when enough chunks are there. */
   private async fetch(): Promise<void> {
     this.fetching = true
     while (this.ended === undefined && this.chunks.length < this.limit) {

@@ -1,15 +1,15 @@
 /**
- * SQL for how large a row is, before anything is made of it.
+ * SQL for the size of a row, before it is printed.
  *
- * DuckDB counts the bytes of a text in 32 bits and cuts a longer one without a word, so rows are measured before
- * they are printed. The measure is that of the text without escapes, from above: an escape makes at most six
- * bytes of one.
+ * DuckDB counts the bytes of a text in 32 bits and silently cuts a longer one, so rows are measured
+ * before they are printed. The measure is an upper bound of the text without escapes: an escape makes at
+ * most six bytes of one.
  */
 import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api"
 import * as Sql from "./Sql.ts"
 import type { ResultColumn } from "./TextSql.ts"
 
-/** The most that values of a type take, in bytes, with a comma. */
+/** Most bytes of a value of a type, including a comma. */
 const widths: { readonly [Id in DuckDBTypeId]?: number } = {
   [DuckDBTypeId.SQLNULL]: 6,
   [DuckDBTypeId.BOOLEAN]: 6,
@@ -45,14 +45,14 @@ const part = (sql: string): Size => ({ fixed: 4, parts: [`coalesce(${sql}, 0)`] 
 
 const sqlOf = ({ fixed, parts }: Size): string => sumOf([String(fixed), ...parts])
 
-/** DuckDB takes a plain sum of a thousand for an expression that is nested as deep, and refuses it. */
+/** DuckDB takes a plain sum of a thousand terms for an expression of that depth, and refuses it. */
 const sumOf = (parts: ReadonlyArray<string>): string => {
   if (parts.length <= 8) return parts.join(" + ")
   const middle = parts.length >> 1
   return `(${sumOf(parts.slice(0, middle))}) + (${sumOf(parts.slice(middle))})`
 }
 
-/** SQL for the size of a row in bytes; a number if all rows have the same. */
+/** SQL for the size of a row in bytes; a number if all rows have the same size. */
 export const sql = (columns: ReadonlyArray<ResultColumn>): string | number => {
   const size = sum(
     columns.map(({ name, type }, index) => sum([fixed(name.length * 3), sizeOf(type, Sql.column(index))]))
@@ -60,7 +60,7 @@ export const sql = (columns: ReadonlyArray<ResultColumn>): string | number => {
   return size.parts.length === 0 ? size.fixed : sqlOf(size)
 }
 
-/** The size of a value that the expression gives; `depth` names the variables of lambdas apart. */
+/** The size of the expression's value. `depth` makes the variables of nested lambdas distinct. */
 const sizeOf = (type: DuckDBType, value: string, depth = 0): Size => {
   switch (type.typeId) {
     case DuckDBTypeId.VARCHAR:
@@ -106,14 +106,12 @@ const sizeOf = (type: DuckDBType, value: string, depth = 0): Size => {
 }
 
 /**
- * DuckDB plans lambdas within lambdas in time that doubles with each, from some sixteen on. What is nested deeper
- * than this is measured by its text.
+ * DuckDB's time to plan nested lambdas doubles with each level, from some sixteen on. Deeper values are
+ * measured by their text.
  */
 const maxLambdas = 6
 
-/**
- * Lists within a list are flattened, and their brackets not counted: an empty list takes more memory than text.
- */
+/** Nested lists are flattened without counting their brackets: an empty list takes more memory than text. */
 const sizeOfList = (type: DuckDBType, list: string, depth: number): Size => {
   if (type.typeId === DuckDBTypeId.LIST) {
     return sizeOfList(type.valueType, `flatten(${list})`, depth)

@@ -1,14 +1,14 @@
 /**
- * A small made-up market, for trying things out: 100 000 trades and 100 000 quotes of one day.
+ * A small made-up market, for trials: 100 000 trades and 100 000 quotes of one day.
  *
- * Deterministic: every number is made by integer arithmetic from the row's own number, so that examples and
+ * Deterministic: every number is computed by integer arithmetic from the row number, so that examples and
  * tests can quote results.
  */
 
 /** Rows of each of the two tables. */
 export const rows = 100_000
 
-/** A number from 0 to 2³²-1 that looks random, from a row number and a salt. */
+/** A pseudo-random number from 0 to 2³²-1, from a row number and a salt. */
 const mixed = (row: string, salt: number): string => {
   const first = `((${row} + ${salt}) * 2654435761 % 4294967296)::UBIGINT`
   return `(xor(${first}, ${first} >> 15) * 2246822519::UBIGINT % 4294967296)`

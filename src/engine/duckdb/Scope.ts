@@ -1,6 +1,8 @@
-/** Names that end with the part of a text that they are known in. */
+/**
+ * Names that are known in a part of a text.
+ */
 
-/** Names of a scope and of those around it. */
+/** The names of a scope and of its enclosing scopes. */
 export class Scope<A> {
   private readonly names = new Map<string, A>()
   private readonly log: Array<readonly [string, A | undefined]> = []
@@ -18,7 +20,7 @@ export class Scope<A> {
     return this.log.length
   }
 
-  /** Forgets what has been set since a mark. */
+  /** Forgets the names set since a mark. */
   leave(mark: number): void {
     while (this.log.length > mark) {
       const [name, before] = this.log.pop() as readonly [string, A | undefined]

@@ -1,23 +1,23 @@
 /**
- * The row that comes after the last one of every streamed result.
+ * The row after the last one of every streamed result.
  *
- * The bindings do not tell a stream that failed from one that ended, but a failed stream never reaches the
- * sentinel, so a result is whole exactly when the sentinel came. It comes last because DuckDB preserves the
+ * The bindings do not distinguish a failed stream from a complete one, but a failed stream never reaches the
+ * sentinel, so a result is complete exactly if the sentinel came. It comes last because DuckDB preserves the
  * order of `UNION ALL` branches while `preserve_insertion_order` is on, its default, which the engine locks.
  *
- * The row is that of a real table: a `UNION ALL` with rows out of nothing (`SELECT NULL`, `VALUES`) has no
- * batch index, and DuckDB would compute the whole result on one thread.
+ * The row belongs to a real table: a `UNION ALL` with constant rows (`SELECT NULL`, `VALUES`) has no batch
+ * index, and DuckDB would compute the whole result on one thread.
  */
 
 import { randomUUID } from "node:crypto"
 
 /**
- * A database in memory beside whatever the instance serves. DuckDB lists it nowhere, and nothing of a client's has
- * its name.
+ * A database in memory beside the served data. DuckDB lists it nowhere, and no object of a
+ * client has its name.
  */
 export const database = `_${randomUUID().replaceAll("-", "")}`
 
-/** Where the row is. */
+/** The table of the row. */
 export const table = `${database}.main.${database}`
 
 /** Makes the table, before the instance is sealed. */

@@ -17,69 +17,77 @@ type Thunk<A> = (connection: DuckDBConnection) => Promise<A>
 /** See {@link open}. */
 export interface Session {
   /**
-   * Runs a native call. Interruption interrupts DuckDB and waits until the call has really ended; there is
-   * never more than one call under way.
+   * Runs a native call. Interruption interrupts DuckDB and waits until the call has really ended. Only one
+   * call runs at a time.
    */
   readonly call: <A>(thunk: Thunk<A>) => Effect.Effect<A, Failure.Failure>
   /**
-   * Begins a native call at once and gives the effect that waits for it, which is interrupted as `call` is.
-   * Closing the session interrupts a call that nobody waits for.
+   * Begins a native call at once and returns the effect that waits for it; interruption works as for `call`.
+   * Closing the session interrupts a call that is not awaited.
    */
   readonly begin: <A>(thunk: Thunk<A>) => Effect.Effect<A, Failure.Failure>
   /**
-   * Marks a part of a call in which DuckDB prepares a statement: it cannot be interrupted then. Interruption waits for
-   * it for a moment only and leaves it to itself, and fails the call when it is done ({@link Options.unstoppable}).
+   * Marks a part of a call in which DuckDB prepares a statement, which cannot be interrupted. Interruption
+   * waits for it only briefly and then abandons it; the call fails when the preparation is done ({@link
+   * Options.unstoppable}).
    */
   readonly preparing: <A>(work: Promise<A>) => Promise<A>
-  /** Waits for something that the call under way will bring; interrupted as `call` is. */
+  /** Waits for a promise that the running call will settle; interruption works as for `call`. */
   readonly wait: <A>(promise: Promise<A>) => Effect.Effect<A>
-  /** Fails with the failure of something that ran on the connection, or with the reason why it was interrupted. */
+  /** Fails with the failure of an operation on the connection, or with the reason why it was interrupted. */
   readonly failed: (failure: Failure.Failure) => Effect.Effect<never, Failure.Failure>
-  /** Makes what was written last. Without it all is undone when the session closes. */
+  /** Makes the changes durable. Without a commit all changes are undone when the session closes. */
   readonly commit: Effect.Effect<void, Failure.Failure>
   /**
-   * Has the session end a streamed result when it closes, read to its end or not. Until then, or until the garbage
-   * collector has found it, a result keeps its connection and so the file of the database open.
+   * Makes the session end a streamed result when it closes, read to its end or not. Until then, or until
+   * garbage collection, a result keeps its connection and so the database file open.
    */
   readonly own: (result: DuckDBResult) => void
-  /** How far DuckDB is with the statement that runs, if it keeps account of that ({@link Options.progress}). */
+  /** DuckDB's progress of the running statement, if it is tracked ({@link Options.progress}). */
   readonly progress: () => QueryEngine.Progress | undefined
-  /** What its result may hold. */
+  /** The memory that its result may hold. */
   readonly share: ResultMemory.Share
-  /** Called when the session closes and no call is under way: gives back what a result that was not read to its end holds. */
+  /**
+   * Registers a function for the session's close, when no call is running: it releases the memory of a result
+   * that was not read to its end.
+   */
   readonly onClose: (dispose: () => void) => void
 }
 
 /**
- * How long a finalizer waits for an interrupted call, in milliseconds. DuckDB looks at the flag between
- * vectors, so only one huge scalar call (`repeat`, `list_sort`) takes longer; its connection is then closed
- * when the call ends, whenever that is.
+ * How long a finalizer waits for an interrupted call, in milliseconds. DuckDB checks the flag between
+ * vectors, so only one huge scalar call (`repeat`, `list_sort`) takes longer. Its connection is then closed
+ * when the call ends.
  */
 const interruptWaitMs = 10_000
 
-/** How long it waits for one that prepares a statement. Most of them end within this time. */
+/**
+ * How long a finalizer waits for a call that prepares a statement, in milliseconds. Most of them end
+ * within this time.
+ */
 const preparingWaitMs = 100
 
-/** As many statements may go on being prepared for nobody; each holds one of libuv's threads. */
+/** Most abandoned statements that may still be in preparation; each holds one of libuv's threads. */
 const maxLeft = 4
 
-/** How many do. */
+/** The number of abandoned statements. */
 let left = 0
 
-/** The longest time that a timer takes. */
+/** The longest time that a timer accepts. */
 const maxTimeout = 2 ** 31 - 1
 
 /** How often the interrupt is repeated, in milliseconds: a call that has not yet begun clears the flag. */
 const interruptRepeatMs = 2
 
 /**
- * What is done about a statement that DuckDB goes on preparing for nobody. Nothing but the end of the process stops it.
+ * The reaction to an abandoned statement that DuckDB is still preparing. Only the end of the
+ * process stops it.
  *
  * @category settings
  * @since 0.1.0
  */
 export interface Unstoppable {
-  /** For how long it may, in milliseconds. */
+  /** How long it may go on, in milliseconds. */
   readonly graceMillis: number
   readonly run: () => void
 }
@@ -87,16 +95,16 @@ export interface Unstoppable {
 /** See {@link open}. */
 export interface Options {
   /**
-   * The transaction that everything runs in. In a read-only one DuckDB itself refuses every write, also the ones
-   * that hide in `EXPLAIN ANALYZE`. Without one each statement commits by itself.
+   * The transaction that everything runs in. In a read-only one DuckDB itself refuses every write, also those
+   * hidden in `EXPLAIN ANALYZE`. With `none`, each statement commits by itself.
    */
   readonly transaction: "read only" | "read write" | "none"
-  /** The schemas in which names are looked for, where they are not only the main database's. */
+  /** The schemas in which names are looked up, if not only the main database's. */
   readonly searchPath?: string | undefined
   readonly unstoppable?: Unstoppable | undefined
-  /** Whether DuckDB keeps account of the progress of statements. */
+  /** Whether DuckDB tracks the progress of statements. */
   readonly progress?: boolean | undefined
-  /** What the results of all sessions hold. */
+  /** The memory held by the results of all sessions. */
   readonly memory: ResultMemory.ResultMemory
 }
 
@@ -111,11 +119,11 @@ const begin: Readonly<Record<Options["transaction"], string>> = {
  *
  * **Details**
  *
- * A connection of its own is what makes a query cancellable alone and keeps temporary state from leaking
- * into the next one. It costs 0.05 ms, so there is no pool.
+ * A connection per query makes the query cancellable alone, and keeps temporary state from leaking into the
+ * next one. It costs 0.05 ms, so there is no pool.
  *
- * An instance that DuckDB gave up is found here at the latest, and discarded; the session then opens on
- * another.
+ * An instance that DuckDB has given up is detected here at the latest, and discarded. The session then
+ * opens on another one.
  */
 export const open = (
   instance: Instance.Instance,
@@ -123,7 +131,7 @@ export const open = (
 ): Effect.Effect<Session, Failure.Failure, Scope.Scope> =>
   Effect.catchIf(openOnce(instance, options), Instance.isInvalidated, () => openOnce(instance, options))
 
-/** Holds no lease if it fails: an instance is closed only when nobody has one. */
+/** Holds no lease on failure: an instance is closed only when it has no leases. */
 const openOnce = (instance: Instance.Instance, options: Options) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
@@ -158,7 +166,7 @@ class Native implements Session {
   private running = false
   private isPreparing = false
   private isDisconnected = false
-  /** Set when an interrupted call did not end in time: it has been waited for once, which is enough. */
+  /** Set when an interrupted call did not end in time: it is not waited for again. */
   private abandoned = false
   private readonly results = new Set<DuckDBResult>()
   private readonly lease: Instance.Lease
@@ -190,7 +198,7 @@ class Native implements Session {
 
   private readonly interrupt = (): void => this.connection.interrupt()
 
-  /** As one text, because each costs a turn of the event loop. */
+  /** One text, because each statement costs a turn of the event loop. */
   readonly setUp: Effect.Effect<void, Failure.Failure> = Effect.suspend(() => {
     const { progress, searchPath, transaction } = this.options
     const path = searchPath === undefined ? "" : `; SET search_path = ${Sql.literal(searchPath)}`
@@ -200,7 +208,7 @@ class Native implements Session {
 
   readonly commit: Effect.Effect<void, Failure.Failure> = Effect.asVoid(
     this.call(async (connection) => {
-      // A result whose end comes after the transaction's keeps the connection for good.
+      // A result that ends after its transaction keeps the connection for good.
       for (const result of this.results) {
         for (let more = true; more; ) more = ((await result.fetchChunk())?.rowCount ?? 0) > 0
       }
@@ -228,7 +236,7 @@ class Native implements Session {
       (cause) => this.failed(Failure.fromCause(cause))
     )
     const pending = outcome.then(() => {
-      // The next call may have begun already, when this one had nothing more to do.
+      // The next call may have begun already, if this one had nothing more to do.
       if (this.pending === pending) this.running = false
     })
     this.pending = pending
@@ -244,7 +252,7 @@ class Native implements Session {
     const value = await work.finally(() => {
       this.isPreparing = false
     })
-    // What follows in the call would run, with nobody to stop it.
+    // The rest of the call would run without a way to stop it.
     if (this.abandoned) throw new Error("The query has ended")
     return value
   }
@@ -263,7 +271,7 @@ class Native implements Session {
     })
   }
 
-  /** Interrupts the call under way until it ends, or until it has been waited for long enough. */
+  /** Interrupts the running call until it ends, or until the longest wait has passed. */
   private readonly stop: Effect.Effect<void> = Effect.callback<void>((resume) => {
     // Real timers on purpose: DuckDB's threads do not run on a test's virtual clock.
     const repeat = setInterval(() => this.connection.interrupt(), interruptRepeatMs)
@@ -287,7 +295,7 @@ class Native implements Session {
     this.pending.then(done)
   })
 
-  /** Nobody waits any more until a statement is prepared. */
+  /** Stops waiting for a statement in preparation. */
   private leave(prepared: Promise<void>): void {
     const { graceMillis = Number.POSITIVE_INFINITY, run = () => {} } = this.options.unstoppable ?? {}
     const timer = graceMillis <= maxTimeout ? setTimeout(run, graceMillis) : undefined
@@ -319,8 +327,8 @@ class Native implements Session {
   }
 
   /**
-   * The bindings cannot destroy a result, but DuckDB lets go of the connection when it finds the result's end. That
-   * comes with the next chunk where the query is interrupted, and must come before the transaction ends.
+   * The bindings cannot destroy a result, but DuckDB releases the connection when it finds the result's end.
+   * If the query is interrupted, the end comes with the next chunk; it must come before the transaction ends.
    */
   private async end(result: DuckDBResult): Promise<void> {
     const repeat = setInterval(this.interrupt, interruptRepeatMs)
@@ -330,14 +338,14 @@ class Native implements Session {
         more = ((await result.fetchChunk())?.rowCount ?? 0) > 0
       }
     } catch {
-      // Its failure is its end too.
+      // A failure ends the result too.
     } finally {
       clearInterval(repeat)
     }
   }
 }
 
-/** Waits for a promise, but no longer than so many milliseconds. */
+/** Waits for a promise, for at most so many milliseconds. */
 const within = (millis: number, promise: Promise<void>): Promise<void> =>
   new Promise((resolve) => {
     const timer = setTimeout(resolve, millis)

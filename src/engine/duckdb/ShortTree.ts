@@ -1,18 +1,20 @@
 /**
- * The parser's tree without what nobody looks for in it: a constant of two characters has 130 in the tree.
+ * The parser's tree without unused parts: a constant of two characters takes 130 in the tree.
  *
- * DuckDB shortens its text by patterns. Each begins with a quote or a brace before one, and no string in JSON has
- * a quote without a backslash before it, so a pattern cannot match within a string.
+ * DuckDB shortens the text by patterns. Each begins with a quote or with a brace before a quote, and no JSON
+ * string has a quote without a backslash before it, so a pattern cannot match within a string.
  */
 import * as Sql from "./Sql.ts"
 
-/** A part of a short tree. In its lists `0` is a constant or a parameter, and a text the name of a column. */
+/**
+ * A part of a short tree. In its lists `0` is a constant or a parameter, and a text is the name of a column.
+ */
 export interface Node {
   readonly [key: string]: unknown
   readonly class?: string
   readonly type?: string
   readonly alias?: string
-  /** The path of names of a column, instead of its class. */
+  /** The path of a column's names, instead of its class. */
   readonly c?: ReadonlyArray<string>
   /** The name of a function, instead of its class. */
   readonly f?: string
@@ -20,12 +22,12 @@ export interface Node {
 
 export const isNode = (value: unknown): value is Node => typeof value === "object" && value !== null
 
-/** Whether it is a query, which is a part of a statement or of another query. */
+/** Whether the node is a query: a part of a statement or of another query. */
 export const isQuery = ({ type }: Node): boolean => typeof type === "string" && type.endsWith("_NODE")
 
 export const listOf = (value: unknown): ReadonlyArray<unknown> => (Array.isArray(value) ? value : [])
 
-/** A name without regard to case. */
+/** A name in lower case. */
 export const nameOf = (value: unknown): string => (typeof value === "string" ? value.toLowerCase() : "")
 
 const text = String.raw`"(?:[^"\\]|\\.)*"`
@@ -46,10 +48,10 @@ const usual = [
   `"subquery_type":"SCALAR"`
 ]
 
-/** A constant beyond the range of a double, which DuckDB writes as JSON does not. */
+/** A constant beyond the range of a double, which DuckDB writes in an invalid form. */
 const infinite = [`"value":-?(?:Infinity|NaN)`, `"value":null`] as const
 
-/** In this order. */
+/** Applied in this order. */
 const rules: ReadonlyArray<readonly [pattern: string, replacement: string]> = [
   infinite,
   [`,(?:${usual.join("|")})`, ""],
@@ -70,8 +72,8 @@ const rules: ReadonlyArray<readonly [pattern: string, replacement: string]> = [
 const replaced = (tree: string, [pattern, replacement]: readonly [string, string]): string =>
   `regexp_replace(${tree}, ${Sql.literal(pattern)}, ${Sql.literal(replacement)}, 'g')`
 
-/** SQL that makes JSON of a tree, which is a text. */
+/** SQL that turns the text of a tree into valid JSON. */
 export const json = (tree: string): string => replaced(tree, infinite)
 
-/** SQL that shortens a tree, which is a text. */
+/** SQL that shortens the text of a tree. */
 export const sql = (tree: string): string => rules.reduce(replaced, tree)

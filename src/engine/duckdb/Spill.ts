@@ -1,7 +1,8 @@
 /**
- * Private directories for what outgrows the memory.
+ * Private directories for data that outgrow the memory.
  *
- * Each is named by the process that made it, so that the next one to start removes what a killed process left.
+ * Each is named by the process that made it, so that the next one to start removes the leftovers of
+ * a killed process.
  *
  * Everything here is synchronous: the command makes its directory before it gives up its write rights, and
  * must not start libuv's threads before that (`cli/Landlock`).
@@ -27,9 +28,9 @@ import { DuckDbError } from "./Failure.ts"
 
 /**
  * A directory in `parent` (default: the system's for temporary files) that only this process's user can enter
- * (mode 0700); deleted with the scope. Directories of processes that are gone are deleted, too.
+ * (mode 0700); deleted with the scope. Directories of ended processes are deleted, too.
  *
- * Fails with a {@link DuckDbError} that names `spillDirectory`; if it `mayLack`, only the log says so.
+ * Fails with a {@link DuckDbError} that names `spillDirectory`; with `mayLack` it only logs the error.
  */
 export const make = Effect.fnUntraced(function* (
   parent: string = tmpdir(),
@@ -43,7 +44,8 @@ export const make = Effect.fnUntraced(function* (
         removeStale(parent)
       })
     ),
-    // What cannot be removed now, as for want of descriptors, is by the next that starts.
+    // A directory that cannot be removed now, such as for lack of descriptors, is removed by the next
+    // process that starts.
     () => Effect.sync(() => void problemOf(() => remove(path)))
   )
   if (problem !== undefined) {
@@ -57,15 +59,15 @@ export const make = Effect.fnUntraced(function* (
 const consequence =
   "until it can be, queries that write there fail: those that need more memory, and Parquet results"
 
-/** How often a directory is looked for. */
+/** How often a directory is checked. */
 const interval: Duration.Input = "1 second"
 
-/** Its times are renewed after so many looks: cleaners of temporary files take what is old. */
+/** After so many checks its times are renewed: cleaners of temporary files remove old ones. */
 const looksToRenewal = 3600
 
 /**
- * Has a directory be there, and never look old, for as long as the scope is open. One that was deleted is made again. Where
- * that cannot be, as in a process that has given up the right to, the log says so.
+ * Ensures that a directory exists, and never looks old, while the scope is open. A deleted directory is made
+ * again. Where that is impossible, as in a process that has given up the right to, an error is logged.
  */
 export const kept = Effect.fnUntraced(function* (path: string): Effect.fn.Return<void, never, Scope.Scope> {
   let looks = 0
@@ -100,7 +102,10 @@ const problemOf = (attempt: () => void): string | undefined => {
   }
 }
 
-/** Makes a directory, and those of ours above it, where they are missing. What is another's in their place is not used. */
+/**
+ * Makes a missing directory, and missing parents of ours. A directory of another user in their
+ * place is not used.
+ */
 export const restore = (path: string): void => {
   const parts = path.split(sep)
   const outermost = parts.findIndex((part) => named.test(part))
@@ -111,7 +116,7 @@ export const restore = (path: string): void => {
   }
 }
 
-/** Tries to; what needs it says what is wrong. */
+/** Tries to restore the directory; its users report a failure. */
 export const ensure = (path: string): void => void problemOf(() => restore(path))
 
 const makeUnlessThere = (path: string): void => {
@@ -130,7 +135,7 @@ const isOurs = (path: string): boolean => {
   return found?.isDirectory() === true && found.uid === (process.getuid?.() ?? found.uid)
 }
 
-/** Changes all times of a directory. */
+/** Updates all times of a directory. */
 const use = (path: string): void => {
   rmdirSync(mkdtempSync(join(path, "used-")))
   readdirSync(path)
@@ -144,12 +149,12 @@ const remove = (path: string): void => {
 }
 
 /**
- * The directory within `privateDirectory` that DuckDB shall make and spill to.
+ * The directory within `privateDirectory` that DuckDB makes and spills to.
  *
- * DuckDB lets queries reach the files of its own `temp_directory`. But all its functions that read files take
- * their argument for a pattern, and it refuses a pattern with `**` twice before it looks at the disk. A
- * backslash separates for it as a slash does. So they can neither list nor read a directory of this name, while
- * DuckDB's own files need no pattern.
+ * DuckDB lets queries access the files of its own `temp_directory`. But all its functions that read files
+ * treat their argument as a pattern, and DuckDB refuses a pattern with two `**` before it looks at the disk.
+ * A backslash is a separator for it like a slash. So queries can neither list nor read a directory of this
+ * name, while DuckDB's own files need no pattern.
  */
 export const unreadable = (privateDirectory: string): string =>
   join(privateDirectory, process.platform === "win32" ? "spill" : "**\\**")
@@ -159,14 +164,15 @@ const prefix = "dataconn-"
 const named = /^dataconn-((\d+)-(\d+)-(\d+))-\w+$/
 
 /**
- * Who made a directory: the namespace of its process id, the id, and when that process started in ticks since
- * the system did. An id alone may be another process's by now. Zeros where there is no `/proc`.
+ * The maker of a directory: the namespace of its process id, the id, and the start time of that process
+ * in ticks since the system's start. The id alone may belong to another process by now. Zeros where
+ * there is no `/proc`.
  */
 const owner = (pid: number | "self"): string => {
   const id = pid === "self" ? process.pid : pid
   try {
     const [namespace = "0"] = /\d+/.exec(readlinkSync("/proc/self/ns/pid")) ?? []
-    // The name of the program, in parentheses, may hold blanks.
+    // The name of the program, in parentheses, may contain blanks.
     const afterName = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "")
     return `${namespace}-${id}-${afterName.split(" ")[startTime]}`
   } catch {
@@ -181,10 +187,10 @@ const removeStale = (parent: string): void => {
   const [namespace] = owner("self").split("-")
   for (const name of readdirSync(parent)) {
     const [, maker, itsNamespace, pid] = named.exec(name) ?? []
-    // Processes of another namespace cannot be seen from here: theirs may well be running.
+    // Processes of another namespace are invisible here, and may well be running.
     if (itsNamespace !== namespace || isRunning(maker, Number(pid))) continue
     const path = join(parent, name)
-    // Another's is not ours to remove.
+    // Another user's directory is not ours to remove.
     if (isOurs(path)) rmSync(path, { recursive: true, force: true })
   }
 }
@@ -193,7 +199,7 @@ const isRunning = (maker: string | undefined, pid: number): boolean => {
   try {
     process.kill(pid, 0)
   } catch (cause) {
-    // Any other error says that it is there, as another user's.
+    // Any other error means that the process exists, as another user's.
     if ((cause as NodeJS.ErrnoException).code === "ESRCH") return false
   }
   return owner(pid) === maker

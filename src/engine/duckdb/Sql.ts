@@ -1,4 +1,6 @@
-/** Quoting for SQL text. */
+/**
+ * Quoting for SQL text.
+ */
 
 /** A string literal. */
 export const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
@@ -10,11 +12,13 @@ export const identifier = (name: string): string => `"${name.replaceAll('"', '""
 export const list = (texts: ReadonlyArray<string>): string => `[${texts.map(literal).join(", ")}]`
 
 /**
- * The name of our own for a column of a client's query: those of the query need quoting and may occur twice. No
- * query has to have such a name, so that errors which show it can be told from others.
+ * The engine's own name for a column of a client's query: the query's names need quoting and may be repeated.
+ * It is so unusual that errors with such a name can be recognised.
  */
 export const column = (index: number): string => identifier(`#${index}`)
 
-/** A text in which each of {@link column}'s names after `source column`, as casts that fail have it, is the real one. */
+/**
+ * The text with real names in place of those of {@link column} after `source column`, as in errors of casts.
+ */
 export const withNames = (message: string, names: ReadonlyArray<string>): string =>
   message.replace(/(?<=source column )#(\d+)/g, (shown, index) => names[Number(index)] ?? shown)

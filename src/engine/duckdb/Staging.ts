@@ -1,8 +1,8 @@
 /**
- * Rows of statements that cannot stand in a `FROM` clause, in a table where they can.
+ * Rows of statements that cannot be used in a `FROM` clause, copied to a table that can.
  *
- * The table is temporary and belongs to a connection of its own, in which nothing of a client's runs. What
- * outgrows the memory limit goes to the directory to spill to.
+ * The table is temporary and belongs to a separate connection, which runs nothing of a client's. Rows beyond
+ * the memory limit go to the spill directory.
  */
 import type { DuckDBAppender, DuckDBDataChunk } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
@@ -20,12 +20,12 @@ import * as Statement from "./Statement.ts"
 import type { ResultColumn, Source } from "./TextSql.ts"
 import * as Types from "./Types.ts"
 
-/** Values that are appended before they are moved to the table, each of which blocks the event loop for some ms. */
+/** Values appended before a flush to the table, which blocks the event loop for some ms. */
 const flushValues = 128 * 1024
 
 /**
- * Runs a statement that cannot stand in a `FROM` clause to its end, and gives its rows as ones that can.
- * DuckDB keeps such a result in memory until it has been copied.
+ * Runs a statement that cannot be used in a `FROM` clause to its end, and returns its rows as a source that
+ * can. DuckDB keeps such a result in memory until it has been copied.
  */
 export const runWhole = (
   database: Database,
@@ -67,7 +67,7 @@ const stage = Effect.fnUntraced(function* (
   return { columns, sql: "FROM staged" }
 })
 
-/** A step of its own for the event loop. */
+/** A separate step of the event loop. */
 const appending = (
   appender: DuckDBAppender,
   step: (appender: DuckDBAppender) => void

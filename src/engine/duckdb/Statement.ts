@@ -1,8 +1,8 @@
 /**
- * From the text of a request to a statement that may run: one statement, of a kind and with functions that are
- * allowed, with its columns and its parameters.
+ * From the text of a request to a statement that may run: one statement, of an allowed kind and with allowed
+ * functions, with its columns and its parameters.
  *
- * DuckDB's own parser says what the text is (`Parser`), before DuckDB binds any of it: binding runs functions.
+ * DuckDB's own parser analyses the text (`Parser`), before DuckDB binds any of it: binding runs functions.
  */
 import { VARCHAR } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
@@ -19,58 +19,57 @@ import * as Place from "./Place.ts"
 import * as Sql from "./Sql.ts"
 import type { ResultColumn } from "./TextSql.ts"
 
-/** A statement that was found fit to run. */
+/** A statement that may run. */
 export type Statement = Wrappable | Whole
 
-/** A statement that can stand in a `FROM` clause, so that DuckDB formats and streams its rows. */
+/** A statement that can be used in a `FROM` clause, so that DuckDB formats and streams its rows. */
 export interface Wrappable {
   readonly wrappable: true
-  /** The statement without semicolons at its end. */
+  /** The statement without trailing semicolons. */
   readonly sql: string
   readonly locate: Place.Locate
   readonly bound: ReadonlyArray<Parameters.Bound>
-  /** Names as results carry them: names that occur twice have been told apart (`a`, `a_1`). */
+  /** Names as in results: repeated names have been made distinct (`a`, `a_1`). */
   readonly columns: ReadonlyArray<ResultColumn>
 }
 
-/** The others (`EXPLAIN`, `PRAGMA`, everything that writes), which have small results. */
+/** Other statements (`EXPLAIN`, `PRAGMA`, all that write), which have small results. */
 export interface Whole {
   readonly wrappable: false
   readonly sql: string
   readonly locate: Place.Locate
   readonly bound: ReadonlyArray<Parameters.Bound>
-  /** Absent where they depend on parameters. */
+  /** Absent if they depend on parameters. */
   readonly columns: ReadonlyArray<ResultColumn> | undefined
   /** Whether it is an `EXPLAIN`, whose rows may show paths of the server. */
   readonly explains: boolean
 }
 
-/** What statements of one request are prepared with. */
+/** The dependencies of preparing the statements of one request. */
 export interface Context extends Judge.Context {
   readonly limits: Columns.Limits & RequestLimits
 }
 
-/**
- * Prepares a request's query. Everything that fails here is a reject: nothing was run.
- */
+/** Prepares a request's query. Every failure here is a reject: nothing was run. */
 export const prepare = Effect.fnUntraced(function* (
   context: Context,
   query: string,
   parameters: JsonParameters
 ): Effect.fn.Return<Statement, QueryError> {
   const { guard, limits } = context
-  // DuckDB would take the text up to there for the whole.
+  // DuckDB would cut the text at the NUL.
   if (query.includes("\0")) return yield* queryError("syntax_error", "The query holds a NUL character")
   const excess = Complexity.excess(query, limits)
   if (excess !== undefined) return yield* queryError("invalid_query", excess)
   const explain = Explain.split(query)
   if (explain !== undefined) return yield* prepareExplain(context, explain, parameters)
   const { prepared, isQuery } = yield* Judge.judge(context, query)
-  // Before DuckDB binds the text again, which takes it minutes where a hundred thousand columns have one name.
+  // Checked before DuckDB binds the text again, which takes minutes if a hundred thousand
+  // columns have one name.
   if (prepared.columnCount > limits.maxColumns) return yield* Columns.tooMany(limits)
   const bound = yield* Parameters.match(prepared, parameters)
   const wrapped = isQuery ? yield* wrap(context, query, bound) : undefined
-  // Other columns would mean that the text says something else in parentheses.
+  // Other columns would mean that the text has another meaning in parentheses.
   return wrapped === undefined ||
     (Columns.areKnown(prepared) && prepared.columnCount !== wrapped.columns.length)
     ? {
@@ -84,7 +83,7 @@ export const prepare = Effect.fnUntraced(function* (
     : { wrappable: true, bound, ...wrapped }
 })
 
-/** The statement is judged as if it had come alone, and runs behind an `EXPLAIN` of our own. */
+/** Judges the statement as if it had come alone, and runs it behind a new `EXPLAIN`. */
 const prepareExplain = Effect.fnUntraced(function* (
   context: Context,
   explain: Explain.Explain,
@@ -118,8 +117,9 @@ const prepareExplain = Effect.fnUntraced(function* (
 })
 
 /**
- * The statement as it can stand in a `FROM` clause, or `undefined` where it cannot. Its columns are those of a
- * result: types that depend on parameters are only known of one. With LIMIT 0 the optimiser leaves nothing to run.
+ * The statement in a form for a `FROM` clause, or `undefined` if it has none. Its columns are
+ * those of a result: only results know types that depend on parameters. With LIMIT 0 the optimiser
+ * leaves nothing to run.
  */
 const wrap = Effect.fnUntraced(function* (
   { guard, limits, session }: Context,
@@ -143,7 +143,7 @@ const wrap = Effect.fnUntraced(function* (
   return { ...named(sql, yield* Columns.ofAnyResult(result, limits)), locate }
 })
 
-/** Values of a type without a name travel as the text that DuckDB prints. */
+/** Values of a type without a name are sent as the text that DuckDB prints. */
 const named = (sql: string, columns: ReadonlyArray<Columns.Column>): Pick<Wrappable, "sql" | "columns"> => {
   if (columns.every(Columns.isNamed)) return { sql, columns }
   const aliases = columns.map((_, index) => Sql.column(index))
@@ -156,18 +156,18 @@ const named = (sql: string, columns: ReadonlyArray<Columns.Column>): Pick<Wrappa
   }
 }
 
-/** Fails as a statement did that ran as a whole. */
+/** Fails with the error of a statement that ran as a whole. */
 export const failed =
   ({ locate, sql }: Whole) =>
   (failure: Failure.Failure): Effect.Effect<never, QueryError> =>
     Effect.flatMap(locate(failure, sql), (position) => Effect.fail(Failure.toError(failure, position)))
 
-/** Semicolons at the end of a text that are looked at, the last ones. */
+/** Most semicolons at the end of a text that are examined, from the last. */
 const maxSemicolons = 16
 
 /**
- * The shortest beginning of a statement that says the same as the whole, up to one of its last semicolons.
- * DuckDB's parser compares the two, so nothing but semicolons, blanks and comments is ever left out.
+ * The shortest beginning of a statement with the meaning of the whole, up to one of its last semicolons.
+ * DuckDB's parser compares the two, so only semicolons, blanks and comments are ever left out.
  */
 const withoutSemicolons = Effect.fnUntraced(function* (
   { parser }: Guard,

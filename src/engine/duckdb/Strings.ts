@@ -2,7 +2,7 @@
  * Reads the strings of a DuckDB vector as bytes, without making JavaScript strings of them.
  *
  * A VARCHAR or BLOB vector is an array of 16-byte entries: the length in 4 bytes, then either up to 12 bytes
- * of text or a 4-byte prefix and an 8-byte pointer. Neighbours mostly point at neighbouring memory, so they
+ * of text or a 4-byte prefix and an 8-byte pointer. Adjacent entries mostly point at adjacent memory, so they
  * are fetched as runs, about 300 rows at a time.
  */
 import duckdb from "@duckdb/node-bindings"
@@ -14,7 +14,7 @@ const inlineBytes = 12
 /** The entries of one vector. Rows that are NULL hold garbage and must not be read. */
 export interface Strings {
   readonly bytes: Uint8Array
-  /** The same memory in words of 4 bytes, which is what lengths and halves of pointers are. */
+  /** The same memory in words of 4 bytes, the size of lengths and of halves of pointers. */
   readonly words: Uint32Array
 }
 
@@ -30,7 +30,7 @@ export const of = (bytes: Uint8Array): Strings => ({
 /** The length of a row's string in bytes. */
 export const length = (strings: Strings, row: number): number => strings.words[row * 4] as number
 
-/** How many of the first rows have strings without characters. */
+/** How many of the first rows have empty strings. */
 export const empty = ({ words }: Strings, rows: number): number => {
   let count = 0
   for (let row = 0; row < rows; row++) if (words[row * 4] === 0) count++
@@ -38,8 +38,8 @@ export const empty = ({ words }: Strings, rows: number): number => {
 }
 
 /**
- * Copies the strings of `rows[from]` up to `rows[to]`, one after the other, into memory of their own.
- * `total` is the sum of their lengths.
+ * Copies the strings of `rows[from]` up to `rows[to]`, one after the other, into separate memory. `total` is
+ * the sum of their lengths.
  */
 export const copy = (
   strings: Strings,
@@ -57,7 +57,9 @@ export const copy = (
   return target
 }
 
-/** Copies the strings of all the rows into memory that is as long as they, and pauses after each `stepBytes`. */
+/**
+ * Copies the strings of all the rows into memory of their total length, and pauses after each `stepBytes`.
+ */
 export function* copyInto(
   target: Buffer,
   strings: Strings,
@@ -88,7 +90,7 @@ export function* copyInto(
   }
 }
 
-/** Rows up to `end` whose strings follow on each other, or one row whose string is in its entry. */
+/** Rows up to `end` whose strings are contiguous, or one row whose string is in its entry. */
 interface Run {
   readonly end: number
   readonly bytes: number
@@ -105,7 +107,7 @@ const copyRun = (target: Buffer, at: number, strings: Strings, row: number, run:
   }
 }
 
-/** A row's string of more than 12 bytes in pieces of at most `pieceBytes`, each in memory of its own. */
+/** A row's string of more than 12 bytes in pieces of at most `pieceBytes`, each in separate memory. */
 export function* cut(
   strings: Strings,
   row: number,
@@ -124,7 +126,7 @@ export function* cut(
   }
 }
 
-/** How far the text from `start` on follows on in memory, up to a number of bytes. */
+/** The contiguous text in memory from `start` on, up to a number of bytes. */
 const runFrom = (
   { words }: Strings,
   rows: Int32Array,
@@ -142,7 +144,7 @@ const runFrom = (
     const entry = (rows[index] as number) * 4
     const size = words[entry] as number
     if (size === 0) continue
-    // A run ends where the lower half of the pointer overflows; that only makes it shorter.
+    // A run ends where the lower half of the pointer overflows; that only makes the run shorter.
     if (size <= inlineBytes || words[entry + 2] !== low + bytes || words[entry + 3] !== high) break
     if (bytes + size > maxBytes) break
     bytes += size
@@ -153,10 +155,10 @@ const runFrom = (
 const fetch = ({ bytes }: Strings, row: number, size: number): Uint8Array =>
   duckdb.get_data_from_pointer(bytes.buffer as ArrayBuffer, bytes.byteOffset + row * entryBytes + 8, size)
 
-/** Gives up a copy of DuckDB's memory before the garbage collector finds it, which would run twice as often. */
+/** Frees a copy of DuckDB's memory before the garbage collector finds it, which would run twice as often. */
 const forget = ({ buffer }: Uint8Array): void => {
   ;(buffer as ArrayBuffer).transfer(0)
 }
 
-/** Gives up the entries, when all that is wanted has been copied. */
+/** Frees the entries, when everything needed has been copied. */
 export const close = ({ bytes }: Strings): void => forget(bytes)

@@ -1,6 +1,6 @@
 /**
- * A file that is served as a table, as it is written: a path or pattern, and options of its reader behind a question
- * mark, such as `sales.csv?encoding=latin-1&delim=;`.
+ * A file that is served as a table, in its written form: a path or pattern, and options of its reader after a
+ * question mark, such as `sales.csv?encoding=latin-1&delim=;`.
  */
 import * as Result from "effect/Result"
 import * as Sql from "./Sql.ts"
@@ -9,16 +9,16 @@ import * as Sql from "./Sql.ts"
 export interface TableFile {
   /** A path, or a pattern with `*`, `?` and `[…]`. */
   readonly path: string
-  /** By name, in the order in which they were written. */
+  /** By name, in their written order. */
   readonly options: ReadonlyArray<readonly [name: string, value: string]>
 }
 
-/** Where the options begin. A pattern may have question marks too, but none with a name and `=` behind it. */
+/** The beginning of the options. A pattern may have question marks too, but not before a name and `=`. */
 const optionsStart = /\?(?=[a-z_]+(\.[^=&?]*)?=)/i
 
 /**
- * Reads a file with its options. `%XX` stands for the byte with this number, so `%26` is `&` in a value. Fails with
- * the problem in words.
+ * Parses a file with its options. `%XX` stands for the byte with this number, so `%26` is `&` in a value.
+ * Fails with the problem in words.
  */
 export const parse = (text: string): Result.Result<TableFile, string> => {
   const at = text.search(optionsStart)
@@ -45,16 +45,16 @@ const decode = (text: string): Result.Result<string, string> =>
 export const pathOf = (text: string): string =>
   Result.match(parse(text), { onFailure: () => text, onSuccess: ({ path }) => path })
 
-/** A function of DuckDB that reads files, and the options that it may be given here. */
+/** A DuckDB function that reads files, and the options that are allowed here. */
 export interface Reader {
   readonly name: string
   readonly options: Readonly<Record<string, Form>>
 }
 
-/** What a value has to look like, and what it is in SQL. */
+/** The expected form of a value, and its conversion to SQL. */
 interface Form {
   readonly expected: string
-  /** `undefined` if it is none. */
+  /** `undefined` if the value has another form. */
   readonly read: (value: string) => string | undefined
 }
 
@@ -95,7 +95,10 @@ const encoding: Form = {
   }
 }
 
-/** Of several files. Not among them is the name of the file as a column: paths are not for clients. */
+/**
+ * Options for several files. The option for a column with the name of the file is excluded: clients
+ * must not see paths.
+ */
 const several = { hive_partitioning: flag, union_by_name: flag }
 
 const times = { dateformat: text, timestampformat: text }
@@ -151,7 +154,7 @@ const readers: ReadonlyArray<readonly [extensions: RegExp, reader: Reader]> = [
   [/\.(parquet|pq)$/i, parquet]
 ]
 
-/** The reader of files with the name of this one. */
+/** The reader for the extension of a file. */
 export const readerOf = (path: string): Reader | undefined =>
   readers.find(([extensions]) => extensions.test(path))?.[1]
 

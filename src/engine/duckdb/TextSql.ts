@@ -1,7 +1,7 @@
 /**
  * SQL that makes DuckDB itself print each row of a query as text.
  *
- * Every statement here ends with the row of `Sentinel`, in the shape that its docs say.
+ * Every statement here ends with the row of `Sentinel`, in the documented shape.
  */
 import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
@@ -20,23 +20,23 @@ export interface ResultColumn {
   readonly type: DuckDBType
 }
 
-/** Where rows come from: a statement that can stand in a `FROM` clause, and its columns. */
+/** A source of rows: a statement that can be used in a `FROM` clause, and its columns. */
 export interface Source {
   readonly sql: string
-  /** Finds where in the client's text SQL that was made from it failed. */
+  /** Finds the place in the client's text of a failure in SQL that was made from it. */
   readonly locate?: Place.Locate | undefined
   readonly columns: ReadonlyArray<ResultColumn>
 }
 
-/** A source whose larger rows are not to be made. */
+/** A source, with a limit above which rows are not made. */
 export interface Bounded {
   readonly source: Source
   readonly limits: Pick<ResultLimits, "maxRowSize" | "maxResultRows">
 }
 
 /**
- * Fails as SQL did that was made from a source: with what a client is told, the columns by their names and the place in
- * the client's text.
+ * Fails with the error of SQL that was made from a source: the client's message, with the names of the
+ * columns and the place in the client's text.
  */
 export const failed =
   ({ columns, locate }: Source, sql: string) =>
@@ -56,7 +56,7 @@ export const json = (rows: Bounded, numbers: Numbers): string => objects(rows, n
 
 /**
  * Rows without NULL and non-finite numbers are joined from the texts of their columns, which takes DuckDB a
- * sixth less time than `to_json` of the row; the others look at each column.
+ * sixth less time than `to_json` of the row. For the others each column is checked.
  */
 const objects = (rows: Bounded, numbers: Numbers, before: string, after: string): string => {
   const fields = rows.source.columns.map((column, index) => JsonSql.field(column, index, numbers))
@@ -80,12 +80,12 @@ export const csv = (rows: Bounded): string => {
   return texts(rows, `concat(${fields.join(", ',', ")}, chr(13) || chr(10))`)
 }
 
-/** What stands beside a row that is too large: more than beside the sentinel. */
+/** The weight of a row that is too large; unlike the sentinel's it is not NULL. */
 const tooLarge = "[0::BIGINT]"
 
 /**
- * Two columns: the text of each row, which is NULL in the sentinel and in a row that is too large, and its weight. Rows
- * of nothing (see `Slices`) have a text without characters, which no row has.
+ * Two columns: the text of each row, which is NULL in the sentinel and in a row that is too large, and its
+ * weight. Empty rows (see `Slices`) have an empty text, which no real row has.
  */
 const texts = (rows: Bounded, text: string): string => {
   const { maxRowSize } = rows.limits
@@ -116,7 +116,7 @@ const csvField = (column: string, type: DuckDBType): string => {
   const text = JsonSql.scalarText(type, column)
   if (!specialTypes.has(type.typeId)) return text
   const special = ["'\"'", "','", "chr(10)", "chr(13)"].map((character) => `contains(${text}, ${character})`)
-  // Quotes tell an empty string from NULL, which is an empty field.
+  // Quotes distinguish an empty string from NULL, which is an empty field.
   return `CASE WHEN ${text} = '' OR ${special.join(" OR ")} THEN concat('"', replace(${text}, '"', '""'), '"') ELSE ${text} END`
 }
 

@@ -1,5 +1,5 @@
 /**
- * The text that `TextSql` has DuckDB make, as chunks of bytes.
+ * The text that DuckDB makes by `TextSql`, as chunks of bytes.
  */
 import type { DuckDBDataChunk } from "@duckdb/node-api"
 import duckdb from "@duckdb/node-bindings"
@@ -11,8 +11,8 @@ import * as Strings from "./Strings.ts"
 import * as Validity from "./Validity.ts"
 
 /**
- * Rows are copied together up to this many bytes, mostly a whole chunk: each copy costs, whatever its size. A
- * longer row is copied in pieces of this length.
+ * Rows are copied together up to this many bytes, mostly a whole chunk: each copy has a fixed cost. A longer
+ * row is copied in pieces of this length.
  */
 const maxPieceBytes = 512 * 1024
 
@@ -20,9 +20,9 @@ const maxPieceBytes = 512 * 1024
 const everyRow = Int32Array.from({ length: duckdb.vector_size() }, (_, row) => row)
 
 /**
- * Encodes chunks of text and its weight. In the sentinel, which is the last row, both are NULL; in a row that is
- * too large only the text is. `suspicious` says which pieces may hold numbers that JSON has no word for, and `numbers`
- * what stands for them.
+ * Encodes chunks of text and its weight. In the sentinel, which is the last row, both are NULL; in a row that
+ * is too large only the text is. `suspicious` detects pieces that may hold numbers that JSON lacks, and
+ * `numbers` selects their replacement.
  */
 export const encoder =
   (suspicious: JsonText.Suspicion | undefined, numbers: Numbers = "number") =>
@@ -38,14 +38,14 @@ export const encoder =
       rows: rows - Strings.empty(strings, rows),
       isLast,
       isTooLarge: rows < size && !isLast,
-      // Without it the memory waits for a garbage collection that does not know how much there is to gain.
+      // Otherwise the memory waits for a garbage collection that does not know how large it is.
       release: () => duckdb.data_chunk_reset(chunk.chunk)
     }
   }
 
 /**
- * A piece whose memory is freed when it is released, and not when the garbage collector finds it, which would run for
- * it alone every 64 MB. Pieces that share their memory are left to it.
+ * A piece whose memory is freed on release. The garbage collector would otherwise run for it alone every 64
+ * MB. It frees pieces that share their memory.
  */
 const owned = (piece: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> =>
   piece.buffer.byteLength === piece.length ? Chunk.owned(piece, free) : piece
@@ -71,7 +71,7 @@ function* pieces(
     let total = Strings.length(strings, from)
     if (total > maxPieceBytes) {
       const cut = Strings.cut(strings, from, maxPieceBytes)
-      // A word may be cut, so that no piece is above suspicion.
+      // A word may be cut, so every piece is suspicious.
       yield* suspicious === undefined ? cut : mend(cut)
       from = to
       continue
@@ -89,10 +89,10 @@ function* pieces(
   Strings.close(strings)
 }
 
-/** Mending looks at every byte; this many take a few milliseconds. */
+/** Repair scans every byte; this many take a few milliseconds. */
 const mendBytes = 128 * 1024
 
-/** Whole rows, in pieces, without words that JSON does not have. */
+/** Whole rows, in pieces, without words that JSON lacks. */
 function* mended(pieces: Iterable<Buffer<ArrayBuffer>>, numbers: Numbers): Pieces {
   const mender = new JsonText.Mender(numbers)
   for (const piece of pieces) {

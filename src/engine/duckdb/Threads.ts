@@ -1,15 +1,15 @@
 /**
- * Whether libuv has enough threads for DuckDB: each result that is being fetched holds one of them, and a cancel needs
- * one too.
+ * Checks whether libuv has enough threads for DuckDB: each result that is being fetched holds one of them,
+ * and a cancel needs one too.
  */
 import * as Effect from "effect/Effect"
 
 const threadPoolSize = "UV_THREADPOOL_SIZE"
 
-/** How many threads libuv has, unless the environment says otherwise. */
+/** How many threads libuv has by default. */
 const fewest = 4
 
-/** Warns if so many queries at a time would wait for each other. */
+/** Warns if so many concurrent queries would wait for each other. */
 export const check = (maxConcurrentQueries: number): Effect.Effect<void> => {
   const size = Number(process.env[threadPoolSize]) || fewest
   return size > maxConcurrentQueries

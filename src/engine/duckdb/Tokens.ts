@@ -1,14 +1,15 @@
 /**
- * The parts of a statement that has no tree, as far as a pattern can tell. Nothing that protects the server rests on it.
+ * The parts of a statement without a tree, as far as a pattern can tell. No protection of the
+ * server relies on it.
  */
 
-/** Comments, quoted texts, names in quotes, words and parentheses. What is not closed goes on to the end. */
+/** Comments, quoted texts, names in quotes, words and parentheses. An unclosed one extends to the end. */
 export const token =
   /--[^\n]*|\/\*.*?(?:\*\/|$)|(?<=\be)'(?<escaped>(?:[^'\\]|\\.|'')*)(?:'|$)|'(?<text>(?:[^']|'')*)(?:'|$)|"(?<name>(?:[^"]|"")*)(?:"|$)|\$(?<tag>[a-z_]*)\$(?<dollars>.*?)(?:\$\k<tag>\$|$)|(?<word>[\w\u0080-\uffff][\w$\u0080-\uffff]*)|[()]/gis
 
 const verbs: ReadonlySet<string> = new Set(["insert", "update", "delete", "merge"])
 
-/** What a statement does that begins with WITH, by its first word of that kind outside of parentheses. */
+/** The verb of a statement that begins with WITH: its first such word outside of parentheses. */
 export const verb = (sql: string): string | undefined => {
   let depth = 0
   for (const { 0: found, groups = {} } of sql.matchAll(token)) {

@@ -1,5 +1,5 @@
 /**
- * SQL that gives the rows of a query with the types that a binary format has.
+ * SQL for the rows of a query with the types of a binary format.
  */
 import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api"
 import * as Limits from "../Limits.ts"
@@ -11,9 +11,9 @@ import type { Bounded } from "./TextSql.ts"
 import * as Types from "./Types.ts"
 
 /**
- * The columns with their names, cast to what `rename` makes of their types, and one row more than `maxResultRows` at
- * the most. It has no sentinel, and fails at a row that is larger than a `maxRowSize` which somebody has lowered: what
- * measures rows holds one vector of them until it has the next, and an export would need more memory than DuckDB's own.
+ * The columns with their names, cast to the types of `rename`, and at most one row more than `maxResultRows`.
+ * It has no sentinel. It fails at a row larger than a lowered `maxRowSize`: measuring keeps one vector of
+ * rows until the next one, and an export would need more memory than DuckDB's own.
  */
 export const named = ({ limits, source }: Bounded, rename: Types.Rename): string => {
   const size = limits.maxRowSize < Limits.defaults.maxRowSize ? RowSize.sql(source.columns) : 0
@@ -27,7 +27,7 @@ export const named = ({ limits, source }: Bounded, rename: Types.Rename): string
   return `SELECT ${columns.join(", ")} ${Slices.fromRenamed(source)}${limit}`
 }
 
-/** The message about a row that is larger than `maxRowSize`. */
+/** The message for a row larger than `maxRowSize`. */
 export const tooLargeMessage = ({ maxRowSize }: Pick<Limits.ResultLimits, "maxRowSize">): string =>
   `A row is larger than ${maxRowSize} bytes (maxRowSize); the result is incomplete`
 
@@ -35,7 +35,7 @@ const fail = (limits: Pick<Limits.ResultLimits, "maxRowSize">): string =>
   `error(${Sql.literal(tooLargeMessage(limits))})`
 
 /**
- * The columns, cast to what `rename` makes of their types, and three after them:
+ * The columns, cast to the types of `rename`, and three after them:
  *
  * - a BOOLEAN that is true in the sentinel, whose other columns are NULL, and NULL in a row that is too large;
  * - the size of the row (see `RowSize`);
@@ -51,7 +51,9 @@ export const weighed = (rows: Bounded, rename: Types.Rename): string => {
   )
 }
 
-/** The value if a condition holds. DuckDB has no CASE for arrays of a fixed size, but for lists of anything. */
+/**
+ * The value if a condition holds. DuckDB has no CASE for arrays of a fixed size, but for lists of anything.
+ */
 const when = (condition: string, sql: string, type: DuckDBType, otherwise = "NULL"): string =>
   Types.some(type, ({ typeId }) => typeId === DuckDBTypeId.ARRAY)
     ? `list_extract(CASE WHEN ${condition} THEN [${sql}] ELSE ${otherwise} END, 1)`

@@ -4,27 +4,27 @@
 import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api"
 import * as Sql from "./Sql.ts"
 
-/** Gives some types another name, and `undefined` to the others, whose parts are then asked about. */
+/** The new name of a type, or `undefined` to keep it; its parts are then renamed in turn. */
 export type Rename = (type: DuckDBType) => string | undefined
 
 /**
- * The name of a type, as its own schema has it.
+ * The name of a type in its own schema.
  *
  * **Gotchas**
  *
- * The bindings' own `toString` forgets aliases inside nested types (a list of JSON prints as `VARCHAR[]`) and
+ * The bindings' own `toString` loses aliases inside nested types (a list of JSON prints as `VARCHAR[]`) and
  * gives the fields of an unnamed struct names that SQL does not accept.
  */
 export const name = (type: DuckDBType): string => spell(type, (leaf) => leaf.alias ?? leaf.toString())
 
 /**
- * The type as a cast reaches it from anywhere, with `rename` inside nested types too. Types that somebody named are
- * spelled out: their names may not be found from here.
+ * The type in a form that a cast can resolve anywhere, with `rename` inside nested types too. User-named
+ * types are spelled out: their names may not resolve here.
  */
 export const castName = (type: DuckDBType, rename?: Rename): string =>
   spell(type, (leaf) => (isJson(leaf) ? "JSON" : leaf.toString()), rename)
 
-/** Whether it is DuckDB's JSON, a text of its own kind. */
+/** Whether the type is DuckDB's JSON, a text of its own kind. */
 export const isJson = (type: DuckDBType): boolean => type.alias === "JSON"
 
 const spell = (type: DuckDBType, spellLeaf: (leaf: DuckDBType) => string, rename?: Rename): string => {
@@ -68,7 +68,7 @@ export const childrenOf = (type: DuckDBType): ReadonlyArray<DuckDBType> => {
   }
 }
 
-/** Whether the type or one inside it is of a kind. */
+/** Whether the type or a nested one matches. */
 export const some = (type: DuckDBType, is: (type: DuckDBType) => boolean): boolean =>
   is(type) || childrenOf(type).some((child) => some(child, is))
 
@@ -91,5 +91,5 @@ const wide: ReadonlySet<DuckDBTypeId> = new Set([
   DuckDBTypeId.DECIMAL
 ])
 
-/** Whether a DOUBLE may not hold all numbers of the type itself. */
+/** Whether the type itself has numbers that do not fit a DOUBLE. */
 export const isWideNumber = ({ typeId }: DuckDBType): boolean => wide.has(typeId)

@@ -1,7 +1,9 @@
-/** DuckDB's validity masks: one bit a row, absent where every row is valid. */
+/**
+ * DuckDB's validity masks: one bit a row, absent if every row is valid.
+ */
 import duckdb from "@duckdb/node-bindings"
 
-/** Tells whether a row of a vector is not NULL. */
+/** Tests whether a row of a vector is not NULL. */
 export type Validity = (row: number) => boolean
 
 const always: Validity = () => true

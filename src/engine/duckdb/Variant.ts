@@ -1,20 +1,20 @@
 /**
- * Where a text makes values of the type VARIANT.
+ * Detects texts that make values of the type VARIANT.
  *
- * DuckDB ends the process on some uses of them: functions that sort lists read beyond their memory, and a cast of
- * deeply nested JSON has no end of the stack. So clients may read columns of this type and not sort them as lists, and
- * make no values of it.
+ * DuckDB ends the process on some uses of them: functions that sort lists read beyond their memory, and a
+ * cast of deeply nested JSON overflows the stack. So clients may read columns of this type, but neither sort
+ * them as lists nor make values of it.
  */
 
-/** As the parser's tree names it, in small letters. */
+/** The lower-case name in the parser's tree. */
 export const typeName = "variant"
 
-/** Whether a plan of DuckDB's, as JSON, has the type. In the text of a literal the quotes have backslashes. */
+/** Whether a JSON plan of DuckDB's has the type. In the text of a literal the quotes have backslashes. */
 export const isTypeIn = (plan: string): boolean => plan.includes('"id":"VARIANT"')
 
 /**
- * Functions that end the process, as soon as they are bound, if a value of this type stands for their list. Lists of
- * such values do them no harm.
+ * Functions that end the process as soon as they are bound, if a value of this type is used as their list.
+ * Lists of such values are safe.
  */
 const fatal: ReadonlySet<string> = new Set([
   "array_grade_up",
@@ -28,13 +28,13 @@ const fatal: ReadonlySet<string> = new Set([
   "list_sort"
 ])
 
-/** The first of these names that is one of those functions. */
+/** The first of these names that is a fatal function. */
 export const fatalIn = (functions: Iterable<string>): string | undefined => {
   for (const name of functions) if (fatal.has(name)) return name
   return undefined
 }
 
-/** Functions that make values of a type that a text in their second argument names. */
+/** Functions that make values of a type named by a text in their second argument. */
 export const structured: ReadonlySet<string> = new Set([
   "from_json",
   "from_json_strict",
@@ -42,19 +42,19 @@ export const structured: ReadonlySet<string> = new Set([
   "json_transform_strict"
 ])
 
-/** Whether a structure names the type, be it with JSON's escapes. */
+/** Whether a structure names the type, even with JSON's escapes. */
 export const isNamedIn = (structure: string): boolean => {
   try {
     return /variant/i.test(JSON.stringify(JSON.parse(structure)))
   } catch {
-    // DuckDB says what is wrong with it, unless it is more lenient.
+    // DuckDB reports the problem, unless it is more lenient.
     return /variant|\\u/i.test(structure)
   }
 }
 
 /**
- * Whether a statement that has no tree may cast to the type. Errs on one side: a column of this name after a keyword
- * counts too, in a statement that casts to anything.
+ * Whether a statement without a tree may cast to the type. There are only false positives: a column of this
+ * name after a keyword counts too, in a statement that casts to anything.
  */
 export const mayBeCast = (sql: string): boolean =>
   /::|\bcast\b/i.test(sql) && /(?:::|[\w"*/])\s*"?variant\b/i.test(sql)

@@ -1,10 +1,13 @@
 /**
- * DuckDB's vectors as memory to read from.
+ * DuckDB's vectors as readable memory.
  */
 import duckdb from "@duckdb/node-bindings"
 import * as Validity from "./Validity.ts"
 
-/** A vector of a chunk. The bindings copy whatever is read of one, which is done once for all batches of a chunk. */
+/**
+ * A vector of a chunk. The bindings copy the memory on each read, so it is read once for all
+ * batches of a chunk.
+ */
 export class Source {
   readonly vector: duckdb.Vector
   /** How many rows it holds, valid or not. */
@@ -18,7 +21,7 @@ export class Source {
     this.size = size
   }
 
-  /** Its rows, of this many bytes each. */
+  /** The rows, of this many bytes each. */
   bytes(width: number): Uint8Array {
     this.data ??= duckdb.vector_get_data(this.vector, this.size * width)
     return this.data

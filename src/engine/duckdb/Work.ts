@@ -1,66 +1,68 @@
 /**
- * How often DuckDB's optimizer goes over the parts of a query. Its filter pushdown goes over what is below an
- * aggregate twice, so nested ones double that each time. A subquery whose value is asked for, or whether it has
- * rows, is an aggregate too. Pure.
+ * How often DuckDB's optimizer traverses the parts of a query. Its filter pushdown traverses everything below
+ * an aggregate twice, so each nested aggregate doubles that. A subquery used for its value, or for whether it
+ * has rows, is an aggregate too. Pure.
  */
 
 interface Inner {
   readonly work: Work
-  /** Whether it stands there, or is named there. */
+  /** Whether the query is defined here, or only named. */
   readonly isDefinition: boolean
   times: number
 }
 
-/** A query, or a part of one, and what is planned within it. */
+/** A query, or a part of one, with the planned queries within it. */
 export class Work {
-  /** How often what is within it is gone over whenever it is itself. */
+  /** How often its inner queries are traversed for each traversal of its own. */
   times = 1
   private readonly inner: Array<Inner> = []
-  /** All its parts, and those that are in nothing within it. */
+  /** All its parts, and the parts that belong to no inner query. */
   private parts = 0
   private own = 0
   private references = 0
   private placing: "defined" | "named" | "named once" = "defined"
   private known: number | undefined
 
-  /** How much has been put within it. */
+  /** The number of inner queries so far. */
   get mark(): number {
     return this.inner.length
   }
 
-  /** How many parts the queries have that have been put within it since a mark. */
+  /** How many parts the inner queries have that were added since a mark. */
   partsSince(mark: number): number {
     let parts = 0
     for (let i = mark; i < this.inner.length; i++) parts += this.inner[i]?.work.parts ?? 0
     return parts
   }
 
-  /** Puts a query within it. */
+  /** Adds an inner query. */
   add(): Work {
     const work = new Work()
     this.inner.push({ work, isDefinition: true, times: 1 })
     return work
   }
 
-  /** Gives it a name. DuckDB plans it where it is named if that is in one place, or as it is told. */
+  /**
+   * Gives the query a name. DuckDB plans it at its reference if there is only one, or as `materialized` says.
+   */
   name(materialized: unknown): void {
     if (materialized === "CTE_MATERIALIZE_NEVER") this.placing = "named"
     else if (materialized !== "CTE_MATERIALIZE_ALWAYS") this.placing = "named once"
   }
 
-  /** Names a query within it. */
+  /** Adds a reference to a named query. */
   refer(work: Work): void {
     work.references++
     this.inner.push({ work, isDefinition: false, times: 1 })
   }
 
-  /** Goes more often over what has been put within it since a mark. */
+  /** Multiplies the traversals of the inner queries added since a mark. */
   repeat(mark: number, times: number): void {
     if (times === 1) return
     for (let i = mark; i < this.inner.length; i++) (this.inner[i] as Inner).times *= times
   }
 
-  /** Closes it, with the parts that have been read of it and of all within it. */
+  /** Closes it, with the parts read of it and of all within it. */
   close(parts: number): void {
     this.parts = parts
     this.own = parts
@@ -71,7 +73,7 @@ export class Work {
     return this.placing === "named" || (this.placing === "named once" && this.references === 1)
   }
 
-  /** How many parts are gone over, once everything has been read. */
+  /** How many parts are traversed, once everything has been read. */
   get total(): number {
     if (this.known !== undefined) return this.known
     let within = 0

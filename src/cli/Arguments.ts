@@ -1,5 +1,6 @@
 /**
- * The arguments of the command as its parser takes them: words that stand for flags, and queries that look like flags.
+ * Rewrites the command's arguments for its parser: words that stand for flags, and queries that
+ * look like flags.
  */
 
 type Rewrite = (rest: ReadonlyArray<string>, commands: ReadonlyArray<string>) => ReadonlyArray<string>
@@ -8,7 +9,7 @@ type Rewrite = (rest: ReadonlyArray<string>, commands: ReadonlyArray<string>) =>
 const words: Readonly<Record<string, Rewrite>> = {
   help: (rest, commands) => {
     const [about = "-"] = rest
-    // The parser says that there is no such command, and which one may be meant.
+    // The parser reports an unknown command, and suggests a known one.
     const isUnknown = !about.startsWith("-") && !commands.includes(about) && !Object.hasOwn(words, about)
     return isUnknown ? [about] : [...rest, "--help"]
   },
@@ -19,7 +20,7 @@ const words: Readonly<Record<string, Rewrite>> = {
 /** A query that begins with a comment: two dashes and a blank, or a line that is no flag with lines below it. */
 const comment = /^--(?:\s|(?![a-z][a-z-]*=)[^\n]*\n)/
 
-/** The parser takes what follows `--` as it is. */
+/** The parser takes everything after `--` verbatim. */
 const withQueryLast = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
   const at = args.findIndex((argument) => comment.test(argument))
   if (at === -1 || args.slice(0, at).includes("--")) return args
@@ -27,7 +28,7 @@ const withQueryLast = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
   return [...args.slice(0, at), ...args.slice(at + 1), "--", query]
 }
 
-/** Rewrites the arguments of the process, which has commands of these names. */
+/** Rewrites the arguments of the process, whose commands have these names. */
 export const rewrite = (
   args: ReadonlyArray<string>,
   commands: ReadonlyArray<string>

@@ -1,16 +1,19 @@
 /**
- * Standard output that nobody reads any more, as with `| head`. Node ignores SIGPIPE, by which other programs end then.
+ * Standard output without a reader, as with `| head`. Node ignores SIGPIPE, which ends other programs then.
  */
 import * as Effect from "effect/Effect"
 import { exitCodes } from "./ExitCodes.ts"
 
-/** Whether an error says that nobody reads: of a write, or of waiting for room once the stream has closed. */
+/**
+ * Whether an error means that there is no reader: an error of a write, or of a wait for room once the
+ * stream has closed.
+ */
 export const isOne = (error: unknown): boolean => {
   const code = (error as NodeJS.ErrnoException | null | undefined)?.code
   return code === "EPIPE" || code === "ERR_STREAM_PREMATURE_CLOSE"
 }
 
-/** Ends the process when its output fails, unless a command sees to that itself. */
+/** Ends the process when its output fails, unless a command handles that itself. */
 export const endsProcess = (): void => {
   process.stdout.on("error", (error) => {
     if (process.stdout.listenerCount("error") > 1) return
@@ -20,7 +23,7 @@ export const endsProcess = (): void => {
   })
 }
 
-/** Whoever reads the log of a server may leave, or its disk be full: that is no reason to stop serving. */
+/** Keeps a server running when the reader of its log leaves, or its disk is full. */
 export const isSurvived = Effect.acquireRelease(
   Effect.sync(() => {
     const ignore = () => {}

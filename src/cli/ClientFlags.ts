@@ -12,10 +12,10 @@ import * as Setting from "../server/Setting.ts"
 import * as Formats from "./Formats.ts"
 import * as ServerAddress from "./ServerAddress.ts"
 
-/** The message of what was thrown. */
+/** The message of a thrown value. */
 export const message = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-/** As the settings of the server are written. */
+/** Written like the settings of the server. */
 export const duration = Flag.filterMap(
   Schema.decodeUnknownOption(Setting.duration(Duration.infinity, "").schema),
   () => 'a duration longer than zero such as "30 seconds", 30s or Infinity'
@@ -80,6 +80,6 @@ export const limit = Flag.Int("limit").pipe(
   Flag.optional
 )
 
-/** The value, or else another. */
+/** The value, or else the fallback. */
 export const orElse = <A>(option: Option.Option<A>, fallback: A): A =>
   Option.getOrElse(option, () => fallback)

@@ -1,5 +1,5 @@
 /**
- * Where the settings of a command come from: flags first, then the environment, then a JSON file.
+ * The sources of a command's settings: flags first, then the environment, then a JSON file.
  */
 import { readFileSync } from "node:fs"
 import type * as Arr from "effect/Array"
@@ -17,10 +17,10 @@ import type * as Setting from "../server/Setting.ts"
 import * as IdleSettings from "./IdleSettings.ts"
 import * as Utf8 from "./Utf8.ts"
 
-/** A setting's name as a flag has it. */
+/** A setting's name as a flag. */
 export const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
-/** The variable that gives a setting. */
+/** A setting's environment variable. */
 export const constant = (name: string): string => `DATACONN_${kebab(name).toUpperCase().replaceAll("-", "_")}`
 
 const describe = ({ doc, fallbackText }: Setting.Setting<unknown>): string =>
@@ -65,7 +65,7 @@ const Scalar = Schema.Union([Schema.String, Schema.Finite, Schema.Boolean])
 
 const FileContents = Schema.fromJsonString(Schema.Record(Schema.String, Schema.Json))
 
-/** What a setting looks like in the file. */
+/** The expected form of a setting in the file. */
 export interface Shape {
   readonly is: (value: unknown) => boolean
   readonly form: string
@@ -79,7 +79,7 @@ export const addresses: Shape = {
   form: "an address or a list of addresses"
 }
 
-/** The settings that a file may hold: those of a table, and others with the shape of each. */
+/** The settings that a file may contain: those of a table, and others, each with its form. */
 export interface Known {
   readonly table: Setting.Table
   readonly others: Readonly<Record<string, Shape>>
@@ -97,8 +97,8 @@ const problemOf =
 const fromFile = Effect.fnUntraced(function* (path: string, known: Known) {
   const fail = (problem: string) => new ConfigFileError({ path, problem })
   const text = yield* Effect.try({
-    // Asynchronously it would start libuv's threads, which must not be before the process has given up its
-    // rights (see `Rights`).
+    // An asynchronous read would start libuv's threads, which must not run before the process has given up
+    // its rights (see `Rights`).
     try: () => Utf8.decode(readFileSync(path)),
     catch: (cause) => {
       const { code, message } = cause as NodeJS.ErrnoException
@@ -115,7 +115,7 @@ const fromFile = Effect.fnUntraced(function* (path: string, known: Known) {
   return contents
 })
 
-/** A setting has a value that it cannot have. */
+/** A setting has an invalid value. */
 export class SettingError extends Schema.TaggedError<SettingError>()("SettingError", {
   /** The setting as it was written: as a flag, a variable or a name in a file. */
   written: Schema.String,
@@ -126,7 +126,7 @@ export class SettingError extends Schema.TaggedError<SettingError>()("SettingErr
   }
 }
 
-/** Settings by name, and how their names were written. */
+/** Settings by name, and their names as they were written. */
 export interface Source {
   readonly provider: ConfigProvider.ConfigProvider
   readonly has: (name: string) => boolean
@@ -146,7 +146,7 @@ const settingError = (error: Config.ConfigError, sources: ReadonlyArray<Source>)
     path: path.map(keyOf),
     message
   }))
-  // Of the forms that a setting may have, the one that fits furthest is what was meant.
+  // Of several forms of a setting, the one that matches furthest was meant.
   const issue = issues.reduce((deepest, one) => (one.path.length > deepest.path.length ? one : deepest))
   const name = issue.path[0] ?? ""
   const source = sources.find((source) => source.has(name))
@@ -177,10 +177,10 @@ const file = Effect.fnUntraced(function* (path: string, known: Known) {
   }
 })
 
-/** These variables are for other commands. */
+/** Variables for other commands. */
 const others = ["config", "server", "history", "pager", "backends"]
 
-/** Warns of variables that look like settings and belong to none: they are misspelt, as a rule. */
+/** Warns of variables that look like settings but are none: they are usually misspelt. */
 export const warnOfStrays = (known: Known): Effect.Effect<void> =>
   Effect.suspend(() => {
     const names = new Set(
@@ -197,23 +197,24 @@ export const warnOfStrays = (known: Known): Effect.Effect<void> =>
 /** Settings in force. */
 export interface Loaded<A> {
   readonly values: A
-  /** What is to be said in the log, once there is one. */
+  /** Logs the warnings about the settings, once there is a log. */
   readonly warn: Effect.Effect<void>
 }
 
 /**
- * Reads the settings in force; each comes from the first source that has it. A flag that has no effect is an error; of
- * variables and of what a file has, which may be there for other commands too, a warning tells.
+ * Reads the settings in force; each comes from the first source that has it. A flag without effect is an
+ * error. Variables and entries of a file without effect, which may be meant for other commands too, only
+ * cause a warning.
  */
 export const load = Effect.fnUntraced(function* <A>(
   config: Config.Config<A>,
   options: {
-    /** Settings that flags give, by name. */
+    /** Settings given as flags, by name. */
     readonly given: Readonly<Record<string, unknown>>
-    /** The path that `--config` gives. */
+    /** The path given with `--config`. */
     readonly file: Option.Option<string>
     readonly known: Known
-    /** Settings that have no effect beside the others. */
+    /** Settings that have no effect with these values. */
     readonly idle: (values: A) => ReadonlyArray<IdleSettings.Idle>
   }
 ): Effect.fn.Return<Loaded<A>, ConfigFileError | SettingError> {

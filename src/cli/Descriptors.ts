@@ -1,6 +1,6 @@
 /**
- * How many connections a server may let in, so that it can start its engine again at any time, also while the one before
- * is still there (SIGHUP); and a gateway, so that it can reach its back-ends.
+ * Limits a server's connections so that it can start its engine again at any time, even while the previous
+ * one still runs (SIGHUP), and a gateway's so that it can reach its back-ends.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -9,37 +9,39 @@ import * as FileLimit from "../server/FileLimit.ts"
 import * as QueryLimit from "../server/QueryLimit.ts"
 import type { ServeConfig } from "./ServeConfig.ts"
 
-/** What is to have descriptors. */
+/** The needs for descriptors. */
 export interface Wanted {
   readonly connections: number
   readonly http: number
-  /** Processes of the engine, those of another one included that takes its place. */
+  /** Processes of the engine, including those of a replacement. */
   readonly processes: number
-  /** Queries under way in each of them. */
+  /** Queries in progress in each process. */
   readonly queries: number
 }
 
-/** The pipes to one process of the engine besides the socket of each query. */
+/** The pipes to one process of the engine, besides the socket of each query. */
 const pipes = 4
 
-/** A server that lets in fewer connections does not start. */
+/** A server with room for fewer connections does not start. */
 const leastConnections = 8
 
-/** How many descriptors that takes. A process has both ends of a socket for the moment in which it starts another. */
+/** How many descriptors are needed. The process holds both ends of a socket while it starts another one. */
 export const needed = ({ connections, http, processes, queries }: Wanted): number =>
   FileLimit.others +
   FileLimit.ofConnections(connections) +
   http +
   (processes === 0 ? 0 : (processes + 1) * (Math.min(queries, connections + http) + pipes))
 
-/** The same with no more connections than this, in all. */
+/** The same with at most so many connections in all. */
 const withMost = (wanted: Wanted, most: number): Wanted => {
   const connections = Math.ceil((most * wanted.connections) / (wanted.connections + wanted.http))
   const http = most - connections
   return { ...wanted, connections, http, queries: Math.min(wanted.queries, most) }
 }
 
-/** As much of it as there are descriptors for; `undefined` if that is too little to be of use. */
+/**
+ * The largest part of the needs that fits the descriptors; `undefined` if that is too little to be useful.
+ */
 export const within = (limit: number, wanted: Wanted): Wanted | undefined => {
   if (needed(wanted) <= limit) return wanted
   let [fits, exceeds] = [0, wanted.connections + wanted.http]
@@ -51,7 +53,7 @@ export const within = (limit: number, wanted: Wanted): Wanted | undefined => {
   return fits < leastConnections ? undefined : withMost(wanted, fits)
 }
 
-/** The least that a server starts with. */
+/** The least number of descriptors to start with. */
 const least = (wanted: Wanted): number => needed(withMost(wanted, leastConnections))
 
 const wantedBy = (config: ServeConfig): Wanted => {
@@ -66,13 +68,13 @@ const wantedBy = (config: ServeConfig): Wanted => {
   }
 }
 
-/** Settings for as many descriptors as the process may have. */
+/** Settings that fit the descriptors of the process. */
 export interface Fitted extends ServeConfig {
-  /** How many queries may be under way in each process of the engine. */
+  /** How many queries may be in progress in each process of the engine. */
   readonly engineQueries: number
 }
 
-/** The process may have too few files and sockets open. */
+/** The process may open too few files and sockets. */
 export class DescriptorError extends Schema.TaggedError<DescriptorError>()("DescriptorError", {
   limit: Schema.Int,
   needed: Schema.Int
@@ -82,7 +84,9 @@ export class DescriptorError extends Schema.TaggedError<DescriptorError>()("Desc
   }
 }
 
-/** The settings with as many connections as there are descriptors for; a warning says so if these are fewer. */
+/**
+ * The settings with as many connections as there are descriptors for. A warning is logged if these are fewer.
+ */
 export const fit = (
   config: ServeConfig,
   limit: number | undefined = FileLimit.read()
@@ -116,13 +120,13 @@ export const fit = (
   )
 }
 
-/** What is known of a gateway. */
+/** The relevant settings of a gateway. */
 type Gateway = Pick<
   GatewayConfig.GatewayConfig,
   "http" | "httpMaxConnections" | "backends" | "backendConnections" | "backendQueue"
 >
 
-/** The settings of a gateway with as many connections as leave it descriptors for its back-ends. */
+/** The settings of a gateway, with its connections limited so that descriptors are left for its back-ends. */
 export const fitGateway = <A extends Gateway>(
   options: A,
   limit: number = FileLimit.read() ?? Number.POSITIVE_INFINITY

@@ -1,5 +1,5 @@
 /**
- * Asks the server how far its engine is with a query, while a user waits for it.
+ * Asks the server for its engine's progress while a user waits for a query.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -10,17 +10,17 @@ import type * as Address from "../net/Address.ts"
 import * as Transport from "../net/Transport.ts"
 import type { Progress } from "./Execution.ts"
 
-/** How often it is asked; queries that take less are not asked about. */
+/** The interval of the requests; queries that take less cause none. */
 const interval = "1 second"
 
-/** How long an answer may take, connecting included. */
+/** How long an answer may take, including connecting. */
 const patience = Duration.seconds(2)
 
 const settings = { connectTimeout: patience, requestTimeout: patience, cancelTimeout: "100 millis" } as const
 
 /**
- * Asks on a connection of its own, until the scope is closed. Whatever goes wrong is the end of that, and of nothing else:
- * a server may have no place for another connection, or the query has ended meanwhile.
+ * Asks on a separate connection until the scope is closed. An error only ends the asking: a server may have
+ * no room for another connection, or the query has ended meanwhile.
  */
 export const watch = (
   server: Address.Address,
@@ -28,7 +28,7 @@ export const watch = (
 ): Effect.Effect<Fiber.Fiber<void>, never, Scope.Scope> => {
   const asking = Effect.gen(function* () {
     yield* Effect.sleep(interval)
-    // Until then there is nothing to ask about.
+    // Before the accept there is nothing to ask about.
     while (progress.acceptedAfter === undefined) yield* Effect.sleep(interval)
     const { queryId } = progress
     if (queryId === undefined || progress.endedAfter !== undefined) return
@@ -41,7 +41,7 @@ export const watch = (
   })
   return asking.pipe(
     Effect.scoped,
-    // A recording is of the query's connection, and so are the frames that are shown.
+    // Recordings and shown frames are only of the query's own connection.
     Effect.provideService(Transport.Wrapper, (open) => open),
     Effect.exit,
     Effect.andThen(

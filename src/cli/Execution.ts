@@ -1,5 +1,5 @@
 /**
- * One statement of a user's: asks a server, and turns the result into what is written.
+ * One statement of a user: sends it to a server, and converts the result to output.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -18,50 +18,50 @@ import { CsvReader } from "./terminal/CsvReader.ts"
 import type { Style } from "./terminal/Style.ts"
 import * as Table from "./terminal/Table.ts"
 
-/** How results are to look. */
+/** The appearance of results. */
 export interface View {
   readonly shown: Formats.Shown
-  /** Whether the user has named the format. If not, a server that does not have it may answer in another one. */
+  /** Whether the user has named the format. If not, a server that lacks it may answer in another one. */
   readonly isChosen: boolean
-  /** The columns of the terminal, if that is where the result goes. */
+  /** The columns of the terminal, if the result goes there. */
   readonly columns: number | undefined
-  /** Whether text has to be made safe for a terminal. */
+  /** Whether text must be made safe for a terminal. */
   readonly isTerminal: boolean
   readonly style: Style
   /** Whether CSV keeps the CRLF of RFC 4180. */
   readonly crlf: boolean
   /** Whether CSV and TSV begin with the names of the columns. */
   readonly header: boolean
-  /** Rows of a table, at most. */
+  /** Most rows of a table. */
   readonly maxRows: number
 }
 
-/** What has happened to a statement so far. */
+/** The progress of a statement. */
 export class Progress {
   readonly time: Stopwatch.Stopwatch
-  /** Milliseconds until the server had accepted it, and until the first byte of the result came. */
+  /** Milliseconds until the server had accepted it, and until the first byte of the result arrived. */
   acceptedAfter: number | undefined
   firstByteAfter: number | undefined
-  /** Milliseconds until the whole result had been taken. */
+  /** Milliseconds until the whole result had been received. */
   endedAfter: number | undefined
-  /** The id by which the server tells how far its engine is, if it does, and how far that is, from 0 to 1. */
+  /** The id for requests of the engine's progress, if the server offers it, and that progress from 0 to 1. */
   queryId: string | undefined
   fraction: number | undefined
-  /** Bytes of the result that have come. */
+  /** Bytes of the result received so far. */
   bytes = 0
-  /** The table that is being made. */
+  /** The table being written. */
   table: Table.Table | undefined
 
   constructor(time: Stopwatch.Stopwatch) {
     this.time = time
   }
 
-  /** How long it took, or has taken so far. */
+  /** The total time, or the time so far. */
   get elapsed(): number {
     return this.endedAfter ?? this.time()
   }
 
-  /** What is being waited for. */
+  /** The current wait, in words. */
   get phase(): string {
     return this.acceptedAfter === undefined
       ? "waiting for the server to accept the query"
@@ -73,18 +73,21 @@ export interface Request {
   readonly query: string
   readonly parameters: Parameters
   readonly timeoutMs: number | undefined
-  /** Who asks. */
+  /** The metadata that identifies the caller. */
   readonly metadata?: Metadata | undefined
   readonly numbers?: "number" | "string" | undefined
   /** Whether the result is compared with the server's receipt. */
   readonly isVerified?: boolean | undefined
-  /** Whether the server is to keep account of how far its engine is. */
+  /** Whether the server should track its engine's progress. */
   readonly isWatched?: boolean | undefined
 }
 
 type Failure = QueryError | ClientError
 
-/** Asks for one format after the other, up to the first that the server has. A reject says that nothing was run. */
+/**
+ * Requests one format after the other, up to the first that the server has. A reject means that
+ * nothing was run.
+ */
 export const askInTurn = <A, E extends { readonly _tag: string }, R>(
   [first, ...others]: readonly [Formats.Shown, ...Array<Formats.Shown>],
   ask: (shown: Formats.Shown) => Effect.Effect<A, E, R>
@@ -100,7 +103,7 @@ export const askInTurn = <A, E extends { readonly _tag: string }, R>(
 const isUnsupported = (error: { readonly _tag: string }): boolean =>
   error._tag === "QueryError" && (error as QueryError).code === "unsupported_format"
 
-/** What is to be written: text that is safe for a terminal, or bytes. */
+/** Output: text that is safe for a terminal, or bytes. */
 export type Written = Uint8Array | string
 
 const query = (request: Request, format: Client.Query["format"]): Client.Query => ({
@@ -115,7 +118,7 @@ const query = (request: Request, format: Client.Query["format"]): Client.Query =
 })
 
 /**
- * Asks the server, and gives the result as it is to be written once the query has been accepted; fails if it is
+ * Sends the request, and returns the result as output once the query has been accepted; fails if it is
  * rejected. The result belongs to the scope. Ending the stream early cancels the query on the wire.
  */
 export const open = Effect.fnUntraced(function* (
@@ -171,11 +174,11 @@ const written = <E>(
   }
 }
 
-/** What a terminal is shown of bytes: see `Printable`. */
+/** Bytes in a form that is safe for a terminal: see `Printable`. */
 const shownSafely = <E>(chunks: Stream.Stream<Uint8Array, E>, view: View): Stream.Stream<Written, E> =>
   view.isTerminal ? escaped(chunks) : chunks
 
-/** The bytes as text that can neither steer nor hide anything. */
+/** The bytes as text that can neither control a terminal nor hide anything. */
 export const escaped = <E>(chunks: Stream.Stream<Uint8Array, E>): Stream.Stream<string, E> =>
   Stream.suspend(() => {
     const escaper = Printable.makeEscaper()
@@ -217,7 +220,7 @@ const rowText = <E>(chunks: Stream.Stream<Uint8Array, E>, form: RowText.Form): S
     )
   })
 
-/** How long the first rows of a table wait for others, which decide about its layout with them. */
+/** How long the first rows of a table wait for more, before the layout is decided from them. */
 const sampleTime = "250 millis"
 
 const table = <E>(

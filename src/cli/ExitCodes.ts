@@ -4,7 +4,7 @@
 import type { ClientError } from "../client/ClientError.ts"
 import type { QueryError } from "../engine/QueryApi.ts"
 
-/** The codes by their outcome, and when a command ends with each. */
+/** The codes by their outcome, with the condition of each. */
 const outcomes = {
   done: [0, "Done: every result is whole, and the server that was pinged answers."],
   failed: [
@@ -21,7 +21,7 @@ const outcomes = {
     124,
     "It took too long: `--timeout` or `--request-timeout` was over, or the server ended it as `timeout`."
   ],
-  // 128 and the number of the signal, as shells have it.
+  // 128 plus the number of the signal, as in shells.
   interrupted: [130, "It was interrupted: Ctrl-C, or SIGINT."],
   unread: [141, "Nobody reads its output any more, as by `head`; other programs are ended by SIGPIPE then."],
   terminated: [143, "It was terminated: SIGTERM."]
@@ -52,7 +52,7 @@ export const ofQueryError = (error: QueryError): number => {
   }
 }
 
-/** The code for a connection that was not there, or not to the end. */
+/** The code for a connection that failed or was lost. */
 export const ofClientError = ({ reason }: ClientError): number => {
   switch (reason._tag) {
     case "ConnectFailed":
@@ -68,6 +68,6 @@ export const ofClientError = ({ reason }: ClientError): number => {
   }
 }
 
-/** The code of a command that a signal ended; SIGINT if it is not known which. */
+/** The code of a command that a signal ended; SIGINT if the signal is unknown. */
 export const ofSignal = (signal: NodeJS.Signals | undefined): number =>
   signal === "SIGTERM" ? exitCodes.terminated : exitCodes.interrupted

@@ -1,12 +1,12 @@
 /**
- * The formats that a user may ask for, by their short names, media types and the extensions of files.
+ * The formats that a user may request, by their short names, media types and file extensions.
  */
 import type { Format } from "../engine/QueryApi.ts"
 
-/** What is made here of CSV. */
+/** The forms that the command makes of CSV. */
 const made = ["table", "vertical", "tsv", "markdown"] as const
 
-/** How a result is shown: as text that is made here, or as the bytes of a format of the server's. */
+/** The form of a shown result: text made by the command, or the bytes of one of the server's formats. */
 export type Shown = (typeof made)[number] | Format
 
 /** Formats by their short names. */
@@ -22,7 +22,7 @@ export const short = {
   parquet: "application/vnd.apache.parquet"
 } as const satisfies Record<string, Shown>
 
-/** What a flag takes: short names, and media types too. */
+/** The values of a flag: short names and media types. */
 export const choices: ReadonlyArray<readonly [string, Shown]> = [
   ...Object.entries(short),
   ...Object.values(short)
@@ -30,7 +30,7 @@ export const choices: ReadonlyArray<readonly [string, Shown]> = [
     .map((format) => [format, format] as const)
 ]
 
-/** The name that a user gives a format. */
+/** The short name of a format. */
 export const nameOf = (shown: Shown): string =>
   Object.entries(short).find(([, format]) => format === shown)?.[0] ?? shown
 
@@ -53,33 +53,33 @@ const extensionOf = (file: string): string => /\.(\w+)$/.exec(file)?.[1] ?? ""
 export const hasExtension = (file: string | undefined): boolean =>
   file !== undefined && extensionOf(file) !== ""
 
-/** The format that the name of a file asks for, if it has an extension that says so. */
+/** The format for the extension of a file, if it is a known one. */
 export const ofFile = (file: string): Shown | undefined => {
   const extension = extensionOf(file)
   return Object.hasOwn(extensions, extension.toLowerCase()) ? extensions[extension.toLowerCase()] : undefined
 }
 
-/** What the server is asked for. */
+/** The format that is requested from the server. */
 export const requested = (shown: Shown): Format => (isMade(shown) ? short.csv : shown)
 
 const isMade = (shown: Shown): shown is (typeof made)[number] =>
   (made as ReadonlyArray<string>).includes(shown)
 
-/** Whether it is a table for a person, who may have seen enough of it. */
+/** Whether the format is a table for a person, who may stop reading early. */
 export const isTable = (shown: Shown): boolean => shown === "table" || shown === "vertical"
 
-/** Whether it has a header that can be left out. */
+/** Whether the format has a header that can be left out. */
 export const hasHeader = (shown: Shown): boolean => shown === short.csv || shown === short.tsv
 
-/** What a server is asked for where the user has named no format: one after the other, up to the first that it has. */
+/** The formats to request in turn if the user has named none, up to the first that the server has. */
 export const inTurn = (shown: Shown, isTerminal: boolean): readonly [Shown, ...Array<Shown>] => {
   const others = [short.json, short.ndjson, short.csv, ...(isTerminal ? [] : [short.arrow, short.parquet])]
   return [shown, ...others.filter((other) => other !== requested(shown))]
 }
 
-/** Whether it is no text: of no use on a terminal. */
+/** Whether the format is binary, which is of no use on a terminal. */
 export const isBinary = (shown: Shown): boolean => shown === short.arrow || shown === short.parquet
 
-/** Whether results may follow each other. A file of JSON is one value; in a pipe there are readers of several. */
+/** Whether results may follow each other. A JSON file is one value; readers of a pipe may accept several. */
 export const holdsSeveral = (shown: Shown, isFile: boolean): boolean =>
   !isBinary(shown) && !(isFile && shown === short.json)

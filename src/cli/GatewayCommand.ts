@@ -25,7 +25,7 @@ import * as Stopping from "./Stopping.ts"
 import * as User from "./User.ts"
 import * as Version from "./Version.ts"
 
-/** A back-end that is not NAME=ADDRESS,…, or has a name that another one has. */
+/** A back-end that is not NAME=ADDRESS,…, or whose name is repeated. */
 export class BackendError extends Schema.TaggedError<BackendError>()("BackendError", {
   /** `--backend` or the setting. */
   written: Schema.String,
@@ -38,7 +38,7 @@ export class BackendError extends Schema.TaggedError<BackendError>()("BackendErr
 
 const { allowRoot, logFormat, maxNesting, maxParameters, maxQueryLength, user } = ServeConfig.settings
 
-/** Every setting that has a flag of its own. */
+/** Every setting that has its own flag. */
 const table = {
   ...GatewayConfig.settings,
   socketMode: ServerConfig.settings.socketMode,
@@ -83,7 +83,7 @@ const known: ConfigSources.Known = {
   }
 }
 
-/** The back-ends of `--backend`, as the setting `backends` has them. */
+/** The back-ends of `--backend`, in the form of the setting `backends`. */
 const given = Effect.fnUntraced(function* (texts: ReadonlyArray<string>) {
   const all = new Map<string, string>()
   for (const text of texts) {
@@ -153,7 +153,7 @@ const described = ({
   )
 }
 
-/** Reads the files again that settings name, and says so. */
+/** Reads the files named by settings again, and logs the outcome. */
 const reloading = <E extends { readonly message: string }>(reload: Effect.Effect<void, E>) =>
   Effect.matchEffect(reload, {
     onSuccess: () => Effect.logInfo("Reloaded: the files of httpTokens and httpRules"),
@@ -169,13 +169,13 @@ const run = Effect.fnUntraced(function* (flags: Given) {
   yield* Signals.onSecond(Effect.suspend(() => stopNow))
   yield* Signals.quits
   const hangup = yield* Signals.hangups
-  // Loaded only here: other commands do without it.
+  // Loaded only here: other commands do not need it.
   const Gateway = yield* Effect.promise(() => import("../gateway/Gateway.ts"))
   const running = Effect.gen(function* () {
     const gateway = yield* Gateway.make(yield* Descriptors.fitGateway(options))
     stopNow = gateway.stopNow
     yield* Effect.logInfo(`Started (send SIGINT or SIGTERM to exit): ${described(options)}`)
-    // A server's environment may be the same.
+    // A server may have the same environment.
     yield* ConfigSources.warnOfStrays(ServeConfig.known)
     yield* warn
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(hangup, reloading(gateway.reload))))

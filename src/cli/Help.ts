@@ -1,5 +1,5 @@
 /**
- * Help that begins with what people need, and completions for shells.
+ * Help with the most useful parts first, and completions for shells.
  */
 import * as Console from "effect/Console"
 import * as CliConfig from "effect/cli/CliConfig"
@@ -13,13 +13,13 @@ import * as Option from "effect/Option"
 import * as ConfigSources from "./ConfigSources.ts"
 import * as ServeConfig from "./ServeConfig.ts"
 
-/** The lines that every page of the default formatter has for `USAGE`, if it has no description. */
+/** The lines of `USAGE` on every page of the default formatter, if there is no description. */
 const usageLines = 3
 
 /** Widest page, in columns. */
 const widest = 100
 
-/** A description that would have less room than this begins below its flag. */
+/** A description with less room than this begins below its flag. */
 const leastRoom = 40
 
 /** The words of a text in lines of at most so many columns. */
@@ -33,7 +33,7 @@ const fill = (text: string, columns: number): ReadonlyArray<string> => {
   return lines
 }
 
-/** The right-hand side of a line that is too long goes on below itself. */
+/** Wraps the right-hand side of a long line below itself. */
 const wrapLine = (line: string, columns: number): string => {
   const width = CliOutput.displayWidth(line)
   const [, left = "", right = ""] = /^(\s+(?:\S.*?\s{2,})?)(\S.*)$/.exec(line) ?? []
@@ -52,7 +52,7 @@ const wrap = (page: string): string => {
     .join("\n")
 }
 
-/** A part of a page, without the usage and the description that the formatter puts before it. */
+/** A part of a page, without the usage and the description that the formatter puts first. */
 const part = (base: CliOutput.Formatter, doc: HelpDoc.HelpDoc): string =>
   base
     .formatHelpDoc({ ...doc, usage: "", description: "" })
@@ -60,7 +60,7 @@ const part = (base: CliOutput.Formatter, doc: HelpDoc.HelpDoc): string =>
     .slice(usageLines)
     .join("\n")
 
-/** Examples come before flags. */
+/** Puts examples before flags. */
 const examplesFirst = (base: CliOutput.Formatter) => (doc: HelpDoc.HelpDoc) => {
   const { args, examples, flags, globalFlags, inheritedFlags, ...rest } = doc
   const opening = base.formatHelpDoc({ ...rest, flags: [] })
@@ -74,7 +74,7 @@ const examplesFirst = (base: CliOutput.Formatter) => (doc: HelpDoc.HelpDoc) => {
     .join("\n\n")
 }
 
-/** How help is written. */
+/** The formatter of help. */
 export const formatter = (): CliOutput.Formatter => {
   const base = CliOutput.defaultFormatter({ globalFlags: "summary" })
   const format = examplesFirst(base)
@@ -85,7 +85,7 @@ type Values = Completions.FlagType | undefined
 
 const file: Values = { _tag: "Path", pathType: "file" }
 
-/** What a setting may be, by its form; `undefined` where nothing can be offered. */
+/** The possible values of a setting, by its form; `undefined` if none can be offered. */
 const ofForm = (form: string): Values => {
   if (form === "file") return file
   if (form === "directory") return { _tag: "Path", pathType: "directory" }
@@ -93,8 +93,8 @@ const ofForm = (form: string): Values => {
 }
 
 /**
- * What may be a value of a flag that the parser takes as text: settings are read later, and `serve` may not look at
- * files so early.
+ * The possible values of flags that the parser takes as text: settings are read later, and `serve` must not
+ * access files so early.
  */
 const values: ReadonlyMap<string, Values> = new Map<string, Values>([
   ...Object.entries(ServeConfig.all).map(
@@ -118,14 +118,14 @@ const withValues = (descriptor: Completions.CommandDescriptor): Completions.Comm
   subcommands: descriptor.subcommands.map(withValues)
 })
 
-/** The flags that every command has, and that are of use in the midst of a line. */
+/** The flags that every command has, and that are useful in the middle of a line. */
 const everywhere: ReadonlyArray<Completions.FlagDescriptor> = Completions.fromCommand(
   Command.make("any", { level: GlobalFlag.LogLevel.flag, help: GlobalFlag.Help.flag })
 ).flags.map((flag) => (flag.name === "help" ? { ...flag, negation: false } : flag))
 
 const shells: ReadonlyArray<Completions.Shell> = ["bash", "zsh", "fish", "powershell"]
 
-/** A word that stands for a flag (see `Arguments`), and what may follow it. */
+/** A word that stands for a flag (see `Arguments`), with its possible values. */
 const word = (
   name: string,
   description: string,
@@ -175,7 +175,7 @@ const completions: typeof GlobalFlag.Completions = GlobalFlag.Action({
     })
 })
 
-/** The global flags, with completions that know files. */
+/** The global flags, with completions for files. */
 export const config: CliConfig.CliConfig.Service = CliConfig.make({
   builtIns: CliConfig.defaults.builtIns.map((flag) => (flag === GlobalFlag.Completions ? completions : flag))
 })

@@ -1,27 +1,27 @@
 /**
- * Settings that were given and have no effect, because of the value of another one.
+ * Given settings that have no effect because of the value of another one.
  */
 import type { Source } from "./ConfigSources.ts"
 
-/** Settings that have no effect, and the setting that is the reason. */
+/** Settings without effect, and the setting that causes it. */
 export interface Idle {
   readonly names: ReadonlyArray<string>
-  /** The name of the setting that is the reason. */
+  /** The name of the causing setting. */
   readonly because: string
-  /** Puts the reason in words, such as `without --http`; gets the other setting as it was written. */
+  /** Puts the reason in words, such as `without --http`, given the other setting as it was written. */
   readonly reason: (written: string) => string
 }
 
-/** One that was given, and where. */
+/** A given setting without effect, and its source. */
 export interface Found {
-  /** As it was written: as a flag, a variable or a name in a file. */
+  /** The setting as it was written: as a flag, a variable or a name in a file. */
   readonly written: string
   readonly reason: string
-  /** A flag is typed for this command. Variables and files may be there for others too. */
+  /** A flag is meant for this command. Variables and files may be meant for others too. */
   readonly isFlag: boolean
 }
 
-/** Those of the settings that the sources have; the first source holds the flags. */
+/** The settings without effect that the sources have. The first source holds the flags. */
 export const find = (idle: ReadonlyArray<Idle>, sources: ReadonlyArray<Source>): ReadonlyArray<Found> =>
   idle.flatMap(({ because, names, reason }) => {
     const flags = sources[0]
@@ -34,7 +34,7 @@ export const find = (idle: ReadonlyArray<Idle>, sources: ReadonlyArray<Source>):
     )
   })
 
-/** One line for all of them. */
+/** One warning line for all of them. */
 export const warning = (found: ReadonlyArray<Found>): string => {
   const byReason = Map.groupBy(found, ({ reason }) => reason)
   const parts = Array.from(

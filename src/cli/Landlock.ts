@@ -1,8 +1,8 @@
 /**
  * Gives up this process's rights to write files and to open connections, by Linux's Landlock.
  *
- * The kernel then refuses them to every part of the process, whatever a query may have made DuckDB do. It
- * needs no privilege, holds for root too, and cannot be taken back.
+ * The kernel then refuses them to every part of the process, including DuckDB under the control of a query.
+ * It needs no privilege, holds for root too, and is irrevocable.
  */
 import { closeSync, openSync } from "node:fs"
 import { symlink, unlink } from "node:fs/promises"
@@ -10,25 +10,25 @@ import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import * as CLibrary from "../process/CLibrary.ts"
 
-/** What the process may do from now on. It may read as before. */
+/** The remaining rights of the process. Reading stays unrestricted. */
 export interface Access {
-  /** A directory for files of its own, in which everything is allowed. */
+  /** A directory for its own files, in which everything is allowed. */
   readonly privateDirectory: string
-  /** Other directories in which files may be made, written and removed. */
+  /** Other directories in which files may be created, written and removed. */
   readonly writable: ReadonlyArray<string>
   /** Directories from which empty directories may be removed. */
   readonly emptied: ReadonlyArray<string>
-  /** Directories in which Unix sockets are made, moved and removed. */
+  /** Directories in which Unix sockets are created, moved and removed. */
   readonly sockets: ReadonlyArray<string>
 }
 
 /**
- * Restricts the process. Gives the reason why it could not, or `undefined` once it is done.
+ * Restricts the process. Returns the reason if that failed, or `undefined`.
  *
  * **Gotchas**
  *
- * A thread has the rights of the one that started it, at that time. So this must come before the first use of
- * libuv's threads, which all asynchronous access to files is. That is checked, by one of them.
+ * A new thread inherits the rights of the thread that starts it. So this must come before the first use of
+ * libuv's threads, which includes all asynchronous access to files. One of these threads checks that.
  */
 export const restrict = Effect.fnUntraced(function* (access: Access): Effect.fn.Return<string | undefined> {
   const problem = restrictThread(access)
@@ -36,7 +36,7 @@ export const restrict = Effect.fnUntraced(function* (access: Access): Effect.fn.
   return (yield* holds(access.privateDirectory)) ? undefined : "libuv's threads were started before"
 })
 
-/** Nobody may make a symbolic link anywhere, so that one is a probe. */
+/** Creating symbolic links is forbidden everywhere, so one serves as a probe. */
 const holds = (directory: string): Effect.Effect<boolean> =>
   Effect.promise(async () => {
     const probe = join(directory, "probe")
@@ -49,19 +49,19 @@ const holds = (directory: string): Effect.Effect<boolean> =>
     return false
   })
 
-// From linux/landlock.h, by the version of the interface that brought them.
+// From linux/landlock.h, by the version of the interface that introduced them.
 const writeFile = 1n << 1n
 const removeDirectory = 1n << 4n
 const removeFile = 1n << 5n
 const makeDirectory = 1n << 7n
 const makeFile = 1n << 8n
-/** Links and moves between directories, which are refused wherever this is not granted. */
+/** Links and moves between directories, which are refused wherever this right is not granted. */
 const refer = 1n << 13n
 const truncate = 1n << 14n
 const rights: ReadonlyArray<readonly [version: bigint, rights: bigint]> = [
-  // Sockets are not among them: they are made where the server listens.
+  // Sockets are excluded: they are created where the server listens.
   [1n, writeFile | removeDirectory | removeFile | makeDirectory | makeFile],
-  // Devices, pipes, block devices and symbolic links, which the process never makes.
+  // Devices, pipes, block devices and symbolic links, which the process never creates.
   [1n, (1n << 6n) | (1n << 10n) | (1n << 11n) | (1n << 12n)],
   [2n, refer],
   [3n, truncate]
@@ -100,7 +100,7 @@ const createRuleset = 444n
 const addRuleCall = 445n
 const restrictSelf = 446n
 
-/** The rule is about everything beneath a path. */
+/** The rule covers everything beneath a path. */
 const pathBeneath = 1n
 
 const openPath = 0o10000000
@@ -110,7 +110,7 @@ const addRule = (system: Native, ruleset: bigint, path: string, right: bigint): 
   try {
     descriptor = openSync(path, openPath)
   } catch {
-    // Nothing is there to have a right to. What needs it says so.
+    // The path does not exist, so there is no right to grant. Its user reports the error.
     return true
   }
   try {
@@ -126,11 +126,11 @@ const addRule = (system: Native, ruleset: bigint, path: string, right: bigint): 
 interface Native {
   readonly landlock: (call: bigint, a: bigint, b: bigint, c: bigint) => bigint
   readonly noNewPrivileges: () => boolean
-  /** The address of a struct of 64-bit numbers, which is kept. */
+  /** The address of a struct of 64-bit numbers, which is kept alive. */
   readonly pointer: (members: ReadonlyArray<bigint>) => bigint
 }
 
-/** The C library, or why it cannot be called. */
+/** The C library, or the reason why it cannot be called. */
 const native = (): Native | string => {
   if (process.platform !== "linux") return "only Linux has it"
   const ffi = CLibrary.ffi()

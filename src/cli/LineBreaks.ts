@@ -1,18 +1,18 @@
 /**
- * CSV with the line breaks of the system it is read on: LF. RFC 4180 has CRLF.
+ * CSV with LF as line break, for the reading system. RFC 4180 has CRLF.
  */
 
 const carriageReturn = 0x0d
 const lineFeed = 0x0a
 const quote = 0x22
 
-/** Takes chunks of CSV, cut anywhere, and gives them back with LF for each CRLF that ends a row. */
+/** Takes chunks of CSV, cut anywhere, and returns them with LF for each CRLF that ends a row. */
 export class LineBreaks {
   private isQuoted = false
-  /** A carriage return at the end of a chunk, which has been kept back. */
+  /** Whether a carriage return at the end of a chunk has been held back. */
   private isHeld = false
 
-  /** A chunk; it may be the one that was given, if there is nothing to change. */
+  /** The converted chunk, or the same one if there is nothing to change. */
   push(chunk: Uint8Array): Uint8Array {
     if (!this.isHeld && !chunk.includes(carriageReturn)) {
       this.countQuotes(chunk)
@@ -29,7 +29,7 @@ export class LineBreaks {
     return result.subarray(0, length)
   }
 
-  /** What was kept back. */
+  /** The held-back rest. */
   end(): Uint8Array {
     const rest = this.isHeld ? Uint8Array.of(carriageReturn) : new Uint8Array(0)
     this.isHeld = false

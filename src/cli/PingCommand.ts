@@ -1,5 +1,5 @@
 /**
- * `dataconn ping`: asks whether a server answers, for people, scripts and health checks.
+ * `dataconn ping`: checks that a server answers, for people, scripts and health checks.
  */
 import * as Console from "effect/Console"
 import * as Command from "effect/cli/Command"
@@ -21,7 +21,7 @@ import * as ServerAddress from "./ServerAddress.ts"
 import * as Stopwatch from "./Stopwatch.ts"
 import * as Screen from "./terminal/Screen.ts"
 
-/** As that of pg_isready. */
+/** The same as pg_isready's. */
 const defaultTimeout = "3 seconds"
 
 const flags = {
@@ -63,10 +63,15 @@ const flags = {
 
 type Given = Command.Command.Config.Infer<typeof flags>
 
-/** A request that no engine of the v1 API runs: its query is empty. The reject shows that the server answers. */
+/**
+ * A request that no engine of the v1 API runs: its query is empty. The reject shows that the server answers.
+ */
 const nothing = new TextEncoder().encode(JSON.stringify({ version: "v1", query: "" }))
 
-/** Whether the server takes requests now. An engine that accepts the request is cancelled, and answers too. */
+/**
+ * Checks that the server takes requests now. An engine that accepts the request is cancelled, which
+ * is an answer too.
+ */
 const ask = (client: Client.ClientService) =>
   Effect.scoped(client.request(nothing)).pipe(
     Effect.asVoid,

@@ -20,7 +20,7 @@ import * as QueryRun from "./QueryRun.ts"
 import * as RecordFlags from "./RecordFlags.ts"
 import * as Signals from "./Signals.ts"
 
-/** The value, or the message of the error that stands in its place. */
+/** The value. Throws if it is an error. */
 const orThrow = <A>(result: A | Error): A => {
   if (result instanceof Error) throw result
   return result
@@ -109,13 +109,13 @@ const flags = {
   ...RecordFlags.flags
 }
 
-/** A server that takes its time to confirm a cancel may be left alone. */
+/** Lets the user leave a server that takes long to confirm a cancel. */
 const impatience = Effect.andThen(
   Effect.sleep("1 second"),
   Console.error("Waiting for the server to confirm the cancel; Ctrl-C again does not wait.")
 )
 
-/** The flags as they were given. */
+/** The given flags. */
 export type Given = Command.Command.Config.Infer<typeof flags>
 
 /**

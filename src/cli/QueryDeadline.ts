@@ -1,5 +1,5 @@
 /**
- * Ends a query in time, whatever the server does.
+ * Ends a query in time, even if the server does not answer.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -8,22 +8,25 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 
-/** How long after its timeout a query may take to end: the server's own word, the cancel and the clean-up in turn. */
+/**
+ * How long after its timeout a query may take to end: time for the server's answer, the cancel and the
+ * clean-up in turn.
+ */
 export const grace = {
-  /** The server knows the timeout too; an error of its own says more. */
+  /** For the server, which knows the timeout too; its own error says more. */
   answer: Duration.millis(500),
   /** For the server to acknowledge the cancel. */
   cancel: Duration.seconds(1),
   cleanUp: Duration.millis(500)
 } as const
 
-/** All of it. */
+/** The total of these. */
 export const totalGrace: Duration.Duration = Object.values(grace).reduce(Duration.sum)
 
-/** The query has not ended in time, and what has come of its result is incomplete. */
+/** The query has not ended in time, and its result so far is incomplete. */
 export class TimedOut extends Schema.TaggedError<TimedOut>()("TimedOut", {
   timeout: Schema.Duration,
-  /** What was going on then, such as `connecting to 127.0.0.1:11653`. */
+  /** The activity at that time, such as `connecting to 127.0.0.1:11653`. */
   phase: Schema.String
 }) {
   override get message() {
@@ -32,12 +35,12 @@ export class TimedOut extends Schema.TaggedError<TimedOut>()("TimedOut", {
 }
 
 /**
- * Runs the effect for as long as the timeout and `grace.answer`, then interrupts it, and waits no longer than the rest
- * of the grace for it to end. An infinite timeout is none.
+ * Runs the effect for as long as the timeout and `grace.answer`, then interrupts it, and waits at most for
+ * the rest of the grace until it ends. An infinite timeout means no limit.
  *
  * **Gotchas**
  *
- * What cannot be interrupted, such as a name that the system is still looking up, may go on behind it.
+ * Uninterruptible work, such as a running name lookup of the system, may continue in the background.
  */
 export const enforce = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
@@ -59,6 +62,6 @@ const limited = Effect.fnUntraced(function* <A, E, R>(
   const error = new TimedOut({ timeout, phase: phase() })
   fiber.interruptUnsafe()
   const late = yield* endWithin(Duration.sum(grace.cancel, grace.cleanUp))
-  // It may have ended in the moment in which it was interrupted.
+  // The effect may have ended at the moment of its interruption.
   return Option.isSome(late) && Exit.isSuccess(late.value) ? late.value.value : yield* error
 })

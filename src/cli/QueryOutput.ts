@@ -1,6 +1,6 @@
 /**
- * Where `dataconn query` puts a result: standard output, a pager or a file, and nowhere an incomplete one that could
- * pass for whole.
+ * The output of `dataconn query`: standard output, a pager or a file. An incomplete result
+ * never looks complete.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -31,13 +31,13 @@ export class OutputError extends Schema.TaggedError<OutputError>()("OutputError"
 const detail = (error: PlatformError): string =>
   error.cause instanceof Error ? error.cause.message : error.message
 
-/** Nobody reads standard output any more, as with `| head`: who has left wants to be told nothing. */
+/** The reader of standard output has left, as with `| head`: no message is needed. */
 export class Unread extends Schema.TaggedError<Unread>()("Unread", {}) {}
 
 const isBrokenPipe = (error: unknown): boolean => isPlatformError(error) && BrokenPipe.isOne(error.cause)
 
 export interface Options {
-  /** Runs before something is written to where it stays, whole or not. */
+  /** Run before each write of output that stays, complete or not. */
   readonly onWrite: (written: Written) => Effect.Effect<void>
 }
 
@@ -59,7 +59,7 @@ const runInto = <E>(
     return isBrokenPipe(error) ? new Unread() : new OutputError({ target, detail: detail(error) })
   })
 
-/** What a pipe tells after the last write, when nobody else listens. */
+/** Handles an error of a pipe after the last write, when there is no other listener. */
 const toldLate = (error: NodeJS.ErrnoException): void => {
   process.exitCode = BrokenPipe.isOne(error) ? exitCodes.unread : exitCodes.failed
 }
@@ -68,7 +68,10 @@ const hearLate = (): void => {
   if (!process.stdout.listeners("error").includes(toldLate)) process.stdout.on("error", toldLate)
 }
 
-/** Writes to standard output as fast as it is taken; fails with {@link Unread} if that ends before the result. */
+/**
+ * Writes to standard output as fast as it accepts; fails with {@link Unread} if it closes before
+ * the result ends.
+ */
 export const toStdout = Effect.fnUntraced(function* <E>(
   written: Stream.Stream<Written, E>,
   options: Options
@@ -96,10 +99,10 @@ export const toPager = <E>(
     })
   )
 
-/** Whether what was written leaves a terminal at the beginning of a line. */
+/** Whether the output leaves a terminal at the beginning of a line. */
 export const endsLine = (written: Written): boolean => bytesOf(written.slice(-1)).at(-1) === 0x0a
 
-/** Where `/dev/tty` and `/dev/stdout` lead on a terminal. */
+/** The targets of `/dev/tty` and `/dev/stdout` on a terminal. */
 const terminals = /^\/dev\/(tty|pts\/|console$)/
 
 /** Whether the name of a file leads to a terminal. */
@@ -111,12 +114,12 @@ export const isTerminal = Effect.fnUntraced(function* (
 })
 
 /**
- * Writes to a file that appears under its name once it is whole, and releases the chunks.
+ * Whether the file name leads to a terminal.
  *
  * **Details**
  *
- * They go to a temporary file beside it, which then takes its place; whatever happens before leaves a file
- * that was there as it was. A device or a pipe has no place to take: it is written to directly.
+ * The chunks go to a temporary file beside it, which then replaces it. If anything fails before that, an
+ * existing file stays unchanged. A device or a pipe cannot be replaced, and is written to directly.
  */
 export const toFile = Effect.fnUntraced(function* <E>(
   written: Stream.Stream<Written, E>,
@@ -142,10 +145,13 @@ export const toFile = Effect.fnUntraced(function* <E>(
   )
 })
 
-/** What is open already, as of `-o >(…)` or `/dev/stdout`: its name leads to no place where a file could be. */
+/**
+ * An open descriptor, as of `-o >(…)` or `/dev/stdout`: there is no place for a temporary file
+ * beside its name.
+ */
 const opened = /^\/dev\/(?:fd\/|std(?:in|out|err)$)|^\/proc\/[^/]+\/(?:task\/[^/]+\/)?fd\//
 
-/** How a file is written: with a flag as it is, or by the temporary one that takes its place. */
+/** The way to write a file: directly with a flag, or by a temporary file that replaces it. */
 type Place =
   | { readonly flag: "a" | "w" }
   | { readonly flag?: never; readonly target: string; readonly partial: string; readonly mode: number }
@@ -158,10 +164,10 @@ const placeOf = Effect.fnUntraced(function* (
   const before = yield* Effect.option(fs.stat(file))
   const isFile = Option.isNone(before) || before.value.type === "File"
   if (!isFile || opened.test(path.resolve(file))) {
-    // What appends names no position to write at, which only a block device has.
+    // Appending needs no position to write at, which only a block device has.
     return { flag: Option.isSome(before) && before.value.type === "BlockDevice" ? "w" : "a" }
   }
-  // A link stays, and the file that it leads to is replaced.
+  // A link stays, and its target is replaced.
   const target = yield* targetOf(file, maxLinks)
   const suffix = (yield* Random.nextIntBetween(0, 2 ** 32)).toString(16)
   return {
@@ -171,10 +177,10 @@ const placeOf = Effect.fnUntraced(function* (
   }
 })
 
-/** As many links are followed one after the other, as Linux does. */
+/** How many links are followed in sequence, as in Linux. */
 const maxLinks = 40
 
-/** Where a link leads to, be there a file or not. */
+/** The target of a link, which need not exist. */
 const targetOf = (
   file: string,
   links: number
@@ -198,7 +204,7 @@ export const check = Effect.fnUntraced(function* (
     yield* Effect.scoped(failed(fs.open(place.partial, { flag: "wx", mode: place.mode })))
     return yield* failed(fs.remove(place.partial))
   }
-  // Not opened: a pipe would be, to whoever reads it, and would wait for that one.
+  // The file is not opened: opening a pipe would wait for its reader, and be visible to it.
   yield* failed(fs.access(file, { writable: true }))
   if ((yield* failed(fs.stat(file))).type === "Directory") {
     return yield* new OutputError({ target: file, detail: "it is a directory" })
@@ -207,11 +213,11 @@ export const check = Effect.fnUntraced(function* (
 
 type Failed = <A, R>(effect: Effect.Effect<A, PlatformError, R>) => Effect.Effect<A, OutputError, R>
 
-/** Errors of the system as errors of this file. */
+/** Maps errors of the system to errors of this file. */
 export const failedAt = (file: string): Failed =>
   Effect.mapError((error: PlatformError) => new OutputError({ target: file, detail: detail(error) }))
 
-/** Writes all of it to an open file, and releases the chunks. */
+/** Writes everything to an open file, and releases the chunks. */
 export const writeAll = <E>(
   written: Stream.Stream<Written, E>,
   file: FileSystem.File,

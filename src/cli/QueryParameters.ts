@@ -1,5 +1,6 @@
 /**
- * The `--param` flags of `dataconn query` as the parameters of a request, and the `--metadata` flags as its metadata.
+ * Parses the `--param` flags of `dataconn query` to parameters of a request, and the `--metadata` flags
+ * to its metadata.
  */
 import * as Schema from "effect/Schema"
 import * as ParameterText from "../engine/ParameterText.ts"
@@ -7,7 +8,7 @@ import * as ParameterValues from "../engine/ParameterValues.ts"
 import type { Parameter, Parameters } from "../engine/QueryApi.ts"
 import * as Statements from "./sql/Statements.ts"
 
-/** Some of the flags have a name and others have none, or two have the same. */
+/** Only some of the flags have a name, or a name is repeated. */
 export class ParameterError extends Schema.TaggedError<ParameterError>()("ParameterError", {
   problem: Schema.String
 }) {
@@ -16,7 +17,7 @@ export class ParameterError extends Schema.TaggedError<ParameterError>()("Parame
   }
 }
 
-/** A flag: the name, the position or neither, and the value. */
+/** One flag: its name or position if any, and its value. */
 interface Given {
   readonly text: string
   readonly name: string | undefined
@@ -44,7 +45,7 @@ const duplicate = <A>(all: ReadonlyArray<A>): A | undefined =>
 
 const isPlain = ({ name, position }: Given): boolean => name === undefined && position === undefined
 
-/** Those with numbers, in the order of these. */
+/** Parameters with positions, in the order of these. */
 const numbered = (all: ReadonlyArray<Given>): Parameters | ParameterError => {
   const sorted = all.toSorted((a, b) => (a.position ?? 0) - (b.position ?? 0))
   const isWhole = sorted.every(({ position }, index) => position === index + 1)
@@ -56,7 +57,7 @@ const numbered = (all: ReadonlyArray<Given>): Parameters | ParameterError => {
 }
 
 /**
- * All flags in their order: a list where none has a name, or all have a position (`1=x`), a record where all have a
+ * All flags in their order: a list if none has a name or all have a position (`1=x`), a record if all have a
  * name. Each may have a type: `name:blob=hex:00`.
  */
 export const parse = (texts: ReadonlyArray<string>): Parameters | ParameterError => {
@@ -84,8 +85,8 @@ export const parse = (texts: ReadonlyArray<string>): Parameters | ParameterError
 const isList = (parameters: Parameters): parameters is ReadonlyArray<Parameter> => Array.isArray(parameters)
 
 /**
- * The parameters of each of several statements: those that it names, and those that none of them names, which the
- * server then says.
+ * The parameters of each of several statements: the ones that it names, and those that no statement names,
+ * which the server then reports.
  */
 export const ofEach = (
   parameters: Parameters,
@@ -105,13 +106,16 @@ export const ofEach = (
   )
 }
 
-/** The words of a line, as `--param` has them one by one. `'…'` holds blanks, and `''` in it is a quote. */
+/**
+ * The words of a line, in the form of single `--param` values. `'…'` may contain blanks, and `''`
+ * in it is a quote.
+ */
 export const words = (line: string): ReadonlyArray<string> =>
   Array.from(line.matchAll(/(?:'(?:[^']|'')*'|[^\s'])+/g), ([word]) =>
     word.replace(/'((?:[^']|'')*)'/g, (_, inner: string) => inner.replaceAll("''", "'"))
   )
 
-/** All `NAME=VALUE` in their order. A value is text as it stands. */
+/** All `NAME=VALUE` in their order. A value is verbatim text. */
 export const metadata = (texts: ReadonlyArray<string>): Readonly<Record<string, string>> | ParameterError => {
   const entries = new Map<string, string>()
   for (const text of texts) {

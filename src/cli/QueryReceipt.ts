@@ -1,5 +1,5 @@
 /**
- * Compares a result with the receipt that the server gives for it.
+ * Compares a result with the server's receipt for it.
  */
 import { crc32 } from "node:zlib"
 import * as Effect from "effect/Effect"
@@ -12,8 +12,8 @@ import * as Receipts from "../engine/Receipts.ts"
 const differs = (message: string): QueryApi.QueryError => QueryApi.queryError("internal", message)
 
 /**
- * The chunks of a response, which fail at their end if they are not those that the server has sent. Fails at once if
- * the server gives no receipt.
+ * The chunks of a response. They fail at their end if they differ from the receipt. Fails at once if the
+ * server gives no receipt.
  */
 export const verified = ({
   accepted,

@@ -1,5 +1,5 @@
 /**
- * What a command says on standard error when a query brought no whole result, and its exit code.
+ * The message on standard error for a query without a complete result, and the exit code.
  */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -14,7 +14,7 @@ import type { OutputError, Unread } from "./QueryOutput.ts"
 import type { Statement } from "./sql/Statements.ts"
 import * as Width from "./terminal/Width.ts"
 
-/** The command has failed and has said why; the process ends with `exitCode`. */
+/** The command has failed and has printed its message; the process ends with `exitCode`. */
 export class QueryCommandError extends Schema.TaggedError<QueryCommandError>()("QueryCommandError", {
   message: Schema.String,
   exitCode: Schema.Int
@@ -24,22 +24,22 @@ export class QueryCommandError extends Schema.TaggedError<QueryCommandError>()("
 }
 
 export interface Context {
-  /** All that the user has given, and the statement of it that was run. */
+  /** The user's whole text, and the statement of it that was run. */
   readonly text: string
   readonly statement: Statement
-  /** Columns of the terminal, for the line that a caret points into. */
+  /** Columns of the terminal, for the line with a caret. */
   readonly columns: number
-  /** Whether a part of the result has been written to where it stays. */
+  /** Whether a part of the result has been written permanently. */
   readonly incomplete: boolean
-  /** Whether a terminal that shows the result is at the beginning of a line. */
+  /** Whether a terminal with the result is at the beginning of a line. */
   readonly endsLine?: boolean | undefined
-  /** Which one it was of several. */
+  /** The number of the query among several. */
   readonly which?: { readonly number: number; readonly of: number } | undefined
-  /** Whether the server was told a timeout, which is that of `--timeout`. */
+  /** Whether the request had a timeout, taken from `--timeout`. */
   readonly isTimed?: boolean | undefined
 }
 
-/** Whatever keeps a query from a whole result. */
+/** All reasons for an incomplete result. */
 export type Failure = QueryError | ClientError | OutputError | TimedOut | Unread
 
 /** The note below an error. */
@@ -55,7 +55,7 @@ export const report = (error: Failure, context: Context): QueryCommandError =>
     exitCode: exitCode(error)
   })
 
-/** Says why a command failed, if there is somebody who wants to know. */
+/** Prints the message of a failed command, if there is one. */
 export const say = ({ message }: { readonly message: string }): Effect.Effect<void> =>
   message === "" ? Effect.void : Console.error(message)
 
@@ -103,17 +103,17 @@ const hints: Record<ClientError["reason"]["_tag"], string> = {
   ProtocolViolation: "is it a DataConn server? See --server"
 }
 
-/** What a server takes at most unless told otherwise: `maxFrameSize`. */
+/** A server's default `maxFrameSize`. */
 const usualFrameSize = 1024 * 1024
 
-/** One line about a connection: what happened to it, and what to look at. */
+/** One line about a connection's failure, with advice. */
 export const clientError = (error: ClientError, query = ""): string => {
   const isLong = query.length > usualFrameSize && error.reason._tag === "ConnectionLost"
   const size = `the query has ${query.length} characters; a server takes as much as its maxFrameSize, 1 MiB by default`
   return Printable.line(`${error.message} (${isLong ? size : hints[error.reason._tag]})`)
 }
 
-/** How much of what a server has to say is shown, in UTF-16 units. */
+/** Most of a server's message that is shown, in UTF-16 units. */
 const maxMessageLength = 4096
 
 const queryError = (error: QueryError, context: Context): ReadonlyArray<string> => {
@@ -129,13 +129,17 @@ const queryError = (error: QueryError, context: Context): ReadonlyArray<string> 
   ]
 }
 
-/** Servers name a field of requests, which nobody has typed: it has the value of a flag, or is not there. */
+/**
+ * Servers name a field of requests that the user has not typed. Its name is replaced by the
+ * flag's, or removed.
+ */
 const inFlags = (message: string, { isTimed = false }: Context): string =>
   isTimed ? message.replaceAll(/\btimeoutMs\b/g, "--timeout") : message.replaceAll(/\btimeoutMs, /g, "")
 
 /**
- * The line and column of a 1-based character of a statement that begins at `offset` of a text; one beyond the text is
- * at its end. Servers count characters, not UTF-16 units. `index` is the place in the line, in UTF-16 units.
+ * The line and column of a 1-based character of a statement that begins at `offset` of a text; a character
+ * beyond the text is at its end. Servers count characters, not UTF-16 units. `index` is the place in the
+ * line, in UTF-16 units.
  */
 export const locate = (
   text: string,
@@ -158,7 +162,7 @@ export const locate = (
   }
 }
 
-/** A line with a caret below one of its characters; of a long line, what is around that. */
+/** A line with a caret below one of its characters; a long line is cut around it. */
 const pointed = (text: string, index: number, columns: number): readonly [string, string] => {
   const before = Printable.lines(text.slice(0, index))
   const after = Printable.lines(text.slice(index))
@@ -181,7 +185,10 @@ const last = (text: string, columns: number): string => {
   return end
 }
 
-/** Blanks of the width of a text. Tabs stay, so that the caret stands below its character however wide they are. */
+/**
+ * Blanks of the width of a text. Tabs are kept, so that the caret is below its character
+ * whatever their width.
+ */
 const blank = (text: string): string =>
   text
     .split("\t")

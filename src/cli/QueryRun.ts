@@ -1,5 +1,5 @@
 /**
- * Runs the statements that `dataconn query` is given, over one connection.
+ * Runs the statements of `dataconn query`, over one connection.
  */
 import { Buffer } from "node:buffer"
 import * as Console from "effect/Console"
@@ -60,7 +60,7 @@ const queryText = Effect.fnUntraced(function* ({ file, query }: Given) {
   return yield* name === "-" ? fromStdin : fromFile(name)
 })
 
-/** The statements to send. One alone goes as it was written, whatever surrounds it. */
+/** The statements to send. A single one is sent verbatim, with the text around it. */
 const statementsOf = (text: string, split: boolean): ReadonlyArray<Statements.Statement> => {
   const statements = Statements.all(text)
   return statements.length === 1 || (!split && statements.length > 0) ? [{ text, offset: 0 }] : statements
@@ -71,14 +71,14 @@ interface Plan {
   readonly server: Address.Address
   readonly text: string
   readonly statements: ReadonlyArray<Statements.Statement>
-  /** Those of each statement. */
+  /** The parameters of each statement. */
   readonly parameters: ReadonlyArray<Parameters>
   readonly file: string | undefined
   readonly view: Execution.View
   readonly screen: Screen.Screen
 }
 
-/** What is wrong with flags that a format which was asked for has no use for. */
+/** The error for flags that have no effect on the requested format. */
 const withoutEffect = (
   { crlf, header, numbers }: Pick<Given, "crlf" | "header" | "numbers">,
   shown: Formats.Shown
@@ -93,7 +93,7 @@ const withoutEffect = (
     : undefined
 }
 
-/** Decides what to do before anything is sent, and refuses what cannot be done. */
+/** Decides everything before anything is sent, and refuses impossible requests. */
 const plan = Effect.fnUntraced(function* (given: Given) {
   const server = yield* Effect.mapError(ServerAddress.resolve(given.server), ({ message }) => fail(message))
   const screen = yield* Screen.look
@@ -123,7 +123,7 @@ const plan = Effect.fnUntraced(function* (given: Given) {
       `${statements.length} queries have as many results, and ${file === undefined ? "" : "a file of "}${name} holds one`
     )
   }
-  // What is written to the database would be there although nobody has its result.
+  // Checked first: otherwise the query could change the database although its result cannot be written.
   if (file !== undefined) yield* Effect.mapError(QueryOutput.check(file), ({ message }) => fail(message))
   if (!isChosen && !toTerminal && !given.quiet && Formats.hasExtension(file)) {
     yield* Console.error(`${file}: the name says no format, so it is ${name} (see --format)`)
@@ -138,7 +138,7 @@ const plan = Effect.fnUntraced(function* (given: Given) {
     header: given.header,
     maxRows: given.limit
   }
-  // One alone is not looked into: the server knows what it names.
+  // A single statement is not parsed: the server knows its parameters.
   const parameters =
     statements.length === 1
       ? [given.parameters]
@@ -149,7 +149,9 @@ const plan = Effect.fnUntraced(function* (given: Given) {
   return { given, server, text, statements, parameters, file, view, screen } satisfies Plan
 })
 
-/** What the client is told of the flags. Within a timeout there is less time to wait for the end of a cancel. */
+/**
+ * The client's settings from the flags. With a timeout, less time is left to wait for the end of a cancel.
+ */
 const settings = ({ heartbeatTolerance, requestTimeout, timeout }: Given) => ({
   heartbeatTolerance,
   requestTimeout,
@@ -158,24 +160,24 @@ const settings = ({ heartbeatTolerance, requestTimeout, timeout }: Given) => ({
 })
 
 class State {
-  /** The statement that is running, from 0, and how far it has come. */
+  /** The running statement, from 0, and its progress. */
   index = 0
   progress: Execution.Progress | undefined
   line: ProgressLine.ProgressLine = ProgressLine.none
   incomplete = false
   /** Whether the result has left the terminal at the beginning of a line. */
   endsLine = true
-  /** What is to be said once the pager has left the terminal: a text for each statement at most. */
+  /** Messages for after the pager has left the terminal: at most one for each statement. */
   readonly said: Array<string> = []
 }
 
-/** Whether results go to a pager, which has the terminal until the user leaves it. */
+/** Whether results go to a pager, which owns the terminal until the user leaves it. */
 const isPaged = ({ given, screen }: Plan): boolean => given.pager && screen.stdoutIsTerminal
 
 const sayAll = (state: State): Effect.Effect<void> =>
   Effect.suspend(() => Effect.forEach(state.said.splice(0), (said) => Console.error(said), { discard: true }))
 
-/** One statement's result once it is accepted, with the line of progress before it and what is said of it behind it. */
+/** The result of one accepted statement, with the progress line before it and the summary after it. */
 const open = Effect.fnUntraced(function* (
   plan: Plan,
   client: Client.ClientService,
@@ -214,7 +216,9 @@ const open = Effect.fnUntraced(function* (
   return Stream.concat(yield* Execution.open(client, request, view, progress), Stream.fromEffectDrain(say))
 })
 
-/** All results. The first is accepted before there is anything to write, so that nothing is opened for a reject. */
+/**
+ * All results. The first is accepted before anything is opened for writing, so that a reject opens nothing.
+ */
 const openAll = Effect.fnUntraced(function* (plan: Plan, client: Client.ClientService, state: State) {
   const scope = yield* Scope.fork(yield* Effect.scope)
   const first = yield* Scope.provide(open(plan, client, state, 0), scope)
@@ -225,7 +229,7 @@ const openAll = Effect.fnUntraced(function* (plan: Plan, client: Client.ClientSe
   return Stream.concat(Stream.ensuring(first, Scope.close(scope, Exit.void)), rest)
 })
 
-/** Whether a result shares the terminal with what is said of it. */
+/** Whether a result and its summary share the terminal. */
 const sharesTerminal = ({ file, screen }: Plan): boolean => file === undefined && screen.stdoutIsTerminal
 
 const write = (plan: Plan, state: State, results: Stream.Stream<Execution.Written, QueryReport.Failure>) => {
@@ -261,7 +265,7 @@ const cancelled = (
   return Console.error(`${ProgressLine.start({ endsLine, canAnimate: screen.canAnimate })}${said}`)
 }
 
-/** Runs the statements, up to the first that fails. Fails with what is to be said, which has not been printed. */
+/** Runs the statements, up to the first that fails. Fails with a message that has not been printed. */
 export const run = Effect.fnUntraced(function* (given: Given) {
   const chosen = yield* plan(given)
   const state = new State()

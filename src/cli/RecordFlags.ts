@@ -1,5 +1,5 @@
 /**
- * `--record` and `--record-values`: what the commands have in common that record what goes over their connections.
+ * `--record` and `--record-values`: the common part of the commands that record their connections.
  */
 import * as Console from "effect/Console"
 import * as Flag from "effect/cli/Flag"
@@ -30,13 +30,13 @@ export interface Given {
   readonly recordValues: boolean
 }
 
-/** Makes somebody who watches a connection. */
+/** Makes the observer of a connection. */
 export type Observe = (place: Place) => Observer
 
 const failed = ({ message }: Recorder.RecordError) =>
   new QueryCommandError({ message, exitCode: exitCodes.failed })
 
-/** Begins the recording that the flags ask for, and ends it with the scope. */
+/** Begins the recording that the flags request, and ends it with the scope. */
 export const start = Effect.fnUntraced(function* (
   { record, recordValues }: Given,
   lengthCounts: LengthCounts = "body"
@@ -65,7 +65,7 @@ export const start = Effect.fnUntraced(function* (
   }
 })
 
-/** Records what the effect does, if the flags ask for it, and says so at its end. */
+/** Records the effect's connections if the flags request it, and prints a note at its end. */
 export const during =
   (given: Given) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | QueryCommandError, R> =>
@@ -77,7 +77,7 @@ export const during =
       return result
     }).pipe(Effect.scoped)
 
-/** What is said of a recording on standard error. */
+/** The note about a recording, on standard error. */
 export const said = ({ record, recordValues }: Given): Effect.Effect<void> => {
   if (Option.isNone(record)) return Effect.void
   const values = recordValues ? "with values" : "without values (--record-values keeps them)"

@@ -1,5 +1,5 @@
 /**
- * Other settings for a server that runs.
+ * A reload of a running server's settings.
  */
 import * as Effect from "effect/Effect"
 import * as Limits from "../engine/Limits.ts"
@@ -13,7 +13,7 @@ import * as StartLine from "./StartLine.ts"
 
 type Name = keyof ServeConfig
 
-/** Settings that hold from the start of the process to its end. */
+/** Settings that are fixed for the life of the process. */
 const fixed: ReadonlyArray<Name> = [
   "listen",
   "backlog",
@@ -35,7 +35,7 @@ const fixed: ReadonlyArray<Name> = [
   ...(Object.keys(GatewayConfig.settings) as ReadonlyArray<keyof typeof GatewayConfig.settings>)
 ]
 
-/** What the engine is opened with. A database that clients may change cannot be opened a second time beside itself. */
+/** Settings of the engine. A database that clients may change cannot be opened twice at the same time. */
 const engines: ReadonlyArray<Name> = [
   "database",
   "tables",
@@ -53,7 +53,7 @@ const engines: ReadonlyArray<Name> = [
 const isSame = (a: ServeConfig, b: ServeConfig, name: Name): boolean =>
   JSON.stringify(a[name]) === JSON.stringify(b[name])
 
-/** What can be had of `next`, and the settings of it that need another start. */
+/** The part of `next` that can take effect, and the settings of it that need a restart. */
 export const merge = (
   current: ServeConfig,
   next: ServeConfig
@@ -65,17 +65,17 @@ export const merge = (
   }
 }
 
-/** What runs. */
+/** The running parts of the server. */
 export interface Running {
   readonly server: Pick<Server.ServerService, "reload">
   readonly engine: ServedEngine
-  /** What speaks HTTP before it, if anything does. */
+  /** The HTTP gateway in front of it, if there is one. */
   readonly gateway: Pick<GatewayService, "reload"> | undefined
 }
 
 /**
- * Takes other settings: patterns of files and replaced files are looked at again too. Gives those in force, which are
- * the current ones if the others cannot be had. The log says which it is.
+ * Applies new settings, and checks patterns and replaced files again. Returns the settings in force, which
+ * are the current ones if the new ones cannot be applied. The outcome is logged.
  */
 export const reload = <E extends { readonly message: string }>(
   { engine, gateway, server }: Running,
@@ -90,7 +90,7 @@ export const reload = <E extends { readonly message: string }>(
       )
     }
     const fitted = yield* Descriptors.fit(config)
-    // First what may fail.
+    // The steps that may fail come first.
     if (!config.readWrite) yield* engine.reload(fitted)
     if (gateway !== undefined) yield* gateway.reload
     yield* server.reload(fitted)

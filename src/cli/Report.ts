@@ -1,6 +1,6 @@
 /**
- * What a command says when it fails: one line on standard error where the user can do something about it, the
- * whole trace where the program is at fault.
+ * The message of a failed command: one line on standard error if the user can fix the problem, the whole
+ * trace if the program is at fault.
  */
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
@@ -18,7 +18,7 @@ const describe = (error: CliError.NonShowHelpErrors): string => {
   return suggestions.length === 0 ? problem : `${problem}; did you mean ${suggestions.join(" or ")}?`
 }
 
-/** Says what is wrong with the arguments, rather than all that could be right. */
+/** Reports the problem with the arguments, instead of all possible ones. */
 export const presenter: CliOutput.Presenter = {
   present: (event) => {
     const [error] = event._tag === "InvalidInvocation" ? event.errors : []
@@ -32,7 +32,7 @@ export const presenter: CliOutput.Presenter = {
 
 const message = (error: unknown): string => oneLine(error instanceof Error ? error.message : String(error))
 
-/** Says why a command failed, unless it was interrupted or has said so itself. */
+/** Prints the reason why a command failed, unless it was interrupted or has printed it itself. */
 export const failure = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   if (Cause.hasInterruptsOnly(cause)) return Effect.void
   if (Cause.hasDies(cause)) return Console.error(Printable.lines(Cause.pretty(cause)))

@@ -1,7 +1,7 @@
 /**
- * What the server's process may do: which user it runs as, and that it can write nothing which it need not.
+ * The rights of the server's process: its user, and the removal of unneeded write rights.
  *
- * This is independent of how statements are checked and of DuckDB's own settings.
+ * This is independent of the checks of statements and of DuckDB's own settings.
  */
 import { accessSync, closeSync, constants, openSync } from "node:fs"
 import { dirname, resolve } from "node:path"
@@ -16,10 +16,10 @@ import type { ServeConfig } from "./ServeConfig.ts"
 import * as User from "./User.ts"
 
 /**
- * Gives up the rights that the server does not need, for good. Gives the private directory to spill to, which
+ * Gives up the rights that the server does not need, permanently. Returns the private spill directory, which
  * is deleted with the scope.
  *
- * Must come before anything uses libuv's threads; see {@link Landlock.restrict}.
+ * Must come before the first use of libuv's threads; see {@link Landlock.restrict}.
  */
 export const drop = Effect.fnUntraced(function* (
   config: ServeConfig
@@ -37,7 +37,7 @@ export const drop = Effect.fnUntraced(function* (
   if (config.landlock === "off" || config.allowExternalAccess) return privateDirectory
   const problem = yield* Landlock.restrict({
     privateDirectory,
-    // DuckDB makes other files beside the one that it changes.
+    // DuckDB creates other files beside the database that it changes.
     writable: config.readWrite && config.database !== undefined ? [dirname(resolve(config.database))] : [],
     emptied: [dirname(privateDirectory)],
     sockets: [...config.listen, ...config.http].flatMap(socketDirectory)
@@ -55,8 +55,8 @@ export const drop = Effect.fnUntraced(function* (
 })
 
 /**
- * Locks a directory for the scope. Cleaners of temporary files leave those alone, such as systemd-tmpfiles: without its
- * rights, the process could not make it again.
+ * Locks a directory for the scope. Cleaners of temporary files, such as systemd-tmpfiles, skip locked
+ * directories. The process could not make it again after giving up its rights.
  */
 const locked = (directory: string): Effect.Effect<void, never, Scope.Scope> =>
   Effect.asVoid(
@@ -70,7 +70,10 @@ const locked = (directory: string): Effect.Effect<void, never, Scope.Scope> =>
     )
   )
 
-/** What a fault of the server would give away to whom, if it had all rights. */
+/**
+ * The reason why a fault of the server with root's rights would be dangerous, in words; `undefined`
+ * if there is none.
+ */
 const atStake = ({
   allowExternalAccess,
   database,
@@ -90,7 +93,7 @@ const socketDirectory = (text: string): ReadonlyArray<string> => {
   return address._tag === "Unix" ? [dirname(resolve(address.path))] : []
 }
 
-/** The files that are served to be read; a pattern stands for the directory in which it is looked for. */
+/** The files that are served read-only; a pattern counts as its directory. */
 const filesServed = ({ database, readWrite, tables }: ServeConfig): ReadonlyArray<string> =>
   [
     ...(database === undefined || readWrite ? [] : [database]),

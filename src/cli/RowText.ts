@@ -1,16 +1,16 @@
 /**
- * Rows of CSV as other forms of text: without their header, as TSV, as a table of Markdown. Pure.
+ * Rows of CSV in other forms of text: without their header, as TSV, as a Markdown table. Pure.
  */
 import { CsvReader, type Field } from "./terminal/CsvReader.ts"
 import * as Table from "./terminal/Table.ts"
 
-/** How a row is written. */
+/** The form of a row. */
 export interface Form {
   readonly header: (names: ReadonlyArray<Field>) => string
   readonly row: (fields: ReadonlyArray<Field>) => string
 }
 
-/** Takes pieces of CSV, cut anywhere, and gives them in another form. */
+/** Takes pieces of CSV, cut anywhere, and returns them in another form. */
 export class RowText {
   private readonly form: Form
   private readonly reader = new CsvReader(Number.POSITIVE_INFINITY)
@@ -55,7 +55,7 @@ const escapes: Readonly<Record<string, string>> = { "\\": "\\\\", "\t": "\\t", "
 const escaped = (field: Field): string =>
   field === null ? "\\N" : field.replace(/[\\\t\n\r]/g, (character) => escapes[character] ?? character)
 
-/** TSV as PostgreSQL's COPY and ClickHouse have it: with escapes in place of quotes, and `\N` for NULL. */
+/** TSV as in PostgreSQL's COPY and ClickHouse: with escapes in place of quotes, and `\N` for NULL. */
 export const tsv = (hasHeader: boolean): Form => {
   const row = (fields: ReadonlyArray<Field>) => `${fields.map(escaped).join("\t")}\n`
   return { header: hasHeader ? row : () => "", row }
@@ -67,7 +67,7 @@ const cell = (field: Field): string =>
     .replaceAll("<", "&lt;")
     .replace(/\r\n|\r|\n/g, "<br>")
 
-/** A table of GitHub's Markdown. Columns of these types stand on the right if they are numbers. */
+/** A table of GitHub's Markdown. Numeric columns, by these types, are aligned right. */
 export const markdown = (types: ReadonlyArray<string>): Form => {
   const row = (fields: ReadonlyArray<Field>) => `| ${fields.map(cell).join(" | ")} |\n`
   return {

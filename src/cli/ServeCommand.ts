@@ -31,7 +31,7 @@ import * as Stopping from "./Stopping.ts"
 
 const { database, readWrite, ...otherFlags } = ConfigSources.flagsOf(ServeConfig.all)
 
-/** First those that most people need. */
+/** The most needed flags come first. */
 const flags = {
   listen: Flag.String("listen").pipe(
     Flag.withMetavar("address"),
@@ -57,7 +57,7 @@ const flags = {
 
 type Given = Command.Command.Config.Infer<typeof flags>
 
-/** A table that is not NAME=FILE, or has a name that another one has. */
+/** A table that is not NAME=FILE, or whose name is repeated. */
 export class TableError extends Schema.TaggedError<TableError>()("TableError", {
   /** `--table` or the variable. */
   written: Schema.String,
@@ -81,7 +81,7 @@ const tables = Effect.fnUntraced(function* (written: string, given: ReadonlyArra
   return yield* checkNames(written, files)
 })
 
-/** DuckDB takes names that differ in case for one. */
+/** DuckDB ignores case in names. */
 const checkNames = Effect.fnUntraced(function* (
   written: string,
   files: ReadonlyArray<readonly [name: string, file: string]>
@@ -100,7 +100,7 @@ const checkNames = Effect.fnUntraced(function* (
 
 /** The settings in force: flags first, then the environment, then the file. */
 const resolve = Effect.fnUntraced(function* ({ config, http, listen, table, ...settings }: Given) {
-  // Of two with one name, Config takes the last and says nothing.
+  // Config silently takes the last of two with one name.
   const variable = ConfigSources.constant("tables")
   yield* tables(variable, process.env[variable]?.split(",") ?? [])
   const resolved = yield* ConfigSources.load(ServeConfig.config, {
@@ -114,12 +114,12 @@ const resolve = Effect.fnUntraced(function* ({ config, http, listen, table, ...s
     known: ServeConfig.known,
     idle: ServeConfig.idle
   })
-  // Those of flags and of the variable have been looked at.
+  // The tables of flags and of the variable have been checked.
   yield* checkNames("tables in the configuration file", Object.entries(resolved.values.tables))
   return resolved
 })
 
-/** The settings in force for a server that runs, whose log tells what there is to say of them. */
+/** The settings in force for a running server; warnings go to its log. */
 const resolveAgain = (given: Given) =>
   Effect.map(
     Effect.tap(resolve(given), ({ warn }) => warn),
@@ -135,14 +135,17 @@ const logging = ({ http, logBodyLength, logBufferSize, logFormat, logValues }: S
   )
 }
 
-/** The database was in memory, clients could change it, and DuckDB gave it up. */
+/** DuckDB gave up a database in memory that clients could change. */
 export class DatabaseLost extends Schema.TaggedError<DatabaseLost>()("DatabaseLost", {}) {
   override get message() {
     return "the database in memory failed and is lost; start the server again"
   }
 }
 
-/** A gateway in the same process, in front of the server. Loaded only here: a server without HTTP starts sooner. */
+/**
+ * A gateway in the same process, in front of the server. Loaded only here: a server without
+ * HTTP starts faster.
+ */
 const before = Effect.fnUntraced(function* (server: Server.ServerService, config: ServeConfig.ServeConfig) {
   const Gateway = yield* Effect.promise(() => import("../gateway/Gateway.ts"))
   return yield* Gateway.make({
@@ -156,7 +159,7 @@ const serve = Effect.fnUntraced(function* (given: Given) {
   let stopNow: Effect.Effect<void> = Effect.void
   yield* Heap.keepYoung
   yield* BrokenPipe.isSurvived
-  // Before all else, so that signals are heard while the engine opens and while the server stops.
+  // Before everything else, so that signals are handled while the engine opens and while the server stops.
   yield* Signals.onSecond(Effect.suspend(() => stopNow))
   yield* Signals.quits
   const hangup = yield* Signals.hangups

@@ -1,5 +1,5 @@
 /**
- * What the standalone server is told besides the server's own settings: what to serve, and how to log.
+ * The settings of the standalone server besides those of `Server`: the data to serve, and the log.
  */
 import * as Config from "effect/Config"
 import * as Schema from "effect/Schema"
@@ -11,7 +11,7 @@ import * as Setting from "../server/Setting.ts"
 import * as ConfigSources from "./ConfigSources.ts"
 import type { Idle } from "./IdleSettings.ts"
 
-/** The settings of the standalone server that are no limits of connections and queries. */
+/** The settings of the standalone server that are not limits of connections and queries. */
 export const settings = {
   database: Setting.text("file", "in memory", "DuckDB database file to serve."),
   readWrite: Setting.toggle(
@@ -124,15 +124,15 @@ export const settings = {
   )
 } as const
 
-/** Every setting that has a flag of its own. */
+/** Every setting that has its own flag. */
 export const all = { ...ServerConfig.settings, ...settings, ...GatewayConfig.settings } as const
 
 export type ServeConfig = ServerConfig.ServerConfig &
   Setting.Values<typeof settings> &
   Setting.Values<typeof GatewayConfig.settings> & {
-    /** Names for CSV, Parquet, JSON and DuckDB files, behind which options of their readers may stand. */
+    /** Names for CSV, Parquet, JSON and DuckDB files. Options of their readers may follow. */
     readonly tables: Readonly<Record<string, string>>
-    /** Where HTTP is spoken, if anywhere. */
+    /** The addresses of HTTP, if any. */
     readonly http: ReadonlyArray<string>
   }
 
@@ -147,7 +147,7 @@ export const config: Config.Config<ServeConfig> = Config.map(
   ([server, standalone, gateway, tables, http]) => ({ ...server, ...standalone, ...gateway, tables, http })
 )
 
-/** What a configuration file may hold. */
+/** The settings that a configuration file may contain. */
 export const known: ConfigSources.Known = {
   table: all,
   others: {
@@ -160,7 +160,7 @@ export const known: ConfigSources.Known = {
 /** Settings of the processes that DuckDB runs in. */
 const ofProcesses = ["engines", "engineMemory", "cancelGrace", "engineSilence", "engineStartTimeout"]
 
-/** Settings that have no effect beside the others. */
+/** Settings that have no effect with these values. */
 export const idle = ({ http, isolate, listen }: ServeConfig): ReadonlyArray<Idle> => [
   ...(isolate === "process"
     ? []
@@ -183,7 +183,7 @@ export const idle = ({ http, isolate, listen }: ServeConfig): ReadonlyArray<Idle
   ...idleMode([...listen, ...http])
 ]
 
-/** Permissions, where no address is that of a Unix socket. */
+/** The setting `socketMode`, if no address is a Unix socket. */
 export const idleMode = (addresses: ReadonlyArray<string>): ReadonlyArray<Idle> =>
   addresses.some((address) => address.startsWith("unix:"))
     ? []

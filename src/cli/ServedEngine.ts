@@ -1,6 +1,6 @@
 /**
- * The engine of the standalone server: DuckDB, in processes or a thread of its own or in this one. It is opened again
- * with other settings.
+ * The engine of the standalone server: DuckDB in separate processes, in a separate thread, or in this one. It
+ * can be opened again with other settings.
  */
 import * as Effect from "effect/Effect"
 import * as Record from "effect/Record"
@@ -16,7 +16,7 @@ import * as ThreadPool from "../threads/ThreadPool.ts"
 import { SettingError } from "./ConfigSources.ts"
 import type { Fitted } from "./Descriptors.ts"
 
-/** What an engine is opened with besides the settings. */
+/** The inputs of an engine besides the settings. */
 export interface Options {
   readonly config: Fitted
   /** The private directory of the process. */
@@ -43,7 +43,10 @@ const optionsOf = (config: Fitted): DuckDbOptions => {
   }
 }
 
-/** DuckDB is loaded only here: other commands do without it, and its threads have the rights of this time. */
+/**
+ * DuckDB is loaded only here: other commands do not need it, and its threads inherit the
+ * rights of this moment.
+ */
 const embedded = Effect.fnUntraced(function* (
   options: DuckDbOptions
 ): Effect.fn.Return<Engine, DuckDbError, Scope.Scope> {
@@ -51,7 +54,10 @@ const embedded = Effect.fnUntraced(function* (
   return yield* DuckDbEngine.make(options)
 })
 
-/** What waits for the engine. A query whose client does not read gives its place to another one, and stays there. */
+/**
+ * Limits of queries that wait for the engine. A query whose client does not read stays in the engine, but
+ * gives its slot to another one.
+ */
 const waits = (config: Fitted) => ({
   maxQueries: config.engineQueries,
   maxWaiting: config.maxConcurrentQueries,
@@ -85,7 +91,7 @@ const inThread = (config: Fitted, options: DuckDbOptions) =>
     threads: 1
   }).pipe(Effect.provideService(ThreadPool.ThreadPool, ThreadPool.make({ threads: 1 })))
 
-/** Opens the engine where it is to run. */
+/** Opens the engine at its configured place. */
 const open = (
   config: Fitted,
   skipUnreadable: ReadonlyArray<string>,
@@ -103,8 +109,8 @@ const open = (
 }
 
 /**
- * Opens the engine; it closes with the scope. When it is opened again, a table that it had before is left out if its file
- * cannot be read any more: it would keep other settings from all others.
+ * Opens the engine; it closes with the scope. When it is opened again, a table that it had before is left out
+ * if its file has become unreadable. Otherwise that table would block new settings for all others.
  */
 export const make = ({ config, ...options }: Options): Effect.Effect<ServedEngine, Failure, Scope.Scope> => {
   let served: Fitted["tables"] = {}

@@ -1,5 +1,6 @@
 /**
- * The server that a command talks to: `--server`, else `DATACONN_SERVER`, else the one of this machine.
+ * The server that a command connects to: `--server`, else `DATACONN_SERVER`, else the default
+ * on this machine.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -10,10 +11,10 @@ import * as Address from "../net/Address.ts"
 /** The variable that names the server. */
 export const variable = "DATACONN_SERVER"
 
-/** The server of a command that is told none. */
+/** The default server of a command. */
 export const fallback = `127.0.0.1:${Address.defaultPort}`
 
-/** The variable names no address. */
+/** The variable contains no address. */
 export class ServerVariableError extends Schema.TaggedError<ServerVariableError>()("ServerVariableError", {
   problem: Schema.String
 }) {
@@ -22,7 +23,7 @@ export class ServerVariableError extends Schema.TaggedError<ServerVariableError>
   }
 }
 
-/** The address that the flag gives, or else the variable. */
+/** The address of the flag, or else of the variable. */
 export const resolve = (
   flag: Option.Option<Address.Address>
 ): Effect.Effect<Address.Address, ServerVariableError> => {

@@ -1,5 +1,6 @@
 /**
- * What SIGINT and SIGTERM do to a command. The first interrupts it, unless it takes them itself.
+ * The effect of SIGINT and SIGTERM on a command. The first one interrupts it, unless it handles
+ * the signal itself.
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -19,10 +20,10 @@ const on = (listener: (signal: Signal) => void): (() => void) => {
 /** The first signal that interrupted the command. */
 let interruptedBy: Signal | undefined
 
-/** What a command does at SIGINT instead of being interrupted. */
+/** The command's own handler of SIGINT, instead of an interruption. */
 let taken: (() => void) | undefined
 
-/** The signal that interrupted the command, if one has. */
+/** The signal that interrupted the command, if any. */
 export const received = (): Signal | undefined => interruptedBy
 
 /** Interrupts a command at the first signal, until it has ended. */
@@ -35,7 +36,7 @@ export const interrupt = (fiber: Fiber.Fiber<unknown, unknown>): void => {
   fiber.addObserver(off)
 }
 
-/** Calls the listener at SIGINT, which interrupts nothing for as long as the scope is open. */
+/** Calls the listener at SIGINT, which does not interrupt the command while the scope is open. */
 export const takeInterrupts = (listener: () => void): Effect.Effect<void, never, Scope.Scope> =>
   Effect.asVoid(
     Effect.acquireRelease(
@@ -51,7 +52,7 @@ export const takeInterrupts = (listener: () => void): Effect.Effect<void, never,
     )
   )
 
-/** Marks a command for which being interrupted is the way to end: its exit code is then 0. */
+/** Marks a command that ends normally by interruption: its exit code is then 0. */
 export const stopping = <A, E, R>(command: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.onInterrupt(command, () =>
     Effect.sync(() => {
@@ -60,8 +61,8 @@ export const stopping = <A, E, R>(command: Effect.Effect<A, E, R>): Effect.Effec
   )
 
 /**
- * Runs effects at the first and at the second signal, for as long as the scope is open; the first one goes on beside the
- * command's own end. A third signal ends the process.
+ * Runs effects at the first and at the second signal, while the scope is open. The first effect runs beside
+ * the command's own end. A third signal ends the process.
  */
 export const onSignals = Effect.fnUntraced(function* (effects: {
   readonly first?: Effect.Effect<void>
@@ -74,7 +75,7 @@ export const onSignals = Effect.fnUntraced(function* (effects: {
     count++
     if (count === 1 && effects.first !== undefined) run(effects.first)
     if (count === 2) run(effects.second)
-    // An exit would wait for the engine's native calls, which may be what it is stuck in.
+    // An exit would wait for the engine's native calls, one of which may be stuck.
     if (count === 3) process.kill(process.pid, "SIGKILL")
   }
   yield* Effect.acquireRelease(

@@ -1,5 +1,5 @@
 /**
- * What a server says of itself when it starts, and when it has other settings.
+ * The log line about a server at its start, and after new settings.
  */
 import * as Schema from "effect/Schema"
 import * as Printable from "../server/Printable.ts"
@@ -8,7 +8,7 @@ import type * as Setting from "../server/Setting.ts"
 import * as ServeConfig from "./ServeConfig.ts"
 import * as Version from "./Version.ts"
 
-/** The same as a text and as fields, for the two formats of the log. */
+/** A text and the same as fields, for the two formats of the log. */
 export interface Description {
   readonly text: string
   readonly fields: Readonly<Record<string, unknown>>
@@ -37,7 +37,7 @@ const servedBy = ({ database, readWrite, tables }: ServeConfig.ServeConfig): Rea
   return [readWrite ? "the sample in a database in memory" : "the sample"]
 }
 
-/** The settings that have another value than by default, as they are written. */
+/** The settings with values other than the defaults, as they are written. */
 const different = (config: ServeConfig.ServeConfig): Readonly<Record<string, string>> => {
   const found: Record<string, string> = {}
   if (config.listen.join() !== ServerConfig.defaultListen.join()) found["listen"] = config.listen.join(" ")

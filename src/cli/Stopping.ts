@@ -3,7 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 
-/** Marks a command for which being interrupted is the way to end: its exit code is then 0. */
+/** Marks a command that ends normally by interruption: its exit code is then 0. */
 export const stopping = <A, E, R>(command: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.onInterrupt(command, () =>
     Effect.sync(() => {

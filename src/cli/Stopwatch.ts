@@ -1,13 +1,13 @@
 /**
- * How long something takes, by the monotonic time of the Clock.
+ * Measures elapsed time, by the monotonic time of the Clock.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 
-/** Milliseconds since it was started. */
+/** Milliseconds since the start. */
 export type Stopwatch = () => number
 
-/** Starts one. */
+/** Starts a stopwatch. */
 export const start: Effect.Effect<Stopwatch> = Effect.map(Clock.Clock, (clock) => {
   const started = clock.monotonicTimeNanosUnsafe()
   return () => Number(clock.monotonicTimeNanosUnsafe() - started) / 1e6

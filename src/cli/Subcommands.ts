@@ -1,5 +1,5 @@
 /**
- * The commands that `dataconn` has, in the order of its help.
+ * The commands of `dataconn`, in the order of its help.
  */
 import * as DebugCommand from "./debug/DebugCommand.ts"
 import * as GatewayCommand from "./GatewayCommand.ts"
@@ -13,7 +13,7 @@ import * as ServeCommand from "./ServeCommand.ts"
 /** Commands that run servers: their flags are the settings. */
 export const servers = [ServeCommand.command, GatewayCommand.command] as const
 
-/** Commands that ask servers. */
+/** Commands that connect to servers. */
 export const clients = [
   QueryCommand.command,
   ReplCommand.command,

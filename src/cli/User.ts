@@ -7,7 +7,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Address from "../net/Address.ts"
 
-/** The server must not or cannot run with the rights that it has. */
+/** The server must not or cannot run with its present rights. */
 export class RightsError extends Schema.TaggedError<RightsError>()("RightsError", {
   setting: Schema.String,
   problem: Schema.String
@@ -17,14 +17,14 @@ export class RightsError extends Schema.TaggedError<RightsError>()("RightsError"
   }
 }
 
-/** Settings hold nothing else. */
+/** Settings only contain valid addresses. */
 export const addressOf = (text: string): Address.Address => Result.getOrThrow(Address.parse(text))
 
-/** What makes addresses matter that can be reached from elsewhere. */
+/** The risk of addresses that can be reached from elsewhere, in words; `undefined` if there are none. */
 export const beyond = (addresses: ReadonlyArray<string>): string | undefined =>
   addresses.every((text) => Address.isLocal(addressOf(text))) ? undefined : "listens beyond this machine"
 
-/** Becomes the user that was named. Fails if the process is still root's and something is at stake. */
+/** Becomes the named user. Fails if the process still runs as root and something is at risk. */
 export const leaveRoot = Effect.fnUntraced(function* (
   { allowRoot, user }: { readonly user: string | undefined; readonly allowRoot: boolean },
   stake: string | undefined

@@ -1,6 +1,6 @@
 /**
- * Texts that come from outside. One that is not UTF-8 is refused: characters in the place of its bytes would be
- * stored or compared without a word.
+ * Texts from outside. A text that is not UTF-8 is refused: replacement characters would be silently
+ * stored or compared.
  */
 import { Buffer, isUtf8 } from "node:buffer"
 import { readFileSync } from "node:fs"
@@ -8,41 +8,41 @@ import { readFile } from "node:fs/promises"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
-/** How many bytes before the first that belongs to no character of UTF-8; `undefined` if there is none. */
+/** The number of bytes before the first invalid one of UTF-8; `undefined` if there is none. */
 export const firstIll = (bytes: Uint8Array): number | undefined => {
   if (isUtf8(bytes)) return undefined
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   let at = 0
   for (const part of view.toString("utf8").split("\ufffd")) {
     at += Buffer.byteLength(part)
-    // The character itself may be in the text.
+    // The text itself may contain the replacement character.
     if (view.toString("hex", at, at + 3) !== "efbfbd") break
     at += 3
   }
   return at
 }
 
-/** What is wrong with a text. */
+/** The error for an invalid text. */
 export const problem = (offset: number): string => `it is not UTF-8 at byte offset ${offset}`
 
-/** The text, but for a mark of the byte order at its beginning. Throws what is wrong with it. */
+/** The text, without a byte order mark. Throws if it is invalid. */
 export const decode = (bytes: Uint8Array): string => {
   const offset = firstIll(bytes)
   if (offset !== undefined) throw new Error(problem(offset))
   return new TextDecoder().decode(bytes)
 }
 
-/** The text of a file, for which it fails as `readFile` does. */
+/** The text of a file. Fails as `readFile` does. */
 export const fromFile = async (file: string): Promise<string> => decode(await readFile(file))
 
-/** An argument of this process, counted from 1, of which Node has put characters in the place of bytes. */
+/** An argument of this process, counted from 1, in which Node has replaced bytes. */
 export class IllArgument extends Schema.TaggedError<IllArgument>()("IllArgument", { number: Schema.Int }) {
   override get message() {
     return `argument ${this.number} is not UTF-8`
   }
 }
 
-/** Fails where one of these last arguments of the process is not UTF-8, which Linux can tell. */
+/** Fails if one of the last arguments of the process is not UTF-8, which Linux can tell. */
 export const checkArguments = (args: ReadonlyArray<string>): Effect.Effect<void, IllArgument> =>
   Effect.suspend(() => {
     if (process.platform !== "linux" || !args.some((argument) => argument.includes("\ufffd")))

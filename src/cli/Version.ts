@@ -3,5 +3,7 @@
  */
 import { createRequire } from "node:module"
 
-/** As `package.json` has it, which lies two folders up from here in the sources and in the package alike. */
+/**
+ * The version in `package.json`, which is two folders up from here both in the sources and in the package.
+ */
 export const version: string = createRequire(import.meta.url)("../../package.json").version

@@ -1,6 +1,7 @@
 /**
- * Bundles the command into a folder, `.cache/command` by default: starting it from its hundreds of modules takes more than
- * twice as long. DuckDB and Arrow stay packages; the library stays as modules, so that it shares its user's Effect.
+ * Bundles the command into a folder, `.cache/command` by default: a start from its hundreds of modules
+ * takes more than twice as long. DuckDB and Arrow stay packages. The library stays modules, so that it
+ * shares its user's Effect.
  */
 import { readdir, readFile, writeFile } from "node:fs/promises"
 import { basename, join, resolve } from "node:path"
@@ -11,7 +12,7 @@ const source = fileURLToPath(new URL("..", import.meta.url))
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const out = resolve(process.argv[2] ?? join(root, ".cache/command"))
 
-/** The command, and the programs that it starts in processes and threads of their own. */
+/** The command, and its programs for separate processes and threads. */
 const programs = [
   "bin.ts",
   "process/main.ts",
@@ -21,7 +22,7 @@ const programs = [
   "cli/load/RawServer.ts"
 ]
 
-/** All programs are in one folder: so a module that looks for one beside itself finds it. */
+/** All programs are in one folder, so that a module finds them beside itself. */
 const places: esbuild.Plugin = {
   name: "places",
   setup: (build) =>
@@ -44,7 +45,7 @@ const { metafile } = await esbuild.build({
   format: "esm",
   target: "node22.19",
   external: ["@duckdb/*", "apache-arrow"],
-  // For what is bundled and is no module.
+  // For bundled code that is no module.
   banner: {
     js: 'import { createRequire as requireOf } from "node:module"; const require = requireOf(import.meta.url);'
   },

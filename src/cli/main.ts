@@ -39,12 +39,12 @@ const command = Command.make("dataconn").pipe(
   ])
 )
 
-/** What has kept a query from ending may keep the process from it too. */
+/** Whatever has kept a query from ending may keep the process from ending too. */
 const atOnce: ReadonlySet<number> = new Set([exitCodes.timedOut, exitCodes.interrupted, exitCodes.terminated])
 
 const teardown: Runtime.Teardown = (exit, onExit) => {
   const end = (code: number) => (atOnce.has(code) ? ProcessExit.now(code) : onExit(code))
-  // An interrupted command fails, unless being interrupted is the way to end it (see `Signals`).
+  // An interrupted command fails, unless interruption is its normal end (see `Signals`).
   if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) {
     end(Number(process.exitCode ?? ofSignal(Signals.received())))
   } else {

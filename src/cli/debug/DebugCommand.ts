@@ -1,5 +1,5 @@
 /**
- * `dataconn debug`: frames by hand, and all that go over a connection.
+ * `dataconn debug`: sends frames by hand, and shows all frames of a connection.
  */
 import * as Console from "effect/Console"
 import * as Command from "effect/cli/Command"
@@ -79,7 +79,7 @@ const readScript = (file: string) =>
       Effect.mapError(Effect.fromResult(Step.script(text)), ({ problem }) => fail(`${file}: ${problem}`))
   )
 
-/** Ends quietly when nobody reads what is shown any more, as with `| head`. */
+/** Ends quietly when the output's reader has left, as with `| head`. */
 const untilNobodyReads = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.raceFirst(
     effect,

@@ -1,5 +1,5 @@
 /**
- * The debugger at a prompt: does what each line says, and goes on.
+ * The debugger at a prompt: performs each line.
  */
 import * as Console from "effect/Console"
 import * as Duration from "effect/Duration"
@@ -13,16 +13,16 @@ import type { LineReader } from "../repl/LineReader.ts"
 import { DebugError, Debugger, type Options } from "./Debugger.ts"
 import * as Step from "./Step.ts"
 
-/** What a user is told at the beginning. */
+/** The greeting at the start. */
 export const greeting = "A line is a step, such as query SELECT 1; help shows all"
 
-/** How much of a body is shown unless told otherwise, in bytes. */
+/** Default for the shown bytes of a body. */
 export const defaultMaxBytes = 1024
 
-/** How long what is waited for may take unless told otherwise. */
+/** Default for the longest wait of a step. */
 export const defaultPatience = "10 seconds"
 
-/** The options of a debugger that is told nothing but its server. */
+/** The options of a debugger for which only the server is given. */
 export const defaults = (server: Address): Omit<Options, "observe" | "print" | "style"> => ({
   server,
   lengthCounts: "body",
@@ -35,7 +35,7 @@ export const defaults = (server: Address): Omit<Options, "observe" | "print" | "
 /** The prompt. */
 const prompt = "debug> "
 
-/** What Tab offers: the words that lines begin with. */
+/** Tab completion: the first words of lines. */
 export const complete = (line: string): Completion.Completion => {
   const words = Step.forms.flatMap(([form]) =>
     form.split(", ").flatMap((each) => each.split(" ")[0]?.match(/^[a-z-]{2,}$/) ?? [])
@@ -79,7 +79,8 @@ export interface Loop {
 }
 
 /**
- * Connects, and does what is typed until the user leaves. Without a terminal, it fails with the first step that fails.
+ * Connects, and performs the typed steps until the user leaves. Without a terminal, it fails with the first
+ * step that fails.
  */
 export const run = Effect.fnUntraced(function* ({ interruptible, isInteractive, options, reader }: Loop) {
   const debug = yield* Debugger.make({ ...options, print: reader.print })
@@ -106,11 +107,11 @@ export const run = Effect.fnUntraced(function* ({ interruptible, isInteractive, 
   yield* isInteractive ? Console.log("") : debug.settle
 }, Effect.scoped)
 
-/** The same with the number of its line. */
+/** The error with the number of its line. */
 const at = <E extends { readonly _tag: string; readonly message: string }>(line: number, error: E) =>
   error._tag === "WireError" ? error : new DebugError({ problem: `line ${line}: ${error.message}` })
 
-/** Does the steps of a script, up to the first that fails, whose line the error names. */
+/** Performs the steps of a script, up to the first that fails, whose line the error names. */
 export const script = Effect.fnUntraced(function* (lines: ReadonlyArray<Step.Line>, options: Options) {
   const debug = yield* Debugger.make(options)
   yield* debug.connect

@@ -1,5 +1,6 @@
 /**
- * Does the steps of a user or a script on a connection, shows what goes over it, and waits for what is waited for.
+ * Performs the steps of a user or a script on a connection, shows its frames, and waits for
+ * the expected ones.
  */
 import { readFile } from "node:fs/promises"
 import * as Duration from "effect/Duration"
@@ -19,7 +20,7 @@ import * as Wire from "../wire/Wire.ts"
 import * as FrameView from "./FrameView.ts"
 import * as Step from "./Step.ts"
 
-/** A step could not be done, or what it waits for did not come. */
+/** A step failed, or the event that it waits for did not come. */
 export class DebugError extends Schema.TaggedError<DebugError>()("DebugError", {
   problem: Schema.String
 }) {
@@ -34,24 +35,24 @@ export interface Options {
   readonly server: Address.Address
   readonly lengthCounts: Message.Options["lengthCounts"]
   readonly bodies: FrameView.Bodies
-  /** Bytes of a body that are shown. */
+  /** Most bytes of a body that are shown. */
   readonly maxBytes: number
   readonly heartbeats: boolean
-  /** How long what is waited for may take. */
+  /** How long a wait may take. */
   readonly patience: Duration.Duration
   readonly style: Style
   readonly print: (text: string) => void
-  /** Others who watch. */
+  /** Another observer. */
   readonly observe: Observe | undefined
 }
 
-/** How much of a body is kept to look at, at least: a reject says its code in it. */
+/** Least bytes of a body that are kept: they contain the code of a reject. */
 const keptBytes = 64 * 1024
 
-/** How many messages may come that no step has expected, before one does. */
+/** Most messages that may arrive before a step expects them. */
 const maxUnexpected = 100_000
 
-/** The messages that the server has sent, as they are expected. */
+/** A received message of the server, in the form in which steps expect it. */
 interface Came {
   readonly type: number | "closed"
   readonly code: string | undefined
@@ -64,7 +65,7 @@ const text = ({ code, type }: Came): string => (code === undefined ? letter(type
 
 const header: Recording.Header = { values: "kept", lengthCounts: "body" }
 
-/** A debugger, over one connection after the other. */
+/** A debugger, over successive connections. */
 export class Debugger {
   private readonly options: Options
   private readonly observe: Observe
@@ -87,7 +88,7 @@ export class Debugger {
     this.observe = observe((event) => this.on(event))
   }
 
-  /** A debugger that is not connected yet. */
+  /** A debugger without a connection. */
   static readonly make = (options: Options): Effect.Effect<Debugger, never, Scope.Scope> =>
     Effect.gen(function* () {
       let listener: Recorder.Listener = () => {}
@@ -111,7 +112,7 @@ export class Debugger {
       const place = { end: "client", peer: () => Address.format(server) } as const
       const watching = () => {
         this.own = this.observe(place)
-        // This one comes last: what it is told of may end the others.
+        // Last, because its events may end the others.
         return [...(observe === undefined ? [] : [observe(place)]), this.own]
       }
       this.wire = yield* Wire.connect(server, watching).pipe(
@@ -156,7 +157,7 @@ export class Debugger {
     return this.conversation.endings.some(({ from }) => from === "server")
   }
 
-  /** Waits until something holds. */
+  /** Waits until a condition holds. */
   private until(what: string, holds: () => boolean, patience = this.options.patience) {
     const wait = Effect.callback<void>((resume) => {
       const look = () => {
@@ -173,7 +174,7 @@ export class Debugger {
     })
   }
 
-  /** Does a step. */
+  /** Performs a step. */
   perform(step: Step.Step): Effect.Effect<void, DebugError | Wire.WireError> {
     switch (step._tag) {
       case "Frame":
@@ -246,14 +247,14 @@ export class Debugger {
     ).pipe(Effect.andThen(Effect.sync(() => this.sayUnfinished())))
   }
 
-  /** A frame is shown when it is complete, which this one may never be. */
+  /** Shows an unfinished frame: others are shown when they are complete, which this one may never be. */
   private sayUnfinished(): void {
     const { print, style } = this.options
     const bytes = this.own?.unfinished ?? 0
     if (bytes > 0) print(style.dim(FrameView.unfinished(bytes)))
   }
 
-  /** Waits for the answers to what was sent, if they come and are read. */
+  /** Waits for the answers to all requests, as long as the connection is read. */
   get settle(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const isAnswered = () =>

@@ -1,15 +1,15 @@
 /**
- * How a user sees what happens on a connection. Pure. Nothing of what a server sends reaches the terminal as it is.
+ * The view of the events on a connection. Pure. Nothing that a server sends reaches the terminal unescaped.
  */
 import * as Message from "../../protocol/Message.ts"
 import type { Event } from "../../recording/Observer.ts"
 import * as Printable from "../../server/Printable.ts"
 import type { Style } from "../terminal/Style.ts"
 
-/** How bodies are shown: as a line of text, as JSON with a line for each field, as bytes, or not at all. */
+/** The forms of bodies: a line of text, JSON with a line for each field, bytes, or nothing. */
 export const bodies = ["auto", "text", "json", "hex", "none"] as const
 
-/** One of the ways. */
+/** One of the forms. */
 export type Bodies = (typeof bodies)[number]
 
 export interface Options {
@@ -21,7 +21,7 @@ export interface Options {
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
-/** Text, where the bytes are UTF-8; a character that is cut at their end is left out. */
+/** The text, if the bytes are UTF-8; a character that is cut at their end is left out. */
 const textOf = (bytes: Uint8Array, isCut: boolean): string | undefined => {
   for (let less = 0; less <= (isCut ? 3 : 0); less++) {
     try {
@@ -44,7 +44,7 @@ const perLine = 16
 const printableByte = (byte: number): string =>
   byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "."
 
-/** Offsets, bytes and their characters, as of hexdump -C. */
+/** Offsets, bytes and their characters, as in hexdump -C. */
 export const hexDump = (bytes: Uint8Array): ReadonlyArray<string> =>
   Array.from({ length: Math.ceil(bytes.length / perLine) }, (_, line) => {
     const part = bytes.subarray(line * perLine, (line + 1) * perLine)
@@ -55,7 +55,7 @@ export const hexDump = (bytes: Uint8Array): ReadonlyArray<string> =>
     return `${offset}  ${columns}  |${Array.from(part, printableByte).join("")}|`
   })
 
-/** What is shown of a body: on the line of its frame, or in lines below that. */
+/** The view of a body: on the line of its frame, or in lines below it. */
 interface Shown {
   readonly beside: string
   readonly below: ReadonlyArray<string>
@@ -125,7 +125,7 @@ export const show = (event: Event, options: Options): string => {
   }
 }
 
-/** What is said of a frame that has been sent in part. */
+/** The line for a frame that has been sent in part. */
 export const unfinished = (bytes: number): string =>
   `${" ".repeat(11)}  ${arrows.client} ·· ${bytes} bytes of a frame that is not complete`
 

@@ -1,5 +1,5 @@
 /**
- * What a user of the debugger, or its script, does: a line each. Pure.
+ * The steps of the debugger or of its script: one per line. Pure.
  */
 import { Buffer } from "node:buffer"
 import * as Duration from "effect/Duration"
@@ -12,26 +12,26 @@ import * as Message from "../../protocol/Message.ts"
 import * as Setting from "../../server/Setting.ts"
 import * as FrameView from "./FrameView.ts"
 
-/** How bytes are sent: so many at a time, with a pause between two pieces. */
+/** The pieces in which bytes are sent: so many at a time, with a pause between two pieces. */
 export interface Pieces {
   readonly size: number
   readonly pause: Duration.Duration
 }
 
-/** What a body is made of. */
+/** The source of a body. */
 export type Body =
   | { readonly _tag: "Given"; readonly bytes: Uint8Array }
   | { readonly _tag: "File"; readonly file: string }
 
-/** What can be waited for. */
+/** The events that a step can await. */
 export const awaited = ["accept", "data", "terminal", "closed"] as const
 
-/** What can be waited for. */
+/** An event that a step can await. */
 export type Awaited = (typeof awaited)[number]
 
-/** One of them. */
+/** A step of the debugger. */
 export type Step =
-  /** Sends a frame. `announced` is what its header says of the length, where that is a lie. */
+  /** Sends a frame. `announced` is the length in its header, if that differs from the real one. */
   | {
       readonly _tag: "Frame"
       readonly type: number
@@ -39,13 +39,13 @@ export type Step =
       readonly announced: number | undefined
       readonly pieces: Pieces | undefined
     }
-  /** Sends bytes that need be no frame. */
+  /** Sends bytes that need not be a frame. */
   | { readonly _tag: "Send"; readonly bytes: Uint8Array; readonly pieces: Pieces | undefined }
   | { readonly _tag: "Await"; readonly what: Awaited }
-  /** The next message is this, heartbeats aside. `code` is that of a reject or an error. */
+  /** Requires this to be the next message, heartbeats aside. `code` is that of a reject or an error. */
   | { readonly _tag: "Expect"; readonly type: number | "closed"; readonly code: string | undefined }
   | { readonly _tag: "Sleep"; readonly duration: Duration.Duration }
-  /** How bodies are shown from now on, and whether heartbeats are. */
+  /** Sets the form of bodies from now on, and whether heartbeats are shown. */
   | { readonly _tag: "Bodies"; readonly bodies: FrameView.Bodies }
   | { readonly _tag: "Heartbeats"; readonly shown: boolean }
   | { readonly _tag: "StopReading" | "ReadOn" | "HalfClose" | "Reset" | "Leave" | "Connect" | "Stay" }
@@ -57,7 +57,7 @@ export class StepError extends Schema.TaggedError<StepError>()("StepError", { pr
   }
 }
 
-/** What a step looks like, for help and the reference. */
+/** The forms of steps, for help and the reference. */
 export const forms: ReadonlyArray<readonly [form: string, meaning: string]> = [
   ["query SQL", "Sends a request of the v1 API that runs the SQL"],
   ["R [BODY]", "Sends a frame of that type: one of R C A J I F E K H"],
@@ -102,7 +102,7 @@ const hex = (text: string): Parsed<Uint8Array> => {
     : fail("expected pairs of hexadecimal digits")
 }
 
-/** A text as it stands, `hex:00ff`, or `@FILE`. */
+/** Verbatim text, `hex:00ff`, or `@FILE`. */
 const body = (text: string): Parsed<Body> => {
   if (text.startsWith("@")) return Result.succeed({ _tag: "File", file: text.slice(1) })
   const bytes = text.startsWith("hex:") ? hex(text.slice(4)) : Result.succeed(encoder.encode(text))
@@ -114,7 +114,7 @@ const typeOf = (text: string): number | undefined => {
   return /^0x[0-9a-f]{1,2}$/i.test(text) ? Number(text) : undefined
 }
 
-/** The most that the length field of a header holds. */
+/** The largest value of a header's length field. */
 const maxLength = 0xffff_ffff
 
 const frame = (type: string, rest: string): Parsed<Step> => {
@@ -141,7 +141,7 @@ const request = (query: string): Parsed<Step> => {
   })
 }
 
-/** The first word of a text, and what stands behind it. */
+/** The first word of a text, and the rest. */
 const words = (text: string): readonly [string, string] => {
   const [, word = "", rest = ""] = /^\s*(\S*)(?:\s([\s\S]*))?$/.exec(text) ?? []
   return [word, rest]
@@ -168,7 +168,7 @@ const expect = (text: string): Parsed<Step> => {
   return Result.succeed({ _tag: "Expect", type, code: code.trim() === "" ? undefined : code.trim() })
 }
 
-/** Steps of a word, however it is written. */
+/** Steps without arguments, in any spelling of their word. */
 const plain: Readonly<Record<string, Step>> = {
   stopreading: { _tag: "StopReading" },
   readon: { _tag: "ReadOn" },
@@ -180,7 +180,7 @@ const plain: Readonly<Record<string, Step>> = {
   stay: { _tag: "Stay" }
 }
 
-/** Reads a line. A blank one, or one that begins with `#`, is none. */
+/** Parses a line. A blank line, or one that begins with `#`, is no step. */
 export const parse = (line: string): Parsed<Step | undefined> => {
   const [word, rest] = words(line.trimEnd())
   if (word === "" || word.startsWith("#")) return Result.succeed(undefined)
@@ -222,7 +222,7 @@ export const parse = (line: string): Parsed<Step | undefined> => {
   }
 }
 
-/** A step of a script, and the number of its line. */
+/** A step of a script, with the number of its line. */
 export interface Line {
   readonly line: number
   readonly step: Step
@@ -242,7 +242,7 @@ export const script = (text: string): Parsed<ReadonlyArray<Line>> => {
   return Result.succeed(steps)
 }
 
-/** The writes that the bytes are sent in. */
+/** The writes in which the bytes are sent. */
 export const cut = (bytes: Uint8Array, pieces: Pieces | undefined): ReadonlyArray<Uint8Array> => {
   if (pieces === undefined) return [bytes]
   return Array.from({ length: Math.ceil(bytes.length / pieces.size) }, (_, i) =>

@@ -1,5 +1,5 @@
 /**
- * `dataconn bench`: puts a load on a server and says how it did.
+ * `dataconn bench`: puts a load on a server and reports the results.
  */
 import * as Console from "effect/Console"
 import * as Argument from "effect/cli/Argument"
@@ -28,7 +28,7 @@ import * as Report from "./Report.ts"
 import type { Task } from "./Task.ts"
 import * as Threads from "./Threads.ts"
 
-/** The command has said what is wrong; the process ends with `exitCode`. */
+/** The command has printed its error; the process ends with `exitCode`. */
 export class BenchError extends Schema.TaggedError<BenchError>()("BenchError", {
   message: Schema.String,
   exitCode: Schema.Int
@@ -124,7 +124,8 @@ const connectTimeoutMillis = Duration.toMillis(Client.defaults.connectTimeout)
 const ceilingMillis = 1000
 
 /**
- * The first format that the server has: an empty query, of which nothing is run, is rejected for another reason then.
+ * The first format that the server has: then an empty query, which runs nothing, is rejected
+ * for another reason.
  */
 const formatOf = (address: Address.Address): Effect.Effect<QueryApi.Format> =>
   Effect.gen(function* () {
@@ -142,7 +143,7 @@ const formatOf = (address: Address.Address): Effect.Effect<QueryApi.Format> =>
     return yield* Execution.askInTurn(Formats.inTurn(Formats.short.json, false), ask)
   }).pipe(
     Effect.scoped,
-    // The load tells what is wrong.
+    // The load reports the problem.
     Effect.orElseSucceed(() => QueryApi.defaultFormat)
   )
 
@@ -171,7 +172,7 @@ const wanted = ({ clients, mode, query, size }: Flags, format: QueryApi.Format):
   format
 })
 
-/** What the same load gets from the least of servers. */
+/** The result of the same load with a minimal server. */
 const ceiling = Effect.fnUntraced(function* (given: Flags, real: Task, threads: number) {
   const planned = given.ceiling ? Plan.ceiling(wanted(given, QueryApi.defaultFormat)) : undefined
   if (planned === undefined) return undefined
@@ -267,9 +268,7 @@ const run = Effect.fnUntraced(function* (given: Flags) {
   }
 })
 
-/**
- * The command. Interruption ends the load and prints what was counted until then.
- */
+/** The command. Interruption ends the load and prints the counts so far. */
 export const command = Command.make("bench", flags, (given) =>
   Effect.scoped(
     Effect.andThen(

@@ -1,6 +1,6 @@
 /**
- * One connection of a load: asks, counts what comes and keeps nothing of it. The pure `ClientMachine` says what the
- * server may send.
+ * One connection of a load: sends requests, and counts the responses without keeping them. The pure
+ * `ClientMachine` decides which messages the server may send.
  */
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
@@ -13,27 +13,27 @@ import type * as Transport from "../../net/Transport.ts"
 import * as Machine from "../../protocol/ClientMachine.ts"
 import * as Message from "../../protocol/Message.ts"
 
-/** How a response ended. `body` is that of a reject or an error. */
+/** The end of a response. `body` is that of a reject or an error. */
 export type End =
   | { readonly _tag: "Complete" }
   | { readonly _tag: "Rejected" | "Failed"; readonly body: Uint8Array }
   | { readonly _tag: "Cancelled" }
   | { readonly _tag: "Lost"; readonly detail: string }
 
-/** What is told of the response in flight. */
+/** Events of the response in flight. */
 export interface Listener {
   /** The server accepted. */
   readonly accepted: () => void
   /** Bytes of the result, which are released afterwards. */
   readonly chunk: (bytes: Uint8Array) => void
-  /** Nothing follows. The connection takes the next request, unless it was lost. */
+  /** The response has ended. The connection takes the next request, unless it was lost. */
   readonly ended: (end: End) => void
 }
 
-/** What is told of the connection. */
+/** Events of the connection. */
 export interface Owner {
   readonly heartbeat: () => void
-  /** It ended without a request in flight. */
+  /** The connection ended without a request in flight. */
   readonly closed: (detail: string) => void
 }
 
@@ -65,14 +65,14 @@ export class Connection implements Transport.Receiver {
     return this.state._tag === "Idle"
   }
 
-  /** Sends a request. To be called while the connection is free. */
+  /** Sends a request. Must only be called while the connection is free. */
   request(body: Uint8Array, listener: Listener): void {
     if (!this.isFree) throw new Error("A connection has one request in flight")
     this.listener = listener
     this.dispatch(requestEvent, Message.make(Message.Type.Request, body))
   }
 
-  /** Cancels the response in flight, whose end is told as any other. */
+  /** Cancels the response in flight, whose end is reported like any other. */
   cancel(): void {
     this.dispatch(cancelEvent, cancelMessage)
   }

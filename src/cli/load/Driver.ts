@@ -1,5 +1,5 @@
 /**
- * The load of one thread: which connection asks when, and what became of it.
+ * The load of one thread: the timing of requests, and their outcomes.
  */
 import * as Zlib from "node:zlib"
 import * as QueryApi from "../../engine/QueryApi.ts"
@@ -7,10 +7,10 @@ import type { Connection, End, Listener } from "./Connection.ts"
 import { Tally } from "./Tally.ts"
 import type { Kind, Task } from "./Task.ts"
 
-/** What a connection is for here. */
+/** The part of a connection that is used here. */
 export type Line = Pick<Connection, "request" | "cancel">
 
-/** A connection with the work that is left for it. */
+/** A connection with its remaining work. */
 interface Asker {
   readonly connection: Line
   readonly kind: number
@@ -18,13 +18,13 @@ interface Asker {
 }
 
 /**
- * Has connections ask until their time is over.
+ * Makes connections send requests until their time is over.
  *
  * **Details**
  *
- * In a closed loop, a connection asks again as soon as its response has ended. At a rate, the n-th request is to be
- * sent at `n / rate` whatever became of those before it, by the next connection that is free. If none is, it waits,
- * and the wait counts in the corrected latency. Times are milliseconds of `now`.
+ * In a closed loop, a connection sends the next request as soon as its response has ended. At a rate, the
+ * n-th request is due at `n / rate`, independent of earlier ones, and is sent by the next free connection. If
+ * none is free, it waits, and the wait counts in the corrected latency. Times are milliseconds of `now`.
  */
 export class Driver {
   private readonly task: Task
@@ -48,7 +48,7 @@ export class Driver {
     this.tallies = this.task.kinds.map(() => new Tally())
   }
 
-  /** What was counted since the last call, by kind. */
+  /** The counts since the last call, by kind. */
   flush(): ReadonlyArray<Tally> {
     const { tallies } = this
     this.reset()
@@ -59,7 +59,7 @@ export class Driver {
     return this.tallies[kind] as Tally
   }
 
-  /** Begins with these connections, one for each of the task's. `done` is called once nothing is left to do. */
+  /** Begins with these connections, one for each of the task's. `done` is called once no work is left. */
   start(connections: ReadonlyArray<Line>, done: () => void): void {
     this.startedAt = this.now()
     this.resolve = done
@@ -75,7 +75,7 @@ export class Driver {
     this.tick()
   }
 
-  /** Sends what is due. To be called again and again where there is a rate. */
+  /** Sends the requests that are due. Must be called repeatedly if there is a rate. */
   tick(): void {
     const { free } = this
     const { rate } = this.task
@@ -93,14 +93,14 @@ export class Driver {
     return !this.stopped && this.now() - this.startedAt < this.task.durationMillis
   }
 
-  /** Sends nothing more. */
+  /** Stops sending. */
   stop(): void {
     if (!this.stopped) this.countUnsent()
     this.stopped = true
     this.settle()
   }
 
-  /** Requests that were due, and for which no connection was free. Their wait is in no latency. */
+  /** Counts requests that were due while no connection was free. Their wait is in no latency. */
   private countUnsent(): void {
     const { durationMillis, rate } = this.task
     if (rate === undefined || this.working === 0) return
@@ -108,7 +108,7 @@ export class Driver {
     this.tally(0).counters.unsent += Math.max(0, due - this.sent)
   }
 
-  /** Whether responses are awaited. */
+  /** Whether responses are outstanding. */
   get isBusy(): boolean {
     return this.inFlight > 0
   }
@@ -160,13 +160,13 @@ export class Driver {
 
 interface Context {
   readonly now: () => number
-  /** When it was to be sent. */
+  /** The time at which the request was due. */
   readonly intendedAt: number
   readonly tally: () => Tally
   readonly over: (isLost: boolean) => void
 }
 
-/** A response that is counted. */
+/** A counted response. */
 class Response implements Listener {
   private readonly kind: Kind
   private readonly connection: Line
@@ -237,7 +237,7 @@ class Response implements Listener {
 const record = (histogram: Tally["histograms"]["raw"], millis: number): void =>
   histogram.recordValue(Math.min(histogram.highestTrackableValue, Math.max(1, Math.round(millis * 1000))))
 
-/** How much of an error tells it from others, in UTF-16 units. */
+/** How much of an error distinguishes it from others, in UTF-16 units. */
 const maxWords = 200
 
 const words = (body: Uint8Array): string => {

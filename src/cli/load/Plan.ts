@@ -1,5 +1,5 @@
 /**
- * What each mode of `dataconn bench` asks for.
+ * The requests of each mode of `dataconn bench`.
  */
 import * as QueryApi from "../../engine/QueryApi.ts"
 import { type Kind, sized, type Task, weigh } from "./Task.ts"
@@ -8,14 +8,14 @@ export const modes = ["small", "bulk", "fan-out", "cancel", "idle", "mix"] as co
 
 export type Mode = (typeof modes)[number]
 
-/** A mode in the words of its help, and what it is run with unless told otherwise. */
+/** A mode's words for help, and its defaults. */
 export interface Defaults {
   readonly doc: string
   readonly clients: number
   readonly durationMillis: number
   /** How many requests each connection makes. */
   readonly requests: number
-  /** Of each large result, in bytes. */
+  /** The size of each large result, in bytes. */
   readonly size: number
 }
 
@@ -66,18 +66,18 @@ export const defaults: Record<Mode, Defaults> = {
   }
 }
 
-/** What the user asks for. */
+/** The user's choices. */
 export interface Given {
   readonly mode: Mode
   readonly clients: number
   readonly size: number
-  /** A query of the user's own, in place of the small one. */
+  /** The user's own query, in place of the small one. */
   readonly query: string | undefined
   readonly format: QueryApi.Format
 }
 
 const smallQuery = "SELECT 42 AS answer"
-/** More than anybody waits for, and nothing that a server makes before it is asked for. */
+/** More rows than any client waits for; servers make them only on demand. */
 const endlessRows = 10_000_000_000
 
 const ask = (query: string, format: QueryApi.Format): Uint8Array => QueryApi.encodeRequest({ query, format })
@@ -102,7 +102,7 @@ const cancel = (): Kind => ({
 
 const idle: Kind = { name: "idle", request: undefined }
 
-/** What is wrong with flags that a mode has no use for. */
+/** The error for flags that have no effect on a mode. */
 export const withoutEffect = (
   mode: Mode,
   given: {
@@ -123,7 +123,7 @@ export const withoutEffect = (
     : undefined
 }
 
-/** The modes with small queries, in whose place another one may be. */
+/** The modes with small queries, which can be replaced by the user's own. */
 export const queried: ReadonlyArray<Mode> = ["small", "mix"]
 
 const weights = [8, 1, 1]
@@ -144,13 +144,16 @@ const kinds = (given: Given): ReadonlyArray<Kind> => {
   }
 }
 
-/** What the connections do, and which of them does what. */
+/** The kinds of requests, and the kind of each connection. */
 export const plan = (given: Given): Pick<Task, "connections" | "kinds"> => ({
   kinds: kinds(given),
   connections: weigh(given.mode === "mix" ? weights : [1], given.clients)
 })
 
-/** The same for a raw server that answers with as many bytes, or `undefined` where it could not tell anything. */
+/**
+ * The same for a raw server that answers with as many bytes, or `undefined` if the comparison
+ * would be meaningless.
+ */
 export const ceiling = (
   given: Given
 ): { readonly bytes: number; readonly kinds: ReadonlyArray<Kind> } | undefined => {
@@ -161,7 +164,7 @@ export const ceiling = (
     case "bulk":
     case "fan-out": {
       const { expected, query } = sized(given.size)
-      // The bytes are others than those of the query, and are looked at all the same.
+      // The bytes differ from the query's, so only their number is checked.
       const { bytes } = expected
       return { bytes, kinds: [{ name: "bulk", request: ask(query, ndjson), expected: { bytes } }] }
     }

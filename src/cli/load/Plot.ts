@@ -25,14 +25,14 @@ interface Point {
   readonly latency: Percentiles
 }
 
-/** The powers of ten, in milliseconds, that lie around the values. */
+/** The powers of ten, in milliseconds, around the values. */
 const decades = (points: ReadonlyArray<Point>): readonly [number, number] => {
   const values = points.flatMap(({ latency }) => [latency.p50, latency.max])
   const low = Math.floor(Math.log10(Math.max(0.001, Math.min(...values))))
   return [low, Math.max(low + 1, Math.ceil(Math.log10(Math.max(0.001, ...values))))]
 }
 
-/** The plot of a load's seconds. Latency has a logarithmic axis. */
+/** The plot of a load, second by second. Latency has a logarithmic axis. */
 export const svg = (title: string, timeline: ReadonlyArray<Second>): string => {
   const points = timeline.flatMap(({ at, latency }) => (latency === undefined ? [] : [{ at, latency }]))
   const end = Math.max(1, ...points.map(({ at }) => at))

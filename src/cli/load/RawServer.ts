@@ -1,12 +1,12 @@
 /**
- * The least that a server can do, in a thread of its own: it answers every request with the same bytes. What a load
- * gets from it is the most that the load could get from any server on this machine.
+ * A minimal server, in a separate thread: it answers every request with the same bytes. The load's result
+ * with it is an upper bound for any server on this machine.
  */
 import * as Net from "node:net"
 import { parentPort, workerData } from "node:worker_threads"
 import { encode, headerSize, make, Type } from "../../protocol/Message.ts"
 
-/** What it is given: the bytes of each result. */
+/** Its input: the bytes of each result. */
 export interface Size {
   readonly bytes: number
 }
@@ -14,7 +14,7 @@ export interface Size {
 const chunkSize = 64 * 1024
 const chunk = encode(make(Type.Intermediate, new Uint8Array(chunkSize)))
 const accept = encode(make(Type.Accept, Buffer.from("{}")))
-/** A result is written in pieces of as many bytes, and more only when the socket has taken them. */
+/** Bytes of a result per write; the next write waits until the socket has taken them. */
 const pieceSize = 512 * 1024
 
 const serve = (socket: Net.Socket, { bytes }: Size): void => {

@@ -1,11 +1,11 @@
 /**
- * What `dataconn bench` says: a table for people, an object for programs.
+ * The output of `dataconn bench`: a table for people, an object for programs.
  */
 import * as Printable from "../../server/Printable.ts"
 import { type Counters, type Percentiles, percentiles, type Tally } from "./Tally.ts"
 import type { Outcome, Second } from "./Threads.ts"
 
-/** What was run. */
+/** The parameters of a run. */
 export interface Run {
   readonly mode: string
   readonly server: string
@@ -15,7 +15,7 @@ export interface Run {
   readonly rate: number | undefined
 }
 
-/** What the same load got from a raw server. */
+/** The result of the same load with a raw server. */
 export interface Ceiling {
   readonly perSecond: number
   readonly bytesPerSecond: number
@@ -26,7 +26,7 @@ export interface KindReport extends Counters {
   readonly perSecond: number
   readonly bytesPerSecond: number
   readonly latencyMs: Percentiles | undefined
-  /** At a rate only. */
+  /** Present only at a rate. */
   readonly correctedMs: Percentiles | undefined
   readonly firstByteMs: Percentiles | undefined
 }
@@ -78,7 +78,7 @@ export const make = (run: Run, outcome: Outcome, details: Details): BenchReport 
   timeline: outcome.timeline
 })
 
-/** Whether every response was what it had to be. */
+/** Whether every response was as expected. */
 export const isGood = ({ kinds }: BenchReport): boolean =>
   kinds.every(
     ({ closed, failed, lost, rejected, unfinished, wrong }) =>
@@ -138,7 +138,7 @@ const countRow = (report: KindReport): ReadonlyArray<string> => [
   number(report.heartbeats)
 ]
 
-/** What was measured, in lines. */
+/** The measurements, as text. */
 export const text = (report: BenchReport): string => {
   const { ceiling, connections, cpuSeconds, errors, mode, rate, seconds, server, threads } = report
   const pace = rate === undefined ? "as fast as responses come" : `${number(rate)} requests a second`
@@ -160,7 +160,7 @@ export const text = (report: BenchReport): string => {
   ].join("\n")
 }
 
-/** What no percentile shows. */
+/** The note about requests that no percentile includes. */
 const unsent = ({ kinds, rate = 0 }: BenchReport): ReadonlyArray<string> => {
   const count = kinds.reduce((sum, kind) => sum + kind.unsent, 0)
   return count === 0

@@ -1,5 +1,5 @@
 /**
- * What a load counted, of one kind of request and one stretch of time. Tallies add up.
+ * The counts of a load, for one kind of request and one period. Tallies can be added.
  */
 import * as Hdr from "hdr-histogram-js"
 
@@ -15,11 +15,11 @@ export const histogram = (): Hdr.Histogram =>
   })
 
 const counters = {
-  /** Responses that ended with their whole result, or with the cancel that they were to have. */
+  /** Responses that ended with their whole result, or with the intended cancel. */
   complete: 0,
   rejected: 0,
   failed: 0,
-  /** Complete by the protocol, but not what had to come. */
+  /** Complete by the protocol, but with an unexpected result. */
   wrong: 0,
   /** The connection ended before the response did. */
   lost: 0,
@@ -27,20 +27,20 @@ const counters = {
   closed: 0,
   /** Responses that had not ended when the time was over. */
   unfinished: 0,
-  /** Requests that were due at their rate, and for which no connection was free. */
+  /** Requests that were due at their rate while no connection was free. */
   unsent: 0,
   heartbeats: 0,
-  /** Of results. */
+  /** Bytes of results. */
   bytes: 0
 }
 
 export type Counters = typeof counters
 
-/** How many different errors are told apart. */
+/** How many different errors are counted separately. */
 const maxErrors = 20
 const otherErrors = "other errors"
 
-/** A tally as a thread sends it. */
+/** A tally in the form in which a thread sends it. */
 export interface Encoded {
   readonly counters: Counters
   readonly errors: ReadonlyArray<readonly [string, number]>
@@ -48,11 +48,14 @@ export interface Encoded {
 }
 
 export interface Histograms {
-  /** From when a request was sent to the end of its response; from a cancel to its end where responses are cancelled. */
+  /**
+   * From the sending of a request to the end of its response; for cancelled responses, from the
+   * cancel to its end.
+   */
   readonly raw: Hdr.Histogram
-  /** The same from when a request was to be sent: at a rate, one that had to wait has waited. */
+  /** The same from the time at which the request was due: at a rate this includes its wait. */
   readonly corrected: Hdr.Histogram
-  /** From when a request was sent to the first byte of the result. */
+  /** From the sending of a request to the first byte of the result. */
   readonly firstByte: Hdr.Histogram
 }
 
@@ -63,7 +66,7 @@ export class Tally {
   readonly errors = new Map<string, number>()
   readonly histograms: Histograms = { raw: histogram(), corrected: histogram(), firstByte: histogram() }
 
-  /** Counts what went wrong, in the words of an error. */
+  /** Counts a failure, by the words of its error. */
   error(counter: keyof Counters, words: string): void {
     this.counters[counter]++
     this.count(words, 1)

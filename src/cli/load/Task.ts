@@ -1,44 +1,44 @@
 /**
- * What the threads of a load are to do, as plain data that a thread can be given.
+ * The work of a load's threads, as plain data that can be sent to a thread.
  */
 import * as Zlib from "node:zlib"
 
-/** What a complete result must be. */
+/** The properties of a correct result. */
 export interface Expected {
   readonly bytes: number
-  /** CRC-32 of the result; left out where only its length is known. */
+  /** CRC-32 of the result; absent if only its length is known. */
   readonly crc32?: number | undefined
 }
 
 /** Requests of one kind. */
 export interface Kind {
   readonly name: string
-  /** The body of each request; `undefined` for connections that ask for nothing. */
+  /** The body of each request; `undefined` for connections that send none. */
   readonly request: Uint8Array | undefined
   readonly expected?: Expected | undefined
-  /** Whether each response is cancelled once bytes of it have come. */
+  /** Whether each response is cancelled once bytes of it have arrived. */
   readonly cancels?: boolean | undefined
 }
 
 /** The part of one thread. */
 export interface Task {
-  /** As `Address.parse` reads it. */
+  /** In the form of `Address.parse`. */
   readonly server: string
   readonly kinds: ReadonlyArray<Kind>
   /** For each connection the index of its kind. */
   readonly connections: ReadonlyArray<number>
-  /** Requests a second of this thread, at times of their own; as fast as responses come where it is left out. */
+  /** Requests per second of this thread, on a fixed schedule; if absent, as fast as responses come. */
   readonly rate?: number | undefined
-  /** How many requests each connection makes at most. */
+  /** Most requests of each connection. */
   readonly requests: number
-  /** For how long requests are begun, in milliseconds. */
+  /** How long requests are sent, in milliseconds. */
   readonly durationMillis: number
   /** How long responses may take to end after that, in milliseconds. */
   readonly graceMillis: number
   readonly connectTimeoutMillis: number
 }
 
-/** Shares the connections of a load out, one after the other, so that each thread has some of every kind. */
+/** Distributes the connections of a load round-robin, so that each thread has some of every kind. */
 export const split = (task: Task, threads: number): ReadonlyArray<Task> => {
   const count = Math.max(1, Math.min(threads, task.connections.length))
   return Array.from({ length: count }, (_, thread) => ({
@@ -48,12 +48,15 @@ export const split = (task: Task, threads: number): ReadonlyArray<Task> => {
   }))
 }
 
-/** Shares `count` connections out among kinds by their weights, such as 7 to 2 to 1. Each kind has at least one. */
+/**
+ * Distributes `count` connections among kinds by their weights, such as 7 to 2 to 1. Each kind
+ * has at least one.
+ */
 export const weigh = (weights: ReadonlyArray<number>, count: number): ReadonlyArray<number> => {
   const total = weights.reduce((sum, weight) => sum + weight, 0)
   const taken = weights.map(() => 0)
   return Array.from({ length: count }, (_, given) => {
-    // The kind that is furthest behind its share.
+    // The kind that is furthest below its share.
     let next = 0
     let most = Number.NEGATIVE_INFINITY
     weights.forEach((weight, kind) => {
@@ -65,11 +68,11 @@ export const weigh = (weights: ReadonlyArray<number>, count: number): ReadonlyAr
   })
 }
 
-/** The bytes of a line of {@link sized}, its end included. */
+/** The bytes of a line of {@link sized}, including its end. */
 const lineBytes = 1000
 const line = `{"v":"${"x".repeat(lineBytes - '{"v":""}\n'.length)}"}\n`
 
-/** A query whose NDJSON result any DuckDB server makes, and is known to the byte. */
+/** A query that any DuckDB server can run, with a known NDJSON result. */
 export const sized = (bytes: number): { readonly query: string; readonly expected: Expected } => {
   const rows = Math.max(1, Math.round(bytes / lineBytes))
   const block = Buffer.from(line.repeat(100))

@@ -1,6 +1,6 @@
 /**
- * The program of a thread of a load: connects, waits for the word to begin, asks, and sends what it counted each
- * second. {@link Threads} starts it.
+ * The program of a thread of a load: connects, waits for the order to begin, sends requests, and reports its
+ * counts each second. {@link Threads} starts it.
  */
 import { parentPort, workerData } from "node:worker_threads"
 import * as Cause from "effect/Cause"
@@ -20,10 +20,10 @@ import { Driver } from "./Driver.ts"
 import type { Encoded } from "./Tally.ts"
 import type { Task } from "./Task.ts"
 
-/** What a thread is told. */
+/** A message to a thread. */
 export type Order = "begin" | "stop"
 
-/** What a thread tells. `seconds` is the processor time of its thread so far. */
+/** A message from a thread. `seconds` is the processor time of its thread so far. */
 export type News =
   | { readonly _tag: "Ready" }
   | { readonly _tag: "Counted"; readonly tallies: ReadonlyArray<Encoded>; readonly seconds: number }
@@ -82,7 +82,7 @@ const load = Effect.fnUntraced(function* (
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep("1 second"), count)))
   const idle = task.kinds.every(({ request }) => request === undefined)
   const asked = yield* Effect.forkScoped(idle ? Effect.never : asking)
-  // Responses that are under way when the time is over may end.
+  // Responses in progress may still end when the time is over.
   yield* Effect.raceFirst(Fiber.join(asked), Effect.sleep(Duration.millis(task.durationMillis)))
   driver.stop()
   const rest = Effect.repeat(Effect.sleep("5 millis"), { while: () => driver.isBusy })

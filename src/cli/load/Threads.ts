@@ -1,5 +1,5 @@
 /**
- * Runs a load in threads, and adds up what they count.
+ * Runs a load in threads, and adds up their counts.
  */
 import { Worker } from "node:worker_threads"
 import * as Clock from "effect/Clock"
@@ -12,21 +12,21 @@ import { type Counters, type Percentiles, percentiles, Tally } from "./Tally.ts"
 import { split, type Task } from "./Task.ts"
 import type { News, Order } from "./Thread.ts"
 
-/** The load could not be made. */
+/** The load could not be started. */
 export class LoadError extends Schema.TaggedError<LoadError>()("LoadError", { message: Schema.String }) {}
 
 /** One second of a load. */
 export interface Second {
-  /** Since the start, in seconds. */
+  /** Time since the start, in seconds. */
   readonly at: number
   readonly counters: Counters
-  /** Of all kinds; `undefined` if no response ended. */
+  /** The latency of all kinds; `undefined` if no response ended. */
   readonly latency: Percentiles | undefined
 }
 
-/** What became of a load. */
+/** The result of a load. */
 export interface Outcome {
-  /** By kind. */
+  /** The counts by kind. */
   readonly tallies: ReadonlyArray<Tally>
   readonly seconds: number
   /** Processor time of the threads, in seconds. */
@@ -34,7 +34,7 @@ export interface Outcome {
   readonly timeline: ReadonlyArray<Second>
 }
 
-/** A module of this folder as a thread's program: the sources run as they are, the package as JavaScript. */
+/** A module of this folder as a thread's program: TypeScript in the sources, JavaScript in the package. */
 const program = (name: string): URL =>
   new URL(`./${name}${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url)
 
@@ -45,7 +45,7 @@ export const start = (name: string, workerData: unknown): Effect.Effect<Worker, 
     (worker) => Effect.promise(() => worker.terminate())
   )
 
-/** Threads that have connected and wait for the word. */
+/** Threads that connect and then wait for the order to begin. */
 class Load {
   readonly kinds: number
   readonly ready = Deferred.makeUnsafe<void, LoadError>()
@@ -144,16 +144,16 @@ class Load {
   }
 }
 
-/** What a load is run with besides its task. */
+/** The options of a load besides its task. */
 export interface Options {
   readonly threads: number
-  /** Called with what was counted in each second. */
+  /** Called with the counts of each second. */
   readonly onSecond?: ((second: Second) => void) | undefined
 }
 
 /**
- * Runs a load to its end. Fails if a connection cannot be made. Interruption ends the threads; `onInterrupt` is then
- * given what was counted until then.
+ * Runs a load to its end. Fails if a connection cannot be made. Interruption ends the threads, and
+ * `onInterrupt` gets the counts so far.
  */
 export const run = (
   task: Task,
@@ -172,7 +172,7 @@ export const run = (
     })
   )
 
-/** The address of a raw server that answers with results of so many bytes, for as long as the scope is open. */
+/** The address of a raw server that answers with results of so many bytes, while the scope is open. */
 export const rawServer = (bytes: number): Effect.Effect<string, LoadError, Scope.Scope> =>
   Effect.flatMap(start("RawServer", { bytes }), (worker) =>
     Effect.callback<string, LoadError>((resume) => {

@@ -1,6 +1,7 @@
 /**
- * Asks a server for its tables, columns and keywords, for completion and for whoever wants to see them. Queries of
- * DuckDB's functions by their whole names, whose places no view of a database takes: a server without them offers nothing.
+ * Asks a server for its tables, columns and keywords, for completion and for the commands that show them. The
+ * queries call DuckDB's functions by their qualified names, which no view of a database can replace. A server
+ * without them offers nothing.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -9,10 +10,10 @@ import * as Stream from "effect/Stream"
 import type * as Client from "../../client/Client.ts"
 import * as Completion from "./Completion.ts"
 
-/** Columns and keywords that are remembered at most. */
+/** Most columns and keywords that are kept. */
 const maxRows = 20_000
 
-/** How long a user who pressed Tab waits for it. */
+/** How long a user who pressed Tab waits. */
 const patience = "2 seconds"
 
 const namesSql = `
@@ -30,7 +31,7 @@ const Table = Schema.Struct({
 
 const Keyword = Schema.Struct({ keyword: Schema.String })
 
-/** What the server tells within two seconds, or nothing. */
+/** The server's catalogue, or an empty one if it takes longer than two seconds. */
 export const load = (client: Client.ClientService): Effect.Effect<Completion.Catalogue> =>
   Effect.gen(function* () {
     const tables = yield* Stream.runCollect(client.rows({ query: namesSql }, Table))
@@ -46,7 +47,7 @@ export const load = (client: Client.ClientService): Effect.Effect<Completion.Cat
 
 const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
 
-/** The tables of a server. */
+/** A query for the tables of a server. */
 export const tablesSql = `SELECT DISTINCT c.schema_name AS "schema", c.table_name AS "table",
   CASE WHEN t.table_name IS NULL THEN 'VIEW' ELSE 'BASE TABLE' END AS "type"
 FROM system.main.duckdb_columns() AS c LEFT JOIN system.main.duckdb_tables() AS t
@@ -59,14 +60,14 @@ const nameParts = (name: string): ReadonlyArray<string> =>
     inQuotes === undefined ? whole : inQuotes.replaceAll('""', '"')
   )
 
-/** The condition that a column is one of a table, by the name of that. */
+/** The condition that selects the columns of a table, by its name. */
 const ofTable = (name: string): string => {
   const [table = "", schema] = nameParts(name).toReversed()
   const inSchema = schema === undefined ? "" : ` AND lower(schema_name) = lower(${literal(schema)})`
   return `NOT internal AND lower(table_name) = lower(${literal(table)})${inSchema}`
 }
 
-/** The columns of a table, by its name. */
+/** A query for the columns of a table, by its name. */
 export const columnsSql = (name: string): string =>
   `SELECT column_name AS "column", data_type AS "type",
   CASE WHEN is_nullable THEN 'YES' ELSE 'NO' END AS "null", column_default AS "default"

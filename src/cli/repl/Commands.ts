@@ -1,5 +1,5 @@
 /**
- * The commands of the repl, which begin with a backslash. The names are psql's where it has one for the same thing.
+ * The commands of the repl, which begin with a backslash. The names are psql's if it has the same command.
  */
 import * as Console from "effect/Console"
 import * as DateTime from "effect/DateTime"
@@ -24,29 +24,32 @@ import type { Session } from "./Session.ts"
 import * as Settings from "./Settings.ts"
 import { problem, set } from "./Settings.ts"
 
-/** What a command is given. */
+/** The input of a command. */
 export interface Call {
   readonly session: Session
   readonly argument: string
   /** A statement that was typed before the command and has no semicolon. */
   readonly pending: string | undefined
-  /** How many files are being read within each other. */
+  /** The depth of nested files that are being read. */
   readonly depth: number
 }
 
-/** What happens after a command. */
+/** The action after a command. */
 export type Next = "go on" | "quit" | "debug"
 
 type Requirements = Effect.Services<ReturnType<typeof RunStatement.run>>
 
 /** One command. */
 export interface Command {
-  /** How it is called, for help. */
+  /** Its usage, for help. */
   readonly usage: string
   readonly help: string
-  /** What Tab offers for its argument. */
+  /** Tab completion of its argument. */
   readonly complete?: (word: string, catalogue: Completion.Catalogue) => Completion.Completion
-  /** What it does with the statement that was typed before it, which is then no more. By default it leaves it alone. */
+  /**
+   * What the command does with the statement typed before it, which it then consumes. By default it
+   * leaves the statement.
+   */
   readonly takesPending?: "runs" | "forgets"
   readonly run: (call: Call) => Effect.Effect<Next, QueryReport.QueryCommandError, Requirements>
 }
@@ -62,7 +65,7 @@ const statement = (
 ): Effect.Effect<Next, QueryReport.QueryCommandError, Requirements> =>
   Effect.as(RunStatement.run(session, text), "go on")
 
-/** Runs a statement of the repl's own, which is not the one to be run again. */
+/** Runs one of the repl's own statements, which does not become the one to run again. */
 const ofOwn = (session: Session, text: string) =>
   Effect.suspend(() => {
     const { last } = session
@@ -74,10 +77,10 @@ const ofOwn = (session: Session, text: string) =>
     )
   })
 
-/** Tells the columns of a table, or which tables there are. */
+/** Shows the columns of a table, or all tables. */
 const describe = Effect.fnUntraced(function* ({ argument, session }: Call) {
   if (argument === "") return yield* ofOwn(session, Catalogue.tablesSql)
-  // A server that cannot tell says why when it is asked for the columns.
+  // A server that cannot tell reports the reason when it is asked for the columns.
   const isThere = yield* Effect.orElseSucceed(
     Effect.flatMap(session.connection.client, (client) => Catalogue.hasTable(client, argument)),
     () => true
@@ -136,7 +139,10 @@ const connect = ({ argument, session }: Call) =>
     })
   )
 
-/** Says where what fails has ended, as psql does: the places of an error are those of its statement. */
+/**
+ * Adds the end line of the failed input to an error, as psql does: positions in an error are relative
+ * to its statement.
+ */
 export const atLine = <A, R>(
   source: string,
   line: number,
@@ -154,7 +160,7 @@ export const atLine = <A, R>(
       })
   )
 
-/** Files that read each other do so for this long. */
+/** Deepest nesting of files that read each other. */
 const maxDepth = 16
 
 const include = Effect.fnUntraced(function* (call: Call) {
@@ -191,7 +197,7 @@ const help = Effect.suspend(() => {
   )
 })
 
-/** The commands by their names, in the order of help. */
+/** The commands by name, in the order of help. */
 export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
   [
     "d",
@@ -340,7 +346,7 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
   ["q", { usage: "\\q", help: "Leaves, as Ctrl-D does", run: () => Effect.succeed("quit") }]
 ])
 
-/** Other names, which fingers know. */
+/** Familiar alternative names. */
 const aliases: Readonly<Record<string, string>> = { c: "connect", h: "?", help: "?", dt: "dt", quit: "q" }
 
 const find = (name: string): Command | undefined => commands.get(name) ?? commands.get(aliases[name] ?? "")
@@ -351,7 +357,7 @@ export const runsPending = (line: string): boolean => {
   return name !== undefined && find(name)?.takesPending === "runs"
 }
 
-/** Does all that a line completes, one after the other, up to the first that fails. */
+/** Performs everything that a line completes, in order, up to the first failure. */
 export const perform = Effect.fnUntraced(function* (
   session: Session,
   input: Input,

@@ -1,9 +1,9 @@
 /**
- * What Tab offers behind what has been typed.
+ * Tab completion of the typed text.
  */
 import * as Statements from "../sql/Statements.ts"
 
-/** What is known of a server's catalogue. */
+/** The known part of a server's catalogue. */
 export interface Catalogue {
   readonly keywords: ReadonlyArray<string>
   readonly tables: ReadonlyArray<Table>
@@ -15,24 +15,24 @@ export interface Table {
   readonly columns: ReadonlyArray<string>
 }
 
-/** Of a server that tells nothing. */
+/** The catalogue of a server that offers none. */
 export const empty: Catalogue = { keywords: [], tables: [] }
 
-/** The matches, and the part of the line that they take the place of: as readline has it. */
+/** The matches, and the part of the line that they replace, in readline's form. */
 export type Completion = readonly [matches: ReadonlyArray<string>, word: string]
 
-/** A name as SQL has it: in quotes if it needs them. */
+/** A name in SQL, quoted if necessary. */
 const quoted = (name: string, keywords: ReadonlySet<string>): string =>
   /^[a-z_][a-z0-9_]*$/.test(name) && !keywords.has(name) ? name : `"${name.replaceAll('"', '""')}"`
 
-/** The word at the end of a line, or a name whose quote is open. */
+/** The word at the end of a line, or a name with an open quote. */
 const wordAt = /[\w$\u0080-\uffff]*$/u
 const openNameAt = /"[^"]*$/
 
-/** Words after which a table is named. */
+/** Words before the name of a table. */
 const beforeTable = /\b(?:from|join|into|update|table|describe|desc|summarize)\s+(?:[\w".]+\s*,\s*)*$/i
 
-/** Words that a column cannot be named by alone, which DuckDB says are reserved, and common ones beside them. */
+/** Words that cannot name a column unquoted: those that DuckDB reserves, and common ones besides. */
 const reserved: ReadonlySet<string> = new Set(
   "all and as asc case cast check column create cross delete desc distinct drop else end exists false for from full group having in inner insert into is join left like limit not null offset on or order outer over partition right select set table then true union unique update using values when where window with".split(
     " "
@@ -45,7 +45,7 @@ const startsWith = (candidates: ReadonlyArray<string>, word: string): ReadonlyAr
   return [...new Set(matches)].toSorted()
 }
 
-/** The keywords as the user writes them: in small letters if the word is. */
+/** The keywords in the user's case: lower if the word is. */
 const keywordsFor = ({ keywords }: Catalogue, word: string): ReadonlyArray<string> => {
   const matches = startsWith(keywords, word)
   return /[a-z]/.test(word)
@@ -67,7 +67,7 @@ const named = (statement: string, { tables }: Catalogue): ReadonlyArray<Table> =
   return found.length === 0 ? tables : found
 }
 
-/** The table that a prefix stands for: its name, or its alias in the statement. */
+/** The table that a prefix refers to: by its name, or by its alias in the statement. */
 const prefixed = (prefix: string, statement: string, { tables }: Catalogue): ReadonlyArray<Table> => {
   const name = prefix.replaceAll('"', "").toLowerCase()
   const direct = tables.filter((table) => table.name.toLowerCase() === name)
@@ -79,8 +79,8 @@ const prefixed = (prefix: string, statement: string, { tables }: Catalogue): Rea
 }
 
 /**
- * Completes the word at the end of `line`. `before` are the lines above it that belong to the same statement, `behind`
- * what stands behind the cursor.
+ * Completes the word at the end of `line`. `before` are the earlier lines of the same statement, `behind` is
+ * the text after the cursor.
  */
 export const complete = (
   line: string,
@@ -119,7 +119,7 @@ export const completeTable = (word: string, catalogue: Catalogue): Completion =>
   word
 ]
 
-/** One of a few words. */
+/** Completes to one of a few words. */
 export const completeWord = (word: string, words: ReadonlyArray<string>): Completion => [
   startsWith(words, word),
   word

@@ -1,5 +1,5 @@
 /**
- * The connection of a repl: made again when it has ended, and changed for another server's.
+ * The connection of a repl: reconnected when it has ended, and replaceable by another server's.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -16,15 +16,17 @@ interface Opened {
 }
 
 export interface Connection {
-  /** The server that statements go to. */
+  /** The server of the statements. */
   readonly server: () => Address.Address
-  /** A client whose connection is open, as far as is known; connects again if it is not. */
+  /** A client whose connection is open as far as known; reconnects if it is not. */
   readonly client: Effect.Effect<Client.ClientService, ClientError>
-  /** Goes over to another server, or connects to the same one anew. The connection before stays if that fails. */
+  /**
+   * Switches to another server, or reconnects to the same one. The previous connection stays if that fails.
+   */
   readonly connect: (server: Address.Address) => Effect.Effect<void, ClientError>
 }
 
-/** Connects to the server. `onAgain` is told each time that the connection was made again. */
+/** Connects to the server. `onAgain` is called after each reconnection. */
 export const make = Effect.fnUntraced(function* (
   first: Address.Address,
   settings: Partial<Settings>,
@@ -36,7 +38,7 @@ export const make = Effect.fnUntraced(function* (
     const scope = yield* Scope.fork(outer)
     const client = yield* Client.connect(server, settings).pipe(
       Scope.provide(scope),
-      // Whoever watches the first connection watches those after it.
+      // The observers of the first connection also observe later ones.
       Effect.provideService(Transport.Wrapper, wrapper),
       Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
     )

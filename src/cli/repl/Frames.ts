@@ -1,29 +1,29 @@
 /**
- * The frames of a repl's connection, which are shown if the user wants to see them.
+ * The frames of a repl's connection, shown on request.
  */
 import * as Result from "effect/Result"
 import type { Event } from "../../recording/Observer.ts"
 import * as FrameView from "../debug/FrameView.ts"
 import type { Style } from "../terminal/Style.ts"
 
-/** How much of a body is shown, in bytes. */
+/** Most bytes of a body that are shown. */
 export const maxBytes = 1024
 
-/** What a user says of them. */
+/** The words of a user's choice. */
 export const words: ReadonlyArray<string> = [...FrameView.bodies, "on", "off"]
 
 export class Frames {
   private readonly style: Style
-  /** How their bodies are shown; `undefined` if they are not. */
+  /** The form of the bodies; `undefined` if frames are not shown. */
   shown: FrameView.Bodies | undefined
-  /** Where they are shown: above the line that is typed where there is one, else away from the results. */
+  /** Prints frames: above the line being typed if there is one, else separately from the results. */
   print: (text: string) => void = (text) => void process.stderr.write(`${text}\n`)
 
   constructor(style: Style) {
     this.style = style
   }
 
-  /** Does what a word says, or the other thing without one; gives what is so now, or what is wrong with the word. */
+  /** Applies a word, or toggles without one. Returns the new state, or the problem with the word. */
   set(word: string): Result.Result<string, string> {
     if (word !== "" && !words.includes(word)) {
       return Result.fail(`\\frames: ${words.join(", ")}, not ${word}`)

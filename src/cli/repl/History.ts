@@ -1,12 +1,12 @@
 /**
- * What was typed before, in a file that only its user may read.
+ * The history of typed entries, in a file that only its user may read.
  */
 import * as Fs from "node:fs"
 import { homedir } from "node:os"
 import { dirname, join } from "node:path"
 import * as Statements from "../sql/Statements.ts"
 
-/** How many entries are remembered. */
+/** How many entries are kept. */
 export const size = 1000
 
 /** The variable that names the file. */
@@ -14,21 +14,21 @@ export const variable = "DATACONN_HISTORY"
 
 const mode = 0o600
 
-/** The file: the one of the variable, or one in the user's home directory. */
+/** The file of the variable, or the one in the user's home directory. */
 export const file = (env: Readonly<Record<string, string | undefined>> = process.env): string =>
   env[variable] || join(homedir(), ".dataconn_history")
 
-/** What a file had, the newest first; whether it takes more, and the problem if that is one. */
+/** The entries of a file, newest first; whether it keeps more, and the problem if there is one. */
 export interface Loaded {
   readonly entries: ReadonlyArray<string>
   readonly isKept: boolean
   readonly problem: string | undefined
 }
 
-/** Reads the entries of the file. A device, such as `/dev/null`, keeps none, and stays as it is. */
+/** Reads the entries of the file. A device, such as `/dev/null`, keeps none, and stays unchanged. */
 export const load = (path: string): Loaded => {
   try {
-    // Opening it for more creates it, and shows at once that it cannot be written.
+    // Opening it for appending creates it, and shows at once if it cannot be written.
     const descriptor = Fs.openSync(path, "a+", mode)
     try {
       if (!Fs.fstatSync(descriptor).isFile()) return { entries: [], isKept: false, problem: undefined }
@@ -53,18 +53,18 @@ const replace = (path: string, lines: ReadonlyArray<string>): void => {
   Fs.renameSync(other, path)
 }
 
-/** Adds an entry. That it cannot be written is no reason to end. */
+/** Adds an entry. A failed write is ignored. */
 export const append = (path: string, entry: string): void => {
   try {
     Fs.appendFileSync(path, `${entry}\n`, { mode })
   } catch {
-    // `load` has said so.
+    // `load` has reported it.
   }
 }
 
 /**
- * Lines of a statement as one, which is what a line editor can bring back; `undefined` if that would change its
- * meaning: a line break within quotes stays one, and a comment up to the end of a line would go on.
+ * The lines of a statement joined to one, for a line editor's history; `undefined` if that would change its
+ * meaning: a line break within quotes must stay, and a comment to the end of a line would continue.
  */
 export const joined = (lines: ReadonlyArray<string>): string | undefined => {
   let text = ""

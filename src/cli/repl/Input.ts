@@ -1,13 +1,13 @@
 /**
- * What a user has typed so far, cut into statements and commands. A statement may go over many lines, up to its
- * semicolon; a command begins with a backslash and ends with its line, as in psql.
+ * The input so far, cut into statements and commands. A statement may have many lines, up to its semicolon; a
+ * command begins with a backslash and ends with its line, as in psql.
  */
 import * as Statements from "../sql/Statements.ts"
 
-/** What there is to do. */
+/** An action to perform. */
 export type Action =
   | { readonly _tag: "Statement"; readonly text: string }
-  /** A command, with what stands before it on its line or the lines above and has not ended. */
+  /** A command, with the unfinished text before it on its line or the lines above. */
   | {
       readonly _tag: "Command"
       readonly name: string
@@ -15,36 +15,36 @@ export type Action =
       readonly pending: string | undefined
     }
 
-/** Words that are commands if nothing else has been typed, for those who know other shells. */
+/** Words that are commands if they are typed alone, known from other shells. */
 const words: Readonly<Record<string, string>> = { help: "?", exit: "q", quit: "q" }
 
 const wordOf = (line: string): string => line.trim().replace(/;$/, "").toLowerCase()
 
-/** Lines without any of these change nothing about what is open. */
+/** Lines without any of these do not change the open quote or comment. */
 const mayMatter = /[;\\'"$/*-]/
 
 export class Input {
   private buffer = ""
   private open: Statements.Open
 
-  /** What a prompt shows of it: `=` at the beginning, `-` within a statement, or the quote that is open. */
+  /** The mark in the prompt: `=` at the beginning, `-` within a statement, or the open quote. */
   get mark(): string {
     if (this.buffer === "") return "="
     return this.open === undefined || this.open === "--" ? "-" : this.open.charAt(0)
   }
 
-  /** What has been typed and waits for its end. */
+  /** The unfinished input. */
   get pending(): string {
     return this.buffer
   }
 
-  /** Forgets what waits for its end. */
+  /** Discards the unfinished input. */
   clear(): void {
     this.buffer = ""
     this.open = undefined
   }
 
-  /** What to say to somebody who seems to want out of a statement: within one, a word of other shells is SQL. */
+  /** A hint for a user who seems to want to leave a statement: within one, a word of other shells is SQL. */
   hint(line: string): string | undefined {
     const word = wordOf(line)
     if (this.mark !== "-" || !Object.hasOwn(words, word)) return undefined
@@ -71,7 +71,7 @@ export class Input {
       return [...actions, command(text.slice(backslash + 1), rest?.text)]
     }
     this.open = open
-    // Comments alone need not be kept, but for one whose end is still to come.
+    // Comments alone are dropped, except one that is still open.
     this.buffer = rest !== undefined || open === "/*" ? text.slice(restStart).trimStart() : ""
     return actions
   }

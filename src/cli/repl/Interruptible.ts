@@ -1,11 +1,11 @@
 /**
- * What Ctrl-C ends.
+ * The target of Ctrl-C.
  */
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 
-/** Runs an effect that Ctrl-C ends, and nothing else. */
+/** Runs an effect that Ctrl-C interrupts, and only that. */
 export class Interruptible {
   private fiber: Fiber.Fiber<unknown, unknown> | undefined
 

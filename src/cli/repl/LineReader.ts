@@ -1,6 +1,6 @@
 /**
- * Lines from standard input, by `node:readline`: with editing, history and completion on a terminal, as they are
- * elsewhere.
+ * Lines from standard input, by `node:readline`: with the usual editing, history and
+ * completion on a terminal.
  */
 import * as Readline from "node:readline"
 import * as Effect from "effect/Effect"
@@ -11,7 +11,7 @@ import { QueryCommandError } from "../QueryReport.ts"
 import * as Utf8 from "../Utf8.ts"
 import type { Completion } from "./Completion.ts"
 
-/** What a user has done. */
+/** An event of the user's input. */
 export type Event =
   | { readonly _tag: "Line"; readonly text: string }
   /** Ctrl-C. */
@@ -19,7 +19,7 @@ export type Event =
   /** Ctrl-D, or the end of the input. */
   | { readonly _tag: "End" }
 
-/** What is not UTF-8, where readline would put other characters without a word. */
+/** Input that is not UTF-8, which readline would silently replace. */
 interface Ill {
   readonly _tag: "Ill"
   readonly offset: number
@@ -28,7 +28,7 @@ interface Ill {
 export interface Options {
   /** Whether there is a terminal to edit lines on. */
   readonly isTerminal: boolean
-  /** Entries of the history, the newest first, and how many are kept. */
+  /** Entries of the history, newest first, and how many are kept. */
   readonly history: ReadonlyArray<string>
   readonly historySize: number
   /** Completes the text before the cursor. `behind` is the rest of the line. */
@@ -39,22 +39,22 @@ export interface Options {
 
 export interface LineReader {
   /**
-   * Waits for the next line. The terminal is the reader's meanwhile, and whoever runs else has it. Fails where what comes
-   * through a pipe is not UTF-8, before any line that has come with it.
+   * Waits for the next line. The reader owns the terminal only during this call. If input through a pipe is
+   * not UTF-8, it fails before any line that came with it.
    */
   readonly read: (prompt: string) => Effect.Effect<Event, QueryCommandError>
-  /** Shows a text above the line that is being typed. */
+  /** Shows a text above the line being typed. */
   readonly print: (text: string) => void
-  /** Puts one entry in the place of others of the history, the newest of each text. */
+  /** Replaces entries of the history by one, the newest of each text. */
   readonly remember: (entry: string, instead: ReadonlyArray<string>) => void
 }
 
-/** Opens the reader; closing the scope gives the terminal back. */
+/** Opens the reader; closing the scope releases the terminal. */
 export const open = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<LineReader, never, Scope.Scope> {
   const context = yield* Effect.context<never>()
-  // Lines that were pasted at once come at once, and no more are read before they have been taken.
+  // Lines that were pasted together arrive together, and no more are read before they have been consumed.
   const events = yield* Queue.unbounded<Event | Ill>()
   const offer = (event: Event | Ill) => void Queue.offerUnsafe(events, event)
   let isReading = false
@@ -71,7 +71,7 @@ export const open = Effect.fnUntraced(function* (
     Effect.runForkWith(context)(completed)
   }
   const check = checkUtf8((offset) => offer({ _tag: "Ill", offset }))
-  // Before readline, whose lines come after it then.
+  // Before readline, so that its lines come after the check.
   if (!options.isTerminal) process.stdin.on("data", check).on("end", check)
   const editor = Readline.createInterface({
     input: process.stdin,
@@ -105,7 +105,7 @@ export const open = Effect.fnUntraced(function* (
     offer({ _tag: "End" })
   })
 
-  /** In raw mode Ctrl-C is a character; otherwise it is a signal, which reaches pagers too. */
+  /** In raw mode Ctrl-C is a character; otherwise it is a signal, which also reaches pagers. */
   const raw = (mode: boolean) => {
     if (options.isTerminal) process.stdin.setRawMode(mode)
   }
@@ -140,7 +140,8 @@ export const open = Effect.fnUntraced(function* (
       if (!options.isTerminal) return void process.stdout.write(`${text}\n`)
       if (isReading) {
         Readline.moveCursor(process.stdout, 0, -editor.getCursorPos().rows)
-        // What is shown is not the editor's: it would go up by so many lines to write its own again.
+        // The shown text is not the editor's, which would otherwise move up by so many lines
+        // to redraw its own.
         Object.assign(editor, { prevRows: 0 })
       }
       Readline.cursorTo(process.stdout, 0)
@@ -164,7 +165,7 @@ const illInput = ({ offset }: Ill): QueryCommandError =>
     exitCode: exitCodes.failed
   })
 
-/** Looks at bytes as they come, and tells of the first that is of no character; without bytes, they have ended. */
+/** Checks bytes as they arrive, and reports the first invalid one. A call without bytes marks their end. */
 export const checkUtf8 = (onIll: (offset: number) => void): ((chunk?: Uint8Array) => void) => {
   let tail: Uint8Array = new Uint8Array()
   let before = 0
@@ -183,7 +184,7 @@ export const checkUtf8 = (onIll: (offset: number) => void): ((chunk?: Uint8Array
   }
 }
 
-/** Where the last character begins, which may go on in the next bytes. */
+/** The beginning of the last character, which may continue in the next bytes. */
 const lastStart = (bytes: Uint8Array): number => {
   const start = bytes.subarray(-4).findLastIndex((byte) => byte < 0x80 || byte >= 0xc0)
   return start === -1 ? bytes.length : Math.max(0, bytes.length - 4) + start

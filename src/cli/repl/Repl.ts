@@ -1,5 +1,5 @@
 /**
- * The loop of the repl: reads a line, does what it says, and goes on.
+ * The loop of the repl: reads a line, performs it, and continues.
  */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -42,7 +42,7 @@ const completer = (session: Session, input: Input) => (line: string, behind: str
 
 const prompt = (input: Input): string => `dataconn${input.mark === "=" ? "" : input.mark}> `
 
-/** Reads and runs until the user leaves. Without a terminal, it fails with the first thing that fails. */
+/** Reads and runs lines until the user leaves. Without a terminal, it fails with the first failure. */
 export const loop = Effect.fnUntraced(function* (session: Session, historyFile: string, observe?: Observe) {
   const input = new Input()
   const interruptible = new Interruptible()

@@ -1,5 +1,5 @@
 /**
- * Runs one statement of a repl, and says how that went.
+ * Runs one statement of a repl, and prints its outcome.
  */
 import * as ByteSize from "effect/ByteSize"
 import * as Console from "effect/Console"
@@ -21,7 +21,7 @@ import type { Output, Session } from "./Session.ts"
 const impliedBy = ({ output }: Session): Formats.Shown | undefined =>
   output === undefined ? undefined : Formats.ofFile(output.file)
 
-/** The format of results: the one that was chosen, that of the file's name, or what suits the place. */
+/** The format of results: the chosen one, that of the file's name, or the default of the output. */
 const shownBy = (session: Session, screen: Screen.Screen): Formats.Shown => {
   const { format, layout, output } = session
   const implied = impliedBy(session)
@@ -44,11 +44,12 @@ const viewOf = (session: Session, screen: Screen.Screen): Execution.View => {
   }
 }
 
-/** Statements after which there may be other tables. */
+/** Statements that may change the tables. */
 const changesNames = /^\s*(?:create|drop|alter|attach|detach|use|rename)\b/i
 
 /**
- * Adds a result to a file. The first takes the file's place once it is whole; one that is not whole is taken back.
+ * Appends a result to a file. The first replaces the file once it is complete; an incomplete one
+ * is removed again.
  */
 const toFile = Effect.fnUntraced(function* (
   written: Stream.Stream<Execution.Written, QueryReport.Failure>,
@@ -110,7 +111,7 @@ const write = Effect.fnUntraced(function* (
     : QueryOutput.toStdout(written, { onWrite })
 })
 
-/** A connection that closed before the query was sent is made again, once. */
+/** Reconnects, once, if the connection had closed before the query was sent. */
 const open = ({ isWatched, parameters, progress, session, text, view }: Run) => {
   const request = { query: text, parameters, timeoutMs: undefined, isWatched }
   const once = Effect.flatMap(session.connection.client, (client) =>
@@ -124,7 +125,8 @@ const open = ({ isWatched, parameters, progress, session, text, view }: Run) => 
 }
 
 /**
- * Runs it and shows its result. Fails with what is to be said if that is not whole. Interruption cancels it on the wire.
+ * Runs a statement and shows its result. Fails with a message if the result is incomplete. Interruption
+ * cancels it on the wire.
  */
 export const run = Effect.fnUntraced(function* (session: Session, text: string) {
   const screen = yield* Screen.look

@@ -1,5 +1,5 @@
 /**
- * What a repl remembers between statements.
+ * The state of a repl between statements.
  */
 import * as Effect from "effect/Effect"
 import type { Parameters } from "../../engine/QueryApi.ts"
@@ -10,10 +10,10 @@ import * as Completion from "./Completion.ts"
 import type { Connection } from "./Connection.ts"
 import type { Frames } from "./Frames.ts"
 
-/** Rows of a table that are shown, unless told otherwise. */
+/** Default for the shown rows of a table. */
 export const defaultLimit = 1000
 
-/** Where results go instead of the terminal. */
+/** The destination of results instead of the terminal. */
 export interface Output {
   readonly file: string
   /** How many results it holds. */
@@ -22,22 +22,22 @@ export interface Output {
 
 export class Session {
   readonly connection: Connection
-  /** What is shown of the connection's frames. */
+  /** The view of the connection's frames. */
   readonly frames: Frames
   /** Whether a person is typing. */
   readonly isInteractive: boolean
   /** The format that the user has chosen, if any. */
   format: Formats.Shown | undefined
-  /** Whether tables are turned on their side. */
+  /** The layout of tables, such as each row on its side. */
   layout: "auto" | "table" | "vertical" = "auto"
   timing = false
   pager = false
-  /** Rows of a table at most; `undefined` is the default, which a pager does not need. */
+  /** Most rows of a table; `undefined` is the default, which does not apply to a pager. */
   limit: number | undefined
   crlf: boolean
   header: boolean
   output: Output | undefined
-  /** The statement that was run last, for commands that run it again. */
+  /** The last statement, for commands that run it again. */
   last: string | undefined
   /** The parameters of the next statement. */
   parameters: Parameters = []
@@ -62,7 +62,7 @@ export class Session {
       : Number.POSITIVE_INFINITY
   }
 
-  /** The catalogue of the server, which is asked for when it is wanted. */
+  /** The catalogue of the server, loaded on demand. */
   readonly names: Effect.Effect<Completion.Catalogue> = Effect.suspend(() => {
     if (this.catalogue !== undefined) return Effect.succeed(this.catalogue)
     return this.connection.client.pipe(
@@ -76,7 +76,7 @@ export class Session {
     )
   })
 
-  /** The names may be others from now on. */
+  /** Discards the names, which may have changed. */
   forgetNames(): void {
     this.catalogue = undefined
   }

@@ -1,5 +1,5 @@
 /**
- * The commands of the repl that change how results look and where they go.
+ * The commands of the repl that change the form and the destination of results.
  */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -15,7 +15,7 @@ import type { Session } from "./Session.ts"
 export const problem = (message: string): QueryReport.QueryCommandError =>
   new QueryReport.QueryCommandError({ message, exitCode: exitCodes.failed })
 
-/** Does it, says what is so now, and goes on. */
+/** Runs the effect, prints the new state, and continues. */
 export const set = <R>(
   effect: Effect.Effect<string, QueryReport.QueryCommandError, R>
 ): Effect.Effect<Next, QueryReport.QueryCommandError, R> =>
@@ -26,7 +26,7 @@ export const set = <R>(
 
 const words: Readonly<Record<string, boolean>> = { on: true, off: false }
 
-/** A setting that is on or off; without an argument it changes. */
+/** A setting that is on or off; without an argument it toggles. */
 export const toggle =
   (name: string, get: (session: Session) => boolean, change: (session: Session, value: boolean) => void) =>
   ({ argument, session }: Call) =>

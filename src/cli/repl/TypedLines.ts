@@ -1,30 +1,30 @@
 /**
- * The lines of the statement that is being typed, until they are an entry of the history.
+ * The lines of the statement being typed, until they become an entry of the history.
  *
- * As in psql, a statement and a command that was typed within it do not share an entry. Other than there, what stands
- * before the command and behind it is still one.
+ * As in psql, a statement and a command typed within it do not share an entry. Unlike in psql, the text
+ * before the command and the text after it are still one entry.
  */
 import * as Statements from "../sql/Statements.ts"
 import * as History from "./History.ts"
 
-/** An entry of the history, and the lines that were typed for it. */
+/** An entry of the history, with the lines that were typed for it. */
 export interface Entry {
   readonly text: string
   readonly lines: ReadonlyArray<string>
 }
 
-/** A line, and what became of the statement that had been typed before it. */
+/** A line, with its effect on the statement typed before it. */
 export interface Typed {
   readonly line: string
-  /** What had been typed before it and waited for its end, with a line break. */
+  /** The unfinished text before the line, with a line break. */
   readonly before: string
-  /** Whether a command of the line runs what stands before it. */
+  /** Whether a command in the line runs the text before it. */
   readonly runs: boolean
-  /** Whether something waits for its end now. */
+  /** Whether there is unfinished text now. */
   readonly isOpen: boolean
 }
 
-/** What a line is: a part of a statement, a command that was typed within one, or both. */
+/** The kind of a line: a part of a statement, a command typed within one, or both. */
 const kindOf = ({ before, line }: Typed): "statement" | "command" | "both" => {
   const { backslash } = Statements.split(`${before}${line}`, { backslashes: true })
   if (backslash === undefined) return "statement"
@@ -36,12 +36,12 @@ const kindOf = ({ before, line }: Typed): "statement" | "command" | "both" => {
 export class TypedLines {
   private lines: Array<string> = []
 
-  /** What has been typed of a statement is no longer wanted. */
+  /** Discards the typed part of a statement. */
   clear(): void {
     this.lines = []
   }
 
-  /** Takes a line; the entries that are complete with it, the oldest first. */
+  /** Takes a line. Returns the entries that it completes, oldest first. */
   push(typed: Typed): ReadonlyArray<Entry> {
     const { isOpen, line, runs } = typed
     const kind = kindOf(typed)

@@ -1,5 +1,5 @@
 /**
- * Plays recorded connections again, one after the other, and says what differs.
+ * Plays recorded connections again, one after the other, and reports differences.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -16,17 +16,17 @@ export interface Options {
   readonly header: Recording.Header
   /** How long an answer may take. */
   readonly timeout: Duration.Duration
-  /** Whether the client waits between two steps for as long as the recorded one. */
+  /** Whether the client keeps the recorded pauses between steps. */
   readonly keepsPace: boolean
 }
 
-/** What came of one connection. */
+/** The outcome of one connection. */
 export interface Outcome {
   readonly recorded: Conversation.Conversation
   readonly differences: ReadonlyArray<Comparison.Difference>
 }
 
-/** What is heard on a connection, and who waits for it. */
+/** The messages received on a connection, and their waiter. */
 class Ear {
   conversation = Conversation.make(0, 0)
   private look: (() => void) | undefined
@@ -36,7 +36,7 @@ class Ear {
     this.look?.()
   }
 
-  /** Waits until so much has been heard; whether it was, in time. */
+  /** Waits until so much has been received. Returns whether that happened in time. */
   until(wanted: Plan.Heard, timeout: Duration.Duration): Effect.Effect<boolean> {
     const holds = () => Plan.isHeard(wanted, Plan.heard(this.conversation))
     const wait = Effect.callback<boolean>((resume) => {
@@ -83,7 +83,7 @@ export const play = Effect.fnUntraced(function* (
     const isSent = yield* Effect.timeoutOption(perform(wire, step), timeout)
     if (isSent._tag === "None") break
   }
-  // What is found missing may come late, and is not compared any more.
+  // A missing message may still arrive late, but is not compared any more.
   const differences = Comparison.differences(recorded, ear.conversation, header)
   return {
     recorded,
@@ -91,7 +91,7 @@ export const play = Effect.fnUntraced(function* (
   } satisfies Outcome
 }, Effect.scoped)
 
-/** The answer that was not heard in time. */
+/** The answer that did not come in time. */
 const missing = (
   { connection, exchanges }: Conversation.Conversation,
   { ends }: Conversation.Conversation,

@@ -1,5 +1,5 @@
 /**
- * `dataconn replay`: plays a recording again, and says what differs.
+ * `dataconn replay`: plays a recording again, and reports differences.
  */
 import { stat } from "node:fs/promises"
 import * as Console from "effect/Console"
@@ -23,7 +23,7 @@ import * as Replay from "./Replay.ts"
 
 const defaultTimeout = "30 seconds"
 
-/** What one text of JavaScript holds, and a little less. */
+/** Slightly less than the longest string of JavaScript. */
 const maxFileSize = 500_000_000
 
 const flags = {
@@ -78,14 +78,14 @@ const read = (file: string) =>
 
 const longest = 60
 
-/** The query of a request, in short. */
+/** The query of a request, shortened. */
 const queryOf = ({ exchanges }: Conversation, request: number): string => {
   const exchange = exchanges[request - 1]
   const query = exchange === undefined ? undefined : Conversations.json(exchange.request)?.["query"]
   return typeof query === "string" ? ` (${Printable.line(Printable.clip(query, longest))})` : ""
 }
 
-/** How much of a value is shown. */
+/** Most of a value that is shown. */
 const maxValue = 200
 
 const value = (text: string): string => Printable.line(Printable.clip(text, maxValue))
@@ -101,7 +101,7 @@ const line = (
 
 const count = (number: number, of: string): string => `${number} ${of}${number === 1 ? "" : "s"}`
 
-/** What is said at the end. */
+/** The final line. */
 const summary = (
   { header }: Recording.Recording,
   outcomes: ReadonlyArray<Replay.Outcome>,

@@ -3,30 +3,32 @@
  *
  * **Details**
  *
- * Only the places of the cuts are decided here. What a statement means, and whether it is one, the server judges: a
- * quote that is not closed goes to it with all that follows. The rules are those of DuckDB's lexer, which are
+ * Only the places of the cuts are decided here. The server judges the meaning and validity of a statement: an
+ * unclosed quote is sent to it with the rest of the text. The rules are those of DuckDB's lexer, which are
  * PostgreSQL's: `''` and `""`, backslashes in `E'…'`, nested comments, `$tag$ … $tag$`.
  */
 
-/** A statement without the semicolon at its end; `offset` is where it begins in the text, in UTF-16 units. */
+/** A statement without the semicolon at its end. `offset` is its beginning in the text, in UTF-16 units. */
 export interface Statement {
   readonly text: string
   readonly offset: number
 }
 
-/** What is open at the end of a text: a quote, a comment, or nothing. */
+/** The open construct at the end of a text: a quote, a comment, or nothing. */
 export type Open = "'" | '"' | "/*" | "$" | "--" | undefined
 
 export interface Split {
-  /** Those that a semicolon ends, without the empty ones. */
+  /** The statements that end with a semicolon, without empty ones. */
   readonly statements: ReadonlyArray<Statement>
-  /** What follows the last semicolon, if it holds more than blanks and comments. */
+  /** The text after the last semicolon, if it contains more than blanks and comments. */
   readonly rest: Statement | undefined
-  /** Where that begins, blanks and comments included. */
+  /** The beginning of the rest, including blanks and comments. */
   readonly restStart: number
-  /** Whether a quote or a comment is open at the end. A comment of one line (`--`) is, up to a line break. */
+  /** Whether a quote or a comment is open at the end. A line comment (`--`) is open until a line break. */
   readonly open: Open
-  /** Where the first backslash outside of quotes and comments stands, after which the text was not looked at. */
+  /**
+   * The place of the first backslash outside of quotes and comments; the text after it has not been scanned.
+   */
   readonly backslash: number | undefined
 }
 
@@ -38,7 +40,7 @@ interface Token {
   readonly open?: Open
 }
 
-/** A name or a number. Every character beyond ASCII may stand in a name. */
+/** A name or a number. Every non-ASCII character may be part of a name. */
 const wordPattern = /[\w\u0080-\uffff][\w$\u0080-\uffff]*/y
 const dollarPattern = /\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$/y
 const blankPattern = /\s+/y
@@ -48,7 +50,7 @@ const match = (pattern: RegExp, text: string, at: number): string | undefined =>
   return pattern.exec(text)?.[0]
 }
 
-/** From an opening quote to behind the closing one. A doubled quote is found as two strings side by side. */
+/** From an opening quote to after the closing one. A doubled quote is treated as two adjacent strings. */
 const quoted = (text: string, at: number, quote: "'" | '"', backslashes: boolean): Token => {
   for (let i = at + 1; i < text.length; i++) {
     if (backslashes && text[i] === "\\") i++
@@ -102,13 +104,13 @@ const tokenAt = (text: string, at: number): Token => {
   const word = match(wordPattern, text, at)
   if (word === undefined) return { kind: "code", end: at + 1 }
   const end = at + word.length
-  // Only a prefix that stands right before the quote makes backslashes mean something.
+  // Only a prefix right before the quote makes backslashes escapes.
   return /^e$/i.test(word) && text[end] === "'" ? quoted(text, end, "'", true) : { kind: "code", end }
 }
 
 /**
- * Cuts the text. With `backslashes`, it is cut short at the first backslash that stands outside of quotes and
- * comments, where psql's commands begin.
+ * Cuts the text. With `backslashes`, it stops at the first backslash outside of quotes and comments, where
+ * psql's commands begin.
  */
 export const split = (text: string, options: { readonly backslashes?: boolean } = {}): Split => {
   const statements: Array<Statement> = []
@@ -141,14 +143,14 @@ export const split = (text: string, options: { readonly backslashes?: boolean } 
   return { statements, rest: hasCode ? statement(at) : undefined, restStart: start, open, backslash }
 }
 
-/** The parameters that a text names: `$name`, and how many there are by position, `$2` or `?`. */
+/** The parameters that a text names: `$name`, and the number of positional ones, `$2` or `?`. */
 export interface Named {
-  /** In small letters, which DuckDB does not tell from large ones. */
+  /** In lower case, since DuckDB ignores case. */
   readonly names: ReadonlySet<string>
   readonly positions: number
 }
 
-/** Finds them, outside of quotes and comments. */
+/** Finds the parameters, outside of quotes and comments. */
 export const parametersOf = (text: string): Named => {
   const names = new Set<string>()
   let highest = 0
@@ -164,7 +166,7 @@ export const parametersOf = (text: string): Named => {
   return { names, positions: Math.max(highest, marks) }
 }
 
-/** Every statement of the text, the last one included whether or not a semicolon ends it. */
+/** Every statement of the text, including the last one even without a semicolon. */
 export const all = (text: string): ReadonlyArray<Statement> => {
   const { rest, statements } = split(text)
   return rest === undefined ? statements : [...statements, rest]

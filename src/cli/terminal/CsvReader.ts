@@ -1,10 +1,10 @@
 /**
- * Reads the rows of a CSV result (RFC 4180) that comes in pieces, cut anywhere.
+ * Reads the rows of a CSV result (RFC 4180) from pieces, cut anywhere.
  *
  * **Details**
  *
- * An empty field without quotes is NULL, `""` is the empty string. Of each field only a beginning is kept, so that the
- * memory does not grow with the values.
+ * An empty field without quotes is NULL, `""` is the empty string. Only the beginning of each field is kept,
+ * so that memory does not grow with the values.
  */
 
 /** A field of a row: its text, or NULL. */
@@ -23,7 +23,7 @@ export class CsvReader {
     this.maxLength = maxLength
   }
 
-  /** The rows that the piece completes, the header row first of all. */
+  /** The rows that the piece completes; the first of all is the header. */
   push(piece: string): ReadonlyArray<ReadonlyArray<Field>> {
     const rows: Array<ReadonlyArray<Field>> = []
     let at = 0
@@ -35,7 +35,7 @@ export class CsvReader {
     return rows
   }
 
-  /** The last row, if no line break ended it. */
+  /** The last row, if it did not end with a line break. */
   end(): ReadonlyArray<ReadonlyArray<Field>> {
     const rows: Array<ReadonlyArray<Field>> = []
     if (this.hasRow) this.endRow(rows)
@@ -50,7 +50,7 @@ export class CsvReader {
     return close + 1
   }
 
-  /** A second quote stands for one; anything else ends the quoted part. */
+  /** A doubled quote is one quote; anything else ends the quoted part. */
   private behindQuote(piece: string, at: number): number {
     if (piece[at] !== '"') {
       this.state = "plain"
@@ -89,7 +89,7 @@ export class CsvReader {
   }
 
   private endRow(rows: Array<ReadonlyArray<Field>>): void {
-    // The carriage return of the line break; others have been escaped, or stand in quotes.
+    // The carriage return of the line break; others have been escaped, or are within quotes.
     if (this.text.endsWith("\r")) this.text = this.text.slice(0, -1)
     this.endField()
     rows.push(this.fields)

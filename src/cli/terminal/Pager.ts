@@ -1,5 +1,5 @@
 /**
- * A program that shows text a screen at a time: `DATACONN_PAGER`, `PAGER`, or less.
+ * A program that shows text one screen at a time: `DATACONN_PAGER`, `PAGER`, or less.
  */
 import { spawn } from "node:child_process"
 import * as NodeSink from "@effect/platform-node/NodeSink"
@@ -12,7 +12,9 @@ export interface Pager {
   readonly name: string
   /** Takes the text. Fails with EPIPE once the user has left. */
   readonly sink: Sink.Sink<void, string | Uint8Array, never, PlatformError>
-  /** Ends the text, and waits until the user has left; the problem if the program could not be run. */
+  /**
+   * Ends the text, and waits until the user has left. Returns the problem if the program could not be run.
+   */
   readonly close: Effect.Effect<string | undefined>
 }
 
@@ -20,7 +22,7 @@ export interface Pager {
 export const command = (env: Readonly<Record<string, string | undefined>>): string =>
   env["DATACONN_PAGER"] || env["PAGER"] || "less"
 
-/** What a shell ends with if it cannot run a program, or does not find it. */
+/** A shell's exit codes for a program that cannot be run or is not found. */
 const notRun: ReadonlySet<number> = new Set([126, 127])
 
 /** Starts the pager on this terminal; closing the scope waits until it has ended. */
@@ -29,11 +31,12 @@ export const open: Effect.Effect<Pager, never, Scope.Scope> = Effect.gen(functio
   const child = yield* Effect.sync(() =>
     spawn("/bin/sh", ["-c", name], {
       stdio: ["pipe", "inherit", "inherit"],
-      // Leaves if all fits on the screen, shows colours, cuts lines and leaves the text on the screen: as git has it.
+      // Leaves if everything fits on the screen, shows colours, cuts lines and keeps the text on the
+      // screen, as in git.
       env: { LESS: "FRSX", ...process.env }
     })
   )
-  // An error of its input is told to the one who writes; an error of starting it is told by `close`.
+  // The writer gets an error of the pager's input; `close` returns an error of its start.
   child.stdin.on("error", () => {})
   const ended = new Promise<number | null>((resolve) => {
     child.once("error", () => resolve(127))

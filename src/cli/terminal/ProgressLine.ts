@@ -1,5 +1,5 @@
 /**
- * A line on standard error that says how far a query has come, for as long as a user waits for it.
+ * A progress line on standard error while a user waits for a query.
  */
 import * as Effect from "effect/Effect"
 import type { PlatformError } from "effect/PlatformError"
@@ -9,23 +9,23 @@ import type { Progress } from "../Execution.ts"
 import * as Stopwatch from "../Stopwatch.ts"
 import * as Width from "./Width.ts"
 
-/** Queries that take less have no line. */
+/** Shorter queries have no progress line. */
 const patience = "500 millis"
 const interval = "250 millis"
 
-/** Back to the first column, and everything behind the cursor away. */
+/** Moves to the first column, and clears the line. */
 const clearLine = "\r\u001b[K"
 
-/** What takes a message to a line of its own: a terminal shows `^C` where Ctrl-C was pressed. */
+/** Moves a message to its own line: a terminal shows `^C` where Ctrl-C was pressed. */
 export const start = (at: { readonly endsLine: boolean; readonly canAnimate: boolean }): string => {
   if (!at.endsLine) return "\n"
   return at.canAnimate ? clearLine : ""
 }
 
-/** An engine may be done with all that it counts, and go on. */
+/** An engine may finish everything that it counts, and still continue. */
 const percent = (fraction: number): number => Math.min(Math.floor(fraction * 100), 99)
 
-/** What the line says. */
+/** The text of the line. */
 export const text = ({ acceptedAfter, bytes, firstByteAfter, fraction, table, time }: Progress): string => {
   const elapsed = time()
   if (acceptedAfter === undefined) return `waiting for the server, ${Stopwatch.text(elapsed)}`
@@ -40,11 +40,11 @@ export const text = ({ acceptedAfter, bytes, firstByteAfter, fraction, table, ti
 }
 
 export interface ProgressLine {
-  /** Takes the line away; it does not come back. */
+  /** Removes the line permanently. */
   readonly clear: Effect.Effect<void>
 }
 
-/** Shows nothing. */
+/** A line that shows nothing. */
 export const none: ProgressLine = { clear: Effect.void }
 
 /** Shows the line, cut to the columns of the terminal, until the scope is closed. */

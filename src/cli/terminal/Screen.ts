@@ -1,5 +1,5 @@
 /**
- * What the command can know of the terminal that it runs on.
+ * The known properties of the terminal.
  */
 import * as TerminalCapabilities from "effect/cli/TerminalCapabilities"
 import * as Effect from "effect/Effect"
@@ -13,19 +13,19 @@ export interface Screen {
   readonly stdinIsTerminal: boolean
   readonly stdoutIsTerminal: boolean
   readonly stderrIsTerminal: boolean
-  /** Whether a line on standard error can be written over. */
+  /** Whether a line on standard error can be overwritten. */
   readonly canAnimate: boolean
   readonly columns: number
   readonly style: Style.Style
 }
 
-/** The columns of a terminal that does not say how many it has. */
+/** The assumed columns of a terminal that does not report them. */
 const usualColumns = 80
 
-/** No table fits in less. */
+/** The fewest columns of a table. */
 const fewestColumns = 20
 
-/** How it is now: a window may change its size. */
+/** The present properties: a window may be resized. */
 export const look: Effect.Effect<Screen, never, Stdio.Stdio | Terminal.Terminal> = Effect.gen(function* () {
   const stdio = yield* Stdio.Stdio
   const terminal = yield* Terminal.Terminal

@@ -1,5 +1,5 @@
 /**
- * The few ways in which text stands out on a terminal that has colours.
+ * Emphasis of text on a terminal with colours.
  */
 
 export interface Style {
@@ -9,7 +9,7 @@ export interface Style {
 
 const around = (code: number) => (text: string) => (text === "" ? "" : `\u001b[${code}m${text}\u001b[0m`)
 
-/** Text stays as it is. */
+/** Leaves text unchanged. */
 export const plain: Style = { bold: (text) => text, dim: (text) => text }
 
 /** For terminals with colours: `NO_COLOR` is not set, and `TERM` is not `dumb`. */

@@ -1,5 +1,5 @@
 /**
- * What is said of a result below it.
+ * The summary below a result.
  */
 import type { Progress } from "../Execution.ts"
 import * as Stopwatch from "../Stopwatch.ts"
@@ -7,7 +7,7 @@ import * as Stopwatch from "../Stopwatch.ts"
 export interface Options {
   /** Whether the rows of a table are counted. */
   readonly rows: boolean
-  /** Whether the times are said. */
+  /** Whether times are included. */
   readonly timing: boolean
 }
 
@@ -32,7 +32,7 @@ const timeOf = ({ acceptedAfter, bytes, elapsed, firstByteAfter }: Progress): st
   return `Time: ${Stopwatch.text(elapsed)} (${parts.join(", ")})`
 }
 
-/** The lines, or nothing; to be called once the result has ended. */
+/** The lines, or an empty text. Must be called after the end of the result. */
 export const make =
   (progress: Progress, { rows, timing }: Options) =>
   (): string =>

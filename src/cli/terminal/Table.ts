@@ -3,58 +3,58 @@
  *
  * **Details**
  *
- * The first rows decide how wide the columns are, and whether the table stands upright; the rest is written as it
- * comes, so that no result is kept as a whole. A later value that is longer than its column pushes the rest of its line
- * to the right.
+ * The first rows decide the widths of the columns, and whether the table is upright. Later rows are written
+ * as they arrive, so that no result is kept as a whole. A later value that is longer than its column pushes
+ * the rest of its line to the right.
  */
 import * as Printable from "../../server/Printable.ts"
 import type { Field } from "./CsvReader.ts"
 import type { Style } from "./Style.ts"
 import * as Width from "./Width.ts"
 
-/** Whether a table is turned on its side if need be, never, or always. */
+/** Whether a table is turned on its side if necessary, never, or always. */
 export type Layout = "auto" | "table" | "vertical"
 
 export interface Options {
-  /** The columns of the terminal; without them nothing is too wide. */
+  /** The columns of the terminal; if absent, the width is unlimited. */
   readonly columns: number | undefined
   readonly layout: Layout
   readonly style: Style
-  /** The types of the columns, by the engine's names. Numbers stand on the right. */
+  /** The types of the columns, by the engine's names. Numbers are aligned right. */
   readonly types: ReadonlyArray<string>
   /** Rows beyond these are not shown. */
   readonly maxRows: number
 }
 
-/** Longest value that is shown where there is no terminal, in columns. */
+/** Longest value that is shown without a terminal, in columns. */
 const longest = 65536
 
-/** No column becomes narrower than this to make room for others. */
+/** Columns are not narrowed below this to make room for others. */
 const narrowest = 16
 
-/** How many rows decide about the layout. */
+/** How many rows decide the layout. */
 const sampleRows = 500
 
 /** How many columns a value may take. */
 const cellLimit = (columns: number | undefined): number => columns ?? longest
 
-/** How much of a value is needed to show what is shown of it, in UTF-16 units: a character may have several. */
+/** How much of a value is needed for its shown part, in UTF-16 units: a character may have several. */
 export const fieldLimit = (columns: number | undefined): number => 4 * cellLimit(columns) + 16
 
 const numbers =
   /^(U?(TINYINT|SMALLINT|INT|INTEGER|BIGINT|HUGEINT)|FLOAT|REAL|DOUBLE|BIGNUM|(DECIMAL|NUMERIC)\b[^[]*)$/i
 
-/** Whether a type of a column, by the engine's name for it, is one of numbers. */
+/** Whether a column type, by the engine's name, is numeric. */
 export const isNumber = (type: string): boolean => numbers.test(type)
 
-/** A text on one line. The sign tells a line break from a backslash and an n. */
+/** A text on one line. The sign distinguishes a line break from a backslash and an n. */
 const oneLine = (text: string): string => Printable.line(text.replaceAll("\n", "↵"))
 
 interface Shape {
   readonly isVertical: boolean
-  /** Columns that each value is padded to. */
+  /** Columns to which each value is padded. */
   readonly widths: ReadonlyArray<number>
-  /** Columns from which on a value is cut. */
+  /** Most columns of a value; a longer one is cut. */
   readonly limits: ReadonlyArray<number>
 }
 
@@ -76,7 +76,10 @@ export class Table {
     this.options = options
   }
 
-  /** Takes rows, of which the very first has the names of the columns, and gives what can be written. */
+  /**
+   * Takes rows, the very first of which has the names of the columns, and returns the text
+   * that can be written.
+   */
   push(rows: ReadonlyArray<ReadonlyArray<Field>>): string {
     let text = ""
     for (const row of rows) {
@@ -86,14 +89,14 @@ export class Table {
     return text
   }
 
-  /** Called now and then: rows that have waited for others since the last time wait no more. */
+  /** Called periodically: rows that have waited since the last call are written. */
   tick(): string {
     const isLate = this.hasWaited && this.sample.length > 0
     this.hasWaited = this.sample.length > 0
     return isLate ? this.flush() : ""
   }
 
-  /** Decides with the rows that have come, and writes them. */
+  /** Decides the layout with the rows so far, and writes them. */
   private flush(): string {
     if (this.shape !== undefined || this.names === undefined) return ""
     this.shape = this.decide(this.names)
@@ -103,7 +106,7 @@ export class Table {
     return head + lines
   }
 
-  /** What is left to write. */
+  /** The rest of the text. */
   end(): string {
     return this.flush()
   }
@@ -127,7 +130,7 @@ export class Table {
     return this.sample.length >= sampleRows ? this.flush() : ""
   }
 
-  /** NULL is told from the text of the same name as DuckDB does within lists: by the quotes of the text. */
+  /** NULL is distinguished from the text of the same name as in DuckDB's lists: by the quotes of the text. */
   private value(field: Field, limit: number): string {
     if (field === null) return "NULL"
     const text = field === "NULL" ? "'NULL'" : oneLine(field)
@@ -143,7 +146,7 @@ export class Table {
     return shape.isVertical ? this.record(names, row, number, shape) : this.line(row, shape)
   }
 
-  /** A line of cells, each with a style of its own. */
+  /** A line of cells, each with its own style. */
   private cells(
     texts: ReadonlyArray<string>,
     styles: ReadonlyArray<Style["bold"]>,
@@ -225,8 +228,8 @@ const vertical = (names: ReadonlyArray<string>, columns: number | undefined): Sh
 }
 
 /**
- * Widths that need no more than `room` in all, by making the widest columns of text narrower; `undefined` if that
- * takes too much of them. A number is never cut.
+ * Widths with a sum of at most `room`, by narrowing the widest text columns; `undefined` if that would narrow
+ * them too much. A number is never cut.
  */
 const narrowed = (
   natural: ReadonlyArray<number>,

@@ -3,17 +3,17 @@
  */
 import stringWidth from "string-width"
 
-/** The mark in the place of what was cut off. */
+/** The mark in place of the part that was cut off. */
 export const mark = "…"
 
 const segmenter = new Intl.Segmenter()
 
 const isPlain = (text: string): boolean => !/[^\x20-\x7e]/.test(text)
 
-/** How many columns a text takes that has no control characters. */
+/** The columns of a text without control characters. */
 export const of = (text: string): number => stringWidth(text, { countAnsiEscapeCodes: true })
 
-/** The longest beginning that takes at most so many columns; a character of two is not cut in half. */
+/** The longest beginning of at most so many columns; a character of two is not split. */
 export const take = (text: string, columns: number): string => {
   if (isPlain(text)) return text.slice(0, Math.max(0, columns))
   let taken = ""
@@ -26,14 +26,16 @@ export const take = (text: string, columns: number): string => {
   return taken
 }
 
-/** The text, or its beginning with a mark where it takes more than so many columns. */
+/** The text, or its beginning with a mark if it takes more than so many columns. */
 export const cut = (text: string, columns: number): string => {
-  // No character takes fewer than half a column for each of its units, but for marks above and below others.
+  // Each unit of a character takes at least half a column, except combining marks.
   if (text.length <= columns / 2 || of(text) <= columns) return text
   return `${take(text, columns - 1)}${mark}`
 }
 
-/** The text with blanks behind or before it, up to so many columns; one that is longer stays. `style` is the text's. */
+/**
+ * The text, padded with blanks after or before it; a longer one stays. `style` is applied to the text only.
+ */
 export const pad = (
   text: string,
   columns: number,

@@ -1,6 +1,6 @@
 /**
- * A connection without a protocol: sends whatever bytes it is given, and does to the socket what a client may do, well
- * or badly. An observer tells what goes over it.
+ * A connection without a protocol: sends arbitrary bytes, and does to the socket everything that a client may
+ * do, well or badly. Observers see its traffic.
  */
 import * as Net from "node:net"
 import * as Effect from "effect/Effect"
@@ -22,11 +22,11 @@ export class WireError extends Schema.TaggedError<WireError>()("WireError", {
 /** How long connecting may take. */
 const patience = "10 seconds"
 
-/** An open connection. What comes is read at once, unless that is stopped. */
+/** An open connection. Data are read as they arrive, unless reading is stopped. */
 export class Wire {
   private readonly socket: Net.Socket
   private readonly observers: ReadonlyArray<Observer>
-  /** Whether this end has sent its last. */
+  /** Whether this end has closed its half. */
   private hasEnded = false
 
   constructor(socket: Net.Socket, observers: ReadonlyArray<Observer>) {
@@ -36,7 +36,7 @@ export class Wire {
     socket.on("end", () => this.tell((observer) => observer.lost("closed")))
     socket.on("error", (error) => this.broke(error.message))
     socket.on("close", () => {
-      // Nobody is told of the end that he has made himself.
+      // Observers are not notified of an end that this side has caused.
       if (!this.hasEnded) this.broke("the connection is closed")
     })
   }
@@ -54,7 +54,9 @@ export class Wire {
     return !this.hasEnded && this.socket.writable
   }
 
-  /** Sends bytes, and waits until the system has taken them; or not, where the server does not read. */
+  /**
+   * Sends bytes, and waits until the system has taken them. If the server does not read, that may not happen.
+   */
   send(bytes: Uint8Array): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       if (!this.isWritable) return resume(Effect.void)
@@ -69,20 +71,20 @@ export class Wire {
     this.socket.end()
   })
 
-  /** Breaks the connection off. A Unix socket has no reset, and closes. */
+  /** Aborts the connection. A Unix socket has no reset, and closes. */
   readonly reset: Effect.Effect<void> = Effect.sync(() => {
     this.left("broken")
     if (this.socket.remoteFamily === undefined) this.socket.destroy()
     else this.socket.resetAndDestroy()
   })
 
-  /** Closes it, without reading what there is to read. */
+  /** Closes the connection, without reading the remaining data. */
   readonly close: Effect.Effect<void> = Effect.sync(() => {
     this.left("closed")
     this.socket.destroy()
   })
 
-  /** Whether what the server sends is read, and something may come. */
+  /** Whether data of the server are read, and more may come. */
   get isReading(): boolean {
     return this.socket.readable && !this.socket.isPaused()
   }
@@ -104,13 +106,13 @@ export class Wire {
 const dial = (address: Address.Address): Net.Socket =>
   Net.connect({
     ...(address._tag === "Unix" ? { path: address.path } : { host: address.host, port: address.port }),
-    // Pieces go out one by one.
+    // Sends pieces one by one.
     noDelay: true,
     // This half stays open when the server closes its own.
     allowHalfOpen: true
   })
 
-/** Connects. The scope owns the connection; `observe` makes those who watch it once it is open. */
+/** Connects. The scope owns the connection; `observe` makes its observers once it is open. */
 export const connect = (
   address: Address.Address,
   observe: () => ReadonlyArray<Observer>

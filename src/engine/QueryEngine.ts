@@ -2,8 +2,8 @@
  * The service that answers queries. A connection calls it once per request.
  *
  * The engine sees request and result bytes only; it knows neither socket nor frame. `init` either accepts,
- * with the payload of the accept message and the result as a stream of chunks, or fails with {@link
- * QueryRejected}, which is sent as the reject message.
+ * with the payload of the accept message and the result as a stream of chunks, or fails with
+ * {@link QueryRejected}, which is sent as the reject message.
  */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"

@@ -63,8 +63,8 @@ const retryableCodes: ReadonlySet<ErrorCode> = new Set(["overloaded", "shutting_
 
 /**
  * A {@link QueryError}. By default `retryable` is the value that PROTOCOL.md §3 gives the code. An empty
- * message becomes the code, since an error is never empty; a message longer than {@link
- * ErrorMessage.maxBytes} is cut.
+ * message becomes the code, since an error is never empty; a message longer than
+ * {@link ErrorMessage.maxBytes} is cut.
  *
  * @category constructors
  * @since 0.1.0

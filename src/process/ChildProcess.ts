@@ -77,7 +77,7 @@ const lastWordsMillis = 1000
 /** How long a process must be found exhausted before that is reported, in milliseconds. */
 const exhaustedMillis = 3000
 
-/** The number of processes so far. The engine that replaces another one has the same directory. */
+/** The number of processes so far, for unique names: engines that replace each other share a directory. */
 let count = 0
 
 export const launch = (options: Options): Launcher.Launch => {

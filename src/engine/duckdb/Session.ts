@@ -28,8 +28,8 @@ export interface Session {
   readonly begin: <A>(thunk: Thunk<A>) => Effect.Effect<A, Failure.Failure>
   /**
    * Marks a part of a call in which DuckDB prepares a statement, which cannot be interrupted. Interruption
-   * waits for it only briefly and then abandons it; the call fails when the preparation is done ({@link
-   * Options.unstoppable}).
+   * waits for it only briefly and then abandons it; the call fails when the preparation is done
+   * ({@link Options.unstoppable}).
    */
   readonly preparing: <A>(work: Promise<A>) => Promise<A>
   /** Waits for a promise that the running call will settle; interruption works as for `call`. */

@@ -57,9 +57,9 @@ export const sql = ({ limits, source }: Bounded, most = mostSlices): string => {
 const wholeChunk = 64
 
 /**
- * The same without the empty rows. A filter is fast, and chunks that it does not merge have at least {@link
- * wholeChunk} rows. All the elements of a chunk's lists are copied in one step, so a chunk must have fewer
- * rows with long lists; `unnest` does not merge chunks.
+ * The same without the empty rows. A filter is fast, and chunks that it does not merge have at least
+ * {@link wholeChunk} rows. All the elements of a chunk's lists are copied in one step, so a chunk must have
+ * fewer rows with long lists; `unnest` does not merge chunks.
  */
 export const rows = (bounded: Bounded): string =>
   bounded.source.columns.some(({ type }) => Types.some(type, isMany))

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
-// Whoever may send it could have Node open its debugger, and run what they like in this process.
+// Otherwise any process that may send this signal could make Node open its debugger, and run arbitrary code
+// here.
 process.on("SIGUSR1", () => {})
 
-// Only what old versions of Node understand, until the version is known.
+// Until the version is known, only syntax that old versions of Node understand.
 const minimum = [22, 19] as const
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number)
 

@@ -1,8 +1,8 @@
 /**
  * DataConn for Effect: stream query results between services.
  *
- * One namespace a concept. The embedded DuckDB engine is `dataconn/duckdb`, the means of tests are `dataconn/testing`,
- * and the parts that the protocol is made of are `dataconn/toolbox`.
+ * One namespace for each concept. The embedded DuckDB engine is `dataconn/duckdb`, test support is
+ * `dataconn/testing`, and the building blocks of the protocol are `dataconn/toolbox`.
  */
 export * as Client from "./client/Client.ts"
 export * as ClientError from "./client/ClientError.ts"

@@ -1,6 +1,4 @@
-/**
- * `dataconn/toolbox`: the parts that DataConn is made of, for other protocols and other shapes of server.
- */
+/** `dataconn/toolbox`: the building blocks of DataConn, for other protocols and other kinds of server. */
 export * as Codec from "./framing/Codec.ts"
 export * as FramedConnection from "./framing/FramedConnection.ts"
 export * as LengthDelimited from "./framing/LengthDelimited.ts"

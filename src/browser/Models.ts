@@ -1,9 +1,7 @@
-/**
- * What queries and their results are made of.
- */
+/** The types of queries and their results. */
 
 /**
- * A query of the v1 API. Fields that are not named here are passed on too.
+ * A query of the v1 API. Other fields are passed on too.
  *
  * @category models
  * @since 0.1.0
@@ -11,21 +9,22 @@
 export interface QueryRequest {
   readonly query: string
   /**
-   * A list for positional parameters, an object for named ones, of what JSON has a form for. Integers beyond 2^53 are
+   * A list for positional parameters, an object for named ones, of JSON values. Integers beyond 2^53 are
    * texts or `JSON.rawJSON`.
    */
   readonly parameters?: ReadonlyArray<unknown> | Readonly<Record<string, unknown>>
-  /** By its short name or media type: `json`, `ndjson`, `csv`, `arrow`, `parquet`. Default: `ndjson`. */
+  /** The short name or media type: `json`, `ndjson`, `csv`, `arrow`, `parquet`. Default: `ndjson`. */
   readonly format?: string
   /**
-   * How JSON and NDJSON have numbers that JavaScript's cannot hold: with `string`, those of the types BIGINT, UBIGINT,
-   * HUGEINT, UHUGEINT, BIGNUM and DECIMAL are texts with all their digits. Default: `number`.
+   * The form of numbers in JSON and NDJSON that JavaScript cannot represent: with `string`, those of the
+   * types BIGINT, UBIGINT, HUGEINT, UHUGEINT, BIGNUM and DECIMAL are texts with all their digits. Default:
+   * `number`.
    */
   readonly numbers?: "number" | "string"
   readonly target?: string
   readonly conversation?: string
   readonly timeoutMs?: number
-  /** 1 to 128 characters of `A-Z a-z 0-9 . _ ~ -`, but not `.` or `..`. Made up if it is absent. */
+  /** 1 to 128 characters of `A-Z a-z 0-9 . _ ~ -`, but not `.` or `..`. Generated if absent. */
   readonly queryId?: string
   readonly [field: string]: unknown
 }
@@ -39,12 +38,14 @@ export interface QueryRequest {
 export interface Column {
   readonly name: string
   readonly type: string
-  /** Whether it may have numbers that JavaScript's cannot hold; see `numbers` of {@link QueryRequest}. */
+  /**
+   * Whether it may contain numbers that JavaScript cannot represent; see `numbers` of {@link QueryRequest}.
+   */
   readonly wideNumbers?: boolean
 }
 
 /**
- * What is known of a query once it is accepted.
+ * The properties of an accepted query.
  *
  * @category models
  * @since 0.1.0
@@ -56,7 +57,8 @@ export interface Accepted {
 }
 
 /**
- * What is known of a result that has arrived whole. `rows` and `crc32` are there where the back-end tells them.
+ * The properties of a result that has arrived whole. `rows` and `crc32` are present if the back-end provides
+ * them.
  *
  * @category models
  * @since 0.1.0
@@ -70,8 +72,8 @@ export interface Receipt {
 }
 
 /**
- * A query was rejected, failed, or was cancelled (`code` is `cancelled`), or the connection broke (`connection_lost`).
- * What has arrived of its result is incomplete.
+ * A query was rejected, failed, or was cancelled (`code` is `cancelled`), or the connection broke
+ * (`connection_lost`). The part of its result that has arrived is incomplete.
  *
  * @category errors
  * @since 0.1.0

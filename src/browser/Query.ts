@@ -1,6 +1,4 @@
-/**
- * A query that runs, and its result on its way to the one who reads it.
- */
+/** A running query, and its result on its way to the reader. */
 import { type Accepted, QueryError, type Receipt } from "./Models.ts"
 
 interface Deferred<A> {
@@ -11,14 +9,14 @@ interface Deferred<A> {
 
 const deferred = <A>(): Deferred<A> => {
   const made = Promise.withResolvers<A>()
-  // Whoever waits hears of it; nobody has to wait.
+  // Prevents an unhandled rejection: awaiting the promise is optional.
   made.promise.catch(() => {})
   return made
 }
 
 const ndjson = "application/x-ndjson"
 
-/** Fails with a `QueryError` for a result that is no NDJSON. */
+/** Fails with a `QueryError` for a result that is not NDJSON. */
 const decoded = <A>(decode: () => A): A => {
   try {
     return decode()
@@ -30,21 +28,21 @@ const decoded = <A>(decode: () => A): A => {
   }
 }
 
-/** The rows of whole lines, which may be empty. */
+/** The rows of whole lines; empty lines are skipped. */
 function* rowsOf(lines: string): Generator<unknown, void, void> {
   for (const line of lines.split("\n")) {
     if (line.trim() !== "") yield decoded(() => JSON.parse(line))
   }
 }
 
-/** What a query asks of its connection. */
+/** The members of a connection that a query uses. */
 export interface Line {
   readonly grant: (id: number, bytes: number) => void
   readonly cancel: (id: number) => void
 }
 
 /**
- * A query that runs. Its result is read once: as chunks, as rows, or as a whole.
+ * A running query. Its result is read once: as chunks, as rows, or as a whole.
  *
  * Leaving a loop over the result before its end cancels the query.
  *
@@ -52,9 +50,9 @@ export interface Line {
  * @since 0.1.0
  */
 export class Query implements AsyncIterable<Uint8Array> {
-  /** The query was accepted; rejects with a {@link QueryError} if it was not. */
+  /** Resolves when the query was accepted; rejects with a {@link QueryError} if it was not. */
   readonly accepted: Promise<Accepted>
-  /** The result is whole; rejects with a {@link QueryError} if it will not be. */
+  /** Resolves when the result is whole; rejects with a {@link QueryError} if it will not be. */
   readonly receipt: Promise<Receipt>
   private readonly id: number
   private readonly line: Line
@@ -115,7 +113,7 @@ export class Query implements AsyncIterable<Uint8Array> {
     await this.ending.promise.catch(() => {})
   }
 
-  /** The result as it comes. What is not read is not sent. Fails with a {@link QueryError}. */
+  /** The result as it arrives. Parts that are not read are not sent. Fails with a {@link QueryError}. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {
     if (this.isRead) throw new Error("The result of a query is read once")
     this.isRead = true
@@ -136,13 +134,15 @@ export class Query implements AsyncIterable<Uint8Array> {
   }
 
   /**
-   * The rows of a result in NDJSON, as they come: of each line one, also where no line break ends the last. Fails with a
-   * {@link QueryError}, and cancels the query, if the result has another format, or is not what it should be.
+   * The rows of a result in NDJSON, as they arrive: one for each line, including a last line without a line
+   * break. Fails with a {@link QueryError}, and cancels the query, if the result has another format or is
+   * malformed.
    *
    * **Gotchas**
    *
    * Numbers are JavaScript's: 9007199254740993 becomes 9007199254740992, and NaN `null`. A request with
-   * `numbers: "string"` has them all, as texts; the `wideNumbers` of a column says whether it has such ones.
+   * `numbers: "string"` gets all such numbers, as texts; the `wideNumbers` of a column tells whether it has
+   * any.
    */
   async *rows<Row = Record<string, unknown>>(): AsyncGenerator<Row, void, void> {
     const { format } = await this.accepted

@@ -1,10 +1,10 @@
 /**
- * Requests as they are sent, once it is known that they can be: what one query asks wrong must not end the connection, which
- * others use too.
+ * The encoding of requests, after validation: an invalid query must not end the connection, which others use
+ * too.
  */
 import { QueryError, type QueryRequest } from "./Models.ts"
 
-/** What the gateway takes; it says so first. */
+/** The limits of the gateway, which it announces first. */
 export interface Limits {
   /** Bytes of one message. */
   readonly maxMessageSize: number
@@ -19,7 +19,7 @@ export const noLimits: Limits = {
 
 const refused = (message: string, code = "bad_request") => new QueryError({ code, message })
 
-/** What is wrong with a credit. Without any, a result would never come. */
+/** The error of an invalid credit. Without any credit, a result would never arrive. */
 export const creditError = (credit: unknown, { maxCredit }: Limits): QueryError | undefined => {
   if (Number.isInteger(credit) && (credit as number) >= 1 && (credit as number) <= maxCredit) return undefined
   const given = typeof credit === "string" ? JSON.stringify(credit) : String(credit)
@@ -28,17 +28,17 @@ export const creditError = (credit: unknown, { maxCredit }: Limits): QueryError 
 
 const encoder = new TextEncoder()
 
-/** A message has three bytes for each UTF-16 unit at most. */
+/** A message has at most three bytes for each UTF-16 unit. */
 const isLonger = (text: string, maximum: number): boolean =>
   text.length * 3 > maximum && encoder.encode(text).length > maximum
 
-/** The message of a query, or why it is none. */
+/** The message of a query, or the error of an invalid one. */
 export const encode = (
   request: QueryRequest,
   { credit, id }: { readonly credit: number; readonly id: number },
   limits: Limits
 ): string | QueryError => {
-  // Those that are undefined are left out.
+  // Undefined fields are left out.
   const fields = Object.entries(request).filter(([, value]) => value !== undefined)
   for (const [name, value] of fields) {
     const found = problem(value, name)
@@ -56,10 +56,12 @@ export const encode = (
   )
 }
 
-/** Levels of lists and objects; a value that holds itself has no end of them. */
+/** Levels of lists and objects; a value that contains itself has infinitely many. */
 const maxLevels = 1000
 
-/** The first value that JSON would change without a word, by its path: a NaN becomes `null`, a `Map` an empty object. */
+/**
+ * The path of the first value that JSON would change silently: a NaN becomes `null`, a `Map` an empty object.
+ */
 const problem = (value: unknown, path: string, level = 0): string | undefined => {
   switch (typeof value) {
     case "boolean":
@@ -79,7 +81,7 @@ const ofObject = (value: object, path: string, level: number): string | undefine
   if (!Array.isArray(value) && !isPlain(value)) {
     return `${path}: a ${value.constructor?.name || "value with a class"} has no form in JSON`
   }
-  // Not `entries` of a list, which leaves out what is missing. Parameters are counted from 1, as in SQL.
+  // Not `entries` of a list, which skips missing elements. Parameters are counted from 1, as in SQL.
   const members = Array.isArray(value)
     ? Array.from(value, (one, index) => [level === 0 ? `.${index + 1}` : `[${index}]`, one] as const)
     : Object.entries(value).map(([name, one]) => [`.${name}`, one] as const)
@@ -90,7 +92,7 @@ const ofObject = (value: object, path: string, level: number): string | undefine
   return undefined
 }
 
-/** What `JSON.rawJSON` gives is plain too: it is how an integer of any size is sent. */
+/** The results of `JSON.rawJSON` are plain too: they carry integers of any size. */
 const isPlain = (value: object): boolean => {
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === null || prototype === Object.prototype

@@ -1,8 +1,8 @@
 /**
- * A client of the gateway's WebSocket for browsers: several queries at a time over one connection, and back-pressure
- * that reaches from the code that reads a result to the query.
+ * A client of the gateway's WebSocket for browsers: several queries at a time over one connection, with
+ * back-pressure from the code that reads a result to the query.
  *
- * It imports nothing of other packages, and runs wherever there is a `WebSocket`.
+ * The module imports no other packages, and runs wherever there is a `WebSocket`.
  */
 
 import { QueryError, type QueryRequest } from "./Models.ts"
@@ -19,7 +19,7 @@ interface Events {
 }
 
 /**
- * What is needed of a `WebSocket`.
+ * The required members of a `WebSocket`.
  *
  * @category models
  * @since 0.1.0
@@ -32,17 +32,17 @@ export interface WebSocketLike {
 }
 
 /**
- * How to connect.
+ * Options of a connection.
  *
  * @category settings
  * @since 0.1.0
  */
 export interface Options {
-  /** A bearer token, where the gateway wants one. */
+  /** A bearer token, if the gateway requires one. */
   readonly token?: string
   /**
-   * How many bytes of each result may be on their way or wait here to be read: an integer from 1 to the gateway's
-   * `maxStreamCredit`. Default 1 MiB, or what the gateway takes.
+   * The number of bytes of each result that may be in transit or wait here to be read: an integer from 1 to
+   * the gateway's `maxStreamCredit`. Default 1 MiB, or the gateway's limit if that is lower.
    */
   readonly credit?: number
   /** Makes the socket. Default: the global `WebSocket`. */
@@ -50,7 +50,7 @@ export interface Options {
 }
 
 /**
- * How to run one query.
+ * Options of one query.
  *
  * @category settings
  * @since 0.1.0
@@ -61,7 +61,7 @@ export interface QueryOptions {
     readonly aborted: boolean
     readonly addEventListener: (type: "abort", listener: () => void) => void
   }
-  /** As {@link Options}. */
+  /** As in {@link Options}. */
   readonly credit?: number
 }
 
@@ -81,12 +81,12 @@ const base64url = (text: string): string => {
  */
 export class Connection {
   /**
-   * The connection has ended, for this reason. Queries that ran have failed with `connection_lost`, or `shutting_down` where
-   * the gateway said so.
+   * Resolves with the reason when the connection has ended. Running queries have failed with
+   * `connection_lost`, or with `shutting_down` if the gateway gave that reason.
    */
   readonly closed: Promise<string>
   /**
-   * The gateway has said what it takes.
+   * Resolves when the gateway has announced its limits.
    *
    * @internal
    */
@@ -113,9 +113,9 @@ export class Connection {
   }
 
   /**
-   * Runs a query. Others may run beside it. One that cannot be sent as it is fails, and nothing is sent: with `bad_request`
-   * where a value has no form in JSON (NaN, `undefined`, a `Date`, a `bigint` …) or the credit is wrong, with `too_large`
-   * where the gateway does not take so long a request.
+   * Runs a query. Others may run concurrently. An invalid query fails, and nothing is sent. The code is
+   * `bad_request` if a value has no form in JSON (NaN, `undefined`, a `Date`, a `bigint` …) or the credit is
+   * invalid, and `too_large` if the gateway does not take a request of this size.
    */
   query(request: QueryRequest, options: QueryOptions = {}): Query {
     const id = this.next++
@@ -138,7 +138,7 @@ export class Connection {
     return query
   }
 
-  /** Closes the connection; queries that run are cancelled. */
+  /** Closes the connection; running queries are cancelled. */
   close(): void {
     this.socket.close(1000)
   }
@@ -175,7 +175,7 @@ export class Connection {
   }
 }
 
-/** A gateway that stops says so once it has answered all that it runs. */
+/** A stopping gateway gives this reason once it has answered all queries that it runs. */
 const lost = (reason: string): QueryError => {
   const [, message] = /^shutting_down: (.*)$/s.exec(reason) ?? []
   return message === undefined
@@ -186,7 +186,7 @@ const lost = (reason: string): QueryError => {
     : new QueryError({ code: "shutting_down", message, retryable: true })
 }
 
-/** Browsers do not say why there is no WebSocket: the gateway is asked without one. */
+/** Browsers do not report why a WebSocket was refused, so this asks the gateway with a plain request. */
 const refusal = async (url: string, token: string | undefined, reason: string): Promise<QueryError> => {
   try {
     const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
@@ -196,7 +196,7 @@ const refusal = async (url: string, token: string | undefined, reason: string): 
       readonly detail: string
       readonly retryable: boolean
     }
-    // It would have taken one.
+    // The gateway would have accepted a WebSocket.
     if (response.status === 426)
       return lost(`${reason}; the gateway answers, but no WebSocket gets through to it`)
     if (typeof detail === "string") return new QueryError({ code, message: detail, retryable })
@@ -204,7 +204,7 @@ const refusal = async (url: string, token: string | undefined, reason: string): 
   return lost(`${reason}; the gateway does not answer, or not to this page`)
 }
 
-/** A WebSocket takes no URL that is none. */
+/** A WebSocket throws for an invalid URL. */
 const opened = (url: string, { open, token }: Options): WebSocketLike => {
   const protocols = ["dataconn.v1", ...(token === undefined ? [] : [`dataconn.token.${base64url(token)}`])]
   try {
@@ -215,9 +215,9 @@ const opened = (url: string, { open, token }: Options): WebSocketLike => {
 }
 
 /**
- * Connects to a gateway: `ws://HOST:PORT/v1/stream`, or `wss://…`. Rejects with a {@link QueryError}: what the gateway
- * has against it, such as `unauthenticated`, `connection_lost` where it does not answer, or `bad_request` for a URL or a
- * credit that is none.
+ * Connects to a gateway: `ws://HOST:PORT/v1/stream`, or `wss://…`. Rejects with a {@link QueryError}: the
+ * gateway's refusal, such as `unauthenticated`, `connection_lost` if it does not answer, or `bad_request` for
+ * an invalid URL or credit.
  *
  * **Example** (Rows of a query as they come)
  *

@@ -1,13 +1,11 @@
-/**
- * What an accept must say to be one of the query that was sent.
- */
+/** Validation of an accept for the query that was sent. */
 import * as Result from "effect/Result"
 import * as QueryApi from "../engine/QueryApi.ts"
 import type { Query } from "./Client.ts"
 
 /**
- * Decodes the accept of a query. One that cannot be decoded, or whose format is not the one that was asked for, fails
- * with a `QueryError` of code `internal`: the server is at fault.
+ * Decodes the accept of a query. An accept that cannot be decoded, or has another format than the query,
+ * fails with a `QueryError` of code `internal`: the server is at fault.
  */
 export const decode = (
   payload: Uint8Array,

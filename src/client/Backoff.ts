@@ -1,6 +1,4 @@
-/**
- * When to connect again after a failure: later with each one, and not at the same time as others.
- */
+/** The time to reconnect after a failure: later with each failure, and randomized between clients. */
 import type * as Random from "effect/Random"
 
 export interface Options {
@@ -14,14 +12,14 @@ export class Backoff {
   private readonly options: Options
   private failures = 0
   private failedAt = Number.NEGATIVE_INFINITY
-  /** When to connect again. */
+  /** The time to reconnect. */
   until = Number.NEGATIVE_INFINITY
 
   constructor(options: Options) {
     this.options = options
   }
 
-  /** Connecting has failed that began at a time. What began before the last failure says nothing new. */
+  /** Connecting failed, begun at `beganAt`. Attempts that began before the last failure do not count. */
   failed(beganAt: number, now: number): void {
     if (beganAt < this.failedAt) return
     const { maxReconnectDelayMillis, random, reconnectDelayMillis } = this.options

@@ -32,7 +32,7 @@ import { defaults, type Settings } from "./Settings.ts"
 export { defaults, type Settings } from "./Settings.ts"
 
 /**
- * An accepted request: the payload of the accept, and the result as it comes.
+ * An accepted request: the payload of the accept, and the result as it arrives.
  *
  * @category models
  * @since 0.1.0
@@ -40,19 +40,20 @@ export { defaults, type Settings } from "./Settings.ts"
 export interface Response {
   readonly payload: Uint8Array
   /**
-   * Takes the body of the final message for no chunk, where the accept says so: to be called before the chunks are
-   * read, in a response to a request with `holdsFinal`. Gives it once they have ended.
+   * Separates the body of the final message from the chunks, if the accept announces one. Call it before the
+   * chunks are read, in a response to a request with `holdsFinal`. It returns the function that gives the
+   * body once the chunks have ended.
    */
   readonly separate: () => () => Uint8Array | undefined
-  /** Whether the end of the response has come: no chunk has to be waited for then. */
+  /** Whether the end of the response has arrived, so that no chunk needs to be waited for. */
   readonly hasEnded: () => boolean
   /**
-   * The result, which is consumed once. Each chunk is its consumer's: to keep, or to release (`Chunk.release`) when it
-   * is not needed any more. Over TCP and Unix sockets released memory is read into again, which is up to twice as fast
-   * for large results.
+   * The result, which is consumed once. The consumer owns each chunk: it may keep it, or release it
+   * (`Chunk.release`) after use. Over TCP and Unix sockets released memory is reused for reads, which is up
+   * to twice as fast for large results.
    */
   readonly chunks: Stream.Stream<Uint8Array, QueryFailed | ClientError.ClientError>
-  /** The same for a consumer that pulls what has come, batch by batch. Consume one of the two. */
+  /** The same for a consumer that pulls arrived chunks, batch by batch. Consume exactly one of the two. */
   readonly pull: Pull.Pull<
     readonly [Uint8Array, ...ReadonlyArray<Uint8Array>],
     QueryFailed | ClientError.ClientError
@@ -60,30 +61,34 @@ export interface Response {
 }
 
 /**
- * How a request is sent.
+ * Options of one request.
  *
  * @category settings
  * @since 0.1.0
  */
 export interface RequestOptions {
-  /** Whether the body of the final message is held until it is whole, since it may be no chunk. Default: no. */
+  /**
+   * Whether the body of the final message is buffered until it is whole, because it may be separate from the
+   * chunks. Default: no.
+   */
   readonly holdsFinal?: boolean | undefined
   /**
-   * Called when the server has completed the response, before the scope has closed: also when the request was cancelled
-   * and the cancel came too late. What a query wrote is committed then.
+   * Called when the server has completed the response, before the scope has closed, also if the request was
+   * cancelled too late. Changes of the query are committed by then.
    */
   readonly onComplete?: (() => void) | undefined
-  /** Called when the request is sent, each time. Until then nothing is run. */
+  /** Called each time the request is sent. Until then nothing is run. */
   readonly onSent?: (() => void) | undefined
   /**
-   * Called when the response has not been read for longest while others wait for its connection: its scope is to close.
-   * Without it that does not happen. See `maxStalled` of a pool.
+   * Called when the response must end: other requests wait for its connection, and it has not been read for
+   * longest. Its scope should then close. Without this callback the response is not evicted. See `maxStalled`
+   * of a pool.
    */
   readonly onEvicted?: (() => void) | undefined
 }
 
 /**
- * An accepted query: what the server said about it, and the encoded result as it comes.
+ * An accepted query: the server's accept, and the encoded result as it arrives.
  *
  * @category models
  * @since 0.1.0
@@ -91,16 +96,16 @@ export interface RequestOptions {
 export interface QueryResponse {
   readonly accepted: QueryApi.QueryAccepted
   /**
-   * What the server says of the result that it has sent, once the chunks have ended; `undefined` without a `receipt` in
-   * the accept.
+   * The server's receipt for the result, once the chunks have ended; `undefined` without a `receipt` in the
+   * accept.
    */
   readonly receipt: () => Result.Result<QueryApi.Receipt, QueryApi.QueryError> | undefined
-  /** As those of a {@link Response}. */
+  /** Like those of a {@link Response}. */
   readonly chunks: Stream.Stream<Uint8Array, QueryApi.QueryError | ClientError.ClientError>
 }
 
 /**
- * A query of the v1 API: the fields of a request but for its version.
+ * A query of the v1 API: the fields of a request except for its version.
  *
  * @category models
  * @since 0.1.0
@@ -110,24 +115,25 @@ export interface Query extends QueryFields {}
 type QueryFields = Parameters<typeof QueryApi.encodeRequest>[0]
 
 /**
- * What a client does.
+ * A client.
  *
  * **Details**
  *
- * One request is in flight at a time on a connection; another waits for the end of its response. The response belongs
- * to the scope: closing it before the end, like ending the stream early, or interrupting that or the request, cancels
- * the query and waits until the server has acknowledged, for at most `cancelTimeout`; then the connection is dropped.
+ * One request is in flight at a time on a connection; another waits for the end of its response. The response
+ * belongs to the scope. Closing the scope early, ending the stream early, or interrupting either the stream
+ * or the request cancels the query. The client then waits for the server's acknowledgement for at most
+ * `cancelTimeout`, and drops the connection after that.
  *
- * Little is read from the socket ahead of the result's consumer, so a slow consumer slows the query down. The result
- * ends only if it is whole: a connection that ends sooner fails it. The borders of chunks mean nothing: a chunk of the
- * server's may come in parts.
+ * Little is read from the socket ahead of the result's consumer, so a slow consumer slows the query down. The
+ * result ends only if it is whole: a connection that ends sooner fails it. The borders of chunks have no
+ * meaning: a chunk of the server may arrive in parts.
  *
  * A {@link ClientError} ends the connection, and further requests fail. Make another client then; a reason of
- * `ConnectionClosed` says that this request was not sent. Only `TooManyRequests` (`maxQueuedRequests`),
- * `RequestTooLarge` (`maxRequestSize`) and `RequestTimeout` (`requestTimeout`) say nothing of the connection. Its
- * `retryable` says whether nothing of the request can have been run.
+ * `ConnectionClosed` means that this request was not sent. Only `TooManyRequests` (`maxQueuedRequests`),
+ * `RequestTooLarge` (`maxRequestSize`) and `RequestTimeout` (`requestTimeout`) leave the connection usable.
+ * `retryable` is true if no part of the request can have been run.
  *
- * A server that sends not even a heartbeat for `heartbeatTolerance` is taken for dead, between requests too.
+ * A server that sends not even a heartbeat for `heartbeatTolerance` is considered dead, between requests too.
  *
  * **Gotchas**
  *
@@ -147,34 +153,35 @@ export interface ClientService {
     options?: RequestOptions
   ) => Effect.Effect<Response, QueryRejected | ClientError.ClientError, Scope.Scope>
   /**
-   * The same by the v1 API. A `QueryError` of the effect was a reject, so nothing was run; but for one of code
-   * `internal`, which may also be an accept that cannot be read, or has another format than was asked for: that query
-   * was cancelled. One of the stream means that the chunks before it are incomplete.
+   * The same by the v1 API. A `QueryError` of the effect was a reject, so nothing was run. The exception is
+   * code `internal`, which may also mean an accept that cannot be read, or has another format than the query:
+   * that query was cancelled. A `QueryError` of the stream means that the chunks before it are incomplete.
    */
   readonly query: (
     query: Query
   ) => Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError.ClientError, Scope.Scope>
   /**
-   * The rows of a query, decoded by a schema; see `Rows` for what becomes of which value. Nothing is sent before the
-   * stream is run. Leaving it before its end cancels the query.
+   * The rows of a query, decoded by a schema; see `Rows` for the conversion of values. Nothing is sent before
+   * the stream is run. Leaving it before its end cancels the query.
    */
   readonly rows: {
     (query: Rows.RowsQuery, schema?: undefined): Stream.Stream<Rows.Row, Rows.Failure>
     <A, R>(query: Rows.RowsQuery, schema: Schema.ConstraintDecoder<A, R>): Stream.Stream<A, Rows.Failure, R>
   }
   /**
-   * How far a query is that the server runs and that was accepted with `progress`: its `queryId` is in the accept. Fails
-   * with a `QueryError` of code `not_found` if it has ended, or runs elsewhere.
+   * The progress of a query that the server runs and that was accepted with `progress`: its `queryId` is in
+   * the accept. Fails with a `QueryError` of code `not_found` if the query has ended, or runs elsewhere.
    *
-   * This is a request of its own. On a client whose one connection has the query it waits for the end of that: ask
-   * another client, or a pool.
+   * This is a separate request. A client with one connection sends it only after the response of a running
+   * query has ended: ask another client, or a pool.
    */
   readonly progress: (
     queryId: string
   ) => Effect.Effect<QueryApi.QueryProgress, QueryApi.QueryError | ClientError.ClientError>
   /**
-   * Whether a request can be taken, as far as is known here. A client: whether its connection is open and its server
-   * has been heard of within `heartbeatTolerance`. A pool: not while it waits to connect again and has no connection.
+   * Whether a request would be taken, as far as this side knows. A client: whether its connection is open and
+   * bytes of its server have arrived within `heartbeatTolerance`. A pool: false while it waits to reconnect
+   * and has no connection.
    */
   readonly isOpen: () => boolean
 }
@@ -188,8 +195,8 @@ export interface ClientService {
 export class Client extends Context.Service<Client, ClientService>()("dataconn/client/Client") {}
 
 /**
- * Makes a client over a socket and connects it. The scope owns the connection. `server` is what errors call
- * the other end.
+ * Makes a client over a socket and connects it. The scope owns the connection. `server` is the name of the
+ * server in errors.
  *
  * @category constructors
  * @since 0.1.0
@@ -256,7 +263,7 @@ export const connect = <A extends Address.Input>(
   })
 
 /**
- * Provides a client over the socket that is provided.
+ * Provides a client over the provided socket.
  *
  * @category layers
  * @since 0.1.0

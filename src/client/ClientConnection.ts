@@ -1,9 +1,9 @@
 /**
- * A client's connection: a scope in which a framed stream of messages feeds the pure `ClientMachine`, and that owns the
- * request in flight.
+ * A client's connection: a scope that owns the request in flight, in which a framed stream of messages feeds
+ * the pure `ClientMachine`.
  *
- * During a response the stream is not pulled unless the consumer waits. Between requests it is, so that heartbeats do
- * not pile up and a server that closes is noticed.
+ * During a response the stream is pulled only while the consumer waits. Between requests it is always pulled,
+ * so that heartbeats do not accumulate and a close by the server is noticed.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -25,38 +25,47 @@ import type { Exchange } from "./Exchange.ts"
 export { type Options, options } from "./ConnectionOptions.ts"
 
 export interface ClientConnection {
-  /** Sends a request. To be called while the connection is open and has none in flight. */
+  /** Sends a request. The connection must be open and have no request in flight. */
   readonly send: (exchange: Exchange) => void
-  /** Whether the server has given a sign of life in time, in milliseconds of the timers. */
+  /** Whether the server has sent bytes in time, in milliseconds of the timers. */
   readonly isAliveAt: (now: number) => boolean
-  /** Looks for a sign of life that the socket holds already: the connection is free again then, and ends otherwise. */
+  /**
+   * Checks for bytes that the socket already holds. If there are any the connection becomes free again;
+   * otherwise it ends.
+   */
   readonly check: () => void
-  /** Whether anything at all has come from the server. */
+  /** Whether any bytes have arrived from the server. */
   readonly hasRead: boolean
-  /** Since when the response in flight has been waiting for its reader, if it is. In milliseconds of the timers. */
+  /**
+   * The time since which the response in flight has waited for its reader, if it does, in milliseconds of the
+   * timers.
+   */
   readonly pausedAt: number | undefined
-  /** Others wait for the connection, and the response in flight for its reader. Whether it ends. */
+  /**
+   * Asks the response in flight, which waits for its reader, to end for the sake of waiting requests. Returns
+   * whether it will.
+   */
   readonly evict: () => boolean
-  /** Why the connection has ended, if it has. */
+  /** The reason why the connection has ended, if it has. */
   readonly why: Machine.Why | undefined
-  /** Closes it before its scope does. */
+  /** Closes the connection before its scope does. */
   readonly close: Effect.Effect<void>
 }
 
-/** The owner of requests for connections. */
+/** The owner of connections, which assigns requests to them. */
 export interface Owner {
-  /** The response in flight has ended, or a check has: another request may be sent. */
+  /** Called when the response in flight, or a check, has ended: another request may be sent. */
   readonly freed: (connection: ClientConnection) => void
   /**
-   * The connection is of no more use. `unsent` was about to be sent on it, or the server that goes away has not begun
-   * it: it may be sent on another one.
+   * Called when the connection is unusable. `unsent` was about to be sent on it, or was not started by a
+   * server that is going away: it may be sent on another connection.
    */
   readonly ended: (connection: ClientConnection, why: Machine.Why, unsent: Exchange | undefined) => void
 }
 
 /**
- * Opens the transport. Closing the scope drops the connection. Interruption ends the opening, and leaves nothing open;
- * once the transport is open there is a connection.
+ * Opens the transport. Closing the scope drops the connection. Interruption during the opening leaves nothing
+ * open; once the transport is open the connection is returned.
  */
 export const make = (
   transport: Transport.Open,
@@ -65,7 +74,8 @@ export const make = (
 ): Effect.Effect<ClientConnection, ClientError.ClientError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
-      // A scope of its own: a response in the same scope as the connection is cancelled while that one closes.
+      // A separate scope: a response in the same scope as the connection is cancelled while that scope
+      // closes.
       const scope = yield* Scope.fork(yield* Effect.scope)
       return yield* Scope.provide(open(transport, options, owner, scope, restore), scope).pipe(
         Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))

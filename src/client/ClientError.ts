@@ -1,12 +1,12 @@
 /**
- * Why a client could not connect, send a request or receive a whole response.
+ * The reasons why a client could not connect, send a request or receive a whole response.
  *
- * What the server has to say about a query is none of these: that is a rejected or failed query.
+ * The server's rejects and errors of queries are not among them.
  */
 import * as Schema from "effect/Schema"
 
 /**
- * There is no connection. Nothing was sent.
+ * Connecting failed. Nothing was sent.
  *
  * @category errors
  * @since 0.1.0
@@ -36,7 +36,7 @@ export class ConnectionClosed extends Schema.TaggedError<ConnectionClosed>()("Co
 }
 
 /**
- * So many requests wait already that this one may not. Nothing was sent, and the client goes on.
+ * Too many requests wait already. Nothing was sent, and the client remains usable.
  *
  * @category errors
  * @since 0.1.0
@@ -51,7 +51,7 @@ export class TooManyRequests extends Schema.TaggedError<TooManyRequests>()("TooM
 }
 
 /**
- * The request has waited for a connection for as long as it may. Nothing was run, and the client goes on.
+ * The request has waited too long for a connection. Nothing was run, and the client remains usable.
  *
  * @category errors
  * @since 0.1.0
@@ -66,13 +66,13 @@ export class QueueTimeout extends Schema.TaggedError<QueueTimeout>()("QueueTimeo
 }
 
 /**
- * A request was not accepted within `requestTimeout`. `phase` says what it was waiting for:
+ * A request was not accepted within `requestTimeout`. `phase` is what it waited for:
  *
  * - `waiting`: the end of other requests. Nothing was sent.
  * - `connecting`: a connection. Nothing was sent.
- * - `accept`: the server's answer. The request was cancelled, and the server may have begun it.
+ * - `accept`: the server's answer. The request was cancelled, and the server may have started it.
  *
- * The client goes on.
+ * The client remains usable.
  *
  * @category errors
  * @since 0.1.0
@@ -94,7 +94,7 @@ export class RequestTimeout extends Schema.TaggedError<RequestTimeout>()("Reques
 }
 
 /**
- * The request is longer than it may be. Nothing was sent, and the client goes on.
+ * The request is too long. Nothing was sent, and the client remains usable.
  *
  * @category errors
  * @since 0.1.0
@@ -109,12 +109,12 @@ export class RequestTooLarge extends Schema.TaggedError<RequestTooLarge>()("Requ
   }
 }
 
-/** A write commits before its last message is sent, and that message may be what got lost. */
+/** A write commits before its last message is sent, and exactly that message may be lost. */
 const unknownOutcome = "If the query changes something, that may have happened or not"
 
 /**
- * The connection ended before the response did. What has been received is incomplete. A query that changes something
- * may have been committed, if its whole result had been sent: ask before trying again.
+ * The connection ended before the response did. The data received is incomplete. A query with changes may
+ * have been committed, if its whole result had been sent: check before a retry.
  *
  * @category errors
  * @since 0.1.0
@@ -129,8 +129,8 @@ export class ConnectionLost extends Schema.TaggedError<ConnectionLost>()("Connec
 }
 
 /**
- * Not even a heartbeat came while a response was awaited. The connection has been dropped. As after
- * {@link ConnectionLost}, the outcome of a query that changes something is unknown.
+ * Not even a heartbeat arrived while a response was awaited. The connection has been dropped. As after {@link
+ * ConnectionLost}, the outcome of a query with changes is unknown.
  *
  * @category errors
  * @since 0.1.0
@@ -148,8 +148,8 @@ export class ServerSilent extends Schema.TaggedError<ServerSilent>()("ServerSile
 }
 
 /**
- * The server sent what the protocol does not allow. The connection has been dropped. As after {@link ConnectionLost},
- * the outcome of a query that changes something is unknown.
+ * The server violated the protocol. The connection has been dropped. As after {@link ConnectionLost}, the
+ * outcome of a query with changes is unknown.
  *
  * @category errors
  * @since 0.1.0
@@ -164,7 +164,7 @@ export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>()("
 }
 
 /**
- * How a request, or the connection to the server, failed.
+ * The reason why a request, or the connection to the server, failed.
  *
  * @category errors
  * @since 0.1.0
@@ -181,14 +181,14 @@ export const ClientErrorReason = Schema.Union([
   ProtocolViolation
 ])
 /**
- * How a request, or the connection to the server, failed.
+ * The reason why a request, or the connection to the server, failed.
  *
  * @category errors
  * @since 0.1.0
  */
 export type ClientErrorReason = typeof ClientErrorReason.Type
 
-/** Nothing of the request was sent, and another time it may be. */
+/** No part of the request was sent, and a retry may succeed. */
 const unsent: ReadonlySet<ClientErrorReason["_tag"]> = new Set([
   "ConnectFailed",
   "ConnectionClosed",
@@ -197,7 +197,7 @@ const unsent: ReadonlySet<ClientErrorReason["_tag"]> = new Set([
 ])
 
 /**
- * The request, or the connection to the server, failed; `reason` says how.
+ * The request, or the connection to the server, failed, for `reason`.
  *
  * @category errors
  * @since 0.1.0
@@ -208,8 +208,8 @@ export class ClientError extends Schema.TaggedError<ClientError>()("ClientError"
   override readonly message = this.reason.message
 
   /**
-   * Whether nothing of the request can have been run, and the same request may succeed later: on a new connection where
-   * the reason is `ConnectionClosed`, which a pool makes and a `Client` does not.
+   * Whether no part of the request can have been run, and a retry may succeed. After `ConnectionClosed` it
+   * needs a new connection, which a pool makes and a `Client` does not.
    */
   get retryable(): boolean {
     const { reason } = this

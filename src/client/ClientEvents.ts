@@ -1,6 +1,4 @@
-/**
- * The events of the client's machine that end a connection, from what the socket says.
- */
+/** The events of the client's machine that end a connection, derived from the results of the socket. */
 import * as Cause from "effect/Cause"
 import * as FramedConnection from "../framing/FramedConnection.ts"
 import * as Writer from "../framing/Writer.ts"

@@ -1,6 +1,4 @@
-/**
- * The errors of a client's connection, from the reason why it ended.
- */
+/** The errors of a client's connection, derived from the reason why it ended. */
 import * as QueryApi from "../engine/QueryApi.ts"
 import type { Why } from "../protocol/ClientMachine.ts"
 import {
@@ -16,7 +14,7 @@ import {
   TooManyRequests
 } from "./ClientError.ts"
 
-/** The names and limits that errors tell: the server, and the limits that may have been too short. */
+/** The server's name and the limits that errors mention. */
 export interface Names {
   readonly server: string
   readonly heartbeatToleranceMillis: number
@@ -45,11 +43,11 @@ const describe = (names: Names, why: Why): string => {
 
 const clientClosed = "the client was closed"
 
-/** The error of a connection that was not made. */
+/** The error of a failed connection attempt. */
 export const connectFailed = (server: string, detail: string): ClientError =>
   new ClientError({ reason: new ConnectFailed({ server, detail }) })
 
-/** The same, for the time it took. */
+/** The same after `connectTimeout`. */
 export const connectTimedOut = ({ connectTimeoutMillis, server }: Names): ClientError =>
   connectFailed(server, `no connection within ${connectTimeoutMillis} ms (connectTimeout)`)
 
@@ -69,11 +67,11 @@ export const beforeRequest = (names: Names, why: Why): ClientError =>
 export const closed = (server: string): ClientError =>
   new ClientError({ reason: new ConnectionClosed({ server, detail: clientClosed }) })
 
-/** The error of a request that may not wait for its turn. */
+/** The error of a request that finds the queue full. */
 export const tooManyRequests = (server: string, maxQueuedRequests: number): ClientError =>
   new ClientError({ reason: new TooManyRequests({ server, maxQueuedRequests }) })
 
-/** The error of a request that may not wait any longer for a connection. */
+/** The error of a request that has waited too long for a connection. */
 export const queueTimedOut = (server: string, queueTimeoutMillis: number): ClientError =>
   new ClientError({ reason: new QueueTimeout({ server, queueTimeoutMillis }) })
 
@@ -81,17 +79,17 @@ export const queueTimedOut = (server: string, queueTimeoutMillis: number): Clien
 export const requestTooLarge = (server: string, size: number, maxRequestSize: number): ClientError =>
   new ClientError({ reason: new RequestTooLarge({ server, size, maxRequestSize }) })
 
-/** Pauses of a consumer that are shorter are not worth a word. */
+/** Shorter pauses of a consumer are not mentioned. */
 const longPauseMillis = 10_000
 
-/** A server ends a connection on which it cannot write, and cannot say so on it. */
+/** A server ends a connection on which it cannot write, and cannot send the reason. */
 const afterPause = (detail: string, pausedMillis: number): string =>
   pausedMillis < longPauseMillis
     ? detail
     : `${detail}. The response was not read on for ${Math.floor(pausedMillis / 1000)} s at a time, ` +
       "and a server ends connections whose clients do not read (its writeTimeout)"
 
-/** The error of a response that the end of the connection broke off. Its consumer has paused for so long. */
+/** The error of a response whose connection ended first. `pausedMillis` is the pause of its consumer. */
 export const duringResponse = (names: Names, why: Why, pausedMillis = 0): ClientError => {
   const { heartbeatToleranceMillis, server } = names
   switch (why._tag) {

@@ -3,8 +3,8 @@
  *
  * **When to use**
  *
- * In a service that runs several queries at a time, or lives longer than its server: a connection that has ended is
- * replaced. It provides the service of `Client`, so that what uses that need not know.
+ * In a service that runs several queries at a time, or lives longer than its server: connections that have
+ * ended are replaced. It provides the service of `Client`, so that its users need no changes.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -26,25 +26,26 @@ import { type PoolSettings, poolDefaults } from "./Settings.ts"
 export { type PoolSettings, poolDefaults } from "./Settings.ts"
 
 /**
- * Makes a client over sockets that `connect` makes, one when a request finds no connection that is free. The scope
- * owns them all: closing it breaks off what is in flight. `server` is what errors call the other end.
+ * Makes a client over sockets of `connect`, opened when a request finds no free connection. The scope owns
+ * all connections: closing it breaks off the responses in flight. `server` is the name of the server in
+ * errors.
  *
  * **Details**
  *
- * A response has its connection until it has arrived, or its scope closes. Up to `maxConnections` are in flight,
- * and up to `maxQueuedRequests` wait, first come, first served. A request that was not sent because its connection
- * had ended in idleness is sent on another one, and so is one that a server which goes away has not begun: it says so
- * (PROTOCOL.md §2). Nothing else that was sent is sent again. A connection whose server has been silent for longer than
- * `heartbeatTolerance` is given no request.
+ * A response occupies its connection until it has arrived, or its scope closes. Up to `maxConnections` are in
+ * flight, and up to `maxQueuedRequests` wait, first come, first served. A request is sent on another
+ * connection if it was not sent because its idle connection had ended, or if a server that is going away
+ * reports that it has not started it (PROTOCOL.md §2). No other request is sent twice. Connections whose
+ * server has been silent for longer than `heartbeatTolerance` get no requests.
  *
- * Connecting that fails fails a request, and all that wait if there is no other connection; it is tried again when a
- * request comes, after `reconnectDelay`, and ever later while it fails. With `waitForReady` those requests wait on. A
- * request that is given up takes the attempt to connect with it.
+ * A failed connection attempt fails a request, and all waiting ones if there is no other connection. The next
+ * request triggers another attempt, after `reconnectDelay` and with growing delays. With `waitForReady` those
+ * requests continue to wait. A request that is interrupted also interrupts its connection attempt.
  *
  * **Gotchas**
  *
- * `maxConnections` unfinished responses of one scope have all connections: another request of that scope waits
- * until `requestTimeout`. `Effect.scoped` around the use of each response avoids it.
+ * `maxConnections` unfinished responses of one scope occupy all connections: another request of that scope
+ * waits until `requestTimeout`. `Effect.scoped` around the use of each response avoids it.
  *
  * @category constructors
  * @since 0.1.0
@@ -61,8 +62,8 @@ export const make = (
   )
 
 /**
- * As {@link make}, over transports that `transport` opens. `ended` is told why a connection has ended, and how
- * many others are open, before the request on it is.
+ * Like {@link make}, over transports that `transport` opens. `ended` is called with the reason why a
+ * connection has ended and the number of other open ones, before its request ends.
  *
  * @category constructors
  * @since 0.1.0
@@ -95,7 +96,7 @@ export const overTransports: (
 })
 
 /**
- * Makes a client of the server at an address, which connects when the first request comes.
+ * Makes a client of the server at an address, which connects at the first request.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,6 +1,4 @@
-/**
- * The client's service over its requests: the response that an accept becomes, and its stream.
- */
+/** The client's service over its requests: turns an accept into a response and its stream. */
 import { Buffer } from "node:buffer"
 import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
@@ -20,7 +18,7 @@ import type { Requests } from "./Requests.ts"
 import * as Rows from "./Rows.ts"
 import type { Settings } from "./Settings.ts"
 
-/** `metadata` is that of every query, `maxRowSize` that of `rows`. */
+/** `metadata` is added to every query, `maxRowSize` limits `rows`. */
 export const make = (
   requests: Requests,
   { maxRowSize, metadata }: Pick<Settings, "maxRowSize" | "metadata">
@@ -45,7 +43,7 @@ export const make = (
         options
       ),
     query,
-    // The overload without a schema is the same, with none.
+    // The overload without a schema is the call without one.
     rows: rows as ClientService["rows"],
     progress: (queryId) => Effect.scoped(progressOf(requests, queryId)),
     isOpen: () => requests.isOpen
@@ -77,7 +75,7 @@ const chunks = <E>(
       Effect.suspend(() => {
         if (!exchange.claim()) return used
         const pull = exchange.pull(failed)
-        // Nothing is left to cancel.
+        // Nothing to cancel.
         if (exchange.ended) return Effect.succeed(pull)
         const finish = Scope.addFinalizerExit(scope, () => exchange.finish())
         return Effect.as(finish, pull)
@@ -108,12 +106,12 @@ const runQuery = (
           requests.run(body, respond(query), { holdsFinal: query.receipt === true })
         )
       }
-      // Nothing is sent that the server would reject.
+      // A request that the server would reject is not sent.
       return Effect.fail(QueryApi.queryError("bad_request", `metadata: ${problem}`))
     })
   )
 
-/** The response to a request, whose reject is a `QueryError`. */
+/** The response to a request, with a reject as a `QueryError`. */
 const answered = <R>(
   request: Effect.Effect<Responding, QueryRejected | QueryApi.QueryError | ClientError, R>
 ): Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError, R> =>
@@ -123,7 +121,7 @@ const answered = <R>(
       Effect.fail(error._tag === "QueryRejected" ? QueryApi.decodeError(error.payload) : error)
   })
 
-/** Longest answer to who asks how far a query is. In bytes. */
+/** The maximum size of an answer to a progress request. In bytes. */
 const maxProgressSize = 64 * 1024
 
 const progressOf = Effect.fnUntraced(function* (

@@ -1,6 +1,4 @@
-/**
- * What happens on a client's connection: steps the pure `ClientMachine` and performs its actions.
- */
+/** The events of a client's connection: steps the pure `ClientMachine` and performs its actions. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -23,7 +21,7 @@ import { Silence } from "./Silence.ts"
 
 type Framed = FramedConnection.FramedConnection<Message.Message, Message.Message, Message.FrameError>
 
-/** What a session works with. */
+/** Dependencies of a session. */
 export interface Dependencies {
   readonly framed: Framed
   readonly timers: Timers.Timers
@@ -38,19 +36,19 @@ const request: Machine.Event = { _tag: "Request" }
 const cancelMessages: ReadonlyArray<Message.Message> = [Message.make(Message.Type.Cancel)]
 const noMessages: ReadonlyArray<Message.Message> = []
 
-/** The state of a connection, and what is done about its events. */
+/** The state of a connection, and the handling of its events. */
 export class Session implements ClientConnection, Line {
   private readonly dependencies: Dependencies
   private state: Machine.State = Machine.initial
-  /** The request that has its turn until its response has ended. */
+  /** The current request, until its response has ended. */
   private current: Exchange | undefined
   private isWritten = false
-  /** Resumes the reading fiber, while it waits for the consumer. */
+  /** Resumes the reading fiber while it waits for the consumer. */
   private reading: (() => void) | undefined
   private beganPause = 0
   private pausedMillis = 0
   private readonly silence: Silence
-  /** When the request in flight has to be accepted. It is left behind by those that were. */
+  /** The deadline for accepting the request in flight. Accepted requests leave it set. */
   private readonly acceptDeadline: Timers.Deadline
   private readonly cancelDeadline: Timers.Deadline
 
@@ -81,13 +79,13 @@ export class Session implements ClientConnection, Line {
     )
   }
 
-  /** A failed write ends the input too, and is the reason then. */
+  /** The failed write, which ends the input too, and is then the reason. */
   private get unwritten(): Machine.Event | undefined {
     const failure = this.dependencies.framed.writer.failure()
     return failure === undefined ? undefined : ClientEvents.ofWrite(failure)
   }
 
-  /** Whether the final message of the response in flight has to come whole. */
+  /** Whether the final message of the response in flight must be buffered as a whole. */
   get holdsFinal(): boolean {
     return this.current?.holdsFinal === true
   }
@@ -120,7 +118,7 @@ export class Session implements ClientConnection, Line {
     return this.mayRead ? Effect.void : this.wanted
   }
 
-  /** The consumer holds the server back, unless it waits. */
+  /** A consumer that does not wait exerts back-pressure on the server. */
   private get mayRead(): boolean {
     return this.state._tag !== "Responding" || this.isStarved
   }
@@ -139,7 +137,7 @@ export class Session implements ClientConnection, Line {
     return this.current?.evict() === true
   }
 
-  /** The longest time in which the response's consumer has not read on. */
+  /** The longest time for which the response's consumer has not read. */
   private get pause(): number {
     const { pausedAt } = this
     const current = pausedAt === undefined ? 0 : this.dependencies.timers.now() - pausedAt
@@ -158,8 +156,8 @@ export class Session implements ClientConnection, Line {
   }
 
   /**
-   * Whether the server has to send something: a heartbeat at least between requests, but it need not answer a request
-   * that it has not taken yet.
+   * Whether the server must send bytes: at least heartbeats between requests, but it need not answer a
+   * request that it has not taken yet.
    */
   private get isAwaited(): boolean {
     switch (this.state._tag) {
@@ -194,7 +192,7 @@ export class Session implements ClientConnection, Line {
         this.heed(body)
         break
       case "EndCancelled":
-        // The cancel came too late where the response is complete.
+        // If the response is complete, the cancel was too late.
         if (type === Message.Type.Final) exchange?.finished(body)
         else Chunk.release(body)
         exchange?.end({ _tag: "Cancelled" })
@@ -205,17 +203,17 @@ export class Session implements ClientConnection, Line {
     }
   }
 
-  /** A request that a server rejects because it goes away is as good as not sent. */
+  /** A request rejected by a server that is going away counts as not sent. */
   private rejected(exchange: Exchange | undefined, payload: Uint8Array): void {
     const { closing, retryable } = QueryApi.decodeError(payload)
-    // Nobody wants one that was given up before its cancel could be written.
+    // A request that was abandoned before its cancel could be written is not sent again.
     const isWanted = exchange !== undefined && !exchange.isAbandoned
     if (closing === true && retryable && isWanted) exchange.sent = false
     else exchange?.end({ _tag: "Rejected", payload })
     if (closing === true) this.step({ _tag: "GoingAway", payload })
   }
 
-  /** Closes the connection if the message that ended the response says that the server does. */
+  /** Closes the connection if the message that ended the response announces the close. */
   private heed(payload: Uint8Array): void {
     if (QueryApi.decodeError(payload).closing === true) this.step({ _tag: "GoingAway", payload })
   }
@@ -233,7 +231,7 @@ export class Session implements ClientConnection, Line {
     return action
   }
 
-  /** The connection is of no more use, neither to the response in flight nor to other requests. */
+  /** The connection is unusable, for the response in flight and for other requests. */
   private breakOff(why: Machine.Why): void {
     const { framed, options, owner } = this.dependencies
     const exchange = this.current
@@ -249,12 +247,13 @@ export class Session implements ClientConnection, Line {
       this.current = undefined
       owner.ended(this, why, exchange)
     }
-    // The owner's scope closes the socket in its own way. It would wait for a server to take the rest of a request.
+    // Closing the scope closes the socket normally, which would wait for a server to take the rest of a
+    // request.
     if (why._tag !== "Closed" || framed.writer.isWriting()) framed.writer.close()
     this.readOn()
   }
 
-  /** Lets the next request and the consumer know of the messages that have arrived. */
+  /** Notifies the next request and the consumer of the messages that have arrived. */
   private settle(): void {
     const exchange = this.current
     if (exchange === undefined) return
@@ -265,7 +264,7 @@ export class Session implements ClientConnection, Line {
     else this.dependencies.scheduler.nextTurn(exchange, this.dependencies.effects)
   }
 
-  /** Another request may have its turn. */
+  /** Gives the next request its turn. */
   private free(): void {
     this.current = undefined
     this.cancelDeadline.clear()
@@ -280,11 +279,11 @@ export class Session implements ClientConnection, Line {
     this.current = exchange
     this.pausedMillis = 0
     this.acceptDeadline.set(exchange.startedAt + this.dependencies.options.requestTimeoutMillis)
-    // Together with those of other connections: a server that is woken for one of them goes on with all.
+    // Together with those of other connections: a server that wakes up for one of them handles all.
     this.dependencies.framed.writer.submitSoon(this.submission)
   }
 
-  /** How the request that has its turn by then is written. */
+  /** Writes the request that is current when the writer has its turn. */
   private readonly submission: Writer.Submission<Message.Message> = {
     take: () => {
       const exchange = this.current
@@ -321,7 +320,7 @@ export class Session implements ClientConnection, Line {
     else this.giveUp(exchange)
   }
 
-  /** Ends a request without its accept. The connection alone waits for the end of the cancel. */
+  /** Ends a request without its accept. Only the connection waits for the end of the cancel. */
   private giveUp(exchange: Exchange): void {
     const { options } = this.dependencies
     const phase = exchange.sent ? "accept" : "waiting"
@@ -349,7 +348,7 @@ export class Session implements ClientConnection, Line {
 
   private cancel(exchange: Exchange): void {
     const { framed, options, timers } = this.dependencies
-    // First: a write that fails at once ends the session, which clears it.
+    // First: a write that fails at once ends the session, which clears the deadline.
     this.cancelDeadline.set(timers.now() + options.cancelTimeoutMillis)
     framed.writer.submit({
       take: () =>

@@ -1,6 +1,4 @@
-/**
- * What a client's connection works with: the settings that are its own, with durations in milliseconds.
- */
+/** The settings of one connection, with durations in milliseconds. */
 import { LengthCounts } from "../framing/LengthDelimited.ts"
 import * as Message from "../protocol/Message.ts"
 import * as Limit from "../settings/Limit.ts"
@@ -18,8 +16,8 @@ export interface Options extends Message.Options, ClientFailure.Names {
 }
 
 /**
- * The settings that are a connection's. `server` is how errors call the other end. Throws a `RangeError` that names the
- * setting whose value is invalid.
+ * The settings of one connection. `server` is the name of the server in errors. Throws a `RangeError` that
+ * names a setting with an invalid value.
  */
 export const options = (settings: Settings, server: string): Options => ({
   lengthCounts: Limit.oneOf("lengthCounts", settings.lengthCounts, LengthCounts.literals),

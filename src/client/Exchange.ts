@@ -1,6 +1,4 @@
-/**
- * One request's response on its way from the connection to the consumer.
- */
+/** The response of one request, between the connection and the consumer. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
@@ -11,7 +9,7 @@ import * as Chunk from "../net/Chunk.ts"
 import type { RequestOptions } from "./Client.ts"
 import type { ClientError } from "./ClientError.ts"
 
-/** How a response ended. */
+/** The end of a response. */
 export type End =
   | { readonly _tag: "Complete" }
   | { readonly _tag: "Rejected"; readonly payload: Uint8Array }
@@ -21,20 +19,21 @@ export type End =
 
 export type ChunkBatch = readonly [Uint8Array, ...Array<Uint8Array>]
 
-/** What an exchange asks of its holder: the queue of those that wait for a connection, then that connection. */
+/** The holder of an exchange: the queue of requests that wait for a connection, then that connection. */
 export interface Line {
-  /** The consumer begins to wait for chunks, or wants no more of them. */
+  /** Called when the consumer begins to wait for chunks, or discards them. */
   readonly starved: () => void
-  /** Wants nothing more of the response: cancels it unless it has ended, and waits until it has. */
+  /** Cancels the response unless it has ended, and waits for its end. */
   readonly finish: (exchange: Exchange) => Effect.Effect<void>
 }
 
 /**
- * Holds what has come until the consumer takes it. One consumer waits at a time: for the accept, then for chunks.
+ * Buffers arrived messages until the consumer takes them. One consumer waits at a time: for the accept, then
+ * for chunks.
  */
 export class Exchange implements Task {
   readonly body: Uint8Array
-  /** When it was asked for, in milliseconds of the timers. */
+  /** The time of the request, in milliseconds of the timers. */
   readonly startedAt: number
   private readonly options: RequestOptions
   line: Line
@@ -44,7 +43,7 @@ export class Exchange implements Task {
   private payload: Uint8Array | undefined
   private chunks: Array<Uint8Array> = []
   private ending: End | undefined
-  /** The body of the final message, which is the last chunk unless it is kept apart. */
+  /** The body of the final message, which is the last chunk unless it is kept separate. */
   private last: Uint8Array | undefined
   private keepsLast = false
   private waiter: (() => void) | undefined
@@ -60,19 +59,22 @@ export class Exchange implements Task {
     this.startedAt = startedAt
   }
 
-  /** Stands in for it on its connection, when it has been given up and its response has not ended. */
+  /** The replacement of an abandoned exchange on its connection, until its response has ended. */
   rest(): Exchange {
     const rest = new Exchange(nothing, this.line, this.startedAt, this.options)
     rest.sent = true
     return rest
   }
 
-  /** Whether the body of the final message has to come whole: it may be none of the chunks. */
+  /**
+   * Whether the body of the final message must be buffered as a whole, because it may be separate from the
+   * chunks.
+   */
   get holdsFinal(): boolean {
     return this.options.holdsFinal === true
   }
 
-  /** Whether the request is on its way: from then on the server ends the response. */
+  /** Whether the request was sent: from then on the server ends the response. */
   get sent(): boolean {
     return this.isSent
   }
@@ -90,12 +92,12 @@ export class Exchange implements Task {
     return this.abandoned
   }
 
-  /** Whether the consumer is in the midst of the result: more follows as it takes what has come. */
+  /** Whether the consumer is reading the result, so that taking chunks makes room for more. */
   get isConsumed(): boolean {
     return this.responded && !this.ended
   }
 
-  /** Whether the accepted response has to be read on: somebody waits for chunks, or it is being dropped. */
+  /** Whether the accepted response must be read on: a consumer waits for chunks, or it is being discarded. */
   get starved(): boolean {
     return this.abandoned || (this.isConsumed && this.waiter !== undefined && this.chunks.length === 0)
   }
@@ -109,7 +111,7 @@ export class Exchange implements Task {
     else Chunk.release(bytes)
   }
 
-  /** The response is complete, with the body of its final message: also one that nobody wants any more. */
+  /** The response is complete, with the body of its final message, even if it was abandoned. */
   finished(body: Uint8Array): void {
     this.options.onComplete?.()
     if (body.length > 0 && !this.abandoned) this.last = body
@@ -117,18 +119,18 @@ export class Exchange implements Task {
     this.end({ _tag: "Complete" })
   }
 
-  /** Others wait for its connection. Whether its owner ends it. */
+  /** Other requests wait for this connection. Returns whether the exchange will end. */
   evict(): boolean {
     this.options.onEvicted?.()
     return this.options.onEvicted !== undefined
   }
 
-  /** Keeps the body of the final message apart: it is none of the chunks. */
+  /** Keeps the body of the final message separate from the chunks. */
   keepLast(): void {
     this.keepsLast = true
   }
 
-  /** The body of the final message that was kept apart, once the chunks have ended. */
+  /** The separate body of the final message, once the chunks have ended. */
   get final(): Uint8Array | undefined {
     return this.keepsLast ? this.last : undefined
   }
@@ -137,25 +139,25 @@ export class Exchange implements Task {
     this.ending ??= end
   }
 
-  /** Ends it without a response. */
+  /** Ends the exchange without a response. */
   refuse(cause: Cause.Cause<ClientError>): void {
     this.end({ _tag: "Broken", cause })
     this.resume()
   }
 
-  /** Ends it with a server's reject. */
+  /** Ends the exchange with a server's reject. */
   reject(payload: Uint8Array): void {
     this.end({ _tag: "Rejected", payload })
     this.resume()
   }
 
-  /** Tells whoever waits what came, once for all that one read brought. */
+  /** Resumes the waiting consumer, once for all messages of one read. */
   resume(): void {
     if (this.ending !== undefined) this.overLatch?.openUnsafe()
     this.waiter?.()
   }
 
-  /** Drops what still comes. Whether that is news. */
+  /** Discards all further messages. Returns false if that was done before. */
   abandon(): boolean {
     if (this.abandoned) return false
     this.abandoned = true
@@ -166,12 +168,12 @@ export class Exchange implements Task {
     return true
   }
 
-  /** Wants nothing more of the response, and waits until it has ended. */
+  /** Discards the rest of the response, and waits until it has ended. */
   finish(): Effect.Effect<void> {
     return this.line.finish(this)
   }
 
-  /** Waits for the end of the response, whichever it is. */
+  /** Waits for any end of the response. */
   get over(): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.ended) return Effect.void
@@ -180,7 +182,9 @@ export class Exchange implements Task {
     })
   }
 
-  /** Resumes with what `respond` makes of the accept's payload, or fails if another end comes before it. */
+  /**
+   * Resumes with the result of `respond` for the accept's payload, or fails if the exchange ends before it.
+   */
   awaitAccept<A>(
     respond: (payload: Uint8Array, exchange: Exchange) => A,
     resume: (accepted: Effect.Effect<A, QueryRejected | ClientError>) => void
@@ -188,7 +192,7 @@ export class Exchange implements Task {
     this.wait(() => this.accepted(respond), resume)
   }
 
-  /** Nobody waits any more. */
+  /** The consumer waits no more. */
   leave(): void {
     this.waiter = undefined
   }
@@ -213,23 +217,23 @@ export class Exchange implements Task {
     }
   }
 
-  /** The one consumer of the chunks is there. Whether it is the first. */
+  /** Registers the one consumer of the chunks. Returns false for any but the first. */
   claim(): boolean {
     const isFirst = !this.claimed
     this.claimed = true
     return isFirst
   }
 
-  /** Pulls the chunks that have come, all of them, and waits if there are none. `failed` makes the error of a failed query. */
+  /** Pulls all arrived chunks, and waits if there are none. `failed` makes the error of a failed query. */
   pull<E>(failed: (payload: Uint8Array) => E): Pull.Pull<ChunkBatch, E | ClientError> {
     const next = () => this.next(failed)
     return Effect.suspend(() => next() ?? this.starve(next))
   }
 
-  /** Has the connection read on until something has come. */
+  /** Makes the connection read until a chunk or the end has arrived. */
   private starve<A, E>(next: () => Effect.Effect<A, E> | undefined): Effect.Effect<A, E> {
     return Effect.callback((resume) => {
-      // It may have been given up since, which wakes nobody who was not waiting yet.
+      // The exchange may have been abandoned before this consumer waited, which resumed no consumer.
       const result = next()
       if (result !== undefined) return resume(result)
       this.wait(next, resume)
@@ -238,7 +242,7 @@ export class Exchange implements Task {
     })
   }
 
-  /** The last chunk belongs to the consumer, or is released. */
+  /** The consumer owns the last chunk, unless it is released here. */
   private takeLast(): void {
     const { last } = this
     this.last = undefined
@@ -270,7 +274,8 @@ export class Exchange implements Task {
   }
 
   private wait<A>(poll: () => A | undefined, resume: (result: A) => void): void {
-    // A closure written straight into a property is of V8's old generation, and what it refers to follows it.
+    // A closure assigned directly to a property is allocated in V8's old generation, which also retains its
+    // references.
     const waiter = () => {
       const result = poll()
       if (result === undefined) return
@@ -286,5 +291,5 @@ const noOptions: RequestOptions = {}
 
 const done = Cause.done()
 
-// An empty result in its place would pass for a whole one.
+// An empty result instead would look like a whole one.
 export const used = Effect.die(new Error("The response is used once, and only while its scope is open"))

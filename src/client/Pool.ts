@@ -1,6 +1,4 @@
-/**
- * The connections of a pool: made for the requests that wait, replaced, and closed where nobody uses them.
- */
+/** The connections of a pool: made for waiting requests, replaced, and closed when idle. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -22,31 +20,34 @@ export interface Dependencies extends PoolOptions.Options, Backoff.Options {
   readonly transport: Transport.Open
   readonly ended: (why: Why, left: number) => void
   readonly timers: Timers.Timers
-  /** Owns all connections. */
+  /** The owner of all connections. */
   readonly scope: Scope.Scope
   /** Runs effects in that scope. */
   readonly spawner: Spawner.Spawner
 }
 
-/** Makes connections for the requests that wait, and closes those that nobody uses. */
+/** Makes connections for waiting requests, and closes idle ones. */
 export class Pool implements Supply, ClientConnection.Owner {
   readonly requests: Requests
   private readonly dependencies: Dependencies
   private readonly connections = new Map<ClientConnection.ClientConnection, Use>()
-  /** How many of them are being closed. */
+  /** The number of connections that are being closed. */
   private closing = 0
   private readonly stalls: Stalls<ClientConnection.ClientConnection>
   private readonly dials = new Set<Dial>()
   private readonly backoff: Backoff.Backoff
-  /** Ends a request as the last try to connect did. */
+  /** Ends a request with the failure of the last connection attempt. */
   private lastFailure: ((next: Exchange) => void) | undefined
-  /** Since when there has been no open connection. */
+  /** The time since which there has been no open connection. */
   private aloneSince = Number.NEGATIVE_INFINITY
-  /** When requests that wait for a connection may be given one: after a failure, or for a response that has stalled. */
+  /**
+   * The time to look for connections for waiting requests again: after a failure, or when a response may have
+   * stalled.
+   */
   private readonly reconnect: Timers.Deadline
-  /** When the request that waits longest has waited for a connection for as long as connecting may take. */
+  /** The time at which the longest waiting request has waited for as long as connecting may take. */
   private readonly connectDeadline: Timers.Deadline
-  /** When the connection that has been free for longest has been so for `idleTimeout`. */
+  /** The time at which the connection that has been free for longest reaches `idleTimeout`. */
   private readonly idleDeadline: Timers.Deadline
 
   constructor(dependencies: Dependencies) {
@@ -60,7 +61,7 @@ export class Pool implements Supply, ClientConnection.Owner {
     this.requests = new Requests({ ...options, ...dependencies }, this)
   }
 
-  /** Takes no request any more. */
+  /** Takes no more requests. */
   readonly close: Effect.Effect<void> = Effect.sync(() => {
     for (const deadline of [this.reconnect, this.connectDeadline, this.idleDeadline]) deadline.clear()
     this.requests.close(ClientFailure.closed(this.dependencies.options.server))
@@ -70,15 +71,17 @@ export class Pool implements Supply, ClientConnection.Owner {
     return Math.max(0, this.room + this.closing)
   }
 
-  /** How many connections may be made now. If negative, so many that are open are too many. */
+  /**
+   * The number of connections that may be made now. If negative, that many connections are open in excess.
+   */
   private get room(): number {
     const { connections, dependencies, stalls } = this
-    // When it matters: readers that are fast cost nothing.
+    // Only when it matters, so that fast readers cost nothing.
     if (connections.size >= dependencies.maxConnections + stalls.size) stalls.look(dependencies.timers.now())
     return dependencies.maxConnections + stalls.size - connections.size
   }
 
-  /** Whether no request can hope for the end of another one. */
+  /** Whether there are no connections whose requests could end. */
   private get isAlone(): boolean {
     return this.connections.size === this.closing
   }
@@ -107,7 +110,7 @@ export class Pool implements Supply, ClientConnection.Owner {
     this.watchConnect()
   }
 
-  /** Ends stalled responses for the requests that wait for others. When to look for more. */
+  /** Ends stalled responses for waiting requests. Returns the time of the next check. */
   private relieve(): number {
     const waiting = this.requests.wanting - this.dials.size
     return waiting > 0 ? this.stalls.evict(this.dependencies.timers.now(), waiting) : Timers.never
@@ -133,7 +136,7 @@ export class Pool implements Supply, ClientConnection.Owner {
       Effect.withFiber((fiber) => {
         if (!this.dials.has(dial)) return Effect.void
         dial.fiber = fiber
-        // Not on the stack of the request that waits for it.
+        // Not on the stack of the waiting request.
         return Effect.andThen(Effect.yieldNow, made).pipe(
           Effect.onExit((exit) => Effect.sync(() => this.connected(dial, exit))),
           Effect.exit,
@@ -150,7 +153,7 @@ export class Pool implements Supply, ClientConnection.Owner {
     } else if (isWanted) {
       this.take(exit.value, dial)
     } else {
-      // It was there before the word that nobody wants it any more.
+      // The connection opened before its interruption took effect.
       this.dependencies.spawner.spawn(exit.value.close)
     }
   }
@@ -168,8 +171,8 @@ export class Pool implements Supply, ClientConnection.Owner {
   }
 
   /**
-   * There is no connection for a request; nor for all others, if nothing else is left to hope for. Those that may wait
-   * until the server is ready do.
+   * A connection attempt has failed: fails one request, or all without other connections and attempts.
+   * Requests that may wait until the server is ready continue to wait.
    */
   private failed(beganAt: number, end: (next: Exchange) => void): void {
     const now = this.dependencies.timers.now()
@@ -206,10 +209,10 @@ export class Pool implements Supply, ClientConnection.Owner {
     const { options, timers } = this.dependencies
     const now = timers.now()
     const timedOut = Cause.fail(ClientFailure.connectTimedOut(options))
-    // Where tries have failed before, the reason of the last one says more than that time is over.
+    // After failed attempts, the reason of the last one is more useful than the timeout.
     const hasTried = this.dependencies.waitForReadyMillis > options.connectTimeoutMillis
     const end = (hasTried && this.lastFailure) || ((next: Exchange) => next.refuse(timedOut))
-    // It would have failed a moment later.
+    // These attempts would have failed a moment later.
     for (const { beganAt } of this.dials) {
       if (beganAt < now - options.connectTimeoutMillis / 2) this.backoff.failed(beganAt, now)
     }
@@ -244,7 +247,7 @@ export class Pool implements Supply, ClientConnection.Owner {
     this.dependencies.ended(why, this.connections.size - this.closing - (isOpen ? 1 : 0))
     if (use === undefined) return
     const isAgain = unsent !== undefined && (!use.isNew || this.isPatient(unsent))
-    // A server that ends new connections would be tried without end.
+    // Otherwise a server that ends new connections would be retried without end.
     if (use.isNew && (isAgain || !connection.hasRead)) {
       this.backoff.failed(use.beganAt, this.dependencies.timers.now())
     }
@@ -261,7 +264,7 @@ export class Pool implements Supply, ClientConnection.Owner {
     this.requests.withdraw(connection)
     this.stalls.ended(connection)
     const closed = Effect.sync(() => {
-      // Only now another connection may be made.
+      // Only now may another connection replace it.
       if (this.isAlone && this.room <= 0) this.aloneSince = this.dependencies.timers.now()
       this.connections.delete(connection)
       this.closing--
@@ -274,7 +277,7 @@ export class Pool implements Supply, ClientConnection.Owner {
     this.idleDeadline.set(use.freeSince + this.dependencies.idleTimeoutMillis)
   }
 
-  /** Closes connections that have been free for too long, and looks again when the next one may have been. */
+  /** Closes connections that have been free for too long, and sets the time of the next check. */
   private dropIdle(): void {
     const { idleTimeoutMillis, timers } = this.dependencies
     for (;;) {

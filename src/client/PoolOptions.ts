@@ -1,6 +1,4 @@
-/**
- * What a pool works with: its settings, with durations in milliseconds.
- */
+/** The settings of a pool, with durations in milliseconds. */
 import * as Limit from "../settings/Limit.ts"
 import type * as Backoff from "./Backoff.ts"
 import * as ConnectionOptions from "./ConnectionOptions.ts"
@@ -8,7 +6,7 @@ import type { PoolSettings } from "./Settings.ts"
 import type * as Stalls from "./Stalls.ts"
 
 export interface Options extends Omit<Backoff.Options, "random">, Stalls.Options {
-  /** Those of each connection. */
+  /** The settings of each connection. */
   readonly options: ConnectionOptions.Options
   readonly maxConnections: number
   readonly queueTimeoutMillis: number
@@ -18,7 +16,10 @@ export interface Options extends Omit<Backoff.Options, "random">, Stalls.Options
   readonly waitForReadyMillis: number
 }
 
-/** Throws a `RangeError` that names the setting whose value is invalid. `server` is how errors call the other end. */
+/**
+ * Throws a `RangeError` that names a setting with an invalid value. `server` is the name of the server in
+ * errors.
+ */
 export const options = (settings: PoolSettings, server: string): Options => ({
   options: ConnectionOptions.options(settings, server),
   maxConnections: Limit.count("maxConnections", settings.maxConnections, 1),

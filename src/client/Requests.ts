@@ -1,6 +1,4 @@
-/**
- * The requests of a client, and the connections that are free for them: the request that waits longest is next.
- */
+/** The requests of a client, and its free connections: the longest waiting request is next. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
@@ -14,41 +12,44 @@ import type * as ClientError from "./ClientError.ts"
 import * as ClientFailure from "./ClientFailure.ts"
 import { Exchange, type Line, used } from "./Exchange.ts"
 
-/** Where more connections come from. */
+/** The source of more connections. */
 export interface Supply {
-  /** How many may still come. As many requests wait for them, and are not counted as queued. */
+  /** The number of connections that may still be made. As many waiting requests do not count as queued. */
   readonly left: () => number
-  /** A request waits. */
+  /** Called when a request waits. */
   readonly wanted: () => void
-  /** Fewer requests wait: those that have been given up need no connection. */
+  /** Called when fewer requests wait, because some were abandoned. */
   readonly unwanted: () => void
-  /** How many of the requests that wait longest wait for a connection to be made, and not for another request. */
+  /**
+   * The number of the longest waiting requests that wait for a connection to be made, and not for another
+   * request.
+   */
   readonly connecting: () => number
   /** Whether a request has a connection, or may have one made. */
   readonly isOpen: () => boolean
 }
 
 export interface Options extends ClientFailure.Names {
-  /** How many requests wait for the end of others. Those beyond fail. */
+  /** The number of requests that may wait for the end of others. Further ones fail. */
   readonly maxQueuedRequests: number
   readonly timers: Timers.Timers
-  /** How long a request waits for a connection. Default: for as long as until it is accepted. */
+  /** How long a request waits for a connection. Default: until its timeout for the accept. */
   readonly queueTimeoutMillis?: number | undefined
-  /** How long a request may be, header included. Longer ones fail. Default: no limit. */
+  /** The maximum size of a request, header included. Longer ones fail. Default: no limit. */
   readonly maxRequestSize?: number | undefined
 }
 
 export class Requests implements Line {
   private readonly options: Options
   private readonly supply: Supply
-  /** One of the two is empty. Those that were used last are the last of the free. */
+  /** At least one of the two is empty. The most recently used connections are last. */
   private readonly waiting: Array<Exchange> = []
   private readonly free: Array<ClientConnection> = []
-  /** Those that were free, and are looked at for a sign of life. */
+  /** Connections that were free, and are being checked for received bytes. */
   private readonly checking = new Set<ClientConnection>()
-  /** When the request that waits longest has waited for too long. */
+  /** The deadline of the longest waiting request. */
   private readonly deadline: Timers.Deadline
-  /** Why no request is taken any more. */
+  /** The reason why no more requests are taken. */
   private closed: Cause.Cause<ClientError.ClientError> | undefined
 
   constructor(options: Options, supply: Supply = noSupply) {
@@ -65,23 +66,23 @@ export class Requests implements Line {
     return this.closed === undefined && this.supply.isOpen()
   }
 
-  /** How many wait. */
+  /** The number of waiting requests. */
   get size(): number {
     return this.waiting.length
   }
 
-  /** How many wait, and have no connection in sight. */
+  /** The number of waiting requests that no connection is being checked for. */
   get wanting(): number {
     return this.waiting.length - this.checking.size
   }
 
-  /** How many of those that wait were asked for at a time or before, in milliseconds of the timers. */
+  /** The number of waiting requests that were made at this time or before, in milliseconds of the timers. */
   countSince(at: number): number {
     const later = this.waiting.findIndex(({ startedAt }) => startedAt > at)
     return later < 0 ? this.waiting.length : later
   }
 
-  /** When the one that waits longest was asked for, in milliseconds of the timers. */
+  /** The time of the longest waiting request, in milliseconds of the timers. */
   get longestSince(): number | undefined {
     return this.waiting[0]?.startedAt
   }
@@ -92,8 +93,8 @@ export class Requests implements Line {
   }
 
   /**
-   * Sends the request when it has a connection, and waits for its accept, of whose payload `respond` makes the
-   * response. The scope ends that.
+   * Sends the request when it has a connection, and waits for its accept. `respond` makes the response from
+   * the accept's payload. Closing the scope ends the response.
    */
   run<A>(
     body: Uint8Array,
@@ -103,7 +104,7 @@ export class Requests implements Line {
     return Effect.flatMap(Effect.scope, (scope) => {
       const exchange = new Exchange(body, this, this.options.timers.now(), options)
       const accepted = Effect.callback<A, QueryRejected | ClientError.ClientError>((resume) => {
-        // Its scope has closed before it was here: a connection would be given a request that nobody ends.
+        // The scope has closed already: the request would never end and would occupy a connection.
         if (exchange.ended) return resume(used)
         exchange.awaitAccept(respond, resume)
         this.enter(exchange)
@@ -132,7 +133,7 @@ export class Requests implements Line {
     }
   }
 
-  /** A request that was not sent on a connection that has ended is the next on another one. */
+  /** A request that was not sent, because its connection had ended, is next on another one. */
   again(exchange: Exchange): void {
     exchange.line = this
     if (this.sends(exchange, this.options.timers.now())) return
@@ -173,7 +174,7 @@ export class Requests implements Line {
       : ClientFailure.requestTimedOut(this.options, phase)
   }
 
-  /** Whether a request need not wait: it is sent, or refused. */
+  /** Whether a request need not wait, because it is sent or refused at once. */
   private sends(exchange: Exchange, now: number): boolean {
     if (this.closed !== undefined) {
       exchange.refuse(this.closed)
@@ -184,7 +185,7 @@ export class Requests implements Line {
     return connection !== undefined
   }
 
-  /** The free connection that was used last. One that may be dead is looked at before it is given a request. */
+  /** The most recently used free connection. One that may be dead is checked before it gets a request. */
   private take(now: number): ClientConnection | undefined {
     for (;;) {
       const connection = this.free.pop()
@@ -194,7 +195,7 @@ export class Requests implements Line {
     }
   }
 
-  /** A connection is free. Whether it stays so. */
+  /** A connection is free. Returns whether it stays free. */
   offer(connection: ClientConnection): boolean {
     this.checking.delete(connection)
     const next = this.waiting.shift()
@@ -203,19 +204,19 @@ export class Requests implements Line {
     return next === undefined
   }
 
-  /** A connection is not free any more. */
+  /** A connection is no longer free. */
   withdraw(connection: ClientConnection): void {
     this.checking.delete(connection)
     const at = this.free.indexOf(connection)
     if (at >= 0) this.free.splice(at, 1)
   }
 
-  /** There is no connection for so many of those that wait longest. */
+  /** Ends this many of the longest waiting requests, for which there is no connection. */
   end(count: number, end: (next: Exchange) => void): void {
     for (const exchange of this.waiting.splice(0, count)) end(exchange)
   }
 
-  /** Refuses those that wait, and all that come. */
+  /** Refuses all waiting and all later requests. */
   close(error: ClientError.ClientError): void {
     const cause = Cause.fail(error)
     this.closed = cause
@@ -223,10 +224,10 @@ export class Requests implements Line {
     this.end(this.waiting.length, (next) => next.refuse(cause))
   }
 
-  // Nothing is read for a request that waits.
+  // Nothing is read for a waiting request.
   starved(): void {}
 
-  /** Nobody wants a request any more that waits. */
+  /** A waiting request is abandoned. */
   finish(exchange: Exchange): Effect.Effect<void> {
     const at = this.waiting.indexOf(exchange)
     if (at >= 0) {
@@ -239,7 +240,7 @@ export class Requests implements Line {
   }
 }
 
-/** One connection is all there is. */
+/** There is only one connection. */
 const noSupply: Supply = {
   left: () => 0,
   wanted: () => {},

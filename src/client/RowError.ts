@@ -1,6 +1,4 @@
-/**
- * What is wrong with a row of a result. Rows are counted from 1.
- */
+/** The errors of a row of a result. Rows are counted from 1. */
 import * as Schema from "effect/Schema"
 
 /**
@@ -19,7 +17,7 @@ export class RowTooLong extends Schema.TaggedError<RowTooLong>()("RowTooLong", {
 }
 
 /**
- * The row is no object of JSON in UTF-8: the server is at fault.
+ * The row is not a JSON object in UTF-8: the server is at fault.
  *
  * @category errors
  * @since 0.1.0
@@ -34,7 +32,7 @@ export class RowMalformed extends Schema.TaggedError<RowMalformed>()("RowMalform
 }
 
 /**
- * The row is not what the schema expects: `detail` says what is wrong at `path`.
+ * The row does not match the schema: `detail` is the mismatch at `path`.
  *
  * @category errors
  * @since 0.1.0
@@ -51,14 +49,14 @@ export class RowMismatch extends Schema.TaggedError<RowMismatch>()("RowMismatch"
 }
 
 /**
- * How a row could not be had.
+ * The reason why a row could not be read.
  *
  * @category errors
  * @since 0.1.0
  */
 export const RowErrorReason = Schema.Union([RowTooLong, RowMalformed, RowMismatch])
 /**
- * How a row could not be had.
+ * The reason why a row could not be read.
  *
  * @category errors
  * @since 0.1.0
@@ -66,7 +64,7 @@ export const RowErrorReason = Schema.Union([RowTooLong, RowMalformed, RowMismatc
 export type RowErrorReason = typeof RowErrorReason.Type
 
 /**
- * A row of a result could not be had; `reason` says how. The rows before it have been given out, and the query is
+ * A row of a result could not be read, for `reason`. The rows before it have been emitted, and the query is
  * cancelled.
  *
  * @category errors
@@ -78,5 +76,5 @@ export class RowError extends Schema.TaggedError<RowError>()("RowError", {
   override readonly message = this.reason.message
 }
 
-/** As much of a text as an error shows. */
+/** The part of a text that an error shows. */
 export const excerpt = (text: string): string => (text.length > 80 ? `${text.slice(0, 80)}…` : text)

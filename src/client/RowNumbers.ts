@@ -1,27 +1,30 @@
 /**
- * Numbers in the JSON of a row that a JavaScript number would change.
+ * Numbers in the JSON of a row that a JavaScript number cannot represent.
  *
- * A number with an exponent is a double, and a double is printed with at most 17 digits. An engine that knows `numbers`
- * sends the others, of wide types, as texts; this is for those that it sends as numbers all the same.
+ * A number with an exponent is a double, and a double is printed with at most 17 digits. An engine that
+ * supports `numbers` sends numbers of wide types as texts. This module handles those that are sent as numbers
+ * all the same.
  */
 import type { Buffer } from "node:buffer"
 
 /** Numbers with fewer digits are exact. */
 const minDigits = 16
 
-/** A double's digits and its point. */
+/** The length of a double's digits and its point. */
 const maxDouble = 18
 
-/** No double has so many digits, and looking at more would take long. */
+/** No double has this many digits, and reading more would take long. */
 const maxDigits = 400
 
 const point = 0x2e
 const nine = 0x39
 
-/** What a number without sign and exponent is made of. The slash between point and digits stands in none. */
+/**
+ * The characters of a number without sign and exponent. The slash, between point and digits, does not occur.
+ */
 const isOfNumber = (byte: number | undefined): boolean => byte !== undefined && byte >= point && byte <= nine
 
-/** Digits from the first to the last that is no zero. */
+/** The digits from the first to the last that are not zero. */
 const significant = (text: string): string => {
   const [mantissa = ""] = text.split("e")
   return mantissa.replace(".", "").replace(/^0+/, "").replace(/0+$/, "")
@@ -35,7 +38,10 @@ const isPrinted = (text: string): boolean => {
   return printed === text || significant(printed) === significant(text)
 }
 
-/** The same, and as an integer a JavaScript number is no other one: beyond 2^53 it may be, and be printed alike. */
+/**
+ * The same, and as an integer it equals the JavaScript number: beyond 2^53 it may differ, and be printed
+ * alike.
+ */
 export const isExact = (text: string): boolean => {
   const value = Number(text)
   if (text.length > maxDigits || !(value > Number.MAX_SAFE_INTEGER)) return isPrinted(text)
@@ -43,20 +49,25 @@ export const isExact = (text: string): boolean => {
   return /^0*$/.test(fraction) && Number.isFinite(value) && BigInt(whole) === BigInt(value)
 }
 
-/** Whether a double, without its sign, is none that is infinite here, or nothing. */
+/** Whether a double without its sign becomes neither infinite nor, unless it is zero, zero. */
 const isWithin = (text: string): boolean => {
   const value = Number(text)
   return Number.isFinite(value) && (value !== 0 || significant(text.toLowerCase()) === "")
 }
 
-/** Whether a number without its sign keeps its digits, or is a double: one with an exponent. */
+/**
+ * Whether a number without its sign keeps its digits. A number with an exponent is a double, which does if it
+ * is within range.
+ */
 export const keeps = (text: string): boolean => (/e/i.test(text) ? isWithin(text) : isExact(text))
 
-/** What numbers there may be. */
+/** The kinds of numbers that may occur. */
 export interface Numbers {
-  /** Those with a point may be no doubles. */
+  /** Numbers with a point may be decimals rather than doubles. */
   readonly hasDecimals: boolean
-  /** Those with an exponent may be no doubles: in a column of JSON, whose values are as somebody wrote them. */
+  /**
+   * Numbers with an exponent may be no doubles: in a column of JSON, whose values are as they were written.
+   */
   readonly hasJson: boolean
 }
 
@@ -66,21 +77,21 @@ const keepsInJson = (text: string, { hasDecimals }: Numbers): boolean =>
     ? isWithin(text)
     : (!hasDecimals && text.length <= maxDouble && text.includes(".")) || isPrinted(text)
 
-/** Numbers that are no doubles have an exponent like this, or many digits. */
+/** Numbers that exceed doubles have an exponent like this, or many digits. */
 const exponentPattern = /[0-9][eE][-+]?0*([3-9][0-9][0-9]|[0-9]{4})/
 
-/** Whether there may be a number with few digits in JSON that is infinite as a double, or nothing. */
+/** Whether JSON may contain a number with few digits that is infinite or zero as a double. */
 export const mayExceed = (text: string, { hasJson }: Numbers): boolean =>
   hasJson && exponentPattern.test(text)
 
-/** Whether a run of digits that begins here may be a number of JSON, and no part of a text that is not like one. */
+/** Whether a run of digits that begins here may be a JSON number, rather than part of most texts. */
 const mayBegin = (bytes: Buffer, start: number, first: number): boolean => {
   const at = bytes[first - 1] === 0x2d ? first - 2 : first - 1
   const before = at < start ? 0x20 : (bytes[at] ?? 0)
   return before === 0x3a || before === 0x2c || before === 0x5b || before <= 0x20
 }
 
-/** Whether digits without an exponent are those of a double, where that need not read them. */
+/** Whether digits without an exponent belong to a double, as far as their form shows it. */
 const isDouble = (bytes: Buffer, first: number, last: number, hasDecimals: boolean): boolean => {
   if (hasDecimals || last - first > maxDouble) return false
   let at = first
@@ -88,15 +99,15 @@ const isDouble = (bytes: Buffer, first: number, last: number, hasDecimals: boole
   return at < last
 }
 
-/** Whether a JavaScript number may be another than that of so many digits. */
+/** Whether a JavaScript number may differ from the number with these digits. */
 const mayChange = (bytes: Buffer, first: number, last: number, { hasDecimals, hasJson }: Numbers): boolean =>
   ((bytes[last] ?? 0) | 0x20) === 0x65
     ? hasJson
     : !isDouble(bytes, first, last, hasDecimals) && !isPrinted(bytes.toString("latin1", first, last))
 
 /**
- * Whether there may be a number in JSON that would lose digits. It looks at every 16th byte, and so costs little where
- * there are no long numbers.
+ * Whether JSON may contain a number that would lose digits. It reads every 16th byte, so it costs little
+ * without long numbers.
  */
 export const mayLose = (bytes: Buffer, start: number, end: number, numbers: Numbers): boolean => {
   let at = start + minDigits - 1
@@ -119,7 +130,7 @@ interface Context {
   readonly source?: string
 }
 
-/** Parses JSON, with a text of its digits in place of each number that would lose some. */
+/** Parses JSON, with each number that would lose digits replaced by a text of its digits. */
 export const parse = (text: string, numbers: Numbers): unknown =>
   JSON.parse(text, ((_: string, value: unknown, { source }: Context) =>
     typeof value === "number" && source !== undefined && !keepsInJson(source.replace(/^-/, ""), numbers)

@@ -1,15 +1,15 @@
 /**
- * Rows out of the bytes of NDJSON, however these are cut. Plain data, without clock or fiber.
+ * Reads rows from the bytes of NDJSON, however they are split. Plain data, without clock or fiber.
  *
- * All lines that have come whole are parsed at once, as a list: that is faster than one by one. Where that fails, or a
- * number would lose digits, they are looked at one by one, which has the last word on each.
+ * All whole lines are parsed at once, as a list, which is faster than one by one. If that fails, or a number
+ * would lose digits, they are parsed one by one, which decides about each row.
  */
 import { Buffer, isAscii, isUtf8 } from "node:buffer"
 import { excerpt, RowError, RowMalformed, RowTooLong } from "./RowError.ts"
 import * as RowNumbers from "./RowNumbers.ts"
 
 /**
- * A row without a schema: values of JSON by the names of their columns.
+ * A row without a schema: JSON values by the names of their columns.
  *
  * @category models
  * @since 0.1.0
@@ -25,7 +25,7 @@ export interface Options {
 }
 
 const smallest = 4 * 1024
-/** More memory than this is not kept once the long row that needed it is over. */
+/** Memory beyond this is freed after the long row that needed it. */
 const largest = 1024 * 1024
 const lineFeed = 0x0a
 const carriageReturn = 0x0d
@@ -39,15 +39,15 @@ const isRow = (value: unknown): value is Row =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 export class RowReader {
-  /** What is wrong with the row after those that were taken. */
+  /** The error of the row after those that were taken. */
   problem: RowError | undefined
-  /** How many rows were taken. */
+  /** The number of rows that were taken. */
   count = 0
   private readonly options: Options
-  /** An opening bracket, and what has come since the last row that was taken. */
+  /** An opening bracket, and the bytes since the last row that was taken. */
   private held = Buffer.of(openBracket)
   private end = 1
-  /** Up to here there is no line break. */
+  /** There is no line break before this offset. */
   private searched = 1
 
   constructor(options: Options) {
@@ -62,7 +62,7 @@ export class RowReader {
     this.end += bytes.length
   }
 
-  /** Takes the rows that have come whole, up to one that is wrong. */
+  /** Takes the whole rows, up to a malformed one. */
   take(): ReadonlyArray<Row> {
     if (this.problem !== undefined) return []
     const last = this.held.subarray(this.searched, this.end).lastIndexOf(lineFeed)
@@ -72,13 +72,13 @@ export class RowReader {
     return rows
   }
 
-  /** Nothing more comes: takes the last row, which need have no line break. */
+  /** The end of the input: takes the last row, which need not have a line break. */
   finish(): ReadonlyArray<Row> {
     this.add(Buffer.of(lineFeed))
     return this.take()
   }
 
-  /** Those before a line break, which leave. */
+  /** Takes and removes the rows before a line break. */
   private takeLines(lineBreak: number): ReadonlyArray<Row> {
     const breaks = this.breaks(lineBreak)
     const rows = this.atOnce(lineBreak, breaks) ?? this.oneByOne(breaks)
@@ -89,7 +89,7 @@ export class RowReader {
     return rows
   }
 
-  /** Where lines end, and makes a list of them. */
+  /** The offsets of line ends. Turns the lines into a list. */
   private breaks(lineBreak: number): ReadonlyArray<number> {
     const list = this.held.subarray(0, lineBreak)
     const breaks: Array<number> = []
@@ -102,12 +102,15 @@ export class RowReader {
     return breaks
   }
 
-  /** Where a line ends before a break of one byte or two. */
+  /** The end of a line before a break of one or two bytes. */
   private lineEnd(start: number, end: number): number {
     return end > start && this.held[end - 1] === carriageReturn ? end - 1 : end
   }
 
-  /** Whether each line begins and ends as an object: two that only make one together would else pass beside two in one. */
+  /**
+   * Whether each line begins and ends as an object: otherwise two lines that form one object would compensate
+   * for a line with two.
+   */
   private areObjects(breaks: ReadonlyArray<number>): boolean {
     let start = 1
     for (const end of breaks) {
@@ -151,7 +154,7 @@ export class RowReader {
     return rows
   }
 
-  /** The row of a line, which an empty one has not. */
+  /** The row of a line; an empty line has none. */
   private line(start: number, end: number): Row | RowError | undefined {
     const { maxRowSize, numbers } = this.options
     if (this.lineEnd(start, end) - start > maxRowSize) return this.tooLong()

@@ -1,18 +1,18 @@
 /**
- * What the texts of a row stand for, by the types of its columns as the accept names them: those of SQL.
+ * The meaning of a row's texts by the types of its columns, which the accept names as in SQL.
  *
- * In JSON a wide number is a text, and so are times and bytes. Whether `"007"` is a number is for its type to say.
+ * In JSON wide numbers, times and bytes are texts. Whether `"007"` is a number depends on its type.
  */
 import type { Column } from "../engine/QueryApi.ts"
 
 /**
- * What a text is: digits of a number, a time, bytes, or a text; in JSON one of these or a number that a JavaScript number
- * would change. Any of them where the type is none of these.
+ * The meaning of a text: digits of a number, a time, bytes, or a text. In JSON it is one of these, or a
+ * number that a JavaScript number cannot represent. For unknown types it may be any.
  */
 export type Kind = "number" | "time" | "bytes" | "text" | "json" | "any"
 
 export interface RowType {
-  /** As it is named. */
+  /** The name of the type. */
   readonly name: string
   readonly kind: Kind
   /** The type of a member of an object. */
@@ -34,15 +34,15 @@ const leaf = (name: string, kind: Kind): RowType => {
   return type
 }
 
-/** The type of what nobody has said the type of. */
+/** The unknown type. */
 export const unknown: RowType = leaf("", "any")
 
-/** A list's type is that of its elements and a length in brackets. */
+/** The type of a list is the type of its elements and a length in brackets. */
 const listPattern = /^(.*)\[\d*\]$/s
 
 const nestedPattern = /^(STRUCT|UNION|MAP)\((.*)\)$/s
 
-/** The parts between the commas outside of quotes and parentheses. */
+/** The parts between commas outside of quotes and parentheses. */
 const partsOf = (text: string): ReadonlyArray<string> => {
   const parts: Array<string> = []
   let start = 0
@@ -63,7 +63,7 @@ const partsOf = (text: string): ReadonlyArray<string> => {
   return [...parts, text.slice(start)]
 }
 
-/** A name, in quotes or not, and a type behind it. */
+/** A name, quoted or not, and its type. */
 const memberPattern = /^\s*(?:"((?:[^"]|"")*)"|([^\s"]+))\s+(.+)$/s
 
 const membersOf = (text: string): ReadonlyMap<PropertyKey, string> =>
@@ -82,13 +82,13 @@ const once = <A>(make: () => A): (() => A) => {
   }
 }
 
-/** The type with a name. Those inside are looked at when they are asked for: names may be long, and nested deep. */
+/** Parses the name of a type. Inner types are parsed on demand: names may be long and deeply nested. */
 export const parse = (given: string): RowType => {
   const name = given.trim()
   const [, listed] = listPattern.exec(name) ?? []
   if (listed !== undefined) return { ...leaf(name, "any"), element: once(() => parse(listed)) }
   const [, nested, inner = ""] = nestedPattern.exec(name) ?? []
-  // Each key of each row asks.
+  // Called for each key of each row.
   if (nested === "MAP") return { ...leaf(name, "any"), field: once(() => parse(partsOf(inner)[1] ?? "")) }
   if (nested !== undefined) return objectOf(name, membersOf(inner))
   const base = name.replace(/\(.*$/s, "")
@@ -109,6 +109,6 @@ export const ofColumns = (columns: ReadonlyArray<Column> | undefined): RowType =
     ? unknown
     : objectOf(JSON.stringify(columns), new Map(columns.map(({ name, type }) => [name, type])))
 
-/** The type of what is at a path in a row. */
+/** The type of the value at a path in a row. */
 export const at = (row: RowType, path: ReadonlyArray<string | number>): RowType =>
   path.reduce((type, key) => (typeof key === "number" ? type.element() : type.field(key)), row)

@@ -1,8 +1,8 @@
 /**
- * From the values that JSON has to those that a schema takes: numbers from the texts of their digits, `bigint` and
- * `BigDecimal`, times, and bytes.
+ * Converts JSON values to the values that a schema accepts: numbers from the texts of their digits, `bigint`
+ * and `BigDecimal`, times, and bytes.
  *
- * What cannot be had exactly stays as it came, so that the schema refuses it by its path.
+ * A value that cannot be converted exactly stays unchanged, so that the schema refuses it with its path.
  */
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
@@ -13,13 +13,13 @@ import { Timestamp } from "../engine/QueryApi.ts"
 import * as RowNumbers from "./RowNumbers.ts"
 import * as RowTypes from "./RowTypes.ts"
 
-/** Gives a value as a schema takes it, or as it is. */
+/** Converts a value for a schema, or returns it unchanged. */
 export type Read = (value: unknown) => unknown
 
-/** The same for a value whose text may stand for something, by the type of its column. */
+/** The same for a value whose text has a meaning, by the type of its column. */
 type ReadText = (value: unknown, kind: RowTypes.Kind) => unknown
 
-/** Reading digits takes a time that grows faster than their number. */
+/** Reading digits takes more than linear time. */
 const maxDigits = 10_000
 
 const numberPattern = /^-?\d+(\.\d+)?(e[-+]?\d{1,3})?$/i
@@ -27,15 +27,15 @@ const numberPattern = /^-?\d+(\.\d+)?(e[-+]?\d{1,3})?$/i
 const isNumber = (text: string): boolean => text.length <= maxDigits && numberPattern.test(text)
 
 const toNumber: ReadText = (value, kind) => {
-  // In JSON only a number that is none of JavaScript's comes as a text.
+  // In JSON, only a number that a JavaScript number cannot represent becomes a text.
   if (typeof value !== "string" || !(kind === "number" || kind === "any")) return value
   if (value === "NaN" || value === "Infinity" || value === "-Infinity") return Number(value)
   return isNumber(value) && RowNumbers.keeps(value.replace(/^-/, "")) ? Number(value) : value
 }
 
 /**
- * The digits of a number. One that came as such had those that it is printed with here (`RowNumbers`); a text of JSON may
- * be that of a number only if no number could have come in its place.
+ * The digits of a number. A JSON number had the digits that it is printed with here (`RowNumbers`). A JSON
+ * text may be a number only if no number could have represented it.
  */
 const digitsOf = (value: unknown, kind: RowTypes.Kind): string | undefined => {
   if (typeof value === "number") return String(value)
@@ -55,14 +55,14 @@ const toBigDecimal: ReadText = (value, kind) => {
 }
 
 interface Instant {
-  /** Moved by {@link cycle} into the years that `Date` has, so often. */
+  /** Shifted into the years of `Date` by this number of {@link cycle}s. */
   readonly millis: number
   readonly cycles: number
-  /** Besides the milliseconds. */
+  /** In addition to the milliseconds. */
   readonly nanos: number
 }
 
-/** What DuckDB has behind a day before the year 1. */
+/** DuckDB's suffix of a day before the year 1. */
 const beforeChrist = " (BC)"
 
 const timePattern =
@@ -73,33 +73,36 @@ const daysOf = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 const daysIn = (year: number, month: number): number =>
   month === 2 && year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : (daysOf[month - 1] ?? 0)
 
-/** After so many years days and months are the same again. */
+/** The calendar repeats after this many years. */
 const cycle = 400
 const cycleMillis = 146_097 * 86_400_000
 
 const lastMillis = 8.64e15
 
-/** Years from here on are moved by so many cycles: `Date` has some of the first and no later ones. */
+/**
+ * Years from here on are shifted by this number of cycles: `Date` has some of the first of them and no later
+ * ones.
+ */
 const lastYear = 270_000
 const farCycles = 100
 
 const two = (text: string, at: number): number => text.charCodeAt(at) * 10 + text.charCodeAt(at + 1) - 528
 
-/** Nanoseconds of a fraction, which a point begins. */
+/** The nanoseconds of a fraction, which begins with a point. */
 const nanosOf = (text: string, from: number, end: number): number => {
   let nanos = 0
   for (let at = from + 1; at < from + 10; at++) nanos = nanos * 10 + (at < end ? text.charCodeAt(at) - 48 : 0)
   return nanos
 }
 
-/** Minutes that a zone is ahead. */
+/** The minutes by which a zone is ahead. */
 const offsetOf = (zone: string): number => {
   if (zone === "" || zone === "Z") return 0
   const minutes = two(zone, 1) * 60 + (zone.length > 3 ? two(zone, 4) : 0)
   return zone.startsWith("-") ? -minutes : minutes
 }
 
-/** The instant of a time, which is one in UTC unless it says otherwise. */
+/** The instant of a time, in UTC unless it has a zone. */
 const instant = (given: unknown, kind: RowTypes.Kind): Instant | undefined => {
   if (!(kind === "time" || kind === "json" || kind === "any")) return undefined
   if (typeof given !== "string" || !timePattern.test(given)) return undefined
@@ -107,7 +110,7 @@ const instant = (given: unknown, kind: RowTypes.Kind): Instant | undefined => {
   // A year may have a sign.
   const day = value.indexOf("-", 1)
   const counted = Number(value.slice(0, day))
-  // The year before the first is the year 0.
+  // The year before the year 1 is the year 0.
   const year = value === given ? counted : 1 - counted
   const isTime = value[day + 6] === " " || value[day + 6] === "T"
   const second = isTime ? day + 15 : day + 6
@@ -120,7 +123,7 @@ const instant = (given: unknown, kind: RowTypes.Kind): Instant | undefined => {
     ? [two(value, day + 7), two(value, day + 10), two(value, day + 13)]
     : [0, 0, 0]
   if (date < 1 || date > daysIn(year, month) || hours > 23 || minutes > 59 || seconds > 59) return undefined
-  // Of a year of two digits, `Date.UTC` makes one of the twentieth century.
+  // `Date.UTC` takes years below 100 for years of the twentieth century.
   const cycles = year >= 0 && year < 100 ? -1 : Math.trunc(year / lastYear) * farCycles
   const millis = Date.UTC(
     year - cycles * cycle,
@@ -156,7 +159,7 @@ const toTimestamp: ReadText = (value, kind) => {
 
 const blobPattern = /^(?:[ -[\]-~]|\\x[0-9a-f]{2})*$/i
 
-/** Bytes of DuckDB's text for them: printable characters of ASCII, and `\xAA` for the others. */
+/** The bytes of DuckDB's text for them: printable ASCII characters, and `\xAA` for other bytes. */
 const toBytes: ReadText = (value, kind) => {
   if (!(kind === "bytes" || kind === "json" || kind === "any")) return value
   if (typeof value !== "string" || !blobPattern.test(value)) return value
@@ -170,7 +173,7 @@ const toBytes: ReadText = (value, kind) => {
   return bytes.slice(0, size)
 }
 
-/** Why a value of a type was left as it came, and what takes it. */
+/** The reason why a value of a type was left unchanged, and the schema that accepts it. */
 export const reason = (value: unknown, { kind, name }: RowTypes.RowType): string | undefined => {
   if (typeof value !== "string") return undefined
   if (kind === "text") {
@@ -195,7 +198,7 @@ export const reason = (value: unknown, { kind, name }: RowTypes.RowType): string
     : "Rows.Timestamp holds microseconds: take it as text, or cut it in the query by a cast to TIMESTAMP"
 }
 
-/** The classes that values are made into, by an example of each. */
+/** The classes that values are converted to, by an example of each. */
 const classes: ReadonlyArray<readonly [example: unknown, read: ReadText]> = [
   [BigDecimal.fromBigInt(0n), toBigDecimal],
   [DateTime.makeUnsafe(0), toDateTime],
@@ -206,7 +209,7 @@ const classes: ReadonlyArray<readonly [example: unknown, read: ReadText]> = [
 
 const guard = (ast: SchemaAST.AST): ((value: unknown) => boolean) => Schema.is(Schema.make(ast))
 
-/** A declaration that takes one of the classes, and so no text, has values made into it. */
+/** A declaration that accepts one of the classes, and so no text, has values converted to it. */
 const ofDeclaration = (ast: SchemaAST.Declaration, { kind }: RowTypes.RowType): Read | undefined => {
   const takes = guard(new SchemaAST.Declaration(ast.typeParameters, ast.run, ast.annotations))
   const taken = classes.filter(([example]) => takes(example))
@@ -246,7 +249,7 @@ const ofObjects = (
       const found = read(copy[name])
       if (found === copy[name]) continue
       if (copy === value) copy = { ...value }
-      // A column may have this name.
+      // A column may be named `__proto__`.
       if (name === "__proto__") Object.defineProperty(copy, name, { value: found })
       else copy[name] = found
     }
@@ -270,8 +273,8 @@ const ofArrays = ({ elements, rest }: SchemaAST.Arrays, of: RowTypes.RowType): R
 }
 
 /**
- * The first member that takes what it makes of the value. Where there is but one, it need not be asked. A text that is
- * known to stand for something is that before it is a text.
+ * The first member that accepts the converted value. A single member is not checked. If a text's meaning is
+ * known, that takes precedence over the text.
  */
 const ofUnion = ({ types }: SchemaAST.Union, of: RowTypes.RowType): Read | undefined => {
   const members = types
@@ -299,7 +302,7 @@ const ofLiteral = ({ literal }: SchemaAST.Literal, { kind }: RowTypes.RowType): 
   return typeof literal === "bigint" ? ofText(toBigInt, kind) : undefined
 }
 
-/** `undefined`: values are as they come. `ast` is the encoded side of a schema: one without transformations. */
+/** `undefined`: values stay unchanged. `ast` is the encoded side of a schema: one without transformations. */
 const make = (ast: SchemaAST.AST, of: RowTypes.RowType): Read | undefined => {
   switch (ast._tag) {
     case "Number":
@@ -326,7 +329,7 @@ const make = (ast: SchemaAST.AST, of: RowTypes.RowType): Read | undefined => {
 /** By the schema and the name of the type. */
 const made = new WeakMap<SchemaAST.AST, Map<string, Read>>()
 
-/** As many types of one schema are kept. */
+/** The number of types that are cached for one schema. */
 const maxTypes = 32
 
 const same: Read = (value) => value
@@ -344,7 +347,7 @@ const cached = (ast: SchemaAST.AST, type: RowTypes.RowType): Read => {
 export const of = (schema: SchemaAST.AST, row: RowTypes.RowType): Read =>
   cached(SchemaAST.toEncoded(schema), row)
 
-/** A schema that contains itself is looked at when a value needs it. */
+/** A recursive schema is resolved when a value needs it. */
 const ofSuspend =
   ({ thunk }: SchemaAST.Suspend, type: RowTypes.RowType): Read =>
   (value) =>

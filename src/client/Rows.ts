@@ -3,22 +3,24 @@
  *
  * **When to use**
  *
- * `client.rows(query, schema)` is a query whose result is rows. Where more of the response is wanted than its rows (the
- * columns of its accept, its receipt, its id to ask for its progress), `client.query(Rows.query({ … }))` is that
- * response, and {@link fromResponse} its rows.
+ * `client.rows(query, schema)` is a query whose result is rows. If more of the response is needed (the
+ * columns of its accept, its receipt, its id to ask for its progress), use `client.query(Rows.query({ … }))`
+ * for the response, and {@link fromResponse} for its rows.
  *
  * **Details**
  *
- * A stream of rows has a scope of its own: the query is sent when the stream is run, and is cancelled when the stream is
- * left or interrupted before its end. So nothing holds a connection by mistake, as an open response in a scope does. The
- * stream asks for NDJSON with `numbers: "string"`, holds no more than one read of the connection and a row that has not
- * come whole (`maxRowSize`), and gives the memory of chunks back (`Chunk.release`). It fails after the rows before the
- * failure: with a {@link RowError} that names the row, or as the query or the connection did.
+ * A stream of rows has a scope of its own: the query is sent when the stream is run, and is cancelled when
+ * the stream is left or interrupted before its end. So it cannot occupy a connection by mistake, as an open
+ * response in a scope does. The stream requests NDJSON with `numbers: "string"`, buffers no more than one
+ * read of the connection and an incomplete row (`maxRowSize`), and releases chunks (`Chunk.release`). A
+ * failure comes after the rows before it: a {@link RowError} that names the row, or the failure of the query
+ * or the connection.
  *
  * **Values**
  *
- * No number loses digits. Those of the types that a JavaScript number may not hold (BIGINT, HUGEINT, DECIMAL …) are
- * texts in JSON, and so are NaN and Infinity. Without a schema they stay texts; with a schema they are what it says:
+ * No number loses digits. Values of types that a JavaScript number may not represent (BIGINT, HUGEINT,
+ * DECIMAL …) are texts in JSON, and so are NaN and Infinity. Without a schema they stay texts; a schema
+ * converts them:
  *
  * | schema | takes |
  * |---|---|
@@ -32,18 +34,19 @@
  * | `Schema.Array`, `Schema.Struct`, `Schema.Record` | LIST, STRUCT, MAP, and JSON, with all of these inside |
  * | `Schema.NullOr` | NULL |
  *
- * A value that would lose something, such as 2^53 + 1 as `Schema.Int` or a microsecond as `Schema.Date`, is refused by row
- * and path, and so is a text as a number or a time, be its characters those of one: the type of its column decides. These
- * are the types that a schema decodes from, so `Schema.FiniteFromString` takes a text, and all that transforms and checks
- * works as elsewhere.
+ * A value that would lose precision, such as 2^53 + 1 as `Schema.Int` or a microsecond as `Schema.Date`, is
+ * refused with row and path. So is a text as a number or a time, even with suitable characters: the type of
+ * its column decides. These are the types that a schema decodes from, so `Schema.FiniteFromString` takes a
+ * text, and all transformations and checks work as elsewhere.
  *
  * **Gotchas**
  *
- * An engine that does not know `numbers` sends numbers: those beyond JavaScript's become texts here, but NaN is what it
- * makes of it, as a rule NULL. Numbers with an exponent are doubles; those in JSON that none can be come as texts. Of a
- * union a number has a member that takes numbers, if there is one, and a text has one that takes texts; in JSON, and where
- * an engine does not name its types as SQL does, the first member that can have the value has it. An infinite time or one
- * of nanoseconds is none of JavaScript's; take it as text. After the year 275760 there is {@link Timestamp} only.
+ * An engine that does not support `numbers` sends numbers: those beyond JavaScript's become texts here, but
+ * NaN is up to the engine, usually NULL. Numbers with an exponent are doubles; those in JSON that exceed
+ * doubles become texts. In a union, a number goes to a member that takes numbers, if there is one, and a text
+ * to one that takes texts. In JSON, and if an engine does not name its types as SQL does, the first member
+ * that accepts the value has it. Infinite times and times with nanoseconds have no JavaScript equivalent;
+ * take them as text. After the year 275760 there is {@link Timestamp} only.
  */
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -69,7 +72,7 @@ export { RowError, RowErrorReason, RowMalformed, RowMismatch, RowTooLong } from 
 export type { Row } from "./RowReader.ts"
 
 /**
- * A query whose result is rows: its format is not to be chosen. `numbers` is `"string"` if it is left out.
+ * A query whose result is rows, with a fixed format. `numbers` is `"string"` by default.
  *
  * @category models
  * @since 0.1.0
@@ -77,7 +80,7 @@ export type { Row } from "./RowReader.ts"
 export interface RowsQuery extends Omit<Query, "format"> {}
 
 /**
- * How a stream of rows fails.
+ * The failures of a stream of rows.
  *
  * @category errors
  * @since 0.1.0
@@ -91,7 +94,7 @@ export type Failure = RowError | QueryApi.QueryError | ClientError
  * @since 0.1.0
  */
 export interface Options {
-  /** As in the settings of a client, whose default it has. */
+  /** As in the settings of a client, with the same default. */
   readonly maxRowSize?: number | undefined
 }
 
@@ -108,7 +111,7 @@ export const Timestamp: Schema.instanceOf<QueryApi.Timestamp> = Schema.instanceO
 const format: QueryApi.Format = "application/x-ndjson"
 
 /**
- * The query in the format that rows are read from.
+ * The query with the format of rows.
  *
  * @category constructors
  * @since 0.1.0
@@ -116,8 +119,8 @@ const format: QueryApi.Format = "application/x-ndjson"
 export const query = (query: RowsQuery): Query => ({ numbers: "string", ...query, format })
 
 /**
- * The rows of a response to a query as {@link query} makes it. It consumes the chunks of the response, which belongs to
- * its scope.
+ * The rows of a response to a query made by {@link query}. It consumes the chunks of the response, which
+ * belongs to its scope.
  *
  * **Example** (Rows, and what the server says of them)
  *
@@ -163,7 +166,7 @@ export const fromResponse: {
   return Stream.transformPull(response.chunks, (pull) =>
     Effect.sync(() => {
       const rows = read(pull, new RowReader({ maxRowSize, numbers }))
-      // As the overloads have it.
+      // As the overloads declare.
       return (schema === undefined ? rows : decoded(rows, schema, type)) as Pull.Pull<Batch<never>, Failure>
     })
   )
@@ -188,10 +191,10 @@ const problemOf = ({
   return undefined
 }
 
-/** So many bytes are made into rows at a time, as long as the rows are not longer. */
+/** The number of bytes that are made into rows at a time, unless a row is longer. */
 const pieceSize = 64 * 1024
 
-/** Views of chunks, none longer than a piece. A chunk is released when the next view is asked for. */
+/** Views of chunks, each at most one piece long. A chunk is released when the next view is requested. */
 function* pieces(chunks: ReadonlyArray<Uint8Array>): Generator<Uint8Array, undefined> {
   for (const chunk of chunks) {
     for (let at = 0; at < chunk.length; at += pieceSize) yield chunk.subarray(at, at + pieceSize)
@@ -204,7 +207,7 @@ type Batch<A> = Arr.NonEmptyReadonlyArray<A>
 
 const isBatch = <A>(values: ReadonlyArray<A>): values is Batch<A> => values.length > 0
 
-/** Reads on only when all that has come has been taken. */
+/** Reads on only when all arrived rows have been taken. */
 const read = <E>(
   pull: Pull.Pull<Batch<Uint8Array>, E>,
   reader: RowReader
@@ -243,7 +246,7 @@ const read = <E>(
   return next
 }
 
-/** Decodes all of a batch at once, but for a row whose schema waits: that comes alone. */
+/** Decodes a whole batch at once, except for a row whose schema is asynchronous, which is emitted alone. */
 const decoded = <A, R, E>(
   rows: Pull.Pull<Batch<Row>, E>,
   schema: Schema.ConstraintDecoder<A, R>,
@@ -285,13 +288,13 @@ const decoded = <A, R, E>(
   return next
 }
 
-/** Whether it need not be run. */
+/** Whether the effect need not be run. */
 const isDone = <A, E, R>(effect: Effect.Effect<A, E, R>): effect is Exit.Success<A> =>
   Exit.isExit(effect) && Exit.isSuccess(effect)
 
 const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
 
-/** With the value that is not as expected, as it came. */
+/** Includes the unexpected value, unconverted. */
 const mismatch = (
   number: number,
   row: Row | undefined,

@@ -1,55 +1,54 @@
-/**
- * The limits of a client's connection, and of several.
- */
+/** The limits of a client's connection, and of a pool. */
 import type * as Duration from "effect/Duration"
 import type { Metadata } from "../engine/QueryApi.ts"
 import * as Message from "../protocol/Message.ts"
 
 /**
- * Sizes are in bytes. A duration may be infinite, which switches the limit off. Connecting dies with a `RangeError`
- * that names the setting whose value is no limit.
+ * Sizes are in bytes. A duration may be infinite, which switches the limit off. Connecting dies with a
+ * `RangeError` that names a setting with an invalid value.
  *
  * @category settings
  * @since 0.1.0
  */
 export interface Settings extends Message.Options {
   /**
-   * Largest request, header included, of the frame that is sent. Longer ones fail with `RequestTooLarge`. A server
-   * rejects those beyond its `maxFrameSize`, and drops the connection beyond its `maxSkippedSize`, which has the same
+   * Largest request, as a frame with its header. Longer ones fail with `RequestTooLarge`. A server rejects
+   * those beyond its `maxFrameSize`, and drops the connection beyond its `maxSkippedSize`, which has the same
    * default as this.
    */
   readonly maxRequestSize: number
-  /** Largest body of an accept. It is held as a whole, and grows with the number of columns. */
+  /** Largest body of an accept, which is buffered as a whole. It grows with the number of columns. */
   readonly maxAcceptSize: number
-  /** Largest body of a reject or an error, which is held as a whole too. */
+  /** Largest body of a reject or an error, which is buffered as a whole too. */
   readonly maxErrorSize: number
-  /** Largest row of `rows`, which is held as a whole: of NDJSON, so with its names and escapes. */
+  /** Largest row of `rows`, which is buffered as a whole: as NDJSON, including its names and escapes. */
   readonly maxRowSize: number
   /**
-   * How long connecting may take. Requests that wait for a connection, and find none, wait no longer either, unless
-   * `waitForReady` of a pool lets them.
+   * How long connecting may take. Requests without any connection wait no longer either, unless a pool's
+   * `waitForReady` allows it.
    */
   readonly connectTimeout: Duration.Input
   /**
-   * How long a request may take until it is accepted: its wait for other requests and for a connection, and the
-   * server's. Then it is cancelled. The response itself has no limit but the server's `queryTimeout`.
+   * How long a request may take until it is accepted, including waits for other requests, for a connection
+   * and in the server. Then it is cancelled. The response itself has no limit but the server's
+   * `queryTimeout`.
    */
   readonly requestTimeout: Duration.Input
   /**
-   * How long the server may send nothing, not even a heartbeat, while a response is awaited and between requests. The
-   * connection is then taken for dead. It must exceed the server's `heartbeatInterval`; three of them leave room for a
-   * slow network.
+   * How long the server may send nothing, not even a heartbeat, while a response is awaited and between
+   * requests. The connection is then considered dead. It must exceed the server's `heartbeatInterval`; three
+   * intervals leave room for a slow network.
    */
   readonly heartbeatTolerance: Duration.Input
   /** How long the server may take to end a response that was cancelled. */
   readonly cancelTimeout: Duration.Input
-  /** How long the server may take no byte of a write. */
+  /** How long the server may take no byte of a pending write. */
   readonly writeTimeout: Duration.Input
-  /** How many requests wait while others are in flight. Those beyond fail. */
+  /** The number of requests that may wait while others are in flight. Further ones fail. */
   readonly maxQueuedRequests: number
   /**
-   * Who asks: metadata of every `query`, to which a query may add its own. Entries of the query come first. The
-   * server's engine sees it and logs show no values.
+   * The caller's metadata for every `query`, to which a query may add its own. Entries of the query take
+   * precedence. The server's engine receives it, and logs show no values.
    */
   readonly metadata?: Metadata | undefined
 }
@@ -61,37 +60,40 @@ export interface Settings extends Message.Options {
  * @since 0.1.0
  */
 export interface PoolSettings extends Settings {
-  /** How many connections there are at most, and so how many requests are in flight. */
+  /** The maximum number of connections, and so of requests in flight. */
   readonly maxConnections: number
   /**
-   * How long a response counts for `maxConnections` while it waits for its reader; then others may be in flight in its
-   * place until it has ended. Default: for ever.
+   * How long a response counts for `maxConnections` while it waits for its reader; then others may be in
+   * flight in its place until it has ended. Default: for ever.
    */
   readonly stallTimeout: Duration.Input
   /**
-   * How many responses do not count at a time for that reason. Where more readers do not read and requests wait, the
-   * response that has not been read for longest is evicted, if its request has `onEvicted`. Default: none.
+   * The number of responses that may be excluded from the count for that reason. If more readers do not read
+   * and requests wait, the response that has not been read for longest is evicted, if its request has
+   * `onEvicted`. Default: none.
    */
   readonly maxStalled: number
   /**
-   * How long a request may wait for others and for a connection. It fails with `QueueTimeout` then. Default: for as long
-   * as `requestTimeout` allows.
+   * How long a request may wait for others and for a connection. Then it fails with `QueueTimeout`. Default:
+   * as long as `requestTimeout` allows.
    */
   readonly queueTimeout: Duration.Input
   /**
-   * For how long after it was asked for a request may still wait when no connection can be made, or the server ends each
-   * new one at once, as while it is restarted: the pool tries again, after `reconnectDelay` and ever later. After that the
-   * request fails as the last try did. `requestTimeout` and `queueTimeout` hold too. gRPC calls this "wait for ready".
+   * How long, from its start, a request may wait while no connection can be made, or the server ends each new
+   * one at once, as during a restart. The pool retries after `reconnectDelay`, with growing delays. After
+   * that the request fails with the error of the last attempt. `requestTimeout` and `queueTimeout` apply too.
+   * gRPC calls this "wait for ready".
    *
-   * Default: 0, so that a request fails with the first try to connect. A front-end that has another server to ask, or
-   * somebody who waits for an answer, would hear too late that there is none.
+   * Default: 0, so that a request fails with the first connection attempt. Otherwise a front-end that could
+   * fail over to another server, or a waiting user, would learn too late that the server is down.
    */
   readonly waitForReady: Duration.Input
-  /** How long a connection stays open that nobody uses; shorter than the server's `idleTimeout`. */
+  /** How long an idle connection stays open; shorter than the server's `idleTimeout`. */
   readonly idleTimeout: Duration.Input
   /**
-   * How long the pool waits before it connects again when that has failed. It doubles with each failure, up to
-   * `maxReconnectDelay`; up to a half of it is left out at random, so that many clients do not come at once.
+   * How long the pool waits to reconnect after a failure. The delay doubles with each failure, up to
+   * `maxReconnectDelay`; up to half of it is subtracted at random, so that many clients do not connect at
+   * once.
    */
   readonly reconnectDelay: Duration.Input
   readonly maxReconnectDelay: Duration.Input
@@ -105,7 +107,7 @@ export interface PoolSettings extends Settings {
  */
 export const defaults: Settings = {
   lengthCounts: Message.defaultOptions.lengthCounts,
-  // The server decides how large its chunks are; memory is used only for what really arrives.
+  // The server chooses the size of its chunks; memory is used only for bytes that arrive.
   maxFrameSize: 16 * 1024 * 1024,
   maxRequestSize: 64 * 1024 * 1024,
   maxAcceptSize: 1024 * 1024,
@@ -120,7 +122,7 @@ export const defaults: Settings = {
 }
 
 /**
- * The defaults of a client with several connections.
+ * The defaults of a pool.
  *
  * @category settings
  * @since 0.1.0

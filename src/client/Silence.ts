@@ -1,19 +1,17 @@
-/**
- * Watches for a server that is silent: not even a heartbeat came for longer than the tolerance.
- */
+/** Detects a silent server: not even a heartbeat arrived for longer than the tolerance. */
 import * as Timers from "../loop/Timers.ts"
 
 export interface Options {
   readonly timers: Timers.Timers
-  /** May be `Infinity`: nothing is silence then. */
+  /** May be `Infinity`, which disables the detection. */
   readonly toleranceMillis: number
-  /** When bytes last arrived, in milliseconds of the timers. */
+  /** The time at which bytes last arrived, in milliseconds of the timers. */
   readonly lastReadAt: () => number
-  /** Whether the server has to send something now. */
+  /** Whether the server must send bytes now. */
   readonly isExpected: () => boolean
-  /** It has not, for too long. */
+  /** Called when the server has been silent for too long. */
   readonly silent: () => void
-  /** A check has found a sign of life. */
+  /** Called when a check has found received bytes. */
   readonly checked: () => void
 }
 
@@ -21,7 +19,7 @@ export class Silence {
   private readonly options: Options
   private readonly deadline: Timers.Deadline
   private isChecking = false
-  /** Since when the server has had to send something. */
+  /** The time since which the server must send bytes. */
   private expectedAt = 0
 
   constructor(options: Options) {
@@ -33,14 +31,14 @@ export class Silence {
     return this.options.toleranceMillis !== Timers.never
   }
 
-  /** From now on the server has to send something. */
+  /** From now on the server must send bytes. */
   expect(): void {
     if (!this.isWatched) return
     this.expectedAt = this.options.timers.now()
     this.deadline.set(this.overAt)
   }
 
-  /** The server has to send something, from its last byte on. */
+  /** The server must send bytes; its time counts from its last byte. */
   goOn(): void {
     if (this.isWatched) this.deadline.set(this.overAt)
   }
@@ -49,12 +47,15 @@ export class Silence {
     return Math.max(this.expectedAt, this.options.lastReadAt()) + this.options.toleranceMillis
   }
 
-  /** Whether too little has been heard by this time, in milliseconds of the timers. The socket may hold more. */
+  /**
+   * Whether the tolerance is exceeded at this time, in milliseconds of the timers. The socket may hold unread
+   * bytes.
+   */
   isOverAt(now: number): boolean {
     return this.overAt <= now
   }
 
-  /** Looks for a sign of life that the socket holds already: a thread that was busy has not read yet. */
+  /** Checks for bytes that the socket already holds, which a busy thread has not read yet. */
   check(): void {
     this.isChecking = true
     this.deadline.clear()

@@ -1,29 +1,32 @@
 /**
- * The responses of a pool whose readers do not read: they leave room for other requests, and the one that was not read
- * for longest has to end where that is not enough. Decides only; `ClientPool` acts.
+ * The stalled responses of a pool, whose readers do not read. They make room for other requests, and if that
+ * is not enough, the one that has not been read for longest must end. Decides only; `Pool` acts.
  */
 
 /** A connection whose response may wait for its reader. */
 export interface Stallable {
-  /** Since when the response in flight has been waiting for its reader, if it is. In milliseconds of the timers. */
+  /**
+   * The time since which the response in flight has waited for its reader, if it does, in milliseconds of the
+   * timers.
+   */
   readonly pausedAt: number | undefined
-  /** It is to end, for the sake of others. Whether it will. */
+  /** Asks the response to end for the sake of others. Returns whether it will. */
   readonly evict: () => boolean
 }
 
 export interface Options {
-  /** How long a response counts that waits for its reader. */
+  /** How long a response counts while it waits for its reader. */
   readonly stallMillis: number
-  /** How many do not count at a time. */
+  /** The number of responses that may be excluded from the count. */
   readonly maxStalled: number
 }
 
 export class Stalls<C extends Stallable> {
   private readonly options: Options
   private readonly connections: () => Iterable<C>
-  /** Those that do not count, until their responses have ended: a reader that goes on is not held up by others. */
+  /** The excluded ones, until their responses have ended: a reader that resumes is not held up by others. */
   private readonly stalled = new Set<C>()
-  /** Those of them that have been told to end. */
+  /** The excluded ones that were asked to end. */
   private readonly evicted = new Set<C>()
 
   constructor(options: Options, connections: () => Iterable<C>) {
@@ -31,7 +34,7 @@ export class Stalls<C extends Stallable> {
     this.connections = connections
   }
 
-  /** How many do not count. */
+  /** The number of excluded responses. */
   get size(): number {
     return this.stalled.size
   }
@@ -40,19 +43,19 @@ export class Stalls<C extends Stallable> {
     return this.options.maxStalled === 0 || this.options.stallMillis === Number.POSITIVE_INFINITY
   }
 
-  /** Whether it waits for its reader for too long. */
+  /** Whether the response has waited for its reader for too long. */
   private isStalled({ pausedAt }: C, now: number): boolean {
     return pausedAt !== undefined && pausedAt + this.options.stallMillis <= now
   }
 
-  /** Those that count although their readers do not read. */
+  /** The stalled ones that still count. */
   private counted(now: number): ReadonlyArray<C> {
     return Array.from(this.connections()).filter(
       (connection) => !this.stalled.has(connection) && this.isStalled(connection, now)
     )
   }
 
-  /** Looks for stalled ones, which do not count from now on if there is room. */
+  /** Excludes stalled ones from the count, if there is room. */
   look(now: number): void {
     if (this.isOff) return
     for (const connection of this.connections()) {
@@ -62,8 +65,8 @@ export class Stalls<C extends Stallable> {
   }
 
   /**
-   * Ends one for each that counts although it is stalled, and for each request that waits, at most: those that have not
-   * been read for longest. Returns when there may be more to do.
+   * Evicts the excluded ones that have not been read for longest: at most one for each stalled one that
+   * counts, and for each waiting request. Returns the time of the next check.
    */
   evict(now: number, waiting: number): number {
     if (this.isOff) return Number.POSITIVE_INFINITY
@@ -80,7 +83,7 @@ export class Stalls<C extends Stallable> {
     return this.nextLook(now)
   }
 
-  /** When the next one may be stalled. */
+  /** The time at which the next one may be stalled. */
   private nextLook(now: number): number {
     let since = now
     for (const connection of this.connections()) {
@@ -91,7 +94,7 @@ export class Stalls<C extends Stallable> {
     return since + this.options.stallMillis
   }
 
-  /** Its response has ended. Whether it did not count. */
+  /** The response has ended. Returns whether it was excluded. */
   ended(connection: C): boolean {
     this.evicted.delete(connection)
     return this.stalled.delete(connection)

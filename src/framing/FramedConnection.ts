@@ -1,6 +1,4 @@
-/**
- * A connection of any protocol of messages: the stream of those that arrive, and the one writer.
- */
+/** A connection of any message protocol: the stream of arriving messages, and the one writer. */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -39,29 +37,31 @@ export class FrameTimeout extends Schema.TaggedError<FrameTimeout>()("FrameTimeo
  */
 export interface Options extends Writer.Options {
   /**
-   * How long a message may take to arrive, from its first byte to its last, in milliseconds. Default `Infinity`. Time
-   * in which the consumer does not pull does not count.
+   * How long a message may take to arrive, from its first byte to its last, in milliseconds. Default
+   * `Infinity`. Time in which the consumer does not pull does not count.
    */
   readonly frameTimeoutMillis?: number | undefined
-  /** Accounts for the bytes that are held for a message which is not complete; may refuse to. Default: never does. */
+  /**
+   * Accounts for the bytes that are held for an incomplete message, and may refuse more. Default: no limit.
+   */
   readonly account?: Account | undefined
-  /** Whether a message that is too long may be skipped, see {@link Codec}. Default: always. */
+  /** Whether an oversized message may be skipped, see {@link Codec}. Default: always. */
   readonly skips?: (() => boolean) | undefined
 }
 
 /**
- * What a connection has of an account of bytes.
+ * A connection's share of an account of bytes.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Account {
-  /** Holds this many bytes from now on. False if there is no room for them. */
+  /** Sets the number of held bytes. False if there is no room for them. */
   readonly resize: (bytes: number) => boolean
 }
 
 /**
- * The memory that a message takes which is not complete would exceed its account.
+ * The memory of an incomplete message would exceed its account.
  *
  * @category errors
  * @since 0.1.0
@@ -73,7 +73,7 @@ export class BufferLimit extends Schema.TaggedError<BufferLimit>()("BufferLimit"
 }
 
 /**
- * The messages that one read completed.
+ * The messages completed by one read.
  *
  * @category models
  * @since 0.1.0
@@ -81,7 +81,8 @@ export class BufferLimit extends Schema.TaggedError<BufferLimit>()("BufferLimit"
 export type Batch<In> = Arr.NonEmptyReadonlyArray<In>
 
 /**
- * Why nothing more is read: the decoder or the socket failed, or a message came too slowly or took too much memory.
+ * The reason why reading ended: the decoder or the socket failed, or a message came too slowly or took too
+ * much memory.
  *
  * @category errors
  * @since 0.1.0
@@ -96,27 +97,27 @@ export type ReadError<E> = E | Socket.SocketError | FrameTimeout | BufferLimit
  */
 export interface FramedConnection<In, Out, E> {
   /**
-   * The messages that arrive, in batches: the messages that one read completed.
+   * The arriving messages, in batches: the messages completed by one read.
    *
    * **Details**
    *
-   * Ends when the peer has closed at the end of a message. One consumer pulls at a time, and a consumer that does not
-   * pull holds the peer back.
+   * Ends when the peer has closed at the end of a message. One consumer pulls at a time; a consumer that does
+   * not pull exerts back-pressure on the peer.
    */
   readonly messages: Stream.Stream<In, ReadError<E>>
   readonly writer: Writer.Writer<Out>
-  /** Reads nothing more: ends `messages`, for a consumer that waits and for every later one. */
+  /** Stops reading: ends `messages`, for a waiting consumer and for every later one. */
   readonly stop: () => void
-  /** When bytes last arrived, in milliseconds of the timers. */
+  /** The time at which bytes last arrived, in milliseconds of the timers. */
   readonly lastReadAt: () => number
   readonly bytesRead: () => number
   readonly messagesRead: () => number
-  /** How many bytes are held for a message that is not complete. */
+  /** The number of bytes held for an incomplete message. */
   readonly buffered: () => number
 }
 
 /**
- * Speaks the protocol of a codec over a transport, from now on. The scope owns its timers, unless they are shared.
+ * Starts the protocol of a codec on a transport. The scope owns the timers, unless they are shared.
  *
  * @category constructors
  * @since 0.1.0
@@ -195,7 +196,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   }
 
   private read(): void {
-    // The time in which nobody wanted the message is not the peer's.
+    // Time without a consumer does not count for the peer.
     if (this.isPaused && this.decoder.partial) this.began(this.timers.now())
     if (this.isPaused) {
       this.isPaused = false
@@ -225,7 +226,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
     if (waiter === undefined || ready === undefined) return
     this.waiter = undefined
     waiter(ready)
-    // A consumer that asks for more at once has the transport read on without a pause.
+    // If the consumer pulls again at once, the transport goes on reading without a pause.
     if (this.waiter === undefined) this.pause()
   }
 
@@ -245,9 +246,9 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
     this.count += messages.length
     const { partial } = this.decoder
     if (partial && (!before || messages.length > 0)) this.began(this.lastAt)
-    // Before the messages are given, whose memory is their consumer's to count from then on.
+    // Before the messages are emitted: from then on their consumer accounts for their memory.
     const fits = !(partial || before) || this.account?.resize(this.decoder.buffered) !== false
-    // Messages before a malformed one are still good.
+    // Messages before a malformed one are valid.
     if (Arr.isArrayNonEmpty(messages)) {
       this.held = this.held === undefined ? messages : Arr.appendAll(this.held, messages)
     }
@@ -256,7 +257,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
     else this.give()
   }
 
-  /** A message has begun to arrive, or its rest is waited for again. */
+  /** A message has begun to arrive, or reading of its rest has resumed. */
   private began(now: number): void {
     if (this.frameTimeoutMillis === Timers.never) return
     this.deadline ??= this.timers.deadline(() => this.expired())
@@ -282,7 +283,7 @@ class Reader<In, Out, E> implements FramedConnection<In, Out, E>, Transport.Rece
   }
 
   stop(): void {
-    // Messages that the consumer has not been given yet are dropped.
+    // Messages that were not emitted yet are dropped.
     this.held = undefined
     this.pause()
     this.finish(Exit.fail(Cause.Done()))
@@ -315,7 +316,7 @@ const isCleanClose = (error: Socket.SocketError): boolean =>
   error.reason._tag === "SocketCloseError" && error.reason.code === 1000
 
 /**
- * A failure to read in words.
+ * The text of a read failure.
  *
  * @category formatting
  * @since 0.1.0

@@ -1,6 +1,6 @@
 /**
- * How length-delimited frames are laid out, and their bytes: the length field, then optionally one type byte, then the
- * body.
+ * The layout of length-delimited frames, and their bytes: the length field, then optionally one type byte,
+ * then the body.
  */
 import { Buffer } from "node:buffer"
 import type { NonEmptyReadonlyArray } from "effect/Array"
@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 import * as Limit from "../settings/Limit.ts"
 
 /**
- * What the value of the length field counts: the body, the type and the body, or the whole frame.
+ * The bytes that the length field counts: the body, the type and the body, or the whole frame.
  *
  * @category settings
  * @since 0.1.0
@@ -16,7 +16,7 @@ import * as Limit from "../settings/Limit.ts"
 export const LengthCounts = Schema.Literals(["body", "typeAndBody", "frame"])
 
 /**
- * What the value of the length field counts: the body, the type and the body, or the whole frame.
+ * The bytes that the length field counts: the body, the type and the body, or the whole frame.
  *
  * @category settings
  * @since 0.1.0
@@ -24,7 +24,7 @@ export const LengthCounts = Schema.Literals(["body", "typeAndBody", "frame"])
 export type LengthCounts = typeof LengthCounts.Type
 
 /**
- * How a header is laid out.
+ * The layout of a header.
  *
  * **Details**
  *
@@ -66,9 +66,7 @@ export interface Frame {
  */
 export const headerSize = (layout: Layout): number => layout.fieldWidth + layout.typeBytes
 
-/**
- * The smallest value that the length field can have: what it counts besides the body.
- */
+/** The smallest valid value of the length field: the bytes that it counts besides the body. */
 export const counted = (layout: Layout): number => {
   switch (layout.lengthCounts) {
     case "body":
@@ -94,12 +92,12 @@ export const readLength = (layout: Layout, bytes: Uint8Array, offset: number): n
 }
 
 /**
- * Writes a header at `offset` of `target` and returns the offset behind it, where the body goes.
+ * Writes a header at `offset` of `target` and returns the offset of the body, right behind it.
  *
  * **Gotchas**
  *
  * Throws a `RangeError` if the length does not fit `fieldWidth` or the header does not fit the target: both
- * are programming errors. The receiver's `maxFrameSize` is not known here.
+ * are programming errors. The receiver's `maxFrameSize` is unknown here.
  *
  * @category encoding
  * @since 0.1.0
@@ -153,7 +151,7 @@ const maxLength = (width: number): number => maxLengths[width] ?? 0
 
 const widths: ReadonlyArray<number> = [1, 2, 3, 4, 8]
 
-/** Throws a `RangeError` that names the field whose value it cannot be. */
+/** Throws a `RangeError` that names the field with an invalid value. */
 export const check = (layout: Layout): void => {
   Limit.oneOf<number>("fieldWidth", layout.fieldWidth, widths)
   Limit.oneOf("byteOrder", layout.byteOrder, ["little", "big"])
@@ -161,12 +159,14 @@ export const check = (layout: Layout): void => {
   Limit.oneOf("lengthCounts", layout.lengthCounts, LengthCounts.literals)
 }
 
-/** Bodies of up to this many bytes are copied beside their header rather than given to the socket apart. */
+/**
+ * Bodies of up to this many bytes are copied behind their header rather than passed to the socket separately.
+ */
 const inlineBodySize = 2048
 
 /**
- * Frames laid out for one gather write: small ones are copied into a contiguous buffer, large bodies stay where they
- * are, and those of one type and length share their header. Throws as {@link encodeHeaderInto} does.
+ * Frames laid out for one gather write: small ones are copied into a contiguous buffer, large bodies are not
+ * copied, and frames of equal type and length share their header. Throws as {@link encodeHeaderInto} does.
  *
  * @category encoding
  * @since 0.1.0

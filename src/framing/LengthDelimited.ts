@@ -1,14 +1,15 @@
 /**
  * Length-delimited frames: an incremental decoder, the encoder of headers, and the codec of both.
  *
- * A frame is a length field, then optionally one type byte, then the body. {@link Layout} says how wide the field is,
- * in which byte order, and what its value counts. Nothing here knows a clock, a socket or the meaning of a type:
- * `protocol/Message` puts DataConn's message types on top.
+ * A frame is a length field, then optionally one type byte, then the body. {@link Layout} defines the field's
+ * width, its byte order, and the bytes that it counts. This module has no clock and no socket, and does not
+ * interpret types: `protocol/Message` adds DataConn's message types.
  *
  * **Details**
  *
- * Each byte is looked at once, however the input is split. A body that lies in one chunk is a view of that chunk; a
- * body split over chunks is gathered in a buffer that grows with the bytes received, never with the length claimed.
+ * Each byte is read once, however the input is split. A body within one chunk is a view of that chunk; a body
+ * split over chunks is gathered in a buffer that grows with the bytes received, never with the length
+ * claimed.
  */
 import { Buffer } from "node:buffer"
 import { identity } from "effect/Function"
@@ -36,11 +37,11 @@ export {
 export * from "./LengthDelimitedError.ts"
 
 /**
- * What a decoder accepts.
+ * Settings of a decoder.
  *
  * **Details**
  *
- * `maxFrameSize` is in bytes, header included. Lengths above `Number.MAX_SAFE_INTEGER` are too large whatever it says.
+ * `maxFrameSize` is in bytes, header included. Lengths above `Number.MAX_SAFE_INTEGER` always exceed it.
  *
  * @category settings
  * @since 0.1.0
@@ -48,26 +49,26 @@ export * from "./LengthDelimitedError.ts"
 export interface Options<E = LengthDelimitedError> extends Layout {
   readonly maxFrameSize: number
   /**
-   * Sees each header as soon as it is complete, before the size limit and before any byte of the body. Its result,
-   * other than `undefined`, fails the decoder.
+   * Called with each header as soon as it is complete, before the size limit and before any byte of the body.
+   * A result other than `undefined` fails the decoder.
    */
   readonly checkHeader?: ((type: number, bodyLength: number) => E | undefined) | undefined
-  /** The error in which the decoder's own reasons are told. */
+  /** Converts the decoder's own errors. */
   readonly toError: (reason: LengthDelimitedError) => E
   /**
-   * For types whose bodies may be handed out in parts as they arrive, the type of a part that is not the last. Such
-   * bodies are never gathered.
+   * For types whose bodies may be emitted in parts as they arrive: the type of a part that is not the last.
+   * Such bodies are never gathered.
    */
   readonly partType?: ((type: number) => number | undefined) | undefined
   /**
-   * Frames of these types that are longer than `maxFrameSize`, but not longer than `maxSkippedSize`, are read without
-   * being stored, and come as frames without a body that say their size.
+   * Frames of these types that are longer than `maxFrameSize`, but not longer than `maxSkippedSize`, are read
+   * without being stored. They are emitted as frames without a body that carry their size.
    */
   readonly skips?: { readonly types: (type: number) => boolean; readonly maxSkippedSize: number } | undefined
 }
 
 /**
- * A decoder at the start of an input. Throws a `RangeError` that names the option whose value it cannot be.
+ * A decoder at the start of an input. Throws a `RangeError` that names the option with an invalid value.
  *
  * @category constructors
  * @since 0.1.0
@@ -85,14 +86,14 @@ export type PlainOptions = Omit<Options<LengthDelimitedError>, "toError">
 
 const empty = new Uint8Array(0)
 
-/** Memory that is handed to nobody before every byte of it has been written. */
+/** Uninitialized memory, which is emitted only after every byte has been written. */
 const uncleared = (size: number): Uint8Array<ArrayBuffer> =>
   new Uint8Array(Buffer.allocUnsafeSlow(size).buffer)
 
-/** What becomes of the body whose header is complete. */
+/** The treatment of the body whose header is complete. */
 type Body = "none" | "whole" | "parts" | "skipped"
 
-/** What all decoders of one codec share: all that each header is read by lies in one object. */
+/** Shared by all decoders of one codec: one object holds all fields that parsing a header needs. */
 interface Prepared<E> extends Options<E> {
   readonly headerSize: number
   readonly counted: number
@@ -103,11 +104,11 @@ class FrameDecoder<E> implements Decoder<Frame, E> {
   private readonly maySkip: (() => boolean) | undefined
 
   // A header split over chunks is gathered here; `headerFilled` is 0 between frames and while a header is
-  // read straight from its chunk. Most connections never see one, so there is no memory for it before.
+  // read straight from its chunk. Most connections never need this, so memory is allocated on first use.
   private header = empty
   private headerFilled = 0
 
-  // The frame whose header is complete and whose body is not.
+  // The frame whose header is complete and whose body is incomplete.
   private state: Body = "none"
   private type = 0
   private bodyLength = 0
@@ -253,11 +254,11 @@ class FrameDecoder<E> implements Decoder<Frame, E> {
     if (needed > this.body.length) {
       const grown = uncleared(Math.min(this.bodyLength, Math.max(needed * 4, 256)))
       grown.set(this.body.subarray(0, this.bodyFilled))
-      // At once, and not by the garbage collector: nobody else has seen it.
+      // At once, without waiting for the garbage collector: this buffer has no other references.
       if (this.bodyFilled > 0) this.body.buffer.transfer(0)
       this.body = grown
     }
-    // A chunk that is all body, as those of a long body are, needs no view to be copied.
+    // A chunk that is all body, as most of a long body are, is copied without a view.
     this.body.set(start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end), this.bodyFilled)
     this.bodyFilled = needed
   }
@@ -276,7 +277,7 @@ class FrameDecoder<E> implements Decoder<Frame, E> {
   }
 }
 
-/** A part of a chunk. The constructor rather than `subarray`, which would make Buffers of Node's chunks. */
+/** A part of a chunk. The constructor is used because `subarray` would make Buffers of Node's chunks. */
 const part = (
   chunk: Uint8Array,
   divided: Chunk.Divided | undefined,
@@ -285,7 +286,7 @@ const part = (
 ): Uint8Array => divided?.part(at, length) ?? new Uint8Array(chunk.buffer, chunk.byteOffset + at, length)
 
 /**
- * The codec of frames. Throws a `RangeError` that names the option whose value it cannot be.
+ * The codec of frames. Throws a `RangeError` that names the option with an invalid value.
  *
  * @category constructors
  * @since 0.1.0
@@ -295,13 +296,13 @@ export const codec = (options: PlainOptions): Codec<Frame, Frame, LengthDelimite
   layOut: (frames) => layOut(options, frames)
 })
 
-/** Anything may be of any size where the size is infinite. */
+/** An infinite size is no limit. */
 const checkSize = (name: string, size: number): void => {
   if (size !== Number.POSITIVE_INFINITY) Limit.size(name, size, 0)
 }
 
 /**
- * Makes decoders that fail with errors of one's own. Throws as {@link codec} does.
+ * Makes decoders that fail with converted errors. Throws as {@link codec} does.
  *
  * @category constructors
  * @since 0.1.0

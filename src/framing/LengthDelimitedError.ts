@@ -1,11 +1,9 @@
-/**
- * Why a decoder of length-delimited frames fails.
- */
+/** The errors of a decoder of length-delimited frames. */
 import * as Schema from "effect/Schema"
 import { LengthCounts } from "./Layout.ts"
 
 /**
- * `maxFrameSize` is so small that not even a header fits. Arises with the first byte received.
+ * `maxFrameSize` is too small even for a header. Arises with the first byte received.
  *
  * @category errors
  * @since 0.1.0
@@ -39,7 +37,7 @@ export class MaxSizeTooShortForPayload extends Schema.TaggedError<MaxSizeTooShor
 }
 
 /**
- * The length is smaller than what it must count at least.
+ * The length is smaller than the bytes that it always counts.
  *
  * @category errors
  * @since 0.1.0
@@ -76,7 +74,7 @@ export class EndInsideFrame extends Schema.TaggedError<EndInsideFrame>()("EndIns
 }
 
 /**
- * Schema of every reason for which a decoder fails by itself.
+ * Schema of all errors of the decoder itself.
  *
  * @category errors
  * @since 0.1.0
@@ -89,7 +87,7 @@ export const LengthDelimitedError = Schema.Union([
 ])
 
 /**
- * Every reason for which a decoder fails by itself.
+ * All errors of the decoder itself.
  *
  * @category errors
  * @since 0.1.0

@@ -1,6 +1,4 @@
-/**
- * Why a write fails, and the words for it.
- */
+/** The reasons why a write fails, and their texts. */
 import * as Schema from "effect/Schema"
 import type * as Socket from "effect/socket/Socket"
 
@@ -19,7 +17,7 @@ export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeo
 }
 
 /**
- * Why a write fails. After it the connection is of no more use.
+ * The reason why a write failed. The connection is unusable afterwards.
  *
  * @category errors
  * @since 0.1.0
@@ -27,7 +25,7 @@ export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeo
 export type Failure = Socket.SocketError | WriteTimeout
 
 /**
- * A failure in the words of the system, where it has any.
+ * The text of a failure, from the system where it has one.
  *
  * @category formatting
  * @since 0.1.0

@@ -1,9 +1,9 @@
 /**
  * The one writer of a connection.
  *
- * A write gathers its messages into one batch for the socket. One write is under way at a time, so a message is never
- * split by another, whichever fiber it comes from. A write that is longer than the {@link TurnScheduler} lets a socket
- * have at once goes out in several, between which the event loop may turn, but nothing else is written.
+ * A write gathers its messages into one batch for the socket. One write is under way at a time, so messages
+ * of different fibers never interleave. A write that exceeds {@link TurnScheduler}'s limit for one socket
+ * goes out in several parts. The event loop may turn between them, but nothing else is written.
  */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -33,21 +33,21 @@ export interface Options {
 }
 
 /**
- * Something to be written: it waits in the writer's queue, at most once, until it has its turn.
+ * A pending write: it waits in the writer's queue, at most once, for its turn.
  *
  * **Details**
  *
- * `take` is called when the turn has come, right before the first byte is handed over, `now` in the milliseconds of
- * the timers: the messages it returns precede all others from then on. Nothing is written if it returns none.
- * `started` is called when the socket has been handed the first bytes. `ended` is called once the socket has taken all
- * of them, or has failed to, or the writer has closed.
+ * `take` is called when the turn has come, right before the first byte is passed on, with `now` in the
+ * milliseconds of the timers. The messages it returns precede all others from then on; nothing is written if
+ * it returns none. `started` is called when the socket has been given the first bytes. `ended` is called once
+ * the socket has taken all of them, or has failed, or the writer has closed.
  *
- * An `urgent` one passes by writers that wait for the thread's quantum: for single small messages that somebody waits
- * for, such as the acknowledgement of a cancel.
+ * An `urgent` submission passes writers that wait for the thread's quantum: for single small messages with a
+ * waiting peer, such as the acknowledgement of a cancel.
  *
  * **Gotchas**
  *
- * `take` must not lead to another write on its own stack: this one has not begun yet.
+ * `take` must not lead to another write on its own stack: the current write has not begun yet.
  *
  * @category models
  * @since 0.1.0
@@ -67,37 +67,37 @@ export interface Submission<Out> {
  */
 export interface Writer<Out> {
   /**
-   * Writes messages one behind the other and waits until the socket has taken them; see {@link Submission}.
-   * Interruption before the turn writes nothing; after it, it only ends the wait.
+   * Writes messages in order and waits until the socket has taken them; see {@link Submission}. Interruption
+   * before the turn writes nothing; later interruption only ends the wait.
    */
   readonly write: (
     take: Submission<Out>["take"],
     options?: Pick<Submission<Out>, "urgent">
   ) => Effect.Effect<void, Failure>
-  /** Writes as soon as the socket and the quantum allow: often before this returns. */
+  /** Writes as soon as the socket and the quantum allow, which is often before this returns. */
   readonly submit: (submission: Submission<Out>) => void
-  /** The same in the next turn of the event loop, together with others that come until then. */
+  /** The same in the next turn of the event loop, together with other submissions until then. */
   readonly submitSoon: (submission: Submission<Out>) => void
-  /** Takes back a submission that has not had its turn. */
+  /** Withdraws a submission that has not had its turn. */
   readonly withdraw: (submission: Submission<Out>) => void
   /** Waits until no write is under way. */
   readonly flushed: Effect.Effect<void>
-  /** Drops the connection: ends the write under way, and all that wait or come, without another byte. */
+  /** Drops the connection: ends the current write and all pending and later ones, without another byte. */
   readonly close: () => void
-  /** The connection is over, and its transport ends as it likes: a write that is under way has no timeout any more. */
+  /** The connection has ended and its transport closes on its own: clears the timeout of a current write. */
   readonly release: () => void
-  /** Why a write failed, if one did. The reader may hear of the end that this brings first. */
+  /** The reason why a write failed, if one did. The reader may see the resulting end first. */
   readonly failure: () => Cause.Cause<Failure> | undefined
   /** Whether a write is under way. */
   readonly isWriting: () => boolean
-  /** When a write last began or ended, in milliseconds of the timers. */
+  /** The time at which a write last began or ended, in milliseconds of the timers. */
   readonly lastWriteAt: () => number
   readonly bytesWritten: () => number
   readonly messagesWritten: () => number
 }
 
 /**
- * Makes the writer of a transport. Dies with a `RangeError` that names the option whose value it cannot be.
+ * Makes the writer of a transport. Dies with a `RangeError` that names the option with an invalid value.
  *
  * @category constructors
  * @since 0.1.0
@@ -131,12 +131,11 @@ interface Dependencies<Out> {
   readonly effects: EffectScheduler
 }
 
-// Shared by all writers that nobody waits for: an array for each of thousands would have to come from memory for each
-// write.
+// Shared by all writers with an empty queue: thousands of writers would allocate an array for each write.
 const nobody: ReadonlyArray<never> = []
 const none: ReadonlyArray<() => void> = []
 
-/** The rest of a write of which the socket has had the beginning. */
+/** The rest of a write whose beginning the socket has taken. */
 interface Rest<Out> {
   readonly submission: Submission<Out>
   readonly parts: Transport.Chunks
@@ -152,7 +151,7 @@ class FairWriter<Out> implements Writer<Out>, Task {
   private readonly scheduler: Scheduler
   private readonly effects: EffectScheduler
   private readonly writeTimeoutMillis: number
-  /** The submission that has the next turn, and those behind. */
+  /** The next submission, and those behind it. */
   private first: Submission<Out> | undefined
   private queue: ReadonlyArray<Submission<Out>> = nobody
   private flushes = none
@@ -162,12 +161,12 @@ class FairWriter<Out> implements Writer<Out>, Task {
   private current: Submission<Out> | undefined
   private rest: Rest<Out> | undefined
   private deadline: Timers.Deadline | undefined
-  /** The bytes of the write under way that the transport held when the deadline was set. */
+  /** The number of bytes of the current write that the transport held when the deadline was set. */
   private held = 0
   private lastAt: number
   private bytes = 0
   private messages = 0
-  /** How submissions end since the writer has closed. */
+  /** The exit of all submissions once the writer has closed. */
   private closed: Exit.Exit<never, Failure> | undefined
 
   constructor(dependencies: Dependencies<Out>) {
@@ -225,7 +224,7 @@ class FairWriter<Out> implements Writer<Out>, Task {
   }
 
   submitSoon(submission: Submission<Out>): void {
-    // After a write that is under way the queue has its turn anyway.
+    // After the current write the queue has its turn anyway.
     if (this.enqueue(submission) && !this.isWriting()) this.scheduler.nextTurn(this, this.effects)
   }
 
@@ -249,9 +248,9 @@ class FairWriter<Out> implements Writer<Out>, Task {
     return true
   }
 
-  /** Writes for as long as submissions wait, the socket takes them, and the writer's quantum lasts. */
+  /** Writes until no submissions wait, the socket takes no more, or the writer's quantum is spent. */
   resume(): void {
-    // A submission from within a write is served by the loop that is under way.
+    // The loop that is under way serves submissions from within a write.
     if (this.pumping || this.closed !== undefined) return
     this.pumping = true
     const before = this.bytes
@@ -267,7 +266,9 @@ class FairWriter<Out> implements Writer<Out>, Task {
     }
   }
 
-  /** The submission whose bytes are next. Nothing comes between the parts of one write; an urgent one speeds them up. */
+  /**
+   * The submission of the next bytes. A write's parts are contiguous; an urgent submission speeds them up.
+   */
   private next(written: number): Submission<Out> | undefined {
     const { first, rest, scheduler } = this
     if (first === undefined && rest === undefined) return undefined
@@ -300,7 +301,7 @@ class FairWriter<Out> implements Writer<Out>, Task {
     else this.hand(submission, parts, now)
   }
 
-  /** The parts of one gather write, if there is something to write. */
+  /** The parts of one gather write, unless there is nothing to write. */
   private layOut(messages: ReadonlyArray<Out>): Transport.Chunks | undefined {
     if (!Arr.isReadonlyArrayNonEmpty(messages)) return undefined
     const parts = this.codec.layOut(messages)
@@ -308,7 +309,7 @@ class FairWriter<Out> implements Writer<Out>, Task {
     return parts
   }
 
-  /** Hands the socket as much as it should have at once. */
+  /** Passes to the socket as much as it may have at once. */
   private hand(submission: Submission<Out>, parts: Transport.Chunks, now: number): void {
     const { scheduler, transport } = this
     if (this.current !== undefined) throw new Error("A write began while another was under way")
@@ -338,7 +339,7 @@ class FairWriter<Out> implements Writer<Out>, Task {
     this.resume()
   }
 
-  /** A write that failed may have stopped inside a message: nothing follows it. */
+  /** A failed write may have stopped inside a message, so nothing may follow it. */
   private taken(exit: Exit.Exit<void, Socket.SocketError>): void {
     if (Exit.isFailure(exit)) this.fail(Exit.failCause(exit.cause))
     else this.end(exit)
@@ -367,7 +368,7 @@ class FairWriter<Out> implements Writer<Out>, Task {
     if (this.current === undefined) return
     const unsent = this.transport.unsent()
     if (unsent !== this.held) {
-      // The peer takes bytes of this write, however slowly.
+      // The peer takes bytes of this write, if slowly.
       this.held = unsent
       this.deadline?.set(this.timers.now() + this.writeTimeoutMillis)
       return
@@ -379,7 +380,7 @@ class FairWriter<Out> implements Writer<Out>, Task {
     this.fail(Exit.interrupt())
   }
 
-  /** A timeout that was set outlives its write, and would keep all of the connection until then. */
+  /** A set timeout outlives its write, and would keep the whole connection in memory until then. */
   release(): void {
     this.deadline?.clear()
   }
@@ -393,7 +394,7 @@ class FairWriter<Out> implements Writer<Out>, Task {
     this.queue = nobody
     this.end(exit)
     for (const submission of waiting) submission.ended(exit)
-    // Last: the reader may hear of the end of the transport at once, and the failure is its cause.
+    // Last: the reader may see the end of the transport at once, and the failure is its cause.
     this.transport.destroy()
   }
 }

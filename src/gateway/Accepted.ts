@@ -1,9 +1,7 @@
-/**
- * What a back-end says when it accepts a query.
- */
+/** A back-end's accept of a query. */
 import type * as QueryApi from "../engine/QueryApi.ts"
 
-/** What an accept says that matters to a gateway. */
+/** The fields of an accept that the gateway uses. */
 export type Accepted = Pick<QueryApi.QueryAccepted, "columns" | "receipt" | "readOnly" | "progress"> & {
   readonly format: string
 }
@@ -21,7 +19,7 @@ const columnsOf = (value: unknown): Accepted["columns"] | "invalid" => {
   return value.every(isColumn) ? value.map(({ name, type }) => ({ name, type })) : "invalid"
 }
 
-/** What an accept says; it may come from a server whose API has more than this one's. */
+/** Decodes an accept, which may come from a server with a newer API. */
 export const decode = (payload: Uint8Array): Accepted | undefined => {
   try {
     const { columns, format, progress, readOnly, receipt } = JSON.parse(decoder.decode(payload))

@@ -1,6 +1,4 @@
-/**
- * Who may use the gateway: bearer tokens, and how much each may ask.
- */
+/** Access to the gateway: bearer tokens, and the limits of each. */
 import { createHash } from "node:crypto"
 import * as Schema from "effect/Schema"
 import * as Caller from "./Caller.ts"
@@ -11,9 +9,9 @@ import * as Negotiation from "./Negotiation.ts"
 const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
 
 const Token = Schema.Struct({
-  /** What rules and verdicts call it. */
+  /** The name in rules and verdicts. */
   name: Schema.NonEmptyString,
-  /** The token itself, or else its hash: lower-case hexadecimal digits. */
+  /** The token itself, or else its hash in lower-case hexadecimal digits. */
   token: Schema.optional(Schema.String.check(Schema.isMinLength(16))),
   sha256: Schema.optional(Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/))),
   tenant: Schema.optional(Schema.NonEmptyString),
@@ -29,7 +27,7 @@ type Token = typeof Token.Type
 const Tokens = Schema.Struct({ tokens: Schema.Array(Token) })
 
 /**
- * Bearer tokens, as the file of `httpTokens` has them.
+ * Bearer tokens, in the form of the file of `httpTokens`.
  *
  * @category models
  * @since 0.1.0
@@ -52,10 +50,10 @@ const callerOf = (token: Token): Caller.Caller => ({
   maxConcurrentQueries: token.maxConcurrentQueries ?? Number.POSITIVE_INFINITY
 })
 
-/** What the file looks like. */
+/** The form of the file. */
 export const form: Files.Form<Tokens> = { schema: Tokens, members: ["tokens", ...Object.keys(Token.fields)] }
 
-/** What is wrong with the tokens of a file. */
+/** The problem with the tokens of a file, if any. */
 export const problemOf = ({ tokens }: Tokens): string | undefined => {
   if (tokens.length === 0) return "tokens: expected at least one token"
   const names = new Set<string>()
@@ -72,7 +70,7 @@ export const problemOf = ({ tokens }: Tokens): string | undefined => {
   return undefined
 }
 
-/** How much a caller has asked: queries that run, and a bucket of those that it may ask at once. */
+/** A caller's use: its running queries, and a token bucket for its rate of queries. */
 class Use {
   running = 0
   private readonly perMinute: number
@@ -85,7 +83,7 @@ class Use {
     this.filledAt = now
   }
 
-  /** Takes one of the bucket. Returns how many milliseconds to wait if it is empty. */
+  /** Takes one query from the bucket. Returns the milliseconds to wait if it is empty. */
   take(now: bigint): number {
     if (this.perMinute === Number.POSITIVE_INFINITY) return 0
     const minutes = Number(now - this.filledAt) / 60e9
@@ -97,7 +95,7 @@ class Use {
   }
 }
 
-/** Leaves nothing to give back. */
+/** The release of no place. */
 const nothing = () => {}
 
 const unauthenticated = (message: string) => GatewayError.make("unauthenticated", message)
@@ -106,7 +104,7 @@ const exceeded = (message: string, retryAfterMs: number) =>
   GatewayError.make("quota_exceeded", message, { retryable: true, retryAfterMs })
 
 export class Access {
-  /** Callers by the hash of their token; `undefined` lets everybody in. */
+  /** Callers by the hash of their token; `undefined` admits everyone. */
   private readonly callers: ReadonlyMap<string, Caller.Caller> | undefined
   private readonly uses = new Map<string | undefined, Use>()
 
@@ -121,7 +119,10 @@ export class Access {
     return this.callers !== undefined
   }
 
-  /** The caller with these credentials. Hashes are compared, so that the time taken says nothing of a token. */
+  /**
+   * The caller with these credentials. Hashes are compared, so that the time taken reveals nothing about a
+   * token.
+   */
   identify(authorization: string | undefined): Caller.Caller | GatewayError.GatewayError {
     if (this.callers === undefined) return Caller.anybody
     const [, token] = /^Bearer +(\S+) *$/i.exec(authorization ?? "") ?? []
@@ -129,7 +130,7 @@ export class Access {
     return this.callers.get(sha256(token)) ?? unauthenticated("Authorization: the token is not known")
   }
 
-  /** Takes a place for a query of the caller. Returns how it is given back. */
+  /** Takes a place for a query of the caller. Returns the function that releases it. */
   admit(
     { maxConcurrentQueries, name, queriesPerMinute }: Caller.Caller,
     now: bigint

@@ -1,6 +1,4 @@
-/**
- * How many queries of each client's address run.
- */
+/** The number of running queries of each client address. */
 import * as RemoteAddress from "../net/RemoteAddress.ts"
 import * as GatewayError from "./GatewayError.ts"
 
@@ -12,7 +10,10 @@ export class AddressQuota {
     this.most = most
   }
 
-  /** Takes a place for a query of a client, whose address is absent on a Unix socket. Returns how it is given back. */
+  /**
+   * Takes a place for a query of a client, whose address is absent on a Unix socket. Returns the function
+   * that releases it.
+   */
   admit(client: string | undefined): (() => void) | GatewayError.GatewayError {
     if (this.most === Number.POSITIVE_INFINITY) return nothing
     const address = client === undefined ? RemoteAddress.unix : RemoteAddress.of(client)

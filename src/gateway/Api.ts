@@ -1,5 +1,5 @@
 /**
- * The HTTP API as a description, from which its OpenAPI document follows. A test compares it with the routes.
+ * The HTTP API as a description, which generates its OpenAPI document. A test compares it with the routes.
  */
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
@@ -32,7 +32,7 @@ const problem = (status: number) =>
     HttpApiSchema.status(status)
   )
 
-/** What each route may answer to a request that is none for it, or no request at all, or one too many. */
+/** Answers that each route may give to a request that is malformed, not meant for it, or excessive. */
 const anywhere = [400, 405, 408, 413, 417, 421, 431, 500, 501, 503]
 
 const problems = (...statuses: ReadonlyArray<number>) =>
@@ -230,7 +230,7 @@ export const api = HttpApi.make("dataconn")
     })
   )
 
-/** What Effect calls the schema of a problem with another status. */
+/** Effect's name for the schema of a problem with another status. */
 const copied = /Problem_\d+/g
 
 /** The OpenAPI document. All problems have one schema. */

@@ -1,7 +1,7 @@
 /**
- * A query as a client asks it over HTTP or WebSocket, read from JSON or from a URL. Pure.
+ * A client's query over HTTP or WebSocket, read from JSON or from a URL. Pure.
  *
- * The body is the v1 request of PROTOCOL.md §3. Fields that the gateway does not know go to the back-end as they are.
+ * The body is the v1 request of PROTOCOL.md §3. Unknown fields are passed to the back-end unchanged.
  */
 import * as JsonBounds from "../engine/JsonBounds.ts"
 import * as JsonNames from "../engine/JsonNames.ts"
@@ -13,22 +13,22 @@ import * as FieldNames from "./FieldNames.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Negotiation from "./Negotiation.ts"
 
-/** A query, and what the gateway itself has to know of it. */
+/** A query, and the fields of it that the gateway uses. */
 export interface Asked {
   readonly query: string
   readonly format: Negotiation.ResponseFormat
-  /** Why the back-end is asked for that format, where the client has not named it. */
+  /** The reason for the format requested from the back-end, if the client has not named it. */
   readonly whyFormat?: string | undefined
   readonly target: string | undefined
   readonly conversation: string | undefined
-  /** The id that the client chose. */
+  /** The client's own query id. */
   readonly queryId: string | undefined
-  /** Whether the response waits for the end of the result, as long as that is small. */
+  /** Whether the response waits for the end of the result, if that is small. */
   readonly waitsForEnd: boolean
   readonly receipt: boolean
-  /** Whether nothing may be changed: so for `GET`. */
+  /** Whether changes are forbidden, as for `GET`. */
   readonly readOnly: boolean
-  /** The v1 request as it came, to be passed on. */
+  /** The original v1 request, to be passed on. */
   readonly body: Readonly<Record<string, unknown>>
 }
 
@@ -36,12 +36,12 @@ type Fields = Readonly<Record<string, unknown>>
 
 const bad = GatewayError.badRequest
 
-/** The fields of a v1 request that the API's parameters in a URL may give too. */
+/** The fields of a v1 request that may also be given in a URL. */
 const textFields = ["format", "target", "conversation", "queryId", "traceparent"] as const
 
 const parameterPattern = /^param\.(.+?)(?::([A-Za-z]*))?$/s
 
-/** What a URL may hold besides `param.NAME`. */
+/** The parameters of a URL besides `param.NAME`. */
 export const urlParameters: ReadonlyArray<string> = [
   "query",
   "wait",
@@ -52,7 +52,10 @@ export const urlParameters: ReadonlyArray<string> = [
   ...textFields
 ]
 
-/** Numbers that would be written otherwise again: long or small ones, exponents, zeros at the end, a negative zero. */
+/**
+ * Numbers whose text would change when written again: long or small ones, exponents, trailing zeros, a
+ * negative zero.
+ */
 const changing = /[0-9.]{16,}|[0-9][eE][+-]?[0-9]|\.[0-9]*0(?![0-9])|0\.000000|-0/
 
 const RawJson = JSON as unknown as {
@@ -60,16 +63,16 @@ const RawJson = JSON as unknown as {
   readonly isRawJSON?: (value: unknown) => boolean
 }
 
-/** Whether a value stands for a number as it is written. */
+/** Whether a value represents a number as it is written. */
 const isRaw = (value: unknown): value is { readonly rawJSON: string } => RawJson.isRawJSON?.(value) === true
 
-/** Fields whose numbers are those of JavaScript: no back-end needs them as they were written. */
+/** Fields with JavaScript numbers: no back-end needs their original text. */
 export const plain = (fields: Fields): Fields =>
   Object.fromEntries(
     Object.entries(fields).map(([name, value]) => [name, isRaw(value) ? Number(value.rawJSON) : value])
   )
 
-/** Parses JSON; a number that a double would change stays as it is written when it is written again. */
+/** Parses JSON; a number that a double would change keeps its text when it is written again. */
 export const parseJson = (text: string): unknown => {
   if (RawJson.rawJSON === undefined || !changing.test(text)) return JSON.parse(text)
   const revive = (_: string, value: unknown, context?: { readonly source?: string }): unknown =>
@@ -81,7 +84,7 @@ export const parseJson = (text: string): unknown => {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true })
 
-/** The text of a body, or the error that it is none. */
+/** The text of a body, or an error if it is not UTF-8. */
 const decodeText = (bytes: Uint8Array): string | GatewayError.GatewayError => {
   try {
     return utf8.decode(bytes)
@@ -102,7 +105,7 @@ export const fromJson = (bytes: Uint8Array, limits: RequestLimits): Fields | Gat
   } catch (error) {
     return bad(`The body is not JSON: ${(error as Error).message}`)
   }
-  // The last of them would win, without a word.
+  // Otherwise the last of them would take effect silently.
   if (JsonNames.areRepeated(bytes, body, isRaw)) {
     const name = JSON.stringify(JsonNames.repeated(text)?.slice(0, 64))
     return bad(`The body has an object in which ${name} occurs twice`)
@@ -118,7 +121,7 @@ export const fromSql = (bytes: Uint8Array): Fields | GatewayError.GatewayError =
   return typeof query === "string" ? { query } : query
 }
 
-/** A parameter in a URL: its name, its type if it has one, and its text. */
+/** A parameter in a URL: its name, its type if given, and its text. */
 interface Given {
   readonly name: string
   readonly type: string | undefined
@@ -149,7 +152,7 @@ const parametersOf = (given: ReadonlyArray<Given>): Fields | GatewayError.Gatewa
 const flagOf = (name: string, text: string): boolean | GatewayError.GatewayError =>
   text === "true" ? true : text === "false" ? false : bad(`${name}: expected true or false, not "${text}"`)
 
-/** The fields that a URL gives: those of the v1 request, and `wait`. */
+/** The fields of a URL: those of the v1 request, and `wait`. */
 export const fromUrl = (url: URLSearchParams): Fields | GatewayError.GatewayError => {
   const fields: Record<string, unknown> = {}
   const parameters: Array<Given> = []
@@ -177,9 +180,9 @@ export const fromUrl = (url: URLSearchParams): Fields | GatewayError.GatewayErro
   return values instanceof GatewayError.GatewayError ? values : { ...fields, ...values }
 }
 
-/** Ids are part of paths and headers (PROTOCOL.md §3). Clients make another path of one with `.` or `..`. */
+/** Ids are part of paths and headers (PROTOCOL.md §3). Clients normalize a path with `.` or `..`. */
 const idPattern = /^(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}$/
-/** What an id is. */
+/** The form of an id. */
 export const idForm = "1 to 128 characters of A-Z a-z 0-9 . _ ~ - but not . or .."
 
 const maxNameLength = 256
@@ -207,7 +210,7 @@ const isTrace = (text: string): boolean =>
 
 const traceLength = 55
 
-/** What metadata of the gateway's own begins with. */
+/** The prefix of the gateway's own metadata. */
 const ownPrefix = "gateway."
 
 const problemOfMetadata = (metadata: unknown): string | undefined => {
@@ -220,7 +223,7 @@ const problemOfMetadata = (metadata: unknown): string | undefined => {
 
 const checkFields = (fields: Fields, limits: RequestLimits): GatewayError.GatewayError | undefined => {
   const { metadata, parameters, progress, query, receipt, timeoutMs, version, wait } = fields
-  // Nobody misspells one among hundreds.
+  // Limits the work: a misspelt field is unlikely among hundreds.
   for (const name of Object.keys(fields).slice(0, 100)) {
     const meant = FieldNames.meant(name)
     if (meant !== undefined) return bad(`${name}: there is no such field, but there is ${meant}`)
@@ -279,7 +282,10 @@ const whyFormat = (
     : undefined
 }
 
-/** A back-end's refusal of a format that the client has not named, with the reason why it was asked for that one. */
+/**
+ * A back-end's refusal of a format that the client has not named, with the reason why that format was
+ * requested.
+ */
 export const explained = (
   { whyFormat }: Pick<Asked, "whyFormat">,
   error: GatewayError.GatewayError
@@ -288,16 +294,16 @@ export const explained = (
     ? error
     : GatewayError.make("unsupported_format", `${whyFormat}. The back-end says: ${error.message}`)
 
-/** What a request says beside its fields, and who may ask what. */
+/** The context of a request besides its fields, and the caller's permissions. */
 export interface Options {
   readonly accept: string | undefined
-  /** What the caller may have; all if it is absent. Of a query that names none it has the first that is accepted. */
+  /** The permitted formats; all if absent. A query that names none gets the first acceptable one. */
   readonly formats?: ReadonlyArray<Negotiation.ResponseFormat> | undefined
   readonly readOnly: boolean
   readonly limits: RequestLimits
 }
 
-/** What the client asks, from the fields of its request, or what is wrong with them. */
+/** The query in the fields of a request, or the error of an invalid one. */
 export const make = (given: Fields, options: Options): Asked | GatewayError.GatewayError => {
   const { timeoutMs } = plain({ timeoutMs: given["timeoutMs"] })
   const fields = timeoutMs === undefined ? given : { ...given, timeoutMs }
@@ -320,11 +326,11 @@ export const make = (given: Fields, options: Options): Asked | GatewayError.Gate
   }
 }
 
-/** Who asks, as far as the gateway knows. */
+/** The identity of the caller, as far as the gateway knows it. */
 export interface Asker {
-  /** The address of the client, or of the proxy before it. */
+  /** The address of the client, or of the proxy in front. */
   readonly client: string | undefined
-  /** The name of its token. */
+  /** The name of the caller's token. */
   readonly token: string | undefined
   readonly tenant: string | undefined
 }
@@ -336,7 +342,7 @@ const metadataOf = (given: unknown, { client, tenant, token }: Asker): Metadata.
   ...(tenant === undefined ? {} : { [`${ownPrefix}tenant`]: tenant })
 })
 
-/** What is fixed when the request goes to a back-end. */
+/** Values determined when the request goes to a back-end. */
 export interface Passed {
   readonly queryId: string
   readonly readOnly: boolean
@@ -346,7 +352,10 @@ export interface Passed {
 
 const encoder = new TextEncoder()
 
-/** The v1 request for the back-end. The target is the gateway's own affair, and the rest passes through. */
+/**
+ * The v1 request for the back-end. The target is removed, since only the gateway uses it; the rest is passed
+ * through.
+ */
 export const encode = (asked: Asked, passed: Passed): Uint8Array => {
   const { target: _, ...body } = asked.body
   return encoder.encode(
@@ -357,7 +366,7 @@ export const encode = (asked: Asked, passed: Passed): Uint8Array => {
       queryId: passed.queryId,
       metadata: metadataOf(body["metadata"], passed.asker),
       ...(passed.readOnly ? { readOnly: true } : {}),
-      // One that is none begins a new trace, as W3C has it.
+      // An invalid context begins a new trace, as W3C specifies.
       ...(passed.traceparent !== undefined && isTrace(passed.traceparent)
         ? { traceparent: passed.traceparent }
         : {})

@@ -1,14 +1,15 @@
-/**
- * How far a back-end is with a query that runs.
- */
+/** The progress of a running query at its back-end. */
 import * as Effect from "effect/Effect"
 import type { Progress } from "../engine/QueryEngine.ts"
 import type { Entry } from "./Queries.ts"
 
-/** How long it may take to say so. */
+/** How long the answer may take. */
 const timeout = "1 second"
 
-/** Asks it, if the query was asked for with `progress`. There is no answer where it has none in time, or fails. */
+/**
+ * Asks the back-end, if the query was sent with `progress`. `undefined` if it does not answer in time, or
+ * fails.
+ */
 export const of = (entry: Entry): Effect.Effect<Progress | undefined> => {
   const { hasProgress, id, instance, state } = entry
   if (!hasProgress || instance === undefined || state !== "running") return Effect.undefined

@@ -1,5 +1,5 @@
 /**
- * The back-ends: sends a request to the least busy address of one, and elsewhere only where nothing was run.
+ * The back-ends: sends a request to the least busy address of one, and fails over only if nothing was run.
  */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -20,7 +20,7 @@ import { Instance, leastBusy, type Outcome } from "./Instance.ts"
 import * as Readiness from "./Readiness.ts"
 
 /**
- * Where a server is: an address, or a connection within the process.
+ * The location of a server: an address, or a connection within the process.
  *
  * @category models
  * @since 0.1.0
@@ -33,13 +33,13 @@ export type Places = Readonly<Record<string, ReadonlyArray<Place>>>
 export interface Options {
   readonly backends: Places
   readonly pool: Partial<ClientPool.PoolSettings>
-  /** Failures in a row after which an address is not used any more. */
+  /** The number of consecutive failures after which an address is ejected. */
   readonly ejectAfter: number
-  /** How often an address that is out of use is probed. */
+  /** The interval of probes of an address that is out of use. */
   readonly probeInterval: Duration.Duration
 }
 
-/** A response, and who gives it. */
+/** A response, and the address that gives it. */
 export interface Answer extends Client.Response {
   readonly instance: Instance
 }
@@ -53,27 +53,30 @@ export interface Backend {
 /** A request to a back-end. */
 export interface Sent {
   readonly body: Uint8Array
-  /** Whether it asks for a receipt. */
+  /** Whether the request asks for a receipt. */
   readonly receipt: boolean
-  /** Called when the response is complete, also one that was cancelled too late. */
+  /** Called when the response is complete, also if it was cancelled too late. */
   readonly onComplete?: (() => void) | undefined
-  /** Called with each address that is asked. */
+  /** Called with each address that is tried. */
   readonly tried?: ((instance: Instance) => void) | undefined
-  /** Called when an address may have run it, or has said that it did not. */
+  /**
+   * Called with true when an address may have run the request, and with false when it reports that it did
+   * not.
+   */
   readonly mayRun?: ((mayRun: boolean) => void) | undefined
-  /** Ends the response: its client does not read, and others wait. */
+  /** Ends the response, because its client does not read while others wait. */
   readonly evict?: Effect.Effect<void> | undefined
-  /** What the conversation that it belongs to has to say about its address. */
+  /** The constraints of its conversation on the address. */
   readonly home?: Home | undefined
 }
 
-/** Where the queries of a conversation go. */
+/** The address of a conversation's queries. */
 export interface Home {
   /** The address that is tried first. */
   readonly preferred: () => Instance
-  /** Whether no other address may be tried. */
+  /** Whether other addresses are excluded. */
   readonly isFixed: () => boolean
-  /** An address is tried. */
+  /** Called when an address is tried. */
   readonly tried: (instance: Instance) => void
 }
 
@@ -85,36 +88,36 @@ export interface Backends {
     instances: ReadonlyArray<Instance>,
     sent: Sent
   ) => Effect.Effect<Answer, GatewayError.GatewayError, Scope.Scope>
-  /** Whether a query finds an address that answers. */
+  /** Whether an address would answer a query. */
   readonly isReady: Effect.Effect<boolean>
-  /** Somebody looks at the states: finds out those that are not known any more, for the next time. */
+  /** Called when the states are read: checks addresses in unknown states, for the next time. */
   readonly observed: Effect.Effect<void>
-  /** The response of an address has failed. */
+  /** Records that the response of an address has failed. */
   readonly failed: (instance: Instance, error: GatewayError.Upstream) => void
 }
 
 const encoder = new TextEncoder()
 
-/** Any answer to it shows that the server is there. */
+/** Any answer to this probe shows that the server is up. */
 const probe = encoder.encode(JSON.stringify({ version: "v1", query: "SELECT 1" }))
 
-/** Errors of requests that were not sent, for a reason that says nothing of the address. */
+/** Errors of requests that were not sent, for reasons unrelated to the address. */
 const ownReasons: ReadonlyArray<string> = ["TooManyRequests", "QueueTimeout", "RequestTooLarge"]
 
-/** What an error says of the address that it came from, if it does. */
+/** The outcome for the address of an error, if the error concerns it. */
 const outcomeOf = (error: GatewayError.Upstream): Outcome | undefined => {
   if (error._tag === "ClientError") return ownReasons.includes(error.reason._tag) ? undefined : "failed"
   if (error._tag === "QueryRejected" && isWithoutEngine(error)) return "failed"
   return GatewayError.fromUpstream(error).code === "shutting_down" ? "draining" : "answered"
 }
 
-/** A server whose engine cannot be started answers nothing. */
+/** A server that cannot start its engine answers no queries. */
 const isWithoutEngine = ({ payload }: QueryRejected): boolean => {
   const { code, retryable } = GatewayError.fromBody(payload)
   return code === "engine_lost" && retryable
 }
 
-/** Whether an error says that nothing was run, and another address might take the request. */
+/** Whether an error means that nothing was run, and another address might take the request. */
 const mayGoElsewhere = (error: QueryRejected | ClientError): boolean => {
   if (error._tag === "QueryRejected") {
     const { code } = GatewayError.fromBody(error.payload)
@@ -125,15 +128,15 @@ const mayGoElsewhere = (error: QueryRejected | ClientError): boolean => {
 
 const words = ({ address, backend }: Instance): string => `The back-end ${backend} at ${address}`
 
-/** What becomes of the last connection to a place. */
+/** The ways in which the last connection to a place ends. */
 interface Ends {
-  /** It was lost, or its server has ended it. */
+  /** The connection was lost, or its server has closed it. */
   readonly lost: () => void
   /** The pool has closed it. */
   readonly parted: () => void
 }
 
-/** The gateway's own questions have a connection of their own: they take none from a query. */
+/** The gateway's own requests have a separate connection, and take none from queries. */
 const forQuestions = { maxConnections: 1, maxQueuedRequests: 1 }
 
 const connect = Effect.fnUntraced(function* (
@@ -158,7 +161,7 @@ const connect = Effect.fnUntraced(function* (
 
 const opening = Effect.fnUntraced(function* (place: Place, settings: Options["pool"]) {
   if (isWithin(place)) {
-    // Both ends live in one process: silence says nothing of the other.
+    // Both ends are in one process: silence is no sign of a failure.
     return {
       name: place.name,
       open: place.connect,
@@ -173,7 +176,7 @@ const opening = Effect.fnUntraced(function* (place: Place, settings: Options["po
 const isWithin = (place: Place): place is Exclude<Place, Address.Input> =>
   typeof place === "object" && "connect" in place
 
-/** Makes the pools, which connect when a request comes. The scope owns them. */
+/** Makes the pools, which connect at the first request. The scope owns them. */
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Backends, Address.AddressError, Scope.Scope> {
@@ -189,7 +192,7 @@ export const make = Effect.fnUntraced(function* (
         },
         parted: () => instance.parted()
       }
-      // It is the last one where no query has come since those of queries have gone.
+      // This is the last connection if no query has come since the connections of queries ended.
       const ofQuestions: Ends = {
         lost: () => instance.isUsed || instance.lost(),
         parted: () => instance.isUsed || instance.parted()
@@ -221,7 +224,7 @@ export const make = Effect.fnUntraced(function* (
 
   const looking = new Set<Instance>()
 
-  /** Finds out whether an address can be reached whose connections have gone: until it answers, or is out of use. */
+  /** Checks an address whose connections have ended, until it answers or is out of use. */
   const look = (instance: Instance): Effect.Effect<void> =>
     Effect.gen(function* () {
       while (instance.isSought) {
@@ -253,7 +256,7 @@ export const make = Effect.fnUntraced(function* (
     onEvicted: evict && (() => spawner.spawn(evict))
   })
 
-  /** Asks one address after the other until one answers, or might have run something. */
+  /** Tries one address after the other until one answers, or may have run the request. */
   const attempt = (
     instances: ReadonlyArray<Instance>,
     sent: Sent,
@@ -263,9 +266,9 @@ export const make = Effect.fnUntraced(function* (
   ): Effect.Effect<Answer, GatewayError.GatewayError, Scope.Scope> => {
     let leave = () => {}
     const asking = Effect.suspend(() => {
-      // It has been cancelled on its way here.
+      // The request has been cancelled before this point.
       if (scope.state._tag === "Closed") return Effect.interrupt
-      // Chosen only now: an address may have gone out of use on the way too.
+      // Chosen only now: an address may have been ejected in the meantime.
       const allowed = allowedBy(sent.home, instances, tried.length === 0)
       const instance = leastBusy(allowed, tried)
       if (instance === undefined) return Effect.fail(last ?? unavailable(allowed, options))

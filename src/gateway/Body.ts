@@ -13,10 +13,10 @@ import * as GatewayError from "./GatewayError.ts"
 import * as Http from "./Http.ts"
 import * as Negotiation from "./Negotiation.ts"
 
-/** ASCII is UTF-8 too. */
+/** ASCII is a subset of UTF-8. */
 const charsets: ReadonlySet<string | undefined> = new Set([undefined, "utf-8", "utf8", "us-ascii"])
 
-/** What a `Content-Type` says of a body that the gateway can read. */
+/** The media type of a body that the gateway can read, from its `Content-Type`. */
 export const mediaType = (header: string | undefined): Negotiation.BodyType | GatewayError.GatewayError => {
   const [name = "", ...parameters] = (header ?? "").toLowerCase().split(";")
   const type = Negotiation.bodyTypes.find((type) => type === name.trim())
@@ -32,7 +32,7 @@ export const mediaType = (header: string | undefined): Negotiation.BodyType | Ga
     : GatewayError.make("unsupported_media_type", `Content-Type: expected the charset UTF-8, not ${charset}`)
 }
 
-/** A frame of zstd may ask for much memory, whatever its length: 8 MiB is what RFC 8878 has servers take. */
+/** A small zstd frame may demand much memory: RFC 8878 recommends that receivers support 8 MiB. */
 const zstd = { params: { [Zlib.constants.ZSTD_d_windowLogMax]: 23 } }
 
 const decompress: Record<
@@ -46,7 +46,10 @@ const decompress: Record<
 const tooLarge = (maxBodySize: number): GatewayError.GatewayError =>
   GatewayError.make("too_large", `The body is longer than ${maxBodySize} bytes (httpMaxBodySize)`)
 
-/** The whole body of a request, decompressed. Both forms of it have to be within the limit. */
+/**
+ * The whole body of a request, decompressed. Both the compressed and the decompressed size must be within the
+ * limit.
+ */
 export const read = (
   request: HttpServerRequest,
   maxBodySize: number
@@ -76,13 +79,13 @@ const sent = (
 ): Effect.Effect<Uint8Array, GatewayError.GatewayError> => {
   const { "content-length": length, expect } = request.headers
   if (Number(length) > maxBodySize) return Effect.fail(tooLarge(maxBodySize))
-  // A client may wait to be told to go on, and a body without a length has to be counted.
+  // With `Expect` the client waits for a go-ahead, and a body without a length must be counted.
   return expect === undefined && length !== undefined
     ? announced(Http.incoming(request))
     : counted(request, maxBodySize)
 }
 
-/** A body with a length, which Node keeps to. */
+/** A body with a length, which Node enforces. */
 const announced = (request: NodeHttp.IncomingMessage): Effect.Effect<Uint8Array, GatewayError.GatewayError> =>
   Effect.callback((resume) => {
     const parts: Array<Uint8Array> = []

@@ -1,6 +1,6 @@
 /**
- * Writes the body of a response: compressed where the client wants that, no further ahead of the client than Node's
- * buffers, and broken off where the result is not whole.
+ * Writes the body of a response: compressed if the client accepts that, ahead of the client by no more than
+ * Node's buffers, and broken off if the result is incomplete.
  */
 import type * as Http from "node:http"
 import type { Writable } from "node:stream"
@@ -11,7 +11,7 @@ import * as Chunk from "../net/Chunk.ts"
 import * as GatewayError from "./GatewayError.ts"
 import type { Encoding } from "./Negotiation.ts"
 
-/** A compressor that hands out all it has after each write, so that rows do not wait in it. */
+/** A compressor that flushes after each write, so that rows are not delayed in it. */
 const compressor: Record<Encoding, () => Zlib.Gzip | Zlib.ZstdCompress> = {
   gzip: () => Zlib.createGzip({ flush: Zlib.constants.Z_SYNC_FLUSH }),
   zstd: () => Zlib.createZstdCompress({ flush: Zlib.constants.ZSTD_e_flush })
@@ -23,7 +23,7 @@ export interface Options {
   readonly stallTimeout: Duration.Duration
 }
 
-/** Why a query ends whose client takes nothing. */
+/** The reason for the end of a query whose client takes no bytes. */
 export const stalled = (timeout: Duration.Duration): GatewayError.GatewayError =>
   GatewayError.make("cancelled", `The client took no byte for ${Duration.format(timeout)} (httpStallTimeout)`)
 
@@ -43,19 +43,19 @@ export class BodyWriter {
   private compressed(encoding: Encoding): Writable {
     const { response } = this
     const stream = compressor[encoding]()
-    // It ends with the response; nothing is left of it but its memory.
+    // The compressor ends with the response; this frees its memory.
     response.once("close", () => stream.destroy())
     stream.on("error", () => this.breakOff())
     stream.pipe(response)
     return stream
   }
 
-  /** Why the client has been given up, if it has. */
+  /** The reason why the client was given up, if it was. */
   get givenUp(): GatewayError.GatewayError | undefined {
     return this.given
   }
 
-  /** Whether the client has yet to take what was written: nothing more should be. */
+  /** Whether nothing more should be written until the client has taken earlier bytes. */
   get isFull(): boolean {
     return this.sink.writableNeedDrain
   }
@@ -69,7 +69,7 @@ export class BodyWriter {
     this.sink.uncork()
   }
 
-  /** Waits until the client has taken what was written, if there is much of it, or until {@link hurry}. */
+  /** Waits until the client has taken pending bytes, if there are many, or until {@link hurry}. */
   get drained(): Effect.Effect<void, GatewayError.GatewayError> {
     const { stallTimeout } = this.options
     if (!this.isFull) return Effect.void
@@ -86,7 +86,10 @@ export class BodyWriter {
       : drain
   }
 
-  /** Waits for an event, or for the end of the response, after which it does not come, or until {@link hurry}. */
+  /**
+   * Waits for an event, for the end of the response, after which the event does not come, or for {@link
+   * hurry}.
+   */
   private until(of: Writable, event: "drain" | "finish"): Effect.Effect<void> {
     return Effect.callback((resume) => {
       const { response } = this
@@ -107,15 +110,15 @@ export class BodyWriter {
     })
   }
 
-  /** The one who waits for the client waits no longer. */
+  /** Ends the wait for the client. */
   hurry(): void {
     this.wake?.()
   }
 
-  /** Ends a whole body, and waits until it has been handed to the connection. */
+  /** Ends a complete body, and waits until the connection has been given all of it. */
   readonly end: Effect.Effect<void> = Effect.suspend(() => {
     const { stallTimeout } = this.options
-    // The last bytes may be those that the client never takes.
+    // The client may never take the last bytes.
     if (Duration.isFinite(stallTimeout)) {
       this.response.setTimeout(Duration.toMillis(stallTimeout), () => this.response.destroy())
     }
@@ -123,10 +126,11 @@ export class BodyWriter {
     return this.sink === this.response ? Effect.void : this.until(this.response, "finish")
   })
 
-  /** Ends the connection within the body, so that no client takes it for whole. */
+  /** Ends the connection within the body, so that no client treats it as complete. */
   breakOff(): void {
     const { response } = this
-    // A body of HTTP/1.0 is as long as its connection: only a reset tells a broken one from a whole one.
+    // A body of HTTP/1.0 ends with its connection: only a reset distinguishes a broken one from a complete
+    // one.
     if (response.req.httpVersion === "1.0") response.socket?.resetAndDestroy()
     response.destroy()
   }

@@ -1,12 +1,10 @@
-/**
- * Who asks, and what they may ask. Pure.
- */
+/** The callers and their permissions. Pure. */
 import * as GatewayError from "./GatewayError.ts"
 import type { ResponseFormat } from "./Negotiation.ts"
 
-/** What a caller may do; a list that is absent permits everything. */
+/** The permissions of a caller; an absent list permits everything. */
 export interface Caller {
-  /** Absent where the gateway has no tokens: everybody is the same caller then. */
+  /** Absent if the gateway has no tokens: all clients are then the same caller. */
   readonly name: string | undefined
   readonly tenant: string | undefined
   readonly targets: ReadonlySet<string> | undefined
@@ -19,7 +17,7 @@ export interface Caller {
   readonly maxConcurrentQueries: number
 }
 
-/** Everybody, where there are no tokens. */
+/** The caller of all requests, if there are no tokens. */
 export const anybody: Caller = {
   name: undefined,
   tenant: undefined,
@@ -37,7 +35,7 @@ export const owns = (caller: Caller, owner: string | undefined): boolean =>
 
 export const mayReach = (caller: Caller, target: string): boolean => caller.targets?.has(target) ?? true
 
-/** Why a caller may not have a format or a target. */
+/** The refusal of a format or a target that the caller may not use. */
 export const refusal = (
   caller: Caller,
   { format, target }: { readonly format: ResponseFormat; readonly target: string }

@@ -1,6 +1,7 @@
 /**
- * What can be asked: the schemas, tables and columns of each target, as its back-end's DuckDB tells. Functions are asked, whose
- * names are whole: a view of the database with the name of DuckDB's own would take the place of that.
+ * The catalogue: the schemas, tables and columns of each target, read from its back-end's DuckDB. The query
+ * calls functions by qualified names, since a view of the database with the name of one of DuckDB's own would
+ * hide that.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -10,7 +11,7 @@ import type { Dispatcher, Origin } from "./Dispatcher.ts"
 import * as GatewayError from "./GatewayError.ts"
 import * as Negotiation from "./Negotiation.ts"
 
-/** Most columns that are told of one target. */
+/** The maximum number of columns reported for one target. */
 export const maxColumns = 20_000
 
 export const query = `SELECT c.database_name AS "catalog", c.schema_name AS "schema", c.table_name AS "table",
@@ -46,7 +47,7 @@ interface Named {
   readonly tables: Array<Table>
 }
 
-/** Rows in their order as schemas with their tables. Pure. */
+/** Groups ordered rows as schemas with their tables. Pure. */
 export const group = (rows: ReadonlyArray<Row>): ReadonlyArray<Named> => {
   const schemas: Array<Named> = []
   for (const row of rows) {
@@ -65,7 +66,7 @@ export const group = (rows: ReadonlyArray<Row>): ReadonlyArray<Named> => {
   return schemas
 }
 
-/** The catalogue of one target. A back-end that does not tell gives an error in its place. */
+/** The catalogue of one target. If a back-end fails to provide it, an error takes its place. */
 export const ofTarget = (dispatcher: Dispatcher, target: string, origin: Origin) =>
   read(dispatcher, target, origin).pipe(
     Effect.map((rows) => ({

@@ -20,12 +20,12 @@ export interface Dependencies extends Pick<QueryRoutes.Dependencies, "identify">
   readonly routes: Routes
 }
 
-/** How many targets are asked at a time. */
+/** The number of targets that are queried at a time. */
 const concurrency = 4
 
 export const make = ({ backends, dispatcher, identify, routes }: Dependencies) => {
   const reachable = (caller: Caller.Caller) => routes.targets.filter((name) => Caller.mayReach(caller, name))
-  /** A route that takes only these parameters. */
+  /** A route that accepts only these parameters. */
   const route = (
     path: `/${string}`,
     known: ReadonlyArray<string>,
@@ -43,7 +43,7 @@ export const make = ({ backends, dispatcher, identify, routes }: Dependencies) =
         if (wanted !== null && !reachable(caller).includes(wanted)) {
           return yield* GatewayError.make("unknown_target", `target: there is no ${wanted}`)
         }
-        // Formats are those of results that the caller gets.
+        // Permitted formats concern the caller's results only.
         const origin = { ...Http.origin(request, { ...caller, formats: undefined }), isInternal: true }
         return Http.json({
           targets: yield* Effect.forEach(targets, (target) => Catalog.ofTarget(dispatcher, target, origin), {

@@ -1,6 +1,4 @@
-/**
- * The files of the console, as they were bundled by `npm run build:console`.
- */
+/** The files of the console, bundled by `npm run build:console`. */
 import { fileURLToPath } from "node:url"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Effect from "effect/Effect"
@@ -12,7 +10,7 @@ import * as Pages from "./Pages.ts"
 
 const headers = Pages.headers()
 
-/** In the package from any folder beside this one; what runs from the sources has them where the package is built. */
+/** In the package, relative to any folder beside this one; from the sources, where the package is built. */
 const folder = fileURLToPath(
   new URL(
     import.meta.url.endsWith(".ts") ? "../../.cache/gateway/console/" : "../gateway/console/",
@@ -20,10 +18,10 @@ const folder = fileURLToPath(
   )
 )
 
-/** The kinds of files that are sent. */
+/** The kinds of files that are served. */
 const sent = /\/$|\.(?:html|js|css|svg)$/
 
-/** Browsers ask for an icon by this name where a page names none, as on `/docs` and beside answers of the API. */
+/** Browsers request an icon by this name if a page names none, as on `/docs` and for answers of the API. */
 const icon = { path: "/favicon.ico", file: "/icon.svg" }
 
 const notFound = (path: string): GatewayError.GatewayError =>

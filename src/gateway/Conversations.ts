@@ -1,22 +1,23 @@
 /**
- * Which address each conversation goes to: decided by its first query, until it has been idle for long.
+ * The address of each conversation: set by its first query, until the conversation has been idle for too
+ * long.
  */
 import * as GatewayError from "./GatewayError.ts"
 import type { Instance } from "./Instance.ts"
 
 export interface Options {
-  /** How long a conversation may be without a query, in nanoseconds; `undefined` is for ever. */
+  /** How long a conversation may be idle, in nanoseconds; `undefined` is for ever. */
   readonly timeoutNanos: bigint | undefined
   readonly maxConversations: number
 }
 
 /** One conversation. */
 export interface Conversation {
-  /** Where it is, or was tried last. */
+  /** The address of its queries, or the one tried last. */
   instance: Instance
-  /** Whether a query of it has been accepted there. Until then it may go elsewhere. */
+  /** Whether a query of it has been accepted there. Until then it may use another address. */
   isBound: boolean
-  /** Queries that run. */
+  /** The number of running queries. */
   active: number
   usedAt: bigint
 }
@@ -34,7 +35,7 @@ export class Conversations {
     return this.table.size
   }
 
-  /** The conversation with a key, if it goes on. */
+  /** The conversation with a key, unless it has expired. */
   get(key: string, now: bigint): Conversation | undefined {
     const found = this.table.get(key)
     if (found === undefined || !this.isOver(found, now)) return found
@@ -47,7 +48,7 @@ export class Conversations {
     return active === 0 && timeoutNanos !== undefined && now - usedAt >= timeoutNanos
   }
 
-  /** Begins one, or says that there is no room. */
+  /** Begins a conversation, or returns an error if there is no room. */
   begin(key: string, instance: Instance, now: bigint): Conversation | GatewayError.GatewayError {
     this.forget(now)
     const { maxConversations } = this.options
@@ -65,7 +66,7 @@ export class Conversations {
     return conversation
   }
 
-  /** A query of it begins. Returns how it ends. */
+  /** A query of the conversation begins. Returns the function that ends it. */
   use(key: string, conversation: Conversation): (now: bigint) => void {
     conversation.active++
     return (now) => {
@@ -73,12 +74,12 @@ export class Conversations {
       conversation.usedAt = now
       if (this.table.get(key) !== conversation) return
       this.table.delete(key)
-      // A query that was never accepted leaves nothing behind.
+      // A query that was never accepted leaves no conversation.
       if (conversation.isBound || conversation.active > 0) this.table.set(key, conversation)
     }
   }
 
-  /** A query of it was accepted at an address: it stays there. */
+  /** An address has accepted a query of the conversation, which stays there. */
   bind(key: string, conversation: Conversation, instance: Instance): void {
     if (conversation.isBound) return
     conversation.instance = instance

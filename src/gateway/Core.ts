@@ -1,6 +1,4 @@
-/**
- * The gateway without HTTP: its back-ends, its queries and conversations, who may ask, and how it stops.
- */
+/** The gateway without HTTP: its back-ends, queries and conversations, its access control, and its stop. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
@@ -18,7 +16,7 @@ import * as Queries from "./Queries.ts"
 import * as Routes from "./Routes.ts"
 import type * as Rules from "./Rules.ts"
 
-/** What the core is told; see `GatewayConfig`. */
+/** The settings of the core; see `GatewayConfig`. */
 export type Config = Pick<
   GatewayConfig,
   | "backends"
@@ -38,7 +36,7 @@ export type Config = Pick<
 > &
   Partial<Pick<GatewayConfig, "httpMaxQueriesPerAddress">>
 
-/** What may be read again while the gateway runs. */
+/** The parts that may be reloaded while the gateway runs. */
 export interface Files {
   readonly rules: Rules.Rules
   readonly access: Access
@@ -51,23 +49,29 @@ export interface Core {
   readonly routes: Routes.Routes
   readonly dispatcher: Dispatcher.Dispatcher
   readonly access: () => Access
-  /** Other rules and tokens from now on; queries that run go on as they began. */
+  /** Replaces rules and tokens; running queries are not affected. */
   readonly reload: (files: Files) => void
   readonly readiness: Effect.Effect<"ready" | "draining" | "unavailable">
-  /** Open once it takes no query any more. */
+  /** Open once no more queries are taken. */
   readonly draining: Latch.Latch
-  /** Takes no query any more, lets running ones finish within `httpDrainTimeout`, and ends the rest with `shutting_down`. */
+  /**
+   * Takes no more queries, lets running ones finish within `httpDrainTimeout`, and ends the rest with
+   * `shutting_down`.
+   */
   readonly drain: Effect.Effect<void>
-  /** Waits until it has drained, and nobody is to be waited for any more. */
+  /** Waits until draining has ended and no client needs to be waited for. */
   readonly hurried: Effect.Effect<void>
-  /** Stops waiting for queries, if it drains or when it does. */
+  /** Stops waiting for queries, if it drains or once it does. */
   readonly stopNow: Effect.Effect<void>
 }
 
-/** More queries whose clients do not read are not left out of `backendConnections`: a server has room for as many. */
+/**
+ * The most queries with unread results that do not count for `backendConnections`: a server has room for as
+ * many.
+ */
 const mostStalled = 256
 
-/** Makes it. The scope owns the connections to back-ends. */
+/** Makes the core. The scope owns the connections to back-ends. */
 export const make = Effect.fnUntraced(function* (
   config: Config,
   files: Files

@@ -1,5 +1,6 @@
 /**
- * Runs a query for a client: finds its back-end, sends it, and follows it to its end. HTTP and WebSocket share it.
+ * Runs a query for a client: chooses its back-end, sends it, and follows it to its end. HTTP and WebSocket
+ * share it.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -28,35 +29,35 @@ export interface Running {
   readonly entry: Entry
   readonly control: Control
   readonly accepted: Accepted.Accepted
-  /** The chunks as they come; they are the consumer's. Ends only if the result is whole. */
+  /** The chunks as they arrive; the consumer owns them. Ends only if the result is complete. */
   readonly pull: Pull.Pull<Batch, GatewayError.GatewayError>
-  /** Whether all that will come is there. */
+  /** Whether all chunks have arrived. */
   readonly hasEnded: () => boolean
 }
 
-/** Who asks, and how the request came. */
+/** The caller, and the circumstances of the request. */
 export interface Origin {
   readonly caller: Caller.Caller
   readonly headers: Readonly<Record<string, string | undefined>>
-  /** The address of the client; absent for one of a Unix socket. */
+  /** The address of the client; absent on a Unix socket. */
   readonly client: string | undefined
-  /** Whether the query is the gateway's own, which no list shows. */
+  /** Whether the query is the gateway's own, which lists omit. */
   readonly isInternal?: boolean
 }
 
 export interface Dispatcher {
   /**
-   * Sends the query and waits until it is accepted. The scope owns it: closing the scope before the end cancels the
-   * query. `begun` is told of it before it is sent.
+   * Sends the query and waits until it is accepted. The scope owns it: closing the scope before the end
+   * cancels the query. `begun` is called with it before it is sent.
    */
   readonly start: (
     asked: Asked.Asked,
     origin: Origin,
     begun?: (entry: Entry) => void
   ) => Effect.Effect<Running, GatewayError.GatewayError, Scope.Scope>
-  /** Cancels a query on behalf of another request, and returns when it has ended. */
+  /** Cancels a query on behalf of another request, and returns when the query has ended. */
   readonly cancel: (entry: Entry) => Effect.Effect<void>
-  /** The same for a gateway that stops, whose clients are told so. */
+  /** The same for a gateway that stops, whose clients get that reason. */
   readonly abandon: (entry: Entry) => Effect.Effect<void>
 }
 
@@ -64,12 +65,12 @@ export interface Dependencies {
   readonly backends: Backends
   readonly queries: Queries
   readonly routes: Routes
-  /** Takes a place for a query of the caller, which begins now. Returns how it is given back. */
+  /** Takes a place for a query of the caller, which begins now. Returns the function that releases it. */
   readonly admit: (origin: Origin, now: bigint) => (() => void) | GatewayError.GatewayError
 }
 
 const cancelled = GatewayError.make("cancelled", "The query was cancelled")
-/** What clients of a gateway that stops are told. */
+/** The error for clients of a gateway that stops. */
 export const shuttingDown = GatewayError.make("shutting_down", "The gateway is shutting down", {
   retryable: true
 })
@@ -93,7 +94,7 @@ export const make = (dependencies: Dependencies): Dispatcher => ({
   abandon: (entry) => stop(dependencies.queries, entry, shuttingDown)
 })
 
-/** Whoever asks for it may go away meanwhile. */
+/** The caller of this may be interrupted meanwhile. */
 const stop = (queries: Queries, entry: Entry, reason: GatewayError.GatewayError): Effect.Effect<void> =>
   Effect.uninterruptible(
     Effect.suspend(() => {
@@ -108,7 +109,7 @@ const stop = (queries: Queries, entry: Entry, reason: GatewayError.GatewayError)
 
 const nothing = () => {}
 
-/** The state of a query that the gateway has ended, or that its client has left, or did not read. */
+/** The state of a query that the gateway has ended, or whose client closed or did not read. */
 const stateOf = ({ code }: GatewayError.GatewayError): "cancelled" | "failed" =>
   code === "cancelled" ? "cancelled" : "failed"
 
@@ -128,7 +129,7 @@ interface Asking {
   readonly begun: (entry: Entry) => void
 }
 
-/** A query that has its places here: in the table of queries, in its conversation, in its caller's quota. */
+/** A query that has its places: in the table of queries, in its conversation, in its caller's quota. */
 interface Begun extends Asking, Open {
   readonly route: Route
   readonly leave: (now: bigint) => void
@@ -139,7 +140,7 @@ const start = (
   asking: Asking,
   outer: Scope.Scope
 ): Effect.Effect<Running, GatewayError.GatewayError> => {
-  // No child of the outer scope: that would not wait for one which a cancel closes already.
+  // Not a child of the outer scope, whose close would not wait for a scope that a cancel is already closing.
   const scope = Scope.makeUnsafe()
   let begun: Begun | GatewayError.GatewayError | undefined
   const ofBegun = (effect: (query: Begun) => Effect.Effect<void>) =>
@@ -147,7 +148,7 @@ const start = (
       begun === undefined || begun instanceof GatewayError.GatewayError ? Effect.void : effect(begun)
     )
   const close = Scope.close(scope, Exit.void)
-  // It runs after the query has been cancelled at its back-end.
+  // This runs after the query has been cancelled at its back-end.
   const end = ofBegun((query) => ended(dependencies.queries, query))
   const over = ofBegun(({ control }) => control.over)
   return Effect.flatMap(
@@ -165,7 +166,7 @@ const start = (
   )
 }
 
-/** Decides whether a query runs, and where, and takes its places. */
+/** Decides whether and where a query runs, and takes its places. */
 const begin = (
   { admit, queries, routes }: Dependencies,
   asking: Asking
@@ -207,7 +208,7 @@ const begin = (
   return open
 }
 
-/** The scope of a query closes: whatever had no end before was cancelled. */
+/** The scope of a query closes: a query that had not ended before was cancelled. */
 const ended = (queries: Queries, { clock, control, entry, leave, origin }: Begun): Effect.Effect<void> => {
   const nanos = clock.monotonicTimeNanosUnsafe()
   const reason = entry.isCommitted && !entry.onlyReads ? tooLate : (control.stoppedBy ?? gone)
@@ -266,7 +267,7 @@ const running = (
   )
 }
 
-/** The accept, if it is one of the query that was asked. */
+/** The accept, if it matches the query. */
 const acceptedOf = (
   { asked, origin }: Begun,
   { instance: { address }, payload }: Answer
@@ -312,7 +313,7 @@ const relaying = (
   return { entry, control, accepted, hasEnded, pull }
 }
 
-/** The result is whole, and its receipt says what it should be. */
+/** The result is complete, and its receipt matches it. */
 const completed = (
   entry: Entry,
   final: (() => Uint8Array | undefined) | undefined
@@ -331,7 +332,7 @@ const completed = (
   return Effect.andThen(settle(entry, "failed", error), Effect.fail(error))
 }
 
-/** Its client is told nothing else than those who see the verdict: a cancel or a stop may have come first. */
+/** The client gets the same outcome as the verdict shows: a cancel or a stop may have come first. */
 const settledComplete = (entry: Entry): Effect.Effect<void, GatewayError.GatewayError> =>
   Effect.flatMap(settle(entry, "complete"), () =>
     entry.state === "complete"
@@ -339,7 +340,7 @@ const settledComplete = (entry: Entry): Effect.Effect<void, GatewayError.Gateway
       : Effect.fail(GatewayError.ofQuery(entry.error ?? cancelled, entry.id))
   )
 
-/** A conversation goes to no other address than its own. */
+/** A conversation uses no address but its own. */
 const lost = (route: Route, error: GatewayError.GatewayError): GatewayError.GatewayError =>
   route.conversation === undefined || error.code !== "backend_unavailable"
     ? error
@@ -352,7 +353,7 @@ const lost = (route: Route, error: GatewayError.GatewayError): GatewayError.Gate
 const addressOf = ({ home, instances }: Route): string | undefined =>
   (home?.preferred() ?? instances[0])?.address
 
-/** The time that a query waits for its accept counts too: the back-end may not have seen it yet. */
+/** The time that a query waits for its accept counts too, since the back-end may not have received it yet. */
 const timed = <A, E, R>(
   { body }: Asked.Asked,
   effect: Effect.Effect<A, E, R>,
@@ -377,13 +378,13 @@ const notSent = GatewayError.make(
   { retryable: true }
 )
 
-/** The error that a failure is to the client. Interruption passes. */
+/** The client's error for a failure. Interruption passes. */
 const failed = (
   { control, entry }: Open,
   cause: Cause.Cause<GatewayError.Upstream>
 ): Effect.Effect<GatewayError.GatewayError> => {
-  // The scope of a query that was cancelled closes: that it cannot be read any more is no error of its own. What is told
-  // of it is known once it has ended at its back-end.
+  // The scope of a cancelled query closes, so its failing reads are no error of their own. The final error is
+  // known once the query has ended at its back-end.
   const { stoppedBy } = control
   if (stoppedBy !== undefined) {
     return Effect.map(control.over, () => GatewayError.ofQuery(entry.error ?? stoppedBy, entry.id))

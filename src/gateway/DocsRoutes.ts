@@ -1,6 +1,4 @@
-/**
- * `/openapi.json` and its page at `/docs`. Both are made when they are first asked for: the page is two megabytes.
- */
+/** `/openapi.json` and its page at `/docs`. Both are made at the first request: the page is two megabytes. */
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
@@ -14,7 +12,7 @@ const spec = Effect.map(load, ({ document }) =>
   Pages.kept(JSON.stringify(document()), { contentType: "application/json" })
 )
 
-/** Swagger's page, which loads nothing from elsewhere. */
+/** Swagger's page, which loads nothing from other hosts. */
 const page = Effect.gen(function* () {
   const { api } = yield* load
   const HttpApiSwagger = yield* Effect.promise(() => import("effect/http-api/HttpApiSwagger"))
@@ -22,7 +20,7 @@ const page = Effect.gen(function* () {
   const routes = HttpApiSwagger.layer(api, { path: "/docs" }).pipe(
     Layer.provide(Layer.succeed(HttpRouter.HttpRouter, router))
   )
-  // It holds nothing that has to be given back.
+  // The scope holds no resources to release.
   yield* Layer.buildWithScope(routes, yield* Scope.make())
   const { body } = yield* Effect.orDie(router.asHttpEffect())
   const html = body._tag === "Uint8Array" ? new TextDecoder().decode(body.body) : ""
@@ -30,7 +28,7 @@ const page = Effect.gen(function* () {
   return Pages.kept(html, { contentType: "text/html; charset=utf-8", headers })
 })
 
-/** Answers with what the first request has made. */
+/** Answers with the text made for the first request. */
 const answered =
   <R>(made: Effect.Effect<ReturnType<typeof Pages.kept>, never, R>) =>
   (request: HttpServerRequest) =>

@@ -1,6 +1,6 @@
 /**
- * The records of `format=events`: NDJSON that says how the result ended. `columns`, then `rows` and `progress`, then
- * exactly one `end` or `error`. Pure.
+ * The records of `format=events`: NDJSON that includes the end of the result. `columns`, then `rows` and
+ * `progress`, then exactly one `end` or `error`. Pure.
  */
 import type { Column } from "../engine/QueryApi.ts"
 import type * as QueryEngine from "../engine/QueryEngine.ts"
@@ -15,7 +15,7 @@ const record = (type: string, members: object): Uint8Array =>
 export const columns = (queryId: string, columns: ReadonlyArray<Column> | undefined): Uint8Array =>
   record("columns", { queryId, ...(columns === undefined ? {} : { columns }) })
 
-/** What has come, and how far the engine is, where that is known. */
+/** The size of the result so far, and the engine's progress, if known. */
 export interface Progress extends QueryEngine.Progress {
   readonly rows: number
   readonly bytes: number
@@ -36,7 +36,7 @@ const byteOrderMark = [0xef, 0xbb, 0xbf]
 const opening = encoder.encode('{"type":"rows","rows":[')
 const closing = encoder.encode("]}\n")
 
-/** Whether there is nothing but white space between two places. */
+/** Whether there is only white space between two offsets. */
 const isBlank = (bytes: Uint8Array, start: number, end: number): boolean => {
   let at = start
   while (
@@ -47,16 +47,17 @@ const isBlank = (bytes: Uint8Array, start: number, end: number): boolean => {
   return at === end
 }
 
-/** A result that is no NDJSON at its end, or a row that is longer than is held. */
+/** The end of a result is not NDJSON, or a row exceeds the buffer. */
 export class RowError extends Error {}
 
 /**
- * Turns the back-end's NDJSON, in chunks with any borders, into `rows` records. A line has no line break but the one
- * that ends it, so the records are made of the bytes, and no row is parsed but a last one that no break ends.
+ * Converts the back-end's NDJSON, in chunks with any borders, to `rows` records. The only line break of a
+ * line is the one that ends it, so the records are made of the bytes, and no row is parsed except a last one
+ * without a line break.
  */
 export class RowRecords {
   private readonly maxRowSize: number
-  /** The beginning of a row whose end has not come. */
+  /** The beginning of an incomplete row. */
   private held: Array<Uint8Array> = []
   private heldSize = 0
   private isFirst = true
@@ -66,7 +67,9 @@ export class RowRecords {
     this.maxRowSize = maxRowSize
   }
 
-  /** The record of the rows that are whole by now. The chunks are not referred to afterwards. Throws a `RowError`. */
+  /**
+   * The record of the rows that are complete by now. Keeps no reference to the chunks. Throws a `RowError`.
+   */
   push(chunks: ReadonlyArray<Uint8Array>): Uint8Array | undefined {
     const last = chunks.findLastIndex((chunk) => chunk.lastIndexOf(newline) >= 0)
     if (last < 0) {
@@ -111,7 +114,7 @@ export class RowRecords {
       const found = bytes.indexOf(newline, start)
       const next = found < 0 ? end : found
       if (!isBlank(bytes, start, next)) {
-        // In the place of the line break before it.
+        // Replaces the line break before the row.
         if (this.rows > before) bytes[start - 1] = comma
         this.rows++
       }
@@ -122,7 +125,10 @@ export class RowRecords {
     return this.rows > before ? bytes : undefined
   }
 
-  /** The record of a last row that no line break ends: the result is whole. Throws a `RowError` if it is none. */
+  /**
+   * The record of a last row without a line break, once the result is complete. Throws a `RowError` if it is
+   * not a row.
+   */
   finish(): Uint8Array | undefined {
     if (this.heldSize === 0) return undefined
     const made = this.join(this.held)

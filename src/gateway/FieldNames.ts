@@ -1,6 +1,6 @@
 /**
- * The names of a request's fields. A field that nobody knows is ignored, which is no help to a client that has misspelt
- * `timeoutMs`: names that are nearly those of known fields are told apart from names to come. Pure.
+ * The names of a request's fields. Unknown fields are ignored, which does not help a client that has misspelt
+ * `timeoutMs`: near misses of known fields are distinguished from future names. Pure.
  */
 
 const known: ReadonlyArray<string> = [
@@ -23,10 +23,13 @@ const known: ReadonlyArray<string> = [
   "wait"
 ]
 
-/** A shorter name is the beginning of too many. */
+/** Shorter names are prefixes of too many others. */
 const minPrefix = 5
 
-/** The known field that a name is taken for: by another case, by `_` or `-`, by one letter, or by its beginning. */
+/**
+ * The known field that a name probably means: it differs by case, by `_` or `-`, by one letter, or is a
+ * prefix.
+ */
 export const meant = (name: string): string | undefined => {
   if (known.includes(name)) return undefined
   const letters = plain(name)
@@ -38,7 +41,7 @@ export const meant = (name: string): string | undefined => {
 
 const plain = (name: string): string => name.slice(0, 64).replace(/[_-]/g, "").toLowerCase()
 
-/** Whether one letter more, less or another, or two that have changed places, make one of the other. */
+/** Whether the two differ by one letter inserted, removed or replaced, or by two swapped letters. */
 const isNear = (a: string, b: string): boolean => {
   const most = Math.max(a.length, b.length)
   let start = 0

@@ -1,6 +1,6 @@
 /**
- * The files that settings name: rules, tokens, certificates. They are read when the gateway starts. Code may give what the
- * first two hold instead.
+ * The files that settings name: rules, tokens, certificates. They are read when the gateway starts. Code may
+ * give the content of the first two instead.
  */
 import { isUtf8 } from "node:buffer"
 import { readFileSync, statSync } from "node:fs"
@@ -10,7 +10,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as JsonNames from "../engine/JsonNames.ts"
 
 /**
- * A file that a setting names cannot be used, or what code gives in its place, whose `path` is empty.
+ * A file that a setting names, or its replacement in code, whose `path` is empty, cannot be used.
  *
  * @category errors
  * @since 0.1.0
@@ -47,16 +47,16 @@ export const text = (setting: string, path: string): Effect.Effect<string, Gatew
     }
   })
 
-/** What a file of JSON holds. */
+/** The form of a JSON file. */
 export interface Form<A> {
   readonly schema: Schema.ConstraintCodec<A, unknown>
-  /** The names that members of its objects have. */
+  /** The names of its objects' members. */
   readonly members: ReadonlyArray<string>
 }
 
 const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
 
-/** How many letters have to be changed, added or left out. */
+/** The edit distance of two names. */
 const distance = (a: string, b: string): number => {
   let row = Array.from({ length: b.length + 1 }, (_, at) => at)
   for (let i = 0; i < a.length; i++) {
@@ -70,7 +70,7 @@ const distance = (a: string, b: string): number => {
   return row.at(-1) ?? 0
 }
 
-/** A member that nothing reads is misspelt, as a rule. */
+/** A member that is never read is usually misspelt. */
 const noMember = (name: string, members: ReadonlyArray<string>): string => {
   const near = members
     .map((member) => ({ member, changes: distance(member.toLowerCase(), name.slice(0, 64).toLowerCase()) }))
@@ -93,8 +93,8 @@ const problemOf = (error: Schema.SchemaError, members: ReadonlyArray<string>): s
 }
 
 /**
- * The path of a file of JSON, or what it would hold, or how that is made. Files are read, and functions are called, when the
- * gateway starts and at each of its reloads; a value stays what it is.
+ * The path of a JSON file, or its content, or a function that makes the content. Files are read and functions
+ * are called when the gateway starts and at each reload; a value is fixed.
  *
  * @category settings
  * @since 0.1.0
@@ -112,20 +112,20 @@ const tried = <A>(
     catch: (cause) => new GatewayFileError({ setting, path, problem: problem + (cause as Error).message })
   })
 
-/** What a file of JSON holds. */
+/** The content of a JSON file. */
 const json = Effect.fnUntraced(function* (
   setting: string,
   path: string
 ): Effect.fn.Return<unknown, GatewayFileError> {
   const contents = yield* text(setting, path)
   const parsed = yield* tried(setting, path, (): unknown => JSON.parse(contents), "is not JSON: ")
-  // The last of them would win, without a word.
+  // Otherwise the last of them would take effect silently.
   const repeated = JsonNames.repeated(contents)
   if (repeated === undefined) return parsed
   return yield* new GatewayFileError({ setting, path, problem: `${repeated} occurs twice in one object` })
 })
 
-/** What a setting gives, in a file or not. The error names the first part that is wrong. */
+/** The content of a setting, from a file or not. The error names the first invalid part. */
 export const held = Effect.fnUntraced(function* <A extends object>(
   setting: string,
   source: Source<A>,
@@ -144,6 +144,6 @@ export const held = Effect.fnUntraced(function* <A extends object>(
   )
 })
 
-/** The file that a source is; empty if it is none. */
+/** The path of a source that is a file; empty for others. */
 export const pathOf = (source: Source<object> | undefined): string =>
   typeof source === "string" ? source : ""

@@ -1,6 +1,4 @@
-/**
- * The gateway: HTTP outside, back-ends inside.
- */
+/** The gateway: serves HTTP and sends queries to back-ends. */
 import { createSecureContext } from "node:tls"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -31,16 +29,19 @@ export type { Rules } from "./Rules.ts"
  * @since 0.1.0
  */
 export interface GatewayService {
-  /** Where it listens, with the ports that the system chose, in the order of the configuration. */
+  /**
+   * The addresses that it listens on, in the order of the configuration, with the ports that the system
+   * chose.
+   */
   readonly addresses: ReadonlyArray<Address.Address>
-  /** How many queries run. */
+  /** The number of running queries. */
   readonly queries: Effect.Effect<number>
   /**
-   * Reads `httpTokens` and `httpRules` again, where these are files or functions; queries that run go on as they began. Fails
-   * if one of them cannot be used, and changes nothing then.
+   * Reloads `httpTokens` and `httpRules`, if these are files or functions; running queries are not affected.
+   * Fails without any change if one of them cannot be used.
    */
   readonly reload: Effect.Effect<void, Files.GatewayFileError>
-  /** Stops waiting for queries and clients, if the gateway is stopping or when it does. */
+  /** Stops waiting for queries and clients, if the gateway is stopping or once it does. */
   readonly stopNow: Effect.Effect<void>
 }
 
@@ -53,14 +54,14 @@ export interface GatewayService {
 export class Gateway extends Context.Service<Gateway, GatewayService>()("dataconn/gateway/Gateway") {}
 
 /**
- * Why a gateway cannot start.
+ * The reasons why a gateway cannot start.
  *
  * @category errors
  * @since 0.1.0
  */
 export type StartError = Listener.ListenError | Address.AddressError | Files.GatewayFileError
 
-/** What the settings name, or give themselves. */
+/** The content of the files that the settings name, or of their replacements in code. */
 const files = Effect.fnUntraced(function* (config: GatewayConfig.GatewayConfig) {
   const { backends, httpCertificate, httpKey, httpRules, httpTokens } = config
   const rules = httpRules === undefined ? Rules.none : yield* Files.held("httpRules", httpRules, Rules.form)
@@ -107,14 +108,15 @@ const tlsOf = Effect.fnUntraced(function* (certificate: string | undefined, key:
 })
 
 /**
- * Starts a gateway in the scope. Closing the scope stops it: it takes no query, lets running ones finish within
- * `httpDrainTimeout` and ends the rest with `shutting_down`, or breaks their responses off where that cannot be said
- * any more. WebSockets are closed once they have no query. Clients then have two seconds to take what was sent to them.
+ * Starts a gateway in the scope. Closing the scope stops it: it takes no more queries, lets running ones
+ * finish within `httpDrainTimeout` and ends the rest with `shutting_down`, or breaks their responses off if
+ * an error can no longer be sent. WebSockets are closed once they have no query. Clients then have two
+ * seconds to take pending bytes.
  *
  * **Details**
  *
- * Back-ends are connected to when a query comes. Fails with a `ListenError` if it cannot listen on one of its
- * addresses. Dies with a `RangeError` that names the setting whose value cannot be one.
+ * Connections to back-ends are made for the first query. Fails with a `ListenError` if the gateway cannot
+ * listen on one of its addresses. Dies with a `RangeError` that names a setting with an invalid value.
  *
  * @category constructors
  * @since 0.1.0
@@ -137,7 +139,7 @@ export const make = Effect.fnUntraced(function* (
     metrics: Effect.suspend(() =>
       Metrics.format({ backends, conversations: conversations.size, queries: queries.size })
     ),
-    // A page that made its own name lead here would have no token.
+    // A page whose own domain name resolves to this gateway would have no token.
     isOwnHost: (header) => core.access().isGuarded || Origins.isOwnHost(header, hosts),
     isSecure: tls !== undefined,
     origins: Origins.origins(config.httpOrigins ?? "") ?? Origins.none,
@@ -156,7 +158,7 @@ export const make = Effect.fnUntraced(function* (
   })
   yield* Effect.forkScoped(Effect.andThen(core.hurried, Effect.delay(ended, HttpListener.hastyGoodbye)))
   const listeners = yield* Scope.fork(yield* Effect.scope, "parallel")
-  // Before the servers close: until then health is told.
+  // Before the servers close: health is reported until then.
   yield* Effect.addFinalizer(() => core.drain)
   for (const text of config.http) {
     const listener = yield* Scope.fork(listeners)
@@ -203,13 +205,14 @@ export const layer = (options: GatewayConfig.Options): Layer.Layer<Gateway, Star
   Layer.effect(Gateway, make(options))
 
 /**
- * The same layer, for a program that SIGINT or SIGTERM interrupts, such as one that `NodeRuntime.runMain` runs: a second
- * signal has the gateway wait for no query any more, and a third ends the process.
+ * The same layer, for a program that SIGINT or SIGTERM interrupts, such as one that `NodeRuntime.runMain`
+ * runs. After a second signal the gateway waits for no more queries, and a third ends the process.
  *
  * **Details**
  *
- * Without it a second signal does nothing, and the gateway stops when its queries have ended or `httpDrainTimeout` is
- * over. A program that serves its own back-end applies that of the server too: each of the two waits for its own.
+ * Without it a second signal does nothing, and the gateway stops when its queries have ended or
+ * `httpDrainTimeout` is over. A program that serves its own back-end applies the server's layer too: each of
+ * the two waits for its own.
  *
  * **Example** (A gateway and the server behind it)
  *
@@ -237,8 +240,8 @@ export const stopsOnSecondSignal = <A, E, R>(
 ): Layer.Layer<Gateway | A, E, R> => Signals.stopsOnSecond(Gateway, layer)
 
 /**
- * For `NodeRuntime.runMain`: a program that a signal has stopped ends with 0, as the command does, and not with 130, which
- * supervisors take for a failure.
+ * For `NodeRuntime.runMain`: a program that a signal has stopped exits with 0, as the command does, and not
+ * with 130, which supervisors treat as a failure.
  *
  * @category running
  * @since 0.1.0

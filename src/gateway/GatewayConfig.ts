@@ -1,6 +1,6 @@
 /**
- * Every limit of the gateway in one record: default, form and documentation of each stand in one table, from which the
- * configuration, the flags of the commands and the documentation follow.
+ * Every limit of the gateway in one record. One table holds the default, form and documentation of each; the
+ * configuration, the flags of the commands and the documentation follow from it.
  */
 import * as Config from "effect/Config"
 import type * as Duration from "effect/Duration"
@@ -142,7 +142,7 @@ export const settings = {
 } as const
 
 /**
- * What a gateway is told. Sizes are in bytes.
+ * The settings of a gateway. Sizes are in bytes.
  *
  * @category settings
  * @since 0.1.0
@@ -150,20 +150,23 @@ export const settings = {
 export type GatewayConfig = Omit<Setting.Values<typeof settings>, "httpRules" | "httpTokens"> & {
   /** The rules that choose the back-end of a query, or their file. */
   readonly httpRules: Source<Rules> | undefined
-  /** The bearer tokens that clients need, and what each may do, or their file. */
+  /** The bearer tokens that clients need, with the permissions of each, or their file. */
   readonly httpTokens: Source<Tokens> | undefined
-  /** Where it listens: `HOST:PORT`, `[IPv6]:PORT` or `unix:PATH`. */
+  /** The addresses to listen on: `HOST:PORT`, `[IPv6]:PORT` or `unix:PATH`. */
   readonly http: ReadonlyArray<string>
   /** Permissions of Unix sockets. */
   readonly socketMode: number
-  /** The addresses of each back-end by its name; the first one answers requests that no rule and no target sends elsewhere. */
+  /**
+   * The addresses of each back-end by its name. The first back-end answers requests that neither a rule nor a
+   * target assigns.
+   */
   readonly backends: Places
   /** Limits of a request as it arrives. */
   readonly limits: Limits.RequestLimits
 }
 
 /**
- * Loopback only: whoever wants strangers in says so.
+ * Loopback only: listening for other hosts must be explicit.
  *
  * @category settings
  * @since 0.1.0
@@ -179,8 +182,8 @@ export const defaultHttp: ReadonlyArray<string> = ["127.0.0.1:8080"]
 export const http: Config.Config<ReadonlyArray<string>> = Config.Array(Address.AddressFromString, "http")
 
 /**
- * Settings as code gives them: a duration is whatever Effect takes for one, such as `"5 seconds"`; sizes are in bytes.
- * What is left out, or `undefined`, has its default.
+ * Settings as given in code: a duration is any `Duration.Input`, such as `"5 seconds"`; sizes are in bytes.
+ * Absent or `undefined` settings have their defaults.
  *
  * @category settings
  * @since 0.1.0
@@ -196,7 +199,7 @@ export type Options = {
 
 const backendName = /^[A-Za-z0-9_-]{1,64}$/
 
-/** What is wrong with the names of the back-ends. Ids of queries carry them. */
+/** The problem with the names of the back-ends, if any. Ids of queries contain these names. */
 export const problemOfBackends = (names: ReadonlyArray<string>): string | undefined => {
   if (names.length === 0) return "expected at least one back-end, such as main=127.0.0.1:11653"
   const wrong = names.find((name) => !backendName.test(name))
@@ -205,14 +208,14 @@ export const problemOfBackends = (names: ReadonlyArray<string>): string | undefi
     : `the name ${JSON.stringify(wrong)} must be 1 to 64 characters of A-Z a-z 0-9 _ -`
 }
 
-/** What code may give in place of the name of a file. */
+/** Whether code gives the content of a file instead of its name. */
 const isSource = (name: string, value: unknown): boolean =>
   (name === "httpRules" || name === "httpTokens") &&
   (typeof value === "object" || typeof value === "function")
 
 /**
- * A configuration that differs from the defaults in what is given. Throws a `RangeError` that names the setting whose
- * value cannot be one.
+ * The defaults with the given settings replaced. Throws a `RangeError` that names a setting with an invalid
+ * value.
  *
  * @category constructors
  * @since 0.1.0

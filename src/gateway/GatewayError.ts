@@ -1,6 +1,6 @@
 /**
- * Why the gateway gives no result, or no whole one: what a back-end said, what became of its connection, or what the
- * gateway itself refuses.
+ * The reasons why the gateway gives no result, or an incomplete one: an error of a back-end, the end of its
+ * connection, or a refusal of the gateway itself.
  */
 import * as Cause from "effect/Cause"
 import * as Schema from "effect/Schema"
@@ -10,8 +10,8 @@ import * as QueryApi from "../engine/QueryApi.ts"
 import type { QueryFailed, QueryRejected } from "../engine/QueryEngine.ts"
 
 /**
- * An error as clients of the gateway see it. `code` is one of PROTOCOL.md §3 or of {@link ownCodes}; a code that this
- * version does not know is passed on as it came.
+ * An error as clients of the gateway see it. `code` is one of PROTOCOL.md §3 or of {@link ownCodes}; unknown
+ * codes are passed on unchanged.
  *
  * @category errors
  * @since 0.1.0
@@ -26,12 +26,12 @@ export class GatewayError extends Schema.TaggedError<GatewayError>()("GatewayErr
   queryId: Schema.optional(Schema.String)
 }) {}
 
-/** The error as that of a query. */
+/** The error with the id of its query. */
 export const ofQuery = (error: GatewayError, queryId: string): GatewayError =>
   new GatewayError({ ...toJson(error), queryId })
 
 /**
- * The codes that no back-end sends, and the HTTP status of each.
+ * The codes that only the gateway sends, and the HTTP status of each.
  *
  * @category constants
  * @since 0.1.0
@@ -39,9 +39,9 @@ export const ofQuery = (error: GatewayError, queryId: string): GatewayError =>
 export const ownCodes = {
   /** No credentials, or unknown ones. */
   unauthenticated: 401,
-  /** The caller may not ask this. */
+  /** The caller lacks the permission. */
   forbidden: 403,
-  /** No such query, or its verdict is gone. */
+  /** No such query, or its verdict is no longer kept. */
   unknown_query: 404,
   /** No such target. */
   unknown_target: 404,
@@ -56,9 +56,9 @@ export const ownCodes = {
   /** The gateway that ran the query has ended since. */
   verdict_lost: 410,
   unsupported_media_type: 415,
-  /** The body is compressed in another way. */
+  /** The compression of the body is not supported. */
   unsupported_encoding: 415,
-  /** It expects what the gateway does not do. */
+  /** The `Expect` header asks for unsupported behaviour. */
   expectation_failed: 417,
   misdirected_request: 421,
   upgrade_required: 426,
@@ -67,13 +67,13 @@ export const ownCodes = {
   head_too_large: 431,
   /** The query was cancelled by another request. */
   cancelled: 499,
-  /** A method or a coding of HTTP that the gateway does not have. */
+  /** The gateway does not support a method or a transfer coding of HTTP. */
   not_implemented: 501,
   /** The connection to the back-end broke before the response was whole. */
   backend_lost: 502,
   /** No address of the back-end can be reached. Nothing was run. */
   backend_unavailable: 503,
-  /** The back-end that a conversation belongs to is gone. Nothing was run. */
+  /** The back-end that a conversation belongs to is lost. Nothing was run. */
   conversation_lost: 503
 } as const
 
@@ -97,7 +97,7 @@ const statuses: Readonly<Record<string, number>> = {
   unknown_outcome: 502
 }
 
-/** A statement that may succeed when it is sent again, since it was in conflict with another one. */
+/** A statement that conflicted with another one, and may succeed when it is retried. */
 const conflict = 409
 
 /**
@@ -132,7 +132,7 @@ const Body = Schema.decodeUnknownOption(
 
 const decoder = new TextDecoder()
 
-/** The body of a reject or an error, with a code that need not be known here. */
+/** The error in the body of a reject or an error, whose code may be unknown here. */
 export const fromBody = (payload: Uint8Array): GatewayError => {
   const body = Body(decoder.decode(payload))
   if (body._tag === "Some") {
@@ -144,7 +144,7 @@ export const fromBody = (payload: Uint8Array): GatewayError => {
 
 const retryAfterMs = 1000
 
-/** What the loss or the lack of a connection means to the client. */
+/** The client's error for a failed or missing connection to a back-end. */
 export const fromClient = ({ message, reason }: ClientError): GatewayError => {
   switch (reason._tag) {
     case "ConnectFailed":
@@ -157,7 +157,7 @@ export const fromClient = ({ message, reason }: ClientError): GatewayError => {
         { retryable: true, retryAfterMs }
       )
     case "RequestTimeout":
-      // It was sent, and what became of it is not known.
+      // The request was sent, and its outcome is unknown.
       if (reason.phase === "accept") return make("backend_lost", message)
       return make("overloaded", message, { retryable: true, retryAfterMs })
     case "QueueTimeout":
@@ -171,7 +171,7 @@ export const fromClient = ({ message, reason }: ClientError): GatewayError => {
   }
 }
 
-/** Whatever a back-end's client fails with. */
+/** All errors of a back-end's client. */
 export type Upstream = QueryRejected | QueryFailed | ClientError | GatewayError
 
 export const fromUpstream = (error: Upstream): GatewayError => {
@@ -186,7 +186,7 @@ export const fromUpstream = (error: Upstream): GatewayError => {
   }
 }
 
-/** The error in a cause that is no interruption; a defect says nothing of itself. */
+/** The error in a cause that is no interruption; a defect is reported without its details. */
 export const fromCause = (cause: Cause.Cause<Upstream>): GatewayError => {
   const error = Cause.findErrorOption(cause)
   return error._tag === "Some"

@@ -1,6 +1,4 @@
-/**
- * What the routes share: the caller, and errors as problems.
- */
+/** Shared by the routes: the caller, and errors as problems. */
 import type * as NodeHttp from "node:http"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as Cause from "effect/Cause"
@@ -15,11 +13,11 @@ import * as Problem from "./Problem.ts"
 
 type Response = HttpServerResponse.HttpServerResponse
 
-/** A response in JSON that nobody keeps. */
+/** A response in JSON that must not be stored. */
 export const json = (body: unknown, status = 200): Response =>
   HttpServerResponse.jsonUnsafe(body, { status, headers: { "cache-control": "no-store" } })
 
-/** Whether text has no percent escapes, or those of UTF-8, and nothing that has to be escaped. */
+/** Whether text has only valid UTF-8 percent escapes, and no characters that must be escaped. */
 const isEscaped = (text: string): boolean => {
   if (/[^\x20-\x7e]/.test(text)) return false
   try {
@@ -29,7 +27,7 @@ const isEscaped = (text: string): boolean => {
   }
 }
 
-/** What is wrong with the escapes of a URL: parsers put other text in their place, without a word. */
+/** The problem with the escapes of a URL, if any: parsers would silently replace the text. */
 export const problemOfUrl = (url: string): string | undefined => {
   if (isEscaped(url)) return undefined
   const [, path = "", search = ""] = /^([^?#]*)\??(.*)$/s.exec(url) ?? []
@@ -44,7 +42,9 @@ export const searchParams = (request: HttpServerRequest): URLSearchParams => {
   return new URLSearchParams(at < 0 ? "" : request.url.slice(at + 1))
 }
 
-/** Why a route does not take the parameters of a request's URL: it knows only these, and each of them once. */
+/**
+ * The problem with the parameters of a request's URL, if any: a route accepts only these, each at most once.
+ */
 export const problemOfParameters = (
   request: HttpServerRequest,
   known: ReadonlyArray<string>
@@ -65,21 +65,23 @@ export const problemOfParameters = (
 export const incoming = (request: HttpServerRequest): NodeHttp.IncomingMessage =>
   NodeHttpServerRequest.toIncomingMessage(request) as NodeHttp.IncomingMessage
 
-/** Who asks, and from where. */
+/** The origin of a request: its caller, headers and client address. */
 export const origin = (request: HttpServerRequest, caller: Caller): Origin => ({
   caller,
   headers: request.headers,
   client: incoming(request).socket.remoteAddress
 })
 
-/** Gives a handler's errors as problems; defects are logged, and say nothing to the client. */
+/**
+ * Turns a handler's errors into problems; defects are logged, and their details are not sent to the client.
+ */
 export const handled = <R>(
   handler: Effect.Effect<Response, GatewayError.GatewayError, R>
 ): Effect.Effect<Response, never, R> =>
   Effect.catchCause(handler, (cause) => {
     if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
     const error = GatewayError.fromCause(cause)
-    // A query that had an id is counted with how it ended.
+    // A query with an id is counted by its own end.
     const counted = error.queryId === undefined ? Metrics.refusal(error.code) : Effect.void
     const report = Cause.hasDies(cause)
       ? Effect.logError("The gateway died while answering a request", cause)

@@ -1,6 +1,4 @@
-/**
- * The HTTP application: its routes, and errors of requests that have none.
- */
+/** The HTTP application: its routes, and the errors of requests without a route. */
 import * as Effect from "effect/Effect"
 import * as HttpMiddleware from "effect/http/HttpMiddleware"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -21,19 +19,22 @@ export interface Dependencies
   extends QueryRoutes.Dependencies,
     CatalogRoutes.Dependencies,
     StreamRoute.Dependencies {
-  /** Whether the gateway takes queries: not while it stops, nor while none of its back-ends can be reached. */
+  /**
+   * Whether the gateway takes queries: it does not while it stops, nor while none of its back-ends can be
+   * reached.
+   */
   readonly readiness: Effect.Effect<"ready" | "draining" | "unavailable">
-  /** The metrics as Prometheus reads them. */
+  /** The metrics in the format of Prometheus. */
   readonly metrics: Effect.Effect<string>
-  /** Whether a request may call the gateway so. */
+  /** Whether a `Host` header names this gateway. */
   readonly isOwnHost: (header: string | undefined) => boolean
-  /** Whether it has TLS. */
+  /** Whether the gateway has TLS. */
   readonly isSecure: boolean
   /** Web pages of other origins that may use the gateway. */
   readonly origins: Origins.Names
-  /** Headers that rules look at: pages of other origins may send them. */
+  /** Headers that rules read: pages of other origins may send them. */
   readonly ruledHeaders: () => ReadonlyArray<string>
-  /** Answers what no route of the API does: the files of the console. */
+  /** Answers requests without a route of the API: the files of the console. */
   readonly files: Effect.Effect<
     HttpServerResponse.HttpServerResponse,
     GatewayError.GatewayError,
@@ -73,7 +74,7 @@ const health = ({ readiness }: Dependencies) => [
 /** The answer to `OPTIONS`. */
 const allowed = (allow: string) => HttpServerResponse.empty({ status: 204, headers: { allow } })
 
-/** The methods that some of the routes take. */
+/** The methods that any of the routes takes. */
 const methods = ["GET", "HEAD", "POST", "DELETE", "OPTIONS"] as const
 
 const nothingAt = (path: string) =>
@@ -99,7 +100,7 @@ export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Ef
   yield* router.addAll(routes)
   const known = routes.map(({ method, path }) => ({ method, pattern: pattern(path) }))
 
-  /** No route: another method, a file, or nothing at all. */
+  /** No route matches: the request has another method, or asks for a file or an unknown path. */
   const otherwise = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
     const path = request.url.replace(/[?#].*$/, "")
     if (path === "*" && request.method === "OPTIONS") return Effect.succeed(allowed(methods.join(", ")))
@@ -108,7 +109,7 @@ export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Ef
       const heads = taken.includes("GET") ? ["HEAD"] : []
       const allow = [...new Set(taken), ...heads, "OPTIONS"].join(", ")
       if (request.method === "OPTIONS") return Effect.succeed(allowed(allow))
-      // A part of it is too long.
+      // A part of the path is too long.
       if (allow.split(", ").includes(request.method)) return nothingAt(path)
       const error = GatewayError.make("method_not_allowed", `${path} takes ${allow}, not ${request.method}`)
       return Effect.succeed(Problem.toResponse(error, { headers: { allow } }))
@@ -133,10 +134,10 @@ export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Ef
   )
 })
 
-/** The answer to a request for another protocol: Node's parser loses what stands behind it. */
+/** The answer to a request for another protocol: Node's parser loses the bytes after it. */
 const closing = HttpServerResponse.setHeader("connection", "close")
 
-/** Why no route is to see a request. */
+/** The reason why a request is refused before any route. */
 const refusal = (
   { isOwnHost, ruledHeaders }: Dependencies,
   request: HttpServerRequest.HttpServerRequest
@@ -149,7 +150,10 @@ const refusal = (
   return problem === undefined ? undefined : GatewayError.badRequest(problem)
 }
 
-/** Knows no caller behind the page of a stranger. What may be linked to from elsewhere is not asked for a caller. */
+/**
+ * Identifies no caller for requests from a foreign page. Routes that may be linked to from other sites do not
+ * ask for a caller.
+ */
 const amongFriends = (dependencies: Dependencies): Dependencies => ({
   ...dependencies,
   identify: (request, authorization) => {
@@ -166,10 +170,10 @@ const misdirected = (host: string | undefined): GatewayError.GatewayError =>
     `Host: the gateway is not known as ${host}; name it in httpHosts, or use its address`
   )
 
-/** What pages may send. */
+/** The headers that pages may send. */
 const pageHeaders = ["authorization", "content-type", "content-encoding", "accept", "traceparent"]
 
-/** Lets pages of other origins in, if they may (CORS). */
+/** Admits pages of permitted other origins (CORS). */
 const shared = ({ origins, ruledHeaders }: Dependencies, app: App): App => {
   if (origins !== "*" && origins.size === 0) return app
   const cors = (allowedHeaders: ReadonlyArray<string>) =>
@@ -181,7 +185,7 @@ const shared = ({ origins, ruledHeaders }: Dependencies, app: App): App => {
       maxAge: 600
     })(app)
   const answer = cors(pageHeaders)
-  // Rules may have been read again.
+  // Rules may have been reloaded.
   return Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ method }) =>
     method === "OPTIONS" ? cors([...new Set([...pageHeaders, ...ruledHeaders()])]) : answer
   )

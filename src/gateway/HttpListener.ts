@@ -24,14 +24,14 @@ import * as HttpRefusals from "./HttpRefusals.ts"
 import * as StreamRoute from "./StreamRoute.ts"
 import * as StreamSocket from "./StreamSocket.ts"
 
-/** A duration for Node, which takes 0 for none. */
+/** A duration for Node, for which 0 means no limit. */
 const millis = (duration: Duration.Duration): number =>
   Duration.isFinite(duration) ? Math.max(1, Math.round(Duration.toMillis(duration))) : 0
 
-/** How long a handshake of TLS may take at most, in milliseconds. */
+/** The maximum duration of a TLS handshake, in milliseconds. */
 const longestHandshake = 120_000
 
-/** Connections beyond `httpMaxConnections` that are told so at a time. */
+/** The number of connections beyond `httpMaxConnections` that get an error at a time. */
 const mostTurnedAway = 16
 
 /** A certificate and its key, in PEM. */
@@ -40,7 +40,7 @@ export interface Tls {
   readonly key: string
 }
 
-/** How often Node looks for requests that take longer than they may, which is by how much it may be late. */
+/** The interval of Node's check for requests that take too long, which is how late the timeout may be. */
 export const checkingInterval = (requestTimeout: number): number =>
   requestTimeout === 0 ? 30_000 : Math.min(1000, Math.max(100, Math.round(requestTimeout / 10)))
 
@@ -57,7 +57,7 @@ const create = (config: GatewayConfig, tls: Tls | undefined): Http.Server => {
     keepAliveTimeout: millis(config.httpIdleTimeout),
     highWaterMark: config.httpBufferSize,
     connectionsCheckingInterval: checkingInterval(requestTimeout),
-    // The application says so.
+    // The application checks this header.
     requireHostHeader: false,
     shouldUpgradeCallback: isUpgraded,
     noDelay: true,
@@ -75,8 +75,8 @@ const create = (config: GatewayConfig, tls: Tls | undefined): Http.Server => {
 }
 
 /**
- * Has a socket keep its peer's address, which the system knows no longer once the peer has gone. A peer that has gone
- * already is nobody to answer.
+ * Makes a socket keep its peer's address, which the system no longer knows once the peer has closed. A peer
+ * that has closed already needs no answer.
  */
 const named = (socket: Net.Socket): void => {
   if (socket.remoteAddress === undefined && socket.localAddress !== undefined) socket.destroy()
@@ -85,7 +85,7 @@ const named = (socket: Net.Socket): void => {
 /** How long responses have for their last bytes once their queries have ended. */
 const goodbye: Duration.Input = "2 seconds"
 
-/** The same where nobody is to be waited for. */
+/** The same for a stop without waiting. */
 export const hastyGoodbye: Duration.Input = "200 millis"
 
 export type App = Effect.Effect<
@@ -98,8 +98,8 @@ const listenError = (address: string, cause: unknown): Listener.ListenError =>
   new Listener.ListenError({ address, setting: "http", cause })
 
 /**
- * What all of the servers have. A message of a WebSocket is as long as a body at most. The list of WebSockets is not kept:
- * a server with one waits for clients that may never answer a close.
+ * The options of all servers. A message of a WebSocket is at most as long as a body. The list of WebSockets
+ * is not kept: a server with one waits for clients that may never answer a close.
  */
 const common = (config: GatewayConfig) => {
   const maxPayload = StreamSocket.maxMessageSize(config)
@@ -115,10 +115,13 @@ const common = (config: GatewayConfig) => {
   }
 }
 
-/** The connections of a server from now on, however far they are: Node's own list has neither WebSockets nor handshakes. */
+/**
+ * All connections of a server from now on, in any phase: Node's own list has neither WebSockets nor
+ * handshakes.
+ */
 class Connections {
   private readonly open = new Set<Net.Socket>()
-  /** Those that are one too many, as long as they have asked nothing. */
+  /** Connections beyond the limit, until their first request. */
   private readonly crowd = new Set<Net.Socket>()
 
   constructor(server: Http.Server, { httpMaxConnections }: GatewayConfig, spawner: Spawner.Spawner) {
@@ -126,7 +129,7 @@ class Connections {
       this.open.add(socket)
       socket.once("close", () => this.open.delete(socket))
     })
-    // With TLS it is another socket that requests come from.
+    // With TLS, requests come from another socket.
     server.on(server instanceof Https.Server ? "secureConnection" : "connection", (socket: Net.Socket) => {
       if (this.open.size <= httpMaxConnections) return
       this.crowd.add(socket)
@@ -135,7 +138,7 @@ class Connections {
     })
   }
 
-  /** The application, for connections that are not one too many. */
+  /** The application, for connections within the limit. */
   admitting(app: App): App {
     const { crowd } = this
     const refused = Effect.map(
@@ -160,7 +163,7 @@ const full = GatewayError.make("overloaded", "The gateway has httpMaxConnections
 
 type Listening = Effect.Effect<HttpServer.HttpServer["Service"], Listener.ListenError, Scope.Scope>
 
-/** Listens at a path that no other server has, with its permissions before anybody can connect. */
+/** Listens at a path that no other server uses, with its permissions set before any client can connect. */
 const listenUnix = (server: Http.Server, path: string, config: GatewayConfig): Listening => {
   const failed = (cause: unknown) => listenError(`unix:${path}`, cause)
   return Effect.acquireUseRelease(
@@ -190,7 +193,7 @@ const listenTcp = (
     ({ cause }) => listenError(Address.formatTcp(host, port), cause)
   )
 
-/** What strangers can do at an address, if they can reach it. */
+/** The warning about an address that other hosts can reach, if any. */
 export const exposure = (
   address: Address.Address,
   { hasTls, hasTokens }: { readonly hasTls: boolean; readonly hasTokens: boolean }
@@ -207,7 +210,7 @@ export const exposure = (
 }
 
 export interface HttpListener {
-  /** Where it listens, with the port that the system chose. */
+  /** The address, with the port that the system chose. */
   readonly address: Address.Address
   /** Ends all connections at once. */
   readonly end: () => void
@@ -229,7 +232,7 @@ export const make = Effect.fnUntraced(function* (
   const http = yield* address._tag === "Unix"
     ? Effect.uninterruptible(listenUnix(server, address.path, config))
     : listenTcp(server, address, config)
-  // What a client never ends would keep the server from closing.
+  // A request that its client never ends would keep the server from closing.
   yield* Effect.addFinalizer(() => Effect.sync(end))
   yield* http.serve(connections.admitting(app))
   const bound = server.address()

@@ -1,6 +1,6 @@
 /**
- * Requests that Node's HTTP server refuses before the application sees them: they are answered with a problem too, in
- * their turn, and their connection is closed.
+ * Requests that Node's HTTP server refuses before the application sees them: they are answered in order with
+ * a problem too, and their connection is closed.
  */
 import type * as Http from "node:http"
 import type { Duplex } from "node:stream"
@@ -20,18 +20,18 @@ export interface Cause {
   readonly reason?: string | undefined
 }
 
-/** What becomes of a connection on which there was an error. */
+/** The handling of a connection on which an error occurred. */
 export type Verdict =
-  /** It is answered in its turn, if there is to be an answer. */
+  /** The error is the answer, in its turn, if an answer is due. */
   | GatewayError.GatewayError
-  /** What follows the last request is not looked at. */
+  /** Bytes after the last request are ignored. */
   | "ignored"
-  /** Nobody is there to be answered. */
+  /** There is no client to answer. */
   | "gone"
 
 export type Limits = Pick<GatewayConfig, "httpMaxHeaderSize" | "httpRequestTimeout">
 
-/** What an error means. Pure. */
+/** The meaning of an error. Pure. */
 export const verdict = ({ code = "", reason }: Cause, limits: Limits): Verdict => {
   switch (code) {
     case "HPE_HEADER_OVERFLOW":
@@ -73,7 +73,7 @@ export const closed = (socket: Duplex): Effect.Effect<void> =>
     return Effect.sync(() => socket.off("close", done))
   })
 
-/** Ends a connection that has not closed within a moment. */
+/** Destroys a connection that has not closed within a moment. */
 export const parting = (socket: Duplex): Effect.Effect<void> =>
   Effect.andThen(
     Effect.timeoutOption(closed(socket), patience),
@@ -83,7 +83,7 @@ export const parting = (socket: Duplex): Effect.Effect<void> =>
 export interface Options {
   readonly limits: Limits
   readonly clock: Clock.Clock
-  /** Its scope owns what waits for clients. */
+  /** Its scope owns the fibers that wait for clients. */
   readonly spawner: Spawner.Spawner
 }
 
@@ -104,26 +104,26 @@ class Refusals {
 
   failed(cause: Cause, socket: Duplex): void {
     const error = verdict(cause, this.limits)
-    // One that has left within a request waits for no answer to those before it.
+    // A client that closed within a request does not wait for answers to earlier ones.
     const hasLeft = socket.readableEnded && NodeInternals.currentResponse(socket)?.req.complete === true
     if (error === "gone" || hasLeft) socket.destroy()
     else if (error === "ignored") this.cutOff(socket)
     else this.refuse(error, socket)
   }
 
-  /** Answers with an error once the responses before it are whole. Only the first one on a connection counts. */
+  /** Answers with an error after the preceding responses. Only the first error on a connection counts. */
   refuse(error: GatewayError.GatewayError, socket: Duplex): void {
     if (!this.cutOff(socket)) return
     this.spawner.spawn(Metrics.refusal(error.code))
     this.answer(error, socket)
   }
 
-  /** Has what still comes be no request, nor part of one. Whether it was before. */
+  /** Stops parsing the bytes that still arrive. False if that was done before. */
   private cutOff(socket: Duplex): boolean {
     if (this.cut.has(socket)) return false
     this.cut.add(socket)
     socket.removeAllListeners("data").on("data", nothing)
-    // The client has gone, and with it all that runs for it.
+    // The client has closed, and so all that runs for it ends.
     socket.on("end", () => socket.end())
     socket.on("error", nothing)
     return true
@@ -132,7 +132,7 @@ class Refusals {
   private answer(error: GatewayError.GatewayError, socket: Duplex): void {
     const response = NodeInternals.currentResponse(socket)
     if (response === undefined) {
-      // A request that is not whole has had its answer: this one would be taken for that to another.
+      // An incomplete request has had its answer: this one would be taken for the answer to another request.
       if (NodeInternals.isWithinRequest(socket)) this.part(socket)
       else this.say(error, socket)
     } else if (!response.req.complete && !response.headersSent) {
@@ -142,7 +142,7 @@ class Refusals {
     }
   }
 
-  /** The last words on a connection. */
+  /** Writes the last response of a connection. */
   private say(error: GatewayError.GatewayError, socket: Duplex, method?: string): void {
     const date = new Date(this.clock.currentTimeMillisUnsafe()).toUTCString()
     if (socket.writable) socket.write(Problem.toText(error, { date, method }))
@@ -157,10 +157,10 @@ class Refusals {
 
 const tunnels = GatewayError.make("not_implemented", "The gateway is no proxy: it does not take CONNECT")
 
-/** Has a server answer what the application does not see. */
+/** Makes a server answer the requests that the application does not see. */
 export const install = (server: Http.Server, options: Options): void => {
   const refusals = new Refusals(options)
-  // The application looks at the head of each request.
+  // The application checks the head of each request.
   server.on("checkExpectation", (request, response) => server.emit("request", request, response))
   server.on("clientError", (cause: Cause, socket) => refusals.failed(cause, socket))
   server.on("connect", ({ socket }) => refusals.refuse(tunnels, socket))

@@ -1,32 +1,30 @@
-/**
- * One address of a back-end: the pool of connections to it, how busy it is, and whether it is in use.
- */
+/** One address of a back-end: the pool of connections to it, its load, and whether it is in use. */
 import type * as Client from "../client/Client.ts"
 
 /**
- * Whether requests go there. An ejected address has failed several times in a row, and a draining one has said that it
- * stops: both come back once a probe was answered.
+ * Whether the address gets requests. An ejected address has failed several times in a row, and a draining one
+ * has reported its stop: both return after a successful probe.
  */
 export type State = "up" | "ejected" | "draining"
 
-/** What happened to a request, as far as the address is concerned. */
+/** The outcome of a request for the address. */
 export type Outcome = "answered" | "failed" | "draining"
 
 export class Instance {
   /** The name of the back-end. */
   readonly backend: string
-  /** Its place among the addresses of the back-end. */
+  /** Its index among the addresses of the back-end. */
   readonly index: number
   readonly address: string
   readonly client: Client.ClientService
-  /** For what the gateway asks itself. */
+  /** The client for the gateway's own requests. */
   readonly prober: Client.ClientService
-  /** Requests that wait there or run there. */
+  /** The number of requests that wait or run there. */
   inFlight = 0
   private current: State = "up"
   private failures = 0
   private hasAnswered = false
-  /** Whether a request has come since the last connection has gone. */
+  /** Whether a request has come since the last connection ended. */
   isUsed = false
   private sought = false
   private isParted = false
@@ -49,17 +47,20 @@ export class Instance {
     return this.current
   }
 
-  /** The state as it is told: whether an address that is in use can be reached shows with its first answer since it was lost. */
+  /**
+   * The reported state: an address in use is `unknown` before its first answer, and after a failure or the
+   * end of its last connection.
+   */
   get told(): State | "unknown" {
     return this.current === "up" && (this.isParted || !this.answers) ? "unknown" : this.current
   }
 
-  /** Whether it is in use, and has answered the last time. */
+  /** Whether the address is in use, and its last outcome was an answer. */
   get answers(): boolean {
     return this.current === "up" && this.hasAnswered && this.failures === 0
   }
 
-  /** A request is sent there. Returns how it leaves, once however often that is called. */
+  /** A request is sent to the address. Returns the function that ends it, once however often it is called. */
   enter(): () => void {
     this.inFlight++
     this.isUsed = true
@@ -70,7 +71,7 @@ export class Instance {
     }
   }
 
-  /** Takes note of an outcome. Whether the address has gone out of use by it, so that it has to be probed. */
+  /** Records an outcome. Returns whether it put the address out of use, so that it has to be probed. */
   note(outcome: Outcome, ejectAfter: number): boolean {
     if (outcome === "answered") {
       this.failures = 0
@@ -85,9 +86,9 @@ export class Instance {
   }
 
   /**
-   * The last connection to the address was lost, or its server has ended it: whether it can be reached is not known any
-   * more. That is to be found out once for the requests before: a server that ends connections which nobody uses would be
-   * asked without end.
+   * The last connection to the address was lost, or its server has closed it, so it is unknown whether it can
+   * be reached. That is checked once after requests: a server that closes idle connections would otherwise be
+   * probed without end.
    */
   lost(): void {
     this.hasAnswered = false
@@ -95,30 +96,30 @@ export class Instance {
     this.isUsed = false
   }
 
-  /** The last connection was closed, since nobody used it: what has become of the server does not show. */
+  /** The last connection was closed because it was idle: the state of the server is unknown. */
   parted(): void {
     this.isParted = true
     this.isUsed = false
   }
 
-  /** Somebody wants to know how it is. */
+  /** The state was asked for. */
   asked(): void {
     this.sought ||= this.isParted
   }
 
-  /** Whether it is to be found out if the address can be reached. */
+  /** Whether to check if the address can be reached. */
   get isSought(): boolean {
     return this.sought && this.current === "up"
   }
 
-  /** It has answered, though requests before may have failed. */
+  /** The address has answered, though earlier requests may have failed. */
   found(): void {
     this.hasAnswered = true
     this.isParted = false
     this.sought = false
   }
 
-  /** A probe was answered. */
+  /** A probe was successful. */
   restore(): void {
     this.current = "up"
     this.failures = 0
@@ -126,7 +127,7 @@ export class Instance {
   }
 }
 
-/** The least busy of the addresses that are in use, but for those that were tried; the first of several. */
+/** The least busy of the addresses that are in use and were not tried; the first of equals. */
 export const leastBusy = (
   instances: ReadonlyArray<Instance>,
   tried: ReadonlyArray<Instance>

@@ -1,6 +1,4 @@
-/**
- * What the gateway counts, as Effect's metrics.
- */
+/** The counters of the gateway, as Effect's metrics. */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
@@ -46,7 +44,10 @@ const seriesOf = (target: string, state: string) => ({
   seconds: Metric.withAttributes(seconds, { target })
 })
 
-/** By target and state, since to make them takes longer than to count. There are no more targets than are configured. */
+/**
+ * Cached by target and state, since making them takes longer than counting. There are no more targets than
+ * are configured.
+ */
 const known = new Map<string, ReturnType<typeof seriesOf>>()
 
 /** A query has ended. */
@@ -66,7 +67,7 @@ export const ended = ({ bytes, state, target }: Entry, elapsedMillis: number): E
 export const refusal = (code: string): Effect.Effect<void> =>
   Metric.update(Metric.withAttributes(refused, { code }), 1)
 
-/** All metrics as Prometheus reads them. */
+/** All metrics in the format of Prometheus. */
 export const format = Effect.fnUntraced(function* (now: {
   readonly queries: number
   readonly conversations: number

@@ -1,12 +1,14 @@
 /**
- * Which format and which compression a response has, from what the client accepts (RFC 9110 §12.5). Pure.
+ * The format and the compression of a response, from the client's `Accept` headers (RFC 9110 §12.5). Pure.
  */
 import type { Format } from "../engine/QueryApi.ts"
 
-/** NDJSON records that say how the result ended: a format of the gateway's, made of the back-end's NDJSON. */
+/**
+ * NDJSON records that include the end of the result: a format of the gateway, made of the back-end's NDJSON.
+ */
 export const events = "application/vnd.dataconn.events+x-ndjson"
 
-/** What a client may ask for: a format of the v1 API, or {@link events}. */
+/** The formats of responses: those of the v1 API, and {@link events}. */
 export type ResponseFormat = Format | typeof events
 
 /** The formats by their short names; the first one is the default. */
@@ -21,7 +23,7 @@ export const formats = {
 
 const mediaTypes: ReadonlyArray<ResponseFormat> = Object.values(formats)
 
-/** All that a `format` may be. */
+/** All values of a `format`. */
 export const formatNames: ReadonlyArray<string> = [...Object.keys(formats), ...mediaTypes]
 
 /** The format with a short name or media type. */
@@ -30,7 +32,7 @@ export const formatOf = (name: string): ResponseFormat | undefined =>
     ? formats[name as keyof typeof formats]
     : mediaTypes.find((type) => type === name)
 
-/** What the back-end is asked for. */
+/** The format to request from the back-end. */
 export const upstreamFormat = (format: ResponseFormat): Format =>
   format === events ? formats.ndjson : format
 
@@ -52,14 +54,14 @@ const choices = (header: string): ReadonlyArray<Choice> =>
     return trimmed === "" ? [] : [{ name: trimmed, quality: qualityOf(parameters) }]
   })
 
-/** How exactly a media range names a type: 0 not at all, 3 by its full name. */
+/** How precisely a media range matches a type: 0 not at all, 3 by its full name. */
 const precision = (range: string, type: string): number => {
   if (range === type) return 3
   if (range === "*/*") return 1
   return range.endsWith("/*") && type.startsWith(range.slice(0, -1)) ? 2 : 0
 }
 
-/** The quality that a client gives a type: that of the most precise range that names it. */
+/** The quality of a type for a client: that of the most precise range that matches it. */
 const qualityFor = (type: string, ranges: ReadonlyArray<Choice>): number => {
   let best: Choice | undefined
   let exact = 0
@@ -74,8 +76,8 @@ const qualityFor = (type: string, ranges: ReadonlyArray<Choice>): number => {
 }
 
 /**
- * The format that an `Accept` header likes best; the earlier one of {@link formats} where it likes several. `undefined`
- * if it accepts none.
+ * The format with the highest quality in an `Accept` header; the earlier one of {@link formats} among equals.
+ * `undefined` if it accepts none.
  */
 export const fromAccept = (
   header: string | undefined,
@@ -95,19 +97,19 @@ export const fromAccept = (
   return best
 }
 
-/** Whether an `Accept` header names the type, and does not just take anything. */
+/** Whether an `Accept` header names the type, rather than accepting any. */
 export const isNamed = (header: string | undefined, type: ResponseFormat): boolean =>
   choices(header ?? "").some(({ name }) => precision(name, type) > 1)
 
-/** What the body of a request may be: a v1 request, or its SQL. */
+/** The body of a request: a v1 request, or its SQL. */
 export const bodyTypes = ["application/json", "application/sql"] as const
 export type BodyType = (typeof bodyTypes)[number]
 
-/** The compressions that the gateway offers and takes, best first. */
+/** The supported compressions, best first. */
 export const encodings = ["zstd", "gzip"] as const
 export type Encoding = (typeof encodings)[number]
 
-/** The compression of a response, from `Accept-Encoding`; `undefined` sends it as it is. */
+/** The compression of a response, from `Accept-Encoding`; `undefined` for none. */
 export const encodingFor = (header: string | undefined): Encoding | undefined => {
   if (header === undefined) return undefined
   const accepted = choices(header)

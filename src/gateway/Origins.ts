@@ -1,12 +1,13 @@
 /**
- * From where web pages may use the gateway: protects those who have a browser open beside it. Pure.
+ * The origins of web pages that may use the gateway: protects users with a browser on a host that can reach
+ * it. Pure.
  */
 import { isIP } from "node:net"
 
-/** Names as they are in headers, or all of them. */
+/** Names as they are in headers, or `*` for all. */
 export type Names = ReadonlySet<string> | "*"
 
-/** Reads names with commas between them, or `*`; `undefined` if one of them is none. */
+/** Parses names separated by commas, or `*`; `undefined` if one of them is invalid. */
 const read = (text: string, nameOf: (name: string) => string | undefined): Names | undefined => {
   const all = text.split(",").map((name) => name.trim().toLowerCase())
   if (all.includes("*")) return "*"
@@ -14,11 +15,11 @@ const read = (text: string, nameOf: (name: string) => string | undefined): Names
   return names.length === all.length ? new Set(names) : undefined
 }
 
-/** An origin as browsers send it, without a slash at its end or the port of its scheme. */
+/** An origin as browsers send it, without a trailing slash or the default port of its scheme. */
 const originOf = (text: string): string | undefined => {
   const origin = text.replace(/\/$/, "")
   if (!/^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@*\\]+$/.test(origin) || !URL.canParse(origin)) return undefined
-  // Those of apps and extensions have a scheme of their own, which a URL gives no origin.
+  // Apps and extensions have schemes of their own, for which a URL has no origin.
   return /^https?:/.test(origin) ? new URL(origin).origin : origin
 }
 
@@ -27,13 +28,13 @@ const hostNameOf = (text: string): string | undefined =>
     ? new URL(`http://${text}`).hostname
     : undefined
 
-/** Origins of pages; `undefined` if the text is no {@link originsForm}. */
+/** Origins of pages; `undefined` if the text does not match {@link originsForm}. */
 export const origins = (text: string): Names | undefined => read(text, originOf)
 
 export const originsForm =
   "origins such as https://app.example.com or http://localhost:3000, with commas between them, or *"
 
-/** Names of hosts; `undefined` if the text is no {@link hostsForm}. */
+/** Names of hosts; `undefined` if the text does not match {@link hostsForm}. */
 export const hosts = (text: string): Names | undefined => read(text, hostNameOf)
 
 export const hostsForm =
@@ -52,8 +53,8 @@ const hostOf = (header: string): string =>
     .toLowerCase()
 
 /**
- * Whether a request calls the gateway by a name that is its own. A page can make a name of its own lead to any address,
- * and is then of the same origin; it cannot do so with an address or `localhost`.
+ * Whether a request names the gateway by one of its own names. A page can make its own domain name resolve to
+ * any address, and then has the same origin; it cannot do so with an address or `localhost`.
  */
 export const isOwnHost = (header: string | undefined, hosts: Names): boolean => {
   if (header === undefined) return true
@@ -68,13 +69,13 @@ const pageOf = ({ origin, referer }: Headers): string | undefined =>
   (origin ?? /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i.exec(referer ?? "")?.[0])?.toLowerCase()
 
 /**
- * The page of another origin that a request comes from and that may not use the gateway. What a browser sends is run
- * whether or not the page may read the answer, so that CORS protects from nothing here, and WebSockets are beyond it.
- * A gateway without TLS may stand behind a proxy that has it.
+ * The foreign page that a request comes from, if it may not use the gateway. A browser's request is run
+ * whether or not the page may read the answer, so CORS protects nothing here, and it does not apply to
+ * WebSockets. A gateway without TLS may be behind a proxy that has it.
  */
 export const stranger = (headers: Headers, origins: Names, isSecure: boolean): string | undefined => {
   const site = headers["sec-fetch-site"]
-  // No page can say so of itself, and a proxy may have changed the host.
+  // No page can set this header, and a proxy may have changed the host.
   if (site === "same-origin") return undefined
   const page = pageOf(headers)
   if (page === undefined) {

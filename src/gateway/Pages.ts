@@ -1,11 +1,9 @@
-/**
- * What browsers are told of the gateway's own pages.
- */
+/** Headers for the gateway's own pages. */
 import { createHash } from "node:crypto"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 
-/** Nothing but the gateway's own files and answers is loaded. */
+/** Only the gateway's own files and answers are loaded. */
 export const headers = (scripts = "'self'") => ({
   "content-security-policy":
     `default-src 'none'; script-src ${scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; ` +
@@ -16,14 +14,14 @@ export const headers = (scripts = "'self'") => ({
 
 const sha256 = (text: string) => createHash("sha256").update(text)
 
-/** The scripts of a page, as a policy names them. */
+/** The scripts of a page, in the form of a policy. */
 export const scriptsOf = (html: string): string =>
   Array.from(
     html.matchAll(/<script>([\s\S]*?)<\/script>/g),
     ([, script = ""]) => `'sha256-${sha256(script).digest("base64")}'`
   ).join(" ")
 
-/** A text that browsers keep, and ask whether it is still the same. */
+/** A text that browsers cache and revalidate. */
 export const kept = (
   text: string,
   options: { readonly contentType: string; readonly headers?: Readonly<Record<string, string>> }

@@ -1,6 +1,4 @@
-/**
- * Errors before the first byte of a result: a true status and `application/problem+json` (RFC 9457).
- */
+/** Errors before the first byte of a result: a real status and `application/problem+json` (RFC 9457). */
 import { STATUS_CODES } from "node:http"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as ProblemDetails from "effect/http/ProblemDetails"
@@ -13,13 +11,13 @@ export const queryIdHeader = "x-dataconn-query-id"
 /** The version of WebSockets (RFC 6455). */
 export const webSocketVersion = "13"
 
-/** Statuses that say when to come back. */
+/** Statuses with a `Retry-After`. */
 const retried: ReadonlySet<number> = new Set([429, 503])
 
-/** Where it is not certain that what follows on the connection is another request. */
+/** For errors after which the next bytes may not be another request. */
 const closing = { connection: "close" }
 
-/** What a client may do instead, by the code (RFC 9110 §15.5), and what becomes of its connection. */
+/** Headers by code: the alternatives of a client (RFC 9110 §15.5), and the end of its connection. */
 const instead: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   unauthenticated: { "www-authenticate": 'Bearer realm="dataconn"' },
   unsupported_media_type: { accept: Negotiation.bodyTypes.join(", ") },
@@ -29,7 +27,7 @@ const instead: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   not_implemented: closing
 }
 
-/** A cancel has the status that nginx made; Node knows all others. */
+/** A cancel has nginx's status; Node knows all others. */
 const reasonOf = (status: number): string => STATUS_CODES[status] ?? "Client Closed Request"
 
 export interface Options {
@@ -57,7 +55,7 @@ const headersOf = (error: GatewayError.GatewayError, status: number): Record<str
   ...instead[error.code]
 })
 
-/** The response that an error is. */
+/** The response for an error. */
 export const toResponse = (
   error: GatewayError.GatewayError,
   { headers }: Options = {}
@@ -71,13 +69,13 @@ export const toResponse = (
 }
 
 export interface Written {
-  /** When it is written, as HTTP has it. */
+  /** The time of writing, in the form of HTTP. */
   readonly date: string
-  /** The method of the request, where it is known: an answer to `HEAD` has no body. */
+  /** The method of the request, if known: an answer to `HEAD` has no body. */
   readonly method?: string | undefined
 }
 
-/** The same as it is written, as the last response of a connection. */
+/** The same as text, for the last response of a connection. */
 export const toText = (error: GatewayError.GatewayError, { date, method }: Written): string => {
   const status = GatewayError.status(error)
   const body = JSON.stringify(membersOf(error, status))

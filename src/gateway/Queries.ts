@@ -1,6 +1,4 @@
-/**
- * The queries of the gateway: those that run, and for a time the verdict of those that have ended.
- */
+/** The queries of the gateway: the running ones, and for a time the verdicts of ended ones. */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -9,10 +7,10 @@ import type { Progress } from "../engine/QueryEngine.ts"
 import * as GatewayError from "./GatewayError.ts"
 import type { Instance } from "./Instance.ts"
 
-/** How far a query is, or how it ended. */
+/** The state of a query. */
 export type State = "running" | "complete" | "failed" | "cancelled"
 
-/** What a back-end says of a result that it has sent whole; see PROTOCOL.md §3, `receipt`. */
+/** A back-end's receipt for a complete result; see PROTOCOL.md §3, `receipt`. */
 export interface Receipt {
   readonly rows?: number | undefined
   readonly bytes?: number | undefined
@@ -30,44 +28,44 @@ export interface Opened {
   readonly target: string
   readonly backend: string
   readonly owner: string | undefined
-  /** Whether lists show it. */
+  /** Whether lists include it. */
   readonly isListed: boolean
 }
 
 const nothing = () => {}
 
-/** What ends a query that runs. Nothing of it is kept with the verdict. */
+/** The controls of a running query. They are not kept with the verdict. */
 export class Control {
-  /** Why the gateway ends it: another request has cancelled it, or the gateway stops. */
+  /** The reason why the gateway ends it: another request has cancelled it, or the gateway stops. */
   stoppedBy: GatewayError.GatewayError | undefined
-  /** Tells the one who writes the response that a client which takes nothing need not be waited for. */
+  /** Makes the response's writer stop waiting for a client that takes nothing. */
   hurry: () => void = nothing
-  /** Ends the query at its back-end. Returns at once if somebody else does so already; see {@link over}. */
+  /** Ends the query at its back-end. Returns at once if that is under way already; see {@link over}. */
   stop: Effect.Effect<void> = Effect.void
   private isOver = false
   private readonly waiters: Array<() => void> = []
 
-  /** Nothing of the query is left, here or at its back-end. */
+  /** The query has ended completely, here and at its back-end. */
   end(): void {
     this.isOver = true
     for (const waiter of this.waiters.splice(0)) waiter()
   }
 
-  /** Waits for that. */
+  /** Waits for that end. */
   get over(): Effect.Effect<void> {
     return Effect.suspend(() => (this.isOver ? Effect.void : this.ending))
   }
 
   private get ending(): Effect.Effect<void> {
     return Effect.callback((resume) => {
-      // It may have ended since.
+      // The query may have ended since.
       if (this.isOver) resume(Effect.void)
       else this.waiters.push(() => resume(Effect.void))
     })
   }
 }
 
-/** One query that runs. */
+/** A running query. */
 export interface Open {
   readonly entry: Entry
   readonly control: Control
@@ -85,19 +83,19 @@ export class Entry {
   private readonly startedAt: number
   private readonly startedNanos: bigint
   private endedNanos: bigint | undefined
-  /** The address that was asked last, and the one that has accepted it. */
+  /** The address that was tried last, and the one that has accepted it. */
   asked: Instance | undefined
   instance: Instance | undefined
-  /** Whether the back-end tells how far the query is. */
+  /** Whether the back-end reports the query's progress. */
   hasProgress = false
   state: State = "running"
   bytes = 0
   rows: number | undefined
   receipt: Receipt | undefined
   error: GatewayError.GatewayError | undefined
-  /** Whether its back-end promises that it only reads. */
+  /** Whether its back-end guarantees that it only reads. */
   onlyReads = false
-  /** Whether its back-end has run it to its end: what it wrote is committed. */
+  /** Whether its back-end has completed it, so that its changes are committed. */
   isCommitted = false
 
   constructor(opened: Opened, now: number, nanos: bigint) {
@@ -116,7 +114,7 @@ export class Entry {
     return this.endedNanos
   }
 
-  /** The query has ended. Only the first end counts. Whether this is it. */
+  /** The query has ended. Only the first end counts. Returns whether this is the first. */
   settle(state: Exclude<State, "running">, nanos: bigint, error?: GatewayError.GatewayError): boolean {
     if (this.state !== "running") return false
     this.state = state
@@ -129,7 +127,7 @@ export class Entry {
     return Number(((this.endedNanos ?? nanos) - this.startedNanos) / 1_000_000n)
   }
 
-  /** What is told of it; with the progress that its back-end has told, as long as it runs. */
+  /** The verdict, with its back-end's progress while it runs. */
   verdict(nanos: bigint, progress?: Progress) {
     const { backend, format, query, target } = this
     const rows = this.receipt?.rows ?? this.rows
@@ -155,7 +153,7 @@ export class Entry {
 export interface Options {
   /** How long a verdict is kept after the end of its query. */
   readonly verdictTime: Duration.Duration
-  /** How many are kept; the oldest go first. */
+  /** The number of verdicts that are kept; the oldest are dropped first. */
   readonly maxVerdicts: number
 }
 
@@ -172,11 +170,11 @@ const word = (random: RandomSource): string =>
 export class Queries {
   private readonly options: Options
   private readonly random: RandomSource
-  /** Of this process of the gateway. */
+  /** Identifies this process of the gateway. */
   private readonly boot: string
   private readonly running = new Map<string, Open>()
   private readonly ended = new Map<string, Entry>()
-  /** In the order of their ends. Those before `oldest` are forgotten: a map takes long to find its first one. */
+  /** In the order of their ends. Those before `oldest` are dropped: a map is slow to find its first entry. */
   private order: Array<Entry> = []
   private oldest = 0
   private empty: (() => void) | undefined
@@ -195,12 +193,12 @@ export class Queries {
     return [...this.ended.values(), ...Array.from(this.running.values(), ({ entry }) => entry)]
   }
 
-  /** An id that carries the name of the back-end. */
+  /** An id that contains the name of the back-end. */
   newId(backend: string): string {
     return `${backend}.${this.boot}.${word(this.random)}${word(this.random)}`
   }
 
-  /** Takes up a query, unless another one that runs has its id. */
+  /** Adds a query, unless another running one has its id. */
   open(opened: Opened, clock: Clock.Clock): Open | GatewayError.GatewayError {
     const { id } = opened
     if (this.running.has(id)) {
@@ -213,7 +211,7 @@ export class Queries {
     return open
   }
 
-  /** A query has ended: its verdict is kept. */
+  /** A query has ended; its verdict is kept. */
   close(entry: Entry, nanos: bigint): void {
     if (this.running.get(entry.id)?.entry !== entry) return
     this.running.delete(entry.id)
@@ -230,7 +228,7 @@ export class Queries {
       const entry = this.order[this.oldest] as Entry
       const isOld = kept !== undefined && nanos - (entry.endedAt ?? nanos) >= kept
       if (!isOld && this.ended.size <= maxVerdicts) break
-      // Another query may have had its id since.
+      // Another query may have used the id since.
       if (this.ended.get(entry.id) === entry) this.ended.delete(entry.id)
     }
     if (this.oldest > maxVerdicts) {
@@ -239,12 +237,12 @@ export class Queries {
     }
   }
 
-  /** What ends a query, as long as it runs. */
+  /** The controls of a query, while it runs. */
   controlOf({ id }: Entry): Control | undefined {
     return this.running.get(id)?.control
   }
 
-  /** The query with an id, or why there is none. */
+  /** The query with an id, or an error. */
   find(id: string, nanos: bigint): Entry | GatewayError.GatewayError {
     this.forget(nanos)
     const entry = this.running.get(id)?.entry ?? this.ended.get(id)

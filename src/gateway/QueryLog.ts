@@ -1,12 +1,10 @@
-/**
- * The line of the log that tells of the end of a query.
- */
+/** The log line for the end of a query. */
 import * as Effect from "effect/Effect"
 import * as LogLevel from "effect/LogLevel"
 import type { Origin } from "./Dispatcher.ts"
 import type { Entry } from "./Queries.ts"
 
-/** Writes it: who asked, where the query went, and how it ended, without the query itself. */
+/** Logs the caller, the route and the end of a query, without its text. */
 export const ended = (entry: Entry, origin: Origin, nanos: bigint): Effect.Effect<void> =>
   Effect.flatMap(isWanted, (wanted) => (wanted ? line(entry, origin, nanos) : Effect.void))
 

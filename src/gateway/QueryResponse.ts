@@ -1,5 +1,6 @@
 /**
- * The HTTP response of a query: whole with a true status, or streamed and broken off if it fails, or as events.
+ * The HTTP response of a query: whole with a real status, or streamed and broken off if it fails, or as
+ * events.
  */
 import type * as Http from "node:http"
 import { promisify } from "node:util"
@@ -24,7 +25,7 @@ import { queryIdHeader } from "./Problem.ts"
 import type { Control, Entry } from "./Queries.ts"
 
 export interface Settings {
-  /** How much of a result is held back for `wait=end`. */
+  /** The size up to which a result is held back for `wait=end`. */
   readonly maxHeldSize: number
   /** Longest row of `format=events`. */
   readonly maxEventRowSize: number
@@ -32,13 +33,16 @@ export interface Settings {
   readonly stallTimeout: Duration.Duration
 }
 
-/** What has been pulled of a result, and whether that is all. */
+/** The chunks that have been pulled, and whether they are the whole result. */
 interface Held {
   readonly chunks: ReadonlyArray<Uint8Array>
   readonly isWhole: boolean
 }
 
-/** Pulls until the result has ended, or more than `maxSize` bytes are there and the rest has to be waited for. */
+/**
+ * Pulls until the result has ended, or more than `maxSize` bytes have been pulled and the rest would have to
+ * be waited for.
+ */
 const hold = (
   { hasEnded, pull }: Running,
   maxSize: number
@@ -59,7 +63,7 @@ const hold = (
   return next()
 }
 
-/** Longest header with the columns, in bytes: proxies refuse long ones. */
+/** The maximum length of the header with the columns, in bytes: proxies refuse long ones. */
 const maxColumnsHeader = 4096
 
 /** The headers that are known before a query runs. */
@@ -84,7 +88,7 @@ const headersOfResult = (asked: Asked, { accepted, entry }: Running): Record<str
   }
 }
 
-/** Parquet is compressed already. */
+/** No compression for Parquet, which is compressed already. */
 const encodingOf = (
   asked: Asked,
   request: HttpServerRequest.HttpServerRequest
@@ -98,10 +102,10 @@ const compress: Record<Negotiation.Encoding, (bytes: Uint8Array) => Promise<Uint
   zstd: promisify(Zlib.zstdCompress)
 }
 
-/** Shorter bodies are not worth it. */
+/** Compressing shorter bodies is not worth it. */
 const minCompressed = 1024
 
-/** The response of a query that was accepted. An error comes before the first byte, so it has a true status. */
+/** The response of an accepted query. An early error comes before the first byte, so it has a real status. */
 export const make = (
   running: Running,
   asked: Asked,
@@ -169,18 +173,18 @@ const withHeld = (running: Running, { chunks, isWhole }: Held): Running => {
   }
 }
 
-/** Has a cancel end the wait for a client that takes nothing. */
+/** Makes a cancel end the wait for a client that takes nothing. */
 const heeding = (control: Control, writer: BodyWriter): void => {
   control.hurry = () => writer.hurry()
 }
 
-/** Breaks a response off; the verdict says so where the client took nothing. */
+/** Breaks a response off; the verdict includes the reason if the client took nothing. */
 const broken = (control: Control, writer: BodyWriter): void => {
   control.stoppedBy ??= writer.givenUp
   writer.breakOff()
 }
 
-/** Writes chunks as they come. Anything but their end breaks the response off. */
+/** Writes chunks as they arrive. Any failure breaks the response off. */
 const relay = (
   { control, pull }: Running,
   first: ReadonlyArray<Uint8Array>,
@@ -204,7 +208,7 @@ const relay = (
   return Effect.catchCause(next, () => Effect.sync(() => broken(control, writer)))
 }
 
-/** Writes a result as records, the last of which says how it ended. */
+/** Writes a result as records, the last of which reports its end. */
 const events = (running: Running, writer: BodyWriter, settings: Settings): Effect.Effect<void> => {
   const { accepted, control, entry, pull } = running
   const records = new Events.RowRecords(settings.maxEventRowSize)
@@ -261,7 +265,7 @@ const events = (running: Running, writer: BodyWriter, settings: Settings): Effec
   )
 }
 
-/** The receipt of a whole result: the back-end's, with what the gateway counts itself. */
+/** The receipt of a complete result: the back-end's, with the gateway's own counts. */
 const receiptOf = (entry: Entry, nanos: bigint) => ({
   queryId: entry.id,
   rows: entry.rows ?? 0,

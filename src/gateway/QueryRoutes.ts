@@ -1,6 +1,4 @@
-/**
- * `/v1/query` and `/v1/queries`: runs queries, tells their verdicts, and cancels them.
- */
+/** `/v1/query` and `/v1/queries`: runs queries, reports their verdicts, and cancels them. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -24,7 +22,7 @@ type Response = HttpServerResponse.HttpServerResponse
 export interface Dependencies {
   readonly dispatcher: Dispatcher
   readonly queries: Queries
-  /** The caller with the credentials of a request, or with others that came with it. */
+  /** The caller of a request, by its header or by the given credentials. */
   readonly identify: (
     request: HttpServerRequest,
     authorization?: string
@@ -42,7 +40,7 @@ type Handler<R = never> = (
 const orFail = <A>(value: A | GatewayError.GatewayError): Effect.Effect<A, GatewayError.GatewayError> =>
   value instanceof GatewayError.GatewayError ? Effect.fail(value) : Effect.succeed(value)
 
-/** Runs a handler for a caller who is known. */
+/** Runs a handler for an authenticated caller. */
 export const authenticated =
   <R>({ identify }: Pick<Dependencies, "identify">, handler: Handler<R>) =>
   (request: HttpServerRequest): Effect.Effect<Response, never, R> =>
@@ -53,7 +51,7 @@ export const authenticated =
       })
     )
 
-/** Runs a handler only where the URL holds none but these parameters. */
+/** Runs a handler only if the URL has no parameters but these. */
 export const taking =
   <R>(known: ReadonlyArray<string>, handler: Handler<R>): Handler<R> =>
   (request, caller) => {
@@ -87,7 +85,7 @@ const posted = (
   })
 }
 
-/** The query of a `GET`, which only reads: it is in the URL. */
+/** The query of a `GET`, which is in the URL and only reads. */
 const gotten = (
   { limits }: Dependencies,
   request: HttpServerRequest,
@@ -115,7 +113,7 @@ const run =
       )
     )
 
-/** `HEAD` of a query runs nothing: it says what can be told of its `GET` without. */
+/** `HEAD` of a query runs nothing: it gives the headers of its `GET` that are known without running it. */
 const told =
   (dependencies: Dependencies): Handler =>
   (request, caller) =>
@@ -130,14 +128,14 @@ const find = Effect.fnUntraced(function* (
   const { id = "" } = yield* HttpRouter.params
   const entry = yield* orFail(queries.find(id, yield* Clock.monotonicTimeNanos))
   if (Caller.owns(caller, entry.owner)) return entry
-  // Whether somebody else has a query with the id is none of the caller's business.
+  // The answer must not reveal whether another caller has a query with this id.
   return yield* GatewayError.make("unknown_query", `There is no query with the id ${id}`)
 })
 
 const verdict = (entry: Entry, progress?: Progress): Effect.Effect<Response> =>
   Effect.map(Clock.monotonicTimeNanos, (nanos) => Http.json(entry.verdict(nanos, progress)))
 
-/** Longest list of queries. */
+/** The maximum length of a list of queries. */
 const maxListed = 1000
 
 /** The routes, each with its method and path. */

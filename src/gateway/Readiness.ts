@@ -1,24 +1,22 @@
-/**
- * Whether queries find a back-end: asks the addresses.
- */
+/** Whether queries find a back-end, by asking the addresses. */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { Instance } from "./Instance.ts"
 
-/** How long an answer counts. */
+/** How long an answer is valid. */
 const freshness = "2 seconds"
 
-/** How long is waited for one. A back-end that is busy may take longer, and is what it was until then. */
+/** How long to wait for an answer. A busy back-end may take longer, and keeps its state until then. */
 const patience = "500 millis"
 
-/** `ask` asks an address and takes note of the outcome. The scope owns what is asked. */
+/** `ask` asks an address and records the outcome. The scope owns the pending requests. */
 export const make = Effect.fnUntraced(function* (
   instances: ReadonlyArray<Instance>,
   ask: (instance: Instance) => Effect.Effect<void>
 ): Effect.fn.Return<Effect.Effect<boolean>, never, Scope.Scope> {
   const scope = yield* Effect.scope
-  /** One that hangs is asked once. */
+  /** An address that hangs is asked only once. */
   const asking = new Map<Instance, Fiber.Fiber<void>>()
   const isUp = (): boolean => instances.some(({ answers }) => answers)
 
@@ -32,9 +30,9 @@ export const make = Effect.fnUntraced(function* (
       if (!instance.answers) return yield* Effect.fail("down" as const)
     })
 
-  // The first that answers is enough, and one that does not holds up nobody.
+  // The first answer is enough, and an address without an answer delays nothing else.
   const first = Effect.suspend(() => {
-    // The others are probed until they answer.
+    // The others are probed separately until they answer.
     const inUse = instances.filter(({ state }) => state === "up")
     if (inUse.length === 0) return Effect.void
     return Effect.ignore(Effect.timeoutOption(Effect.raceAll(inUse.map(asked)), patience))

@@ -1,20 +1,18 @@
-/**
- * What the head of a request has to be, beyond what Node's parser demands of it. Pure.
- */
+/** Checks of a request's head beyond those of Node's parser. Pure. */
 import * as GatewayError from "./GatewayError.ts"
 
-/** The head as Node has it. */
+/** The head in Node's form. */
 export interface RequestHead {
   readonly httpVersion: string
-  /** Names and values in turns, as they were sent. */
+  /** Alternating names and values, as they were sent. */
   readonly rawHeaders: ReadonlyArray<string>
-  /** By their names in small letters. */
+  /** By their names in lower case. */
   readonly headers: Readonly<Record<string, unknown>>
 }
 
 /**
- * Headers that decide something and have one value. Node takes the first of several, or makes one value of them; what
- * stands before the gateway may have looked at another.
+ * Single-valued headers that affect decisions. Node uses the first of several, or joins them; a proxy in
+ * front of the gateway may have used another one.
  */
 const single: ReadonlySet<string> = new Set([
   "host",
@@ -31,12 +29,12 @@ const single: ReadonlySet<string> = new Set([
   "traceparent"
 ])
 
-/** The header that is there more than once, and may not be. */
+/** The name of a single-valued header that occurs more than once. */
 const repeated = (
   { headers, rawHeaders }: RequestHead,
   isRuled: (name: string) => boolean
 ): string | undefined => {
-  // Nearly always: to look at each takes longer.
+  // The usual case, since checking each takes longer.
   if (Object.keys(headers).length * 2 === rawHeaders.length) return undefined
   const seen = new Set<string>()
   for (let index = 0; index < rawHeaders.length; index += 2) {
@@ -48,7 +46,9 @@ const repeated = (
   return undefined
 }
 
-/** Why a request is refused for its head. `isRuled` names headers that decide where a query goes. */
+/**
+ * The reason to refuse a request for its head. `isRuled` tells which headers determine where a query goes.
+ */
 export const refusal = (
   head: RequestHead,
   isRuled: (name: string) => boolean

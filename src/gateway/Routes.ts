@@ -1,6 +1,4 @@
-/**
- * Which back-end a query goes to: by its conversation, by the rules, or by its target.
- */
+/** The routing of queries to back-ends: by conversation, by rules, or by target. */
 import type { Asked } from "./Asked.ts"
 import type { Backends, Home } from "./Backends.ts"
 import type { Conversation, Conversations } from "./Conversations.ts"
@@ -9,31 +7,34 @@ import * as GatewayError from "./GatewayError.ts"
 import { type Instance, leastBusy } from "./Instance.ts"
 import * as Rules from "./Rules.ts"
 
-/** Where a query goes. */
+/** The route of a query. */
 export interface Route {
   /** The target that the request named, or else the name of the back-end. */
   readonly target: string
   readonly backend: string
   /** The addresses that may take it. */
   readonly instances: ReadonlyArray<Instance>
-  /** What its conversation has to say about them. */
+  /** The constraints of its conversation on the address. */
   readonly home: Home | undefined
-  /** The conversation that the query belongs to and that stays where it is. */
+  /** The conversation of the query, if it is bound to its address. */
   readonly conversation: string | undefined
-  /** An address has accepted it. */
+  /** Called when an address has accepted the query. */
   readonly chosen: (instance: Instance) => void
-  /** The query has ended, in nanoseconds of the monotonic clock. */
+  /** Called when the query has ended, with the time in nanoseconds of the monotonic clock. */
   readonly leave: (now: bigint) => void
 }
 
 export interface Routes {
-  /** The route of a query that begins now, in nanoseconds of the monotonic clock. It is left once the query has ended. */
+  /**
+   * The route of a query that begins now, in nanoseconds of the monotonic clock. Call its `leave` once the
+   * query has ended.
+   */
   readonly find: (asked: Asked, origin: Origin, now: bigint) => Route | GatewayError.GatewayError
-  /** The names that a request may give as its `target`. */
+  /** The valid values of a request's `target`. */
   readonly targets: ReadonlyArray<string>
-  /** Headers of a request that rules look at. */
+  /** Headers of a request that rules read. */
   readonly headers: ReadonlyArray<string>
-  /** The back-end that a target names, but for rules that look at more. */
+  /** The back-end of a target, apart from rules with more conditions. */
   readonly backendOf: (target: string) => string | undefined
 }
 
@@ -49,7 +50,7 @@ export const make = ({ backends, conversations, rules }: Dependencies): Routes =
   const fallback = rules.default ?? backends.all[0]?.name ?? ""
   const targets = [...new Set([...backends.all.map(({ name }) => name), ...Rules.targets(rules)])]
 
-  /** Asks the rules. */
+  /** Applies the rules. */
   const decide = (asked: Asked, { caller, headers }: Origin): string | undefined => {
     const { query, target } = asked
     const ruled = Rules.decide(rules, { query, target, headers, token: caller.name, tenant: caller.tenant })
@@ -79,7 +80,7 @@ export const make = ({ backends, conversations, rules }: Dependencies): Routes =
     name: string,
     now: bigint
   ): Route | GatewayError.GatewayError => {
-    // Each caller and each target has names of its own.
+    // Names of conversations are separate for each caller and each target.
     const key = JSON.stringify([origin.caller.name ?? null, asked.target ?? null, name])
     const found = conversations.get(key, now)
     if (found?.isBound === true) {
@@ -94,7 +95,7 @@ export const make = ({ backends, conversations, rules }: Dependencies): Routes =
     return {
       ...route,
       home: homeOf(conversation),
-      // Another query of it may be accepted first.
+      // Another query of the conversation may be accepted first.
       get conversation() {
         return conversation.isBound ? name : undefined
       },
@@ -117,7 +118,10 @@ export const make = ({ backends, conversations, rules }: Dependencies): Routes =
   }
 }
 
-/** A query takes its conversation to another address only while no other one may have been accepted where it is. */
+/**
+ * A query moves its conversation to another address only while no other query may have been accepted at the
+ * present one.
+ */
 const homeOf = (conversation: Conversation): Home => ({
   preferred: () => conversation.instance,
   isFixed: () => conversation.isBound || conversation.active > 1,

@@ -1,6 +1,4 @@
-/**
- * The rules by which queries find their back-end. Pure.
- */
+/** The rules that choose the back-end of a query. Pure. */
 import * as Schema from "effect/Schema"
 import type * as Files from "./Files.ts"
 import * as SqlWords from "./SqlWords.ts"
@@ -9,11 +7,11 @@ const Texts = Schema.Array(Schema.NonEmptyString).check(
   Schema.makeFilter((texts: ReadonlyArray<string>) => texts.length > 0 || "expected at least one text")
 )
 
-/** A text or several, in which `*` stands for any characters. */
+/** One or several texts, in which `*` stands for any characters. */
 const Pattern = Schema.Union([Schema.NonEmptyString, Texts])
 type Pattern = typeof Pattern.Type
 
-/** One rule: all of its conditions must hold, and the first rule whose conditions do decides. */
+/** One rule: all of its conditions must hold. The first rule that holds decides. */
 const Rule = Schema.Struct({
   /** The target that the request names. */
   target: Schema.optional(Pattern),
@@ -23,7 +21,7 @@ const Rule = Schema.Struct({
   tenant: Schema.optional(Pattern),
   /** Headers of the request by name. */
   header: Schema.optional(Schema.Record(Schema.String, Pattern)),
-  /** A table that the query names, with its schema or without. */
+  /** A table that the query names, with or without its schema. */
   table: Schema.optional(Pattern),
   backend: Schema.NonEmptyString
 })
@@ -31,19 +29,19 @@ export type Rule = typeof Rule.Type
 
 const Rules = Schema.Struct({
   rules: Schema.Array(Rule),
-  /** The back-end of requests that no rule and no target decides; the first one if it is absent. */
+  /** The back-end of requests that neither a rule nor a target assigns; the first one if absent. */
   default: Schema.optional(Schema.NonEmptyString)
 })
 
 /**
- * Rules that choose the back-end of a query, as the file of `httpRules` has them.
+ * Rules that choose the back-end of a query, in the form of the file of `httpRules`.
  *
  * @category models
  * @since 0.1.0
  */
 export type Rules = typeof Rules.Type
 
-/** What the file looks like. */
+/** The form of the file. */
 export const form: Files.Form<Rules> = {
   schema: Rules,
   members: [...Object.keys(Rules.fields), ...Object.keys(Rule.fields)]
@@ -51,7 +49,7 @@ export const form: Files.Form<Rules> = {
 
 export const none: Rules = { rules: [] }
 
-/** What rules look at. */
+/** The inputs of rules. */
 export interface Subject {
   readonly query: string
   readonly target: string | undefined
@@ -89,7 +87,7 @@ const holds = (rule: Rule, subject: Subject, tables: () => ReadonlySet<string>):
   ) &&
   namesTable(rule.table, tables)
 
-/** The back-end that the rules give to a request; `undefined` where none of them holds. */
+/** The back-end that the rules choose for a request; `undefined` if none of them holds. */
 export const decide = ({ rules }: Rules, subject: Subject): string | undefined => {
   let found: ReadonlySet<string> | undefined
   const tables = () => {
@@ -105,12 +103,12 @@ export const targets = ({ rules }: Rules): ReadonlyArray<string> =>
     .flatMap(({ target }) => (target === undefined ? [] : list(target)))
     .filter((name) => !name.includes("*"))
 
-/** The headers that rules look at, in lower case. */
+/** The headers that rules read, in lower case. */
 export const headers = ({ rules }: Rules): ReadonlyArray<string> => [
   ...new Set(rules.flatMap(({ header }) => Object.keys(header ?? {}).map((name) => name.toLowerCase())))
 ]
 
-/** A back-end that rules name and that is none. */
+/** A back-end that rules name and that does not exist. */
 const unknownBackend = (
   { default: fallback, rules }: Rules,
   backends: ReadonlyArray<string>
@@ -123,7 +121,7 @@ const hasConditions = ({ header, table, target, tenant, token }: Rule): boolean 
   Object.keys(header ?? {}).length > 0 ||
   [target, token, tenant, table].some((condition) => condition !== undefined)
 
-/** What is wrong with the rules, beside the back-ends that there are. */
+/** The problem with the rules, given the existing back-ends, if any. */
 export const problemOf = (rules: Rules, backends: ReadonlyArray<string>): string | undefined => {
   const unknown = unknownBackend(rules, backends)
   if (unknown !== undefined) return `there is no back-end ${unknown}`
@@ -133,14 +131,14 @@ export const problemOf = (rules: Rules, backends: ReadonlyArray<string>): string
     : `rules.${at}: it has no condition, so that none after it decides: it must be the last one, or the default`
 }
 
-/** A caller, as far as rules may ask for it. */
+/** The properties of a caller that rules may test. */
 interface Known {
   readonly name: string
   readonly tenant?: string | undefined
   readonly targets?: ReadonlyArray<string> | undefined
 }
 
-/** What of rules and tokens never has an effect, in words: a name may be mistyped. */
+/** Descriptions of rules and tokens that never have an effect: a name may be mistyped. */
 export const idle = (
   rules: Rules,
   tokens: ReadonlyArray<Known>,

@@ -1,12 +1,12 @@
 /**
- * What can be told of a query without understanding it: the tables that it names, and whether it means to change
+ * Properties of a query's text, without parsing it: the tables that it names, and whether it would change
  * something. Pure.
  *
- * The text is cut into words as SQL has them; literals and comments are left out. It need not be SQL.
+ * The text is split into words like SQL; literals and comments are left out. It need not be SQL.
  */
 
 interface Token {
-  /** In small letters, unless it is quoted; a sign is itself. */
+  /** In lower case, unless it is quoted; a sign is itself. */
   readonly text: string
   readonly kind: "word" | "quoted" | "sign"
 }
@@ -62,8 +62,8 @@ const isWord = (token: Token | undefined, ...words: ReadonlyArray<string>): bool
   token?.kind === "word" && words.includes(token.text)
 
 /**
- * The word with which a query would change something, if it has one where a statement may begin. It errs on the side of
- * finding one.
+ * The word with which a query would change something, if there is one where a statement may begin. It prefers
+ * false positives.
  */
 export const writes = (query: string): string | undefined => {
   const all = tokens(query)
@@ -78,7 +78,7 @@ export const writes = (query: string): string | undefined => {
   })?.text
 }
 
-/** Words that a table follows, and those after which no more of them follow a comma. */
+/** Words before a table, and those that end a list of tables. */
 const introducing: ReadonlySet<string> = new Set([
   "from",
   "join",
@@ -97,12 +97,12 @@ const ending: ReadonlySet<string> = new Set(
 /** Words that may stand between those and the name. */
 const between: ReadonlySet<string> = new Set(["if", "not", "exists", "only", "lateral", "temp", "temporary"])
 
-/** The tables that a query names, in small letters, each with its schema and without. */
+/** The tables that a query names, in lower case, each with and without its schema. */
 export const tables = (query: string): ReadonlySet<string> => {
   const all = tokens(query)
   const named = new Set<string>()
   const outer: Array<boolean> = []
-  /** Whether a comma is followed by another table. */
+  /** Whether a comma precedes another table. */
   let lists = false
   let expects = false
   for (let at = 0; at < all.length; at++) {
@@ -127,7 +127,7 @@ export const tables = (query: string): ReadonlySet<string> => {
         name.push((all[at + 2] as Token).text)
         at += 2
       }
-      // A function that gives rows is no table.
+      // A table function is not a table.
       if (all[at + 1]?.text !== "(") {
         named.add(name.join(".").toLowerCase())
         named.add((name.at(-1) ?? "").toLowerCase())

@@ -1,8 +1,8 @@
 /**
  * The messages of `/v1/stream`, the WebSocket with the subprotocol `dataconn.v1`, and the account of credit. Pure.
  *
- * Control is JSON in text messages. A binary message is a part of a result: four bytes with the id of its query,
- * unsigned and little endian, and then bytes of the result.
+ * Control is JSON in text messages. A binary message is a part of a result: four bytes with the id of its
+ * query, unsigned and little endian, and then bytes of the result.
  */
 import * as JsonBounds from "../engine/JsonBounds.ts"
 import type { Accepted } from "./Accepted.ts"
@@ -11,15 +11,15 @@ import * as GatewayError from "./GatewayError.ts"
 /** The subprotocol that a client names first. */
 export const subprotocol = "dataconn.v1"
 
-/** Before a token, base64url, in a second subprotocol: browsers cannot set headers. */
+/** The prefix of a token, base64url, in a second subprotocol: browsers cannot set headers. */
 export const tokenPrefix = "dataconn.token."
 
-/** Bytes before those of the result in a binary message. */
+/** The number of bytes before those of the result in a binary message. */
 export const prefixSize = 4
 
 const maxId = 2 ** 32 - 1
 
-/** What a client may say. A `query` has the fields of a v1 request besides. */
+/** The messages of a client. A `query` has the fields of a v1 request besides. */
 export type ClientMessage =
   | { readonly type: "query"; readonly id: number; readonly credit: number }
   | { readonly type: "credit"; readonly id: number; readonly bytes: number }
@@ -31,7 +31,7 @@ type Fields = Readonly<Record<string, unknown>>
 const isUpTo = (maximum: number, value: unknown): value is number =>
   Number.isInteger(value) && (value as number) >= 0 && (value as number) <= maximum
 
-/** Reads the fields of a message, or says what is wrong with them. */
+/** Decodes the fields of a message, or describes the problem with them. */
 export const decode = (
   { bytes, credit = 0, id, type }: Fields,
   maxStreamCredit: number
@@ -53,13 +53,13 @@ export const decode = (
   return isUpTo(maxStreamCredit, bytes) ? { type, id, bytes } : `bytes: ${count}`
 }
 
-/** What a message that cannot be read is about, where that can be told. */
+/** The subject of a malformed message, if it can be found. */
 export interface Subject {
   readonly type: "query" | "credit"
   readonly id: number
 }
 
-/** Which query a message is about that cannot be read whole. It need not be JSON. */
+/** The query of a malformed message, which need not be JSON. */
 export const subjectOf = (message: Uint8Array): Subject | undefined => {
   const found = JsonBounds.scalars(message, ["type", "id"])
   const [type, id] = [found.get("type"), found.get("id") ?? ""]
@@ -73,11 +73,11 @@ export const requestOf = (fields: Fields): Fields => {
   return request
 }
 
-/** What a client may send, which it is told first. */
+/** The limits for a client, which are announced first. */
 export interface Limits {
   /** Bytes of one message. */
   readonly maxMessageSize: number
-  /** Bytes that it may have granted to a query. */
+  /** The bytes that it may grant to a query. */
   readonly maxCredit: number
   /** Queries at a time. */
   readonly maxQueries: number
@@ -105,7 +105,7 @@ export const part = (id: number, bytes: Uint8Array): Uint8Array => {
   return message
 }
 
-/** How many bytes of a query's result the client takes. */
+/** The number of bytes of a query's result that the client takes. */
 export class Credit {
   private readonly maximum: number
   private left: number
@@ -119,7 +119,7 @@ export class Credit {
     return this.left
   }
 
-  /** The client takes so many more. Whether it may. */
+  /** The client takes this many more. Returns false beyond the maximum. */
   grant(bytes: number): boolean {
     this.left += bytes
     return this.left <= this.maximum

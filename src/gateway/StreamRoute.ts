@@ -1,6 +1,4 @@
-/**
- * `/v1/stream`: takes a WebSocket over.
- */
+/** `/v1/stream`: upgrades a connection to a WebSocket. */
 import type * as NodeHttp from "node:http"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as Effect from "effect/Effect"
@@ -39,7 +37,9 @@ const targetPattern = new RegExp(`^(?:https?://[^/?#]*)?${path}/?(?:\\?|$)`, "i"
 
 const isWebSocket = (upgrade: string | undefined): boolean => upgrade?.toLowerCase() === "websocket"
 
-/** Whether Node is to hand a connection over: any other request with `Upgrade` is answered as if it had none. */
+/**
+ * Whether Node should hand over a connection: other requests with `Upgrade` are answered as if without it.
+ */
 export const isHandshake = ({
   headers,
   method,
@@ -90,7 +90,7 @@ export const make = (dependencies: Dependencies) =>
   HttpRouter.route("GET", path, (request: HttpServerRequest) =>
     Http.handled(
       Effect.gen(function* () {
-        // First: a browser, which is not told why it gets no WebSocket, asks again without one.
+        // First: a browser does not learn why a WebSocket was refused, so its client asks again without one.
         const identify = () => dependencies.identify(request, authorizationOf(request))
         const caller = identify()
         if (caller instanceof GatewayError.GatewayError) return yield* caller

@@ -1,5 +1,5 @@
 /**
- * One WebSocket: several queries at a time, each a fiber that sends no more than the client has granted.
+ * One WebSocket: several queries at a time, each in a fiber that sends no more than the client has granted.
  */
 import type * as Net from "node:net"
 import * as Clock from "effect/Clock"
@@ -28,27 +28,29 @@ export interface Settings {
   readonly maxStreamCredit: number
   readonly httpMaxBodySize: number
   readonly streamHeartbeat: Duration.Duration
-  /** How much waits in the socket of a client that takes nothing. */
+  /** The number of bytes buffered in the socket of a client that takes nothing. */
   readonly httpBufferSize: number
   readonly httpStallTimeout: Duration.Duration
 }
 
 export interface Dependencies {
   readonly dispatcher: Dispatcher
-  /** Waits until the gateway takes no query any more. */
+  /** Waits until the gateway takes no more queries. */
   readonly draining: Effect.Effect<void>
   readonly settings: Settings
   readonly origin: Omit<Origin, "caller">
-  /** Who asks: a token may be gone since the last query. */
+  /** The caller, identified for each query, since a token may have been removed. */
   readonly identify: () => Caller | GatewayError.GatewayError
-  /** The connection below, which tells whether the client takes what it was sent. */
+  /** The underlying connection, which shows whether the client takes pending bytes. */
   readonly connection: Net.Socket
 }
 
-/** Largest part of a result in one message: others have their turn behind it. */
+/** The maximum size of a part of a result in one message, so that other queries get their turn. */
 const maxPart = 256 * 1024
 
-/** Besides parts of results, no more than this waits for a client that only sends. */
+/**
+ * The maximum number of bytes, besides parts of results, that are buffered for a client that does not read.
+ */
 const maxUnread = 1024 * 1024
 
 /** A query that has not ended. */
@@ -57,11 +59,11 @@ class StreamQuery {
   readonly credit: StreamMessages.Credit
   readonly granted = Latch.makeUnsafe(false)
   fiber: Fiber.Fiber<void> | undefined
-  /** The record that ends it, where the client has ended it. */
+  /** The record that ends the query, if the client has ended it. */
   ending: (() => string) | undefined
   private isStopped = false
   entry: Entry | undefined
-  /** What ends it at its back-end, once that has accepted it. */
+  /** The controls to end it at its back-end, once accepted. */
   control: Control | undefined
 
   constructor(id: number, credit: StreamMessages.Credit) {
@@ -76,14 +78,14 @@ class StreamQuery {
     return this.granted.await
   })
 
-  /** It has ended, and waits for no credit to say so. */
+  /** The query has ended, and its last record needs no credit. */
   stop(): void {
     this.isStopped = true
     this.granted.openUnsafe()
   }
 }
 
-/** The record that ends a query which its client has cancelled: that came too late where it has another error. */
+/** The record that ends a cancelled query. If the query has another error, the cancel was too late. */
 const cancelledRecord = ({ entry, id }: StreamQuery): string =>
   entry?.state === "failed" && entry.error !== undefined
     ? StreamMessages.failed(id, GatewayError.ofQuery(entry.error, entry.id))
@@ -96,7 +98,9 @@ class Session {
   private readonly queries = new Map<number, StreamQuery>()
   private heardAt = 0n
   private whenIdle: (() => void) | undefined
-  /** Open unless the client has yet to take much of what was sent. One that has gone takes nothing any more. */
+  /**
+   * Open unless the client has yet to take much of the sent bytes. A closed connection takes none any more.
+   */
   private readonly room = Latch.makeUnsafe(true)
 
   constructor(dependencies: Dependencies, writer: Socket.Writer, scope: Scope.Scope) {
@@ -108,14 +112,14 @@ class Session {
   }
 
   private send(message: string | Uint8Array): Effect.Effect<void> {
-    // That the connection is gone is what the reader finds out.
+    // The reader detects a closed connection.
     return Effect.ignore(this.writer.write(message))
   }
 
-  /** Waits until the client has taken most of what was sent. */
+  /** Waits until the client has taken most of the sent bytes. */
   private readonly taken: Effect.Effect<void, GatewayError.GatewayError> = Effect.suspend(() => {
     const { connection, settings } = this.dependencies
-    // One that has closed has no more events.
+    // A closed connection has no more events.
     if (connection.closed || connection.writableLength < settings.httpBufferSize) return Effect.void
     this.room.closeUnsafe()
     return Effect.timeoutOrElse(this.room.await, {
@@ -131,7 +135,7 @@ class Session {
     })
   })
 
-  /** Takes messages until one breaks the rules; returns how. */
+  /** Takes messages until one breaks the rules; returns the violation. */
   readonly receive = (message: string | Uint8Array): Effect.Effect<string | undefined> => {
     if (typeof message !== "string") return Effect.succeed("clients send no binary messages")
     const { connection, settings } = this.dependencies
@@ -154,20 +158,20 @@ class Session {
     }
   }
 
-  /** A message is wrong: ends its query alone, where that is known. */
+  /** A message is malformed: ends only its query, if that is known. */
   private refuse(message: Uint8Array, problem: string): Effect.Effect<string | undefined> {
     const subject = StreamMessages.subjectOf(message)
     if (subject === undefined) return Effect.succeed(problem)
     const { id, type } = subject
     if (type === "credit") return Effect.sync(() => this.fail(id, problem))
-    // The client would take the error for that of the other one.
+    // The client would take the error for that of the other query.
     if (this.queries.has(id)) return Effect.succeed(problem)
     return Effect.as(this.send(StreamMessages.failed(id, GatewayError.badRequest(problem))), undefined)
   }
 
   private grant(id: number, bytes: number): undefined {
     const query = this.queries.get(id)
-    // It may have ended meanwhile.
+    // The query may have ended meanwhile.
     if (query === undefined) return
     if (query.credit.grant(bytes)) query.granted.openUnsafe()
     else
@@ -178,7 +182,7 @@ class Session {
     return this.end(id, () => StreamMessages.failed(id, GatewayError.badRequest(problem)))
   }
 
-  /** Ends a query for its client, with a record that is asked for when the query has ended. */
+  /** Ends a query for its client, with a record that is made once the query has ended. */
   private end(id: number, record: (query: StreamQuery) => string): undefined {
     const query = this.queries.get(id)
     if (query?.fiber === undefined || query.ending !== undefined) return
@@ -306,7 +310,7 @@ class Session {
     this.heardAt = nanos
   }
 
-  /** What the client may send. */
+  /** Announces the limits. */
   readonly greet = Effect.suspend(() => {
     const { settings } = this.dependencies
     return this.send(
@@ -318,7 +322,7 @@ class Session {
     )
   })
 
-  /** Asks for a sign of life; ends when the client has given none for two intervals. */
+  /** Sends pings; ends when the client has sent nothing for two intervals. */
   readonly beat = Effect.gen({ self: this }, function* () {
     const { streamHeartbeat } = this.dependencies.settings
     if (!Duration.isFinite(streamHeartbeat)) return yield* Effect.never
@@ -362,7 +366,7 @@ export const serve = Effect.fnUntraced(function* (
   if (close._tag === "Some") yield* Effect.ignore(writer.write(close.value))
 })
 
-/** The end of a client that breaks the rules. A reason has at most 123 bytes. */
+/** The close of a client that breaks the rules. A reason has at most 123 bytes. */
 const closing = (problem: string): Socket.CloseEvent => {
   const reason = Buffer.from(problem)
     .subarray(0, 120)

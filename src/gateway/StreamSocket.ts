@@ -1,15 +1,13 @@
-/**
- * The WebSocket of a client: whatever it is closed for, the client is told why.
- */
+/** The WebSocket of a client, whose close always includes a reason. */
 import * as NodeWS from "@effect/platform-node/NodeWS"
 
-/** The codes with which it is closed (RFC 6455 §7.4). */
+/** The close codes (RFC 6455 §7.4). */
 export const closeCodes = { goingAway: 1001, policyViolation: 1008 } as const
 
-/** Why a gateway that stops closes it once it has answered all queries: any other one has not run. */
+/** The close reason of a stopping gateway that has answered all queries: any later query has not run. */
 export const shuttingDown = "shutting_down: The gateway is shutting down"
 
-/** Why it is closed with a code for which the protocol itself gives no reason. */
+/** The close reasons by code, for closes that give none. */
 const reasons = (maxPayload: number): Readonly<Record<number, string>> => ({
   [closeCodes.goingAway]: "the gateway ends",
   1002: "the frames are not those of a WebSocket's client (RFC 6455)",
@@ -19,14 +17,14 @@ const reasons = (maxPayload: number): Readonly<Record<number, string>> => ({
   1011: "the gateway failed"
 })
 
-/** A message becomes a text, which Node makes no longer than this. */
+/** A message becomes a text, whose length Node limits to this. */
 const longestText = 256 * 1024 * 1024
 
 /** The longest message that is taken, in bytes. */
 export const maxMessageSize = ({ httpMaxBodySize }: { readonly httpMaxBodySize: number }): number =>
   Math.min(httpMaxBodySize, longestText)
 
-/** The class of WebSockets whose messages are so long at most. */
+/** The class of WebSockets with this maximum message size. */
 export const make = (maxPayload: number): typeof NodeWS.WebSocket => {
   const reasonOf = reasons(maxPayload)
   return class extends NodeWS.WebSocket {

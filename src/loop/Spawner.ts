@@ -1,5 +1,5 @@
 /**
- * Forks effects for code that is called back and is no effect itself, such as an event of a socket: a fiber of a scope
+ * Forks effects for callbacks that are no effects themselves, such as events of a socket. A fiber of a scope
  * forks them, as children of that scope.
  */
 import * as Effect from "effect/Effect"
@@ -15,8 +15,9 @@ export class Spawner<R = never> {
   }
 
   /**
-   * Forks the effect, which starts in a turn of its own: fibers of long life that start on the stack of another one had
-   * the objects of all their queries outlive collections, at twice the CPU for small queries.
+   * Forks the effect, which starts in a turn of its own: long-lived fibers that started on the stack of
+   * another fiber made the objects of all their queries outlive collections, at twice the CPU for small
+   * queries.
    */
   spawn(job: Effect.Effect<unknown, never, R>): void {
     this.jobs.push(job)
@@ -35,7 +36,7 @@ export class Spawner<R = never> {
   })
 }
 
-/** A spawner whose fibers are the scope's. They have the context in which it was made. */
+/** A spawner whose fibers belong to the scope, and run with the context of this call. */
 export const makeIn = <R>(): Effect.Effect<Spawner<R>, never, R | Scope.Scope> =>
   Effect.gen(function* () {
     const spawner = new Spawner<R>(yield* Effect.scope)
@@ -43,5 +44,5 @@ export const makeIn = <R>(): Effect.Effect<Spawner<R>, never, R | Scope.Scope> =
     return spawner
   })
 
-/** A spawner whose fibers are the scope's. */
+/** A spawner whose fibers belong to the scope. */
 export const make: Effect.Effect<Spawner, never, Scope.Scope> = makeIn<never>()

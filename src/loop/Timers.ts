@@ -1,19 +1,19 @@
 /**
- * Timers of low precision, shared by all connections of a server or client: heartbeats, and deadlines that are set
- * anew all the time and rarely reached.
+ * Timers of low precision, shared by all connections of a server or client: heartbeats, and deadlines that
+ * are reset often and rarely reached.
  *
- * Ten thousand of them are one sleeping fiber and one timer of the runtime. All times are milliseconds of the Clock's
- * monotonic time, so that a wall clock that is set fires nothing.
+ * Ten thousand of them take one sleeping fiber and one timer of the runtime. All times are milliseconds of
+ * the Clock's monotonic time, so that changes of the wall clock fire nothing.
  *
  * **Details**
  *
- * A timer fires at its time, or together with another one that is due up to a hundredth of its wait later, and a second
- * at most ({@link tolerance}). It never fires earlier, unless it says by how much it may.
+ * A timer fires at its time, or together with another one that is due up to a hundredth of its wait later,
+ * and a second at most ({@link tolerance}). It never fires earlier, unless an `early` tolerance allows it.
  *
- * A thread that was busy blames no peer for it. A timer fires in a turn of the event loop in which sockets have been
- * polled since its time came, so that bytes which arrived meanwhile count. And after a busy stretch a {@link Deadline}
- * leaves a quarter of its time at least, since not all that a peer does can be seen in one poll: a name that has been
- * looked up still has to be connected to, and a long message is read in parts.
+ * Peers do not time out because the thread was busy. A timer fires in a turn of the event loop in which
+ * sockets have been polled since its time came, so that bytes which arrived meanwhile count. After a busy
+ * stretch a {@link Deadline} leaves at least a quarter of its time, since one poll does not show all activity
+ * of a peer: after a name lookup the connect still follows, and a long message is read in parts.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -23,7 +23,7 @@ import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
 
 /**
- * Never.
+ * The time of a timer that never fires.
  *
  * @category constants
  * @since 0.1.0
@@ -31,7 +31,7 @@ import type * as Scope from "effect/Scope"
 export const never: number = Number.POSITIVE_INFINITY
 
 /**
- * How much later than asked for a timer that waits for this long may fire, in milliseconds.
+ * How much later than requested a timer with this wait may fire, in milliseconds.
  *
  * @category timing
  * @since 0.1.0
@@ -39,7 +39,7 @@ export const never: number = Number.POSITIVE_INFINITY
 export const tolerance = (waitMillis: number): number => Math.min(1000, Math.floor(waitMillis / 100))
 
 /**
- * Elapsed milliseconds since some moment in the past.
+ * Elapsed milliseconds since an arbitrary moment in the past.
  *
  * @category timing
  * @since 0.1.0
@@ -51,17 +51,20 @@ const assertTime = (at: number): void => {
   if (Number.isNaN(at)) throw new RangeError("A timer fires at a time in milliseconds, not at NaN")
 }
 
-/** Something that is called at a time. What it has besides `fire` belongs to the timers. */
+/** An object that is called at a time. Its members besides `fire` belong to the timers. */
 interface Timer {
-  /** It is `due` now; the time of {@link Timers.now} when that was noticed, before sockets were polled. */
+  /**
+   * Called when the time has come. `due` is {@link Timers.now} when that was noticed, before sockets were
+   * polled.
+   */
   readonly fire: (due: number) => void
-  /** The others that fire together with it, and its neighbours among them. */
+  /** The bucket of timers that fire together with this one, and its neighbours there. */
   bucket: Bucket | undefined
   before: Timer | undefined
   behind: Timer | undefined
 }
 
-/** Timers that fire together: a list through the timers themselves, since a `Set` of one takes 240 bytes. */
+/** Timers that fire together: a linked list, since a `Set` of one element takes 240 bytes. */
 class Bucket {
   readonly at: number
   first: Timer | undefined
@@ -99,9 +102,9 @@ class Bucket {
  */
 export class Timers {
   private readonly clock: Clock.Clock
-  /** The soonest first. */
+  /** Ordered, the earliest first. */
   private readonly buckets: Array<Bucket> = []
-  /** When the fiber looks next. */
+  /** The time at which the fiber wakes next. */
   private wakesAt = never
   private count = 0
   private readonly rearm = Latch.makeUnsafe(false)
@@ -115,12 +118,15 @@ export class Timers {
     return elapsed(this.clock)
   }
 
-  /** Waits until a time, in milliseconds of {@link now}, or up to `early` milliseconds less if others fire then. */
+  /**
+   * Waits until a time, in milliseconds of {@link now}, or up to `early` milliseconds less if other timers
+   * fire then.
+   */
   sleepUntil(at: number, early = 0): Effect.Effect<void> {
     return Effect.suspend(() => this.sleep().until(at, early))
   }
 
-  /** The sleep of one fiber, which sleeps again and again. */
+  /** The sleep of one fiber, for repeated use. */
   sleep(): Sleep {
     return new Sleep(this)
   }
@@ -130,7 +136,7 @@ export class Timers {
     return new Deadline(this, expired)
   }
 
-  /** Interrupts the effect, and goes on with `otherwise`, unless it ends within this many milliseconds. */
+  /** Interrupts the effect after this many milliseconds and runs `otherwise`. */
   within<A, E, R, A2, E2, R2>(
     effect: Effect.Effect<A, E, R>,
     millis: number,
@@ -145,14 +151,14 @@ export class Timers {
     return Effect.raceFirst(effect, Effect.flatMap(over, otherwise))
   }
 
-  /** How many timers are set. */
+  /** The number of set timers. */
   get size(): number {
     return this.count
   }
 
   /**
-   * Sets when a timer fires, at this time or up to `late` milliseconds later, or `early` ones sooner, together with
-   * others; an earlier setting no longer holds.
+   * Sets a timer to fire at this time, or up to `late` milliseconds later or `early` ones sooner, together
+   * with others. Replaces an earlier setting.
    */
   schedule(timer: Timer, at: number, early = 0, late = tolerance(at - this.now())): void {
     assertTime(at)
@@ -161,7 +167,7 @@ export class Timers {
     const bucket = this.bucket(at, early, late)
     bucket.add(timer)
     this.count++
-    // Times behind the fiber's next look cost nothing.
+    // Times after the fiber's next wake-up cost nothing.
     if (bucket.at < this.wakesAt) this.rearm.openUnsafe()
   }
 
@@ -175,7 +181,7 @@ export class Timers {
     if (this.buckets[at] === bucket) this.buckets.splice(at, 1)
   }
 
-  /** The index of the first bucket that is not before the time. */
+  /** The index of the first bucket at or after the time. */
   private firstFrom(at: number): number {
     let low = 0
     let high = this.buckets.length
@@ -187,7 +193,7 @@ export class Timers {
     return low
   }
 
-  /** A bucket that is near enough to the time, or one of this time. */
+  /** An existing bucket within the tolerances, or a new one for this time. */
   private bucket(at: number, early: number, late: number): Bucket {
     const { buckets } = this
     const index = this.firstFrom(at)
@@ -220,7 +226,7 @@ export class Timers {
   private fire(due: number): Effect.Effect<void> {
     return Effect.suspend(() => {
       const defects: Array<unknown> = []
-      // Timers that are set meanwhile are looked at after this.
+      // Timers that are set meanwhile are examined after this.
       this.wakesAt = Number.NEGATIVE_INFINITY
       while ((this.buckets[0]?.at ?? never) <= due) {
         const bucket = this.buckets.shift()
@@ -241,7 +247,7 @@ export class Timers {
 }
 
 /**
- * The sleep of one fiber: each time it sleeps costs no more than the wait itself.
+ * The sleep of one fiber: repeated sleeps allocate no more than the wait itself.
  *
  * @category models
  * @since 0.1.0
@@ -281,17 +287,17 @@ export class Sleep implements Timer {
   }
 }
 
-/** How often a deadline is looked at on its way, to see for how long the thread did not listen. */
+/** The number of checks of a deadline before it is reached, which detect how long the thread was busy. */
 const looks = 4
 
 /**
- * A time that may not be reached, and that is put off again and again: a later time than the one that is set costs
- * nothing.
+ * A deadline that may never be reached and is postponed again and again: postponing costs nothing.
  *
  * **Details**
  *
- * A deadline is looked at three times on its way. If the thread comes late to such a look, or to the end, because it was
- * busy or stopped, it listens for another quarter of the time before the deadline expires. That happens once at most.
+ * A deadline is checked three times before its time. If the thread is late for such a check, or for the end,
+ * because it was busy or stopped, the deadline is extended by another quarter of its time. That happens once
+ * at most.
  *
  * @category models
  * @since 0.1.0
@@ -303,7 +309,7 @@ export class Deadline implements Timer {
   private readonly timers: Timers
   private readonly expired: () => void
   private at = never
-  /** When it is looked at next, and how long after the look before. */
+  /** The time of the next check, and the interval since the last one. */
   private lookAt = never
   private step = 0
   private wasLate = false
@@ -321,25 +327,26 @@ export class Deadline implements Timer {
     if (at < (this.bucket?.at ?? never)) this.look(0)
   }
 
-  /** Sets no time, and lets the timers forget it. */
+  /** Clears the time, and removes the deadline from the timers. */
   clear(): void {
     this.at = never
     this.timers.cancel(this)
   }
 
-  /** Looks again in at least so many milliseconds, unless its time comes first. */
+  /** Checks again in at least `step` milliseconds, unless the deadline comes first. */
   private look(step: number): void {
     const now = this.timers.now()
     this.step = Math.max(step, Math.ceil((this.at - now) / looks))
     const isOnItsWay = this.at - now > 1.5 * this.step
     this.lookAt = isOnItsWay ? now + this.step : this.at
     const late = tolerance(this.step * looks)
-    // A look on the way may come too early: those of connections that open one after the other are one timer.
+    // A check before the end may be early: those of connections that open one after the other share one
+    // timer.
     this.timers.schedule(this, this.lookAt, isOnItsWay ? late : 0, late)
   }
 
   fire(due: number): void {
-    // The little by which every timer is late, and by which it may fire together with others, does not count.
+    // The usual lateness of timers, and their tolerance, do not count.
     if (due - this.lookAt > this.step / looks && !this.wasLate) {
       this.wasLate = true
       this.at = Math.max(this.at, due + this.step)
@@ -376,7 +383,7 @@ export const Shared: Context.Reference<Timers | undefined> = Context.Reference("
 })
 
 /**
- * The shared timers, or some of the scope's own.
+ * The shared timers, or else new ones of the scope.
  *
  * @category services
  * @since 0.1.0

@@ -1,20 +1,20 @@
 /**
- * The scheduler of a thread's turns: how many bytes its writers write before the event loop polls, and a queue of the
- * tasks that wait for a turn.
+ * The scheduler of a thread's turns: a quantum of bytes that its writers may write before the event loop
+ * polls, and a queue of tasks that wait for a turn.
  *
- * When the kernel takes every write whole, writers keep each other busy from within one turn of the event loop:
- * nothing is read, no timer fires, and a cancel waits for as long as the data lasts. All writers of a thread therefore
- * draw on one quantum of bytes a turn, and wait for the next turn once it is spent. A quantum for each writer would not
- * do: twenty streams would make a cancel twenty times as late.
+ * When the kernel takes every write whole, writers keep each other busy within one turn of the event loop:
+ * nothing is read, no timer fires, and a cancel waits for as long as the data lasts. All writers of a thread
+ * therefore share one quantum of bytes a turn, and wait for the next turn once it is spent. A quantum for
+ * each writer would not do: twenty streams would make a cancel twenty times as late.
  *
- * The write that reaches the end of the quantum may overdraw it, by no more than `maxWriteSize`. One writer has half of
- * a turn at most, but for such a write, if there are others: a peer that has just been handed so much empties its
- * socket while the next one's is filled.
+ * The write that reaches the end of the quantum may overdraw it, by no more than `maxWriteSize`. Except for
+ * such a write, one writer has at most half of a turn if there are others: its peer empties its socket while
+ * the next one's is filled.
  *
- * When many tasks wait they have their turn before the next socket is read, as far as the quantum lasts: by the end of
- * a turn that has brought a thousand requests, the processor's caches have lost the data of the first.
+ * When many tasks wait they run before the next socket is read, as far as the quantum lasts: at the end of a
+ * turn with a thousand requests, the processor's caches have lost the data of the first.
  *
- * A client's consumers wait in the same queue for responses that have arrived, so that they are resumed in one batch.
+ * A client's consumers wait in the same queue for arrived responses, so that they are resumed in one batch.
  */
 import * as Context from "effect/Context"
 import type { Scheduler as EffectScheduler } from "effect/Scheduler"
@@ -27,9 +27,9 @@ import * as Limit from "../settings/Limit.ts"
  * @since 0.1.0
  */
 export interface Task {
-  /** The turn has come. An exception costs no other task its turn. */
+  /** Called when the turn has come. An exception does not affect other tasks. */
   readonly resume: () => void
-  /** Whether it waits already, and the task behind it. Belong to the scheduler. */
+  /** Whether the task waits, and the task behind it. These members belong to the scheduler. */
   waits: boolean
   behind: Task | undefined
 }
@@ -41,13 +41,16 @@ export interface Task {
  * @since 0.1.0
  */
 export interface Options {
-  /** How many bytes are written in a turn of the event loop. Default 512 KiB, one write of a large result. */
+  /**
+   * The number of bytes written in a turn of the event loop. Default 512 KiB, one write of a large result.
+   */
   readonly quantum?: number | undefined
-  /** How many waiting tasks have their turn before the next socket is read. Default 128. */
+  /** The number of waiting tasks at which they run before the next socket is read. Default 128. */
   readonly maxWaiting?: number | undefined
   /**
-   * How many bytes a socket is handed at once; a longer write goes out in several, as the quantum allows. Default
-   * 960 KiB, 15 segments of 64 KiB: writes just above this cost a third more CPU per byte on loopback.
+   * The number of bytes that a socket is given at once; a longer write goes out in several, as the quantum
+   * allows. Default 960 KiB, 15 segments of 64 KiB: writes just above this cost a third more CPU per byte on
+   * loopback.
    */
   readonly maxWriteSize?: number | undefined
 }
@@ -60,14 +63,14 @@ export interface Options {
  */
 export class Scheduler {
   readonly quantum: number
-  /** How many bytes a socket is handed at once. */
+  /** The number of bytes that a socket is given at once. */
   readonly maxWriteSize: number
-  /** How many bytes one writer writes before others have their turn. */
+  /** The number of bytes that one writer writes before others have their turn. */
   readonly writerQuantum: number
   private readonly maxWaiting: number
   private spent = 0
   private scheduled = false
-  /** How many more have their turn in this turn of the event loop. */
+  /** The number of tasks left to run in this turn of the event loop. */
   private turns = 0
   private waiting = 0
   private first: Task | undefined
@@ -91,9 +94,9 @@ export class Scheduler {
   }
 
   /**
-   * Resumes the task in a later turn of the event loop, or when many tasks wait, once however often that is asked for.
-   * Tasks have their turn in the order in which they began to wait, as many in a turn as the quantum lasts for: a task
-   * that comes again waits behind those that have not had their turn.
+   * Resumes the task in a later turn of the event loop, or earlier when many tasks wait. Repeated calls while
+   * it waits have no effect. Tasks run in the order in which they began to wait, as many in a turn as the
+   * quantum allows: a task that waits again goes to the end.
    */
   nextTurn(task: Task, effects: EffectScheduler): void {
     if (task.waits) return
@@ -106,7 +109,7 @@ export class Scheduler {
     if (!this.scheduled) this.schedule(effects)
   }
 
-  /** The same, but still in this turn if some of the quantum is left when the others have had theirs. */
+  /** The same, but still in this turn if some of the quantum is left after the other tasks. */
   giveWay(task: Task, effects: EffectScheduler): void {
     this.turns++
     this.nextTurn(task, effects)
@@ -126,7 +129,7 @@ export class Scheduler {
   }
 
   private readonly run = (): void => {
-    // Tasks that come again have gone to the end.
+    // Tasks that wait again are at the end of the queue.
     this.turns = this.waiting
     for (; this.turns > 0 && !this.exhausted; this.turns--) this.shift()?.resume()
   }

@@ -1,5 +1,6 @@
 /**
- * Where a server listens and a client dials: a TCP host and port, or the path of a Unix socket.
+ * The address where a server listens and a client connects: a TCP host and port, or the path of a Unix
+ * socket.
  */
 import { Buffer } from "node:buffer"
 import { isIPv6 } from "node:net"
@@ -7,7 +8,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
 /**
- * The port of an address that names none.
+ * The default port.
  *
  * @category constants
  * @since 0.1.0
@@ -49,7 +50,7 @@ export const unix = (path: string): Address => ({ _tag: "Unix", path })
 export const forms = "HOST:PORT, [IPv6]:PORT, dataconn://HOST:PORT, unix:PATH or a path"
 
 /**
- * A text that is no address.
+ * The text is not an address.
  *
  * @category errors
  * @since 0.1.0
@@ -69,11 +70,12 @@ const tcpPattern = /^(?:\[([^[\]\s]+)\]|([^:[\]\s/]+))(?::([^:]*))?$/
 const maxPathBytes = 107
 
 /**
- * Reads `HOST:PORT`, `HOST`, `[IPv6]:PORT`, `dataconn://HOST:PORT`, `unix:PATH`, or a path, which has a slash in it.
+ * Parses `HOST:PORT`, `HOST`, `[IPv6]:PORT`, `dataconn://HOST:PORT`, `unix:PATH`, or a path, which contains a
+ * slash.
  *
  * **Details**
  *
- * Port 0 lets the system choose one to listen on. A host without a port has {@link defaultPort}.
+ * Port 0 lets the system choose a port to listen on. A host without a port has {@link defaultPort}.
  *
  * @category parsing
  * @since 0.1.0
@@ -130,7 +132,7 @@ const readTcp = (text: string): Read => {
 export type Input = Address | string
 
 /**
- * How reading an {@link Input} can fail: only a text can.
+ * The error of parsing an {@link Input}: only text can fail.
  *
  * @category models
  * @since 0.1.0
@@ -147,7 +149,7 @@ export const fromInput = <A extends Input>(input: A): Result.Result<Address, Err
   (typeof input === "string" ? parse(input) : Result.succeed(input)) as Result.Result<Address, ErrorOf<A>>
 
 /**
- * The text that {@link parse} reads back.
+ * The text of an address, as {@link parse} reads it.
  *
  * @category formatting
  * @since 0.1.0
@@ -165,7 +167,7 @@ export const formatTcp = (host: string, port: number): string =>
   host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
 
 /**
- * Whether nobody beyond this machine can reach the address: a Unix socket, or a host of loopback.
+ * Whether the address is reachable from this machine only: a Unix socket, or a loopback host.
  *
  * @category models
  * @since 0.1.0

@@ -1,16 +1,16 @@
 /**
- * Owned chunks: bytes whose memory somebody wants back.
+ * Owned chunks: bytes whose memory is returned to an owner for reuse.
  *
- * A chunk belongs to whoever holds it, who passes it on or releases it. Releasing is optional: memory of a chunk
- * that nobody releases is the garbage collector's. Sockets' read memory, an engine's buffers and slots of shared
- * memory are all such chunks, and a chunk may pass from one to the other without a copy.
+ * The holder of a chunk passes it on or releases it. Releasing is optional: the garbage collector frees
+ * chunks that are never released. Read memory of sockets, an engine's buffers and slots of shared memory are
+ * all owned chunks. A chunk may pass from one to the other without a copy.
  */
 import { Buffer } from "node:buffer"
 
 const owner: unique symbol = Symbol("dataconn/net/Chunk/owner")
 
 /**
- * Takes back the memory of a chunk, which is the object that was given to {@link owned}.
+ * Takes back the memory of a chunk. Its argument is the object that was given to {@link owned}.
  *
  * @category models
  * @since 0.1.0
@@ -20,12 +20,11 @@ export type Release = (chunk: Uint8Array) => void
 type Owned = Uint8Array & { [owner]?: Release | undefined }
 
 /**
- * Marks a chunk as owned: `release` is called once, when its last holder has done with it.
+ * Marks a chunk as owned: `release` is called once, when the last holder releases it.
  *
  * **Gotchas**
  *
- * Views that somebody makes of a chunk (`subarray`) are not owned. They must not be read after the chunk has been
- * released.
+ * Views of a chunk (`subarray`) are not owned. They must not be read after the chunk has been released.
  *
  * @category ownership
  * @since 0.1.0
@@ -36,7 +35,7 @@ export const owned = <A extends Uint8Array>(chunk: A, release: Release): A => {
 }
 
 /**
- * Whether a chunk's memory goes back to somebody when it is released.
+ * Whether a chunk has an owner, which gets its memory back on release.
  *
  * @category predicates
  * @since 0.1.0
@@ -44,8 +43,8 @@ export const owned = <A extends Uint8Array>(chunk: A, release: Release): A => {
 export const isOwned = (chunk: Uint8Array): boolean => (chunk as Owned)[owner] !== undefined
 
 /**
- * Gives a chunk's memory back; the holder must not read it afterwards. Does nothing for a chunk that nobody owns, and
- * nothing the second time.
+ * Returns a chunk's memory to its owner; the holder must not read it afterwards. Does nothing for a chunk
+ * without an owner, or one that was released before.
  *
  * **Example** (Counting bytes without keeping them)
  *
@@ -74,7 +73,7 @@ export const release = (chunk: Uint8Array): void => {
 }
 
 /**
- * Bytes to keep for as long as one likes: the chunk itself, or a copy of one that is owned, which is released.
+ * Bytes that may be kept indefinitely: the chunk itself, or a copy of an owned chunk, which is released.
  *
  * @category ownership
  * @since 0.1.0
@@ -87,7 +86,8 @@ export const keep = (chunk: Uint8Array): Uint8Array => {
 }
 
 /**
- * A copy, in Node's pool where its memory would otherwise cost more than its bytes. (`slice` of a Buffer is a view.)
+ * A copy, in Node's pool if memory of its own would cost more than its bytes. (`slice` of a Buffer is a
+ * view.)
  *
  * @category ownership
  * @since 0.1.0
@@ -102,7 +102,8 @@ export const copied = (chunk: Uint8Array): Uint8Array => {
 }
 
 /**
- * Divides a chunk among several holders: it is released when all parts and the divider itself have been.
+ * Divides a chunk among several holders. The chunk is released once all parts and the divider itself are
+ * released.
  *
  * @category ownership
  * @since 0.1.0
@@ -115,14 +116,14 @@ export class Divided {
     this.chunk = chunk
   }
 
-  /** A part, as a chunk of its own. */
+  /** A part, as an owned chunk. */
   part(start: number, length: number): Uint8Array {
     const { buffer, byteOffset } = this.chunk
     this.holders++
     return owned(new Uint8Array(buffer, byteOffset + start, length), this.leave)
   }
 
-  /** No further part follows. */
+  /** No further parts follow. */
   end(): void {
     this.leave()
   }

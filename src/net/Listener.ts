@@ -17,7 +17,7 @@ import * as UnixSocket from "./UnixSocket.ts"
  */
 export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", {
   address: Schema.String,
-  /** The setting that gives the address, if it is not `listen`. */
+  /** The setting that contains the address, if it is not `listen`. */
   setting: Schema.optional(Schema.String),
   cause: Schema.Defect()
 }) {
@@ -30,19 +30,19 @@ export class ListenError extends Schema.TaggedError<ListenError>()("ListenError"
 export interface Options {
   readonly address: Address.Address
   readonly backlog: number
-  /** Permissions of a Unix socket; those that the process gives its files where it is left out. */
+  /** Permissions of a Unix socket. Default: those of all files that the process creates. */
   readonly socketMode?: number | undefined
   readonly keepAlive: Duration.Duration
-  /** Called with each connection, paused. Whoever takes it owns it. */
+  /** Called with each connection, which is paused. The callee owns it. */
   readonly onConnection: (socket: Net.Socket) => void
-  /** Called when a connection could not be accepted, for want of file descriptors for example. */
+  /** Called when accepting a connection fails, for example for lack of file descriptors. */
   readonly onAcceptError: (error: Error) => void
 }
 
 export interface Listener {
   /** The address with the port that the system chose. */
   readonly address: Address.Address
-  /** Accepts no further connection. Those accepted go on. */
+  /** Accepts no further connections. Open connections are unaffected. */
   readonly stop: Effect.Effect<void>
 }
 
@@ -65,7 +65,7 @@ const listen = (server: Net.Server, target: Target, options: Options): Effect.Ef
     })
   })
 
-/** Listens at a path that no other server has. Returns how to give it up. */
+/** Listens at a path that no other server uses. Returns the function that removes it. */
 const listenUnix = (
   server: Net.Server,
   path: string,
@@ -83,7 +83,7 @@ const listenUnix = (
     (staged) => Effect.sync(() => UnixSocket.discard(staged))
   )
 
-/** Listens from now on, for as long as the scope is open. */
+/** Listens for as long as the scope is open. */
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Listener, ListenError, Scope.Scope> {
@@ -96,7 +96,7 @@ export const make = Effect.fnUntraced(function* (
   let accepted = 0
   server.on("connection", (socket) => {
     accepted++
-    // Nothing is read before the connection's own reader pulls, and a reset before that is nobody's error yet.
+    // Nothing is read before the connection's reader pulls, and a reset before that has no handler yet.
     socket.pause()
     socket.on("error", ignore)
     options.onConnection(socket)
@@ -104,15 +104,15 @@ export const make = Effect.fnUntraced(function* (
   let withdraw = () => {}
   const close = Effect.sync(() => {
     if (!server.listening) return
-    // Before it is closed: from then on another socket may look like this one.
+    // Before the close: after it, another socket may have this one's identity.
     try {
       withdraw()
     } finally {
       server.close()
     }
   }).pipe(Effect.catchDefect((error) => Effect.logWarning(`Cannot remove ${Address.format(address)}`, error)))
-  // The system resets connections that nobody has accepted when the socket is closed, and Node accepts one in each turn
-  // of its event loop: turns pass until one brings none.
+  // Closing the socket makes the system reset connections that were not accepted. Node accepts one in each
+  // turn of its event loop, so this waits until a turn accepts none.
   const stop = Effect.gen(function* () {
     for (let turns = 0, before = -1; before < accepted && turns < options.backlog; turns++) {
       before = accepted

@@ -1,8 +1,8 @@
 /**
- * A connection within the process: two transports, each of which reads what the other one writes.
+ * A connection within the process: a pair of transports, each of which reads the writes of the other.
  *
- * Bytes are copied once, so that neither end holds memory of the other's. What one end does reaches the other in a
- * later turn of the event loop, as with a network in between.
+ * Bytes are copied once, so that neither end holds memory of the other. An action at one end reaches the
+ * other in a later turn of the event loop, as over a network.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -10,7 +10,7 @@ import * as Exit from "effect/Exit"
 import * as Socket from "effect/socket/Socket"
 import * as Transport from "./Transport.ts"
 
-/** How many bytes a direction holds before its writer waits. */
+/** The number of bytes that a direction buffers before its writer waits. */
 const capacity = 256 * 1024
 
 const failed = (reason: Socket.SocketError["reason"]) => new Socket.SocketError({ reason })
@@ -28,9 +28,9 @@ class End implements Transport.Transport {
   private paused = false
   private isScheduled = false
   private isClosed = false
-  /** Nothing follows what is in the inbox. */
+  /** The end of the input, which follows the bytes in the inbox. */
   private ending: Socket.SocketError | undefined
-  /** The write of the peer that waits for room here. */
+  /** The peer's write, which waits for room here. */
   private waiting: Written | undefined
 
   join(peer: End): void {
@@ -71,7 +71,7 @@ class End implements Transport.Transport {
     this.leave(reset())
   }
 
-  /** Ends after what was written before. */
+  /** The peer reads the end after all earlier bytes. */
   close(): void {
     this.leave(endOfFile)
   }
@@ -111,7 +111,7 @@ class End implements Transport.Transport {
       this.waiting = undefined
       waiting?.(Exit.void)
     }
-    // The receiver may have paused it, or ended it, meanwhile.
+    // The receiver may have paused or ended the transport in the meantime.
     if (this.paused || this.receiver === undefined || this.ending === undefined || this.inbox.length > 0)
       return
     this.receiver = undefined
@@ -119,7 +119,7 @@ class End implements Transport.Transport {
   }
 }
 
-/** Two ends. Whoever opens one has it closed with the scope. */
+/** The two ends. The scope of an end's opener closes it. */
 export const pair = (): readonly [Transport.Open, Transport.Open, drop: () => void] => {
   const near = new End()
   const far = new End()

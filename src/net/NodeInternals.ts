@@ -1,6 +1,6 @@
 /**
- * The private members of Node's sockets that are used, all of them. Where Node has them not, or has changed them, each
- * function takes the public way instead.
+ * All private members of Node's sockets that are used. Where Node lacks them or has changed them, each
+ * function falls back to the public API.
  */
 import type * as Http from "node:http"
 import * as Net from "node:net"
@@ -9,7 +9,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 
 type Written = (error?: Error | null) => void
 
-/** Buffers in the form in which a socket takes several at once. */
+/** Buffers in the form that a socket needs for a gather write. */
 type Entries = Array<{ chunk: Uint8Array; encoding: BufferEncoding }> & { allBuffers?: boolean }
 
 interface Handle {
@@ -35,10 +35,10 @@ const entriesOf = (parts: ReadonlyArray<Uint8Array>): Entries => {
 }
 
 /**
- * Writes parts one behind the other, with `writev`, and without the queue of the stream: one write is under way at a
- * time, and `written` is called before this returns when the kernel has taken all of it. Through the
- * stream that is known a tick of the process later. Small queries on 64 connections took 15.3 µs of CPU this way and
- * 15.0 through the stream (medians of three turns of 96,000): no gain was shown there.
+ * Writes parts in order with `writev`, bypassing the stream's queue: one write is under way at a time, and
+ * `written` is called before this returns if the kernel has taken all of it. The stream reports that a tick
+ * of the process later. Small queries on 64 connections took 15.3 µs of CPU this way and 15.0 through the
+ * stream (medians of three turns of 96,000): no gain was shown there.
  */
 export const write = (
   socket: Net.Socket,
@@ -70,11 +70,14 @@ export const writePublicly = (
   socket.uncork()
 }
 
-/** How many bytes of the writes under way the kernel has not taken; Node's own timeouts look at the same number. */
+/**
+ * The number of bytes of pending writes that the kernel has not taken. Node's own timeouts use the same
+ * number.
+ */
 export const unsent = (socket: Net.Socket): number =>
   internalsOf(socket)._handle?.writeQueueSize ?? socket.writableLength
 
-/** The memory that all accepted sockets of the thread read into: one read brings at most this many bytes. */
+/** The read memory that all accepted sockets of the thread share: one read brings at most this many bytes. */
 const shared = new Uint8Array(256 * 1024)
 
 interface Fields {
@@ -86,7 +89,7 @@ interface Fields {
 const field = (name: string): symbol | undefined =>
   Object.getOwnPropertySymbols(new Net.Socket()).find(({ description }) => description === name)
 
-/** A dialled socket can be given a buffer to read into (`onread`), an accepted one only by these names. */
+/** A dialled socket accepts a read buffer (`onread`); an accepted one takes it only through these members. */
 const fields = ((): Fields | undefined => {
   const buffer = field("kBuffer")
   const callback = field("kBufferCb")
@@ -97,28 +100,31 @@ const fields = ((): Fields | undefined => {
 })()
 
 /**
- * Has a socket read into memory that the thread shares, and calls `received` on the socket for each read, whose bytes
- * are the {@link sharedBytes} until it returns. Returns whether that is possible: otherwise the socket emits `data`. Left to itself Node
- * allocates 64 KiB for each read of each socket: small queries on 64 connections then took 19.8 µs of CPU to 15.3
- * (medians of three turns of 96,000).
+ * Makes a socket read into memory that the thread shares. Each read calls `received` on the socket; its bytes
+ * are the {@link sharedBytes} until it returns. Returns whether that is possible: otherwise the socket emits
+ * `data`. By default Node allocates 64 KiB for each read of each socket: small queries on 64 connections then
+ * took 19.8 µs of CPU to 15.3 (medians of three turns of 96,000).
  */
 export const readIntoShared = (
   socket: Net.Socket,
   received: (this: Net.Socket, length: number) => void
 ): boolean => give(socket, shared, received)
 
-/** The bytes of the read that is being received. */
+/** The bytes of the current read. */
 export const sharedBytes = (length: number): Uint8Array => new Uint8Array(shared.buffer, 0, length)
 
-/** The memory that a socket reads into: where the next read goes, and how long the one before it was. */
+/**
+ * The read memory of a socket: `room` is the target of the next read, `taken` reports the length of the last
+ * one.
+ */
 export interface Memory {
   readonly room: () => Uint8Array
   readonly taken: (length: number) => void
 }
 
 /**
- * Has a socket that was not dialled, such as a pipe to another process, read into memory that is given for each read, as
- * `onread` does. Returns whether that is possible: otherwise the socket emits `data`.
+ * Makes a socket that was not dialled, such as a pipe to another process, read into memory that is given for
+ * each read, as `onread` does. Returns whether that is possible: otherwise the socket emits `data`.
  */
 export const readInto = (socket: Net.Socket, { room, taken }: Memory): boolean =>
   give(socket, room(), taken, room)
@@ -131,32 +137,35 @@ const give = (
 ): boolean => {
   const internals = internalsOf(socket)
   if (fields === undefined) return false
-  // A subclass reads in its own way, and a buffer that is there has an owner.
+  // A subclass reads in its own way, and an existing buffer has an owner.
   if (Object.getPrototypeOf(socket) !== Net.Socket.prototype || internals[fields.buffer] !== null)
     return false
   const { _handle } = internals
   if (typeof _handle?.useUserBuffer !== "function") return false
   internals[fields.buffer] = buffer
-  // Node calls it as a method of the socket, and reads on unless it returns false.
+  // Node calls this as a method of the socket, and goes on reading unless it returns false.
   internals[fields.callback] = taken
   if (next !== undefined) internals[fields.next] = next
   _handle.useUserBuffer(buffer)
   return true
 }
 
-/** What Node's HTTP server keeps with a socket. */
+/** The members that Node's HTTP server keeps on a socket. */
 interface HttpConnection extends Duplex {
   readonly _httpMessage?: Http.ServerResponse | null
   readonly parser?: { readonly incoming?: Http.IncomingMessage | null } | null
 }
 
 /**
- * The response whose turn it is on a connection of an HTTP server, if one is under way. Noting it for each request would
- * take a listener of each. Where Node does not say, none is.
+ * The response whose turn it is on a connection of an HTTP server, if one is under way. Recording it in
+ * another way would take a listener for each request. `undefined` where Node does not provide it.
  */
 export const currentResponse = (socket: Duplex): Http.ServerResponse | undefined =>
   (socket as HttpConnection)._httpMessage ?? undefined
 
-/** Whether a request is being read on a connection of an HTTP server, and is not whole. Where Node does not say, none is. */
+/**
+ * Whether a request is being read on a connection of an HTTP server and is incomplete. False where Node does
+ * not provide it.
+ */
 export const isWithinRequest = (socket: Duplex): boolean =>
   (socket as HttpConnection).parser?.incoming?.complete === false

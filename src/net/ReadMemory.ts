@@ -1,31 +1,40 @@
 /**
- * The memory that a dialled socket reads into.
+ * The read memory of a dialled socket.
  *
- * Left to itself Node takes 64 KiB for each read, however much arrives, and reads no more at a time. Here a read
- * fills what is left of a larger block, and its bytes are handed on as an owned chunk. A block is read into again
- * once all of its chunks have been released. Small reads are copied: a view would keep the whole block alive. A socket
- * that brings little reads into a small buffer of its own, and keeps no block.
+ * By default Node allocates 64 KiB for each read, however little arrives, and reads no more at a time. Here a
+ * read fills the rest of a larger block, and its bytes are passed on as an owned chunk. A block is reused
+ * once all of its chunks have been released. Small reads are copied: a view would keep the whole block alive.
+ * A socket with little traffic reads into a small buffer of its own and keeps no block.
  */
 import { Buffer } from "node:buffer"
 import * as Chunk from "./Chunk.ts"
 
-/** Bytes of one block. Much larger ones are colder in the processor's caches, and many connections hold many. */
+/**
+ * The size of a block in bytes. Much larger blocks are colder in the processor's caches, and many connections
+ * hold many.
+ */
 const blockSize = 256 * 1024
-/** A block with less room than this is given up for another one. */
+/** A block with less room than this is replaced. */
 const leastRoom = 64 * 1024
 /** Reads shorter than this are copied, and small ones of them into Node's own pool. */
 const leastView = 32 * 1024
-/** Where a socket reads that brings little. A read that fills it is followed by one into a block. */
+/**
+ * The size of the buffer for sockets with little traffic. A read that fills it is followed by one into a
+ * block.
+ */
 const smallSize = 16 * 1024
-/** After so many reads in a row that were copied, a socket brings little, and after one that was as short as this. */
+/**
+ * A socket has little traffic after this many copied reads in a row, or after one read of at most `tiny`
+ * bytes.
+ */
 const fewReads = 8
 const tiny = 1024
-/** How many released blocks the thread keeps for the next reads. */
+/** The number of released blocks that the thread keeps for the next reads. */
 const maxSpare = 16
 
 class Block {
   readonly memory = Buffer.allocUnsafeSlow(blockSize)
-  /** Where the next read goes. */
+  /** The offset of the next read. */
   at = 0
   chunks = 0
 
@@ -45,25 +54,25 @@ const spare: Array<Block> = []
 
 export class ReadMemory {
   private small: Buffer | undefined
-  /** Where large reads go, if the last ones were large. */
+  /** The target of large reads, if the last ones were large. */
   private block: Block | undefined
   private shortReads = 0
 
-  /** Where the next read goes: it may be under way from now on, until its bytes are taken. */
+  /** The target of the next read, which may be under way from now until its bytes are taken. */
   readonly room = (): Uint8Array => {
     let { block } = this
     if (block === undefined) {
       this.small ??= Buffer.allocUnsafeSlow(smallSize)
       return this.small
     }
-    // Not as soon as the last chunk is released: a read may be under way then.
+    // Not when the last chunk is released: a read may be under way then.
     if (block.chunks === 0) block.at = 0
     if (blockSize - block.at < leastRoom) block = spare.pop() ?? new Block()
     this.block = block
     return block.at === 0 ? block.memory : block.memory.subarray(block.at)
   }
 
-  /** The bytes that a read brought. */
+  /** The bytes of a read. */
   take(length: number): Uint8Array {
     const { block, small } = this
     if (block === undefined) {
@@ -91,7 +100,7 @@ export class ReadMemory {
   }
 }
 
-/** For the next reads, of whichever socket. */
+/** For the next reads of any socket. */
 const keep = (block: Block): void => {
   if (spare.length === maxSpare) return
   block.at = 0

@@ -1,18 +1,18 @@
 /**
- * Which address a connection counts for, in the limits per address and in the order of waiting queries.
+ * The address under which a connection counts in the limits per address and in the order of waiting queries.
  */
 import * as Net from "node:net"
 
 /** All connections of Unix sockets count as one address. */
 export const unix = "unix"
 
-/** Connections within the process, which count for no address: who makes them has limits of its own. */
+/** Connections within the process, which count for no address: their makers have limits of their own. */
 export const internal = "internal"
 
-/** A connection whose peer has gone before it was looked at. */
+/** A connection whose peer closed before its address was read. */
 const unknown = "unknown"
 
-/** The eight groups of an IPv6 address; `::` stands for those that are missing. */
+/** The eight groups of an IPv6 address; `::` stands for the missing ones. */
 const groups = (address: string): ReadonlyArray<number> => {
   const read = (text: string) =>
     text === "" ? [] : text.split(":").map((group) => Number.parseInt(group, 16))
@@ -35,9 +35,9 @@ const v4 = (high: number, low: number): string => [high >> 8, high & 255, low >>
 const isLinkLocal = (group = 0): boolean => (group & 0xffc0) === 0xfe80
 
 /**
- * The address that a TCP peer counts for: an IPv4 address as it is, also where it is mapped into IPv6, and the `/64`
- * network of an IPv6 address, which is what one host or site is given. Link-local ones share a network, and count
- * for themselves.
+ * The address under which a TCP peer counts: the IPv4 address, also if it is mapped into IPv6, or the `/64`
+ * network of an IPv6 address, the usual allocation of one host or site. Link-local addresses share a network,
+ * so each counts by itself.
  */
 export const of = (remoteAddress: string | undefined): string => {
   if (remoteAddress === undefined) return unknown

@@ -1,6 +1,6 @@
 /**
- * Transports over sockets of `node:net`, TCP and Unix: a chunk is handed over as it arrives, and a write that the
- * kernel takes whole is over at once.
+ * Transports over sockets of `node:net`, TCP and Unix. Chunks are passed on as they arrive, and a write that
+ * the kernel takes whole completes at once.
  */
 import * as Net from "node:net"
 import * as Cause from "effect/Cause"
@@ -20,16 +20,16 @@ import type * as Transport from "./Transport.ts"
 
 const failed = (reason: Socket.SocketError["reason"]) => new Socket.SocketError({ reason })
 const closed = (code: number) => failed(new Socket.SocketCloseError({ code }))
-/** How every connection ends that ends well. */
+/** The end of every connection that ends normally. */
 const endOfFile = closed(1000)
 const notWritable = (cause: unknown) => failed(new Socket.SocketWriteError({ cause }))
 
-/** How many bytes are read ahead of a receiver that pauses, besides those that Node itself buffers. */
+/** The number of bytes read ahead of a paused receiver, besides those that Node itself buffers. */
 const readAheadSize = 256 * 1024
 
 type Written = (exit: Exit.Exit<void, Socket.SocketError>) => void
 
-/** Where a socket keeps its transport, so that all sockets share their listeners. */
+/** The key of a socket's transport, so that all sockets share their listeners. */
 const owner = Symbol("dataconn/net/Tcp")
 
 interface TransportSocket extends Net.Socket {
@@ -40,7 +40,7 @@ function onData(this: TransportSocket, chunk: Uint8Array): void {
   this[owner]?.arrived(chunk)
 }
 
-/** The peer sends nothing more; bytes that have arrived are still handed over. */
+/** The peer has ended its side; bytes that have arrived are still passed on. */
 function onEnd(this: TransportSocket): void {
   this[owner]?.finish(endOfFile)
 }
@@ -57,10 +57,10 @@ function onShared(this: TransportSocket, length: number): void {
   this[owner]?.arrived(Chunk.copied(NodeInternals.sharedBytes(length)))
 }
 
-/** Nothing has been read ahead: shared, since most transports never do. */
+/** Shared by the transports that have read nothing ahead, which are most of them. */
 const nothing: Array<Uint8Array> = []
 
-/** The transport of a socket that is connected, paused, and not written to by anybody else. */
+/** The transport of a socket that is connected and paused and has no other writer. */
 class TcpTransport implements Transport.Transport {
   private readonly socket: TransportSocket
   private readonly linger: Duration.Input
@@ -69,7 +69,7 @@ class TcpTransport implements Transport.Transport {
   private heldBytes = 0
   private paused = false
   private end: Socket.SocketError | undefined
-  /** The outcome of the last write, if it is over. */
+  /** The outcome of the last write, if it has completed. */
   private outcome: Exit.Exit<void, Socket.SocketError> | undefined
   private written: Written | undefined
 
@@ -78,7 +78,7 @@ class TcpTransport implements Transport.Transport {
     this.linger = linger
     this.socket[owner] = this
     socket.on("data", onData)
-    // A listener for data does not make the socket flow before it is asked to.
+    // The listener for data must not make the socket flow before `resume`.
     socket.pause()
     socket.on("end", onEnd)
     socket.on("error", onError)
@@ -98,11 +98,11 @@ class TcpTransport implements Transport.Transport {
   resume(): void {
     this.paused = false
     this.hand()
-    // The receiver may have paused it again.
+    // The receiver may have paused the transport again.
     if (!this.paused && this.socket.isPaused()) this.socket.resume()
   }
 
-  /** Gives the receiver the bytes that were read ahead, and then the end if it has come. */
+  /** Gives the receiver the bytes that were read ahead, and then the end, if it has been reached. */
   private hand(): void {
     const { held } = this
     if (held.length > 0) {
@@ -170,7 +170,7 @@ class TcpTransport implements Transport.Transport {
     return NodeInternals.unsent(this.socket)
   }
 
-  /** Once the scope closes, hands nothing over any more, and closes after pending writes. */
+  /** When the scope closes, stops passing on bytes, and closes after pending writes. */
   closeWith(scope: Scope.Scope): Effect.Effect<void> {
     return Scope.addFinalizerExit(scope, () => this.close)
   }
@@ -193,8 +193,9 @@ class TcpTransport implements Transport.Transport {
 }
 
 /**
- * Sends what is pending and the end. Bytes that come for a socket that is closed already are answered by a reset, which
- * may overtake them: so what the peer still sends is taken until it closes too, or has had its time.
+ * Sends pending bytes and the end. Bytes that arrive at a closed socket are answered by a reset, which may
+ * overtake pending bytes. Therefore this reads and discards the peer's bytes until the peer closes too, or
+ * the time is over.
  */
 const closeAfter = (socket: Net.Socket, linger: Duration.Input): Effect.Effect<void> => {
   if (socket.destroyed || socket.readableEnded || Duration.isZero(Duration.fromInputUnsafe(linger))) {
@@ -220,21 +221,21 @@ const closeAfter = (socket: Net.Socket, linger: Duration.Input): Effect.Effect<v
 const socketClosed = () => new Error("socket closed")
 
 /**
- * How a transport closes.
+ * Settings for closing a transport.
  *
  * @category settings
  * @since 0.1.0
  */
 export interface Options {
   /**
-   * How long what the peer sends is still taken, and thrown away, after this end has closed in peace. Default zero. The
-   * scope closes when the peer has closed too, or after this time.
+   * How long the peer's bytes are still read and discarded after this end has closed normally. Default zero.
+   * The scope closes when the peer has closed too, or after this time.
    */
   readonly linger?: Duration.Input | undefined
 }
 
 /**
- * The transport of a connected socket, such as a server accepts.
+ * The transport of a connected socket, such as one that a server accepted.
  *
  * @category constructors
  * @since 0.1.0
@@ -248,7 +249,7 @@ export const fromSocket = (socket: Net.Socket, { linger = 0 }: Options = {}): Tr
   )
 
 /**
- * Writes the last words to a socket that nobody has read from, and closes it in peace.
+ * Writes final bytes to a socket that has no reader yet, and closes it normally.
  *
  * @category constructors
  * @since 0.1.0
@@ -260,7 +261,7 @@ export const dismiss = (socket: Net.Socket, words: Uint8Array, linger: Duration.
   })
 
 /**
- * The transport of a pipe to another process, which reads like a dialled socket: what it brings are owned chunks.
+ * The transport of a pipe to another process. It reads like a dialled socket, into owned chunks.
  *
  * @category constructors
  * @since 0.1.0
@@ -270,13 +271,13 @@ export const fromPipe = (socket: Net.Socket): Transport.Open =>
     const memory = new ReadMemory()
     const taken = (length: number) => void socket.emit("data", memory.take(length))
     socket.pause()
-    // Node's own reads do where that cannot be.
+    // Otherwise Node's own reads remain.
     NodeInternals.readInto(socket, { room: memory.room, taken })
     return fromSocket(socket)
   })
 
 /**
- * Where and how to connect.
+ * Settings of {@link connect}.
  *
  * @category settings
  * @since 0.1.0
@@ -337,7 +338,7 @@ const dial = (address: Address.Address): Net.Socket => {
 const connected = (socket: Net.Socket): Effect.Effect<void, Socket.SocketError> =>
   Effect.callback((resume) => {
     socket.once("connect", () => resume(Effect.void))
-    // It stays: an error that comes when nobody reads any more is nobody's.
+    // This listener stays: it absorbs errors that occur after the last reader.
     socket.on("error", (cause) => resume(Effect.fail(notOpen("Unknown", cause))))
   })
 

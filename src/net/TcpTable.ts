@@ -1,27 +1,27 @@
 /**
- * The system's table of TCP connections (`/proc/net/tcp` and `tcp6`): which of them have sent what their peers do not
- * acknowledge. Node can ask for no more: it has neither `TCP_USER_TIMEOUT` nor `TCP_INFO`.
+ * The system's table of TCP connections (`/proc/net/tcp` and `tcp6`), which shows the connections whose peers
+ * do not acknowledge bytes. Node has neither `TCP_USER_TIMEOUT` nor `TCP_INFO`.
  */
 import * as Fs from "node:fs/promises"
 import * as Effect from "effect/Effect"
 
 /** A connection whose peer does not answer. */
 export interface Unanswered {
-  /** Its ends, as {@link keyOf} has them. */
+  /** The two ends of the connection, as {@link keyOf} formats them. */
   readonly key: string
-  /** How often the system has sent the same again, or has asked whether there is room, since the last answer. */
+  /** The number of retransmissions or window probes since the last answer. */
   readonly attempts: number
 }
 
 const newline = 0x0a
 const colon = 0x3a
 const zero = 0x30
-/** How many bytes of a line come before this column, counted from the local address, besides two addresses. */
+/** The offset of a column, counted from the local address, without the widths of the two addresses. */
 const columns = { timer: 23, repeats: 35 } as const
-/** `01`, sent again what was not acknowledged, and `04`, asked whether a closed window has opened. */
+/** `01`, retransmission of unacknowledged bytes, and `04`, a probe of a closed window. */
 const timers = { repeat: 0x31, probe: 0x34 } as const
 
-/** The connections of a table whose peers do not answer. Others cost a look at two bytes of their line. */
+/** The connections of a table whose peers do not answer. Other lines cost a look at two bytes. */
 export const unanswered = (table: Uint8Array, isV6: boolean): Array<Unanswered> => {
   const found: Array<Unanswered> = []
   const width = isV6 ? 37 : 13
@@ -40,7 +40,7 @@ export const unanswered = (table: Uint8Array, isV6: boolean): Array<Unanswered> 
   return found
 }
 
-/** Whether one of the two timers runs. */
+/** Whether one of the two timers is running. */
 const isAwaiting = (table: Uint8Array, at: number): boolean =>
   table[at] === zero && (table[at + 1] === timers.repeat || table[at + 1] === timers.probe)
 
@@ -54,14 +54,17 @@ const attemptsOf = (line: string, addresses: number): number => {
   return Number(probes)
 }
 
-/** `0100007F:1F90 0200007F:C350`, or the same of IPv6. */
+/** `0100007F:1F90 0200007F:C350`, or the IPv6 equivalent. */
 const rowKey = (ends: string): string => {
   const [local = "", remote = ""] = ends.split(" ")
   const port = (end: string) => Number.parseInt(end.slice(-4), 16)
   return key(port(local), addressOf(remote.slice(0, -5)), port(remote))
 }
 
-/** An address is words of four bytes, each in the processor's order: that of all that Node runs on is little endian. */
+/**
+ * An address is words of four bytes in the processor's byte order, which is little endian on all platforms of
+ * Node.
+ */
 const addressOf = (hex: string): string => {
   const bytes: Array<number> = []
   for (let word = 0; word < hex.length; word += 8) {
@@ -75,7 +78,7 @@ const addressOf = (hex: string): string => {
   return canonical(groups.join(":"))
 }
 
-/** One text for each address: without a zone, compressed, and that of IPv4 for one that is mapped. */
+/** One text for each address: without a zone, compressed, and IPv4 if it is a mapped address. */
 const canonical = (address: string): string => {
   if (!address.includes(":")) return address
   const compressed = new URL(`http://[${address.replace(/%.*$/, "")}]`).hostname.slice(1, -1)
@@ -95,15 +98,15 @@ export interface Ends {
   readonly remotePort?: number | undefined
 }
 
-/** The key of a socket's connection; `undefined` if it has none. */
+/** The key of a socket's connection; `undefined` for a socket without one. */
 export const keyOf = ({ localPort, remoteAddress, remotePort }: Ends): string | undefined =>
   localPort === undefined || remoteAddress === undefined || remotePort === undefined
     ? undefined
     : key(localPort, canonical(remoteAddress), remotePort)
 
 /**
- * Counters that grow when a peer has not answered in time, or a window stays closed: which of them does depends on what
- * else the connection had seen, and on the kernel.
+ * Counters that grow when a peer has not answered in time, or a window stays closed. Which of them grows
+ * depends on the connection's history and on the kernel.
  */
 const counters: ReadonlySet<string> = new Set([
   "TCPTimeouts",
@@ -117,8 +120,8 @@ const counters: ReadonlySet<string> = new Set([
 const least = 2
 
 /**
- * A number that grows whenever a connection gets into the table of those {@link unanswered}, of the text of
- * `/proc/net/netstat`; `undefined` if that does not have it.
+ * A number that grows whenever a connection becomes {@link unanswered}, read from the text of
+ * `/proc/net/netstat`; `undefined` if the text lacks it.
  */
 export const failures = (netstat: string): number | undefined => {
   const [names = [], values = []] = netstat
@@ -131,8 +134,8 @@ export const failures = (netstat: string): number | undefined => {
 }
 
 /**
- * The {@link failures} of this network namespace: as long as they stay the same, nothing new is in the table, which is a
- * thousand times as long.
+ * The {@link failures} of this network namespace. While they stay the same, the table has no new entries;
+ * reading it takes a thousand times as long.
  */
 export const readFailures: Effect.Effect<number | undefined> = Effect.promise(() =>
   Fs.readFile("/proc/net/netstat", "latin1").then(failures, () => undefined)
@@ -146,7 +149,10 @@ const readTable = (name: string, isV6: boolean): Effect.Effect<Array<Unanswered>
     )
   )
 
-/** The connections of this network namespace whose peers do not answer; `undefined` where the system does not tell. */
+/**
+ * The connections of this network namespace whose peers do not answer; `undefined` where the system has no
+ * such table.
+ */
 export const read: Effect.Effect<ReadonlyArray<Unanswered> | undefined> = Effect.gen(function* () {
   const four = yield* readTable("tcp", false)
   const six = yield* readTable("tcp6", true)

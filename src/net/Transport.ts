@@ -1,8 +1,8 @@
 /**
- * The transport of a connection: gives a receiver the bytes that arrive, and takes gather writes.
+ * The transport of a connection: passes arriving bytes to a receiver, and takes gather writes.
  *
- * It calls, and is called, on the stack of the event: neither a read nor a write costs a fiber. {@link fromSocket}
- * makes one of any Effect `Socket`; `Tcp` has those of `node:net`.
+ * Calls in both directions run on the stack of the event: neither a read nor a write costs a fiber. {@link
+ * fromSocket} adapts any Effect `Socket`; `Tcp` provides those of `node:net`.
  */
 import * as Arr from "effect/Array"
 import type * as Cause from "effect/Cause"
@@ -15,7 +15,7 @@ import * as Socket from "effect/socket/Socket"
 import * as Chunk from "./Chunk.ts"
 
 /**
- * Bytes in several parts, in their order.
+ * Bytes in several parts, in order.
  *
  * @category models
  * @since 0.1.0
@@ -35,7 +35,7 @@ export const byteLength = (parts: Chunks): number => {
 }
 
 /**
- * The first `size` bytes of parts that are longer, and the bytes behind.
+ * The first `size` bytes of parts that are longer, and the remaining bytes.
  *
  * @category bytes
  * @since 0.1.0
@@ -59,9 +59,9 @@ export const cut = (parts: Chunks, size: number): readonly [Chunks, Chunks] => {
  * @since 0.1.0
  */
 export interface Receiver {
-  /** The chunks of one read. They are the receiver's: it passes them on or releases them (`Chunk`). */
+  /** The chunks of one read. The receiver owns them: it passes them on or releases them (`Chunk`). */
   readonly received: (chunks: Chunks) => void
-  /** Nothing follows. A `SocketCloseError` with code 1000 says that the peer has sent all it wanted to. */
+  /** Nothing follows. A `SocketCloseError` with code 1000 means that the peer has ended its side normally. */
   readonly ended: (cause: Cause.Cause<Socket.SocketError>) => void
 }
 
@@ -72,34 +72,34 @@ export interface Receiver {
  * @since 0.1.0
  */
 export interface Transport {
-  /** Reads from now on; to be called once. */
+  /** Starts reading; to be called once. */
   readonly read: (receiver: Receiver) => void
-  /** Gives the receiver nothing more, so that the peer is held back, until `resume`. */
+  /** Gives the receiver nothing until `resume`, which exerts back-pressure on the peer. */
   readonly pause: () => void
   readonly resume: () => void
   /**
-   * Writes parts one behind the other, one write at a time.
+   * Writes parts in order, one write at a time.
    *
    * **Details**
    *
-   * Returns the outcome if the write is over at once, and calls `written` with it otherwise. Until then the parts
-   * must not change; after a success nothing refers to them any more. The transport does not change them.
+   * Returns the outcome if the write completes at once, and calls `written` with it otherwise. Until then the
+   * parts must not change; after a success the transport keeps no reference to them. It never changes them.
    */
   readonly write: (
     parts: Chunks,
     written: (exit: Exit.Exit<void, Socket.SocketError>) => void
   ) => Exit.Exit<void, Socket.SocketError> | undefined
-  /** Drops the connection at once, with all bytes that were not sent yet. */
+  /** Drops the connection at once, with all unsent bytes. */
   readonly destroy: () => void
   /**
-   * Bytes that are held for the peer and have not been passed on, where that is known. A change is progress within
-   * a single large write.
+   * The number of bytes held for the peer that have not been passed on, where that is known. A change is
+   * progress within a single large write.
    */
   readonly unsent: () => number
 }
 
 /**
- * Takes a transport over. The scope owns it from then on; closing the scope closes it after pending writes.
+ * Acquires a transport for the scope. Closing the scope closes the transport after pending writes.
  *
  * @category models
  * @since 0.1.0
@@ -107,7 +107,7 @@ export interface Transport {
 export type Open = Effect.Effect<Transport, Socket.SocketError, Scope.Scope>
 
 /**
- * Where a transport is used: which end of the connection it is, and what the other end is called, once it is open.
+ * The use of a transport: which end of the connection it is, and the name of the peer, once it is open.
  *
  * @category models
  * @since 0.1.0
@@ -118,8 +118,8 @@ export interface Place {
 }
 
 /**
- * What clients and servers put around each transport that they open, such as a recording (`Recorder`). Default:
- * nothing.
+ * A wrapper that clients and servers put around each transport that they open, such as a recording
+ * (`Recorder`). Default: none.
  *
  * @category services
  * @since 0.1.0
@@ -136,12 +136,12 @@ export const Wrapper: Context.Reference<(open: Open, place: Place) => Open> = Co
  * @since 0.1.0
  */
 export interface SocketOptions {
-  /** See {@link Transport}; an Effect `Socket` does not tell. */
+  /** See {@link Transport}; an Effect `Socket` does not provide it. */
   readonly unsent?: (() => number) | undefined
 }
 
 /**
- * The transport of any Effect `Socket`. Its bytes are copied, since a socket may hold them for as long as it likes.
+ * The transport of any Effect `Socket`. Written bytes are copied, since a socket may hold them indefinitely.
  *
  * @category constructors
  * @since 0.1.0
@@ -159,14 +159,14 @@ export const fromSocket = (socket: Socket.Socket, options: SocketOptions = {}): 
 
 type Written = (exit: Exit.Exit<void, Socket.SocketError>) => void
 
-/** Three fibers of its scope do what an Effect `Socket` wants done in effects: read, write, and drop it. */
+/** Three fibers of the scope run the socket's effects: read, write, and close. */
 class SocketTransport implements Transport {
   readonly unsent: () => number
   private receiver: Receiver | undefined
   private readonly started = Latch.makeUnsafe(false)
   private readonly wanted = Latch.makeUnsafe(true)
   private readonly dropped = Latch.makeUnsafe(false)
-  /** Resumes the writing fiber, while it waits. */
+  /** Resumes the writing fiber while it waits. */
   private begin: ((parts: Effect.Effect<Chunks>) => void) | undefined
   private queued: Chunks | undefined
   private exit: Exit.Exit<void, Socket.SocketError> | undefined

@@ -1,14 +1,15 @@
 /**
- * Who has the path of a Unix socket: a server takes it only when no other has it, and gives up only its own.
+ * Ownership of the path of a Unix socket: a server takes the path only when no other server has it, and
+ * removes only its own socket.
  *
  * **Details**
  *
- * A server binds and listens in a folder that nobody else may enter, sets the permissions there, and then links the
- * socket to its path: that takes one step, fails if the path exists, and leaves no moment in which a client finds the
- * path with other permissions or without a listener. What a killed server left behind is moved into such a folder
- * before it is deleted, and moved back if another server has taken the path in the meantime.
+ * A server binds and listens in a folder that only its user may enter, sets the permissions there, and then
+ * links the socket to its path. The link is one step and fails if the path exists. No client ever finds the
+ * path with other permissions or without a listener. The socket of a killed server is moved into such a
+ * folder before it is deleted, and moved back if another server has taken the path in the meantime.
  *
- * All of it is synchronous, so that nothing in this process comes between the steps.
+ * All of it is synchronous, so that nothing in this process runs between the steps.
  */
 import { Buffer } from "node:buffer"
 import * as NodeFs from "node:fs"
@@ -16,7 +17,7 @@ import * as Net from "node:net"
 import * as Path from "node:path"
 import * as Effect from "effect/Effect"
 
-/** A file as the system knows it, whatever its name. */
+/** The identity of a file in the system, independent of its name. */
 export type Identity = Pick<NodeFs.BigIntStats, "dev" | "ino" | "birthtimeNs">
 
 const codeOf = (error: unknown): unknown => (error as NodeJS.ErrnoException).code
@@ -35,17 +36,17 @@ const privateFolder = (path: string): string => NodeFs.mkdtempSync(`${Path.dirna
 
 const remove = (folder: string): void => NodeFs.rmSync(folder, { recursive: true, force: true })
 
-/** A socket that nobody can reach yet. */
+/** A socket that no client can reach yet. */
 export interface Staged {
   readonly folder: string
-  /** Where to bind and listen. */
+  /** The path to bind and listen at. */
   readonly path: string
 }
 
-// What the system has for a path, less its terminator and the name of what is staged.
+// The system's maximum length of a path, less its terminator and the name of the staged socket.
 const maxFolderBytes = 97
 
-/** A place to bind a socket that is to be published at the path. Throws what the system says. */
+/** A place to bind a socket that is to be published at the path. Throws the system's errors. */
 export const stage = (path: string): Staged => {
   const length = Buffer.byteLength(Path.dirname(path))
   if (length > maxFolderBytes) {
@@ -55,17 +56,17 @@ export const stage = (path: string): Staged => {
   return { folder, path: `${folder}/s` }
 }
 
-/** Deletes what was staged. What has been published stays. */
+/** Deletes the staged socket. A published socket stays. */
 export const discard = (staged: Staged): void => remove(staged.folder)
 
 /**
- * Makes a staged socket, which listens, the one at the path. Fails with `EADDRINUSE` if something is there that is
- * not a socket left behind.
+ * Publishes a staged socket, which listens, at the path. Fails with `EADDRINUSE` if the path holds anything
+ * but an abandoned socket.
  */
 export const publish = (staged: Staged, path: string, mode?: number): Effect.Effect<Identity, Error> =>
   Effect.gen(function* () {
     if (mode !== undefined) NodeFs.chmodSync(staged.path, mode)
-    // More rounds than one only if other servers start and stop at the same path meanwhile.
+    // More than one round happens only if other servers start and stop at the same path meanwhile.
     for (let round = 0; round < 5; round++) {
       if (link(staged.path, path)) return NodeFs.lstatSync(staged.path, { bigint: true })
       const seen = identify(path)
@@ -76,7 +77,7 @@ export const publish = (staged: Staged, path: string, mode?: number): Effect.Eff
     return yield* Effect.fail(inUse(path))
   }).pipe(Effect.catchDefect((cause) => Effect.fail(cause as Error)))
 
-/** Gives a file a second name. False if that exists. */
+/** Gives a file a second name. False if that name exists. */
 const link = (from: string, to: string): boolean => {
   try {
     NodeFs.linkSync(from, to)
@@ -88,8 +89,8 @@ const link = (from: string, to: string): boolean => {
 }
 
 /**
- * Deletes the socket at the path if it is this one. A socket that is still open keeps its identity to itself: its
- * server withdraws it before it closes it.
+ * Deletes the socket at the path if it is this one. An open socket's identity is unique, so a server
+ * withdraws its socket before it closes it.
  */
 export const withdraw = (path: string, own: Identity): void => {
   if (!isSame(own, identify(path))) return
@@ -105,11 +106,11 @@ export const withdraw = (path: string, own: Identity): void => {
   }
 }
 
-/** Whether no process has the socket at the path any more. */
+/** Whether the socket at the path is abandoned: no process has it any more. */
 const isLeftBehind = (path: string, seen: Identity): Effect.Effect<boolean> =>
   Effect.map(refusesConnections(path), (refuses) => refuses && !isBound(path, seen))
 
-/** A socket whose server is only busy refuses in another way. */
+/** The socket of a server that is only busy refuses differently. */
 const refusesConnections = (path: string): Effect.Effect<boolean> =>
   Effect.callback<boolean>((resume) => {
     const probe = Net.connect({ path })
@@ -128,14 +129,14 @@ export const boundNames = (text: string): ReadonlyArray<string> =>
   [...text.matchAll(/^\w+: \w+ \w+ \w+ 0001 01 +\d+ (.+)$/gm)].map(([, name = ""]) => name)
 
 /**
- * Whether a process has the socket although it does not listen, yet or any more: it refuses connections like one that
- * was left behind. Where the system does not list its sockets, there is no telling.
+ * Whether a process has bound the socket but does not listen yet, or no longer. Such a socket refuses
+ * connections like an abandoned one. False where the system does not list its sockets.
  */
 const isBound = (path: string, seen: Identity): boolean => {
   if (!NodeFs.existsSync(procNetUnix)) return false
   const candidates = boundNames(NodeFs.readFileSync(procNetUnix, "utf8")).filter(
     (name) => Path.basename(name) === Path.basename(path)
   )
-  // A name is as it was given to the system: what a relative one is relative to is not known.
+  // The system keeps the name as it was given: the base of a relative one is unknown.
   return candidates.some((name) => !name.startsWith("/") || isSame(seen, identify(name)))
 }

@@ -1,14 +1,15 @@
 /**
- * The client's side of one connection as a pure machine: what may arrive in which state, and what to do.
+ * The client's side of one connection as a pure machine: the messages allowed in each state, and the actions
+ * that follow.
  *
- * The mirror of the `ServerMachine`. `step` takes the state and an event to the next state and one action;
- * it knows no socket, clock or fiber, so the whole table can be enumerated. A message that the protocol
- * does not allow ends the connection.
+ * The mirror of the `ServerMachine`. `step` maps the state and an event to the next state and one action; it
+ * has no socket, clock or fiber, so the whole table can be enumerated. A message that the protocol does not
+ * allow ends the connection.
  */
 import * as Message from "./Message.ts"
 
 /**
- * Where a connection stands.
+ * The state of a connection.
  *
  * - `Idle`: no request is in flight.
  * - `Requested`: the request was sent, and no byte of the response has come.
@@ -27,13 +28,13 @@ export type State =
   | { readonly _tag: "Closed"; readonly why: Why }
 
 /**
- * Why a connection is of no more use.
+ * The reason why a connection is unusable.
  *
- * - `GoingAway`: the server closes it, and has not begun a request that it has not answered. `payload` is the body of
- *   the reject that said so.
+ * - `GoingAway`: the server closes it, and has not started any request that it has not answered. `payload` is
+ *   the body of the reject that announced it.
  * - `ServerClosed`: the server closed it.
  * - `Lost`: reading or writing failed.
- * - `Violation`: the server sent what it may not, or bytes that are no message.
+ * - `Violation`: the server sent a message that is not allowed, or bytes that are no message.
  * - `Silent`: the server sent nothing for longer than the tolerance.
  * - `CancelIgnored`: the server did not end the response that was cancelled.
  * - `Closed`: the client's owner closed it.
@@ -51,15 +52,16 @@ export type Why =
   | { readonly _tag: "Closed" }
 
 /**
- * What can happen to a connection.
+ * An event of a connection.
  *
- * - `Request`, `Cancel`: the client wants to send one; it has its turn to write.
+ * - `Request`, `Cancel`: the client's request or cancel has its turn to be written.
  * - `Received`: a message of this type arrived. `Malformed`: bytes that are no message.
- * - `GoingAway`: the message that ended the response says that the server closes the connection after it.
- * - `ServerClosed`, `ReadFailed`, `WriteFailed`: the socket.
+ * - `GoingAway`: the message that ended the response announced that the server closes the connection after
+ *   it.
+ * - `ServerClosed`, `ReadFailed`, `WriteFailed`: events of the socket.
  * - `Silence`: nothing was received for longer than the tolerance.
  * - `CancelExpired`: the response was not ended in time after the cancel.
- * - `Close`: the client's owner is done.
+ * - `Close`: the client's owner closes it.
  *
  * @category models
  * @since 0.1.0
@@ -78,12 +80,12 @@ export type Event =
   | { readonly _tag: "Close" }
 
 /**
- * What to do about an event.
+ * The action that follows from an event.
  *
- * - `SendRequest`, `SendCancel`: write it.
+ * - `SendRequest`, `SendCancel`: write the message.
  * - `Accept`, `Chunk`: the body belongs to the response. `Reject`, `Finish`, `Fail`: it ends the response.
- * - `EndCancelled`: the response is over, and nobody wants to know how.
- * - `Close`: drop the connection; a response in flight is broken off.
+ * - `EndCancelled`: the cancelled response has ended, and its outcome is discarded.
+ * - `Close`: drop the connection, and with it a response in flight.
  *
  * @category models
  * @since 0.1.0
@@ -101,7 +103,7 @@ export type Action =
   | "Close"
 
 /**
- * The next state, and what to do.
+ * The next state and the action.
  *
  * @category models
  * @since 0.1.0
@@ -153,10 +155,10 @@ export const step = (state: State, event: Event): Step => {
     case "WriteFailed":
       return close({ _tag: "Lost", detail: event.detail })
     case "Silence":
-      // After a cancel its own limit counts.
+      // After a cancel, `CancelExpired` applies instead.
       return state._tag === "Cancelling" ? [state, "None"] : close({ _tag: "Silent" })
     case "CancelExpired":
-      // The cancel may not even have had its turn, behind a request that the server does not take.
+      // The cancel may still wait for its turn, behind a request that the server does not take.
       return state._tag === "Idle" ? [state, "None"] : close({ _tag: "CancelIgnored" })
     case "Close":
       return close({ _tag: "Closed" })
@@ -190,7 +192,7 @@ const received = (state: Open, type: Message.Type): Step => {
   }
 }
 
-// Made once: they are taken for each frame.
+// Made once, since they are used for every frame.
 const accept: Step = [responding, "Accept"]
 const reject: Step = [idle, "Reject"]
 const chunk: Step = [responding, "Chunk"]
@@ -221,7 +223,9 @@ const afterAccept = (type: Message.Type): Step | undefined => {
   }
 }
 
-/** What was on its way when the cancel was sent may still come, and its terminal message stands. */
+/**
+ * Messages sent before the server received the cancel may still arrive, and their terminal message stands.
+ */
 const afterCancel = (type: Message.Type, accepted: boolean): Step | undefined => {
   if (type === Message.Type.CancelAcknowledged) return [idle, "EndCancelled"]
   const next = accepted ? afterAccept(type) : beforeAccept(type)

@@ -1,7 +1,7 @@
 /**
  * The nine messages of DataConn, as a codec over length-delimited frames (PROTOCOL.md §1).
  *
- * The meaning of a body, and which message may follow which, is not known here.
+ * This module does not interpret bodies and does not check the order of messages.
  */
 
 import type { NonEmptyReadonlyArray } from "effect/Array"
@@ -14,13 +14,13 @@ import { hasBody, isType, letter, type Message, name, Type } from "./MessageType
 export { hasBody, isTerminal, isType, letter, type Message, name, Type } from "./MessageType.ts"
 
 /**
- * What both peers must agree on, and what this one accepts.
+ * Settings that both peers must agree on, and the limits of this one.
  *
  * **Details**
  *
- * `lengthCounts` says what the length field counts: `"body"` is the protocol's default, the others are for
- * peers that count the type too, or the whole frame. `maxFrameSize` is in bytes, header included; it limits
- * what is received, not what is sent.
+ * `lengthCounts` defines the bytes that the length field counts: `"body"` is the protocol's default, the
+ * others are for peers that count the type too, or the whole frame. `maxFrameSize` is in bytes, header
+ * included; it limits received frames, not sent ones.
  *
  * @category settings
  * @since 0.1.0
@@ -65,7 +65,7 @@ export const make = (type: Type, body: Uint8Array = empty): Message => ({ type, 
 export const size = (message: Message): number => headerSize + message.body.length
 
 /**
- * The byte where the type should be is none of the nine letters. `type` is that byte.
+ * The type byte is none of the nine letters. `type` is that byte.
  *
  * @category errors
  * @since 0.1.0
@@ -83,7 +83,7 @@ export class UnknownType extends Schema.TaggedError<UnknownType>()("UnknownType"
 }
 
 /**
- * A message that may have no body announces one of `length` bytes.
+ * A message of a type without a body announces one of `length` bytes.
  *
  * @category errors
  * @since 0.1.0
@@ -101,7 +101,7 @@ export class UnexpectedBody extends Schema.TaggedError<UnexpectedBody>()("Unexpe
 }
 
 /**
- * A message of a type that has a limit of its own announces a body of `length` bytes, which is more.
+ * A message announces a body of `length` bytes, above the limit of its type.
  *
  * @category errors
  * @since 0.1.0
@@ -121,7 +121,8 @@ export class BodyTooLong extends Schema.TaggedError<BodyTooLong>()("BodyTooLong"
 }
 
 /**
- * What bodies of a type may have in bytes, and the setting that says so. Other types have `maxFrameSize` only.
+ * The maximum body sizes of types in bytes, and the settings that contain them. Other types are limited by
+ * `maxFrameSize` only.
  *
  * @category settings
  * @since 0.1.0
@@ -131,7 +132,7 @@ export type BodyLimits = {
 }
 
 /**
- * Schema of every reason for which input is not a sequence of frames.
+ * Schema of all reasons why input is not a sequence of frames.
  *
  * @category errors
  * @since 0.1.0
@@ -147,7 +148,7 @@ export const FrameErrorReason = Schema.Union([
 ])
 
 /**
- * Every reason for which input is not a sequence of frames.
+ * All reasons why input is not a sequence of frames.
  *
  * @category errors
  * @since 0.1.0
@@ -155,7 +156,7 @@ export const FrameErrorReason = Schema.Union([
 export type FrameErrorReason = typeof FrameErrorReason.Type
 
 /**
- * The input is not a sequence of frames that this peer accepts. Nothing after it can be understood.
+ * The input is not a sequence of frames that this peer accepts. Later bytes cannot be decoded.
  *
  * @category errors
  * @since 0.1.0
@@ -181,7 +182,7 @@ const layouts: Readonly<Record<LengthDelimited.LengthCounts, LengthDelimited.Lay
 }
 
 /**
- * How frames are laid out (PROTOCOL.md §1).
+ * The layout of frames (PROTOCOL.md §1).
  *
  * @category encoding
  * @since 0.1.0
@@ -204,22 +205,25 @@ const checkHeader =
 
 const noLimits: BodyLimits = {}
 
-/** A chunk that arrives in parts says the same as several chunks, of which the last has its type. */
+/** A chunk that arrives in parts is equivalent to several chunks, of which the last has its type. */
 const partType = (type: number, splitsFinal: boolean): Type | undefined =>
   type === Type.Intermediate || (type === Type.Final && splitsFinal) ? Type.Intermediate : undefined
 
 /**
- * What one side receives, besides the {@link Options} that both agree on.
+ * The settings of one side for received messages, besides the {@link Options} that both agree on.
  *
  * @category settings
  * @since 0.1.0
  */
 export interface CodecOptions extends Options {
-  /** Hands chunk messages out in parts as they arrive, each as a chunk: nothing is copied. Says if a final one is too. */
+  /**
+   * If set, emits chunk messages in parts as they arrive, each as a chunk, without a copy. Returns whether
+   * this includes final ones.
+   */
   readonly splitChunks?: (() => boolean) | undefined
   /**
-   * Size in bytes, header included, up to which a request that is longer than `maxFrameSize` is read without being
-   * stored, and comes as one that was `skipped`. Default: none is.
+   * Size in bytes, header included, up to which a request longer than `maxFrameSize` is read without being
+   * stored, and is emitted as `skipped`. Default: such requests are errors.
    */
   readonly maxSkippedSize?: number | undefined
   /** Limits of some types, below `maxFrameSize`. */
@@ -229,7 +233,7 @@ export interface CodecOptions extends Options {
 const toError = (reason: FrameErrorReason): FrameError => new FrameError({ reason })
 
 /**
- * The codec of DataConn's messages. Throws a `RangeError` that names the option whose value it cannot be.
+ * The codec of DataConn's messages. Throws a `RangeError` that names the option with an invalid value.
  *
  * @category constructors
  * @since 0.1.0
@@ -247,7 +251,7 @@ export const codec = (options: CodecOptions = defaultOptions): Codec<Message, Me
       maxSkippedSize === undefined ? undefined : { types: (type) => type === Type.Request, maxSkippedSize }
   })
   return {
-    // `checkHeader` lets no other types pass.
+    // `checkHeader` refuses all other types.
     makeDecoder: makeDecoder as Codec<Message, never, FrameError>["makeDecoder"],
     layOut: (messages) => layOut(messages, options)
   }
@@ -259,7 +263,7 @@ const bare: Record<Options["lengthCounts"], Array<NonEmptyReadonlyArray<Uint8Arr
   frame: []
 }
 
-/** A message without a body, such as the heartbeats of thousands of connections: the same bytes every time. */
+/** A message without a body, such as the heartbeats of thousands of connections: its bytes are made once. */
 const bareMessage = (type: Type, options: Options): NonEmptyReadonlyArray<Uint8Array> => {
   const known = bare[options.lengthCounts]
   const parts = known[type] ?? [header(options, type, 0)]
@@ -283,8 +287,8 @@ const assertBody = (type: Type, bodyLength: number): void => {
 }
 
 /**
- * The header of a message whose body is sent from where it lies. Throws a `RangeError`, as a programming error, if a
- * length is given to a type that may have no body, or one that does not fit the four bytes of the field.
+ * The header of a message whose body is sent without a copy. Throws a `RangeError`, for a programming error,
+ * if a length is given to a type without a body, or the length does not fit the four bytes of the field.
  *
  * @category encoding
  * @since 0.1.0
@@ -308,8 +312,9 @@ export const encode = (message: Message, options: Options = defaultOptions): Uin
 }
 
 /**
- * A frame that need not be a message, for tests and debuggers: any type, and a header that may announce another length
- * than the body has. The body is copied. Throws a `RangeError` for a length that does not fit the four bytes.
+ * A frame that need not be a valid message, for tests and debuggers: any type, and a header that may announce
+ * another length than the body has. The body is copied. Throws a `RangeError` for a length that does not fit
+ * the four bytes.
  *
  * @category encoding
  * @since 0.1.0

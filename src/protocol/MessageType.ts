@@ -1,6 +1,4 @@
-/**
- * The nine types of messages, and what each may be.
- */
+/** The nine message types and their properties. */
 
 /**
  * The message types by their letter on the wire (PROTOCOL.md §1).
@@ -33,8 +31,8 @@ export type Type = (typeof Type)[keyof typeof Type]
  *
  * **Gotchas**
  *
- * The body of a decoded message may be a view of the chunk it arrived in, and is owned if that is (`Chunk`). `skipped`
- * is the size in bytes of a request that was too long to be stored.
+ * The body of a decoded message may be a view of the chunk it arrived in, and is owned if that chunk is
+ * (`Chunk`). `skipped` is the size in bytes of a request that was too long to be stored.
  *
  * @category models
  * @since 0.1.0
@@ -65,7 +63,7 @@ const properties: Readonly<Record<Type, Properties>> = {
 }
 
 /**
- * The letter that stands for the type on the wire.
+ * The letter of the type on the wire.
  *
  * @category formatting
  * @since 0.1.0
@@ -73,7 +71,7 @@ const properties: Readonly<Record<Type, Properties>> = {
 export const letter = (type: Type): string => String.fromCharCode(type)
 
 /**
- * The name of the type, as PROTOCOL.md §1 has it.
+ * The name of the type in PROTOCOL.md §1.
  *
  * @category formatting
  * @since 0.1.0
@@ -81,7 +79,7 @@ export const letter = (type: Type): string => String.fromCharCode(type)
 export const name = (type: Type): string => properties[type].name
 
 /**
- * Whether messages of the type may have a body. It may be empty even then.
+ * Whether messages of the type may have a body, which may be empty.
  *
  * @category predicates
  * @since 0.1.0
@@ -97,7 +95,7 @@ export const hasBody = (type: Type): boolean => properties[type].hasBody
 export const isTerminal = (type: Type): boolean => properties[type].isTerminal
 
 /**
- * Whether the byte is one of the types.
+ * Whether the byte is a message type.
  *
  * @category predicates
  * @since 0.1.0

@@ -1,26 +1,26 @@
 /**
- * The response of a query on its way from the engine that fills it to the writer that empties it: the payload of the
- * accept, chunks up to a number of bytes, and how it ends.
+ * The response of a query between the engine that fills it and the writer that empties it: the payload of the
+ * accept, chunks up to a number of bytes, and the end.
  *
- * It knows what may follow what: the accept comes before the chunks, and one message ends it, after all of them.
+ * A response enforces the order: the accept precedes the chunks, and one message after all of them ends it.
  */
 import { isUint8Array } from "node:util/types"
 import * as Message from "./Message.ts"
 
 /**
- * How a response ends when its query has ended by itself.
+ * The end of a response whose query has ended by itself.
  *
  * @category models
  * @since 0.1.0
  */
 export type End =
-  /** With the body of the final message, or with the last chunk in it. */
+  /** `final` is the body of the final message; without it, the last chunk is. */
   | { readonly _tag: "Complete"; readonly final?: Uint8Array | undefined }
   | { readonly _tag: "Failed"; readonly payload: Uint8Array }
   | { readonly _tag: "Rejected"; readonly payload: Uint8Array }
 
 /**
- * How much a response holds and hands out.
+ * The limits of a response's buffers and writes.
  *
  * @category settings
  * @since 0.1.0
@@ -28,34 +28,37 @@ export type End =
 export interface Limits {
   /** Largest body of a chunk message, in bytes. */
   readonly chunkSize: number
-  /** How many bytes, headers included, are taken from the engine ahead of the socket; a chunk counts for 128 at least. */
+  /**
+   * The number of bytes, headers included, that are taken from the engine ahead of the socket; a chunk counts
+   * for at least 128.
+   */
   readonly prefetchSize: number
-  /** How many bytes of chunks, headers included, go into one write, at most. */
+  /** The maximum number of bytes of chunks, headers included, in one write. */
   readonly batchSize: number
 }
 
-/** How many bytes of chunks go into the first writes of a connection. */
+/** The number of bytes of chunks in the first writes of a connection. */
 const firstBatchSize = 64 * 1024
 
 /**
- * How many bytes of chunks go into the next write of a connection that has written `written` bytes: an eighth of
- * them. A peer that has read nothing yet has room for 64 KiB. TCP's BBR takes the rest of a longer write, which waits
- * in the kernel, for a sign that the path is at its limit, and paces the connection from then on.
+ * The number of bytes of chunks in the next write of a connection that has written `written` bytes: an eighth
+ * of them. A peer that has read nothing yet has room for 64 KiB. TCP's BBR takes the rest of a longer write,
+ * which waits in the kernel, for a sign that the path is at its limit, and paces the connection from then on.
  */
 const nextBatchSize = (batchSize: number, written: number): number =>
   Math.min(batchSize, Math.max(firstBatchSize, written / 8))
 
-/** What a chunk takes beside its bytes, in bytes, and how many chunks are held in any case. */
+/** The memory of a chunk besides its bytes, in bytes, and the number of chunks that are always held. */
 const overhead = 128
 const fewChunks = 1024
 
 const empty = new Uint8Array(0)
 const none: ReadonlyArray<Uint8Array> = []
 
-// The header counts too: most of the cost of many small chunks is theirs.
+// The header counts too: headers are most of the cost of many small chunks.
 const size = (chunk: Uint8Array): number => Message.headerSize + chunk.length
 
-/** Text would be counted in characters and sent as as many zero bytes. */
+/** Text would be counted in characters and sent as that many zero bytes. */
 const assertBytes = (what: string, given: unknown): void => {
   if (!isUint8Array(given))
     throw new TypeError(`The engine gave ${what} that is no Uint8Array: ${typeof given}`)
@@ -72,7 +75,7 @@ export class Response {
   private accept: Uint8Array | undefined
   private acceptedOnce = false
   private chunks: Array<Uint8Array> = []
-  /** How much of the first chunk has been handed out already. */
+  /** The number of bytes of the first chunk that have been taken. */
   private offset = 0
   private bytes = 0
   private spent: ReadonlyArray<Uint8Array> = none
@@ -83,7 +86,7 @@ export class Response {
     this.limits = limits
   }
 
-  /** Whether the message that ends the response has been handed out. */
+  /** Whether the message that ends the response has been taken. */
   get done(): boolean {
     return this.finished
   }
@@ -93,19 +96,19 @@ export class Response {
     return this.acceptedOnce
   }
 
-  /** How the response ends, once the engine has said so. */
+  /** The end of the response, once the query has ended. */
   get end(): End | undefined {
     return this.ending
   }
 
-  /** Whether there is something to hand out. */
+  /** Whether there are messages to take. */
   get hasMore(): boolean {
     return (
       this.accept !== undefined || this.chunks.length > 0 || (this.ending !== undefined && !this.finished)
     )
   }
 
-  /** Whether as much is held as may be taken from the engine ahead of the socket: many chunks are much, however short. */
+  /** Whether the limit ahead of the socket is reached. Many chunks reach it too, however short. */
   get isFull(): boolean {
     const { prefetchSize } = this.limits
     return (
@@ -114,14 +117,14 @@ export class Response {
     )
   }
 
-  /** The engine accepted: the response begins with this payload. Throws a `TypeError` if that is no bytes. */
+  /** The engine accepted: the response begins with this payload. Throws a `TypeError` unless it is bytes. */
   accepted(payload: Uint8Array): void {
     assertBytes("a payload", payload)
     this.accept = payload
     this.acceptedOnce = true
   }
 
-  /** Adds chunks. Throws a `TypeError` at one that is no bytes. */
+  /** Adds chunks. Throws a `TypeError` at one that is not bytes. */
   offer(chunks: ReadonlyArray<Uint8Array>): void {
     for (const chunk of chunks) {
       assertBytes("a chunk", chunk)
@@ -131,19 +134,19 @@ export class Response {
     }
   }
 
-  /** The messages of the last `take` have been sent. Returns the chunks of which nothing is left. */
+  /** The messages of the last `take` have been sent. Returns the chunks that are completely sent. */
   sent(): ReadonlyArray<Uint8Array> {
     const { spent } = this
     this.spent = none
     return spent
   }
 
-  /** Nothing follows the chunks that have been offered. */
+  /** No chunks follow the offered ones. */
   ended(end: End): void {
     this.ending = end
   }
 
-  /** Nothing more of it will be written. Returns the chunks that no write has been given. */
+  /** Nothing more is written. Returns the chunks that no write has taken. */
   drop(): ReadonlyArray<Uint8Array> {
     const { chunks } = this
     this.accept = undefined
@@ -154,8 +157,8 @@ export class Response {
   }
 
   /**
-   * The next messages to write: the accept, as many chunks as one write takes, and the terminal message. `written` is
-   * how many bytes the connection has written before.
+   * The next messages to write: the accept, the chunks of one write, and the terminal message. `written` is
+   * the number of bytes that the connection has written before.
    */
   take(written: number): Array<Message.Message> {
     const messages: Array<Message.Message> = []
@@ -206,7 +209,8 @@ export class Response {
           messages.push({ type: Message.Type.Final, body: end.final })
           return
         }
-        // The last chunk at hand is the final one; an empty message ends the response where all are gone.
+        // The last available chunk becomes the final one; if all were taken, an empty message ends the
+        // response.
         const last = messages.at(-1)
         const hasChunk = last?.type === Message.Type.Intermediate
         if (hasChunk) messages.pop()

@@ -1,9 +1,9 @@
 /**
- * The server's side of one connection as a pure machine: what may arrive in which state, what may be written in which
- * state, and what to do.
+ * The server's side of one connection as a pure machine: the messages allowed in each state, in both
+ * directions, and the actions that follow.
  *
- * `step` takes the state and an event to the next state and one action; `take` gives the messages that are written
- * next. Neither knows a socket, a clock or a fiber, so the whole of the protocol (PROTOCOL.md §2) can be enumerated.
+ * `step` maps the state and an event to the next state and one action; `take` returns the messages to write
+ * next. Neither has a socket, a clock or a fiber, so the whole protocol (PROTOCOL.md §2) can be enumerated.
  */
 import * as Message from "./Message.ts"
 import type { Response } from "./Response.ts"
@@ -52,7 +52,10 @@ const close = (reason: ControlReason, detail: string, action: Action = abort): S
 
 const violation = (detail: string): Step => close("protocol", detail)
 
-/** Closes between two responses. A request may be under way, so the client is told that none is begun any more. */
+/**
+ * Closes between two responses. A request may be under way, so the client is notified that no more are
+ * started.
+ */
 const leave = (reason: ControlReason, detail: string, goAway: LocalCode): Step => [
   { _tag: "Closed", reason, detail, goAway },
   flush
@@ -72,11 +75,14 @@ const ending: Step = [{ _tag: "Ending", accepted: false, refusing: undefined }, 
 const readyAfterCancel: Step = [{ _tag: "Ready", staleCancel: false, refusing: undefined }, none]
 const readyAfterResponse: Step = [{ _tag: "Ready", staleCancel: true, refusing: undefined }, none]
 
-/** The response is over, as far as the order of messages goes: the connection takes the next request. */
+/**
+ * The response has ended, as far as the order of messages is concerned: the connection takes the next
+ * request.
+ */
 const responded = (refusing: LocalCode | undefined, next: Step): Step =>
   refusing === undefined ? next : drained(refusing)
 
-/** Whether a reply can say that the connection closes after it. */
+/** Whether a reply can announce that the connection closes after it. */
 const isTold = (reply: LocalReply): boolean => reply.type !== "CancelAcknowledged"
 
 /**
@@ -163,7 +169,7 @@ const ready = (state: In<"Ready">, event: Rest): Step => {
   }
 }
 
-/** A request that no engine sees. */
+/** Rejects a request without an engine. */
 const reject = (code: LocalCode, refusing: LocalCode | undefined): Step => [
   { _tag: "Replying", reply: { type: "Reject", code }, refusing },
   refuse
@@ -171,7 +177,7 @@ const reject = (code: LocalCode, refusing: LocalCode | undefined): Step => [
 
 const inFlight = (): Step => violation("Request while another is in flight")
 
-/** A query runs. */
+/** The step while a query runs. */
 const running = (state: In<"Initialising" | "Responding">, event: Rest): Step => {
   const isAccepted = state._tag === "Responding"
   switch (event._tag) {
@@ -216,7 +222,7 @@ const stop = (reply: LocalReply, refusing: LocalCode | undefined): Step => [
   stopQuery
 ]
 
-/** The query has ended by itself: a reply in place of the rest of its response need not wait for it. */
+/** The query has ended by itself: a reply that replaces the rest of its response need not wait for it. */
 const finishing = (state: In<"Ending">, event: Rest): Step => {
   const { refusing } = state
   switch (event._tag) {
@@ -247,7 +253,7 @@ const finishing = (state: In<"Ending">, event: Rest): Step => {
   }
 }
 
-/** The outcome is decided: neither a cancel nor a limit changes the message that ends the response. */
+/** The outcome is fixed: neither a cancel nor a limit changes the message that ends the response. */
 const standing = (state: In<"Committing">, event: Rest): Step => {
   switch (event._tag) {
     case "Request":
@@ -293,7 +299,8 @@ const awaitingReply = (state: In<"Stopping" | "Replying">, event: Rest): Step =>
     case "TooLarge":
       return cancelling ? violation("Request before the cancel was acknowledged") : inFlight()
     case "Cancel":
-      // The last message of the response has not begun to be written, so the client's cancel decides which one it is.
+      // The last message of the response has not begun to be written, so the client's cancel determines which
+      // one it is.
       return cancelling
         ? violation("Cancel while one is being acknowledged")
         : [{ ...state, reply: acknowledged }, none]
@@ -306,7 +313,7 @@ const awaitingReply = (state: In<"Stopping" | "Replying">, event: Rest): Step =>
 }
 
 /**
- * The messages that are written next, and the state while they are.
+ * The messages to write next, and the state from then on.
  *
  * @category models
  * @since 0.1.0
@@ -318,12 +325,14 @@ const acceptBegun: Event = { _tag: "AcceptBegun" }
 const terminalBegun: Event = { _tag: "TerminalBegun" }
 
 /**
- * Takes the messages that one write has: of the query's response as much as there is and fits, or a local reply.
+ * Takes the messages of one write: as much of the query's response as is available and fits, or a local
+ * reply.
  *
  * **Details**
  *
- * `response` is that of the query which runs, or has ended. `encode` gives the body of a local reply, `closing` if the
- * connection closes after it. `written` is how many bytes the connection has written before.
+ * `response` belongs to the query that runs or has ended. `encode` makes the body of a local reply, with
+ * `closing` if the connection closes after it. `written` is the number of bytes that the connection has
+ * written before.
  *
  * @category transitions
  * @since 0.1.0
@@ -357,7 +366,7 @@ export const take = (
 }
 
 /**
- * Whether `take` would give messages.
+ * Whether `take` would return messages.
  *
  * @category predicates
  * @since 0.1.0

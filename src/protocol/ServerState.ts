@@ -4,8 +4,8 @@
 import type { ErrorCode } from "../engine/QueryApi.ts"
 
 /**
- * Why a connection ended: reading or writing failed (the peer's close included), a query could not be run or
- * initialised, the peer violated the protocol, or the server drained the connection.
+ * The reason why a connection ended: reading or writing failed (the peer's close included), a query could not
+ * be run or initialised, the peer violated the protocol, or the server drained the connection.
  *
  * @category models
  * @since 0.1.0
@@ -13,7 +13,7 @@ import type { ErrorCode } from "../engine/QueryApi.ts"
 export type ControlReason = "read" | "write" | "run" | "init" | "protocol" | "drain"
 
 /**
- * The codes of the local replies: responses that the server gives on its own account.
+ * The codes of the local replies: responses that the server gives without an engine.
  *
  * @category models
  * @since 0.1.0
@@ -40,17 +40,18 @@ export type LocalReply =
  *   crossed on the wire: one cancel is then ignored.
  * - `Initialising`: the query runs, and no byte of the response has been written.
  * - `Responding`: the query runs, and its accept has begun to be written.
- * - `Ending`: the query has ended by itself, and the rest of its response is being written. `accepted` says whether
- *   its accept has begun to be.
- * - `Committing`: the query has begun to commit, or has ended after that: the message that ends its response stands.
- *   `crossed` is set once a cancel has come, which is late.
+ * - `Ending`: the query has ended by itself, and the rest of its response is being written. `accepted` is set
+ *   once its accept has begun to be written.
+ * - `Committing`: the query has begun to commit, or has ended after that: the message that ends its response
+ *   is fixed. `crossed` is set once a cancel has arrived, too late.
  * - `Stopping`: the query was interrupted and has not ended yet; `reply` ends the response.
  * - `Replying`: no query runs; `reply` waits to be written, and ends the response.
- * - `Closed`: no request is begun any more. `reason` is kept for the statistics. `goAway` is the code of the reject that
- *   the server says goodbye with, if it has to: it answers a request that the client sends without knowing of the close.
+ * - `Closed`: no more requests are started. `reason` is kept for the statistics. `goAway` is the code of the
+ *   server's goodbye, if it must send one: a reject that answers a request which the client sends before it
+ *   sees the close.
  *
- * `refusing` is set on a connection that runs no further query: requests are rejected with this code, and it closes
- * after the response.
+ * `refusing` is set on a connection that runs no further queries: requests are rejected with this code, and
+ * it closes after the response.
  *
  * @category models
  * @since 0.1.0
@@ -71,22 +72,24 @@ export type State =
     }
 
 /**
- * What can happen to a connection.
+ * An event of a connection.
  *
- * - `Request`, `Cancel`: such a message arrived. `TooLarge`: a request arrived that was too long to be stored.
- *   `Unexpected`: a message of another type did. `Malformed`: bytes that are no message.
- * - `PeerClosed`, `ReadFailed`, `WriteFailed`: the socket.
+ * - `Request`, `Cancel`: such a message arrived. `TooLarge`: a request arrived that was too long to be
+ *   stored. `Unexpected`: a message of another type arrived. `Malformed`: bytes that are no message.
+ * - `PeerClosed`, `ReadFailed`, `WriteFailed`: events of the socket.
  * - `AcceptBegun`, `TerminalBegun`: the accept, or the message that ends the response, begins to be written:
- *   from here on it precedes everything else.
- * - `CommitBegun`: the socket has taken the whole result, and the query would commit. It may if the next state is
- *   `Committing`.
- * - `QueryEnded`: the query has ended, and its finalizers have run. The response says how, unless it was interrupted.
- * - `InitFailed`: the same, but the engine could not tell whether it accepts. `RunFailed`: the server broke.
+ *   from now on it precedes everything else.
+ * - `CommitBegun`: the socket has taken the whole result, and the query asks to commit. It may if the next
+ *   state is `Committing`.
+ * - `QueryEnded`: the query has ended, and its finalizers have run. The response contains the outcome, unless
+ *   the query was interrupted.
+ * - `InitFailed`: the same, but the engine failed to decide whether it accepts. `RunFailed`: the server
+ *   failed.
  * - `QueryExpired`: the query took longer than its timeout.
- * - `IdleExpired`, `RequestExpired`: no request came for too long, or one came too slowly. `setting` says which
- *   limit it was, if not `idleTimeout`.
- * - `Drain`: the server is stopping. `DrainExpired`: it waits no longer for running queries. `Stopped`: it closes
- *   the connection at once.
+ * - `IdleExpired`, `RequestExpired`: no request came for too long, or one came too slowly. `setting` is the
+ *   limit, if not `idleTimeout`.
+ * - `Drain`: the server is stopping. `DrainExpired`: it stops waiting for running queries. `Stopped`: it
+ *   closes the connection at once.
  *
  * @category models
  * @since 0.1.0
@@ -114,13 +117,13 @@ export type Event =
   | { readonly _tag: "Stopped" }
 
 /**
- * What to do about an event.
+ * The action that follows from an event.
  *
- * - `StartQuery`: give the request to the engine. `Refuse`: do not, but write the response that `take` gives.
+ * - `StartQuery`: give the request to the engine. `Refuse`: write the response of `take` instead.
  * - `StopQuery`: interrupt the query; `QueryEnded` follows.
- * - `Write`: there is something to write: `take` gives it when the writer has its turn.
- * - `Close`: close the socket, `"flush"` after pending writes and the goodbye of the state, `"abort"` at once. A running
- *   query is interrupted.
+ * - `Write`: there are messages to write: `take` returns them when the writer has its turn.
+ * - `Close`: close the socket, `"flush"` after pending writes and the goodbye of the state, `"abort"` at
+ *   once. A running query is interrupted.
  *
  * @category models
  * @since 0.1.0
@@ -134,7 +137,7 @@ export type Action =
   | { readonly _tag: "Close"; readonly how: "flush" | "abort" }
 
 /**
- * The next state, and what to do.
+ * The next state and the action.
  *
  * @category models
  * @since 0.1.0

@@ -1,10 +1,11 @@
 /**
- * What differs between a recorded connection and another one on which the same was sent. Pure.
+ * The differences between a recorded connection and another one with the same requests. Pure.
  *
  * **Details**
  *
- * Answers are compared by their meaning: how a response ended, its format and columns, and the bytes of its result,
- * however these were cut into chunks. Times, heartbeats, query ids and, without values, texts of messages do not count.
+ * Answers are compared by their meaning: the end of a response, its format and columns, and the bytes of its
+ * result, however they were split into chunks. Times, heartbeats, query ids and, without values, texts of
+ * messages are ignored.
  */
 import * as Message from "../protocol/Message.ts"
 import { type Conversation, type Exchange, json } from "./Conversation.ts"
@@ -12,7 +13,9 @@ import type { Entry, Header } from "./Recording.ts"
 
 type Frame = Extract<Entry, { readonly _tag: "Frame" }>
 
-/** A difference, and where it is. `request` counts from 1; without it, it is one of the connection. */
+/**
+ * A difference and its place. `request` counts from 1; without it, the difference concerns the connection.
+ */
 export interface Difference {
   readonly connection: number
   readonly request: number | undefined
@@ -30,7 +33,7 @@ const text = (value: unknown): string => (value === undefined ? none : JSON.stri
 const compare = (what: string, recorded: unknown, now: unknown): ReadonlyArray<Found> =>
   text(recorded) === text(now) ? [] : [{ what, recorded: text(recorded), now: text(now) }]
 
-/** As {@link compare}, of words that are shown as they are. */
+/** Like {@link compare}, for words that are shown unchanged. */
 const plainly = (what: string, recorded: string, now: string): ReadonlyArray<Found> =>
   recorded === now ? [] : [{ what, recorded, now }]
 
@@ -41,10 +44,10 @@ const name = (frame: Frame | undefined): string => {
   return `${Message.letter(frame.type)} (${Message.name(frame.type)})`
 }
 
-/** Fields that are another time each time. */
+/** Fields that differ each time. */
 const volatile: ReadonlySet<string> = new Set(["queryId", "durationMs", "retryAfterMs"])
 
-/** Fields of two bodies; bodies that are not both JSON are compared as bytes. */
+/** Compares the fields of two bodies; bodies that are not both JSON are compared as bytes. */
 const fields = (
   where: string,
   recorded: Frame | undefined,
@@ -70,7 +73,7 @@ const sameBytes = (recorded: Frame, now: Frame): boolean => {
   return recorded.length === now.length
 }
 
-/** What is compared of results that are whole: a part is as long as time had it. */
+/** The differences between whole results: the length of a partial one depends on timing. */
 const results = (recorded: Exchange, now: Exchange, isExact: boolean): ReadonlyArray<Found> => {
   if (recorded.end?.type !== Message.Type.Final || now.end?.type !== Message.Type.Final || !isExact) return []
   const sizes = compare("bytes of the result", recorded.bytes, now.bytes)
@@ -106,13 +109,13 @@ const endings = (recorded: Exchange, now: Exchange): ReadonlyArray<Found> => [
   { what: "the response ends with", recorded: described(recorded), now: described(now) }
 ]
 
-/** Whether the server was the first to leave. */
+/** Whether the server ended the connection first. */
 const serverLeft = ({ endings }: Conversation): boolean => endings[0]?.from === "server"
 
 const letters = (frames: ReadonlyArray<Frame>): string =>
   frames.length === 0 ? "none" : frames.map(({ type }) => String.fromCharCode(type)).join(" ")
 
-/** What differs, in the order of the requests. */
+/** The differences, in the order of the requests. */
 export const differences = (
   recorded: Conversation,
   now: Conversation,

@@ -1,39 +1,37 @@
-/**
- * What was asked and answered on the connections of a recording. Pure.
- */
+/** The requests and responses on the connections of a recording. Pure. */
 import { crc32 } from "node:zlib"
 import * as Message from "../protocol/Message.ts"
 import type { Entry } from "./Recording.ts"
 
 type Frame = Extract<Entry, { readonly _tag: "Frame" }>
 
-/** A request and what came of it. */
+/** A request and its response. */
 export interface Exchange {
   readonly request: Frame
-  /** When it was cancelled, if it was. */
+  /** The cancel, if there was one. */
   cancel: Frame | undefined
   accept: Frame | undefined
-  /** The frames of the result, and when each came. */
+  /** The frames of the result, with their times. */
   readonly chunks: Array<{ readonly at: number; readonly length: number }>
-  /** Bytes of the result, of which `crc32` is the checksum, where all of them are known. */
+  /** The size of the result in bytes, and the checksum `crc32`, if all of its bytes are known. */
   bytes: number
   crc32: number | undefined
   /** The message that ended the response. */
   end: Frame | undefined
 }
 
-/** A connection: what was asked on it, and how it ended. */
+/** A connection: its requests, and its end. */
 export interface Conversation {
   readonly connection: number
   readonly openedAt: number
   readonly exchanges: Array<Exchange>
-  /** How many of them have ended: they are answered in their order. */
+  /** The number of exchanges that have ended: they are answered in order. */
   ends: number
-  /** What the server sent that answers nothing, but for heartbeats. */
+  /** Messages of the server that answer nothing, except for heartbeats. */
   readonly strays: Array<Frame>
-  /** Whether what an end sent is no sequence of frames. */
+  /** Whether the bytes of an end are not a sequence of frames. */
   readonly malformed: { client: boolean; server: boolean }
-  /** How each end left, in their order. */
+  /** The endings of both directions, in order. */
   readonly endings: Array<Extract<Entry, { readonly _tag: "Ended" }>>
 }
 
@@ -50,11 +48,11 @@ export const json = ({ content }: Frame): Readonly<Record<string, unknown>> | un
   }
 }
 
-/** The receipt behind a result is no part of it (PROTOCOL.md §3). */
+/** The receipt after a result is not part of it (PROTOCOL.md §3). */
 const isReceipt = ({ accept }: Exchange, { type }: Frame): boolean =>
   type === Message.Type.Final && accept !== undefined && json(accept)?.["receipt"] === true
 
-/** A connection at its beginning. */
+/** A connection without messages. */
 export const make = (connection: number, openedAt: number): Conversation => ({
   connection,
   openedAt,
@@ -105,7 +103,7 @@ const fromServer = (conversation: Conversation, frame: Frame): void => {
   }
 }
 
-/** Adds what happened next on the connection. */
+/** Adds the next event of the connection. */
 export const add = (conversation: Conversation, entry: Entry): void => {
   if (entry._tag === "Ended") conversation.endings.push(entry)
   if (entry._tag === "Bytes") conversation.malformed[entry.from] = true

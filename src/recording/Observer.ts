@@ -1,6 +1,4 @@
-/**
- * Watches a connection and tells what happens on it, frame by frame.
- */
+/** Watches a connection and reports its events, frame by frame. */
 import type { LengthCounts } from "../framing/LengthDelimited.ts"
 import { type Part, Splitter } from "./Splitter.ts"
 
@@ -13,7 +11,7 @@ import { type Part, Splitter } from "./Splitter.ts"
 export type End = "client" | "server"
 
 /**
- * How a direction ended: its sender has sent all it wanted to, or the connection broke.
+ * The ending of a direction: its sender closed normally, or the connection broke.
  *
  * @category models
  * @since 0.1.0
@@ -21,17 +19,17 @@ export type End = "client" | "server"
 export type Ending = "closed" | "broken"
 
 /**
- * Something that happened on a connection, `at` milliseconds after the recording began.
+ * An event of a connection, `at` milliseconds after the recording began.
  *
  * **Details**
  *
- * A `Frame` is told when it is complete. `Bytes` are no frame, or the part of one that will not be complete. `length`
- * is that of the body, or of the bytes; of a long one only the beginning is there. A type need not be one of the
- * protocol's.
+ * A `Frame` is reported when it is complete. `Bytes` are not a frame, or a part of a frame that will not be
+ * completed. `length` is that of the body, or of the bytes; of long ones `bytes` has only the beginning. The
+ * type may be unknown to the protocol.
  *
  * **Gotchas**
  *
- * `bytes` may be a view of memory that is used again after the call.
+ * `bytes` may be a view of memory that is reused after the call.
  *
  * @category models
  * @since 0.1.0
@@ -49,7 +47,7 @@ export type Event =
     }
 
 /**
- * What is watched, and who is told.
+ * The watched connection, and the callback.
  *
  * @category settings
  * @since 0.1.0
@@ -57,11 +55,11 @@ export type Event =
 export interface Options {
   /** The number of the connection. */
   readonly connection: number
-  /** Which of its ends this one is, and what the other one is called. */
+  /** Which end of the connection this one is, and the name of the other. */
   readonly end: End
   readonly peer: string
   readonly lengthCounts: LengthCounts
-  /** How many bytes of a body are kept. */
+  /** The number of bytes of a body that are kept. */
   readonly maxBodySize: number
   /** Milliseconds since the recording began. */
   readonly now: () => number
@@ -69,7 +67,7 @@ export interface Options {
 }
 
 /**
- * Watches one connection. Told of all bytes, it tells of frames.
+ * Watches one connection: it is given all bytes, and reports frames.
  *
  * @category models
  * @since 0.1.0
@@ -91,22 +89,22 @@ export class Observer {
     this.directions.here.push(bytes, this.tell(this.options.end))
   }
 
-  /** How many bytes of a frame this end has sent that is not complete. */
+  /** The number of bytes of an incomplete frame that this end has sent. */
   get unfinished(): number {
     return this.directions.here.unfinished
   }
 
-  /** The other end has. */
+  /** The other end has sent these bytes. */
   received(bytes: Uint8Array): void {
     this.directions.there.push(bytes, this.tell(this.other))
   }
 
-  /** This end sends nothing more. Says nothing the second time. */
+  /** This end sends nothing more. Reported once. */
   left(how: Ending, detail?: string): void {
     this.end(this.options.end, this.directions.here, how, detail)
   }
 
-  /** The other end sends nothing more. Says nothing the second time. */
+  /** The other end sends nothing more. Reported once. */
   lost(how: Ending, detail?: string): void {
     this.end(this.other, this.directions.there, how, detail)
   }

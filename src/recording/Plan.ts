@@ -1,33 +1,37 @@
 /**
- * How a recorded connection is played again: what its client sent, and what it had heard by then. Pure.
+ * The plan to replay a recorded connection: its client's messages, and the messages that it had received
+ * before each. Pure.
  */
 import * as Result from "effect/Result"
 import type { LengthCounts } from "../framing/LengthDelimited.ts"
 import * as Conversation from "./Conversation.ts"
 import { type Entry, type Recording, RecordingError, wireBytes } from "./Recording.ts"
 
-/** How far the answers have come: what has to have been heard before the next step. */
+/** The progress of the responses that must be received before the next step. */
 export interface Heard {
   readonly ends: number
   /** Whether the response under way has been accepted. */
   readonly isAccepted: boolean
-  /** Whether there are bytes of the response under way. */
+  /** Whether bytes of the response under way have arrived. */
   readonly hasData: boolean
   /** Whether the server has closed. */
   readonly hasEnded: boolean
 }
 
-/** What the client does, once it has heard so much. `pause` is how long it did nothing before, in milliseconds. */
+/**
+ * An action of the client, once `after` has been received. `pause` is the client's delay before it, in
+ * milliseconds.
+ */
 export interface Step {
   readonly after: Heard
   readonly pause: number
   readonly action:
     | { readonly _tag: "Send"; readonly bytes: Uint8Array }
-    /** The recording ends here, or the client left. */
+    /** The recording ends here, or the client closed. */
     | { readonly _tag: "Leave"; readonly how: "closed" | "broken" }
 }
 
-/** How far a conversation has come. */
+/** The progress of a conversation. */
 export const heard = ({ endings, ends, exchanges }: Conversation.Conversation): Heard => ({
   ends,
   isAccepted: exchanges[ends]?.accept !== undefined,
@@ -35,7 +39,9 @@ export const heard = ({ endings, ends, exchanges }: Conversation.Conversation): 
   hasEnded: endings.some(({ from }) => from === "server")
 })
 
-/** Whether so much has been heard. However a response has ended, nothing more of it comes. */
+/**
+ * Whether this progress has been reached. A response that has ended, in whatever way, makes no more progress.
+ */
 export const isHeard = (wanted: Heard, now: Heard): boolean => {
   if (now.hasEnded) return true
   if (wanted.hasEnded || now.ends < wanted.ends) return false
@@ -43,7 +49,7 @@ export const isHeard = (wanted: Heard, now: Heard): boolean => {
   return (now.isAccepted || !wanted.isAccepted) && (now.hasData || !wanted.hasData)
 }
 
-/** The steps of one connection. Fails with the line of a body that the recording does not have. */
+/** The steps of one connection. Fails with the line of a body that the recording lacks. */
 const steps = (
   entries: ReadonlyArray<readonly [line: number, Entry]>,
   lengthCounts: LengthCounts
@@ -79,7 +85,7 @@ const steps = (
   )
 }
 
-/** A connection to be played. */
+/** A connection to replay. */
 export interface Plan {
   readonly recorded: Conversation.Conversation
   readonly steps: ReadonlyArray<Step>

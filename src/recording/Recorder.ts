@@ -1,10 +1,10 @@
 /**
- * Records connections: a layer between a transport and whoever uses it. What is recorded goes to a sink as lines.
+ * Records connections: a layer around a transport, which writes the recording to a sink as lines.
  *
  * **When to use**
  *
- * To see what a client or a server of your own says and hears, to send that to somebody, or to play it again
- * (`dataconn replay`): provide {@link layer} to whatever makes the client or the server.
+ * To see the messages of your own client or server, to send them to others, or to replay them (`dataconn
+ * replay`): provide {@link layer} to the code that makes the client or the server.
  */
 import * as NodeFs from "node:fs"
 import * as Cause from "effect/Cause"
@@ -24,7 +24,7 @@ import * as Recording from "./Recording.ts"
 export type { Event, Observer } from "./Observer.ts"
 
 /**
- * Is told of what happens on connections, on the stack of the event.
+ * Called with the events of connections, on the stack of the event.
  *
  * @category models
  * @since 0.1.0
@@ -32,20 +32,20 @@ export type { Event, Observer } from "./Observer.ts"
 export type Listener = (event: Event) => void
 
 /**
- * How connections are watched.
+ * Options of watching.
  *
  * @category settings
  * @since 0.1.0
  */
 export interface WatchOptions {
-  /** As the setting of the ends. Default `body`. */
+  /** As in the settings of the ends. Default `body`. */
   readonly lengthCounts?: LengthCounts | undefined
-  /** How many bytes of a body are kept. A recording has none of a longer one. Default 16 MiB. */
+  /** The number of bytes of a body that are kept. A recording omits longer bodies. Default 16 MiB. */
   readonly maxBodySize?: number | undefined
 }
 
 /**
- * How connections are recorded.
+ * Options of recording.
  *
  * @category settings
  * @since 0.1.0
@@ -56,7 +56,7 @@ export interface Options extends WatchOptions {
 }
 
 /**
- * How many bytes of a body are kept unless told otherwise.
+ * The default number of bytes of a body that are kept.
  *
  * @category settings
  * @since 0.1.0
@@ -78,14 +78,14 @@ export class RecordError extends Schema.TaggedError<RecordError>()("RecordError"
   }
 }
 
-/** Milliseconds since now. */
+/** Milliseconds since this effect ran. */
 const stopwatch: Effect.Effect<() => number> = Effect.map(Clock.Clock, (clock) => {
   const started = clock.monotonicTimeNanosUnsafe()
   return () => Number(clock.monotonicTimeNanosUnsafe() - started) / 1e6
 })
 
 /**
- * Makes observers of connections, which it numbers.
+ * Makes observers of connections, and numbers the connections.
  *
  * @category constructors
  * @since 0.1.0
@@ -105,7 +105,10 @@ export const observers = (
     return ({ end, peer }) => new Observer({ ...options, end, peer: peer(), connection: ++connection })
   })
 
-/** Calls somebody else's function, which must not break what it watches: once it has failed it is not called again. */
+/**
+ * Calls a user's function, whose failure must not affect the watched connection: after a failure it is not
+ * called again.
+ */
 const guarded = <A>(name: string, call: (value: A) => unknown): Effect.Effect<(value: A) => void> =>
   Effect.map(Effect.context<never>(), (context) => {
     let hasFailed = false
@@ -188,7 +191,7 @@ const endOf = (cause: Cause.Cause<Socket.SocketError>): { how: Recording.Ending;
 }
 
 /**
- * The transport with somebody who watches it. `make` is called once it is open.
+ * The transport with an observer. `make` is called once the transport is open.
  *
  * @category combinators
  * @since 0.1.0
@@ -202,8 +205,8 @@ export const watched = (open: Transport.Open, make: () => Observer): Transport.O
   )
 
 /**
- * Has the listener told of all connections that are opened within the effect, by clients and by servers. As `write` of
- * {@link layer} it must neither throw nor return an Effect.
+ * Reports to the listener all connections that clients and servers open within the effect. Like `write` of
+ * {@link layer}, it must neither throw nor return an Effect.
  *
  * @category combinators
  * @since 0.1.0
@@ -216,7 +219,7 @@ export const watch =
     )
 
 /**
- * As {@link watch}, with observers that are made elsewhere.
+ * Like {@link watch}, with observers that the caller makes.
  *
  * @category combinators
  * @since 0.1.0
@@ -230,7 +233,7 @@ export const observedBy =
       (outer) => (open, place) => watched(outer(open, place), () => observe(place))
     )
 
-/** A listener that makes lines. */
+/** A listener that writes lines. */
 const lines = (write: (line: string) => void, header: Recording.Header): Listener => {
   write(Recording.formatHeader(header))
   return (event) => write(Recording.formatEntry(Recording.entry(event, header)))
@@ -246,8 +249,8 @@ const headerOf = ({ lengthCounts = "body", values = "redacted" }: Options): Reco
  *
  * **Details**
  *
- * Lines are written as things happen, so that the recording is there when the process is not. A file of that name is
- * replaced. If one cannot be written to later on, nothing more is, and `check` fails.
+ * Lines are written at once, so that the recording survives the process. A file of that name is replaced. If
+ * a later line cannot be written, no more lines are, and `check` fails.
  *
  * @category constructors
  * @since 0.1.0
@@ -266,7 +269,7 @@ export const toFile = Effect.fnUntraced(function* (
     Effect.try({
       try: () => {
         const opened = NodeFs.openSync(file, "w", 0o600)
-        // One that was there may have been for others too.
+        // An existing file may have been readable by others.
         if (NodeFs.fstatSync(opened).isFile()) NodeFs.fchmodSync(opened, 0o600)
         return opened
       },
@@ -290,12 +293,13 @@ export const toFile = Effect.fnUntraced(function* (
 })
 
 /**
- * Gives `write` the lines of a recording of all connections that are opened by what is provided with the layer.
+ * Calls `write` with the lines of a recording of all connections that are opened with this layer.
  *
  * **Gotchas**
  *
- * `write` is called on the stack of the event, and must not take long. It is a plain function: one that throws or
- * returns an Effect is not called again, and the log says so. What is recorded goes on.
+ * `write` is called on the stack of the event, and must not take long. It is a plain function. If it throws
+ * or returns an Effect it is not called again, and the log reports it. The recorded connections are not
+ * affected.
  *
  * **Example** (Recording a client)
  *

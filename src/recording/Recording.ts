@@ -1,5 +1,5 @@
 /**
- * A recording of connections as text: JSON, a line for each thing that happened. src/recording/README.md describes the
+ * A recording of connections as text: JSON, a line for each event. src/recording/README.md describes the
  * lines. Pure.
  */
 import { Buffer } from "node:buffer"
@@ -14,19 +14,19 @@ export type { End, Ending, Event } from "./Observer.ts"
 export type { Content } from "./Redaction.ts"
 
 /**
- * What is said of a recording in its first line.
+ * The first line of a recording.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Header {
-  /** Whether bodies have their values. */
+  /** Whether bodies contain their values. */
   readonly values: "kept" | "redacted"
   readonly lengthCounts: LengthCounts
 }
 
 /**
- * A line of a recording after the first: an {@link Event} with what is kept of its bytes.
+ * A line of a recording after the first: an {@link Event} with the kept part of its bytes.
  *
  * @category models
  * @since 0.1.0
@@ -52,7 +52,7 @@ export type Entry =
     }
 
 /**
- * A recording as it was read.
+ * A parsed recording.
  *
  * @category models
  * @since 0.1.0
@@ -63,7 +63,7 @@ export interface Recording {
 }
 
 /**
- * A text that is no recording.
+ * The text is not a recording.
  *
  * @category errors
  * @since 0.1.0
@@ -78,7 +78,7 @@ export class RecordingError extends Schema.TaggedError<RecordingError>()("Record
 }
 
 /**
- * What a recording keeps of an event. It has memory of its own.
+ * The part of an event that a recording keeps, in memory of its own.
  *
  * @category formatting
  * @since 0.1.0
@@ -104,7 +104,7 @@ const version = 1
 export const formatHeader = ({ lengthCounts, values }: Header): string =>
   JSON.stringify({ recording: "dataconn", version, values, lengthCounts })
 
-/** A letter where there is one: no character that a terminal takes for more than itself. */
+/** A letter if there is one, so that no character can control a terminal. */
 const formatType = (type: number): string =>
   type > 0x20 && type < 0x7f ? String.fromCharCode(type) : `0x${type.toString(16).padStart(2, "0")}`
 
@@ -196,7 +196,7 @@ const encoder = new TextEncoder()
 
 const exact = (bytes: Uint8Array): Content => ({ _tag: "Exact", bytes })
 
-/** What stands in a line; a text of its own for what cannot be. */
+/** The content of a line, or a text that describes the problem. */
 const contentIn = (line: typeof Line.Type, length: number): Content | string => {
   const { base64, redacted, text } = line
   if ([base64, redacted, text].filter((each) => each !== undefined).length > 1) {
@@ -213,7 +213,7 @@ const contentIn = (line: typeof Line.Type, length: number): Content | string => 
     : `the length is ${length}, but there are ${bytes.length} bytes`
 }
 
-/** The entry of a line; a text for what is wrong with it. */
+/** The entry of a line, or a text that describes the problem. */
 const entryIn = (line: typeof Line.Type): Entry | string => {
   const { at, bytes, connection, detail, event, from, length, peer, type } = line
   if (event === "opened") return { _tag: "Opened", at, connection, peer: peer ?? "" }
@@ -229,13 +229,12 @@ const entryIn = (line: typeof Line.Type): Entry | string => {
   return { _tag: "Frame", at, connection, from, type: code, length: size, content }
 }
 
-/** The first line of what a schema has to say. */
+/** The first lines of a schema's error. */
 const problem = (error: Schema.SchemaError): string =>
   error.message.split("\n").slice(0, 2).join(" ").slice(0, 300)
 
 /**
- * Reads what {@link format} writes. Fields that are not known are ignored, and so is a last line that was not written
- * to its end.
+ * Parses the text of {@link format}. Unknown fields are ignored, and so is an incomplete last line.
  *
  * @category parsing
  * @since 0.1.0
@@ -266,8 +265,8 @@ export const parse = (text: string): Result.Result<Recording, RecordingError> =>
 }
 
 /**
- * The bytes that were on the wire, as far as the recording has them: a redacted body is the JSON that it has become.
- * `undefined` where there is nothing in their place.
+ * The bytes on the wire, as far as the recording has them: a redacted body is its redacted JSON. `undefined`
+ * if there are none.
  *
  * @category encoding
  * @since 0.1.0

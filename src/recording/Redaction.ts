@@ -1,18 +1,18 @@
 /**
- * Takes the values out of bodies. Lengths stay, and the structure of the bodies of the v1 API.
+ * Removes the values from bodies. Lengths are kept, and so is the structure of the bodies of the v1 API.
  *
  * **Details**
  *
- * Of requests, accepts, rejects and errors the names of fields stay, and the values by which the protocol works
- * (formats, codes, types). Queries and names of columns lose their literals, other texts become `x`s, numbers `0`
- * and booleans `false`. Results, and bodies that are no JSON, are left out.
+ * Requests, accepts, rejects and errors keep the names of fields, and the values that the protocol depends on
+ * (formats, codes, types). Queries and names of columns lose their literals, other texts become `x`s, numbers
+ * `0` and booleans `false`. Results, and bodies that are not JSON, are omitted.
  */
 import * as Message from "../protocol/Message.ts"
 import type { Event } from "./Observer.ts"
 import * as SqlLiterals from "./SqlLiterals.ts"
 
 /**
- * What a recording has of a body: all its bytes, a JSON text without values, or nothing.
+ * The recorded content of a body: all its bytes, a JSON text without values, or nothing.
  *
  * @category models
  * @since 0.1.0
@@ -24,7 +24,7 @@ export type Content =
 
 const omitted: Content = { _tag: "Omitted" }
 
-/** Levels of lists and objects; a body that has more is left out. */
+/** Levels of lists and objects; a body with more is omitted. */
 const maxDepth = 64
 
 type Mask = (value: unknown) => unknown
@@ -47,7 +47,7 @@ const hide =
 
 const hidden = hide(1)
 
-/** A value by which the protocol works: a flag, a number, or a word. */
+/** A value that the protocol depends on: a flag, a number, or a word. */
 const keep: Mask = (value) => {
   const isWord = typeof value === "string" && value.length <= 64 && /^[\w.+/ -]*$/.test(value)
   return isWord || typeof value === "number" || typeof value === "boolean" ? value : hidden(value)
@@ -55,7 +55,7 @@ const keep: Mask = (value) => {
 
 const sql: Mask = (value) => (typeof value === "string" ? SqlLiterals.mask(value) : hidden(value))
 
-/** Masks the fields of an object: those that have no mask of their own are hidden. */
+/** Masks the fields of an object: those without a mask of their own are hidden. */
 const fields =
   (masks: Readonly<Record<string, Mask>>): Mask =>
   (value) => {
@@ -124,7 +124,7 @@ const parse = (bytes: Uint8Array): { readonly text: string; readonly value: unkn
   }
 }
 
-/** The body of a message of this type without its values. One that has none stays as it is. */
+/** The body of a message of this type without its values. A body that has no values stays unchanged. */
 export const redact = (type: number, bytes: Uint8Array): Content => {
   if (bytes.length === 0) return { _tag: "Exact", bytes }
   const mask = bodies.get(type)
@@ -132,7 +132,7 @@ export const redact = (type: number, bytes: Uint8Array): Content => {
   if (mask === undefined || body === undefined) return omitted
   try {
     const text = JSON.stringify(mask(body.value))
-    // Compared with the text: a name that stands twice has a value that was not looked at.
+    // Compared as texts, since of a repeated name only one value was masked.
     return text === body.text ? { _tag: "Exact", bytes } : { _tag: "Redacted", text }
   } catch (thrown) {
     if (thrown instanceof TooDeep || thrown instanceof RangeError) return omitted
@@ -140,7 +140,7 @@ export const redact = (type: number, bytes: Uint8Array): Content => {
   }
 }
 
-/** What a recording has of the bytes of an event. One that is not all there is left out. */
+/** The recorded content of an event's bytes. Incomplete bytes are omitted. */
 export const contentOf = (
   event: Extract<Event, { readonly _tag: "Frame" | "Bytes" }>,
   keepsValues: boolean

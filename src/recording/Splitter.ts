@@ -1,6 +1,6 @@
 /**
- * Finds the frames in a direction of a connection without a say in it: whatever goes by is a part, none of it is
- * refused, and all parts together are the bytes as they went by.
+ * Finds the frames in one direction of a connection without interfering: every byte belongs to a part, none
+ * is refused, and all parts together are the original bytes.
  */
 import { Buffer } from "node:buffer"
 import { counted, readLength } from "../framing/Layout.ts"
@@ -8,8 +8,8 @@ import type { LengthCounts } from "../framing/LengthDelimited.ts"
 import * as Message from "../protocol/Message.ts"
 
 /**
- * What went by: a frame, or bytes that are none. `length` is that of the body, or of the bytes; of a long one only the
- * first `maxBodySize` bytes are in `bytes`. They are valid until the next call.
+ * A frame, or bytes that are none. `length` is that of the body, or of the bytes; of a long one `bytes` has
+ * only the first `maxBodySize` bytes. They are valid until the next call.
  */
 export type Part =
   | { readonly _tag: "Frame"; readonly type: number; readonly length: number; readonly bytes: Uint8Array }
@@ -17,16 +17,16 @@ export type Part =
 
 export interface Options {
   readonly lengthCounts: LengthCounts
-  /** How many bytes of a body are kept. */
+  /** The number of bytes of a body that are kept. */
   readonly maxBodySize: number
 }
 
 const empty = new Uint8Array(0)
 
 /**
- * Frames of any type are taken for frames, as a debugger sends them. A header is none if its length is smaller than
- * what it counts at least, or if its type is unknown and its body longer than what is kept: whoever sends that speaks
- * another protocol, and no frame will ever be complete.
+ * Frames of any type are accepted, since debuggers send them. A header is invalid if its length is smaller
+ * than the bytes that it always counts, or if its type is unknown and its body longer than the kept size: its
+ * sender speaks another protocol, and no frame would ever be complete.
  */
 export class Splitter {
   private readonly options: Options
@@ -45,12 +45,12 @@ export class Splitter {
     this.layout = Message.layout(options.lengthCounts)
   }
 
-  /** How many bytes of a frame there are that is not complete. */
+  /** The number of bytes of an incomplete frame. */
   get unfinished(): number {
     return this.headerFilled + this.seen
   }
 
-  /** Calls `on` with what these bytes complete. */
+  /** Calls `on` with the parts that these bytes complete. */
   push(chunk: Uint8Array, on: (part: Part) => void): void {
     let at = 0
     while (at < chunk.length && !this.isBroken) {
@@ -66,7 +66,7 @@ export class Splitter {
     if (at < chunk.length) on({ _tag: "Bytes", length: chunk.length - at, bytes: chunk.subarray(at) })
   }
 
-  /** Calls `on` with what has begun and will not be complete. */
+  /** Calls `on` with the part that has begun and will not be completed. */
   end(on: (part: Part) => void): void {
     if (this.headerFilled === 0) return
     const body = this.body()
@@ -92,7 +92,7 @@ export class Splitter {
     const room = this.options.maxBodySize - this.keptSize
     if (room > 0) {
       const part = chunk.subarray(at, Math.min(end, at + room))
-      // A body that is all there needs no copy: it is used before the chunk is passed on.
+      // A whole body needs no copy: it is used before the chunk is passed on.
       this.kept.push(end - at === this.length ? part : new Uint8Array(part))
       this.keptSize += part.length
     }

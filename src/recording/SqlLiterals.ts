@@ -1,9 +1,9 @@
 /**
- * Takes the values out of a text of SQL: strings, numbers and comments. Keywords, names and structure stay, so that it
- * is still the same kind of query. The text need not be SQL.
+ * Removes the values from a text of SQL: strings, numbers and comments. Keywords, names and structure are
+ * kept, so that the kind of query is still visible. The text need not be SQL.
  */
 
-/** A comment goes over line breaks and nests, which no regular expression finds. */
+/** A comment spans lines and nests, which a regular expression cannot match. */
 const blockComment = (text: string, start: number): number => {
   let depth = 1
   let at = start + 2
@@ -32,7 +32,7 @@ const pattern = new RegExp(
 
 const x = (text: string): string => "x".repeat(text.length)
 
-/** The text between its first and its last so many characters, masked. */
+/** The text with everything masked except `before` characters at its start and `after` at its end. */
 const inner = (text: string, before: number, after: number): string => {
   const end = Math.max(before, text.length - after)
   return text.slice(0, before) + x(text.slice(before, end)) + text.slice(end)

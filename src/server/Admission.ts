@@ -1,6 +1,4 @@
-/**
- * Which connections are let in: counts them, in all and by address, and says what becomes of the next one.
- */
+/** Admission of connections: counts them, in total and by address, and decides about the next one. */
 import * as RemoteAddress from "../net/RemoteAddress.ts"
 
 export interface Limits {
@@ -8,26 +6,29 @@ export interface Limits {
   readonly maxConnections: number
   /** Connections at a time from one address; `Infinity`, the default, is no limit. */
   readonly maxConnectionsPerAddress?: number | undefined
-  /** Connections beyond the limits that are heard at a time; more are told so at once, and closed. */
+  /**
+   * Connections beyond the limits whose first request is answered, at a time. More are rejected at once and
+   * closed.
+   */
   readonly maxRefusals: number
 }
 
-/** A connection is served, or refused: it is let in to be told that there is no place for it. */
+/** A connection is served, or refused: a refused one is admitted only to reject its request. */
 export type Place = "served" | "refused"
 
 export class Admission {
   private limits: Limits
   private readonly taken: Record<Place, number> = { served: 0, refused: 0 }
-  /** How many are served of each address that has any. */
+  /** The number of served connections for each address that has any. */
   private readonly counts = new Map<string, number>()
-  /** Whether none is let in any more. */
+  /** Whether admission has ended. */
   isClosed = false
 
   constructor(limits: Limits) {
     this.limits = limits
   }
 
-  /** The setting that keeps another connection of an address out, if one does. */
+  /** The setting that keeps another connection of an address out, if any. */
   limit(address = ""): "maxConnections" | "maxConnectionsPerAddress" | undefined {
     const { maxConnections, maxConnectionsPerAddress = Number.POSITIVE_INFINITY } = this.limits
     if (address !== RemoteAddress.internal && (this.counts.get(address) ?? 0) >= maxConnectionsPerAddress) {
@@ -36,7 +37,7 @@ export class Admission {
     return this.taken.served >= maxConnections ? "maxConnections" : undefined
   }
 
-  /** Gives the next connection its place; without one it is dropped. */
+  /** Assigns a place to the next connection; without one it is dropped. */
   enter(address = ""): Place | undefined {
     if (this.isClosed) return undefined
     const place = this.limit(address) === undefined ? "served" : "refused"
@@ -46,18 +47,18 @@ export class Admission {
     return place
   }
 
-  /** A connection has ended, and its place is free. */
+  /** Frees the place of a connection that has ended. */
   leave(place: Place, address = ""): void {
     this.taken[place]--
     if (place === "served") this.count(address, -1)
   }
 
-  /** Other limits from now on. Connections beyond them stay. */
+  /** Changes the limits. Connections beyond them stay. */
   reload(limits: Limits): void {
     this.limits = limits
   }
 
-  /** Lets no connection in any more. */
+  /** Ends admission. */
   close(): void {
     this.isClosed = true
   }

@@ -1,6 +1,6 @@
 /**
- * One connection: a scope in which a framed stream of messages feeds the control, a fiber writes heartbeats, and each
- * query is a fiber of its own. Closing the scope joins them all and closes the socket.
+ * One connection: a scope in which a framed stream of messages feeds the control, a fiber writes heartbeats,
+ * and each query has its own fiber. Closing the scope joins them all and closes the socket.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -26,30 +26,30 @@ import type { Shutdown } from "./Shutdown.ts"
 import type { ControlStatistics, HeartbeatStatistics } from "./Statistics.ts"
 
 /**
- * Settings of a connection, and what it shares with the others of its server.
+ * Settings of a connection, and the objects that it shares with the others of its server.
  *
  * @category settings
  * @since 0.1.0
  */
 export interface Options {
-  /** Asked for once, when an embedder is told of the connection. */
+  /** The two ends, for events and for the name of the peer. */
   readonly info: () => ConnectionInfo
   readonly settings: Settings
   /** Answers the first request with a reject of this code, and closes. */
   readonly refusing?: Machine.LocalCode | undefined
-  /** The places that its queries take; those of the context where it is left out. */
+  /** The places for its queries. Default: those of the context. */
   readonly queries?: Places | undefined
-  /** The setting that the reject of a refused connection names, where one is the cause. */
+  /** The setting that the reject of a refused connection names, if one is the cause. */
   readonly refusedBy?: string | undefined
-  /** Knows what the connection waits for. */
+  /** Records the work that the connection waits for. */
   readonly culprit?: Culprit | undefined
-  /** Tells the connection that its server stops. */
+  /** Notifies the connection when its server stops. */
   readonly shutdown?: Pick<Shutdown, "join"> | undefined
 }
 
 /**
- * Serves a connection until it ends, for whatever reason; the statistics say which. Never fails. Interruption aborts
- * the running query and drops the socket.
+ * Serves a connection until it ends, for any reason, which the statistics contain. Never fails. Interruption
+ * aborts the running query and drops the socket.
  *
  * @category serving
  * @since 0.1.0
@@ -75,7 +75,7 @@ const controlOf = ({ control }: Ended): ControlStatistics => control
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
-/** The scope of a connection, from its opening to its end. */
+/** The lifetime of a connection, from its opening to its end. */
 const life = (
   open: Transport.Open,
   options: Options,
@@ -84,7 +84,7 @@ const life = (
 ): Effect.Effect<Ended, never, QueryEngine> =>
   Effect.catchCause(
     Effect.scopedWith((scope) =>
-      // Suspended, so that what opens the connection is not kept on the stack for as long as it lives.
+      // Suspended, so that the effects of opening do not stay on the stack for the connection's lifetime.
       Effect.suspend(() =>
         Effect.flatMap(Scope.provide(opened(open, options, publish, restore), scope), (connection) =>
           live(connection, scope, restore)
@@ -147,7 +147,7 @@ const live = (
 ): Effect.Effect<Ended, never, QueryEngine> =>
   Effect.flatMap(Effect.forkIn(beating(heartbeat, control), scope), (fiber) =>
     Effect.catchCause(restore(control.run), (cause) =>
-      // Hearts do not beat while what is left of a query ends.
+      // No heartbeats are written while the rest of a query ends.
       Effect.map(Effect.andThen(control.close(cause), Fiber.interrupt(fiber)), () => ({
         control: control.statistics(),
         heartbeat: heartbeat.statistics(),
@@ -156,14 +156,14 @@ const live = (
     )
   )
 
-/** How a connection ended. */
+/** The final statistics of a connection. */
 interface Ended {
   readonly control: ControlStatistics
   readonly heartbeat: HeartbeatStatistics
   readonly detail: string
 }
 
-/** The transport could not be opened, or the connection was interrupted before it was. */
+/** The transport could not be opened, or the connection was interrupted before that. */
 const unopened = (cause: Cause.Cause<Socket.SocketError>): Effect.Effect<Ended> => {
   const error = Cause.findErrorOption(cause)
   const end = (reason: ControlStatistics["reason"], detail: string) =>
@@ -190,7 +190,7 @@ const nothing = {
 
 type Publish = ((step: Step) => Effect.Effect<void>) | undefined
 
-/** A connection does not depend on its listener. */
+/** Failures of the listener do not affect the connection. */
 const publisher = (listener: Listener | undefined, options: Options): Publish => {
   if (listener === undefined) return undefined
   const { culprit } = options

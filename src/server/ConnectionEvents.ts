@@ -1,6 +1,4 @@
-/**
- * What an embedder learns of its connections: one service that is told of each step.
- */
+/** Events of connections for an embedder: one service is notified of each step. */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { ControlStatistics, HeartbeatStatistics, QueryRunnerStatistics } from "./Statistics.ts"
@@ -21,7 +19,7 @@ export type {
  * @since 0.1.0
  */
 export interface ConnectionInfo {
-  /** Counts the connections of a server, from 1. */
+  /** The number of the connection within its server, from 1. */
   readonly id: number
   readonly local: string
   readonly remote: string
@@ -31,13 +29,13 @@ export interface ConnectionInfo {
  * A step in a connection's life.
  *
  * - `Opened`: the socket was accepted.
- * - `Request`: a request arrived, and the response before it is over; `body` is its body.
+ * - `Request`: a request arrived, and the response before it has ended; `body` is its body.
  * - `Accepted`: the engine accepted; `payload` is the body of the accept.
  * - `Rejected`: the request was declined; `payload` is the body of the reject.
  * - `Completed`, `Cancelled`: the response ended with its final chunk, or with the acknowledged cancel.
- * - `Failed`: the response ended with an error, the body of which is `payload`.
+ * - `Failed`: the response ended with an error; `payload` is its body.
  * - `Aborted`: the connection ended before the response did.
- * - `Closed`: the connection ended; `control.reason` says why, `detail` says it in words.
+ * - `Closed`: the connection ended; `control.reason` is the reason and `detail` its text.
  *
  * @category models
  * @since 0.1.0
@@ -66,7 +64,7 @@ export type ConnectionEvent =
     }
 
 /**
- * What an embedder does about events.
+ * An embedder's handler of events.
  *
  * @category services
  * @since 0.1.0
@@ -76,7 +74,7 @@ export interface Listener {
 }
 
 /**
- * An event without the connection that it is about.
+ * An event without its connection.
  *
  * @category models
  * @since 0.1.0
@@ -88,7 +86,7 @@ export type Step = ConnectionEvent extends infer E
   : never
 
 /**
- * The service that is told. It does nothing unless one is provided.
+ * The service that is notified of events. Default: none.
  *
  * **Gotchas**
  *

@@ -1,6 +1,4 @@
-/**
- * A line in the log for each step of each connection.
- */
+/** A log line for each step of each connection. */
 import { Buffer } from "node:buffer"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -17,11 +15,11 @@ import type { ControlReason, QueryRunnerStatistics } from "./Statistics.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** How many bytes of a body a line shows. */
+  /** The number of bytes of a body that a line shows. */
   readonly maxBodyLength: number
   /**
-   * Whether the values of parameters are shown, and requests that are not of the v1 query API. Otherwise names and
-   * sizes are. The values of metadata are never shown. Default: `false`.
+   * Whether to show the values of parameters, and requests that are not of the v1 query API. Otherwise names
+   * and sizes are shown. The values of metadata are never shown. Default: `false`.
    */
   readonly logValues?: boolean | undefined
 }
@@ -29,7 +27,8 @@ export interface Options {
 const endpoints = ({ local, remote }: ConnectionInfo): string => `${remote} => ${local}`
 
 /**
- * A body as it is logged: cut at `maxBodyLength` bytes, before a character that would be cut, on one line.
+ * A body as it is logged: on one line, cut at `maxBodyLength` bytes or before a character that would be
+ * split.
  *
  * @category formatting
  * @since 0.1.0
@@ -37,7 +36,7 @@ const endpoints = ({ local, remote }: ConnectionInfo): string => `${remote} => $
 export const show = (body: Uint8Array, maxBodyLength: number): string => {
   const isCut = body.length > maxBodyLength
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
-  // A stream may go on, so that the decoder keeps the beginning of a character to itself.
+  // With `stream`, the decoder withholds an incomplete character.
   const text = decoder.decode(body.subarray(0, maxBodyLength), { stream: isCut })
   return Printable.line(text) + (isCut ? "…" : "")
 }
@@ -57,7 +56,7 @@ type Request = LoggedRequest.LoggedRequest
 const requestOf = (event: ConnectionEvent, options: Options): Request | undefined =>
   event._tag === "Request" ? LoggedRequest.describe(event.body, options) : undefined
 
-/** The body of an event as it is shown. */
+/** The logged form of an event's body. */
 const bodyOf = (
   event: ConnectionEvent,
   { maxBodyLength }: Options,
@@ -82,7 +81,7 @@ const bodyOf = (
 const milliseconds = (duration: number): string =>
   `${duration < 100 ? duration.toFixed(1) : Math.round(duration)} ms`
 
-/** How a query went, in parentheses. */
+/** The result of a query, in parentheses. */
 const summary = (query: QueryRunnerStatistics, request: Request | undefined): string => {
   const id = query.queryId ?? request?.queryId
   return `(${[
@@ -93,11 +92,11 @@ const summary = (query: QueryRunnerStatistics, request: Request | undefined): st
   ].join(", ")})`
 }
 
-/** Characters of a client's name for its query that a line shows. */
+/** The number of characters of a client's query id that a line shows. */
 const maxIdLength = 64
 
 /**
- * The line of an event. `request` is what {@link Options} let be shown of the request that it is about.
+ * The line of an event. `request` is its request as far as {@link Options} allow showing it.
  *
  * @category formatting
  * @since 0.1.0
@@ -129,7 +128,7 @@ export const line = (event: ConnectionEvent, options: Options, request?: Request
 }
 
 /**
- * The same event as fields, for structured logs.
+ * The fields of an event, for structured logs.
  *
  * @category formatting
  * @since 0.1.0
@@ -153,8 +152,8 @@ export const fields = (
 }
 
 /**
- * Logs every event, at level Info: the line, and the fields beside it. Requests that ask for the progress of a query come
- * once a second while somebody waits: they and their responses have level Debug.
+ * Logs every event at level Info: the line, with the fields beside it. Progress requests come once a second
+ * while a user waits, so they and their responses have level Debug.
  *
  * @category layers
  * @since 0.1.0

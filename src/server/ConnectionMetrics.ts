@@ -1,6 +1,4 @@
-/**
- * What a server counts, as Effect's metrics.
- */
+/** The counters of a server, as Effect's metrics. */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -31,7 +29,7 @@ const seconds = Metric.histogram("dataconn_server_query_seconds", {
   boundaries: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
 })
 
-/** By how a query ended or why a connection did: to make them takes longer than to count. */
+/** One metric for each value of a label, cached because making one takes longer than counting. */
 const series = <A extends Metric.Metric<number, unknown>>(metric: A, label: string) => {
   const known = new Map<string, Metric.Metric<number, unknown>>()
   return (value: string): Metric.Metric<number, unknown> => {

@@ -1,6 +1,6 @@
 /**
- * The connections of a server, whatever their sockets are: lets them in within the limits, serves them, and
- * ends them when the server stops.
+ * The connections of a server, independent of the kind of socket: admits them within the limits, serves them,
+ * and ends them when the server stops.
  */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -27,56 +27,56 @@ import { Shutdown } from "./Shutdown.ts"
 export interface Options extends Settings, Admission.Limits, QueryLimit.Options {
   /** How long running responses may take once the server stops. */
   readonly drainTimeout: Duration.Input
-  /** How many bytes the requests may take in memory that are not complete or wait for their turn. */
+  /** The memory in bytes for requests that are incomplete or wait for their turn. */
   readonly maxUnfinishedBytes: number
 }
 
 /** A connection that has been accepted. */
 export interface Arrival {
   readonly transport: Transport.Open
-  /** What it counts for in the limits per address; see `RemoteAddress`. */
+  /** The address under which it counts in the limits per address; see `RemoteAddress`. */
   readonly address: string
   /** Its two ends as text; `id` is the number that the connection gets. */
   readonly endpoints: (id: number) => Omit<ConnectionInfo, "id">
-  /** Closes the socket of a connection that is not let in, after these bytes. */
+  /** Writes these bytes and closes the socket, for a connection that is not admitted. */
   readonly drop: (words: Uint8Array) => void
 }
 
 export interface Connections {
-  /** Serves a connection, tells it that there is no place for it, or drops it. */
+  /** Serves a connection, rejects its request for lack of a place, or drops it. */
   readonly accept: (arrival: Arrival) => void
   /**
-   * Other limits from now on. Those of all connections together hold at once, and drop nobody; those of a connection
-   * hold for the connections that come.
+   * Changes the limits. The limits of all connections together apply at once and drop no connection; those of
+   * one connection apply to new connections.
    */
   readonly reload: (options: Options) => void
-  /** How many are open. */
+  /** The number of open connections. */
   readonly size: Effect.Effect<number>
-  /** Stops waiting for responses, if the scope is closing or when it does. */
+  /** Stops waiting for responses, if the scope is closing or once it does. */
   readonly stopNow: Effect.Effect<void>
 }
 
-/** What the connections of a server share. */
+/** Shared by the connections of a server. */
 interface Shared {
   readonly admission: Admission.Admission
   readonly queries: QueryLimit.Limit
   readonly shutdown: Shutdown
-  /** Those that have not opened their sockets: until then nobody else closes them. */
+  /** Connections whose sockets are not open yet: until then their arrival closes them. */
   readonly arriving: Set<Arrival>
-  /** Those that have not ended. */
+  /** Connections that have not ended. */
   readonly living: Set<Living>
-  /** Closes the socket of one that could not be opened. */
+  /** Closes the socket of a connection that could not be opened. */
   readonly drop: (arrival: Arrival) => void
 }
 
-/** How one is let in. */
+/** The terms of admission of a connection. */
 interface Served {
   readonly place: Admission.Place
   readonly refusedBy: string | undefined
   readonly settings: Settings
 }
 
-/** A connection that has not ended, and what it is served with. */
+/** A connection that has not ended, and the options that it is served with. */
 class Living implements Connection.Options {
   readonly culprit = new Culprit()
   readonly settings: Settings
@@ -112,7 +112,7 @@ class Living implements Connection.Options {
     return { id: this.id, ...this.arrival.endpoints(this.id) }
   }
 
-  /** Nothing that only opens it is kept by what it leaves on its fiber's stack. */
+  /** Suspended, so that the fiber's stack does not retain the effects of opening. */
   get served(): Effect.Effect<unknown, never, QueryEngine> {
     return Effect.onExit(
       Effect.suspend(() => Connection.serve(this.open, this)),
@@ -130,28 +130,28 @@ class Living implements Connection.Options {
     return transport
   }
 
-  /** Drops its socket, once that is open. */
+  /** Drops the socket, if it is open. */
   destroy(): void {
     this.transport?.destroy()
   }
 
-  /** Gives its place back. */
+  /** Frees the connection's place. */
   leave(): void {
     const { admission, arriving, drop, living } = this.shared
     if (!living.delete(this)) return
     admission.leave(this.place, this.arrival.address)
-    // Its socket could not be opened.
+    // The socket could not be opened.
     if (arriving.delete(this.arrival)) drop(this.arrival)
   }
 }
 
-/** Waits for the end of the connections, with a limit: what the code of others does may never end. */
+/** Waits for the end of the connections, with a limit: code of embedders and engines may never end. */
 const ending = Effect.fnUntraced(function* (
   closing: Effect.Effect<void>,
   grace: Effect.Effect<unknown>,
   living: ReadonlySet<Living>
 ) {
-  // A fiber without a parent: nothing but the end of the process can end it, if it comes to that.
+  // A fiber without a parent: if it hangs, only the end of the process ends it.
   const fiber = yield* Effect.forkDetach(closing, { startImmediately: true })
   yield* Effect.raceFirst(Fiber.await(fiber), grace)
   for (const connection of [...living]) {
@@ -169,16 +169,17 @@ const maxOpeningTurns = 100
 
 /**
  * Serves connections in the scope, with the `QueryEngine` of the context within its limits. Closing the scope
- * ends them: idle ones at once, those that respond within `drainTimeout`. None is let in from then on. What has not
- * ended by `Shutdown.goodbye` and `Shutdown.grace` after that is dropped, and the log says why.
+ * stops admission and ends the connections: idle ones at once, responding ones within `drainTimeout`.
+ * Connections that have not ended by `Shutdown.goodbye` and `Shutdown.grace` after that are dropped, and the
+ * log gives the reason.
  */
 export const make = Effect.fnUntraced(function* (
   initial: Options
 ): Effect.fn.Return<Connections, never, QueryEngine | Scope.Scope> {
   let options = initial
-  // One that does not end must not keep the others from being interrupted.
+  // Parallel: a connection that does not end must not delay the interruption of others.
   const fibers = yield* Scope.make("parallel")
-  // Closed when the last connection has ended: until then hearts beat.
+  // Closed when the last connection has ended: heartbeats continue until then.
   const waking = yield* Scope.make()
   const quota = new RequestQuota.Quota(options.maxUnfinishedBytes)
   const context = (yield* Effect.context<never>()).pipe(
@@ -210,7 +211,7 @@ export const make = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() =>
     Effect.gen(function* () {
       admission.close()
-      // Connections that were let in just now are told, too, if they open their sockets.
+      // Connections that were admitted just now are notified too, if they open their sockets.
       for (let turns = 0; arriving.size > 0 && turns < maxOpeningTurns; turns++) yield* Effect.yieldNow
       yield* shutdown.drain(options.drainTimeout)
       yield* ending(Scope.close(fibers, Exit.void), shutdown.grace, living)
@@ -219,7 +220,7 @@ export const make = Effect.fnUntraced(function* (
     })
   )
 
-  /** The goodbye of a connection that is not let in: it answers the request that may come. */
+  /** The goodbye of a connection that is not admitted: it answers the request that may come. */
   const words = (code: "overloaded" | "shutting_down", refusedBy?: string): Uint8Array =>
     Message.encode(
       Message.make(
@@ -251,5 +252,5 @@ export const make = Effect.fnUntraced(function* (
   return { accept, reload, size: Effect.sync(() => shutdown.size + arriving.size), stopNow: shutdown.now }
 })
 
-/** A connection that is only told that there is no place for it must not wait with its request. */
+/** A refused connection must send its request without delay. */
 const impatientOf = (options: Options): Settings => ({ ...options, idleTimeout: options.requestTimeout })

@@ -1,7 +1,7 @@
 /**
  * The control of a connection: performs the actions of the pure `ServerMachine` as typed Effects.
  *
- * Every event steps the machine and performs its action on the same stack, so that no other event can come between.
+ * Every event steps the machine and performs its action on one stack, without other events in between.
  */
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
@@ -29,7 +29,7 @@ import type * as RunningQueries from "./RunningQueries.ts"
 import { type Limits, millis } from "./Settings.ts"
 import type { ControlStatistics } from "./Statistics.ts"
 
-/** Why a connection ended. `detail` says it in words. */
+/** The reason why a connection ended. `detail` is its text. */
 export class ControlError extends Schema.TaggedError<ControlError>()("ControlError", {
   reason: Schema.Literals(["read", "write", "run", "init", "protocol", "drain"]),
   detail: Schema.String
@@ -39,13 +39,13 @@ export class ControlError extends Schema.TaggedError<ControlError>()("ControlErr
   }
 }
 
-/** What the control of a connection works with. */
+/** Dependencies of a connection's control. */
 export interface Dependencies {
   readonly framed: FramedConnection.FramedConnection<Message.Message, Message.Message, Message.FrameError>
   readonly engine: Engine
   readonly limit: QueryLimit.Places
   readonly running: RunningQueries.Registry
-  /** The memory of requests that wait. */
+  /** The memory of waiting requests. */
   readonly quota: RequestQuota.Quota
   /** The setting that keeps a refused connection out. */
   readonly refusedBy: string | undefined
@@ -54,7 +54,7 @@ export interface Dependencies {
   /** The scope of the connection. */
   readonly connection: Scope.Scope
   readonly initial: Machine.State
-  /** Tells the embedder of a step; `undefined` if nobody listens. */
+  /** Notifies the embedder of a step; `undefined` without a listener. */
   readonly publish: ((step: Step) => Effect.Effect<void>) | undefined
   readonly culprit: Culprit
 }
@@ -87,7 +87,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
     this.expect("idle", dependencies.timers.now() + Math.min(firstRequestTimeoutMillis, idleTimeoutMillis))
   }
 
-  /** Handles the messages that arrive, until the connection has to be closed. */
+  /** Handles messages until the connection must close. */
   get run(): Effect.Effect<never, ControlError> {
     return Effect.catchCause(
       Effect.suspend(() => this.receiving),
@@ -95,7 +95,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
     )
   }
 
-  /** Pulls the stream of messages in the connection's own scope: a run of it would have one of its own besides. */
+  /** Pulls the messages in the connection's own scope: running the stream would create another scope. */
   private get receiving(): Effect.Effect<never, ControlEvents.InputEnd> {
     const { connection, framed } = this.dependencies
     return Effect.flatMap(Channel.toPullScoped(Stream.toChannel(framed.messages), connection), (pull) => {
@@ -106,7 +106,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
     })
   }
 
-  /** A failed write ends the input too, and is the reason then. */
+  /** The failed write, which ends the input too, and is then the reason. */
   private get unwritten(): Machine.Event | undefined {
     const failure = this.writer.failure()
     return failure === undefined ? undefined : ControlEvents.ofWrite(failure)
@@ -119,12 +119,12 @@ export class Control implements Connection, QueryRunner.Dependencies {
     })
   }
 
-  /** Writes what is left to be written, and the goodbye behind it. */
+  /** Writes the pending messages, and then the goodbye. */
   private get lastWords(): Effect.Effect<void> {
     return Effect.andThen(this.responses.settled, Effect.andThen(this.goodbye, this.writer.flushed))
   }
 
-  /** Answers the request that may be under way: no later one is begun. */
+  /** Answers a request that may still arrive, since no later one is started. */
   private get goodbye(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { state } = this
@@ -135,7 +135,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
     })
   }
 
-  /** Why the connection has ended. */
+  /** The reason why the connection has ended. */
   get error(): ControlError {
     return this.state._tag === "Closed"
       ? new ControlError({ reason: this.state.reason, detail: this.state.detail })
@@ -179,7 +179,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return this.responses.fork(response)
   }
 
-  /** Steps the machine and performs its action, which starts no query. */
+  /** Steps the machine and performs its action, which never starts a query. */
   dispatch(event: Machine.Event): void {
     this.perform(this.step(event))
   }
@@ -210,14 +210,14 @@ export class Control implements Connection, QueryRunner.Dependencies {
     this.dependencies.framed.stop()
   }
 
-  /** Ends the response under way, and drops the socket unless all has been written. */
+  /** Ends the current response, and drops the socket unless everything has been written. */
   close(cause: Cause.Cause<ControlError>): Effect.Effect<void> {
     const isStopped = Cause.hasInterruptsOnly(cause)
     // On a stack of its own: the event that ends the connection may be in the middle of a write.
     return Effect.andThen(
       Effect.yieldNow,
       Effect.suspend(() => {
-        // The control was interrupted, or broke.
+        // The control was interrupted or failed.
         if (this.state._tag !== "Closed") this.dispatch(ControlEvents.ofEnd(cause))
         this.deadline.clear()
         if (isStopped || this.how === "abort") this.writer.close()
@@ -227,7 +227,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
     )
   }
 
-  /** The query of this response can be stopped from now on, and its time counts from when the request arrived. */
+  /** Makes this response's query stoppable. Its time counts from the arrival of the request. */
   private stoppable(response: Effect.Effect<void>): Effect.Effect<void> {
     return Effect.withFiber((fiber) => {
       const { framed, limits } = this.dependencies
@@ -274,7 +274,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
   get publish() {
     return this.dependencies.publish
   }
-  /** Queries run in it, from the first one on: a child of the connection's. */
+  /** The scope of queries, a child of the connection's, made for the first query. */
   get scope() {
     this.queries ??= Scope.forkUnsafe(this.dependencies.connection)
     return this.queries
@@ -311,7 +311,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return this.state._tag === "Initialising" || this.state._tag === "Responding"
   }
 
-  /** Whether a request would be no violation. */
+  /** Whether a request would be valid now. */
   get takesRequest(): boolean {
     return this.state._tag === "Ready"
   }
@@ -337,7 +337,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
     const isLast = Message.isTerminal((messages.at(-1) as Message.Message).type)
     if (hasBegun) this.accepts++
     if (isLast) this.expect("idle", now + limits.idleTimeoutMillis)
-    // Not before the accept: the response would be a reject, which says that nothing was run.
+    // Not before the accept: the response would be a reject, which means that no query ran.
     else if (hasBegun) this.expect("query", this.queryStartedAt + this.queryTimeoutMillis)
     this.state = state
     if (state._tag === "Closed") this.end("flush")
@@ -362,7 +362,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
     this.responses.over(pending, outcome, isWriteFailure)
   }
 
-  /** Until the first request has arrived, the sooner of two limits holds. */
+  /** Until the first request has arrived, the earlier of two limits applies. */
   private get expired(): Machine.Event {
     if (this.phase === "query") return { _tag: "QueryExpired" }
     const { framed, limits } = this.dependencies
@@ -380,7 +380,7 @@ export class Control implements Connection, QueryRunner.Dependencies {
     return Effect.sync(() => this.dispatch({ _tag: "Drain" }))
   }
 
-  /** The server waits no longer: a running query is ended with an error. */
+  /** The drain timeout has passed: a running query ends with an error. */
   get drainExpired(): Effect.Effect<void> {
     return Effect.sync(() => this.dispatch({ _tag: "DrainExpired" }))
   }

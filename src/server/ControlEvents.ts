@@ -1,6 +1,4 @@
-/**
- * What happens to a connection, as events of its `ServerMachine`.
- */
+/** Events of a connection for its `ServerMachine`. */
 import * as Cause from "effect/Cause"
 import * as FramedConnection from "../framing/FramedConnection.ts"
 import * as Writer from "../framing/Writer.ts"
@@ -24,10 +22,10 @@ export const ofMessage = ({ skipped, type }: Message.Message): Event => {
   }
 }
 
-/** Why nothing more can be read. */
+/** The reason why reading ended. */
 export type InputEnd = FramedConnection.ReadError<Message.FrameError> | Cause.Done
 
-/** Nothing more can be read. An end inside a message is a failed read. */
+/** The input has ended. An end inside a message is a failed read. */
 export const ofInput = (cause: Cause.Cause<InputEnd>, quota: RequestQuota.Quota): Event => {
   const error = Cause.findErrorOption(cause)
   if (error._tag === "None") return { _tag: "RunFailed", detail: String(Cause.squash(cause)) }
@@ -47,7 +45,7 @@ export const ofInput = (cause: Cause.Cause<InputEnd>, quota: RequestQuota.Quota)
   }
 }
 
-/** A write failed, or could not be made; `undefined` if it was only given up with its connection. */
+/** A write failed, or its messages could not be encoded; `undefined` if it ended only with its connection. */
 export const ofWrite = (cause: Cause.Cause<Writer.Failure>): Event | undefined => {
   if (Cause.hasInterruptsOnly(cause)) return undefined
   const error = Cause.findErrorOption(cause)
@@ -56,7 +54,7 @@ export const ofWrite = (cause: Cause.Cause<Writer.Failure>): Event | undefined =
     : { _tag: "RunFailed", detail: String(Cause.squash(cause)) }
 }
 
-/** The control ended without its machine: it was interrupted, or broke. */
+/** The control ended outside its machine: it was interrupted or failed. */
 export const ofEnd = (cause: Cause.Cause<unknown>): Event =>
   Cause.hasInterruptsOnly(cause)
     ? { _tag: "Stopped" }

@@ -1,8 +1,6 @@
-/**
- * What a connection waits for: who keeps it from ending, and its server from stopping.
- */
+/** The work that a connection waits for, which keeps it from ending and its server from stopping. */
 
-/** What belongs to a query and may take for ever. */
+/** Work of a query that may never end. */
 export type Work = "query" | "finalizer"
 
 const works: Record<Work, string> = {
@@ -10,9 +8,9 @@ const works: Record<Work, string> = {
   finalizer: "a finalizer of its query has not ended"
 }
 
-/** Kept by a connection, and asked when it should have ended and has not. */
+/** Updated by a connection, and read if the connection has not ended in time. */
 export class Culprit {
-  /** The event that is being published. */
+  /** The event whose publishing is under way. */
   private event: string | undefined
   work: Work | undefined
 

@@ -1,8 +1,9 @@
 /**
- * Ends connections whose clients have not acknowledged anything for too long: the path is cut, or the machine is gone.
+ * Ends connections whose clients have not acknowledged anything for too long: the path is cut, or the machine
+ * is down.
  *
- * Heartbeats that nobody acknowledges keep TCP's keepalive from probing, and TCP itself gives up after a quarter of an
- * hour. The system's table of connections (`net/TcpTable`) tells what is sent again and again.
+ * Unacknowledged heartbeats keep TCP's keepalive from probing, and TCP itself gives up only after a quarter
+ * of an hour. The system's table of connections (`net/TcpTable`) shows repeated retransmissions.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -10,12 +11,15 @@ import type * as Scope from "effect/Scope"
 import * as Timers from "../loop/Timers.ts"
 import * as TcpTable from "../net/TcpTable.ts"
 
-/** What is asked of a socket. */
+/** The required members of a socket. */
 export interface Socket extends TcpTable.Ends {
   readonly destroy: (error: Error) => unknown
 }
 
-/** Since when a peer has not answered, and what the system had tried by then, and by now. */
+/**
+ * The time since which a peer has not answered, and the numbers of attempts of the system at that time and
+ * now.
+ */
 interface Silence {
   readonly since: number
   readonly first: number
@@ -26,7 +30,7 @@ export class DeadPaths {
   private readonly timeoutMillis: number
   private readonly sockets = new Set<Socket>()
   private silent = new Map<Socket, Silence>()
-  /** What the system's counter said at the last look. */
+  /** The system's counter at the last check. */
   private failures: number | undefined
 
   constructor(timeoutMillis: number) {
@@ -46,14 +50,14 @@ export class DeadPaths {
     this.silent.delete(socket)
   }
 
-  /** Whether the table may tell anything, by the counter of what gets into it (`TcpTable.failures`). */
+  /** Whether the table may have news, judging by the counter of its additions (`TcpTable.failures`). */
   mayTell(failures: number | undefined): boolean {
     const isNew = failures === undefined || failures !== this.failures
     this.failures = failures
     return isNew || this.silent.size > 0
   }
 
-  /** Ends those that have been in the table for too long. One whose peer has answered in between begins anew. */
+  /** Ends connections that have been in the table for too long. An answer of the peer restarts the time. */
   look(table: ReadonlyArray<TcpTable.Unanswered>, now: number): void {
     const before = this.silent
     this.silent = new Map()
@@ -67,7 +71,7 @@ export class DeadPaths {
   }
 
   private note(socket: Socket, attempts: number, known: Silence | undefined, now: number): void {
-    // The count begins again with each answer.
+    // Each answer resets the count.
     if (known === undefined || attempts < known.last) {
       this.silent.set(socket, { since: now, first: attempts, last: attempts })
       return
@@ -80,13 +84,15 @@ export class DeadPaths {
   }
 }
 
-/** How often the table is read, at most. */
+/** The longest interval between reads of the table. */
 const mostMillis = 5000
 
-/** How often it is read within the timeout, at least. */
+/** The least number of reads within the timeout. */
 const looks = 6
 
-/** Reads the table from time to time, if it may tell anything, for as long as the scope is open and the system has one. */
+/**
+ * Reads the table periodically, if it may have news, for as long as the scope is open and the system has one.
+ */
 export const make = (timeout: Duration.Duration): Effect.Effect<DeadPaths, never, Scope.Scope> =>
   Effect.gen(function* () {
     const timeoutMillis = Duration.toMillis(timeout)

@@ -1,17 +1,18 @@
 /**
- * A bounded queue that is fair between addresses: round robin among them, in the order of arrival within each.
+ * A bounded queue that is fair between addresses: round robin among them, and in the order of arrival within
+ * each.
  *
- * When it is full it follows the policy known as longest queue drop (LQD): an arrival of an address that has fewer
- * waiting items than another takes the place of the newest item of the address that has most. One address may
- * fill the whole queue while nobody else comes, and keeps no more than a fair share of it when others do.
+ * A full queue follows the policy known as longest queue drop (LQD): an arrival of an address with fewer
+ * waiting items replaces the newest item of the address with most. One address may fill the whole queue while
+ * no others come, and keeps no more than a fair share of it when others do.
  */
 
-/** What became of an arrival. */
+/** The result of an arrival. */
 export type Entered<A> =
   | { readonly _tag: "Waiting" }
-  /** It waits, and this item has lost its place. */
+  /** The arrival waits, and this item has lost its place. */
   | { readonly _tag: "Displaced"; readonly item: A }
-  /** There is no place, and no address has more of them than its own. */
+  /** There is no place, and no address has more places than the arrival's own. */
   | { readonly _tag: "Full" }
 
 const isWaiting: Entered<never> = { _tag: "Waiting" }
@@ -24,9 +25,9 @@ const newest = <A>(items: ReadonlySet<A>): A | undefined => {
 }
 
 export class FairQueue<A> {
-  /** How many may wait; those who wait beyond it stay. */
+  /** The number of items that may wait; items beyond a lowered capacity stay. */
   capacity: number
-  /** The items of each address that has any; the next turn is that of the first. */
+  /** The items of each address that has any; the first address has the next turn. */
   private readonly queues = new Map<string, Set<A>>()
   private readonly addresses = new Map<A, string>()
 
@@ -38,7 +39,7 @@ export class FairQueue<A> {
     return this.addresses.size
   }
 
-  /** How many items of an address wait. */
+  /** The number of waiting items of an address. */
   count(address: string): number {
     return this.queues.get(address)?.size ?? 0
   }
@@ -55,12 +56,12 @@ export class FairQueue<A> {
     return { _tag: "Displaced", item: displaced }
   }
 
-  /** Takes out the item whose turn it is, and gives the next turn to another address. */
+  /** Removes the item whose turn it is, and gives the next turn to another address. */
   next(): A | undefined {
     for (const [address, items] of this.queues) {
       for (const item of items) {
         this.delete(item)
-        // Behind all others that wait.
+        // Behind all other addresses.
         if (this.queues.delete(address) && items.size > 0) this.queues.set(address, items)
         return item
       }
@@ -68,7 +69,7 @@ export class FairQueue<A> {
     return undefined
   }
 
-  /** Takes an item out. False if it does not wait. */
+  /** Removes an item. False if it does not wait. */
   delete(item: A): boolean {
     const address = this.addresses.get(item)
     if (address === undefined) return false
@@ -86,7 +87,7 @@ export class FairQueue<A> {
     this.addresses.set(item, address)
   }
 
-  /** Takes out the newest item of the address that has most, if those are more than `count`. */
+  /** Removes the newest item of the address with most items, if these are more than `count`. */
   private displace(count: number): A | undefined {
     let longest: ReadonlySet<A> | undefined
     for (const items of this.queues.values()) {

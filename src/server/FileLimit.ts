@@ -1,22 +1,24 @@
 /**
- * How many files and sockets the system lets this process have open.
+ * The number of files and sockets that the system lets this process open.
  *
- * Beyond that number the runtime accepts a connection only to close it, and tells nobody: the one moment to
- * say something is the start.
+ * Beyond that number the runtime accepts connections only to close them, without any report: the start is the
+ * only moment to warn.
  */
 import { readFileSync } from "node:fs"
 import * as Effect from "effect/Effect"
 
-/** What else a server has open: its engine's files, its listeners, its log, and connections that are refused. */
+/**
+ * Other open files of a server: its engine's files, its listeners, its log, and connections that are refused.
+ */
 export const others = 128
 
-/** The limit in the text of `/proc/self/limits`. */
+/** Parses the limit from the text of `/proc/self/limits`. */
 export const parse = (limits: string): number | undefined => {
   const soft = /^Max open files\s+(\d+)/m.exec(limits)?.[1]
   return soft === undefined ? undefined : Number(soft)
 }
 
-/** The limit of this process, where the system says. Node has raised it to the hard one. */
+/** The limit of this process, where the system provides it. Node has raised it to the hard limit. */
 export const read = (): number | undefined => {
   try {
     return parse(readFileSync("/proc/self/limits", "utf8"))
@@ -25,14 +27,20 @@ export const read = (): number | undefined => {
   }
 }
 
-/** How many connections that were not let in may linger at a time; others are closed at once. */
+/** The number of connections without a place that may linger at a time; others are closed at once. */
 export const dismissals = (maxConnections: number): number =>
   Math.min(1024, Math.max(16, Math.ceil(maxConnections / 4)))
 
-/** How many are open at a time of as many connections as are let in, and of those that come besides. */
+/**
+ * The number of sockets that may be open at a time: admitted connections, and those that linger without a
+ * place.
+ */
 export const ofConnections = (maxConnections: number): number => maxConnections + dismissals(maxConnections)
 
-/** Warns if `maxConnections` are more than this process may have open, where the system says how many. */
+/**
+ * Warns if `maxConnections` exceeds the files that this process may open, where the system provides the
+ * limit.
+ */
 export const check = (maxConnections: number): Effect.Effect<void> =>
   Effect.suspend(() => {
     const limit = read()

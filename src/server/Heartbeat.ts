@@ -1,6 +1,4 @@
-/**
- * The heartbeat of a connection: a fiber that writes an `H` whenever nothing has been written for the interval.
- */
+/** The heartbeat of a connection: a fiber that writes an `H` after each interval without a write. */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Writer from "../framing/Writer.ts"
@@ -11,7 +9,7 @@ import type { HeartbeatStatistics } from "./Statistics.ts"
 const beat: ReadonlyArray<Message.Message> = [Message.make(Message.Type.Heartbeat)]
 const noBeat: ReadonlyArray<Message.Message> = []
 
-/** What a heartbeat needs of the connection's writer. */
+/** The members of the connection's writer that a heartbeat uses. */
 export type Beating = Pick<
   Writer.Writer<Message.Message>,
   "submit" | "withdraw" | "isWriting" | "lastWriteAt"
@@ -23,28 +21,30 @@ export class Heartbeat implements Writer.Submission<Message.Message> {
   private readonly timers: Timers.Timers
   private readonly sleep: Timers.Sleep
   private readonly intervalMillis: number
-  /** How much too early a heartbeat may be, so that those of many connections are written together. */
+  /** How early a heartbeat may be, so that those of many connections are written together. */
   private readonly earlyMillis: number
   private messages = 0
   private waits = 0
   private isWriting = false
-  /** How a write that is over has failed, and what waits for one that is not. */
+  /** The failure of a completed write, and the callback that waits for a pending one. */
   private failure: Effect.Effect<never, Writer.Failure> | undefined
   private resume: ((exit: Exit.Exit<void, Writer.Failure>) => void) | undefined
 
-  /** `intervalMillis` is the silence after which a heartbeat is written; it may be `Infinity`. */
+  /**
+   * `intervalMillis` is the time without a write after which a heartbeat is written; it may be `Infinity`.
+   */
   constructor(writer: Beating, timers: Timers.Timers, intervalMillis: number) {
     this.writer = writer
     this.timers = timers
     this.sleep = timers.sleep()
-    // An interval of nothing would leave room for nothing else.
+    // A zero interval would starve everything else.
     this.intervalMillis = Math.max(1, intervalMillis)
     this.earlyMillis = Timers.tolerance(this.intervalMillis)
   }
 
-  /** Sleeps until the connection has been silent for the interval, writes, and begins again. */
+  /** Sleeps until the interval has passed without a write, writes, and repeats. */
   get run(): Effect.Effect<never, Writer.Failure> {
-    // One effect for all times: thousands of hearts beat, and each would leave its garbage.
+    // One effect reused for all beats: thousands of connections would allocate one for each beat.
     const wait = Effect.suspend(() => {
       this.waits++
       return this.sleep.until(this.dueAt(), this.earlyMillis)
@@ -57,7 +57,7 @@ export class Heartbeat implements Writer.Submission<Message.Message> {
     if (this.dueAt() - this.earlyMillis > this.timers.now()) return next
     this.isWriting = true
     this.writer.submit(this)
-    // The socket takes it at once, as a rule.
+    // Usually the socket takes the message at once.
     return this.isWriting && this.failure === undefined
       ? Effect.andThen(this.written, next)
       : (this.failure ?? next)
@@ -65,7 +65,7 @@ export class Heartbeat implements Writer.Submission<Message.Message> {
 
   private get written(): Effect.Effect<void, Writer.Failure> {
     return Effect.callback((resume) => {
-      // It may have ended before this fiber came to wait for it.
+      // The write may have ended before this fiber waits for it.
       if (this.failure !== undefined) return resume(this.failure)
       if (!this.isWriting) return resume(Effect.void)
       this.resume = resume
@@ -81,13 +81,13 @@ export class Heartbeat implements Writer.Submission<Message.Message> {
     resume?.(exit)
   }
 
-  /** A connection that is writing needs no heartbeat: it is looked at again after another interval. */
+  /** A connection that is writing needs no heartbeat: it is checked again after another interval. */
   private dueAt(): number {
     const { writer } = this
     return (writer.isWriting() ? this.timers.now() : writer.lastWriteAt()) + this.intervalMillis
   }
 
-  /** Another write may have come first while this one waited for its turn. */
+  /** Another write may have happened while this one waited for its turn. */
   take(now: number): ReadonlyArray<Message.Message> {
     if (this.writer.lastWriteAt() + this.intervalMillis - this.earlyMillis > now) return noBeat
     this.messages++

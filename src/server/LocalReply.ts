@@ -1,6 +1,4 @@
-/**
- * The bodies of the replies that the server gives on its own account.
- */
+/** The bodies of local replies, which the server gives without an engine. */
 import * as QueryApi from "../engine/QueryApi.ts"
 import type { LocalCode } from "../protocol/ServerMachine.ts"
 
@@ -22,7 +20,7 @@ const errors: Record<LocalCode, { readonly message: string; readonly retryable: 
   internal: { message: "The server failed to answer the query", retryable: false }
 }
 
-/** The body of a reject or error with this code. `closing` says that the connection closes after it. */
+/** The body of a reject or error with this code. `closing` states that the connection closes after it. */
 export const body = (code: LocalCode, closing = false, message = errors[code].message): Uint8Array =>
   QueryApi.encodeError(
     new QueryApi.QueryError({
@@ -33,10 +31,10 @@ export const body = (code: LocalCode, closing = false, message = errors[code].me
     })
   )
 
-/** The body of the reject on a connection that a setting keeps out. */
+/** The body of the reject on a connection that a limit refuses; `setting` is its name. */
 export const refusal = (setting: string): Uint8Array =>
   body("overloaded", true, `The server has as many connections as it takes (${setting}): try again later`)
 
-/** The body of the goodbye on a connection that has had no request for too long; `detail` names the setting. */
+/** The body of the goodbye on a connection without a request for too long; `detail` names the setting. */
 export const idle = (code: LocalCode, detail: string): Uint8Array =>
   body(code, true, `The server closes this connection: ${detail}`)

@@ -1,6 +1,4 @@
-/**
- * The loggers of the standalone server: lines as people read them, or one JSON object a line.
- */
+/** The loggers of the standalone server: readable lines, or one JSON object a line. */
 import type { Writable } from "node:stream"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -43,7 +41,7 @@ export const timestamp = (nanos: bigint): string => {
 const now = (fiber: Fiber.Fiber<unknown, unknown>): string =>
   timestamp(fiber.getRef(Clock.Clock).currentTimeNanosUnsafe())
 
-/** The arguments of a log call: what is said, and what is told beside it. */
+/** The arguments of a log call: the text, and the fields beside it. */
 const split = (message: unknown): readonly [text: string, fields: Record<string, unknown>] => {
   const [first, ...rest] = Array.isArray(message) ? message : [message]
   const fields = Object.assign({}, ...rest.filter((item) => typeof item === "object"))
@@ -66,8 +64,8 @@ const json = Logger.make(({ cause, fiber, logLevel, message }) => {
 const loggers: Readonly<Record<Format, Logger.Logger<unknown, string>>> = { text, json }
 
 /**
- * Writes the log to a stream in this format. If its reader does not keep up, no more than `maxBuffered` bytes wait for
- * it: the lines beyond are dropped, and their number is logged once there is room again.
+ * Writes the log to a stream in this format. If its reader is slow, at most `maxBuffered` bytes are buffered:
+ * further lines are dropped, and their number is logged once there is room again.
  *
  * @category layers
  * @since 0.1.0

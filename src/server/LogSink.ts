@@ -1,22 +1,20 @@
-/**
- * Where the lines of a log go: a stream whose reader may be slow, or gone.
- */
+/** The destination of log lines: a stream whose reader may be slow or closed. */
 import type { Writable } from "node:stream"
 
-/** Takes a line, which has no line break at its end. */
+/** Takes a line without a line break at its end. */
 export type Sink = (line: string) => void
 
 /** Settings of a sink. */
 export interface Options {
-  /** How many bytes may wait for the reader of the stream. */
+  /** The number of bytes that may be buffered for the reader of the stream. */
   readonly maxBuffered: number
-  /** The line that says how many lines were dropped. */
+  /** The line that reports the number of dropped lines. */
   readonly dropped: (count: number) => string
 }
 
 /**
- * A sink that never holds more than `maxBuffered` bytes, or one line that is longer: while its reader is slower, lines are dropped and counted.
- * Their number is said as soon as there is room for it.
+ * A sink that never buffers more than `maxBuffered` bytes, or one line that is longer. While its reader is
+ * slower, lines are dropped and counted; their number is reported as soon as there is room.
  */
 export const toStream = (
   stream: Pick<Writable, "write" | "writable" | "writableLength" | "once">,

@@ -1,6 +1,4 @@
-/**
- * A request as a log shows it: with its query, and of its parameters and metadata no more than names and sizes.
- */
+/** The logged form of a request: its query, and only the names and sizes of its parameters and metadata. */
 import { Buffer } from "node:buffer"
 import * as JsonBounds from "../engine/JsonBounds.ts"
 import * as Limits from "../engine/Limits.ts"
@@ -8,20 +6,20 @@ import * as QueryApi from "../engine/QueryApi.ts"
 
 /** Settings of the log that concern requests. */
 export interface Options {
-  /** Whether the values of parameters are shown, and bodies that are no request of the v1 query API. */
+  /** Whether to show the values of parameters, and bodies that are not requests of the v1 query API. */
   readonly logValues?: boolean | undefined
 }
 
-/** What a log needs to know of a request. */
+/** The parts of a request that a log uses. */
 export interface LoggedRequest {
   readonly text: string
-  /** The one that the client gave. */
+  /** The client's own query id. */
   readonly queryId: string | undefined
-  /** Values that are not to be shown, each with what is shown in its place. */
+  /** Values to hide, each with its replacement. */
   readonly hidden: ReadonlyArray<readonly [value: string, shown: string]>
   /** Whether the request could not be read, so that an error which quotes it may quote anything. */
   readonly isUnknown: boolean
-  /** Whether it asks for the progress of another one. */
+  /** Whether it asks for the progress of another query. */
   readonly isQuestion: boolean
 }
 
@@ -37,7 +35,7 @@ const shown: ReadonlySet<string> = new Set([
   "traceparent"
 ])
 
-/** Parameters that are shown by their sizes, and values that are looked for in messages. */
+/** The maximum number of parameters shown by their sizes, and of values searched for in messages. */
 const maxShown = 100
 
 const bounds = { levels: Limits.defaults.maxNesting + 1, values: 2 * Limits.defaults.maxParameters }
@@ -73,7 +71,7 @@ const parse = (body: Uint8Array): Readonly<Record<string, unknown>> | undefined 
   }
 }
 
-/** A body that is no JSON object may hold anything, also a request that was cut. */
+/** A body that is no JSON object may contain anything, such as a truncated request. */
 const unknown = (body: Uint8Array, logValues: boolean): LoggedRequest => {
   const text = Buffer.from(body.buffer, body.byteOffset, body.length).toString("utf8")
   const isShown = logValues && !/metadata|\\u/i.test(text)
@@ -89,7 +87,7 @@ const unknown = (body: Uint8Array, logValues: boolean): LoggedRequest => {
 const isScalar = (value: unknown): value is string | number | boolean =>
   typeof value === "string" || typeof value === "number" || typeof value === "boolean"
 
-/** A value by its size; a list or an object by the sizes of its members. */
+/** The size of a value; for a list or an object, the sizes of its members. */
 const sizes = (value: unknown): string => {
   if (Array.isArray(value)) {
     const items = value.slice(0, maxShown).map((item) => JSON.stringify(size(item)))
@@ -109,7 +107,7 @@ const more = (count: number): ReadonlyArray<string> =>
 const size = (value: unknown): string =>
   `${Buffer.byteLength(typeof value === "string" ? value : JSON.stringify(value))} B`
 
-/** The scalars among the values of a field, nested ones too, each with its place. */
+/** The scalars in a field, also nested ones, each with its path. */
 const values = (field: string, value: unknown): ReadonlyArray<readonly [string, string]> => {
   const found: Array<readonly [string, string]> = []
   const rest: Array<readonly [string, unknown]> = [[field, value]]
@@ -125,10 +123,10 @@ const values = (field: string, value: unknown): ReadonlyArray<readonly [string, 
   return found
 }
 
-/** Characters of a value that are enough to know it by, where the text that quotes it is cut. */
+/** The number of characters that identify a value in a truncated quotation. */
 const enough = 32
 
-/** The body of a reject or an error without the values of its request: messages quote them. */
+/** The body of a reject or an error without the values of its request, which messages may quote. */
 export const conceal = ({ hidden, isUnknown }: LoggedRequest, payload: Uint8Array): Uint8Array => {
   if (hidden.length === 0 && !isUnknown) return payload
   const error = parse(payload)
@@ -142,15 +140,15 @@ export const conceal = ({ hidden, isUnknown }: LoggedRequest, payload: Uint8Arra
 }
 
 /**
- * A text without hidden values, longer ones first. A short one counts only as a word of its own: many a text has the
- * digit 1 in it.
+ * A text without hidden values, longer ones first. A short value is hidden only as a separate word: many
+ * texts contain the digit 1.
  */
 const hide = (hidden: LoggedRequest["hidden"], text: string): string =>
   hidden
     .toSorted(([a], [b]) => b.length - a.length)
     .reduce((hiding, [value, place]) => hideOne(hideOne(hiding, value, place), escaped(value), place), text)
 
-/** As the text of JSON has it. */
+/** As escaped in JSON. */
 const escaped = (value: string): string => JSON.stringify(value).slice(1, -1)
 
 const hideOne = (text: string, value: string, place: string): string => {
@@ -169,6 +167,6 @@ const hideOne = (text: string, value: string, place: string): string => {
 
 const word = /[\p{L}\p{N}_]/u
 
-/** Whether no word goes on at this place. */
+/** Whether this position is a word boundary. */
 const isBorder = (text: string, at: number): boolean =>
   !(word.test(text.charAt(at - 1)) && word.test(text.charAt(at)))

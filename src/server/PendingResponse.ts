@@ -1,6 +1,4 @@
-/**
- * A response that is being written: what the query's fiber waits for, and what the writer takes.
- */
+/** A response that is being written: the query's fiber waits for it, and the writer takes its messages. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -11,26 +9,26 @@ import * as Message from "../protocol/Message.ts"
 import { type End, type Limits, Response } from "../protocol/Response.ts"
 import type { QueryRunnerReason, QueryRunnerStatistics } from "./Statistics.ts"
 
-/** What a response asks of its connection. */
+/** The members of a connection that a response uses. */
 export interface Connection {
   readonly writer: Writer.Writer<Message.Message>
   /** Elapsed time, in milliseconds. */
   readonly now: () => number
-  /** When bytes last arrived: for a new response, those of its request. */
+  /** The time at which bytes last arrived: for a new response, those of its request. */
   readonly lastReadAt: () => number
-  /** Whether a local reply is to be written, for which the client waits. */
+  /** Whether a local reply is to be written, which the client waits for. */
   readonly isReplying: boolean
-  /** Whether `take` would give messages. */
+  /** Whether `take` would return messages. */
   readonly hasMore: (pending: PendingResponse) => boolean
   /** The messages of the next write, which precede all others from now on. */
   readonly take: (pending: PendingResponse, now: number) => ReadonlyArray<Message.Message>
-  /** The response is over. */
+  /** Called when the response has ended. */
   readonly over: (pending: PendingResponse, outcome: Outcome) => void
-  /** A write failed, or could not be made. */
+  /** Called when a write failed, or its messages could not be encoded. */
   readonly writeFailed: (cause: Cause.Cause<Writer.Failure>) => void
 }
 
-/** How a response ended: with this message, or with its connection, because of a failed write or not. */
+/** The end of a response: with this message, or with its connection, because of a failed write or not. */
 export type Outcome =
   | { readonly _tag: "Written"; readonly terminal: Message.Message }
   | { readonly _tag: "Broken"; readonly isWriteFailure: boolean }
@@ -40,18 +38,21 @@ const isChunk = (type: Message.Type): boolean =>
 
 /** The query of a response. */
 export interface Runner {
-  /** Ends it when its fiber has ended past all handlers: that is what comes of an effect that is none. */
+  /**
+   * Ends the query when its fiber failed outside all handlers, as an engine's value that is no effect makes
+   * it do.
+   */
   readonly broke: (cause: Cause.Cause<never>) => Effect.Effect<void>
 }
 
 export class PendingResponse implements Writer.Submission<Message.Message> {
   readonly response: Response
-  /** Runs the query until that has ended. */
+  /** The runner of the query, until it has ended. */
   runner: Runner | undefined
   private readonly connection: Connection
   private outcome: Outcome | undefined
   private terminal: Message.Message | undefined
-  /** Resumes the query's fiber if what it waits for has come. */
+  /** Resumes the query's fiber if its condition holds. */
   private waiter: (() => void) | undefined
   private isWriting = false
   private bytes = 0
@@ -71,16 +72,16 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
   accept(query: AcceptedQuery): void {
     this.query = query
     this.response.accepted(query.payload)
-    // A result that is there at once goes out together with the accept.
+    // A result that is available at once is written together with the accept.
     this.connection.writer.submitSoon(this)
   }
 
-  /** Takes chunks of the engine. Returns the wait until there is room for more, if there is none. */
+  /** Takes chunks of the engine. If there is no room for more, returns the wait for it. */
   offer(chunks: ReadonlyArray<Uint8Array>): Effect.Effect<void> | undefined {
     const { response } = this
     this.runs++
     if (this.outcome !== undefined) {
-      // The query is about to be interrupted, and nothing more is wanted of it.
+      // The query is about to be interrupted, so its chunks are discarded.
       this.release(chunks)
       return Effect.never
     }
@@ -93,7 +94,7 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     return response.isFull ? this.until(() => !response.isFull) : undefined
   }
 
-  /** The socket has taken all that the engine has given. */
+  /** Waits until the socket has taken all chunks of the engine. */
   get handedOver(): Effect.Effect<void> {
     return this.until(() => !(this.isWriting || this.response.hasMore))
   }
@@ -117,7 +118,7 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     this.response.ended(end)
   }
 
-  /** There is something to write. */
+  /** There are messages to write. */
   submit(): void {
     const { isReplying, writer } = this.connection
     if (isReplying) writer.submit(this)
@@ -129,7 +130,7 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     return Effect.sync(() => this.submit())
   }
 
-  /** The connection has ended: nothing more will be written. */
+  /** The connection has ended: nothing more is written. */
   break(): void {
     this.finish(broken)
   }
@@ -141,7 +142,7 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
   take(now: number): ReadonlyArray<Message.Message> {
     const isLocal = this.connection.isReplying
     const messages = this.connection.take(this, now)
-    // A local reply is not the query's.
+    // A local reply does not count for the query.
     if (!isLocal) this.count(messages)
     this.isWriting = messages.length > 0
     const last = messages.at(-1)
@@ -157,7 +158,7 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     this.messages += messages.length
   }
 
-  /** The socket has the messages: the engine works on the next ones meanwhile. */
+  /** The socket has the messages: the engine meanwhile produces the next ones. */
   started(): void {
     this.waiter?.()
   }
@@ -184,7 +185,7 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     this.broken(defect)
   }
 
-  /** Gives chunks back to their owners, all of them, and returns the first defect. */
+  /** Returns all chunks to their owners, and returns the first defect. */
   private release(chunks: ReadonlyArray<Uint8Array>): Cause.Cause<never> | undefined {
     let broken: Cause.Cause<never> | undefined
     for (const chunk of chunks) {
@@ -197,12 +198,12 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     return broken
   }
 
-  /** The defect of an owner ends the connection. */
+  /** A defect of a chunk's owner ends the connection. */
   private broken(defect: Cause.Cause<never> | undefined): void {
     if (defect !== undefined) this.connection.writeFailed(defect)
   }
 
-  /** An engine that breaks here has nothing to say of rows. */
+  /** `undefined` if the engine throws here. */
   private get rows(): number | undefined {
     try {
       return this.query?.rows?.()
@@ -211,7 +212,7 @@ export class PendingResponse implements Writer.Submission<Message.Message> {
     }
   }
 
-  /** How long ago its request arrived. */
+  /** The time since the request arrived. */
   get elapsedMillis(): number {
     return this.connection.now() - this.startedAt
   }

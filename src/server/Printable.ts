@@ -1,20 +1,21 @@
 /**
- * Makes text from elsewhere safe to look at: on a terminal it can neither steer nor hide anything, in a log it stays
- * on its line.
+ * Makes foreign text safe to display: it cannot control a terminal or hide anything there, and stays on its
+ * line in a log.
  *
  * **Details**
  *
- * An escape is written as in JSON, `\u001b` or as a pair `\udb40\udc41`: JSON that is escaped is still the same JSON.
- * These are escaped: control characters (C0, DEL and C1, with which every control sequence begins), bidirectional
- * controls, characters that show nothing (zero-width characters, tags, fillers), line and paragraph separators, and
- * halves of surrogate pairs. Variation selectors stay, without which emoji look different.
+ * An escape is written as in JSON, `\u001b` or as a pair `\udb40\udc41`: escaped JSON is still the same JSON.
+ * These are escaped: control characters (C0, DEL and C1, with which every control sequence begins),
+ * bidirectional controls, invisible characters (zero-width characters, tags, fillers), line and paragraph
+ * separators, and halves of surrogate pairs. Variation selectors stay, since emoji look different without
+ * them.
  */
 import { Buffer } from "node:buffer"
 
 const unprintable =
   /[[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\ufff9-\ufffb]--[\ufe00-\ufe0f]]/gv
 
-/** The same but for tabs and line breaks. A carriage return alone would overwrite the line. */
+/** The same except for tabs and line breaks. A lone carriage return would overwrite the line. */
 const unprintableInText = new RegExp(`\\r\\n|[\\n\\t]|${unprintable.source}`, "gv")
 
 const shortEscapes: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }
@@ -23,7 +24,7 @@ const hex = (code: number, digits: number): string => code.toString(16).padStart
 
 const escapeUnit = (unit: string): string => shortEscapes[unit] ?? `\\u${hex(unit.charCodeAt(0), 4)}`
 
-/** One character; as a pair of escapes where it is one of surrogates. */
+/** The escape of one character; a pair of escapes for a surrogate pair. */
 const escapeCharacter = (character: string): string => character.split("").map(escapeUnit).join("")
 
 /** Text as one line: line breaks and tabs are escaped too. */
@@ -31,27 +32,27 @@ export const line = (text: string): string => text.replace(unprintable, escapeCh
 
 const kept: ReadonlySet<string> = new Set(["\n", "\t", "\r\n"])
 
-/** Text of several lines: line breaks and tabs stay. */
+/** Text of several lines: line breaks and tabs are kept. */
 export const lines = (text: string): string =>
   text.replace(unprintableInText, (match) => (kept.has(match) ? match : escapeCharacter(match)))
 
-/** At most `maxLength` UTF-16 units of a text, and how many are left out. */
+/** At most `maxLength` UTF-16 units of a text, and the number of omitted ones. */
 export const clip = (text: string, maxLength: number): string => {
   if (text.length <= maxLength) return text
-  // A pair of surrogates is not cut in two.
+  // A surrogate pair is not split.
   const end = /[\ud800-\udbff]/.test(text.charAt(maxLength - 1)) ? maxLength - 1 : maxLength
   return `${text.slice(0, end)}… (${text.length - end} more characters)`
 }
 
-/** Escapes a sequence of bytes that comes in chunks, cut anywhere, as {@link lines} does. */
+/** Escapes bytes that arrive in chunks with arbitrary borders, as {@link lines} does. */
 export interface Escaper {
-  /** What can be shown so far. At most three bytes are kept back. */
+  /** The text that can be shown so far. At most three bytes are withheld. */
   readonly push: (chunk: Uint8Array) => string
-  /** What is left. */
+  /** The remaining text. */
   readonly end: () => string
 }
 
-/** An escaper of UTF-8. A byte that is none is shown as `\xff`. */
+/** An escaper of UTF-8. An invalid byte is shown as `\xff`. */
 export const makeEscaper = (): Escaper => {
   let held: Uint8Array = new Uint8Array(0)
   return {
@@ -74,7 +75,7 @@ const lineFeed = 0x0a
 
 const escapeByte = (byte: number): string => `\\x${hex(byte, 2)}`
 
-/** What the bytes show, up to the index from which on more are needed. */
+/** The text of the bytes, up to the index at which more bytes are needed. */
 const show = (bytes: Uint8Array): { readonly shown: string; readonly next: number } => {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   let shown = ""
@@ -93,7 +94,9 @@ const show = (bytes: Uint8Array): { readonly shown: string; readonly next: numbe
   return { shown: shown + lines(view.toString("utf8", start, at)), next: at }
 }
 
-/** The length of the character that begins there: 0 if none does, `undefined` if the bytes end within it. */
+/**
+ * The length of the character that begins there: 0 if it is invalid, `undefined` if the bytes end within it.
+ */
 const sequenceLength = (bytes: Uint8Array, at: number): number | undefined => {
   const first = bytes[at] as number
   if (first === carriageReturn) {
@@ -110,6 +113,6 @@ const sequenceLength = (bytes: Uint8Array, at: number): number | undefined => {
   return length
 }
 
-// Shorter forms of other characters, surrogates, and what is beyond the last character are no UTF-8.
+// Overlong forms, surrogates, and values beyond the last character are not UTF-8.
 const leastSecond = (first: number): number => (first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80)
 const mostSecond = (first: number): number => (first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf)

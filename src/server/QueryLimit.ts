@@ -1,6 +1,6 @@
 /**
- * Limits how many queries run at a time: a bounded number waits for its turn, fairly between the addresses that they
- * come from, and what is beyond is rejected. A query that waits for its reader may give its place up meanwhile.
+ * Limits the number of queries that run at a time. A bounded number waits, with fair turns between addresses,
+ * and further queries are rejected. A query that waits for its reader may give up its place meanwhile.
  */
 import * as Context from "effect/Context"
 import * as QueryApi from "../engine/QueryApi.ts"
@@ -9,28 +9,28 @@ import * as RemoteAddress from "../net/RemoteAddress.ts"
 import { FairQueue } from "./FairQueue.ts"
 
 /**
- * How many queries run and wait.
+ * Limits of running and waiting queries.
  *
  * @category settings
  * @since 0.1.0
  */
 export interface Options {
-  /** How many queries run at a time. */
+  /** The number of queries that run at a time. */
   readonly maxConcurrentQueries: number
-  /** How many more wait. */
+  /** The number of further queries that wait. */
   readonly maxQueuedQueries: number
-  /** How many run or wait that come from one address; `Infinity`, the default, is no limit. */
+  /** The number of running and waiting queries of one address; `Infinity`, the default, is no limit. */
   readonly maxQueriesPerAddress?: number | undefined
 }
 
-/** More are not without a place, however many may wait: an engine has room for all that have begun. */
+/** The most queries without a place, however many may wait: an engine needs room for all that have begun. */
 const mostPaused = 256
 
-/** How many queries may have begun and be without a place, since their clients do not read. */
+/** The number of queries that may have begun and be without a place, because their clients do not read. */
 const maxPaused = ({ maxQueuedQueries }: Options): number => Math.min(maxQueuedQueries, mostPaused)
 
 /**
- * How many queries may be under way in an engine at a time: those that run, and those that are without a place.
+ * The number of queries that may be under way in an engine: those that run, and those without a place.
  *
  * @category settings
  * @since 0.1.0
@@ -38,7 +38,7 @@ const maxPaused = ({ maxQueuedQueries }: Options): number => Math.min(maxQueuedQ
 export const mostUnderWay = (options: Options): number => options.maxConcurrentQueries + maxPaused(options)
 
 /**
- * Why there is no place for a query.
+ * The reason why there is no place for a query.
  *
  * @category models
  * @since 0.1.0
@@ -52,17 +52,26 @@ export type Refusal = "full" | "displaced" | "addressFull"
  * @since 0.1.0
  */
 export interface Place {
-  /** A place to run has become free for one that waits. */
+  /** Called when a place to run is free for this waiting query. */
   readonly call: () => void
-  /** A query of an address that has fewer waiting has taken the place: it need not be left any more. */
+  /**
+   * Called when a query of an address with fewer waiting queries has replaced this one, whose place need not
+   * be left any more.
+   */
   readonly displaced: () => void
-  /** Its client does not read, and others wait: it is to end, and leaves then. */
+  /**
+   * Called when the query must end, because its client does not read while others wait. It leaves once it has
+   * ended.
+   */
   readonly evicted: () => void
-  /** The address that it is of, while it has a place. Belongs to the limit. */
+  /** The query's address, while it has a place. Belongs to the limit. */
   address?: string | undefined
-  /** Whether it is counted for that. Belongs to the limit. */
+  /** Whether it counts for its address. Belongs to the limit. */
   isCounted?: boolean
-  /** Whether it has begun and given its place to run up, waits for another one, or is to end. Belongs to the limit. */
+  /**
+   * Whether it has begun and given up its place to run, waits for another one, or must end. Belongs to the
+   * limit.
+   */
   pause?: "paused" | "returning" | "evicted" | undefined
 }
 
@@ -73,24 +82,27 @@ export interface Place {
  * @since 0.1.0
  */
 export interface Places {
-  /** Takes a place to run, or else one in the queue, or none and says why. All but the last are to be left. */
+  /**
+   * Takes a place to run, or else one in the queue, or returns the reason why there is none. Places that were
+   * taken must be left.
+   */
   readonly enter: (place: Place) => "running" | "waiting" | Exclude<Refusal, "displaced">
   /**
-   * Gives the place of a query that runs to another one until {@link Places.resume}. False if it has to keep it: as many
-   * queries as may wait in the queue may be without a place, and 256 at most. If others wait, one of those is evicted
-   * then: of the address that has most of them, the one that has been without a place for longest.
+   * Frees the place of a running query until {@link Places.resume}. False if it must keep the place: at most
+   * as many queries as may wait in the queue, and at most 256, may be without a place. If others wait, one of
+   * these is evicted then: of the address with most of them, the one without a place for longest.
    */
   readonly pause: (place: Place) => boolean
-  /** Takes a place to run again, or is called when there is one: before those that have not begun. */
+  /** Takes a place to run again, or waits for `call`, ahead of queries that have not begun. */
   readonly resume: (place: Place) => "running" | "waiting"
-  /** Leaves the queue, or gives the place to run to the query whose turn it is. */
+  /** Leaves the queue, or passes the place to run to the query whose turn it is. */
   readonly leave: (place: Place) => void
-  /** What is told to a query for which there is no place. */
+  /** The reject of a query for which there is no place. */
   readonly overloaded: (why?: Refusal) => QueryRejected
 }
 
 /**
- * The places that all queries of a server take: a bounded number runs, and a bounded number waits.
+ * The places of all queries of a server: a bounded number runs, and a bounded number waits.
  *
  * @category models
  * @since 0.1.0
@@ -99,10 +111,12 @@ export class Limit implements Places {
   private options: Options
   private maxPerAddress: number
   private readonly waiting: FairQueue<Place>
-  /** How many run or wait of each address that has any, if that is limited. */
+  /** The number of running and waiting queries for each address that has any, if that is limited. */
   private readonly counts = new Map<string, number>()
   private running = 0
-  /** The queries that have begun and are without a place, and those of them that want one again, in their order. */
+  /**
+   * The queries that have begun and are without a place, and those of them that wait for one again, in order.
+   */
   private readonly paused = new Set<Place>()
   private readonly returning = new Set<Place>()
 
@@ -112,7 +126,7 @@ export class Limit implements Places {
     this.waiting = new FairQueue(options.maxQueuedQueries)
   }
 
-  /** Other limits from now on. Queries beyond them stay, and those that wait run if there is room. */
+  /** Changes the limits. Queries beyond them stay, and waiting ones run if there is room. */
   reload(options: Options): void {
     this.options = options
     this.maxPerAddress = options.maxQueriesPerAddress ?? Number.POSITIVE_INFINITY
@@ -152,7 +166,7 @@ export class Limit implements Places {
   pause(place: Place): boolean {
     if (place.pause !== undefined) return false
     if (this.isPausedFull) this.evict()
-    // One that is evicted may need some time to end.
+    // An evicted query may need some time to end.
     if (this.isPausedFull) return false
     place.pause = "paused"
     this.paused.add(place)
@@ -164,7 +178,7 @@ export class Limit implements Places {
     return this.paused.size >= maxPaused(this.options)
   }
 
-  /** Ends one query for each that waits, at most. */
+  /** Evicts at most one query for each that waits. */
   private evict(): void {
     const evicted = Array.from(this.paused).filter(({ pause }) => pause === "evicted")
     if (evicted.length >= this.waiting.size + this.returning.size) return
@@ -174,7 +188,7 @@ export class Limit implements Places {
     place.evicted()
   }
 
-  /** Of the address that has most queries without a place, the one that has been so for longest. */
+  /** Of the address with most queries without a place, the one that has been without for longest. */
   private stalled(): Place | undefined {
     const byAddress = new Map<string | undefined, Array<Place>>()
     let most: ReadonlyArray<Place> = []
@@ -213,7 +227,7 @@ export class Limit implements Places {
 
   /** A place to run has become free. */
   private free(): void {
-    // The limit has been lowered.
+    // The limit was lowered.
     if (this.running > this.options.maxConcurrentQueries) {
       this.running--
       return
@@ -223,7 +237,7 @@ export class Limit implements Places {
     else next.call()
   }
 
-  /** Those that have begun are first. */
+  /** Queries that have begun come first. */
   private next(): Place | undefined {
     const [returning] = this.returning
     if (returning === undefined) return this.waiting.next()
@@ -251,8 +265,8 @@ export class Limit implements Places {
   }
 
   private add(place: Place, address: string): void {
-    // On the place itself: the tables of a map that each query enters and leaves hold each other, and so the queries,
-    // until a full collection.
+    // On the place itself: entries of a map that each query enters and leaves refer to each other, which
+    // would retain the queries until a full collection.
     place.address = address
     place.isCounted = this.maxPerAddress !== Number.POSITIVE_INFINITY
     if (place.isCounted) this.counts.set(address, (this.counts.get(address) ?? 0) + 1)
@@ -301,7 +315,7 @@ class AddressPlaces implements Places {
 }
 
 /**
- * A reject as `overloaded`, which says that it may be tried again.
+ * A retryable reject with the code `overloaded`.
  *
  * @category constructors
  * @since 0.1.0
@@ -312,7 +326,7 @@ export const overloaded = (message: string): QueryRejected =>
   })
 
 /**
- * The places that connections share: a server provides its own, and there is no limit otherwise.
+ * The places that connections share: a server provides its own. Default: no limit.
  *
  * @category services
  * @since 0.1.0

@@ -1,10 +1,10 @@
 /**
- * Runs one query: asks the engine, and takes its result ahead of the socket by a bounded number of bytes.
+ * Runs one query: calls the engine, and takes its result ahead of the socket up to a bounded number of bytes.
  *
- * A query that changes something commits when its whole result has been handed over, and before the message that ends
- * the response: from then on that message stands.
+ * A query with a commit commits when the socket has taken its whole result, before the message that ends the
+ * response: from then on that message is fixed.
  *
- * A query is one fiber, and interrupting it is how it is cancelled. Its scope is a child of the connection's, and
+ * A query is one fiber; interrupting it cancels the query. Its scope is a child of the connection's, and
  * closes before the message that ends the response is written.
  */
 import * as Cause from "effect/Cause"
@@ -33,26 +33,26 @@ import { ReaderWait } from "./ReaderWait.ts"
 import * as RequestQuota from "./RequestQuota.ts"
 import type * as RunningQueries from "./RunningQueries.ts"
 
-/** What a query runs with. */
+/** Dependencies of a query. */
 export interface Dependencies {
   readonly engine: Engine
   readonly limit: QueryLimit.Places
-  /** The queries of all connections that others may ask about. */
+  /** The queries of all connections whose progress may be asked for. */
   readonly running: RunningQueries.Registry
-  /** The memory of requests that wait. */
+  /** The memory of waiting requests. */
   readonly quota: RequestQuota.Quota
   readonly timers: Timers
-  /** How long a query may wait for its place. */
+  /** How long a query may wait for a place. */
   readonly queueTimeoutMillis: number
-  /** How long it keeps the place while it waits for its reader. */
+  /** How long a query keeps its place while it waits for its reader. */
   readonly stallMillis: number
   /** The connection's scope. */
   readonly scope: Scope.Scope
   /** The engine accepted. The effect, if there is one, runs before the accept is written. */
   readonly accepted: (query: AcceptedQuery) => Effect.Effect<void> | undefined
-  /** The query would commit. Whether it may: it has not been stopped. */
+  /** Whether the query may commit now: it has not been stopped. */
   readonly mayCommit: () => boolean
-  /** Whether the query is wanted: nothing has stopped it. */
+  /** Whether the query has not been stopped. */
   readonly isRunning: boolean
   /** The query has ended, and its finalizers run. */
   readonly finalizing: () => void
@@ -60,12 +60,12 @@ export interface Dependencies {
   readonly ended: (outcome: Outcome, pending: PendingResponse) => void
 }
 
-/** How a query ended. */
+/** The outcome of a query. */
 export type Outcome =
   | End
-  /** It was interrupted. */
+  /** The query was interrupted. */
   | { readonly _tag: "Interrupted" }
-  /** The engine could not tell whether it accepts. */
+  /** The engine failed to decide whether it accepts. */
   | { readonly _tag: "InitFailed"; readonly detail: string }
 
 type Failure = QueryRejected | QueryFailed | QueryInitError | Cause.Done
@@ -85,8 +85,8 @@ const completeWith = (final: Uint8Array | undefined): Outcome =>
   final === undefined ? complete : { _tag: "Complete", final }
 
 /**
- * Runs the query of a request. Never fails; only the query itself can be interrupted, and its outcome is told once its
- * finalizers have run.
+ * Runs the query of a request. Never fails; only the query itself is interruptible, and its outcome is
+ * reported once its finalizers have run.
  */
 export const run = (
   dependencies: Dependencies,
@@ -111,14 +111,14 @@ class Query implements QueryLimit.Place, Runner {
   pause: QueryLimit.Place["pause"]
   private hasPlace = false
   private hasCommitBegun = false
-  /** Made when it has to wait for its reader for the first time. */
+  /** Made at the first wait for the reader. */
   private reader: ReaderWait | undefined
-  /** The place, or why there is none: it may come before it is waited for. */
+  /** The place, or the reason why there is none; it may be set before it is awaited. */
   private turn: Effect.Effect<void, QueryRejected> | undefined
   private final: AcceptedQuery["final"]
   private fiber: Fiber.Fiber<unknown, unknown> | undefined
   private isEvicted = false
-  /** What others may ask of it. */
+  /** The entry in the registry of queries whose progress may be asked for. */
   private running: RunningQueries.RunningQuery | undefined
   private resume: ((turn: Effect.Effect<void, QueryRejected>) => void) | undefined
 
@@ -129,7 +129,7 @@ class Query implements QueryLimit.Place, Runner {
     this.scope = Scope.forkUnsafe(dependencies.scope)
   }
 
-  /** A question about another query takes no place. */
+  /** A progress request takes no place. */
   run(fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<void, Failure, Scope.Scope> {
     const { engine, running } = this.dependencies
     this.fiber = fiber
@@ -138,7 +138,7 @@ class Query implements QueryLimit.Place, Runner {
     return asked === undefined ? this.enter() : this.answer(running.answer(asked))
   }
 
-  /** Takes its place in one step, in which no other query can come in between. */
+  /** Takes a place in one step, so that no other query comes between. */
   private enter(): Effect.Effect<void, Failure, Scope.Scope> {
     const { limit } = this.dependencies
     const entered = limit.enter(this)
@@ -151,7 +151,7 @@ class Query implements QueryLimit.Place, Runner {
     )
   }
 
-  /** Waits for a place to run, for as long as that may take. */
+  /** Waits for a place to run, up to `queueTimeout`. */
   private get place(): Effect.Effect<void, QueryRejected> {
     const { queueTimeoutMillis, quota, timers } = this.dependencies
     const hold = new RequestQuota.Hold(quota)
@@ -231,7 +231,7 @@ class Query implements QueryLimit.Place, Runner {
       : Pull.catchDone(filled, () => Effect.andThen(this.pending.handedOver, this.commit(commit)))
   }
 
-  /** The machine hears of it in the same step, so that neither a cancel nor a limit comes in between. */
+  /** The machine is notified in the same step, so that neither a cancel nor a limit comes between. */
   private commit(commit: Effect.Effect<void, QueryFailed>): Effect.Effect<void, QueryFailed> {
     return Effect.uninterruptible(
       Effect.suspend(() => {
@@ -245,7 +245,7 @@ class Query implements QueryLimit.Place, Runner {
     return this.ended(Exit.failCause(cause))
   }
 
-  /** Closes the query's scope. That a stream is done is the query's success. */
+  /** Closes the query's scope. The end of the stream is the query's success. */
   ended(exit: Exit.Exit<void, Failure>): Effect.Effect<void> {
     const ended = Exit.isFailure(exit) && Pull.isDoneCause(exit.cause) ? Exit.void : exit
     if (this.running !== undefined) this.dependencies.running.leave(this.running)
@@ -256,7 +256,7 @@ class Query implements QueryLimit.Place, Runner {
       : Effect.flatMap(Effect.exit(closing), (closed) => this.finish(both(ended, closed)))
   }
 
-  /** The body of the final message, if the engine gives it. */
+  /** The body of the final message, if the engine provides it. */
   private finalBody(): Exit.Exit<Uint8Array | undefined> {
     if (this.final === undefined) return Exit.succeed(undefined)
     try {
@@ -297,7 +297,7 @@ class Query implements QueryLimit.Place, Runner {
 const defect = "The engine died while answering a query"
 const selfInterrupted = "The engine interrupted a query that nobody had cancelled"
 
-/** Throws what the engine should not have accepted with. */
+/** Throws if the accepted query has a member of the wrong type. */
 const assertWhole = (query: AcceptedQuery): void => {
   if (typeof query !== "object" || query === null) throw Given.mismatch("init", "an accepted query", query)
   const { chunks, commit, timeout } = query
@@ -306,7 +306,7 @@ const assertWhole = (query: AcceptedQuery): void => {
   if (timeout !== undefined) Limit.duration("timeout", timeout, true)
 }
 
-/** The outcome that a failure is, unless it is a defect. */
+/** The outcome of a failure, unless it is a defect. */
 const outcomeOf = (cause: Cause.Cause<Failure>): Outcome | undefined => {
   const error = Cause.findErrorOption(cause)
   if (error._tag === "None") return Cause.hasInterruptsOnly(cause) ? interrupted : undefined
@@ -324,16 +324,16 @@ const outcomeOf = (cause: Cause.Cause<Failure>): Outcome | undefined => {
   }
 }
 
-/** How a query ended, together with its finalizers. */
+/** The exit of a query and its finalizers. */
 const both = (query: Exit.Exit<void, Failure>, closed: Exit.Exit<unknown>): Exit.Exit<unknown, Failure> => {
   if (Exit.isSuccess(closed)) return query
   return Exit.isSuccess(query) ? closed : Exit.failCause(Cause.combine(query.cause, closed.cause))
 }
 
-/** Nobody knows what a commit came to. */
+/** The result of a commit is unknown. */
 const unknown: End = { _tag: "Failed", payload: LocalReply.body("unknown_outcome") }
 
-/** A defect of the engine. The error says nothing of the cause. */
+/** A defect of the engine. The error omits the cause. */
 export const died = (pending: PendingResponse): End => ({
   _tag: pending.response.isAccepted ? "Failed" : "Rejected",
   payload: LocalReply.body("internal")

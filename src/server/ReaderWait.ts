@@ -1,5 +1,6 @@
 /**
- * How a query waits for its reader: after a while it gives its place up, and takes another one before it goes on.
+ * The wait of a query for its reader: after a while the query gives up its place, and takes another one
+ * before it resumes.
  */
 import * as Effect from "effect/Effect"
 import { QueryFailed } from "../engine/QueryEngine.ts"
@@ -12,7 +13,7 @@ export interface Dependencies {
   readonly timers: Timers.Timers
   /** How long a query keeps its place while it waits for its reader. */
   readonly stallMillis: number
-  /** How long it may wait for another place. */
+  /** How long a query may wait for another place. */
   readonly queueTimeoutMillis: number
 }
 
@@ -27,7 +28,7 @@ export class ReaderWait {
   private readonly dependencies: Dependencies
   private readonly place: QueryLimit.Place
   private readonly deadline: Timers.Deadline
-  /** Since when it waits for its reader, if it does. */
+  /** The start of the current wait for the reader, if any. */
   private since: number | undefined
   private isArmed = false
   private hasPlace = true
@@ -51,7 +52,7 @@ export class ReaderWait {
     })
   }
 
-  // Readers that are fast leave it armed: a deadline that is set and cleared for each of their waits costs more.
+  // With fast readers the deadline stays armed: setting and clearing it for each of their waits costs more.
   private arm(at: number): void {
     this.isArmed = true
     this.deadline.set(at)
@@ -63,7 +64,7 @@ export class ReaderWait {
     if (this.resume !== undefined) this.go(overloaded)
     else if (this.since === undefined || !this.hasPlace) return
     else if (this.since + stallMillis > timers.now()) this.arm(this.since + stallMillis)
-    // All that may be without a place are: later some may not.
+    // No more queries may be without a place now: this is tried again later.
     else if (limit.pause(this.place)) this.hasPlace = false
     else this.arm(timers.now() + Math.min(stallMillis, queueTimeoutMillis))
   }
@@ -82,7 +83,7 @@ export class ReaderWait {
     })
   })
 
-  /** A place has become free. False if the query does not wait for one to go on. */
+  /** A place has become free. False if the query is not waiting for one to resume. */
   called(): boolean {
     if (this.resume === undefined) return false
     this.hasPlace = true

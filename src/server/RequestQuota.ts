@@ -1,15 +1,15 @@
 /**
- * How much memory the requests of a server may take before they run: frames that have begun to arrive, and complete
- * requests that wait for their turn.
+ * The memory that a server's requests may take before they run: incomplete frames, and complete requests that
+ * wait for their turn.
  *
- * `Quota` is the account of a server, and a `Hold` is what one decoder or one waiting request has of it. Neither
- * knows a socket: their owners report sizes, and act on the answer.
+ * `Quota` is the account of a server, and a `Hold` is the share of one decoder or one waiting request.
+ * Neither knows a socket: their owners report sizes, and act on the result.
  */
 import * as Context from "effect/Context"
 
 /** An account of bytes with a limit. */
 export class Quota {
-  /** In bytes; may be `Infinity`. What has been taken beyond it stays. */
+  /** In bytes; may be `Infinity`. Bytes taken before the limit was lowered stay. */
   limit: number
   private taken = 0
 
@@ -17,25 +17,25 @@ export class Quota {
     this.limit = limit
   }
 
-  /** Bytes that are taken at present; never more than the limit was. */
+  /** The number of bytes that are taken at present; never more than the limit was. */
   get used(): number {
     return this.taken
   }
 
-  /** Takes bytes, all of them or none: false if they do not fit. */
+  /** Takes bytes, all or none: false if they do not fit. */
   take(bytes: number): boolean {
     if (this.taken + bytes > this.limit) return false
     this.taken += bytes
     return true
   }
 
-  /** Gives back bytes that were taken. */
+  /** Returns bytes that were taken. */
   give(bytes: number): void {
     this.taken -= bytes
   }
 }
 
-/** What one owner holds of a quota. It is given back exactly once, however often the owner lets go. */
+/** One owner's share of a quota. It is returned exactly once, however often the owner releases it. */
 export class Hold {
   private readonly quota: Quota
   private bytes = 0
@@ -44,7 +44,7 @@ export class Hold {
     this.quota = quota
   }
 
-  /** Holds so many bytes from now on. False if they do not fit: the hold is then what it was before. */
+  /** Sets the number of held bytes. False if they do not fit: the hold is then unchanged. */
   resize(bytes: number): boolean {
     const more = bytes - this.bytes
     if (more > 0 && !this.quota.take(more)) return false
@@ -53,17 +53,17 @@ export class Hold {
     return true
   }
 
-  /** Gives everything back. */
+  /** Returns all bytes. */
   release(): void {
     this.resize(0)
   }
 }
 
-/** Why a request is refused or its connection closed when the quota is used up. */
+/** The text for a request that is refused, or a connection that is closed, because the quota is used up. */
 export const exceeded = (quota: Quota): string =>
   `Unfinished and waiting requests would hold more than ${quota.limit} bytes (maxUnfinishedBytes)`
 
-/** The quota that connections share: a server provides its own, and there is no limit otherwise. */
+/** The quota that connections share: a server provides its own. Default: no limit. */
 export const RequestQuota: Context.Reference<Quota> = Context.Reference("dataconn/server/RequestQuota", {
   defaultValue: () => new Quota(Number.POSITIVE_INFINITY)
 })

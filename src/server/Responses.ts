@@ -1,8 +1,8 @@
 /**
- * The responses of a connection, one after the other, and what an embedder is told of each.
+ * The responses of a connection, in order, and the events about them.
  *
- * A request may arrive when the last bytes of the response before it have not been taken by the socket: it waits in a
- * fiber of its own, so that the machine hears of messages behind it.
+ * A request may arrive before the socket has taken the last bytes of the previous response: it waits in a
+ * fiber of its own, so that the machine receives later messages.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -16,20 +16,20 @@ import * as RequestQuota from "./RequestQuota.ts"
 import type { ControlStatistics } from "./Statistics.ts"
 
 export interface Dependencies {
-  /** The memory of requests that wait. */
+  /** The memory of waiting requests. */
   readonly quota: RequestQuota.Quota
   /** The scope of the responses' fibers. */
   readonly scope: Scope.Scope
-  /** Tells the embedder of a step; `undefined` if nobody listens. */
+  /** Notifies the embedder of a step; `undefined` without a listener. */
   readonly publish: ((step: Step) => Effect.Effect<void>) | undefined
 }
 
 const forked = { startImmediately: true, uninterruptible: true } as const
 
 /**
- * The effect, to be run once, and not kept from then on. A fiber's observers lie where only a full collection finds them
- * once there are hundreds of connections, and keep what was forked: 48,000 small queries on 1000 connections left 23 MB
- * there to 97, and their collections stopped the thread for 0.16 s to 0.65.
+ * The effect, to be run once and not retained from then on. With hundreds of connections only a full
+ * collection reaches a fiber's observers, which retain the forked effect: 48,000 small queries on 1000
+ * connections left 23 MB there to 97, and their collections stopped the thread for 0.16 s to 0.65.
  */
 const once = (effect: Effect.Effect<void>): Effect.Effect<void> => {
   let held: Effect.Effect<void> | undefined = effect
@@ -43,14 +43,14 @@ const once = (effect: Effect.Effect<void>): Effect.Effect<void> => {
 export class Responses {
   private readonly dependencies: Dependencies
   private current: PendingResponse | undefined
-  /** The memory of the request that waits. */
+  /** The memory of the waiting request. */
   private hold: RequestQuota.Hold | undefined
   private isStopped = false
-  /** The fiber that tells the embedder of the current request. */
+  /** The fiber that publishes the current request. */
   private announcing: Fiber.Fiber<void> | undefined
-  /** Where effects run that no fiber is left for. */
+  /** The context for effects that run after their fiber has ended. */
   private context = Context.empty()
-  /** How the current response ended, and the fiber that tells the embedder of it. */
+  /** The end of the current response, and the callback of the fiber that publishes it. */
   private last: Step | undefined
   private tell: (() => void) | undefined
   private waiter: (() => void) | undefined
@@ -61,7 +61,7 @@ export class Responses {
     this.dependencies = dependencies
   }
 
-  /** The response that has not been written to its end. */
+  /** The response that has not been written completely. */
   get pending(): PendingResponse | undefined {
     return this.current
   }
@@ -73,7 +73,7 @@ export class Responses {
     return this.hold.resize(body.length)
   }
 
-  /** Starts what {@link begin} gives, in a fiber of its own. */
+  /** Forks the effect of {@link begin}. */
   fork(response: Effect.Effect<void>): Effect.Effect<unknown> {
     return Effect.withFiber((parent) => {
       this.context = parent.context
@@ -83,7 +83,7 @@ export class Responses {
     })
   }
 
-  /** One for all fibers, for it must not keep what was forked. */
+  /** Shared by all fibers, so that it retains no forked effect. */
   private readonly observed = (exit: Exit.Exit<void>): void => {
     const runner = this.current?.runner
     if (Exit.isSuccess(exit) || runner === undefined) return
@@ -91,7 +91,10 @@ export class Responses {
     Effect.runForkWith(this.context)(Effect.forkIn(rest, this.dependencies.scope, forked))
   }
 
-  /** Answers one request, when the response before it has been written. An embedder is told before and after. */
+  /**
+   * Answers one request, after the previous response has been written. The embedder is notified before and
+   * after.
+   */
   begin(body: Uint8Array, pending: PendingResponse, response: Effect.Effect<void>): Effect.Effect<void> {
     if (this.current === undefined) return this.inTurn(body, pending, response)
     const waited = Effect.ensuring(
@@ -118,14 +121,14 @@ export class Responses {
     )
   }
 
-  /** What follows the end of the current response, if somebody is told of it. */
+  /** Publishes the end of the current response, if there is a listener. */
   private get ending(): Effect.Effect<void> {
     const { publish } = this.dependencies
     if (publish === undefined) return Effect.void
     return Effect.flatMap(this.told, (step) => Effect.map(publish(step), () => this.settle()))
   }
 
-  /** The end of the connection waits for the events that it brings, but not for this one. */
+  /** The end of the connection waits for the events that it causes, but not for this one. */
   private announce(published: Effect.Effect<void>): Effect.Effect<unknown> {
     const fiber = Effect.forkIn(published, this.dependencies.scope, { startImmediately: true })
     return Effect.flatMap(fiber, (announcing) => {
@@ -141,7 +144,7 @@ export class Responses {
     this.announcing?.interruptUnsafe()
   }
 
-  /** The current response is over. `isWriteFailure` says whether the connection ends because of a write. */
+  /** The current response has ended. `isWriteFailure` says whether the connection ends because of a write. */
   over(pending: PendingResponse, outcome: Outcome, isWriteFailure: boolean): void {
     this.count(outcome)
     if (this.dependencies.publish === undefined) {
@@ -158,7 +161,7 @@ export class Responses {
     else if (outcome.terminal.type === Message.Type.CancelAcknowledged) this.cancels++
   }
 
-  /** Waits until the current response is over. */
+  /** Waits until the current response has ended. */
   private get told(): Effect.Effect<Step> {
     return Effect.callback((resume) => {
       this.tell = () => {
@@ -172,7 +175,7 @@ export class Responses {
     })
   }
 
-  /** The next request has its turn. */
+  /** Gives the next request its turn. */
   private settle(): void {
     this.current = undefined
     const { waiter } = this
@@ -197,7 +200,7 @@ export class Responses {
   }
 }
 
-/** What an embedder is told of the end of a response. */
+/** The event of a response's end. */
 const stepOf = (pending: PendingResponse, outcome: Outcome, isWriteFailure: boolean): Step => {
   if (outcome._tag === "Broken") {
     const reason = outcome.isWriteFailure || isWriteFailure ? "fail" : "abort"

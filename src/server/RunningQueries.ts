@@ -1,7 +1,7 @@
 /**
- * The queries that run and whose progress may be asked for, by their ids, and what is answered to those who ask.
+ * The running queries whose progress may be asked for, by their ids, and the answers to progress requests.
  *
- * The id is all that one has to know: a client that keeps it to itself is the only one who can ask.
+ * The id is the only credential: a client that keeps it secret is the only one that can ask.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -20,7 +20,7 @@ export interface RunningQuery {
 export class Registry {
   private readonly queries = new Map<string, RunningQuery>()
 
-  /** Of two queries with one id, the later one is known. */
+  /** Of two queries with one id, the later one is registered. */
   enter(query: RunningQuery): void {
     this.queries.set(query.queryId, query)
   }
@@ -29,7 +29,7 @@ export class Registry {
     if (this.queries.get(query.queryId) === query) this.queries.delete(query.queryId)
   }
 
-  /** Answers who asks how far a query is, from what is known by now. */
+  /** Answers a progress request from the progress known at present. */
   answer(queryId: string): Effect.Effect<AcceptedQuery, QueryRejected> {
     return Effect.suspend(() => {
       const query = this.queries.get(queryId)
@@ -48,7 +48,7 @@ export class Registry {
   }
 }
 
-/** What an engine says, as far as it can be true. */
+/** The plausible values of an engine's progress. */
 const known = ({ fraction, rowsProcessed, totalRows }: Progress): Progress => ({
   ...(isCount(fraction) && fraction <= 1 ? { fraction } : {}),
   ...(isCount(rowsProcessed) ? { rowsProcessed } : {}),

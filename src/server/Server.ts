@@ -33,19 +33,22 @@ export { ListenError } from "../net/Listener.ts"
  * @since 0.1.0
  */
 export interface ServerService {
-  /** Where it listens, with the ports that the system chose, in the order of the configuration. */
+  /**
+   * The addresses that it listens on, in the order of the configuration, with the ports that the system
+   * chose.
+   */
   readonly addresses: ReadonlyArray<Address.Address>
-  /** How many connections are open. */
+  /** The number of open connections. */
   readonly connections: Effect.Effect<number>
   /**
-   * Takes other limits, and drops no connection. The limits of all connections and queries together hold at once,
-   * those of one connection for the connections that come. Where and how it listens stays (`listen`, `backlog`,
-   * `socketMode`, `keepAlive`). Dies with a `RangeError` that names the setting whose value cannot be one.
+   * Changes the limits without dropping connections. Limits of all connections and queries together apply at
+   * once, those of one connection apply to new connections. The listeners do not change (`listen`, `backlog`,
+   * `socketMode`, `keepAlive`). Dies with a `RangeError` that names a setting with an invalid value.
    */
   readonly reload: (options: ServerConfig.Options) => Effect.Effect<void>
-  /** Opens a connection within the process, which counts and is served as any other. */
+  /** Opens a connection within the process, which counts and is served like any other. */
   readonly connect: Transport.Open
-  /** Stops waiting for responses, if the server is stopping or when it does. */
+  /** Stops waiting for responses, if the server is stopping or once it does. */
   readonly stopNow: Effect.Effect<void>
 }
 
@@ -61,14 +64,14 @@ export class Server extends Context.Service<Server, ServerService>()("dataconn/s
 const maxRefusals = 64
 
 /**
- * Starts a server in the scope. Closing the scope stops it: it accepts no connection, closes idle ones, lets
- * running responses finish within `drainTimeout` and ends the rest with an error.
+ * Starts a server in the scope. Closing the scope stops it: it accepts no more connections, closes idle ones,
+ * lets running responses finish within `drainTimeout` and ends the rest with an error.
  *
  * **Details**
  *
- * Queries go to the `QueryEngine` of the context. `ConnectionEvents`, where provided, is told of everything
- * that happens. Fails with a `ListenError` if it cannot listen on one of its addresses. Dies with a `RangeError` that
- * names the setting whose value cannot be one.
+ * Queries go to the `QueryEngine` of the context. `ConnectionEvents`, if provided, is notified of every step.
+ * Fails with a `ListenError` if the server cannot listen on one of its addresses. Dies with a `RangeError`
+ * that names a setting with an invalid value.
  *
  * @category constructors
  * @since 0.1.0
@@ -83,7 +86,7 @@ export const make = Effect.fnUntraced(function* (
   )
   const connections = yield* Connections.make({ ...config, maxRefusals })
   const paths = yield* DeadPaths.make(config.peerTimeout)
-  // One listener for all sockets.
+  // One function shared by all sockets.
   const gone = function (this: Net.Socket) {
     paths.forget(this)
   }
@@ -131,7 +134,7 @@ export const make = Effect.fnUntraced(function* (
     reload: (options) =>
       Effect.sync(() => {
         const next = ServerConfig.make(options)
-        // Throws for the limits that are none.
+        // Throws for invalid limits.
         Settings.limits(next)
         config = next
         connections.reload({ ...next, maxRefusals })
@@ -146,7 +149,10 @@ const warnOfStrangers = (address: string): Effect.Effect<void> =>
       "whoever gets there may ask. Keep it to a private network"
   )
 
-/** Tells connections that they are not let in, and closes them: in peace, unless there are too many of them. */
+/**
+ * Writes the goodbye to connections that are not admitted, and closes them: normally, unless there are too
+ * many of them.
+ */
 const dismissal = Effect.fnUntraced(function* (
   spawner: Spawner.Spawner,
   linger: Duration.Duration,
@@ -166,7 +172,7 @@ const dismissal = Effect.fnUntraced(function* (
   }
 })
 
-/** What the sockets of one address have in common. */
+/** Shared by the sockets of one address. */
 interface Listening {
   readonly address: Address.Address
   readonly linger: Duration.Duration
@@ -195,7 +201,7 @@ class SocketArrival implements Connections.Arrival {
     return address._tag === "Unix"
       ? { local: Address.format(address), remote: `unix#${id}` }
       : {
-          // The kernel has forgotten a peer that is gone before it was looked at.
+          // The kernel no longer knows the address of a peer that closed before it was read.
           local: Address.formatTcp(localAddress ?? address.host, localPort ?? address.port),
           remote: remoteAddress === undefined ? "unknown" : Address.formatTcp(remoteAddress, remotePort ?? 0)
         }
@@ -235,8 +241,8 @@ export const layer = (
 
 /**
  * A server with the settings of Effect's Config: by default those of the environment, such as
- * `DATACONN_HEARTBEAT_INTERVAL`. Where a `ConfigProvider` is provided, it is asked for a setting under its own name,
- * `heartbeatInterval`, and then under that of the environment.
+ * `DATACONN_HEARTBEAT_INTERVAL`. A provided `ConfigProvider` is asked for a setting under its own name,
+ * `heartbeatInterval`, and then under its name in the environment.
  *
  * @category layers
  * @since 0.1.0
@@ -253,14 +259,14 @@ export const layerConfig: Layer.Layer<
 )
 
 /**
- * The same layer, for a program that SIGINT or SIGTERM interrupts, such as one that `NodeRuntime.runMain` runs: a second
- * signal has the server wait for no response any more, and a third ends the process.
+ * The same layer, for a program that SIGINT or SIGTERM interrupts, such as one that `NodeRuntime.runMain`
+ * runs. After a second signal the server waits for no more responses, and a third ends the process.
  *
  * **Details**
  *
- * Applied to a layer that has its engine, it hears signals while the engine opens and closes, too. Without it a second
- * signal does nothing, and the server stops when its responses have ended or `drainTimeout` is over. SIGQUIT is the
- * command's only.
+ * Applied to a layer that includes its engine, it also handles signals while the engine opens and closes.
+ * Without it a second signal does nothing, and the server stops when its responses have ended or
+ * `drainTimeout` is over. SIGQUIT is handled by the command only.
  *
  * **Example** (Stopping as the command does)
  *
@@ -286,8 +292,8 @@ export const stopsOnSecondSignal = <A, E, R>(
 ): Layer.Layer<Server | A, E, R> => Signals.stopsOnSecond(Server, layer)
 
 /**
- * For `NodeRuntime.runMain`: a program that a signal has stopped ends with 0, as the command does, and not with 130, which
- * supervisors take for a failure.
+ * For `NodeRuntime.runMain`: a program that a signal has stopped exits with 0, as the command does, and not
+ * with 130, which supervisors treat as a failure.
  *
  * @category running
  * @since 0.1.0

@@ -1,6 +1,6 @@
 /**
- * Every limit of the server in one record. Default, form and documentation of each stand in one table, from
- * which the configuration, the flags of the command and the settings table of the README follow.
+ * Every limit of the server in one record. One table holds the default, form and documentation of each; the
+ * configuration, the flags of the command and the settings table of the README follow from it.
  */
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -148,7 +148,7 @@ export type ServerConfig = Setting.Values<typeof settings> & {
 }
 
 /**
- * Loopback only: whoever wants strangers in says so.
+ * Loopback only: listening for other hosts must be explicit.
  *
  * @category settings
  * @since 0.1.0
@@ -164,8 +164,8 @@ export const defaultListen: ReadonlyArray<string> = [`127.0.0.1:${Address.defaul
 export const defaults: ServerConfig = { ...Setting.defaults(settings), listen: defaultListen }
 
 /**
- * Settings as code gives them: a duration is whatever Effect takes for one, such as `"5 seconds"`; sizes are in
- * bytes. What is left out, or `undefined`, has its default.
+ * Settings as given in code: a duration is any `Duration.Input`, such as `"5 seconds"`; sizes are in bytes.
+ * Absent or `undefined` settings have their defaults.
  *
  * @category settings
  * @since 0.1.0
@@ -177,8 +177,8 @@ export type Options = {
 }
 
 /**
- * A configuration that differs from the defaults in what is given. Throws a `RangeError` that names the setting whose
- * value cannot be one.
+ * The defaults with the given settings replaced. Throws a `RangeError` that names a setting with an invalid
+ * value.
  *
  * @category constructors
  * @since 0.1.0
@@ -193,8 +193,8 @@ export const make = (given: Options = {}): ServerConfig => {
 }
 
 /**
- * Reads the settings through Effect's Config, each under its own name; what is missing has its default. An
- * error names the setting and what was expected.
+ * Reads the settings through Effect's Config, each under its own name; absent ones have their defaults. An
+ * error names the setting and the expected form.
  *
  * @category settings
  * @since 0.1.0
@@ -216,13 +216,13 @@ export const config: Config.Config<ServerConfig> = Config.map(
 export const fromEnv = (env?: Record<string, string>): ConfigProvider.ConfigProvider =>
   constants(env === undefined ? ConfigProvider.fromEnv() : ConfigProvider.fromEnv({ env }))
 
-/** A source whose names are those of the environment. */
+/** A source with the names of the environment. */
 const constants = (provider: ConfigProvider.ConfigProvider): ConfigProvider.ConfigProvider =>
   provider.pipe(ConfigProvider.constantCase, ConfigProvider.nested("DATACONN"))
 
 /**
- * The settings of the environment, under names such as `DATACONN_HEARTBEAT_INTERVAL`. Where a `ConfigProvider` is
- * provided, those that it has under their own names, and then those that it has under the names of the environment.
+ * The settings of the environment, under names such as `DATACONN_HEARTBEAT_INTERVAL`. A provided
+ * `ConfigProvider` replaces it: its own names come first, then the names of the environment.
  *
  * @category settings
  * @since 0.1.0

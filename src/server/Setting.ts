@@ -1,6 +1,4 @@
-/**
- * One setting: how it is read, what it is by default, and what it is for.
- */
+/** One setting: its schema, its default, and its documentation. */
 import * as ByteSize from "effect/ByteSize"
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
@@ -20,16 +18,19 @@ import * as Limit from "../settings/Limit.ts"
 export interface Setting<A> {
   readonly schema: Schema.ConstraintCodec<A, unknown>
   readonly fallback: A
-  /** The default as it is written in a file, in the environment or as a flag. */
+  /** The default as written in a file, in the environment or as a flag. */
   readonly fallbackText: string
-  /** What a value looks like. */
+  /** The form of a value. */
   readonly form: string
   readonly doc: string
-  /** Takes a value that code gives, for a setting that is a limit; throws a `RangeError` that names it. */
+  /**
+   * Checks a value given in code, for a setting that is a limit; throws a `RangeError` that names the
+   * setting.
+   */
   readonly check?: (name: string, given: never) => A
 }
 
-/** Reads text; `undefined` means that it is not what was expected. */
+/** Reads text; `undefined` from `read` means that the text is not as expected. */
 const fromText = <A>(
   target: Schema.Codec<A>,
   expected: string,
@@ -62,7 +63,7 @@ const units: Readonly<Record<string, Duration.Unit>> = {
   d: "days"
 }
 
-/** `5 seconds` as Effect writes it, `5s`, or a number of seconds. */
+/** `5 seconds` as in Effect, `5s`, or a number of seconds. */
 const readDuration = (text: string): Option.Option<Duration.Duration> => {
   const [, number, symbol = ""] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/.exec(text) ?? []
   const unit = number === undefined ? undefined : units[symbol]
@@ -140,7 +141,7 @@ export const fileMode = (fallback: string, doc: string): Setting<number> => ({
   doc
 })
 
-/** A whole number of at least `minimum` that may be left out. */
+/** An optional whole number of at least `minimum`. */
 export const optionalCount = (
   minimum: number,
   whenAbsent: string,
@@ -153,7 +154,7 @@ export const optionalCount = (
   doc
 })
 
-/** Units as people write them, in letters of either kind, by their names in Effect. */
+/** The usual spellings of units, in upper or lower case, with their names in Effect. */
 const sizeUnits: Readonly<Record<string, string>> = {
   "": "B",
   kb: "kB",
@@ -193,7 +194,7 @@ export const bytes = (
   doc
 })
 
-/** A size of at least 1 byte that may be left out; `Infinity` switches the limit off. */
+/** An optional size of at least 1 byte; `Infinity` switches the limit off. */
 export const optionalBytes = (whenAbsent: string, doc: string): Setting<number | undefined> => ({
   schema: bytesLimit(doc).schema,
   fallback: undefined,
@@ -245,7 +246,7 @@ const words: Readonly<Record<string, boolean>> = {
   0: false
 }
 
-/** Something that is off unless it is switched on. */
+/** A switch, off by default. */
 export const toggle = (doc: string): Setting<boolean> => ({
   schema: fromText(Schema.Boolean, "true or false", (text) => words[text.toLowerCase()], String),
   fallback: false,
@@ -254,7 +255,7 @@ export const toggle = (doc: string): Setting<boolean> => ({
   doc
 })
 
-/** Text that may be left out. `form` says what it stands for. */
+/** Optional text. `form` describes it. */
 export const text = (form: string, whenAbsent: string, doc: string): Setting<string | undefined> => ({
   schema: Schema.UndefinedOr(Schema.NonEmptyString),
   check: (name, given) => Limit.text(name, given, "a text", (text) => text !== ""),
@@ -264,7 +265,7 @@ export const text = (form: string, whenAbsent: string, doc: string): Setting<str
   doc
 })
 
-/** Text of one form that may be left out. */
+/** Optional text of one form. */
 export const textLike = (
   {
     expected,
@@ -272,7 +273,7 @@ export const textLike = (
     isValid
   }: {
     readonly form: string
-    /** What a value must be. */
+    /** The description of a valid value. */
     readonly expected: string
     readonly isValid: (text: string) => boolean
   },
@@ -307,7 +308,7 @@ export type Values<T extends Table> = { readonly [K in keyof T]: T[K]["fallback"
 export const defaults = <T extends Table>(table: T): Values<T> =>
   Object.fromEntries(Object.entries(table).map(([name, { fallback }]) => [name, fallback])) as Values<T>
 
-/** Reads every setting of a table under its own name; what is missing has its default. */
+/** Reads every setting of a table under its own name; absent ones have their defaults. */
 export const config = <T extends Table>(table: T): Config.Config<Values<T>> =>
   Config.all(
     Object.fromEntries(

@@ -15,17 +15,17 @@ import * as Limit from "../settings/Limit.ts"
 export interface Settings extends Message.Options {
   /** Longest request, header included, that is rejected as `too_large`. A longer one ends the connection. */
   readonly maxSkippedSize: number
-  /** Silence after which the server writes a heartbeat. */
+  /** The time without a write after which the server writes a heartbeat. */
   readonly heartbeatInterval: Duration.Input
   /** Largest body of a chunk message. */
   readonly chunkSize: number
-  /** How much of a result is taken from the engine ahead of the socket. */
+  /** The number of bytes of a result that are taken from the engine ahead of the socket. */
   readonly prefetchSize: number
-  /** How much of a result goes into one write, at most; the first ones of a connection take less. */
+  /** The number of bytes of a result in one write, at most; the first writes of a connection take less. */
   readonly batchSize: number
   /** How long a query may take, from its request to the end of its response. */
   readonly queryTimeout: Duration.Input
-  /** How long the peer may take no byte of what is being written. */
+  /** How long the peer may take no byte of a pending write. */
   readonly writeTimeout: Duration.Input
   /** How long a frame may take to arrive, from its first byte to its last. */
   readonly requestTimeout: Duration.Input
@@ -40,7 +40,7 @@ export interface Settings extends Message.Options {
 }
 
 /**
- * They have no limit for the first request: a server sets one.
+ * Without a limit for the first request: a server sets one.
  *
  * @category settings
  * @since 0.1.0
@@ -50,13 +50,13 @@ export const defaults: Omit<Settings, "firstRequestTimeout"> = {
   maxSkippedSize: 64 * 1024 * 1024,
   heartbeatInterval: "5 seconds",
   chunkSize: 64 * 1024,
-  // A little below the window that TCP begins with on loopback: what is beyond it waits in the kernel.
+  // A little below TCP's initial window on loopback: further bytes wait in the kernel.
   prefetchSize: 896 * 1024,
   batchSize: 896 * 1024,
   queryTimeout: "10 minutes",
   queueTimeout: "2 minutes",
   stallTimeout: "1 second",
-  // A reader of 7 kB/s and more lives: Linux opens a window that has been closed by a sixteenth of the largest receive
+  // A reader of 7 kB/s or more survives: Linux opens a closed window by a sixteenth of the largest receive
   // buffer (net.ipv4.tcp_rmem, commonly up to 32 MiB), so by 2 MiB at a time.
   writeTimeout: "5 minutes",
   requestTimeout: "30 seconds",
@@ -64,7 +64,7 @@ export const defaults: Omit<Settings, "firstRequestTimeout"> = {
 }
 
 /**
- * What a connection works with: the settings, with durations in milliseconds.
+ * The settings of a connection, with durations in milliseconds.
  *
  * @category settings
  * @since 0.1.0
@@ -88,8 +88,8 @@ export interface Limits
 const known = new WeakMap<Settings, Limits>()
 
 /**
- * The limits of all connections that have these settings: one object, which thousands of them look at. Throws a
- * `RangeError` that names the setting whose value cannot be one.
+ * The limits of all connections with these settings: one object, shared by thousands of them. Throws a
+ * `RangeError` that names a setting with an invalid value.
  *
  * @category settings
  * @since 0.1.0

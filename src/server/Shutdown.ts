@@ -1,6 +1,7 @@
 /**
- * How a server stops: it tells its connections, waits for them with a limit, tells them that it waits no
- * longer, and gives them a moment for their last words. What has not ended then is left behind.
+ * The stop of a server: it notifies its connections, waits for them with a limit, notifies them when it stops
+ * waiting, and leaves them a moment for their last messages. Connections that have not ended by then are
+ * abandoned.
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -8,7 +9,7 @@ import * as Latch from "effect/Latch"
 import * as Scope from "effect/Scope"
 
 /**
- * A connection that is told of the stop, and has to end.
+ * A connection that is notified of the stop, and has to end.
  *
  * @category models
  * @since 0.1.0
@@ -27,7 +28,7 @@ export interface Member {
 export const goodbye: Duration.Input = "2 seconds"
 
 /**
- * The same for a stop that waits for nothing any more: enough for a message to clients that read.
+ * The same for a stop without waiting: enough for a message to clients that read.
  *
  * @category constants
  * @since 0.1.0
@@ -35,8 +36,8 @@ export const goodbye: Duration.Input = "2 seconds"
 export const hastyGoodbye: Duration.Input = "250 millis"
 
 /**
- * How long connections have to end once they have been interrupted, after their last message. Those that have not are
- * dropped, and the log says what each of them waits for.
+ * How long connections have to end once they have been interrupted, after their last message. Those that have
+ * not ended are dropped, and the log names the work that each of them waits for.
  *
  * @category constants
  * @since 0.1.0
@@ -44,7 +45,7 @@ export const hastyGoodbye: Duration.Input = "250 millis"
 export const grace: Duration.Input = "2 seconds"
 
 /**
- * The same for a stop that waits for nothing any more.
+ * The same for a stop without waiting.
  *
  * @category constants
  * @since 0.1.0
@@ -52,7 +53,7 @@ export const grace: Duration.Input = "2 seconds"
 export const hastyGrace: Duration.Input = "250 millis"
 
 /**
- * The connections of a server, which are told when it stops.
+ * The connections of a server, which are notified when it stops.
  *
  * @category models
  * @since 0.1.0
@@ -60,7 +61,7 @@ export const hastyGrace: Duration.Input = "250 millis"
 export class Shutdown {
   private readonly members = new Set<Member>()
   private readonly empty = Latch.makeUnsafe(true)
-  /** The last that members were told. */
+  /** The last notification of the members. */
   private told: keyof Member | undefined
   private readonly hurry = Latch.makeUnsafe(false)
 
@@ -68,7 +69,7 @@ export class Shutdown {
     return this.members.size
   }
 
-  /** Tells the member of a stop, also of one that is under way, until the scope closes. */
+  /** Notifies the member of a stop, also of one that is under way, until the scope closes. */
   join(member: Member): Effect.Effect<void, never, Scope.Scope> {
     return Effect.uninterruptible(
       Effect.flatMap(Effect.scope, (scope) => {
@@ -89,25 +90,30 @@ export class Shutdown {
     })
   }
 
-  /** A drain under way, or the next one, waits for no response any more, but {@link hastyGoodbye} for last messages. */
+  /**
+   * The current drain, or the next one, waits for no responses any more, but leaves {@link hastyGoodbye} for
+   * last messages.
+   */
   readonly now: Effect.Effect<void> = Effect.asVoid(this.hurry.open)
 
-  /** Returns after a time, or once `hurried` has gone by in a hurry. */
+  /** Returns after `duration`, or after `hurried` from the moment of {@link now}. */
   private sleep(duration: Duration.Input, hurried: Duration.Input): Effect.Effect<unknown> {
     return Effect.raceFirst(Effect.andThen(this.hurry.await, Effect.sleep(hurried)), Effect.sleep(duration))
   }
 
-  /** The same, or when all members have ended. */
+  /** The same, or once all members have ended. */
   private within(duration: Duration.Input, hurried: Duration.Input = 0): Effect.Effect<unknown> {
     return Effect.raceFirst(this.empty.await, this.sleep(duration, hurried))
   }
 
-  /** Returns when connections that were interrupted have had their time to end: {@link grace}, or {@link hastyGrace}. */
+  /**
+   * Returns when interrupted connections have had their time to end: {@link grace}, or {@link hastyGrace}.
+   */
   get grace(): Effect.Effect<unknown> {
     return this.sleep(grace, hastyGrace)
   }
 
-  /** Tells all members, those that join later too. */
+  /** Notifies all members, including those that join later. */
   tell(what: keyof Member): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.told = what
@@ -115,7 +121,7 @@ export class Shutdown {
     })
   }
 
-  /** Returns when all members have ended, or have had their time. */
+  /** Returns when all members have ended, or their time is over. */
   drain(drainTimeout: Duration.Input): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
       yield* this.tell("drain")

@@ -1,5 +1,6 @@
 /**
- * What signals do to a command. The first SIGINT or SIGTERM interrupts it; that is done where the command is run.
+ * The handling of signals in a command. The runner of the command handles the first SIGINT or SIGTERM, by
+ * interrupting it.
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -21,13 +22,16 @@ export const onSecond = Effect.fnUntraced(function* (
   const onSignal = () => {
     count++
     if (count === 2) Effect.runForkWith(context)(effect)
-    // An exit would wait for the engine's native calls, which may be what it is stuck in.
+    // A normal exit would wait for the engine's native calls, which may hang.
     if (count === 3) process.kill(process.pid, "SIGKILL")
   }
   yield* handle(signals, onSignal)
 })
 
-/** The layer; the second signal has its service wait no more. Signals are heard while it is built, too. */
+/**
+ * The layer, with its service's `stopNow` run at the second signal. Signals are also handled while it is
+ * built.
+ */
 export const stopsOnSecond = <I, S extends { readonly stopNow: Effect.Effect<void> }, A, E, R>(
   service: Context.Key<I, S>,
   layer: Layer.Layer<I | A, E, R>
@@ -44,7 +48,7 @@ export const stopsOnSecond = <I, S extends { readonly stopNow: Effect.Effect<voi
     })
   )
 
-/** Ends a program with 0 where it was interrupted, which is how it is meant to end. */
+/** Exits with 0 if the program was interrupted, which is its normal end. */
 export const teardown: Runtime.Teardown = (exit, onExit) =>
   Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
     ? onExit(0)
@@ -66,8 +70,8 @@ const handle = (
   )
 
 /**
- * From now on SIGHUP does not end the process, for as long as the scope is open. Gives the effect that waits for one
- * that has not been waited for; several count as one.
+ * For as long as the scope is open, SIGHUP does not end the process. Returns the effect that waits for the
+ * next unhandled SIGHUP; several count as one.
  */
 export const hangups: Effect.Effect<Effect.Effect<void>, never, Scope.Scope> = Effect.gen(function* () {
   const came = yield* Latch.make(false)
@@ -76,8 +80,8 @@ export const hangups: Effect.Effect<Effect.Effect<void>, never, Scope.Scope> = E
 })
 
 /**
- * For as long as the scope is open, SIGQUIT stops the program as two SIGTERM do, without waiting for responses, and
- * SIGUSR2 does nothing.
+ * For as long as the scope is open, SIGQUIT stops the program like two SIGTERM, without waiting for
+ * responses, and SIGUSR2 does nothing.
  */
 export const quits: Effect.Effect<void, never, Scope.Scope> = Effect.gen(function* () {
   yield* handle(["SIGUSR2"], () => {})

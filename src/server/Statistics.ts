@@ -26,7 +26,7 @@ export interface ControlStatistics {
 }
 
 /**
- * Where the heartbeat operation was when it ended.
+ * The state of the heartbeat operation when it ended.
  *
  * @category models
  * @since 0.1.0
@@ -47,8 +47,8 @@ export interface HeartbeatStatistics {
 }
 
 /**
- * How a query ended: rejected, with an error of the engine or the server, cancelled by the client, completed, failed
- * to be written, or aborted with its connection.
+ * The end of a query: rejected, with an error of the engine or the server, cancelled by the client,
+ * completed, failed to be written, or aborted with its connection.
  *
  * @category models
  * @since 0.1.0
@@ -70,9 +70,9 @@ export interface QueryRunnerStatistics {
   readonly runs: number
   /** From the arrival of the request to the end of its response. */
   readonly durationMillis: number
-  /** The name of the query, if the engine accepted it and gave it one. */
+  /** The id of the query, if the engine accepted it and provided one. */
   readonly queryId: string | undefined
-  /** Rows of the result, as far as it was made; `undefined` where the engine does not count them. */
+  /** The number of rows produced; `undefined` where the engine does not count them. */
   readonly rows: number | undefined
   readonly reason: QueryRunnerReason
 }

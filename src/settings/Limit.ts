@@ -1,24 +1,24 @@
 /**
- * Checks limits that code gives. Invalid values are mistakes of the program: the `RangeError` names the setting and its
- * range.
+ * Checks limits that are given in code. Invalid values are programming errors: the `RangeError` names the
+ * setting and its range.
  */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 
-/** What a whole number may be. */
+/** The description of a whole number. */
 export const counts = (minimum: number): string => `a whole number of at least ${minimum}`
 
-/** What a size in bytes may be. */
+/** The description of a size in bytes. */
 export const sizes = (minimum: number, maximum = Number.POSITIVE_INFINITY): string =>
   `a size of at least ${minimum} B${maximum === Number.POSITIVE_INFINITY ? "" : ` and at most ${maximum} B`}`
 
-/** What a limit may be that can be switched off. */
+/** The description of a limit that can be switched off. */
 export const limits = `${counts(1)}, or Infinity`
 
-/** What the permissions of a file may be. */
+/** The description of a file's permissions. */
 export const modes = "three octal digits, such as 0660"
 
-/** What a duration may be: whether it may be zero too. */
+/** The description of a duration, which may be zero if `orZero`. */
 export const durations = (orZero: boolean): string =>
   orZero ? "a duration of zero or more" : "a duration longer than zero"
 
@@ -45,11 +45,11 @@ export const countOrInfinity = (name: string, given: number): number =>
 export const oneOf = <const A>(name: string, given: A, choices: ReadonlyArray<A>): A =>
   choices.includes(given) ? given : fail(name, `one of ${choices.join(", ")}`, given)
 
-/** Several values, and not one. */
+/** A list, rather than a single value. */
 export const list = <A extends ReadonlyArray<unknown>>(name: string, given: A): A =>
   Array.isArray(given) ? given : fail(name, "a list", given)
 
-/** Text of a form that `isValid` knows. */
+/** Text that `isValid` accepts. */
 export const text = (
   name: string,
   given: string,
@@ -60,7 +60,10 @@ export const text = (
 export const mode = (name: string, given: number): number =>
   whole(name, given, 0, modes) <= 0o777 ? given : fail(name, modes, given)
 
-/** May be infinite, which switches the limit off. `Duration` takes NaN for zero. */
+/**
+ * A duration; an infinite one switches the limit off. NaN is refused here because `Duration` takes it for
+ * zero.
+ */
 export const duration = (name: string, given: Duration.Input, orZero = false): Duration.Duration =>
   Number.isNaN(given)
     ? fail(name, durations(orZero), given)
@@ -68,7 +71,7 @@ export const duration = (name: string, given: Duration.Input, orZero = false): D
         fail(name, durations(orZero), given)
       )
 
-/** Whether a duration is longer than zero, or zero if it may be. */
+/** Whether a duration is longer than zero, or at least zero if `orZero`. */
 export const isLimit =
   (orZero: boolean) =>
   (duration: Duration.Duration): boolean =>

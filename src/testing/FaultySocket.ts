@@ -1,12 +1,12 @@
 /**
- * A socket that fails on purpose: splits and delays what passes, holds writes back, breaks off, and fails the
- * operation that it is told to.
+ * A socket that fails on purpose: splits and delays bytes, blocks writes, breaks the connection, and fails a
+ * chosen operation.
  *
  * **When to use**
  *
- * Around either end of a `MemorySocket.pair`, or any other Effect socket. A loop over `failAt` = 1, 2, … until
- * a run ends with no failure tries the failure of each operation that a conversation consists of, after the
- * test streams of Robert Leahy's talks.
+ * Around either end of a `MemorySocket.pair`, or any other Effect socket. A loop over `failAt` = 1, 2, …
+ * until a run ends without a failure covers the failure of each operation of a conversation, after the test
+ * streams of Robert Leahy's talks.
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type * as Duration from "effect/Duration"
@@ -17,30 +17,31 @@ import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 
 /**
- * What goes wrong. An empty plan changes nothing.
+ * The planned faults. An empty plan changes nothing.
  *
  * @category settings
  * @since 0.1.0
  */
 export interface Plan {
-  /** The most bytes that one read brings. What is left over comes with the next reads. */
+  /** The most bytes that one read returns. The rest comes with the next reads. */
   readonly readSize?: number | undefined
-  /** The most bytes that one write carries. A larger one becomes several, each of them an operation. */
+  /** The most bytes that one write carries. A larger write is split, and each part is an operation. */
   readonly writeSize?: number | undefined
-  /** How long each read waits on the Clock before it looks for bytes, or fails. */
+  /** How long each read waits on the Clock before it reads or fails. */
   readonly readDelay?: Duration.Input | undefined
-  /** How long each write waits on the Clock before its bytes go out, or it fails. A close does not wait. */
+  /** How long each write waits on the Clock before it is sent or fails. A close does not wait. */
   readonly writeDelay?: Duration.Input | undefined
   /**
-   * Which operation fails, from 1: opens, reads, writes and closes are counted together, in the order in which they
-   * begin; closing a scope is none. It fails without moving a byte. The others go on as if nothing had been: it is for the owner of
-   * the socket to give up, and to tell its peer by closing.
+   * The number of the operation that fails, from 1: opens, reads, writes and closes are counted together, in
+   * the order in which they begin; closing a scope is not counted. The operation fails without transferring a
+   * byte. The others are not affected: the owner of the socket has to give up, and to notify its peer by
+   * closing.
    */
   readonly failAt?: number | undefined
 }
 
 /**
- * What an operation is. The write of a `CloseEvent` is a close, be it clean or a reset.
+ * The kind of an operation. The write of a `CloseEvent` is a close, whether it is clean or a reset.
  *
  * @category models
  * @since 0.1.0
@@ -48,28 +49,30 @@ export interface Plan {
 export type Operation = "open" | "read" | "write" | "close"
 
 /**
- * A socket that fails by its plan, and what the test does to it.
+ * A socket that fails by its plan, and the controls for the test.
  *
  * @category models
  * @since 0.1.0
  */
 export interface FaultySocket {
   readonly socket: Socket.Socket
-  /** How many operations have begun. */
+  /** The number of operations that have begun. */
   readonly operations: () => number
-  /** What the operation was that failed by the plan, once it has. */
+  /** The operation that failed by the plan, once it has. */
   readonly failed: () => Operation | undefined
-  /** From now on writes wait, as for a peer that does not read. Closing does not wait, and ends their wait. */
+  /**
+   * Blocks writes from now on, as with a peer that does not read. Closing does not wait, and unblocks them.
+   */
   readonly block: Effect.Effect<void>
-  /** Ends the wait of the writes. */
+  /** Unblocks writes. */
   readonly release: Effect.Effect<void>
-  /** From now on reads wait, whatever the peer sends. Closing ends their wait. */
+  /** Blocks reads from now on, whatever the peer sends. Closing unblocks them. */
   readonly blockReads: Effect.Effect<void>
-  /** Ends the wait of the reads. */
+  /** Unblocks reads. */
   readonly releaseReads: Effect.Effect<void>
-  /** Nothing more is sent: writes fail, and the peer reads up to the end. */
+  /** Ends sending: writes fail, and the peer reads up to the end. */
   readonly halfClose: Effect.Effect<void>
-  /** The connection breaks for both ends, and what is in flight is lost. The socket has to be open. */
+  /** Breaks the connection for both ends, and drops bytes in flight. The socket has to be open. */
   readonly reset: Effect.Effect<void>
 }
 
@@ -79,7 +82,7 @@ export interface FaultySocket {
  * **Gotchas**
  *
  * A close that fails by the plan has closed all the same, as with the system's `close`. Interruption leaves a
- * write that `writeSize` has split unfinished.
+ * write that was split by `writeSize` unfinished.
  *
  * @category constructors
  * @since 0.1.0
@@ -142,7 +145,7 @@ class Faults {
     this.plan = plan
   }
 
-  /** Counts the operation and waits; fails if its number is up, or the connection is broken. */
+  /** Counts the operation and waits; fails if it is the planned one, or the connection is broken. */
   private begin(operation: Operation, delay?: Duration.Input): Effect.Effect<void, Socket.SocketError> {
     return Effect.suspend(() => {
       const number = ++this.operations
@@ -175,11 +178,11 @@ class Faults {
       yield* this.arrivals.await
       const left = this.pieces.shift()
       if (left !== undefined) return [left] as const
-      // The end beneath says that the socket was closed; here it is the connection that broke.
+      // The underlying socket reports a close; here the connection was broken.
       const chunks = yield* Effect.mapError(reader.pull, (end) =>
         this.broken ? this.resetError("read") : end
       )
-      // A read that began to wait for the peer before reads were blocked waits on.
+      // A read that began to wait for the peer before reads were blocked continues to wait.
       yield* this.arrivals.await
       if (readSize === undefined) return chunks
       const [first, ...rest] = split(chunks.map(toBytes), readSize)
@@ -188,7 +191,7 @@ class Faults {
     })
   }
 
-  /** In a scope of its own, which closes for the half-close. */
+  /** In a separate scope, whose close is the half-close. */
   readonly writer: Socket.Socket["writer"] = Effect.suspend(() =>
     Effect.gen({ self: this }, function* () {
       const scope = yield* Scope.fork(yield* Effect.scope)

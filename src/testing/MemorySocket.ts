@@ -1,8 +1,9 @@
 /**
- * Two ends of a connection in memory, as Effect sockets: real back-pressure, no ports, no time of their own.
+ * Two ends of a connection in memory, as Effect sockets: with real back-pressure, and without ports or
+ * timers.
  *
- * Closing a scope of the writer half-closes. A `CloseEvent` closes; one with a code above 1000 resets the
- * connection: what is in flight is lost, and the other end fails to read.
+ * Closing a scope of the writer half-closes. A `CloseEvent` closes. One with a code above 1000 resets the
+ * connection: bytes in flight are lost, and the other end fails to read.
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
@@ -16,7 +17,7 @@ import * as Socket from "effect/socket/Socket"
  * @since 0.1.0
  */
 export interface Options {
-  /** How many bytes a direction holds before its writer waits. Default 64 KiB. */
+  /** The number of bytes that a direction buffers before its writer waits. Default 64 KiB. */
   readonly capacity?: number | undefined
 }
 
@@ -31,8 +32,8 @@ const reset = () =>
   new Socket.SocketError({ reason: new Socket.SocketReadError({ cause: new Error("read ECONNRESET") }) })
 
 /**
- * One direction: bytes in flight, a writer that waits above the capacity, a reader that waits at zero. Who
- * waits goes on in a later turn of the event loop, as with a network in between.
+ * One direction: bytes in flight, a writer that waits above the capacity, a reader that waits at zero. Both
+ * resume in a later turn of the event loop, as over a network.
  */
 class Pipe {
   private readonly capacity: number
@@ -85,7 +86,7 @@ class Pipe {
       : Effect.fail(this.readable)
   })
 
-  /** The writer sends nothing more; the reader still gets what is in flight. */
+  /** The writer has ended; the reader still gets the bytes in flight. */
   end(error = closed(1000)): void {
     this.readable ??= error
     this.writable = false
@@ -93,7 +94,7 @@ class Pipe {
     this.room.openUnsafe()
   }
 
-  /** One of the two is gone: what is in flight is lost. */
+  /** One of the two has closed: the bytes in flight are lost. */
   abort(error = closed(1000)): void {
     this.lost = true
     this.chunks = []
@@ -130,7 +131,7 @@ const end = (incoming: Pipe, outgoing: Pipe): Socket.Socket => {
 }
 
 /**
- * The two ends of a connection. What one writes, the other reads.
+ * The two ends of a connection. Each reads the writes of the other.
  *
  * @category constructors
  * @since 0.1.0

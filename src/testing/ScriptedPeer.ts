@@ -1,15 +1,15 @@
 /**
- * The other end of a connection as a script: what it expects, and what it sends.
+ * The other end of a connection as a script: the messages that it expects and sends.
  *
  * **When to use**
  *
- * To test one end by itself, a client against a scripted server or a server against a scripted client: what
- * goes over the wire is written out, and what must not be sent by a real end can be.
+ * To test one end by itself, a client against a scripted server or a server against a scripted client. The
+ * bytes on the wire are written out, and may include messages that a real end never sends.
  *
  * **Details**
  *
- * A message is text: its letter (`PROTOCOL.md` §1), and after a space its body if it has one, as in
- * `"R SELECT 1"`, `"A yes"`, `"F"`.
+ * A message is a text: its letter (`PROTOCOL.md` §1), and after a space its body if it has one, as in `"R
+ * SELECT 1"`, `"A yes"`, `"F"`.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -19,7 +19,7 @@ import * as Socket from "effect/socket/Socket"
 import * as Message from "../protocol/Message.ts"
 
 /**
- * Another message came than the script expects, or none.
+ * Another message arrived than the script expects, or none.
  *
  * @category errors
  * @since 0.1.0
@@ -34,7 +34,7 @@ export class Unexpected extends Schema.TaggedError<Unexpected>()("Unexpected", {
 }
 
 /**
- * The socket did not take what the script sends.
+ * The socket did not take the script's bytes.
  *
  * @category errors
  * @since 0.1.0
@@ -49,7 +49,7 @@ export class NotSent extends Schema.TaggedError<NotSent>()("NotSent", {
 }
 
 /**
- * The conversation left the script. `conversation` is how it went: the last messages of both directions.
+ * The conversation left the script. `conversation` contains the last messages of both directions.
  *
  * @category errors
  * @since 0.1.0
@@ -65,21 +65,24 @@ export class ScriptedPeerError extends Schema.TaggedError<ScriptedPeerError>()("
 }
 
 /**
- * A peer that keeps to a script.
+ * A peer that follows a script.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ScriptedPeer {
-  /** The next messages must be these. `"closed"` and `"reset"` stand for the end of the connection. */
+  /**
+   * Waits for the next messages, which must be these. `"closed"` and `"reset"` stand for the end of the
+   * connection.
+   */
   readonly expect: (...messages: ReadonlyArray<string>) => Effect.Effect<void, ScriptedPeerError>
   /** Sends the messages in one write. */
   readonly send: (...messages: ReadonlyArray<string>) => Effect.Effect<void, ScriptedPeerError>
-  /** Sends bytes that need be no message. */
+  /** Sends bytes that need not be a message. */
   readonly sendBytes: (bytes: Uint8Array) => Effect.Effect<void, ScriptedPeerError>
   /** Closes the connection. */
   readonly close: Effect.Effect<void, ScriptedPeerError>
-  /** Breaks it off: the other end fails to read. */
+  /** Resets the connection: the other end fails to read. */
   readonly reset: Effect.Effect<void, ScriptedPeerError>
 }
 
@@ -92,7 +95,7 @@ export interface ScriptedPeer {
 export interface Options extends Partial<Message.Options> {
   /** How long an expected message may take on the Clock. Default infinite. */
   readonly patience?: Duration.Input | undefined
-  /** How many messages an error shows. Default 10. */
+  /** The number of messages that an error shows. Default 10. */
   readonly shown?: number | undefined
 }
 
@@ -100,11 +103,11 @@ const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
 /**
- * The frame that a text stands for.
+ * The frame of a text.
  *
  * **Gotchas**
  *
- * To send a body with a type that may have none throws, as a programming error; `sendBytes` sends anything.
+ * A body of a type without a body throws, as a programming error; `sendBytes` sends anything.
  *
  * @category messages
  * @since 0.1.0
@@ -113,7 +116,7 @@ export const frame = (message: string): Message.Message =>
   Message.make(message.charCodeAt(0) as Message.Type, encoder.encode(message.slice(2)))
 
 /**
- * The text that stands for a frame.
+ * The text of a frame.
  *
  * @category messages
  * @since 0.1.0

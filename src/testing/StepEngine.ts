@@ -1,10 +1,10 @@
 /**
- * An engine whose every step the test releases, and which records what became of its queries.
+ * An engine whose every step the test releases, and which records the fate of its queries.
  *
  * **When to use**
  *
- * To decide in a test what the engine has done by the time that something else happens: nothing yet, half a
- * result, a failure.
+ * To control how far the engine is when another event happens: before anything, after half a result, after a
+ * failure.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -20,11 +20,11 @@ import {
 } from "../engine/QueryEngine.ts"
 
 /**
- * What a query does next.
+ * The next step of a query.
  *
  * The first step of a query is one of `accept`, `reject`, `initFailure` and `interrupt`; then come chunks, up
- * to `end`, `fail` or `interrupt`. Where queries commit, a `commit` follows the `end`, or `fail`, `interrupt` or `die` in
- * its place. A step out of place is a defect of the engine, as `die` is.
+ * to `end`, `fail` or `interrupt`. If queries commit, a `commit` follows the `end`, or `fail`, `interrupt` or
+ * `die` instead. A step out of place is a defect of the engine, as `die` is.
  *
  * @category steps
  * @since 0.1.0
@@ -45,7 +45,7 @@ const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
 /**
- * An engine, and the means by which the test leads it.
+ * An engine, and the controls for the test.
  *
  * @category models
  * @since 0.1.0
@@ -54,9 +54,9 @@ export interface StepEngine {
   readonly engine: Engine
   /** Releases steps, at most 1024 ahead of the queries. A query waits for each of its steps. */
   readonly step: (...steps: ReadonlyArray<Step>) => Effect.Effect<void>
-  /** Takes back the steps that no query has got to. */
+  /** Removes the steps that no query has taken. */
   readonly drop: Effect.Effect<void>
-  /** What happened: `init BODY`, `committing`, `committed`, `ended` when a query's scope has closed. */
+  /** The events so far: `init BODY`, `committing`, `committed`, `ended` when a query's scope has closed. */
   readonly log: ReadonlyArray<string>
 }
 

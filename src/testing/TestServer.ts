@@ -27,12 +27,12 @@ export interface Options extends MemorySocket.Options {
 
 /**
  * Serves one connection with the `QueryEngine` of the context, and connects a client to it. Both ends are the
- * real ones; only what lies between them is not. All waiting is on the Clock. The scope owns both.
+ * real ones; only the socket between them is in memory. All waiting is on the Clock. The scope owns both.
  *
  * **Gotchas**
  *
- * The server's end has the limits of a connection by default, which a server adds to: `firstRequestTimeout` is 1 minute
- * there, and off here.
+ * The server's end has the default limits of a connection, to which a server adds one: `firstRequestTimeout`
+ * is 1 minute there, and off here.
  *
  * **Example** (An engine and a client, without a socket)
  *
@@ -60,7 +60,7 @@ export const connect = Effect.fnUntraced(function* (
   options: Options = {}
 ): Effect.fn.Return<Client.ClientService, ClientError, QueryEngine | Scope.Scope> {
   const settings = { ...Settings.defaults, ...options.server }
-  // Throws here, and not in the fiber of the connection, for the limits that are none.
+  // Throws here, and not in the fiber of the connection, for invalid limits.
   Settings.limits(settings)
   const [near, far] = yield* MemorySocket.pair(options)
   const connection = Connection.serve(Transport.fromSocket(near), {
@@ -72,12 +72,12 @@ export const connect = Effect.fnUntraced(function* (
 })
 
 /**
- * Lets whatever can run without time passing do so.
+ * Lets everything run that can run without the passing of time.
  *
  * **When to use**
  *
- * Before a test moves its `TestClock` while a request is on its way: a query that was forked has not reached the server yet,
- * and what that waits for would begin only after the move.
+ * Before a test moves its `TestClock` while a request is in flight: a forked query has not reached the server
+ * yet, whose timers would start only after the move.
  *
  * @category testing
  * @since 0.1.0

@@ -1,6 +1,4 @@
-/**
- * `dataconn/testing`: connections in memory, for tests on a `TestClock`, and what can go wrong with them.
- */
+/** `dataconn/testing`: connections in memory and their faults, for tests on a `TestClock`. */
 export * as FaultySocket from "./FaultySocket.ts"
 export * as MemorySocket from "./MemorySocket.ts"
 export * as ScriptedPeer from "./ScriptedPeer.ts"

@@ -1,6 +1,4 @@
-/**
- * What the console asks of the gateway besides queries.
- */
+/** The console's requests to the gateway besides queries. */
 import * as Storage from "./Storage.ts"
 
 export interface Table {
@@ -21,7 +19,7 @@ export interface Target {
   readonly error?: { readonly message: string }
 }
 
-/** The gateway wants a token, or another one. */
+/** The gateway requires a token, or a different one. */
 export class Unauthenticated extends Error {}
 
 export const headers = (): Record<string, string> => {
@@ -38,7 +36,7 @@ export const catalog = async (): Promise<ReadonlyArray<Target>> => {
   return targets
 }
 
-/** The whole result as a file of the user's. Rejects if it breaks off. */
+/** Downloads the whole result as a file. Rejects if it breaks off. */
 export const download = async (query: string, format: string, target: string | undefined): Promise<void> => {
   const response = await fetch("/v1/query", {
     method: "POST",
@@ -55,6 +53,6 @@ export const download = async (query: string, format: string, target: string | u
   link.href = url
   link.download = `result.${format}`
   link.click()
-  // The browser has taken it by then.
+  // The browser has read the file by then.
   setTimeout(() => URL.revokeObjectURL(url), 60_000)
 }

@@ -1,33 +1,31 @@
-/**
- * The axes of a chart: where their ticks are, what these say, and how much room that takes.
- */
+/** The axes of a chart: the positions of their ticks, their labels, and the room for them. */
 import type uPlot from "uplot"
 import * as Format from "./Format.ts"
 import type { Sample } from "./Messages.ts"
 
 const font = "12px system-ui, sans-serif"
-/** Between labels that stand beside each other, and between ticks at least. */
+/** The gap between adjacent labels, and the minimum between ticks. */
 const gap = 16
 const minSpace = 50
 const tickLength = 10
-/** Between the labels and the ticks. */
+/** The gap between the labels and the ticks. */
 const tickGap = 5
-/** Of a time, in hours or days. */
+/** The width of a time label, in hours or days. */
 const timeWidth = 60
-/** Longer texts are cut below the axis; beside a point all of them is shown. */
+/** Longer texts are truncated below the axis; beside a point they are shown in full. */
 const maxLabel = 16
 
-/** What a chart's points have along. */
+/** The horizontal coordinates of a chart's points. */
 export interface Along {
   readonly values: ReadonlyArray<number>
   readonly kind: "Time" | "Number" | "Row" | "Name"
-  /** What a point is called. */
+  /** The name of a point. */
   readonly name: (index: number) => string
   /** The longest name, where names are below the axis. */
   readonly longest: string
 }
 
-/** Numbers and times as they are, in order; anything else by its row, with its text as a name. */
+/** Numbers and times unchanged, in order; other values by their row, with their text as a name. */
 export const along = ({ rows, x }: Sample, type: string, isOwnValue: boolean): Along => {
   const row = (index: number) => Format.count(rows[index] ?? 0)
   if (isOwnValue) return { values: rows, kind: "Row", name: row, longest: "" }
@@ -47,14 +45,14 @@ export const along = ({ rows, x }: Sample, type: string, isOwnValue: boolean): A
 
 const context = document.createElement("canvas").getContext("2d")
 
-/** How wide the widest of some texts is. */
+/** The width of the widest text. */
 const widest = (texts: ReadonlyArray<string>): number => {
   if (context === null) return 0
   context.font = font
   return Math.ceil(Math.max(0, ...texts.map((text) => context.measureText(text).width)))
 }
 
-/** The distances that ticks may have: the least that leaves so much room is taken. */
+/** The possible distances of ticks: the least that leaves enough room is used. */
 const steps = (min: number, max: number, length: number, space: number, isWhole: boolean): Array<number> => {
   const decade = 10 ** Math.floor(Math.log10(((max - min) * space) / length))
   const all = [1, 2, 2.5, 5, 10, 20].map((times) => Number((times * decade).toPrecision(12)))
@@ -75,14 +73,14 @@ const numbers = (isWhole: boolean): uPlot.Axis => ({
 
 const cut = (text: string): string => (text.length > maxLabel ? `${text.slice(0, maxLabel - 1)}…` : text)
 
-/** How wide a label along is, about. */
+/** The approximate width of a horizontal label. */
 const labelWidth = ({ kind, longest }: Along, min: number, max: number): number => {
   if (kind === "Time") return timeWidth
   if (kind === "Name") return widest([cut(longest)])
   return widest(Format.ticks([min, max], 10 ** Math.floor(Math.log10((max - min) / 40))))
 }
 
-/** The axes along and upwards, and the room beside them; `current` is what the chart shows along by then. */
+/** Both axes, and the padding; `current` returns the horizontal coordinates at the time of drawing. */
 export const make = (current: () => Along, color: () => string): Pick<uPlot.Options, "axes" | "padding"> => {
   const lines = {
     stroke: color,
@@ -102,7 +100,7 @@ export const make = (current: () => Along, color: () => string): Pick<uPlot.Opti
           ...names,
           space: (_, __, min, max) => Math.max(minSpace, labelWidth(current(), min, max) + gap)
         }
-  // The first and the last label reach beyond the axis by their halves.
+  // Half of the first and of the last label extends beyond the axis.
   const half = ({ scales }: uPlot) =>
     Math.ceil(labelWidth(current(), scales["x"]?.min ?? 0, scales["x"]?.max ?? 1) / 2)
   const y: uPlot.Axis = {

@@ -1,12 +1,10 @@
-/**
- * The list of tables, and what the editor completes.
- */
+/** The list of tables, and the completions of the editor. */
 import type { SQLNamespace } from "@codemirror/lang-sql"
 import type { Schema, Table, Target } from "./Api.ts"
 
 const bare = /^[a-z_][a-z0-9_]*$/
 
-/** A name as SQL takes it. */
+/** A name quoted for SQL, if necessary. */
 export const quoted = (name: string): string => (bare.test(name) ? name : `"${name.replaceAll('"', '""')}"`)
 
 const defaultSchema = "main"
@@ -14,7 +12,7 @@ const defaultSchema = "main"
 const qualified = (schema: Schema, { name }: Table): string =>
   schema.name === defaultSchema ? quoted(name) : `${quoted(schema.name)}.${quoted(name)}`
 
-/** What is completed: tables by their names, and their columns. */
+/** The completions: tables by their names, and their columns. */
 export const completion = (schemas: ReadonlyArray<Schema>): SQLNamespace =>
   Object.fromEntries(
     schemas.flatMap((schema) =>

@@ -1,5 +1,6 @@
 /**
- * A chart of a result: one column along, one or more upwards. While rows arrive it shows those that are there.
+ * A chart of a result: one column horizontally, one or more vertically. While rows arrive it shows those that
+ * are there.
  */
 import uPlot from "uplot"
 import * as Axes from "./Axes.ts"
@@ -14,7 +15,7 @@ const kinds = ["Lines", "Bars", "Points"] as const
 
 type Kind = (typeof kinds)[number]
 
-/** The column along: the first that tells a time, or else the first. */
+/** The horizontal column: the first with a time, or else the first. */
 const along = (columns: ReadonlyArray<Column>): string =>
   (columns.find(({ type }) => Format.isTemporal(type)) ?? columns[0])?.name ?? ""
 
@@ -23,10 +24,10 @@ const numbersOf = (columns: ReadonlyArray<Column>): ReadonlyArray<string> =>
 
 const none: ReadonlyArray<Column> = []
 
-/** What is beside the plot, its legend. */
+/** The height of the legend. */
 const legendHeight = 40
 
-/** A plot, and what it was made for. */
+/** A plot, and the key of its inputs. */
 interface Drawn {
   readonly plot: uPlot
   readonly key: string
@@ -44,7 +45,7 @@ export class Chart {
   private x = ""
   private ys: ReadonlyArray<string> = []
   private kind: Kind = "Lines"
-  /** What was asked for and has not come, and whether something has changed since. */
+  /** The pending request, and whether something has changed since. */
   private asked: SampleRequest | undefined
   private isStale = false
 
@@ -67,12 +68,12 @@ export class Chart {
     void this.refresh()
   }
 
-  /** Draws again what is shown, in other colours. */
+  /** Redraws the plot, in other colours. */
   recolor(): void {
     this.drawn?.plot.redraw()
   }
 
-  /** Takes leave of what was shown, at once. */
+  /** Replaces the shown run, at once. */
   private choose(run: Run | undefined): void {
     const columns = run?.columns ?? none
     const numbers = numbersOf(columns)
@@ -91,7 +92,7 @@ export class Chart {
     )
   }
 
-  /** Has something written instead of a plot. */
+  /** Shows a text instead of a plot. */
   private say(text: string): void {
     this.drawn?.plot.destroy()
     this.drawn = undefined
@@ -111,7 +112,7 @@ export class Chart {
     this.asked = asked
     if (this.drawn === undefined) this.say("Drawing…")
     const sample = await run.sample(asked)
-    // Another run is shown by now, or other columns of it.
+    // Another run is shown by now, or other columns.
     if (this.asked !== asked) return
     this.asked = undefined
     if (sample === undefined) this.say(run.trouble)

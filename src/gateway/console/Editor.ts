@@ -11,13 +11,15 @@ import { basicSetup } from "codemirror"
 import { highlighting, theme } from "./EditorTheme.ts"
 import * as Positions from "./Positions.ts"
 
-/** What the editor tells. */
+/** The events of the editor. */
 export interface Listener {
   readonly run: () => void
   readonly changed: (text: string) => void
 }
 
-/** How long the text may be taken apart when its statements are asked for; a longer one runs as a whole. */
+/**
+ * How long parsing may take when the statement at the cursor is needed; after that the text runs as a whole.
+ */
 const parseMs = 200
 
 export class Editor {
@@ -60,13 +62,13 @@ export class Editor {
     return sql({ dialect: PostgreSQL, schema: this.schema, upperCaseKeywords: true })
   }
 
-  /** What is completed: tables and their columns. */
+  /** Sets the completions: tables and their columns. */
   complete(schema: SQLNamespace): void {
     this.schema = schema
     this.view.dispatch({ effects: this.language.reconfigure(this.sql()) })
   }
 
-  /** Shows another text, with a history of its own. */
+  /** Shows another text, with its own history. */
   open(text: string): void {
     this.view.setState(this.state(text))
   }
@@ -75,7 +77,10 @@ export class Editor {
     return this.view.state.doc.toString()
   }
 
-  /** What is selected, or else the statement at the cursor, and where it begins. One alone has all that surrounds it. */
+  /**
+   * The selection, or else the statement at the cursor, and its offset. A single statement includes all
+   * surrounding text.
+   */
   get chosen(): { readonly text: string; readonly from: number } {
     const { state } = this.view
     const { from, to } = state.selection.main

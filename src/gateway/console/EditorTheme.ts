@@ -1,12 +1,12 @@
 /**
- * The editor's colours, which are those of the page, for light and dark: CodeMirror's own are for light alone. Text
- * has a contrast of 4.5:1 at least, on all that may lie under it.
+ * The editor's colours, taken from the page, for light and dark: CodeMirror's own are for light only. Text
+ * has a contrast of at least 4.5:1 on all possible backgrounds.
  */
 import { HighlightStyle } from "@codemirror/language"
 import { EditorView } from "@codemirror/view"
 import { tags } from "@lezer/highlight"
 
-/** A background that lets the text be read: so much of a colour. */
+/** A background on which text is readable: this percentage of a colour. */
 const tint = (percent: number, color = "--accent"): string =>
   `color-mix(in srgb, var(${color}) ${percent}%, transparent)`
 

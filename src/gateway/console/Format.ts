@@ -1,6 +1,4 @@
-/**
- * Numbers and values in words. Pure.
- */
+/** Numbers and values as text. Pure. */
 import type { Outcome, Progress } from "./Messages.ts"
 
 const grouped = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 })
@@ -17,7 +15,7 @@ export const size = (bytes: number): string => {
 export const millis = (value: number): string =>
   value < 1000 ? `${grouped.format(value)} ms` : `${grouped.format(value / 1000)} s`
 
-/** One line about a query. */
+/** The status line of a query. */
 export const status = (progress: Progress, outcome: Outcome | undefined, isPaused: boolean): string => {
   const { bytes, elapsedMs, firstRowMs, fraction, kept, rows } = progress
   const seconds = Math.max(elapsedMs, 1) / 1000
@@ -33,7 +31,7 @@ export const status = (progress: Progress, outcome: Outcome | undefined, isPause
   ].join(" · ")
 }
 
-/** An engine may be done with all that it counts, and go on. */
+/** An engine may have processed all that it counts, and still run. */
 const percent = (fraction: number): string => `${Math.min(Math.floor(fraction * 100), 99)} %`
 
 const state = (outcome: Outcome | undefined, isPaused: boolean): string => {
@@ -48,10 +46,10 @@ const state = (outcome: Outcome | undefined, isPaused: boolean): string => {
   }
 }
 
-/** What a cell shows; `undefined` for NULL. */
+/** The text of a cell; `undefined` for NULL. */
 export const cell = (value: unknown): string | undefined => {
   if (value === null || value === undefined) return undefined
-  // Line breaks would leave the row.
+  // Line breaks would break the row.
   return (typeof value === "object" ? JSON.stringify(value) : String(value)).replace(/[\r\n\t]/g, " ")
 }
 
@@ -61,7 +59,7 @@ export const isNumeric = (type: string): boolean => numericType.test(type) && !t
 
 export const isTemporal = (type: string): boolean => /^(?:DATE|TIMESTAMP)/.test(type) && !type.endsWith("]")
 
-/** The seconds since 1970 of a time, which without a zone is one of the browser's; `NaN` for what is no time. */
+/** The seconds since 1970 of a time, in the browser's zone unless it has one; `NaN` if it is no time. */
 export const seconds = (value: unknown): number => {
   if (typeof value !== "string") return Number.NaN
   const time = value.includes(" ") ? value.replace(" ", "T") : value.includes("T") ? value : `${value}T00:00`
@@ -69,12 +67,12 @@ export const seconds = (value: unknown): number => {
   return Date.parse(time.replace(/T.*[+-]\d\d$/, "$&:00")) / 1000
 }
 
-/** How many digits follow the first one of a number that was rounded to a few. */
+/** The number of digits after the first one of a rounded number. */
 const mantissaDigits = (value: number): number => value.toExponential().replace(/^-?\d\.?|e.*$/g, "").length
 
 const exponent = (value: number): number => Math.floor(Math.log10(Math.abs(value)))
 
-/** What the ticks of an axis say: so many digits that each differs from the next one. */
+/** The labels of ticks, with enough digits that each differs from the next one. */
 export const ticks = (values: ReadonlyArray<number>, step: number): Array<string> => {
   const greatest = Math.max(...values.map(Math.abs))
   const digits = mantissaDigits(step) - exponent(step)

@@ -1,27 +1,28 @@
 /**
- * A grid of any number of rows: the ones in sight are elements, the rest is asked for when it comes into sight.
+ * A grid of any number of rows: visible rows are elements, and others are requested when they come into
+ * sight.
  *
- * Browsers limit the height of an element. Of more rows than that, the scroll bar stands for a share of them, and the
+ * Browsers limit the height of an element. With more rows than that, the scroll bar is proportional, and the
  * wheel and keys move by rows.
  */
 import * as Format from "./Format.ts"
 import type { Column, Row } from "./Messages.ts"
 
 const rowHeight = 26
-/** Below what browsers allow. */
+/** Below the limit of browsers. */
 const maxHeight = 8_000_000
 const minWidth = 40
-/** What surrounds a cell's text. */
+/** The padding of a cell. */
 const cellPadding = 18
-/** Digits that the column of row numbers has room for at least, so that it seldom grows while rows arrive. */
+/** The minimum number of digits in the column of row numbers, so that it rarely grows while rows arrive. */
 const minDigits = 5
 
-/** Where the rows come from. */
+/** The source of the rows. */
 export interface Source {
   readonly columns: ReadonlyArray<Column>
-  /** How many there are by now. */
+  /** The number of rows by now. */
   readonly count: () => number
-  /** Some of them, or `undefined` if none will come. */
+  /** Some of the rows, or `undefined` if none will come. */
   readonly rows: (from: number, to: number) => Promise<ReadonlyArray<Row> | undefined>
 }
 
@@ -39,13 +40,13 @@ export class Grid {
   private source: Source | undefined
   private widths: Array<number> = []
   private loaded: { readonly from: number; readonly rows: ReadonlyArray<Row> } = { from: 0, rows: [] }
-  /** What was asked for and has not come. */
+  /** The pending request. */
   private asked: object | undefined
-  /** A length of CSS: the font decides. */
+  /** A length of CSS, which depends on the font. */
   private indexWidth = ""
   private top = 0
   private active = { row: 0, column: 0 }
-  /** What the scroll bar was set to, so that its event is not taken for the user's. */
+  /** The last position set on the scroll bar, so that its event is not taken for the user's. */
   private expectedScroll = 0
 
   constructor(parent: HTMLElement) {
@@ -79,7 +80,7 @@ export class Grid {
     this.moveTo(0)
   }
 
-  /** There are more rows than before. */
+  /** More rows have arrived. */
   grow(): void {
     this.draw()
   }
@@ -156,7 +157,7 @@ export class Grid {
     addEventListener("pointerup", () => removeEventListener("pointermove", move), { once: true })
   }
 
-  /** Draws the rows in sight, and asks for those that are not loaded. */
+  /** Draws the visible rows, and requests those that are not loaded. */
   private draw(): void {
     const { count, page } = this
     const indexWidth = `${Math.max(minDigits, Format.count(count).length)}ch + ${cellPadding}px`
@@ -167,7 +168,7 @@ export class Grid {
     this.root.setAttribute("aria-rowcount", String(count + 1))
     this.canvas.style.height = `${Math.min(maxHeight, count * rowHeight)}px`
     this.canvas.style.width = `calc(${this.indexWidth} + ${this.widths.reduce((sum, width) => sum + width, 0)}px)`
-    // The last rows have a part of another one above them.
+    // At the end, part of another row is visible above.
     const from = Math.max(0, Math.floor(this.top) - 1)
     const to = Math.min(count, from + page + 3)
     const offset = (this.top * rowHeight) / this.scale
@@ -187,12 +188,12 @@ export class Grid {
     const asked = {}
     this.asked = asked
     const rows = await this.source.rows(from, to)
-    // Rows of another source are shown by now.
+    // Another source is shown by now.
     if (asked !== this.asked) return
     this.asked = undefined
     if (rows === undefined) return
     this.loaded = { from, rows }
-    // There may be less than was asked for, while they arrive.
+    // There may be fewer than requested, while they arrive.
     if (rows.length > 0) this.draw()
   }
 
@@ -274,7 +275,7 @@ interface Cell {
   readonly column: number
 }
 
-/** The cell that a key goes to; `undefined` if it goes nowhere. */
+/** The cell that a key moves to; `undefined` if it does not move. */
 const moves = (key: string, isFar: boolean, at: Cell, last: Cell, page: number): Cell | undefined => {
   switch (key) {
     case "ArrowDown":

@@ -1,6 +1,4 @@
-/**
- * What the page and the worker of a query tell each other.
- */
+/** The messages between the page and the worker of a query. */
 
 export interface Column {
   readonly name: string
@@ -9,7 +7,7 @@ export interface Column {
 
 export type Row = Readonly<Record<string, unknown>>
 
-/** A query as the API takes it. */
+/** A query in the form of the API. */
 export interface Query {
   readonly query: string
   readonly target: string | undefined
@@ -24,15 +22,15 @@ export interface QueryError {
   readonly position?: number | undefined
 }
 
-/** Where a query stands. */
+/** The progress of a query. */
 export interface Progress {
   readonly rows: number
-  /** How many of the rows are kept, the first ones. */
+  /** The number of rows that are kept, the first ones. */
   readonly kept: number
   readonly bytes: number
   readonly elapsedMs: number
   readonly firstRowMs: number | undefined
-  /** How far the engine is, from 0 to 1, where it is known. */
+  /** The engine's progress, from 0 to 1, if known. */
   readonly fraction: number | undefined
 }
 
@@ -41,7 +39,7 @@ export type Outcome =
   | { readonly _tag: "Cancelled" }
   | { readonly _tag: "Failed"; readonly error: QueryError }
 
-/** What a chart asks for: the columns by name. */
+/** A chart's request: the columns by name. */
 export interface SampleRequest {
   readonly x: string
   readonly ys: ReadonlyArray<string>
@@ -52,9 +50,9 @@ export interface Sample {
   readonly rows: ReadonlyArray<number>
   readonly x: ReadonlyArray<unknown>
   readonly ys: ReadonlyArray<ReadonlyArray<number | null>>
-  /** How many rows the points stand for. */
+  /** The number of rows that the points represent. */
   readonly total: number
-  /** Whether a point stands for several rows. */
+  /** Whether a point represents several rows. */
   readonly isReduced: boolean
 }
 
@@ -71,5 +69,5 @@ export type FromWorker =
   | { readonly _tag: "Ended"; readonly outcome: Outcome; readonly progress: Progress }
   | { readonly _tag: "Rows"; readonly id: number; readonly rows: ReadonlyArray<Row> }
   | { readonly _tag: "Sample"; readonly id: number; readonly sample: Sample }
-  /** The answer to what was asked, when there is none. */
+  /** The answer to a request that failed. */
   | { readonly _tag: "Unanswered"; readonly id: number; readonly message: string }

@@ -19,7 +19,7 @@ export const rowsText = (line: string, rows: ReadonlyArray<Row>): string =>
     ? line.slice(prefix.length, -suffix.length)
     : JSON.stringify(rows).slice(1, -1)
 
-/** Cuts text into lines, wherever its chunks begin and end. */
+/** Splits text into lines, with any borders of its chunks. */
 export class Lines {
   private rest: Array<string> = []
 

@@ -1,15 +1,15 @@
 /**
- * The rows of a result, in blocks that the browser keeps outside of the page's memory (`Blob`), which it may write to
- * disk. Only an index and the blocks that were looked at last are objects here.
+ * The rows of a result, in blocks that the browser keeps outside of the page's memory (`Blob`) and may write
+ * to disk. Only an index and the blocks that were read last are objects here.
  */
 import type { Row } from "./Messages.ts"
 
-/** About how much text is in a block. */
+/** The approximate length of a block's text. */
 const blockLength = 1024 * 1024
-/** How many blocks that were read are held. */
+/** The number of cached blocks. */
 const cached = 4
 
-/** Rows that came together, as the text of a JSON array. */
+/** Rows that arrived together, as the text of a JSON array. */
 interface Block {
   readonly start: number
   readonly count: number
@@ -27,17 +27,17 @@ export class RowStore {
   private size = 0
   private isFull = false
 
-  /** `maxLength` is how much text is kept at most; later rows are not. */
+  /** `maxLength` is the maximum length of the kept text; later rows are dropped. */
   constructor(maxLength: number) {
     this.maxLength = maxLength
   }
 
-  /** How many rows are kept. */
+  /** The number of kept rows. */
   get kept(): number {
     return this.size
   }
 
-  /** Keeps rows, whose JSON is `text` without its brackets. */
+  /** Adds rows, whose JSON is `text` without its brackets. */
   push(rows: ReadonlyArray<Row>, text: string): void {
     this.isFull ||= this.length + text.length > this.maxLength
     if (this.isFull) return

@@ -1,6 +1,4 @@
-/**
- * A query that was run: its worker, and what is known of it.
- */
+/** A query that was run: its worker and its state. */
 import type {
   Column,
   FromWorker,
@@ -28,7 +26,7 @@ export class Run {
   progress = nothing
   outcome: Outcome | undefined
   isPaused = false
-  /** Why rows that arrived cannot be shown. */
+  /** The reason why arrived rows cannot be shown. */
   trouble = ""
   private readonly worker: Worker
   private readonly changed: () => void
@@ -36,7 +34,7 @@ export class Run {
   private lastId = 0
   private isClosed = false
 
-  /** Starts the query. `changed` is called when something of it has. */
+  /** Starts the query. `changed` is called at each change of its state. */
   constructor(query: Query, changed: () => void) {
     this.query = query
     this.changed = changed
@@ -91,7 +89,9 @@ export class Run {
     resolve?.(answer)
   }
 
-  /** Every question is answered, by `undefined` if the worker cannot or is gone: whoever asks goes on. */
+  /**
+   * Every request is answered, with `undefined` if the worker fails or has ended, so that callers never hang.
+   */
   private ask<A>(message: (id: number) => ToWorker): Promise<A | undefined> {
     if (this.isClosed) return Promise.resolve(undefined)
     const id = ++this.lastId
@@ -109,7 +109,7 @@ export class Run {
     return this.ask((id) => ({ _tag: "Sample", id, request }))
   }
 
-  /** Reads no further, which holds the server back, or goes on. */
+  /** Pauses reading, which exerts back-pressure on the server, or resumes it. */
   pause(isPaused: boolean): void {
     this.isPaused = isPaused
     this.tell({ _tag: "Pause", isPaused })
@@ -121,7 +121,7 @@ export class Run {
     this.tell({ _tag: "Cancel" })
   }
 
-  /** Cancels it, and forgets its rows. */
+  /** Cancels the query, and drops its rows. */
   close(): void {
     this.isClosed = true
     this.cancel()

@@ -1,16 +1,16 @@
 /**
- * A summary of rows while they arrive, from which any chart of them is drawn. It stays as small however many they are:
- * it has stretches of rows, and when they are too many, each two become one. Of a stretch the least and the greatest
- * value of each column stay, so that no peak is lost. Pure.
+ * A summary of arriving rows, from which any chart of them is drawn. Its size is bounded: it consists of
+ * stretches of rows, and when they are too many, each two are merged. A stretch keeps the least and the
+ * greatest value of each column, so that no peak is lost. Pure.
  */
 import * as Format from "./Format.ts"
 import type { Column, Row, Sample, SampleRequest } from "./Messages.ts"
 
-/** How many stretches there are at most. Even, so that none is left over. */
+/** The maximum number of stretches. Even, so that all can be merged in pairs. */
 const maxStretches = 4096
-/** How many stretches of columns there are at most: wide results have longer ones. */
+/** The maximum number of stretches times columns: wide results have longer stretches. */
 const maxCells = 1_000_000
-/** What is longer is cut: as much is read beside a point. */
+/** Longer values are truncated: this much fits beside a point. */
 const maxLabel = 40
 
 /** A value of a numeric column; integers and decimals may come as text. */
@@ -20,11 +20,11 @@ const numeric = (value: unknown): number | null => {
   return Number.isFinite(number) ? number : null
 }
 
-/** A value to write beside a point. */
+/** A value to show beside a point. */
 const brief = (value: unknown): unknown => {
   if (typeof value !== "string" && typeof value !== "object") return value
   const text = Format.cell(value) ?? null
-  // A slice would hold on to all of the text.
+  // A slice would retain the whole text.
   return text === null || text.length <= maxLabel ? text : `${Array.from(text.slice(0, maxLabel)).join("")}…`
 }
 
@@ -84,7 +84,7 @@ export class Summary {
     for (const column of this.columns) column.last[at] = along(column, row)
   }
 
-  /** Makes one stretch of each two. */
+  /** Merges each two stretches. */
   private halve(): void {
     this.rowsPerStretch *= 2
     for (const { first, greatest, last, least } of this.columns) {
@@ -114,7 +114,7 @@ export class Summary {
       ),
       x: points(
         (at) => column?.first[at],
-        // The last stretch goes on.
+        // The last stretch is incomplete.
         (at) => (column === undefined || at in column.last ? column?.last[at] : along(column, this.lastRow))
       ),
       ys: ys.map((y) => {

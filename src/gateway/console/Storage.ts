@@ -1,5 +1,6 @@
 /**
- * What the browser keeps for the next visit: tabs, history, theme. A browser that keeps nothing does no harm.
+ * The data that the browser keeps for the next visit: tabs, history, theme. The console also works without
+ * it.
  */
 
 const read = <A>(store: Storage, key: string, fallback: A): A => {
@@ -15,7 +16,7 @@ const write = (store: Storage, key: string, value: unknown): void => {
   try {
     store.setItem(`dataconn.${key}`, JSON.stringify(value))
   } catch {
-    // Full, or not allowed.
+    // The store is full, or not allowed.
   }
 }
 
@@ -60,7 +61,7 @@ export const theme = {
   write: (value: string): void => write(localStorage, "theme", value)
 }
 
-/** Only for as long as the page is open. */
+/** Kept only while the page is open. */
 export const token = {
   read: (): string | undefined => read<string | undefined>(sessionStorage, "token", undefined),
   write: (value: string): void => write(sessionStorage, "token", value)

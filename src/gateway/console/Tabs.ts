@@ -7,11 +7,11 @@ export interface Tab {
   name: string
   text: string
   run: Run | undefined
-  /** The text of the tab that stood before the run's. */
+  /** The text of the tab before the run's own. */
   before: string
-  /** What is said beside the run. */
+  /** The notice beside the run. */
   notice: string
-  /** Why a download failed. */
+  /** The reason why a download failed. */
   downloadError: string
 }
 

@@ -1,5 +1,5 @@
 /**
- * Bundles the console into a folder, by default `.cache/gateway/console`, from where the gateway serves it.
+ * Bundles the console into a folder, by default `.cache/gateway/console`, from which the gateway serves it.
  */
 import { copyFile, mkdir } from "node:fs/promises"
 import { join, resolve } from "node:path"

@@ -1,6 +1,4 @@
-/**
- * The console: tabs with an editor, and the rows of what was run.
- */
+/** The console: tabs with an editor, and the rows of the last run. */
 import "uplot/dist/uPlot.min.css"
 import "./console.css"
 import * as Api from "./Api.ts"
@@ -71,7 +69,7 @@ const sourceOf = (run: Run | undefined): Source | undefined =>
         rows: (from, to) => run.rows(from, to)
       }
 
-/** Shows how the query of the tab in front stands. */
+/** Shows the state of the query of the current tab. */
 const update = (tab: Tab): void => {
   if (tab !== tabs.current) return
   const { run } = tab
@@ -97,13 +95,13 @@ const update = (tab: Tab): void => {
   if (isChart) chart.show(run)
 }
 
-/** Says something beside the query of a tab, until something else is said. */
+/** Shows a notice beside the query of a tab, until the next notice. */
 const notify = (tab: Tab, notice: string): void => {
   tab.notice = notice
   update(tab)
 }
 
-/** Where the error of a tab's run is in the text that was run, with all that stood before it. */
+/** The place of a run's error in the text of the tab up to the end of the run's text. */
 const placeOf = ({ before, run }: Tab): { readonly text: string; readonly offset: number } | undefined =>
   run?.outcome?._tag !== "Failed" || run.outcome.error.position === undefined
     ? undefined

@@ -1,12 +1,10 @@
-/**
- * The worker of one query: reads its events as fast as it is let, and keeps the rows for whoever looks at them.
- */
+/** The worker of one query: reads its events as fast as allowed, and keeps the rows for the page. */
 import type { FromWorker, Outcome, Progress, Query, QueryError, ToWorker } from "./Messages.ts"
 import { Lines, type Record, rowsText } from "./Records.ts"
 import { RowStore } from "./RowStore.ts"
 import { Summary } from "./Sampling.ts"
 
-/** How much of a result is kept, in UTF-16 units: what follows is counted only. */
+/** The maximum size of the kept part of a result, in UTF-16 units: later rows are only counted. */
 const maxKept = 1024 * 1024 * 1024
 const progressEveryMs = 100
 
@@ -34,7 +32,7 @@ const progress = (): Progress => ({
 
 const lost = (message: string): Outcome => ({ _tag: "Failed", error: { code: "connection_lost", message } })
 
-/** A response that is no result: a problem in JSON, or something else that speaks HTTP. */
+/** A response that is not a result: a problem in JSON, or the answer of another HTTP server. */
 const refused = async (response: Response): Promise<Outcome> => {
   const text = await response.text()
   try {
@@ -49,7 +47,7 @@ const refused = async (response: Response): Promise<Outcome> => {
   }
 }
 
-/** Handles a record. The outcome, if it is the last one. */
+/** Handles a record. Returns the outcome for the last one. */
 const handle = (line: string): Outcome | undefined => {
   const record = JSON.parse(line) as Record
   switch (record.type) {
@@ -83,7 +81,7 @@ const receive = async (response: Response): Promise<Outcome> => {
   const decoder = new TextDecoder()
   const reader = response.body.getReader()
   for (let toldAt = 0; ; ) {
-    // While nobody reads, the server is held back.
+    // A pause of reading exerts back-pressure on the server.
     await paused
     const { done, value } = await reader.read()
     if (done) return lost("The gateway broke the response off: the result is incomplete")
@@ -109,7 +107,8 @@ const run = async ({ query, target, token }: Query): Promise<Outcome> => {
         "content-type": "application/json",
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` })
       },
-      // JavaScript's numbers have 53 bits: wider ones come as text, and those that JSON has no word for.
+      // JavaScript's numbers have 53 bits: wider ones are requested as text, and so are those that JSON
+      // cannot represent.
       body: JSON.stringify({
         version: "v1",
         query,
@@ -136,7 +135,7 @@ const pause = (isPaused: boolean): void => {
     : undefined
 }
 
-/** Answers what was asked, whatever happens. */
+/** Answers a request in all cases. */
 const answer = async (id: number, make: () => FromWorker | Promise<FromWorker>): Promise<void> => {
   try {
     tell(await make())
@@ -156,7 +155,7 @@ addEventListener("message", async ({ data }: MessageEvent<ToWorker>) => {
       pause(data.isPaused)
       break
     case "Cancel":
-      // The gateway takes the end of the request for a cancel.
+      // The gateway treats the end of the request as a cancel.
       abort.abort()
       pause(false)
       break

@@ -9,7 +9,7 @@ import type { Page } from "playwright-core"
 import * as Browser from "../support/Browser.ts"
 import { isLong } from "../support/Long.ts"
 import * as Poll from "../support/Poll.ts"
-import { cells, live, open, run, Service, status } from "./ConsolePage.ts"
+import { cells, live, open, run, Service, status, write } from "./ConsolePage.ts"
 
 /** Their memory is to be the same. */
 const rows = isLong ? 10_000_000 : 1_000_000
@@ -146,7 +146,7 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
 
     it.effect("says why it does not run, and what became of a download", () =>
       Effect.gen(function* () {
-        const { page } = yield* open()
+        const { page, rows } = yield* open()
         yield* run(page, " ")
         yield* status(page, /There is nothing to run$/)
         yield* Effect.promise(() => page.selectOption("#target", "rows"))
@@ -171,6 +171,19 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
         yield* Effect.promise(() => page.selectOption("#target", "rows"))
         yield* run(page, "endless")
         yield* status(page, /^Running · [1-9]/)
+        yield* run(page, "rows 3")
+        yield* status(page, /^Complete/)
+        // The editor's text has not been run.
+        yield* write(page, "endless")
+        yield* Effect.promise(() => page.selectOption("#download", "csv"))
+        yield* status(page, /Ran again and downloaded$/)
+        const { query, readOnly } = rows.requests.at(-1) ?? {}
+        assert.deepStrictEqual([query, readOnly], ["rows 3", true])
+        yield* run(page, "fail 5000")
+        yield* status(page, /^Failed/)
+        yield* Effect.promise(() => page.selectOption("#download", "csv"))
+        assert.notMatch(yield* status(page, /The download failed$/), /Running again/)
+        assert.match((yield* Effect.promise(() => page.textContent("#error"))) ?? "", /Not downloaded/)
         yield* Effect.promise(() => page.keyboard.press("Escape"))
         yield* status(page, /^Cancelled, incomplete/)
         yield* Poll.until("the query ends at the back-end", () => rows.ended() === rows.begun())

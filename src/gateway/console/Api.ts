@@ -1,4 +1,5 @@
 /** The console's requests to the gateway besides queries. */
+import type { Query } from "./Messages.ts"
 import * as Storage from "./Storage.ts"
 
 export interface Table {
@@ -36,12 +37,15 @@ export const catalog = async (): Promise<ReadonlyArray<Target>> => {
   return targets
 }
 
-/** Downloads the whole result as a file. Rejects if it breaks off. */
-export const download = async (query: string, format: string, target: string | undefined): Promise<void> => {
+/**
+ * Runs a query again, as one that changes nothing, and downloads its whole result as a file. Rejects if it
+ * breaks off.
+ */
+export const download = async ({ query, target }: Query, format: string): Promise<void> => {
   const response = await fetch("/v1/query", {
     method: "POST",
     headers: { "content-type": "application/json", ...headers() },
-    body: JSON.stringify({ version: "v1", query, format, target })
+    body: JSON.stringify({ version: "v1", query, format, target, readOnly: true })
   })
   if (response.status === 401) throw new Unauthenticated("The gateway wants a token")
   if (!response.ok) {

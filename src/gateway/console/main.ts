@@ -77,6 +77,7 @@ const update = (tab: Tab): void => {
   runButton.disabled = isRunning
   cancelButton.disabled = !isRunning
   pauseButton.disabled = !isRunning
+  downloadBox.disabled = run === undefined
   pauseButton.setAttribute("aria-pressed", String(run?.isPaused === true))
   pauseButton.textContent = run?.isPaused === true ? "Go on" : "Pause"
   statusLine.textContent = [
@@ -261,21 +262,25 @@ const showHistory = (): void => {
 
 const download = async (): Promise<void> => {
   const tab = tabs.current
+  const { run } = tab
   const format = downloadBox.value
   downloadBox.value = ""
-  if (format === "") return
+  if (format === "" || run === undefined) return
   const tell = (notice: string, error: string): void => {
     tab.downloadError = error
     notify(tab, notice)
     if (tab === tabs.current) showErrors(tab)
   }
-  tell(`Downloading as ${format}…`, "")
+  tell(`Running again to download as ${format}…`, "")
   try {
-    await Api.download(editor.chosen.text, format, target())
-    tell("Downloaded", "")
+    await Api.download(run.query, format)
+    tell("Ran again and downloaded", "")
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
-    tell("The download failed", `The download is incomplete and was dropped: ${message}`)
+    tell(
+      "The download failed",
+      `Not downloaded. A download runs the query again, read-only, and that failed: ${message}`
+    )
     if (error instanceof Api.Unauthenticated) void askForToken()
   }
 }

@@ -1,7 +1,12 @@
+import { PostgreSQL } from "@codemirror/lang-sql"
+import { Text } from "@codemirror/state"
 import { assert, describe, it } from "@effect/vitest"
+import { vi } from "vitest"
 import * as Format from "../../src/gateway/console/Format.ts"
+import * as Named from "../../src/gateway/console/Named.ts"
 import * as Positions from "../../src/gateway/console/Positions.ts"
 import { Summary } from "../../src/gateway/console/Sampling.ts"
+import * as Storage from "../../src/gateway/console/Storage.ts"
 
 const columns = [
   { name: "n", type: "BIGINT" },
@@ -86,4 +91,76 @@ it.each([
 ])("in %j position %i is the offset %i, %s", (text, position, offset, place) => {
   assert.strictEqual(Positions.toOffset(text, position), offset)
   assert.strictEqual(Positions.describe(text, offset), place)
+})
+
+it.each([
+  ["SELECT | FROM trades", "trades", false],
+  ['FROM trades t, main."a b" AS o WHERE x IN (SELECT y FROM z) SELECT |', "trades t, main.a b o, z", false],
+  ["SELECT | FROM a ASOF JOIN b USING (ts), c", "a, b", false],
+  ["SELECT * FROM a AS b, |", "a b", true],
+  ["SELECT q.| FROM (SELECT a, b FROM data d) q", "data d,  q", false],
+  ["WITH big AS (FROM a), small AS MATERIALIZED (FROM b) SELECT * FROM b|", "a, b, b; big small", true],
+  ["INSERT INTO trades (|", "trades", false],
+  ["UPDATE trades SET a = 1, |", "trades", false],
+  ["FROM trades WH|", "trades", false]
+])("the tables of %s are found", (text, expected, expectsTable) => {
+  const cursor = text.indexOf("|")
+  const doc = text.replace("|", "")
+  const { topNode } = PostgreSQL.language.parser.parse(doc)
+  const from = cursor - (/\w*$/.exec(doc.slice(0, cursor))?.[0].length ?? 0)
+  const named = Named.find(Text.of([doc]), topNode.firstChild ?? topNode, from)
+  const tables = named.tables.map(({ alias, path }) =>
+    alias === path.at(-1) ? path.join(".") : `${path.join(".")} ${alias}`
+  )
+  const expressions = named.expressions.length === 0 ? "" : `; ${named.expressions.join(" ")}`
+  assert.strictEqual(tables.join(", ") + expressions, expected)
+  assert.strictEqual(named.expectsTable, expectsTable)
+})
+
+describe("what the browser keeps", () => {
+  const window = (local: Map<string, string>) => {
+    const place = (map: Map<string, string>) => ({
+      getItem: (key: string) => map.get(key) ?? null,
+      setItem: (key: string, value: string) => void map.set(key, value)
+    })
+    const places = { localStorage: place(local), sessionStorage: place(new Map()) }
+    return () => Object.entries(places).map(([name, place]) => vi.stubGlobal(name, place))
+  }
+
+  it("is a window's own tabs, and a history of all", () => {
+    const local = new Map<string, string>()
+    const [one, other, third] = [window(local), window(local), window(local)]
+    for (const [open, query] of [[one, "SELECT 1"] as const, [other, "SELECT 2"] as const]) {
+      open()
+      Storage.tabs.write([{ name: "Query 1", text: query }])
+      Storage.history.add({ query, at: 0, rows: 1, elapsedMs: 1, outcome: "Complete" })
+    }
+    one()
+    assert.strictEqual(Storage.tabs.read()[0]?.text, "SELECT 1")
+    assert.deepStrictEqual(
+      Storage.history.read().map(({ query }) => query),
+      ["SELECT 2", "SELECT 1"]
+    )
+    third()
+    assert.strictEqual(Storage.tabs.read()[0]?.text, "SELECT 2")
+    local.set("dataconn.tabs", '{"of":"another version"}')
+    assert.deepStrictEqual(Storage.tabs.read(), [])
+    vi.unstubAllGlobals()
+  })
+
+  it("is kept by the page where the browser may keep nothing", () => {
+    for (const name of ["localStorage", "sessionStorage"])
+      vi.stubGlobal(name, {
+        getItem: () => {
+          throw new Error("denied")
+        },
+        setItem: () => {
+          throw new Error("denied")
+        }
+      })
+    assert.deepStrictEqual([Storage.tabs.read(), Storage.token.read()], [[], undefined])
+    Storage.token.write("secret")
+    assert.strictEqual(Storage.token.read(), "secret")
+    vi.unstubAllGlobals()
+  })
 })

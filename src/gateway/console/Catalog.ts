@@ -1,5 +1,4 @@
-/** The list of tables, and the completions of the editor. */
-import type { SQLNamespace } from "@codemirror/lang-sql"
+/** The list of tables. */
 import type { Schema, Table, Target } from "./Api.ts"
 
 const bare = /^[a-z_][a-z0-9_]*$/
@@ -9,16 +8,9 @@ export const quoted = (name: string): string => (bare.test(name) ? name : `"${na
 
 const defaultSchema = "main"
 
-const qualified = (schema: Schema, { name }: Table): string =>
+/** The name of a table as it is written in a query. */
+export const qualified = (schema: Schema, { name }: Table): string =>
   schema.name === defaultSchema ? quoted(name) : `${quoted(schema.name)}.${quoted(name)}`
-
-/** The completions: tables by their names, and their columns. */
-export const completion = (schemas: ReadonlyArray<Schema>): SQLNamespace =>
-  Object.fromEntries(
-    schemas.flatMap((schema) =>
-      schema.tables.map((table) => [qualified(schema, table), table.columns.map(({ name }) => name)])
-    )
-  )
 
 const button = (text: string, title: string, onClick: () => void): HTMLButtonElement => {
   const made = document.createElement("button")

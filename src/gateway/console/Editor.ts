@@ -2,12 +2,14 @@
  * The SQL editor.
  */
 import { autocompletion, closeCompletion } from "@codemirror/autocomplete"
-import { PostgreSQL, type SQLNamespace, sql } from "@codemirror/lang-sql"
-import { ensureSyntaxTree, syntaxHighlighting } from "@codemirror/language"
+import { keywordCompletionSource, PostgreSQL } from "@codemirror/lang-sql"
+import { ensureSyntaxTree, LanguageSupport, syntaxHighlighting } from "@codemirror/language"
 import { setDiagnostics } from "@codemirror/lint"
 import { Compartment, EditorState, Prec } from "@codemirror/state"
 import { EditorView, keymap } from "@codemirror/view"
 import { basicSetup } from "codemirror"
+import type { Schema } from "./Api.ts"
+import * as Completion from "./Completion.ts"
 import { highlighting, theme } from "./EditorTheme.ts"
 import * as Positions from "./Positions.ts"
 
@@ -22,11 +24,13 @@ export interface Listener {
  */
 const parseMs = 200
 
+const keywords = PostgreSQL.language.data.of({ autocomplete: keywordCompletionSource(PostgreSQL, true) })
+
 export class Editor {
   private readonly view: EditorView
   private readonly language = new Compartment()
   private readonly listener: Listener
-  private schema: SQLNamespace = {}
+  private schemas: ReadonlyArray<Schema> = []
 
   constructor(parent: HTMLElement, listener: Listener) {
     this.listener = listener
@@ -59,12 +63,13 @@ export class Editor {
   }
 
   private sql() {
-    return sql({ dialect: PostgreSQL, schema: this.schema, upperCaseKeywords: true })
+    const names = PostgreSQL.language.data.of({ autocomplete: Completion.source(this.schemas) })
+    return new LanguageSupport(PostgreSQL.language, [names, keywords])
   }
 
-  /** Sets the completions: tables and their columns. */
-  complete(schema: SQLNamespace): void {
-    this.schema = schema
+  /** Sets the tables whose names are completed, and those of their columns. */
+  complete(schemas: ReadonlyArray<Schema>): void {
+    this.schemas = schemas
     this.view.dispatch({ effects: this.language.reconfigure(this.sql()) })
   }
 

@@ -210,7 +210,7 @@ const askForToken = async (): Promise<void> => {
 const showTarget = (): void => {
   const chosen = targets.find(({ name }) => name === targetBox.value) ?? targets[0]
   Catalog.show(byId("catalog"), chosen, (text) => editor.insert(text))
-  editor.complete(Catalog.completion(chosen?.schemas ?? []))
+  editor.complete(chosen?.schemas ?? [])
 }
 
 const loadCatalog = async (): Promise<void> => {

@@ -57,7 +57,7 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
         const { errors, page } = yield* open()
         yield* run(
           page,
-          "SELECT 9007199254740993 AS big, NULL AS none, 'ä <b>' AS text, 'nan'::DOUBLE AS nan, '-inf'::FLOAT AS inf FROM range(2)"
+          "SELECT 9007199254740993 AS big, NULL AS none, 'ä <b>' AS text, 'nan'::DOUBLE AS nan, '-inf'::FLOAT AS inf, -0.0::DOUBLE AS zero, e'two\n\tlines' AS lines FROM range(2)"
         )
         const line = yield* status(page, /^Complete/)
         assert.match(line, /^Complete · 2 rows · .* · first row after /)
@@ -67,8 +67,27 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
           "NULL",
           "ä <b>",
           "NaN",
-          "-Infinity"
+          "-Infinity",
+          "-0",
+          "two↵⇥lines"
         ])
+        yield* Effect.promise(async () => {
+          // A page that is reached without TLS has none.
+          await page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+          await page.keyboard.press("Alt+r")
+          await page.keyboard.press("Control+ArrowRight")
+          await page.keyboard.press("Enter")
+          assert.strictEqual(await page.locator("#cell[open] pre").textContent(), "two\n\tlines")
+          await page.keyboard.press("Escape")
+          await page.keyboard.press("Control+C")
+          await page.locator(".cell.active").dblclick()
+          await page.waitForSelector("#cell[open]")
+          await page.keyboard.press("Escape")
+          await page.click(".cm-content")
+          await page.keyboard.press("Control+A")
+          await page.keyboard.press("Control+V")
+          assert.deepStrictEqual(await page.locator(".cm-line").allTextContents(), ["two", "\tlines"])
+        })
         assert.deepStrictEqual(errors, [])
       })
     )

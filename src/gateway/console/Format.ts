@@ -5,6 +5,10 @@ const grouped = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 })
 
 export const count = (value: number): string => grouped.format(value)
 
+/** A number with the word for what is counted. */
+export const counted = (value: number, word: string): string =>
+  `${count(value)} ${value === 1 ? word : `${word}s`}`
+
 const units = ["B", "kB", "MB", "GB", "TB"]
 
 export const size = (bytes: number): string => {
@@ -22,7 +26,7 @@ export const status = (progress: Progress, outcome: Outcome | undefined, isPause
   return [
     state(outcome, isPaused),
     ...(outcome === undefined && fraction !== undefined ? [percent(fraction)] : []),
-    `${count(rows)} ${rows === 1 ? "row" : "rows"}`,
+    counted(rows, "row"),
     size(bytes),
     millis(elapsedMs),
     ...(firstRowMs === undefined ? [] : [`first row after ${millis(firstRowMs)}`]),
@@ -46,12 +50,20 @@ const state = (outcome: Outcome | undefined, isPaused: boolean): string => {
   }
 }
 
-/** The text of a cell; `undefined` for NULL. */
-export const cell = (value: unknown): string | undefined => {
-  if (value === null || value === undefined) return undefined
-  // Line breaks would break the row.
-  return (typeof value === "object" ? JSON.stringify(value) : String(value)).replace(/[\r\n\t]/g, " ")
+/** The whole text of a value. */
+export const text = (value: unknown): string => {
+  if (value === null || value === undefined) return "NULL"
+  if (Object.is(value, -0)) return "-0"
+  return typeof value === "object" ? JSON.stringify(value) : String(value)
 }
+
+/** The text of a cell, in one line; `undefined` for NULL. */
+export const cell = (value: unknown): string | undefined =>
+  value === null || value === undefined
+    ? undefined
+    : text(value)
+        .replace(/\r\n?|\n/g, "↵")
+        .replaceAll("\t", "⇥")
 
 const numericType = /^(?:U?(?:TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL|BIGNUM)/
 

@@ -14,6 +14,11 @@ const maxHeight = 8_000_000
 const minWidth = 40
 /** The padding of a cell. */
 const cellPadding = 18
+/** The assumed width of a character. */
+const characterWidth = 8
+const maxWidth = 420
+/** The maximum length of a cell's text, and of its tooltip. */
+const maxShown = 1000
 /** The minimum number of digits in the column of row numbers, so that it rarely grows while rows arrive. */
 const minDigits = 5
 
@@ -24,6 +29,14 @@ export interface Source {
   readonly count: () => number
   /** Some of the rows, or `undefined` if none will come. */
   readonly rows: (from: number, to: number) => Promise<ReadonlyArray<Row> | undefined>
+}
+
+/** A cell of the result. */
+export interface Cell {
+  readonly column: Column
+  /** The index of its row. */
+  readonly row: number
+  readonly value: unknown
 }
 
 const element = (className: string, role?: string): HTMLDivElement => {
@@ -37,6 +50,7 @@ export class Grid {
   private readonly root: HTMLDivElement
   private readonly head: HTMLDivElement
   private readonly canvas: HTMLDivElement
+  private readonly openCell: (cell: Cell) => void
   private source: Source | undefined
   private widths: Array<number> = []
   private loaded: { readonly from: number; readonly rows: ReadonlyArray<Row> } = { from: 0, rows: [] }
@@ -45,11 +59,13 @@ export class Grid {
   /** A length of CSS, which depends on the font. */
   private indexWidth = ""
   private top = 0
-  private active = { row: 0, column: 0 }
+  private active: Position = { row: 0, column: 0 }
   /** The last position set on the scroll bar, so that its event is not taken for the user's. */
   private expectedScroll = 0
 
-  constructor(parent: HTMLElement) {
+  /** `open` shows the whole value of a cell. */
+  constructor(parent: HTMLElement, open: (cell: Cell) => void) {
+    this.openCell = open
     this.root = element("grid", "grid")
     this.root.tabIndex = 0
     this.root.setAttribute("aria-label", "Rows")
@@ -61,6 +77,12 @@ export class Grid {
     this.root.addEventListener("wheel", (event) => this.wheel(event), { passive: false })
     this.root.addEventListener("keydown", (event) => this.key(event))
     this.root.addEventListener("pointerdown", (event) => this.point(event))
+    this.root.addEventListener("dblclick", (event) => {
+      if (this.point(event)) this.open()
+    })
+    this.root.addEventListener("copy", (event) => this.copy(event))
+    // Safari copies without a selection only then.
+    this.root.addEventListener("beforecopy", (event) => event.preventDefault())
     new ResizeObserver(() => this.draw()).observe(this.root)
   }
 
@@ -192,9 +214,20 @@ export class Grid {
     if (asked !== this.asked) return
     this.asked = undefined
     if (rows === undefined) return
+    if (this.loaded.rows.length === 0) this.fit(rows)
     this.loaded = { from, rows }
     // There may be fewer than requested, while they arrive.
     if (rows.length > 0) this.draw()
+  }
+
+  /** Widens the columns for the rows that are seen first. */
+  private fit(rows: ReadonlyArray<Row>): void {
+    this.widths = this.widths.map((width, column) => {
+      const name = this.source?.columns[column]?.name ?? ""
+      const longest = Math.max(0, ...rows.map((row) => Format.cell(row[name])?.length ?? 0))
+      return Math.max(width, Math.min(maxWidth, longest * characterWidth + cellPadding))
+    })
+    this.drawHead()
   }
 
   private row(at: number, values: Row | undefined): HTMLElement {
@@ -210,8 +243,8 @@ export class Grid {
       const kind = text === undefined ? " null" : Format.isNumeric(type) ? " number" : ""
       const cell = element(`cell${kind}`, "gridcell")
       cell.style.width = `${this.widths[column]}px`
-      cell.textContent = text ?? "NULL"
-      cell.title = cell.textContent
+      cell.textContent = text?.slice(0, maxShown) ?? "NULL"
+      cell.title = values === undefined ? "" : Format.text(values[name]).slice(0, maxShown)
       if (at === this.active.row && column === this.active.column) this.activate(cell)
       return cell
     })
@@ -225,19 +258,24 @@ export class Grid {
     this.root.setAttribute("aria-activedescendant", cell.id)
   }
 
-  private point(event: PointerEvent): void {
-    const cell = (event.target as HTMLElement).closest<HTMLElement>(".cell")
-    const row = cell?.closest<HTMLElement>(".row")
-    if (cell === null || cell === undefined || row?.dataset["row"] === undefined) return
-    const column = [...row.children].indexOf(cell) - 1
-    if (column >= 0) this.active = { row: Number(row.dataset["row"]), column }
-    this.draw()
+  /** Makes a clicked cell the active one. Its element stays, so that a double click is one. */
+  private point({ target }: Event): boolean {
+    const cell = (target as HTMLElement).closest<HTMLElement>('[role="gridcell"]')
+    const row = cell?.parentElement
+    if (cell === null || row?.dataset["row"] === undefined) return false
+    this.active = { row: Number(row.dataset["row"]), column: [...row.children].indexOf(cell) - 1 }
+    const last = this.canvas.querySelector("#active-cell")
+    last?.classList.remove("active")
+    last?.removeAttribute("id")
+    this.activate(cell)
+    return true
   }
 
   private key(event: KeyboardEvent): void {
     const isFar = event.ctrlKey || event.metaKey
-    if (isFar && event.key === "c") {
-      this.copy()
+    if (event.key === "Enter" && !isFar) {
+      event.preventDefault()
+      this.open()
       return
     }
     const { column, row } = this.active
@@ -255,28 +293,45 @@ export class Grid {
     this.canvas.querySelector("#active-cell")?.scrollIntoView({ block: "nearest", inline: "nearest" })
   }
 
-  private copy(): void {
-    const values = this.loaded.rows[this.active.row - this.loaded.from]
-    const name = this.source?.columns[this.active.column]?.name
-    if (values === undefined || name === undefined) return
-    const value = values[name]
-    void navigator.clipboard?.writeText(
-      value === null || value === undefined
-        ? ""
-        : typeof value === "object"
-          ? JSON.stringify(value)
-          : String(value)
-    )
+  /** The active cell, if it is loaded. */
+  private get cell(): Cell | undefined {
+    const { column: at, row } = this.active
+    const values = this.loaded.rows[row - this.loaded.from]
+    const column = this.source?.columns[at]
+    return values === undefined || column === undefined
+      ? undefined
+      : { column, row, value: values[column.name] }
+  }
+
+  private open(): void {
+    const { cell } = this
+    if (cell !== undefined) this.openCell(cell)
+  }
+
+  /** Copies the active cell, unless text of the grid is selected. */
+  private copy(event: ClipboardEvent): void {
+    const selection = getSelection()
+    const isSelected = selection?.isCollapsed === false && this.root.contains(selection.anchorNode)
+    const { cell } = this
+    if (isSelected || cell === undefined) return
+    event.preventDefault()
+    event.clipboardData?.setData("text/plain", cell.value === null ? "" : Format.text(cell.value))
   }
 }
 
-interface Cell {
+interface Position {
   readonly row: number
   readonly column: number
 }
 
 /** The cell that a key moves to; `undefined` if it does not move. */
-const moves = (key: string, isFar: boolean, at: Cell, last: Cell, page: number): Cell | undefined => {
+const moves = (
+  key: string,
+  isFar: boolean,
+  at: Position,
+  last: Position,
+  page: number
+): Position | undefined => {
   switch (key) {
     case "ArrowDown":
       return { ...at, row: isFar ? last.row : at.row + 1 }
@@ -300,6 +355,6 @@ const moves = (key: string, isFar: boolean, at: Cell, last: Cell, page: number):
 }
 
 const width = (name: string, type: string): number => {
-  const characters = Format.isNumeric(type) ? 12 : Format.isTemporal(type) ? 24 : type === "BOOLEAN" ? 7 : 22
-  return Math.min(420, Math.max(characters, name.length + 2) * 8 + cellPadding)
+  const characters = Format.isNumeric(type) ? 12 : /^TIMESTAMP/.test(type) ? 27 : type === "BOOLEAN" ? 7 : 22
+  return Math.min(maxWidth, Math.max(characters, name.length + 2) * characterWidth + cellPadding)
 }

@@ -3,6 +3,7 @@ import "uplot/dist/uPlot.min.css"
 import "./console.css"
 import * as Api from "./Api.ts"
 import * as Catalog from "./Catalog.ts"
+import * as CellDialog from "./CellDialog.ts"
 import { Chart } from "./Chart.ts"
 import { Editor } from "./Editor.ts"
 import * as Format from "./Format.ts"
@@ -26,7 +27,7 @@ const errorBox = byId("error")
 
 const welcome = "-- Ctrl+Enter runs the statement at the cursor, or what is selected.\nSELECT 42 AS answer"
 
-const grid = new Grid(byId("rows"))
+const grid = new Grid(byId("rows"), (cell) => CellDialog.show(byId("cell"), cell))
 const chart = new Chart(byId("chart"))
 let targets: ReadonlyArray<Api.Target> = []
 let isChart = false
@@ -234,7 +235,7 @@ const showHistory = (): void => {
     const code = document.createElement("code")
     const small = document.createElement("small")
     code.textContent = entry.query
-    small.textContent = `${new Date(entry.at).toLocaleString()} · ${entry.outcome} · ${Format.count(entry.rows)} rows · ${Format.millis(entry.elapsedMs)}`
+    small.textContent = `${new Date(entry.at).toLocaleString()} · ${entry.outcome} · ${Format.counted(entry.rows, "row")} · ${Format.millis(entry.elapsedMs)}`
     button.type = "button"
     button.append(code, small)
     button.addEventListener("click", () => {

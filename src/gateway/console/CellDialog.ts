@@ -1,0 +1,32 @@
+/** The dialog that shows the whole value of a cell. */
+import * as Format from "./Format.ts"
+import type { Cell } from "./Grid.ts"
+
+/** Longer texts are cut. Copying the cell gives all of them. */
+const maxShown = 1_000_000
+
+const pretty = (value: unknown): string =>
+  typeof value === "object" && value !== null ? JSON.stringify(value, undefined, 2) : Format.text(value)
+
+export const show = (dialog: HTMLDialogElement, { column, row, value }: Cell): void => {
+  const title = document.createElement("h2")
+  title.textContent = column.name
+  const text = pretty(value)
+  const about = document.createElement("p")
+  about.className = "about"
+  about.textContent = [
+    column.type,
+    `row ${Format.count(row + 1)}`,
+    ...(typeof value === "string" ? [Format.counted(value.length, "character")] : []),
+    ...(text.length > maxShown ? [`the first ${Format.count(maxShown)} are shown`] : [])
+  ].join(" · ")
+  const content = document.createElement("pre")
+  content.textContent = text.slice(0, maxShown)
+  content.tabIndex = 0
+  const close = document.createElement("button")
+  close.textContent = "Close"
+  close.addEventListener("click", () => dialog.close())
+  dialog.replaceChildren(title, about, content, close)
+  dialog.showModal()
+  content.focus()
+}

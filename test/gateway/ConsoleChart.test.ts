@@ -117,6 +117,15 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
           })
           // The ticks are beside them.
           assert.isAtLeast(room, needed + 10)
+          yield* run(page, "SELECT * FROM (VALUES ('ill', 1), ('WWW', 2)) AS t(name, value)")
+          const last = yield* Effect.promise(async () => {
+            await page.waitForSelector("#chart .uplot:has-text('name')")
+            return page.evaluate<number>(
+              "document.querySelector('.uplot').clientWidth - document.querySelector('.u-over').offsetLeft - document.querySelector('.u-over').offsetWidth"
+            )
+          })
+          // Half of a label is beyond the axis.
+          assert.isAtLeast(last, 16)
         })
       )
     }

@@ -10,8 +10,9 @@ const minSpace = 50
 const tickLength = 10
 /** The gap between the labels and the ticks. */
 const tickGap = 5
-/** The width of a time label, in hours or days. */
+/** The width of a time label, in hours or days, and of the first one, which has the date too. */
 const timeWidth = 60
+const firstTimeWidth = 90
 /** Longer texts are truncated below the axis; beside a point they are shown in full. */
 const maxLabel = 16
 
@@ -21,14 +22,14 @@ export interface Along {
   readonly kind: "Time" | "Number" | "Row" | "Name"
   /** The name of a point. */
   readonly name: (index: number) => string
-  /** The longest name, where names are below the axis. */
-  readonly longest: string
+  /** The width of the widest name, where names are below the axis. */
+  readonly width: number
 }
 
 /** Numbers and times unchanged, in order; other values by their row, with their text as a name. */
 export const along = ({ rows, x }: Sample, type: string, isOwnValue: boolean): Along => {
   const row = (index: number) => Format.count(rows[index] ?? 0)
-  if (isOwnValue) return { values: rows, kind: "Row", name: row, longest: "" }
+  if (isOwnValue) return { values: rows, kind: "Row", name: row, width: 0 }
   const isTime = Format.isTemporal(type)
   const numbers = x.map((value) =>
     isTime ? Format.seconds(value) : Format.isNumeric(type) && value !== null ? Number(value) : Number.NaN
@@ -37,10 +38,9 @@ export const along = ({ rows, x }: Sample, type: string, isOwnValue: boolean): A
     (value, at) => Number.isFinite(value) && (at === 0 || value >= (numbers[at - 1] as number))
   )
   const number = (index: number) => Format.number(numbers[index] ?? Number.NaN)
-  if (isSorted) return { values: numbers, kind: isTime ? "Time" : "Number", name: number, longest: "" }
+  if (isSorted) return { values: numbers, kind: isTime ? "Time" : "Number", name: number, width: 0 }
   const name = (index: number) => Format.cell(x[index]) ?? "NULL"
-  const longest = x.reduce<string>((most, _, at) => (name(at).length > most.length ? name(at) : most), "")
-  return { values: rows, kind: "Name", name, longest }
+  return { values: rows, kind: "Name", name, width: widest(x.map((_, at) => cut(name(at)))) }
 }
 
 const context = document.createElement("canvas").getContext("2d")
@@ -74,9 +74,9 @@ const numbers = (isWhole: boolean): uPlot.Axis => ({
 const cut = (text: string): string => (text.length > maxLabel ? `${text.slice(0, maxLabel - 1)}…` : text)
 
 /** The approximate width of a horizontal label. */
-const labelWidth = ({ kind, longest }: Along, min: number, max: number): number => {
+const labelWidth = ({ kind, width }: Along, min: number, max: number): number => {
   if (kind === "Time") return timeWidth
-  if (kind === "Name") return widest([cut(longest)])
+  if (kind === "Name") return width
   return widest(Format.ticks([min, max], 10 ** Math.floor(Math.log10((max - min) / 40))))
 }
 
@@ -106,7 +106,8 @@ export const make = (current: () => Along, color: () => string): Pick<uPlot.Opti
   const y: uPlot.Axis = {
     ...numbers(false),
     gap: tickGap,
-    size: (plot, texts) => Math.max(widest(texts ?? []) + tickLength + tickGap, half(plot))
+    size: (plot, texts) =>
+      Math.max(widest(texts ?? []) + tickLength + tickGap, kind === "Time" ? firstTimeWidth / 2 : half(plot))
   }
   const axes = [
     { ...lines, ...x },

@@ -17,6 +17,7 @@ const button = (text: string, title: string, onClick: () => void): HTMLButtonEle
   made.type = "button"
   made.textContent = text
   made.title = title
+  made.setAttribute("aria-label", title)
   made.addEventListener("click", onClick)
   return made
 }

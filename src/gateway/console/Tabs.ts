@@ -64,11 +64,16 @@ export class Tabs {
     this.select(Math.min(this.at > index ? this.at - 1 : this.at, this.all.length - 1))
   }
 
+  private get selected(): HTMLElement | null {
+    return this.parent.querySelector('[aria-selected="true"]')
+  }
+
   private draw(): void {
     this.parent.replaceChildren(
       ...this.all.map((tab, index) => this.tab(tab, index)),
       this.button("+", "New tab (Alt+N)", () => this.open(""))
     )
+    this.selected?.parentElement?.scrollIntoView({ block: "nearest", inline: "nearest" })
     this.listener.changed(this.all)
   }
 
@@ -84,7 +89,7 @@ export class Tabs {
       const step = key === "ArrowRight" ? 1 : key === "ArrowLeft" ? -1 : 0
       if (step === 0) return
       this.select((index + step + this.all.length) % this.all.length)
-      this.parent.querySelector<HTMLElement>('[aria-selected="true"]')?.focus()
+      this.selected?.focus()
     })
     holder.append(
       name,

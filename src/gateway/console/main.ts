@@ -180,7 +180,7 @@ const ended = (tab: Tab, { outcome, progress, query }: Run): void => {
     showErrors(tab)
     markError(tab)
   }
-  if (outcome._tag === "Failed" && outcome.error.status === 401) void askForToken()
+  if (outcome._tag === "Failed" && outcome.error.status === 401) askForToken()
 }
 
 const showView = (wantsChart: boolean): void => {
@@ -193,15 +193,21 @@ const showView = (wantsChart: boolean): void => {
   else grid.grow()
 }
 
-const askForToken = async (): Promise<void> => {
+const askForToken = (): void => {
   const dialog = byId<HTMLDialogElement>("token")
+  const input = byId<HTMLInputElement>("token-text")
   if (dialog.open) return
+  const why = Storage.token.read() === undefined ? "wants a token" : "refused the token"
+  byId("token-why").textContent = `This gateway ${why}.`
+  byId("catalog").textContent = `The gateway ${why}.`
+  input.value = ""
+  dialog.returnValue = ""
   dialog.showModal()
   dialog.addEventListener(
     "close",
     () => {
-      const { value } = byId<HTMLInputElement>("token-text")
-      if (value !== "") Storage.token.write(value)
+      if (input.value === "" || dialog.returnValue !== "use") return
+      Storage.token.write(input.value)
       void loadCatalog()
     },
     { once: true }
@@ -220,7 +226,7 @@ const loadCatalog = async (): Promise<void> => {
     targetBox.replaceChildren(...targets.map(({ name }) => new Option(name, name)))
     showTarget()
   } catch (error) {
-    if (error instanceof Api.Unauthenticated) await askForToken()
+    if (error instanceof Api.Unauthenticated) askForToken()
     else byId("catalog").textContent = error instanceof Error ? error.message : String(error)
   }
 }
@@ -282,7 +288,7 @@ const download = async (): Promise<void> => {
       "The download failed",
       `Not downloaded. A download runs the query again, read-only, and that failed: ${message}`
     )
-    if (error instanceof Api.Unauthenticated) void askForToken()
+    if (error instanceof Api.Unauthenticated) askForToken()
   }
 }
 
@@ -296,10 +302,9 @@ const switchTheme = (): void => {
   chart.recolor()
 }
 
-const toggleCatalog = (): void => {
-  const catalog = byId("catalog")
-  catalog.hidden = !catalog.hidden
-  byId("toggle-catalog").setAttribute("aria-expanded", String(!catalog.hidden))
+const showCatalog = (isShown: boolean): void => {
+  byId("catalog").hidden = !isShown
+  byId("toggle-catalog").setAttribute("aria-expanded", String(isShown))
 }
 
 const shortcuts: Readonly<Record<string, () => void>> = {
@@ -331,13 +336,15 @@ chartButton.addEventListener("click", () => showView(true))
 downloadBox.addEventListener("change", () => void download())
 targetBox.addEventListener("change", showTarget)
 byId("theme").addEventListener("click", switchTheme)
-byId("toggle-catalog").addEventListener("click", toggleCatalog)
+byId("toggle-catalog").addEventListener("click", () => showCatalog(byId("catalog").hidden !== false))
 byId("open-history").addEventListener("click", showHistory)
 byId("open-help").addEventListener("click", () => byId<HTMLDialogElement>("help").showModal())
 
 const savedTheme = Storage.theme.read()
 if (savedTheme !== "") document.documentElement.dataset["theme"] = savedTheme
-if (matchMedia("(max-width: 640px)").matches) toggleCatalog()
+const narrow = matchMedia("(max-width: 640px)")
+narrow.addEventListener("change", () => showCatalog(!narrow.matches))
+showCatalog(!narrow.matches)
 const saved = Storage.tabs.read()
 if (saved.length === 0) tabs.open(welcome)
 for (const { name, text } of saved) tabs.open(text, name)

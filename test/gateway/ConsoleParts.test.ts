@@ -5,6 +5,7 @@ import { vi } from "vitest"
 import * as Format from "../../src/gateway/console/Format.ts"
 import * as Named from "../../src/gateway/console/Named.ts"
 import * as Positions from "../../src/gateway/console/Positions.ts"
+import * as Records from "../../src/gateway/console/Records.ts"
 import { Summary } from "../../src/gateway/console/Sampling.ts"
 import * as Storage from "../../src/gateway/console/Storage.ts"
 
@@ -163,4 +164,30 @@ describe("what the browser keeps", () => {
     assert.strictEqual(Storage.token.read(), "secret")
     vi.unstubAllGlobals()
   })
+})
+
+it.each<[names: ReadonlyArray<string>, rows: ReadonlyArray<object>]>([
+  [
+    ["a", "b"],
+    [
+      { a: "1", b: "2.50" },
+      { a: null, b: -0.5 },
+      { a: true, b: 1e300 }
+    ]
+  ],
+  [['a.b"\\', "ä"], [{ 'a.b"\\': 'x"},{"\n\\', ä: "💥" }]],
+  [
+    ["a", "b"],
+    [
+      { a: "1", b: [{ a: "2", b: "}" }] },
+      { a: "3", b: {} }
+    ]
+  ],
+  [["a", "b"], [{ b: "other order", a: "1" }]],
+  [["a"], []],
+  [["a"], [{ a: "\n".repeat(600_000) }]]
+])("rows with %j are read as they are", (names, rows) => {
+  const parse = Records.rowParser(names.map((name) => ({ name, type: "VARCHAR" })))
+  const line = JSON.stringify({ type: "rows", rows })
+  assert.deepStrictEqual(parse(Records.rowsText(line) ?? "none"), rows)
 })

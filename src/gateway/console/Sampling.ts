@@ -24,8 +24,10 @@ const numeric = (value: unknown): number | null => {
 const brief = (value: unknown): unknown => {
   if (typeof value !== "string" && typeof value !== "object") return value
   const text = Format.cell(value) ?? null
-  // A slice would retain the whole text.
-  return text === null || text.length <= maxLabel ? text : `${Array.from(text.slice(0, maxLabel)).join("")}…`
+  if (text === null) return null
+  // A part of a text retains all of it, and a value may be a part of its record's.
+  const copy = Array.from(text.slice(0, maxLabel)).join("")
+  return text.length > maxLabel ? `${copy}…` : copy
 }
 
 /** A column of the summary, with values for each stretch. */

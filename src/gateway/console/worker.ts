@@ -1,6 +1,6 @@
 /** The worker of one query: reads its events as fast as allowed, and keeps the rows for the page. */
-import type { FromWorker, Outcome, Progress, Query, QueryError, ToWorker } from "./Messages.ts"
-import { Lines, type Record, rowsText } from "./Records.ts"
+import type { FromWorker, Outcome, Progress, Query, QueryError, Row, ToWorker } from "./Messages.ts"
+import { Lines, type Record, rowParser, rowsText } from "./Records.ts"
 import { RowStore } from "./RowStore.ts"
 import { Summary } from "./Sampling.ts"
 
@@ -12,6 +12,7 @@ const tell = (message: FromWorker): void => postMessage(message)
 
 const store = new RowStore(maxKept)
 let summary = new Summary([])
+let parse = rowParser([])
 const abort = new AbortController()
 let rows = 0
 let bytes = 0
@@ -47,19 +48,29 @@ const refused = async (response: Response): Promise<Outcome> => {
   }
 }
 
+const add = (arrived: ReadonlyArray<Row>, text: string): void => {
+  firstRowMs ??= performance.now() - startedAt
+  rows += arrived.length
+  summary.push(arrived)
+  store.push(arrived, text)
+}
+
 /** Handles a record. Returns the outcome for the last one. */
 const handle = (line: string): Outcome | undefined => {
+  const text = rowsText(line)
+  if (text !== undefined) {
+    add(parse(text), text)
+    return undefined
+  }
   const record = JSON.parse(line) as Record
   switch (record.type) {
     case "columns":
       summary = new Summary(record.columns ?? [])
+      parse = rowParser(record.columns ?? [])
       tell({ _tag: "Columns", queryId: record.queryId, columns: record.columns ?? [] })
       return undefined
     case "rows":
-      firstRowMs ??= performance.now() - startedAt
-      rows += record.rows.length
-      summary.push(record.rows)
-      store.push(record.rows, rowsText(line, record.rows))
+      add(record.rows, JSON.stringify(record.rows).slice(1, -1))
       return undefined
     case "progress":
       fraction = record.fraction

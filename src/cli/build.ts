@@ -1,6 +1,6 @@
 /**
  * Bundles the command into a folder, `.cache/command` by default: starting it from its hundreds of modules takes more than
- * twice as long. DuckDB and Arrow stay packages; the library stays as modules, so that it shares its user's Effect.
+ * twice as long. DuckDB stays a package; the library stays as modules, so that it shares its user's Effect.
  */
 import { readdir, readFile, writeFile } from "node:fs/promises"
 import { basename, join, resolve } from "node:path"
@@ -43,7 +43,7 @@ const { metafile } = await esbuild.build({
   platform: "node",
   format: "esm",
   target: "node22.19",
-  external: ["@duckdb/*", "apache-arrow"],
+  external: ["@duckdb/node-bindings*"],
   // For what is bundled and is no module.
   banner: {
     js: 'import { createRequire as requireOf } from "node:module"; const require = requireOf(import.meta.url);'

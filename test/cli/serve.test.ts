@@ -489,7 +489,8 @@ describe("a server whose DuckDB is in a thread of its own", () => {
 describe("a database in the server's process that DuckDB gives up", () => {
   const embedded = ["--isolate", "none"]
   const preload = new URL("../support/Invalidate.ts", import.meta.url).pathname
-  const program = [process.execPath, "--import", preload, bin] as const
+  const [node, main] = Dataconn.source
+  const program = [node, "--import", preload, main] as const
 
   it.live("is opened again where nothing is lost by it", () =>
     Effect.gen(function* () {

@@ -53,7 +53,7 @@ const environment = Object.fromEntries(
 /** Node with the command as it is bundled before the tests; the command's own arguments follow. */
 export const program = [process.execPath, join(root, ".cache/command/bin.js")] as const
 
-/** Node with the modules of the command, for what is preloaded and shares them. */
+/** Node with the modules of the command, for what is preloaded and shares them, or DuckDB's. */
 export const source = [process.execPath, join(root, "src/bin.ts")] as const
 
 /** Starts the command; it is killed with the scope. */

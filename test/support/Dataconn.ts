@@ -137,3 +137,9 @@ const observe = (
 /** Starts `dataconn serve` on a port of the system's choice. */
 export const serve = (args: ReadonlyArray<string> = [], options?: Options) =>
   run(["serve", "--listen", "127.0.0.1:0", ...args], options)
+
+const tiny = ["--table", `t=${join(root, "test/support/tiny.csv")}`]
+
+/** The same with one row in place of the sample, which takes a third of a server's start to make. */
+export const serveTiny = (args: ReadonlyArray<string> = [], options?: Options) =>
+  serve([...tiny, ...args], options)

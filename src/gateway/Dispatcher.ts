@@ -52,7 +52,7 @@ export interface Dispatcher {
   readonly start: (
     asked: Asked.Asked,
     origin: Origin,
-    begun?: (entry: Entry) => void
+    begun?: (entry: Entry, control: Control) => void
   ) => Effect.Effect<Running, GatewayError.GatewayError, Scope.Scope>
   /** Cancels a query on behalf of another request, and returns when it has ended. */
   readonly cancel: (entry: Entry) => Effect.Effect<void>
@@ -125,7 +125,7 @@ interface Asking {
   readonly asked: Asked.Asked
   readonly origin: Origin
   readonly clock: Clock.Clock
-  readonly begun: (entry: Entry) => void
+  readonly begun: (entry: Entry, control: Control) => void
 }
 
 /** A query that has its places here: in the table of queries, in its conversation, in its caller's quota. */
@@ -157,7 +157,7 @@ const start = (
       if (begun instanceof GatewayError.GatewayError) return Effect.fail(begun)
       const query = begun
       query.control.stop = close
-      asking.begun(query.entry)
+      asking.begun(query.entry, query.control)
       return Effect.catchCause(Scope.provide(running(dependencies, begun), scope), (cause) =>
         Effect.flatMap(failed(query, cause), Effect.fail)
       )

@@ -91,8 +91,9 @@ describe("clients that read nothing", () => {
         yield* Poll.until("it has ended", () => served.engine.ended() === index + 1)
       }
       const deaf = yield* Served.dial(served, Raw.handshake())
-      for (const id of [1, 2]) {
-        deaf.write(Raw.text({ type: "query", id, query: "endless", credit: 16_000_000 }))
+      // The other one of the connection is not even accepted.
+      for (const [id, query] of ["endless", "stuck"].entries()) {
+        deaf.write(Raw.text({ type: "query", id, query, credit: 16_000_000 }))
       }
       const ended = yield* settled(served, "cancelled", 4)
       for (const { error } of ended)

@@ -1,26 +1,26 @@
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
+import Order from "./support/Order.ts"
 
 const source = (path: string) => fileURLToPath(new URL(`../src/${path}`, import.meta.url))
 
-/** Tests that share a process with others: loading the modules again for each file would take as long as they do. */
-const together = [
-  "cli/repl",
-  "cli/sql",
-  "cli/terminal",
-  "client",
-  "faults",
-  "framing",
-  "loop",
-  "model",
-  "net",
-  "process",
-  "protocol",
-  "recording",
-  "server",
-  "testing",
-  "threads"
-].map((folder) => `test/${folder}/**/*.test.ts`)
+/**
+ * Tests with a process of their own: they look at what their process has, or change it. The others share one, as loading
+ * the modules again for each file would take as long as they do.
+ */
+const alone = [
+  "engine/duckdbInvalidated",
+  "engine/duckdbMemory",
+  "integration/BlockedLoop",
+  "integration/BusyClient",
+  "integration/FreeMemory",
+  "integration/Hostile",
+  "integration/NodeInternals",
+  "integration/OwnedChunks",
+  "integration/ProcessEngine",
+  "integration/ThreadEngine",
+  "simulation/**/*"
+].map((name) => `test/${name}.test.ts`)
 
 export default defineConfig({
   root: fileURLToPath(new URL("..", import.meta.url)),
@@ -36,10 +36,14 @@ export default defineConfig({
   },
   test: {
     projects: [
-      { extends: true, test: { name: "together", include: together, isolate: false } },
-      { extends: true, test: { name: "alone", include: ["test/**/*.test.ts"], exclude: together } }
+      { extends: true, test: { name: "alone", include: alone } },
+      {
+        extends: true,
+        test: { name: "together", include: ["test/**/*.test.ts"], exclude: alone, isolate: false }
+      }
     ],
     globalSetup: ["test/support/bundle.ts"],
+    sequence: { sequencer: Order },
     setupFiles: ["test/support/seed.ts"],
     // Half of the tests wait for other processes: as many workers as a small machine has processors.
     maxWorkers: 2,

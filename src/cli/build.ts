@@ -1,6 +1,6 @@
 /**
  * Bundles the command into a folder, `.cache/command` by default: a start from its hundreds of modules
- * takes more than twice as long. DuckDB and Arrow stay packages. The library stays modules, so that it
+ * takes more than twice as long. DuckDB stays a package. The library stays modules, so that it
  * shares its user's Effect.
  */
 import { readdir, readFile, writeFile } from "node:fs/promises"
@@ -44,7 +44,7 @@ const { metafile } = await esbuild.build({
   platform: "node",
   format: "esm",
   target: "node22.19",
-  external: ["@duckdb/*", "apache-arrow"],
+  external: ["@duckdb/node-bindings*"],
   // For bundled code that is no module.
   banner: {
     js: 'import { createRequire as requireOf } from "node:module"; const require = requireOf(import.meta.url);'

@@ -53,7 +53,7 @@ export interface Dispatcher {
   readonly start: (
     asked: Asked.Asked,
     origin: Origin,
-    begun?: (entry: Entry) => void
+    begun?: (entry: Entry, control: Control) => void
   ) => Effect.Effect<Running, GatewayError.GatewayError, Scope.Scope>
   /** Cancels a query on behalf of another request, and returns when the query has ended. */
   readonly cancel: (entry: Entry) => Effect.Effect<void>
@@ -126,7 +126,7 @@ interface Asking {
   readonly asked: Asked.Asked
   readonly origin: Origin
   readonly clock: Clock.Clock
-  readonly begun: (entry: Entry) => void
+  readonly begun: (entry: Entry, control: Control) => void
 }
 
 /** A query that has its places: in the table of queries, in its conversation, in its caller's quota. */
@@ -158,7 +158,7 @@ const start = (
       if (begun instanceof GatewayError.GatewayError) return Effect.fail(begun)
       const query = begun
       query.control.stop = close
-      asking.begun(query.entry)
+      asking.begun(query.entry, query.control)
       return Effect.catchCause(Scope.provide(running(dependencies, begun), scope), (cause) =>
         Effect.flatMap(failed(query, cause), Effect.fail)
       )

@@ -267,11 +267,11 @@ class Session {
       const { accepted, control, entry, pull } = yield* dispatcher.start(
         asked,
         { ...origin, caller },
-        (entry) => {
+        (entry, control) => {
           query.entry = entry
+          query.control = control
         }
       )
-      query.control = control
       control.hurry = () => query.stop()
       yield* this.send(StreamMessages.accepted(query.id, entry.id, accepted))
       for (;;) {

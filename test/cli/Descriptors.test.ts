@@ -52,7 +52,7 @@ describe("the connections that a server lets in", () => {
     "are so few that it does not start, and it says what it needs",
     () =>
       Effect.gen(function* () {
-        const server = yield* Dataconn.serve([], {
+        const server = yield* Dataconn.serveTiny([], {
           ...Dataconn.isolated,
           program: ["/bin/sh", "-c", 'ulimit -n 100 && exec "$0" "$@"', ...Dataconn.program]
         })

@@ -225,7 +225,7 @@ describe("dataconn bench", () => {
     "loads a server in each mode, verifies what it gets, and says what it could not get",
     () =>
       Effect.gen(function* () {
-        const server = yield* Dataconn.serve()
+        const server = yield* Dataconn.serveTiny()
         const address = Address.format(yield* server.address)
         const fs = yield* FileSystem.FileSystem
         const folder = yield* fs.makeTempDirectoryScoped()

@@ -142,7 +142,7 @@ describe.concurrent("--timeout ends the command when the server", () => {
   )
 })
 
-describe("--request-timeout", () => {
+describe.concurrent("--request-timeout", () => {
   it.live("ends a query that the server does not accept in time, and cancels it", () =>
     Effect.gen(function* () {
       const server = yield* ScriptedServer.make((conversation) =>
@@ -230,7 +230,7 @@ const stuckLookup = Effect.map(Folder.make, (folder): Dataconn.Options => {
   return { program: [node, "--require", preload, bin], env: { UV_THREADPOOL_SIZE: "1" } }
 })
 
-describe("--timeout ends the process", () => {
+describe.concurrent("--timeout ends the process", () => {
   const command = (args: ReadonlyArray<string>, options?: Dataconn.Options) =>
     Dataconn.run(["query", "SELECT 1", "--timeout", "500 millis", ...args], options)
 
@@ -291,7 +291,7 @@ describe("--timeout ends the process", () => {
   )
 })
 
-describe("Ctrl-C ends the process", () => {
+describe.concurrent("Ctrl-C ends the process", () => {
   it.live("while a name is being looked up", () =>
     Effect.gen(function* () {
       const query = yield* Dataconn.run(["query", "SELECT 1", "--server", "localhost:1"], yield* stuckLookup)

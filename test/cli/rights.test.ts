@@ -250,21 +250,21 @@ describe.runIf(linux)("dataconn serve", () => {
       const spill = yield* Folder.make
       mkdirSync(join(spill, "dataconn-mine"))
       const args = ["--spill-directory", spill]
-      const killed = yield* Dataconn.serve(args)
+      const killed = yield* Dataconn.serveTiny(args)
       yield* killed.address
       const [left = ""] = readdirSync(spill).filter((name) => name !== "dataconn-mine")
-      const running = yield* Dataconn.serve(args)
+      const running = yield* Dataconn.serveTiny(args)
       yield* running.address
       assert.include(readdirSync(spill), left)
       yield* killed.kill("SIGKILL")
       yield* killed.exit
-      const next = yield* Dataconn.serve(args)
+      const next = yield* Dataconn.serveTiny(args)
       yield* next.address
       const there = readdirSync(spill)
       assert.notInclude(there, left)
       assert.include(there, "dataconn-mine")
       assert.lengthOf(there, 3)
-      assert.isNotEmpty((yield* ask(running, "FROM trades LIMIT 1")) as ReadonlyArray<unknown>)
+      assert.isNotEmpty((yield* ask(running, "FROM t")) as ReadonlyArray<unknown>)
     })
   )
 })

@@ -70,7 +70,7 @@ describe("dataconn serve", () => {
         "--stall-timeout",
         "100ms"
       ]
-      const server = yield* Dataconn.serve(["--engines", "1", ...limits], Dataconn.isolated)
+      const server = yield* Dataconn.serveTiny(["--engines", "1", ...limits], Dataconn.isolated)
       const query = request("SELECT repeat('x', 10000) AS x FROM range(1000000)")
       const address = yield* server.address
       for (let i = 0; i < 5; i++) {
@@ -141,7 +141,7 @@ describe("dataconn serve", () => {
 
   it.live("logs one JSON object a line with --log-format json, bodies cut at --log-body-length", () =>
     Effect.gen(function* () {
-      const server = yield* Dataconn.serve(["--log-format", "json", "--log-body-length", "12"])
+      const server = yield* Dataconn.serveTiny(["--log-format", "json", "--log-body-length", "12"])
       yield* rows(server, "SELECT 1 AS a")
       yield* server.line(/"event":"Closed"/)
       yield* server.kill("SIGTERM")
@@ -196,7 +196,7 @@ describe("a signal", () => {
     "%s lets running responses finish and ends with code 0",
     (signal) =>
       Effect.gen(function* () {
-        const server = yield* Dataconn.serve()
+        const server = yield* Dataconn.serveTiny()
         const idle = yield* connect(server)
         const reader = yield* Effect.flatMap(server.address, (address) =>
           LiveServer.dial(address, { paused: true })
@@ -229,7 +229,7 @@ describe("a signal", () => {
       Effect.gen(function* () {
         const folder = yield* Folder.make
         const env = { ...Dataconn.isolated.env, TMPDIR: folder }
-        const server = yield* Dataconn.serve(["--engines", "1"], { env, detached: true })
+        const server = yield* Dataconn.serveTiny(["--engines", "1"], { env, detached: true })
         const peer = yield* connect(server)
         const engines = childrenOf(server.pid)
         for (const signal of ["SIGUSR1", "SIGUSR2"] as const) process.kill(-server.pid, signal)
@@ -298,7 +298,7 @@ describe("a signal", () => {
     ["prepares", unpreparable]
   ] as const)("ends all processes in time although DuckDB %s what cannot be interrupted", ([, query]) =>
     Effect.gen(function* () {
-      const server = yield* Dataconn.serve(
+      const server = yield* Dataconn.serveTiny(
         ["--drain-timeout", "50ms", "--cancel-grace", "200ms"],
         Dataconn.isolated
       )
@@ -319,7 +319,7 @@ describe("a signal", () => {
 
   it.live("that kills the server kills its processes, whatever they compute", () =>
     Effect.gen(function* () {
-      const server = yield* Dataconn.serve([], Dataconn.isolated)
+      const server = yield* Dataconn.serveTiny([], Dataconn.isolated)
       const peer = yield* connect(server)
       yield* peer.request(unstoppable)
       yield* server.line(/ request: /)
@@ -335,7 +335,7 @@ describe("a signal", () => {
 
   it.live("stops at once when it comes a second time, and says so to those who wait", () =>
     Effect.gen(function* () {
-      const server = yield* Dataconn.serve(["--drain-timeout", "1 hour"])
+      const server = yield* Dataconn.serveTiny(["--drain-timeout", "1 hour"])
       const peer = yield* connect(server)
       yield* peer.request(silent)
       assert.match(yield* peer.next, /^A /)
@@ -349,7 +349,7 @@ describe("a signal", () => {
 
   it.live("ends what runs after --drain-timeout with an error", () =>
     Effect.gen(function* () {
-      const server = yield* Dataconn.serve(["--drain-timeout", "100ms"])
+      const server = yield* Dataconn.serveTiny(["--drain-timeout", "100ms"])
       const peer = yield* connect(server)
       yield* peer.request(silent)
       assert.match(yield* peer.next, /^A /)
@@ -399,7 +399,7 @@ describe("what is served", () => {
 
   it.live("are held to the limits of results", () =>
     Effect.gen(function* () {
-      const server = yield* Dataconn.serve(["--max-result-rows", "3", "--max-result-bytes", "1 KiB"])
+      const server = yield* Dataconn.serveTiny(["--max-result-rows", "3", "--max-result-bytes", "1 KiB"])
       const peer = yield* connect(server)
       for (const [query, limit] of [
         ["FROM range(4)", "maxResultRows"],
@@ -489,7 +489,8 @@ describe("a server whose DuckDB is in a thread of its own", () => {
 describe("a database in the server's process that DuckDB gives up", () => {
   const embedded = ["--isolate", "none"]
   const preload = new URL("../support/Invalidate.ts", import.meta.url).pathname
-  const program = [process.execPath, "--import", preload, bin] as const
+  const [node, main] = Dataconn.source
+  const program = [node, "--import", preload, main] as const
 
   it.live("is opened again where nothing is lost by it", () =>
     Effect.gen(function* () {
@@ -794,7 +795,7 @@ describe("the log", () => {
 describe("the debugger", () => {
   it.live("is not opened by SIGUSR1", () =>
     Effect.gen(function* () {
-      const server = yield* Dataconn.serve()
+      const server = yield* Dataconn.serveTiny()
       const peer = yield* connect(server)
       yield* server.kill("SIGUSR1")
       assert.strictEqual(yield* Response.result(peer, request("SELECT 1 AS a")), `[{"a":1}]`)
@@ -808,7 +809,7 @@ describe("the debugger", () => {
 describe("the log's reader", () => {
   it.live("may be slow: no more than --log-buffer-size waits for it, and it is told what it missed", () =>
     Effect.gen(function* () {
-      const server = yield* Dataconn.serve(["--log-buffer-size", "4 KiB", "--log-body-length", "1 MiB"])
+      const server = yield* Dataconn.serveTiny(["--log-buffer-size", "4 KiB", "--log-body-length", "1 MiB"])
       const peer = yield* connect(server)
       yield* server.pauseOutput
       // More than the pipe and its two ends hold.
@@ -827,7 +828,7 @@ describe("the log's reader", () => {
 
   it.live("may leave: the server goes on, and still stops when it is told to", () =>
     Effect.gen(function* () {
-      const server = yield* Dataconn.serve()
+      const server = yield* Dataconn.serveTiny()
       const peer = yield* connect(server)
       yield* server.closeOutput
       for (let i = 0; i < 10; i++) {

@@ -203,7 +203,7 @@ describe.runIf(Tmux.isThere)("the repl", () => {
 
   it.live("goes over to another server, connects again when that has closed, and says both", () =>
     Effect.gen(function* () {
-      const other = yield* Dataconn.serve(["--idle-timeout", "500ms"])
+      const other = yield* Dataconn.serveTiny(["--idle-timeout", "500ms"])
       const otherAddress = Address.format(yield* other.address)
       yield* say("\\connect 127.0.0.1:1", /Cannot connect to 127\.0\.0\.1:1: [\s\S]*Still connected to/)
       yield* say(`\\connect ${otherAddress}`, /\nConnected to 127[\d.:]+\.\ndataconn>$/)

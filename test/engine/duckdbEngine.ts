@@ -1,7 +1,5 @@
 /** Asks a DuckDB engine as a connection would. */
-import { afterAll } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -14,11 +12,12 @@ export type Engine = QueryEngine["Service"]
 
 type Details = Omit<Parameters<typeof QueryApi.encodeRequest>[0], "query">
 
-/** Those that nothing changes, by their options: opening one takes longer than most tests. */
+/**
+ * Those that nothing changes, by their options: opening one takes longer than most tests. They end with the process that
+ * test files share.
+ */
 const shared = new Map<string, Effect.Effect<Engine, DuckDbError>>()
 const scope = Scope.makeUnsafe()
-
-afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
 
 const harmless: ReadonlyArray<string> = ["maxResultRows", "maxRowSize", "sample", "threads"]
 

@@ -53,7 +53,8 @@ describe("a client that vanishes", () => {
   it.live("before it is looked at has no address, and harms nobody", () =>
     Effect.gen(function* () {
       const sockets = yield* serverSockets
-      const live = yield* start()
+      // It is found to be gone when something is written to it.
+      const live = yield* start({ heartbeatInterval: "50 millis" })
       yield* isServed(live)
       sockets[0]?.server?.emit("connection", new Socket().destroy())
       assert.strictEqual((yield* live.event("Opened", 1)).connection.remote, "unknown")

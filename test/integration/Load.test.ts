@@ -60,7 +60,7 @@ describe("many connections", () => {
     () =>
       Effect.gen(function* () {
         const [command, ...args] = Dataconn.program
-        const server = yield* Dataconn.serve([], {
+        const server = yield* Dataconn.serveTiny([], {
           program: ["sh", "-c", `ulimit -n 160; exec "$0" "$@"`, command, ...args]
         })
         const address = yield* server.address

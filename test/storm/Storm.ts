@@ -141,7 +141,7 @@ export const run = Effect.fnUntraced(function* (
   const { clients, engines, millis, seed } = options
   const random = new Random.Random(seed)
   const spill = yield* Folder.make
-  const server = yield* Dataconn.serve(
+  const server = yield* Dataconn.serveTiny(
     [
       "--isolate",
       "process",

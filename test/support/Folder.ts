@@ -8,6 +8,6 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
 export const make: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
-  Effect.promise(() => mkdtemp(join(tmpdir(), "dataconn-test-"))),
+  Effect.promise(() => mkdtemp(join(tmpdir(), "t-"))),
   (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
 )

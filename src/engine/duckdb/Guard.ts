@@ -95,16 +95,21 @@ const inJson = ([path, replacement]: Failure.Hidden[number]): Failure.Hidden[num
   replacement
 ]
 
-/** A served database may have macros with the names of DuckDB's own functions. */
+/**
+ * DuckDB's own, of which a served database may have macros with the same names, and those macros. DuckDB writes all of
+ * them down, bodies included, for each query about them, which takes some 20 ms.
+ */
 const functionsSql = `
-  SELECT system.main.lower(function_name), system.main.list(DISTINCT function_type IN ('table', 'table_macro'))
-  FROM system.main.duckdb_functions() WHERE internal GROUP BY 1`
+  SELECT
+    system.main.lower(function_name) AS name,
+    system.main.list(DISTINCT function_type IN ('table', 'table_macro')),
+    NOT internal,
+    CASE WHEN NOT internal THEN macro_definition END,
+    NOT internal AND schema_name = 'main'
+  FROM system.main.duckdb_functions() GROUP BY ALL ORDER BY name`
 
-const definitionsSql = `
-  SELECT system.main.lower(function_name), macro_definition, schema_name = 'main'
-  FROM system.main.duckdb_functions() WHERE NOT internal
-  UNION ALL SELECT system.main.lower(view_name), sql, false FROM system.main.duckdb_views() WHERE NOT internal
-  ORDER BY 1`
+const viewDefinitionsSql = `
+  SELECT system.main.lower(view_name), sql FROM system.main.duckdb_views() WHERE NOT internal ORDER BY 1`
 
 const viewNamesSql = "SELECT system.main.lower(view_name) FROM system.main.duckdb_views() WHERE NOT internal"
 
@@ -126,11 +131,11 @@ const viewsSql = `
   SELECT DISTINCT system.main.lower(view_name) FROM system.main.duckdb_views()
   WHERE internal AND schema_name IN ('main', 'pg_catalog')`
 
-const hidingSql = `
-  SELECT DISTINCT system.main.lower(name) FROM (
-    SELECT table_name AS name FROM system.main.duckdb_tables() WHERE NOT internal AND schema_name = 'main'
-    UNION ALL SELECT view_name FROM system.main.duckdb_views() WHERE NOT internal AND schema_name = 'main'
-  ) WHERE system.main.lower(name) IN (${viewsSql}) ORDER BY 1`
+/** Tables and views that are not DuckDB's own. */
+const relationsSql = `
+  SELECT system.main.lower(table_name), schema_name = 'main' FROM system.main.duckdb_tables() WHERE NOT internal
+  UNION SELECT system.main.lower(view_name), schema_name = 'main' FROM system.main.duckdb_views() WHERE NOT internal
+  ORDER BY 1`
 
 /** `CREATE SCHEMA IF NOT EXISTS main` does nothing. */
 const schemasSql = `
@@ -170,17 +175,30 @@ const readCatalog = async (
   }
 > => {
   const names = async (sql: string) => (await rows(sql)).map(([name]) => String(name))
-  const definitions = await rows(definitionsSql)
-  const macros = definitions.filter(([, , isMacro]) => isMacro === true).map(([name]) => String(name))
+  const builtIn = new Map<string, ReadonlyArray<boolean>>()
+  const macros = new Set<string>()
+  const definitions: Array<Reading.Definition> = []
+  for (const [name, isTable, isTheirs, text, isMain] of await rows(functionsSql)) {
+    if (isTheirs === true) definitions.push({ name: String(name), text: String(text) })
+    else builtIn.set(String(name), isTable as Array<boolean>)
+    if (isMain === true) macros.add(String(name))
+  }
+  for (const [name, text] of await rows(viewDefinitionsSql)) {
+    definitions.push({ name: String(name), text: String(text) })
+  }
+  const views = new Set(await names(viewsSql))
+  const relations = await rows(relationsSql)
+  const inMain = relations.filter(([, isMain]) => isMain === true).map(([name]) => String(name))
   return {
-    builtIn: new Map((await rows(functionsSql)) as Array<[string, Array<boolean>]>),
-    macros: [...new Set(macros)],
-    definitions: definitions.map(([name, text]) => ({ name: String(name), text: String(text) })),
+    builtIn,
+    macros: [...macros],
+    definitions,
     types: new Set(await names(typesSql)),
-    views: new Set(await names(viewsSql)),
-    hiding: await names(hidingSql),
+    views,
+    hiding: inMain.filter((name) => views.has(name)),
     schemas: new Set(await names(schemasSql)),
-    variants: new Set(await names(variantsSql)),
+    // DuckDB binds all its own views to name their columns.
+    variants: new Set(relations.length === 0 ? [] : await names(variantsSql)),
     hidden: (await rows(pathsSql)) as Array<[string, string]>
   }
 }

@@ -13,9 +13,9 @@ import { type Engine, QueryEngine } from "../engine/QueryEngine.ts"
 import * as Limit from "../settings/Limit.ts"
 import * as ChildProcess from "./ChildProcess.ts"
 import type { Options as DuckDbProcessOptions } from "./DuckDb.ts"
-import * as DuckDbModule from "./DuckDbModule.ts"
 import * as MemoryLimit from "./MemoryLimit.ts"
 import * as OomScore from "./OomScore.ts"
+import * as Program from "./Program.ts"
 import * as Supervision from "./Supervision.ts"
 
 export type { Place } from "./ChildProcess.ts"
@@ -190,7 +190,7 @@ export const duckDb = ({
   admit,
   ...options
 }: Omit<DuckDbOptions, "onLost" | "unstoppable">): EngineModule => ({
-  module: DuckDbModule.url,
+  module: Program.duckDb(),
   admit,
   limits: options,
   changes: options.readWrite === true || options.allowExternalAccess === true,

@@ -156,6 +156,8 @@ export interface ClientService {
    * The same by the v1 API. A `QueryError` of the effect was a reject, so nothing was run. The exception is
    * code `internal`, which may also mean an accept that cannot be read, or has another format than the query:
    * that query was cancelled. A `QueryError` of the stream means that the chunks before it are incomplete.
+   *
+   * A query without a `traceparent` gets that of the caller's current span, if there is one.
    */
   readonly query: (
     query: Query

@@ -50,7 +50,8 @@ export interface Response {
   /**
    * The result, which is consumed once. The consumer owns each chunk: it may keep it, or release it
    * (`Chunk.release`) after use. Over TCP and Unix sockets released memory is reused for reads, which is up
-   * to twice as fast for large results.
+   * to twice as fast for large results. Chunks may share one `ArrayBuffer`: copy a chunk before its buffer is
+   * transferred to another thread, which would empty the others.
    */
   readonly chunks: Stream.Stream<Uint8Array, QueryFailed | ClientError.ClientError>
   /** The same for a consumer that pulls arrived chunks, batch by batch. Consume exactly one of the two. */

@@ -85,6 +85,17 @@ describe("a bundle", () => {
   })
 })
 
+it("an old Node is told which one is needed, before it loads anything else", async () => {
+  for (const name of ["index.ts", "toolbox.ts"]) {
+    assert.match(readFileSync(join(root, "src", name), "utf8"), /^[^"]*\nimport "\.\/NodeVersion\.ts"\n/)
+  }
+  const { versions } = process
+  Object.defineProperty(process, "versions", { value: { ...versions, node: "22.18.0" } })
+  const refused = await import("../../src/NodeVersion.ts").catch(String)
+  Object.defineProperty(process, "versions", { value: versions })
+  assert.match(String(refused), /^Error: dataconn needs Node 22\.19 or newer; this is v/)
+})
+
 describe("package.json", () => {
   it("names the modules that are loaded for their effects", () => {
     const { sideEffects } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))

@@ -4,6 +4,8 @@
  * One namespace for each concept. The embedded DuckDB engine is `dataconn/duckdb`, test support is
  * `dataconn/testing`, and the building blocks of the protocol are `dataconn/toolbox`.
  */
+import "./NodeVersion.ts"
+
 export * as Client from "./client/Client.ts"
 export * as ClientError from "./client/ClientError.ts"
 export * as ClientPool from "./client/ClientPool.ts"

@@ -1,4 +1,6 @@
 /** `dataconn/toolbox`: the building blocks of DataConn, for other protocols and other kinds of server. */
+import "./NodeVersion.ts"
+
 export * as Codec from "./framing/Codec.ts"
 export * as FramedConnection from "./framing/FramedConnection.ts"
 export * as LengthDelimited from "./framing/LengthDelimited.ts"

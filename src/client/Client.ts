@@ -50,7 +50,8 @@ export interface Response {
   /**
    * The result, which is consumed once. The consumer owns each chunk: it may keep it, or release it
    * (`Chunk.release`) after use. Over TCP and Unix sockets released memory is reused for reads, which is up
-   * to twice as fast for large results.
+   * to twice as fast for large results. Chunks may share one `ArrayBuffer`: copy a chunk before its buffer is
+   * transferred to another thread, which would empty the others.
    */
   readonly chunks: Stream.Stream<Uint8Array, QueryFailed | ClientError.ClientError>
   /** The same for a consumer that pulls arrived chunks, batch by batch. Consume exactly one of the two. */
@@ -156,6 +157,8 @@ export interface ClientService {
    * The same by the v1 API. A `QueryError` of the effect was a reject, so nothing was run. The exception is
    * code `internal`, which may also mean an accept that cannot be read, or has another format than the query:
    * that query was cancelled. A `QueryError` of the stream means that the chunks before it are incomplete.
+   *
+   * A query without a `traceparent` gets that of the caller's current span, if there is one.
    */
   readonly query: (
     query: Query

@@ -1,6 +1,7 @@
 /** The client's service over its requests: turns an accept into a response and its stream. */
 import { Buffer } from "node:buffer"
 import * as Channel from "effect/Channel"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Result from "effect/Result"
@@ -17,6 +18,7 @@ import { type Exchange, used } from "./Exchange.ts"
 import type { Requests } from "./Requests.ts"
 import * as Rows from "./Rows.ts"
 import type { Settings } from "./Settings.ts"
+import * as Trace from "./Trace.ts"
 
 /** `metadata` is added to every query, `maxRowSize` limits `rows`. */
 export const make = (
@@ -24,7 +26,12 @@ export const make = (
   { maxRowSize, metadata }: Pick<Settings, "maxRowSize" | "metadata">
 ): ClientService => {
   const query: ClientService["query"] = (one) =>
-    runQuery(requests, metadata === undefined ? one : { ...one, metadata: { ...metadata, ...one.metadata } })
+    Effect.contextWith((context: Context.Context<Scope.Scope>) =>
+      runQuery(
+        requests,
+        traced(metadata === undefined ? one : { ...one, metadata: { ...metadata, ...one.metadata } }, context)
+      )
+    )
   const rows = <A, R>(one: Rows.RowsQuery, schema: Schema.ConstraintDecoder<A, R>) =>
     Stream.unwrap(
       Effect.map(query(Rows.query(one)), (response) => Rows.fromResponse(response, schema, { maxRowSize }))
@@ -48,6 +55,12 @@ export const make = (
     progress: (queryId) => Effect.scoped(progressOf(requests, queryId)),
     isOpen: () => requests.isOpen
   }
+}
+
+/** The query, below the caller's span unless it says below which. */
+const traced = (query: Query, context: Context.Context<never>): Query => {
+  const traceparent = query.traceparent ?? Trace.parent(context)
+  return traceparent === query.traceparent ? query : { ...query, traceparent }
 }
 
 const separate = (exchange: Exchange): (() => Uint8Array | undefined) => {

@@ -10,13 +10,17 @@ import * as Pages from "./Pages.ts"
 
 const headers = Pages.headers()
 
-/** In the package, relative to any folder beside this one; from the sources, where the package is built. */
-const folder = fileURLToPath(
-  new URL(
-    import.meta.url.endsWith(".ts") ? "../../.cache/gateway/console/" : "../gateway/console/",
-    import.meta.url
+/**
+ * In the package, relative to any folder beside this one; from the sources, where the package is built.
+ * `undefined` where this module is in a bundle, which has no such folder.
+ */
+const folder = (from: string | undefined = import.meta.url): string | undefined => {
+  const [, extension] = /\/Console(\.[jt]s)$/.exec(from ?? "") ?? []
+  if (extension === undefined) return undefined
+  return fileURLToPath(
+    new URL(extension === ".ts" ? "../../.cache/gateway/console/" : "../gateway/console/", from)
   )
-)
+}
 
 /** The kinds of files that are served. */
 const sent = /\/$|\.(?:html|js|css|svg)$/
@@ -28,7 +32,7 @@ const notFound = (path: string): GatewayError.GatewayError =>
   GatewayError.make(
     "no_route",
     path === "/"
-      ? "The console has not been built: npm run build:console. The API is there without it: /v1/query"
+      ? "The console is not here: npm run build:console makes it, and dataconn must stay external to a bundle. The API is there without it: /v1/query"
       : `There is nothing at ${path}`
   )
 
@@ -40,10 +44,13 @@ export const make: Effect.Effect<
     HttpServerRequest.HttpServerRequest
   >
 > = Effect.gen(function* () {
-  const files = yield* HttpStaticServer.make({ root: folder, cacheControl: "no-cache" })
+  const root = folder()
+  const files =
+    root === undefined ? undefined : yield* HttpStaticServer.make({ root, cacheControl: "no-cache" })
   return Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
     const path = request.url.replace(/[?#].*$/, "")
+    if (files === undefined) return yield* notFound(path)
     const url = path === icon.path ? icon.file : request.url
     if (!sent.test(url.replace(/[?#].*$/, ""))) return yield* notFound(path)
     const file = Effect.provideService(

@@ -98,8 +98,8 @@ const encodingOf = (
     : Negotiation.encodingFor(request.headers["accept-encoding"])
 
 const compress: Record<Negotiation.Encoding, (bytes: Uint8Array) => Promise<Uint8Array>> = {
-  gzip: promisify(Zlib.gzip),
-  zstd: promisify(Zlib.zstdCompress)
+  gzip: (bytes) => promisify(Zlib.gzip)(bytes),
+  zstd: (bytes) => promisify(Zlib.zstdCompress)(bytes)
 }
 
 /** Compressing shorter bodies is not worth it. */

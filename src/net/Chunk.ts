@@ -4,6 +4,11 @@
  * The holder of a chunk passes it on or releases it. Releasing is optional: the garbage collector frees
  * chunks that are never released. Read memory of sockets, an engine's buffers and slots of shared memory are
  * all owned chunks. A chunk may pass from one to the other without a copy.
+ *
+ * **Gotchas**
+ *
+ * Chunks may share one `ArrayBuffer`, also with bytes that are still to be read. Transferring it to another
+ * thread would empty all of them: transfer the buffer of a copy, `new Uint8Array(chunk)`.
  */
 import { Buffer } from "node:buffer"
 

@@ -22,6 +22,7 @@ import * as MemoryLimit from "./MemoryLimit.ts"
 import * as Messages from "./Messages.ts"
 import * as OomScore from "./OomScore.ts"
 import * as Output from "./Output.ts"
+import * as Program from "./Program.ts"
 
 /**
  * Inputs for the options of an engine's process.
@@ -56,9 +57,6 @@ export interface Options {
   readonly beatMillis: number
   readonly cancelGraceMillis: number
 }
-
-/** The program of the child, as source or compiled. */
-const program = fileURLToPath(new URL(import.meta.url.replace(/ChildProcess(\.[jt]s)$/, "main$1")))
 
 /**
  * Node of this process with its arguments, except those that open a debugger's port. Objects of queries stay
@@ -271,6 +269,7 @@ const checkDescriptors = (count: number): void => {
 
 const start = ({ command, connections }: Options): NodeProcess.ChildProcess => {
   const [file, ...args] = command
+  const program = fileURLToPath(Program.engine())
   checkDescriptors(2 * (connections + Messages.firstConnection))
   return NodeProcess.spawn(file, [...args, program], {
     stdio: ["ignore", "pipe", "pipe", "ipc", ...Array.from({ length: connections }, () => "pipe" as const)],

@@ -17,6 +17,7 @@ import * as Settings from "../server/Settings.ts"
 import { Commits } from "./Commits.ts"
 import * as FreeMemory from "./FreeMemory.ts"
 import type * as Messages from "./Messages.ts"
+import * as Program from "./Program.ts"
 import { Reporter } from "./Reports.ts"
 import * as RowCount from "./RowCount.ts"
 
@@ -199,7 +200,7 @@ export class EngineHost {
       cancelIgnored: () => this.parent.tell({ _tag: "CancelIgnored" })
     }
     return Effect.gen(function* () {
-      const { make }: EngineModule = yield* Effect.promise(() => import(module))
+      const { make } = yield* Effect.promise(() => Program.load<EngineModule>(module))
       if (typeof make !== "function")
         return yield* Effect.die(new Error(`${module} exports no function make`))
       const engine = yield* Effect.orDie(Given.effect(`make of ${module}`, make(options, host)))

@@ -75,16 +75,26 @@ const faults = /^SIG(SEGV|ABRT|BUS|FPE|ILL|TRAP|SYS)$/
 export const isFault = ({ exit, queries, why }: Loss): boolean =>
   why === undefined && queries === 1 && (exit.signal === null || faults.test(exit.signal))
 
+/**
+ * Whether the process ended by its only query, as far as can be known. One that others have killed (SIGKILL, of
+ * the system too) did not.
+ */
+const isByQuery = (loss: Loss): boolean =>
+  isFault(loss) || (loss.why !== undefined && loss.queries === 1 && !hasKnownCause(loss))
+
 const engineLost = (message: string, retryable: boolean): QueryApi.QueryError =>
   new QueryApi.QueryError({ code: "engine_lost", message, retryable })
 
-/** The error of a query whose process was lost. `changes`: the query may have changed something. */
-export const ofQuery = (loss: Loss, changes: boolean): QueryApi.QueryError =>
-  engineLost(
-    `The engine was lost while the query ran: it ${fate(loss)}` +
-      (changes ? ". If the query was to change anything, look whether it did" : ""),
-    !changes
+/** The error of a query whose process was lost. `changes`: it may have changed something if it was sent. */
+export const ofQuery = ({ loss, wasSent }: Lost, changes: boolean): QueryApi.QueryError => {
+  const hasChanged = wasSent && changes
+  const isCause = wasSent && isByQuery(loss)
+  return engineLost(
+    `The engine was lost while ${isCause ? "only this" : "the"} query ran: it ${fate(loss)}` +
+      (hasChanged ? ". If the query was to change anything, look whether it did" : ""),
+    !hasChanged && !isCause
   )
+}
 
 /** The error of a query whose commit had not begun: its changes are lost with its process. */
 export const ofUncommitted = (loss: Loss): QueryApi.QueryError =>
@@ -111,4 +121,10 @@ export const ofCulprit = (loss: Loss): QueryApi.QueryError =>
 export const refused: QueryApi.QueryError = engineLost(
   "This query has ended the engine twice, and is not run again",
   false
+)
+
+/** The error of a query whose process was lost during its commit. */
+export const unknownOutcome: QueryApi.QueryError = QueryApi.queryError(
+  "unknown_outcome",
+  "The engine was lost while it committed: the changes may be there or not"
 )

@@ -13,9 +13,9 @@ import { type Engine, QueryEngine } from "../engine/QueryEngine.ts"
 import * as Limit from "../settings/Limit.ts"
 import * as ChildProcess from "./ChildProcess.ts"
 import type { Options as DuckDbProcessOptions } from "./DuckDb.ts"
-import * as DuckDbModule from "./DuckDbModule.ts"
 import * as MemoryLimit from "./MemoryLimit.ts"
 import * as OomScore from "./OomScore.ts"
+import * as Program from "./Program.ts"
 import * as Supervision from "./Supervision.ts"
 
 export type { Place } from "./ChildProcess.ts"
@@ -137,7 +137,8 @@ export const make = Effect.fnUntraced(function* (
  *
  * The other queries of an ended process are run again in another one if none of their result has been passed
  * on and they change nothing. Those that may have caused the end are run one at a time and alone. All others
- * end with `engine_lost`, and so does a query that has ended two processes, which is not run a third time.
+ * end with `engine_lost`, and so does a query that has ended two processes, which is not run a third time. The
+ * error is not `retryable` for a query that was alone in its process: it may end the next one too.
  *
  * Where queries change something, their commits before the end of the process are there after the restart.
  *
@@ -189,7 +190,7 @@ export const duckDb = ({
   admit,
   ...options
 }: Omit<DuckDbOptions, "onLost" | "unstoppable">): EngineModule => ({
-  module: DuckDbModule.url,
+  module: Program.duckDb(),
   admit,
   limits: options,
   changes: options.readWrite === true || options.allowExternalAccess === true,

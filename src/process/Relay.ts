@@ -182,16 +182,21 @@ class Query implements Slot.Query {
     return true
   }
 
-  /** The error of a query whose process was lost; `undefined` if the query is run again. */
-  private verdict({ loss, wasSent }: Loss.Lost): QueryApi.QueryError | undefined {
+  /**
+   * The error of a query whose process was lost; `undefined` if the query is run again. `hasPassed`: some of
+   * its result has been passed on.
+   */
+  private verdict(lost: Loss.Lost, hasPassed = false): QueryApi.QueryError | undefined {
+    const { loss, wasSent } = lost
     const { changes } = this.dependencies.options
-    if (wasSent && changes) return Loss.ofQuery(loss, changes)
-    if (++this.reruns > maxReruns) return Loss.ofQuery(loss, false)
-    if (!wasSent || Loss.hasKnownCause(loss)) return undefined
+    const error = Loss.ofQuery(lost, changes)
+    if (wasSent && changes) return error
+    const end = hasPassed || ++this.reruns > maxReruns ? error : undefined
+    if (!wasSent || Loss.hasKnownCause(loss)) return end
     if (Loss.hasTakenAll(loss)) return Loss.ofTaker(loss)
     const wasSuspect = this.isSuspect
     this.isSuspect = true
-    if (!wasSuspect) return undefined
+    if (!wasSuspect) return end
     if (Loss.isFault(loss)) this.dependencies.culprits.add(this.request)
     return Loss.ofCulprit(loss)
   }
@@ -344,9 +349,9 @@ class Query implements Slot.Query {
       return Effect.delay(this.anew(before, error), giveBackMillis)
     }
     return Effect.flatMap(this.lost(before.incarnation, error), (lost) => {
-      const error = Loss.ofQuery(lost.loss, this.dependencies.options.changes)
-      const verdict = hasPassed ? error : this.verdict(lost)
-      return verdict === undefined ? this.anew(before, failed(error)) : Effect.fail(failed(verdict))
+      const verdict = this.verdict(lost, hasPassed)
+      const error = failed(verdict ?? Loss.ofQuery(lost, false))
+      return verdict === undefined ? this.anew(before, error) : Effect.fail(error)
     })
   }
 
@@ -376,15 +381,10 @@ const ended = (pulled: Pulled): Effect.Effect<void, QueryFailed> =>
       if (Pull.isDoneCause(cause)) return Effect.void
       const error = Cause.findErrorOption(cause)
       return Effect.fail(
-        Option.isSome(error) && error.value._tag === "QueryFailed" ? error.value : failed(unknownOutcome)
+        Option.isSome(error) && error.value._tag === "QueryFailed" ? error.value : failed(Loss.unknownOutcome)
       )
     }
   })
-
-const unknownOutcome = QueryApi.queryError(
-  "unknown_outcome",
-  "The engine was lost while it committed: the changes may be there or not"
-)
 
 type Batch = readonly [Uint8Array, ...Array<Uint8Array>]
 

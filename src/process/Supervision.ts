@@ -13,6 +13,7 @@ import type * as Limits from "../engine/Limits.ts"
 import type { Engine } from "../engine/QueryEngine.ts"
 import * as Limit from "../settings/Limit.ts"
 import type * as Launcher from "./Launcher.ts"
+import * as Program from "./Program.ts"
 import * as Relay from "./Relay.ts"
 import * as Supervisor from "./Supervisor.ts"
 
@@ -140,7 +141,7 @@ export const settingsOf = (
     throw new RangeError(`${setting} must be 1 where queries change something: two may not have one database`)
   }
   return {
-    module: moduleOf(module),
+    module: startable(moduleOf(module)),
     admit,
     limits,
     changes,
@@ -167,6 +168,13 @@ const moduleOf = (module: unknown): string => {
     throw new RangeError(`module must be ${expected}, not ${Given.describe(module)}`)
   }
   return isAbsolute(module) ? pathToFileURL(module).href : module
+}
+
+const startable = (module: string): string => {
+  if (!Program.hasLoaded(module)) return module
+  throw new RangeError(
+    `module must not start itself: ${module} is loaded by the process or thread of its engine, so the program that starts the engine must be another module`
+  )
 }
 
 /** The interval of heartbeats of a process or thread, in milliseconds. */

@@ -1,6 +1,8 @@
 /** Events of connections for an embedder: one service is notified of each step. */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Given from "../engine/Given.ts"
 import type { ControlStatistics, HeartbeatStatistics, QueryRunnerStatistics } from "./Statistics.ts"
 
 export type { ControlReason } from "../protocol/ServerState.ts"
@@ -86,7 +88,7 @@ export type Step = ConnectionEvent extends infer E
   : never
 
 /**
- * The service that is notified of events. Default: none.
+ * The service that is notified of events. Default: none. {@link layer} adds a listener.
  *
  * **Gotchas**
  *
@@ -100,3 +102,52 @@ export const ConnectionEvents: Context.Reference<Listener | undefined> = Context
   "dataconn/server/ConnectionEvents",
   { defaultValue: (): Listener | undefined => undefined }
 )
+
+const notify = ({ publish }: Listener, event: ConnectionEvent): Effect.Effect<void> =>
+  Effect.suspend(() => Given.effect("publish", publish(event)))
+
+/**
+ * Notifies a listener, and after it those that are provided to this layer. `ConnectionLog.layer` and
+ * `ConnectionMetrics.layer` do the same. A listener that fails does not keep an event from the others.
+ *
+ * **Gotchas**
+ *
+ * Provide several listeners one after the other: `Layer.mergeAll` keeps only the last of them.
+ *
+ * **Example** (A log, metrics and a listener)
+ *
+ * ```ts
+ * import { ConnectionEvents, ConnectionLog, ConnectionMetrics, Server } from "dataconn"
+ * import { Effect, Layer } from "effect"
+ *
+ * const listener = ConnectionEvents.layer((event) =>
+ *   event._tag === "Closed" ? Effect.logDebug(event.connection.remote) : Effect.void
+ * )
+ *
+ * export const watchedServer = Server.layer().pipe(
+ *   Layer.provide(listener),
+ *   Layer.provide(ConnectionMetrics.layer),
+ *   Layer.provide(ConnectionLog.layer({ maxBodyLength: 200 }))
+ * )
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (publish: Listener["publish"]): Layer.Layer<never> =>
+  // Fresh: the listeners after it differ from server to server.
+  Layer.fresh(
+    Layer.effect(
+      ConnectionEvents,
+      Effect.map(ConnectionEvents, (next) => {
+        const own: Listener = { publish }
+        if (next === undefined) return own
+        return {
+          publish: (event) =>
+            Effect.flatMap(Effect.exit(notify(own, event)), (exit) =>
+              Effect.andThen(notify(next, event), exit)
+            )
+        }
+      })
+    )
+  )

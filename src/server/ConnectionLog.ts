@@ -1,9 +1,10 @@
 /** A log line for each step of each connection. */
 import { Buffer } from "node:buffer"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
-import { type ConnectionEvent, ConnectionEvents, type ConnectionInfo } from "./ConnectionEvents.ts"
+import type { ConnectionEvent, ConnectionInfo } from "./ConnectionEvents.ts"
+import * as ConnectionEvents from "./ConnectionEvents.ts"
 import * as LoggedRequest from "./LoggedRequest.ts"
 import * as Printable from "./Printable.ts"
 import type { ControlReason, QueryRunnerStatistics } from "./Statistics.ts"
@@ -153,7 +154,8 @@ export const fields = (
 
 /**
  * Logs every event at level Info: the line, with the fields beside it. Progress requests come once a second
- * while a user waits, so they and their responses have level Debug.
+ * while a user waits, so they and their responses have level Debug. Events are passed on, as
+ * `ConnectionEvents.layer` does.
  *
  * @category layers
  * @since 0.1.0
@@ -169,8 +171,7 @@ export const layer = (options: Options): Layer.Layer<never> => {
     const level = request?.isQuestion === true && event._tag !== "Closed" ? "Debug" : "Info"
     return Effect.logWithLevel(level)(line(event, options, request), fields(event, options, request))
   }
-  return Layer.succeed(ConnectionEvents, {
-    publish: (event) =>
-      Effect.flatMap(LogLevel.isEnabled("Info"), (enabled) => (enabled ? log(event) : Effect.void))
-  })
+  return ConnectionEvents.layer((event) =>
+    Effect.flatMap(LogLevel.isEnabled("Info"), (enabled) => (enabled ? log(event) : Effect.void))
+  )
 }

@@ -1,9 +1,10 @@
 /** The counters of a server, as Effect's metrics. */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
-import { type ConnectionEvent, ConnectionEvents } from "./ConnectionEvents.ts"
+import type { ConnectionEvent } from "./ConnectionEvents.ts"
+import * as ConnectionEvents from "./ConnectionEvents.ts"
 
 const connections = Metric.gauge("dataconn_server_connections", { description: "Open connections" })
 
@@ -65,8 +66,8 @@ const count = (event: ConnectionEvent, context: Context.Context<never>): void =>
 }
 
 /**
- * Counts the events of all connections in Effect's metrics, and passes them on to the `ConnectionEvents` of the context,
- * such as those of `ConnectionLog`.
+ * Counts the events of all connections in Effect's metrics, and passes them on, as `ConnectionEvents.layer`
+ * does.
  *
  * **Details**
  *
@@ -79,13 +80,9 @@ const count = (event: ConnectionEvent, context: Context.Context<never>): void =>
  * @category layers
  * @since 0.1.0
  */
-export const layer: Layer.Layer<never> = Layer.effect(
-  ConnectionEvents,
-  Effect.map(ConnectionEvents, (next) => ({
-    publish: (event: ConnectionEvent) =>
-      Effect.contextWith((context: Context.Context<never>) => {
-        count(event, context)
-        return next?.publish(event) ?? Effect.void
-      })
-  }))
+export const layer: Layer.Layer<never> = ConnectionEvents.layer((event) =>
+  Effect.contextWith((context: Context.Context<never>) => {
+    count(event, context)
+    return Effect.void
+  })
 )

@@ -10,6 +10,7 @@ import * as Launcher from "../process/Launcher.ts"
 import type { Exit } from "../process/Lifecycle.ts"
 import * as Processes from "../process/Messages.ts"
 import * as Output from "../process/Output.ts"
+import * as Program from "../process/Program.ts"
 import type * as Messages from "./Messages.ts"
 import { ThreadPoolError, type ThreadPoolService } from "./ThreadPool.ts"
 import * as ThreadTransport from "./ThreadTransport.ts"
@@ -20,9 +21,6 @@ export interface Options extends Omit<Processes.Start, "_tag" | "title"> {
   readonly title: string
   readonly isKillable: boolean
 }
-
-/** The program of the thread, as source or compiled. */
-const program = new URL(import.meta.url.replace(/Thread(\.[jt]s)$/, "EngineThread$1"))
 
 /**
  * How many bytes of requests may be on their way to a thread before their writer waits: requests are short.
@@ -63,6 +61,7 @@ class Thread implements Launcher.Process {
     this.listener = listener
     this.pool = pool
     this.isKillable = isKillable
+    const program = Program.beside(import.meta.url, "Thread", "EngineThread")
     this.worker = pool.start(program, { taken: this.taken, isKillable } satisfies Messages.WorkerData)
     this.name = `${title} ${place} (thread ${this.worker.threadId})`
     this.observe()

@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope"
 import type { DuckDbOptions } from "../engine/duckdb/Database.ts"
 import { type Engine, QueryEngine } from "../engine/QueryEngine.ts"
 import type { Options as DuckDbChildOptions } from "../process/DuckDb.ts"
-import * as DuckDbModule from "../process/DuckDbModule.ts"
+import * as Program from "../process/Program.ts"
 import * as Supervision from "../process/Supervision.ts"
 import * as Thread from "./Thread.ts"
 import { ThreadPool } from "./ThreadPool.ts"
@@ -153,7 +153,7 @@ export const duckDb = ({
   admit,
   ...options
 }: Omit<DuckDbOptions, "onLost" | "unstoppable">): EngineModule => ({
-  module: DuckDbModule.url,
+  module: Program.duckDb(),
   admit,
   limits: options,
   changes: options.readWrite === true || options.allowExternalAccess === true,

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import * as Client from "../../src/client/Client.ts"
 import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 import * as ServerPeer from "../support/ServerPeer.ts"
@@ -52,6 +53,35 @@ describe("query", () => {
         { token: "s3cret", user: "ada" },
         { token: "s3cret", user: "nobody" }
       ])
+    })
+  )
+
+  it.effect("sends the caller's span as its traceparent, unless it has one or tracing is off", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* open
+      const traceId = "0af7651916cd43dd8448eb211c80319c"
+      const span = Tracer.externalSpan({ traceId, spanId: "b7ad6b7169203331", sampled: true })
+      const ask = (traceparent?: string) => Effect.flip(client.query({ query: "q", traceparent }))
+      const sent: Array<unknown> = []
+      for (const asked of [
+        ask(),
+        Effect.withParentSpan(ask(), span),
+        Effect.withParentSpan(ask("own"), span),
+        Effect.withTracerEnabled(Effect.withParentSpan(ask(), span), false),
+        ask().pipe(
+          Effect.provideService(Tracer.DisablePropagation, true),
+          Effect.withSpan("hidden"),
+          Effect.withParentSpan(span)
+        ),
+        Stream.runDrain(client.rows({ query: "q" })).pipe(Effect.flip, Effect.withParentSpan(span))
+      ]) {
+        const fiber = yield* Effect.forkChild(asked)
+        sent.push(JSON.parse((yield* server.next).slice(2)).traceparent)
+        yield* server.send("J {}")
+        yield* Fiber.join(fiber)
+      }
+      const traceparent = `00-${traceId}-b7ad6b7169203331-01`
+      assert.deepStrictEqual(sent, [undefined, traceparent, "own", undefined, undefined, traceparent])
     })
   )
 

@@ -228,7 +228,7 @@ describe("beside queries that end their processes", () => {
       assert.isAbove(result.length, 0)
       assert.match(end, /^E /)
       const error = QueryApi.decodeError(Buffer.from(end.slice(2)))
-      assert.include(error, { code: "engine_lost", retryable: true })
+      assert.include(error, { code: "engine_lost", retryable: false })
       assert.match(error.message, /SIGSEGV.*MiB/)
       assert.strictEqual(
         yield* Response.result(peer, JSON.stringify({ version: "v1", query: "echo" })),

@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import * as ClientPool from "../../src/client/ClientPool.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
+import * as Program from "../../src/process/Program.ts"
 import * as ThreadEngine from "../../src/threads/ThreadEngine.ts"
 import * as ThreadPool from "../../src/threads/ThreadPool.ts"
 import { ask, others } from "../support/Asking.ts"
@@ -135,6 +136,16 @@ describe("an engine in threads", () => {
       })
     )
   }
+
+  it.effect("is not started again by the thread that has loaded its module", () =>
+    Effect.gen(function* () {
+      const module = "data:text/javascript,"
+      yield* Effect.promise(() => Program.load(module))
+      const made = ThreadEngine.make({ module }).pipe(inPool(), Effect.scoped)
+      const defect = Cause.squash(yield* Effect.flip(Effect.sandbox(made)))
+      assert.match(String(defect), /^RangeError: module must not start itself: data:/)
+    })
+  )
 
   it.live("admits who may ask, before its threads hear of it", () =>
     Effect.gen(function* () {
@@ -287,7 +298,7 @@ describe("beside queries that end their threads", () => {
       assert.isAbove(result.length, 0)
       assert.match(end, /^E /)
       const error = QueryApi.decodeError(Buffer.from(end.slice(2)))
-      assert.include(error, { code: "engine_lost", retryable: true })
+      assert.include(error, { code: "engine_lost", retryable: false })
       assert.match(error.message, /exit code 3/)
       assert.strictEqual(
         yield* Response.result(peer, JSON.stringify({ version: "v1", query: "echo" })),

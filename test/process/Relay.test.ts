@@ -335,9 +335,65 @@ describe("a process that ends by itself", () => {
       const text = yield* Fiber.join(query)
       assert.match(text, /^A yes first E /)
       const error = bodyOf(text)
-      assert.include(error, { code: "engine_lost", retryable: true })
+      assert.include(error, { code: "engine_lost", retryable: false })
       assert.include(error.message, "SIGSEGV")
       assert.include(error.message, "300 MiB")
+    })
+  )
+
+  const losses: ReadonlyArray<
+    readonly [how: string, end: (process: MemoryProcess.MemoryProcess) => void, error: object]
+  > = [
+    ["fault", ({ crash }) => crash(), { code: "engine_lost", retryable: false }],
+    ["failure", ({ listener }) => listener.failed("a defect"), { code: "engine_lost", retryable: false }],
+    [
+      "memory",
+      ({ crash }) => crash({ code: 1, signal: null, isOutOfMemory: true }),
+      { code: "out_of_memory", retryable: false }
+    ],
+    [
+      "kill",
+      ({ crash }) => crash({ code: null, signal: "SIGKILL" }),
+      { code: "engine_lost", retryable: true }
+    ]
+  ]
+  for (const [how, end, alone] of losses) {
+    it.effect(
+      `is not retried by the only query whose response had begun, and is by its neighbours: ${how}`,
+      () =>
+        Effect.gen(function* () {
+          const { engine, processes } = yield* world({ supervisor: { processes: 1 } })
+          for (const [nth, expected] of [alone, { code: "engine_lost", retryable: true }].entries()) {
+            const query = yield* begin(engine, "partial")
+            const neighbour = yield* begin(engine, nth === 0 ? "echo" : "accepted")
+            const process = processes[nth]
+            if (process !== undefined) end(process)
+            yield* passes(10)
+            assert.include(bodyOf(yield* Fiber.join(query)), expected)
+            yield* Fiber.interrupt(neighbour)
+            yield* passes(10)
+          }
+        })
+    )
+  }
+
+  it.effect("twice with one query convicts it also where its response has begun the second time", () =>
+    Effect.gen(function* () {
+      const { engine, processes } = yield* world({
+        supervisor: { processes: 1 },
+        engine: (nth) =>
+          QueryEngine.of({
+            init: () => engineOf(nth, []).init(encoder.encode(nth === 1 ? "silent" : "partial"))
+          })
+      })
+      const query = yield* begin(engine, "x")
+      for (const nth of [0, 1]) {
+        processes[nth]?.crash({ code: null, signal: "SIGKILL" })
+        yield* passes(10)
+      }
+      const error = bodyOf(yield* Fiber.join(query))
+      assert.include(error, { code: "engine_lost", retryable: false })
+      assert.include(error.message, "twice")
     })
   )
 

@@ -177,7 +177,11 @@ const serve = Effect.fnUntraced(function* (given: Given) {
     const server = yield* Server.make(fitted).pipe(Effect.provideService(QueryEngine, engine.engine))
     stopNow = server.stopNow
     const gateway = config.http.length > 0 ? yield* before(server, fitted) : undefined
-    if (gateway !== undefined) stopNow = Effect.andThen(gateway.stopNow, server.stopNow)
+    if (gateway !== undefined) {
+      stopNow = Effect.andThen(gateway.stopNow, server.stopNow)
+      // Both drain side by side. The server's own end waits for this.
+      yield* Effect.addFinalizer(() => Effect.forkDetach(server.drain, { startImmediately: true }))
+    }
     const { fields, text } = StartLine.describe(fitted)
     yield* Effect.logInfo(`Started (send SIGINT or SIGTERM to exit): ${text}`, fields)
     yield* ConfigSources.warnOfStrays(ServeConfig.known)

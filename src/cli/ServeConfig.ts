@@ -57,7 +57,7 @@ export const settings = {
   maxSpill: Setting.bytes(
     "16 GiB",
     0,
-    "How much may be written there: by queries that run, and as much again by Parquet results until they are sent. A query that needs more fails."
+    "How much may be written there: by queries that run, and as much again by Parquet results until they are sent. A query that needs more fails. Where the disk has less free, each process of the engine takes 40 % of that."
   ),
   user: Setting.text("name", "who starts it", "System user to become, if root starts the server."),
   allowRoot: Setting.toggle(

@@ -67,9 +67,13 @@ const looksToRenewal = 3600
 
 /**
  * Ensures that a directory exists, and never looks old, while the scope is open. A deleted directory is made
- * again. Where that is impossible, as in a process that has given up the right to, an error is logged.
+ * again. Where that is impossible, as in a process that has given up the right to, an error is logged. `each`
+ * runs after every check.
  */
-export const kept = Effect.fnUntraced(function* (path: string): Effect.fn.Return<void, never, Scope.Scope> {
+export const kept = Effect.fnUntraced(function* (
+  path: string,
+  each: Effect.Effect<void> = Effect.void
+): Effect.fn.Return<void, never, Scope.Scope> {
   let looks = 0
   let problem = problemOf(() => restore(path))
   const look = Effect.suspend(() => {
@@ -90,7 +94,18 @@ export const kept = Effect.fnUntraced(function* (path: string): Effect.fn.Return
         )
       : Effect.void
   })
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), look)))
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), Effect.andThen(look, each))))
+})
+
+/** DuckDB's directory for one instance, which deletes the files of others in its own when it closes. */
+export const ofInstance = Effect.fnUntraced(function* (
+  directory: string,
+  nth: number
+): Effect.fn.Return<string, never, Scope.Scope> {
+  const path = join(directory, String(nth))
+  yield* Effect.addFinalizer(() => Effect.sync(() => void problemOf(() => remove(path))))
+  ensure(path)
+  return path
 })
 
 const problemOf = (attempt: () => void): string | undefined => {

@@ -20,7 +20,7 @@ import {
   rmSync
 } from "node:fs"
 import { tmpdir } from "node:os"
-import { join, sep } from "node:path"
+import { join, resolve, sep } from "node:path"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -36,7 +36,7 @@ export const make = Effect.fnUntraced(function* (
   parent: string = tmpdir(),
   mayLack = false
 ): Effect.fn.Return<string, DuckDbError, Scope.Scope> {
-  const path = join(parent, `${prefix}${owner("self")}-${randomBytes(6).toString("hex")}`)
+  const path = resolve(parent, `${prefix}${owner("self")}-${randomBytes(6).toString("hex")}`)
   const problem = yield* Effect.acquireRelease(
     Effect.sync(() =>
       problemOf(() => {

@@ -21,7 +21,7 @@ import * as Descriptors from "./Descriptors.ts"
 import * as GatewayFlags from "./GatewayFlags.ts"
 import * as Heap from "./Heap.ts"
 import * as ServeConfig from "./ServeConfig.ts"
-import * as Stopping from "./Stopping.ts"
+import * as CommandSignals from "./Signals.ts"
 import * as User from "./User.ts"
 import * as Version from "./Version.ts"
 
@@ -186,7 +186,7 @@ const run = Effect.fnUntraced(function* (flags: Given) {
 })
 
 export const command = Command.make("gateway", flags, (given) =>
-  Stopping.stopping(Effect.scoped(run(given)))
+  CommandSignals.serving(Effect.scoped(run(given)))
 ).pipe(
   Command.withDescription(
     "Answer queries over HTTP and WebSocket, from back-ends that speak DataConn's protocol."

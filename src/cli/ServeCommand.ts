@@ -26,8 +26,8 @@ import * as Reload from "./Reload.ts"
 import * as Rights from "./Rights.ts"
 import * as ServeConfig from "./ServeConfig.ts"
 import * as ServedEngine from "./ServedEngine.ts"
+import * as CommandSignals from "./Signals.ts"
 import * as StartLine from "./StartLine.ts"
-import * as Stopping from "./Stopping.ts"
 
 const { database, readWrite, ...otherFlags } = ConfigSources.flagsOf(ServeConfig.all)
 
@@ -201,7 +201,7 @@ const serve = Effect.fnUntraced(function* (given: Given) {
 })
 
 export const command = Command.make("serve", flags, (given) =>
-  Stopping.stopping(Effect.scoped(serve(given)))
+  CommandSignals.serving(Effect.scoped(serve(given)))
 ).pipe(
   Command.withDescription(
     "Answer SQL over DuckDB. With nothing given to serve, an in-memory database with the sample tables trades and quotes."

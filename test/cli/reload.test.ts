@@ -23,7 +23,10 @@ const start = Effect.fnUntraced(function* (options: Dataconn.Options = {}) {
   const tables = { t: join("..", "*.csv") }
   writeFileSync(path("a.csv"), "id\n1\n")
   configure({ tables })
-  const server = yield* Dataconn.serve(["--config", path("dataconn.json"), "--threads", "1"], { ...options, cwd })
+  const server = yield* Dataconn.serve(["--config", path("dataconn.json"), "--threads", "1"], {
+    ...options,
+    cwd
+  })
   const peer = yield* Effect.flatMap(server.address, LiveServer.connect)
   // Its working directory is nothing that a running server needs.
   rmdirSync(cwd)

@@ -22,6 +22,7 @@ import * as GatewayFlags from "./GatewayFlags.ts"
 import * as Heap from "./Heap.ts"
 import * as ServeConfig from "./ServeConfig.ts"
 import * as ServerLog from "./ServerLog.ts"
+import * as ServiceManager from "./ServiceManager.ts"
 import * as CommandSignals from "./Signals.ts"
 import * as User from "./User.ts"
 import * as Version from "./Version.ts"
@@ -185,9 +186,12 @@ const run = Effect.fnUntraced(function* (flags: Given) {
     // A server may have the same environment.
     yield* ConfigSources.warnOfStrays(ServeConfig.known)
     yield* warn
+    yield* ServiceManager.ready
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(hangup, reloading(gateway.reload))))
     yield* Effect.forkScoped(FreeMemory.always)
-    return yield* Effect.onInterrupt(Effect.never, () => ServerLog.step("Stopping..."))
+    return yield* Effect.onInterrupt(Effect.never, () =>
+      Effect.andThen(ServerLog.step("Stopping..."), ServiceManager.stopping)
+    )
   })
   return yield* Effect.scoped(running).pipe(
     Effect.provide(Log.layer(options.logFormat)),

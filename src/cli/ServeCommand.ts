@@ -27,6 +27,7 @@ import * as Rights from "./Rights.ts"
 import * as ServeConfig from "./ServeConfig.ts"
 import * as ServedEngine from "./ServedEngine.ts"
 import * as ServerLog from "./ServerLog.ts"
+import * as ServiceManager from "./ServiceManager.ts"
 import * as CommandSignals from "./Signals.ts"
 import * as StartLine from "./StartLine.ts"
 
@@ -190,6 +191,7 @@ const serve = Effect.fnUntraced(function* (given: Given) {
     yield* ServerLog.step(`Started (send SIGINT or SIGTERM to exit): ${text}`, fields)
     yield* ConfigSources.warnOfStrays(ServeConfig.known)
     yield* warn
+    yield* ServiceManager.ready
     let current = config
     const reload = Effect.suspend(() =>
       Reload.reload({ engine, gateway, server }, current, resolveAgain(given))
@@ -199,7 +201,9 @@ const serve = Effect.fnUntraced(function* (given: Given) {
     })
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(hangup, reloading)))
     yield* Effect.forkScoped(FreeMemory.always)
-    return yield* Effect.onInterrupt(Deferred.await(lost), () => ServerLog.step("Stopping..."))
+    return yield* Effect.onInterrupt(Deferred.await(lost), () =>
+      Effect.andThen(ServerLog.step("Stopping..."), ServiceManager.stopping)
+    )
   })
   return yield* Effect.scoped(running).pipe(Effect.provide(logging(config)), ServerLog.from(config.logLevel))
 })

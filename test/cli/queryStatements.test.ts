@@ -327,6 +327,10 @@ describe("arguments", () => {
       ["query", "--param=a=x\ny", "SELECT 1"]
     ],
     [
+      ["serve", "--query-timeout", "-5s", "--", "--a", "-5"],
+      ["serve", "--query-timeout=-5s", "--", "--a", "-5"]
+    ],
+    [
       ["query", "--", "-- a\nSELECT 1"],
       ["query", "--", "-- a\nSELECT 1"]
     ]

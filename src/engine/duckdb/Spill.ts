@@ -49,7 +49,7 @@ export const make = Effect.fnUntraced(function* (
     () => Effect.sync(() => void problemOf(() => remove(path)))
   )
   if (problem !== undefined) {
-    const message = `spillDirectory: no directory could be made in ${parent}: ${problem}`
+    const message = `spillDirectory: no directory could be made in ${parent}: ${reasonOf(problem)}`
     if (!mayLack) return yield* new DuckDbError({ setting: "spillDirectory", message })
     yield* Effect.logError(`${message}; ${consequence}`)
   }
@@ -107,6 +107,18 @@ export const ofInstance = Effect.fnUntraced(function* (
   ensure(path)
   return path
 })
+
+/** The reasons of a system that a user can do something about. */
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such directory",
+  ENOTDIR: "it is no directory",
+  EACCES: "the server's user may not write there",
+  EROFS: "it cannot be written to"
+}
+
+/** A problem of a directory's parent, in words. */
+const reasonOf = (problem: string): string =>
+  reasons[/^Error: (E[A-Z]+):/.exec(problem)?.[1] ?? ""] ?? problem
 
 const problemOf = (attempt: () => void): string | undefined => {
   try {

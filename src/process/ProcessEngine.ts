@@ -178,8 +178,8 @@ const shareOfDuckDb = 0.8
  *
  * **Details**
  *
- * Each process opens the database, the files and the sample for itself. Relative paths are resolved by this
- * call, in the working directory that this process was started in. A `memoryLimit` applies to one
+ * Each process opens the database, the files and the sample for itself. Relative paths are resolved in the
+ * working directory that this process was started in. A `memoryLimit` applies to one
  * process; its default is 80 % of `engineMemory`. Spilled data go to the directory of the process, if there
  * is one. A database in memory that clients may change (`readWrite` without `database`) is back in its
  * initial state after its process has ended. `admit` runs in this process, before a request is passed on.
@@ -190,23 +190,20 @@ const shareOfDuckDb = 0.8
 export const duckDb = ({
   admit,
   ...options
-}: Omit<DuckDbOptions, "onLost" | "unstoppable">): EngineModule => {
-  const absolute = AbsolutePaths.of(options)
-  return {
-    module: DuckDbModule.url,
-    admit,
-    limits: options,
-    changes: options.readWrite === true || options.allowExternalAccess === true,
-    replaceable: options.readWrite !== true || options.database !== undefined,
-    options: ({ directory, isLater, memory }) => {
-      const share = memory === Number.POSITIVE_INFINITY ? undefined : `${Math.floor(memory * shareOfDuckDb)}B`
-      return {
-        ...absolute,
-        skipUnreadable: isLater || options.skipUnreadable,
-        spillDirectory: directory ?? options.spillDirectory,
-        memoryLimit: options.memoryLimit ?? share,
-        limitedBy: options.memoryLimit === undefined ? `engineMemory: ${memory} B` : undefined
-      } satisfies DuckDbProcessOptions
-    }
+}: Omit<DuckDbOptions, "onLost" | "unstoppable">): EngineModule => ({
+  module: DuckDbModule.url,
+  admit,
+  limits: options,
+  changes: options.readWrite === true || options.allowExternalAccess === true,
+  replaceable: options.readWrite !== true || options.database !== undefined,
+  options: ({ directory, isLater, memory }) => {
+    const share = memory === Number.POSITIVE_INFINITY ? undefined : `${Math.floor(memory * shareOfDuckDb)}B`
+    return {
+      ...AbsolutePaths.of(options),
+      skipUnreadable: isLater || options.skipUnreadable,
+      spillDirectory: directory ?? options.spillDirectory,
+      memoryLimit: options.memoryLimit ?? share,
+      limitedBy: options.memoryLimit === undefined ? `engineMemory: ${memory} B` : undefined
+    } satisfies DuckDbProcessOptions
   }
-}
+})

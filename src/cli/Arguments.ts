@@ -28,6 +28,18 @@ const withQueryLast = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
   return [...args.slice(0, at), ...args.slice(at + 1), "--", query]
 }
 
+/** A negative number after the name of a flag is its value, and no other flag. */
+const withNegatives = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const rewritten: Array<string> = []
+  for (const [index, argument] of args.entries()) {
+    if (argument === "--") return [...rewritten, ...args.slice(index)]
+    const flag =
+      /^-\.?\d/.test(argument) && /^--[a-z-]+$/.test(args[index - 1] ?? "") ? rewritten.pop() : undefined
+    rewritten.push(flag === undefined ? argument : `${flag}=${argument}`)
+  }
+  return rewritten
+}
+
 /** Rewrites the arguments of the process, whose commands have these names. */
 export const rewrite = (
   args: ReadonlyArray<string>,
@@ -35,5 +47,5 @@ export const rewrite = (
 ): ReadonlyArray<string> => {
   const [first = "", ...rest] = args
   if (Object.hasOwn(words, first)) return words[first]?.(rest, commands) ?? args
-  return first === "query" ? withQueryLast(args) : args
+  return withNegatives(first === "query" ? withQueryLast(args) : args)
 }

@@ -22,7 +22,9 @@ const outcomes = {
     "It took too long: `--timeout` or `--request-timeout` was over, or the server ended it as `timeout`."
   ],
   // 128 plus the number of the signal, as in shells.
+  hungUp: [129, "Its terminal was closed: SIGHUP."],
   interrupted: [130, "It was interrupted: Ctrl-C, or SIGINT."],
+  quit: [131, "It was ended by SIGQUIT."],
   unread: [141, "Nobody reads its output any more, as by `head`; other programs are ended by SIGPIPE then."],
   terminated: [143, "It was terminated: SIGTERM."]
 } as const
@@ -68,6 +70,16 @@ export const ofClientError = ({ reason }: ClientError): number => {
   }
 }
 
+const signals: Partial<Record<NodeJS.Signals, number>> = {
+  SIGHUP: exitCodes.hungUp,
+  SIGINT: exitCodes.interrupted,
+  SIGQUIT: exitCodes.quit,
+  SIGTERM: exitCodes.terminated
+}
+
+/** The codes of commands that a signal ended. */
+export const ofSignals: ReadonlyArray<number> = Object.values(signals)
+
 /** The code of a command that a signal ended; SIGINT if the signal is unknown. */
 export const ofSignal = (signal: NodeJS.Signals | undefined): number =>
-  signal === "SIGTERM" ? exitCodes.terminated : exitCodes.interrupted
+  signals[signal ?? "SIGINT"] ?? exitCodes.interrupted

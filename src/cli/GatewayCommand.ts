@@ -21,7 +21,9 @@ import * as Descriptors from "./Descriptors.ts"
 import * as GatewayFlags from "./GatewayFlags.ts"
 import * as Heap from "./Heap.ts"
 import * as ServeConfig from "./ServeConfig.ts"
-import * as Stopping from "./Stopping.ts"
+import * as ServerLog from "./ServerLog.ts"
+import * as ServiceManager from "./ServiceManager.ts"
+import * as CommandSignals from "./Signals.ts"
 import * as User from "./User.ts"
 import * as Version from "./Version.ts"
 
@@ -36,7 +38,8 @@ export class BackendError extends Schema.TaggedError<BackendError>()("BackendErr
   }
 }
 
-const { allowRoot, logFormat, maxNesting, maxParameters, maxQueryLength, user } = ServeConfig.settings
+const { allowRoot, logFormat, logLevel, maxNesting, maxParameters, maxQueryLength, user } =
+  ServeConfig.settings
 
 /** Every setting that has its own flag. */
 const table = {
@@ -47,11 +50,14 @@ const table = {
   maxNesting,
   user,
   allowRoot,
-  logFormat
+  logFormat,
+  logLevel
 } as const
 
+const { logLevel: _, ...tableFlags } = ConfigSources.flagsOf(table)
+
 const flags = {
-  ...ConfigSources.flagsOf(table),
+  ...tableFlags,
   http: GatewayFlags.http,
   backend: Flag.String("backend").pipe(
     Flag.withMetavar("name=address,…"),
@@ -119,7 +125,8 @@ const resolve = Effect.fnUntraced(function* ({ backend, config: file, http, ...s
     given: {
       ...Record.getSomes(settings),
       ...(http.length > 0 ? { http } : {}),
-      ...(backend.length > 0 ? { backends: yield* given(backend) } : {})
+      ...(backend.length > 0 ? { backends: yield* given(backend) } : {}),
+      ...(yield* ServerLog.given)
     },
     file,
     known,
@@ -156,7 +163,7 @@ const described = ({
 /** Reads the files named by settings again, and logs the outcome. */
 const reloading = <E extends { readonly message: string }>(reload: Effect.Effect<void, E>) =>
   Effect.matchEffect(reload, {
-    onSuccess: () => Effect.logInfo("Reloaded: the files of httpTokens and httpRules"),
+    onSuccess: () => ServerLog.step("Reloaded: the files of httpTokens and httpRules"),
     onFailure: ({ message }) => Effect.logError(`Not reloaded, everything stays as it was: ${message}`)
   })
 
@@ -174,19 +181,26 @@ const run = Effect.fnUntraced(function* (flags: Given) {
   const running = Effect.gen(function* () {
     const gateway = yield* Gateway.make(yield* Descriptors.fitGateway(options))
     stopNow = gateway.stopNow
-    yield* Effect.logInfo(`Started (send SIGINT or SIGTERM to exit): ${described(options)}`)
+    yield* ServerLog.opened("HTTP", gateway.addresses)
+    yield* ServerLog.step(`Started (send SIGINT or SIGTERM to exit): ${described(options)}`)
     // A server may have the same environment.
     yield* ConfigSources.warnOfStrays(ServeConfig.known)
     yield* warn
+    yield* ServiceManager.ready
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(hangup, reloading(gateway.reload))))
     yield* Effect.forkScoped(FreeMemory.always)
-    return yield* Effect.onInterrupt(Effect.never, () => Effect.logInfo("Stopping..."))
+    return yield* Effect.onInterrupt(Effect.never, () =>
+      Effect.andThen(ServerLog.step("Stopping..."), ServiceManager.stopping)
+    )
   })
-  return yield* Effect.provide(Effect.scoped(running), Log.layer(options.logFormat))
+  return yield* Effect.scoped(running).pipe(
+    Effect.provide(Log.layer(options.logFormat)),
+    ServerLog.from(options.logLevel)
+  )
 })
 
 export const command = Command.make("gateway", flags, (given) =>
-  Stopping.stopping(Effect.scoped(run(given)))
+  CommandSignals.serving(Effect.scoped(run(given)))
 ).pipe(
   Command.withDescription(
     "Answer queries over HTTP and WebSocket, from back-ends that speak DataConn's protocol."

@@ -19,6 +19,7 @@ import * as QueryReport from "./QueryReport.ts"
 import * as QueryRun from "./QueryRun.ts"
 import * as RecordFlags from "./RecordFlags.ts"
 import * as Signals from "./Signals.ts"
+import * as Unfinished from "./Unfinished.ts"
 
 /** The value. Throws if it is an error. */
 const orThrow = <A>(result: A | Error): A => {
@@ -131,7 +132,10 @@ export const command = Command.make("query", flags, (given) =>
     Effect.andThen(
       Signals.onSignals({
         first: impatience,
-        second: Effect.sync(() => ProcessExit.now(ofSignal(Signals.received())))
+        second: Effect.sync(() => {
+          Unfinished.remove()
+          ProcessExit.now(ofSignal(Signals.received()))
+        })
       }),
       Effect.tapError(
         RecordFlags.during(given)(
@@ -147,7 +151,7 @@ export const command = Command.make("query", flags, (given) =>
       "that show nothing are escaped; a pipe or file gets the bytes as they are. Ctrl-C cancels the query on the " +
       "server; pressed twice, it does not wait for that. Exits with 0 if all is whole, 1 if a query failed, 2 without " +
       "a connection, 3 if it was lost, 75 if the server says to try again, 124 if it took too long, 141 if nobody reads it " +
-      "any more, 130 or 143 if a signal ended it."
+      "any more, 129, 130, 131 or 143 if a signal ended it."
   ),
   Command.withShortDescription("Run queries and write their results"),
   Command.withExamples([

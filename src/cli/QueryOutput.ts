@@ -17,6 +17,7 @@ import * as BrokenPipe from "./BrokenPipe.ts"
 import type { Written } from "./Execution.ts"
 import { exitCodes } from "./ExitCodes.ts"
 import * as Pager from "./terminal/Pager.ts"
+import * as Unfinished from "./Unfinished.ts"
 
 /** The result could not be written. `target` is the file, or `standard output`. */
 export class OutputError extends Schema.TaggedError<OutputError>()("OutputError", {
@@ -139,10 +140,11 @@ export const toFile = Effect.fnUntraced(function* <E>(
   const writing = Effect.flatMap(failed(fs.open(partial, { flag: "wx", mode })), (opened) =>
     Effect.andThen(writeAll(written, opened, failed), failed(opened.sync))
   )
-  yield* Effect.scoped(writing).pipe(
+  const whole = Effect.scoped(writing).pipe(
     Effect.andThen(failed(fs.rename(partial, target))),
     Effect.onError(() => Effect.ignore(fs.remove(partial, { force: true })))
   )
+  yield* Unfinished.during(partial, whole)
 })
 
 /**
@@ -201,8 +203,10 @@ export const check = Effect.fnUntraced(function* (
   const failed = failedAt(file)
   const place = yield* placeOf(file)
   if (place.flag === undefined) {
-    yield* Effect.scoped(failed(fs.open(place.partial, { flag: "wx", mode: place.mode })))
-    return yield* failed(fs.remove(place.partial))
+    const { mode, partial } = place
+    const tried = Effect.scoped(failed(fs.open(partial, { flag: "wx", mode })))
+    const removed = Effect.ignore(fs.remove(partial, { force: true }))
+    return yield* Unfinished.during(partial, Effect.asVoid(Effect.ensuring(tried, removed)))
   }
   // The file is not opened: opening a pipe would wait for its reader, and be visible to it.
   yield* failed(fs.access(file, { writable: true }))

@@ -9,6 +9,7 @@ import type * as Server from "../server/Server.ts"
 import * as Descriptors from "./Descriptors.ts"
 import type { ServeConfig } from "./ServeConfig.ts"
 import type { ServedEngine } from "./ServedEngine.ts"
+import * as ServerLog from "./ServerLog.ts"
 import * as StartLine from "./StartLine.ts"
 
 type Name = keyof ServeConfig
@@ -27,6 +28,7 @@ const fixed: ReadonlyArray<Name> = [
   "user",
   "allowRoot",
   "landlock",
+  "logLevel",
   "logFormat",
   "logBodyLength",
   "logValues",
@@ -77,11 +79,11 @@ export interface Running {
  * Applies new settings, and checks patterns and replaced files again. Returns the settings in force, which
  * are the current ones if the new ones cannot be applied. The outcome is logged.
  */
-export const reload = <E extends { readonly message: string }>(
+export const reload = <E extends { readonly message: string }, R>(
   { engine, gateway, server }: Running,
   current: ServeConfig,
-  load: Effect.Effect<ServeConfig, E>
-): Effect.Effect<ServeConfig> =>
+  load: Effect.Effect<ServeConfig, E, R>
+): Effect.Effect<ServeConfig, never, R> =>
   Effect.gen(function* () {
     const { config, later } = merge(current, yield* load)
     if (later.length > 0) {
@@ -95,7 +97,7 @@ export const reload = <E extends { readonly message: string }>(
     if (gateway !== undefined) yield* gateway.reload
     yield* server.reload(fitted)
     const { fields, text } = StartLine.describe(fitted)
-    yield* Effect.logInfo(`Reloaded: ${text}`, fields)
+    yield* ServerLog.step(`Reloaded: ${text}`, fields)
     return config
   }).pipe(
     Effect.catch((error) =>

@@ -32,9 +32,21 @@ export const presenter: CliOutput.Presenter = {
 
 const message = (error: unknown): string => oneLine(error instanceof Error ? error.message : String(error))
 
+/** Whether a relative path could not be resolved. */
+const isWithoutDirectory = (error: unknown): boolean =>
+  (error as NodeJS.ErrnoException | null | undefined)?.syscall === "uv_cwd"
+
 /** Prints the reason why a command failed, unless it was interrupted or has printed it itself. */
 export const failure = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   if (Cause.hasInterruptsOnly(cause)) return Effect.void
+  if (isWithoutDirectory(Cause.squash(cause))) {
+    const name = process.env["PWD"] === undefined ? "" : ` (${process.env["PWD"]})`
+    return Console.error(
+      Printable.line(
+        `dataconn: the working directory${name} has been deleted: change to another one, or name files from the root`
+      )
+    )
+  }
   if (Cause.hasDies(cause)) return Console.error(Printable.lines(Cause.pretty(cause)))
   const error = Cause.squash(cause)
   return Runtime.getErrorReported(error) ? Console.error(`dataconn: ${message(error)}`) : Effect.void

@@ -26,10 +26,12 @@ import * as Reload from "./Reload.ts"
 import * as Rights from "./Rights.ts"
 import * as ServeConfig from "./ServeConfig.ts"
 import * as ServedEngine from "./ServedEngine.ts"
+import * as ServerLog from "./ServerLog.ts"
+import * as ServiceManager from "./ServiceManager.ts"
+import * as CommandSignals from "./Signals.ts"
 import * as StartLine from "./StartLine.ts"
-import * as Stopping from "./Stopping.ts"
 
-const { database, readWrite, ...otherFlags } = ConfigSources.flagsOf(ServeConfig.all)
+const { database, logLevel: _, readWrite, ...otherFlags } = ConfigSources.flagsOf(ServeConfig.all)
 
 /** The most needed flags come first. */
 const flags = {
@@ -108,7 +110,8 @@ const resolve = Effect.fnUntraced(function* ({ config, http, listen, table, ...s
       ...Record.getSomes(settings),
       ...(listen.length > 0 ? { listen } : {}),
       ...(http.length > 0 ? { http } : {}),
-      ...(table.length > 0 ? { tables: yield* tables("--table", table) } : {})
+      ...(table.length > 0 ? { tables: yield* tables("--table", table) } : {}),
+      ...(yield* ServerLog.given)
     },
     file: config,
     known: ServeConfig.known,
@@ -177,11 +180,18 @@ const serve = Effect.fnUntraced(function* (given: Given) {
     const server = yield* Server.make(fitted).pipe(Effect.provideService(QueryEngine, engine.engine))
     stopNow = server.stopNow
     const gateway = config.http.length > 0 ? yield* before(server, fitted) : undefined
-    if (gateway !== undefined) stopNow = Effect.andThen(gateway.stopNow, server.stopNow)
+    if (gateway !== undefined) {
+      stopNow = Effect.andThen(gateway.stopNow, server.stopNow)
+      // Both drain side by side. The server's own end waits for this.
+      yield* Effect.addFinalizer(() => Effect.forkDetach(server.drain, { startImmediately: true }))
+    }
+    yield* ServerLog.opened("DataConn", server.addresses)
+    yield* ServerLog.opened("HTTP", gateway?.addresses ?? [])
     const { fields, text } = StartLine.describe(fitted)
-    yield* Effect.logInfo(`Started (send SIGINT or SIGTERM to exit): ${text}`, fields)
+    yield* ServerLog.step(`Started (send SIGINT or SIGTERM to exit): ${text}`, fields)
     yield* ConfigSources.warnOfStrays(ServeConfig.known)
     yield* warn
+    yield* ServiceManager.ready
     let current = config
     const reload = Effect.suspend(() =>
       Reload.reload({ engine, gateway, server }, current, resolveAgain(given))
@@ -191,13 +201,15 @@ const serve = Effect.fnUntraced(function* (given: Given) {
     })
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(hangup, reloading)))
     yield* Effect.forkScoped(FreeMemory.always)
-    return yield* Effect.onInterrupt(Deferred.await(lost), () => Effect.logInfo("Stopping..."))
+    return yield* Effect.onInterrupt(Deferred.await(lost), () =>
+      Effect.andThen(ServerLog.step("Stopping..."), ServiceManager.stopping)
+    )
   })
-  return yield* Effect.scoped(running).pipe(Effect.provide(logging(config)))
+  return yield* Effect.scoped(running).pipe(Effect.provide(logging(config)), ServerLog.from(config.logLevel))
 })
 
 export const command = Command.make("serve", flags, (given) =>
-  Stopping.stopping(Effect.scoped(serve(given)))
+  CommandSignals.serving(Effect.scoped(serve(given)))
 ).pipe(
   Command.withDescription(
     "Answer SQL over DuckDB. With nothing given to serve, an in-memory database with the sample tables trades and quotes."

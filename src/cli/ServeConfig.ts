@@ -10,6 +10,7 @@ import * as ServerConfig from "../server/ServerConfig.ts"
 import * as Setting from "../server/Setting.ts"
 import * as ConfigSources from "./ConfigSources.ts"
 import type { Idle } from "./IdleSettings.ts"
+import * as ServerLog from "./ServerLog.ts"
 
 /** The settings of the standalone server that are not limits of connections and queries. */
 export const settings = {
@@ -57,7 +58,7 @@ export const settings = {
   maxSpill: Setting.bytes(
     "16 GiB",
     0,
-    "How much may be written there: by queries that run, and as much again by Parquet results until they are sent. A query that needs more fails."
+    "How much may be written there: by queries that run, and as much again by Parquet results until they are sent. A query that needs more fails. Where the disk has less free, each process of the engine takes 40 % of that."
   ),
   user: Setting.text("name", "who starts it", "System user to become, if root starts the server."),
   allowRoot: Setting.toggle(
@@ -112,6 +113,7 @@ export const settings = {
     1,
     "Memory that the results under way hold in each process of the engine, computed from the length of their rows. Queries beyond are rejected as `overloaded`; protects from clients that stop reading."
   ),
+  logLevel: ServerLog.level,
   logFormat: Setting.choice(Log.formats, "text", "Log lines for people, or one JSON object a line."),
   logBodyLength: Setting.bytes("200 B", 0, "How much of a request or response body a log line shows."),
   logValues: Setting.toggle(

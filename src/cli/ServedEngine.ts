@@ -2,9 +2,12 @@
  * The engine of the standalone server: DuckDB in separate processes, in a separate thread, or in this one. It
  * can be opened again with other settings.
  */
+import { existsSync } from "node:fs"
+import { parse } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Record from "effect/Record"
 import type * as Scope from "effect/Scope"
+import * as AbsolutePaths from "../engine/duckdb/AbsolutePaths.ts"
 import type { DuckDbOptions } from "../engine/duckdb/Database.ts"
 import type { DuckDbError } from "../engine/duckdb/Failure.ts"
 import * as Generations from "../engine/Generations.ts"
@@ -30,7 +33,7 @@ export type ServedEngine = Generations.Generations<Fitted, Failure>
 
 const optionsOf = (config: Fitted): DuckDbOptions => {
   const { allowExternalAccess, database, maxSpill, memoryLimit, readWrite, tables, threads } = config
-  return {
+  return AbsolutePaths.of({
     ...Record.map(Limits.defaults, (_, name) => config[name]),
     database,
     tables,
@@ -40,8 +43,18 @@ const optionsOf = (config: Fitted): DuckDbOptions => {
     threads,
     maxSpill,
     sample: database === undefined && Object.keys(tables).length === 0
-  }
+  })
 }
+
+/** Leaves a working directory that has been deleted: DuckDB opens nothing in one. */
+const leaveDeleted = Effect.sync(() => {
+  try {
+    if (existsSync(process.cwd())) return
+  } catch {
+    // It was deleted before the start.
+  }
+  process.chdir(parse(process.execPath).root)
+})
 
 /**
  * DuckDB is loaded only here: other commands do not need it, and its threads inherit the
@@ -102,9 +115,9 @@ const open = (
     case "process":
       return isolated(config, options, spillDirectory)
     case "thread":
-      return inThread(config, { ...options, spillDirectory })
+      return Effect.andThen(leaveDeleted, inThread(config, { ...options, spillDirectory }))
     case "none":
-      return embedded({ ...options, spillDirectory, onLost })
+      return Effect.andThen(leaveDeleted, embedded({ ...options, spillDirectory, onLost }))
   }
 }
 

@@ -1,12 +1,11 @@
 /**
- * The effect of SIGINT and SIGTERM on a command. The first one interrupts it, unless it handles
- * the signal itself.
+ * The effect of signals on a command. The first one interrupts it, unless it handles the signal itself.
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 
-const signals = ["SIGINT", "SIGTERM"] as const
+const signals = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const
 
 type Signal = (typeof signals)[number]
 
@@ -23,6 +22,9 @@ let interruptedBy: Signal | undefined
 /** The command's own handler of SIGINT, instead of an interruption. */
 let taken: (() => void) | undefined
 
+/** Whether SIGHUP and SIGQUIT mean something else to the command. */
+let isServing = false
+
 /** The signal that interrupted the command, if any. */
 export const received = (): Signal | undefined => interruptedBy
 
@@ -30,6 +32,7 @@ export const received = (): Signal | undefined => interruptedBy
 export const interrupt = (fiber: Fiber.Fiber<unknown, unknown>): void => {
   const off = on((signal) => {
     if (signal === "SIGINT" && taken !== undefined) return taken()
+    if (isServing && (signal === "SIGHUP" || signal === "SIGQUIT")) return
     interruptedBy ??= signal
     fiber.interruptUnsafe(fiber.id)
   })
@@ -52,13 +55,19 @@ export const takeInterrupts = (listener: () => void): Effect.Effect<void, never,
     )
   )
 
-/** Marks a command that ends normally by interruption: its exit code is then 0. */
-export const stopping = <A, E, R>(command: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.onInterrupt(command, () =>
-    Effect.sync(() => {
-      process.exitCode = 0
-    })
-  )
+/**
+ * Marks a command that serves until it is interrupted: its exit code is then 0, and it handles SIGHUP and SIGQUIT
+ * itself.
+ */
+export const serving = <A, E, R>(command: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    isServing = true
+    return Effect.onInterrupt(command, () =>
+      Effect.sync(() => {
+        process.exitCode = 0
+      })
+    )
+  })
 
 /**
  * Runs effects at the first and at the second signal, while the scope is open. The first effect runs beside

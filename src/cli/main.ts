@@ -12,11 +12,12 @@ import * as Runtime from "effect/Runtime"
 import * as ProcessExit from "../threads/ProcessExit.ts"
 import * as Arguments from "./Arguments.ts"
 import * as BrokenPipe from "./BrokenPipe.ts"
-import { exitCodes, ofSignal } from "./ExitCodes.ts"
+import { exitCodes, ofSignal, ofSignals } from "./ExitCodes.ts"
 import * as Help from "./Help.ts"
 import * as Report from "./Report.ts"
 import * as Signals from "./Signals.ts"
 import * as Subcommands from "./Subcommands.ts"
+import * as Unfinished from "./Unfinished.ts"
 import * as Utf8 from "./Utf8.ts"
 import * as Version from "./Version.ts"
 
@@ -40,10 +41,14 @@ const command = Command.make("dataconn").pipe(
 )
 
 /** Whatever has kept a query from ending may keep the process from ending too. */
-const atOnce: ReadonlySet<number> = new Set([exitCodes.timedOut, exitCodes.interrupted, exitCodes.terminated])
+const atOnce: ReadonlySet<number> = new Set([exitCodes.timedOut, ...ofSignals])
 
 const teardown: Runtime.Teardown = (exit, onExit) => {
-  const end = (code: number) => (atOnce.has(code) ? ProcessExit.now(code) : onExit(code))
+  const end = (code: number) => {
+    if (!atOnce.has(code)) return onExit(code)
+    Unfinished.remove()
+    ProcessExit.now(code)
+  }
   // An interrupted command fails, unless interruption is its normal end (see `Signals`).
   if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) {
     end(Number(process.exitCode ?? ofSignal(Signals.received())))

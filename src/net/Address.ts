@@ -108,6 +108,7 @@ const readPath = (path: string): Read => {
 }
 
 const readTcp = (text: string): Read => {
+  if (text.includes(",")) return Result.fail("it has a comma, and one address is meant")
   const match = tcpPattern.exec(text)
   if (match === null) {
     const colons = text.split(":").length - 1

@@ -2,6 +2,7 @@
  * Calls of the C library, through Node 26's FFI.
  */
 import type * as Ffi from "node:ffi"
+import { endianness } from "node:os"
 
 /** Loads without Node's warnings that experimental APIs may change, which go to standard error. */
 const quietly = <A>(load: () => A): A => {
@@ -59,3 +60,50 @@ export const lock = (descriptor: number): boolean => {
 }
 
 const lockShared = 1
+
+/**
+ * Sends a text as one datagram to a Unix socket, which Node cannot. A name that begins with `@` is an abstract
+ * one. Returns whether it was sent.
+ */
+export const sendDatagram = (path: string, text: string): boolean => {
+  if (process.platform !== "linux") return false
+  try {
+    const library = ffi()
+    const functions = library?.dlopen(null, {
+      socket: { arguments: ["i32", "i32", "i32"], return: "i32" },
+      sendto: { arguments: ["i32", "u64", "u64", "i32", "u64", "u32"], return: "i64" },
+      close: { arguments: ["i32"], return: "i32" }
+    }).functions
+    if (library === undefined || functions === undefined) return false
+    const message = bytesOf(text)
+    const address = bytesOf(`${family}${path.replace(/^@/, "\0")}${path.startsWith("@") ? "" : "\0"}`)
+    const socket = functions.socket(unixFamily, datagram, 0)
+    if (socket < 0) return false
+    const sent = functions.sendto(
+      socket,
+      library.getRawPointer(message),
+      BigInt(message.length),
+      noSignal,
+      library.getRawPointer(address),
+      address.length
+    )
+    functions.close(socket)
+    return sent === BigInt(message.length)
+  } catch {
+    return false
+  }
+}
+
+const unixFamily = 1
+/** The first two bytes of an address, in the order of the machine. */
+const family = endianness() === "LE" ? "\u0001\0" : "\0\u0001"
+/** Closed in child processes. */
+const datagram = 2 | 0o2000000
+const noSignal = 0x4000
+
+/** In memory of its own, whose address is the first byte's. */
+const bytesOf = (text: string): Buffer => {
+  const bytes = Buffer.alloc(Buffer.byteLength(text))
+  bytes.write(text)
+  return bytes
+}

@@ -5,10 +5,10 @@
  */
 import * as NodeProcess from "node:child_process"
 import { once } from "node:events"
-import { closeSync, mkdirSync, openSync, rmSync } from "node:fs"
+import { accessSync, closeSync, constants, mkdirSync, openSync, rmSync } from "node:fs"
 import type * as Net from "node:net"
 import { devNull } from "node:os"
-import { join } from "node:path"
+import { join, parse } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import * as Spill from "../engine/duckdb/Spill.ts"
@@ -267,12 +267,24 @@ const checkDescriptors = (count: number): void => {
   }
 }
 
+/** Where a process is started: in this one's directory, or in the root if that is gone: Node needs one. */
+const workingDirectory = (): string => {
+  try {
+    const own = process.cwd()
+    accessSync(own, constants.X_OK)
+    return own
+  } catch {
+    return parse(process.execPath).root
+  }
+}
+
 const start = ({ command, connections }: Options): NodeProcess.ChildProcess => {
   const [file, ...args] = command
   const program = fileURLToPath(Program.engine())
   checkDescriptors(2 * (connections + Messages.firstConnection))
   return NodeProcess.spawn(file, [...args, program], {
     stdio: ["ignore", "pipe", "pipe", "ipc", ...Array.from({ length: connections }, () => "pipe" as const)],
-    serialization: "advanced"
+    serialization: "advanced",
+    cwd: workingDirectory()
   })
 }

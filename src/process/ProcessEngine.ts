@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as AbsolutePaths from "../engine/duckdb/AbsolutePaths.ts"
 import type { DuckDbOptions } from "../engine/duckdb/Database.ts"
 import { type Engine, QueryEngine } from "../engine/QueryEngine.ts"
 import * as Limit from "../settings/Limit.ts"
@@ -178,7 +179,8 @@ const shareOfDuckDb = 0.8
  *
  * **Details**
  *
- * Each process opens the database, the files and the sample for itself. A `memoryLimit` applies to one
+ * Each process opens the database, the files and the sample for itself. Relative paths are resolved in the
+ * working directory that this process was started in. A `memoryLimit` applies to one
  * process; its default is 80 % of `engineMemory`. Spilled data go to the directory of the process, if there
  * is one. A database in memory that clients may change (`readWrite` without `database`) is back in its
  * initial state after its process has ended. `admit` runs in this process, before a request is passed on.
@@ -198,7 +200,7 @@ export const duckDb = ({
   options: ({ directory, isLater, memory }) => {
     const share = memory === Number.POSITIVE_INFINITY ? undefined : `${Math.floor(memory * shareOfDuckDb)}B`
     return {
-      ...options,
+      ...AbsolutePaths.of(options),
       skipUnreadable: isLater || options.skipUnreadable,
       spillDirectory: directory ?? options.spillDirectory,
       memoryLimit: options.memoryLimit ?? share,

@@ -21,11 +21,16 @@ export class Admission {
   private readonly taken: Record<Place, number> = { served: 0, refused: 0 }
   /** The number of served connections for each address that has any. */
   private readonly counts = new Map<string, number>()
-  /** Whether admission has ended. */
-  isClosed = false
+  /** Whose admission has ended. */
+  private closed: "nobody" | "clients" | "everybody" = "nobody"
 
   constructor(limits: Limits) {
     this.limits = limits
+  }
+
+  /** Whether admission has ended for this address. */
+  isClosed(address = ""): boolean {
+    return this.closed === "clients" ? address !== RemoteAddress.internal : this.closed === "everybody"
   }
 
   /** The setting that keeps another connection of an address out, if any. */
@@ -39,7 +44,7 @@ export class Admission {
 
   /** Assigns a place to the next connection; without one it is dropped. */
   enter(address = ""): Place | undefined {
-    if (this.isClosed) return undefined
+    if (this.isClosed(address)) return undefined
     const place = this.limit(address) === undefined ? "served" : "refused"
     if (place === "refused" && this.taken.refused >= this.limits.maxRefusals) return undefined
     this.taken[place]++
@@ -58,9 +63,14 @@ export class Admission {
     this.limits = limits
   }
 
-  /** Ends admission. */
+  /** Ends admission, also for connections within the process. */
   close(): void {
-    this.isClosed = true
+    this.closed = "everybody"
+  }
+
+  /** Ends admission, except for connections within the process. */
+  closeToClients(): void {
+    if (this.closed === "nobody") this.closed = "clients"
   }
 
   private count(address: string, by: number): void {

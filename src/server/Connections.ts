@@ -11,6 +11,7 @@ import * as Scope from "effect/Scope"
 import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Spawner from "../loop/Spawner.ts"
 import * as Timers from "../loop/Timers.ts"
+import * as RemoteAddress from "../net/RemoteAddress.ts"
 import type * as Transport from "../net/Transport.ts"
 import * as Message from "../protocol/Message.ts"
 import * as Admission from "./Admission.ts"
@@ -52,6 +53,11 @@ export interface Connections {
   readonly reload: (options: Options) => void
   /** The number of open connections. */
   readonly size: Effect.Effect<number>
+  /**
+   * Ends all connections as closing the scope does, except those within the process, which go on until then.
+   * Returns when they have ended, or their time is over.
+   */
+  readonly drainClients: Effect.Effect<void>
   /** Stops waiting for responses, if the scope is closing or once it does. */
   readonly stopNow: Effect.Effect<void>
 }
@@ -61,6 +67,8 @@ interface Shared {
   readonly admission: Admission.Admission
   readonly queries: QueryLimit.Limit
   readonly shutdown: Shutdown
+  /** The same for connections within the process, which may have to outlive the others. */
+  readonly innerShutdown: Shutdown
   /** Connections whose sockets are not open yet: until then their arrival closes them. */
   readonly arriving: Set<Arrival>
   /** Connections that have not ended. */
@@ -105,7 +113,8 @@ class Living implements Connection.Options {
   }
 
   get shutdown(): Shutdown {
-    return this.shared.shutdown
+    const isInner = this.arrival.address === RemoteAddress.internal
+    return isInner ? this.shared.innerShutdown : this.shared.shutdown
   }
 
   info(): ConnectionInfo {
@@ -195,6 +204,7 @@ export const make = Effect.fnUntraced(function* (
   const queries = new QueryLimit.Limit(options)
   const admission = new Admission.Admission(options)
   const shutdown = new Shutdown()
+  const innerShutdown = new Shutdown()
   let impatient = impatientOf(options)
   const arriving = new Set<Arrival>()
   const living = new Set<Living>()
@@ -202,18 +212,30 @@ export const make = Effect.fnUntraced(function* (
     admission,
     queries,
     shutdown,
+    innerShutdown,
     arriving,
     living,
     drop: (arrival) => arrival.drop(words("shutting_down"))
   }
   let count = 0
 
+  /** Connections that were admitted just now are notified too, if they open their sockets. */
+  const opened = Effect.gen(function* () {
+    for (let turns = 0; arriving.size > 0 && turns < maxOpeningTurns; turns++) yield* Effect.yieldNow
+  })
+  /** Runs once, whoever comes first. */
+  const drainClients = yield* Effect.cached(
+    Effect.gen(function* () {
+      admission.closeToClients()
+      yield* opened
+      yield* shutdown.drain(options.drainTimeout)
+    })
+  )
   yield* Effect.addFinalizer(() =>
     Effect.gen(function* () {
       admission.close()
-      // Connections that were admitted just now are notified too, if they open their sockets.
-      for (let turns = 0; arriving.size > 0 && turns < maxOpeningTurns; turns++) yield* Effect.yieldNow
-      yield* shutdown.drain(options.drainTimeout)
+      const drainInner = Effect.andThen(opened, innerShutdown.drain(options.drainTimeout))
+      yield* Effect.all([drainClients, drainInner], { concurrency: "unbounded", discard: true })
       yield* ending(Scope.close(fibers, Exit.void), shutdown.grace, living)
       for (const arrival of arriving) shared.drop(arrival)
       yield* Scope.close(waking, Exit.void)
@@ -235,7 +257,9 @@ export const make = Effect.fnUntraced(function* (
     const refusedBy = admission.limit(address)
     const place = admission.enter(address)
     if (place === undefined) {
-      return arrival.drop(admission.isClosed ? words("shutting_down") : words("overloaded", refusedBy))
+      return arrival.drop(
+        admission.isClosed(address) ? words("shutting_down") : words("overloaded", refusedBy)
+      )
     }
     const settings = place === "refused" ? impatient : options
     spawner.spawn(new Living(++count, arrival, { place, refusedBy, settings }, shared).served)
@@ -249,7 +273,13 @@ export const make = Effect.fnUntraced(function* (
     queries.reload(next)
   }
 
-  return { accept, reload, size: Effect.sync(() => shutdown.size + arriving.size), stopNow: shutdown.now }
+  return {
+    accept,
+    reload,
+    size: Effect.sync(() => shutdown.size + innerShutdown.size + arriving.size),
+    drainClients,
+    stopNow: Effect.andThen(shutdown.now, innerShutdown.now)
+  }
 })
 
 /** A refused connection must send its request without delay. */

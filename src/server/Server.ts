@@ -48,6 +48,12 @@ export interface ServerService {
   readonly reload: (options: ServerConfig.Options) => Effect.Effect<void>
   /** Opens a connection within the process, which counts and is served like any other. */
   readonly connect: Transport.Open
+  /**
+   * Stops the server for its clients, as closing the scope does, and returns when their connections have ended
+   * or `drainTimeout` is over. Connections of {@link connect} are opened and served until the scope closes: a
+   * gateway in front of the server drains side by side with it.
+   */
+  readonly drain: Effect.Effect<void>
   /** Stops waiting for responses, if the server is stopping or once it does. */
   readonly stopNow: Effect.Effect<void>
 }
@@ -93,6 +99,7 @@ export const make = Effect.fnUntraced(function* (
   yield* FileLimit.check(config.maxConnections)
   yield* (yield* QueryEngine).expect?.(config.maxConcurrentQueries) ?? Effect.void
   const addresses: Array<Address.Address> = []
+  const listeners: Array<Listener.Listener> = []
   for (const text of config.listen) {
     const address = yield* Effect.fromResult(Address.fromInput(text))
     if (!Address.isLocal(address)) yield* warnOfStrangers(text)
@@ -115,6 +122,7 @@ export const make = Effect.fnUntraced(function* (
     // With the port that the system chose.
     yield* Effect.logInfo(`Opening DataConn socket on ${Address.format(listener.address)}...`)
     addresses.push(listener.address)
+    listeners.push(listener)
   }
 
   const connect = Effect.suspend(() => {
@@ -139,6 +147,10 @@ export const make = Effect.fnUntraced(function* (
         config = next
         connections.reload({ ...next, maxRefusals })
       }),
+    drain: Effect.andThen(
+      Effect.forEach(listeners, ({ stop }) => stop, { discard: true }),
+      connections.drainClients
+    ),
     stopNow: connections.stopNow
   })
 })

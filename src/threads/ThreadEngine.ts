@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as AbsolutePaths from "../engine/duckdb/AbsolutePaths.ts"
 import type { DuckDbOptions } from "../engine/duckdb/Database.ts"
 import { type Engine, QueryEngine } from "../engine/QueryEngine.ts"
 import type { Options as DuckDbChildOptions } from "../process/DuckDb.ts"
@@ -158,5 +159,5 @@ export const duckDb = ({
   limits: options,
   changes: options.readWrite === true || options.allowExternalAccess === true,
   killable: false,
-  options: { ...options, limitedBy: undefined } satisfies DuckDbChildOptions
+  options: { ...AbsolutePaths.of(options), limitedBy: undefined } satisfies DuckDbChildOptions
 })

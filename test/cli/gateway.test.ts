@@ -85,7 +85,7 @@ describe("dataconn gateway", () => {
   )
 
   it.live.each(["gateway", "serve"])(
-    "%s stops for WebSockets too, and at once at the second signal",
+    "%s stops for WebSockets and other clients side by side, and at once at the second signal",
     (command) =>
       Effect.gen(function* () {
         const engine = RowEngine.make()
@@ -97,6 +97,7 @@ describe("dataconn gateway", () => {
         ])
         const url = `${(yield* urlOf(running)).replace("http", "ws")}/v1/stream`
         yield* running.line(/Started /)
+        const tcp = command === "serve" ? yield* LiveServer.dial(yield* running.address) : undefined
         const [idle, busy] = yield* Effect.promise(() =>
           Promise.all([Browser.connect(url), Browser.connect(url)])
         )
@@ -106,6 +107,11 @@ describe("dataconn gateway", () => {
         else yield* Poll.until("it runs", () => engine.begun() === 1)
         yield* running.kill("SIGTERM")
         assert.match(yield* Effect.promise(() => idle.closed), /^shutting_down/)
+        if (tcp !== undefined) {
+          assert.match((yield* tcp.closed).toString(), /"shutting_down"/)
+          const next = yield* Effect.flip(Effect.flatMap(running.address, (to) => LiveServer.dial(to)))
+          assert.match(next.message, /ECONNREFUSED/)
+        }
         assert.isTrue(running.running())
         yield* running.kill("SIGTERM")
         const error = yield* Effect.promise(() => query.text().catch((error: Browser.QueryError) => error))

@@ -1,7 +1,7 @@
 /**
  * What `dataconn query` makes of its arguments: several statements, files, formats by extension, addresses, exit codes.
  */
-import { readFileSync, writeFileSync } from "node:fs"
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -327,6 +327,10 @@ describe("arguments", () => {
       ["query", "--param=a=x\ny", "SELECT 1"]
     ],
     [
+      ["serve", "--query-timeout", "-5s", "--", "--a", "-5"],
+      ["serve", "--query-timeout=-5s", "--", "--a", "-5"]
+    ],
+    [
       ["query", "--", "-- a\nSELECT 1"],
       ["query", "--", "-- a\nSELECT 1"]
     ]
@@ -344,6 +348,13 @@ describe("the place of an error", () => {
 })
 
 describe("a signal", () => {
+  const beingWritten = (folder: string) =>
+    Poll.until("a part is written", () =>
+      readdirSync(folder).some(
+        (name) => (statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0) > 0
+      )
+    )
+
   it.live("cancels the query, says what is incomplete, and gives the exit code of the signal", () =>
     Effect.gen(function* () {
       const server = yield* QueryServer.make
@@ -356,18 +367,38 @@ describe("a signal", () => {
     })
   )
 
+  it.live.each([
+    ["SIGHUP", 129],
+    ["SIGQUIT", 131]
+  ] as const)("that is %s leaves no part of a file", ([signal, code]) =>
+    Effect.gen(function* () {
+      const server = yield* QueryServer.make
+      const folder = yield* Folder.make
+      const output = ["-o", join(folder, "a.csv")]
+      const query = yield* Dataconn.run(["query", "stuck", ...output, "-s", server.address])
+      yield* beingWritten(folder)
+      yield* query.kill(signal)
+      assert.strictEqual(yield* query.exit, code)
+      assert.deepStrictEqual(readdirSync(folder), [])
+      yield* server.happened("Cancelled")
+    })
+  )
+
   it.live("that comes twice does not wait for a server that does not confirm", () =>
     Effect.gen(function* () {
       const deaf = yield* ScriptedServer.make(({ forever, onMessage, send }) => {
         onMessage((letter) => letter === "R" && send('A {"format":"text/csv","queryId":"q"}', "I a\n"))
         forever(() => send("H"))
       })
-      const query = yield* Dataconn.run(["query", "x", "-f", "csv", "-s", deaf.address])
-      yield* query.line(/^a$/)
+      const folder = yield* Folder.make
+      const output = ["-o", join(folder, "a.csv")]
+      const query = yield* Dataconn.run(["query", "x", ...output, "-s", deaf.address])
+      yield* beingWritten(folder)
       yield* query.kill("SIGINT")
       yield* Poll.until("it says what it waits for", () => query.stderr().includes("Ctrl-C again"))
       yield* query.kill("SIGINT")
       assert.strictEqual(yield* query.exit, 130)
+      assert.deepStrictEqual(readdirSync(folder), [])
     })
   )
 })

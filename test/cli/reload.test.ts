@@ -1,7 +1,7 @@
 /**
  * What a running server makes of SIGHUP.
  */
-import { renameSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -18,11 +18,18 @@ const start = Effect.fnUntraced(function* (options: Dataconn.Options = {}) {
   const folder = yield* Folder.make
   const path = (name: string) => join(folder, name)
   const configure = (settings: object) => writeFileSync(path("dataconn.json"), JSON.stringify(settings))
-  const tables = { t: path("*.csv") }
+  const cwd = path("cwd")
+  mkdirSync(cwd)
+  const tables = { t: join("..", "*.csv") }
   writeFileSync(path("a.csv"), "id\n1\n")
   configure({ tables })
-  const server = yield* Dataconn.serve(["--config", path("dataconn.json"), "--threads", "1"], options)
+  const server = yield* Dataconn.serve(["--config", path("dataconn.json"), "--threads", "1"], {
+    ...options,
+    cwd
+  })
   const peer = yield* Effect.flatMap(server.address, LiveServer.connect)
+  // Its working directory is nothing that a running server needs.
+  rmdirSync(cwd)
   const count = (pattern: RegExp) => server.lines().filter((line) => pattern.test(line)).length
   /** Sends the signal, and waits for what the server says. */
   const reload = (said: RegExp) =>

@@ -1,12 +1,13 @@
 import { execFileSync } from "node:child_process"
 import { constants, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import * as Net from "node:net"
-import { dirname, join } from "node:path"
+import { dirname, join, resolve } from "node:path"
 import { DuckDBInstance } from "@duckdb/node-api"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Message from "../../src/protocol/Message.ts"
 import * as Dataconn from "../support/Dataconn.ts"
+import * as Datagrams from "../support/Datagrams.ts"
 import * as Folder from "../support/Folder.ts"
 import * as LiveServer from "../support/LiveServer.ts"
 import { isLong, some } from "../support/Long.ts"
@@ -163,21 +164,26 @@ describe("dataconn serve", () => {
     })
   )
 
-  it.live("logs no more than --log-level says", () =>
-    Effect.gen(function* () {
-      const path = join(yield* Folder.make, "socket")
-      const server = yield* Dataconn.run(["serve", "--listen", `unix:${path}`, "--log-level", "error"])
-      const socket = { _tag: "Unix", path } as const
-      let peer = yield* Effect.option(LiveServer.connect(socket))
-      while (peer._tag === "None") {
-        yield* Effect.sleep(20)
-        peer = yield* Effect.option(LiveServer.connect(socket))
-      }
-      assert.strictEqual(yield* Response.result(peer.value, request("SELECT 1 AS a")), `[{"a":1}]`)
-      yield* server.kill("SIGTERM")
-      assert.strictEqual(yield* server.exit, 0)
-      assert.deepStrictEqual([server.lines(), server.stderr()], [[], ""])
-    })
+  it.live(
+    "logs the start and the stop, and no query, with the level warn, and tells the service manager",
+    () =>
+      Effect.gen(function* () {
+        const path = join(yield* Folder.make, "notify")
+        const manager = Datagrams.isThere ? yield* Datagrams.open(path) : undefined
+        const env = { DATACONN_LOG_LEVEL: "warn", ...(manager === undefined ? {} : { NOTIFY_SOCKET: path }) }
+        const server = yield* Dataconn.serve([], { env })
+        const peer = yield* connect(server)
+        assert.strictEqual(yield* Response.result(peer, request("SELECT 1 AS a")), `[{"a":1}]`)
+        yield* server.kill("SIGTERM")
+        assert.strictEqual(yield* server.exit, 0)
+        assert.deepStrictEqual(
+          server.lines().map((line) => line.split(" ")[1]),
+          ["Opening", "Started", "Stopping..."]
+        )
+        if (manager !== undefined)
+          assert.deepStrictEqual([manager.next(), manager.next()], ["READY=1", "STOPPING=1"])
+        assert.strictEqual(server.stderr(), "")
+      })
   )
 })
 
@@ -613,11 +619,14 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
     ],
     [["--database", bin], `dataconn: database: ${bin} is not a DuckDB file`],
     [["--table", `t=${bin}.db`], `dataconn: tables.t: there is no file ${bin}.db`],
-    [["--spill-directory", "/nowhere"], "dataconn: spillDirectory: no directory could be made in /nowhere: "],
+    [
+      ["--spill-directory", "/nowhere"],
+      "dataconn: spillDirectory: no directory could be made in /nowhere: there is no such directory"
+    ],
     [["--max-spill", "much"], "dataconn: --max-spill: expected a size"],
     [["--log-buffer-size", "0"], "dataconn: --log-buffer-size: expected a size of at least 1 B"],
     [["--landlock", "maybe"], `dataconn: --landlock: expected "auto" | "require" | "off"`],
-    [["--table", "a=nowhere.csv"], "dataconn: tables.a: there is no file nowhere.csv"],
+    [["--table", "a=nowhere.csv"], `dataconn: tables.a: there is no file ${resolve("nowhere.csv")}`],
     [["--database", "/nonexistent/x.duckdb"], "dataconn: database: "],
     [["--memory-limit", "much"], "dataconn: memoryLimit: "],
     [

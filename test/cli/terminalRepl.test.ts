@@ -28,7 +28,7 @@ describe.runIf(Tmux.isThere)("the repl", () => {
       folder = yield* Folder.make
       const tmux = yield* Tmux.make
       window = yield* tmux.open({ columns: 90, env: { DATACONN_HISTORY: join(folder, "history") } })
-      yield* window.enter(`${node} ${bin} repl --server ${address}; echo "exit code $?"`)
+      yield* window.enter(`${node} ${bin} repl --server ${address}`)
       yield* window.shows(/connected to .* \\q leaves\.\ndataconn>$/)
     }).pipe(Scope.provide(scope), Effect.runPromise)
   )
@@ -237,10 +237,25 @@ describe.runIf(Tmux.isThere)("the repl", () => {
     })
   )
 
+  it.live("goes on after Ctrl-Z and fg, with the line that was being typed", () =>
+    Effect.gen(function* () {
+      yield* window.clear
+      yield* window.type("SELECT 7 ")
+      yield* window.press("C-z")
+      yield* window.shows(/\n\$$/)
+      yield* window.enter("fg")
+      yield* window.shows(/dataconn> SELECT 7$/)
+      yield* window.enter("AS z;")
+      yield* window.shows(/ z\n─+\n\s+7\n\(1 row in .*\)\ndataconn>$/)
+    })
+  )
+
   it.live("ends at Ctrl-D", () =>
     Effect.gen(function* () {
       yield* window.clear
       yield* window.press("C-d")
+      yield* window.shows(/\n\$$/)
+      yield* window.enter('echo "exit code $?"')
       yield* window.shows(/exit code 0\n\$$/)
     })
   )

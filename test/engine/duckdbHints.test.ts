@@ -22,7 +22,7 @@ const cases: ReadonlyArray<[said: string, told: string]> = [
       "This limit was set by the 'max_temp_directory_size' setting.\n" +
       "By default, this setting utilizes the available disk space on the drive where the 'temp_directory' is located.\n" +
       `You can adjust this setting, by using (for example) PRAGMA max_temp_directory_size='10GiB'${out}`,
-    "failed to offload data block of size 128.0 KiB (19.0 MiB/19.0 MiB used).\nThe server's operator can raise maxSpill."
+    "failed to offload data block of size 128.0 KiB (19.0 MiB/19.0 MiB used).\nThe server's operator can raise maxSpill, or make room on the disk of spillDirectory."
   ],
   [
     'Table Function with name "st_read" is not in the catalog, but it exists in the spatial extension.\n\n' +

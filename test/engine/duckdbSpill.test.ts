@@ -1,14 +1,25 @@
 /**
  * The directory that DuckDB spills to, and the databases that stand beside the served one.
  */
-import { mkdirSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs"
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
 import { homedir, tmpdir } from "node:os"
 import { join } from "node:path"
 import { DuckDBInstance } from "@duckdb/node-api"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
 import * as Database from "../../src/engine/duckdb/Database.ts"
 import * as Session from "../../src/engine/duckdb/Session.ts"
+import * as SpillRoom from "../../src/engine/duckdb/SpillRoom.ts"
 import { isIsolated } from "../support/DuckDbEngines.ts"
 import * as Folder from "../support/Folder.ts"
 import * as Poll from "../support/Poll.ts"
@@ -79,6 +90,48 @@ describe("what outgrows the memory", () => {
       }
     })
   )
+
+  it.live.each<[name: string, options: Database.DuckDbOptions, log: RegExp, isFreed: boolean]>([
+    ["read only", {}, /keeps 2 MiB .*: the database is opened again/, true],
+    ["in a file", { readWrite: true, database: "" }, /the database is opened again/, true],
+    ["in memory", { readWrite: true }, /only another start of the server frees them/, false]
+  ])("is freed once the disk was full, while queries go on: %s", ([, options, log, isFreed]) =>
+    Effect.gen(function* () {
+      const spillDirectory = yield* Folder.make
+      const lines: Array<string> = []
+      const logger = Logger.make(({ message }) => void lines.push(String(message)))
+      const database = options.database === undefined ? undefined : join(yield* Folder.make, "base.duckdb")
+      const opened = yield* Database.open({ ...options, database, spillDirectory })
+      const settings = { ...opened.session, transaction: "none" } as const
+      const one = (session: Session.Session) =>
+        session.call(async (connection) => (await connection.run("SELECT 1")).getRows())
+      const left = () => filesUnder(spillDirectory)
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const running = yield* Session.open(opened.instance, settings)
+          const [own = ""] = filesUnder(spillDirectory, true).toReversed()
+          writeFileSync(join(own, "duckdb_temp_storage_DEFAULT-0.tmp"), Buffer.alloc(2 * 1024 ** 2))
+          yield* Effect.repeat(Effect.provide(opened.diskFull, Logger.layer([logger])), { times: 1 })
+          assert.deepStrictEqual(yield* one(running), [[1]])
+          assert.lengthOf(left(), 1)
+        })
+      )
+      assert.deepStrictEqual(yield* one(yield* Session.open(opened.instance, settings)), [[1]])
+      assert.lengthOf(left(), isFreed ? 0 : 1)
+      assert.lengthOf(lines, 1)
+      assert.match(lines[0] ?? "", log)
+    })
+  )
+
+  it("may take a part of what is free, and what it has", () => {
+    const path = mkdtempSync(join(tmpdir(), "room-"))
+    const { bavail, bsize } = statfsSync(path)
+    writeFileSync(join(path, "a"), "abc")
+    assert.strictEqual(SpillRoom.of(path, 1000), 1000)
+    assert.approximately(SpillRoom.of(path, Number.MAX_SAFE_INTEGER) / (bavail * bsize), 0.4, 0.05)
+    assert.strictEqual(SpillRoom.of(join(path, "missing"), 1000), 1000)
+    rmSync(path, { recursive: true })
+  })
 
   it.live("cannot be listed or read, not even past the check of statements", () =>
     Effect.gen(function* () {

@@ -38,6 +38,7 @@ describe("parse", () => {
     ["host:http", "the port is not a number"],
     ["host:-1", "the port is not a number"],
     ["host:65536", "the port is above 65535"],
+    ["a:1,b:2", "it has a comma, and one address is meant"],
     ["::1", "an IPv6 address stands in brackets"],
     ["1:2:3:4:5:6:7:8", "an IPv6 address stands in brackets"],
     ["[localhost]:1", "only an IPv6 address stands in brackets"],

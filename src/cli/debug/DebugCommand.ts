@@ -150,7 +150,7 @@ export const command = Command.make("debug", flags, (given) =>
     "See every frame of a connection, with its time, direction, type, length and body, and send frames by hand: " +
       "illegal ones too, in pieces, with pauses. A line that is typed, or of a script, is a step; help at the prompt " +
       "shows them. Exits with 0 if all steps were done, 1 if one was not or what it waits for did not come, 2 without " +
-      "a connection, 130 or 143 if a signal ended it."
+      "a connection, 129, 130, 131 or 143 if a signal ended it."
   ),
   Command.withShortDescription("See and send the frames of a connection by hand"),
   Command.withExamples([

@@ -114,8 +114,19 @@ export const open = Effect.fnUntraced(function* (
     editor.pause()
     raw(false)
   }
+  // After Ctrl-Z or a stop from outside, the shell may have changed the mode of the terminal, and readline has
+  // paused its input. It does that in a listener of the same signal, so this waits for it.
+  const onContinue = () =>
+    setImmediate(() => {
+      if (!isReading) return
+      raw(false)
+      raw(true)
+      editor.prompt(true)
+    })
+  if (options.isTerminal) process.on("SIGCONT", onContinue)
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
+      process.off("SIGCONT", onContinue)
       editor.close()
       process.stdin.off("data", check).off("end", check)
       process.stdin.unref?.()

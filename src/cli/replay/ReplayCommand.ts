@@ -152,7 +152,7 @@ export const command = Command.make("replay", flags, (given) =>
   Command.withDescription(
     "Play a recording again, connection by connection, and say what differs: how responses end, their formats, " +
       "columns, codes and results. Times, query ids and how results are cut into chunks do not count. Exits with 0 if " +
-      "the answers are the same, 4 if they differ, 1 if the file cannot be played, 2 without a connection, 130 or 143 " +
+      "the answers are the same, 4 if they differ, 1 if the file cannot be played, 2 without a connection, 129, 130, 131 or 143 " +
       "if a signal ended it."
   ),
   Command.withShortDescription("Play a recording again, and say what differs"),

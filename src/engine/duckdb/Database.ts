@@ -21,6 +21,7 @@ import * as Sample from "./Sample.ts"
 import * as Sentinel from "./Sentinel.ts"
 import type * as Session from "./Session.ts"
 import * as Spill from "./Spill.ts"
+import * as SpillRoom from "./SpillRoom.ts"
 import * as Sql from "./Sql.ts"
 import * as TableFile from "./TableFile.ts"
 
@@ -99,6 +100,8 @@ export interface Database {
   readonly files: ResultFiles.ResultFiles
   /** The private directory of all spilled data. */
   readonly directory: string
+  /** Called when a query could not write there: frees what DuckDB keeps of failed queries, and logs that. */
+  readonly diskFull: Effect.Effect<void>
   /** The names of the tables that were left out because their files could not be read. */
   readonly unread: ReadonlySet<string>
   /** The other tables except databases, by lower-case name. */
@@ -116,15 +119,20 @@ export const open = Effect.fnUntraced(function* (
   })
   const directory = yield* Spill.make(options.spillDirectory, options.skipUnreadable === true)
   const temporary = Spill.unreadable(directory)
-  yield* Spill.kept(temporary)
+  /** The number of instances so far. */
+  let count = 0
+  /** The directory of the last one. */
+  let own = temporary
   const unread = new Set<string>()
   const tables = new Map<string, Reading.Table>()
   let { skipUnreadable } = options
   const instance = yield* Instance.make(
-    Effect.suspend(() => {
+    Effect.gen(function* () {
       tables.clear()
       unread.clear()
-      return openInstance({ ...options, skipUnreadable }, layout, temporary, { tables, unread })
+      own = yield* Spill.ofInstance(temporary, ++count)
+      const surroundings = { temporary, own, tables, unread }
+      return yield* openInstance({ ...options, skipUnreadable }, layout, surroundings)
     }),
     { whenInvalidated: whenInvalidated(options) }
   )
@@ -139,6 +147,7 @@ export const open = Effect.fnUntraced(function* (
     },
     files: ResultFiles.make(temporary, options.maxSpill ?? defaultMaxSpill),
     directory,
+    diskFull: SpillRoom.free(instance, () => own),
     unread,
     tables
   }
@@ -201,10 +210,6 @@ export const closed = {
   secret_directory: "none"
 } as const
 
-/** Limits how much an instance may spill. DuckDB shows the limit but ignores it if it is set at creation. */
-export const limitSpill = (maxSpill: number = defaultMaxSpill): string =>
-  `SET max_temp_directory_size = '${maxSpill}B'`
-
 /** Creates an instance; it closes with the scope. */
 export const create = (
   database: string | undefined,
@@ -232,8 +237,11 @@ const checkpoint = async (instance: DuckDBInstance): Promise<void> => {
   }
 }
 
-/** The tables with readable files, and the names of the others. */
-interface Found {
+interface Surroundings {
+  /** The directory that the instance may write to, and its own in that. */
+  readonly temporary: string
+  readonly own: string
+  /** The tables with readable files, and the names of the others. */
   readonly tables: Map<string, Reading.Table>
   readonly unread: Set<string>
 }
@@ -241,17 +249,20 @@ interface Found {
 const openInstance = Effect.fnUntraced(function* (
   options: DuckDbOptions,
   layout: Layout,
-  temporary: string,
-  found: Found
+  surroundings: Surroundings
 ) {
+  const { own } = surroundings
   const instance = yield* create(layout.main, {
     ...closed,
-    temp_directory: temporary,
+    temp_directory: own,
     ...(layout.main !== undefined && options.readWrite !== true ? { access_mode: "READ_ONLY" } : {})
   })
-  yield* Effect.mapError(Effect.scoped(furnish(instance, options, layout, found)), (error) =>
+  yield* Effect.mapError(Effect.scoped(furnish(instance, options, layout, surroundings)), (error) =>
     Opening.inMemory(options.memoryLimit, error)
   )
+  const fit = SpillRoom.fit(instance, own, options.maxSpill ?? defaultMaxSpill)
+  yield* fit
+  yield* Spill.kept(own, fit)
   return instance
 })
 
@@ -263,7 +274,7 @@ const furnish = Effect.fnUntraced(function* (
   instance: DuckDBInstance,
   options: DuckDbOptions,
   layout: Layout,
-  { tables, unread }: Found
+  { tables, temporary, unread }: Surroundings
 ): Effect.fn.Return<void, DuckDbError, Scope.Scope> {
   const connect = Effect.map(
     Effect.acquireRelease(
@@ -277,7 +288,7 @@ const furnish = Effect.fnUntraced(function* (
   const run = yield* connect
 
   yield* Effect.forEach(Sentinel.statements, (sql) => run("database", sql), { discard: true })
-  yield* run("maxSpill", limitSpill(options.maxSpill))
+  yield* run("maxSpill", SpillRoom.limit(options.maxSpill ?? defaultMaxSpill))
   // Otherwise a thread returns all its memory after half a second of idling, and the first rows of the next
   // query wait until the system has provided it again: some 30 ms for a large result.
   yield* run("database", "SET GLOBAL allocator_background_threads = true")
@@ -317,19 +328,22 @@ const furnish = Effect.fnUntraced(function* (
         "allowExternalAccess",
         "SET autoinstall_known_extensions = true; SET autoload_known_extensions = true"
       )
-    : seal(run, files.flat())
+    : seal(run, temporary, files.flat())
 })
 
 /** Allows access to `files` only from here on, and locks the settings of the instance. */
 const seal = Effect.fnUntraced(function* (
   run: Run,
+  temporary: string,
   files: ReadonlyArray<string>
 ): Effect.fn.Return<void, DuckDbError> {
+  yield* run("allowExternalAccess", `SET allowed_directories = ${Sql.list([temporary])}`)
   if (files.length > 0) yield* run("tables", `SET allowed_paths = ${Sql.list(files)}`)
   yield* run("allowExternalAccess", "SET enable_external_access = false")
-  // `Session` sets all but the last. They are connection settings, and a client has neither SET nor a
-  // connection that outlives its query. The last one is for `GiveBack`.
-  const changed = ["streaming_buffer_size", "search_path", ...Progress.settings, "memory_limit"]
+  // `Session` sets all but the last two. They are connection settings, and a client has neither SET nor a
+  // connection that outlives its query. The last ones are for `GiveBack` and `SpillRoom`.
+  const own = ["memory_limit", "max_temp_directory_size"]
+  const changed = ["streaming_buffer_size", "search_path", ...Progress.settings, ...own]
   yield* run("allowExternalAccess", `SET allowed_configs = ${Sql.list(changed)}`)
   yield* run("allowExternalAccess", "SET lock_configuration = true")
 })

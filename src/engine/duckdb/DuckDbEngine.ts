@@ -104,12 +104,14 @@ const run = (parts: Parts) =>
   Effect.fnUntraced(function* (
     request: QueryApi.ResolvedRequest
   ): Effect.fn.Return<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> {
-    const { giveBack, unread } = parts.database
+    const { diskFull, giveBack, unread } = parts.database
     const hasAllMemory = yield* parts.crowd.enter
     const conceal = (error: QueryApi.QueryError) =>
       Failure.unread(unread, error) ?? Failure.conceal(parts.guard.hidden, request.query, error)
     const told = (error: QueryApi.QueryError): Effect.Effect<never, QueryApi.QueryError> => {
-      if (error.code !== "out_of_memory") return Effect.fail(conceal(error))
+      if (error.code !== "out_of_memory") {
+        return Effect.andThen(Failure.isDiskFull(error) ? diskFull : Effect.void, Effect.fail(conceal(error)))
+      }
       const retryable = error.retryable && !hasAllMemory()
       return Effect.andThen(giveBack.now, Effect.fail(conceal(Failure.retryable(error, retryable))))
     }

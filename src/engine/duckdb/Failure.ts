@@ -237,10 +237,14 @@ const pathsOf = (query: string): ((path: string) => string) => {
 }
 
 /** DuckDB's message when the disk for spilled data or result files is full. */
-const noSpace = /^Could not write (?:to )?file "[^"]*(?:duckdb_temp_|\*\*)[^"]*": No space left on device/
+const noSpace =
+  /^(?:Could not write (?:to )?|Cannot open )file "[^"]*(?:duckdb_temp_|\*\*)[^"]*": (?:No space left on device|Disk quota exceeded)/
+
+/** Whether a query has failed because the disk of the private directory is full. */
+export const isDiskFull = (error: QueryError): boolean => noSpace.test(error.message)
 
 const spilled = (error: QueryError): QueryError | undefined =>
-  noSpace.test(error.message)
+  isDiskFull(error)
     ? queryError(
         error.code,
         "The disk is full that results and what outgrows the memory are written to (spillDirectory)",

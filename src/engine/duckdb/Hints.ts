@@ -30,7 +30,10 @@ const sentences: ReadonlyArray<RegExp> = [
 
 /** Advice that names the operator's remedy. */
 const advice: ReadonlyArray<readonly [about: RegExp, text: string]> = [
-  [/max_temp_directory_size/, "The server's operator can raise maxSpill."],
+  [
+    /max_temp_directory_size/,
+    "The server's operator can raise maxSpill, or make room on the disk of spillDirectory."
+  ],
   [
     /Failed to allocate|bad allocation/,
     "The server's operator can raise engineMemory, which bounds its process."

@@ -19,6 +19,12 @@ export interface Instance {
    * leases get another.
    */
   readonly discard: (lease: Lease) => Effect.Effect<void>
+  /**
+   * Replaces an instance that still answers: its running queries go on, and later leases get another one. Where
+   * two may not have one file open to write, that begins once no query runs; where another would not have what
+   * this one holds, it never does. Gives nothing if the instance is to be replaced already.
+   */
+  readonly retire: Effect.Effect<"replaced" | "kept" | undefined>
 }
 
 export interface Lease {
@@ -27,6 +33,13 @@ export interface Lease {
   readonly interrupts: Set<() => void>
   /** Whether the instance has been given up. */
   readonly discarded: () => boolean
+}
+
+interface Held extends Lease {
+  isDiscarded: boolean
+  isRetired: boolean
+  /** The number of leases. */
+  users: number
 }
 
 export interface Options {
@@ -50,31 +63,64 @@ export const make = Effect.fnUntraced(function* (
     whenInvalidated === "reopenAlone"
       ? Effect.acquireRelease(alone.take(1), () => alone.release(1), { interruptible: true })
       : Effect.void
-  let current: Lease | undefined
+  let current: Held | undefined
   const reference = yield* RcRef.make({
-    acquire: Effect.map(Effect.andThen(turn, open), (native): Lease => {
-      const lease: Lease = { native, interrupts: new Set(), discarded: () => current !== lease }
+    acquire: Effect.map(Effect.andThen(turn, open), (native): Held => {
+      const lease: Held = {
+        native,
+        interrupts: new Set(),
+        discarded: () => lease.isDiscarded,
+        isDiscarded: false,
+        isRetired: false,
+        users: 0
+      }
       current = lease
       return lease
     }),
     idleTimeToLive: "Infinity"
   })
   yield* Effect.scoped(RcRef.get(reference))
+  const invalidate = Effect.suspend(() => {
+    current = undefined
+    return RcRef.invalidate(reference)
+  })
+  /** The last user of an instance that has been retired replaces it. */
+  const leave = (lease: Held) =>
+    Effect.suspend(() => {
+      const isOver = --lease.users === 0 && lease === current && lease.isRetired
+      return isOver && whenInvalidated === "reopenAlone" ? invalidate : Effect.void
+    })
+  const lease = Effect.acquireRelease(
+    Effect.tap(RcRef.get(reference), (lease) =>
+      Effect.sync(() => {
+        lease.users++
+      })
+    ),
+    leave,
+    { interruptible: true }
+  )
   return {
-    lease: Effect.catch(RcRef.get(reference), (error) =>
+    lease: Effect.catch(lease, (error) =>
       Effect.andThen(
         Effect.logError("The database could not be opened again", error),
         Effect.fail(fatal("The database failed, and could not be opened again"))
       )
     ),
     discard: Effect.fnUntraced(function* (lease: Lease) {
-      if (lease !== current) return
+      if (current === undefined || lease !== current) return
+      current.isDiscarded = true
       current = undefined
       const reopens = typeof whenInvalidated === "string"
       yield* Effect.logError(`DuckDB gave the database up${reopens ? "; it is opened again" : ""}`)
       if (reopens) yield* RcRef.invalidate(reference)
       else whenInvalidated()
       for (const interrupt of lease.interrupts) interrupt()
+    }),
+    retire: Effect.suspend(() => {
+      if (current === undefined || current.isRetired) return Effect.undefined
+      current.isRetired = true
+      if (typeof whenInvalidated !== "string") return Effect.succeed("kept")
+      return Effect.as(whenInvalidated === "reopen" ? invalidate : Effect.void, "replaced")
     })
   }
 })

@@ -20,7 +20,7 @@ import {
   rmSync
 } from "node:fs"
 import { tmpdir } from "node:os"
-import { join, sep } from "node:path"
+import { join, resolve, sep } from "node:path"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -36,7 +36,7 @@ export const make = Effect.fnUntraced(function* (
   parent: string = tmpdir(),
   mayLack = false
 ): Effect.fn.Return<string, DuckDbError, Scope.Scope> {
-  const path = join(parent, `${prefix}${owner("self")}-${randomBytes(6).toString("hex")}`)
+  const path = resolve(parent, `${prefix}${owner("self")}-${randomBytes(6).toString("hex")}`)
   const problem = yield* Effect.acquireRelease(
     Effect.sync(() =>
       problemOf(() => {
@@ -49,7 +49,7 @@ export const make = Effect.fnUntraced(function* (
     () => Effect.sync(() => void problemOf(() => remove(path)))
   )
   if (problem !== undefined) {
-    const message = `spillDirectory: no directory could be made in ${parent}: ${problem}`
+    const message = `spillDirectory: no directory could be made in ${parent}: ${reasonOf(problem)}`
     if (!mayLack) return yield* new DuckDbError({ setting: "spillDirectory", message })
     yield* Effect.logError(`${message}; ${consequence}`)
   }
@@ -67,9 +67,13 @@ const looksToRenewal = 3600
 
 /**
  * Ensures that a directory exists, and never looks old, while the scope is open. A deleted directory is made
- * again. Where that is impossible, as in a process that has given up the right to, an error is logged.
+ * again. Where that is impossible, as in a process that has given up the right to, an error is logged. `each`
+ * runs after every check.
  */
-export const kept = Effect.fnUntraced(function* (path: string): Effect.fn.Return<void, never, Scope.Scope> {
+export const kept = Effect.fnUntraced(function* (
+  path: string,
+  each: Effect.Effect<void> = Effect.void
+): Effect.fn.Return<void, never, Scope.Scope> {
   let looks = 0
   let problem = problemOf(() => restore(path))
   const look = Effect.suspend(() => {
@@ -90,8 +94,31 @@ export const kept = Effect.fnUntraced(function* (path: string): Effect.fn.Return
         )
       : Effect.void
   })
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), look)))
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), Effect.andThen(look, each))))
 })
+
+/** DuckDB's directory for one instance, which deletes the files of others in its own when it closes. */
+export const ofInstance = Effect.fnUntraced(function* (
+  directory: string,
+  nth: number
+): Effect.fn.Return<string, never, Scope.Scope> {
+  const path = join(directory, String(nth))
+  yield* Effect.addFinalizer(() => Effect.sync(() => void problemOf(() => remove(path))))
+  ensure(path)
+  return path
+})
+
+/** The reasons of a system that a user can do something about. */
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such directory",
+  ENOTDIR: "it is no directory",
+  EACCES: "the server's user may not write there",
+  EROFS: "it cannot be written to"
+}
+
+/** A problem of a directory's parent, in words. */
+const reasonOf = (problem: string): string =>
+  reasons[/^Error: (E[A-Z]+):/.exec(problem)?.[1] ?? ""] ?? problem
 
 const problemOf = (attempt: () => void): string | undefined => {
   try {

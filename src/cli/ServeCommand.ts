@@ -166,6 +166,7 @@ const serve = Effect.fnUntraced(function* (given: Given) {
   yield* Signals.onSecond(Effect.suspend(() => stopNow))
   yield* Signals.quits
   const hangup = yield* Signals.hangups
+  const outer = yield* Effect.scope
   const { values: config, warn } = yield* resolve(given)
   const running = Effect.gen(function* () {
     const fitted = yield* Descriptors.fit(config)
@@ -183,7 +184,7 @@ const serve = Effect.fnUntraced(function* (given: Given) {
     if (gateway !== undefined) {
       stopNow = Effect.andThen(gateway.stopNow, server.stopNow)
       // Both drain side by side. The server's own end waits for this.
-      yield* Effect.addFinalizer(() => Effect.forkDetach(server.drain, { startImmediately: true }))
+      yield* Effect.addFinalizer(() => Effect.forkIn(server.drain, outer, { startImmediately: true }))
     }
     yield* ServerLog.opened("DataConn", server.addresses)
     yield* ServerLog.opened("HTTP", gateway?.addresses ?? [])

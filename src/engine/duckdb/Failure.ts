@@ -77,6 +77,9 @@ const isErrorBody = (
   "exception_message" in body &&
   typeof body.exception_message === "string"
 
+/** The type of the failure of a query whose instance another one made DuckDB give up. */
+export const givenUp = "Given Up"
+
 const rejectCodes: Readonly<Record<string, ErrorCode>> = {
   Parser: "syntax_error",
   Syntax: "syntax_error",
@@ -84,7 +87,8 @@ const rejectCodes: Readonly<Record<string, ErrorCode>> = {
   Permission: "not_allowed",
   "Out of Memory": "out_of_memory",
   INTERNAL: "internal",
-  FATAL: "internal"
+  FATAL: "internal",
+  [givenUp]: "engine_lost"
 }
 
 /** An earlier step has failed, and DuckDB does not repeat the reason. */
@@ -138,14 +142,15 @@ const rejectOf = (failure: Failure, where: Where): QueryError =>
     Hints.remove(failure.message),
     {
       position: typeof where === "string" ? positionIn(where, failure) : where,
-      retryable: isOthers(failure)
+      retryable: isOthers(failure) || failure.type === givenUp
     }
   )
 
 const failCodes: Readonly<Record<string, ErrorCode>> = {
   "Out of Memory": "out_of_memory",
   INTERNAL: "internal",
-  FATAL: "internal"
+  FATAL: "internal",
+  [givenUp]: "engine_lost"
 }
 
 /** A failure of a query that had begun to run, with its place in the text, if known. */
@@ -154,7 +159,7 @@ export const toError = (failure: Failure, position?: number): QueryError =>
     ? aborted
     : queryError(failCodes[failure.type] ?? "execution_failed", Hints.remove(failure.message), {
         position,
-        retryable: isConflict(failure) || isOthers(failure)
+        retryable: isConflict(failure) || isOthers(failure) || failure.type === givenUp
       })
 
 /** DuckDB's words for conflicts of rows, keys, tables and their dependents. */

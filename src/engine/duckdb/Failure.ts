@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import { type ErrorCode, type QueryError, queryError } from "../QueryApi.ts"
 import * as Hints from "./Hints.ts"
 import * as Sentinel from "./Sentinel.ts"
+import * as Words from "./Words.ts"
 
 /**
  * The engine could not be started. `setting` is the option to change, as it is written in `DuckDbOptions`,
@@ -208,22 +209,36 @@ export const hide = (hidden: Hidden, text: string): string =>
     .toSorted(([a], [b]) => b.length - a.length)
     .reduce((shown, [path, replacement]) => shown.replaceAll(path, replacement), text)
 
-/** A path from the root in a message: quoted, or after a blank. */
-const path = /(?<=^|[\s"'([<])(?:\/[^\s"'()[\]<>:,;/]+){2,}\/?/g
+/** A path from the root in a message: all that is quoted, or what follows a blank. */
+const path =
+  /(?<=")\/[^"\n/]+\/[^"\n]+(?=")|(?<=')\/[^'\n/]+\/[^'\n]+(?=')|(?<=^|[\s"'([<])(?:\/[^\s"'()[\]<>:,;/]+){2,}\/?/g
 
 /**
  * An error without the paths of the server. Unlisted ones (files of a view in a served database, directories
  * of DuckDB's own) are recognised by their form. A path that the client itself wrote stays.
  */
-export const conceal = (hidden: Hidden, query: string, error: QueryError): QueryError =>
-  missing(hidden, error) ??
-  spilled(error) ??
-  unwritable(hidden, query, error) ??
-  queryError(
-    isOfFile(hidden, query, error) ? "internal" : error.code,
-    hide(hidden, withoutHints(error.message)).replace(path, pathsOf(query)),
-    error
+export const conceal = (hidden: Hidden, query: string, error: QueryError): QueryError => {
+  const found = shownIn(error.message, hidden, query)
+  return (
+    missing(found, error) ??
+    spilled(error) ??
+    unwritable(found, query, error) ??
+    queryError(
+      isOfFile(found, query, error) ? "internal" : error.code,
+      hide(found, withoutHints(error.message)).replace(path, pathsOf(query)),
+      error
+    )
   )
+}
+
+/** The texts in a message. A file may be in several tables: those that the query mentions come first. */
+const shownIn = (message: string, hidden: Hidden, query: string): Hidden => {
+  const found = hidden.filter(([text]) => message.includes(text))
+  if (found.length < 2) return found
+  const isMentioned = Words.mentions(query)
+  const rank = ([, name]: Hidden[number]) => (isMentioned(name.toLowerCase()) ? 0 : 1)
+  return found.toSorted((a, b) => rank(a) - rank(b))
+}
 
 /**
  * Most paths that are searched for in the query's text, which may be long. A message that names more is
@@ -283,16 +298,22 @@ const withoutHints = (message: string): string =>
         .filter((line) => !(line.startsWith("Did you mean") && line.includes(Sentinel.database)))
         .join("\n")
     : message
-/** DuckDB's message for a path that is no file: it looks for a directory, which is not allowed. */
-const notAFile = /^Cannot access file "(.*)\/\*\*\/\*\.\w+" - file system operations are disabled/
+/**
+ * DuckDB's messages for a path that is no file: it looks for a directory, which is not allowed, or for what
+ * matches.
+ */
+const notAFile = [
+  /^Cannot access file "(.*)\/\*\*\/\*\.\w+" - file system operations are disabled/s,
+  /^No files found that match the pattern "(.*)"/s
+]
 
 /** The error for a served file that is gone. */
 const missing = (hidden: Hidden, error: QueryError): QueryError | undefined => {
-  const path = notAFile.exec(error.message)?.[1]
+  const path = notAFile.flatMap((words) => words.exec(error.message)?.[1] ?? [])[0]
   const served = hidden.find(([text]) => text === path)?.[1]
   if (served === undefined) return undefined
   const file = served.startsWith("<") ? `A served file (${served})` : `The file of the table ${served}`
-  const code = error.code === "not_allowed" ? "not_found" : error.code
+  const code = error.code === "execution_failed" ? error.code : "not_found"
   return queryError(code, `${file} has been deleted or moved, or is no file any more`, error)
 }
 

@@ -17,6 +17,8 @@ const files: Readonly<Record<string, string | Buffer>> = {
   "mixed.csv": "id,name\r\n1,a\n2,b\r\n",
   "large.csv": `id,name\n1,${"x".repeat(2_500_000)}\n`,
   "late.csv": `id\n${"1\n".repeat(25_000)}oops\n`,
+  "ill.csv": Buffer.from(`id,name\n${"1,x\n".repeat(25_000)}1,\xff\n`, "latin1"),
+  "ragged.csv": "id,name\n1,a\n1,a,b,c\n",
   "part1.csv": "id,a\n1,x\n",
   "part2.csv": "b,id\ny,2\n",
   "part1.json": `{"id":1,"a":"x"}`,
@@ -98,6 +100,19 @@ describe("a table", () => {
         assert.match(message, /those of a served table are the server's operator's to set\.$/)
         assert.include(message, "file = t\n")
         assert.notMatch(message, /sample_size|late\.csv/)
+      })
+    )
+  )
+
+  it.live("that is not UTF-8 far from its beginning says so, although DuckDB thinks the fault its own", () =>
+    serving("ill.csv", (engine) =>
+      Effect.gen(function* () {
+        const { code, message } = yield* failure(engine, "SELECT max(name) FROM t")
+        assert.deepStrictEqual(
+          { code, message },
+          { code: "execution_failed", message: "The file of the table t is not UTF-8 in line 25002" }
+        )
+        assert.deepStrictEqual(yield* rows(engine, "SELECT count(*) AS n FROM t"), [{ n: 25_001 }])
       })
     )
   )

@@ -53,7 +53,7 @@ export const make = Effect.fnUntraced(function* (
   }
   const call = yield* Effect.mapError(Effect.fromResult(TableFile.call(reader, files, file)), error)
   yield* run(setting, `CREATE VIEW ${Sql.identifier(name)} AS FROM ${call}`)
-  return { name, files }
+  return { name, files, isUtf8: TableFile.isUtf8(reader, file) }
 })
 
 /**

@@ -164,6 +164,14 @@ const readers: ReadonlyArray<readonly [extensions: RegExp, reader: Reader]> = [
 export const readerOf = (path: string): Reader | undefined =>
   readers.find(([extensions]) => extensions.test(path))?.[1]
 
+/** Whether files are CSV that is read as it is, so that it has to be UTF-8. */
+export const isUtf8 = (reader: Reader, { options, path }: TableFile): boolean =>
+  reader === csv &&
+  !/\.(gz|zst)$/i.test(path) &&
+  options.every(([name, value]) =>
+    name === "encoding" ? /^utf-?8$/i.test(value) : name !== "compression" || /^(auto|none)$/i.test(value)
+  )
+
 /** The type of one column of a CSV file. */
 const columnType = /^types\.(.+)$/s
 

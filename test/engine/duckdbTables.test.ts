@@ -67,6 +67,7 @@ describe("a table", () => {
 
   it.effect.each<[table: string, said: string]>([
     ["latin.csv", "This file is not utf-8 encoded"],
+    ["ragged.csv?header=true&delim=,&skip=0", "null_padding=true"],
     // After the beginning of the line.
     ["large.csv", "max_line_size"],
     [
@@ -89,6 +90,7 @@ describe("a table", () => {
       assert.strictEqual(error.setting, "tables.t")
       assert.include(error.message, said)
       assert.isAtMost(error.message.length, 4096)
+      assert.notMatch(error.message, /Auto-Detected|search space|Candidates/)
     })
   )
 

@@ -41,13 +41,23 @@ export const fromCause = (cause: unknown): Failure => {
   const text = whole.slice(0, maxText)
   const start = text.indexOf("{")
   const body = start === -1 ? undefined : parse(text.slice(start), whole.length > maxText)
-  if (!isErrorBody(body)) return { type: "", message: text, offset: undefined }
+  if (!isErrorBody(body)) return { type: "", message: withoutTrace(text), offset: undefined }
   const position = Number(body.position ?? Number.NaN)
   return {
     type: body.exception_type,
-    message: body.exception_message,
+    message: /^(INTERNAL|FATAL)$/.test(body.exception_type)
+      ? withoutTrace(body.exception_message)
+      : body.exception_message,
     offset: Number.isInteger(position) ? position : undefined
   }
+}
+
+/** DuckDB's internal errors end with the addresses of its code, and with what is meant by internal. */
+const trace = /^(?:Stack Trace:$|This error signals an assertion failure)/m
+
+const withoutTrace = (message: string): string => {
+  const at = message.search(trace)
+  return at === -1 ? message : message.slice(0, at).trimEnd()
 }
 
 /** A cut string of JSON may end within an escape; the longest has six characters. */

@@ -93,12 +93,12 @@ const socketDirectory = (text: string): ReadonlyArray<string> => {
   return address._tag === "Unix" ? [dirname(resolve(address.path))] : []
 }
 
-/** The files that are served read-only; a pattern counts as its directory. */
+/** The files that are served read-only; a pattern counts as its directory, and as a file of this name. */
 const filesServed = ({ database, readWrite, tables }: ServeConfig): ReadonlyArray<string> =>
   [
     ...(database === undefined || readWrite ? [] : [database]),
     ...Object.values(tables).map(TableFile.pathOf)
-  ].map((path) => (/[*?[]/.test(path) ? dirname(path.replace(/[*?[].*/s, "x")) : path))
+  ].flatMap((path) => (TableFile.isPattern(path) ? [dirname(path.replace(/[*?[].*/s, "x")), path] : [path]))
 
 const isWritable = (path: string): boolean => {
   try {

@@ -61,18 +61,29 @@ export const tsv = (hasHeader: boolean): Form => {
   return { header: hasHeader ? row : () => "", row }
 }
 
-const cell = (field: Field): string =>
-  (field ?? "NULL")
-    .replace(/[\\|]/g, "\\$&")
+/** Everything that Markdown would read as more than text. Underscores within words are text. */
+const markup = /[\\|*`~[]|(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu
+
+/** A text in a cell of Markdown. */
+const literal = (text: string): string =>
+  text
+    .replace(markup, "\\$&")
+    .replace(/&(?=#?\w+;)/g, "&amp;")
     .replaceAll("<", "&lt;")
     .replace(/\r\n|\r|\n/g, "<br>")
 
-/** A table of GitHub's Markdown. Numeric columns, by these types, are aligned right. */
-export const markdown = (types: ReadonlyArray<string>): Form => {
-  const row = (fields: ReadonlyArray<Field>) => `| ${fields.map(cell).join(" | ")} |\n`
-  return {
-    header: (names) =>
-      row(names) + row(names.map((_, index) => (Table.isNumber(types[index] ?? "") ? "---:" : "---"))),
-    row
-  }
-}
+const cell = (field: Field): string =>
+  field === null ? "NULL" : field === "NULL" ? "'NULL'" : literal(field)
+
+const line = (cells: ReadonlyArray<string>): string => `| ${cells.join(" | ")} |\n`
+
+/**
+ * A table of GitHub's Markdown. Numeric columns, by these types, are aligned right. NULL is `NULL`, and the text
+ * of that name `'NULL'`, as in a `Table`.
+ */
+export const markdown = (types: ReadonlyArray<string>): Form => ({
+  header: (names) =>
+    line(names.map((name) => literal(name ?? ""))) +
+    line(names.map((_, index) => (Table.isNumber(types[index] ?? "") ? "---:" : "---"))),
+  row: (fields) => line(fields.map(cell))
+})

@@ -61,6 +61,14 @@ const fate = (loss: Loss): string => {
   return `${reason(loss)}${memory}`
 }
 
+/** Whether a query has found no memory because others hold it. */
+export const isStarved = ({ code, retryable }: QueryApi.QueryError): boolean =>
+  code === "out_of_memory" && retryable
+
+/** Whether the engine in the process has failed by the fault of another query. */
+export const isByAnother = ({ code, retryable }: QueryApi.QueryError): boolean =>
+  code === "engine_lost" && retryable
+
 /** The loss in words: which process ended, and how. */
 export const describe = (loss: Loss): string => `${loss.name} ${fate(loss)}`
 
@@ -121,6 +129,12 @@ export const ofCulprit = (loss: Loss): QueryApi.QueryError =>
 export const refused: QueryApi.QueryError = engineLost(
   "This query has ended the engine twice, and is not run again",
   false
+)
+
+/** The error of a query that its process does not answer in time. */
+export const timedOut: QueryApi.QueryError = QueryApi.queryError(
+  "timeout",
+  "The query was not accepted within its timeoutMs: it waited, or was being prepared, for longer"
 )
 
 /** The error of a query whose process was lost during its commit. */

@@ -2,7 +2,7 @@
  * The engine of the parent: passes each query on to a process, and its response back, unchanged and uncopied.
  *
  * A query whose process is lost is run again in another one if none of its result has been passed on and it
- * can have changed nothing. So clients do not notice that another query has ended their process.
+ * can have changed nothing. So clients do not notice that another query has ended their process or its engine.
  */
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
@@ -95,7 +95,8 @@ class Query implements Slot.Query {
   private readonly dependencies: Dependencies
   private readonly request: Uint8Array
   private reruns = 0
-  private place = 0
+  /** `undefined` before a process has taken the request. */
+  private place: number | undefined
   /** The process's id of the query. */
   private queryId: string | undefined
   /** Whether the query no longer waits for the end of its lost process. */
@@ -122,7 +123,7 @@ class Query implements Slot.Query {
     // The process reports it itself, unless it is busy with a call that cannot be stopped.
     return Effect.timeoutOrElse(answered, {
       duration: timeout + lateMillis,
-      orElse: () => this.unaccepted(timedOut)
+      orElse: () => this.unaccepted(Loss.timedOut)
     })
   }
 
@@ -173,11 +174,17 @@ class Query implements Slot.Query {
     })
   )
 
-  /** Whether a query is run again for lack of memory: once, in another process if there is one. */
+  /**
+   * Whether a query is run again although its process still runs. For lack of memory: once, in another process
+   * if there is one.
+   */
   private moves({ payload }: QueryRejected | QueryFailed): boolean {
     const { options, supervisor } = this.dependencies
-    if (options.changes || this.avoids !== undefined) return false
-    if (supervisor.now() - this.startedAt >= shortMillis || !isStarved(payload)) return false
+    if (options.changes || this.place === undefined) return false
+    const error = QueryApi.decodeError(payload)
+    if (Loss.isByAnother(error)) return ++this.reruns <= maxReruns
+    if (this.avoids !== undefined || supervisor.now() - this.startedAt >= shortMillis) return false
+    if (!Loss.isStarved(error)) return false
     this.avoids = this.place
     return true
   }
@@ -205,6 +212,7 @@ class Query implements Slot.Query {
   private readonly once: Effect.Effect<Attempt, QueryRejected | Loss.Lost> = Effect.suspend(() => {
     const { scope: outer, supervisor } = this.dependencies
     const scope = Scope.forkUnsafe(outer)
+    this.place = undefined
     const attempt = Effect.gen({ self: this }, function* () {
       yield* Scope.addFinalizer(scope, this.left)
       const incarnation = yield* Effect.mapError(supervisor.enter(this), rejected)
@@ -338,7 +346,7 @@ class Query implements Slot.Query {
     return { chunks, commit }
   }
 
-  /** Runs an accepted query again whose process was lost or had no memory for it. */
+  /** Runs an accepted query again that its process has not completed. */
   private again(
     before: Attempt,
     error: ClientError | QueryFailed,
@@ -387,14 +395,3 @@ const ended = (pulled: Pulled): Effect.Effect<void, QueryFailed> =>
   })
 
 type Batch = readonly [Uint8Array, ...Array<Uint8Array>]
-
-/** Whether a query has found no memory because others hold it. */
-const isStarved = (payload: Uint8Array): boolean => {
-  const { code, retryable } = QueryApi.decodeError(payload)
-  return code === "out_of_memory" && retryable
-}
-
-const timedOut = QueryApi.queryError(
-  "timeout",
-  "The query was not accepted within its timeoutMs: it waited, or was being prepared, for longer"
-)

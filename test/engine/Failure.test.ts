@@ -3,6 +3,18 @@ import * as Failure from "../../src/engine/duckdb/Failure.ts"
 
 const failure = (type: string, message: string): Failure.Failure => ({ type, message, offset: undefined })
 
+describe("a failure of DuckDB's own", () => {
+  it("is read without the addresses of its code", () => {
+    const after = "\n\nStack Trace:\n\n/usr/lib/duckdb.node(+0x1)\n\nThis error signals an assertion failure"
+    const internal = { exception_type: "INTERNAL", exception_message: `Oops${after}` }
+    const ofClient = { exception_type: "Invalid Input", exception_message: `Mine${after}` }
+    const read = (text: string) => Failure.fromCause(new Error(text)).message
+    assert.strictEqual(read(JSON.stringify(internal)), "Oops")
+    assert.strictEqual(read(`INTERNAL Error: Oops${after}`), "INTERNAL Error: Oops")
+    assert.strictEqual(read(JSON.stringify(ofClient)), `Mine${after}`)
+  })
+})
+
 describe("a query that finds no memory", () => {
   it.each([
     ["what the process has none left for", "Failed to allocate block of 262144 bytes (bad allocation)", true],

@@ -128,7 +128,7 @@ describe("an error", () => {
             ["FROM gone", "gone"],
             ["EXPLAIN FROM gone", "gone"],
             ["DESCRIBE gone", "gone"],
-            ["FROM parts", "<file>"],
+            ["FROM parts", "parts"],
             ["SELECT sum(id) FROM bad", "bad"]
           ] as const) {
             for (const format of ["application/json", "application/vnd.apache.parquet"] as const) {
@@ -165,10 +165,17 @@ describe("an error", () => {
       Failure.conceal([["/srv/a.csv", "a"]], query, queryError("invalid_query", message, { position: 3 }))
     const error = hide(
       "FROM '/etc/passwd'",
-      "No /etc/passwd, '/srv/a.csv' (see /usr/lib/x.so), 6/2/3 and 1 / 2"
+      `No /etc/passwd, '/srv/a.csv' (see /usr/lib/x.so), "/srv/a b [1].csv", 6/2/3 and 1 / 2`
     )
-    assert.strictEqual(error.message, "No /etc/passwd, 'a' (see <path>), 6/2/3 and 1 / 2")
+    assert.strictEqual(error.message, `No /etc/passwd, 'a' (see <path>), "<path>", 6/2/3 and 1 / 2`)
     assert.strictEqual(error.position, 3)
+    const shared = [
+      ["/srv/a.csv", "every"],
+      ["/srv/a.csv", "a"]
+    ] as const
+    const broken = queryError("execution_failed", "Malformed: /srv/a.csv")
+    assert.strictEqual(Failure.conceal(shared, "FROM A", broken).message, "Malformed: a")
+    assert.strictEqual(Failure.conceal(shared, "FROM every", broken).message, "Malformed: every")
   })
 
   it("names the setting of a disk that is full", () => {

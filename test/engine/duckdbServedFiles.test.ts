@@ -31,7 +31,7 @@ describe("a served file", () => {
           assert.deepInclude(yield* failure(engine, longer), expected)
           assert.deepInclude(yield* failure(engine, "FROM many"), {
             code: "not_found" as const,
-            message: `A served file (<file>) ${gone}`
+            message: `The file of the table many ${gone}`
           })
           mkdirSync(csv)
           assert.deepInclude(yield* failure(engine, "FROM trades"), expected)

@@ -1,14 +1,15 @@
 /**
  * Files that are served as tables: options of their readers, and several files as one table.
  */
-import { writeFileSync } from "node:fs"
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { DuckDBInstance } from "@duckdb/node-api"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as TableFile from "../../src/engine/duckdb/TableFile.ts"
 import * as Folder from "../support/Folder.ts"
-import { failure, rows, withEngine } from "./duckdbEngine.ts"
+import { ask, failure, rows, withEngine } from "./duckdbEngine.ts"
 
 const files: Readonly<Record<string, string | Buffer>> = {
   "latin.csv": Buffer.from("id;name\n1;Zürich\n", "latin1"),
@@ -16,6 +17,8 @@ const files: Readonly<Record<string, string | Buffer>> = {
   "mixed.csv": "id,name\r\n1,a\n2,b\r\n",
   "large.csv": `id,name\n1,${"x".repeat(2_500_000)}\n`,
   "late.csv": `id\n${"1\n".repeat(25_000)}oops\n`,
+  "ill.csv": Buffer.from(`id,name\n${"1,x\n".repeat(25_000)}1,\xff\n`, "latin1"),
+  "ragged.csv": "id,name\n1,a\n1,a,b,c\n",
   "part1.csv": "id,a\n1,x\n",
   "part2.csv": "b,id\ny,2\n",
   "part1.json": `{"id":1,"a":"x"}`,
@@ -64,6 +67,7 @@ describe("a table", () => {
 
   it.effect.each<[table: string, said: string]>([
     ["latin.csv", "This file is not utf-8 encoded"],
+    ["ragged.csv?header=true&delim=,&skip=0", "null_padding=true"],
     // After the beginning of the line.
     ["large.csv", "max_line_size"],
     [
@@ -86,6 +90,7 @@ describe("a table", () => {
       assert.strictEqual(error.setting, "tables.t")
       assert.include(error.message, said)
       assert.isAtMost(error.message.length, 4096)
+      assert.notMatch(error.message, /Auto-Detected|search space|Candidates/)
     })
   )
 
@@ -101,6 +106,19 @@ describe("a table", () => {
     )
   )
 
+  it.live("that is not UTF-8 far from its beginning says so, although DuckDB thinks the fault its own", () =>
+    serving("ill.csv", (engine) =>
+      Effect.gen(function* () {
+        const { code, message } = yield* failure(engine, "SELECT max(name) FROM t")
+        assert.deepStrictEqual(
+          { code, message },
+          { code: "execution_failed", message: "The file of the table t is not UTF-8 in line 25002" }
+        )
+        assert.deepStrictEqual(yield* rows(engine, "SELECT count(*) AS n FROM t"), [{ n: 25_001 }])
+      })
+    )
+  )
+
   it.effect("that has no path of its own for a client is no less closed for its options", () =>
     serving("latin.csv?encoding=latin-1&delim=;", (engine) =>
       Effect.gen(function* () {
@@ -108,6 +126,92 @@ describe("a table", () => {
         assert.notInclude(plan, "latin.csv")
       })
     )
+  )
+})
+
+describe("a file whose name reads like a pattern", () => {
+  /** Each holds its own name, as the column v. */
+  const named = [
+    "a*.csv", "a?.csv", "a[1].csv", "a[2].csv", "a1.csv", "ax.csv", "a[!1].csv", "a[[]*?.csv", "a].csv",
+    "a[.csv", "a{1,x}.csv", "a**.csv", "a?b=c.csv", "[d]/*.csv", "d/x.csv", "p[1].json", "p1.json"
+  ] // biome-ignore format: shorter
+
+  /** What is served, and the files that it is. */
+  const served: Readonly<Record<string, readonly [table: string, files: ReadonlyArray<string>]>> = {
+    pattern: ["a*.csv", named.filter((name) => /^a.*csv$/.test(name))],
+    range: ["a[0-9x].csv", ["a1.csv", "ax.csv"]],
+    twice: ["a[[][12]].csv", ["a[1].csv", "a[2].csv"]],
+    single: ["a[1].csv", ["a[1].csv"]],
+    unlike: ["a[!a1].csv", ["a*.csv", "a?.csv", "a].csv", "a[.csv", "ax.csv"]],
+    escaped: ["a[*].csv", ["a*.csv"]],
+    question: ["a[?].csv?header=true", ["a?.csv"]],
+    all: ["a[[][[][]][*][?].csv", ["a[[]*?.csv"]],
+    braces: ["a{1,x}.csv", ["a{1,x}.csv"]],
+    options: ["a[?]b=c.csv", ["a?b=c.csv"]],
+    folder: ["[[]d]/*.csv", ["[d]/*.csv"]],
+    folders: ["*/*.csv", ["[d]/*.csv", "d/x.csv"]],
+    json: ["p[1].json", ["p[1].json"]],
+    parquet: ["q[*].parquet", ["q*.parquet"]]
+  }
+
+  const path = Effect.gen(function* () {
+    const folder = yield* Folder.make
+    mkdirSync(join(folder, "[d]"))
+    mkdirSync(join(folder, "d"))
+    for (const name of named) {
+      writeFileSync(join(folder, name), name.endsWith("csv") ? `v\n"${name}"\n` : JSON.stringify({ v: name }))
+    }
+    yield* withEngine({}, (engine) =>
+      Effect.forEach(["q*.parquet", "q1.parquet"], (name) =>
+        Effect.map(
+          ask(engine, `SELECT '${name}' AS v`, { format: "application/vnd.apache.parquet" }),
+          (bytes) => writeFileSync(join(folder, name), bytes)
+        )
+      )
+    )
+    yield* Effect.promise(async () => {
+      const instance = await DuckDBInstance.create(join(folder, "b*.duckdb"))
+      const connection = await instance.connect()
+      await connection.run("CREATE TABLE t AS SELECT 7 AS n")
+      connection.disconnectSync()
+      instance.closeSync()
+    })
+    for (const name of ["b1.duckdb", "c[1].duckdb"])
+      copyFileSync(join(folder, "b*.duckdb"), join(folder, name))
+    return folder
+  })
+
+  it.live("is read as what it is, found by a pattern or by its name, and once", () =>
+    Effect.gen(function* () {
+      const folder = yield* path
+      const tables = Object.entries({ ...served, exact: ["b*.duckdb"], database: ["c[[]*.duckdb"] }).map(
+        ([name, [table]]) => [name, join(folder, String(table))]
+      )
+      yield* withEngine({ tables: Object.fromEntries(tables), threads: 1 }, (engine) =>
+        Effect.gen(function* () {
+          for (const [name, [, files]] of Object.entries(served)) {
+            const read = yield* rows(engine, `SELECT list(v ORDER BY v) AS v FROM "${name}"`)
+            assert.deepStrictEqual(read, [{ v: files.toSorted() }], name)
+          }
+          assert.deepStrictEqual(yield* rows(engine, "FROM exact.t, database.t"), [{ n: 7, n_1: 7 }])
+          rmSync(join(folder, "a[1].csv"))
+          const { code, message } = yield* failure(engine, "FROM single")
+          assert.strictEqual(code, "not_found")
+          assert.match(message, /^The file of the table single has been deleted or moved/)
+        })
+      )
+    })
+  )
+
+  it.effect("is one that DuckDB can read, or the start says that it is not", () =>
+    Effect.gen(function* () {
+      const folder = yield* Folder.make
+      writeFileSync(join(folder, "b\\*.csv"), "v\n1\n")
+      const error = yield* Effect.flip(
+        withEngine({ tables: { t: join(folder, "b*.csv") } }, () => Effect.void)
+      )
+      assert.include(error.message, "a path may not have a backslash beside *, ? or [")
+    })
   )
 })
 

@@ -49,6 +49,18 @@ const engineOf = (nth: number, log: Log): Engine => {
               ? accept(Stream.fail(new QueryFailed({ payload })))
               : Effect.fail(new QueryRejected({ payload }))
           }
+          case "shaken":
+          case "shakenLater":
+          case "shakenAmid": {
+            const attempts = log.filter((line) => line.endsWith(text)).length
+            if (attempts > Number(text.split(" ")[1])) return accept(first)
+            const payload = QueryApi.encodeError(
+              QueryApi.queryError("engine_lost", `by another, ${attempts}`, { retryable: true })
+            )
+            if (text.startsWith("shaken ")) return Effect.fail(new QueryRejected({ payload }))
+            const failed = Stream.fail(new QueryFailed({ payload }))
+            return accept(text.startsWith("shakenAmid") ? Stream.concat(first, failed) : failed)
+          }
           case "silent":
             return Effect.never
           case "accepted":
@@ -182,6 +194,25 @@ describe("a relay", () => {
         const writing = yield* world({ changes: true, supervisor: { processes: 1 } })
         assert.match(yield* ask(writing.engine, "starved"), /^J .*none in 1/)
         assert.lengthOf(writing.log, 1)
+      })
+  )
+
+  it.effect.each<[request: string, changes: boolean, said: RegExp]>([
+    ["shaken 3", false, /^A yes first F$/],
+    ["shakenLater 3", false, /^A yes first F$/],
+    ["shaken 4", false, /^J .*by another, 4/],
+    ["shakenLater 4", false, /^A yes E .*by another, 4/],
+    ["shakenAmid 1", false, /^A yes first E .*by another, 1/],
+    ["shaken 1", true, /^J .*by another, 1/],
+    ["shakenLater 1", true, /^A yes E .*by another, 1/]
+  ])(
+    "runs %s again after the fault of another, where nobody can tell (changes: %s)",
+    ([request, changes, said]) =>
+      Effect.gen(function* () {
+        const { engine } = yield* world({ changes })
+        const query = yield* begin(engine, request)
+        for (let again = 0; again < 4; again++) yield* passes(200)
+        assert.match(yield* Fiber.join(query), said)
       })
   )
 

@@ -3,7 +3,7 @@
  */
 import { availableParallelism } from "node:os"
 import { basename, extname, resolve } from "node:path"
-import { DuckDBInstance, type DuckDBMaterializedResult } from "@duckdb/node-api"
+import { DuckDBInstance } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Limits from "../Limits.ts"
@@ -19,6 +19,7 @@ import * as ResultFiles from "./ResultFiles.ts"
 import * as ResultMemory from "./ResultMemory.ts"
 import * as Sample from "./Sample.ts"
 import * as Sentinel from "./Sentinel.ts"
+import * as ServedTable from "./ServedTable.ts"
 import type * as Session from "./Session.ts"
 import * as Spill from "./Spill.ts"
 import * as SpillRoom from "./SpillRoom.ts"
@@ -36,8 +37,8 @@ export interface DuckDbOptions extends Limits.Options {
   /** A DuckDB database file. In memory when absent. Opened read-only unless `readWrite` is set. */
   readonly database?: string | undefined
   /**
-   * Names for files. Each is a view on its CSV, Parquet or JSON file (a path, or a pattern with `*`), read
-   * anew by each query and never copied, or a DuckDB database file, attached read-only under its name.
+   * Names for files. Each is a view on its CSV, Parquet or JSON file (a path, or a pattern with `*`, `?` and
+   * `[…]`, in which `[*]` is an asterisk), read anew by each query and never copied, or a DuckDB database file, attached read-only under its name.
    * Options of the reader may follow the path, as in `sales.csv?encoding=latin-1&delim=;`. Columns of
    * several files are united by name. A query fails if its file is changed in place meanwhile, and may be
    * retried; replace files by a rename. Not allowed with a `database` with `readWrite`, in whose file the
@@ -266,9 +267,6 @@ const openInstance = Effect.fnUntraced(function* (
   return instance
 })
 
-/** Runs SQL on behalf of a setting, which the error names. */
-type Run = (setting: string, sql: string) => Effect.Effect<DuckDBMaterializedResult, DuckDbError>
-
 /** Does everything that needs access to files, and then removes that access. */
 const furnish = Effect.fnUntraced(function* (
   instance: DuckDBInstance,
@@ -281,7 +279,7 @@ const furnish = Effect.fnUntraced(function* (
       Opening.attempt("database", () => instance.connect()),
       (connection) => Effect.sync(() => connection.disconnectSync())
     ),
-    (connection): Run =>
+    (connection): ServedTable.Run =>
       (setting, sql) =>
         Opening.attempt(setting, () => connection.run(sql))
   )
@@ -312,9 +310,11 @@ const furnish = Effect.fnUntraced(function* (
   }
   if (options.threads !== undefined) yield* run("threads", `SET threads = ${Number(options.threads)}`)
   const files = yield* Effect.forEach(Object.entries(options.tables ?? {}), ([name, file]) => {
-    const named = Effect.tap(nameFile(run, name, file), (files) =>
-      Effect.sync(() => files.length > 0 && tables.set(name.toLowerCase(), { name, files }))
-    )
+    const named = Effect.map(ServedTable.make(run, name, file), (table) => {
+      if (table === undefined) return []
+      tables.set(name.toLowerCase(), table)
+      return table.files
+    })
     const { skipUnreadable: skipped = false } = options
     if (typeof skipped === "boolean" ? !skipped : !skipped.includes(name)) return named
     return Effect.catch(named, ({ message }) => {
@@ -333,12 +333,14 @@ const furnish = Effect.fnUntraced(function* (
 
 /** Allows access to `files` only from here on, and locks the settings of the instance. */
 const seal = Effect.fnUntraced(function* (
-  run: Run,
+  run: ServedTable.Run,
   temporary: string,
   files: ReadonlyArray<string>
 ): Effect.fn.Return<void, DuckDbError> {
   yield* run("allowExternalAccess", `SET allowed_directories = ${Sql.list([temporary])}`)
-  if (files.length > 0) yield* run("tables", `SET allowed_paths = ${Sql.list(files)}`)
+  // DuckDB asks for the path that it was given, and for that of the file.
+  const paths = new Set(files.flatMap((file) => [file, TableFile.pattern(file)]))
+  if (paths.size > 0) yield* run("tables", `SET allowed_paths = ${Sql.list([...paths])}`)
   yield* run("allowExternalAccess", "SET enable_external_access = false")
   // `Session` sets all but the last two. They are connection settings, and a client has neither SET nor a
   // connection that outlives its query. The last ones are for `GiveBack` and `SpillRoom`.
@@ -350,7 +352,7 @@ const seal = Effect.fnUntraced(function* (
 
 /** Two tables with one name would hide each other. */
 const checkNames = Effect.fnUntraced(function* (
-  run: Run,
+  run: ServedTable.Run,
   database: string
 ): Effect.fn.Return<void, DuckDbError> {
   const found = yield* run(
@@ -366,35 +368,4 @@ const checkNames = Effect.fnUntraced(function* (
     setting: `tables.${name}`,
     message: `tables.${name}: the database has a table of this name; choose another`
   })
-})
-
-const databaseFile = /\.(duckdb|ddb|db)$/i
-
-/** Makes a file readable under a name. Returns the files that its queries open. */
-const nameFile = Effect.fnUntraced(function* (
-  run: Run,
-  name: string,
-  text: string
-): Effect.fn.Return<ReadonlyArray<string>, DuckDbError> {
-  const setting = `tables.${name}`
-  const error = (problem: string) => new DuckDbError({ setting, message: `${setting}: ${problem}` })
-  const file = yield* Effect.mapError(Effect.fromResult(TableFile.parse(text)), error)
-  const path = resolve(file.path)
-  if (databaseFile.test(path)) {
-    if (file.options.length > 0) return yield* error("a DuckDB file has no options")
-    yield* DatabaseFile.check(setting, file.path)
-    yield* run(setting, `ATTACH ${Sql.literal(path)} AS ${Sql.identifier(name)} (READ_ONLY)`)
-    return []
-  }
-  const reader = TableFile.readerOf(path)
-  if (reader === undefined) {
-    return yield* error(`${file.path} is no CSV, JSON, Parquet or DuckDB file by its name`)
-  }
-  // The pattern is resolved now: a sealed instance cannot search for files later.
-  const found = yield* run(setting, `SELECT file FROM glob(${Sql.literal(path)}) ORDER BY file`)
-  const files = (yield* Opening.attempt(setting, () => found.getRows())).map(([file]) => String(file))
-  if (files.length === 0) return yield* error(`there is no file ${file.path}`)
-  const call = yield* Effect.mapError(Effect.fromResult(TableFile.call(reader, files, file)), error)
-  yield* run(setting, `CREATE VIEW ${Sql.identifier(name)} AS FROM ${call}`)
-  return files
 })

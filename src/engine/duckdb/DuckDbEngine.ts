@@ -153,6 +153,9 @@ export const make = Effect.fnUntraced(function* (
     ...Object.entries(options.tables ?? {}).map(
       ([name, file]) => [resolve(TableFile.pathOf(file)), name] as const
     ),
+    ...[...database.tables.values()].flatMap(({ files, name }) =>
+      files.flatMap((file) => [[file, name] as const, [TableFile.pattern(file), name] as const])
+    ),
     [database.directory, Failure.directory],
     [homedir(), "~"]
   ])

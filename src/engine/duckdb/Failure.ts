@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import { type ErrorCode, type QueryError, queryError } from "../QueryApi.ts"
 import * as Hints from "./Hints.ts"
 import * as Sentinel from "./Sentinel.ts"
+import * as Words from "./Words.ts"
 
 /**
  * The engine could not be started. `setting` is the option to change, as it is written in `DuckDbOptions`,
@@ -40,13 +41,23 @@ export const fromCause = (cause: unknown): Failure => {
   const text = whole.slice(0, maxText)
   const start = text.indexOf("{")
   const body = start === -1 ? undefined : parse(text.slice(start), whole.length > maxText)
-  if (!isErrorBody(body)) return { type: "", message: text, offset: undefined }
+  if (!isErrorBody(body)) return { type: "", message: withoutTrace(text), offset: undefined }
   const position = Number(body.position ?? Number.NaN)
   return {
     type: body.exception_type,
-    message: body.exception_message,
+    message: /^(INTERNAL|FATAL)$/.test(body.exception_type)
+      ? withoutTrace(body.exception_message)
+      : body.exception_message,
     offset: Number.isInteger(position) ? position : undefined
   }
+}
+
+/** DuckDB's internal errors end with the addresses of its code, and with what is meant by internal. */
+const trace = /^(?:Stack Trace:$|This error signals an assertion failure)/m
+
+const withoutTrace = (message: string): string => {
+  const at = message.search(trace)
+  return at === -1 ? message : message.slice(0, at).trimEnd()
 }
 
 /** A cut string of JSON may end within an escape; the longest has six characters. */
@@ -77,6 +88,9 @@ const isErrorBody = (
   "exception_message" in body &&
   typeof body.exception_message === "string"
 
+/** The type of the failure of a query whose instance another one made DuckDB give up. */
+export const givenUp = "Given Up"
+
 const rejectCodes: Readonly<Record<string, ErrorCode>> = {
   Parser: "syntax_error",
   Syntax: "syntax_error",
@@ -84,7 +98,8 @@ const rejectCodes: Readonly<Record<string, ErrorCode>> = {
   Permission: "not_allowed",
   "Out of Memory": "out_of_memory",
   INTERNAL: "internal",
-  FATAL: "internal"
+  FATAL: "internal",
+  [givenUp]: "engine_lost"
 }
 
 /** An earlier step has failed, and DuckDB does not repeat the reason. */
@@ -138,14 +153,15 @@ const rejectOf = (failure: Failure, where: Where): QueryError =>
     Hints.remove(failure.message),
     {
       position: typeof where === "string" ? positionIn(where, failure) : where,
-      retryable: isOthers(failure)
+      retryable: isOthers(failure) || failure.type === givenUp
     }
   )
 
 const failCodes: Readonly<Record<string, ErrorCode>> = {
   "Out of Memory": "out_of_memory",
   INTERNAL: "internal",
-  FATAL: "internal"
+  FATAL: "internal",
+  [givenUp]: "engine_lost"
 }
 
 /** A failure of a query that had begun to run, with its place in the text, if known. */
@@ -154,7 +170,7 @@ export const toError = (failure: Failure, position?: number): QueryError =>
     ? aborted
     : queryError(failCodes[failure.type] ?? "execution_failed", Hints.remove(failure.message), {
         position,
-        retryable: isConflict(failure) || isOthers(failure)
+        retryable: isConflict(failure) || isOthers(failure) || failure.type === givenUp
       })
 
 /** DuckDB's words for conflicts of rows, keys, tables and their dependents. */
@@ -203,22 +219,36 @@ export const hide = (hidden: Hidden, text: string): string =>
     .toSorted(([a], [b]) => b.length - a.length)
     .reduce((shown, [path, replacement]) => shown.replaceAll(path, replacement), text)
 
-/** A path from the root in a message: quoted, or after a blank. */
-const path = /(?<=^|[\s"'([<])(?:\/[^\s"'()[\]<>:,;/]+){2,}\/?/g
+/** A path from the root in a message: all that is quoted, or what follows a blank. */
+const path =
+  /(?<=")\/[^"\n/]+\/[^"\n]+(?=")|(?<=')\/[^'\n/]+\/[^'\n]+(?=')|(?<=^|[\s"'([<])(?:\/[^\s"'()[\]<>:,;/]+){2,}\/?/g
 
 /**
  * An error without the paths of the server. Unlisted ones (files of a view in a served database, directories
  * of DuckDB's own) are recognised by their form. A path that the client itself wrote stays.
  */
-export const conceal = (hidden: Hidden, query: string, error: QueryError): QueryError =>
-  missing(hidden, error) ??
-  spilled(error) ??
-  unwritable(hidden, query, error) ??
-  queryError(
-    isOfFile(hidden, query, error) ? "internal" : error.code,
-    hide(hidden, withoutHints(error.message)).replace(path, pathsOf(query)),
-    error
+export const conceal = (hidden: Hidden, query: string, error: QueryError): QueryError => {
+  const found = shownIn(error.message, hidden, query)
+  return (
+    missing(found, error) ??
+    spilled(error) ??
+    unwritable(found, query, error) ??
+    queryError(
+      isOfFile(found, query, error) ? "internal" : error.code,
+      hide(found, withoutHints(error.message)).replace(path, pathsOf(query)),
+      error
+    )
   )
+}
+
+/** The texts in a message. A file may be in several tables: those that the query mentions come first. */
+const shownIn = (message: string, hidden: Hidden, query: string): Hidden => {
+  const found = hidden.filter(([text]) => message.includes(text))
+  if (found.length < 2) return found
+  const isMentioned = Words.mentions(query)
+  const rank = ([, name]: Hidden[number]) => (isMentioned(name.toLowerCase()) ? 0 : 1)
+  return found.toSorted((a, b) => rank(a) - rank(b))
+}
 
 /**
  * Most paths that are searched for in the query's text, which may be long. A message that names more is
@@ -282,16 +312,22 @@ const withoutHints = (message: string): string =>
         .filter((line) => !(line.startsWith("Did you mean") && line.includes(Sentinel.database)))
         .join("\n")
     : message
-/** DuckDB's message for a path that is no file: it looks for a directory, which is not allowed. */
-const notAFile = /^Cannot access file "(.*)\/\*\*\/\*\.\w+" - file system operations are disabled/
+/**
+ * DuckDB's messages for a path that is no file: it looks for a directory, which is not allowed, or for what
+ * matches.
+ */
+const notAFile = [
+  /^Cannot access file "(.*)\/\*\*\/\*\.\w+" - file system operations are disabled/s,
+  /^No files found that match the pattern "(.*)"/s
+]
 
 /** The error for a served file that is gone. */
 const missing = (hidden: Hidden, error: QueryError): QueryError | undefined => {
-  const path = notAFile.exec(error.message)?.[1]
+  const path = notAFile.flatMap((words) => words.exec(error.message)?.[1] ?? [])[0]
   const served = hidden.find(([text]) => text === path)?.[1]
   if (served === undefined) return undefined
   const file = served.startsWith("<") ? `A served file (${served})` : `The file of the table ${served}`
-  const code = error.code === "not_allowed" ? "not_found" : error.code
+  const code = error.code === "execution_failed" ? error.code : "not_found"
   return queryError(code, `${file} has been deleted or moved, or is no file any more`, error)
 }
 

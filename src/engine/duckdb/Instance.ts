@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as RcRef from "effect/RcRef"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import type { DuckDbError, Failure } from "./Failure.ts"
+import { type DuckDbError, type Failure, givenUp } from "./Failure.ts"
 
 /** See {@link make}. */
 export interface Instance {
@@ -33,6 +33,8 @@ export interface Lease {
   readonly interrupts: Set<() => void>
   /** Whether the instance has been given up. */
   readonly discarded: () => boolean
+  /** The failure of queries that did not make DuckDB give the instance up. */
+  readonly gaveUp: Failure
 }
 
 interface Held extends Lease {
@@ -70,6 +72,7 @@ export const make = Effect.fnUntraced(function* (
         native,
         interrupts: new Set(),
         discarded: () => lease.isDiscarded,
+        gaveUp: typeof whenInvalidated === "string" ? gaveUp : lost,
         isDiscarded: false,
         isRetired: false,
         users: 0
@@ -131,5 +134,15 @@ const fatal = (message: string): Failure => ({ type: "FATAL", message, offset: u
 export const isInvalidated = (failure: Failure): boolean =>
   failure.message.includes("database has been invalidated because of a previous fatal error")
 
-/** The failure of a query that was interrupted because its instance was given up. */
-export const gaveUp: Failure = fatal("The database failed while the query ran, by the fault of another query")
+/** Whether a query has made DuckDB give its instance up. */
+export const isFault = (failure: Failure): boolean =>
+  (failure.type === "INTERNAL" || failure.type === "FATAL") && !isInvalidated(failure)
+
+const lost = fatal("The database failed by the fault of another query")
+
+/** Nothing is changed: a commit has failures of its own. */
+const gaveUp: Failure = {
+  type: givenUp,
+  message: "The database failed by the fault of another query, and was opened again: run the query again",
+  offset: undefined
+}

@@ -23,8 +23,16 @@ export const attempt = <A>(setting: string, thunk: () => Promise<A>): Effect.Eff
 /** Longest quoted line, in characters: DuckDB's advice comes after the quote. */
 const maxLineLength = 400
 
+/** The guesses of DuckDB's CSV reader, of which it lists all: the advice beside them names those that matter. */
+const guesses = [
+  /^ *The search space used was:\n(?:.*(?:Candidates:|Encoding:).*\n+)*/m,
+  /^ *delimiter = .*\n(?: *\w+ = .*(?:\n|$))*/m
+]
+
 const shortened = (message: string): string =>
-  message
+  guesses
+    .reduce((shorter, pattern) => shorter.replace(pattern, ""), message)
+    .trim()
     .split("\n")
     .map((line) => (line.length > maxLineLength ? `${line.slice(0, maxLineLength)}…` : line))
     .join("\n")

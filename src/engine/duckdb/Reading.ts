@@ -10,12 +10,15 @@ import { promisify } from "node:util"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type ErrorCode, type QueryError, queryError } from "../QueryApi.ts"
+import * as IllText from "./IllText.ts"
 import * as Words from "./Words.ts"
 
 /** A served table whose files are read anew by each query. */
 export interface Table {
   readonly name: string
   readonly files: ReadonlyArray<string>
+  /** Whether they are CSV that has to be UTF-8. */
+  readonly isUtf8?: boolean | undefined
 }
 
 /** A view or a macro stored in a database. Its name is in lower case. */
@@ -135,7 +138,7 @@ export interface Reading {
   readonly check: Effect.Effect<void, QueryError>
   /**
    * Fails with the query's error, or as `check` does: after a change of its files, another
-   * reason is unlikely.
+   * reason is unlikely. An error that DuckDB thinks internal names the tables, and the line that is the reason.
    */
   readonly blamed: (error: QueryError) => Effect.Effect<never, QueryError>
   readonly served: Served
@@ -161,7 +164,13 @@ export const open = (served: Served): Effect.Effect<Reading, never, Scope.Scope>
         served,
         begin: (tables) => (tables.size === 0 ? Effect.void : Effect.promise(() => files.remember(tables))),
         check,
-        blamed: (error) => Effect.andThen(blamable.has(error.code) ? check : Effect.void, Effect.fail(error))
+        blamed: (error) =>
+          Effect.andThen(
+            blamable.has(error.code) ? check : Effect.void,
+            error.code === "internal" && !files.isEmpty
+              ? Effect.flatMap(named(files.tables, error), Effect.fail)
+              : Effect.fail(error)
+          )
       }
     }
   )
@@ -178,6 +187,23 @@ const changedError = ({ name }: Table): QueryError =>
     { retryable: true }
   )
 
+/** The error with the names of the tables that the query has read. */
+const named = Effect.fnUntraced(function* (
+  tables: ReadonlySet<Table>,
+  error: QueryError
+): Effect.fn.Return<QueryError> {
+  for (const { files, isUtf8, name } of tables) {
+    for (const path of isUtf8 === true ? files : []) {
+      const line = yield* Effect.promise((signal) => IllText.lineOf(path, signal).catch(() => undefined))
+      if (line === undefined) continue
+      yield* Effect.logWarning(`${path} (table ${name}) is not UTF-8 in line ${line}`)
+      return queryError("execution_failed", `The file of the table ${name} is not UTF-8 in line ${line}`)
+    }
+  }
+  const names = Array.from(tables, ({ name }) => name).join(", ")
+  return queryError("internal", `DuckDB failed while it read ${names}: ${error.message}`, error)
+})
+
 interface File {
   readonly table: Table
   readonly path: string
@@ -191,6 +217,10 @@ class Files {
 
   get isEmpty(): boolean {
     return this.files.length === 0
+  }
+
+  get tables(): ReadonlySet<Table> {
+    return new Set(this.files.map(({ table }) => table))
   }
 
   async remember(tables: ReadonlySet<Table>): Promise<void> {

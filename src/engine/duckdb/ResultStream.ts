@@ -163,6 +163,9 @@ const isNonEmpty = <A>(list: Array<A>): list is [A, ...Array<A>] => list.length 
  */
 const interrupted = "INTERRUPT"
 
+/** The failure of a result that ended without one. */
+const lost: Failure.Failure = { type: interrupted, message: "", offset: undefined }
+
 const unknown = queryError(
   "execution_failed",
   "The query failed while it ran, and DuckDB, on several threads, lost the reason; as Parquet it would tell it"
@@ -210,12 +213,12 @@ class Ahead {
   failed(source: TextSql.Source, sql: string): Effect.Effect<never, QueryError> {
     return Effect.flatMap(
       Effect.promise(() => ResultError.of(this.result)),
-      (error) =>
-        error === undefined
-          ? Effect.fail(unknown)
-          : Effect.catch(this.session.failed(Failure.fromCause(error)), (failure) =>
-              failure.type === interrupted ? Effect.fail(unknown) : TextSql.failed(source, sql)(failure)
-            )
+      (error) => {
+        const failure = error === undefined ? lost : Failure.fromCause(error)
+        return Effect.catch(this.session.failed(failure), (failure) =>
+          failure.type === interrupted ? Effect.fail(unknown) : TextSql.failed(source, sql)(failure)
+        )
+      }
     )
   }
 

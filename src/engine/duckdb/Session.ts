@@ -129,7 +129,11 @@ export const open = (
   instance: Instance.Instance,
   options: Options
 ): Effect.Effect<Session, Failure.Failure, Scope.Scope> =>
-  Effect.catchIf(openOnce(instance, options), Instance.isInvalidated, () => openOnce(instance, options))
+  Effect.catchIf(
+    openOnce(instance, options),
+    (failure) => failure.type === Failure.givenUp,
+    () => openOnce(instance, options)
+  )
 
 /** Holds no lease on failure: an instance is closed only when it has no leases. */
 const openOnce = (instance: Instance.Instance, options: Options) =>
@@ -166,6 +170,7 @@ class Native implements Session {
   private running = false
   private isPreparing = false
   private isDisconnected = false
+  private isAtFault = false
   /** Set when an interrupted call did not end in time: it is not waited for again. */
   private abandoned = false
   private readonly results = new Set<DuckDBResult>()
@@ -258,10 +263,10 @@ class Native implements Session {
   }
 
   failed(failure: Failure.Failure): Effect.Effect<never, Failure.Failure> {
-    if (Instance.isInvalidated(failure)) {
-      return Effect.andThen(this.instance.discard(this.lease), Effect.fail(failure))
-    }
-    return Effect.fail(this.lease.discarded() ? Instance.gaveUp : failure)
+    if (Instance.isFault(failure)) this.isAtFault = true
+    const told = Effect.fail(this.isAtFault ? failure : this.lease.gaveUp)
+    if (Instance.isInvalidated(failure)) return Effect.andThen(this.instance.discard(this.lease), told)
+    return this.lease.discarded() ? told : Effect.fail(failure)
   }
 
   wait<A>(promise: Promise<A>): Effect.Effect<A> {

@@ -7,7 +7,7 @@ import * as Sql from "./Sql.ts"
 
 /** See {@link parse}. */
 export interface TableFile {
-  /** A path, or a pattern with `*`, `?` and `[…]`. */
+  /** A path, or a pattern with `*`, `?` and `[…]`; `[*]` stands for an asterisk in a name. */
   readonly path: string
   /** By name, in their written order. */
   readonly options: ReadonlyArray<readonly [name: string, value: string]>
@@ -44,6 +44,12 @@ const decode = (text: string): Result.Result<string, string> =>
 /** The path alone. */
 export const pathOf = (text: string): string =>
   Result.match(parse(text), { onFailure: () => text, onSuccess: ({ path }) => path })
+
+/** Whether DuckDB expands a path. */
+export const isPattern = (path: string): boolean => /[*?[]/.test(path)
+
+/** The pattern that finds exactly this file: DuckDB's readers expand each path that they are given. */
+export const pattern = (file: string): string => file.replace(/[*?[]/g, "[$&]")
 
 /** A DuckDB function that reads files, and the options that are allowed here. */
 export interface Reader {
@@ -158,6 +164,14 @@ const readers: ReadonlyArray<readonly [extensions: RegExp, reader: Reader]> = [
 export const readerOf = (path: string): Reader | undefined =>
   readers.find(([extensions]) => extensions.test(path))?.[1]
 
+/** Whether files are CSV that is read as it is, so that it has to be UTF-8. */
+export const isUtf8 = (reader: Reader, { options, path }: TableFile): boolean =>
+  reader === csv &&
+  !/\.(gz|zst)$/i.test(path) &&
+  options.every(([name, value]) =>
+    name === "encoding" ? /^utf-?8$/i.test(value) : name !== "compression" || /^(auto|none)$/i.test(value)
+  )
+
 /** The type of one column of a CSV file. */
 const columnType = /^types\.(.+)$/s
 
@@ -187,7 +201,7 @@ export const call = (
   // Otherwise the first file would decide for all of them.
   if (files.length > 1 && !options.some(([name]) => name === "union_by_name"))
     given.push("union_by_name = true")
-  return Result.succeed(`${reader.name}(${[Sql.list(files), ...given].join(", ")})`)
+  return Result.succeed(`${reader.name}(${[Sql.list(files.map(pattern)), ...given].join(", ")})`)
 }
 
 const unknown = (reader: Reader, name: string): string => {

@@ -34,4 +34,17 @@ describe("rows, wherever their bytes are cut", () => {
       )
     })
   }
+
+  it("come as Markdown that shows their texts as they are, and no others", () => {
+    const texts = {
+      NULL: "'NULL'",
+      "*a* _b_ c_d `e` ~~f~~": "\\*a\\* \\_b\\_ c_d \\`e\\` \\~\\~f\\~\\~",
+      "[x](y) ![i](http://h/)": "\\[x](y) !\\[i](http://h/)",
+      "< &lt; &#60; R&D": "&lt; &amp;lt; &amp;#60; R&D"
+    }
+    const { header, row } = RowText.markdown([])
+    for (const [text, shown] of Object.entries(texts)) assert.strictEqual(row([text]), `| ${shown} |\n`)
+    assert.strictEqual(row([null, ""]), "| NULL |  |\n")
+    assert.strictEqual(header(["NULL", "a*"]), "| NULL | a\\* |\n| --- | --- |\n")
+  })
 })

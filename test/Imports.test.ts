@@ -131,6 +131,7 @@ describe("time", () => {
       "engine/duckdb/ResultFiles.ts",
       "engine/duckdb/Session.ts",
       "gateway/BodyWriter.ts",
+      "gateway/HttpListener.ts",
       "process/ChildProcess.ts",
       "process/Output.ts",
       "process/ParentWatch.ts"

@@ -8,13 +8,24 @@ import * as Negotiation from "./Negotiation.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
 
+/** A name that fits into the metadata of a request. */
+const Name = Schema.NonEmptyString.check(Schema.isMaxLength(1024))
+
+/** A text that `Authorization: Bearer` can carry. */
+const Secret = Schema.String.check(
+  Schema.isMinLength(16),
+  Schema.makeFilter(
+    (text: string) => /^[^\s\p{Cc}]*$/u.test(text) || "expected no spaces and control characters"
+  )
+)
+
 const Token = Schema.Struct({
   /** The name in rules and verdicts. */
-  name: Schema.NonEmptyString,
+  name: Name,
   /** The token itself, or else its hash in lower-case hexadecimal digits. */
-  token: Schema.optional(Schema.String.check(Schema.isMinLength(16))),
+  token: Schema.optional(Secret),
   sha256: Schema.optional(Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/))),
-  tenant: Schema.optional(Schema.NonEmptyString),
+  tenant: Schema.optional(Name),
   targets: Schema.optional(Schema.Array(Schema.NonEmptyString)),
   readOnly: Schema.optional(Schema.Boolean),
   formats: Schema.optional(Schema.Array(Schema.Literals(Object.keys(Negotiation.formats)))),
@@ -53,6 +64,9 @@ const callerOf = (token: Token): Caller.Caller => ({
 /** The form of the file. */
 export const form: Files.Form<Tokens> = { schema: Tokens, members: ["tokens", ...Object.keys(Token.fields)] }
 
+/** Hashes of what is no token: a command had no input, or only the end of a line. */
+const hashesOfNothing: ReadonlySet<string> = new Set([sha256(""), sha256("\n")])
+
 /** The problem with the tokens of a file, if any. */
 export const problemOf = ({ tokens }: Tokens): string | undefined => {
   if (tokens.length === 0) return "tokens: expected at least one token"
@@ -62,6 +76,7 @@ export const problemOf = ({ tokens }: Tokens): string | undefined => {
     if ((token === undefined) === (hash === undefined))
       return `${name}: expected token or sha256, and not both`
     const own = hash ?? sha256(token ?? "")
+    if (hashesOfNothing.has(own)) return `${name}: sha256 is the hash of an empty text`
     if (names.has(name)) return `${name}: two tokens have this name`
     if (hashes.has(own)) return `${name}: another one has the same token`
     names.add(name)

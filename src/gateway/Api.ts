@@ -38,12 +38,23 @@ const anywhere = [400, 405, 408, 413, 417, 421, 431, 500, 501, 503]
 const problems = (...statuses: ReadonlyArray<number>) =>
   [...new Set([...anywhere, ...statuses])].sort((a, b) => a - b).map(problem)
 
+const name = (description: string) =>
+  Schema.optionalKey(
+    Schema.NonEmptyString.check(Schema.isMaxLength(Asked.maxNameLength)).annotate({ description })
+  )
+
 const shared = {
   traceparent: text("A W3C trace context; the header of that name takes its place"),
-  format: text(`One of ${Negotiation.formatNames.join(", ")}; or else the Accept header decides`),
-  target: text("The back-end, or a name that a rule gives to one"),
-  conversation: text("Queries of one conversation go to the same address of a back-end"),
-  queryId: text(`An id for the verdict and for cancelling, ${Asked.idForm}; made up if it is absent`),
+  format: Schema.optionalKey(
+    Schema.Literals(Negotiation.formatNames).annotate({ description: "Or else the Accept header decides" })
+  ),
+  target: name("The back-end, or a name that a rule gives to one"),
+  conversation: name("Queries of one conversation go to the same address of a back-end"),
+  queryId: Schema.optionalKey(
+    Schema.String.check(Schema.isPattern(Asked.idPattern)).annotate({
+      description: `An id for the verdict and for cancelling, ${Asked.idForm}; made up if it is absent`
+    })
+  ),
   wait: Schema.optionalKey(
     Schema.Literal("end").annotate({
       description: "Begins the response when the result has ended, if it is small"
@@ -68,7 +79,7 @@ const known = Schema.Struct({
     })
   ),
   numbers: Schema.optionalKey(QueryApi.Numbers),
-  timeoutMs: Schema.optionalKey(Schema.Finite),
+  timeoutMs: Schema.optionalKey(Schema.Finite.check(Schema.isGreaterThan(0))),
   receipt: Schema.optionalKey(Schema.Boolean),
   readOnly: Schema.optionalKey(Schema.Boolean),
   progress,
@@ -81,9 +92,12 @@ const QueryRequest = Schema.StructWithRest(known, [Schema.Record(Schema.String, 
   description: "Other fields go to the back-end as they are"
 })
 
+/** A number above 0 in a URL. */
+const positive = /^(?=.*[1-9])\d*\.?\d+$/u
+
 const inUrl = {
   ...shared,
-  timeoutMs: Schema.optionalKey(Schema.Finite),
+  timeoutMs: Schema.optionalKey(Schema.String.check(Schema.isPattern(positive))),
   receipt: Schema.optionalKey(Schema.Boolean),
   progress,
   numbers: Schema.optionalKey(QueryApi.Numbers)
@@ -162,6 +176,8 @@ const Targets = Schema.Struct({
 
 const Status = Schema.Struct({ status: Schema.String })
 
+const inUrlToo = "Parameters in the URL are param.NAME or param.NAME:TYPE."
+
 const queries = HttpApiGroup.make("queries").add(
   HttpApiEndpoint.post("run", "/v1/query", {
     query: inUrl,
@@ -170,13 +186,13 @@ const queries = HttpApiGroup.make("queries").add(
     error: queryErrors
   }).annotate(
     OpenApi.Description,
-    "Runs a query. Parameters in the URL are param.NAME or param.NAME:TYPE. A response that fails after its first byte is broken off."
+    `Runs a query. ${inUrlToo} A response that fails after its first byte is broken off.`
   ),
   HttpApiEndpoint.get("read", "/v1/query", {
-    query: { query: Schema.String, ...inUrl },
+    query: { query: Schema.NonEmptyString, ...inUrl },
     success: results,
     error: queryErrors
-  }).annotate(OpenApi.Description, "Runs a query that only reads."),
+  }).annotate(OpenApi.Description, `Runs a query that only reads. ${inUrlToo}`),
   HttpApiEndpoint.get("list", "/v1/queries", {
     success: Schema.Struct({ queries: Schema.Array(Verdict) }),
     error: problems(401, 403)
@@ -218,6 +234,34 @@ const service = HttpApiGroup.make("service").add(
   })
 )
 
+/** Effect's name for the schema of a problem with another status. */
+const copied = /Problem_\d+/g
+
+/** A token may be needed where a request may be unauthenticated; a gateway without tokens needs none. */
+const security = (operation: OpenApi.OpenAPISpecOperation) =>
+  401 in operation.responses ? [{ bearer: [] }, {}] : []
+
+type Operations = Readonly<Record<string, OpenApi.OpenAPISpecOperation>>
+
+/** The document with one schema for all problems, and with the routes that may need a token. */
+const refined = (spec: Record<string, unknown>): OpenApi.OpenAPISpec => {
+  const { components, paths, ...rest }: OpenApi.OpenAPISpec = JSON.parse(
+    JSON.stringify(spec).replace(copied, "Problem")
+  )
+  for (const operations of Object.values(paths)) {
+    for (const operation of Object.values(operations as Operations)) operation.security = security(operation)
+  }
+  const securitySchemes = {
+    bearer: {
+      type: "http",
+      scheme: "bearer",
+      description:
+        "Where the gateway has httpTokens. For a WebSocket of a browser, the subprotocol dataconn.token. and the token in base64url take its place."
+    }
+  } as const
+  return { ...rest, paths, components: { ...components, securitySchemes } }
+}
+
 /** The API. */
 export const api = HttpApi.make("dataconn")
   .add(queries, catalog, service)
@@ -226,16 +270,10 @@ export const api = HttpApi.make("dataconn")
       title: "DataConn gateway",
       version: "v1",
       description:
-        "Streams query results over HTTP. GET /v1/stream is a WebSocket for several queries at once."
+        "Streams query results over HTTP. GET /v1/stream is a WebSocket for several queries at once.",
+      transform: refined
     })
   )
 
-/** Effect's name for the schema of a problem with another status. */
-const copied = /Problem_\d+/g
-
-/** The OpenAPI document. All problems have one schema. */
-export const document = (): OpenApi.OpenAPISpec => {
-  const spec = OpenApi.fromApi(api)
-  const { components, ...rest } = JSON.parse(JSON.stringify(spec).replace(copied, "Problem"))
-  return { ...rest, components }
-}
+/** The OpenAPI document. */
+export const document = (): OpenApi.OpenAPISpec => OpenApi.fromApi(api)

@@ -181,11 +181,12 @@ export const fromUrl = (url: URLSearchParams): Fields | GatewayError.GatewayErro
 }
 
 /** Ids are part of paths and headers (PROTOCOL.md §3). Clients normalize a path with `.` or `..`. */
-const idPattern = /^(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}$/
+export const idPattern = /^(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}$/u
 /** The form of an id. */
 export const idForm = "1 to 128 characters of A-Z a-z 0-9 . _ ~ - but not . or .."
 
-const maxNameLength = 256
+/** The most characters of a name, such as a target's. */
+export const maxNameLength = 256
 
 const checkText = (fields: Fields): GatewayError.GatewayError | undefined => {
   for (const name of textFields) {

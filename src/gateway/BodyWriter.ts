@@ -132,6 +132,20 @@ export class BodyWriter {
     // A body of HTTP/1.0 ends with its connection: only a reset distinguishes a broken one from a complete
     // one.
     if (response.req.httpVersion === "1.0") response.socket?.resetAndDestroy()
+    else leaveChunkOpen(response)
     response.destroy()
   }
+}
+
+/**
+ * Begins a chunk that never comes: some clients overlook the end of a connection between two chunks, as
+ * Python's `http.client` does if it reads by lines.
+ */
+const leaveChunkOpen = (response: Http.ServerResponse): void => {
+  const { socket } = response
+  if (socket === null || socket.destroyed || !response.headersSent || response.writableEnded) return
+  response.flushHeaders()
+  socket.write("1\r\n")
+  // Node sends what was written in this turn in the next one.
+  while (socket.writableCorked > 0) socket.uncork()
 }

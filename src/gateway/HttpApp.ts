@@ -77,6 +77,14 @@ const allowed = (allow: string) => HttpServerResponse.empty({ status: 204, heade
 /** The methods that any of the routes takes. */
 const methods = ["GET", "HEAD", "POST", "DELETE", "OPTIONS"] as const
 
+/** The answer to a method that a path does not take, or to `OPTIONS`. */
+const taking = (methods: ReadonlyArray<string>, method: string, path: string) => {
+  const allow = methods.join(", ")
+  if (method === "OPTIONS") return allowed(allow)
+  const error = GatewayError.make("method_not_allowed", `${path} takes ${allow}, not ${method}`)
+  return Problem.toResponse(error, { headers: { allow } })
+}
+
 const nothingAt = (path: string) =>
   Http.handled(Effect.fail(GatewayError.make("no_route", `There is nothing at ${path}`)))
 
@@ -101,22 +109,22 @@ export const make = Effect.fnUntraced(function* (dependencies: Dependencies): Ef
   const known = routes.map(({ method, path }) => ({ method, pattern: pattern(path) }))
 
   /** No route matches: the request has another method, or asks for a file or an unknown path. */
-  const otherwise = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
-    const path = request.url.replace(/[?#].*$/, "")
-    if (path === "*" && request.method === "OPTIONS") return Effect.succeed(allowed(methods.join(", ")))
+  const otherwise = Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ method, url }) => {
+    const path = url.replace(/[?#].*$/, "")
+    if (path === "*" && method === "OPTIONS") return Effect.succeed(allowed(methods.join(", ")))
     const taken = known.filter((route) => route.pattern.test(path)).map(({ method }) => method)
     if (taken.length > 0) {
-      const heads = taken.includes("GET") ? ["HEAD"] : []
-      const allow = [...new Set(taken), ...heads, "OPTIONS"].join(", ")
-      if (request.method === "OPTIONS") return Effect.succeed(allowed(allow))
+      const allow = [...new Set(taken), ...(taken.includes("GET") ? ["HEAD"] : []), "OPTIONS"]
       // A part of the path is too long.
-      if (allow.split(", ").includes(request.method)) return nothingAt(path)
-      const error = GatewayError.make("method_not_allowed", `${path} takes ${allow}, not ${request.method}`)
-      return Effect.succeed(Problem.toResponse(error, { headers: { allow } }))
+      return method !== "OPTIONS" && allow.includes(method)
+        ? nothingAt(path)
+        : Effect.succeed(taking(allow, method, path))
     }
-    return request.method === "GET" || request.method === "HEAD"
-      ? Http.handled(dependencies.files)
-      : nothingAt(path)
+    return Http.handled(
+      method === "GET" || method === "HEAD"
+        ? dependencies.files
+        : Effect.map(dependencies.files, () => taking(["GET", "HEAD", "OPTIONS"], method, path))
+    )
   })
 
   const app = Effect.catchIf(

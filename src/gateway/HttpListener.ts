@@ -71,8 +71,33 @@ const create = (config: GatewayConfig, tls: Tls | undefined): Http.Server => {
   server.maxConnections = config.httpMaxConnections + mostTurnedAway
   server.prependListener("connection", named)
   server.prependListener("secureConnection", named)
+  closeSilent(server)
   return server
 }
+
+/**
+ * Closes connections that bring no request after the server's timeout for idle ones, which Node applies after
+ * the first response only. A request that has begun has its own timeout.
+ */
+const closeSilent = (server: Http.Server): void => {
+  const { keepAliveTimeout, requestTimeout } = server
+  const silent = new WeakSet<Net.Socket>()
+  server.on(established(server), (socket: Net.Socket) => {
+    silent.add(socket)
+    socket.setTimeout(keepAliveTimeout)
+  })
+  server.prependListener("request", ({ socket }) => {
+    if (silent.delete(socket)) socket.setTimeout(0)
+  })
+  const comesFirst = requestTimeout === 0 || keepAliveTimeout < requestTimeout
+  server.on("timeout", (socket: Net.Socket) => {
+    if (!(comesFirst && silent.has(socket) && socket.bytesRead > 0)) socket.destroy()
+  })
+}
+
+/** The event of a connection that brings requests: with TLS, they come from another socket. */
+const established = (server: Http.Server): "connection" | "secureConnection" =>
+  server instanceof Https.Server ? "secureConnection" : "connection"
 
 /**
  * Makes a socket keep its peer's address, which the system no longer knows once the peer has closed. A peer
@@ -129,8 +154,7 @@ class Connections {
       this.open.add(socket)
       socket.once("close", () => this.open.delete(socket))
     })
-    // With TLS, requests come from another socket.
-    server.on(server instanceof Https.Server ? "secureConnection" : "connection", (socket: Net.Socket) => {
+    server.on(established(server), (socket: Net.Socket) => {
       if (this.open.size <= httpMaxConnections) return
       this.crowd.add(socket)
       socket.once("close", () => this.crowd.delete(socket))

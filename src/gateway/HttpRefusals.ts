@@ -3,6 +3,7 @@
  * a problem too, and their connection is closed.
  */
 import type * as Http from "node:http"
+import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -31,6 +32,9 @@ export type Verdict =
 
 export type Limits = Pick<GatewayConfig, "httpMaxHeaderSize" | "httpRequestTimeout">
 
+/** Node's code for a request that does not arrive in time. */
+const tooLate = "ERR_HTTP_REQUEST_TIMEOUT"
+
 /** The meaning of an error. Pure. */
 export const verdict = ({ code = "", reason }: Cause, limits: Limits): Verdict => {
   switch (code) {
@@ -41,7 +45,7 @@ export const verdict = ({ code = "", reason }: Cause, limits: Limits): Verdict =
       )
     case "HPE_CHUNK_EXTENSIONS_OVERFLOW":
       return GatewayError.make("too_large", "The extensions of the body's chunks are too long")
-    case "ERR_HTTP_REQUEST_TIMEOUT":
+    case tooLate:
       return GatewayError.make(
         "request_timeout",
         `The request did not arrive whole within ${Duration.format(limits.httpRequestTimeout)} (httpRequestTimeout)`,
@@ -103,6 +107,8 @@ class Refusals {
   }
 
   failed(cause: Cause, socket: Duplex): void {
+    // Node counts from the connection's beginning; from the first byte it counts anew.
+    if (cause.code === tooLate && (socket as Net.Socket).bytesRead === 0) return
     const error = verdict(cause, this.limits)
     // A client that closed within a request does not wait for answers to earlier ones.
     const hasLeft = socket.readableEnded && NodeInternals.currentResponse(socket)?.req.complete === true

@@ -60,19 +60,24 @@ export interface Subject {
 
 const list = (pattern: Pattern): ReadonlyArray<string> => (typeof pattern === "string" ? [pattern] : pattern)
 
-const expression = (pattern: string): RegExp =>
-  new RegExp(
-    `^${pattern
-      .split("*")
-      .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"))
-      .join(".*")}$`,
-    "s"
-  )
+/** Whether a pattern fits a text, in linear time: texts come from clients. */
+const fits = (pattern: string, text: string): boolean => {
+  const [first = "", ...rest] = pattern.split("*")
+  const last = rest.pop()
+  if (last === undefined) return pattern === text
+  const end = text.length - last.length
+  let at = first.length
+  if (at > end || !text.startsWith(first) || !text.endsWith(last)) return false
+  for (const part of rest) {
+    const found = text.indexOf(part, at)
+    if (found < 0 || found + part.length > end) return false
+    at = found + part.length
+  }
+  return true
+}
 
 const matches = (pattern: Pattern | undefined, value: string | undefined): boolean =>
-  pattern === undefined ||
-  (value !== undefined &&
-    list(pattern).some((one) => one === value || (one.includes("*") && expression(one).test(value))))
+  pattern === undefined || (value !== undefined && list(pattern).some((one) => fits(one, value)))
 
 const namesTable = (pattern: Pattern | undefined, tables: () => ReadonlySet<string>): boolean =>
   pattern === undefined ||
@@ -117,46 +122,130 @@ const unknownBackend = (
     (name) => !backends.includes(name)
   )
 
-const hasConditions = ({ header, table, target, tenant, token }: Rule): boolean =>
-  Object.keys(header ?? {}).length > 0 ||
-  [target, token, tenant, table].some((condition) => condition !== undefined)
+/** The conditions of a rule by their names. */
+const conditions = ({ header = {}, table, target, tenant, token }: Rule): ReadonlyMap<string, Pattern> => {
+  const tables = table === undefined ? undefined : list(table).map((name) => name.toLowerCase())
+  const all = Object.entries({ target, token, tenant, table: tables }).flatMap(([name, pattern]) =>
+    pattern === undefined ? [] : [[name, pattern] as const]
+  )
+  return new Map([
+    ...all,
+    ...Object.entries(header).map(([name, pattern]) => [headerOf(name), pattern] as const)
+  ])
+}
+
+const headerOf = (name: string): string => `header.${name.toLowerCase()}`
+
+/** Whether a rule holds wherever another one does. */
+const covers = (rule: Rule, other: Rule): boolean => {
+  const narrower = conditions(other)
+  return [...conditions(rule)].every(([name, pattern]) => {
+    const inner = narrower.get(name)
+    return inner !== undefined && list(inner).every((one) => matches(pattern, one))
+  })
+}
+
+/** A name of a header (RFC 9110 §5.6.2). */
+const headerName = /^[!#$%&'*+.^_`|~A-Za-z0-9-]+$/
+
+/** A text that is not part of a header as it arrives: Node reads Latin-1, without blanks at the ends. */
+const neverSent = /^[ \t]|[ \t]$|[^\t\x20-\x7e\x80-\xff]/
+
+/** The problem with the headers of a rule, if any. */
+const problemOfHeaders = ({ header = {} }: Rule): string | undefined => {
+  const names = new Set<string>()
+  for (const [name, pattern] of Object.entries(header)) {
+    const own = name.toLowerCase()
+    if (!headerName.test(name)) return `${JSON.stringify(name)} is no name of a header`
+    if (names.has(own)) return `${own} occurs twice`
+    if (list(pattern).some((one) => neverSent.test(one))) {
+      return `${name}: expected characters of ISO 8859-1, and no blanks at the ends`
+    }
+    names.add(own)
+  }
+  return undefined
+}
 
 /** The problem with the rules, given the existing back-ends, if any. */
 export const problemOf = (rules: Rules, backends: ReadonlyArray<string>): string | undefined => {
   const unknown = unknownBackend(rules, backends)
   if (unknown !== undefined) return `there is no back-end ${unknown}`
-  const at = rules.rules.findIndex((rule) => !hasConditions(rule))
+  for (const [at, rule] of rules.rules.entries()) {
+    const problem = problemOfHeaders(rule)
+    if (problem !== undefined) return `rules.${at}.header: ${problem}`
+  }
+  const at = rules.rules.findIndex((rule) => conditions(rule).size === 0)
   return at < 0 || at === rules.rules.length - 1
     ? undefined
     : `rules.${at}: it has no condition, so that none after it decides: it must be the last one, or the default`
 }
 
-/** The properties of a caller that rules may test. */
+/** The properties of a caller that rules may test, and its permissions. */
 interface Known {
   readonly name: string
+  readonly token?: string | undefined
   readonly tenant?: string | undefined
   readonly targets?: ReadonlyArray<string> | undefined
+  readonly formats?: ReadonlyArray<string> | undefined
+  readonly admin?: boolean | undefined
 }
 
-/** Descriptions of rules and tokens that never have an effect: a name may be mistyped. */
+/** Texts that clients do not send as a target, or that are no part of a table's name. */
+const blanked = /^\s|\s$/
+const quoted = /["`]|^\s|\s$/
+
+/** The reason why a rule never decides, if it is known. */
+const idleRule = (
+  rules: ReadonlyArray<Rule>,
+  at: number,
+  tokens: ReadonlyArray<Known>
+): string | undefined => {
+  const rule = rules[at] as Rule
+  const { table, target, tenant, token } = rule
+  const isKnown =
+    (tenant === undefined || tokens.some((known) => matches(tenant, known.tenant))) &&
+    (token === undefined || tokens.some(({ name }) => matches(token, name)))
+  if (!isKnown) return "never holds, since no token of httpTokens is what it asks for"
+  const before = rules.slice(0, at).findIndex((earlier) => covers(earlier, rule))
+  if (before >= 0) return `never decides, since rules.${before} holds wherever it does`
+  if (table !== undefined && list(table).every((name) => quoted.test(name))) {
+    return "hardly ever holds, since names of tables are compared without quotes and blanks around them"
+  }
+  return target !== undefined && list(target).every((name) => blanked.test(name))
+    ? "hardly ever holds, since its target begins or ends with a blank"
+    : undefined
+}
+
+/** Descriptions of rules and tokens that have no effect, or hardly any: something may be mistyped. */
 export const idle = (
-  rules: Rules,
+  { default: fallback, rules }: Rules,
   tokens: ReadonlyArray<Known>,
   backends: ReadonlyArray<string>
 ): ReadonlyArray<string> => {
   const isTarget = (name: string) =>
-    backends.includes(name) || rules.rules.some(({ target }) => target !== undefined && matches(target, name))
+    backends.includes(name) || rules.some(({ target }) => target !== undefined && matches(target, name))
+  const last = rules.at(-1)
   return [
-    ...rules.rules.flatMap(({ tenant, token }, at) =>
-      (tenant === undefined || tokens.some((known) => matches(tenant, known.tenant))) &&
-      (token === undefined || tokens.some(({ name }) => matches(token, name)))
-        ? []
-        : [`httpRules: rules.${at} never holds, since no token of httpTokens is what it asks for`]
-    ),
-    ...tokens.flatMap(({ name, targets }) =>
-      (targets ?? [])
+    ...rules.flatMap((_, at) => {
+      const reason = idleRule(rules, at, tokens)
+      return reason === undefined ? [] : [`httpRules: rules.${at} ${reason}`]
+    }),
+    ...(fallback !== undefined && last !== undefined && conditions(last).size === 0
+      ? [`httpRules: default has no effect, since rules.${rules.length - 1} has no condition`]
+      : []),
+    ...tokens.flatMap(({ admin, formats, name, targets, token = "" }) => [
+      ...(/[^!-~]/.test(token)
+        ? [`httpTokens: ${name}: the token is not ASCII, so that only WebSockets of browsers can carry it`]
+        : []),
+      // An admin without targets may read the metrics.
+      ...Object.entries({ targets, formats }).flatMap(([member, values]) =>
+        values?.length === 0 && admin !== true
+          ? [`httpTokens: ${name} may ask nothing: its ${member} are an empty list`]
+          : []
+      ),
+      ...(targets ?? [])
         .filter((target) => !isTarget(target))
         .map((target) => `httpTokens: ${name}: the target ${target} is no back-end's and no rule's`)
-    )
+    ])
   ]
 }

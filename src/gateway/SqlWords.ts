@@ -97,7 +97,10 @@ const ending: ReadonlySet<string> = new Set(
 /** Words that may stand between those and the name. */
 const between: ReadonlySet<string> = new Set(["if", "not", "exists", "only", "lateral", "temp", "temporary"])
 
-/** The tables that a query names, in lower case, each with and without its schema. */
+/** The most parts of a table's name: its catalog, its schema and the name itself. */
+const maxParts = 3
+
+/** The tables that a query names, in lower case, each with and without its schema and catalog. */
 export const tables = (query: string): ReadonlySet<string> => {
   const all = tokens(query)
   const named = new Set<string>()
@@ -129,8 +132,7 @@ export const tables = (query: string): ReadonlySet<string> => {
       }
       // A table function is not a table.
       if (all[at + 1]?.text !== "(") {
-        named.add(name.join(".").toLowerCase())
-        named.add((name.at(-1) ?? "").toLowerCase())
+        for (let parts = 1; parts <= maxParts; parts++) named.add(name.slice(-parts).join(".").toLowerCase())
       }
       expects = false
     }

@@ -31,6 +31,8 @@ const file = Effect.fnUntraced(function* (contents: unknown) {
   return path
 })
 
+const hash = (text: string) => createHash("sha256").update(text).digest("hex")
+
 const [alice, bob, carol] = ["alice".repeat(4), "bob".repeat(8), "carol".repeat(5)] as const
 
 const tokens = {
@@ -38,7 +40,7 @@ const tokens = {
     { name: "alice", token: alice, tenant: "acme", admin: true },
     {
       name: "bob",
-      sha256: createHash("sha256").update(bob).digest("hex"),
+      sha256: hash(bob),
       targets: ["main"],
       formats: ["csv"],
       maxConcurrentQueries: 1
@@ -186,6 +188,10 @@ describe("a gateway with tokens", () => {
         ['{"tokens":[{"name":"a","name":"b"}]}', /name occurs twice/],
         [{ tokens: [{ name: "a" }] }, /a: expected token or sha256/],
         [{ tokens: [{ name: "a", token: "short" }] }, /tokens\.0\.token/],
+        [{ tokens: [{ name: "a", token: `${alice} ` }] }, /tokens\.0\.token: expected no spaces/],
+        [{ tokens: [{ name: "a", sha256: hash("") }] }, /a: sha256 is the hash of an empty text/],
+        [{ tokens: [{ name: "a", sha256: hash("\n") }] }, /a: sha256 is the hash of an empty text/],
+        [{ tokens: [{ name: "a".repeat(2000), token: alice }] }, /tokens\.0\.name/],
         [
           { tokens: [{ name: "a", token: alice, readonly: true }] },
           /readonly: there is .*did you mean readOnly\?/

@@ -198,6 +198,23 @@ live(
 )
 
 live(
+  "a connection without a byte gets no answer and closes after httpIdleTimeout, which no query has to fear",
+  Effect.gen(function* () {
+    const served = yield* Served.make({ httpRequestTimeout: "1 millis", httpIdleTimeout: "120 millis" })
+    const patient = yield* Served.make({ httpRequestTimeout: "101 millis", httpIdleTimeout: "100 millis" })
+    const query = Served.post("silent", "?wait=end&timeoutMs=150").replace("Host:", `${nobody}\r\nHost:`)
+    const [silent, asking, begun] = yield* Effect.all(
+      [Raw.asked(served, ""), Raw.asked(served, query), Raw.asked(patient, "GET")],
+      { concurrency: "unbounded" }
+    )
+    assert.deepStrictEqual(silent, [])
+    assert.strictEqual(asking[0]?.status, 504)
+    // A request that has begun is late, and not idle.
+    assert.strictEqual(begun[0]?.status, 408)
+  })
+)
+
+live(
   "a connection beyond httpMaxConnections is told so, and one beyond those is closed",
   Effect.gen(function* () {
     const served = yield* Served.make({ httpMaxConnections: 1 })

@@ -44,6 +44,14 @@ describe("the OpenAPI document", () => {
         assert.strictEqual(icon.status, 200)
         assert.match(icon.headers.get("content-type") ?? "", /^image\/svg\+xml/)
         assert.strictEqual(icon.text, (yield* Served.fetched(`${url}/icon.svg`)).text)
+        for (const [path, method, status, allow] of [
+          ["/icon.svg", "POST", 405, "GET, HEAD, OPTIONS"],
+          ["/icon.svg", "OPTIONS", 204, "GET, HEAD, OPTIONS"],
+          ["/none.svg", "POST", 404, null]
+        ] as const) {
+          const other = yield* Served.fetched(`${url}${path}`, { method })
+          assert.deepStrictEqual([other.status, other.headers.get("allow")], [status, allow])
+        }
         const page = yield* Served.fetched(`${url}/docs`)
         assert.match(page.headers.get("content-type") ?? "", /html/)
         for (const path of ["/docs", "/openapi.json"]) {

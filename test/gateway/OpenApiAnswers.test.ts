@@ -45,7 +45,7 @@ describe("the OpenAPI document", () => {
   live(
     "names the answers of each kind",
     Effect.gen(function* () {
-      const { ask, engine } = yield* judged()
+      const { ask, document, engine, url } = yield* judged()
       const statuses: Array<number> = []
       const query = (query: string, search = "", headers: Record<string, string> = {}) =>
         Effect.map(
@@ -88,6 +88,27 @@ describe("the OpenAPI document", () => {
       assert.strictEqual((yield* Fiber.join(running)).status, 499)
       for (const path of ["/v1/catalog", "/v1/targets", "/healthz", "/readyz", "/metrics", "/v1/stream"]) {
         yield* ask(path)
+      }
+      // The gateway takes what the document says that it takes.
+      const parameters = document.paths["/v1/query"]?.["get"]?.parameters ?? []
+      for (const [name, good, ...wrong] of [
+        ["query", "rows 1", ""],
+        ["timeoutMs", "0.5", "-5", "0", "0.0", "Infinity", "x"],
+        ["queryId", "a.b", "..", "a b", "", "a".repeat(129)],
+        ["format", "csv", "cvs", ""],
+        ["target", "main", "", "a".repeat(257)],
+        ["conversation", "a", ""],
+        ["receipt", "true", "1", ""],
+        ["progress", "false", "no"],
+        ["wait", "end", "begin"]
+      ] as const) {
+        const { schema = {} } = parameters.find((each) => each.name === name) ?? {}
+        for (const value of [good, ...wrong]) {
+          const search = new URLSearchParams({ query: "a", [name]: value })
+          const { status } = yield* fetched(`${url}/v1/query?${search}`, { method: "HEAD" })
+          const isTaken = OpenApiDocument.problemsOf(document, schema, value).length === 0
+          assert.deepStrictEqual([isTaken, status === 200], [value === good, value === good], `${search}`)
+        }
       }
       yield* ask("/v1/catalog", { rest: "?target=nowhere" })
       yield* ask("/v1/catalog", { rest: "?unknown=1" })
@@ -134,7 +155,7 @@ describe("the OpenAPI document", () => {
   live(
     "names the refusals of strangers, and what it is without a back-end",
     Effect.gen(function* () {
-      const { ask } = yield* judged({
+      const { ask, document } = yield* judged({
         httpTokens: () => ({ tokens: [{ name: "a", token: "a".repeat(16) }] }),
         backends: { main: ["127.0.0.1:1"] }
       })
@@ -146,9 +167,13 @@ describe("the OpenAPI document", () => {
         "/v1/targets",
         "/v1/stream"
       ]
-      for (const path of [...guarded, "/metrics"]) {
-        const { status } = yield* ask(path, { rest: path.endsWith("}") ? "/x" : "", init: bearer })
-        assert.strictEqual(status, 401, path)
+      for (const [path, operations] of Object.entries(document.paths)) {
+        for (const [method, { security }] of Object.entries(operations)) {
+          const init = { ...bearer, method: method.toUpperCase() }
+          const { status } = yield* ask(path, { rest: path.endsWith("}") ? "/x" : "", init })
+          assert.deepStrictEqual(security, status === 401 ? [{ bearer: [] }, {}] : [], path)
+          assert.strictEqual(status === 401, [...guarded, "/metrics"].includes(path), path)
+        }
       }
       const page = { headers: { authorization: `Bearer ${"a".repeat(16)}`, referer: "http://evil.example/" } }
       for (const path of guarded) {

@@ -12,6 +12,8 @@ export interface Document {
 }
 
 export interface Operation {
+  readonly parameters: ReadonlyArray<{ readonly name: string; readonly schema: Json }>
+  readonly security: ReadonlyArray<Json>
   readonly responses: Readonly<
     Record<string, { readonly content?: Readonly<Record<string, { schema: Json }>> }>
   >
@@ -19,7 +21,7 @@ export interface Operation {
 
 const words = new Set([
   ...["$ref", "type", "properties", "required", "additionalProperties", "items", "enum", "anyOf"],
-  ...["minimum", "maximum", "format", "description"]
+  ...["minimum", "maximum", "minLength", "maxLength", "pattern", "format", "description"]
 ])
 
 const typeOf = (value: unknown): string =>
@@ -49,6 +51,9 @@ export const problemsOf = (
     anyOf,
     enum: choices,
     items,
+    maxLength = Number.POSITIVE_INFINITY,
+    minLength = 0,
+    pattern = "",
     properties = {},
     required = [],
     type
@@ -63,6 +68,13 @@ export const problemsOf = (
   }
   if (!isOfType(type, value)) return [`${at} is ${typeOf(value)}, not ${type}`]
   if (Array.isArray(choices) && !choices.includes(value)) return [`${at} is ${value}, none of ${choices}`]
+  if (typeof value === "string") {
+    const isFit =
+      value.length >= Number(minLength) &&
+      value.length <= Number(maxLength) &&
+      new RegExp(String(pattern), "u").test(value)
+    return isFit ? [] : [`${at} is ${value}, which is too short, too long or not ${pattern}`]
+  }
   if (Array.isArray(value)) {
     return value.flatMap((item, index) =>
       problemsOf(document, (items ?? {}) as Json, item, `${at}[${index}]`)

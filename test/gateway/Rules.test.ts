@@ -43,6 +43,14 @@ describe("a rule", () => {
     const one = { rules: [{ target: "a.c*", backend: "x" }] }
     assert.isUndefined(Rules.decide(one, subject({ target: "abc" })))
     assert.strictEqual(Rules.decide(one, subject({ target: "a.c.d" })), "x")
+    const parts = { rules: [{ target: "ab*bc*cd", backend: "x" }] }
+    const fit = ["abbccd", "ab-bc-bc-cd", "abcd", "abbcd", "abbccdx", "ab*bc*cd"].filter(
+      (target) => Rules.decide(parts, subject({ target })) === "x"
+    )
+    assert.deepStrictEqual(fit, ["abbccd", "ab-bc-bc-cd", "ab*bc*cd"])
+    // A pattern that looked at each part from each place would take hours.
+    const many = { rules: [{ table: "*a*b*a*b*c*", backend: "x" }] }
+    assert.isUndefined(Rules.decide(many, subject({ query: `FROM ${"ab".repeat(100_000)}` })))
   })
 
   it("names a back-end that there is", () => {
@@ -55,9 +63,47 @@ describe("a rule", () => {
     assert.deepStrictEqual(Rules.idle(rules, [token], ["one"]), [
       "httpTokens: alice: the target mian is no back-end's and no rule's"
     ])
+    const none = { name: "a", targets: [], formats: [] }
+    assert.deepStrictEqual(Rules.idle({ rules: [] }, [none, { ...none, admin: true }], ["one"]), [
+      "httpTokens: a may ask nothing: its targets are an empty list",
+      "httpTokens: a may ask nothing: its formats are an empty list"
+    ])
+    assert.match(
+      Rules.idle({ rules: [] }, [{ name: "a", token: "\u00fc" }], []).join(),
+      /^httpTokens: a: .*not ASCII/
+    )
     const told = Rules.idle(rules, [], ["one"])
     assert.lengthOf(told, 2)
     assert.match(told.join(), /rules\.1 never holds.*rules\.2 never holds/)
+  })
+
+  it("that another one hides is told, and a table that no query names", () => {
+    const backend = "one"
+    const hidden = (...all: ReadonlyArray<Omit<Rules.Rule, "backend">>) =>
+      Rules.idle({ rules: all.map((rule) => ({ ...rule, backend })), default: backend }, [], [backend])
+    const never = "never decides, since rules.0 holds wherever it does"
+    for (const [first, second] of [
+      [{ target: "a" }, { target: "a", table: "b" }],
+      [{ target: ["a*", "b"] }, { target: ["ab*", "b"] }],
+      [{ header: { "X-A": "1*" } }, { header: { "x-a": ["1", "12"], b: "1" } }],
+      [{ table: "LOGS.*" }, { table: "logs.today" }]
+    ] as const) {
+      assert.deepStrictEqual(hidden(first, second), [`httpRules: rules.1 ${never}`])
+      assert.deepStrictEqual(hidden(second, first), [])
+    }
+    assert.match(hidden({ table: '"a b"' }).join(), /^httpRules: rules.0 hardly ever holds, .* quotes/)
+    assert.match(hidden({ target: "a " }).join(), /^httpRules: rules.0 hardly ever holds, .* blank$/)
+    assert.deepStrictEqual(hidden({}), ["httpRules: default has no effect, since rules.0 has no condition"])
+  })
+
+  it("asks for headers that can arrive", () => {
+    const problem = (header: Rules.Rule["header"]) =>
+      Rules.problemOf({ rules: [{ header, backend: "one" }] }, ["one"])
+    assert.strictEqual(problem({ "x y": "a" }), 'rules.0.header: "x y" is no name of a header')
+    assert.strictEqual(problem({ "X-A": "a", "x-a": "b" }), "rules.0.header: x-a occurs twice")
+    for (const text of [" a", "a ", "a\nb", "\u20ac"])
+      assert.match(problem({ a: ["b", text] }) ?? "", /^rules.0.header: a: /)
+    assert.isUndefined(problem({ "x-region": ["eu *", "\u00fc", "a b"] }))
   })
 
   it("without conditions is the last one", () => {
@@ -76,6 +122,7 @@ describe("the tables of a query", () => {
     ["INSERT INTO a SELECT * FROM 'file.csv'", ["a"]],
     ["SELECT '-- FROM a', $$ FROM b $$, $x$ FROM c $x$ /* FROM d */ -- FROM e\n FROM g", ["g"]],
     ["WITH w AS (SELECT * FROM a) SELECT a.b, c FROM w ORDER BY d, e", ["a", "w"]],
+    ["FROM db.logs.today", ["db.logs.today", "logs.today", "today"]],
     ['SELECT * FROM "A b"."c""d" LEFT JOIN LATERAL e ON true', ['a b.c"d', 'c"d', "e"]]
   ] as const)("of %s", (query, tables) => {
     assert.deepStrictEqual([...SqlWords.tables(query)].sort(), [...tables].sort())

@@ -1,9 +1,10 @@
 /**
  * Opens the DuckDB instance of a server, and closes its access to everything else.
  */
+import { existsSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { basename, extname, resolve } from "node:path"
-import { DuckDBInstance, type DuckDBMaterializedResult } from "@duckdb/node-api"
+import type { DuckDBInstance, DuckDBMaterializedResult } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Limits from "../Limits.ts"
@@ -15,6 +16,7 @@ import * as Instance from "./Instance.ts"
 import * as Opening from "./Opening.ts"
 import * as Progress from "./Progress.ts"
 import type * as Reading from "./Reading.ts"
+import * as Replay from "./Replay.ts"
 import * as ResultFiles from "./ResultFiles.ts"
 import * as ResultMemory from "./ResultMemory.ts"
 import * as Sample from "./Sample.ts"
@@ -92,6 +94,8 @@ export const defaultMaxSpill = 16 * 1024 ** 3
 /** An open database. */
 export interface Database {
   readonly instance: Instance.Instance
+  /** Whether changes go to the log of a file. */
+  readonly isLogged: boolean
   /** Options of its sessions. */
   readonly session: Pick<Session.Options, "searchPath" | "memory" | "unstoppable">
   readonly giveBack: GiveBack.GiveBack
@@ -132,6 +136,7 @@ export const open = Effect.fnUntraced(function* (
   return {
     giveBack: yield* GiveBack.make(instance, memory),
     instance,
+    isLogged: options.readWrite === true && options.database !== undefined,
     session: {
       searchPath: layout.aside && searchPath(layout.aside),
       memory,
@@ -168,9 +173,11 @@ const layoutOf = Effect.fnUntraced(function* (options: DuckDbOptions): Effect.fn
   yield* DatabaseFile.check("database", options.database, options.readWrite === true)
   const addition =
     Object.keys(options.tables ?? {}).length > 0 ? "tables" : options.sample === true ? "sample" : undefined
-  if (addition === undefined) return { main: path, aside: undefined }
+  // DuckDB cannot replay every log of a main database (`Replay`).
+  const isReplayed = options.readWrite !== true && existsSync(`${path}.wal`)
+  if (addition === undefined && !isReplayed) return { main: path, aside: undefined }
   // Views and sample tables would be stored in the file, which belongs to the user.
-  if (options.readWrite === true) {
+  if (addition !== undefined && options.readWrite === true) {
     return yield* new DuckDbError({
       setting: addition,
       message: `${addition} cannot be combined with a database file that is opened with readWrite`
@@ -187,50 +194,9 @@ const attachedName = (path: string): string => {
 
 const searchPath = ({ name }: Attached): string => `${Sql.identifier(name)}.main,memory.main`
 
-/**
- * Settings that close an instance from the start: no network access, and no reading of a user's own files.
- */
-export const closed = {
-  // Only this form has the exception's type and position.
-  errors_as_json: "true",
-  autoinstall_known_extensions: "false",
-  autoload_known_extensions: "false",
-  allow_community_extensions: "false",
-  allow_persistent_secrets: "false",
-  // This is the only setting that would otherwise show the home directory of the server's user.
-  secret_directory: "none"
-} as const
-
 /** Limits how much an instance may spill. DuckDB shows the limit but ignores it if it is set at creation. */
 export const limitSpill = (maxSpill: number = defaultMaxSpill): string =>
   `SET max_temp_directory_size = '${maxSpill}B'`
-
-/** Creates an instance; it closes with the scope. */
-export const create = (
-  database: string | undefined,
-  settings: Readonly<Record<string, string>>
-): Effect.Effect<DuckDBInstance, DuckDbError, Scope.Scope> =>
-  Effect.acquireRelease(
-    Opening.attempt("database", () => DuckDBInstance.create(database ?? ":memory:", settings)),
-    (instance) =>
-      Effect.andThen(
-        database === undefined || settings["access_mode"] === "READ_ONLY"
-          ? Effect.void
-          : Effect.promise(() => checkpoint(instance)),
-        Effect.sync(() => instance.closeSync())
-      )
-  )
-
-/** On close DuckDB checkpoints its own log, but not one left behind by another process. */
-const checkpoint = async (instance: DuckDBInstance): Promise<void> => {
-  try {
-    const connection = await instance.connect()
-    await connection.run("CHECKPOINT")
-    connection.disconnectSync()
-  } catch {
-    // The log stays, and no data are lost.
-  }
-}
 
 /** The tables with readable files, and the names of the others. */
 interface Found {
@@ -244,11 +210,18 @@ const openInstance = Effect.fnUntraced(function* (
   temporary: string,
   found: Found
 ) {
-  const instance = yield* create(layout.main, {
-    ...closed,
+  const { main } = layout
+  const opening = Opening.create(main, {
+    ...Opening.closed,
     temp_directory: temporary,
-    ...(layout.main !== undefined && options.readWrite !== true ? { access_mode: "READ_ONLY" } : {})
+    ...(main !== undefined && options.readWrite !== true ? { access_mode: "READ_ONLY" } : {})
   })
+  const instance =
+    main === undefined
+      ? yield* opening
+      : yield* Effect.catchIf(opening, Replay.isFailed, () =>
+          Effect.andThen(Replay.repair(main, temporary), opening)
+        )
   yield* Effect.mapError(Effect.scoped(furnish(instance, options, layout, found)), (error) =>
     Opening.inMemory(options.memoryLimit, error)
   )

@@ -263,7 +263,8 @@ const furnish = Effect.fnUntraced(function* (
   }
   if (layout.aside !== undefined) {
     const { name, path } = layout.aside
-    yield* run("database", `ATTACH ${Sql.literal(path)} AS ${Sql.identifier(name)} (READ_ONLY)`)
+    const attach = `ATTACH ${Sql.literal(path)} AS ${Sql.identifier(name)} (READ_ONLY)`
+    yield* Effect.mapError(run("database", attach), Replay.advise)
   }
   if (options.sample === true) {
     // Several threads would mostly wait for each other: 300 ms a table on a busy machine, not 120.

@@ -17,6 +17,13 @@ import * as Sql from "./Sql.ts"
 export const isFailed = ({ cause }: DuckDbError): boolean =>
   fromCause(cause).message.includes("Failure while replaying WAL file")
 
+/** Adds the remedy to the error of a database that may not be changed. */
+export const advise = (error: DuckDbError): DuckDbError =>
+  isFailed(error) ? explained(error, "open it once with readWrite") : error
+
+const explained = ({ cause, message, setting }: DuckDbError, more: string): DuckDbError =>
+  new DuckDbError({ setting, message: `${message.split("\n")[0]} (${more})`, cause })
+
 /**
  * Replays the log into the file. A log that cannot be replayed here either stays as it is. `directory` is a
  * private one.
@@ -31,14 +38,7 @@ export const repair = Effect.fnUntraced(function* (
   // The main database gets its name from its file.
   const empty = join(directory, basename(path))
   yield* Effect.scoped(replay(path, empty, directory)).pipe(
-    Effect.mapError(
-      ({ cause, message }) =>
-        new DuckDbError({
-          setting: "database",
-          message: `${message.split("\n")[0]} (the file and its log, ${path}.wal, are unchanged)`,
-          cause
-        })
-    ),
+    Effect.mapError((error) => explained(error, `the file and its log, ${path}.wal, are unchanged`)),
     Effect.ensuring(Effect.sync(() => remove(empty)))
   )
   yield* Effect.logInfo(`The log of ${path} has been replayed`)

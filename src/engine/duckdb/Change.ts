@@ -15,7 +15,8 @@ export interface Change {
   readonly needsSchema: boolean
 }
 
-const reads: Change = { turn: "reads", defines: false, needsSchema: false }
+/** No change. */
+export const reads: Change = { turn: "reads", defines: false, needsSchema: false }
 
 /** First words of queries. */
 const reading: ReadonlySet<string> = new Set(

@@ -54,9 +54,9 @@ const answer = Effect.fnUntraced(function* (
     : given
   const { readWrite } = guard.permissions
   if (database.session.memory.isFull) return yield* overloaded(limits)
-  const change = Change.of(request.query)
+  const change = readWrite ? Change.of(request.query) : Change.reads
   const isLogged = readWrite && database.isLogged
-  if (given.permissions.readWrite) yield* turns.take(readWrite ? change.turn : "reads")
+  if (given.permissions.readWrite) yield* turns.take(change.turn)
   const session = yield* Effect.mapError(
     Session.open(database.instance, {
       ...database.session,
@@ -98,14 +98,13 @@ const answer = Effect.fnUntraced(function* (
   }
 })
 
-const checkpointed = (session: Session.Session): Effect.Effect<void, QueryApi.QueryError> =>
-  Effect.catch(
+/** Empties the log, without which a type in a new schema cannot be replayed (`Change`). */
+const checkpointed = (session: Session.Session): Effect.Effect<unknown, QueryApi.QueryError> =>
+  Effect.mapError(
     session.call((connection) => connection.run("CHECKPOINT")),
     (failure) =>
-      Effect.fail(
-        failure.type === "TransactionContext" ? Turns.notAlone : Failure.toReject(failure, undefined)
-      )
-  ).pipe(Effect.asVoid)
+      failure.type === "TransactionContext" ? Turns.notAlone : Failure.toReject(failure, undefined)
+  )
 
 const overloaded = ({ maxResultMemory }: Limits.Limits) =>
   new QueryApi.QueryError({

@@ -25,7 +25,7 @@ describe("a statement that alters", () => {
       const turns = new Turns.Turns()
       const query = yield* ask(turns, "reads")
       const change = yield* ask(turns, "writes")
-      const beside = yield* ask(turns, "writes")
+      const beside = yield* ask(turns, "adds")
       const alters = yield* ask(turns, "alters")
       const next = yield* ask(turns, "alters")
       const begun = () => [query, change, beside, alters, next].map(({ hasBegun }) => hasBegun())
@@ -68,6 +68,15 @@ describe("a statement that runs alone", () => {
       yield* again.leave
       yield* (yield* ask(turns, "writes")).outcome
       yield* young.end
+    })
+  )
+
+  it.effect("does not wait for queries from before additions", () =>
+    Effect.gen(function* () {
+      const turns = new Turns.Turns()
+      yield* (yield* ask(turns, "reads")).outcome
+      yield* (yield* ask(turns, "adds")).end
+      yield* (yield* ask(turns, "alone")).outcome
     })
   )
 

@@ -97,6 +97,16 @@ describe("a definition that has committed", () => {
           yield* withEngine({ database: yield* asLeft(database), readWrite: true }, (other) =>
             Effect.map(rows(other, query), (found) => assert.deepStrictEqual(found, [{ t: "VARCHAR" }]))
           )
+          // With a query that keeps the former value, DuckDB would change the type of that one.
+          const older = yield* Scope.make()
+          yield* ask(engine, "INSERT INTO t VALUES ('1', NULL)")
+          yield* Scope.provide(unread(engine), older)
+          yield* ask(engine, "UPDATE t SET id = '2'")
+          const typed = ask(engine, "ALTER TABLE t ALTER id TYPE INTEGER")
+          const altering = yield* Effect.forkChild(typed, { startImmediately: true })
+          yield* Scope.close(older, Exit.void)
+          yield* Fiber.join(altering)
+          assert.deepStrictEqual(yield* rows(engine, "SELECT id FROM t"), [{ id: 2 }])
           // DuckDB could not replay a log that has both. The type waits until the schema is in the file.
           const reader = yield* Scope.make()
           yield* Scope.provide(unread(engine), reader)

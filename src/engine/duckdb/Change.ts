@@ -25,6 +25,10 @@ const reading: ReadonlySet<string> = new Set(
 
 const defining: ReadonlySet<string> = new Set(["create", "alter", "drop", "comment"])
 
+/** INSERT, but not OR REPLACE or ON CONFLICT. */
+const isAddition = (keyword: string, sql: string): boolean =>
+  keyword === "insert" && !/\b(?:or|conflict)\b/i.test(sql)
+
 const begin = (words: string): RegExp =>
   new RegExp(`^(?:;|${Words.blank})*${words.replaceAll(" ", `${Words.blank}+`)}(?!\\w)`, "i")
 
@@ -37,10 +41,16 @@ const indexing = begin("(?:create (?:unique )?index|drop index)")
 /** DuckDB creates a type once before it replays its log, when it has no schemas of that log. */
 const typing = begin("create (?:or replace )?type")
 
-/** Comments may be nested, which the patterns do not know. */
-const makesIndex = (keyword: string, sql: string): boolean =>
+/**
+ * Statements ALTER that read the table: they make an index, another type, other fields of a struct, or check
+ * for NULL. If an older query keeps former values, DuckDB reads these, and updates are lost.
+ */
+const reshaping = /\b(?:primary|type|null)\b|\b(?:add|drop|rename)\b.*\./is
+
+const isAlone = (keyword: string, sql: string): boolean =>
   indexing.test(sql) ||
-  (keyword === "alter" && /\bprimary\b/i.test(sql)) ||
+  (keyword === "alter" && reshaping.test(sql)) ||
+  // Comments may be nested, which the patterns do not know.
   (sql.includes("/*") && /\bindex\b/i.test(sql))
 
 export const of = (query: string): Change => {
@@ -48,9 +58,9 @@ export const of = (query: string): Change => {
   const keyword = Words.keyword(sql)
   if (keyword === undefined || reading.has(keyword)) return reads
   if (keyword === "with" && Tokens.verb(sql) === undefined) return reads
-  if (!defining.has(keyword)) return { ...reads, turn: "writes" }
+  if (!defining.has(keyword)) return { ...reads, turn: isAddition(keyword, sql) ? "adds" : "writes" }
   const needsSchema = typing.test(sql) && sql.includes(".")
   // DuckDB ends its process if a change of keys cannot commit because its table was altered.
-  const turn = keyword === "alter" ? "alters" : "writes"
-  return { turn: needsSchema || makesIndex(keyword, sql) ? "alone" : turn, defines: true, needsSchema }
+  const turn = keyword === "alter" ? "alters" : "adds"
+  return { turn: needsSchema || isAlone(keyword, sql) ? "alone" : turn, defines: true, needsSchema }
 }

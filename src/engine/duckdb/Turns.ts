@@ -1,5 +1,5 @@
 /**
- * Keeps changes apart that end DuckDB's database if they run side by side.
+ * Keeps changes apart that end DuckDB's database, or lose updates, if they run side by side.
  *
  * A statement that alters waits until no other one changes anything. One that runs alone also waits until no
  * query is left that began before the last change. Changes that come meanwhile wait for it; queries do not.
@@ -10,13 +10,13 @@ import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import { type QueryError, queryError } from "../QueryApi.ts"
 
-/** What a statement does, with regard to others. */
-export type Turn = "reads" | "writes" | "alters" | "alone"
+/** What a statement does, with regard to others. One that adds leaves former rows as they are. */
+export type Turn = "reads" | "adds" | "writes" | "alters" | "alone"
 
 interface Entry {
   readonly turn: Turn
   readonly begun: Deferred.Deferred<void>
-  /** The number of changes that had ended when it began. */
+  /** The number of changes of former rows that had ended when it began. */
   changes: number
 }
 
@@ -25,6 +25,9 @@ const maxWait = "5 seconds"
 
 /** How long a change waits behind such a statement. */
 const maxWaitBehind = "30 seconds"
+
+/** Whether nothing else may be changed meanwhile. */
+const isApart = (turn: Turn): boolean => turn === "alters" || turn === "alone"
 
 /** See {@link Turns.take}. */
 export class Turns {
@@ -43,8 +46,8 @@ export class Turns {
     )
     if (Deferred.isDoneUnsafe(begun)) return
     yield* Effect.timeoutOrElse(Deferred.await(begun), {
-      duration: turn === "writes" ? maxWaitBehind : maxWait,
-      orElse: () => Effect.fail(turn === "writes" ? behind : turn === "alters" ? besideOthers : notAlone)
+      duration: isApart(turn) ? maxWait : maxWaitBehind,
+      orElse: () => Effect.fail(turn === "alone" ? notAlone : turn === "alters" ? besideOthers : behind)
     })
   })
 
@@ -80,8 +83,7 @@ export class Turns {
 
   private mayBegin({ turn }: Entry): boolean {
     for (const running of this.running) {
-      if (running.turn === "alters" || running.turn === "alone") return false
-      if (turn !== "writes" && running.turn === "writes") return false
+      if (isApart(running.turn) || (isApart(turn) && running.turn !== "reads")) return false
       if (turn === "alone" && running.changes < this.changes) return false
     }
     return true
@@ -93,8 +95,8 @@ const rejected = (message: string): QueryError =>
 
 /** The reject of a statement that did not get to run alone. */
 export const notAlone = rejected(
-  "An index is made or dropped, and a type made in a schema, only while no other statement changes anything and " +
-    "no query is left that began before the last change"
+  "An index is made or dropped, the type of a column changed, and a type made in a schema, only while no other " +
+    "statement changes anything and no query is left that began before the last change"
 )
 
 const besideOthers = rejected("ALTER statements run only while no other statement changes anything")

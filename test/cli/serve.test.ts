@@ -391,11 +391,20 @@ describe("what is served", () => {
       const server = yield* Dataconn.serve(["--database", path, "--read-write"], Dataconn.isolated)
       yield* rows(server, "INSERT INTO items VALUES (8, 'ink')")
       assert.deepStrictEqual(yield* rows(server, "SELECT count(*) AS n FROM items"), [{ n: 2 }])
-      // What was committed is there when the process is that had it.
+      // What was committed is there when the process is that had it, also if only the log has it.
+      const reader = yield* connect(server)
+      yield* reader.request(request("SELECT sum(i) FROM items, range(1000000000000) r(i)"))
+      assert.match(yield* reader.next, /^A /)
+      yield* rows(server, "ALTER TABLE items ALTER id TYPE VARCHAR")
+      yield* rows(server, "ALTER TABLE items ADD COLUMN price INTEGER DEFAULT abs(-3)")
       const [child = 0] = childrenOf(server.pid)
       process.kill(child, "SIGKILL")
       yield* server.line(/Error: dataconn engine 1 .* SIGKILL.* is started again/)
-      assert.deepStrictEqual(yield* rows(server, "SELECT count(*) AS n FROM items"), [{ n: 2 }])
+      assert.deepStrictEqual(yield* rows(server, "FROM items ORDER BY id"), [
+        { id: "7", name: "pen", price: 3 },
+        { id: "8", name: "ink", price: 3 }
+      ])
+      yield* server.line(/The log of .*shop\.duckdb has been replayed/)
       assert.notInclude(childrenOf(server.pid), child)
       yield* server.kill("SIGTERM")
       assert.strictEqual(yield* server.exit, 0)

@@ -129,15 +129,14 @@ describe("a statement that writes", () => {
           ["CREATE TABLE u(a INTEGER)", "CREATE TABLE u(a INTEGER)"],
           // Only the commit finds these.
           ["INSERT INTO t VALUES (2, 0)", "INSERT INTO t VALUES (2, 1)"],
-          ["ALTER TABLE u ADD COLUMN b INTEGER", "INSERT INTO u VALUES (1)"],
-          ["ALTER TABLE t ADD COLUMN w INTEGER", "UPDATE t SET n = 3"]
+          ["DROP TABLE u", "INSERT INTO u VALUES (1)"]
         ]
         for (const [first, second] of conflicts) {
           const error = yield* Effect.scoped(
             Effect.gen(function* () {
               const one = yield* init(engine, first)
               const other = yield* init(engine, second)
-              const runsBefore = /^INSERT|= 3$/.test(second)
+              const runsBefore = /^INSERT/.test(second)
               yield* Stream.runDrain(one.chunks)
               if (runsBefore) yield* Stream.runDrain(other.chunks)
               yield* one.commit ?? Effect.void

@@ -1,9 +1,10 @@
 /**
  * Opens the DuckDB instance of a server, and closes its access to everything else.
  */
+import { existsSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { basename, extname, resolve } from "node:path"
-import { DuckDBInstance } from "@duckdb/node-api"
+import type { DuckDBInstance } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Limits from "../Limits.ts"
@@ -15,6 +16,7 @@ import * as Instance from "./Instance.ts"
 import * as Opening from "./Opening.ts"
 import * as Progress from "./Progress.ts"
 import type * as Reading from "./Reading.ts"
+import * as Replay from "./Replay.ts"
 import * as ResultFiles from "./ResultFiles.ts"
 import * as ResultMemory from "./ResultMemory.ts"
 import * as Sample from "./Sample.ts"
@@ -94,6 +96,8 @@ export const defaultMaxSpill = 16 * 1024 ** 3
 /** An open database. */
 export interface Database {
   readonly instance: Instance.Instance
+  /** Whether changes go to the log of a file. */
+  readonly isLogged: boolean
   /** Options of its sessions. */
   readonly session: Pick<Session.Options, "searchPath" | "memory" | "unstoppable">
   readonly giveBack: GiveBack.GiveBack
@@ -141,6 +145,7 @@ export const open = Effect.fnUntraced(function* (
   return {
     giveBack: yield* GiveBack.make(instance, memory),
     instance,
+    isLogged: options.readWrite === true && options.database !== undefined,
     session: {
       searchPath: layout.aside && searchPath(layout.aside),
       memory,
@@ -178,9 +183,11 @@ const layoutOf = Effect.fnUntraced(function* (options: DuckDbOptions): Effect.fn
   yield* DatabaseFile.check("database", options.database, options.readWrite === true)
   const addition =
     Object.keys(options.tables ?? {}).length > 0 ? "tables" : options.sample === true ? "sample" : undefined
-  if (addition === undefined) return { main: path, aside: undefined }
+  // DuckDB cannot replay every log of a main database (`Replay`).
+  const isReplayed = options.readWrite !== true && existsSync(`${path}.wal`)
+  if (addition === undefined && !isReplayed) return { main: path, aside: undefined }
   // Views and sample tables would be stored in the file, which belongs to the user.
-  if (options.readWrite === true) {
+  if (addition !== undefined && options.readWrite === true) {
     return yield* new DuckDbError({
       setting: addition,
       message: `${addition} cannot be combined with a database file that is opened with readWrite`
@@ -197,47 +204,6 @@ const attachedName = (path: string): string => {
 
 const searchPath = ({ name }: Attached): string => `${Sql.identifier(name)}.main,memory.main`
 
-/**
- * Settings that close an instance from the start: no network access, and no reading of a user's own files.
- */
-export const closed = {
-  // Only this form has the exception's type and position.
-  errors_as_json: "true",
-  autoinstall_known_extensions: "false",
-  autoload_known_extensions: "false",
-  allow_community_extensions: "false",
-  allow_persistent_secrets: "false",
-  // This is the only setting that would otherwise show the home directory of the server's user.
-  secret_directory: "none"
-} as const
-
-/** Creates an instance; it closes with the scope. */
-export const create = (
-  database: string | undefined,
-  settings: Readonly<Record<string, string>>
-): Effect.Effect<DuckDBInstance, DuckDbError, Scope.Scope> =>
-  Effect.acquireRelease(
-    Opening.attempt("database", () => DuckDBInstance.create(database ?? ":memory:", settings)),
-    (instance) =>
-      Effect.andThen(
-        database === undefined || settings["access_mode"] === "READ_ONLY"
-          ? Effect.void
-          : Effect.promise(() => checkpoint(instance)),
-        Effect.sync(() => instance.closeSync())
-      )
-  )
-
-/** On close DuckDB checkpoints its own log, but not one left behind by another process. */
-const checkpoint = async (instance: DuckDBInstance): Promise<void> => {
-  try {
-    const connection = await instance.connect()
-    await connection.run("CHECKPOINT")
-    connection.disconnectSync()
-  } catch {
-    // The log stays, and no data are lost.
-  }
-}
-
 interface Surroundings {
   /** The directory that the instance may write to, and its own in that. */
   readonly temporary: string
@@ -252,12 +218,19 @@ const openInstance = Effect.fnUntraced(function* (
   layout: Layout,
   surroundings: Surroundings
 ) {
-  const { own } = surroundings
-  const instance = yield* create(layout.main, {
-    ...closed,
+  const { main } = layout
+  const { own, temporary } = surroundings
+  const opening = Opening.create(main, {
+    ...Opening.closed,
     temp_directory: own,
-    ...(layout.main !== undefined && options.readWrite !== true ? { access_mode: "READ_ONLY" } : {})
+    ...(main !== undefined && options.readWrite !== true ? { access_mode: "READ_ONLY" } : {})
   })
+  const instance =
+    main === undefined
+      ? yield* opening
+      : yield* Effect.catchIf(opening, Replay.isFailed, () =>
+          Effect.andThen(Replay.repair(main, temporary), opening)
+        )
   yield* Effect.mapError(Effect.scoped(furnish(instance, options, layout, surroundings)), (error) =>
     Opening.inMemory(options.memoryLimit, error)
   )
@@ -299,7 +272,8 @@ const furnish = Effect.fnUntraced(function* (
   }
   if (layout.aside !== undefined) {
     const { name, path } = layout.aside
-    yield* run("database", `ATTACH ${Sql.literal(path)} AS ${Sql.identifier(name)} (READ_ONLY)`)
+    const attach = `ATTACH ${Sql.literal(path)} AS ${Sql.identifier(name)} (READ_ONLY)`
+    yield* Effect.mapError(run("database", attach), Replay.advise)
   }
   if (options.sample === true) {
     // Several threads would mostly wait for each other: 300 ms a table on a busy machine, not 120.

@@ -12,6 +12,7 @@ import * as Limits from "../Limits.ts"
 import * as QueryApi from "../QueryApi.ts"
 import { type Engine, QueryEngine } from "../QueryEngine.ts"
 import * as ArrowStream from "./ArrowStream.ts"
+import * as Change from "./Change.ts"
 import { Crowd } from "./Crowd.ts"
 import * as Database from "./Database.ts"
 import * as Failure from "./Failure.ts"
@@ -27,12 +28,14 @@ import * as Statement from "./Statement.ts"
 import * as TableFile from "./TableFile.ts"
 import type { ResultColumn } from "./TextSql.ts"
 import * as Threads from "./Threads.ts"
+import * as Turns from "./Turns.ts"
 import * as Types from "./Types.ts"
 
 /** The dependencies of a request's answer. */
 interface Parts {
   readonly crowd: Crowd
   readonly database: Database.Database
+  readonly turns: Turns.Turns
   readonly guard: Guard.Guard
   readonly limits: Limits.Limits
   readonly served: Reading.Served
@@ -40,7 +43,7 @@ interface Parts {
 
 /** Runs one request in its own session, which closes with the request's scope. */
 const answer = Effect.fnUntraced(function* (
-  { database, guard: given, limits, served }: Parts,
+  { database, guard: given, limits, served, turns }: Parts,
   request: QueryApi.ResolvedRequest
 ): Effect.fn.Return<QueryApi.QueryResult, QueryApi.QueryError, Scope.Scope> {
   const guard = request.readOnly
@@ -51,6 +54,9 @@ const answer = Effect.fnUntraced(function* (
     : given
   const { readWrite } = guard.permissions
   if (database.session.memory.isFull) return yield* overloaded(limits)
+  const change = readWrite ? Change.of(request.query) : Change.reads
+  const isLogged = readWrite && database.isLogged
+  if (given.permissions.readWrite) yield* turns.take(change.turn)
   const session = yield* Effect.mapError(
     Session.open(database.instance, {
       ...database.session,
@@ -59,6 +65,7 @@ const answer = Effect.fnUntraced(function* (
     }),
     (failure) => Failure.toReject(failure, request.query)
   )
+  if (isLogged && change.needsSchema) yield* checkpointed(session)
   const reading = yield* Reading.open(served)
   const context = { guard, limits, reading, session }
   const statement = yield* Statement.prepare(context, request.query, request.parameters)
@@ -82,9 +89,22 @@ const answer = Effect.fnUntraced(function* (
     readOnly: !guard.permissions.readWrite,
     chunks: Stream.catch(chunks, (error) => Stream.fromEffectDrain(reading.blamed(error))),
     // Reading queries commit too: they may have taken values of a sequence.
-    commit: readWrite ? Effect.mapError(session.commit, Failure.ofCommit) : undefined
+    commit: readWrite
+      ? Effect.andThen(
+          Effect.mapError(session.commit, Failure.ofCommit),
+          isLogged && change.defines ? session.checkpoint : Effect.void
+        )
+      : undefined
   }
 })
+
+/** Empties the log, without which a type in a new schema cannot be replayed (`Change`). */
+const checkpointed = (session: Session.Session): Effect.Effect<unknown, QueryApi.QueryError> =>
+  Effect.mapError(
+    session.call((connection) => connection.run("CHECKPOINT")),
+    (failure) =>
+      failure.type === "TransactionContext" ? Turns.notAlone : Failure.toReject(failure, undefined)
+  )
 
 const overloaded = ({ maxResultMemory }: Limits.Limits) =>
   new QueryApi.QueryError({
@@ -165,6 +185,7 @@ export const make = Effect.fnUntraced(function* (
     admit: options.admit,
     run: run({
       crowd: new Crowd(),
+      turns: new Turns.Turns(),
       database,
       guard,
       limits,

@@ -25,6 +25,8 @@ export interface Guard {
   readonly schemas: ReadonlySet<string>
   /** The lower-case names of served tables and views that have columns of VARIANT. */
   readonly variants: ReadonlySet<string>
+  /** The lower-case names of functions with other results each time, if changes are logged. */
+  readonly unstable: ReadonlySet<string>
   /** The views and macros of the database when it was opened. */
   readonly definitions: ReadonlyArray<Reading.Definition>
   /** The present lower-case names of objects with a text of their own, in which a query may fail. */
@@ -41,7 +43,7 @@ export type Defined = "views" | "all"
 
 /** `hidden` precedes the paths that DuckDB itself knows. */
 export const open = Effect.fnUntraced(function* (
-  { instance, tables }: Pick<Database, "instance" | "tables">,
+  { instance, isLogged, tables }: Pick<Database, "instance" | "isLogged" | "tables">,
   parser: Parser.Parser,
   permissions: Permissions,
   hidden: Failure.Hidden
@@ -72,6 +74,7 @@ export const open = Effect.fnUntraced(function* (
     views: catalog.views,
     schemas: catalog.schemas,
     variants: catalog.variants,
+    unstable: isLogged ? catalog.unstable : new Set(),
     definitions: catalog.definitions,
     defined: (kind) =>
       read(async (rows) => {
@@ -147,6 +150,10 @@ const schemasSql = `
 const variantsSql = `
   SELECT DISTINCT system.main.lower(table_name) FROM system.main.duckdb_columns() WHERE NOT internal AND data_type ILIKE '%variant%'`
 
+const unstableSql = `
+  SELECT DISTINCT system.main.lower(function_name) FROM system.main.duckdb_functions()
+  WHERE internal AND stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY') OR function_name IN ('ago', 'age')`
+
 const pathsSql = `
   SELECT path, kind FROM (
     SELECT path, '<file>' AS kind FROM system.main.duckdb_databases()
@@ -169,7 +176,10 @@ const asking = async <A>(instance: DuckDBInstance, ask: (rows: Rows) => Promise<
 const readCatalog = async (
   rows: Rows
 ): Promise<
-  Pick<Guard, "builtIn" | "types" | "views" | "schemas" | "variants" | "definitions" | "hidden"> & {
+  Pick<
+    Guard,
+    "builtIn" | "types" | "views" | "schemas" | "variants" | "unstable" | "definitions" | "hidden"
+  > & {
     readonly macros: ReadonlyArray<string>
     readonly hiding: ReadonlyArray<string>
   }
@@ -199,6 +209,7 @@ const readCatalog = async (
     schemas: new Set(await names(schemasSql)),
     // DuckDB binds all its own views to name their columns.
     variants: new Set(relations.length === 0 ? [] : await names(variantsSql)),
+    unstable: new Set(await names(unstableSql)),
     hidden: (await rows(pathsSql)) as Array<[string, string]>
   }
 }

@@ -6,12 +6,14 @@
 import { type DuckDBExtractedStatements, type DuckDBPreparedStatement, StatementType } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import { type QueryError, queryError } from "../QueryApi.ts"
+import * as Alter from "./Alter.ts"
 import * as Calls from "./Calls.ts"
 import * as Expansion from "./Expansion.ts"
 import * as Failure from "./Failure.ts"
 import * as Functions from "./Functions.ts"
 import type { Guard } from "./Guard.ts"
 import * as Judgement from "./Judgement.ts"
+import * as JudgePlan from "./JudgePlan.ts"
 import * as JudgeTables from "./JudgeTables.ts"
 import type { Macro } from "./Macros.ts"
 import * as Mentions from "./Mentions.ts"
@@ -21,7 +23,6 @@ import * as Pragma from "./Pragma.ts"
 import type { Reading } from "./Reading.ts"
 import * as Sentinel from "./Sentinel.ts"
 import type { Session } from "./Session.ts"
-import * as Sql from "./Sql.ts"
 import * as Variant from "./Variant.ts"
 import * as Words from "./Words.ts"
 
@@ -31,6 +32,8 @@ import * as Words from "./Words.ts"
 export interface Judged {
   readonly prepared: DuckDBPreparedStatement
   readonly isQuery: boolean
+  /** Whether DuckDB runs it as several (`Alter`). */
+  readonly isSplit?: boolean
 }
 
 /** The dependencies of a judgement. */
@@ -49,7 +52,7 @@ export const judge = Effect.fnUntraced(function* (
   const { guard, reading, session } = context
   const queries = yield* Effect.mapError(guard.parser.parse(sql), (failure) => Failure.toReject(failure, sql))
   // DuckDB's own error has the position.
-  if (queries === "broken") yield* extractOne(session, sql)
+  if (queries === "broken") yield* extractOne(session, sql, undefined)
   if (typeof queries === "string") return yield* judgeOther(context, sql)
   if (queries.statements !== 1) return yield* notOne(queries.statements, sql)
   const macros = queries.functions.filter((name) => !guard.builtIn.has(name))
@@ -118,7 +121,7 @@ const judgeNames = Effect.fnUntraced(function* (
   sql: string,
   queries: Queries
 ): Effect.fn.Return<void, QueryError> {
-  if (queries.types.includes(Variant.typeName)) return yield* noVariant
+  if (queries.types.includes(Variant.typeName)) return yield* Judgement.noVariant
   if (queries.functions.some((name) => Variant.structured.has(name))) yield* judgeStructures(parser, sql)
   if (queries.functions.some((name) => Functions.aggregating.has(name))) yield* judgeAggregates(parser, sql)
   const variant = Judgement.ofVariants(queries, variants, builtIn, permissions)
@@ -132,8 +135,6 @@ const judgeNames = Effect.fnUntraced(function* (
   const refused = Judgement.ofFunctions(names, builtIn, permissions, macros)
   if (refused !== undefined) return yield* refused
 })
-
-const noVariant = queryError("not_allowed", "Casts to VARIANT are not for clients; cast to JSON")
 
 const judgeAggregates = Effect.fnUntraced(function* (
   parser: Parser,
@@ -158,7 +159,7 @@ const judgeStructures = Effect.fnUntraced(function* (
         "The structure that from_json or json_transform is given must be a literal, in a query that is not very long"
       )
     }
-    if (Variant.isNamedIn(structure)) return yield* noVariant
+    if (Variant.isNamedIn(structure)) return yield* Judgement.noVariant
   }
 })
 
@@ -214,7 +215,7 @@ const judgeOther = Effect.fnUntraced(function* (
     const aggregate = Judgement.ofAggregates(Calls.aggregates(sql))
     if (aggregate !== undefined) return yield* aggregate
   }
-  if (Variant.mayBeCast(sql)) return yield* noVariant
+  if (Variant.mayBeCast(sql)) return yield* Judgement.noVariant
   const called = { functions: [...words.called], tableFunctions: [], tables: [] }
   const variant = Judgement.ofVariants(called, guard.variants, builtIn, permissions)
   if (variant !== undefined) return yield* variant
@@ -222,15 +223,20 @@ const judgeOther = Effect.fnUntraced(function* (
   const keyword = Words.keyword(sql)
   const imported = Judgement.ofImport(keyword, permissions)
   if (imported !== undefined) return yield* imported
-  const extracted = yield* extractOne(session, sql)
+  const extracted = yield* extractOne(session, sql, keyword)
   // Checked before DuckDB binds the statement.
   const kind = isPragma || keyword === "pragma" ? undefined : Judgement.ofKeyword(keyword, permissions, sql)
   if (kind !== undefined) return yield* kind
   if (Words.isTemporary(sql)) return yield* Judgement.noTemporary
+  if (guard.unstable.size > 0 && keyword === "alter" && Alter.isRepeated(sql, extracted.count)) {
+    const repeated = Alter.ofRepeated(words, guard.unstable, yield* macrosOf(session))
+    if (repeated !== undefined) return yield* repeated
+  }
   yield* reading.begin(reading.served.mentioned(sql))
   if (defining.some((word) => words.all.has(word))) reading.served.extend(sql)
+  const isSplit = extracted.count > 1
   const prepared = yield* Effect.catch(
-    session.call(() => session.preparing(extracted.prepare(0))),
+    session.call(() => session.preparing(extracted.prepare(isSplit ? 1 : 0))),
     rejected(session, sql)
   )
   const type = prepared.statementType
@@ -243,7 +249,7 @@ const judgeOther = Effect.fnUntraced(function* (
         )
   }
   if (!isAllowed(type, permissions)) return yield* notAllowed(type, permissions)
-  if (planned.has(type)) yield* judgePlan(guard, session, sql, words)
+  if (JudgePlan.kinds.has(type)) yield* JudgePlan.judge(guard, session, sql, words)
   if (type === StatementType.CALL) {
     // CHECKPOINT is of this kind too, and calls its function without a parenthesis.
     const called = Judgement.ofWords(
@@ -254,7 +260,7 @@ const judgeOther = Effect.fnUntraced(function* (
     )
     if (called !== undefined) return yield* called
   }
-  return { prepared, isQuery: false }
+  return { prepared, isQuery: false, isSplit }
 })
 
 /** Words of statements that create or rename views and macros. */
@@ -262,101 +268,17 @@ const defining: ReadonlyArray<string> = ["view", "macro", "function"]
 
 const extractOne = Effect.fnUntraced(function* (
   session: Session,
-  sql: string
+  sql: string,
+  keyword: string | undefined
 ): Effect.fn.Return<DuckDBExtractedStatements, QueryError> {
   const extracted = yield* Effect.mapError(
     session.call((connection) => connection.extractStatements(sql)),
     (failure) => Failure.toReject(failure, sql)
   )
-  return extracted.count === 1 ? extracted : yield* notOne(extracted.count, sql)
+  return extracted.count === 1 || Alter.isSplit(keyword, sql, extracted.count)
+    ? extracted
+    : yield* notOne(extracted.count, sql)
 })
-
-const planned: ReadonlySet<StatementType> = new Set([
-  StatementType.CREATE,
-  StatementType.CREATE_FUNC,
-  StatementType.DROP,
-  StatementType.ALTER
-])
-
-/** The names that statements create, by the operators of their plans: the place of the name, and its kind. */
-const naming = {
-  LOGICAL_CREATE_MACRO: ["$.plans[0].info.name", "function"],
-  LOGICAL_CREATE_TYPE: ["$.plans[0].info.name", "type"],
-  LOGICAL_CREATE_TABLE: ["$.plans[0].info.table", "view"],
-  LOGICAL_CREATE_VIEW: ["$.plans[0].info.view_name", "view"],
-  LOGICAL_CREATE_SCHEMA: ["$.plans[0].info.schema", "schema"],
-  ALTER_TABLE: ["$.plans[0].info.new_table_name", "view"],
-  ALTER_VIEW: ["$.plans[0].info.new_view_name", "view"]
-} as const
-
-const planPaths = Sql.list([
-  "$.plans[0].type",
-  "$.plans[0].info.type",
-  ...Object.values(naming).map(([path]) => path)
-])
-
-/** A type made from a query names these, which are names of types too. */
-const enumWords: ReadonlyArray<string> = ["type", "enum"]
-
-/**
- * Judges properties that only the plan shows. Secrets and names of databases belong to the whole instance.
- * Functions, types and views with the names of DuckDB's own would replace these in the queries of all others,
- * and in the SQL that the engine makes of them. A schema with the name of a database makes names ambiguous.
- */
-const judgePlan = Effect.fnUntraced(function* (
-  { builtIn, schemas, types, views }: Guard,
-  session: Session,
-  sql: string,
-  words: Words.Words
-): Effect.fn.Return<void, QueryError> {
-  const view = [...words.all].find((name) => views.has(name))
-  if (view === undefined && !/secret|variant|macro|function|type|database|schema/i.test(sql)) return
-  const serialized = `system.main.json_serialize_plan(${Sql.literal(sql)})`
-  const [plan, parts] = yield* Effect.mapError(
-    session.call(async (connection) => {
-      const query = `SELECT plan, system.main.json_extract_string(plan, ${planPaths}) FROM (SELECT ${serialized} AS plan)`
-      return (await connection.runAndReadAll(query)).getRowsJS()[0] ?? []
-    }),
-    (failure) => Failure.toReject(failure, undefined)
-  )
-  if (String(plan).includes("LOGICAL_CREATE_SECRET")) return yield* notForAll("CREATE SECRET")
-  if (Variant.isTypeIn(String(plan))) return yield* noVariant
-  const [operator, kind, ...names] = parts as ReadonlyArray<string | null>
-  if (operator === null) {
-    const isType = enumWords.every((word) => words.all.has(word))
-    const type = isType
-      ? [...words.all].find((name) => types.has(name) && !enumWords.includes(name))
-      : undefined
-    const name = view ?? type
-    return name === undefined ? undefined : yield* noPlan(name)
-  }
-  if (kind === "SECRET_ENTRY") return yield* notForAll("DROP SECRET")
-  if (operator === "LOGICAL_ALTER" && kind === "ALTER_DATABASE") return yield* notForAll("ALTER DATABASE")
-  const own = { function: builtIn, type: types, view: views, schema: schemas }
-  for (const [at, [by, [, what]]] of Object.entries(naming).entries()) {
-    const name = names[at]?.toLowerCase()
-    if (name !== undefined && (by === operator || by === kind) && own[what].has(name))
-      return yield* taken(what, name)
-  }
-})
-
-/** Without a type for a parameter, DuckDB makes no plan. */
-const noPlan = (name: string): QueryError =>
-  queryError(
-    "not_allowed",
-    `A statement with parameters that names ${name} cannot be judged: write their values into it, or cast them`
-  )
-
-const notForAll = (statement: string): QueryError =>
-  queryError("not_allowed", `${statement} statements are not allowed`)
-
-const taken = (what: "function" | "type" | "view" | "schema", name: string): QueryError =>
-  queryError(
-    "not_allowed",
-    what === "schema"
-      ? `${name} is the name of a database or of a schema of DuckDB's own; choose another name`
-      : `DuckDB has a ${what} of its own that is called ${name}; choose another name`
-  )
 
 const writing: ReadonlySet<StatementType> = new Set([
   StatementType.INSERT,

@@ -142,6 +142,9 @@ export const noTemporary = queryError(
   "CREATE TEMP statements are not allowed: each statement has a session of its own, which ends with it"
 )
 
+/** The error for casts to VARIANT. */
+export const noVariant = queryError("not_allowed", "Casts to VARIANT are not for clients; cast to JSON")
+
 /** The error for files in place of tables. */
 export const noFiles = queryError(
   "not_allowed",

@@ -1,7 +1,9 @@
 /**
  * Attempts while an engine opens. Each error names the setting to change.
  */
+import { DuckDBInstance } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import * as ErrorMessage from "../ErrorMessage.ts"
 import { DuckDbError, fromCause } from "./Failure.ts"
 
@@ -48,4 +50,45 @@ export const inMemory = (limit: string | undefined, error: DuckDbError): DuckDbE
     message: ErrorMessage.bounded(`memoryLimit: ${limit} is too small (${what}${first.trim()})`),
     cause: error.cause
   })
+}
+
+/**
+ * Settings that close an instance from the start: no network access, and no reading of a user's own files.
+ */
+export const closed = {
+  // Only this form has the exception's type and position.
+  errors_as_json: "true",
+  autoinstall_known_extensions: "false",
+  autoload_known_extensions: "false",
+  allow_community_extensions: "false",
+  allow_persistent_secrets: "false",
+  // This is the only setting that would otherwise show the home directory of the server's user.
+  secret_directory: "none"
+} as const
+
+/** Creates an instance; it closes with the scope. */
+export const create = (
+  database: string | undefined,
+  settings: Readonly<Record<string, string>>
+): Effect.Effect<DuckDBInstance, DuckDbError, Scope.Scope> =>
+  Effect.acquireRelease(
+    attempt("database", () => DuckDBInstance.create(database ?? ":memory:", settings)),
+    (instance) =>
+      Effect.andThen(
+        database === undefined || settings["access_mode"] === "READ_ONLY"
+          ? Effect.void
+          : Effect.promise(() => checkpoint(instance)),
+        Effect.sync(() => instance.closeSync())
+      )
+  )
+
+/** On close DuckDB checkpoints its own log, but not one left behind by another process. */
+const checkpoint = async (instance: DuckDBInstance): Promise<void> => {
+  try {
+    const connection = await instance.connect()
+    await connection.run("CHECKPOINT")
+    connection.disconnectSync()
+  } catch {
+    // The log stays, and no data are lost.
+  }
 }

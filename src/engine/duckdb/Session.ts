@@ -39,6 +39,11 @@ export interface Session {
   /** Makes the changes durable. Without a commit all changes are undone when the session closes. */
   readonly commit: Effect.Effect<void, Failure.Failure>
   /**
+   * Writes what was committed from the log to the database file, if no other session prevents it. A file
+   * without definitions in its log can be opened by every DuckDB (`Replay`).
+   */
+  readonly checkpoint: Effect.Effect<void>
+  /**
    * Makes the session end a streamed result when it closes, read to its end or not. Until then, or until
    * garbage collection, a result keeps its connection and so the database file open.
    */
@@ -220,6 +225,10 @@ class Native implements Session {
       this.results.clear()
       return connection.run("COMMIT")
     })
+  )
+
+  readonly checkpoint: Effect.Effect<void> = Effect.ignore(
+    this.call((connection) => connection.run("CHECKPOINT"))
   )
 
   progress(): QueryEngine.Progress | undefined {

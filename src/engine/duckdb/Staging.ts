@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { ResultLimits } from "../Limits.ts"
 import { QueryError } from "../QueryApi.ts"
+import * as Alter from "./Alter.ts"
 import * as Columns from "./Columns.ts"
 import type { Database } from "./Database.ts"
 import * as Failure from "./Failure.ts"
@@ -34,7 +35,11 @@ export const runWhole = (
 ): Effect.Effect<Rows, QueryError, Scope.Scope> =>
   Effect.gen(function* () {
     const result = yield* Effect.catch(
-      session.call((connection) => Parameters.run(connection, statement)),
+      session.call((connection) =>
+        statement.isSplit === true
+          ? Alter.run(connection, statement.sql)
+          : Parameters.run(connection, statement)
+      ),
       Statement.failed(statement)
     )
     const columns = yield* Columns.ofResult(result, limits)

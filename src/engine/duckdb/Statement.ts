@@ -43,6 +43,8 @@ export interface Whole {
   readonly columns: ReadonlyArray<ResultColumn> | undefined
   /** Whether it is an `EXPLAIN`, whose rows may show paths of the server. */
   readonly explains: boolean
+  /** See `Judge.Judged`. */
+  readonly isSplit?: boolean
 }
 
 /** The dependencies of preparing the statements of one request. */
@@ -63,7 +65,7 @@ export const prepare = Effect.fnUntraced(function* (
   if (excess !== undefined) return yield* queryError("invalid_query", excess)
   const explain = Explain.split(query)
   if (explain !== undefined) return yield* prepareExplain(context, explain, parameters)
-  const { prepared, isQuery } = yield* Judge.judge(context, query)
+  const { prepared, isQuery, isSplit = false } = yield* Judge.judge(context, query)
   // Checked before DuckDB binds the text again, which takes minutes if a hundred thousand
   // columns have one name.
   if (prepared.columnCount > limits.maxColumns) return yield* Columns.tooMany(limits)
@@ -75,10 +77,12 @@ export const prepare = Effect.fnUntraced(function* (
     ? {
         wrappable: false,
         sql: query,
-        locate: Place.of(guard, query),
+        // The parts are in DuckDB's words.
+        locate: isSplit ? () => Effect.undefined : Place.of(guard, query),
         bound,
         columns: yield* Columns.ofPrepared(prepared, limits),
-        explains: false
+        explains: false,
+        isSplit
       }
     : { wrappable: true, bound, ...wrapped }
 })

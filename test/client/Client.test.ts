@@ -267,7 +267,7 @@ describe("a request that is no Uint8Array", () => {
       const fiber = yield* Effect.forkChild(Effect.flip(Effect.scoped(client.request(bytes("next")))))
       assert.strictEqual(yield* server.next, "R next")
       yield* server.send('J {"code":"later","message":"no","retryable":true}')
-      yield* Fiber.join(fiber)
+      assert.isTrue((yield* Fiber.join(fiber)).retryable)
     })
   )
 })

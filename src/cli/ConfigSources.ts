@@ -10,18 +10,16 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
 import * as JsonNames from "../engine/JsonNames.ts"
+import * as Environment from "../server/Environment.ts"
 import * as ServerConfig from "../server/ServerConfig.ts"
 import type * as Setting from "../server/Setting.ts"
+import * as Names from "../settings/Names.ts"
 import * as IdleSettings from "./IdleSettings.ts"
 import * as Utf8 from "./Utf8.ts"
 
-/** A setting's name as a flag. */
-export const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
-
-/** A setting's environment variable. */
-export const constant = (name: string): string => `DATACONN_${kebab(name).toUpperCase().replaceAll("-", "_")}`
+/** The names of settings as variables and as flags. */
+export const { constant, kebab } = Environment
 
 const describe = ({ doc, fallbackText }: Setting.Setting<unknown>): string =>
   `${doc} Default: ${fallbackText}.`
@@ -89,7 +87,10 @@ const problemOf =
   ({ others, table }: Known) =>
   ([name, value]: [string, Schema.Json]): string | undefined => {
     const shape = Object.hasOwn(others, name) ? others[name] : Object.hasOwn(table, name) ? scalar : undefined
-    if (shape === undefined) return `has no setting named ${name}`
+    if (shape === undefined) {
+      const names = [...Object.keys(table), ...Object.keys(others)]
+      return `has no setting named ${name}${Names.hint(name, names)}`
+    }
     return shape.is(value) ? undefined : `${name}: expected ${shape.form}`
   }
 
@@ -133,26 +134,16 @@ export interface Source {
   readonly written: (name: string) => string
 }
 
-const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
-
-const keyOf = (key: PropertyKey | { readonly key: PropertyKey }): string =>
-  String(typeof key === "object" ? key.key : key)
-
 const settingError = (error: Config.ConfigError, sources: ReadonlyArray<Source>): SettingError => {
-  if (error.cause._tag !== "SchemaError") {
+  const invalid = Environment.invalid(error)
+  if (invalid === undefined) {
     return new SettingError({ written: "configuration", problem: error.cause.message })
   }
-  const issues = formatIssue(error.cause.issue).issues.map(({ message, path = [] }) => ({
-    path: path.map(keyOf),
-    message
-  }))
-  // Of several forms of a setting, the one that matches furthest was meant.
-  const issue = issues.reduce((deepest, one) => (one.path.length > deepest.path.length ? one : deepest))
-  const name = issue.path[0] ?? ""
+  const { message, name } = invalid
   const source = sources.find((source) => source.has(name))
   return new SettingError({
     written: source?.written(name) ?? name,
-    problem: issue.message.replace(/^Expected/, "expected")
+    problem: message.replace(/^Expected/, "expected")
   })
 }
 
@@ -183,15 +174,9 @@ const others = ["config", "server", "history", "pager", "backends"]
 /** Warns of variables that look like settings but are none: they are usually misspelt. */
 export const warnOfStrays = (known: Known): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const names = new Set(
-      [...Object.keys(known.table), ...Object.keys(known.others), ...others].map(constant)
-    )
-    const strays = Object.keys(process.env).filter(
-      (name) => name.startsWith(constant("")) && !names.has(name)
-    )
-    return strays.length === 0
-      ? Effect.void
-      : Effect.logWarning(`No setting has the name of ${strays.join(", ")}`)
+    const names = [...Object.keys(known.table), ...Object.keys(known.others), ...others]
+    const strays = Environment.strays(names)
+    return strays.length === 0 ? Effect.void : Effect.logWarning(Environment.warning(strays, names))
   })
 
 /** Settings in force. */

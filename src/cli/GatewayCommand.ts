@@ -7,6 +7,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
+import * as Limits from "../engine/Limits.ts"
 import * as GatewayConfig from "../gateway/GatewayConfig.ts"
 import * as Address from "../net/Address.ts"
 import * as FreeMemory from "../process/FreeMemory.ts"
@@ -139,7 +140,7 @@ const resolve = Effect.fnUntraced(function* ({ backend, config: file, http, ...s
     options: {
       ...values,
       http: listen,
-      limits: values,
+      limits: Limits.among(values),
       backends: Object.fromEntries(addresses)
     },
     warn
@@ -179,7 +180,9 @@ const run = Effect.fnUntraced(function* (flags: Given) {
   // Loaded only here: other commands do not need it.
   const Gateway = yield* Effect.promise(() => import("../gateway/Gateway.ts"))
   const running = Effect.gen(function* () {
-    const gateway = yield* Gateway.make(yield* Descriptors.fitGateway(options))
+    const gateway = yield* Gateway.make(
+      ServeConfig.among(yield* Descriptors.fitGateway(options), GatewayConfig.names)
+    )
     stopNow = gateway.stopNow
     yield* ServerLog.opened("HTTP", gateway.addresses)
     yield* ServerLog.step(`Started (send SIGINT or SIGTERM to exit): ${described(options)}`)

@@ -6,13 +6,14 @@ import * as Limits from "../engine/Limits.ts"
 import type { GatewayService } from "../gateway/Gateway.ts"
 import * as GatewayConfig from "../gateway/GatewayConfig.ts"
 import type * as Server from "../server/Server.ts"
+import * as ServerConfig from "../server/ServerConfig.ts"
 import * as Descriptors from "./Descriptors.ts"
-import type { ServeConfig } from "./ServeConfig.ts"
+import * as ServeConfig from "./ServeConfig.ts"
 import type { ServedEngine } from "./ServedEngine.ts"
 import * as ServerLog from "./ServerLog.ts"
 import * as StartLine from "./StartLine.ts"
 
-type Name = keyof ServeConfig
+type Name = keyof ServeConfig.ServeConfig
 
 /** Settings that are fixed for the life of the process. */
 const fixed: ReadonlyArray<Name> = [
@@ -52,14 +53,14 @@ const engines: ReadonlyArray<Name> = [
   ...(Object.keys(Limits.defaults) as Array<keyof Limits.Limits>)
 ]
 
-const isSame = (a: ServeConfig, b: ServeConfig, name: Name): boolean =>
+const isSame = (a: ServeConfig.ServeConfig, b: ServeConfig.ServeConfig, name: Name): boolean =>
   JSON.stringify(a[name]) === JSON.stringify(b[name])
 
 /** The part of `next` that can take effect, and the settings of it that need a restart. */
 export const merge = (
-  current: ServeConfig,
-  next: ServeConfig
-): { readonly config: ServeConfig; readonly later: ReadonlyArray<Name> } => {
+  current: ServeConfig.ServeConfig,
+  next: ServeConfig.ServeConfig
+): { readonly config: ServeConfig.ServeConfig; readonly later: ReadonlyArray<Name> } => {
   const kept = current.readWrite ? [...fixed, ...engines] : fixed
   return {
     config: { ...next, ...Object.fromEntries(kept.map((name) => [name, current[name]])) },
@@ -81,9 +82,9 @@ export interface Running {
  */
 export const reload = <E extends { readonly message: string }, R>(
   { engine, gateway, server }: Running,
-  current: ServeConfig,
-  load: Effect.Effect<ServeConfig, E, R>
-): Effect.Effect<ServeConfig, never, R> =>
+  current: ServeConfig.ServeConfig,
+  load: Effect.Effect<ServeConfig.ServeConfig, E, R>
+): Effect.Effect<ServeConfig.ServeConfig, never, R> =>
   Effect.gen(function* () {
     const { config, later } = merge(current, yield* load)
     if (later.length > 0) {
@@ -95,7 +96,7 @@ export const reload = <E extends { readonly message: string }, R>(
     // The steps that may fail come first.
     if (!config.readWrite) yield* engine.reload(fitted)
     if (gateway !== undefined) yield* gateway.reload
-    yield* server.reload(fitted)
+    yield* server.reload(ServeConfig.among(fitted, ServerConfig.names))
     const { fields, text } = StartLine.describe(fitted)
     yield* ServerLog.step(`Reloaded: ${text}`, fields)
     return config

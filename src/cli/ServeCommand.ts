@@ -8,7 +8,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
+import * as Limits from "../engine/Limits.ts"
 import { QueryEngine } from "../engine/QueryEngine.ts"
+import * as GatewayConfig from "../gateway/GatewayConfig.ts"
 import * as FreeMemory from "../process/FreeMemory.ts"
 import * as ProcessEngine from "../process/ProcessEngine.ts"
 import * as ConnectionLog from "../server/ConnectionLog.ts"
@@ -152,9 +154,9 @@ export class DatabaseLost extends Schema.TaggedError<DatabaseLost>()("DatabaseLo
 const before = Effect.fnUntraced(function* (server: Server.ServerService, config: ServeConfig.ServeConfig) {
   const Gateway = yield* Effect.promise(() => import("../gateway/Gateway.ts"))
   return yield* Gateway.make({
-    ...config,
+    ...ServeConfig.among(config, GatewayConfig.names),
     backends: { main: [{ name: "internal", connect: server.connect }] },
-    limits: config
+    limits: Limits.among(config)
   })
 })
 
@@ -178,7 +180,9 @@ const serve = Effect.fnUntraced(function* (given: Given) {
       spillDirectory: yield* Rights.drop(config),
       onLost: () => Deferred.doneUnsafe(lost, Effect.fail(new DatabaseLost()))
     })
-    const server = yield* Server.make(fitted).pipe(Effect.provideService(QueryEngine, engine.engine))
+    const server = yield* Server.make(ServeConfig.among(fitted, ServerConfig.names)).pipe(
+      Effect.provideService(QueryEngine, engine.engine)
+    )
     stopNow = server.stopNow
     const gateway = config.http.length > 0 ? yield* before(server, fitted) : undefined
     if (gateway !== undefined) {

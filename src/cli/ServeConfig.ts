@@ -2,6 +2,7 @@
  * The settings of the standalone server besides those of `Server`: the data to serve, and the log.
  */
 import * as Config from "effect/Config"
+import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as Limits from "../engine/Limits.ts"
 import * as GatewayConfig from "../gateway/GatewayConfig.ts"
@@ -148,6 +149,10 @@ export const config: Config.Config<ServeConfig> = Config.map(
   ]),
   ([server, standalone, gateway, tables, http]) => ({ ...server, ...standalone, ...gateway, tables, http })
 )
+
+/** The settings of the server, or of the gateway, among all. */
+export const among = <A extends object>(config: A, names: ReadonlyArray<string>): A =>
+  Record.filter(config as Record<string, unknown>, (_, name) => names.includes(name)) as A
 
 /** The settings that a configuration file may contain. */
 export const known: ConfigSources.Known = {

@@ -27,7 +27,7 @@ import * as ClientFailure from "./ClientFailure.ts"
 import * as Service from "./ClientService.ts"
 import { Requests } from "./Requests.ts"
 import type * as Rows from "./Rows.ts"
-import { defaults, type Settings } from "./Settings.ts"
+import { defaults, over, type Settings } from "./Settings.ts"
 
 export { defaults, type Settings } from "./Settings.ts"
 
@@ -216,7 +216,7 @@ const makeOver = Effect.fnUntraced(function* (
   settings: Partial<Settings>,
   server: string
 ): Effect.fn.Return<ClientService, ClientError.ClientError, Scope.Scope> {
-  const all: Settings = { ...defaults, ...settings }
+  const all = over(defaults, settings)
   const options = ClientConnection.options(all, server)
   const timers = yield* Timers.use
   const requests = new Requests({

@@ -102,9 +102,9 @@ const open = Effect.fnUntraced(function* (
   )
   const codec = Message.codec({ ...options, splitChunks: () => !session.holdsFinal })
   const session: Session = new Session({
-    framed: yield* FramedConnection.make(transport, codec, options).pipe(
-      Effect.provideService(Timers.Shared, timers)
-    ),
+    framed: yield* FramedConnection.make(transport, codec, {
+      writeTimeoutMillis: options.writeTimeoutMillis
+    }).pipe(Effect.provideService(Timers.Shared, timers)),
     timers,
     scheduler: yield* TurnScheduler,
     effects: yield* EffectScheduler,

@@ -7,7 +7,8 @@ import type * as Message from "../protocol/Message.ts"
 
 export const ofWrite = (cause: Cause.Cause<Writer.Failure>): Machine.Event => {
   const error = Cause.findErrorOption(cause)
-  const detail = error._tag === "Some" ? Writer.describe(error.value) : String(Cause.squash(cause))
+  const detail =
+    error._tag === "Some" ? Writer.describe(error.value, "writeTimeout") : String(Cause.squash(cause))
   return { _tag: "WriteFailed", detail }
 }
 

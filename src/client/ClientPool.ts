@@ -21,7 +21,7 @@ import * as Client from "./Client.ts"
 import * as Service from "./ClientService.ts"
 import { Pool } from "./Pool.ts"
 import * as PoolOptions from "./PoolOptions.ts"
-import { type PoolSettings, poolDefaults } from "./Settings.ts"
+import { over, type PoolSettings, poolDefaults } from "./Settings.ts"
 
 export { type PoolSettings, poolDefaults } from "./Settings.ts"
 
@@ -79,7 +79,7 @@ export const overTransports: (
   server = "the server",
   ended = () => {}
 ) {
-  const all: PoolSettings = { ...poolDefaults, ...settings }
+  const all = over(poolDefaults, settings)
   const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
   const timers = yield* Timers.use
   const pool = new Pool({

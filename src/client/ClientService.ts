@@ -8,11 +8,13 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Given from "../engine/Given.ts"
 import * as Metadata from "../engine/Metadata.ts"
 import * as QueryApi from "../engine/QueryApi.ts"
 import { QueryFailed, type QueryRejected } from "../engine/QueryEngine.ts"
+import * as Limit from "../settings/Limit.ts"
 import * as Accept from "./Accept.ts"
-import type { ClientService, Query, QueryResponse, Response } from "./Client.ts"
+import type { ClientService, Query, QueryResponse, RequestOptions, Response } from "./Client.ts"
 import type { ClientError } from "./ClientError.ts"
 import { type Exchange, used } from "./Exchange.ts"
 import type { Requests } from "./Requests.ts"
@@ -27,10 +29,7 @@ export const make = (
 ): ClientService => {
   const query: ClientService["query"] = (one) =>
     Effect.contextWith((context: Context.Context<Scope.Scope>) =>
-      runQuery(
-        requests,
-        traced(metadata === undefined ? one : { ...one, metadata: { ...metadata, ...one.metadata } }, context)
-      )
+      runQuery(requests, traced(one, context), metadata)
     )
   const rows = <A, R>(one: Rows.RowsQuery, schema: Schema.ConstraintDecoder<A, R>) =>
     Stream.unwrap(
@@ -38,17 +37,20 @@ export const make = (
     )
   return {
     request: (body, options) =>
-      requests.run(
-        body,
-        (payload, exchange) => ({
-          payload,
-          separate: () => separate(exchange),
-          hasEnded: () => exchange.ended,
-          chunks: chunks(exchange, queryFailed),
-          pull: pull(exchange)
-        }),
-        options
-      ),
+      Effect.suspend(() => {
+        if (options !== undefined) Limit.settings("a request", options, optionChecks)
+        return requests.run(
+          Given.bytes("request", body),
+          (payload, exchange) => ({
+            payload,
+            separate: () => separate(exchange),
+            hasEnded: () => exchange.ended,
+            chunks: chunks(exchange, queryFailed),
+            pull: pull(exchange)
+          }),
+          options
+        )
+      }),
     query,
     // The overload without a schema is the call without one.
     rows: rows as ClientService["rows"],
@@ -61,6 +63,13 @@ export const make = (
 const traced = (query: Query, context: Context.Context<never>): Query => {
   const traceparent = query.traceparent ?? Trace.parent(context)
   return traceparent === query.traceparent ? query : { ...query, traceparent }
+}
+
+const optionChecks: Limit.Checks<RequestOptions> = {
+  holdsFinal: Limit.flag,
+  onComplete: Limit.callback,
+  onEvicted: Limit.callback,
+  onSent: Limit.callback
 }
 
 const separate = (exchange: Exchange): (() => Uint8Array | undefined) => {
@@ -109,11 +118,13 @@ type Responding = Effect.Effect<QueryResponse, QueryApi.QueryError>
 
 const runQuery = (
   requests: Requests,
-  query: Query
+  one: Query,
+  metadata: Settings["metadata"]
 ): Effect.Effect<QueryResponse, QueryApi.QueryError | ClientError, Scope.Scope> =>
   answered(
     Effect.suspend(() => {
-      const problem = query.metadata === undefined ? undefined : Metadata.problem(query.metadata)
+      const query = withMetadata(one, metadata)
+      const problem = problemOf(one.metadata) ?? problemOf(query.metadata)
       if (problem === undefined) {
         return Effect.flatMap(Effect.fromResult(QueryApi.requestBody(query)), (body) =>
           requests.run(body, respond(query), { holdsFinal: query.receipt === true })
@@ -123,6 +134,12 @@ const runQuery = (
       return Effect.fail(QueryApi.queryError("bad_request", `metadata: ${problem}`))
     })
   )
+
+const withMetadata = (query: Query, metadata: Settings["metadata"]): Query =>
+  metadata === undefined ? query : { ...query, metadata: { ...metadata, ...query.metadata } }
+
+const problemOf = (metadata: Query["metadata"]): string | undefined =>
+  metadata === undefined ? undefined : Metadata.problem(metadata)
 
 /** The response to a request, with a reject as a `QueryError`. */
 const answered = <R>(

@@ -74,6 +74,11 @@ export class RowError extends Schema.TaggedError<RowError>()("RowError", {
   reason: RowErrorReason
 }) {
   override readonly message = this.reason.message
+
+  /** False: the row would be the same another time. */
+  get retryable(): boolean {
+    return false
+  }
 }
 
 /** The part of a text that an error shows. */

@@ -108,6 +108,8 @@ export const Timestamp: Schema.instanceOf<QueryApi.Timestamp> = Schema.instanceO
   expected: "a Timestamp"
 })
 
+const checks: Limit.Checks<Options> = { maxRowSize: (name, given: number) => Limit.size(name, given, 1) }
+
 const format: QueryApi.Format = "application/x-ndjson"
 
 /**
@@ -154,7 +156,7 @@ export const fromResponse: {
   schema?: Schema.ConstraintDecoder<A, R>,
   options: Options = {}
 ): Stream.Stream<never, Failure> => {
-  const maxRowSize = Limit.size("maxRowSize", options.maxRowSize ?? defaults.maxRowSize, 1)
+  const { maxRowSize = defaults.maxRowSize } = Limit.settings("a stream of rows", options, checks)
   const problem = problemOf(response.accepted)
   if (problem !== undefined) return Stream.fail(problem)
   const { columns } = response.accepted

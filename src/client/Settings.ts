@@ -1,7 +1,8 @@
 /** The limits of a client's connection, and of a pool. */
 import type * as Duration from "effect/Duration"
-import type { Metadata } from "../engine/QueryApi.ts"
+import * as Metadata from "../engine/Metadata.ts"
 import * as Message from "../protocol/Message.ts"
+import * as Limit from "../settings/Limit.ts"
 
 /**
  * Sizes are in bytes. A duration may be infinite, which switches the limit off. Connecting dies with a
@@ -50,7 +51,7 @@ export interface Settings extends Message.Options {
    * The caller's metadata for every `query`, to which a query may add its own. Entries of the query take
    * precedence. The server's engine receives it, and logs show no values.
    */
-  readonly metadata?: Metadata | undefined
+  readonly metadata?: Metadata.Metadata | undefined
 }
 
 /**
@@ -137,4 +138,16 @@ export const poolDefaults: PoolSettings = {
   idleTimeout: "1 minute",
   reconnectDelay: "100 millis",
   maxReconnectDelay: "5 seconds"
+}
+
+const names: ReadonlyArray<string> = [...Object.keys(poolDefaults), "metadata"]
+
+/**
+ * The defaults with the given settings replaced. A client ignores the settings of a pool, so that both can have
+ * the same. Throws a `RangeError` that names an unknown setting; limits are checked where they are used.
+ */
+export const over = <S extends Settings>(defaults: S, given: Partial<S>): S => {
+  const { metadata } = Limit.members("a client", given, names)
+  if (metadata !== undefined) Metadata.check("metadata", metadata)
+  return { ...defaults, ...Limit.present(given) }
 }

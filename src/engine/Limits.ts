@@ -2,6 +2,7 @@
  * Limits of one request. They keep two promises: no request holds the event loop for long, and no result
  * outgrows the memory. An error about a limit names it.
  */
+import * as Struct from "effect/Struct"
 import * as Limit from "../settings/Limit.ts"
 
 /** Limits of a request as it arrives. */
@@ -68,24 +69,27 @@ export const defaults: Limits = {
 /** Limits as given in code. An absent or `undefined` limit has its default. */
 export type Options = { readonly [K in keyof Limits]?: Limits[K] | undefined }
 
-const checks: { readonly [K in keyof Limits]: (name: string, given: number) => number } = {
-  maxQueryLength: (name, given) => Limit.size(name, given, 1),
-  maxParameters: (name, given) => Limit.count(name, given, 1),
-  maxNesting: (name, given) => Limit.count(name, given, 1),
-  maxOperatorRun: (name, given) => Limit.count(name, given, 1),
-  maxConjunctions: (name, given) => Limit.count(name, given, 1),
-  maxNames: (name, given) => Limit.count(name, given, 1),
-  maxColumns: (name, given) => Limit.count(name, given, 1),
+/** The checks of limits given in code. */
+export const checks: Limit.Checks<Options> = {
+  maxQueryLength: (name, given: number) => Limit.size(name, given, 1),
+  maxParameters: (name, given: number) => Limit.count(name, given, 1),
+  maxNesting: (name, given: number) => Limit.count(name, given, 1),
+  maxOperatorRun: (name, given: number) => Limit.count(name, given, 1),
+  maxConjunctions: (name, given: number) => Limit.count(name, given, 1),
+  maxNames: (name, given: number) => Limit.count(name, given, 1),
+  maxColumns: (name, given: number) => Limit.count(name, given, 1),
   maxResultRows: Limit.countOrInfinity,
   maxResultBytes: Limit.countOrInfinity,
-  maxRowSize: (name, given) => Limit.size(name, given, 1, largestRow),
-  maxResultMemory: (name, given) => Limit.size(name, given, 1)
+  maxRowSize: (name, given: number) => Limit.size(name, given, 1, largestRow),
+  maxResultMemory: (name, given: number) => Limit.size(name, given, 1)
 }
 
-/** The limits in force. Throws a `RangeError` that names an invalid limit. */
-export const make = (given: Options = {}): Limits => {
-  const names = Object.keys(defaults) as Array<keyof Limits>
-  return Object.fromEntries(
-    names.map((name) => [name, checks[name](name, given[name] ?? defaults[name])])
-  ) as unknown as Limits
-}
+/** The limits in force. Throws a `RangeError` that names an invalid or unknown limit. */
+export const make = (given: Options = {}): Limits => ({
+  ...defaults,
+  ...(Limit.present(Limit.settings("the limits of a request", given, checks)) as Partial<Limits>)
+})
+
+/** The limits among other settings. */
+export const among = (settings: Options): Options =>
+  Struct.pick(settings, Object.keys(defaults) as ReadonlyArray<keyof Limits>)

@@ -3,6 +3,7 @@
  * and server agree on. Metadata reaches the engine, and no log.
  */
 import * as Schema from "effect/Schema"
+import * as Value from "../settings/Value.ts"
 
 /** Most entries. */
 export const maxEntries = 64
@@ -13,12 +14,9 @@ export const maxBytes = 8 * 1024
 /** The expected form of metadata, for error messages. */
 const expected = "an object of strings"
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
 /** The problem of a value as metadata, in words that follow its name. */
 export const problem = (value: unknown): string | undefined => {
-  if (!isObject(value)) return `expected ${expected}`
+  if (!Value.isRecord(value)) return `expected ${expected}`
   const entries = Object.entries(value)
   if (entries.length > maxEntries) return `more than ${maxEntries} entries`
   let bytes = 0
@@ -27,6 +25,12 @@ export const problem = (value: unknown): string | undefined => {
     bytes += Buffer.byteLength(name) + Buffer.byteLength(text)
   }
   return bytes > maxBytes ? `more than ${maxBytes} bytes of names and values` : undefined
+}
+
+/** Throws a `RangeError` for a setting that is no metadata. It shows no value: metadata may be secret. */
+export const check = (name: string, given: unknown): void => {
+  const wrong = problem(given)
+  if (wrong !== undefined) throw new RangeError(`${name}: ${wrong}`)
 }
 
 /**

@@ -4,8 +4,8 @@
  */
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
+import * as Value from "../settings/Value.ts"
 import * as ExactJson from "./ExactJson.ts"
-import * as Given from "./Given.ts"
 import * as Numeric from "./Numeric.ts"
 import * as Timestamp from "./Timestamp.ts"
 import * as WellFormed from "./WellFormed.ts"
@@ -126,7 +126,7 @@ const plain = (value: unknown, path: string): Readonly<Record<string, unknown>> 
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === Object.prototype || prototype === null
     ? (value as Readonly<Record<string, unknown>>)
-    : refuse(path, `${Given.describe(value)} has no SQL value`)
+    : refuse(path, `${Value.describe(value)} has no SQL value`)
 }
 
 /** A part of a value. A getter may compute it, and throw. */
@@ -136,7 +136,7 @@ const part = (value: object, name: string | number, path: string): unknown => {
   } catch (cause) {
     return refuse(
       path,
-      `it cannot be read (${cause instanceof Error ? cause.message : Given.describe(cause)})`
+      `it cannot be read (${cause instanceof Error ? cause.message : Value.describe(cause)})`
     )
   }
 }

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import * as Chunk from "../net/Chunk.ts"
+import * as Limit from "../settings/Limit.ts"
 import * as Given from "./Given.ts"
 import { type Engine, QueryEngine, QueryFailed, QueryInitError, QueryRejected } from "./QueryEngine.ts"
 
@@ -75,9 +76,9 @@ export interface Options {
   readonly ownsPayload?: boolean | undefined
 }
 
-const bytes = (what: string, given: Uint8Array): Uint8Array => {
-  if (given instanceof Uint8Array) return given
-  throw Given.mismatch(what, "a Uint8Array", given)
+const checks: Limit.Checks<Options> = {
+  pollInterval: (name, given: Duration.Input) => Limit.duration(name, given, true),
+  ownsPayload: Limit.flag
 }
 
 /** A function without a result must not be async either. */
@@ -91,7 +92,7 @@ const chunks = (query: PolledQuery, options: Options): Stream.Stream<Uint8Array,
   let complete = false
   const front = () => {
     nothing("toggle", query.toggle())
-    const payload = bytes("payload", query.payload())
+    const payload = Given.bytes("payload", query.payload())
     return ownsPayload ? payload : Chunk.copied(payload)
   }
   const pull: Pull.Pull<readonly [Uint8Array], QueryFailed> = Effect.suspend(() => {
@@ -115,7 +116,8 @@ const chunks = (query: PolledQuery, options: Options): Stream.Stream<Uint8Array,
 }
 
 /**
- * An engine that answers each request with a query of its own.
+ * An engine that answers each request with a query of its own. Throws a `RangeError` that names an invalid
+ * setting.
  *
  * **Example** (Counting down)
  *
@@ -155,8 +157,10 @@ const chunks = (query: PolledQuery, options: Options): Stream.Stream<Uint8Array,
  * @category constructors
  * @since 0.1.0
  */
-export const makeEngine = (make: () => PolledQuery, options: Options = {}): Engine =>
-  QueryEngine.of({
+export const makeEngine = (make: () => PolledQuery, options: Options = {}): Engine => {
+  Limit.callback("make", make)
+  Limit.settings("a polled engine", options, checks)
+  return QueryEngine.of({
     init: Effect.fnUntraced(function* (request) {
       const query = yield* Effect.acquireRelease(Effect.sync(make), (query) =>
         Effect.sync(() => nothing("end", query.end()))
@@ -164,9 +168,9 @@ export const makeEngine = (make: () => PolledQuery, options: Options = {}): Engi
       const result = query.init(request)
       switch (result?._tag) {
         case "Accept":
-          return { payload: bytes("init", result.payload), chunks: chunks(query, options) }
+          return { payload: Given.bytes("init", result.payload), chunks: chunks(query, options) }
         case "Reject":
-          return yield* new QueryRejected({ payload: bytes("init", result.payload) })
+          return yield* new QueryRejected({ payload: Given.bytes("init", result.payload) })
         case "Error":
           return yield* new QueryInitError({ message: result.message })
         default:
@@ -174,3 +178,4 @@ export const makeEngine = (make: () => PolledQuery, options: Options = {}): Engi
       }
     })
   })
+}

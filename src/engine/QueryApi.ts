@@ -12,6 +12,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
+import * as Limit from "../settings/Limit.ts"
 import * as Given from "./Given.ts"
 import * as JsonBody from "./JsonBody.ts"
 import * as Limits from "./Limits.ts"
@@ -20,7 +21,7 @@ import {
   decodeRequest,
   encodeAccepted,
   encodeError,
-  type Format,
+  Format,
   QueryAccepted,
   type QueryError,
   queryError
@@ -91,6 +92,28 @@ export interface QueryResult {
 }
 
 /**
+ * The parts of an engine that speaks the v1 query API; see {@link makeEngine}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EngineOptions {
+  readonly formats: ReadonlyArray<Format>
+  readonly limits?: Limits.Options | undefined
+  readonly admit?: ((request: ResolvedRequest.ResolvedRequest) => Effect.Effect<void, QueryError>) | undefined
+  readonly run: (
+    request: ResolvedRequest.ResolvedRequest
+  ) => Effect.Effect<QueryResult, QueryError, Scope.Scope>
+}
+
+const checks: Limit.Checks<EngineOptions> = {
+  formats: Limit.each((name, format: Format) => Limit.oneOf(name, format, Format.literals)),
+  limits: (_, given: Limits.Options) => Limits.make(given),
+  admit: Limit.callback,
+  run: Limit.callback
+}
+
+/**
  * A {@link QueryEngine} that speaks the v1 query API.
  *
  * **Details**
@@ -115,7 +138,7 @@ export interface QueryResult {
  * failure that is no {@link QueryError}: the server logs it and answers `internal`.
  *
  * A request beyond one of `limits` is rejected as `bad_request` before it is parsed. Throws a `RangeError`
- * that names an invalid limit.
+ * that names an invalid limit or part.
  *
  * **Example** (An engine that knows one table)
  *
@@ -141,14 +164,8 @@ export interface QueryResult {
  * @category constructors
  * @since 0.1.0
  */
-export const makeEngine = (options: {
-  readonly formats: ReadonlyArray<Format>
-  readonly limits?: Limits.Options | undefined
-  readonly admit?: ((request: ResolvedRequest.ResolvedRequest) => Effect.Effect<void, QueryError>) | undefined
-  readonly run: (
-    request: ResolvedRequest.ResolvedRequest
-  ) => Effect.Effect<QueryResult, QueryError, Scope.Scope>
-}): Engine => {
+export const makeEngine = (options: EngineOptions): Engine => {
+  Limit.settings("QueryApi.makeEngine", options, checks, ["formats", "run"])
   const formats = new Set(options.formats)
   const limits = Limits.make(options.limits)
 

@@ -12,6 +12,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as ErrorMessage from "./ErrorMessage.ts"
+import { decodeError } from "./QueryErrorBody.ts"
 
 /**
  * The engine declined the request: nothing was run, so a retry is safe. `payload` is the body of the reject
@@ -25,6 +26,11 @@ export class QueryRejected extends Schema.TaggedError<QueryRejected>()("QueryRej
 }) {
   override get message() {
     return `The request was rejected: ${ErrorMessage.quoted(this.payload)}`
+  }
+
+  /** Whether the payload, by the v1 query API, says that the same request may succeed another time. */
+  get retryable(): boolean {
+    return decodeError(this.payload).retryable
   }
 }
 
@@ -40,6 +46,14 @@ export class QueryFailed extends Schema.TaggedError<QueryFailed>()("QueryFailed"
 }) {
   override get message() {
     return `The query failed: ${ErrorMessage.quoted(this.payload)}`
+  }
+
+  /**
+   * Whether the payload, by the v1 query API, says that nothing of the query has remained and the same request
+   * may succeed another time.
+   */
+  get retryable(): boolean {
+    return decodeError(this.payload).retryable
   }
 }
 

@@ -83,7 +83,9 @@ export const queryError = (
     () =>
       new QueryError({
         code,
-        message: message === "" ? code : ErrorMessage.bounded(message),
+        // The schema refuses other values by name.
+        message:
+          message === "" ? code : typeof message === "string" ? ErrorMessage.bounded(message) : message,
         retryable: details?.retryable ?? retryableCodes.has(code),
         ...(details?.position === undefined ? {} : { position: details.position }),
         ...(details?.retryAfterMs === undefined ? {} : { retryAfterMs: details.retryAfterMs })
@@ -115,11 +117,13 @@ export const queryErrorOf = (error: QueryError): QueryError => {
   throw Given.mismatch("failure", "a QueryError", error)
 }
 
+const isErrorCode = Schema.is(ErrorCode)
+
 const lossy = new TextDecoder("utf-8")
 
 const decodeQueryError = Schema.decodeUnknownResult(
   Schema.Struct({
-    code: ErrorCode,
+    code: Schema.NonEmptyString,
     message: Schema.NonEmptyString,
     retryable: Schema.Boolean,
     position: Schema.optional(Schema.Int),
@@ -133,8 +137,10 @@ const decodeQueryError = Schema.decodeUnknownResult(
  *
  * **Details**
  *
- * Never fails: a body of another shape becomes a {@link QueryError} with code `internal` and the body's
- * `message`, or else its text, so that the answer of an unknown server is not lost.
+ * Never fails. An unknown code, of a later server, becomes `internal` and stands at the beginning of the
+ * message; the other members, `retryable` among them, are kept. A body of another shape becomes a
+ * {@link QueryError} with code `internal` and the body's `message`, or else its text, so that the answer of an
+ * unknown server is not lost.
  *
  * @category decoding
  * @since 0.1.0
@@ -142,7 +148,14 @@ const decodeQueryError = Schema.decodeUnknownResult(
 export const decodeError = (payload: Uint8Array): QueryError => {
   const body = Result.getOrUndefined(JsonBody.parse(payload))
   const decoded = decodeQueryError(body)
-  if (Result.isSuccess(decoded)) return new QueryError(decoded.success)
+  if (Result.isSuccess(decoded)) {
+    const { code, message } = decoded.success
+    return new QueryError(
+      isErrorCode(code)
+        ? { ...decoded.success, code }
+        : { ...decoded.success, code: "internal", message: `${code.slice(0, 64)}: ${message}` }
+    )
+  }
   const message =
     typeof body === "object" && body !== null && "message" in body && typeof body.message === "string"
       ? body.message

@@ -16,7 +16,7 @@ import type { Codec, Decoder } from "./Codec.ts"
 import * as Writer from "./Writer.ts"
 
 /**
- * A message began to arrive and was not complete within `frameTimeout`.
+ * A message began to arrive and was not complete within `frameTimeoutMillis`.
  *
  * @category errors
  * @since 0.1.0
@@ -25,7 +25,7 @@ export class FrameTimeout extends Schema.TaggedError<FrameTimeout>()("FrameTimeo
   frameTimeoutMillis: Schema.Finite
 }) {
   override get message() {
-    return `A message took longer than ${this.frameTimeoutMillis} ms to arrive (frameTimeout)`
+    return `A message took longer than ${this.frameTimeoutMillis} ms to arrive (frameTimeoutMillis)`
   }
 }
 
@@ -117,7 +117,8 @@ export interface FramedConnection<In, Out, E> {
 }
 
 /**
- * Starts the protocol of a codec on a transport. The scope owns the timers, unless they are shared.
+ * Starts the protocol of a codec on a transport. The scope owns the timers, unless they are shared. Dies with a
+ * `RangeError` that names an invalid setting.
  *
  * @category constructors
  * @since 0.1.0
@@ -129,6 +130,7 @@ export const make = <In, Out, E>(
 ): Effect.Effect<FramedConnection<In, Out, E>, never, Scope.Scope> =>
   Effect.flatMap(Timers.use, (timers) =>
     Effect.flatMap(Writer.make(transport, codec, timers, options), (writer) => {
+      Limit.settings("a framed connection", options, checks)
       const decoder = codec.makeDecoder(options.skips)
       const reader = new Reader<In, Out, E>(transport, decoder, writer, timers, options)
       return Effect.as(
@@ -137,6 +139,15 @@ export const make = <In, Out, E>(
       )
     })
   )
+
+const checks: Limit.Checks<Options> = {
+  // Checked where they are used.
+  writeTimeoutMillis: Limit.any,
+  frameTimeoutMillis: Limit.any,
+  account: (name, given: Account) =>
+    typeof given?.resize === "function" || Limit.fail(name, "an Account", given),
+  skips: Limit.callback
+}
 
 type Next<In, E> = Exit.Exit<Batch<In>, E | Cause.Done>
 

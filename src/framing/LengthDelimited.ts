@@ -73,8 +73,21 @@ export interface Options<E = LengthDelimitedError> extends Layout {
  * @category constructors
  * @since 0.1.0
  */
-export const makeDecoder = (options: PlainOptions): Decoder<Frame, LengthDelimitedError> =>
-  decoders({ ...options, toError: identity })()
+export const makeDecoder = (options: PlainOptions): Decoder<Frame, LengthDelimitedError> => plain(options)()
+
+const plain = (options: PlainOptions) =>
+  decoders({ ...Limit.members("a codec", options, names), toError: identity })
+
+const names: ReadonlyArray<keyof PlainOptions> = [
+  "fieldWidth",
+  "byteOrder",
+  "typeBytes",
+  "lengthCounts",
+  "maxFrameSize",
+  "checkHeader",
+  "partType",
+  "skips"
+]
 
 /**
  * The options of a decoder that fails with its own reasons.
@@ -292,7 +305,7 @@ const part = (
  * @since 0.1.0
  */
 export const codec = (options: PlainOptions): Codec<Frame, Frame, LengthDelimitedError> => ({
-  makeDecoder: decoders({ ...options, toError: identity }),
+  makeDecoder: plain(options),
   layOut: (frames) => layOut(options, frames)
 })
 

@@ -2,8 +2,11 @@
 import * as Schema from "effect/Schema"
 import type * as Socket from "effect/socket/Socket"
 
+const silence = (millis: number, setting: string): string =>
+  `Peer accepted no data for ${millis} ms (${setting})`
+
 /**
- * The peer took no byte for `writeTimeout`; the socket has been destroyed.
+ * The peer took no byte for `writeTimeoutMillis`; the socket has been destroyed.
  *
  * @category errors
  * @since 0.1.0
@@ -12,7 +15,7 @@ export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeo
   writeTimeoutMillis: Schema.Finite
 }) {
   override get message() {
-    return `Peer accepted no data for ${this.writeTimeoutMillis} ms (writeTimeout)`
+    return silence(this.writeTimeoutMillis, "writeTimeoutMillis")
   }
 }
 
@@ -25,13 +28,13 @@ export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeo
 export type Failure = Socket.SocketError | WriteTimeout
 
 /**
- * The text of a failure, from the system where it has one.
+ * The text of a failure, from the system where it has one. `setting` is the name of the limit of a write.
  *
  * @category formatting
  * @since 0.1.0
  */
-export const describe = (error: Failure): string => {
-  if (error._tag === "WriteTimeout") return error.message
+export const describe = (error: Failure, setting = "writeTimeoutMillis"): string => {
+  if (error._tag === "WriteTimeout") return silence(error.writeTimeoutMillis, setting)
   const { reason } = error
   if (reason._tag === "SocketCloseError") return reason.code === 1000 ? "End of file" : "Connection closed"
   const cause = "cause" in reason ? reason.cause : undefined

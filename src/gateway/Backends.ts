@@ -15,6 +15,7 @@ import * as Spawner from "../loop/Spawner.ts"
 import * as Address from "../net/Address.ts"
 import * as Tcp from "../net/Tcp.ts"
 import type * as Transport from "../net/Transport.ts"
+import * as Value from "../settings/Value.ts"
 import * as GatewayError from "./GatewayError.ts"
 import { Instance, leastBusy, type Outcome } from "./Instance.ts"
 import * as Readiness from "./Readiness.ts"
@@ -168,13 +169,13 @@ const opening = Effect.fnUntraced(function* (place: Place, settings: Options["po
       settings: { ...settings, heartbeatTolerance: Duration.infinity }
     }
   }
-  const address = yield* Effect.fromResult(Address.fromInput(place))
+  const address = yield* Effect.fromResult(Address.fromInput(place, "backends"))
   return { name: Address.format(address), open: Tcp.connect({ address }), settings }
 })
 
 /** Whether a place is in the same process. */
 const isWithin = (place: Place): place is Exclude<Place, Address.Input> =>
-  typeof place === "object" && "connect" in place
+  Value.isRecord(place) && "connect" in place
 
 /** Makes the pools, which connect at the first request. The scope owns them. */
 export const make = Effect.fnUntraced(function* (

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as JsonNames from "../engine/JsonNames.ts"
+import * as Names from "../settings/Names.ts"
 
 /**
  * A file that a setting names, or its replacement in code, whose `path` is empty, cannot be used.
@@ -56,28 +57,9 @@ export interface Form<A> {
 
 const formatIssue = SchemaIssue.makeFormatterStandardSchemaV1()
 
-/** The edit distance of two names. */
-const distance = (a: string, b: string): number => {
-  let row = Array.from({ length: b.length + 1 }, (_, at) => at)
-  for (let i = 0; i < a.length; i++) {
-    const next = [i + 1]
-    for (let j = 0; j < b.length; j++) {
-      const replaced = (row[j] ?? 0) + (a[i] === b[j] ? 0 : 1)
-      next.push(Math.min(replaced, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row.at(-1) ?? 0
-}
-
 /** A member that is never read is usually misspelt. */
-const noMember = (name: string, members: ReadonlyArray<string>): string => {
-  const near = members
-    .map((member) => ({ member, changes: distance(member.toLowerCase(), name.slice(0, 64).toLowerCase()) }))
-    .filter(({ changes }) => changes <= 2)
-    .sort((a, b) => a.changes - b.changes)[0]
-  return `there is no such member${near === undefined ? "" : `; did you mean ${near.member}?`}`
-}
+const noMember = (name: string, members: ReadonlyArray<string>): string =>
+  `there is no such member${Names.hint(name, members)}`
 
 const problemOf = (error: Schema.SchemaError, members: ReadonlyArray<string>): string => {
   const issue = formatIssue(error.issue).issues[0]

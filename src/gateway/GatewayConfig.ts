@@ -8,6 +8,7 @@ import * as Limits from "../engine/Limits.ts"
 import * as Address from "../net/Address.ts"
 import * as Setting from "../server/Setting.ts"
 import * as Limit from "../settings/Limit.ts"
+import * as Value from "../settings/Value.ts"
 import type { Tokens } from "./Access.ts"
 import type { Places } from "./Backends.ts"
 import type { Source } from "./Files.ts"
@@ -208,25 +209,40 @@ export const problemOfBackends = (names: ReadonlyArray<string>): string | undefi
     : `the name ${JSON.stringify(wrong)} must be 1 to 64 characters of A-Z a-z 0-9 _ -`
 }
 
-/** Whether code gives the content of a file instead of its name. */
-const isSource = (name: string, value: unknown): boolean =>
-  (name === "httpRules" || name === "httpTokens") &&
-  (typeof value === "object" || typeof value === "function")
+/** Code may give the content of a file, or a function that makes it, instead of its name. */
+const source = <A extends object>(name: string, given: Source<A> | undefined): Source<A> | undefined =>
+  given === undefined || typeof given === "function" || Value.isRecord(given)
+    ? given
+    : (Limit.text(name, given as string) as Source<A>)
+
+/**
+ * The names of all settings.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export const names: ReadonlyArray<string> = [
+  ...Object.keys(settings),
+  "backends",
+  "http",
+  "limits",
+  "socketMode"
+]
 
 /**
  * The defaults with the given settings replaced. Throws a `RangeError` that names a setting with an invalid
- * value.
+ * value, or a name that is none of a setting.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = ({ backends, http, limits, socketMode, ...given }: Options): GatewayConfig => {
-  const table: Setting.Table = settings
-  const values = Object.entries(given).flatMap(([name, value]) =>
-    value === undefined
-      ? []
-      : [[name, isSource(name, value) ? value : (table[name]?.check?.(name, value as never) ?? value)]]
+export const make = (options: Options): GatewayConfig => {
+  const { backends, http, httpRules, httpTokens, limits, socketMode, ...given } = Limit.members(
+    "a gateway",
+    options,
+    names
   )
+  if (!Value.isRecord(backends)) return Limit.fail("backends", "an object of addresses by name", backends)
   const problem = problemOfBackends(Object.keys(backends))
   if (problem !== undefined) throw new RangeError(`backends: ${problem}`)
   for (const [name, places] of Object.entries(backends)) {
@@ -234,8 +250,9 @@ export const make = ({ backends, http, limits, socketMode, ...given }: Options):
       throw new RangeError(`backends: ${name} must have an address`)
   }
   return {
-    ...Setting.defaults(settings),
-    ...(Object.fromEntries(values) as Partial<Setting.Values<typeof settings>>),
+    ...Setting.make(settings, given),
+    httpRules: source("httpRules", httpRules),
+    httpTokens: source("httpTokens", httpTokens),
     http: Limit.list("http", http ?? defaultHttp),
     socketMode: Limit.mode("socketMode", socketMode ?? 0o600),
     backends,

@@ -247,7 +247,7 @@ export const make = Effect.fnUntraced(function* (
   tls: Tls | undefined,
   app: App
 ): Effect.fn.Return<HttpListener, Listener.ListenError | Address.AddressError, Scope.Scope> {
-  const address = yield* Effect.fromResult(Address.fromInput(text))
+  const address = yield* Effect.fromResult(Address.fromInput(text, "http"))
   const spawner = yield* Spawner.make
   const server = create(config, tls)
   HttpRefusals.install(server, { limits: config, clock: yield* Clock.Clock, spawner })

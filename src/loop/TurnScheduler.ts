@@ -55,6 +55,12 @@ export interface Options {
   readonly maxWriteSize?: number | undefined
 }
 
+const checks: Limit.Checks<Options> = {
+  quantum: (name, given: number) => Limit.size(name, given, 1),
+  maxWaiting: (name, given: number) => Limit.count(name, given, 1),
+  maxWriteSize: (name, given: number) => Limit.size(name, given, 1)
+}
+
 /**
  * A quantum of bytes for each turn of the event loop, and the tasks that wait for one.
  *
@@ -76,10 +82,15 @@ export class Scheduler {
   private first: Task | undefined
   private last: Task | undefined
 
-  constructor({ maxWaiting = 128, maxWriteSize = 960 * 1024, quantum = 512 * 1024 }: Options = {}) {
-    this.quantum = Limit.size("quantum", quantum, 1)
-    this.maxWaiting = Limit.count("maxWaiting", maxWaiting, 1)
-    this.maxWriteSize = Limit.size("maxWriteSize", maxWriteSize, 1)
+  constructor(options: Options = {}) {
+    const {
+      maxWaiting = 128,
+      maxWriteSize = 960 * 1024,
+      quantum = 512 * 1024
+    } = Limit.settings("a scheduler", options, checks)
+    this.quantum = quantum
+    this.maxWaiting = maxWaiting
+    this.maxWriteSize = maxWriteSize
     this.writerQuantum = quantum / 2
   }
 

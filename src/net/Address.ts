@@ -6,6 +6,7 @@ import { Buffer } from "node:buffer"
 import { isIPv6 } from "node:net"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Limit from "../settings/Limit.ts"
 
 /**
  * The default port.
@@ -57,10 +58,12 @@ export const forms = "HOST:PORT, [IPv6]:PORT, dataconn://HOST:PORT, unix:PATH or
  */
 export class AddressError extends Schema.TaggedError<AddressError>()("AddressError", {
   text: Schema.String,
-  problem: Schema.String
+  problem: Schema.String,
+  /** The setting that has the text, if it is one of several. */
+  setting: Schema.optional(Schema.String)
 }) {
   override get message() {
-    return `"${this.text}" is no address: ${this.problem} (expected ${forms})`
+    return `${this.setting === undefined ? "" : `${this.setting}: `}"${this.text}" is no address: ${this.problem} (expected ${forms})`
   }
 }
 
@@ -120,7 +123,7 @@ const readTcp = (text: string): Read => {
   if (v6 !== undefined && !isIPv6(v6)) return Result.fail("only an IPv6 address stands in brackets")
   if (digits !== undefined && !/^\d+$/.test(digits)) return Result.fail("the port is not a number")
   const port = digits === undefined ? defaultPort : Number(digits)
-  if (port > 65535) return Result.fail("the port is above 65535")
+  if (!isPort(port)) return Result.fail("the port is above 65535")
   return Result.succeed(tcp(v6 ?? name ?? "", port))
 }
 
@@ -141,13 +144,37 @@ export type Input = Address | string
 export type ErrorOf<A extends Input> = A extends string ? AddressError : never
 
 /**
- * The address of an {@link Input}.
+ * The address of an {@link Input}. The error names the setting that has it, if `setting` is given. Throws a
+ * `RangeError` for other values.
  *
  * @category parsing
  * @since 0.1.0
  */
-export const fromInput = <A extends Input>(input: A): Result.Result<Address, ErrorOf<A>> =>
-  (typeof input === "string" ? parse(input) : Result.succeed(input)) as Result.Result<Address, ErrorOf<A>>
+export const fromInput = <A extends Input>(
+  input: A,
+  setting?: string
+): Result.Result<Address, ErrorOf<A>> => {
+  const address =
+    typeof input === "string"
+      ? Result.mapError(read(input), (problem) => new AddressError({ text: input, problem, setting }))
+      : isAddress(input)
+        ? Result.succeed<Address>(input)
+        : Limit.fail(setting ?? "The address", `${forms}, or an Address`, input)
+  return address as Result.Result<Address, ErrorOf<A>>
+}
+
+const isAddress = (given: Address): boolean => {
+  switch (given?._tag) {
+    case "Tcp":
+      return typeof given.host === "string" && Number.isInteger(given.port) && isPort(given.port)
+    case "Unix":
+      return typeof given.path === "string" && given.path !== ""
+    default:
+      return false
+  }
+}
+
+const isPort = (port: number): boolean => port >= 0 && port <= 65535
 
 /**
  * The text of an address, as {@link parse} reads it.

@@ -11,6 +11,7 @@
  * thread would empty all of them: transfer the buffer of a copy, `new Uint8Array(chunk)`.
  */
 import { Buffer } from "node:buffer"
+import * as Limit from "../settings/Limit.ts"
 
 const owner: unique symbol = Symbol("dataconn/net/Chunk/owner")
 
@@ -35,6 +36,8 @@ type Owned = Uint8Array & { [owner]?: Release | undefined }
  * @since 0.1.0
  */
 export const owned = <A extends Uint8Array>(chunk: A, release: Release): A => {
+  if (!(chunk instanceof Uint8Array)) Limit.fail("The owned chunk", "a Uint8Array", chunk)
+  if (typeof release !== "function") Limit.fail("release", "a function", release)
   ;(chunk as Owned)[owner] = release
   return chunk
 }

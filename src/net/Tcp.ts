@@ -12,7 +12,7 @@ import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as Timers from "../loop/Timers.ts"
 import * as Limit from "../settings/Limit.ts"
-import type * as Address from "./Address.ts"
+import * as Address from "./Address.ts"
 import * as Chunk from "./Chunk.ts"
 import * as NodeInternals from "./NodeInternals.ts"
 import { ReadMemory } from "./ReadMemory.ts"
@@ -294,8 +294,10 @@ export interface ConnectOptions {
  * @category constructors
  * @since 0.1.0
  */
-export const connect = ({ address, timeout = "Infinity" }: ConnectOptions): Transport.Open =>
+export const connect = (options: ConnectOptions): Transport.Open =>
   Effect.gen(function* () {
+    const { timeout = "Infinity" } = Limit.members("a connection", options, ["address", "timeout"])
+    const address = yield* Effect.fromResult(Address.fromInput(options.address))
     const socket = yield* Effect.acquireRelease(
       Effect.sync(() => dial(address)),
       (socket) => Effect.sync(() => (socket.connecting ? socket.destroy() : socket.destroySoon()))

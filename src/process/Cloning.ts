@@ -1,13 +1,13 @@
 /**
  * Finds the part of an engine's options that cannot be copied to a process or thread.
  */
-import * as Given from "../engine/Given.ts"
+import * as Value from "../settings/Value.ts"
 
 /** An error message that names the part. `cause` is the error of the copy. */
 export const problem = (options: unknown, cause: unknown): string => {
   const found = uncloneable(options, "options")
   if (found !== undefined)
-    return `${found.path}: ${Given.describe(found.value)} cannot be copied to where the engine runs`
+    return `${found.path}: ${Value.describe(found.value)} cannot be copied to where the engine runs`
   return cause instanceof Error ? cause.message : String(cause)
 }
 

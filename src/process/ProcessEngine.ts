@@ -10,6 +10,8 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as AbsolutePaths from "../engine/duckdb/AbsolutePaths.ts"
 import type { DuckDbOptions } from "../engine/duckdb/Database.ts"
+import * as OptionChecks from "../engine/duckdb/OptionChecks.ts"
+import * as Limits from "../engine/Limits.ts"
 import { type Engine, QueryEngine } from "../engine/QueryEngine.ts"
 import * as Limit from "../settings/Limit.ts"
 import * as ChildProcess from "./ChildProcess.ts"
@@ -87,6 +89,26 @@ export class ProcessEngineError extends Schema.TaggedError<ProcessEngineError>()
  */
 export const prepare: Effect.Effect<void> = Effect.sync(() => void OomScore.prepare())
 
+const moduleChecks: Limit.Checks<EngineModule> = {
+  ...Supervision.moduleChecks,
+  options: Limit.callback,
+  replaceable: Limit.flag
+}
+
+const checks: Limit.Checks<Options> = {
+  ...Supervision.checks,
+  engines: Limit.any,
+  engineMemory: Limit.countOrInfinity,
+  directory: Limit.text,
+  command: (name, given: readonly [string, ...ReadonlyArray<string>]) => {
+    Limit.each((name, argument: string) => Limit.text(name, argument, "a list of texts", () => true))(
+      name,
+      given
+    )
+    Limit.text(name, given[0], "a program with its arguments")
+  }
+}
+
 /**
  * As {@link layer}, as an effect.
  *
@@ -97,16 +119,15 @@ export const make = Effect.fnUntraced(function* (
   engine: EngineModule,
   options: Options = {}
 ): Effect.fn.Return<Engine, ProcessEngineError, Scope.Scope> {
+  Limit.settings("a module of an engine", engine, moduleChecks)
+  Limit.settings("processes of an engine", options, checks)
   const settings = Supervision.settingsOf(
     engine,
     options,
     "engines",
     options.engines ?? (engine.changes === true ? 1 : 2)
   )
-  const memory = Limit.countOrInfinity(
-    "engineMemory",
-    options.engineMemory ?? Math.floor((MemoryLimit.available() * 0.8) / settings.engines)
-  )
+  const memory = options.engineMemory ?? Math.floor((MemoryLimit.available() * 0.8) / settings.engines)
   yield* prepare
   const launch = ChildProcess.launch({
     module: settings.module,
@@ -184,27 +205,28 @@ const shareOfDuckDb = 0.8
  * process; its default is 80 % of `engineMemory`. Spilled data go to the directory of the process, if there
  * is one. A database in memory that clients may change (`readWrite` without `database`) is back in its
  * initial state after its process has ended. `admit` runs in this process, before a request is passed on.
+ * Throws a `RangeError` that names an invalid or unknown option.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const duckDb = ({
-  admit,
-  ...options
-}: Omit<DuckDbOptions, "onLost" | "unstoppable">): EngineModule => ({
-  module: Program.duckDb(),
-  admit,
-  limits: options,
-  changes: options.readWrite === true || options.allowExternalAccess === true,
-  replaceable: options.readWrite !== true || options.database !== undefined,
-  options: ({ directory, isLater, memory }) => {
-    const share = memory === Number.POSITIVE_INFINITY ? undefined : `${Math.floor(memory * shareOfDuckDb)}B`
-    return {
-      ...AbsolutePaths.of(options),
-      skipUnreadable: isLater || options.skipUnreadable,
-      spillDirectory: directory ?? options.spillDirectory,
-      memoryLimit: options.memoryLimit ?? share,
-      limitedBy: options.memoryLimit === undefined ? `engineMemory: ${memory} B` : undefined
-    } satisfies DuckDbProcessOptions
+export const duckDb = (given: Omit<DuckDbOptions, "onLost" | "unstoppable">): EngineModule => {
+  const { admit, ...options } = OptionChecks.check(given)
+  return {
+    module: Program.duckDb(),
+    admit,
+    limits: Limits.among(options),
+    changes: options.readWrite === true || options.allowExternalAccess === true,
+    replaceable: options.readWrite !== true || options.database !== undefined,
+    options: ({ directory, isLater, memory }) => {
+      const share = memory === Number.POSITIVE_INFINITY ? undefined : `${Math.floor(memory * shareOfDuckDb)}B`
+      return {
+        ...AbsolutePaths.of(options),
+        skipUnreadable: isLater || options.skipUnreadable,
+        spillDirectory: directory ?? options.spillDirectory,
+        memoryLimit: options.memoryLimit ?? share,
+        limitedBy: options.memoryLimit === undefined ? `engineMemory: ${memory} B` : undefined
+      } satisfies DuckDbProcessOptions
+    }
   }
-})
+}

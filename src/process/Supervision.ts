@@ -8,8 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { PoolSettings } from "../client/Settings.ts"
 import * as Doorkeeper from "../engine/Doorkeeper.ts"
-import * as Given from "../engine/Given.ts"
-import type * as Limits from "../engine/Limits.ts"
+import * as Limits from "../engine/Limits.ts"
 import type { Engine } from "../engine/QueryEngine.ts"
 import * as Limit from "../settings/Limit.ts"
 import type * as Launcher from "./Launcher.ts"
@@ -129,7 +128,30 @@ const spareMillis = 1000
 /** A killed process that has not ended by then waits for the disk or the like, in milliseconds. */
 const goneMillis = 10_000
 
-/** Throws a `RangeError` that names an invalid setting. `setting` is the user's name of `engines`. */
+export const moduleChecks: Limit.Checks<EngineModule> = {
+  module: Limit.any,
+  admit: Limit.callback,
+  limits: (_, given: Limits.Options) => Limits.make(given),
+  changes: Limit.flag
+}
+
+const positive = (name: string, given: Duration.Input) => Limit.millis(name, given)
+
+export const checks: Limit.Checks<Options> = {
+  cancelGrace: positive,
+  engineSilence: positive,
+  engineStartTimeout: positive,
+  waitTimeout: positive,
+  maxWaiting: (name, given: number) => Limit.count(name, given, 0),
+  maxQueries: (name, given: number) => Limit.count(name, given, 1),
+  endTimeout: positive,
+  title: Limit.text
+}
+
+/**
+ * The settings, which have been checked but for the number. Throws a `RangeError` that names it. `setting` is the
+ * user's name of `engines`.
+ */
 export const settingsOf = (
   { admit, changes = false, limits, module }: EngineModule,
   options: Options,
@@ -150,8 +172,8 @@ export const settingsOf = (
     tickMillis: Limit.millis("engineSilence", options.engineSilence ?? "3 seconds") / looks,
     startMillis: Limit.millis("engineStartTimeout", options.engineStartTimeout ?? "5 minutes"),
     waitMillis: Limit.millis("waitTimeout", options.waitTimeout ?? "30 seconds"),
-    maxWaiting: Limit.count("maxWaiting", options.maxWaiting ?? 256, 0),
-    capacity: Limit.count("maxQueries", options.maxQueries ?? 288, 1),
+    maxWaiting: options.maxWaiting ?? 256,
+    capacity: options.maxQueries ?? 288,
     endMillis: Limit.millis("endTimeout", options.endTimeout ?? "10 seconds"),
     title: options.title ?? "dataconn engine",
     isKillable: true
@@ -165,7 +187,7 @@ const expected =
 const moduleOf = (module: unknown): string => {
   if (module instanceof URL) return module.href
   if (typeof module !== "string" || module === "" || /^\.\.?(?:[\\/]|$)/.test(module)) {
-    throw new RangeError(`module must be ${expected}, not ${Given.describe(module)}`)
+    return Limit.fail("module", expected, module)
   }
   return isAbsolute(module) ? pathToFileURL(module).href : module
 }

@@ -78,6 +78,12 @@ export class RecordError extends Schema.TaggedError<RecordError>()("RecordError"
   }
 }
 
+const checks: Limit.Checks<Options> = {
+  lengthCounts: (name, given: LengthCounts) => Limit.oneOf(name, given, LengthCounts.literals),
+  maxBodySize: (name, given: number) => Limit.size(name, given, 0),
+  values: (name, given: Recording.Header["values"]) => Limit.oneOf(name, given, ["redacted", "kept"])
+}
+
 /** Milliseconds since this effect ran. */
 const stopwatch: Effect.Effect<() => number> = Effect.map(Clock.Clock, (clock) => {
   const started = clock.monotonicTimeNanosUnsafe()
@@ -92,15 +98,20 @@ const stopwatch: Effect.Effect<() => number> = Effect.map(Clock.Clock, (clock) =
  */
 export const observers = (
   listener: Listener,
-  { lengthCounts = "body", maxBodySize = defaultMaxBodySize }: WatchOptions = {}
+  given: WatchOptions = {}
 ): Effect.Effect<(place: Transport.Place) => Observer> =>
   Effect.map(stopwatch, (now) => {
+    const { lengthCounts = "body", maxBodySize = defaultMaxBodySize } = Limit.settings<Options>(
+      "a recording",
+      given,
+      checks
+    )
     let connection = 0
     const options: Omit<ObserverOptions, "connection" | "end" | "peer"> = {
-      lengthCounts: Limit.oneOf("lengthCounts", lengthCounts, LengthCounts.literals),
-      maxBodySize: Limit.size("maxBodySize", maxBodySize, 0),
+      lengthCounts,
+      maxBodySize,
       now,
-      on: listener
+      on: Limit.callback("listener", listener)
     }
     return ({ end, peer }) => new Observer({ ...options, end, peer: peer(), connection: ++connection })
   })
@@ -111,6 +122,7 @@ export const observers = (
  */
 const guarded = <A>(name: string, call: (value: A) => unknown): Effect.Effect<(value: A) => void> =>
   Effect.map(Effect.context<never>(), (context) => {
+    Limit.callback(name, call)
     let hasFailed = false
     const failed = (cause: unknown): void => {
       if (hasFailed) return
@@ -239,10 +251,10 @@ const lines = (write: (line: string) => void, header: Recording.Header): Listene
   return (event) => write(Recording.formatEntry(Recording.entry(event, header)))
 }
 
-const headerOf = ({ lengthCounts = "body", values = "redacted" }: Options): Recording.Header => ({
-  lengthCounts,
-  values: Limit.oneOf("values", values, ["redacted", "kept"])
-})
+const headerOf = (options: Options): Recording.Header => {
+  const { lengthCounts = "body", values = "redacted" } = Limit.settings("a recording", options, checks)
+  return { lengthCounts, values }
+}
 
 /**
  * Writes a recording to a file that only the user may read, until the scope closes.
@@ -263,6 +275,8 @@ export const toFile = Effect.fnUntraced(function* (
   RecordError,
   Scope.Scope
 > {
+  Limit.text("file", file, "a path")
+  const header = headerOf(options)
   const failed = (cause: unknown) =>
     new RecordError({ file, detail: cause instanceof Error ? cause.message : String(cause) })
   const descriptor = yield* Effect.acquireRelease(
@@ -287,7 +301,7 @@ export const toFile = Effect.fnUntraced(function* (
     }
   }
   return {
-    listener: lines(write, headerOf(options)),
+    listener: lines(write, header),
     check: Effect.suspend(() => (error === undefined ? Effect.void : Effect.fail(error)))
   }
 })

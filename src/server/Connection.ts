@@ -113,7 +113,8 @@ const opened = Effect.fnUntraced(function* (
   const transport = yield* restore(wrap(open, { end: "server", peer: () => options.info().remote }))
   const quota = yield* RequestQuota.RequestQuota
   const framed = yield* FramedConnection.make(transport, all.codec, {
-    ...all,
+    writeTimeoutMillis: all.writeTimeoutMillis,
+    frameTimeoutMillis: all.frameTimeoutMillis,
     account: new RequestQuota.Hold(quota),
     skips: () => control.takesRequest
   })

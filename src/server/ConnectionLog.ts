@@ -3,6 +3,7 @@ import { Buffer } from "node:buffer"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
+import * as Limit from "../settings/Limit.ts"
 import type { ConnectionEvent, ConnectionInfo } from "./ConnectionEvents.ts"
 import * as ConnectionEvents from "./ConnectionEvents.ts"
 import * as LoggedRequest from "./LoggedRequest.ts"
@@ -23,6 +24,11 @@ export interface Options {
    * and sizes are shown. The values of metadata are never shown. Default: `false`.
    */
   readonly logValues?: boolean | undefined
+}
+
+const checks: Limit.Checks<Options> = {
+  maxBodyLength: (name, given: number) => Limit.size(name, given, 0),
+  logValues: Limit.flag
 }
 
 const endpoints = ({ local, remote }: ConnectionInfo): string => `${remote} => ${local}`
@@ -155,12 +161,13 @@ export const fields = (
 /**
  * Logs every event at level Info: the line, with the fields beside it. Progress requests come once a second
  * while a user waits, so they and their responses have level Debug. Events are passed on, as
- * `ConnectionEvents.layer` does.
+ * `ConnectionEvents.layer` does. Throws a `RangeError` that names an invalid setting.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layer = (options: Options): Layer.Layer<never> => {
+  Limit.settings("the log of connections", options, checks, ["maxBodyLength"])
   /** The last request of each connection. */
   const requests = new WeakMap<ConnectionInfo, Request>()
   const log = (event: ConnectionEvent): Effect.Effect<void> => {

@@ -50,7 +50,7 @@ export const ofWrite = (cause: Cause.Cause<Writer.Failure>): Event | undefined =
   if (Cause.hasInterruptsOnly(cause)) return undefined
   const error = Cause.findErrorOption(cause)
   return error._tag === "Some"
-    ? { _tag: "WriteFailed", detail: Writer.describe(error.value) }
+    ? { _tag: "WriteFailed", detail: Writer.describe(error.value, "writeTimeout") }
     : { _tag: "RunFailed", detail: String(Cause.squash(cause)) }
 }
 

@@ -7,6 +7,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Formatter from "effect/Formatter"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Limit from "../settings/Limit.ts"
 import * as LogSink from "./LogSink.ts"
 import * as Printable from "./Printable.ts"
 
@@ -73,6 +74,9 @@ const loggers: Readonly<Record<Format, Logger.Logger<unknown, string>>> = { text
 export const layerStream = (format: Format, stream: Writable, maxBuffered: number): Layer.Layer<never> =>
   Layer.unwrap(
     Effect.map(Clock.Clock, (clock) => {
+      Limit.oneOf("format", format, formats)
+      Limit.size("maxBuffered", maxBuffered, 0)
+      if (typeof stream?.write !== "function") Limit.fail("stream", "a Writable", stream)
       const dropped = (count: number): string => {
         const own = {
           timestamp: timestamp(clock.currentTimeNanosUnsafe()),
@@ -98,4 +102,4 @@ const lost = (count: number): string =>
  * @since 0.1.0
  */
 export const layer = (format: Format): Layer.Layer<never> =>
-  Logger.layer([Logger.withConsoleLog(loggers[format])])
+  Logger.layer([Logger.withConsoleLog(loggers[Limit.oneOf("format", format, formats)])])

@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as QueryApi from "../engine/QueryApi.ts"
 import { QueryRejected } from "../engine/QueryEngine.ts"
 import * as RemoteAddress from "../net/RemoteAddress.ts"
+import * as Settings from "../settings/Limit.ts"
 import { FairQueue } from "./FairQueue.ts"
 
 /**
@@ -21,6 +22,14 @@ export interface Options {
   readonly maxQueuedQueries: number
   /** The number of running and waiting queries of one address; `Infinity`, the default, is no limit. */
   readonly maxQueriesPerAddress?: number | undefined
+}
+
+/** Throws a `RangeError` that names an invalid limit. A server's other settings may stand beside them. */
+const check = ({ maxConcurrentQueries, maxQueriesPerAddress, maxQueuedQueries }: Options): void => {
+  Settings.countOrInfinity("maxConcurrentQueries", maxConcurrentQueries)
+  if (maxQueuedQueries !== 0) Settings.countOrInfinity("maxQueuedQueries", maxQueuedQueries)
+  if (maxQueriesPerAddress !== undefined)
+    Settings.countOrInfinity("maxQueriesPerAddress", maxQueriesPerAddress)
 }
 
 /** The most queries without a place, however many may wait: an engine needs room for all that have begun. */
@@ -121,6 +130,7 @@ export class Limit implements Places {
   private readonly returning = new Set<Place>()
 
   constructor(options: Options) {
+    check(options)
     this.options = options
     this.maxPerAddress = options.maxQueriesPerAddress ?? Number.POSITIVE_INFINITY
     this.waiting = new FairQueue(options.maxQueuedQueries)
@@ -128,6 +138,7 @@ export class Limit implements Places {
 
   /** Changes the limits. Queries beyond them stay, and waiting ones run if there is room. */
   reload(options: Options): void {
+    check(options)
     this.options = options
     this.maxPerAddress = options.maxQueriesPerAddress ?? Number.POSITIVE_INFINITY
     this.waiting.capacity = options.maxQueuedQueries

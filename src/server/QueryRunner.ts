@@ -300,10 +300,24 @@ const selfInterrupted = "The engine interrupted a query that nobody had cancelle
 /** Throws if the accepted query has a member of the wrong type. */
 const assertWhole = (query: AcceptedQuery): void => {
   if (typeof query !== "object" || query === null) throw Given.mismatch("init", "an accepted query", query)
-  const { chunks, commit, timeout } = query
+  const { chunks, commit, final, progress, queryId, rows, timeout } = query
   if (!Stream.isStream(chunks)) throw Given.mismatch("chunks", "a Stream", chunks)
   if (commit !== undefined && !Effect.isEffect(commit)) throw Given.mismatch("commit", "an Effect", commit)
   if (timeout !== undefined) Limit.duration("timeout", timeout, true)
+  if (queryId !== undefined && typeof queryId !== "string") throw Given.mismatch("queryId", "a text", queryId)
+  Given.optional("rows", rows)
+  Given.optional("progress", progress)
+  Given.optional("final", final)
+}
+
+/** The bodies of rejects and errors, or the text of a failed `init`. Throws if it has another type. */
+const outcomeOfFailure = (error: QueryRejected | QueryFailed | QueryInitError): Outcome => {
+  if (error._tag === "QueryInitError") {
+    if (typeof error.message === "string") return { _tag: "InitFailed", detail: error.message }
+    throw Given.mismatch("QueryInitError.message", "a text", error.message)
+  }
+  const payload = Given.bytes(`${error._tag}.payload`, error.payload)
+  return error._tag === "QueryRejected" ? { _tag: "Rejected", payload } : { _tag: "Failed", payload }
 }
 
 /** The outcome of a failure, unless it is a defect. */
@@ -312,11 +326,9 @@ const outcomeOf = (cause: Cause.Cause<Failure>): Outcome | undefined => {
   if (error._tag === "None") return Cause.hasInterruptsOnly(cause) ? interrupted : undefined
   switch (error.value?._tag) {
     case "QueryRejected":
-      return { _tag: "Rejected", payload: error.value.payload }
     case "QueryFailed":
-      return { _tag: "Failed", payload: error.value.payload }
     case "QueryInitError":
-      return { _tag: "InitFailed", detail: error.value.message }
+      return outcomeOfFailure(error.value)
     case "Done":
       return complete
     default:

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
+import * as Given from "../engine/Given.ts"
 import { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Spawner from "../loop/Spawner.ts"
 import * as Address from "../net/Address.ts"
@@ -97,11 +98,14 @@ export const make = Effect.fnUntraced(function* (
     paths.forget(this)
   }
   yield* FileLimit.check(config.maxConnections)
-  yield* (yield* QueryEngine).expect?.(config.maxConcurrentQueries) ?? Effect.void
+  const engine = Given.engine(yield* QueryEngine)
+  if (engine.expect !== undefined) {
+    yield* Given.effect("expect", engine.expect(config.maxConcurrentQueries))
+  }
   const addresses: Array<Address.Address> = []
   const listeners: Array<Listener.Listener> = []
   for (const text of config.listen) {
-    const address = yield* Effect.fromResult(Address.fromInput(text))
+    const address = yield* Effect.fromResult(Address.fromInput(text, "listen"))
     if (!Address.isLocal(address)) yield* warnOfStrangers(text)
     const listening: Listening = { address, linger: config.lingerTimeout, drop }
     const listener = yield* Listener.make({
@@ -120,6 +124,7 @@ export const make = Effect.fnUntraced(function* (
         spawner.spawn(Effect.logError(`Error (${error.message}) accepting on ${Address.format(address)}`))
     })
     // With the port that the system chose.
+    listening.address = listener.address
     yield* Effect.logInfo(`Opening DataConn socket on ${Address.format(listener.address)}...`)
     addresses.push(listener.address)
     listeners.push(listener)
@@ -186,7 +191,7 @@ const dismissal = Effect.fnUntraced(function* (
 
 /** Shared by the sockets of one address. */
 interface Listening {
-  readonly address: Address.Address
+  address: Address.Address
   readonly linger: Duration.Duration
   readonly drop: (socket: Net.Socket, words: Uint8Array) => void
 }

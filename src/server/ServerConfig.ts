@@ -7,9 +7,13 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
 import { LengthCounts } from "../framing/LengthDelimited.ts"
 import * as Address from "../net/Address.ts"
 import * as Limit from "../settings/Limit.ts"
+import * as Names from "../settings/Names.ts"
+import * as Environment from "./Environment.ts"
 import * as Setting from "./Setting.ts"
 import * as Settings from "./Settings.ts"
 
@@ -164,6 +168,14 @@ export const defaultListen: ReadonlyArray<string> = [`127.0.0.1:${Address.defaul
 export const defaults: ServerConfig = { ...Setting.defaults(settings), listen: defaultListen }
 
 /**
+ * The names of all settings.
+ *
+ * @category settings
+ * @since 0.1.0
+ */
+export const names: ReadonlyArray<string> = Object.keys(defaults)
+
+/**
  * Settings as given in code: a duration is any `Duration.Input`, such as `"5 seconds"`; sizes are in bytes.
  * Absent or `undefined` settings have their defaults.
  *
@@ -178,18 +190,14 @@ export type Options = {
 
 /**
  * The defaults with the given settings replaced. Throws a `RangeError` that names a setting with an invalid
- * value.
+ * value, or a name that is none of a setting.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (given: Options = {}): ServerConfig => {
-  const table: Setting.Table = settings
-  const values = Object.entries(given).flatMap(([name, value]) =>
-    value === undefined ? [] : [[name, table[name]?.check?.(name, value as never) ?? value]]
-  )
-  if (given.listen !== undefined) Limit.list("listen", given.listen)
-  return { ...defaults, ...Object.fromEntries(values) }
+  const { listen = defaultListen, ...limits } = Limit.members("a server", given, names)
+  return { ...Setting.make(settings, limits), listen: Limit.list("listen", listen) }
 }
 
 /**
@@ -222,7 +230,8 @@ const constants = (provider: ConfigProvider.ConfigProvider): ConfigProvider.Conf
 
 /**
  * The settings of the environment, under names such as `DATACONN_HEARTBEAT_INTERVAL`. A provided
- * `ConfigProvider` replaces it: its own names come first, then the names of the environment.
+ * `ConfigProvider` replaces it: its own names come first, then the names of the environment. An error names the
+ * setting as it was written. Variables of the environment that seem to be misspelt cause a warning.
  *
  * @category settings
  * @since 0.1.0
@@ -233,6 +242,43 @@ export const load: Effect.Effect<ServerConfig, Config.ConfigError> = Effect.cont
       context as Context.Context<ConfigProvider.ConfigProvider>,
       ConfigProvider.ConfigProvider
     )
-    return config.parse(given === undefined ? fromEnv() : ConfigProvider.orElse(given, constants(given)))
+    return given === undefined
+      ? Effect.andThen(
+          warnOfMisspelt,
+          Effect.mapError(config.parse(fromEnv()), (error) => named(error, Environment.constant))
+        )
+      : Effect.catch(config.parse(ConfigProvider.orElse(given, constants(given))), (error) =>
+          Effect.flatMap(ownNames(given), (own) =>
+            Effect.fail(named(error, (name) => (own.has(name) ? name : Environment.constant(name))))
+          )
+        )
   }
 )
+
+/** The settings that a source has under their own names. */
+const ownNames = (provider: ConfigProvider.ConfigProvider): Effect.Effect<ReadonlySet<string>> =>
+  Effect.map(
+    Effect.filter(names, (name) =>
+      Effect.orElseSucceed(
+        Effect.map(provider.load([name]), (node) => node !== undefined),
+        () => false
+      )
+    ),
+    (own) => new Set(own)
+  )
+
+/** The error with the setting as it was written. */
+const named = (error: Config.ConfigError, written: (name: string) => string): Config.ConfigError => {
+  const invalid = Environment.invalid(error)
+  if (invalid === undefined) return error
+  const { message, name } = invalid
+  const issue = new SchemaIssue.Pointer([written(name)], new SchemaIssue.InvalidValue({ message }))
+  return new Config.ConfigError(new Schema.SchemaError(issue))
+}
+
+/** Other variables may be those of another part of the program. */
+const warnOfMisspelt: Effect.Effect<void> = Effect.suspend(() => {
+  const variables = names.map(Environment.constant)
+  const misspelt = Environment.strays(names).filter((name) => Names.nearest(name, variables) !== undefined)
+  return misspelt.length === 0 ? Effect.void : Effect.logWarning(Environment.warning(misspelt, names))
+})

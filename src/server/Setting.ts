@@ -44,7 +44,7 @@ const fromText = <A>(
         decode: (text: string, options) => {
           const value = read(text.trim())
           return value === undefined
-            ? Effect.fail(new SchemaIssue.InvalidValue({ expected }, text, options))
+            ? Effect.fail(new SchemaIssue.InvalidValue({ expected }, text, { ...options, reportInput: true }))
             : Effect.succeed(value)
         },
         encode: (value: A) => Effect.succeed(write(value))
@@ -227,7 +227,12 @@ export const choice = <const L extends string>(
   fallback: L,
   doc: string
 ): Setting<L> => ({
-  schema: Schema.Literals(choices),
+  schema: fromText(
+    Schema.Literals(choices),
+    choices.map((choice) => JSON.stringify(choice)).join(" | "),
+    (text) => choices.find((choice) => choice === text),
+    String
+  ),
   check: (name, given) => Limit.oneOf<L>(name, given, choices),
   fallback,
   fallbackText: fallback,
@@ -258,7 +263,7 @@ export const toggle = (doc: string): Setting<boolean> => ({
 /** Optional text. `form` describes it. */
 export const text = (form: string, whenAbsent: string, doc: string): Setting<string | undefined> => ({
   schema: Schema.UndefinedOr(Schema.NonEmptyString),
-  check: (name, given) => Limit.text(name, given, "a text", (text) => text !== ""),
+  check: (name, given) => Limit.text(name, given),
   fallback: undefined,
   fallbackText: whenAbsent,
   form,
@@ -307,6 +312,20 @@ export type Values<T extends Table> = { readonly [K in keyof T]: T[K]["fallback"
 /** The defaults of a table. */
 export const defaults = <T extends Table>(table: T): Values<T> =>
   Object.fromEntries(Object.entries(table).map(([name, { fallback }]) => [name, fallback])) as Values<T>
+
+/**
+ * The settings of a table as code gives them; absent ones have their defaults. Throws a `RangeError` that names
+ * a setting with an invalid value.
+ */
+export const make = <T extends Table>(table: T, given: object): Values<T> => ({
+  ...defaults(table),
+  ...(Object.fromEntries(
+    Object.entries(Limit.present(given)).map(([name, value]) => [
+      name,
+      table[name]?.check?.(name, value as never) ?? value
+    ])
+  ) as Partial<Values<T>>)
+})
 
 /** Reads every setting of a table under its own name; absent ones have their defaults. */
 export const config = <T extends Table>(table: T): Config.Config<Values<T>> =>

@@ -15,6 +15,7 @@ import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
+import * as Limit from "../settings/Limit.ts"
 
 /**
  * The planned faults. An empty plan changes nothing.
@@ -76,6 +77,16 @@ export interface FaultySocket {
   readonly reset: Effect.Effect<void>
 }
 
+const delay = (name: string, given: Duration.Input) => Limit.duration(name, given, true)
+
+const checks: Limit.Checks<Plan> = {
+  readSize: (name, given: number) => Limit.size(name, given, 1),
+  writeSize: (name, given: number) => Limit.size(name, given, 1),
+  readDelay: delay,
+  writeDelay: delay,
+  failAt: Limit.countOrInfinity
+}
+
 /**
  * Wraps a socket. Nothing happens before the socket is opened.
  *
@@ -88,7 +99,7 @@ export interface FaultySocket {
  * @since 0.1.0
  */
 export const make = (socket: Socket.Socket, plan: Plan = {}): FaultySocket => {
-  const faults = new Faults(socket, plan)
+  const faults = new Faults(socket, Limit.settings("a plan of faults", plan, checks))
   return {
     socket: Socket.make({ reader: faults.reader, writer: faults.writer }),
     operations: () => faults.operations,

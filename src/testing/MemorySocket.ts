@@ -9,6 +9,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Socket from "effect/socket/Socket"
+import * as Limit from "../settings/Limit.ts"
 
 /**
  * Settings of a connection in memory.
@@ -19,6 +20,10 @@ import * as Socket from "effect/socket/Socket"
 export interface Options {
   /** The number of bytes that a direction buffers before its writer waits. Default 64 KiB. */
   readonly capacity?: number | undefined
+}
+
+const checks: Limit.Checks<Options> = {
+  capacity: (name, given: number) => (given === Number.POSITIVE_INFINITY ? given : Limit.size(name, given, 0))
 }
 
 const encoder = new TextEncoder()
@@ -136,9 +141,9 @@ const end = (incoming: Pipe, outgoing: Pipe): Socket.Socket => {
  * @category constructors
  * @since 0.1.0
  */
-export const pair = (options?: Options): Effect.Effect<readonly [Socket.Socket, Socket.Socket]> =>
+export const pair = (options: Options = {}): Effect.Effect<readonly [Socket.Socket, Socket.Socket]> =>
   Effect.sync(() => {
-    const capacity = options?.capacity ?? 64 * 1024
+    const { capacity = 64 * 1024 } = Limit.settings("a connection in memory", options, checks)
     const forth = new Pipe(capacity)
     const back = new Pipe(capacity)
     return [end(back, forth), end(forth, back)]

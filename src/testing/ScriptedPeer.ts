@@ -17,6 +17,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as Message from "../protocol/Message.ts"
+import * as Limit from "../settings/Limit.ts"
 
 /**
  * Another message arrived than the script expects, or none.
@@ -99,6 +100,14 @@ export interface Options extends Partial<Message.Options> {
   readonly shown?: number | undefined
 }
 
+const checks: Limit.Checks<Options> = {
+  // The codec checks these two.
+  lengthCounts: Limit.any,
+  maxFrameSize: Limit.any,
+  patience: (name, given: Duration.Input) => Limit.duration(name, given, true),
+  shown: (name, given: number) => Limit.count(name, given, 0)
+}
+
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
@@ -139,7 +148,11 @@ export const make = Effect.fnUntraced(function* (
   socket: Socket.Socket,
   options: Options = {}
 ): Effect.fn.Return<ScriptedPeer, Socket.SocketError, Scope.Scope> {
-  const { patience = Duration.infinity, shown = 10, ...settings } = options
+  const {
+    patience = Duration.infinity,
+    shown = 10,
+    ...settings
+  } = Limit.settings("a scripted peer", options, checks)
   const wire: Message.Options = {
     ...Message.defaultOptions,
     maxFrameSize: Number.POSITIVE_INFINITY,

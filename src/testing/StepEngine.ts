@@ -18,6 +18,7 @@ import {
   QueryInitError,
   QueryRejected
 } from "../engine/QueryEngine.ts"
+import * as Limit from "../settings/Limit.ts"
 
 /**
  * The next step of a query.
@@ -73,6 +74,11 @@ export interface Options {
   readonly commits?: boolean | undefined
 }
 
+const checks: Limit.Checks<Options> = {
+  finalizerMillis: (name, given: number) => Limit.millis(name, given, true),
+  commits: Limit.flag
+}
+
 /**
  * Accepts with the payload `yes`.
  *
@@ -102,6 +108,7 @@ export const chunk = (payload: string) => ({ _tag: "chunk", payload }) as const
  * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function* (options: Options = {}): Effect.fn.Return<StepEngine> {
+  Limit.settings("a StepEngine", options, checks)
   const steps = yield* Queue.bounded<Step>(1024)
   const log: Array<string> = []
 

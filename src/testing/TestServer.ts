@@ -9,7 +9,9 @@ import type { Settings as ClientSettings } from "../client/Settings.ts"
 import type { QueryEngine } from "../engine/QueryEngine.ts"
 import * as Transport from "../net/Transport.ts"
 import * as Connection from "../server/Connection.ts"
+import * as ServerConfig from "../server/ServerConfig.ts"
 import * as Settings from "../server/Settings.ts"
+import * as Limit from "../settings/Limit.ts"
 import * as MemorySocket from "./MemorySocket.ts"
 
 /**
@@ -23,6 +25,14 @@ export interface Options extends MemorySocket.Options {
   readonly server?: Partial<Settings.Settings> | undefined
   /** Settings of the client's end that differ from the defaults. */
   readonly client?: Partial<ClientSettings> | undefined
+}
+
+const checks: Limit.Checks<Options> = {
+  // Checked by their own constructors.
+  capacity: Limit.any,
+  // A server's own settings may stand there too.
+  server: (_, given: object) => Limit.members("a server", given, ServerConfig.names),
+  client: Limit.any
 }
 
 /**
@@ -59,16 +69,17 @@ export interface Options extends MemorySocket.Options {
 export const connect = Effect.fnUntraced(function* (
   options: Options = {}
 ): Effect.fn.Return<Client.ClientService, ClientError, QueryEngine | Scope.Scope> {
-  const settings = { ...Settings.defaults, ...options.server }
+  const { client, server = {}, ...socket } = Limit.settings("a test server", options, checks)
+  const settings = { ...Settings.defaults, ...Limit.present(server) }
   // Throws here, and not in the fiber of the connection, for invalid limits.
   Settings.limits(settings)
-  const [near, far] = yield* MemorySocket.pair(options)
+  const [near, far] = yield* MemorySocket.pair(socket)
   const connection = Connection.serve(Transport.fromSocket(near), {
     info: () => ({ id: 1, local: "server", remote: "client" }),
     settings
   })
   yield* Effect.forkScoped(connection)
-  return yield* Client.make(far, options.client)
+  return yield* Client.make(far, client)
 })
 
 /**

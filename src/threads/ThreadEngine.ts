@@ -7,10 +7,13 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as AbsolutePaths from "../engine/duckdb/AbsolutePaths.ts"
 import type { DuckDbOptions } from "../engine/duckdb/Database.ts"
+import * as OptionChecks from "../engine/duckdb/OptionChecks.ts"
+import * as Limits from "../engine/Limits.ts"
 import { type Engine, QueryEngine } from "../engine/QueryEngine.ts"
 import type { Options as DuckDbChildOptions } from "../process/DuckDb.ts"
 import * as Program from "../process/Program.ts"
 import * as Supervision from "../process/Supervision.ts"
+import * as Limit from "../settings/Limit.ts"
 import * as Thread from "./Thread.ts"
 import { ThreadPool } from "./ThreadPool.ts"
 
@@ -56,6 +59,14 @@ export class ThreadEngineError extends Schema.TaggedError<ThreadEngineError>()("
   message: Schema.String
 }) {}
 
+const moduleChecks: Limit.Checks<EngineModule> = {
+  ...Supervision.moduleChecks,
+  options: Limit.any,
+  killable: Limit.flag
+}
+
+const checks: Limit.Checks<Options> = { ...Supervision.checks, threads: Limit.any }
+
 /**
  * As {@link layer}, as an effect.
  *
@@ -66,6 +77,8 @@ export const make = Effect.fnUntraced(function* (
   engine: EngineModule,
   options: Options = {}
 ): Effect.fn.Return<Engine, ThreadEngineError, ThreadPool | Scope.Scope> {
+  Limit.settings("a module of an engine", engine, moduleChecks)
+  Limit.settings("threads of an engine", options, checks)
   const pool = yield* ThreadPool
   const threads = options.threads ?? (engine.changes === true ? 1 : Math.max(1, yield* pool.free))
   const isKillable = engine.killable !== false
@@ -145,19 +158,19 @@ export const layer = (
  * DuckDB computes on threads of its own anyway. Here only the engine's own event loop is blocked while its
  * results and errors are read. One thread is enough, and each further one opens the database again. Calls
  * that DuckDB cannot interrupt run to their end. `admit` runs in the thread of the server, before a
- * request is passed on.
+ * request is passed on. Throws a `RangeError` that names an invalid or unknown option.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const duckDb = ({
-  admit,
-  ...options
-}: Omit<DuckDbOptions, "onLost" | "unstoppable">): EngineModule => ({
-  module: Program.duckDb(),
-  admit,
-  limits: options,
-  changes: options.readWrite === true || options.allowExternalAccess === true,
-  killable: false,
-  options: { ...AbsolutePaths.of(options), limitedBy: undefined } satisfies DuckDbChildOptions
-})
+export const duckDb = (given: Omit<DuckDbOptions, "onLost" | "unstoppable">): EngineModule => {
+  const { admit, ...options } = OptionChecks.check(given)
+  return {
+    module: Program.duckDb(),
+    admit,
+    limits: Limits.among(options),
+    changes: options.readWrite === true || options.allowExternalAccess === true,
+    killable: false,
+    options: { ...AbsolutePaths.of(options), limitedBy: undefined } satisfies DuckDbChildOptions
+  }
+}

@@ -81,16 +81,25 @@ export interface ThreadPoolService {
  */
 export class ThreadPool extends Context.Service<ThreadPool, ThreadPoolService>()("dataconn/ThreadPool") {}
 
+const checks: Limit.Checks<Options> = {
+  threads: (name, given: number) => Limit.count(name, given, 1),
+  threadMemory: (name, given: number) => Limit.count(name, given, 8)
+}
+
 /**
  * A pool. Dies with a `RangeError` that names an invalid setting.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = ({ threadMemory, threads = availableParallelism() }: Options = {}): ThreadPoolService => {
-  const size = Limit.count("threads", threads, 1)
+export const make = (options: Options = {}): ThreadPoolService => {
+  const { threadMemory, threads: size = availableParallelism() } = Limit.settings(
+    "a pool of threads",
+    options,
+    checks
+  )
   const resourceLimits: ResourceLimits =
-    threadMemory === undefined ? {} : { maxOldGenerationSizeMb: Limit.count("threadMemory", threadMemory, 8) }
+    threadMemory === undefined ? {} : { maxOldGenerationSizeMb: threadMemory }
   const most = 2 * size
   const living = new Set<Worker>()
   /** Stuck threads, with the function that makes the process wait for them again. */

@@ -577,7 +577,9 @@ describe("the settings", () => {
         }
       })
       assert.deepStrictEqual(yield* rows(server, "FROM a"), [{ id: 1 }])
-      yield* server.line(/Warn: No setting has the name of DATACONN_MAX_CONECTIONS$/)
+      yield* server.line(
+        /Warn: No setting has the name of DATACONN_MAX_CONECTIONS \(did you mean DATACONN_MAX_CONNECTIONS\?\)$/
+      )
       yield* server.line(
         /Warn: These settings have no effect where DATACONN_ISOLATE is none: DATACONN_ENGINES; without --http: DATACONN_HTTP_TOKENS$/
       )
@@ -686,7 +688,7 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
     Effect.gen(function* () {
       assert.strictEqual(
         yield* complaint(listen, { env: { DATACONN_MAX_CONNECTIONS: "many" } }),
-        "dataconn: DATACONN_MAX_CONNECTIONS: expected a whole number of at least 1"
+        'dataconn: DATACONN_MAX_CONNECTIONS: expected a whole number of at least 1, got "many"'
       )
     })
   )
@@ -720,7 +722,7 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
         ["not JSON", "is not a JSON object"],
         ["[]", "is not a JSON object"],
         [Buffer.from([0x7b, 0xff]), "it is not UTF-8 at byte offset 1"],
-        [`{"maxConections":1}`, "has no setting named maxConections"],
+        [`{"maxConections":1}`, "has no setting named maxConections; did you mean maxConnections?"],
         [`{"listen":[]}`, "listen: expected an address or a list of addresses"],
         [`{"listen":{}}`, "listen: expected an address or a list of addresses"],
         [`{"tables":["a.csv"]}`, "tables: expected an object of files by name"],
@@ -746,7 +748,7 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
       writeFileSync(path, `{"readWrite":"perhaps"}`)
       assert.strictEqual(
         yield* complaint([...listen, "--config", path]),
-        `dataconn: readWrite in ${path}: expected true or false`
+        `dataconn: readWrite in ${path}: expected true or false, got "perhaps"`
       )
     })
   )

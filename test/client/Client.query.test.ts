@@ -53,6 +53,8 @@ describe("query", () => {
         { token: "s3cret", user: "ada" },
         { token: "s3cret", user: "nobody" }
       ])
+      const refused = yield* Effect.flip(client.query({ query: "q", metadata: "abc" as never }))
+      assert.strictEqual(refused.message, "metadata: expected an object of strings")
     })
   )
 
@@ -92,6 +94,10 @@ describe("query", () => {
       const error = yield* Effect.flip(client.query({ query: "one", metadata }))
       assert.strictEqual(error._tag, "QueryError")
       assert.strictEqual(error.message, "metadata: more than 8192 bytes of names and values")
+      for (const metadata of ["abc", null, new Map()]) {
+        const refused = yield* Effect.flip(client.query({ query: "one", metadata: metadata as never }))
+        assert.strictEqual(refused.message, "metadata: expected an object of strings")
+      }
       const fiber = yield* Effect.forkChild(Effect.flip(client.query({ query: "two" })))
       assert.include(yield* server.next, `"two"`)
       yield* server.send("J {}")

@@ -254,6 +254,24 @@ describe("cancel", () => {
   )
 })
 
+describe("a request that is no Uint8Array", () => {
+  it.effect.each<[unknown, string]>([
+    ["text", '"text"'],
+    [new ArrayBuffer(2), "an ArrayBuffer"],
+    [undefined, "undefined"]
+  ])("but %s is a defect, and sends nothing", ([body, shown]) =>
+    Effect.gen(function* () {
+      const { client, server } = yield* open()
+      const exit = yield* Effect.exit(Effect.scoped(client.request(body as never)))
+      assert.include(String(exit), `request: expected a Uint8Array, got ${shown}`)
+      const fiber = yield* Effect.forkChild(Effect.flip(Effect.scoped(client.request(bytes("next")))))
+      assert.strictEqual(yield* server.next, "R next")
+      yield* server.send('J {"code":"later","message":"no","retryable":true}')
+      assert.isTrue((yield* Fiber.join(fiber)).retryable)
+    })
+  )
+})
+
 describe("a server that takes no request", () => {
   it.effect("does not hold up a cancel for longer than cancelTimeout", () =>
     Effect.gen(function* () {

@@ -163,7 +163,7 @@ const ask = (client: Client["Service"], id: number) =>
 
 /** Plays a scenario, and says what is wrong. */
 const play = Effect.fnUntraced(function* (scenario: Scenario) {
-  const { maxConnections, maxQueuedRequests, requests } = scenario
+  const { idleTimeout, maxConnections, maxQueuedRequests, requests, waitForReady } = scenario
   const problems: Array<string> = []
   const expect = (holds: boolean, problem: string) => {
     if (!holds) problems.push(problem)
@@ -201,7 +201,10 @@ const play = Effect.fnUntraced(function* (scenario: Scenario) {
     Effect.scoped(
       Effect.gen(function* () {
         const client = yield* ClientPool.make(servers.connect, {
-          ...scenario,
+          idleTimeout,
+          maxConnections,
+          maxQueuedRequests,
+          waitForReady,
           heartbeatTolerance: "1 hour",
           reconnectDelay: 10,
           maxReconnectDelay: 10

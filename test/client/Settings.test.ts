@@ -13,14 +13,14 @@ describe("a limit that is none", () => {
   it.effect.each(Object.keys(defaults))("is named by the client: %s", (name) =>
     Effect.gen(function* () {
       const exit = yield* Effect.exit(Client.connect(nowhere, { [name]: Number.NaN }))
-      assert.match(failure(exit), new RegExp(`^RangeError: ${name} must be (a|one of) .*, not NaN$`))
+      assert.match(failure(exit), new RegExp(`^RangeError: ${name} must be (a|one of) .*, got NaN$`))
     })
   )
 
   it.effect.each(Object.keys(poolDefaults))("is named by the pool: %s", (name) =>
     Effect.gen(function* () {
       const exit = yield* Effect.exit(ClientPool.connect(nowhere, { [name]: -1 }))
-      assert.match(failure(exit), new RegExp(`^RangeError: ${name} must be (a|one of) .*, not -1$`))
+      assert.match(failure(exit), new RegExp(`^RangeError: ${name} must be (a|one of) .*, got -1$`))
     })
   )
 

@@ -254,7 +254,6 @@ describe("answers", () => {
 describe("decodeError", () => {
   for (const [what, body, message] of [
     ["text that is no JSON", "gateway down", "gateway down"],
-    ["an unknown code", '{"code":"new","message":"later","retryable":true}', "later"],
     ["another shape", '{"error":1}', '{"error":1}'],
     ["nothing", "", "internal"]
   ] as const) {
@@ -263,6 +262,19 @@ describe("decodeError", () => {
       assert.deepInclude(error, { code: "internal", message, retryable: false })
     })
   }
+
+  it("keeps an unknown code in the message, and all else as it was said", () => {
+    const error = QueryApi.decodeError(
+      utf8('{"code":"new","message":"later","retryable":true,"retryAfterMs":5,"closing":true}')
+    )
+    assert.deepInclude(error, {
+      code: "internal",
+      message: "new: later",
+      retryable: true,
+      retryAfterMs: 5,
+      closing: true
+    })
+  })
 
   it("returns what encodeError was given", () => {
     const error = QueryApi.queryError("overloaded", "busy", { retryAfterMs: 50 })

@@ -426,17 +426,17 @@ describe("skipping", () => {
 
 describe("options", () => {
   const wrong: ReadonlyArray<readonly [message: RegExp, options: { readonly [field: string]: unknown }]> = [
-    [/fieldWidth must be one of 1, 2, 3, 4, 8, not 5/, { fieldWidth: 5 }],
-    [/fieldWidth must be one of .*, not NaN/, { fieldWidth: Number.NaN }],
-    [/byteOrder must be one of little, big, not middle/, { byteOrder: "middle" }],
-    [/typeBytes must be one of 0, 1, not 2/, { typeBytes: 2 }],
-    [/lengthCounts must be one of body, typeAndBody, frame, not all/, { lengthCounts: "all" }],
-    [/maxFrameSize must be a size of at least 0 B, not NaN/, { maxFrameSize: Number.NaN }],
-    [/maxFrameSize must be a size of at least 0 B, not -1/, { maxFrameSize: -1 }],
-    [/maxFrameSize must be a size of at least 0 B, not 1.5/, { maxFrameSize: 1.5 }],
-    [/maxFrameSize must be a size of at least 0 B, not undefined/, { maxFrameSize: undefined }],
+    [/fieldWidth must be one of 1, 2, 3, 4, 8, got 5/, { fieldWidth: 5 }],
+    [/fieldWidth must be one of .*, got NaN/, { fieldWidth: Number.NaN }],
+    [/byteOrder must be one of little, big, got "middle"/, { byteOrder: "middle" }],
+    [/typeBytes must be one of 0, 1, got 2/, { typeBytes: 2 }],
+    [/lengthCounts must be one of body, typeAndBody, frame, got "all"/, { lengthCounts: "all" }],
+    [/maxFrameSize must be a size of at least 0 B, got NaN/, { maxFrameSize: Number.NaN }],
+    [/maxFrameSize must be a size of at least 0 B, got -1/, { maxFrameSize: -1 }],
+    [/maxFrameSize must be a size of at least 0 B, got 1.5/, { maxFrameSize: 1.5 }],
+    [/maxFrameSize must be a size of at least 0 B, got undefined/, { maxFrameSize: undefined }],
     [
-      /maxSkippedSize must be a size .*, not NaN/,
+      /maxSkippedSize must be a size .*, got NaN/,
       { skips: { types: () => true, maxSkippedSize: Number.NaN } }
     ]
   ]

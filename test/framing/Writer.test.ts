@@ -645,7 +645,7 @@ describe("a write that is longer than maxWriteSize", () => {
 
 describe("writeTimeout", () => {
   const timedOut = (exit: Exit.Exit<void, Writer.Failure> | undefined) =>
-    exit !== undefined && Exit.isFailure(exit) && String(exit.cause).includes("(writeTimeout)")
+    exit !== undefined && Exit.isFailure(exit) && String(exit.cause).includes("(writeTimeoutMillis)")
 
   it.effect("drops a peer that takes no byte for so long", () =>
     Effect.gen(function* () {
@@ -658,7 +658,7 @@ describe("writeTimeout", () => {
       yield* TestClock.adjust(1)
       assert.isTrue(fake.destroyed())
       const error = yield* Effect.flip(Fiber.join(fiber))
-      assert.strictEqual(error.message, "Peer accepted no data for 1000 ms (writeTimeout)")
+      assert.strictEqual(error.message, "Peer accepted no data for 1000 ms (writeTimeoutMillis)")
       assert.isTrue(timedOut(yield* Fiber.await(behind)))
       assert.isTrue(timedOut(yield* Effect.exit(write(text("c")))))
       assert.isFalse(writer.isWriting())
@@ -806,7 +806,7 @@ describe("a writer", () => {
         assert.isTrue(Exit.hasDies(exit))
         assert.include(
           String(exit),
-          `writeTimeoutMillis must be a duration longer than zero, not ${writeTimeoutMillis}`
+          `writeTimeoutMillis must be a duration longer than zero, got ${writeTimeoutMillis}`
         )
       })
     )

@@ -99,9 +99,9 @@ it("no gateway starts with a setting that is none", () => {
   assert.throws(make({ httpOrigins: "foo bar" }), RangeError, /^httpOrigins must be origins/)
   assert.throws(make({ httpHosts: "a:80" }), RangeError, /^httpHosts must be names of hosts/)
   assert.throws(make({ httpHosts: 80 as never }), RangeError, /^httpHosts must be names of hosts/)
-  assert.throws(make({ httpTokens: 3 as never }), RangeError, "httpTokens must be a text, not 3")
-  assert.throws(make({ http: "a:80" as never }), RangeError, "http must be a list, not a:80")
-  assert.throws(make({ backends: { main: "a:80" } }), RangeError, "backends: main must be a list, not a:80")
+  assert.throws(make({ httpTokens: 3 as never }), RangeError, "httpTokens must be a text, got 3")
+  assert.throws(make({ http: "a:80" as never }), RangeError, 'http must be a list, got "a:80"')
+  assert.throws(make({ backends: { main: "a:80" } }), RangeError, 'backends: main must be a list, got "a:80"')
 })
 
 describe("an address that can be reached from beyond this machine", () => {

@@ -255,11 +255,11 @@ describe("requests that are too long", () => {
 
 describe("a codec", () => {
   const wrong: ReadonlyArray<readonly [RegExp, object]> = [
-    [/lengthCounts must be one of body, typeAndBody, frame, not all/, { lengthCounts: "all" }],
-    [/maxFrameSize must be a size of at least 0 B, not NaN/, { maxFrameSize: Number.NaN }],
-    [/maxSkippedSize must be a size of at least 0 B, not -1/, { maxSkippedSize: -1 }],
+    [/lengthCounts must be one of body, typeAndBody, frame, got "all"/, { lengthCounts: "all" }],
+    [/maxFrameSize must be a size of at least 0 B, got NaN/, { maxFrameSize: Number.NaN }],
+    [/maxSkippedSize must be a size of at least 0 B, got -1/, { maxSkippedSize: -1 }],
     [
-      /maxAcceptSize must be a size of at least 0 B, not NaN/,
+      /maxAcceptSize must be a size of at least 0 B, got NaN/,
       { bodyLimits: { [Message.Type.Accept]: { setting: "maxAcceptSize", maxSize: Number.NaN } } }
     ]
   ]

@@ -20,6 +20,8 @@ it.effect("an engine of the v1 query API gives out a table, and names what it do
     const columns = [{ name: "name", type: "VARCHAR" }]
     assert.deepStrictEqual(yield* ask("FROM planets"), [columns, "name\r\nMercury\r\nVenus\r\n"])
     assert.match(String(yield* Effect.flip(ask("FROM moons"))), /There are only planets/)
+    const rows = yield* Effect.flip(retried(Stream.runCollect(client.rows({ query: "FROM planets" }))))
+    assert.isFalse(rows.retryable)
   }).pipe(Effect.provide(Planets))
 )
 

@@ -1,8 +1,7 @@
-import type { ClientError, QueryApi } from "dataconn"
 import { Effect, Schedule } from "effect"
 
 /** Asks up to six times, ever later, where that is safe. The whole use of the response is to be in `ask`. */
-export const retried = <A, R>(ask: Effect.Effect<A, QueryApi.QueryError | ClientError.ClientError, R>) =>
+export const retried = <A, E extends { readonly retryable: boolean }, R>(ask: Effect.Effect<A, E, R>) =>
   Effect.retry(ask, {
     while: (error) => error.retryable,
     times: 5,

@@ -73,9 +73,9 @@ describe("the recorder", () => {
   it.effect("leaves everything as it is where it is not", () => ask)
 
   it.effect.each([
-    [{ values: "none" }, "values must be one of redacted, kept, not none"],
-    [{ lengthCounts: "x" }, "lengthCounts must be one of body, typeAndBody, frame, not x"],
-    [{ maxBodySize: -1 }, "maxBodySize must be a size of at least 0 B, not -1"]
+    [{ values: "none" }, 'values must be one of redacted, kept, got "none"'],
+    [{ lengthCounts: "x" }, 'lengthCounts must be one of body, typeAndBody, frame, got "x"'],
+    [{ maxBodySize: -1 }, "maxBodySize must be a size of at least 0 B, got -1"]
   ] as const)("names the option that is none: %j", ([options, said]) =>
     Effect.gen(function* () {
       const exit = yield* Effect.exit(

@@ -71,9 +71,23 @@ const engines: ReadonlyArray<readonly [said: string, make: () => Engine]> = [
       )
   ],
   ["commit: expected an Effect, got a function", () => own(Effect.succeed({ ...accepted, commit: broken }))],
-  ["timeout must be a duration of zero or more, not NaN", () => timed(Number.NaN)],
-  ["timeout must be a duration of zero or more, not -5", () => timed(-5)],
-  ["timeout must be a duration of zero or more, not soon", () => timed("soon")],
+  ["timeout must be a duration of zero or more, got NaN", () => timed(Number.NaN)],
+  ["timeout must be a duration of zero or more, got -5", () => timed(-5)],
+  ['timeout must be a duration of zero or more, got "soon"', () => timed("soon")],
+  ["queryId: expected a text, got 7", () => own(Effect.succeed({ ...accepted, queryId: 7 }))],
+  ["progress: expected a function, got 7", () => own(Effect.succeed({ ...accepted, progress: 7 }))],
+  [
+    'QueryRejected.payload: expected a Uint8Array, got "no"',
+    () => own(Effect.fail({ _tag: "QueryRejected", payload: "no" }))
+  ],
+  [
+    'QueryFailed.payload: expected a Uint8Array, got "no"',
+    () => own(Effect.succeed({ payload, chunks: Stream.fail({ _tag: "QueryFailed", payload: "no" }) }))
+  ],
+  [
+    "QueryInitError.message: expected a text, got 7",
+    () => own(Effect.fail({ _tag: "QueryInitError", message: 7 }))
+  ],
   ["another failure", () => own(Effect.fail(wrong(new Error("another failure"))))],
   ["The engine interrupted a query", () => own(Effect.interrupt)],
   [

@@ -3,6 +3,7 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import { QueryEngine } from "../../src/engine/QueryEngine.ts"
 import * as Server from "../../src/server/Server.ts"
 import * as ServerConfig from "../../src/server/ServerConfig.ts"
@@ -169,7 +170,7 @@ describe("make, of what is no limit,", () => {
     assert.throws(
       () => ServerConfig.make({ [name]: given }),
       RangeError,
-      `${name} must be ${expected}, not ${given}`
+      `${name} must be ${expected}, got ${typeof given === "string" ? JSON.stringify(given) : given}`
     )
   })
 
@@ -179,7 +180,7 @@ describe("make, of what is no limit,", () => {
       const exit = yield* Effect.exit(
         Effect.scoped(Layer.build(Layer.provide(Server.layer({ listen: [], chunkSize: 0 }), engine)))
       )
-      assert.strictEqual(failure(exit), "RangeError: chunkSize must be a size of at least 1 B, not 0")
+      assert.strictEqual(failure(exit), "RangeError: chunkSize must be a size of at least 1 B, got 0")
     })
   )
 
@@ -237,13 +238,34 @@ describe("a server's own source of settings", () => {
   it.effect("is named when a value is none", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(load({ DATACONN_MAX_CONNECTIONS: "many" }))
-      assert.match(error.message, /Expected a whole number of at least 1/)
-      assert.match(error.message, /maxConnections/)
+      assert.match(error.message, /Expected a whole number of at least 1, got "many"/)
+      assert.match(error.message, /"DATACONN_MAX_CONNECTIONS"/)
+      assert.match((yield* Effect.flip(load({ maxConnections: "many" }))).message, /"maxConnections"/)
     })
   )
 })
 
 describe("the environment", () => {
+  it.effect("has a warning where it seems misspelt, and only there", () =>
+    Effect.gen(function* () {
+      const said: Array<unknown> = []
+      const logger = Logger.make(({ message }) => void said.push(...[message].flat()))
+      process.env["DATACONN_MAX_CONECTIONS"] = "7"
+      process.env["DATACONN_OF_ANOTHER_PART"] = "7"
+      yield* Effect.provide(ServerConfig.load, Logger.layer([logger]))
+      assert.deepStrictEqual(said, [
+        "No setting has the name of DATACONN_MAX_CONECTIONS (did you mean DATACONN_MAX_CONNECTIONS?)"
+      ])
+    }).pipe(
+      Effect.ensuring(
+        Effect.sync(() => {
+          delete process.env["DATACONN_MAX_CONECTIONS"]
+          delete process.env["DATACONN_OF_ANOTHER_PART"]
+        })
+      )
+    )
+  )
+
   it.effect("names settings in capitals after DATACONN", () =>
     Effect.gen(function* () {
       const config = yield* ServerConfig.config.parse(

@@ -17,7 +17,7 @@ describe("the limits of a connection", () => {
       assert.throws(
         () => Settings.limits({ ...Settings.defaults, [name]: value }),
         RangeError,
-        new RegExp(`^${name} must be (a|one of) .*, not ${value}$`)
+        new RegExp(`^${name} must be (a|one of) .*, got ${value}$`)
       )
     }
   })

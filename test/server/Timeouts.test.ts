@@ -150,7 +150,7 @@ describe("writeTimeout", () => {
       yield* TestClock.adjust(1)
       const { reason } = yield* ended
       assert.strictEqual(reason, "write")
-      assert.include(closed().detail, "writeTimeout")
+      assert.include(closed().detail, "(writeTimeout)")
       assert.deepStrictEqual(steps.log, ["init one", "ended"])
       assert.strictEqual(tags(), "Opened Request Accepted Aborted Closed")
     })

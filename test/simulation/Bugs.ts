@@ -43,7 +43,10 @@ const changed =
       constructor({ maxConcurrentQueries, maxQueriesPerAddress, maxQueuedQueries }: QueryLimit.Options) {
         super({
           maxConcurrentQueries: maxConcurrentQueries + (by.maxConcurrentQueries ?? 0),
-          maxQueriesPerAddress: (maxQueriesPerAddress ?? Infinity) + (by.maxQueriesPerAddress ?? 0),
+          maxQueriesPerAddress: Math.max(
+            1,
+            (maxQueriesPerAddress ?? Infinity) + (by.maxQueriesPerAddress ?? 0)
+          ),
           maxQueuedQueries: Math.max(0, maxQueuedQueries + (by.maxQueuedQueries ?? 0))
         })
       }

@@ -35,8 +35,8 @@ it.effect("a settled request has reached the engine before the clock moves", () 
 it.effect("a limit of the server's end that is none is named", () =>
   Effect.gen(function* () {
     for (const [server, said] of [
-      [{ lengthCounts: "x" as never }, "lengthCounts must be one of body, typeAndBody, frame, not x"],
-      [{ chunkSize: 0 }, "chunkSize must be a size of at least 1 B, not 0"]
+      [{ lengthCounts: "x" as never }, 'lengthCounts must be one of body, typeAndBody, frame, got "x"'],
+      [{ chunkSize: 0 }, "chunkSize must be a size of at least 1 B, got 0"]
     ] as const) {
       const exit = yield* Effect.exit(TestServer.connect({ server }))
       assert.strictEqual(failure(exit), `RangeError: ${said}`)

@@ -282,7 +282,7 @@ const furnish = Effect.fnUntraced(function* (
     yield* Effect.forEach(Sample.statements, alone, { concurrency: "unbounded", discard: true })
     yield* run("sample", "RESET threads")
   }
-  if (options.threads !== undefined) yield* run("threads", `SET threads = ${Number(options.threads)}`)
+  if (options.threads !== undefined) yield* run("threads", `SET threads = ${options.threads}`)
   const files = yield* Effect.forEach(Object.entries(options.tables ?? {}), ([name, file]) => {
     const named = Effect.map(ServedTable.make(run, name, file), (table) => {
       if (table === undefined) return []

@@ -17,6 +17,7 @@ import { Crowd } from "./Crowd.ts"
 import * as Database from "./Database.ts"
 import * as Failure from "./Failure.ts"
 import * as Guard from "./Guard.ts"
+import * as OptionChecks from "./OptionChecks.ts"
 import * as Parser from "./Parser.ts"
 import * as Plan from "./Plan.ts"
 import * as Reading from "./Reading.ts"
@@ -195,9 +196,9 @@ export const make = Effect.fnUntraced(function* (
   return { ...engine, expect: Threads.check }
 })
 
-const limitsOf = (options: Limits.Options): Effect.Effect<Limits.Limits, Failure.DuckDbError> =>
+const limitsOf = (options: Database.DuckDbOptions): Effect.Effect<Limits.Limits, Failure.DuckDbError> =>
   Effect.try({
-    try: () => Limits.make(options),
+    try: () => Limits.make(Limits.among(OptionChecks.check(options))),
     catch: (cause) => {
       const message = cause instanceof Error ? cause.message : String(cause)
       return new Failure.DuckDbError({ setting: message.split(" ")[0] ?? "", message, cause })
@@ -217,8 +218,8 @@ const limitsOf = (options: Limits.Options): Effect.Effect<Limits.Limits, Failure
  * No request holds the event loop for long, and no result outgrows the memory: see `Limits`. A request beyond
  * a limit is rejected; a result beyond one ends with an error that names it.
  *
- * A database, file or limit that is not available fails the layer with a {@link Failure.DuckDbError} that
- * names the setting.
+ * An invalid or unknown setting, and a database, file or limit that is not available, fail the layer with a
+ * {@link Failure.DuckDbError} that names the setting.
  *
  * **Gotchas**
  *

@@ -19,6 +19,7 @@ const alone = [
   "integration/OwnedChunks",
   "integration/ProcessEngine",
   "integration/ThreadEngine",
+  "package/Bundle",
   "simulation/**/*"
 ].map((name) => `test/${name}.test.ts`)
 

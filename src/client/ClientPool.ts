@@ -26,6 +26,17 @@ import { over, type PoolSettings, poolDefaults } from "./Settings.ts"
 export { type PoolSettings, poolDefaults } from "./Settings.ts"
 
 /**
+ * A pool whose server may also be reached in other ways.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PoolService extends Client.ClientService {
+  /** Connects for waiting requests at once, whatever failed before: the server is known to answer. */
+  readonly reachable: Effect.Effect<void>
+}
+
+/**
  * Makes a client over sockets of `connect`, opened when a request finds no free connection. The scope owns
  * all connections: closing it breaks off the responses in flight. `server` is the name of the server in
  * errors.
@@ -54,7 +65,7 @@ export const make = (
   connect: Effect.Effect<Socket.Socket, Socket.SocketError, Scope.Scope>,
   settings: Partial<PoolSettings> = {},
   server = "the server"
-): Effect.Effect<Client.ClientService, never, Scope.Scope> =>
+): Effect.Effect<PoolService, never, Scope.Scope> =>
   overTransports(
     Effect.flatMap(connect, (socket) => Transport.fromSocket(socket)),
     settings,
@@ -73,7 +84,7 @@ export const overTransports: (
   settings?: Partial<PoolSettings>,
   server?: string,
   ended?: (why: Why, left: number) => void
-) => Effect.Effect<Client.ClientService, never, Scope.Scope> = Effect.fnUntraced(function* (
+) => Effect.Effect<PoolService, never, Scope.Scope> = Effect.fnUntraced(function* (
   transport,
   settings = {},
   server = "the server",
@@ -92,7 +103,7 @@ export const overTransports: (
     spawner: yield* Scope.provide(Spawner.make, scope)
   })
   yield* Effect.addFinalizer(() => pool.close)
-  return Client.Client.of(Service.make(pool.requests, all))
+  return { ...Service.make(pool.requests, all), reachable: Effect.sync(() => pool.reachable()) }
 })
 
 /**
@@ -104,7 +115,7 @@ export const overTransports: (
 export const connect = <A extends Address.Input>(
   server: A,
   settings: Partial<PoolSettings> = {}
-): Effect.Effect<Client.ClientService, Address.ErrorOf<A>, Scope.Scope> =>
+): Effect.Effect<PoolService, Address.ErrorOf<A>, Scope.Scope> =>
   Effect.gen(function* () {
     const address = yield* Effect.fromResult(Address.fromInput(server))
     return yield* overTransports(Tcp.connect({ address }), settings, Address.format(address))

@@ -116,6 +116,12 @@ export class Pool implements Supply, ClientConnection.Owner {
     return waiting > 0 ? this.stalls.evict(this.dependencies.timers.now(), waiting) : Timers.never
   }
 
+  /** The server is known to answer: connects for waiting requests at once. */
+  reachable(): void {
+    this.backoff.succeeded()
+    this.wanted()
+  }
+
   unwanted(): void {
     for (const dial of [...this.dials].reverse()) {
       if (this.dials.size <= this.requests.wanting) return

@@ -4,7 +4,6 @@
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type * as Client from "../client/Client.ts"
@@ -207,10 +206,12 @@ export const make = Effect.fnUntraced(function* (
   const byName = new Map(all.map((backend) => [backend.name, backend]))
 
   const ask = (instance: Instance): Effect.Effect<Outcome | undefined> =>
-    Effect.map(Effect.exit(Effect.scoped(instance.prober.request(probe))), (exit) => {
-      if (Exit.isSuccess(exit)) return "answered"
-      const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-      return error && outcomeOf(error)
+    Effect.matchCauseEffect(Effect.scoped(instance.prober.request(probe)), {
+      onSuccess: () => Effect.as(instance.client.reachable, "answered" as const),
+      onFailure: (cause) => {
+        const error = Option.getOrUndefined(Cause.findErrorOption(cause))
+        return Effect.succeed(error && outcomeOf(error))
+      }
     })
 
   const probing = (instance: Instance): Effect.Effect<void> =>

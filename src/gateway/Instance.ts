@@ -1,5 +1,6 @@
 /** One address of a back-end: the pool of connections to it, its load, and whether it is in use. */
 import type * as Client from "../client/Client.ts"
+import type * as ClientPool from "../client/ClientPool.ts"
 
 /**
  * Whether the address gets requests. An ejected address has failed several times in a row, and a draining one
@@ -16,7 +17,7 @@ export class Instance {
   /** Its index among the addresses of the back-end. */
   readonly index: number
   readonly address: string
-  readonly client: Client.ClientService
+  readonly client: ClientPool.PoolService
   /** The client for the gateway's own requests. */
   readonly prober: Client.ClientService
   /** The number of requests that wait or run there. */
@@ -33,7 +34,7 @@ export class Instance {
     readonly backend: string
     readonly index: number
     readonly address: string
-    readonly client: Client.ClientService
+    readonly client: ClientPool.PoolService
     readonly prober: Client.ClientService
   }) {
     this.backend = options.backend

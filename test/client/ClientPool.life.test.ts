@@ -184,6 +184,22 @@ describe("connecting again", () => {
     }).pipe(Random.withSeed("jitter"))
   )
 
+  it.effect("is done at once for those that wait, where the server is known to answer", () =>
+    Effect.gen(function* () {
+      const opened = yield* open(
+        { connectTimeout: "2 hours", reconnectDelay: "1 hour", maxReconnectDelay: "1 hour" },
+        (count) => (count === 1 ? Effect.fail(refused) : Effect.void)
+      )
+      yield* Fiber.await(yield* start(opened, "one"))
+      const two = yield* start(opened, "two")
+      assert.strictEqual(opened.begun.length, 1)
+      yield* opened.client.reachable
+      yield* Served.settle
+      yield* answer(opened, 0, "two")
+      assert.strictEqual(yield* Fiber.join(two), "of two")
+    })
+  )
+
   it.effect("is not tried while nobody waits", () =>
     Effect.gen(function* () {
       const opened = yield* open({}, () => Effect.fail(refused))

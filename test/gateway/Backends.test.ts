@@ -11,6 +11,7 @@ import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as TestClock from "effect/testing/TestClock"
 import type { ClientService } from "../../src/client/Client.ts"
+import type { PoolService } from "../../src/client/ClientPool.ts"
 import * as Backends from "../../src/gateway/Backends.ts"
 import * as Conversations from "../../src/gateway/Conversations.ts"
 import * as Gateway from "../../src/gateway/Gateway.ts"
@@ -229,7 +230,7 @@ describe("a gateway with several back-ends", () => {
       backend: "main",
       index: 0,
       address: "one",
-      client: {} as ClientService,
+      client: {} as PoolService,
       prober: {} as ClientService
     })
     const begin = (key: string, now: bigint) => {

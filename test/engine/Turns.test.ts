@@ -71,6 +71,28 @@ describe("a statement that runs alone", () => {
     })
   )
 
+  it.effect("lets changes pass while it waits for a long query, and runs once that has ended", () =>
+    Effect.gen(function* () {
+      const turns = new Turns.Turns()
+      const long = yield* ask(turns, "reads")
+      yield* (yield* ask(turns, "writes")).end
+      const alone = yield* ask(turns, "alone")
+      const changes = [yield* ask(turns, "writes"), yield* ask(turns, "adds")]
+      yield* TestClock.adjust("499 millis")
+      assert.isFalse(changes.some(({ hasBegun }) => hasBegun()))
+      yield* TestClock.adjust("1 millis")
+      for (const { end, outcome } of changes) yield* Effect.andThen(outcome, end)
+      yield* TestClock.adjust("4 seconds")
+      assert.isFalse(alone.hasBegun())
+      const last = yield* ask(turns, "adds")
+      yield* long.end
+      const behind = yield* ask(turns, "writes")
+      assert.isFalse(alone.hasBegun() || behind.hasBegun())
+      yield* last.end
+      yield* alone.outcome
+    })
+  )
+
   it.effect("does not wait for queries from before additions", () =>
     Effect.gen(function* () {
       const turns = new Turns.Turns()

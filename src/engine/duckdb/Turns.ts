@@ -2,7 +2,8 @@
  * Keeps changes apart that end DuckDB's database, or lose updates, if they run side by side.
  *
  * A statement that alters waits until no other one changes anything. One that runs alone also waits until no
- * query is left that began before the last change. Changes that come meanwhile wait for it; queries do not.
+ * query is left that began before the last change. Changes that come meanwhile wait for it, unless it waits for
+ * long queries; queries never wait.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -18,10 +19,15 @@ interface Entry {
   readonly begun: Deferred.Deferred<void>
   /** The number of changes of former rows that had ended when it began. */
   changes: number
+  /** Whether others may pass while it waits for queries. */
+  letsPass: boolean
 }
 
-/** How long a statement waits to alter or to run alone. Changes wait behind it for so long. */
-const maxWait = "5 seconds"
+/** How long a statement waits to alter or to run alone, in milliseconds. */
+const maxWait = 5000
+
+/** For how much of that changes wait behind one that waits for queries, in milliseconds: most queries are short. */
+const maxHolding = 500
 
 /** How long a change waits behind such a statement. */
 const maxWaitBehind = "30 seconds"
@@ -40,19 +46,25 @@ export class Turns {
     this: Turns,
     turn: Turn
   ): Effect.fn.Return<void, QueryError, Scope.Scope> {
-    const { begun } = yield* Effect.acquireRelease(
+    const entry = yield* Effect.acquireRelease(
       Effect.sync(() => this.enter(turn)),
       (entry) => Effect.sync(() => this.leave(entry))
     )
-    if (Deferred.isDoneUnsafe(begun)) return
-    yield* Effect.timeoutOrElse(Deferred.await(begun), {
-      duration: isApart(turn) ? maxWait : maxWaitBehind,
+    if (Deferred.isDoneUnsafe(entry.begun)) return
+    const begun = Deferred.await(entry.begun)
+    if (turn === "alone") {
+      yield* Effect.timeoutOption(begun, maxHolding)
+      entry.letsPass = true
+      this.next()
+    }
+    yield* Effect.timeoutOrElse(begun, {
+      duration: turn === "alone" ? maxWait - maxHolding : turn === "alters" ? maxWait : maxWaitBehind,
       orElse: () => Effect.fail(turn === "alone" ? notAlone : turn === "alters" ? besideOthers : behind)
     })
   })
 
   private enter(turn: Turn): Entry {
-    const entry: Entry = { turn, begun: Deferred.makeUnsafe(), changes: this.changes }
+    const entry: Entry = { turn, begun: Deferred.makeUnsafe(), changes: this.changes, letsPass: false }
     if (turn === "reads") this.begin(entry)
     else this.waiting.push(entry)
     this.next()
@@ -75,18 +87,25 @@ export class Turns {
   }
 
   private next(): void {
-    for (let [first] = this.waiting; first !== undefined && this.mayBegin(first); [first] = this.waiting) {
-      this.waiting.shift()
-      this.begin(first)
+    for (const entry of [...this.waiting]) {
+      if (this.mayBegin(entry)) {
+        this.waiting.splice(this.waiting.indexOf(entry), 1)
+        this.begin(entry)
+      } else if (!(entry.letsPass && this.isOutlived(entry))) return
     }
   }
 
-  private mayBegin({ turn }: Entry): boolean {
+  /** Whether queries go on from before the last change. */
+  private isOutlived({ turn }: Entry): boolean {
+    return turn === "alone" && [...this.running].some(({ changes }) => changes < this.changes)
+  }
+
+  private mayBegin(entry: Entry): boolean {
+    const { turn } = entry
     for (const running of this.running) {
       if (isApart(running.turn) || (isApart(turn) && running.turn !== "reads")) return false
-      if (turn === "alone" && running.changes < this.changes) return false
     }
-    return true
+    return !this.isOutlived(entry)
   }
 }
 

@@ -198,6 +198,18 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
         yield* status(page, /^Running · 10 rows/)
         yield* run(page, "fail 5000")
         yield* status(page, /^Running · .* · Still running: Escape cancels it/)
+        yield* Effect.promise(async () => {
+          // Escape closes these, and cancels nothing.
+          await page.keyboard.press("Alt+h")
+          await page.waitForSelector("#history[open]")
+          await page.keyboard.press("Escape")
+          await page.waitForSelector("#history", { state: "hidden" })
+          await page.keyboard.type(" sel")
+          await page.waitForSelector(".cm-tooltip-autocomplete")
+          await page.keyboard.press("Escape")
+          await page.waitForSelector(".cm-tooltip-autocomplete", { state: "detached" })
+        })
+        yield* status(page, /^Running · 10 rows/)
         yield* Effect.promise(() => page.keyboard.press("Escape"))
         yield* status(page, /^Cancelled, incomplete/)
         yield* run(page, "rows 3")

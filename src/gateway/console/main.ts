@@ -166,6 +166,10 @@ const run = (): void => {
   update(tab)
 }
 
+const cancel = (): void => {
+  if (tabs.current.run?.isRunning === true) tabs.current.run.cancel()
+}
+
 const ended = (tab: Tab, { outcome, progress, query }: Run): void => {
   if (outcome === undefined) return
   Storage.history.add({
@@ -318,8 +322,18 @@ const shortcuts: Readonly<Record<string, () => void>> = {
   KeyH: showHistory
 }
 
+/** What Escape closes first: dialogs, and in the editor the completions and the search. */
+const closable = "dialog[open], .cm-editor:focus-within :is(.cm-tooltip-autocomplete, .cm-search)"
+
+// Before anything of it is closed.
+addEventListener(
+  "keydown",
+  ({ isComposing, key }) => {
+    if (key === "Escape" && !isComposing && document.querySelector(closable) === null) cancel()
+  },
+  { capture: true }
+)
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && tabs.current.run?.isRunning === true) tabs.current.run.cancel()
   if (!event.altKey || event.ctrlKey || event.metaKey) return
   const number = /^Digit([1-9])$/.exec(event.code)?.[1]
   const action = number === undefined ? shortcuts[event.code] : () => tabs.select(Number(number) - 1)
@@ -329,7 +343,7 @@ addEventListener("keydown", (event) => {
 })
 
 runButton.addEventListener("click", run)
-cancelButton.addEventListener("click", () => tabs.current.run?.cancel())
+cancelButton.addEventListener("click", cancel)
 pauseButton.addEventListener("click", () => tabs.current.run?.pause(!tabs.current.run.isPaused))
 rowsButton.addEventListener("click", () => showView(false))
 chartButton.addEventListener("click", () => showView(true))

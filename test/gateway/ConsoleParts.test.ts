@@ -149,6 +149,27 @@ describe("what the browser keeps", () => {
     vi.unstubAllGlobals()
   })
 
+  it("is each text of a tab as a whole, or not at all", () => {
+    const map = new Map<string, string>()
+    const place = {
+      getItem: (key: string) => map.get(key) ?? null,
+      setItem: (key: string, value: string) => {
+        if (value.length > 500_000) throw new Error("quota exceeded")
+        map.set(key, value)
+      }
+    }
+    for (const name of ["localStorage", "sessionStorage"]) vi.stubGlobal(name, place)
+    const texts = ["x".repeat(600_000), "x".repeat(400_000), "SELECT 1"]
+    assert.deepStrictEqual(Storage.tabs.write(texts.map((text) => ({ name: "", text }))), [false, true, true])
+    const [lost, ...kept] = Storage.tabs.read().map(({ text }) => text)
+    assert.match(lost ?? "", /^-- The browser had no space/)
+    assert.deepStrictEqual(kept, texts.slice(1))
+    for (let at = 0; at < 20; at++)
+      Storage.history.add({ query: "x".repeat(99_999), at, rows: 1, elapsedMs: 1, outcome: "Complete" })
+    assert.isAtMost(Storage.history.read().length, 10)
+    vi.unstubAllGlobals()
+  })
+
   it("is kept by the page where the browser may keep nothing", () => {
     for (const name of ["localStorage", "sessionStorage"])
       vi.stubGlobal(name, {

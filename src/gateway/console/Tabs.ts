@@ -6,6 +6,8 @@ import type { Run } from "./Run.ts"
 export interface Tab {
   name: string
   text: string
+  /** Whether a reload of the page keeps the text. */
+  isKept: boolean
   run: Run | undefined
   /** The text of the tab before the run's own. */
   before: string
@@ -36,7 +38,15 @@ export class Tabs {
   }
 
   open(text: string, name = this.nextName): void {
-    this.all.push({ name, text, run: undefined, before: "", notice: "", downloadError: "" })
+    this.all.push({
+      name,
+      text,
+      isKept: true,
+      run: undefined,
+      before: "",
+      notice: "",
+      downloadError: ""
+    })
     this.select(this.all.length - 1)
   }
 

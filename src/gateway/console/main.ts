@@ -46,7 +46,14 @@ const editor = new Editor(byId("editor"), {
 })
 
 let allTabs: ReadonlyArray<Tab> = []
-const save = (): void => Storage.tabs.write(allTabs.map(({ name, text }) => ({ name, text })))
+const save = (): void => {
+  const kept = Storage.tabs.write(allTabs.map(({ name, text }) => ({ name, text })))
+  allTabs.forEach((tab, at) => {
+    const wasKept = tab.isKept
+    tab.isKept = kept[at] === true
+    if (tab.isKept !== wasKept) update(tab)
+  })
+}
 
 const tabs = new Tabs(byId("tabs"), {
   selected: (tab) => {
@@ -86,7 +93,8 @@ const update = (tab: Tab): void => {
       ? "Write a query and run it with Ctrl+Enter."
       : Format.status(run.progress, run.outcome, run.isPaused),
     tab.notice,
-    run?.trouble
+    run?.trouble,
+    tab.isKept ? "" : "This text is lost at a reload: the browser has no space for it"
   ]
     .filter(Boolean)
     .join(" · ")

@@ -57,7 +57,7 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
         const { errors, page } = yield* open()
         yield* run(
           page,
-          "SELECT 9007199254740993 AS big, NULL AS none, 'ä <b>' AS text, 'nan'::DOUBLE AS nan, '-inf'::FLOAT AS inf, -0.0::DOUBLE AS zero, e'two\n\tlines' AS lines FROM range(2)"
+          "SELECT 9007199254740993 AS big, NULL AS none, 'ä <b>' AS text, 'nan'::DOUBLE AS nan, '-inf'::FLOAT AS inf, -0.0::DOUBLE AS zero, '{\"a\": 1.10}'::JSON AS json, e'two\n\tlines' AS lines FROM range(2)"
         )
         const line = yield* status(page, /^Complete/)
         assert.match(line, /^Complete · 2 rows · .* · first row after /)
@@ -69,6 +69,7 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
           "NaN",
           "-Infinity",
           "-0",
+          '{"a": 1.10}',
           "two↵⇥lines"
         ])
         yield* Effect.promise(async () => {

@@ -3,6 +3,7 @@ import { Text } from "@codemirror/state"
 import { assert, describe, it } from "@effect/vitest"
 import { vi } from "vitest"
 import * as Format from "../../src/gateway/console/Format.ts"
+import * as Json from "../../src/gateway/console/Json.ts"
 import * as Named from "../../src/gateway/console/Named.ts"
 import * as Positions from "../../src/gateway/console/Positions.ts"
 import * as Records from "../../src/gateway/console/Records.ts"
@@ -59,7 +60,7 @@ describe("the summary of rows", () => {
 
   it("does not hold on to long texts", () => {
     const summary = new Summary(columns)
-    summary.push([{ name: "x".repeat(1000) }, { name: { a: [1] } }])
+    summary.push([{ name: "x".repeat(1000) }, { name: { json: '{"a":[1]}' } }])
     const { x } = summary.sample({ x: "name", ys: [] })
     assert.deepStrictEqual(x, [`${"x".repeat(40)}…`, '{"a":[1]}'])
   })
@@ -197,18 +198,42 @@ it.each<[names: ReadonlyArray<string>, rows: ReadonlyArray<object>]>([
     ]
   ],
   [['a.b"\\', "ä"], [{ 'a.b"\\': 'x"},{"\n\\', ä: "💥" }]],
-  [
-    ["a", "b"],
-    [
-      { a: "1", b: [{ a: "2", b: "}" }] },
-      { a: "3", b: {} }
-    ]
-  ],
-  [["a", "b"], [{ b: "other order", a: "1" }]],
+  [["a", "b"], [{ b: 'other "order"\\', a: "1" }]],
+  [["__proto__"], [Object.fromEntries([["__proto__", "1"]])]],
   [["a"], []],
   [["a"], [{ a: "\n".repeat(600_000) }]]
 ])("rows with %j are read as they are", (names, rows) => {
   const parse = Records.rowParser(names.map((name) => ({ name, type: "VARCHAR" })))
   const line = JSON.stringify({ type: "rows", rows })
   assert.deepStrictEqual(parse(Records.rowsText(line) ?? "none"), rows)
+})
+
+it("nested values and JSON keep the server's own text", () => {
+  const nested = String.raw`{"id": 9007199254740993, "price":1.10, "z":"}\\","z":[ ],"10":-0.0}`
+  const parse = Records.rowParser([
+    { name: "s", type: "STRUCT" },
+    { name: "j", type: "JSON" }
+  ])
+  const line = `{ "rows" : [{"s":${nested},"j": 1e400 },{"s":null,"j":"a"} , {"j":null,"s":[1,{}]}], "type":"rows" }`
+  const rows = parse(Records.rowsText(line) ?? "")
+  assert.deepStrictEqual(
+    rows.map(({ j, s }) => [Format.cell(s), Format.cell(j)]),
+    [
+      [nested, "1e400"],
+      [undefined, '"a"'],
+      ["[1,{}]", undefined]
+    ]
+  )
+  assert.strictEqual(
+    Json.indented(nested, 1000),
+    String.raw`{
+  "id": 9007199254740993,
+  "price": 1.10,
+  "z": "}\\",
+  "z": [],
+  "10": -0.0
+}`
+  )
+  assert.throws(() => parse('{"s":nothing}'), SyntaxError)
+  assert.throws(() => parse('{"s":[1,"]'), SyntaxError)
 })

@@ -1,12 +1,15 @@
 /** The dialog that shows the whole value of a cell. */
 import * as Format from "./Format.ts"
 import type { Cell } from "./Grid.ts"
+import * as Json from "./Json.ts"
 
 /** Longer texts are cut. Copying the cell gives all of them. */
 const maxShown = 1_000_000
 
 const pretty = (value: unknown): string =>
-  typeof value === "object" && value !== null ? JSON.stringify(value, undefined, 2) : Format.text(value)
+  typeof value === "object" && value !== null
+    ? Json.indented(Format.text(value), maxShown)
+    : Format.text(value)
 
 export const show = (dialog: HTMLDialogElement, { column, row, value }: Cell): void => {
   const title = document.createElement("h2")

@@ -221,6 +221,19 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
         yield* status(page, /Ran again and downloaded$/)
         const { query, readOnly } = rows.requests.at(-1) ?? {}
         assert.deepStrictEqual([query, readOnly], ["rows 3", true])
+        for (const end of [() => page.keyboard.press("Escape"), () => page.keyboard.press("Alt+w")]) {
+          yield* Effect.promise(() => page.keyboard.press("Alt+n"))
+          yield* run(page, "endless")
+          yield* status(page, /^Running · [1-9]/)
+          yield* Effect.promise(() => page.click("#cancel"))
+          yield* status(page, /^Cancelled, incomplete/)
+          yield* Effect.promise(() => page.selectOption("#download", "csv"))
+          yield* Poll.until("the download runs", () => rows.begun() > rows.ended())
+          assert.isTrue(yield* Effect.promise(() => page.isDisabled("#download")))
+          yield* Effect.promise(end)
+          yield* Poll.until("the download ends at the back-end", () => rows.ended() === rows.begun())
+        }
+        yield* status(page, /The download was cancelled$/)
         yield* run(page, "fail 5000")
         yield* status(page, /^Failed/)
         yield* Effect.promise(() => page.selectOption("#download", "csv"))

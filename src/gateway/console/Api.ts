@@ -39,11 +39,16 @@ export const catalog = async (): Promise<ReadonlyArray<Target>> => {
 
 /**
  * Runs a query again, as one that changes nothing, and downloads its whole result as a file. Rejects if it
- * breaks off.
+ * breaks off, or is aborted.
  */
-export const download = async ({ query, target }: Query, format: string): Promise<void> => {
+export const download = async (
+  { query, target }: Query,
+  format: string,
+  signal: AbortSignal
+): Promise<void> => {
   const response = await fetch("/v1/query", {
     method: "POST",
+    signal,
     headers: { "content-type": "application/json", ...headers() },
     body: JSON.stringify({ version: "v1", query, format, target, readOnly: true })
   })

@@ -13,6 +13,8 @@ export interface Tab {
   before: string
   /** The notice beside the run. */
   notice: string
+  /** Ends the running download. */
+  download: AbortController | undefined
   /** The reason why a download failed. */
   downloadError: string
 }
@@ -45,6 +47,7 @@ export class Tabs {
       run: undefined,
       before: "",
       notice: "",
+      download: undefined,
       downloadError: ""
     })
     this.select(this.all.length - 1)
@@ -67,6 +70,7 @@ export class Tabs {
   close(index = this.at): void {
     const [closed] = this.all.splice(index, 1)
     closed?.run?.close()
+    closed?.download?.abort()
     if (this.all.length === 0) {
       this.open("")
       return

@@ -83,9 +83,9 @@ const update = (tab: Tab): void => {
   const { run } = tab
   const isRunning = run?.isRunning === true
   runButton.disabled = isRunning
-  cancelButton.disabled = !isRunning
+  cancelButton.disabled = !isRunning && tab.download === undefined
   pauseButton.disabled = !isRunning
-  downloadBox.disabled = run === undefined
+  downloadBox.disabled = run === undefined || tab.download !== undefined
   pauseButton.setAttribute("aria-pressed", String(run?.isPaused === true))
   pauseButton.textContent = run?.isPaused === true ? "Go on" : "Pause"
   statusLine.textContent = [
@@ -174,8 +174,11 @@ const run = (): void => {
   update(tab)
 }
 
+/** Cancels the query, or else the download. */
 const cancel = (): void => {
-  if (tabs.current.run?.isRunning === true) tabs.current.run.cancel()
+  const { download, run } = tabs.current
+  if (run?.isRunning === true) run.cancel()
+  else download?.abort()
 }
 
 const ended = (tab: Tab, { outcome, progress, query }: Run): void => {
@@ -284,7 +287,9 @@ const download = async (): Promise<void> => {
   const { run } = tab
   const format = downloadBox.value
   downloadBox.value = ""
-  if (format === "" || run === undefined) return
+  if (format === "" || run === undefined || tab.download !== undefined) return
+  const download = new AbortController()
+  tab.download = download
   const tell = (notice: string, error: string): void => {
     tab.downloadError = error
     notify(tab, notice)
@@ -292,9 +297,15 @@ const download = async (): Promise<void> => {
   }
   tell(`Running again to download as ${format}…`, "")
   try {
-    await Api.download(run.query, format)
+    await Api.download(run.query, format, download.signal)
+    tab.download = undefined
     tell("Ran again and downloaded", "")
   } catch (error) {
+    tab.download = undefined
+    if (download.signal.aborted) {
+      tell("The download was cancelled", "")
+      return
+    }
     const message = error instanceof Error ? error.message : String(error)
     tell(
       "The download failed",

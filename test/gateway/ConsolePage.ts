@@ -41,7 +41,7 @@ export const live = Layer.provide(Layer.effect(Service, Effect.orDie(start)), Lo
 export const open = Effect.fnUntraced(function* (options: Partial<Browser.PageOptions> = {}) {
   const { browser, rows, url } = yield* Service
   const { errors, page } = yield* Browser.open(browser, { url, ...options })
-  page.setDefaultTimeout(15_000)
+  page.setDefaultTimeout(60_000)
   yield* Effect.promise(() => page.waitForSelector(".cm-content"))
   return { page, errors, rows }
 })

@@ -37,6 +37,18 @@ export const catalog = async (): Promise<ReadonlyArray<Target>> => {
   return targets
 }
 
+/** The gateway's reason why it has broken a response off: the browser has none. */
+const reasonOf = async (response: Response): Promise<Error | undefined> => {
+  try {
+    const id = response.headers.get("x-dataconn-query-id") ?? ""
+    const verdict = await fetch(`/v1/queries/${encodeURIComponent(id)}`, { headers: headers() })
+    const { error } = (await verdict.json()) as { readonly error?: { readonly message: string } }
+    return error === undefined ? undefined : new Error(error.message)
+  } catch {
+    return undefined
+  }
+}
+
 /**
  * Runs a query again, as one that changes nothing, and downloads its whole result as a file. Rejects if it
  * breaks off, or is aborted.
@@ -57,7 +69,10 @@ export const download = async (
     const { detail } = (await response.json().catch(() => ({}))) as { readonly detail?: string }
     throw new Error(detail ?? `The gateway answered ${response.status}`)
   }
-  const url = URL.createObjectURL(await response.blob())
+  const blob = await response.blob().catch(async (error) => {
+    throw (await reasonOf(response)) ?? error
+  })
+  const url = URL.createObjectURL(blob)
   const link = document.createElement("a")
   link.href = url
   link.download = `result.${format}`

@@ -1,4 +1,5 @@
 /** The dialog that shows the whole value of a cell. */
+import * as Copying from "./Copying.ts"
 import * as Format from "./Format.ts"
 import type { Cell } from "./Grid.ts"
 import * as Json from "./Json.ts"
@@ -30,6 +31,24 @@ export const show = (dialog: HTMLDialogElement, { column, row, value }: Cell): v
   close.textContent = "Close"
   close.addEventListener("click", () => dialog.close())
   dialog.replaceChildren(title, about, content, close)
+  const stopCopying = Copying.handle(dialog, (selection) => {
+    const isPart = content.firstChild !== null && selection?.containsNode(content.firstChild) === false
+    return isPart ? undefined : value === null ? "" : Format.text(value)
+  })
+  const selectAll = (event: KeyboardEvent): void => {
+    if (!Copying.isSelectAll(event)) return
+    event.preventDefault()
+    getSelection()?.selectAllChildren(content)
+  }
+  dialog.addEventListener("keydown", selectAll)
+  dialog.addEventListener(
+    "close",
+    () => {
+      stopCopying()
+      dialog.removeEventListener("keydown", selectAll)
+    },
+    { once: true }
+  )
   dialog.showModal()
   content.focus()
 }

@@ -119,6 +119,8 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
           const row = await page.locator(".canvas .row").first().boundingBox()
           assert.isAtMost((row?.y ?? 256) + (row?.height ?? 0), 256)
           assert.isAtMost(await page.locator("html").evaluate((it) => it.scrollWidth as number), 320)
+          await page.reload()
+          await page.waitForSelector('[role="tab"][aria-selected="true"]:text-is("Query 1")')
         })
         assert.deepStrictEqual(errors, [])
       })

@@ -43,6 +43,7 @@ const text = (value: unknown): string | undefined => (typeof value === "string" 
 export interface SavedTab {
   readonly name: string
   readonly text: string
+  readonly isSelected?: boolean
 }
 
 export interface Entry {

@@ -47,7 +47,9 @@ const editor = new Editor(byId("editor"), {
 
 let allTabs: ReadonlyArray<Tab> = []
 const save = (): void => {
-  const kept = Storage.tabs.write(allTabs.map(({ name, text }) => ({ name, text })))
+  const kept = Storage.tabs.write(
+    allTabs.map((tab) => ({ name: tab.name, text: tab.text, isSelected: tab === tabs.current }))
+  )
   allTabs.forEach((tab, at) => {
     const wasKept = tab.isKept
     tab.isKept = kept[at] === true
@@ -381,5 +383,6 @@ showCatalog(!narrow.matches)
 const saved = Storage.tabs.read()
 if (saved.length === 0) tabs.open(welcome)
 for (const { name, text } of saved) tabs.open(text, name)
+tabs.select(saved.findIndex(({ isSelected }) => isSelected === true))
 editor.focus()
 void loadCatalog()

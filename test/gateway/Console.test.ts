@@ -119,7 +119,17 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
           const row = await page.locator(".canvas .row").first().boundingBox()
           assert.isAtMost((row?.y ?? 256) + (row?.height ?? 0), 256)
           assert.isAtMost(await page.locator("html").evaluate((it) => it.scrollWidth as number), 320)
+          const table = { name: "one", kind: "table", columns: [] }
+          const schemas = [{ catalog: "memory", name: "main", tables: [table] }]
+          const targets = [
+            { name: "cut", schemas, isComplete: false },
+            { name: "broken", schemas: [], isComplete: false, error: { message: "It is gone" } }
+          ]
+          await page.route("**/v1/catalog", (route) => route.fulfill({ json: { targets } }))
           await page.reload()
+          await page.waitForSelector("#catalog:has-text('not all tables')", { state: "attached" })
+          await page.selectOption("#target", "broken")
+          await page.waitForSelector("#catalog p:text-is('It is gone')", { state: "attached" })
           await page.waitForSelector('[role="tab"][aria-selected="true"]:text-is("Query 1")')
         })
         assert.deepStrictEqual(errors, [])

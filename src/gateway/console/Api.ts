@@ -17,6 +17,8 @@ export interface Schema {
 export interface Target {
   readonly name: string
   readonly schemas?: ReadonlyArray<Schema>
+  /** Whether `schemas` has all tables: the gateway limits it. */
+  readonly isComplete?: boolean
   readonly error?: { readonly message: string }
 }
 

@@ -34,13 +34,14 @@ export const show = (
   target: Target | undefined,
   insert: (text: string) => void
 ): void => {
-  if (target?.schemas === undefined) {
+  if (target?.schemas === undefined || target.error !== undefined) {
     parent.replaceChildren(note(target?.error?.message ?? "No target."))
     return
   }
   const tables = target.schemas.flatMap((schema) => schema.tables.map((table) => ({ schema, table })))
   parent.replaceChildren(
     ...(tables.length === 0 ? [note("No tables.")] : []),
+    ...(target.isComplete === false ? [note("There are too many: not all tables are shown.")] : []),
     ...tables.map(({ schema, table }) => {
       const details = document.createElement("details")
       const summary = document.createElement("summary")

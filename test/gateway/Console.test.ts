@@ -258,7 +258,10 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
         yield* status(page, /^Complete/)
         // The editor's text has not been run.
         yield* write(page, "endless")
-        yield* Effect.promise(() => page.selectOption("#download", "csv"))
+        const downloaded = Effect.promise(() => page.waitForEvent("download"))
+        const chosen = Effect.promise(() => page.selectOption("#download", "arrow"))
+        const [download] = yield* Effect.all([downloaded, chosen], { concurrency: 2 })
+        assert.strictEqual(download.suggestedFilename(), "result.arrows")
         yield* status(page, /Ran again and downloaded$/)
         const { query, readOnly } = rows.requests.at(-1) ?? {}
         assert.deepStrictEqual([query, readOnly], ["rows 3", true])

@@ -39,6 +39,9 @@ export const catalog = async (): Promise<ReadonlyArray<Target>> => {
   return targets
 }
 
+/** Formats whose extension is another one than their name: `.arrow` is Arrow's file, and this its stream. */
+const extensions: Readonly<Record<string, string>> = { arrow: "arrows" }
+
 /** The gateway's reason why it has broken a response off: the browser has none. */
 const reasonOf = async (response: Response): Promise<Error | undefined> => {
   try {
@@ -77,7 +80,7 @@ export const download = async (
   const url = URL.createObjectURL(blob)
   const link = document.createElement("a")
   link.href = url
-  link.download = `result.${format}`
+  link.download = `result.${extensions[format] ?? format}`
   link.click()
   // The browser has read the file by then.
   setTimeout(() => URL.revokeObjectURL(url), 60_000)

@@ -1,7 +1,9 @@
+import { CompletionContext } from "@codemirror/autocomplete"
 import { PostgreSQL } from "@codemirror/lang-sql"
-import { Text } from "@codemirror/state"
+import { EditorState, Text } from "@codemirror/state"
 import { assert, describe, it } from "@effect/vitest"
 import { vi } from "vitest"
+import * as Completion from "../../src/gateway/console/Completion.ts"
 import * as Format from "../../src/gateway/console/Format.ts"
 import * as Json from "../../src/gateway/console/Json.ts"
 import * as Named from "../../src/gateway/console/Named.ts"
@@ -104,7 +106,9 @@ it.each([
   ["WITH big AS (FROM a), small AS MATERIALIZED (FROM b) SELECT * FROM b|", "a, b, b; big small", true],
   ["INSERT INTO trades (|", "trades", false],
   ["UPDATE trades SET a = 1, |", "trades", false],
-  ["FROM trades WH|", "trades", false]
+  ["FROM trades WH|", "trades", false],
+  ["MERGE INTO a o USING b c ON o.x = c.|", "a o, b c", false],
+  ["DELETE FROM a USING b JOIN c USING (x) WHERE |", "a, b, c", false]
 ])("the tables of %s are found", (text, expected, expectsTable) => {
   const cursor = text.indexOf("|")
   const doc = text.replace("|", "")
@@ -114,9 +118,38 @@ it.each([
   const tables = named.tables.map(({ alias, path }) =>
     alias === path.at(-1) ? path.join(".") : `${path.join(".")} ${alias}`
   )
-  const expressions = named.expressions.length === 0 ? "" : `; ${named.expressions.join(" ")}`
+  const expressions =
+    named.expressions.length === 0 ? "" : `; ${named.expressions.map(({ name }) => name).join(" ")}`
   assert.strictEqual(tables.join(", ") + expressions, expected)
   assert.strictEqual(named.expectsTable, expectsTable)
+})
+
+it.each([
+  ['SELECT "ma| FROM orders', '"main_only", "day"'],
+  ['SELECT "ma| FROM "s 1".orders', '"other"'],
+  ["SELECT o.| FROM orders o", "main_only, day"],
+  ['SELECT orders.| FROM "s 1".orders', "other"],
+  ["WITH x AS (SELECT o.day, count(*) AS n, main_only + day FROM orders o) SELECT x.| FROM x", "day, n"],
+  ["SELECT q.| FROM (SELECT main_only mine, 'a' AS text) q", "mine, text"],
+  ["FROM ord|", "orders, orders (s 1)"]
+])("the completions of %s", (text, expected) => {
+  const doc = text.replace("|", "")
+  const state = EditorState.create({ doc, extensions: [PostgreSQL.language] })
+  const table = (...names: ReadonlyArray<string>) => ({
+    name: "orders",
+    kind: "table",
+    columns: names.map((name) => ({ name, type: "DATE" }))
+  })
+  const complete = Completion.source([
+    { catalog: "memory", name: "main", tables: [table("main_only", "day")] },
+    { catalog: "memory", name: "s 1", tables: [table("other")] }
+  ])
+  const { options = [] } = complete(new CompletionContext(state, text.indexOf("|"), true)) ?? {}
+  const greatest = options.filter(({ boost }) => boost === 99)
+  const shown = greatest.map(({ detail, label, type }) =>
+    type === "type" && detail !== undefined ? `${label} (${detail})` : label
+  )
+  assert.strictEqual(shown.slice(0, expected.split(",").length).join(", "), expected)
 })
 
 describe("what the browser keeps", () => {

@@ -1,26 +1,7 @@
 /** The console's requests to the gateway besides queries. */
 import type { Query } from "./Messages.ts"
 import * as Storage from "./Storage.ts"
-
-export interface Table {
-  readonly name: string
-  readonly kind: string
-  readonly columns: ReadonlyArray<{ readonly name: string; readonly type: string }>
-}
-
-export interface Schema {
-  readonly catalog: string
-  readonly name: string
-  readonly tables: ReadonlyArray<Table>
-}
-
-export interface Target {
-  readonly name: string
-  readonly schemas?: ReadonlyArray<Schema>
-  /** Whether `schemas` has all tables: the gateway limits it. */
-  readonly isComplete?: boolean
-  readonly error?: { readonly message: string }
-}
+import type { Target } from "./Tables.ts"
 
 /** The gateway requires a token, or a different one. */
 export class Unauthenticated extends Error {}

@@ -11,6 +11,7 @@ import { Grid, type Source } from "./Grid.ts"
 import * as Positions from "./Positions.ts"
 import { Run } from "./Run.ts"
 import * as Storage from "./Storage.ts"
+import type { Target } from "./Tables.ts"
 import { type Tab, Tabs } from "./Tabs.ts"
 
 const byId = <E extends HTMLElement>(id: string): E => document.getElementById(id) as E
@@ -29,7 +30,7 @@ const welcome = "-- Ctrl+Enter runs the statement at the cursor, or what is sele
 
 const grid = new Grid(byId("rows"), (cell) => CellDialog.show(byId("cell"), cell))
 const chart = new Chart(byId("chart"))
-let targets: ReadonlyArray<Api.Target> = []
+let targets: ReadonlyArray<Target> = []
 let isChart = false
 /** The run whose rows the grid shows, with the columns that it had. */
 let shown: { readonly run: Run | undefined; readonly columns: Run["columns"] } = {

@@ -57,7 +57,7 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
         const { errors, page } = yield* open()
         yield* run(
           page,
-          "SELECT 9007199254740993 AS big, NULL AS none, 'ä <b>' AS text, 'nan'::DOUBLE AS nan, '-inf'::FLOAT AS inf, -0.0::DOUBLE AS zero, e'two\n\tlines' AS lines FROM range(2)"
+          "SELECT 9007199254740993 AS big, NULL AS none, 'ä <b>' AS text, 'nan'::DOUBLE AS nan, '-inf'::FLOAT AS inf, -0.0::DOUBLE AS zero, '{\"a\": 1.10}'::JSON AS json, e'two\n\tlines' AS lines FROM range(2)"
         )
         const line = yield* status(page, /^Complete/)
         assert.match(line, /^Complete · 2 rows · .* · first row after /)
@@ -69,6 +69,7 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
           "NaN",
           "-Infinity",
           "-0",
+          '{"a": 1.10}',
           "two↵⇥lines"
         ])
         yield* Effect.promise(async () => {
@@ -78,15 +79,36 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
           await page.keyboard.press("Control+ArrowRight")
           await page.keyboard.press("Enter")
           assert.strictEqual(await page.locator("#cell[open] pre").textContent(), "two\n\tlines")
-          await page.keyboard.press("Escape")
-          await page.keyboard.press("Control+C")
+          const pasted = async () => {
+            await page.keyboard.press("Control+C")
+            await page.keyboard.press("Escape")
+            await page.click(".cm-content")
+            await page.keyboard.press("Control+A")
+            await page.keyboard.press("Control+V")
+            return page.locator(".cm-line").allTextContents()
+          }
+          const whole = ["two", "\tlines"]
+          // In the dialog, of which all may be selected.
+          assert.deepStrictEqual(await pasted(), whole)
+          await page.keyboard.press("Alt+r")
+          await page.keyboard.press("Enter")
+          await page.keyboard.press("Control+A")
+          assert.deepStrictEqual(await pasted(), whole)
+          // In the rows, while what is selected is in the editor.
+          await page.keyboard.press("Control+A")
+          await page.keyboard.press("Alt+r")
+          await page.keyboard.press("Control+A")
+          assert.deepStrictEqual(await pasted(), whole)
           await page.locator(".cell.active").dblclick()
           await page.waitForSelector("#cell[open]")
           await page.keyboard.press("Escape")
-          await page.click(".cm-content")
-          await page.keyboard.press("Control+A")
-          await page.keyboard.press("Control+V")
-          assert.deepStrictEqual(await page.locator(".cm-line").allTextContents(), ["two", "\tlines"])
+          // Cells that the mouse selects.
+          const cell = page.locator(".canvas .row:first-child .cell")
+          await cell.nth(-2).hover()
+          await page.mouse.down()
+          await cell.nth(-1).hover()
+          await page.mouse.up()
+          assert.deepStrictEqual(await pasted(), ['{"a": 1.10}\t"two', '\tlines"'])
           for (let tab = 0; tab < 12; tab++) await page.keyboard.press("Alt+n")
           const last = await page.locator('.tabs > span:has([aria-selected="true"])').boundingBox()
           assert.isAtMost((last?.x ?? 0) + (last?.width ?? 0), 1200)
@@ -97,6 +119,18 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
           const row = await page.locator(".canvas .row").first().boundingBox()
           assert.isAtMost((row?.y ?? 256) + (row?.height ?? 0), 256)
           assert.isAtMost(await page.locator("html").evaluate((it) => it.scrollWidth as number), 320)
+          const table = { name: "one", kind: "table", columns: [] }
+          const schemas = [{ catalog: "memory", name: "main", tables: [table] }]
+          const targets = [
+            { name: "cut", schemas, isComplete: false },
+            { name: "broken", schemas: [], isComplete: false, error: { message: "It is gone" } }
+          ]
+          await page.route("**/v1/catalog", (route) => route.fulfill({ json: { targets } }))
+          await page.reload()
+          await page.waitForSelector("#catalog:has-text('not all tables')", { state: "attached" })
+          await page.selectOption("#target", "broken")
+          await page.waitForSelector("#catalog p:text-is('It is gone')", { state: "attached" })
+          await page.waitForSelector('[role="tab"][aria-selected="true"]:text-is("Query 1")')
         })
         assert.deepStrictEqual(errors, [])
       })
@@ -198,13 +232,36 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
         yield* status(page, /^Running · 10 rows/)
         yield* run(page, "fail 5000")
         yield* status(page, /^Running · .* · Still running: Escape cancels it/)
+        yield* Effect.promise(async () => {
+          // Escape closes these, and cancels nothing.
+          await page.keyboard.press("Alt+h")
+          await page.waitForSelector("#history[open]")
+          await page.keyboard.press("Escape")
+          await page.waitForSelector("#history", { state: "hidden" })
+          await page.keyboard.type(" sel")
+          await page.waitForSelector(".cm-tooltip-autocomplete")
+          await page.keyboard.press("Escape")
+          await page.waitForSelector(".cm-tooltip-autocomplete", { state: "detached" })
+        })
+        yield* status(page, /^Running · 10 rows/)
         yield* Effect.promise(() => page.keyboard.press("Escape"))
         yield* status(page, /^Cancelled, incomplete/)
+        for (const key of ["Escape", "Alt+w"]) {
+          yield* Effect.promise(() => page.selectOption("#download", "csv"))
+          yield* Poll.until("the download runs", () => rows.begun() > rows.ended())
+          assert.isTrue(yield* Effect.promise(() => page.isDisabled("#download")))
+          yield* Effect.promise(() => page.keyboard.press(key))
+          yield* Poll.until("the download ends at the back-end", () => rows.ended() === rows.begun())
+          if (key === "Escape") yield* status(page, /The download was cancelled$/)
+        }
         yield* run(page, "rows 3")
         yield* status(page, /^Complete/)
         // The editor's text has not been run.
         yield* write(page, "endless")
-        yield* Effect.promise(() => page.selectOption("#download", "csv"))
+        const downloaded = Effect.promise(() => page.waitForEvent("download"))
+        const chosen = Effect.promise(() => page.selectOption("#download", "arrow"))
+        const [download] = yield* Effect.all([downloaded, chosen], { concurrency: 2 })
+        assert.strictEqual(download.suggestedFilename(), "result.arrows")
         yield* status(page, /Ran again and downloaded$/)
         const { query, readOnly } = rows.requests.at(-1) ?? {}
         assert.deepStrictEqual([query, readOnly], ["rows 3", true])
@@ -212,7 +269,10 @@ describe.skipIf(Browser.program === undefined)("the console", { timeout: 90_000 
         yield* status(page, /^Failed/)
         yield* Effect.promise(() => page.selectOption("#download", "csv"))
         assert.notMatch(yield* status(page, /The download failed$/), /Running again/)
-        assert.match((yield* Effect.promise(() => page.textContent("#error"))) ?? "", /Not downloaded/)
+        assert.match(
+          (yield* Effect.promise(() => page.textContent("#error"))) ?? "",
+          /Not downloaded.*Division by zero/
+        )
         yield* Effect.promise(async () => {
           await page.route(/\/v1\/(query|catalog)$/, (route) => route.fulfill({ status: 401 }))
           await page.selectOption("#download", "csv")

@@ -1,8 +1,11 @@
+import { CompletionContext } from "@codemirror/autocomplete"
 import { PostgreSQL } from "@codemirror/lang-sql"
-import { Text } from "@codemirror/state"
+import { EditorState, Text } from "@codemirror/state"
 import { assert, describe, it } from "@effect/vitest"
 import { vi } from "vitest"
+import * as Completion from "../../src/gateway/console/Completion.ts"
 import * as Format from "../../src/gateway/console/Format.ts"
+import * as Json from "../../src/gateway/console/Json.ts"
 import * as Named from "../../src/gateway/console/Named.ts"
 import * as Positions from "../../src/gateway/console/Positions.ts"
 import * as Records from "../../src/gateway/console/Records.ts"
@@ -59,7 +62,7 @@ describe("the summary of rows", () => {
 
   it("does not hold on to long texts", () => {
     const summary = new Summary(columns)
-    summary.push([{ name: "x".repeat(1000) }, { name: { a: [1] } }])
+    summary.push([{ name: "x".repeat(1000) }, { name: { json: '{"a":[1]}' } }])
     const { x } = summary.sample({ x: "name", ys: [] })
     assert.deepStrictEqual(x, [`${"x".repeat(40)}…`, '{"a":[1]}'])
   })
@@ -103,7 +106,9 @@ it.each([
   ["WITH big AS (FROM a), small AS MATERIALIZED (FROM b) SELECT * FROM b|", "a, b, b; big small", true],
   ["INSERT INTO trades (|", "trades", false],
   ["UPDATE trades SET a = 1, |", "trades", false],
-  ["FROM trades WH|", "trades", false]
+  ["FROM trades WH|", "trades", false],
+  ["MERGE INTO a o USING b c ON o.x = c.|", "a o, b c", false],
+  ["DELETE FROM a USING b JOIN c USING (x) WHERE |", "a, b, c", false]
 ])("the tables of %s are found", (text, expected, expectsTable) => {
   const cursor = text.indexOf("|")
   const doc = text.replace("|", "")
@@ -113,9 +118,38 @@ it.each([
   const tables = named.tables.map(({ alias, path }) =>
     alias === path.at(-1) ? path.join(".") : `${path.join(".")} ${alias}`
   )
-  const expressions = named.expressions.length === 0 ? "" : `; ${named.expressions.join(" ")}`
+  const expressions =
+    named.expressions.length === 0 ? "" : `; ${named.expressions.map(({ name }) => name).join(" ")}`
   assert.strictEqual(tables.join(", ") + expressions, expected)
   assert.strictEqual(named.expectsTable, expectsTable)
+})
+
+it.each([
+  ['SELECT "ma| FROM orders', '"main_only", "day"'],
+  ['SELECT "ma| FROM "s 1".orders', '"other"'],
+  ["SELECT o.| FROM orders o", "main_only, day"],
+  ['SELECT orders.| FROM "s 1".orders', "other"],
+  ["WITH x AS (SELECT o.day, count(*) AS n, main_only + day FROM orders o) SELECT x.| FROM x", "day, n"],
+  ["SELECT q.| FROM (SELECT main_only mine, 'a' AS text) q", "mine, text"],
+  ["FROM ord|", "orders, orders (s 1)"]
+])("the completions of %s", (text, expected) => {
+  const doc = text.replace("|", "")
+  const state = EditorState.create({ doc, extensions: [PostgreSQL.language] })
+  const table = (...names: ReadonlyArray<string>) => ({
+    name: "orders",
+    kind: "table",
+    columns: names.map((name) => ({ name, type: "DATE" }))
+  })
+  const complete = Completion.source([
+    { catalog: "memory", name: "main", tables: [table("main_only", "day")] },
+    { catalog: "memory", name: "s 1", tables: [table("other")] }
+  ])
+  const { options = [] } = complete(new CompletionContext(state, text.indexOf("|"), true)) ?? {}
+  const greatest = options.filter(({ boost }) => boost === 99)
+  const shown = greatest.map(({ detail, label, type }) =>
+    type === "type" && detail !== undefined ? `${label} (${detail})` : label
+  )
+  assert.strictEqual(shown.slice(0, expected.split(",").length).join(", "), expected)
 })
 
 describe("what the browser keeps", () => {
@@ -149,6 +183,27 @@ describe("what the browser keeps", () => {
     vi.unstubAllGlobals()
   })
 
+  it("is each text of a tab as a whole, or not at all", () => {
+    const map = new Map<string, string>()
+    const place = {
+      getItem: (key: string) => map.get(key) ?? null,
+      setItem: (key: string, value: string) => {
+        if (value.length > 500_000) throw new Error("quota exceeded")
+        map.set(key, value)
+      }
+    }
+    for (const name of ["localStorage", "sessionStorage"]) vi.stubGlobal(name, place)
+    const texts = ["x".repeat(600_000), "x".repeat(400_000), "SELECT 1"]
+    assert.deepStrictEqual(Storage.tabs.write(texts.map((text) => ({ name: "", text }))), [false, true, true])
+    const [lost, ...kept] = Storage.tabs.read().map(({ text }) => text)
+    assert.match(lost ?? "", /^-- The browser had no space/)
+    assert.deepStrictEqual(kept, texts.slice(1))
+    for (let at = 0; at < 20; at++)
+      Storage.history.add({ query: "x".repeat(99_999), at, rows: 1, elapsedMs: 1, outcome: "Complete" })
+    assert.isAtMost(Storage.history.read().length, 10)
+    vi.unstubAllGlobals()
+  })
+
   it("is kept by the page where the browser may keep nothing", () => {
     for (const name of ["localStorage", "sessionStorage"])
       vi.stubGlobal(name, {
@@ -176,18 +231,42 @@ it.each<[names: ReadonlyArray<string>, rows: ReadonlyArray<object>]>([
     ]
   ],
   [['a.b"\\', "ä"], [{ 'a.b"\\': 'x"},{"\n\\', ä: "💥" }]],
-  [
-    ["a", "b"],
-    [
-      { a: "1", b: [{ a: "2", b: "}" }] },
-      { a: "3", b: {} }
-    ]
-  ],
-  [["a", "b"], [{ b: "other order", a: "1" }]],
+  [["a", "b"], [{ b: 'other "order"\\', a: "1" }]],
+  [["__proto__"], [Object.fromEntries([["__proto__", "1"]])]],
   [["a"], []],
   [["a"], [{ a: "\n".repeat(600_000) }]]
 ])("rows with %j are read as they are", (names, rows) => {
   const parse = Records.rowParser(names.map((name) => ({ name, type: "VARCHAR" })))
   const line = JSON.stringify({ type: "rows", rows })
   assert.deepStrictEqual(parse(Records.rowsText(line) ?? "none"), rows)
+})
+
+it("nested values and JSON keep the server's own text", () => {
+  const nested = String.raw`{"id": 9007199254740993, "price":1.10, "z":"}\\","z":[ ],"10":-0.0}`
+  const parse = Records.rowParser([
+    { name: "s", type: "STRUCT" },
+    { name: "j", type: "JSON" }
+  ])
+  const line = `{ "rows" : [{"s":${nested},"j": 1e400 },{"s":null,"j":"a"} , {"j":null,"s":[1,{}]}], "type":"rows" }`
+  const rows = parse(Records.rowsText(line) ?? "")
+  assert.deepStrictEqual(
+    rows.map(({ j, s }) => [Format.cell(s), Format.cell(j)]),
+    [
+      [nested, "1e400"],
+      [undefined, '"a"'],
+      ["[1,{}]", undefined]
+    ]
+  )
+  assert.strictEqual(
+    Json.indented(nested, 1000),
+    String.raw`{
+  "id": 9007199254740993,
+  "price": 1.10,
+  "z": "}\\",
+  "z": [],
+  "10": -0.0
+}`
+  )
+  assert.throws(() => parse('{"s":nothing}'), SyntaxError)
+  assert.throws(() => parse('{"s":[1,"]'), SyntaxError)
 })

@@ -1,24 +1,7 @@
 /** The console's requests to the gateway besides queries. */
 import type { Query } from "./Messages.ts"
 import * as Storage from "./Storage.ts"
-
-export interface Table {
-  readonly name: string
-  readonly kind: string
-  readonly columns: ReadonlyArray<{ readonly name: string; readonly type: string }>
-}
-
-export interface Schema {
-  readonly catalog: string
-  readonly name: string
-  readonly tables: ReadonlyArray<Table>
-}
-
-export interface Target {
-  readonly name: string
-  readonly schemas?: ReadonlyArray<Schema>
-  readonly error?: { readonly message: string }
-}
+import type { Target } from "./Tables.ts"
 
 /** The gateway requires a token, or a different one. */
 export class Unauthenticated extends Error {}
@@ -37,13 +20,33 @@ export const catalog = async (): Promise<ReadonlyArray<Target>> => {
   return targets
 }
 
+/** Formats whose extension is another one than their name: `.arrow` is Arrow's file, and this its stream. */
+const extensions: Readonly<Record<string, string>> = { arrow: "arrows" }
+
+/** The gateway's reason why it has broken a response off: the browser has none. */
+const reasonOf = async (response: Response): Promise<Error | undefined> => {
+  try {
+    const id = response.headers.get("x-dataconn-query-id") ?? ""
+    const verdict = await fetch(`/v1/queries/${encodeURIComponent(id)}`, { headers: headers() })
+    const { error } = (await verdict.json()) as { readonly error?: { readonly message: string } }
+    return error === undefined ? undefined : new Error(error.message)
+  } catch {
+    return undefined
+  }
+}
+
 /**
  * Runs a query again, as one that changes nothing, and downloads its whole result as a file. Rejects if it
- * breaks off.
+ * breaks off, or is aborted.
  */
-export const download = async ({ query, target }: Query, format: string): Promise<void> => {
+export const download = async (
+  { query, target }: Query,
+  format: string,
+  signal: AbortSignal
+): Promise<void> => {
   const response = await fetch("/v1/query", {
     method: "POST",
+    signal,
     headers: { "content-type": "application/json", ...headers() },
     body: JSON.stringify({ version: "v1", query, format, target, readOnly: true })
   })
@@ -52,10 +55,13 @@ export const download = async ({ query, target }: Query, format: string): Promis
     const { detail } = (await response.json().catch(() => ({}))) as { readonly detail?: string }
     throw new Error(detail ?? `The gateway answered ${response.status}`)
   }
-  const url = URL.createObjectURL(await response.blob())
+  const blob = await response.blob().catch(async (error) => {
+    throw (await reasonOf(response)) ?? error
+  })
+  const url = URL.createObjectURL(blob)
   const link = document.createElement("a")
   link.href = url
-  link.download = `result.${format}`
+  link.download = `result.${extensions[format] ?? format}`
   link.click()
   // The browser has read the file by then.
   setTimeout(() => URL.revokeObjectURL(url), 60_000)

@@ -1,16 +1,5 @@
 /** The list of tables. */
-import type { Schema, Table, Target } from "./Api.ts"
-
-const bare = /^[a-z_][a-z0-9_]*$/
-
-/** A name quoted for SQL, if necessary. */
-export const quoted = (name: string): string => (bare.test(name) ? name : `"${name.replaceAll('"', '""')}"`)
-
-const defaultSchema = "main"
-
-/** The name of a table as it is written in a query. */
-export const qualified = (schema: Schema, { name }: Table): string =>
-  schema.name === defaultSchema ? quoted(name) : `${quoted(schema.name)}.${quoted(name)}`
+import { qualified, quoted, type Target } from "./Tables.ts"
 
 const button = (text: string, title: string, onClick: () => void): HTMLButtonElement => {
   const made = document.createElement("button")
@@ -34,13 +23,14 @@ export const show = (
   target: Target | undefined,
   insert: (text: string) => void
 ): void => {
-  if (target?.schemas === undefined) {
+  if (target?.schemas === undefined || target.error !== undefined) {
     parent.replaceChildren(note(target?.error?.message ?? "No target."))
     return
   }
   const tables = target.schemas.flatMap((schema) => schema.tables.map((table) => ({ schema, table })))
   parent.replaceChildren(
     ...(tables.length === 0 ? [note("No tables.")] : []),
+    ...(target.isComplete === false ? [note("There are too many: not all tables are shown.")] : []),
     ...tables.map(({ schema, table }) => {
       const details = document.createElement("details")
       const summary = document.createElement("summary")

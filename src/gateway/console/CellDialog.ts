@@ -1,12 +1,16 @@
 /** The dialog that shows the whole value of a cell. */
+import * as Copying from "./Copying.ts"
 import * as Format from "./Format.ts"
 import type { Cell } from "./Grid.ts"
+import * as Json from "./Json.ts"
 
 /** Longer texts are cut. Copying the cell gives all of them. */
 const maxShown = 1_000_000
 
 const pretty = (value: unknown): string =>
-  typeof value === "object" && value !== null ? JSON.stringify(value, undefined, 2) : Format.text(value)
+  typeof value === "object" && value !== null
+    ? Json.indented(Format.text(value), maxShown)
+    : Format.text(value)
 
 export const show = (dialog: HTMLDialogElement, { column, row, value }: Cell): void => {
   const title = document.createElement("h2")
@@ -27,6 +31,24 @@ export const show = (dialog: HTMLDialogElement, { column, row, value }: Cell): v
   close.textContent = "Close"
   close.addEventListener("click", () => dialog.close())
   dialog.replaceChildren(title, about, content, close)
+  const stopCopying = Copying.handle(dialog, (selection) => {
+    const isPart = content.firstChild !== null && selection?.containsNode(content.firstChild) === false
+    return isPart ? undefined : value === null ? "" : Format.text(value)
+  })
+  const selectAll = (event: KeyboardEvent): void => {
+    if (!Copying.isSelectAll(event)) return
+    event.preventDefault()
+    getSelection()?.selectAllChildren(content)
+  }
+  dialog.addEventListener("keydown", selectAll)
+  dialog.addEventListener(
+    "close",
+    () => {
+      stopCopying()
+      dialog.removeEventListener("keydown", selectAll)
+    },
+    { once: true }
+  )
   dialog.showModal()
   content.focus()
 }

@@ -8,10 +8,10 @@ import { setDiagnostics } from "@codemirror/lint"
 import { Compartment, EditorState, Prec } from "@codemirror/state"
 import { EditorView, keymap } from "@codemirror/view"
 import { basicSetup } from "codemirror"
-import type { Schema } from "./Api.ts"
 import * as Completion from "./Completion.ts"
 import { highlighting, theme } from "./EditorTheme.ts"
 import * as Positions from "./Positions.ts"
+import type { Schema } from "./Tables.ts"
 
 /** The events of the editor. */
 export interface Listener {

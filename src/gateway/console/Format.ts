@@ -1,5 +1,5 @@
 /** Numbers and values as text. Pure. */
-import type { Outcome, Progress } from "./Messages.ts"
+import type { Json, Outcome, Progress } from "./Messages.ts"
 
 const grouped = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 })
 
@@ -54,7 +54,7 @@ const state = (outcome: Outcome | undefined, isPaused: boolean): string => {
 export const text = (value: unknown): string => {
   if (value === null || value === undefined) return "NULL"
   if (Object.is(value, -0)) return "-0"
-  return typeof value === "object" ? JSON.stringify(value) : String(value)
+  return typeof value === "object" ? (value as Json).json : String(value)
 }
 
 /** The text of a cell, in one line; `undefined` for NULL. */

@@ -5,6 +5,7 @@
  * Browsers limit the height of an element. With more rows than that, the scroll bar is proportional, and the
  * wheel and keys move by rows.
  */
+import * as Copying from "./Copying.ts"
 import * as Format from "./Format.ts"
 import type { Column, Row } from "./Messages.ts"
 
@@ -80,7 +81,7 @@ export class Grid {
     this.root.addEventListener("dblclick", (event) => {
       if (this.point(event)) this.open()
     })
-    this.root.addEventListener("copy", (event) => this.copy(event))
+    Copying.handle(this.root, (selection) => this.copied(selection))
     // Safari copies without a selection only then.
     this.root.addEventListener("beforecopy", (event) => event.preventDefault())
     new ResizeObserver(() => this.draw()).observe(this.root)
@@ -272,6 +273,8 @@ export class Grid {
   }
 
   private key(event: KeyboardEvent): void {
+    // It would select the page, of the rows only those in sight.
+    if (Copying.isSelectAll(event)) event.preventDefault()
     const isFar = event.ctrlKey || event.metaKey
     if (event.key === "Enter" && !isFar) {
       event.preventDefault()
@@ -293,9 +296,8 @@ export class Grid {
     this.canvas.querySelector("#active-cell")?.scrollIntoView({ block: "nearest", inline: "nearest" })
   }
 
-  /** The active cell, if it is loaded. */
-  private get cell(): Cell | undefined {
-    const { column: at, row } = this.active
+  /** A cell, if it is loaded. */
+  private cell({ column: at, row }: Position): Cell | undefined {
     const values = this.loaded.rows[row - this.loaded.from]
     const column = this.source?.columns[at]
     return values === undefined || column === undefined
@@ -304,20 +306,31 @@ export class Grid {
   }
 
   private open(): void {
-    const { cell } = this
+    const cell = this.cell(this.active)
     if (cell !== undefined) this.openCell(cell)
   }
 
-  /** Copies the active cell, unless text of the grid is selected. */
-  private copy(event: ClipboardEvent): void {
-    const selection = getSelection()
-    const isSelected = selection?.isCollapsed === false && this.root.contains(selection.anchorNode)
-    const { cell } = this
-    if (isSelected || cell === undefined) return
-    event.preventDefault()
-    event.clipboardData?.setData("text/plain", cell.value === null ? "" : Format.text(cell.value))
+  /**
+   * The text to copy: the whole values of the selected cells, or that of the active one. Of one cell a part
+   * may be selected: `undefined` leaves that to the browser.
+   */
+  private copied(selection: Selection | undefined): string | undefined {
+    const rows = [...this.canvas.children].map((row) =>
+      [...row.children].flatMap((cell, at) =>
+        at > 0 && selection?.containsNode(cell, true) === true
+          ? [{ row: Number((row as HTMLElement).dataset["row"]), column: at - 1 }]
+          : []
+      )
+    )
+    const selected = rows.filter((row) => row.length > 0)
+    if (selected.length > 1 || (selected[0]?.length ?? 0) > 1)
+      return Copying.table(selected.map((row) => row.map((at) => copyOf(this.cell(at)))))
+    const active = this.cell(this.active)
+    return selection !== undefined || active === undefined ? undefined : copyOf(active)
   }
 }
+
+const copyOf = (cell: Cell | undefined): string => (cell?.value === null ? "" : Format.text(cell?.value))
 
 interface Position {
   readonly row: number

@@ -5,6 +5,11 @@ export interface Column {
   readonly type: string
 }
 
+/** A nested value, or one of a column of JSON, in the server's own text. */
+export interface Json {
+  readonly json: string
+}
+
 export type Row = Readonly<Record<string, unknown>>
 
 /** A query in the form of the API. */

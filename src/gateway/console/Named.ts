@@ -11,12 +11,19 @@ export interface Table {
   /** The name, with its schema where that is given; empty for a subquery. */
   readonly path: ReadonlyArray<string>
   alias: string
+  /** The names that a subquery gives its columns. */
+  readonly columns: ReadonlyArray<string>
+}
+
+/** A common table expression. */
+export interface Expression {
+  readonly name: string
+  columns: ReadonlyArray<string>
 }
 
 export interface Named {
   readonly tables: Array<Table>
-  /** The names of common table expressions. */
-  readonly expressions: Array<string>
+  readonly expressions: Array<Expression>
   /** Whether the name of a table is expected at the cursor. */
   expectsTable: boolean
 }
@@ -52,6 +59,31 @@ const pathOf = (doc: Text, node: Node): ReadonlyArray<string> =>
     plain(doc, part)
   )
 
+/** The name of a column of a query, from the tokens of its expression. */
+const columnOf = (doc: Text, item: ReadonlyArray<Node>): ReadonlyArray<string> => {
+  const last = item.at(-1)
+  if (last === undefined) return []
+  const isNamed = /Identifier$/.test(last.name)
+  const before = item.at(-2)
+  const isAlias = before !== undefined && doc.sliceString(before.from, before.to).toLowerCase() === "as"
+  const isAfterOperator = before?.name === "Operator" || before?.name === "."
+  if (!isAlias && (!isNamed || isAfterOperator)) return []
+  return pathOf(doc, last).slice(-1)
+}
+
+/** The names that a query in parentheses gives its columns, without those of a `*`. */
+const columnsOf = (doc: Text, parens: Node): ReadonlyArray<string> => {
+  const items: Array<Array<Node>> = []
+  for (const node of children(parens)) {
+    const word = doc.sliceString(node.from, Math.min(node.to, node.from + 16)).toLowerCase()
+    if (word === "select") items.push([])
+    else if (items.length > 0 && (listing.has(word) || ending.has(word) || word === ")")) break
+    else if (items.length > 0 && word === ",") items.push([])
+    else items.at(-1)?.push(node)
+  }
+  return items.flatMap((item) => columnOf(doc, item))
+}
+
 /** The names in a statement, or in parentheses of it; the cursor's word begins at `cursor`. */
 export const find = (
   doc: Text,
@@ -64,8 +96,12 @@ export const find = (
   let expected = listed
   /** The table whose alias may follow. */
   let last: Table | undefined
-  const add = (path: ReadonlyArray<string>): void => {
-    last = { path, alias: path.at(-1) ?? "" }
+  /** The expression whose query may follow. */
+  let expression: Expression | undefined
+  /** Whether tables follow USING, not columns. */
+  let usesTables = false
+  const add = (path: ReadonlyArray<string>, columns: ReadonlyArray<string> = []): void => {
+    last = { path, alias: path.at(-1) ?? "", columns }
     named.tables.push(last)
     expected = undefined
   }
@@ -73,25 +109,34 @@ export const find = (
     const word = doc.sliceString(node.from, Math.min(node.to, node.from + 16)).toLowerCase()
     if (node.name === "Parens") {
       find(doc, node, cursor, named)
-      if (expected === "Table") add([])
+      if (expected === "Table") add([], columnsOf(doc, node))
+      else if (expression !== undefined) expression.columns = columnsOf(doc, node)
     } else if (word === ",") {
       expected = listed
       last = undefined
     } else if (isWord(node)) {
-      if (listing.has(word) || introducing.has(word)) {
+      if (word === "merge" || word === "delete") usesTables = true
+      if (word === "join") usesTables = false
+      if (usesTables && word === "using") {
+        expected = listed = "Table"
+        last = undefined
+        usesTables = false
+      } else if (listing.has(word) || introducing.has(word)) {
         expected = "Table"
         listed = listing.has(word) ? expected : undefined
         last = undefined
       } else if (word === "with") {
         expected = listed = "Expression"
       } else if (ending.has(word)) {
-        expected = listed = last = undefined
+        expected = listed = last = expression = undefined
       } else if (!between.has(word)) {
         if (expected === "Table") add(pathOf(doc, node))
         // The word at the cursor is being written: it is no name yet.
         else if (node.from === cursor) last = undefined
-        else if (expected === "Expression") named.expressions.push(plain(doc, node))
-        else if (last !== undefined) {
+        else if (expected === "Expression") {
+          expression = { name: plain(doc, node), columns: [] }
+          named.expressions.push(expression)
+        } else if (last !== undefined) {
           last.alias = plain(doc, node)
           last = undefined
         }

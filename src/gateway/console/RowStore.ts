@@ -9,7 +9,7 @@ const blockLength = 1024 * 1024
 /** The number of cached blocks. */
 const cached = 4
 
-/** Rows that arrived together, as the text of a JSON array. */
+/** Rows that arrived together, as the text of a JSON array without its brackets. */
 interface Block {
   readonly start: number
   readonly count: number
@@ -18,6 +18,7 @@ interface Block {
 
 export class RowStore {
   private readonly maxLength: number
+  private readonly parse: (text: string) => ReadonlyArray<Row>
   private readonly blocks: Array<Block> = []
   private readonly recent = new Map<Block, ReadonlyArray<Row>>()
   private pending: Array<string> = []
@@ -27,9 +28,13 @@ export class RowStore {
   private size = 0
   private isFull = false
 
-  /** `maxLength` is the maximum length of the kept text; later rows are dropped. */
-  constructor(maxLength: number) {
+  /**
+   * `maxLength` is the maximum length of the kept text; later rows are dropped. `parse` reads rows from the
+   * text that they were added with.
+   */
+  constructor(maxLength: number, parse: (text: string) => ReadonlyArray<Row>) {
     this.maxLength = maxLength
+    this.parse = parse
   }
 
   /** The number of kept rows. */
@@ -40,7 +45,7 @@ export class RowStore {
   /** Adds rows, whose JSON is `text` without its brackets. */
   push(rows: ReadonlyArray<Row>, text: string): void {
     this.isFull ||= this.length + text.length > this.maxLength
-    if (this.isFull) return
+    if (this.isFull || rows.length === 0) return
     this.pending.push(text)
     for (const row of rows) this.pendingRows.push(row)
     this.pendingLength += text.length
@@ -51,7 +56,7 @@ export class RowStore {
 
   private seal(): void {
     const count = this.pendingRows.length
-    const text = new Blob(["[", this.pending.join(","), "]"])
+    const text = new Blob([this.pending.join(",")])
     this.blocks.push({ start: this.size - count, count, text })
     this.pending = []
     this.pendingRows = []
@@ -92,7 +97,7 @@ export class RowStore {
   }
 
   private async read(block: Block): Promise<ReadonlyArray<Row>> {
-    const rows = this.recent.get(block) ?? (JSON.parse(await block.text.text()) as ReadonlyArray<Row>)
+    const rows = this.recent.get(block) ?? this.parse(await block.text.text())
     this.recent.delete(block)
     this.recent.set(block, rows)
     for (const oldest of this.recent.keys()) {

@@ -6,11 +6,15 @@ import type { Run } from "./Run.ts"
 export interface Tab {
   name: string
   text: string
+  /** Whether a reload of the page keeps the text. */
+  isKept: boolean
   run: Run | undefined
   /** The text of the tab before the run's own. */
   before: string
   /** The notice beside the run. */
   notice: string
+  /** Ends the running download. */
+  download: AbortController | undefined
   /** The reason why a download failed. */
   downloadError: string
 }
@@ -36,7 +40,16 @@ export class Tabs {
   }
 
   open(text: string, name = this.nextName): void {
-    this.all.push({ name, text, run: undefined, before: "", notice: "", downloadError: "" })
+    this.all.push({
+      name,
+      text,
+      isKept: true,
+      run: undefined,
+      before: "",
+      notice: "",
+      download: undefined,
+      downloadError: ""
+    })
     this.select(this.all.length - 1)
   }
 
@@ -57,6 +70,7 @@ export class Tabs {
   close(index = this.at): void {
     const [closed] = this.all.splice(index, 1)
     closed?.run?.close()
+    closed?.download?.abort()
     if (this.all.length === 0) {
       this.open("")
       return

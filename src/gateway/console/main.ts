@@ -11,6 +11,7 @@ import { Grid, type Source } from "./Grid.ts"
 import * as Positions from "./Positions.ts"
 import { Run } from "./Run.ts"
 import * as Storage from "./Storage.ts"
+import type { Target } from "./Tables.ts"
 import { type Tab, Tabs } from "./Tabs.ts"
 
 const byId = <E extends HTMLElement>(id: string): E => document.getElementById(id) as E
@@ -29,7 +30,7 @@ const welcome = "-- Ctrl+Enter runs the statement at the cursor, or what is sele
 
 const grid = new Grid(byId("rows"), (cell) => CellDialog.show(byId("cell"), cell))
 const chart = new Chart(byId("chart"))
-let targets: ReadonlyArray<Api.Target> = []
+let targets: ReadonlyArray<Target> = []
 let isChart = false
 /** The run whose rows the grid shows, with the columns that it had. */
 let shown: { readonly run: Run | undefined; readonly columns: Run["columns"] } = {
@@ -46,7 +47,16 @@ const editor = new Editor(byId("editor"), {
 })
 
 let allTabs: ReadonlyArray<Tab> = []
-const save = (): void => Storage.tabs.write(allTabs.map(({ name, text }) => ({ name, text })))
+const save = (): void => {
+  const kept = Storage.tabs.write(
+    allTabs.map((tab) => ({ name: tab.name, text: tab.text, isSelected: tab === tabs.current }))
+  )
+  allTabs.forEach((tab, at) => {
+    const wasKept = tab.isKept
+    tab.isKept = kept[at] === true
+    if (tab.isKept !== wasKept) update(tab)
+  })
+}
 
 const tabs = new Tabs(byId("tabs"), {
   selected: (tab) => {
@@ -76,9 +86,9 @@ const update = (tab: Tab): void => {
   const { run } = tab
   const isRunning = run?.isRunning === true
   runButton.disabled = isRunning
-  cancelButton.disabled = !isRunning
+  cancelButton.disabled = !isRunning && tab.download === undefined
   pauseButton.disabled = !isRunning
-  downloadBox.disabled = run === undefined
+  downloadBox.disabled = run === undefined || tab.download !== undefined
   pauseButton.setAttribute("aria-pressed", String(run?.isPaused === true))
   pauseButton.textContent = run?.isPaused === true ? "Go on" : "Pause"
   statusLine.textContent = [
@@ -86,7 +96,8 @@ const update = (tab: Tab): void => {
       ? "Write a query and run it with Ctrl+Enter."
       : Format.status(run.progress, run.outcome, run.isPaused),
     tab.notice,
-    run?.trouble
+    run?.trouble,
+    tab.isKept ? "" : "This text is lost at a reload: the browser has no space for it"
   ]
     .filter(Boolean)
     .join(" · ")
@@ -164,6 +175,13 @@ const run = (): void => {
   showErrors(tab)
   markError(tab)
   update(tab)
+}
+
+/** Cancels the query, or else the download. */
+const cancel = (): void => {
+  const { download, run } = tabs.current
+  if (run?.isRunning === true) run.cancel()
+  else download?.abort()
 }
 
 const ended = (tab: Tab, { outcome, progress, query }: Run): void => {
@@ -272,7 +290,9 @@ const download = async (): Promise<void> => {
   const { run } = tab
   const format = downloadBox.value
   downloadBox.value = ""
-  if (format === "" || run === undefined) return
+  if (format === "" || run === undefined || tab.download !== undefined) return
+  const download = new AbortController()
+  tab.download = download
   const tell = (notice: string, error: string): void => {
     tab.downloadError = error
     notify(tab, notice)
@@ -280,9 +300,15 @@ const download = async (): Promise<void> => {
   }
   tell(`Running again to download as ${format}…`, "")
   try {
-    await Api.download(run.query, format)
+    await Api.download(run.query, format, download.signal)
+    tab.download = undefined
     tell("Ran again and downloaded", "")
   } catch (error) {
+    tab.download = undefined
+    if (download.signal.aborted) {
+      tell("The download was cancelled", "")
+      return
+    }
     const message = error instanceof Error ? error.message : String(error)
     tell(
       "The download failed",
@@ -318,8 +344,18 @@ const shortcuts: Readonly<Record<string, () => void>> = {
   KeyH: showHistory
 }
 
+/** What Escape closes first: dialogs, and in the editor the completions and the search. */
+const closable = "dialog[open], .cm-editor:focus-within :is(.cm-tooltip-autocomplete, .cm-search)"
+
+// Before anything of it is closed.
+addEventListener(
+  "keydown",
+  ({ isComposing, key }) => {
+    if (key === "Escape" && !isComposing && document.querySelector(closable) === null) cancel()
+  },
+  { capture: true }
+)
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && tabs.current.run?.isRunning === true) tabs.current.run.cancel()
   if (!event.altKey || event.ctrlKey || event.metaKey) return
   const number = /^Digit([1-9])$/.exec(event.code)?.[1]
   const action = number === undefined ? shortcuts[event.code] : () => tabs.select(Number(number) - 1)
@@ -329,7 +365,7 @@ addEventListener("keydown", (event) => {
 })
 
 runButton.addEventListener("click", run)
-cancelButton.addEventListener("click", () => tabs.current.run?.cancel())
+cancelButton.addEventListener("click", cancel)
 pauseButton.addEventListener("click", () => tabs.current.run?.pause(!tabs.current.run.isPaused))
 rowsButton.addEventListener("click", () => showView(false))
 chartButton.addEventListener("click", () => showView(true))
@@ -348,5 +384,6 @@ showCatalog(!narrow.matches)
 const saved = Storage.tabs.read()
 if (saved.length === 0) tabs.open(welcome)
 for (const { name, text } of saved) tabs.open(text, name)
+tabs.select(saved.findIndex(({ isSelected }) => isSelected === true))
 editor.focus()
 void loadCatalog()

@@ -10,9 +10,9 @@ const progressEveryMs = 100
 
 const tell = (message: FromWorker): void => postMessage(message)
 
-const store = new RowStore(maxKept)
-let summary = new Summary([])
 let parse = rowParser([])
+let store = new RowStore(maxKept, parse)
+let summary = new Summary([])
 const abort = new AbortController()
 let rows = 0
 let bytes = 0
@@ -67,10 +67,8 @@ const handle = (line: string): Outcome | undefined => {
     case "columns":
       summary = new Summary(record.columns ?? [])
       parse = rowParser(record.columns ?? [])
+      store = new RowStore(maxKept, parse)
       tell({ _tag: "Columns", queryId: record.queryId, columns: record.columns ?? [] })
-      return undefined
-    case "rows":
-      add(record.rows, JSON.stringify(record.rows).slice(1, -1))
       return undefined
     case "progress":
       fraction = record.fraction

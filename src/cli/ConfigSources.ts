@@ -106,6 +106,10 @@ const fromFile = Effect.fnUntraced(function* (path: string, known: Known) {
       return fail(code === "ENOENT" ? "there is no such file" : message)
     }
   })
+  yield* Effect.try({
+    try: () => JSON.parse(text),
+    catch: (cause) => fail(`is not JSON: ${(cause as Error).message}`)
+  })
   const contents = yield* Effect.mapError(Schema.decodeEffect(FileContents)(text), () =>
     fail("is not a JSON object")
   )

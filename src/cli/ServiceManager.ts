@@ -3,13 +3,19 @@
  */
 import * as Effect from "effect/Effect"
 import * as CLibrary from "../process/CLibrary.ts"
+import * as Printable from "../server/Printable.ts"
 
 const send = (state: string): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const socket = process.env["NOTIFY_SOCKET"]
-    if (socket === undefined || CLibrary.sendDatagram(socket, state)) return Effect.void
+    const { NOTIFY_SOCKET: socket = "" } = process.env
+    const wasSent = socket === "" || CLibrary.sendDatagram(socket, state)
+    if (wasSent === true) return Effect.void
+    const why =
+      wasSent === undefined
+        ? `Node 26 can, on Linux; this is ${process.version}`
+        : "there is no socket that takes it"
     return Effect.logWarning(
-      `The service manager cannot be told ${state} (NOTIFY_SOCKET): Node 26 can, on Linux; this is ${process.version}`
+      `The service manager at ${Printable.line(socket)} cannot be told ${state} (NOTIFY_SOCKET): ${why}`
     )
   })
 

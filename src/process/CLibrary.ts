@@ -63,10 +63,10 @@ const lockShared = 1
 
 /**
  * Sends a text as one datagram to a Unix socket, which Node cannot. A name that begins with `@` is an abstract
- * one. Returns whether it was sent.
+ * one. Returns whether it was sent, or `undefined` where this cannot be done.
  */
-export const sendDatagram = (path: string, text: string): boolean => {
-  if (process.platform !== "linux") return false
+export const sendDatagram = (path: string, text: string): boolean | undefined => {
+  if (process.platform !== "linux") return undefined
   try {
     const library = ffi()
     const functions = library?.dlopen(null, {
@@ -74,7 +74,7 @@ export const sendDatagram = (path: string, text: string): boolean => {
       sendto: { arguments: ["i32", "u64", "u64", "i32", "u64", "u32"], return: "i64" },
       close: { arguments: ["i32"], return: "i32" }
     }).functions
-    if (library === undefined || functions === undefined) return false
+    if (library === undefined || functions === undefined) return undefined
     const message = bytesOf(text)
     const address = bytesOf(`${family}${path.replace(/^@/, "\0")}${path.startsWith("@") ? "" : "\0"}`)
     const socket = functions.socket(unixFamily, datagram, 0)

@@ -77,7 +77,7 @@ export const count = (name: string, given: number, minimum: number): number =>
   whole(name, given, minimum, counts(minimum))
 
 export const size = (name: string, given: number, minimum: number, maximum?: number): number => {
-  const expected = sizes(minimum, maximum)
+  const expected = sizes(minimum, maximum) + (typeof given === "string" ? ", as a number of bytes" : "")
   const size = whole(name, given, minimum, expected)
   return maximum !== undefined && size > maximum ? fail(name, expected, given) : size
 }
@@ -125,9 +125,13 @@ export const mode = (name: string, given: number): number =>
 export const duration = (name: string, given: Duration.Input, orZero = false): Duration.Duration =>
   isInput(given)
     ? Option.getOrElse(Option.filter(Duration.fromInput(given), isLimit(orZero)), () =>
-        fail(name, durations(orZero), given)
+        fail(name, form(orZero, given), given)
       )
-    : fail(name, durations(orZero), given)
+    : fail(name, form(orZero, given), given)
+
+/** With an example where a text is none. */
+const form = (orZero: boolean, given: unknown): string =>
+  durations(orZero) + (typeof given === "string" ? ', such as "5 seconds" or 5000 (milliseconds)' : "")
 
 const units = [
   "weeks",

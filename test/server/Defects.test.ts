@@ -73,7 +73,10 @@ const engines: ReadonlyArray<readonly [said: string, make: () => Engine]> = [
   ["commit: expected an Effect, got a function", () => own(Effect.succeed({ ...accepted, commit: broken }))],
   ["timeout must be a duration of zero or more, got NaN", () => timed(Number.NaN)],
   ["timeout must be a duration of zero or more, got -5", () => timed(-5)],
-  ['timeout must be a duration of zero or more, got "soon"', () => timed("soon")],
+  [
+    'timeout must be a duration of zero or more, such as "5 seconds" or 5000 (milliseconds), got "soon"',
+    () => timed("soon")
+  ],
   ["queryId: expected a text, got 7", () => own(Effect.succeed({ ...accepted, queryId: 7 }))],
   ["progress: expected a function, got 7", () => own(Effect.succeed({ ...accepted, progress: 7 }))],
   [

@@ -160,7 +160,7 @@ describe("make, of what is no limit,", () => {
     ["queueTimeout", -1, "a duration longer than zero"],
     ["heartbeatInterval", 0, "a duration longer than zero"],
     ["writeTimeout", Number.NaN, "a duration longer than zero"],
-    ["idleTimeout", "soon", "a duration longer than zero"],
+    ["idleTimeout", "soon", 'a duration longer than zero, such as "5 seconds" or 5000 (milliseconds)'],
     ["drainTimeout", -1, "a duration of zero or more"],
     ["maxFrameSize", 4, "a size of at least 5 B"],
     ["chunkSize", 0, "a size of at least 1 B"],

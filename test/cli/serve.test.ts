@@ -719,7 +719,7 @@ describe.concurrent("what is wrong is one line on standard error, and exit code 
   it.live.each(
     some<[contents: string | Uint8Array, said: string]>(
       [
-        ["not JSON", "is not JSON: "],
+        ["not JSON", `is not JSON: Unexpected token 'o', "not JSON" is not valid JSON`],
         ["[]", "is not a JSON object"],
         [Buffer.from([0x7b, 0xff]), "it is not UTF-8 at byte offset 1"],
         [`{"maxConections":1}`, "has no setting named maxConections; did you mean maxConnections?"],

@@ -76,7 +76,7 @@ const ofDuckDb = ({ quick }: Options): ReadonlyArray<Load> => {
   const query = `SELECT printf('%0100d', i) AS a FROM range(${rows}) AS r(i)`
   return [
     { isBulk: true, connections: 1, requests: 1, workload: { total: rows * 109, query, ...ready } },
-    ...smallOnes(quick ? 64 : 4000, {
+    ...smallOnes(quick ? 64 : 1000, {
       total: '{"answer":42}\n'.length,
       query: "SELECT 42 AS answer",
       ...ready
@@ -86,7 +86,7 @@ const ofDuckDb = ({ quick }: Options): ReadonlyArray<Load> => {
 
 const smallOnes = (requests: number, workload: Workload.Workload): ReadonlyArray<Load> => [
   { isBulk: false, connections: 1, requests, workload },
-  { isBulk: false, connections: 64, requests: 6 * requests, workload }
+  { isBulk: false, connections: 64, requests: 5 * requests, workload }
 ]
 
 const measure = async (

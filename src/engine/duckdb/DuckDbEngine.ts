@@ -92,7 +92,7 @@ const answer = Effect.fnUntraced(function* (
     // Reading queries commit too: they may have taken values of a sequence.
     commit: readWrite
       ? Effect.andThen(
-          Effect.mapError(session.commit, Failure.ofCommit),
+          Effect.mapError(session.commit, (failure) => Failure.ofCommit(failure, statement.wrappable)),
           isLogged && change.defines ? session.checkpoint : Effect.void
         )
       : undefined

@@ -149,6 +149,19 @@ describe("a relay", () => {
     })
   )
 
+  it.effect("tells a process what the one before it has noted", () =>
+    Effect.gen(function* () {
+      const { engine, processes } = yield* world({ supervisor: { processes: 1 } })
+      processes[0]?.listener.noted("a")
+      processes[0]?.crash()
+      assert.strictEqual(yield* ask(engine, "echo"), "A yes echo F")
+      assert.deepStrictEqual(
+        processes.map(({ notes }) => notes),
+        [[], ["a"]]
+      )
+    })
+  )
+
   it.effect("runs a query in the span that its request asks for", () =>
     Effect.gen(function* () {
       const { engine } = yield* world()

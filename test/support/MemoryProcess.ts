@@ -21,6 +21,8 @@ import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 export interface MemoryProcess {
   readonly place: number
   readonly listener: Launcher.Listener
+  /** What it was told of earlier ones. */
+  readonly notes: ReadonlyArray<unknown>
   /** Ends it, as a signal of others or its own fault does. */
   readonly crash: (exit?: Lifecycle.Exit) => void
   /** Has it give a sign of life. */
@@ -99,7 +101,7 @@ export const make = Effect.fnUntraced(function* ({
   const context = yield* Effect.context<never>()
   const run = Effect.runForkWith(context)
   const processes: Array<MemoryProcess> = []
-  const launch: Launcher.Launch = (place, listener) => {
+  const launch: Launcher.Launch = (place, listener, notes) => {
     const nth = processes.length + 1
     const transports: Array<Transport.Transport> = []
     const did: Array<string> = []
@@ -140,7 +142,14 @@ export const make = Effect.fnUntraced(function* ({
       })
       return yield* Transport.fromSocket(far)
     })
-    processes.push({ place, listener, crash, did, beat: () => listener.beat(0, reporter.reports) })
+    processes.push({
+      place,
+      listener,
+      notes: [...notes],
+      crash,
+      did,
+      beat: () => listener.beat(0, reporter.reports)
+    })
     if (isReady(nth))
       run(
         Effect.andThen(

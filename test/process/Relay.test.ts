@@ -441,6 +441,27 @@ describe("a process that ends by itself", () => {
     })
   )
 
+  it.effect("may be tried again by clients whose queries change nothing before their commit", () =>
+    Effect.gen(function* () {
+      const { engine, log, processes } = yield* world({
+        changes: true,
+        commits: true,
+        supervisor: { processes: 1 }
+      })
+      const queries = [yield* begin(engine, "silent"), yield* begin(engine, "silent too")]
+      processes[0]?.crash()
+      yield* passes(200)
+      for (const query of queries) {
+        const response = yield* Fiber.join(query)
+        assert.include(bodyOf(response.slice(response.indexOf(" E "))), {
+          code: "engine_lost",
+          retryable: true
+        })
+      }
+      assert.lengthOf(log, 2)
+    })
+  )
+
   it.effect("is told to queries that may have changed something, none of which is run again", () =>
     Effect.gen(function* () {
       const { engine, log, processes } = yield* world({ changes: true, supervisor: { processes: 1 } })

@@ -41,6 +41,7 @@ export interface Options {
   /** Whether a process that is killed is gone at once, and not when the test says so. Default: it is. */
   readonly dies?: boolean
   readonly changes?: boolean
+  readonly commits?: boolean
   readonly supervisor?: Partial<Supervisor.Options>
 }
 
@@ -92,6 +93,7 @@ export const defaults: Omit<Supervisor.Options, "launch"> = {
 /** An engine of processes in memory; they are ended with the scope. */
 export const make = Effect.fnUntraced(function* ({
   changes = false,
+  commits = false,
   dies = true,
   ends = true,
   engine: engineOf,
@@ -177,5 +179,5 @@ export const make = Effect.fnUntraced(function* ({
     }
   }
   const supervisor = yield* Supervisor.make({ ...defaults, launch, ...given })
-  return { engine: Relay.make(supervisor, { changes, goneMillis: 10_000 }), processes }
+  return { engine: Relay.make(supervisor, { changes, commits, goneMillis: 10_000 }), processes }
 })

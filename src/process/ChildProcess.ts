@@ -80,13 +80,14 @@ let count = 0
 
 export const launch = (options: Options): Launcher.Launch => {
   const shared = { isLater: false }
-  return (place, listener) => {
+  return (place, listener, notes) => {
     const nth = ++count
     const directory = options.directory === undefined ? undefined : join(options.directory, `${place}-${nth}`)
     try {
       if (directory !== undefined) makeDirectory(directory, shared)
       const child = OomScore.prepare()(() => start(options))
-      if (child.pid !== undefined) return new Child(options, shared, place, directory, child, listener)
+      if (child.pid !== undefined)
+        return new Child({ ...options, notes }, shared, place, directory, child, listener)
       return Launcher.unstarted(`${options.title} ${place}`, listener, refusal(child, directory))
     } catch (cause) {
       remove(directory)
@@ -118,9 +119,13 @@ const remove = (directory: string | undefined): void => {
   }
 }
 
+interface ChildOptions extends Options {
+  readonly notes: ReadonlyArray<unknown>
+}
+
 class Child implements Launcher.Process {
   readonly name: string
-  private readonly options: Options
+  private readonly options: ChildOptions
   /** Shared by all processes of this launch. */
   private readonly shared: { isLater: boolean }
   private readonly listener: Launcher.Listener
@@ -134,7 +139,7 @@ class Child implements Launcher.Process {
   private wasted = 0
 
   constructor(
-    options: Options,
+    options: ChildOptions,
     shared: { isLater: boolean },
     place: number,
     directory: string | undefined,
@@ -159,7 +164,7 @@ class Child implements Launcher.Process {
   }
 
   private begin(place: number, own: unknown): void {
-    const { beatMillis, cancelGraceMillis, connections, module, title } = this.options
+    const { beatMillis, cancelGraceMillis, connections, module, notes, title } = this.options
     this.tell({
       _tag: "Start",
       module,
@@ -167,7 +172,8 @@ class Child implements Launcher.Process {
       connections,
       title: `${title} ${place}`,
       beatMillis,
-      cancelGraceMillis
+      cancelGraceMillis,
+      notes
     })
   }
 

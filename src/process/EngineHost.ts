@@ -43,6 +43,12 @@ export interface Host {
    * thread is killed.
    */
   readonly cancelIgnored: () => void
+  /**
+   * What engines of earlier processes or threads have noted, the latest 256: a note outlives its process. Notes
+   * are cloned.
+   */
+  readonly notes: ReadonlyArray<unknown>
+  readonly note: (note: unknown) => void
 }
 
 /** The exports of an engine's module. */
@@ -193,11 +199,13 @@ export class EngineHost {
     )
   }
 
-  private load({ cancelGraceMillis, module, options }: Messages.Start) {
+  private load({ cancelGraceMillis, module, notes, options }: Messages.Start) {
     const host: Host = {
       lost: (reason) => this.fail(reason),
       cancelGraceMillis,
-      cancelIgnored: () => this.parent.tell({ _tag: "CancelIgnored" })
+      cancelIgnored: () => this.parent.tell({ _tag: "CancelIgnored" }),
+      notes,
+      note: (note) => this.parent.tell({ _tag: "Note", note })
     }
     return Effect.gen(function* () {
       const { make } = yield* Effect.promise(() => Program.load<EngineModule>(module))

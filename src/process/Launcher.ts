@@ -27,6 +27,8 @@ export interface Listener {
   /** The process has closed a connection, or will answer no more. */
   readonly disconnected: () => void
   readonly logged: (entry: LogEntry) => void
+  /** The process has something to say to those that come after it. */
+  readonly noted: (note: unknown) => void
   /** All chunks of a query that commits have been emitted (`Commits`). */
   readonly handedOver: (token: number, bytes: number) => void
   /** The process has ended. This is its last event. */
@@ -51,8 +53,11 @@ export interface Process {
   readonly abandon?: () => void
 }
 
-/** Starts the process of a place, by the place's number from 1. A failure is reported to the listener. */
-export type Launch = (place: number, listener: Listener) => Process
+/**
+ * Starts the process of a place, by the place's number from 1, with the notes of earlier ones. A failure is reported
+ * to the listener.
+ */
+export type Launch = (place: number, listener: Listener, notes: ReadonlyArray<unknown>) => Process
 
 /** The system's error codes for no descriptors left. */
 const noDescriptor = /\b(EMFILE|ENFILE)\b/

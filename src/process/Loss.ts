@@ -106,7 +106,10 @@ export const ofQuery = ({ loss, wasSent }: Lost, changes: boolean): QueryApi.Que
 
 /** The error of a query whose commit had not begun: its changes are lost with its process. */
 export const ofUncommitted = (loss: Loss): QueryApi.QueryError =>
-  engineLost(`The engine was lost before the query committed: it ${fate(loss)}. Nothing is changed`, false)
+  engineLost(
+    `The engine was lost before the query committed: it ${fate(loss)}. Nothing is changed`,
+    !isByQuery(loss)
+  )
 
 /** Whether the only query of a thread has used up its memory: another thread would run the same risk. */
 export const hasTakenAll = ({ exit, queries }: Loss): boolean => exit.isOutOfMemory === true && queries === 1

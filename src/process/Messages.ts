@@ -21,6 +21,8 @@ export interface Start {
   readonly beatMillis: number
   /** How long an ended query may run on in the engine. */
   readonly cancelGraceMillis: number
+  /** What earlier children have noted. */
+  readonly notes: ReadonlyArray<unknown>
 }
 
 export type ToChild =
@@ -40,6 +42,8 @@ export type FromChild =
   | Failed
   /** An ended query runs on for longer than `cancelGrace`. */
   | { readonly _tag: "CancelIgnored" }
+  /** Something that later children should know. */
+  | { readonly _tag: "Note"; readonly note: unknown }
   | { readonly _tag: "Beat"; readonly residentBytes: number; readonly reports: Reports }
   | { readonly _tag: "Log"; readonly entry: LogEntry }
   /** All chunks of a query that commits have been emitted, with so many bytes. */
@@ -62,6 +66,9 @@ export const tell = (listener: Listener, message: FromChild): void => {
       break
     case "Log":
       listener.logged(message.entry)
+      break
+    case "Note":
+      listener.noted(message.note)
       break
     case "HandedOver":
       listener.handedOver(message.token, message.bytes)

@@ -217,6 +217,8 @@ export const duckDb = (given: Omit<DuckDbOptions, "onLost" | "unstoppable">): En
     admit,
     limits: Limits.among(options),
     changes: options.readWrite === true || options.allowExternalAccess === true,
+    // A COPY writes its file at once.
+    commits: options.allowExternalAccess !== true,
     replaceable: options.readWrite !== true || options.database !== undefined,
     options: ({ directory, isLater, memory }) => {
       const share = memory === Number.POSITIVE_INFINITY ? undefined : `${Math.floor(memory * shareOfDuckDb)}B`

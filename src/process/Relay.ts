@@ -35,6 +35,8 @@ import type { Supervisor } from "./Supervisor.ts"
 export interface Options {
   /** Whether queries may change something that outlives them: then none is run twice. */
   readonly changes: boolean
+  /** Whether they change nothing before their commit. */
+  readonly commits?: boolean
   /** How long the end of a process may stay unreported, in milliseconds. */
   readonly goneMillis: number
 }
@@ -195,8 +197,8 @@ class Query implements Slot.Query {
    */
   private verdict(lost: Loss.Lost, hasPassed = false): QueryApi.QueryError | undefined {
     const { loss, wasSent } = lost
-    const { changes } = this.dependencies.options
-    const error = Loss.ofQuery(lost, changes)
+    const { changes, commits = false } = this.dependencies.options
+    const error = Loss.ofQuery(lost, changes && !commits)
     if (wasSent && changes) return error
     const end = hasPassed || ++this.reruns > maxReruns ? error : undefined
     if (!wasSent || Loss.hasKnownCause(loss)) return end

@@ -69,6 +69,8 @@ export interface Dependencies {
    */
   readonly lost: (loss: Loss.Loss, delayMillis: number, wasReady: boolean) => void
   readonly logged: (name: string, entry: Launcher.LogEntry) => void
+  /** What processes of all places have noted, the latest last. */
+  readonly notes: Array<unknown>
 }
 
 interface Current extends Incarnation {
@@ -88,6 +90,9 @@ const nobody: ReadonlySet<Query> = new Set()
  * in milliseconds.
  */
 const abandonMillis = 1000
+
+/** Most notes of processes that are kept. */
+const maxNotes = 256
 
 /** After so many short lives no place is kept for a process that is still to come. */
 const mostHopefulLives = 3
@@ -209,7 +214,7 @@ export class Slot implements Placement.Place {
       Effect.provideService(Scope.provide(client, scope), Timers.Shared, timers),
       (client) => {
         this.exit = unknownExit
-        const process = launch(this.number, this.listener(isCurrent))
+        const process = launch(this.number, this.listener(isCurrent), this.dependencies.notes)
         const name = process.name
         this.current = {
           place: this.number - 1,
@@ -271,6 +276,10 @@ export class Slot implements Placement.Place {
         if (isCurrent()) this.current?.handedOver.tell(token, bytes)
       },
       logged: (entry) => this.dependencies.logged(`engine ${this.number}`, entry),
+      noted: (note) => {
+        const { notes } = this.dependencies
+        if (notes.push(note) > maxNotes) notes.shift()
+      },
       exited: (exit) => {
         if (!isCurrent()) return
         this.exit = exit

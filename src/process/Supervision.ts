@@ -42,6 +42,11 @@ export interface EngineModule {
    * is allowed then, and no query is run a second time. Default `false`.
    */
   readonly changes?: boolean | undefined
+  /**
+   * Whether queries change nothing before their `commit`. A query that is lost before may then be run again by
+   * its client. Default `false`.
+   */
+  readonly commits?: boolean | undefined
 }
 
 /**
@@ -85,6 +90,7 @@ export interface Settings extends Pick<EngineModule, "admit" | "limits"> {
   /** The module specifier for `import`. */
   readonly module: string
   readonly changes: boolean
+  readonly commits: boolean
   /** The number of processes or threads. */
   readonly engines: number
   readonly cancelGraceMillis: number
@@ -132,7 +138,8 @@ export const moduleChecks: Limit.Checks<EngineModule> = {
   module: Limit.any,
   admit: Limit.callback,
   limits: (_, given: Limits.Options) => Limits.make(given),
-  changes: Limit.flag
+  changes: Limit.flag,
+  commits: Limit.flag
 }
 
 const positive = (name: string, given: Duration.Input) => Limit.millis(name, given)
@@ -153,7 +160,7 @@ export const checks: Limit.Checks<Options> = {
  * user's name of `engines`.
  */
 export const settingsOf = (
-  { admit, changes = false, limits, module }: EngineModule,
+  { admit, changes = false, commits = false, limits, module }: EngineModule,
   options: Options,
   setting: "engines" | "threads",
   engines: number
@@ -167,6 +174,7 @@ export const settingsOf = (
     admit,
     limits,
     changes,
+    commits,
     engines,
     cancelGraceMillis: Limit.millis("cancelGrace", options.cancelGrace ?? "2 seconds"),
     tickMillis: Limit.millis("engineSilence", options.engineSilence ?? "3 seconds") / looks,
@@ -220,7 +228,7 @@ export const start = (
   settings: Settings,
   launch: Launcher.Launch
 ): Effect.Effect<Engine, Supervisor.Unstartable, Scope.Scope> => {
-  const { admit, capacity, changes, endMillis, engines, isKillable, maxWaiting } = settings
+  const { admit, capacity, changes, commits, endMillis, engines, isKillable, maxWaiting } = settings
   const { startMillis, tickMillis, waitMillis } = settings
   const supervisor = Supervisor.make({
     launch,
@@ -241,7 +249,7 @@ export const start = (
     endMillis
   })
   return Effect.map(supervisor, (supervisor) => {
-    const engine = Relay.make(supervisor, { changes, goneMillis })
+    const engine = Relay.make(supervisor, { changes, commits, goneMillis })
     return admit === undefined ? engine : Doorkeeper.before(engine, admit, settings.limits)
   })
 }

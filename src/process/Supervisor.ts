@@ -81,6 +81,7 @@ export class Supervisor {
       scope,
       changed: () => this.changed(),
       lost: (loss, delayMillis, wasReady) => this.lost(loss, delayMillis, wasReady),
+      notes: [],
       logged: (name, { level, message }) => spawner.spawn(Effect.logWithLevel(level)(`${name}: ${message}`))
     }
     this.slots = Array.from({ length: options.processes }, (_, i) => new Slot.Slot(i + 1, dependencies))

@@ -16,7 +16,7 @@ import { ThreadPoolError, type ThreadPoolService } from "./ThreadPool.ts"
 import * as ThreadTransport from "./ThreadTransport.ts"
 
 /** The fields of a thread's first message, without its title. */
-export interface Options extends Omit<Processes.Start, "_tag" | "title"> {
+export interface Options extends Omit<Processes.Start, "_tag" | "title" | "notes"> {
   readonly pool: ThreadPoolService
   readonly title: string
   readonly isKillable: boolean
@@ -29,9 +29,9 @@ const requestsSize = 64 * 1024
 
 export const launch = (options: Options): Launcher.Launch => {
   if (options.isKillable) interruptLoops()
-  return (place, listener) => {
+  return (place, listener, notes) => {
     try {
-      return new Thread(options, place, listener)
+      return new Thread({ ...options, notes }, place, listener)
     } catch (cause) {
       const name = `${options.title} ${place}`
       return Launcher.unstarted(name, listener, Promise.reject(cause), cause instanceof ThreadPoolError)
@@ -47,6 +47,10 @@ export const launch = (options: Options): Launcher.Launch => {
  */
 const interruptLoops = (): void => setFlagsFromString("--no-turboshaft-loop-unrolling")
 
+interface ThreadOptions extends Options {
+  readonly notes: ReadonlyArray<unknown>
+}
+
 class Thread implements Launcher.Process {
   readonly name: string
   private readonly worker: Worker
@@ -57,7 +61,11 @@ class Thread implements Launcher.Process {
   private isOver = false
   private readonly taken = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)
 
-  constructor({ isKillable, pool, title, ...start }: Options, place: number, listener: Launcher.Listener) {
+  constructor(
+    { isKillable, pool, title, ...start }: ThreadOptions,
+    place: number,
+    listener: Launcher.Listener
+  ) {
     this.listener = listener
     this.pool = pool
     this.isKillable = isKillable

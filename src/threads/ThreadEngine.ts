@@ -170,6 +170,8 @@ export const duckDb = (given: Omit<DuckDbOptions, "onLost" | "unstoppable">): En
     admit,
     limits: Limits.among(options),
     changes: options.readWrite === true || options.allowExternalAccess === true,
+    // A COPY writes its file at once.
+    commits: options.allowExternalAccess !== true,
     killable: false,
     options: { ...AbsolutePaths.of(options), limitedBy: undefined } satisfies DuckDbChildOptions
   }

@@ -139,6 +139,36 @@ describe("an instance that DuckDB has given up is opened again", () => {
 })
 
 describe("a database in memory that clients may change", () => {
+  it.live.skipIf(isIsolated)("leaves only the outcome of what changes something open when it is lost", () => {
+    forget()
+    return withEngine({ readWrite: true }, (engine) =>
+      Effect.gen(function* () {
+        const commitOf = Effect.fnUntraced(function* (query: string) {
+          const { chunks, commit = Effect.void } = yield* engine.init(QueryApi.encodeRequest({ query }))
+          yield* Stream.runDrain(chunks)
+          return commit
+        })
+        const commits = [yield* commitOf("SELECT 1"), yield* commitOf("CREATE TABLE t(a INTEGER)")]
+        yield* Effect.promise(invalidate)
+        const errors = yield* Effect.forEach(commits, Effect.flip)
+        assert.deepStrictEqual(
+          errors.map(({ payload }) => {
+            const { code, message, retryable } = QueryApi.decodeError(payload)
+            return [code, retryable, message]
+          }),
+          [
+            ["engine_lost", true, "The database failed by the fault of another query"],
+            [
+              "unknown_outcome",
+              false,
+              "The changes may be there or not: The database failed by the fault of another query"
+            ]
+          ]
+        )
+      })
+    )
+  })
+
   it.live("is lost with it, and that is told once", () =>
     Effect.gen(function* () {
       let lost = 0

@@ -14,6 +14,7 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import type { Version } from "../../src/engine/duckdb/IllFiles.ts"
 import * as Reading from "../../src/engine/duckdb/Reading.ts"
 import * as QueryApi from "../../src/engine/QueryApi.ts"
 import * as Folder from "../support/Folder.ts"
@@ -154,9 +155,7 @@ describe("a result whose file is", () => {
 describe("a file", () => {
   const version = { dev: 1n, ino: 1n, size: 1n, mtimeNs: 1n }
 
-  it.each<
-    [what: string, before: Reading.Version | undefined, after: Reading.Version | undefined, is: boolean]
-  >([
+  it.each<[what: string, before: Version | undefined, after: Version | undefined, is: boolean]>([
     ["the same", version, { ...version }, false],
     ["longer", version, { ...version, size: 2n }, true],
     ["written later", version, { ...version, mtimeNs: 2n }, true],

@@ -1,13 +1,14 @@
 /**
  * Files that are served as tables: options of their readers, and several files as one table.
  */
-import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
+import { appendFileSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { DuckDBInstance } from "@duckdb/node-api"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as TableFile from "../../src/engine/duckdb/TableFile.ts"
+import * as DuckDb from "../../src/process/DuckDb.ts"
 import * as Folder from "../support/Folder.ts"
 import { ask, failure, rows, withEngine } from "./duckdbEngine.ts"
 
@@ -114,9 +115,41 @@ describe("a table", () => {
           { code, message },
           { code: "execution_failed", message: "The file of the table t is not UTF-8 in line 25002" }
         )
-        assert.deepStrictEqual(yield* rows(engine, "SELECT count(*) AS n FROM t"), [{ n: 25_001 }])
+        // DuckDB does not read it again.
+        assert.deepInclude(yield* failure(engine, "SELECT count(*) AS n FROM t"), {
+          type: "J",
+          code,
+          message
+        })
       })
     )
+  )
+
+  it.live("that an earlier process has found not to be UTF-8 is not read again before it changes", () =>
+    Effect.gen(function* () {
+      const path = join(yield* folder, "ill.csv")
+      const notes: Array<unknown> = []
+      const process = () =>
+        Effect.flatMap(
+          DuckDb.make(
+            { tables: { t: path }, threads: 1, limitedBy: undefined },
+            {
+              notes: [...notes],
+              note: (note) => void notes.push(note),
+              lost: () => {},
+              cancelGraceMillis: 1000,
+              cancelIgnored: () => {}
+            }
+          ),
+          (engine) => failure(engine, "SELECT max(name) FROM t")
+        )
+      const started = Effect.suspend(() => Effect.scoped(process()))
+      assert.deepInclude(yield* started, { type: "E", code: "execution_failed" })
+      assert.lengthOf(notes, 1)
+      assert.deepInclude(yield* started, { type: "J", code: "execution_failed" })
+      appendFileSync(path, "2,b\n")
+      assert.deepInclude(yield* started, { type: "E", code: "execution_failed" })
+    })
   )
 
   it.effect("that has no path of its own for a client is no less closed for its options", () =>

@@ -94,6 +94,41 @@ describe("a statement that writes", () => {
     )
   )
 
+  it.live("to a field of a column costs nobody the database, whatever the column's name", () =>
+    withEngine({ readWrite: true }, (engine) =>
+      Effect.gen(function* () {
+        yield* ask(engine, 'CREATE SCHEMA "a b"')
+        yield* ask(engine, 'CREATE TABLE "a b".t(s STRUCT(a INTEGER, b INTEGER), "O""k" STRUCT(a INTEGER))')
+        const told = (query: string) => Effect.map(failure(engine, query), ({ code }) => code)
+        for (const query of [
+          'ALTER TABLE "a b".t ADD COLUMN nosuch.z INTEGER',
+          ';alter table"a b".t add if not exists nosuch.z.w INTEGER',
+          'ALTER TABLE ONLY ("a b" . t) ADD COLUMN nosuch.z INTEGER DEFAULT 1+1',
+          'ALTER TABLE IF EXISTS "a b".t /* a /* b */ */ ADD "no.such"\u00a0-- c\n. z INTEGER',
+          'EXPLAIN ANALYZE ALTER TABLE "a b".t ADD COLUMN rowid.z INTEGER'
+        ]) {
+          assert.strictEqual(yield* told(query), "not_found", query)
+        }
+        for (const change of ["ADD COLUMN S.z INTEGER", "DROP S.a", 'RENAME COLUMN "o""k".a TO c']) {
+          assert.strictEqual(yield* told(`ALTER TABLE "a b".t ${change}`), "invalid_query", change)
+        }
+        for (const change of [
+          "ADD COLUMN s.z INTEGER DEFAULT 1+1",
+          "DROP s.A",
+          'RENAME COLUMN "O""k".a TO c',
+          "DROP COLUMN IF EXISTS nosuch.z"
+        ]) {
+          yield* ask(engine, `ALTER TABLE "a b".t ${change}`)
+        }
+        yield* ask(engine, "ALTER TABLE IF EXISTS nosuch ADD COLUMN s.z INTEGER")
+        assert.deepStrictEqual(
+          yield* rows(engine, 'SELECT typeof(s) AS s, typeof("O""k") AS k FROM "a b".t'),
+          []
+        )
+      })
+    )
+  )
+
   it.live("to a file leaves the one that was there when it fails or is interrupted", () =>
     Effect.gen(function* () {
       const directory = yield* Effect.acquireRelease(

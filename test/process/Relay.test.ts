@@ -149,6 +149,19 @@ describe("a relay", () => {
     })
   )
 
+  it.effect("tells a process what the one before it has noted", () =>
+    Effect.gen(function* () {
+      const { engine, processes } = yield* world({ supervisor: { processes: 1 } })
+      processes[0]?.listener.noted("a")
+      processes[0]?.crash()
+      assert.strictEqual(yield* ask(engine, "echo"), "A yes echo F")
+      assert.deepStrictEqual(
+        processes.map(({ notes }) => notes),
+        [[], ["a"]]
+      )
+    })
+  )
+
   it.effect("runs a query in the span that its request asks for", () =>
     Effect.gen(function* () {
       const { engine } = yield* world()
@@ -425,6 +438,27 @@ describe("a process that ends by itself", () => {
       const error = bodyOf(yield* Fiber.join(query))
       assert.include(error, { code: "engine_lost", retryable: false })
       assert.include(error.message, "twice")
+    })
+  )
+
+  it.effect("may be tried again by clients whose queries change nothing before their commit", () =>
+    Effect.gen(function* () {
+      const { engine, log, processes } = yield* world({
+        changes: true,
+        commits: true,
+        supervisor: { processes: 1 }
+      })
+      const queries = [yield* begin(engine, "silent"), yield* begin(engine, "silent too")]
+      processes[0]?.crash()
+      yield* passes(200)
+      for (const query of queries) {
+        const response = yield* Fiber.join(query)
+        assert.include(bodyOf(response.slice(response.indexOf(" E "))), {
+          code: "engine_lost",
+          retryable: true
+        })
+      }
+      assert.lengthOf(log, 2)
     })
   )
 

@@ -21,6 +21,8 @@ import * as MemorySocket from "../../src/testing/MemorySocket.ts"
 export interface MemoryProcess {
   readonly place: number
   readonly listener: Launcher.Listener
+  /** What it was told of earlier ones. */
+  readonly notes: ReadonlyArray<unknown>
   /** Ends it, as a signal of others or its own fault does. */
   readonly crash: (exit?: Lifecycle.Exit) => void
   /** Has it give a sign of life. */
@@ -39,6 +41,7 @@ export interface Options {
   /** Whether a process that is killed is gone at once, and not when the test says so. Default: it is. */
   readonly dies?: boolean
   readonly changes?: boolean
+  readonly commits?: boolean
   readonly supervisor?: Partial<Supervisor.Options>
 }
 
@@ -90,6 +93,7 @@ export const defaults: Omit<Supervisor.Options, "launch"> = {
 /** An engine of processes in memory; they are ended with the scope. */
 export const make = Effect.fnUntraced(function* ({
   changes = false,
+  commits = false,
   dies = true,
   ends = true,
   engine: engineOf,
@@ -99,7 +103,7 @@ export const make = Effect.fnUntraced(function* ({
   const context = yield* Effect.context<never>()
   const run = Effect.runForkWith(context)
   const processes: Array<MemoryProcess> = []
-  const launch: Launcher.Launch = (place, listener) => {
+  const launch: Launcher.Launch = (place, listener, notes) => {
     const nth = processes.length + 1
     const transports: Array<Transport.Transport> = []
     const did: Array<string> = []
@@ -140,7 +144,14 @@ export const make = Effect.fnUntraced(function* ({
       })
       return yield* Transport.fromSocket(far)
     })
-    processes.push({ place, listener, crash, did, beat: () => listener.beat(0, reporter.reports) })
+    processes.push({
+      place,
+      listener,
+      notes: [...notes],
+      crash,
+      did,
+      beat: () => listener.beat(0, reporter.reports)
+    })
     if (isReady(nth))
       run(
         Effect.andThen(
@@ -168,5 +179,5 @@ export const make = Effect.fnUntraced(function* ({
     }
   }
   const supervisor = yield* Supervisor.make({ ...defaults, launch, ...given })
-  return { engine: Relay.make(supervisor, { changes, goneMillis: 10_000 }), processes }
+  return { engine: Relay.make(supervisor, { changes, commits, goneMillis: 10_000 }), processes }
 })

@@ -17,6 +17,7 @@ import { Crowd } from "./Crowd.ts"
 import * as Database from "./Database.ts"
 import * as Failure from "./Failure.ts"
 import * as Guard from "./Guard.ts"
+import * as IllFiles from "./IllFiles.ts"
 import * as OptionChecks from "./OptionChecks.ts"
 import * as Parser from "./Parser.ts"
 import * as Plan from "./Plan.ts"
@@ -92,7 +93,7 @@ const answer = Effect.fnUntraced(function* (
     // Reading queries commit too: they may have taken values of a sequence.
     commit: readWrite
       ? Effect.andThen(
-          Effect.mapError(session.commit, Failure.ofCommit),
+          Effect.mapError(session.commit, (failure) => Failure.ofCommit(failure, statement.wrappable)),
           isLogged && change.defines ? session.checkpoint : Effect.void
         )
       : undefined
@@ -190,7 +191,7 @@ export const make = Effect.fnUntraced(function* (
       database,
       guard,
       limits,
-      served: new Reading.Served(database.tables, guard.definitions)
+      served: new Reading.Served(database.tables, guard.definitions, yield* IllFiles.Known)
     })
   })
   return { ...engine, expect: Threads.check }

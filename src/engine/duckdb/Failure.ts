@@ -186,10 +186,10 @@ const isConflict = ({ message, type }: Failure): boolean =>
 
 /**
  * A failure to commit. DuckDB rolls the transaction back and says so, except for failures that it considers
- * fatal, which may come after the commit.
+ * fatal, which may come after the commit. `reads`: there is nothing to commit but values of sequences.
  */
-export const ofCommit = (failure: Failure): QueryError =>
-  failure.type === "TransactionContext"
+export const ofCommit = (failure: Failure, reads: boolean): QueryError =>
+  reads || failure.type === "TransactionContext"
     ? toError(failure)
     : queryError("unknown_outcome", `The changes may be there or not: ${Hints.remove(failure.message)}`)
 

@@ -17,12 +17,12 @@ const maxCharacter = 4
 const lineFeed = 0x0a
 
 /** The number of the first line that is not UTF-8, from 1; `undefined` if none is found. */
-export const lineOf = async (path: string, signal: AbortSignal): Promise<number | undefined> => {
+export const lineOf = async (path: string): Promise<number | undefined> => {
   const file = await open(path)
   try {
     const buffer = Buffer.alloc(pieceBytes)
     let line = 1
-    for (let at = 0, kept = 0; at < maxBytes && !signal.aborted; ) {
+    for (let at = 0, kept = 0; at < maxBytes; ) {
       const { bytesRead } = await file.read(buffer, kept, pieceBytes - kept, at)
       at += bytesRead
       const whole = buffer.subarray(0, kept + bytesRead)

@@ -138,11 +138,13 @@ export const isInvalidated = (failure: Failure): boolean =>
 export const isFault = (failure: Failure): boolean =>
   (failure.type === "INTERNAL" || failure.type === "FATAL") && !isInvalidated(failure)
 
-const lost = fatal("The database failed by the fault of another query")
+const ofAnother = (outcome: string): Failure => ({
+  type: givenUp,
+  message: `The database failed by the fault of another query${outcome}`,
+  offset: undefined
+})
+
+const lost = ofAnother("")
 
 /** Nothing is changed: a commit has failures of its own. */
-const gaveUp: Failure = {
-  type: givenUp,
-  message: "The database failed by the fault of another query, and was opened again: run the query again",
-  offset: undefined
-}
+const gaveUp = ofAnother(", and was opened again")

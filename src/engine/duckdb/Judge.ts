@@ -7,6 +7,7 @@ import { type DuckDBExtractedStatements, type DuckDBPreparedStatement, Statement
 import * as Effect from "effect/Effect"
 import { type QueryError, queryError } from "../QueryApi.ts"
 import * as Alter from "./Alter.ts"
+import * as AlterField from "./AlterField.ts"
 import * as Calls from "./Calls.ts"
 import * as Expansion from "./Expansion.ts"
 import * as Failure from "./Failure.ts"
@@ -249,6 +250,7 @@ const judgeOther = Effect.fnUntraced(function* (
         )
   }
   if (!isAllowed(type, permissions)) return yield* notAllowed(type, permissions)
+  if (type === StatementType.ALTER) yield* AlterField.check(session, sql)
   if (JudgePlan.kinds.has(type)) yield* JudgePlan.judge(guard, session, sql, words)
   if (type === StatementType.CALL) {
     // CHECKPOINT is of this kind too, and calls its function without a parenthesis.

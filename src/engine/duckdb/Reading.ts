@@ -10,7 +10,8 @@ import { promisify } from "node:util"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type ErrorCode, type QueryError, queryError } from "../QueryApi.ts"
-import * as IllText from "./IllText.ts"
+import type * as IllFiles from "./IllFiles.ts"
+import type { Version } from "./IllFiles.ts"
 import * as Words from "./Words.ts"
 
 /** A served table whose files are read anew by each query. */
@@ -27,12 +28,12 @@ export interface Definition {
   readonly text: string
 }
 
-/** Fields that identify the content of a file. */
-export interface Version {
-  readonly dev: bigint
-  readonly ino: bigint
-  readonly size: bigint
-  readonly mtimeNs: bigint
+/** The tables that a query reads. */
+export interface Named {
+  /** Those that it names, or that definitions read that it names. */
+  readonly certain: ReadonlySet<Table>
+  /** All that it may read: a client may have made definitions of others. */
+  readonly tables: ReadonlySet<Table>
 }
 
 /**
@@ -51,40 +52,47 @@ export const isChanged = (before: Version | undefined, after: Version | undefine
  * tables or their files.
  */
 export class Served {
+  readonly ill: IllFiles.IllFiles
   private readonly tables: ReadonlyMap<string, Table>
   private readonly definitions: ReadonlyMap<string, ReadonlySet<Table>>
   /** Whether a client may have made a view or a macro that reads some of the tables, under any name. */
   private isExtended = false
 
   /** The tables by lower-case name. */
-  constructor(tables: ReadonlyMap<string, Table>, definitions: ReadonlyArray<Definition>) {
+  constructor(
+    tables: ReadonlyMap<string, Table>,
+    definitions: ReadonlyArray<Definition>,
+    ill: IllFiles.IllFiles
+  ) {
+    this.ill = ill
     this.tables = tables
     this.definitions = tables.size === 0 ? new Map() : reach(tables, definitions)
   }
 
   /** The tables that a query with these lower-case names reads. */
-  named(names: ReadonlyArray<string>): ReadonlySet<Table> {
-    if (this.isExtended && names.some((name) => !this.tables.has(name))) return new Set(this.tables.values())
-    const found = new Set<Table>()
-    if (this.tables.size === 0) return found
-    for (const name of names) {
+  named(names: ReadonlyArray<string>): Named {
+    const certain = new Set<Table>()
+    for (const name of this.tables.size === 0 ? [] : names) {
       const table = this.tables.get(name)
-      if (table !== undefined) found.add(table)
-      else for (const read of this.definitions.get(name) ?? []) found.add(read)
+      if (table !== undefined) certain.add(table)
+      else for (const read of this.definitions.get(name) ?? []) certain.add(read)
     }
-    return found
+    const isGuess = this.isExtended && names.some((name) => !this.tables.has(name))
+    return { certain, tables: isGuess ? new Set(this.tables.values()) : certain }
   }
 
   /** The tables that a statement reads, by its text alone. */
-  mentioned(sql: string): ReadonlySet<Table> {
-    if (this.isExtended) return new Set(this.tables.values())
-    if (this.tables.size === 0) return new Set()
-    return this.named([...this.tables.keys(), ...this.definitions.keys()].filter(Words.mentions(sql)))
+  mentioned(sql: string): Named {
+    if (this.tables.size === 0) return this.named([])
+    const { certain } = this.named(
+      [...this.tables.keys(), ...this.definitions.keys()].filter(Words.mentions(sql))
+    )
+    return { certain, tables: this.isExtended ? new Set(this.tables.values()) : certain }
   }
 
   /** Records that a client's statement makes views or macros. */
   extend(sql: string): void {
-    if (this.mentioned(sql).size > 0) this.isExtended = true
+    if (this.mentioned(sql).tables.size > 0) this.isExtended = true
   }
 }
 
@@ -132,8 +140,10 @@ const atOnce = 16
 
 /** The files that one query reads. */
 export interface Reading {
-  /** Records the files of tables. Must precede their opening by DuckDB. */
-  readonly begin: (tables: ReadonlySet<Table>) => Effect.Effect<void>
+  /**
+   * Records the files of tables. Must precede their opening by DuckDB. Fails if one is known not to be UTF-8.
+   */
+  readonly begin: (named: Named) => Effect.Effect<void, QueryError>
   /** Fails if one of the files has changed since. Must follow DuckDB's reading of them. */
   readonly check: Effect.Effect<void, QueryError>
   /**
@@ -148,7 +158,7 @@ export interface Reading {
 export const open = (served: Served): Effect.Effect<Reading, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
-      Effect.sync(() => new Files()),
+      Effect.sync(() => new Files(served.ill)),
       (files) => Effect.sync(() => files.close())
     ),
     (files): Reading => {
@@ -162,13 +172,19 @@ export const open = (served: Served): Effect.Effect<Reading, never, Scope.Scope>
       )
       return {
         served,
-        begin: (tables) => (tables.size === 0 ? Effect.void : Effect.promise(() => files.remember(tables))),
+        begin: ({ certain, tables }) =>
+          tables.size === 0
+            ? Effect.void
+            : Effect.andThen(
+                Effect.promise(() => files.remember(tables)),
+                refused(files, certain)
+              ),
         check,
         blamed: (error) =>
           Effect.andThen(
             blamable.has(error.code) ? check : Effect.void,
             error.code === "internal" && !files.isEmpty
-              ? Effect.flatMap(named(files.tables, error), Effect.fail)
+              ? Effect.flatMap(named(files, error), Effect.fail)
               : Effect.fail(error)
           )
       }
@@ -187,22 +203,35 @@ const changedError = ({ name }: Table): QueryError =>
     { retryable: true }
   )
 
+/** Fails if a remembered file of the tables is known not to be UTF-8. */
+const refused = (files: Files, tables: ReadonlySet<Table>): Effect.Effect<void, QueryError> =>
+  Effect.flatMap(
+    Effect.promise(() => files.ill(tables)),
+    (found) => (found === undefined ? Effect.void : Effect.fail(illError(found)))
+  )
+
+const illError = ({ line, table }: Ill): QueryError =>
+  queryError("execution_failed", `The file of the table ${table.name} is not UTF-8 in line ${line}`)
+
 /** The error with the names of the tables that the query has read. */
-const named = Effect.fnUntraced(function* (
-  tables: ReadonlySet<Table>,
-  error: QueryError
-): Effect.fn.Return<QueryError> {
-  for (const { files, isUtf8, name } of tables) {
-    for (const path of isUtf8 === true ? files : []) {
-      const line = yield* Effect.promise((signal) => IllText.lineOf(path, signal).catch(() => undefined))
-      if (line === undefined) continue
-      yield* Effect.logWarning(`${path} (table ${name}) is not UTF-8 in line ${line}`)
-      return queryError("execution_failed", `The file of the table ${name} is not UTF-8 in line ${line}`)
-    }
+const named = Effect.fnUntraced(function* (files: Files, error: QueryError): Effect.fn.Return<QueryError> {
+  files.suspect()
+  const found = yield* Effect.promise(() => files.ill(files.tables))
+  if (found !== undefined) {
+    const { line, path, table } = found
+    yield* Effect.logWarning(`${path} (table ${table.name}) is not UTF-8 in line ${line}`)
+    return illError(found)
   }
-  const names = Array.from(tables, ({ name }) => name).join(", ")
+  const names = Array.from(files.tables, ({ name }) => name).join(", ")
   return queryError("internal", `DuckDB failed while it read ${names}: ${error.message}`, error)
 })
+
+/** A file that is not UTF-8. */
+interface Ill {
+  readonly table: Table
+  readonly path: string
+  readonly line: number
+}
 
 interface File {
   readonly table: Table
@@ -213,7 +242,12 @@ interface File {
 
 class Files {
   private readonly files: Array<File> = []
+  private readonly known: IllFiles.IllFiles
   private isClosed = false
+
+  constructor(known: IllFiles.IllFiles) {
+    this.known = known
+  }
 
   get isEmpty(): boolean {
     return this.files.length === 0
@@ -236,6 +270,23 @@ class Files {
         })
       )
     }
+  }
+
+  /** Suspects the files that have to be UTF-8: DuckDB has failed. */
+  suspect(): void {
+    for (const { path, table, version } of this.files) {
+      if (table.isUtf8 === true && version !== undefined) this.known.suspect(path, version)
+    }
+  }
+
+  /** The first suspect of the tables that is not UTF-8. */
+  async ill(tables: ReadonlySet<Table>): Promise<Ill | undefined> {
+    for (const { path, table, version } of [...this.files]) {
+      const isRead = table.isUtf8 === true && tables.has(table)
+      const line = isRead ? await this.known.lineOf(path, version) : undefined
+      if (line !== undefined) return { table, path, line }
+    }
+    return undefined
   }
 
   /** The first table that has changed. */

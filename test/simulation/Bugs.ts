@@ -225,6 +225,7 @@ export const bugs: ReadonlyArray<Bug> = [
       admission: (Real) =>
         class extends Real {
           override close(): void {}
+          override closeToClients(): void {}
         }
     },
     found: /is served or refused, not dropped/

@@ -10,15 +10,13 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as AbsolutePaths from "../engine/duckdb/AbsolutePaths.ts"
 import type { DuckDbOptions } from "../engine/duckdb/Database.ts"
-import * as OptionChecks from "../engine/duckdb/OptionChecks.ts"
-import * as Limits from "../engine/Limits.ts"
 import { type Engine, QueryEngine } from "../engine/QueryEngine.ts"
 import * as Limit from "../settings/Limit.ts"
 import * as ChildProcess from "./ChildProcess.ts"
 import type { Options as DuckDbProcessOptions } from "./DuckDb.ts"
+import * as DuckDbModule from "./DuckDbModule.ts"
 import * as MemoryLimit from "./MemoryLimit.ts"
 import * as OomScore from "./OomScore.ts"
-import * as Program from "./Program.ts"
 import * as Supervision from "./Supervision.ts"
 
 export type { Place } from "./ChildProcess.ts"
@@ -211,14 +209,9 @@ const shareOfDuckDb = 0.8
  * @since 0.1.0
  */
 export const duckDb = (given: Omit<DuckDbOptions, "onLost" | "unstoppable">): EngineModule => {
-  const { admit, ...options } = OptionChecks.check(given)
+  const { common, options } = DuckDbModule.of(given)
   return {
-    module: Program.duckDb(),
-    admit,
-    limits: Limits.among(options),
-    changes: options.readWrite === true || options.allowExternalAccess === true,
-    // A COPY writes its file at once.
-    commits: options.allowExternalAccess !== true,
+    ...common,
     replaceable: options.readWrite !== true || options.database !== undefined,
     options: ({ directory, isLater, memory }) => {
       const share = memory === Number.POSITIVE_INFINITY ? undefined : `${Math.floor(memory * shareOfDuckDb)}B`

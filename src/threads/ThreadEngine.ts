@@ -7,11 +7,9 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as AbsolutePaths from "../engine/duckdb/AbsolutePaths.ts"
 import type { DuckDbOptions } from "../engine/duckdb/Database.ts"
-import * as OptionChecks from "../engine/duckdb/OptionChecks.ts"
-import * as Limits from "../engine/Limits.ts"
 import { type Engine, QueryEngine } from "../engine/QueryEngine.ts"
 import type { Options as DuckDbChildOptions } from "../process/DuckDb.ts"
-import * as Program from "../process/Program.ts"
+import * as DuckDbModule from "../process/DuckDbModule.ts"
 import * as Supervision from "../process/Supervision.ts"
 import * as Limit from "../settings/Limit.ts"
 import * as Thread from "./Thread.ts"
@@ -164,14 +162,9 @@ export const layer = (
  * @since 0.1.0
  */
 export const duckDb = (given: Omit<DuckDbOptions, "onLost" | "unstoppable">): EngineModule => {
-  const { admit, ...options } = OptionChecks.check(given)
+  const { common, options } = DuckDbModule.of(given)
   return {
-    module: Program.duckDb(),
-    admit,
-    limits: Limits.among(options),
-    changes: options.readWrite === true || options.allowExternalAccess === true,
-    // A COPY writes its file at once.
-    commits: options.allowExternalAccess !== true,
+    ...common,
     killable: false,
     options: { ...AbsolutePaths.of(options), limitedBy: undefined } satisfies DuckDbChildOptions
   }
